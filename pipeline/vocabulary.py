@@ -1,0 +1,40 @@
+"""The names of the method: one word per thing, in the order in which arrays hold them."""
+
+from typing import Final
+
+FAMILIES: Final = ("mini", "sam2", "sam2.1")
+"""Releases of SAM2 models; ``mini`` is the embedded one."""
+
+MODELS: Final = ("tiny", "small", "base_plus", "large")
+"""Θ of the paper, by size."""
+
+AUGMENTATIONS: Final = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
+"""T of the paper: the views that enter the entropies."""
+
+VIEWS: Final = (*AUGMENTATIONS, "hflip", "scale2", "gray")
+"""Every view; the last three serve the table of image corruptions only."""
+
+SINGLE_CLICKS: Final = ("center", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
+"""X_p of the paper: prompt sets of one click, in the order of ``point_px``."""
+
+PROMPTS: Final = (*SINGLE_CLICKS, "refined")
+"""All prompt sets; ``refined`` (x_p*) is all eight clicks together."""
+
+TRAIN_PROMPTS: Final = ("center", "refined")
+"""The prompt sets that the heads learn from."""
+
+N_PROPOSALS: Final = 3
+"""Masks of a multimask call, Â of the paper."""
+
+OBJECTIVES: Final = (
+    "iou_tiny",
+    "iou_small",
+    "iou_base_plus",
+    "iou_large",
+    "iou_refined",
+    "iou_selected",
+    "model_gap",
+    "prompt_gap",
+    "task_gap",
+)
+"""What the heads learn."""

@@ -1,0 +1,1 @@
+"""One file per DVC stage, plus the command line: wires ``storage`` and ``pipeline``."""

@@ -1,0 +1,120 @@
+"""Settings: ``params.yaml`` as typed, checked values."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from pipeline.vocabulary import MODELS, VIEWS
+
+PARAMS_FILE: Final = Path("params.yaml")
+LISTS: Final = ("models", "views", "eval_splits", "train_splits", "splits")
+BLOCKS: Final = ("shapes", "prepare", "extract", "entropy", "tune", "train", "evaluate", "report")
+
+strict = dataclass(frozen=True, config={"extra": "forbid"})
+"""Decorator of params blocks: frozen, no key more and none less than the fields."""
+
+T = TypeVar("T")
+
+
+class ParamsError(ValueError):
+    """A setting is missing, unknown or out of range."""
+
+
+@strict
+class Split:
+    """Where the images and objects of a split are."""
+
+    reader: str
+    images: str
+    annotations: str
+    max_objects: int | None = None
+
+
+@strict
+class Lists:
+    """What the matrices span."""
+
+    models: tuple[str, ...]
+    views: tuple[str, ...]
+    eval_splits: tuple[str, ...]
+    train_splits: tuple[str, ...]
+    splits: dict[str, Split]
+
+    def split(self, name: str) -> Split:
+        """Settings of a split.
+
+        Raises
+        ------
+        ParamsError
+            If ``splits`` has no such name.
+        """
+        check_known("split", name, tuple(self.splits))
+        return self.splits[name]
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Parse the settings file and check the names of its blocks."""
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(params, dict):
+        raise ParamsError(f"{path} must hold a mapping of blocks, got {type(params).__name__}")
+    for key in params:
+        if key not in (*LISTS, *BLOCKS):
+            raise ParamsError(
+                f"{path}: top-level key must be one of {', '.join((*LISTS, *BLOCKS))}, got {key!r}"
+            )
+    return params
+
+
+def read_block(name: str, block_type: type[T], path: Path = PARAMS_FILE) -> T:
+    """Read one block as ``block_type``, a dataclass made by ``strict``."""
+    params = read_params(path)
+    if name not in params:
+        raise ParamsError(f"{path} must have a block {name!r}, got {', '.join(params)}")
+    return parse(f"{path}: {name}", params[name], block_type)
+
+
+def read_lists(path: Path = PARAMS_FILE) -> Lists:
+    """Read what the matrices span, each name checked against the vocabulary."""
+    params = read_params(path)
+    lists = parse(str(path), {k: v for k, v in params.items() if k in LISTS}, Lists)
+    for model in lists.models:
+        check_known("model", model, MODELS)
+    for view in lists.views:
+        check_known("view", view, VIEWS)
+    for split in (*lists.eval_splits, *lists.train_splits):
+        check_known("split", split, tuple(lists.splits))
+    both = set(lists.eval_splits) & set(lists.train_splits)
+    if both:
+        raise ParamsError(f"a split must be trained or evaluated on, got both for {sorted(both)}")
+    return lists
+
+
+def check_known(thing: str, name: str, known: tuple[str, ...]) -> None:
+    """Refuse a name outside a vocabulary."""
+    if name not in known:
+        raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {name!r}")
+
+
+def parse(where: str, data: Any, block_type: type[T]) -> T:  # noqa: ANN401 - yaml gives anything
+    """Turn parsed yaml into ``block_type``.
+
+    Raises
+    ------
+    ParamsError
+        Naming the first faulty key, its value and, for an unknown key, the keys that are allowed.
+    """
+    try:
+        return TypeAdapter(block_type).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "unexpected_keyword_argument":
+            allowed = ", ".join(field.name for field in fields(block_type))  # type: ignore[arg-type]
+            raise ParamsError(f"{where}: key must be one of {allowed}, got {key!r}") from error
+        if first["type"] in {"missing", "missing_argument"}:
+            raise ParamsError(f"{where}: must have a key {key!r}, got none") from error
+        raise ParamsError(f"{where}.{key}: {first['msg']}, got {first['input']!r}") from error

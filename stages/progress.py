@@ -1,0 +1,79 @@
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+LINE_EVERY_S: Final = 10.0
+"""Pause between two plain lines."""
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[[int], None]]:
+    """Show how far a piece of work is; the yielded function takes how much more is done."""
+    console = Console(stderr=True)
+    show = _bar if console.is_terminal else _lines
+    with show(what, total, unit) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    done = 0
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, rate="")
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            rate = done / max(time.monotonic() - started, 1e-9)
+            bar.update(task, advance=n, rate=f"{rate:.1f} {unit}/s")
+
+        yield advance
+
+
+@contextmanager
+def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    started = last = time.monotonic()
+    done = 0
+
+    def say(now: float) -> None:
+        rate = done / max(now - started, 1e-9)
+        left_s = (total - done) / rate if rate else float("inf")
+        print(
+            f"{what}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left_s:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def advance(n: int) -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if now - last >= LINE_EVERY_S:
+            last = now
+            say(now)
+
+    yield advance
+    say(time.monotonic())
