@@ -1,8 +1,8 @@
 """Settings: ``params.yaml`` as typed, checked values."""
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast, dataclass_transform, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -14,10 +14,13 @@ PARAMS_FILE: Final = Path("params.yaml")
 LISTS: Final = ("models", "views", "eval_splits", "train_splits", "splits")
 BLOCKS: Final = ("shapes", "prepare", "extract", "entropy", "tune", "train", "evaluate", "report")
 
-strict = dataclass(frozen=True, config={"extra": "forbid"})
-"""Decorator of params blocks: frozen, no key more and none less than the fields."""
-
 T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def strict(block_type: type[T]) -> type[T]:
+    """Make a class a params block: frozen, no key more and none less than its fields."""
+    return cast("type[T]", dataclass(frozen=True, config={"extra": "forbid"})(block_type))
 
 
 class ParamsError(ValueError):
@@ -58,7 +61,10 @@ class Lists:
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """Parse the settings file and check the names of its blocks."""
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} must be yaml, got: {error}") from error
     if not isinstance(params, dict):
         raise ParamsError(f"{path} must hold a mapping of blocks, got {type(params).__name__}")
     for key in params:
@@ -110,11 +116,28 @@ def parse(where: str, data: Any, block_type: type[T]) -> T:  # noqa: ANN401 - ya
     try:
         return TypeAdapter(block_type).validate_python(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "unexpected_keyword_argument":
-            allowed = ", ".join(field.name for field in fields(block_type))  # type: ignore[arg-type]
-            raise ParamsError(f"{where}: key must be one of {allowed}, got {key!r}") from error
-        if first["type"] in {"missing", "missing_argument"}:
-            raise ParamsError(f"{where}: must have a key {key!r}, got none") from error
-        raise ParamsError(f"{where}.{key}: {first['msg']}, got {first['input']!r}") from error
+        raise ParamsError(_message(where, block_type, error)) from error
+
+
+def _message(where: str, block_type: type, error: ValidationError) -> str:
+    faults = error.errors(include_url=False)
+    # A mistyped key is also a missing one: the typing is the news.
+    unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
+    first = (unknown or faults)[0]
+    loc = [str(part) for part in first["loc"]]
+    if unknown:
+        allowed = ", ".join(_keys(block_type, loc[:-1]))
+        return f"{where}: key must be one of {allowed}, got {'.'.join(loc)!r}"
+    if first["type"] in {"missing", "missing_argument"}:
+        return f"{where}: must have a key {'.'.join(loc)!r}, got none"
+    return f"{'.'.join((where, *loc))}: {first['msg']}, got {first['input']!r}"
+
+
+def _keys(block_type: Any, loc: list[str]) -> tuple[str, ...]:  # noqa: ANN401 - any annotation
+    """Field names of the block at ``loc`` below ``block_type``, through mappings of blocks."""
+    for part in loc:
+        if is_dataclass(block_type):
+            block_type = next(f.type for f in fields(block_type) if f.name == part)
+        else:
+            block_type = get_args(block_type)[-1]
+    return tuple(field.name for field in fields(block_type))

@@ -1,0 +1,65 @@
+"""The model families: what each of their members is built from."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.vocabulary import FAMILIES, MODELS
+
+MINI_IMAGE_SIZE_PX: Final = 256
+"""Side of the square that the mini models see."""
+
+MINI_CHANNELS: Final = 64
+"""Token width of the mini models."""
+
+
+@dataclass(frozen=True)
+class MiniTrunk:
+    """The numbers in which the mini models differ: their Hiera trunk.
+
+    Global attention stands in the third stage only, and never in its first block: a block that
+    pools between stages cannot attend globally.
+    """
+
+    width: int
+    depths: tuple[int, int, int, int]
+
+    @property
+    def global_blocks(self) -> tuple[int, ...]:
+        """Blocks of the third stage after its pooling one."""
+        start = sum(self.depths[:2])
+        return tuple(range(start + 1, start + self.depths[2]))
+
+
+MINI_TRUNKS: Final = {
+    "tiny": MiniTrunk(16, (1, 1, 3, 1)),
+    "small": MiniTrunk(24, (1, 2, 3, 1)),
+    "base_plus": MiniTrunk(32, (1, 2, 4, 1)),
+    "large": MiniTrunk(48, (1, 2, 5, 1)),
+}
+"""Four sizes of one recipe."""
+
+CONFIGS: Final = {
+    ("sam2", "tiny"): "configs/sam2/sam2_hiera_t.yaml",
+    ("sam2", "small"): "configs/sam2/sam2_hiera_s.yaml",
+    ("sam2", "base_plus"): "configs/sam2/sam2_hiera_b+.yaml",
+    ("sam2", "large"): "configs/sam2/sam2_hiera_l.yaml",
+    ("sam2.1", "tiny"): "configs/sam2.1/sam2.1_hiera_t.yaml",
+    ("sam2.1", "small"): "configs/sam2.1/sam2.1_hiera_s.yaml",
+    ("sam2.1", "base_plus"): "configs/sam2.1/sam2.1_hiera_b+.yaml",
+    ("sam2.1", "large"): "configs/sam2.1/sam2.1_hiera_l.yaml",
+}
+"""Configurations that the ``sam2`` package ships."""
+
+
+def check_member(family: str, model: str) -> None:
+    """Refuse a family or model that does not exist.
+
+    Raises
+    ------
+    ValueError
+        Naming the known ones.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")

@@ -1,0 +1,191 @@
+"""What the heads learn: inputs and targets from the features of all models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TRAIN_PROMPTS
+
+VALIDATION_SHARE: Final = 0.2
+"""Share of the images that validate."""
+
+
+@dataclass(frozen=True)
+class ModelFeatures:
+    """What one model said about every object, identity view.
+
+    Attributes
+    ----------
+    inputs
+        What ``head_inputs`` makes of the prompt ``center``.
+    sam_score, iou
+        Of the prompts ``TRAIN_PROMPTS``, proposals in decoder order.
+    """
+
+    inputs: Float32[np.ndarray, "object input"]
+    sam_score: Float32[np.ndarray, "object prompt proposal"]
+    iou: Float32[np.ndarray, "object prompt proposal"]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows that the heads learn from: all objects of the first model, then of the next.
+
+    Attributes
+    ----------
+    inputs
+        ``[iou_token, mask_token of the best proposal]``.
+    targets
+        One column an objective, in the order of ``OBJECTIVES``, in [0, 1].
+    image
+        The image of each row. The rows that models have of one image share its number.
+    """
+
+    inputs: Float32[np.ndarray, "row input"]
+    targets: Float32[np.ndarray, "row objective"]
+    image: Int[np.ndarray, " row"]
+
+
+def head_inputs(
+    iou_token: Float32[np.ndarray, "object channel"],
+    mask_token: Float32[np.ndarray, "object token channel"],
+    iou: Float32[np.ndarray, "object proposal"],
+) -> Float32[np.ndarray, "object input"]:
+    """Join the IoU token with the mask token of the best proposal.
+
+    Notes
+    -----
+    ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
+    """
+    best = iou.argmax(axis=1) + 1
+    return np.concatenate([iou_token, mask_token[np.arange(len(best)), best]], axis=1)
+
+
+def targets(
+    features: Mapping[str, ModelFeatures],
+) -> dict[str, Float32[np.ndarray, " row"]]:
+    """What each objective is worth for every object of every model, in [0, 1].
+
+    Parameters
+    ----------
+    features
+        Of all four models, for the same objects.
+
+    Returns
+    -------
+    Rows of the first model, then of the next, in the order of ``features``.
+
+    Raises
+    ------
+    ValueError
+        If a model is missing, or the models differ in their objects.
+
+    Notes
+    -----
+    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same on the rows of every model; the others
+    belong to the row's own. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so that the
+    sigmoid can reach it and no gain lies in the middle.
+    """
+    _check_models(features)
+    best = {model: _best_iou(found, "center") for model, found in features.items()}
+    shared = {f"iou_{model}": best[model] for model in MODELS}
+    shared["model_gap"] = _as_target(best["large"] - best["tiny"])
+    parts = [shared | _own_targets(found, best[model]) for model, found in features.items()]
+    return {name: np.concatenate([part[name] for part in parts]) for name in OBJECTIVES}
+
+
+def training_set(
+    features: Mapping[str, ModelFeatures], image_index: Int[np.ndarray, " object"]
+) -> TrainingSet:
+    """Assemble the rows of all models.
+
+    Raises
+    ------
+    ValueError
+        If a model is missing, or the models differ in their objects or token widths.
+    """
+    columns = targets(features)
+    n_objects = len(image_index)
+    shapes = {model: found.inputs.shape for model, found in features.items()}
+    if {n for n, _ in shapes.values()} != {n_objects} or len(set(shapes.values())) > 1:
+        raise ValueError(
+            f"inputs of every model must have {n_objects} objects and one width, got {shapes}"
+        )
+    return TrainingSet(
+        np.concatenate([found.inputs for found in features.values()]),
+        np.stack([columns[name] for name in OBJECTIVES], axis=1),
+        np.tile(image_index, len(features)),
+    )
+
+
+def split_by_image(
+    image: Int[np.ndarray, " row"], seed: int
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
+    """Split rows 80/20 so that no image has rows on both sides.
+
+    Returns
+    -------
+    Row numbers that train, and that validate, ascending.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+
+    Notes
+    -----
+    The authors' code splits by row; objects of one image then stand on both sides.
+    """
+    # Imported here because it takes a second, and the stages that only predict need none of it.
+    from sklearn.model_selection import GroupShuffleSplit  # noqa: PLC0415
+
+    n_images = len(np.unique(image))
+    if n_images < 2:  # noqa: PLR2004 - one image each
+        raise ValueError(f"a training split must have at least 2 images, got {n_images}")
+    splitter = GroupShuffleSplit(n_splits=1, test_size=VALIDATION_SHARE, random_state=seed)
+    train, validation = next(splitter.split(image, groups=image))
+    return np.sort(train), np.sort(validation)
+
+
+def _check_models(features: Mapping[str, ModelFeatures]) -> None:
+    if set(features) != set(MODELS):
+        raise ValueError(
+            f"the heads must learn from all of {', '.join(MODELS)}, "
+            f"got {', '.join(features) or 'none'}"
+        )
+    shapes = {model: found.iou.shape for model, found in features.items()}
+    expected = (next(iter(shapes.values()))[0], len(TRAIN_PROMPTS), N_PROPOSALS)
+    if set(shapes.values()) != {expected}:
+        raise ValueError(f"iou of every model must have shape {expected}, got {shapes}")
+
+
+def _own_targets(
+    found: ModelFeatures, best: Float32[np.ndarray, " object"]
+) -> dict[str, Float32[np.ndarray, " object"]]:
+    refined, selected = _best_iou(found, "refined"), _selected_iou(found)
+    return {
+        "iou_refined": refined,
+        "iou_selected": selected,
+        "prompt_gap": _as_target(refined - best),
+        "task_gap": _as_target(best - selected),
+    }
+
+
+def _best_iou(found: ModelFeatures, prompt: str) -> Float32[np.ndarray, " object"]:
+    best: Float32[np.ndarray, " object"] = found.iou[:, TRAIN_PROMPTS.index(prompt)].max(axis=1)
+    return best
+
+
+def _selected_iou(found: ModelFeatures) -> Float32[np.ndarray, " object"]:
+    center = TRAIN_PROMPTS.index("center")
+    selected = found.sam_score[:, center].argmax(axis=1)
+    iou: Float32[np.ndarray, " object"] = found.iou[np.arange(len(selected)), center, selected]
+    return iou
+
+
+def _as_target(gap: Float32[np.ndarray, " object"]) -> Float32[np.ndarray, " object"]:
+    target: Float32[np.ndarray, " object"] = np.clip(np.float32(0.5) + gap, 0, 1)
+    return target

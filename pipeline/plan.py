@@ -1,0 +1,88 @@
+"""The plan of an extraction, made before any work: which objects are computed together."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int
+
+CPU_BATCH_TOKENS: Final = 16_384
+"""Image tokens that a decoder call on a CPU handles fastest, as measured by ``make bench``."""
+
+GPU_BATCH: Final = 64
+"""Prompt sets of a decoder call on a GPU."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The objects of one image in one shard: what is read, encoded and kept together."""
+
+    image: int
+    start: int
+    stop: int
+    """Rows ``start`` to ``stop`` of the split."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive objects that are stored together."""
+
+    index: int
+    start: int
+    stop: int
+    pieces: tuple[Piece, ...]
+
+
+def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> tuple[Shard, ...]:
+    """Cut a split into shards, and each shard into the pieces of its images.
+
+    Parameters
+    ----------
+    image_index
+        The image of each object; the objects of an image follow each other.
+    shard_objects
+        Objects a shard; the last one may have fewer.
+
+    Raises
+    ------
+    ValueError
+        If the objects of an image are scattered, or a shard would hold nothing.
+    """
+    if shard_objects < 1:
+        raise ValueError(f"shard_objects must be at least 1, got {shard_objects}")
+    n_objects = len(image_index)
+    firsts = np.flatnonzero(np.diff(image_index, prepend=-1))
+    if len(firsts) != len(np.unique(image_index)):
+        raise ValueError("image_index must keep the objects of an image together, got them apart")
+    cuts = np.union1d(firsts, np.arange(0, n_objects, shard_objects))
+    stops = np.append(cuts[1:], n_objects)
+    pieces = [Piece(int(image_index[a]), int(a), int(b)) for a, b in zip(cuts, stops, strict=True)]
+    return tuple(
+        Shard(
+            index,
+            start,
+            min(start + shard_objects, n_objects),
+            tuple(p for p in pieces if p.start // shard_objects == index),
+        )
+        for index, start in enumerate(range(0, n_objects, shard_objects))
+    )
+
+
+def decoder_batch(setting: int | str, *, device: str, mask_size_px: int) -> int:
+    """Prompt sets a decoder call: the setting, or a rule where it is ``auto``.
+
+    The rule is a formula and no timing, for the batch changes the last bits of what is stored.
+
+    Raises
+    ------
+    ValueError
+        If the setting is neither ``auto`` nor a positive number.
+    """
+    if setting == "auto":
+        if device != "cpu":
+            return GPU_BATCH
+        n_image_tokens = (mask_size_px // 4) ** 2
+        return max(1, min(GPU_BATCH, CPU_BATCH_TOKENS // n_image_tokens))
+    if not isinstance(setting, int) or setting < 1:
+        raise ValueError(f"decoder_batch must be auto or a positive number, got {setting!r}")
+    return setting

@@ -1,0 +1,75 @@
+"""Where an object is clicked: its centre, and seven pixels drawn from it."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+
+from pipeline.seeds import derive_seed
+from pipeline.vocabulary import SINGLE_CLICKS
+
+EROSION_PX: Final = 5
+"""Side of the square kernel that keeps clicks off the uncertain rim of a mask."""
+
+Pixels = Int64[np.ndarray, " pixel"]
+
+
+def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray, "8 2"]:
+    """Clicks of one object, ``center`` then ``p1`` to ``p7``.
+
+    Parameters
+    ----------
+    mask
+        Ground truth of the object.
+    seed
+        Fixes the seven random clicks; see ``object_seed``.
+
+    Returns
+    -------
+    points
+        Pixels (x, y) of the image, each on the object.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
+
+    Notes
+    -----
+    Drawn from the mask eroded by 5x5, or from the mask where that leaves nothing, uniformly and
+    without replacement (with, below 7 pixels). ``center`` is the pixel closest to the mean of all;
+    the first in row-major order, where several are.
+    """
+    x, y = _inner_pixels(mask)
+    n_random = len(SINGLE_CLICKS) - 1
+    generator = np.random.default_rng(seed)
+    random = generator.choice(x.size, n_random, replace=x.size < n_random)
+    chosen = np.append(_central(x, y), random)
+    return np.stack([x[chosen], y[chosen]], axis=-1).astype(np.int32)
+
+
+def object_seed(seed: int, file: str, object_id: int) -> int:
+    """Seed of one object's clicks: follows from its names, never from the order of work."""
+    return derive_seed(seed, file, object_id)
+
+
+def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
+    """Coordinates x and y of the eroded mask's pixels, in row-major order."""
+    # OpenCV's border counts as foreground: an object that the frame cuts off has no rim there.
+    inner = cv2.erode(mask.view(np.uint8), np.ones((EROSION_PX, EROSION_PX), np.uint8))
+    flat = np.flatnonzero(inner)
+    if not flat.size:
+        flat = np.flatnonzero(mask)
+    if not flat.size:
+        raise ValueError(f"mask must have a foreground pixel, got none of {mask.size}")
+    y, x = np.divmod(flat, mask.shape[1])
+    return x, y
+
+
+def _central(x: Pixels, y: Pixels) -> int:
+    """Index of the pixel closest to the mean of all."""
+    # The squared distance times n, without the part that all pixels share: whole numbers, so
+    # that rounding never decides between two pixels at the same distance.
+    n = x.size
+    return int(np.argmin(x * (n * x - 2 * x.sum()) + y * (n * y - 2 * y.sum())))

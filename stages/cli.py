@@ -1,0 +1,12 @@
+"""``usam``: the command line for people; stages are run by DVC as ``python -m stages.<stage>``."""
+
+import typer
+
+from stages import cli_cache, cli_checkpoints
+
+app = typer.Typer(no_args_is_help=True, help="UncertainSAM from a feature cache.")
+app.add_typer(cli_cache.app, name="cache")
+app.add_typer(cli_checkpoints.app, name="checkpoints")
+
+if __name__ == "__main__":
+    app()

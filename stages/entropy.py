@@ -1,0 +1,75 @@
+"""Stage ``entropy``: mask probabilities in, Bayesian entropies out.
+
+Reads   ``params.yaml:entropy``, ``cache/masks/<split>``, ``cache/features/<split>``.
+Writes  ``cache/entropy/<split>.zarr``.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from dask.base import compute
+from dask.callbacks import Callback
+from dask.delayed import delayed
+from pydantic import Field
+
+from pipeline.entropy import MIXTURES, ObjectEntropies, blockwise_entropies, concatenate
+from pipeline.vocabulary import AUGMENTATIONS
+from stages.params import ParamsError, check_known, read_block, read_lists, strict
+from stages.progress import progress
+from stages.shell import stage_main
+from storage.cells import SplitCells, open_cells
+from storage.layout import entropy_path
+from storage.stores import write_store
+
+
+@strict
+class EntropyParams:
+    """Settings of the stage."""
+
+    n_workers: Annotated[int, Field(ge=1)]
+
+
+@stage_main
+def main(split: str) -> None:
+    """Compute the entropies of every object of an eval split."""
+    lists = read_lists()
+    check_known("eval split", split, lists.eval_splits)
+    params = read_block("entropy", EntropyParams)
+    views = tuple(view for view in lists.views if view in AUGMENTATIONS)
+    if "identity" not in views:
+        raise ParamsError(f"views must have identity, got {', '.join(lists.views)}")
+    cells = open_cells(split, models=lists.models, views=views)
+    entropies = split_entropies(cells, params.n_workers)
+    arrays = {name: getattr(entropies, name).astype(np.float32) for name in MIXTURES}
+    write_store(
+        entropy_path(split),
+        "entropy",
+        {**arrays, "object_id": cells.object_id, "model": list(cells.models)},
+        signature=cells.signature,
+    )
+
+
+def split_entropies(cells: SplitCells, n_workers: int) -> ObjectEntropies:
+    """Entropies of all objects; a task reads and reduces those of one shard of masks."""
+
+    def run_entropies(run: range) -> ObjectEntropies:
+        return blockwise_entropies(
+            cells.reader(run),
+            run,
+            block_objects=cells.block_objects,
+            models=cells.models,
+            views=cells.views,
+        )
+
+    tasks = [delayed(run_entropies, pure=False)(run) for run in cells.runs()]
+    with (
+        progress("entropy", len(cells.object_id)) as advance,
+        Callback(posttask=lambda _key, part, *_: advance(len(part.h_y))),  # type: ignore[no-untyped-call]
+    ):
+        # Threads: decompression and the kernels release the GIL.
+        parts = compute(*tasks, scheduler="threads", num_workers=n_workers)  # type: ignore[no-untyped-call]
+    return concatenate(parts)
+
+
+if __name__ == "__main__":
+    main()

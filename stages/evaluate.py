@@ -1,0 +1,99 @@
+"""Stage ``evaluate``: entropies, scores and heads in, AUC and correlations out.
+
+Reads   ``params.yaml:evaluate``, ``cache/entropy/<split>.zarr``, ``cache/features/<split>``
+        (identity), ``heads/<train split>``.
+Writes  ``results/splits/<split>/``: ``auc.csv``, ``curves.csv``, ``correlation.csv``,
+        ``objects.csv``, ``run.json``.
+"""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import pandas as pd
+from pydantic import Field
+
+from pipeline.evaluation import auc_rows, correlations, curves, predicted_iou
+from pipeline.measures import model_measures
+from stages.params import check_known, read_block, read_lists, strict
+from stages.scores import SplitScores, read_scores
+from stages.shell import stage_main
+from storage.layout import results_dir
+from storage.results import SplitResults, write_results
+
+
+@strict
+class EvaluateParams:
+    """Settings of the stage."""
+
+    n_curve_points: Annotated[int, Field(ge=2)]
+
+
+@stage_main
+def main(split: str) -> None:
+    """Evaluate every measure on one eval split."""
+    lists = read_lists()
+    check_known("eval split", split, lists.eval_splits)
+    params = read_block("evaluate", EvaluateParams)
+    scores = read_scores(split, lists.models, lists.train_splits)
+    results = SplitResults(
+        auc=_auc_table(scores),
+        curves=_curve_table(scores, params.n_curve_points),
+        correlation=_correlation_table(scores),
+        objects=_object_table(scores),
+        run={"split": split, "n_objects": len(scores.object_id), **scores.inputs},
+    )
+    write_results(results_dir(split), results)
+
+
+def _auc_table(scores: SplitScores) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "train_split": row.train_split,
+            "task": row.task,
+            "model": row.model,
+            "measure": row.measure,
+            **asdict(row.area),
+        }
+        for row in auc_rows(scores.models)
+    )
+
+
+def _curve_table(scores: SplitScores, n_points: int) -> pd.DataFrame:
+    return pd.concat(
+        [pd.DataFrame(vars(curve)) for curve in curves(scores.models, n_points)],
+        ignore_index=True,
+    )
+
+
+def _correlation_table(scores: SplitScores) -> pd.DataFrame:
+    blocks = []
+    for found in correlations(scores.models):
+        block = pd.DataFrame(found.pearson, columns=list(found.names))
+        block.insert(0, "train_split", found.train_split)
+        block.insert(1, "model", found.model)
+        block.insert(2, "row", list(found.names))
+        blocks.append(block)
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _object_table(scores: SplitScores) -> pd.DataFrame:
+    """IoU and measures of each object; a head's measure is named ``<measure>@<train split>``."""
+    blocks = []
+    for model, said in scores.models.items():
+        measures = {
+            f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
+            for (train_split, name), value in model_measures(said, model).items()
+        }
+        columns = {
+            "object_id": scores.object_id,
+            "model": model,
+            "iou": said.best_iou,
+            "selected_iou": said.selected_iou,
+            "refined_iou": said.best_refined_iou,
+        }
+        blocks.append(pd.DataFrame(columns | measures))
+    return pd.concat(blocks, ignore_index=True)
+
+
+if __name__ == "__main__":
+    main()

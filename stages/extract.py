@@ -1,0 +1,24 @@
+"""Stage ``extract``: one SAM2 model over every object and prompt set of a split, in one view.
+
+Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the weights.
+Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<model>/<view>.zarr``.
+"""
+
+from pipeline.vocabulary import PROMPTS
+from stages.extraction import CellName, run_cell
+from stages.params import check_known, read_lists
+from stages.shell import stage_main
+
+
+@stage_main
+def main(split: str, model: str, view: str) -> None:
+    """Extract one cell."""
+    lists = read_lists()
+    check_known("eval split", split, lists.eval_splits)
+    check_known("model", model, lists.models)
+    check_known("view", view, lists.views)
+    run_cell(CellName(split, model, view, PROMPTS, with_masks=True))
+
+
+if __name__ == "__main__":
+    main()

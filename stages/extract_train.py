@@ -1,0 +1,23 @@
+"""Stage ``extract_train``: what the heads learn from, one SAM2 model over a train split.
+
+Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the weights.
+Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center`` and ``refined``.
+"""
+
+from pipeline.vocabulary import TRAIN_PROMPTS
+from stages.extraction import CellName, run_cell
+from stages.params import check_known, read_lists
+from stages.shell import stage_main
+
+
+@stage_main
+def main(split: str, model: str) -> None:
+    """Extract one model's features of a train split."""
+    lists = read_lists()
+    check_known("train split", split, lists.train_splits)
+    check_known("model", model, lists.models)
+    run_cell(CellName(split, model, "identity", TRAIN_PROMPTS, with_masks=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What the heads of a split learn from: the features of all models, put together."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import xarray
+from jaxtyping import Float32
+
+from pipeline.objectives import ModelFeatures, TrainingSet, head_inputs, training_set
+from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
+from stages.params import ParamsError
+from storage import open_features
+from storage.errors import DataError, StoreError
+from storage.inspection import naming_damage
+from storage.layout import features_path, objects_path
+from storage.objects import objects_digest, read_objects
+from storage.signature import digest
+
+
+@dataclass(frozen=True)
+class HeadData:
+    """Rows to learn from, and where they come from."""
+
+    rows: TrainingSet
+    origin: Mapping[str, str]
+    """``family``, ``n_channels`` and ``features_digest``, of signatures and images."""
+
+
+def read_head_data(split: str, models: tuple[str, ...]) -> HeadData:
+    """Read the identity features of every model.
+
+    Raises
+    ------
+    ParamsError
+        If ``models`` lacks one: ``model_gap`` compares them.
+    StoreError
+        If a store is missing or incomplete, or of other objects or another family than the first.
+    """
+    if set(models) != set(MODELS):
+        raise ParamsError(f"models must be {', '.join(MODELS)} for heads, got {', '.join(models)}")
+    table = read_objects(objects_path(split))
+    shared: dict[str, object] = {"objects_digest": objects_digest(table)}
+    features, digests, family = {}, {}, ""
+    for model in MODELS:
+        path = features_path(split, model, "identity")
+        cell = open_features(path, expected=shared)
+        signature = cell.attrs["signature"]
+        family = shared["family"] = signature["family"]
+        images = [str(sha256) for sha256 in cell["images_sha256"].to_numpy()]
+        digests[model] = digest({"signature": digest(signature), "images": images})
+        with naming_damage(path):
+            features[model] = _read_model(cell)
+    with faults_of(split):
+        rows = training_set(features, table.image_index)
+    n_channels = rows.inputs.shape[1] // 2
+    origin = {"family": family, "n_channels": str(n_channels), "features_digest": digest(digests)}
+    return HeadData(rows, origin)
+
+
+@contextmanager
+def faults_of(split: str) -> Iterator[None]:
+    """Name the split whose data the method refuses."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"{split}: {error}") from error
+
+
+def _read_model(cell: xarray.Dataset) -> ModelFeatures:
+    known = cell["prompt"].to_numpy().tolist()
+    missing = [prompt for prompt in TRAIN_PROMPTS if prompt not in known]
+    if missing:
+        raise StoreError(f"features must hold the prompts {', '.join(TRAIN_PROMPTS)}, got {known}")
+    prompts = [known.index(prompt) for prompt in TRAIN_PROMPTS]
+    return ModelFeatures(
+        inputs=_read_inputs(cell.isel(prompt=known.index("center"))),
+        sam_score=cell["sam_score"].to_numpy()[:, prompts],
+        iou=cell["iou"].to_numpy()[:, prompts],
+    )
+
+
+def _read_inputs(center: xarray.Dataset) -> Float32[np.ndarray, "object input"]:
+    # Block by block: three of four mask tokens are not needed.
+    n_rows = center["mask_token"].encoding["chunks"][0]
+    blocks = [
+        center.isel(object=slice(start, start + n_rows))
+        for start in range(0, center.sizes["object"], n_rows)
+    ]
+    return np.concatenate(
+        [
+            head_inputs(b["iou_token"].to_numpy(), b["mask_token"].to_numpy(), b["iou"].to_numpy())
+            for b in blocks
+        ]
+    )

@@ -1,0 +1,76 @@
+"""Words and colours in which people are told of measures and tasks."""
+
+from typing import Final
+
+MEASURE_LABELS: Final = {
+    "sam_score": "1 − SamScore",
+    "h_std": "H_Std",
+    "h_y": "H_Y",
+    "h_theta": "H_Θ",
+    "h_xp": "H_Xp",
+    "h_a": "H_A",
+    "h_t": "H_T",
+    "usam": "1 − USAM",
+    "delta_theta": "Δ_Θ",
+    "delta_xp": "Δ_Xp",
+    "delta_a": "Δ_A",
+    "delta_theta_star": "Δ*_Θ",
+    "delta_xp_star": "Δ*_Xp",
+    "delta_a_star": "Δ*_A",
+}
+"""Measures as the paper writes them."""
+
+PREDICTED_IOU_LABELS: Final = {"iou_gt": "IoU", "sam_score": "SamScore", "usam": "USAM"}
+"""Where these stand as an IoU, true or predicted."""
+
+TASK_LABELS: Final = {
+    "model": "Model",
+    "prompt": "Prompt",
+    "task": "Task",
+    "segmentation": "Segmentation",
+}
+
+CORRECTIONS: Final = {
+    "model": "The best mask of the tiny model gives way to that of the large one.",
+    "prompt": "The best mask of one click gives way to that of eight.",
+    "task": "The mask with the highest SamScore gives way to the best of the three.",
+    "segmentation": "The best mask gives way to the ground truth.",
+}
+"""What each task corrects."""
+
+COLOURS: Final = {
+    "sam_score": "#3b82f6",
+    "h_std": "#0d9488",
+    "h_y": "#a855f7",
+    "h_theta": "#d97706",
+    "h_xp": "#db2777",
+    "h_a": "#65a30d",
+    "usam": "#ef4444",
+    "delta_theta": "#ef4444",
+    "delta_xp": "#ef4444",
+    "delta_a": "#ef4444",
+    "delta_theta_star": "#ef4444",
+    "delta_xp_star": "#ef4444",
+    "delta_a_star": "#ef4444",
+    "oracle": "#8b949e",
+    "worst": "#8b949e",
+    "random": "#8b949e",
+}
+"""Of curves: of middling lightness, to stand out from white and from black; heads are red."""
+
+
+def is_dashed(measure: str) -> bool:
+    """Tell directly learned gaps, which are drawn in dashes, from the gaps of two heads."""
+    return measure.endswith("_star")
+
+
+def measure_label(name: str) -> str:
+    """Label of a measure, which may be named as ``<measure>@<train split>``."""
+    measure, _, train_split = name.partition("@")
+    label = MEASURE_LABELS.get(measure, measure)
+    return f"{label} ({train_split})" if train_split else label
+
+
+def column_label(name: str) -> str:
+    """Label of a row or column of correlations."""
+    return PREDICTED_IOU_LABELS.get(name) or measure_label(name)

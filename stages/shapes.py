@@ -1,0 +1,57 @@
+"""Stage ``shapes``: a seed in, the embedded data set out, in COCO's layout.
+
+Reads   ``params.yaml:shapes``.
+Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/annotations``.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from pipeline.scene_layout import CATEGORIES
+from pipeline.scenes import MIN_SIZE_PX, Role, Scene, draw_scene, scene_seeds
+from stages.params import read_block, strict
+from stages.progress import progress
+from stages.shell import stage_main
+from storage.coco_writer import write_coco
+
+FOLDER: Final = Path("data/shapes")
+"""The data set; ``params.yaml:splits`` names the same place."""
+
+
+@strict
+class ShapesParams:
+    """Block ``shapes``."""
+
+    seed: Annotated[int, Field(ge=0)]
+    image_size_px: Annotated[int, Field(ge=MIN_SIZE_PX)]
+    n_train_images: Annotated[int, Field(ge=1)]
+    n_val_images: Annotated[int, Field(ge=1)]
+
+
+@stage_main
+def main() -> None:
+    """Draw both splits."""
+    params = read_block("shapes", ShapesParams)
+    # Scenes of an earlier, larger data set would stay behind.
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    _draw_split(params, "train", params.n_train_images)
+    _draw_split(params, "val", params.n_val_images)
+
+
+def _draw_split(params: ShapesParams, role: Role, n_images: int) -> None:
+    with progress(f"shapes {role}", n_images, "images") as advance:
+
+        def scenes() -> Iterator[Scene]:
+            for seed in scene_seeds(params.seed, role, n_images):
+                yield draw_scene(seed, params.image_size_px)
+                advance(1)
+
+        write_coco(FOLDER / role, FOLDER / "annotations" / f"{role}.json", scenes(), CATEGORIES)
+
+
+if __name__ == "__main__":
+    main()

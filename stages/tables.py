@@ -1,0 +1,184 @@
+"""Results of all eval splits as tables in the paper's form."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import pandas as pd
+
+from pipeline.evaluation import BOUNDS, IOU_GT, TASK_MEASURES, TASKS, default_model
+from pipeline.measures import UNTRAINED_MEASURES
+from pipeline.vocabulary import MODELS
+from storage.results import SplitResults
+
+Results = Mapping[str, SplitResults]
+"""By eval split, at least one."""
+
+CORRELATION_ROWS: Final = (
+    IOU_GT,
+    "sam_score",
+    "h_std",
+    "h_y",
+    "h_theta",
+    "h_a",
+    "h_xp",
+    "usam",
+    "delta_theta_star",
+    "delta_a_star",
+    "delta_xp_star",
+)
+"""Rows and columns of the paper's Tables 5 and 15 to 17."""
+
+PROPOSALS: Final = {"best": "iou", "selected": "selected_iou", "refined": "refined_iou"}
+"""Whose mean IoU is told: the best proposal's, the selected one's, the best's under ``refined``."""
+
+N_METRIC_DIGITS: Final = 6
+
+Metrics = dict[str, dict[str, dict[str, float] | dict[str, dict[str, float]]]]
+"""Split -> task -> measure -> ``relative_auc`` and ``auc``; split -> ``mean_iou`` -> model."""
+
+
+def task_models(results: Results) -> dict[str, str]:
+    """The model whose measures each task shows; only tasks that were evaluated."""
+    first = next(iter(results.values()))
+    models = tuple(first.auc["model"].unique())
+    evaluated = set(first.auc["task"])
+    return {task: default_model(task, models) for task in TASKS if task in evaluated}
+
+
+def relative_table(results: Results, task: str) -> pd.DataFrame:
+    """Relative AUC in percent: the paper's Tables 1 to 4, a column a split."""
+    return _a_column_a_split(_main_rows(results, task), ["measure", "trained_on"], "relative")
+
+
+def overview_table(results: Results, split: str) -> pd.DataFrame:
+    """Relative AUC in percent of one split: a row a measure, a column a task."""
+    found = {split: results[split]}
+    first = first_train_split(results[split])
+    columns = {}
+    for task in task_models(found):
+        rows = relative_table(found, task)
+        names = map(measure_name, rows["measure"], rows["trained_on"], [first] * len(rows))
+        columns[task] = pd.Series(rows[split].tolist(), index=list(names))
+    # A frame of columns alone would sort the measures.
+    order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
+    table = pd.DataFrame(columns, index=_untrained_first(order))
+    return table.rename_axis("measure").reset_index()
+
+
+def absolute_table(results: Results, task: str) -> pd.DataFrame:
+    """AUC in percent of every model and measure beside oracle and worst: Tables 11 to 14."""
+    rows = _rows(results, "auc")
+    rows = rows[rows["task"] == task]
+    of_model = rows.drop_duplicates(["split", "model"])
+    bounds = [
+        of_model.assign(measure=bound, trained_on="", auc=of_model[bound])
+        for bound in ("oracle", "worst")
+    ]
+    both = _by_model(pd.concat([*bounds, rows]))
+    return _a_column_a_split(both, ["model", "measure", "trained_on"], "auc")
+
+
+def iou_table(results: Results) -> pd.DataFrame:
+    """Mean IoU in percent of each model's best, selected and refined proposals."""
+    rows = _rows(results, "objects").melt(
+        id_vars=["split", "model"], value_vars=list(PROPOSALS.values()), var_name="column"
+    )
+    names = {column: proposal for proposal, column in PROPOSALS.items()}
+    rows["proposal"] = rows["column"].map(names)
+    means = rows.groupby(["split", "model", "proposal"], sort=False)["value"].mean().reset_index()
+    return _a_column_a_split(_by_model(means), ["model", "proposal"], "value")
+
+
+def correlation_table(found: SplitResults) -> pd.DataFrame:
+    """Correlations of one split, in the rows and columns of the paper."""
+    names = [name for name in CORRELATION_ROWS if name in found.correlation]
+    blocks = [
+        block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]
+        for _, block in found.correlation.groupby(["train_split", "model"], sort=False)
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def curve_table(results: Results, task: str) -> pd.DataFrame:
+    """Curves of one task, a column a curve, for ``dvc plots``.
+
+    A column has the plain name of its measure where split and heads are the first of all, so that
+    ``dvc.yaml`` can name it; others are ``<split>:<measure>@<train split>``.
+    """
+    columns: dict[str, pd.Series[float]] = {}
+    for i, (split, found) in enumerate(results.items()):
+        curves = found.curves[found.curves["task"] == task]
+        curves = curves[curves["measure"].isin((*BOUNDS, *TASK_MEASURES[task]))]
+        prefix, first = f"{split}:" if i else "", first_train_split(found)
+        for key, curve in curves.groupby(["train_split", "measure"], sort=False):
+            train_split, measure = map(str, key)
+            points = curve.set_index("corrected_fraction")["mean_iou"]
+            columns[prefix + measure_name(measure, train_split, first)] = points
+    return pd.DataFrame(columns).reset_index()
+
+
+def metrics(results: Results) -> Metrics:
+    """What ``dvc metrics show`` tells; a relative AUC that does not exist is left out."""
+    told: Metrics = {}
+    for split, found in results.items():
+        iou = found.objects.groupby("model", sort=False)["iou"].mean()
+        told[split] = {"mean_iou": {str(k): _rounded(v) for k, v in iou.items()}}
+        for task in task_models(results):
+            told[split][task] = _task_metrics({split: found}, task)
+    return told
+
+
+def measure_name(measure: str, train_split: str, first: str) -> str:
+    """Name of a measure that tells its heads unless they are the first."""
+    return measure if train_split in {"", first} else f"{measure}@{train_split}"
+
+
+def first_train_split(found: SplitResults) -> str:
+    """The train split that comes first in the params; empty without heads."""
+    return next(iter(found.run["heads"]), "")
+
+
+def _task_metrics(results: Results, task: str) -> dict[str, dict[str, float]]:
+    (found,) = results.values()
+    first = first_train_split(found)
+    told = {}
+    for row in _main_rows(results, task).to_dict("records"):
+        values = {"relative_auc": row["relative"], "auc": row["auc"]}
+        told[measure_name(row["measure"], row["trained_on"], first)] = {
+            name: _rounded(value) for name, value in values.items() if pd.notna(value)
+        }
+    return told
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), N_METRIC_DIGITS)
+
+
+def _main_rows(results: Results, task: str) -> pd.DataFrame:
+    """AUC rows of a task's default model and of the measures that its table shows."""
+    rows = _rows(results, "auc")
+    rows = rows[(rows["task"] == task) & (rows["model"] == task_models(results)[task])]
+    return rows.loc[rows["measure"].isin(TASK_MEASURES[task])]
+
+
+def _rows(results: Results, table: str) -> pd.DataFrame:
+    """One table of all splits below each other, with a column ``split``."""
+    tables = {split: getattr(found, table) for split, found in results.items()}
+    rows: pd.DataFrame = pd.concat([rows.assign(split=split) for split, rows in tables.items()])
+    return rows.rename(columns={"train_split": "trained_on"})
+
+
+def _untrained_first(names: list[str]) -> list[str]:
+    return sorted(names, key=lambda name: name not in UNTRAINED_MEASURES)
+
+
+def _by_model(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values("model", key=lambda model: model.map(MODELS.index), kind="stable")
+
+
+def _a_column_a_split(rows: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:
+    """Pivot to percent; rows and columns stay in the order in which they came."""
+    in_order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
+    table = rows.pivot(index=index, columns="split", values=value)
+    percent = table.reindex(index=in_order, columns=list(rows["split"].unique())).mul(100)
+    return percent.rename_axis(columns=None).reset_index()

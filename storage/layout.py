@@ -1,0 +1,66 @@
+"""Where everything lies, relative to the root of the repository."""
+
+from pathlib import Path
+from typing import Final
+
+CACHE: Final = Path("cache")
+"""Zarr stores."""
+
+WORK: Final = CACHE / "work"
+"""Cells in the making, outside of every tracked output."""
+
+HEADS: Final = Path("heads")
+"""Trained heads and what was tuned for them."""
+
+RESULTS: Final = Path("results")
+"""Tables, metrics and figures."""
+
+
+def objects_path(split: str) -> Path:
+    """Store of a split's images, objects and prompts."""
+    return CACHE / "objects" / f"{split}.zarr"
+
+
+def features_path(split: str, model: str, view: str) -> Path:
+    """Store of a cell's scores and tokens."""
+    return CACHE / "features" / split / model / f"{view}.zarr"
+
+
+def masks_path(split: str, model: str, view: str) -> Path:
+    """Store of a cell's soft masks."""
+    return CACHE / "masks" / split / model / f"{view}.zarr"
+
+
+def entropy_path(split: str) -> Path:
+    """Store of a split's Bayesian entropies."""
+    return CACHE / "entropy" / f"{split}.zarr"
+
+
+def work_dir(split: str, model: str, view: str) -> Path:
+    """Folder of a cell's unfinished stores, one folder a signature inside."""
+    return WORK / split / model / view
+
+
+def heads_dir(split: str) -> Path:
+    """Folder of the heads trained on a split."""
+    return HEADS / split
+
+
+def head_path(split: str, objective: str) -> Path:
+    """Weights of one head."""
+    return heads_dir(split) / f"{objective}.safetensors"
+
+
+def tuning_path(split: str, objective: str) -> Path:
+    """Hyperparameters chosen for one head."""
+    return heads_dir(split) / "tuning" / f"{objective}.json"
+
+
+def trials_path(split: str, objective: str) -> Path:
+    """Every hyperparameter trial of one head."""
+    return heads_dir(split) / "tuning" / f"{objective}.csv"
+
+
+def results_dir(split: str) -> Path:
+    """Folder of a split's results."""
+    return RESULTS / "splits" / split

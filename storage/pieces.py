@@ -1,0 +1,59 @@
+"""Rows of single images, kept while another image of their shard fails."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from storage.folders import named_disk_errors
+
+SHA256: Final = "image_sha256"
+"""Entry beside the rows: a piece of another image content is not used."""
+
+DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError)
+"""What NumPy raises at an archive that is not whole."""
+
+
+def keep_piece(
+    folder: Path, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
+) -> None:
+    """Write the rows of one image; a kill leaves the former piece or none."""
+    path = _path(folder, shard, image_index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with named_disk_errors(path):
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
+        partial.replace(path)
+
+
+def load_piece(
+    folder: Path, shard: int, image_index: int, *, image_sha256: str
+) -> dict[str, np.ndarray] | None:
+    """Rows of one image if they were kept, are whole and of this image content.
+
+    A damaged piece counts as none: its rows are computed again.
+    """
+    try:
+        # Opened here, for NumPy leaves a damaged file open.
+        with (
+            _path(folder, shard, image_index).open("rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
+            if str(archive[SHA256]) != image_sha256:
+                return None
+            return {name: archive[name] for name in archive.files if name != SHA256}
+    except DAMAGE:
+        return None
+
+
+def drop_pieces(folder: Path, shard: int) -> None:
+    """Remove what was kept of a shard."""
+    for path in folder.glob(f"{shard}-*.npz"):
+        path.unlink()
+
+
+def _path(folder: Path, shard: int, image_index: int) -> Path:
+    return folder / f"{shard}-{image_index}.npz"

@@ -1,0 +1,127 @@
+"""Results of an eval split on disk: four CSV tables and what was run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import pandas as pd
+
+from storage.errors import DataError
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "auc": (
+            "train_split",
+            "task",
+            "model",
+            "measure",
+            "auc",
+            "oracle",
+            "worst",
+            "relative",
+        ),
+        "curves": ("train_split", "task", "model", "measure", "corrected_fraction", "mean_iou"),
+        "correlation": ("train_split", "model", "row"),
+        "objects": ("object_id", "model", "iou", "selected_iou", "refined_iou", "sam_score"),
+    }
+)
+"""First columns of each table; ``correlation`` goes on with a column a row, ``objects`` with one a
+measure."""
+
+RUN_KEYS: Final = ("split", "n_objects", "models", "entropy", "heads")
+"""Of ``run.json``: the signatures of the models' features and of the entropies, the metadata of
+the heads."""
+
+TEXT_COLUMNS: Final = dict.fromkeys(("train_split", "task", "model", "measure", "row"), "str")
+
+FLOAT_FORMAT: Final = "%.8g"
+"""One digit more than single precision has."""
+
+
+@dataclass(frozen=True)
+class SplitResults:
+    """What ``evaluate`` says of one split; each table is a file of its name."""
+
+    auc: pd.DataFrame
+    """AUC of every task, model and measure, fractions of 1; ``train_split`` of the heads, empty
+    for a measure without one."""
+    curves: pd.DataFrame
+    """Mean IoU against the corrected fraction, for each task's default model."""
+    correlation: pd.DataFrame
+    """Pearson correlations of each model and train split."""
+    objects: pd.DataFrame
+    """IoU and measures of every object under each model."""
+    run: Mapping[str, Any]
+    """``RUN_KEYS``."""
+
+
+def write_results(folder: Path, results: SplitResults) -> None:
+    """Write a split's results; equal results give equal bytes.
+
+    Raises
+    ------
+    DataError
+        If a table or ``run`` lacks a column or key.
+    """
+    for name in COLUMNS:
+        table = getattr(results, name)
+        _check_holds(f"table {name!r}", list(table.columns), COLUMNS[name])
+        write_table(folder / f"{name}.csv", table)
+    _check_holds("run", list(results.run), RUN_KEYS)
+    write_json(folder / "run.json", results.run)
+
+
+def read_results(folder: Path) -> SplitResults:
+    """Read a split's results.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or lacks a column or key: written by another version, or cut off.
+    """
+    tables = {name: _read_table(folder / f"{name}.csv", COLUMNS[name]) for name in COLUMNS}
+    path = folder / "run.json"
+    _check_exists(path)
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} must be JSON, got {error}") from error
+    _check_holds(path, list(run), RUN_KEYS)
+    return SplitResults(**tables, run=run)
+
+
+def write_table(path: Path, table: pd.DataFrame, float_format: str = FLOAT_FORMAT) -> None:
+    """Write a table as CSV without its index; NaN is an empty cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format=float_format, lineterminator="\n")
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON for people and machines, keys in the given order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    _check_exists(path)
+    try:
+        # Only an empty cell is NaN: a split may be called "nan" or "NA".
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=TEXT_COLUMNS)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path} must be a CSV table, got {error}") from error
+    _check_holds(path, list(table.columns), columns)
+    return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"{path} must exist before the report, got none: evaluate its split first")
+
+
+def _check_holds(what: object, given: list[str], needed: tuple[str, ...]) -> None:
+    if not set(needed) <= set(given):
+        raise DataError(f"{what} must have {', '.join(needed)}, got {', '.join(given)}")

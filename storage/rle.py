@@ -1,0 +1,158 @@
+"""Masks as COCO's compressed run lengths, checked as they are read."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from pycocotools import mask as coco_mask
+
+from storage.errors import DataError
+
+_FIRST_CHARACTER: Final = 48
+_LAST_CHARACTER: Final = 111
+"""Characters carry six bits each, offset to be printable."""
+
+_MOST_CHARACTERS: Final = 11
+"""Of one number: 55 bits, more than any image has pixels."""
+
+_MIN_COORDINATES: Final = 6
+"""Of a polygon with an area."""
+
+_SHOWN_CHARACTERS: Final = 40
+"""Of faulty counts in a message."""
+
+Counts = Int64[np.ndarray, " run"]
+
+
+def encode_rle(mask: Bool[np.ndarray, "h w"]) -> str:
+    """Compressed run lengths of a mask, column by column."""
+    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return str(encoded["counts"], "ascii")
+
+
+def decode_rle(counts: str, height_px: int, width_px: int) -> Bool[np.ndarray, "h w"]:
+    """Mask of compressed run lengths.
+
+    Raises
+    ------
+    DataError
+        If the runs are malformed or do not cover the image exactly.
+
+    Notes
+    -----
+    Not pycocotools' decoder: it returns uninitialised memory where the runs end too early.
+    """
+    runs = parse_counts(counts)
+    check_runs(runs, height_px, width_px)
+    is_foreground = np.arange(len(runs)) % 2 == 1
+    columns = np.repeat(is_foreground, runs).reshape(width_px, height_px)
+    return np.ascontiguousarray(columns.T)
+
+
+def area_rle(counts: str) -> int:
+    """Foreground pixels of compressed run lengths."""
+    return int(parse_counts(counts)[1::2].sum())
+
+
+def parse_counts(counts: str) -> Counts:
+    """Run lengths, background first, of COCO's compressed form.
+
+    Raises
+    ------
+    DataError
+        If a character is out of range, or a number too long or without an end.
+
+    Notes
+    -----
+    A character holds five bits of a number, lowest first; its bit 32 says that more follow, and
+    bit 16 of a number's last character that it is negative. From the fourth on, numbers are
+    differences from the run before the last.
+    """
+    code = np.frombuffer(counts.encode(), np.uint8).astype(np.int64)
+    is_last = (code - _FIRST_CHARACTER) & 32 == 0
+    if not code.size or code.min() < _FIRST_CHARACTER or code.max() > _LAST_CHARACTER:
+        raise DataError(f"RLE counts must be characters '0' to 'o', got {_shortened(counts)}")
+    length = np.diff(np.flatnonzero(is_last), prepend=-1)
+    if not is_last[-1] or length.max() > _MOST_CHARACTERS:
+        raise DataError(
+            f"RLE counts must be numbers of up to {_MOST_CHARACTERS} characters, "
+            f"got {_shortened(counts)}"
+        )
+    start = np.cumsum(length) - length
+    place = np.arange(len(code)) - np.repeat(start, length)
+    value = code - _FIRST_CHARACTER
+    number = np.add.reduceat((value & 31) << 5 * place, start)
+    number -= np.where(value[is_last] & 16, 1 << 5 * length, 0)
+    number[1::2] = np.cumsum(number[1::2])
+    number[2::2] = np.cumsum(number[2::2])
+    return number
+
+
+def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
+    """Compressed form of run lengths, background first.
+
+    Raises
+    ------
+    DataError
+        If a run is negative or they do not cover the image exactly.
+    """
+    check_runs(np.asarray(runs, np.int64), height_px, width_px)
+    rle: dict[str, Any] = {"size": [height_px, width_px], "counts": list(runs)}
+    return str(coco_mask.frPyObjects(rle, height_px, width_px)["counts"], "ascii")
+
+
+def compress_polygons(
+    polygons: Sequence[Sequence[float | int]], height_px: int, width_px: int
+) -> str:
+    """Compressed form of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
+
+    Polygons of fewer than three corners enclose nothing and add nothing.
+
+    Raises
+    ------
+    DataError
+        If a coordinate has no partner, is not finite or lies far out of the image.
+    """
+    whole = [p for p in polygons if len(p) >= _MIN_COORDINATES]
+    for polygon in polygons:
+        _check_polygon(np.asarray(polygon, np.float64), height_px, width_px)
+    if not whole:
+        return compress_runs([height_px * width_px], height_px, width_px)
+    parts = coco_mask.frPyObjects([[float(v) for v in p] for p in whole], height_px, width_px)
+    return str(coco_mask.merge(parts)["counts"], "ascii")
+
+
+def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
+    """Refuse runs that do not cover an image exactly.
+
+    Raises
+    ------
+    DataError
+        Saying how many pixels there are and how many the runs cover.
+    """
+    if runs.min(initial=0) < 0:
+        raise DataError(f"RLE runs must be >= 0, got {runs.min()}")
+    if runs.sum() != height_px * width_px:
+        raise DataError(
+            f"RLE runs must cover {height_px} x {width_px} = {height_px * width_px} pixels, "
+            f"got {runs.sum()}"
+        )
+
+
+def _check_polygon(polygon: np.ndarray, height_px: int, width_px: int) -> None:
+    if polygon.size % 2:
+        raise DataError(f"polygon must have an even number of coordinates, got {polygon.size}")
+    # pycocotools walks along every edge: a corner at 1e12 would take all memory.
+    side_px = max(height_px, width_px)
+    outside = ~((polygon >= -side_px) & (polygon <= 2 * side_px))
+    if outside.any():
+        raise DataError(
+            f"polygon must lie within {side_px} px of its image, got {polygon[outside][0]}"
+        )
+
+
+def _shortened(counts: str) -> str:
+    if len(counts) <= _SHOWN_CHARACTERS:
+        return repr(counts)
+    return f"{counts[:_SHOWN_CHARACTERS]!r}..."

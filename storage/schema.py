@@ -1,0 +1,207 @@
+"""Every array of every store: the one table that writers, readers, checks and docs come from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from zarr.codecs import ZstdCodec
+
+from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
+
+SCHEMA_VERSION: Final = 1
+"""Raised with every change of this table; part of every signature."""
+
+CODEC: Final = ZstdCodec(level=3, checksum=True)
+"""Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
+
+Chunking = Literal["whole", "rows", "prompt_rows", "objects", "marks"]
+Value = str | int | float | list[str] | list[int] | list[float]
+
+CHUNKING_WORDS: Final[Mapping[Chunking, str]] = MappingProxyType(
+    {
+        "whole": "one chunk",
+        "rows": "1024 rows or more",
+        "prompt_rows": "1024 rows or more of one prompt set",
+        "objects": "one object, in shards of `shard_objects`",
+        "marks": "one chunk",
+    }
+)
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What an array holds and how it is cut."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    meaning: str
+    unit: str = "1"
+    chunking: Chunking = "rows"
+    is_coordinate: bool = False
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the array is written when its store is made, and not shard by shard."""
+        return self.is_coordinate or self.chunking == "whole"
+
+    @property
+    def fill_value(self) -> str | int | float | bool:
+        """What a reader sees of an absent chunk: NaN if the dtype has one, so that loss shows."""
+        by_dtype: dict[str, str | float | bool] = {"float32": math.nan, "str": "", "bool": False}
+        return by_dtype.get(self.dtype, 0)
+
+
+def _object_id() -> ArraySpec:
+    return ArraySpec(
+        ("object",), "int64", "id of the object's annotation in its data set", is_coordinate=True
+    )
+
+
+def _prompt() -> ArraySpec:
+    return _coordinate("prompt", "str", "prompt set")
+
+
+def _proposal() -> ArraySpec:
+    return _coordinate("proposal", "int64", "mask of a multimask call, in decoder order")
+
+
+def _done() -> ArraySpec:
+    return ArraySpec(
+        ("shard",),
+        "bool",
+        "whether the shard is complete; written after its data",
+        chunking="marks",
+    )
+
+
+def _coordinate(name: str, dtype: str, meaning: str) -> ArraySpec:
+    return ArraySpec((name,), dtype, meaning, chunking="whole", is_coordinate=True)
+
+
+_OBJECTS: Final[Mapping[str, ArraySpec]] = {
+    "file": ArraySpec(("image",), "str", "file of the image, below the split's folder"),
+    "height_px": ArraySpec(("image",), "int32", "height of the image", unit="px"),
+    "width_px": ArraySpec(("image",), "int32", "width of the image", unit="px"),
+    "image_sha256": ArraySpec(("image",), "str", "sha256 of the image file's bytes"),
+    "image_index": ArraySpec(("object",), "int32", "place of the object's image along `image`"),
+    "object_id": _object_id(),
+    "area_px": ArraySpec(("object",), "int64", "pixels of the ground truth mask", unit="px"),
+    "box_px": ArraySpec(("object", "box"), "float32", "bounding box of the mask", unit="px"),
+    "mask_rle": ArraySpec(("object",), "str", "ground truth mask, COCO's compressed RLE"),
+    "point_px": ArraySpec(
+        ("object", "click", "xy"), "int32", "clicks, pixels of the original image", unit="px"
+    ),
+    "click": _coordinate("click", "str", "name of a click"),
+    "xy": _coordinate("xy", "str", "axis of a point"),
+    "box": _coordinate("box", "str", "side of a box"),
+}
+
+_FEATURES: Final[Mapping[str, ArraySpec]] = {
+    "sam_score": ArraySpec(
+        ("object", "prompt", "proposal"),
+        "float32",
+        "IoU that the decoder predicts for each proposal",
+    ),
+    "iou": ArraySpec(
+        ("object", "prompt", "proposal"),
+        "float32",
+        "IoU of each proposal with the ground truth, at image resolution",
+    ),
+    "iou_token": ArraySpec(
+        ("object", "prompt", "channel"),
+        "float32",
+        "decoder output token of the IoU",
+        chunking="prompt_rows",
+    ),
+    "mask_token": ArraySpec(
+        ("object", "prompt", "token", "channel"),
+        "float32",
+        "decoder output tokens of the masks; proposal k belongs to token k + 1",
+        chunking="prompt_rows",
+    ),
+    "object_score": ArraySpec(
+        ("object", "prompt"), "float32", "logit of the decoder for there being an object"
+    ),
+    "object_id": _object_id(),
+    "prompt": _prompt(),
+    "proposal": _proposal(),
+    "token": _coordinate("token", "int64", "mask token: 0 single mask, 1..3 proposals 0..2"),
+    "images_sha256": ArraySpec(
+        ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="marks"
+    ),
+    "done": _done(),
+}
+
+_MASKS: Final[Mapping[str, ArraySpec]] = {
+    "mask_code": ArraySpec(
+        ("object", "prompt", "proposal", "y", "x"),
+        "uint8",
+        "coded foreground probability of the low-resolution mask, in the unaugmented frame",
+        chunking="objects",
+    ),
+    "probability": ArraySpec(
+        ("code",), "float32", "foreground probability of each code", chunking="whole"
+    ),
+    "object_id": _object_id(),
+    "prompt": _prompt(),
+    "proposal": _proposal(),
+    "done": _done(),
+}
+
+_ENTROPY: Final[Mapping[str, ArraySpec]] = {
+    "h_y": ArraySpec(("object",), "float32", "H_Y, Eq. 4: predictive entropy", unit="bit"),
+    "h_theta": ArraySpec(("object",), "float32", "H_Θ, Eq. 5: over the models", unit="bit"),
+    "h_xp": ArraySpec(("object", "model"), "float32", "H_Xp, Eq. 6: over the clicks", unit="bit"),
+    "h_a": ArraySpec(("object", "model"), "float32", "H_A, Eq. 7: over the proposals", unit="bit"),
+    "h_std": ArraySpec(("object", "model"), "float32", "entropy of the best proposal", unit="bit"),
+    "h_t": ArraySpec(("object", "model"), "float32", "H_T: over the views", unit="bit"),
+    "object_id": _object_id(),
+    "model": _coordinate("model", "str", "model θ"),
+}
+
+SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
+    {"objects": _OBJECTS, "features": _FEATURES, "masks": _MASKS, "entropy": _ENTROPY}
+)
+"""Arrays by kind of store and name."""
+
+FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = MappingProxyType(
+    {
+        "click": SINGLE_CLICKS,
+        "xy": ("x", "y"),
+        "box": ("x", "y", "w", "h"),
+        "proposal": tuple(range(N_PROPOSALS)),
+        "token": tuple(range(N_PROPOSALS + 1)),
+    }
+)
+"""Coordinates that are the same in every store."""
+
+MASK_FORMULA: Final = (
+    "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"
+)
+"""How ``mask_code`` codes a probability; stands in every masks store."""
+
+
+def coordinates(kind: str) -> str:
+    """Names of a kind's coordinates, in the form of xarray's ``coordinates`` attribute."""
+    return " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)
+
+
+def markdown() -> str:
+    """All arrays as Markdown, one table a kind of store."""
+    blocks = []
+    for kind, arrays in SCHEMA.items():
+        lines = [
+            f"### `{kind}`",
+            "",
+            "| array | dimensions | dtype | unit | chunk | meaning |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| `{name}` | {', '.join(spec.dims)} | {spec.dtype} | {spec.unit} "
+            f"| {CHUNKING_WORDS[spec.chunking]} | {spec.meaning} |"
+            for name, spec in arrays.items()
+        ]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"

@@ -1,0 +1,84 @@
+"""Entropies of a full profile against the decompression of its chunks, one thread each."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numcodecs.zstd import decompress  # type: ignore[import-untyped]
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pipeline.cell_rows import CellRows
+from pipeline.entropy import blockwise_entropies
+from pipeline.masks import encode
+from pipeline.vocabulary import AUGMENTATIONS, MODELS, PROMPTS
+from storage.cells import SplitCells, open_cells
+from tests.soft_masks import soft_masks
+from tests.split_cells import write_cell
+
+N_OBJECTS = 16
+N_ROUNDS = 7
+MAX_RATIO = 2.5
+"""Time of reading and computing over that of decompressing: the bar."""
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitCells:
+    monkeypatch.chdir(tmp_path)
+    n_masks = len(PROMPTS) * 3
+    code = encode(soft_masks(0, n_masks)).reshape(len(PROMPTS), 3, 256, 256)
+    rng = np.random.default_rng(0)
+    place = rng.integers(0, 256, (N_OBJECTS, 2))
+    for model in MODELS:
+        for view in AUGMENTATIONS:
+            # Objects differ by place, and models and views disagree by some pixels.
+            shifts = place + rng.integers(-6, 7, place.shape)
+            moved = np.stack([np.roll(code, tuple(shift), (2, 3)) for shift in shifts])
+            score = rng.uniform(0.2, 1, (2, N_OBJECTS, len(PROMPTS), 3)).astype(np.float32)
+            write_cell(("bench", model, view), CellRows(moved, *score), shard_objects=N_OBJECTS)
+    return open_cells("bench", models=MODELS, views=AUGMENTATIONS)
+
+
+def test_entropies_take_little_longer_than_decompression(
+    cells: SplitCells, benchmark: BenchmarkFixture
+) -> None:
+    rows = range(N_OBJECTS)
+    chunks = [cell.masks.compressed(rows) for cell in cells.by_name.values()]
+    memory = np.empty(cells.masks.shape[1:], np.uint8)
+
+    def decompress_all() -> None:
+        for shard in chunks:
+            for chunk in shard:
+                decompress(chunk, memory)
+
+    def read_and_compute() -> None:
+        blockwise_entropies(
+            cells.reader(rows),
+            rows,
+            block_objects=cells.block_objects,
+            models=cells.models,
+            views=cells.views,
+        )
+
+    read_and_compute()  # compiles
+    # One after the other in turn, so that a busy moment of the machine hits both.
+    seconds = np.array(
+        [(_seconds(decompress_all), _seconds(read_and_compute)) for _ in range(N_ROUNDS)]
+    )
+    alone_ms, total_ms = seconds.min(axis=0) * 1000 / N_OBJECTS
+    n_bytes = sum(len(chunk) for shard in chunks for chunk in shard)
+    benchmark(read_and_compute)
+    benchmark.extra_info["ratio"] = total_ms / alone_ms
+    print(  # noqa: T201 - the ratio is what this is for
+        f"\nentropy of an object: {total_ms:.1f} ms, decompression alone {alone_ms:.1f} ms, "
+        f"ratio {total_ms / alone_ms:.2f} (at most {MAX_RATIO}); "
+        f"{n_bytes / N_OBJECTS / len(MODELS) / len(AUGMENTATIONS) / 27:.0f} bytes a mask"
+    )
+    assert total_ms / alone_ms <= MAX_RATIO
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

@@ -1,0 +1,161 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.objectives import (
+    ModelFeatures,
+    head_inputs,
+    split_by_image,
+    targets,
+    training_set,
+)
+from pipeline.vocabulary import MODELS, OBJECTIVES
+
+CENTER, REFINED = 0, 1
+
+
+def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ModelFeatures:  # noqa: ANN401
+    rng = np.random.default_rng(seed)
+    arrays = {
+        "inputs": rng.normal(size=(n_objects, 10)),
+        "sam_score": rng.random((n_objects, 2, 3)),
+        "iou": rng.random((n_objects, 2, 3)),
+    }
+    return ModelFeatures(**{k: v.astype(np.float32) for k, v in (arrays | changes).items()})
+
+
+def draw_models(n_objects: int = 6) -> dict[str, ModelFeatures]:
+    return {model: draw_model(i, n_objects) for i, model in enumerate(MODELS)}
+
+
+def slow_targets(models: dict[str, ModelFeatures]) -> dict[str, list[float]]:
+    """Every target by its sentence in the design, one object at a time."""
+    rows: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
+    for own in models.values():
+        for k in range(len(own.iou)):
+            best = {name: max(m.iou[k, CENTER]) for name, m in models.items()}
+            selected = own.iou[k, CENTER, int(np.argmax(own.sam_score[k, CENTER]))]
+            refined, mine = max(own.iou[k, REFINED]), max(own.iou[k, CENTER])
+            gaps = {
+                "model_gap": best["large"] - best["tiny"],
+                "prompt_gap": refined - mine,
+                "task_gap": mine - selected,
+            }
+            values = {f"iou_{name}": iou for name, iou in best.items()}
+            values |= {"iou_refined": refined, "iou_selected": selected}
+            values |= {name: min(max(0.5 + gap, 0), 1) for name, gap in gaps.items()}
+            for name in OBJECTIVES:
+                rows[name].append(values[name])
+    return rows
+
+
+def test_targets_equal_their_definitions() -> None:
+    models = draw_models()
+    expected = slow_targets(models)
+    found = targets(models)
+    assert tuple(found) == OBJECTIVES
+    for name in OBJECTIVES:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_targets_lie_between_0_and_1_and_no_task_is_made_worse_by_its_best(seed: int) -> None:
+    models = {model: draw_model(seed + i) for i, model in enumerate(MODELS)}
+    found = targets(models)
+    assert all(((v >= 0) & (v <= 1)).all() for v in found.values())
+    assert (found["task_gap"] >= 0.5).all()
+
+
+def test_objectives_of_a_named_model_are_the_same_on_the_rows_of_every_model() -> None:
+    found = targets(draw_models())
+    for name in ("iou_tiny", "iou_small", "iou_base_plus", "iou_large", "model_gap"):
+        by_model = found[name].reshape(len(MODELS), -1)
+        assert (by_model == by_model[0]).all()
+
+
+def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
+    models = draw_models(1)
+    models["tiny"] = draw_model(0, 1, iou=np.zeros((1, 2, 3)))
+    models["large"] = draw_model(0, 1, iou=np.ones((1, 2, 3)))
+    assert (targets(models)["model_gap"] == 1).all()
+
+
+def test_head_inputs_join_the_iou_token_with_the_mask_token_of_the_best_proposal() -> None:
+    mask_token = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
+    iou_token = -np.ones((2, 3), np.float32)
+    iou = np.array([[0.1, 0.2, 0.9], [0.5, 0.2, 0.1]], np.float32)
+    inputs = head_inputs(iou_token, mask_token, iou)
+    np.testing.assert_array_equal(inputs[0], [-1, -1, -1, *mask_token[0, 3]])
+    np.testing.assert_array_equal(inputs[1], [-1, -1, -1, *mask_token[1, 1]])
+
+
+def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
+    models = draw_models(3)
+    image = np.array([4, 4, 9])
+    data = training_set(models, image)
+    np.testing.assert_array_equal(data.inputs[3:6], models["small"].inputs)
+    np.testing.assert_array_equal(data.image, [*image] * 4)
+    column = OBJECTIVES.index("iou_refined")
+    np.testing.assert_array_equal(
+        data.targets[3:6, column], models["small"].iou[:, REFINED].max(axis=1)
+    )
+
+
+def test_missing_model_is_named_among_those_that_are_needed() -> None:
+    models = draw_models()
+    del models["large"]
+    with pytest.raises(ValueError, match=r"must learn from all of tiny.*large, got tiny, small"):
+        targets(models)
+
+
+def test_no_model_at_all_is_an_error() -> None:
+    with pytest.raises(ValueError, match="got none"):
+        targets({})
+
+
+def test_models_of_other_objects_are_refused() -> None:
+    models = draw_models() | {"large": draw_model(3, n_objects=5)}
+    with pytest.raises(ValueError, match="iou of every model must have shape"):
+        targets(models)
+
+
+def test_models_of_another_token_width_are_refused() -> None:
+    models = draw_models() | {"large": draw_model(3, inputs=np.zeros((6, 4)))}
+    with pytest.raises(ValueError, match="inputs of every model must have 6 objects and one width"):
+        training_set(models, np.zeros(6, np.int64))
+
+
+def test_images_that_do_not_fit_the_features_are_refused() -> None:
+    with pytest.raises(ValueError, match="must have 5 objects"):
+        training_set(draw_models(6), np.zeros(5, np.int64))
+
+
+@given(
+    objects=st.lists(st.integers(0, 20), min_size=2, max_size=60).filter(lambda x: len(set(x)) > 1),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_no_image_has_rows_on_both_sides_and_every_row_is_on_one(
+    objects: list[int], seed: int
+) -> None:
+    image = np.tile(objects, 4)
+    train, validation = split_by_image(image, seed)
+    assert not set(image[train]) & set(image[validation])
+    np.testing.assert_array_equal(np.sort([*train, *validation]), np.arange(len(image)))
+    assert len(train)
+    assert len(validation)
+
+
+def test_a_fifth_of_the_images_validates_and_the_seed_chooses_which() -> None:
+    image = np.repeat(np.arange(100), 3)
+    _, validation = split_by_image(image, 0)
+    assert len(np.unique(image[validation])) == 20
+    np.testing.assert_array_equal(validation, split_by_image(image, 0)[1])
+    assert set(validation) != set(split_by_image(image, 1)[1])
+
+
+def test_one_image_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="must have at least 2 images, got 1"):
+        split_by_image(np.zeros(8, np.int64), 0)

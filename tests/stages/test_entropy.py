@@ -1,0 +1,126 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.cell_rows import CellRows
+from pipeline.entropy import MIXTURES, object_entropies
+from pipeline.vocabulary import AUGMENTATIONS
+from stages.entropy import main
+from storage import open_entropy
+from storage.layout import entropy_path, features_path
+from tests.split_cells import write_cell
+
+MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
+N_OBJECTS, SHARD_OBJECTS = 7, 3
+
+Run = Callable[..., None]
+
+
+def draw(seed: int) -> CellRows:
+    rng = np.random.default_rng(seed)
+    score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
+    return CellRows(rng.integers(0, 256, (N_OBJECTS, 9, 3, 8, 8), np.uint8), *score)
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], CellRows]:
+    monkeypatch.chdir(tmp_path)
+    names = [(model, view) for model in MODELS for view in VIEWS]
+    cells = {name: draw(seed) for seed, name in enumerate(names)}
+    for name, rows in cells.items():
+        write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS)
+    return cells
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    def run_stage(split: str = "val", **changes: Any) -> None:  # noqa: ANN401 - any setting
+        place = {"reader": "coco", "images": "images", "annotations": "annotations.json"}
+        params = {
+            "models": list(MODELS),
+            "views": list(VIEWS),
+            "eval_splits": ["val"],
+            "train_splits": [],
+            "splits": {"val": place, "other": place},
+            "entropy": {"n_workers": 2},
+        }
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, **changes}))
+        monkeypatch.setattr(sys, "argv", ["entropy", split])
+        main()
+
+    return run_stage
+
+
+def test_the_store_holds_the_entropies_of_every_object(
+    cells: dict[tuple[str, str], CellRows], run: Run
+) -> None:
+    run()
+    store = open_entropy(entropy_path("val"))
+    augmentations = tuple(view for view in VIEWS if view in AUGMENTATIONS)
+    expected = object_entropies(lambda m, v: cells[m, v], models=MODELS, views=augmentations)
+    for name in MIXTURES:
+        np.testing.assert_array_equal(store[name], getattr(expected, name).astype(np.float32))
+    assert store["object_id"].to_numpy().tolist() == list(range(100, 107))
+    assert store["model"].to_numpy().tolist() == list(MODELS)
+    assert store.attrs["signature"]["views"] == ["identity", "vflip"]
+
+
+@pytest.mark.usefixtures("cells")
+def test_the_number_of_workers_changes_no_byte(run: Run) -> None:
+    def stored() -> dict[str, bytes]:
+        files = sorted(path for path in entropy_path("val").rglob("*") if path.is_file())
+        return {str(path): path.read_bytes() for path in files}
+
+    run(entropy={"n_workers": 1})
+    alone = stored()
+    run(entropy={"n_workers": 3})
+    assert stored() == alone
+    assert alone
+
+
+@pytest.mark.usefixtures("cells")
+def test_progress_counts_every_object_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    assert f"entropy: {N_OBJECTS}/{N_OBJECTS} objects" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("cells")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "other"}, "eval split must be one of val, got 'other'"),
+        ({"views": ["vflip"]}, "views must have identity, got vflip"),
+        ({"views": ["identity", "gnoise"]}, "features/val/tiny/gnoise.zarr"),
+        ({"entropy": {"n_workers": 0}}, "entropy.n_workers: "),
+    ],
+    ids=["split", "identity", "missing_cell", "workers"],
+)
+def test_what_cannot_be_computed_ends_with_one_line(
+    changes: dict[str, Any], message: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(**changes)
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not entropy_path("val").exists()
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_damaged_cell_ends_the_stage_and_leaves_no_store(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chunk = features_path("val", "large", "vflip") / "iou" / "c.0.0.0"
+    data = bytearray(chunk.read_bytes())
+    data[40] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(SystemExit):
+        run()
+    assert "vflip.zarr: every chunk must be intact" in capsys.readouterr().err
+    assert not entropy_path("val").exists()

@@ -1,0 +1,245 @@
+"""The stage ``evaluate`` on stores and heads drawn at random."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from pipeline.auc import correction_auc
+from pipeline.heads import predict
+from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
+from pipeline.objectives import head_inputs
+from pipeline.vocabulary import MODELS, OBJECTIVES
+from stages import evaluate, scores
+from storage import open_features
+from storage.errors import DataError, StoreError
+from storage.layout import entropy_path, features_path, head_path, results_dir
+from storage.results import SplitResults, read_results
+from tests.eval_split import (
+    write_entropy,
+    write_features,
+    write_heads,
+    write_params,
+    write_split,
+)
+
+SPLIT = "shapes_val"
+N_OBJECTS = 150
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stores and heads, not to be changed."""
+    root = tmp_path_factory.mktemp("drawn")
+    write_split(root, SPLIT, N_OBJECTS)
+    write_heads(root, "shapes_train")
+    write_heads(root, "coco_train")
+    return root
+
+
+@pytest.fixture
+def root(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with stores and heads of its own."""
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    write_params(tmp_path, [SPLIT])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate", SPLIT])
+    return tmp_path
+
+
+def evaluated() -> SplitResults:
+    evaluate.main()
+    return read_results(results_dir(SPLIT))
+
+
+def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
+    write_params(root, [SPLIT], train_splits=["shapes_train", "coco_train"])
+    auc = evaluated().auc
+    per_model = len(UNTRAINED_MEASURES) + 2 * len(HEAD_MEASURES)
+    assert len(auc) == 4 * len(MODELS) * per_model
+    assert list(auc["train_split"].unique()) == ["", "shapes_train", "coco_train"]
+    assert auc.notna().all(axis=None)
+
+
+@pytest.mark.usefixtures("root")
+def test_an_auc_is_that_of_the_stored_scores() -> None:
+    auc = evaluated().auc
+    with open_features(features_path(SPLIT, "small", "identity")) as features:
+        center = features.sel(prompt="center").load()
+        refined_iou = features["iou"].sel(prompt="refined").values
+    expected = correction_auc(
+        center["iou"].values.max(axis=1),
+        refined_iou.max(axis=1),
+        1 - center["sam_score"].values.max(axis=1).astype(np.float64),
+    )
+    (found,) = auc.query(
+        "task == 'prompt' and model == 'small' and measure == 'sam_score'"
+    ).to_dict("records")
+    for name in ("auc", "oracle", "worst", "relative"):
+        assert found[name] == pytest.approx(getattr(expected, name), abs=1e-7)
+
+
+@pytest.mark.usefixtures("root")
+def test_objects_hold_what_the_heads_say_of_their_own_rows() -> None:
+    objects = evaluated().objects
+    of_model = objects[objects["model"] == "large"].reset_index()
+    heads = scores.read_heads("shapes_train", "mini")
+    with open_features(features_path(SPLIT, "large", "identity")) as features:
+        center = features.sel(prompt="center").load()
+    inputs = head_inputs(
+        center["iou_token"].values, center["mask_token"].values, center["iou"].values
+    )
+    expected = predict(heads.weights, inputs)
+    np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
+    np.testing.assert_allclose(of_model["usam@shapes_train"], expected["iou_large"], rtol=1e-6)
+    np.testing.assert_allclose(
+        of_model["delta_theta_star@shapes_train"], expected["model_gap"] - 0.5, atol=1e-6
+    )
+    np.testing.assert_allclose(of_model["sam_score"], center["sam_score"].max("proposal"))
+
+
+def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
+    # Chunks hold 1024 rows or more: two of them, the second one short.
+    n_objects = 1030
+    shutil.rmtree(root / "cache")
+    write_features(root, SPLIT, "tiny", n_objects)
+    write_entropy(root, SPLIT, n_objects)
+    found = scores.read_scores(SPLIT, ("tiny",), ("shapes_train",))
+    heads = scores.read_heads("shapes_train", "mini")
+    with open_features(features_path(SPLIT, "tiny", "identity")) as features:
+        center = features.sel(prompt="center").load()
+    inputs = head_inputs(
+        center["iou_token"].values, center["mask_token"].values, center["iou"].values
+    )
+    predictions = found.models["tiny"].predictions["shapes_train"]
+    for objective, values in predict(heads.weights, inputs).items():
+        np.testing.assert_allclose(predictions[objective], values, rtol=1e-6)
+
+
+def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5})
+    curves = evaluated().curves
+    assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
+    assert {"oracle", "worst", "random"} <= set(curves["measure"])
+
+
+@pytest.mark.usefixtures("root")
+def test_what_was_run_is_told() -> None:
+    run = evaluated().run
+    assert run["n_objects"] == N_OBJECTS
+    assert run["models"]["tiny"]["weights_sha256"] == "tiny"
+    assert set(run["heads"]["shapes_train"]) == set(OBJECTIVES)
+
+
+def test_two_runs_give_the_same_bytes(root: Path) -> None:
+    evaluate.main()
+    folder = root / results_dir(SPLIT)
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    evaluate.main()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert set(first) == {"auc.csv", "curves.csv", "correlation.csv", "objects.csv", "run.json"}
+
+
+def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) -> None:
+    shutil.rmtree(root / "heads")
+    write_params(root, [SPLIT], train_splits=[])
+    results = evaluated()
+    assert set(results.auc["measure"]) == set(UNTRAINED_MEASURES)
+    assert set(results.correlation["train_split"]) == {""}
+    assert results.run["heads"] == {}
+
+
+def test_features_of_other_objects_are_refused(root: Path) -> None:
+    path = features_path(SPLIT, "base_plus", "identity")
+    shutil.rmtree(path)
+    write_features(root, SPLIT, "base_plus", N_OBJECTS, objects_digest="of others")
+    with pytest.raises(
+        StoreError, match=r"base_plus.* \(objects_digest: of others -> of shapes_val\)"
+    ):
+        scores.read_scores(SPLIT, MODELS, ())
+
+
+def test_entropies_without_a_model_are_refused(root: Path) -> None:
+    shutil.rmtree(entropy_path(SPLIT))
+    write_entropy(root, SPLIT, N_OBJECTS, models=["tiny", "large"])
+    with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
+        scores.read_scores(SPLIT, ("tiny", "small"), ())
+
+
+@pytest.mark.usefixtures("root")
+def test_a_split_without_entropies_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"never_made.zarr must be a Zarr store, got none"):
+        scores.read_scores("never_made", MODELS, ())
+
+
+@pytest.mark.parametrize(
+    "name", ["features/shapes_val/large/identity.zarr/iou_token", "entropy/shapes_val.zarr/h_xp"]
+)
+def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    chunks = [path for path in (root / "cache" / name).rglob("c*") if path.is_file()]
+    for chunk in chunks:
+        data = bytearray(chunk.read_bytes())
+        data[len(data) // 2] ^= 1
+        chunk.write_bytes(data)
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert f"{Path(name).parent}: every chunk must be intact" in capsys.readouterr().err
+    assert chunks
+
+
+@pytest.mark.usefixtures("root")
+def test_heads_of_another_family_are_refused() -> None:
+    with pytest.raises(DataError, match=r"iou_tiny.safetensors must be trained on .* sam2, got mi"):
+        scores.read_heads("shapes_train", "sam2")
+
+
+def test_an_unfinished_store_ends_the_stage_with_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = features_path(SPLIT, "small", "identity")
+    done = zarr.open_array(root / path / "done")
+    done[1] = False
+    with pytest.raises(SystemExit) as end:
+        evaluate.main()
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}")
+    assert not results_dir(SPLIT).exists()
+
+
+def test_a_missing_head_ends_the_stage_with_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / head_path("shapes_train", "task_gap")).unlink()
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert "task_gap.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
+        pytest.param(
+            {"evaluate": {"n_curve_points": 9, "n": 1}}, "one of n_curve_points, got 'n'", id="key"
+        ),
+        pytest.param(
+            {"eval_splits": ["x"]}, "eval split must be one of x, got 'shapes_", id="split"
+        ),
+    ],
+)
+def test_faulty_settings_are_named(
+    root: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
+) -> None:
+    eval_splits = changes.pop("eval_splits", [SPLIT])
+    write_params(root, eval_splits, **changes)
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert message in capsys.readouterr().err

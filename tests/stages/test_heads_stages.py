@@ -1,0 +1,289 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.heads import check_head, predict
+from pipeline.hyperparameters import Hyperparameters
+from pipeline.vocabulary import MODELS, OBJECTIVES
+from stages import train, tune
+from stages.head_data import read_head_data
+from stages.params import ParamsError
+from storage.errors import StoreError
+from storage.heads import read_head
+from storage.layout import features_path, head_path, heads_dir, trials_path, tuning_path
+from storage.tuning import COLUMNS, read_tuning, study_dir
+from tests.train_split import (
+    N_CHANNELS,
+    N_OBJECTS,
+    SPLIT,
+    TUNE,
+    object_table,
+    write_features,
+    write_params,
+    write_split,
+)
+
+Stage = Callable[[], None]
+
+
+@pytest.fixture
+def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_split()
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def run_stage(main: Stage, *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["stage", *arguments])
+        main()
+
+    return run_stage
+
+
+def tune_all(run: Callable[..., None]) -> None:
+    for objective in OBJECTIVES:
+        run(tune.main, SPLIT, objective)
+
+
+def assert_fails(
+    capsys: pytest.CaptureFixture[str], run: Callable[..., None], *arguments: object
+) -> str:
+    with pytest.raises(SystemExit, match="1"):
+        run(*arguments)
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+def rewrite_features(model: str, **changes: Any) -> None:  # noqa: ANN401
+    shutil.rmtree(features_path(SPLIT, model, "identity"))
+    write_features(model, **changes)
+
+
+@pytest.mark.usefixtures("split")
+def test_without_trials_the_choice_is_that_of_the_params(run: Callable[..., None]) -> None:
+    run(tune.main, SPLIT, "iou_tiny")
+    tuning = read_tuning(tuning_path(SPLIT, "iou_tiny"))
+    assert asdict(tuning.plan) == {key: TUNE[key] for key in asdict(tuning.plan)}
+    assert (tuning.cost, tuning.n_trials, tuning.seed) == (None, 0, 0)
+    assert trials_path(SPLIT, "iou_tiny").read_text() == ",".join(COLUMNS) + "\n"
+
+
+@pytest.mark.usefixtures("split")
+def test_without_trials_no_heavy_library_is_imported() -> None:
+    heavy = ("torch", "smac", "sklearn", "pandas", "xarray")
+    program = (
+        "import sys; from stages.tune import main; main(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    root = Path(tune.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", program, SPLIT, "iou_tiny"],
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("split")
+def test_a_study_of_real_training_chooses_its_best_trial_and_resumes_to_it(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.study.RANGES", _small_ranges())
+    write_params(n_trials=8)
+    run(tune.main, SPLIT, "iou_tiny")
+    outputs = (tuning_path(SPLIT, "iou_tiny"), trials_path(SPLIT, "iou_tiny"))
+    undisturbed = [path.read_bytes() for path in outputs]
+    table = pd.read_csv(outputs[1])
+    tuning = read_tuning(outputs[0])
+    assert len(table) == tuning.n_trials == 8
+    assert table["mse"].is_monotonic_increasing
+    assert tuning.cost == table["mse"][0]
+    assert tuning.plan.epochs == table["epochs"][0]
+
+    (log,) = Path("cache/work/tune").rglob("trials.jsonl")
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:5]) + lines[5][:10])
+    for path in outputs:
+        path.unlink()
+    run(tune.main, SPLIT, "iou_tiny")
+    assert [path.read_bytes() for path in outputs] == undisturbed
+
+
+def _small_ranges() -> dict[str, tuple[float, float]]:
+    return {
+        "epochs": (1, 3),
+        "batch_size": (16, 64),
+        "learning_rate": (1e-4, 1e-1),
+        "momentum": (0.1, 0.9),
+    }
+
+
+@pytest.mark.usefixtures("split")
+def test_a_study_does_not_go_on_with_the_trials_of_other_features(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.study.RANGES", _small_ranges())
+    write_params(n_trials=1)
+    run(tune.main, SPLIT, "iou_tiny")
+    rewrite_features("large", images_sha256=["of a repaired image"])
+    run(tune.main, SPLIT, "iou_tiny")
+    folder = study_dir(SPLIT, "iou_tiny", "digest").parent
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("split")
+def test_train_writes_nine_heads_and_their_curves(run: Callable[..., None]) -> None:
+    tune_all(run)
+    run(train.main, SPLIT)
+    inputs = np.zeros((3, 2 * N_CHANNELS), np.float32)
+    for objective in OBJECTIVES:
+        tensors, metadata = read_head(head_path(SPLIT, objective))
+        check_head(objective, tensors)
+        assert predict({objective: tensors}, inputs)[objective].shape == (3,)
+        assert metadata["objective"] == objective
+        assert metadata["split"] == SPLIT
+        assert metadata["family"] == "mini"
+        assert metadata["n_channels"] == str(N_CHANNELS)
+        plan = Hyperparameters(**json.loads(metadata["hyperparameters"]))
+        assert plan == read_tuning(tuning_path(SPLIT, objective)).plan
+    curves = pd.read_csv(heads_dir(SPLIT) / "curves.csv")
+    assert list(curves) == ["objective", "epoch", "train_mse", "validation_mse"]
+    assert curves.groupby("objective").size().to_dict() == dict.fromkeys(OBJECTIVES, 2)
+    last = curves[curves["epoch"] == 2].set_index("objective")["validation_mse"]
+    assert last["task_gap"] == float(read_head(head_path(SPLIT, "task_gap"))[1]["validation_mse"])
+
+
+@pytest.mark.usefixtures("split")
+def test_training_again_gives_the_same_bytes(run: Callable[..., None]) -> None:
+    tune_all(run)
+    runs = []
+    for _ in range(2):
+        run(train.main, SPLIT)
+        files = sorted(heads_dir(SPLIT).glob("*.*"))
+        runs.append({file.name: file.read_bytes() for file in files})
+        for file in files:
+            file.unlink()
+    assert len(runs[0]) == len(OBJECTIVES) + 1
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.usefixtures("split")
+def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
+    data = read_head_data(SPLIT, MODELS)
+    table = object_table()
+    assert data.rows.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
+    np.testing.assert_array_equal(data.rows.image, np.tile(table.image_index, 4))
+    iou = data.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
+    np.testing.assert_array_equal(data.rows.inputs[:N_OBJECTS, 0], iou)
+
+
+@pytest.mark.usefixtures("split")
+def test_prompts_are_found_by_name_not_by_place() -> None:
+    before = read_head_data(SPLIT, MODELS)
+    rewrite_features("tiny", prompts=("refined", "center"))
+    after = read_head_data(SPLIT, MODELS)
+    center = after.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
+    refined = before.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_refined")]
+    np.testing.assert_array_equal(center, refined)
+
+
+@pytest.mark.usefixtures("split")
+def test_missing_model_is_an_error_of_the_params() -> None:
+    with pytest.raises(ParamsError, match=r"models must be tiny.*for heads, got tiny, large"):
+        read_head_data(SPLIT, ("tiny", "large"))
+
+
+@pytest.mark.usefixtures("split")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "sam2"}, "family: sam2 -> mini"),
+        ({"objects_digest": "of others"}, "objects_digest: of others -> "),
+    ],
+)
+def test_features_of_other_inputs_name_the_key(change: dict[str, str], message: str) -> None:
+    rewrite_features("small", **change)
+    with pytest.raises(StoreError, match=message):
+        read_head_data(SPLIT, MODELS)
+
+
+@pytest.mark.usefixtures("split")
+def test_features_without_the_refined_prompt_are_refused() -> None:
+    rewrite_features("small", prompts=("center", "p1"))
+    with pytest.raises(StoreError, match=r"must hold the prompts center, refined, got .*'p1'"):
+        read_head_data(SPLIT, MODELS)
+
+
+@pytest.mark.usefixtures("split")
+def test_rows_that_are_not_finite_name_the_split(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune_all(run)
+    rewrite_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
+    line = assert_fails(capsys, run, train.main, SPLIT)
+    assert f"{SPLIT}: inputs must be finite, got {N_OBJECTS} rows" in line
+
+
+@pytest.mark.usefixtures("split")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere", "iou_tiny"), "train split must be one of shapes_train, got 'nowhere'"),
+        ((SPLIT, "iou_huge"), "objective must be one of iou_tiny"),
+    ],
+)
+def test_tune_refuses_unknown_names(
+    run: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, str],
+    message: str,
+) -> None:
+    assert message in assert_fails(capsys, run, tune.main, *arguments)
+
+
+@pytest.mark.usefixtures("split")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("momentum", 1.0), ("n_trials", -1)],
+)
+def test_setting_out_of_range_is_named(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str], key: str, value: float
+) -> None:
+    write_params(**{key: value})
+    assert f"tune.{key}" in assert_fails(capsys, run, tune.main, SPLIT, "iou_tiny").replace(
+        ": ", "."
+    )
+
+
+@pytest.mark.usefixtures("split")
+def test_train_before_tune_names_the_missing_file(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = assert_fails(capsys, run, train.main, SPLIT)
+    assert "tuning must be a file, got none at heads/shapes_train/tuning/iou_tiny.json" in line
+
+
+@pytest.mark.usefixtures("split")
+def test_heads_tuned_under_two_seeds_are_refused(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune_all(run)
+    write_params(seed=5)
+    run(tune.main, SPLIT, "task_gap")
+    line = assert_fails(capsys, run, train.main, SPLIT)
+    assert "must be tuned under one seed" in line
+    assert "'task_gap': 5" in line

@@ -1,0 +1,168 @@
+"""Stage ``prepare``: the rows that every later store follows."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.prompts import object_seed, sample_prompts
+from pipeline.scene_layout import CATEGORIES
+from pipeline.scenes import draw_scene
+from stages import prepare
+from storage.coco_writer import write_coco
+from storage.images import sha256_file
+from storage.layout import objects_path
+from storage.objects import ObjectTable, read_objects
+from storage.rle import decode_rle
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "COCO"
+
+Prepare = Callable[..., ObjectTable]
+
+
+@pytest.fixture
+def run_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    """Run the stage in an empty repository with three drawn images."""
+    monkeypatch.chdir(tmp_path)
+    write_coco(Path("val"), Path("val.json"), (draw_scene(k, 64) for k in range(3)), CATEGORIES)
+
+    def run(
+        split: str = "drawn", *, block: dict[str, Any] | None = None, **place: object
+    ) -> ObjectTable:
+        splits = {"drawn": {"reader": "coco", "images": "val", "annotations": "val.json"} | place}
+        params = {
+            "models": ["tiny"],
+            "views": ["identity"],
+            "eval_splits": ["drawn"],
+            "train_splits": [],
+            "splits": splits,
+            "prepare": {"seed": 0, "min_area_px": 10} | (block or {}),
+        }
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+        monkeypatch.setattr("sys.argv", ["stages.prepare", split])
+        prepare.main()
+        return read_objects(objects_path(split))
+
+    return run
+
+
+def _bytes() -> dict[str, str]:
+    """Digests of all files of the cache, by name."""
+    files = (path for path in Path("cache").rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_every_row_follows_from_its_mask_and_its_names(run_prepare: Prepare) -> None:
+    table = run_prepare()
+    annotations = json.loads(Path("val.json").read_text())["annotations"]
+
+    assert table.object_id.tolist() == [item["id"] for item in annotations]
+    assert table.file.tolist() == [f"{k:06d}.png" for k in (1, 2, 3)]
+    for k, item in enumerate(annotations):
+        image = table.image_index[k]
+        file = str(table.file[image])
+        mask = decode_rle(str(table.mask_rle[k]), 64, 64)
+        seed = object_seed(0, file, int(table.object_id[k]))
+        assert image == item["image_id"] - 1
+        assert table.area_px[k] == item["area"] == mask.sum()
+        assert table.box_px[k].tolist() == item["bbox"]
+        np.testing.assert_array_equal(table.point_px[k], sample_prompts(mask, seed))
+    for file, digest in zip(table.file, table.image_sha256, strict=True):
+        assert sha256_file(Path("val") / str(file)) == digest
+
+
+def test_the_signature_holds_what_decides_the_rows(run_prepare: Prepare) -> None:
+    signature = run_prepare(max_objects=5).signature
+
+    assert {key: signature[key] for key in ("split", "reader", "seed", "max_objects")} == {
+        "split": "drawn",
+        "reader": "coco",
+        "seed": 0,
+        "max_objects": 5,
+    }
+    assert {"numpy_version", "opencv_python_headless_version"} <= set(signature)
+
+
+def test_twice_prepared_is_the_same_bytes(run_prepare: Prepare) -> None:
+    run_prepare()
+    first = _bytes()
+    run_prepare()
+
+    assert _bytes() == first
+    assert first
+
+
+def test_clicks_do_not_depend_on_the_other_objects(run_prepare: Prepare) -> None:
+    every = run_prepare()
+    first = run_prepare(max_objects=3)
+
+    assert first.n_objects == 3
+    np.testing.assert_array_equal(first.point_px, every.point_px[:3])
+
+
+def test_another_seed_moves_clicks_and_no_center(run_prepare: Prepare) -> None:
+    zero, one = run_prepare(), run_prepare(block={"seed": 1})
+
+    np.testing.assert_array_equal(zero.point_px[:, 0], one.point_px[:, 0])
+    assert (zero.point_px[:, 1:] != one.point_px[:, 1:]).any()
+
+
+def test_small_objects_are_left_out_and_counted(
+    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = run_prepare(block={"min_area_px": 1})
+    limit_px = int(np.median(every.area_px))
+    large = run_prepare(block={"min_area_px": limit_px})
+    n_small = every.n_objects - large.n_objects
+
+    assert large.area_px.min() >= limit_px
+    assert n_small > 0
+    assert f"left out: 0 crowds, {n_small} below {limit_px} px" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "coco"}, "split must be one of drawn, got 'coco'"),
+        ({"reader": "voc"}, "reader must be one of coco, got 'voc'"),
+        ({"annotations": "gone.json"}, "gone.json must be a file of COCO instances"),
+        ({"images": "elsewhere"}, "val.json: images with objects must be files in elsewhere"),
+        ({"block": {"min_area_px": 0}}, "params.yaml: prepare.min_area_px: "),
+        ({"block": {"min_area": 9}}, "params.yaml: prepare: key must be one of seed, min_area_px"),
+    ],
+)
+def test_a_fault_is_one_line_and_writes_nothing(
+    run_prepare: Prepare,
+    change: dict[str, Any],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        run_prepare(**change)
+
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+    assert not Path("cache").exists()
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")
+@pytest.mark.parametrize(("name", "n_objects"), [("train2017", 47), ("val2017", 86)])
+def test_real_records_are_prepared(run_prepare: Prepare, name: str, n_objects: int) -> None:
+    table = run_prepare(
+        images=str(SAMPLES / name),
+        annotations=str(SAMPLES / "annotations" / f"instances_{name}.json"),
+    )
+
+    assert table.n_objects == n_objects
+    for k in range(n_objects):
+        image = table.image_index[k]
+        size_px = int(table.height_px[image]), int(table.width_px[image])
+        mask = decode_rle(str(table.mask_rle[k]), *size_px)
+        x, y = table.point_px[k].T
+        assert mask[y, x].all()

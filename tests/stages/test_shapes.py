@@ -1,0 +1,88 @@
+"""Stage ``shapes``: the data set it leaves on disk."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import shapes
+from storage.coco import read_coco
+
+BLOCK = {"seed": 4, "image_size_px": 64, "n_train_images": 3, "n_val_images": 2}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["stages.shapes"])
+    return tmp_path
+
+
+def _run(**changes: object) -> dict[str, str]:
+    """Digests of the files that the stage leaves, by name."""
+    Path("params.yaml").write_text(yaml.safe_dump({"shapes": BLOCK | changes}))
+    shapes.main()
+    files = (path for path in Path("data").rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.usefixtures("repository")
+def test_both_splits_are_drawn_in_the_layout_that_the_params_name() -> None:
+    assert set(_run()) == {
+        "data/shapes/annotations/train.json",
+        "data/shapes/annotations/val.json",
+        *(f"data/shapes/train/{k:06d}.png" for k in (1, 2, 3)),
+        *(f"data/shapes/val/{k:06d}.png" for k in (1, 2)),
+    }
+    for split, n_images in (("train", 3), ("val", 2)):
+        records = read_coco(
+            shapes.FOLDER / split,
+            shapes.FOLDER / "annotations" / f"{split}.json",
+            min_area_px=10,
+            max_objects=None,
+        )
+        assert len(records.images) == n_images
+        assert len(records.objects) >= 4 * n_images
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_same_seed_is_the_same_bytes_and_another_seed_other_scenes() -> None:
+    first, again, other = _run(), _run(), _run(seed=5)
+
+    assert first == again
+    assert not set(first.values()) & set(other.values())
+
+
+@pytest.mark.usefixtures("repository")
+def test_no_scene_is_in_both_splits() -> None:
+    digests = _run(n_train_images=2, n_val_images=2)
+
+    assert len(set(digests.values())) == len(digests)
+
+
+@pytest.mark.usefixtures("repository")
+def test_scenes_of_an_earlier_larger_data_set_are_removed() -> None:
+    _run(n_val_images=4)
+
+    assert "data/shapes/val/000004.png" not in _run(n_val_images=2)
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_size_px": 32}, "shapes.image_size_px: .*64, got 32"),
+        ({"n_val_images": 0}, "shapes.n_val_images: .*1, got 0"),
+        ({"seed": -1}, "shapes.seed: .*0, got -1"),
+        ({"sede": 1}, "shapes: key must be one of seed, .*, got 'sede'"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(
+    change: dict[str, int], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        _run(**change)
+
+    assert re.match(f"error: params.yaml: {message}", capsys.readouterr().err)

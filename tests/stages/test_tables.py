@@ -1,0 +1,164 @@
+"""Results as tables in the paper's form, metrics, plots and figures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from pipeline.auc import relative_auc
+from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
+from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
+from pipeline.vocabulary import MODELS
+from stages.figures import task_figure
+from stages.labels import measure_label
+from stages.tables import (
+    CORRELATION_ROWS,
+    absolute_table,
+    correlation_table,
+    curve_table,
+    iou_table,
+    metrics,
+    overview_table,
+    relative_table,
+    task_models,
+)
+from storage.layout import results_dir
+from storage.results import SplitResults, read_results
+from tests.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SplitResults]:
+    root = tmp_path_factory.mktemp("evaluated")
+    evaluate_splits(root)
+    return {split: read_results(root / results_dir(split)) for split in SPLITS}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_relative_tables_have_the_papers_rows_and_a_column_a_split(
+    results: dict[str, SplitResults], task: str
+) -> None:
+    table = relative_table(results, task)
+    untrained = [name for name in TASK_MEASURES[task] if name in UNTRAINED_MEASURES]
+    trained = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
+    assert list(table.columns) == ["measure", "trained_on", *SPLITS]
+    assert list(zip(table["measure"], table["trained_on"], strict=True)) == [
+        *((name, "") for name in untrained),
+        *((name, split) for split in TRAIN_SPLITS for name in trained),
+    ]
+
+
+def test_relative_tables_show_the_default_model_in_percent(
+    results: dict[str, SplitResults],
+) -> None:
+    auc = results["coco_val"].auc
+    for task, model in {"prompt": "tiny", "segmentation": "large"}.items():
+        is_row = (auc["task"] == task) & (auc["model"] == model) & (auc["measure"] == "h_std")
+        (expected,) = auc.loc[is_row, "relative"]
+        (found,) = relative_table(results, task).query("measure == 'h_std'")["coco_val"]
+        assert found == pytest.approx(100 * expected)
+
+
+def test_absolute_tables_start_each_model_with_its_bounds(
+    results: dict[str, SplitResults],
+) -> None:
+    table = absolute_table(results, "segmentation")
+    assert list(table["model"].unique()) == list(MODELS)
+    for model, rows in table.groupby("model"):
+        names = ["oracle", "worst", *UNTRAINED_MEASURES, *HEAD_MEASURES, *HEAD_MEASURES]
+        assert rows["measure"].tolist() == names
+        auc = results["shapes_val"].auc
+        auc = auc[(auc["task"] == "segmentation") & (auc["model"] == model)]
+        assert rows["shapes_val"].iloc[0] == pytest.approx(100 * auc["oracle"].iloc[0])
+        assert rows["shapes_val"].iloc[2] == pytest.approx(100 * auc["auc"].iloc[0])
+
+
+def test_the_relative_tables_follow_from_the_absolute_ones(
+    results: dict[str, SplitResults],
+) -> None:
+    absolute = absolute_table(results, "task")
+    of_tiny = absolute[(absolute["model"] == "tiny") & (absolute["trained_on"] == "")]
+    auc = dict(zip(of_tiny["measure"], of_tiny["shapes_val"], strict=True))
+    for row in relative_table(results, "task").to_dict("records"):
+        if not row["trained_on"]:
+            expected = relative_auc(auc[row["measure"]], oracle=auc["oracle"], worst=auc["worst"])
+            assert row["shapes_val"] == pytest.approx(100 * expected)
+
+
+def test_the_iou_table_holds_means_over_objects(results: dict[str, SplitResults]) -> None:
+    table = iou_table(results)
+    assert table["proposal"].tolist() == ["best", "selected", "refined"] * len(MODELS)
+    for row in table.to_dict("records"):
+        column = {"best": "iou"}.get(row["proposal"], f"{row['proposal']}_iou")
+        for split, found in results.items():
+            values = found.objects.loc[found.objects["model"] == row["model"], column]
+            assert row[split] == pytest.approx(100 * values.mean())
+
+
+def test_correlation_tables_have_the_papers_rows_and_columns(
+    results: dict[str, SplitResults],
+) -> None:
+    table = correlation_table(results["shapes_val"])
+    assert list(table.columns) == ["train_split", "model", "row", *CORRELATION_ROWS]
+    assert table["row"].tolist() == list(CORRELATION_ROWS) * len(MODELS) * len(TRAIN_SPLITS)
+    block = table.iloc[: len(CORRELATION_ROWS)][list(CORRELATION_ROWS)].to_numpy()
+    np.testing.assert_allclose(block, block.T)
+    np.testing.assert_allclose(np.diag(block), 1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_first_split_and_heads_have_plain_columns_in_plots(
+    results: dict[str, SplitResults], task: str
+) -> None:
+    table = curve_table(results, task)
+    plain = [*BOUNDS, *TASK_MEASURES[task]]
+    assert table.columns[0] == "corrected_fraction"
+    assert set(plain) <= set(table.columns)
+    others = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
+    assert {f"{name}@coco_train" for name in others} <= set(table.columns)
+    assert {f"coco_val:{name}" for name in plain} <= set(table.columns)
+    assert len(table.columns) == 1 + 2 * (len(plain) + len(others))
+    assert table.notna().all(axis=None)
+    np.testing.assert_allclose(table["corrected_fraction"], np.linspace(0, 1, 21))
+
+
+def test_the_overview_shows_each_task_its_own_measures(results: dict[str, SplitResults]) -> None:
+    table = overview_table(results, "coco_val").set_index("measure")
+    assert list(table.columns) == list(TASKS)
+    is_untrained = [name in UNTRAINED_MEASURES for name in table.index]
+    assert is_untrained == sorted(is_untrained, reverse=True)
+    for task in TASKS:
+        expected = set(TASK_MEASURES[task])
+        shown = {name.partition("@")[0] for name in table.index[table[task].notna()]}
+        assert shown == expected
+
+
+def test_metrics_leave_out_a_relative_auc_that_does_not_exist(
+    results: dict[str, SplitResults],
+) -> None:
+    found = results["shapes_val"]
+    flat = found.auc.assign(relative=found.auc["relative"].where(found.auc["task"] != "task"))
+    told = metrics({"shapes_val": SplitResults(**{**vars(found), "auc": flat})})["shapes_val"]
+    assert set(told["mean_iou"]) == set(MODELS)
+    assert set(told["task"]["h_a"]) == {"auc"}  # type: ignore[arg-type]
+    assert set(told["prompt"]["delta_xp@coco_train"]) == {"relative_auc", "auc"}  # type: ignore[arg-type]
+
+
+def test_tasks_that_were_not_evaluated_are_not_shown(results: dict[str, SplitResults]) -> None:
+    found = results["shapes_val"]
+    fewer = found.auc[(found.auc["task"] != "model") & (found.auc["model"] != "tiny")]
+    shown = task_models({"shapes_val": SplitResults(**{**vars(found), "auc": fewer})})
+    assert shown == {"prompt": "small", "task": "small", "segmentation": "large"}
+
+
+def test_a_figure_draws_bounds_and_measures(results: dict[str, SplitResults]) -> None:
+    html = task_figure(results["shapes_val"].curves, "task", TRAIN_SPLITS, "here")
+    names = re.findall(r'"name":"([^"]+)"', html)
+    assert names[:3] == ["worst", "oracle", "random"]
+    labels = [json.loads(f'"{name}"') for name in names[3:]]
+    assert labels == [
+        *(measure_label(name) for name in ("sam_score", "h_std", "h_y", "h_a")),
+        *("Δ_A", "Δ*_A", "Δ_A (coco_train)", "Δ*_A (coco_train)"),
+    ]
+    assert 'id="here"' in html

@@ -1,0 +1,86 @@
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from storage.work import find_unfinished, lock_folder, sweep
+from tests.storage.made_up_cell import SIGNATURE, extract, open_cell, outputs
+
+
+def test_sweep_removes_published_work_of_other_cells_only(tmp_path: Path) -> None:
+    for name in ("mine", "theirs"):
+        extract(tmp_path / name)
+        (tmp_path / name / "work/val/tiny/identity").rename(tmp_path / name / "cell")
+    for name in ("mine", "theirs"):
+        target = tmp_path / "work/val/tiny" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "cell").rename(target)
+    with open_cell(tmp_path) as unfinished:
+        pass
+    kept = tmp_path / "work/val/tiny/mine"
+    published = outputs(tmp_path / "theirs")
+    for shard in (tmp_path / "theirs").glob("masks/*/mask_code/*"):
+        shard.chmod(0o444)  # as DVC does; the work folder holds the same files
+    (gone,) = sweep(tmp_path / "work", keep=kept)
+    assert gone.parent.name == "theirs"
+    assert not gone.exists()
+    assert list(kept.iterdir())
+    assert unfinished.folder.exists()
+    assert outputs(tmp_path / "theirs") == published, "outputs keep what the sweep removed"
+
+
+def test_sweep_lets_a_cell_be_that_another_process_is_at(tmp_path: Path) -> None:
+    extract(tmp_path)
+    with open_cell(tmp_path) as cell:
+        assert sweep(tmp_path / "work", keep=tmp_path) == []
+        assert cell.folder.exists()
+    assert sweep(tmp_path / "work", keep=tmp_path) == [cell.folder]
+
+
+def test_a_sweep_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
+    leftover = tmp_path / "work/val/tiny/identity/.0123.removed"
+    leftover.mkdir(parents=True)
+    assert sweep(tmp_path / "work", keep=tmp_path) == []
+    assert not leftover.exists()
+
+
+def test_unfinished_work_that_cannot_be_read_is_named_too(tmp_path: Path) -> None:
+    with open_cell(tmp_path) as cell:
+        pass
+    (cell.folder / "features.zarr/zarr.json").write_text("{")
+    (cell.folder.parent / "stray").mkdir()
+    (found,) = find_unfinished(cell.folder.parent / "other", SIGNATURE)
+    assert found.path == cell.folder
+    assert "must be a Zarr store" in found.difference
+
+
+def test_work_with_more_settings_than_there_are_is_named(tmp_path: Path) -> None:
+    with open_cell(tmp_path, former_setting=1) as cell:
+        pass
+    with open_cell(tmp_path) as present:
+        (found,) = present.unfinished
+    assert found.path == cell.folder
+    assert found.difference == "settings that no longer exist"
+
+
+def test_a_file_system_without_locks_is_worked_on_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    os.close(lock_folder(tmp_path))
+
+
+def test_another_error_of_locking_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        lock_folder(tmp_path)
