@@ -5,10 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test lint bench clean
+.PHONY: help .venv demo test test-full lint bench clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "%-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv: $(INSTALLED) ## install the project and its tools
 
@@ -24,6 +24,9 @@ demo: $(INSTALLED) ## run the whole method on the drawn data set, print its tabl
 # A file stays in one process, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov
+
+test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
+	$(BIN)/python -m pytest -m full_size
 
 lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/ruff check

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.families import MiniTrunk
@@ -59,7 +58,7 @@ def grow(
             ends = any(end in name for end in _BRANCH_ENDS)
             grown[name] = torch.zeros_like(value) if ends else value.clone()
         else:
-            grown[name] = _widen(source, weights[source], value, generator)
+            grown[name] = _widen(source, weights[source], value, large.width, generator)
     return grown
 
 
@@ -80,36 +79,38 @@ def _source(name: str, small: MiniTrunk, large: MiniTrunk) -> str | None:
     return f"image_encoder.trunk.blocks.{small_start + block}.{match[2]}"
 
 
-def _widen(name: str, value: Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
+def _widen(
+    name: str, value: Tensor, like: Tensor, head_width: int, generator: torch.Generator
+) -> Tensor:
     """Give a weight the shape of ``like``, its channels copied or shared as its place asks."""
     if value.shape == like.shape:
         return value.clone()
-    if _NECK.fullmatch(name):
-        return _share(value, like.shape[1], 1, generator)
     if name.endswith(("pos_embed", "pos_embed_window")):
         return _copy(value, like.shape[1], 1)
+    if _NECK.fullmatch(name):
+        return _share(value, like.shape[1], 1, generator)
     if ".attn.qkv." in name:
-        return _widen_qkv(value, like, generator)
+        return _widen_qkv(value, like, head_width, generator)
     if name.endswith("attn.proj.weight"):
-        heads = _n_heads(name)
-        by_head = value.unflatten(1, (heads, -1))
-        shared = _share(by_head, like.shape[1] // heads, 2, generator)
-        return _copy(shared.flatten(1), like.shape[0], 0)
+        n_heads = like.shape[1] // head_width
+        by_head = _share(value.unflatten(1, (n_heads, -1)), head_width, 2, generator)
+        return _copy(by_head.flatten(1), like.shape[0], 0)
     copied = _copy(value, like.shape[0], 0)
-    if value.ndim == 2:
-        return _share(copied, like.shape[1], 1, generator)
-    return copied
+    return _share(copied, like.shape[1], 1, generator) if value.ndim == 2 else copied
 
 
-def _widen_qkv(value: Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
+def _widen_qkv(
+    value: Tensor, like: Tensor, head_width: int, generator: torch.Generator
+) -> Tensor:
     """Queries of copies are shared, keys and values copied: each head's products stay."""
-    heads, old = _split_heads(value, like)
-    new = like.shape[0] // (3 * heads)
-    by_head = _copy(value.unflatten(0, (3, heads, old)), new, 2)
-    shares = _shares((heads, old), new, 1, generator)
-    # The model divides products by the root of the head's width, which is another now.
-    by_head[0] *= (shares * (new / old) ** 0.5).view(heads, new, *(1,) * (value.ndim - 1))
-    widened = by_head.flatten(0, 2)
+    by_head = value.unflatten(0, (3, like.shape[0] // (3 * head_width), -1))
+    n_heads, old_width = by_head.shape[1:3]
+    copied = _copy(by_head, head_width, 2)
+    shares = _shares((n_heads, old_width), head_width, 1, generator)
+    # The model divides the products by the root of the head's width, which is another now.
+    shares *= (head_width / old_width) ** 0.5
+    copied[0] *= shares.view(*shares.shape, *(1,) * (value.ndim - 1))
+    widened = copied.flatten(0, 2)
     return _share(widened, like.shape[1], 1, generator) if value.ndim == 2 else widened
 
 
@@ -123,10 +124,9 @@ def _share(value: Tensor, n: int, dim: int, generator: torch.Generator) -> Tenso
     return _copy(value, n, dim) * _shares(tuple(value.shape), n, dim, generator)
 
 
-def _shares(shape: tuple[int, ...], n: int, dim: int, generator: torch.Generator) -> Float[Tensor, "..."]:
-    """Shares of each copy, for ``n`` channels along ``dim``; those of one channel sum to 1."""
-    sizes = list(shape)
-    sizes[dim] = n
+def _shares(shape: tuple[int, ...], n: int, dim: int, generator: torch.Generator) -> Tensor:
+    """Factors for ``n`` channels along ``dim``; those of the copies of one channel sum to 1."""
+    sizes = [n if axis == dim else size for axis, size in enumerate(shape)]
     share = 1 + UNEVENNESS * (2 * torch.rand(sizes, generator=generator) - 1)
     source = torch.arange(n) % shape[dim]
     total = torch.zeros(shape).index_add_(dim, source, share)

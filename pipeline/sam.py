@@ -29,8 +29,9 @@ Precision = Literal["fp32", "bf16"]
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
 """Weights that segment an image; the others serve video."""
 
-_MEAN: Final = (0.485, 0.456, 0.406)
-_STD: Final = (0.229, 0.224, 0.225)
+PIXEL_MEAN: Final = (0.485, 0.456, 0.406)
+PIXEL_STD: Final = (0.229, 0.224, 0.225)
+"""Of ImageNet, red, green, blue, on the 0..1 scale."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Sam:
         self.precision = precision
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
-        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
+        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
         self._mean, self._std = mean, std
 
     @property

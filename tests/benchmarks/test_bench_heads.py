@@ -1,8 +1,9 @@
 """Nine heads in one batched network against one by one through a DataLoader.
 
-The arithmetic bounds the gain: two layers of 512 x 512 make five products of
-``(64, 512) x (512, 512)`` a step and head, which nothing shares. On two Zen 4 cores they take 40 %
-of a step of the loop below, so that no order of the same float32 arithmetic wins more than 2.5x.
+The target of 5 is out of reach of this arithmetic: two layers of 512 x 512 make five products of
+``(64, 512) x (512, 512)`` a step and head, which nothing shares. On two Zen 4 cores they take 1.0
+of the 2.5 ms of a step of the loop below, so that the same float32 products, were all else free,
+would win 2.5x.
 """
 
 from time import perf_counter
@@ -76,12 +77,13 @@ def test_nine_heads_at_once_beat_nine_through_a_loader(benchmark: BenchmarkFixtu
     started = perf_counter()
     expected = [train_through_loader(data, column) for column in range(len(OBJECTIVES))]
     loader_s = perf_counter() - started
-    trained = benchmark.pedantic(
+    started = perf_counter()
+    trained = benchmark.pedantic(  # type: ignore[no-untyped-call]
         train_heads, (data, rows, dict.fromkeys(OBJECTIVES, PLAN)), {"seed": 0}
     )
+    ratio = loader_s / (perf_counter() - started)
     found = [trained[objective].train_mse[-1] for objective in OBJECTIVES]
     np.testing.assert_allclose(found, expected, rtol=0.02)
-    ratio = loader_s / benchmark.stats.stats.min
     benchmark.extra_info["ratio"] = ratio
     print(
         f"\nnine heads, {N_ROWS} rows, {PLAN.epochs} epochs, batches of {PLAN.batch_size}, "

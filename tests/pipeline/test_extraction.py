@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from official import OfficialPredictor, pycocotools_iou
 from torch.nn.functional import interpolate
 
 from pipeline.extraction import Request, Rows, encode_logits, extract_objects, mask_iou
@@ -15,6 +14,7 @@ from pipeline.sam import Sam, build
 from pipeline.scenes import draw_scene
 from pipeline.views import apply_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
+from tests.official import OfficialPredictor, pycocotools_iou
 
 SCENE = draw_scene(3, 160)
 POINTS = np.stack([sample_prompts(mask, i) for i, mask in enumerate(SCENE.masks)])

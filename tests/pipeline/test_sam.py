@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from official import OfficialPredictor
 from safetensors.torch import save_file
 
 from pipeline.families import MINI_TRUNKS
@@ -19,6 +18,7 @@ from pipeline.sam import (
     load_weights,
     select_device,
 )
+from tests.official import OfficialPredictor
 
 CPU = torch.device("cpu")
 

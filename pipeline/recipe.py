@@ -1,0 +1,74 @@
+"""How the mini models are trained: one recipe for all four, its numbers those of the shipped run."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.recipe_batches import BatchPlan
+from pipeline.recipe_loss import Criterion
+from pipeline.vocabulary import MODELS
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steps under the same rules, every member on the same batches."""
+
+    name: str
+    members: tuple[str, ...]
+    """Those not trained before grow from the first member of the phase before."""
+    n_steps: int
+    image_size_px: int
+    criterion: Criterion
+    rate: tuple[float, float]
+    """Learning rate at the phase's start and end; linear in between."""
+    n_warm_up: int = 0
+    """Steps in which the learning rate rises from 0."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that the weights depend on, but for the code and the machine's arithmetic."""
+
+    batches: BatchPlan
+    phases: tuple[Phase, ...]
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float = 1.0
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.n_steps for phase in self.phases)
+
+    def at(self, step: int) -> tuple[Phase, int]:
+        """Phase of a step, and the step's number in it.
+
+        Raises
+        ------
+        ValueError
+            If the recipe has no such step.
+        """
+        within = step
+        for phase in self.phases:
+            if 0 <= within < phase.n_steps:
+                return phase, within
+            within -= phase.n_steps
+        raise ValueError(f"step must be in 0..{self.n_steps - 1}, got {step}")
+
+
+def learning_rate(phase: Phase, step: int) -> float:
+    """Learning rate of a step of a phase."""
+    first, last = phase.rate
+    rate = first + (last - first) * step / phase.n_steps
+    return rate * min(1.0, (step + 1) / max(phase.n_warm_up, 1))
+
+
+RECIPE: Final = Recipe(
+    batches=BatchPlan(seed=0, n_scenes=8, n_objects=8),
+    phases=(
+        Phase("place", ("tiny",), 400, 128, "balanced", (1e-3, 1e-3), n_warm_up=50),
+        Phase("outline", ("tiny",), 1600, 128, "overlap", (1e-3, 1e-3)),
+        Phase("grown", MODELS, 600, 128, "overlap", (1e-3, 1e-3), n_warm_up=50),
+        Phase("full", MODELS, 300, 256, "overlap", (1e-3, 0.0)),
+    ),
+)
+"""What the shipped weights come from."""

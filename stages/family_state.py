@@ -1,0 +1,74 @@
+"""State of a family's training on disk: taken up again where a run was stopped."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.recipe import Recipe
+from pipeline.recipe_training import Score, Training
+from storage.errors import WeightsError
+
+
+def recipe_signature(recipe: Recipe) -> str:
+    """Digest of a recipe's numbers."""
+    return hashlib.sha256(repr(recipe).encode()).hexdigest()
+
+
+def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
+    """Write the state of a training, and its loss curve as CSV beside it; each appears whole."""
+    state = {
+        "signature": recipe_signature(training.recipe),
+        "training": training.state_dict(),
+        "curve": [astuple(score) for score in curve],
+    }
+    write_whole(path, lambda partial: torch.save(state, partial))
+    write_whole(path.with_name("curve.csv"), lambda partial: write_curve(partial, curve))
+
+
+def load_state(path: Path, training: Training) -> list[Score]:
+    """Go on from a saved state, where there is one; its curve so far.
+
+    Raises
+    ------
+    WeightsError
+        If the state is of another recipe (naming both digests), or cannot be read.
+    """
+    if not path.exists():
+        return []
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, ValueError, EOFError) as error:
+        raise WeightsError(f"{path} must be a state of a training, got: {error}") from error
+    signature = recipe_signature(training.recipe)
+    if state["signature"] != signature:
+        raise WeightsError(
+            f"{path} must be of recipe {signature[:12]}, got {state['signature'][:12]}: "
+            "move it away to start anew"
+        )
+    training.load_state_dict(state["training"])
+    return [Score(*row) for row in state["curve"]]
+
+
+def write_curve(path: Path, curve: Sequence[Score]) -> None:
+    """Write a loss curve as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(field.name for field in fields(Score))
+        table.writerows(
+            [score.step, score.model, *(f"{value:.4f}" for value in astuple(score)[2:])]
+            for score in curve
+        )
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` write a file, which appears at ``path`` only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    write(partial)
+    os.replace(partial, path)
