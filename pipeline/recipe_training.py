@@ -69,7 +69,7 @@ class Training:
         for member in phase.members:
             model, optimizer = self.models[member], self._optimizers[member]
             logits, sam_score = forward(model, batch)
-            lesson = assess(logits, sam_score, torch.from_numpy(batch.mask), phase.criterion)
+            lesson = assess(logits, sam_score, torch.from_numpy(batch.mask).float(), phase.criterion)
             if not bool(torch.isfinite(lesson.loss)):
                 raise FloatingPointError(
                     f"loss of {member} must be finite, got {float(lesson.loss)} at step {self.step}"

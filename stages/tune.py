@@ -21,7 +21,7 @@ from storage.tuning import Tuning, study_dir, write_trials, write_tuning
 class TuneParams:
     """Settings of the stage; with 0 trials, the last four are the choice."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     n_trials: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
