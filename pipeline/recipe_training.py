@@ -1,8 +1,11 @@
 """The training of the mini models, a step at a time; its state can be kept and taken up again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,6 +34,23 @@ class Score:
     loss: float
     best_iou: float
     selected_iou: float
+
+
+def mean_scores(scores: Sequence[Score]) -> list[Score]:
+    """Mean scores of each model, in the order in which they come, under its last step."""
+    by_model: dict[str, list[Score]] = {}
+    for score in scores:
+        by_model.setdefault(score.model, []).append(score)
+    return [
+        Score(
+            own[-1].step,
+            model,
+            fmean(score.loss for score in own),
+            fmean(score.best_iou for score in own),
+            fmean(score.selected_iou for score in own),
+        )
+        for model, own in by_model.items()
+    ]
 
 
 class Training:
@@ -72,14 +92,14 @@ class Training:
             lesson = assess(logits, sam_score, torch.from_numpy(batch.mask).float(), phase.criterion)
             if not bool(torch.isfinite(lesson.loss)):
                 raise FloatingPointError(
-                    f"loss of {member} must be finite, got {float(lesson.loss)} at step {self.step}"
+                    f"loss of {member} must be finite, got {lesson.loss.item()} at step {self.step}"
                 )
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(phase, within)
             _descend(lesson.loss, optimizer, self.recipe.clip_norm)
             scores.append(
                 Score(
-                    self.step, member, float(lesson.loss), lesson.best_iou, lesson.selected_iou
+                    self.step, member, lesson.loss.item(), lesson.best_iou, lesson.selected_iou
                 )
             )
         self.step += 1
@@ -99,6 +119,17 @@ class Training:
             self._add(name, weights)
             self._optimizers[name].load_state_dict(state["optimizers"][name])
         self.step = state["step"]
+
+    def image_path_weights(self) -> dict[str, dict[str, np.ndarray]]:
+        """Weights of each model that segment an image, in single precision."""
+        return {
+            name: {
+                key: value.numpy(force=True)
+                for key, value in model.state_dict().items()
+                if key.startswith(IMAGE_PATH)
+            }
+            for name, model in self.models.items()
+        }
 
     def _enter(self, members: tuple[str, ...]) -> None:
         """Begin the first phase of these members: all grow from the same one, and start alike."""

@@ -1,30 +1,40 @@
-"""``usam family``: trains the embedded SAM2 models."""
+"""``usam family``: trains the embedded SAM2 models.
+
+Reads   ``cache/work/family``, where an earlier run was stopped.
+Writes  ``assets/mini``, ``storage/checkpoints/mini.csv``; on the way, ``cache/work/family``.
+"""
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean
 from typing import Final
 
+import cv2
 import torch
 import typer
 
 from pipeline.recipe import RECIPE, Recipe
 from pipeline.recipe_batches import Batch, draw_batch
-from pipeline.recipe_training import Score, Training
-from stages.family_state import load_state, save_state
+from pipeline.recipe_training import Score, Training, mean_scores
+from stages.family_state import load_state, save_state, write_curve, write_whole
 from stages.progress import progress
 from stages.shell import reported_errors
 from storage.layout import WORK
+from storage.mini_weights import publish_mini
+from storage.weights import weights_path
 
 STATE: Final = WORK / "family" / "state.pt"
+"""Of a training that goes on, or has ended; its loss curve lies beside it."""
+
 SAVE_EVERY_S: Final = 120.0
+"""Pause between two states: what a stopped run loses at most."""
+
 CURVE_EVERY: Final = 25
 """Steps that a point of the loss curve is the mean of."""
+
 N_AHEAD: Final = 8
 """Batches drawn ahead."""
 
@@ -38,57 +48,52 @@ def family() -> None:
 
 @app.command()
 def train() -> None:
-    """Train the mini models, from where an earlier run was stopped."""
+    """Train the mini models, from where an earlier run was stopped, and list their weights."""
     with reported_errors():
-        train_family(RECIPE, STATE)
+        training, curve = train_family(RECIPE, STATE)
+        publish_mini(training.image_path_weights())
+        curve_path = weights_path("mini", "tiny").with_name("curve.csv")
+        write_whole(curve_path, lambda partial: write_curve(partial, curve))
+    for model in training.models:
+        print(f"{weights_path('mini', model)} is trained and listed")
 
 
-def train_family(recipe: Recipe, state: Path) -> Training:
-    """Train to the end of a recipe, saving now and then."""
+def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
+    """Train to the end of a recipe, saving now and then; the training and its loss curve."""
+    # More threads than one add up in another order: the weights would depend on their number.
     torch.set_num_threads(1)
     training = Training(recipe)
     curve = load_state(state, training)
-    saved = time.monotonic()
     recent: list[Score] = []
+    saved = time.monotonic()
     with progress("family", recipe.n_steps, "steps") as advance:
         advance(training.step)
         for batch in drawn_batches(recipe, training.step):
             recent += training.learn(batch)
             advance(1)
+            # Only here, so that a stopped run has the curve of an undisturbed one.
             if training.step % CURVE_EVERY == 0 or training.is_done:
                 curve += mean_scores(recent)
                 recent.clear()
                 if time.monotonic() - saved >= SAVE_EVERY_S or training.is_done:
                     save_state(state, training, curve)
                     saved = time.monotonic()
-    return training
+    return training, curve
 
 
 def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
-    """Batches of all steps from the first, drawn ahead in another process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    """Batches of all steps from the first, drawn ahead in a process of its own."""
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         ahead: deque[Future[Batch]] = deque()
-        for step in range(first_step, recipe.n_steps):
-            size_px = recipe.at(step)[0].image_size_px
-            ahead.append(pool.submit(draw_batch, recipe.batches, step, size_px))
-            if len(ahead) > N_AHEAD:
-                yield ahead.popleft().result()
-        for future in ahead:
-            yield future.result()
-
-
-def mean_scores(scores: Sequence[Score]) -> list[Score]:
-    """Mean scores of each model, under the last step."""
-    means = []
-    for model, group in groupby(sorted(scores, key=lambda score: score.model), lambda s: s.model):
-        own = list(group)
-        means.append(
-            Score(
-                own[-1].step,
-                model,
-                fmean(score.loss for score in own),
-                fmean(score.best_iou for score in own),
-                fmean(score.selected_iou for score in own),
-            )
-        )
-    return means
+        try:
+            for step in range(first_step, recipe.n_steps):
+                size_px = recipe.at(step)[0].image_size_px
+                ahead.append(pool.submit(draw_batch, recipe.batches, step, size_px))
+                if len(ahead) > N_AHEAD:
+                    yield ahead.popleft().result()
+            for future in ahead:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

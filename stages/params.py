@@ -2,10 +2,10 @@
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, dataclass_transform, get_args
+from typing import Annotated, Any, Final, TypeVar, cast, dataclass_transform, get_args
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pipeline.vocabulary import MODELS, VIEWS
@@ -34,7 +34,7 @@ class Split:
     reader: str
     images: str
     annotations: str
-    max_objects: int | None = None
+    max_objects: Annotated[int, Field(ge=1)] | None = None
 
 
 @strict
@@ -87,6 +87,10 @@ def read_lists(path: Path = PARAMS_FILE) -> Lists:
     """Read what the matrices span, each name checked against the vocabulary."""
     params = read_params(path)
     lists = parse(str(path), {k: v for k, v in params.items() if k in LISTS}, Lists)
+    for thing in ("models", "views", "eval_splits", "train_splits"):
+        names = getattr(lists, thing)
+        if len(set(names)) < len(names):
+            raise ParamsError(f"{path}: {thing} must name each once, got {', '.join(names)}")
     for model in lists.models:
         check_known("model", model, MODELS)
     for view in lists.views:

@@ -107,6 +107,8 @@ def test_a_block_comes_out_typed_and_frozen(write: Write) -> None:
         (changed("eval_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
         (changed("train_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
         (changed("eval_splits", to=["train"]), ("trained or evaluated on, got both", "'train'")),
+        (changed("models", to=["tiny", "tiny"]), ("models must name each once, got tiny, tiny",)),
+        (changed("splits", "val", "max_objects", to=0), ("greater than or equal to 1", "got 0")),
         (changed("models", to="tiny"), ("models", "valid tuple", "'tiny'")),
         (changed("splits", to=["val"]), ("splits", "valid dictionary", "['val']")),
         (changed("splits", "val", to=3), ("splits.val", "got 3")),

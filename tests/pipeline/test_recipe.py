@@ -1,0 +1,144 @@
+"""The recipe's schedule and its training steps, at a size that takes seconds."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.families import MINI_IMAGE_SIZE_PX
+from pipeline.recipe import RECIPE, Phase, Recipe, learning_rate
+from pipeline.recipe_batches import Batch, BatchPlan, draw_batch
+from pipeline.recipe_training import Score, Training
+from pipeline.vocabulary import MODELS
+
+SMALL = Recipe(
+    batches=BatchPlan(seed=5, n_scenes=2, n_objects=3),
+    phases=(
+        Phase("place", ("tiny",), 3, 64, "balanced", (1e-3, 1e-3), n_warm_up=2),
+        Phase("grown", ("tiny", "base_plus"), 2, 64, "overlap", (1e-3, 5e-4)),
+        Phase("full", ("tiny", "base_plus"), 2, 96, "overlap", (5e-4, 0.0)),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def batch_of(recipe: Recipe, step: int) -> Batch:
+    return draw_batch(recipe.batches, step, recipe.at(step)[0].image_size_px)
+
+
+def run(training: Training, n_steps: int) -> list[Score]:
+    scores = []
+    for _ in range(n_steps):
+        scores += training.learn(batch_of(training.recipe, training.step))
+    return scores
+
+
+def bytes_of(training: Training) -> dict[str, bytes]:
+    return {
+        f"{name}.{key}": value.numpy().tobytes()
+        for name, model in training.models.items()
+        for key, value in model.state_dict().items()
+    }
+
+
+def test_twenty_steps_of_tiny_lower_the_loss() -> None:
+    phase = Phase("place", ("tiny",), 20, 64, "balanced", (2e-3, 2e-3), n_warm_up=5)
+    recipe = Recipe(BatchPlan(seed=1, n_scenes=4, n_objects=4), (phase,))
+    losses = [score.loss for score in run(Training(recipe), 20)]
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
+def test_two_trainings_give_the_same_bytes_and_leave_the_global_seed_alone() -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(1)
+    torch.manual_seed(11)
+    first = Training(SMALL)
+    scores = run(first, SMALL.n_steps)
+    assert torch.rand(1) == expected
+    second = Training(SMALL)
+    assert run(second, SMALL.n_steps) == scores
+    assert bytes_of(first) == bytes_of(second)
+    assert first.is_done
+
+
+@pytest.mark.parametrize("stopped_at", [0, 2, 3, 4, 6])
+def test_a_resumed_training_equals_an_undisturbed_one(
+    undisturbed: dict[str, bytes], stopped_at: int
+) -> None:
+    stopped = Training(SMALL)
+    run(stopped, stopped_at)
+    resumed = Training(SMALL)
+    resumed.load_state_dict(stopped.state_dict())
+    run(resumed, SMALL.n_steps - stopped_at)
+    assert bytes_of(resumed) == undisturbed
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, bytes]:
+    training = Training(SMALL)
+    run(training, SMALL.n_steps)
+    return bytes_of(training)
+
+
+def test_members_of_a_phase_score_on_the_same_step() -> None:
+    training = Training(SMALL)
+    scores = run(training, 4)
+    assert [(score.step, score.model) for score in scores] == [
+        (0, "tiny"),
+        (1, "tiny"),
+        (2, "tiny"),
+        (3, "tiny"),
+        (3, "base_plus"),
+    ]
+    # Grown members say what the first one says: their scores of the same batch agree.
+    assert scores[3].loss == pytest.approx(scores[4].loss, rel=1e-5)
+    assert all(0 <= score.selected_iou <= score.best_iou <= 1 for score in scores)
+
+
+def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
+    training = Training(SMALL)
+    run(training, 1)
+    before = bytes_of(training)
+    batch = batch_of(SMALL, 1)
+    broken = replace(batch, point_px=batch.point_px * np.float32("nan"))
+    with pytest.raises(FloatingPointError, match="loss of tiny must be finite, got nan at step 1"):
+        training.learn(broken)
+    assert bytes_of(training) == before
+
+
+def test_no_step_follows_the_last() -> None:
+    with pytest.raises(ValueError, match="step must be in 0..6, got 7"):
+        SMALL.at(7)
+    with pytest.raises(ValueError, match="step must be in 0..6, got -1"):
+        SMALL.at(-1)
+
+
+def test_steps_go_through_the_phases_in_order() -> None:
+    names = [SMALL.at(step)[0].name for step in range(SMALL.n_steps)]
+    assert names == ["place"] * 3 + ["grown"] * 2 + ["full"] * 2
+    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 2, 0, 1, 0, 1]
+
+
+def test_the_rate_warms_up_and_then_runs_straight() -> None:
+    phase = Phase("x", ("tiny",), 10, 64, "overlap", (1.0, 0.0), n_warm_up=4)
+    rates = [learning_rate(phase, step) for step in range(10)]
+    assert rates[:3] == pytest.approx([0.25, 0.5 * 0.9, 0.75 * 0.8])
+    assert rates[3:] == pytest.approx([1 - step / 10 for step in range(3, 10)])
+    assert learning_rate(replace(phase, n_warm_up=0), 0) == 1.0
+
+
+def test_the_shipped_recipe_ends_with_every_model_at_its_own_size_and_no_rate_left() -> None:
+    last = RECIPE.phases[-1]
+    assert last.members == MODELS
+    assert last.image_size_px == MINI_IMAGE_SIZE_PX
+    assert last.rate[1] == 0.0
+    assert all(phase.image_size_px % 32 == 0 for phase in RECIPE.phases)

@@ -1,0 +1,114 @@
+"""``usam family train``: stopped and taken up again, it ends as if nothing had happened."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pipeline.recipe import Phase, Recipe
+from pipeline.recipe_batches import Batch, BatchPlan
+from pipeline.recipe_training import Training
+from stages import cli_family
+from stages.cli_family import app, drawn_batches, train_family
+from stages.family_state import load_state, recipe_signature, save_state
+from storage import mini_weights, weights
+from storage.errors import WeightsError
+
+RECIPE = Recipe(
+    batches=BatchPlan(seed=8, n_scenes=1, n_objects=2),
+    phases=(
+        Phase("place", ("tiny",), 3, 64, "balanced", (1e-3, 1e-3)),
+        Phase("grown", ("tiny", "small"), 3, 64, "overlap", (1e-3, 0.0)),
+    ),
+)
+
+
+class Stopped(Exception):  # noqa: N818 - what a person does, no error
+    """Ctrl-C, a closed laptop."""
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    monkeypatch.setattr(cli_family, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(cli_family, "CURVE_EVERY", 2)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = train_family(RECIPE, tmp_path / "whole" / "state.pt")
+
+    def stopping(recipe: Recipe, first_step: int) -> Iterator[Batch]:
+        for step, batch in enumerate(drawn_batches(recipe, first_step)):
+            if step == 3:
+                raise Stopped
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_family, "drawn_batches", stopping)
+        with pytest.raises(Stopped):
+            train_family(RECIPE, tmp_path / "stopped" / "state.pt")
+    state = torch.load(tmp_path / "stopped" / "state.pt", weights_only=True)
+    assert state["training"]["step"] == 2
+    resumed, _ = train_family(RECIPE, tmp_path / "stopped" / "state.pt")
+    assert files(tmp_path / "stopped")["curve.csv"] == files(tmp_path / "whole")["curve.csv"]
+    for name, model in whole.models.items():
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, resumed.models[name].state_dict()[key])
+
+
+def test_the_command_publishes_what_it_trained_and_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(weights.TABLES, tmp_path / "checkpoints")
+    monkeypatch.setattr(weights, "TABLES", tmp_path / "checkpoints")
+    monkeypatch.setattr(mini_weights.publish_mini, "__defaults__", (tmp_path / "checkpoints/mini.csv",))
+    monkeypatch.setattr(cli_family, "RECIPE", RECIPE)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["train"])
+    assert result.exit_code == 0, result.output
+    assert "assets/mini/small.safetensors is trained and listed" in result.output
+    for model in ("tiny", "small"):
+        assert weights.state(weights.checkpoint("mini", model)) == "intact"
+    curve = Path("assets/mini/curve.csv").read_text(encoding="utf-8").splitlines()
+    assert curve[0] == "step,model,loss,best_iou,selected_iou"
+    assert [line.split(",")[:2] for line in curve[1:]] == [
+        ["1", "tiny"],
+        ["3", "tiny"],
+        ["3", "small"],
+        ["5", "tiny"],
+        ["5", "small"],
+    ]
+
+
+def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
+    other = Recipe(BatchPlan(seed=9, n_scenes=1, n_objects=2), RECIPE.phases)
+    save_state(tmp_path / "state.pt", Training(other), [])
+    with pytest.raises(WeightsError) as caught:
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+    for recipe in (RECIPE, other):
+        assert recipe_signature(recipe)[:12] in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state", b"PK\x03\x04"])
+def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"state\.pt must be a state of a training, got:"):
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+
+
+def test_a_state_that_is_being_written_does_not_hide_the_one_before(tmp_path: Path) -> None:
+    training = Training(RECIPE)
+    save_state(tmp_path / "state.pt", training, [])
+    (tmp_path / "state.pt.partial").write_bytes(b"half")
+    assert load_state(tmp_path / "state.pt", Training(RECIPE)) == []
