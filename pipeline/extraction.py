@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.sam import Decoded, Embedding, Sam
 from pipeline.views import map_points, unview
 from pipeline.vocabulary import SINGLE_CLICKS
@@ -101,8 +102,11 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     Notes
     -----
     asin(sqrt(sigmoid(z))) = atan(exp(z / 2)), two functions fewer on the largest array there is.
+    A logit above 0 is foreground, however little, and stays so.
     """
-    return (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_().to(torch.uint8)
+    code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
+    first = FIRST_FOREGROUND_CODE
+    return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
 
 def _cut_iou(

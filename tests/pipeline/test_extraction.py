@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
 from pipeline.extraction import Request, Rows, encode_logits, extract_objects, mask_iou
-from pipeline.masks import encode
+from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompts import sample_prompts
 from pipeline.sam import Sam, build
 from pipeline.scenes import draw_scene
@@ -131,3 +131,8 @@ def test_logits_have_the_code_of_their_probability(values: list[float]) -> None:
 def test_logits_far_out_have_the_outermost_codes() -> None:
     assert encode_logits(torch.tensor([[-100.0, 100.0]])).tolist() == [[0, 255]]
     assert encode_logits(torch.tensor([[-200.0, 200.0]])).tolist() == [[0, 255]]
+
+
+def test_no_logit_crosses_the_cut() -> None:
+    logits = torch.tensor([[-1e-6, -0.0, 0.0, 1e-6, -1e-3, 1e-3]])
+    assert (encode_logits(logits) >= FIRST_FOREGROUND_CODE).tolist() == (logits > 0).tolist()
