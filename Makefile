@@ -36,7 +36,7 @@ lint: $(INSTALLED) ## check style, format, types and the direction of imports
 
 # Without the addopts of pyproject.toml: they skip benchmarks and slow down what is timed.
 bench: $(INSTALLED) ## time the slow parts, print ratios
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only -o addopts=
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only -o addopts=
 
 clean: ## remove what the tools left; .venv and all that dvc made stay
 	rm -rf build *.egg-info .coverage .coverage.* .hypothesis .benchmarks

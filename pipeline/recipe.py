@@ -1,9 +1,10 @@
-"""How the mini models are trained: one recipe for all four, its numbers those of the shipped run."""
+"""How the mini models are trained: one recipe for all four, with the numbers of the shipped run."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.recipe_batches import BatchPlan
+from pipeline.families import MINI_IMAGE_SIZE_PX
+from pipeline.recipe_batches import BatchPlan, Style
 from pipeline.recipe_loss import Criterion
 from pipeline.vocabulary import MODELS
 
@@ -17,6 +18,7 @@ class Phase:
     """Those not trained before grow from the first member of the phase before."""
     n_steps: int
     image_size_px: int
+    style: Style
     criterion: Criterion
     rate: tuple[float, float]
     """Learning rate at the phase's start and end; linear in between."""
@@ -63,12 +65,13 @@ def learning_rate(phase: Phase, step: int) -> float:
 
 
 RECIPE: Final = Recipe(
-    batches=BatchPlan(seed=0, n_scenes=8, n_objects=8),
+    batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8, n_objects=8),
     phases=(
-        Phase("place", ("tiny",), 400, 128, "balanced", (1e-3, 1e-3), n_warm_up=50),
-        Phase("outline", ("tiny",), 1600, 128, "overlap", (1e-3, 1e-3)),
-        Phase("grown", MODELS, 600, 128, "overlap", (1e-3, 1e-3), n_warm_up=50),
-        Phase("full", MODELS, 300, 256, "overlap", (1e-3, 0.0)),
+        Phase("place", ("tiny",), 250, 128, "cartoon", "balanced", (1e-3, 1e-3), n_warm_up=30),
+        Phase("outline", ("tiny",), 150, 128, "cartoon", "overlap", (1e-3, 1e-3)),
+        Phase("scene", ("tiny",), 500, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("grown", MODELS, 300, 128, "scene", "overlap", (1e-3, 1e-3), n_warm_up=30),
+        Phase("full", MODELS, 200, 256, "scene", "overlap", (1e-3, 0.0)),
     ),
 )
 """What the shipped weights come from."""

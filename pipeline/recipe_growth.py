@@ -57,6 +57,8 @@ def grow(
         if source is None:
             ends = any(end in name for end in _BRANCH_ENDS)
             grown[name] = torch.zeros_like(value) if ends else value.clone()
+        elif weights[source].shape == value.shape:
+            grown[name] = weights[source].clone()
         else:
             grown[name] = _widen(source, weights[source], value, large.width, generator)
     return grown
@@ -83,8 +85,6 @@ def _widen(
     name: str, value: Tensor, like: Tensor, head_width: int, generator: torch.Generator
 ) -> Tensor:
     """Give a weight the shape of ``like``, its channels copied or shared as its place asks."""
-    if value.shape == like.shape:
-        return value.clone()
     if name.endswith(("pos_embed", "pos_embed_window")):
         return _copy(value, like.shape[1], 1)
     if _NECK.fullmatch(name):
@@ -93,17 +93,17 @@ def _widen(
         return _widen_qkv(value, like, head_width, generator)
     if name.endswith("attn.proj.weight"):
         n_heads = like.shape[1] // head_width
-        by_head = _share(value.unflatten(1, (n_heads, -1)), head_width, 2, generator)
+        by_head = _share(value.view(len(value), n_heads, -1), head_width, 2, generator)
         return _copy(by_head.flatten(1), like.shape[0], 0)
     copied = _copy(value, like.shape[0], 0)
-    return _share(copied, like.shape[1], 1, generator) if value.ndim == 2 else copied
+    if copied.shape == like.shape:  # biases, norms, and the convolution that reads the image
+        return copied
+    return _share(copied, like.shape[1], 1, generator)
 
 
-def _widen_qkv(
-    value: Tensor, like: Tensor, head_width: int, generator: torch.Generator
-) -> Tensor:
+def _widen_qkv(value: Tensor, like: Tensor, head_width: int, generator: torch.Generator) -> Tensor:
     """Queries of copies are shared, keys and values copied: each head's products stay."""
-    by_head = value.unflatten(0, (3, like.shape[0] // (3 * head_width), -1))
+    by_head = value.view(3, like.shape[0] // (3 * head_width), -1, *value.shape[1:])
     n_heads, old_width = by_head.shape[1:3]
     copied = _copy(by_head, head_width, 2)
     shares = _shares((n_heads, old_width), head_width, 1, generator)
@@ -111,7 +111,7 @@ def _widen_qkv(
     shares *= (head_width / old_width) ** 0.5
     copied[0] *= shares.view(*shares.shape, *(1,) * (value.ndim - 1))
     widened = copied.flatten(0, 2)
-    return _share(widened, like.shape[1], 1, generator) if value.ndim == 2 else widened
+    return _share(widened, like.shape[1], 1, generator) if value.ndim > 1 else widened
 
 
 def _copy(value: Tensor, n: int, dim: int) -> Tensor:

@@ -9,13 +9,16 @@ from torch import Tensor
 from torch.nn import functional
 
 Criterion = Literal["balanced", "overlap"]
-"""Of a proposal: cross-entropy with as much weight inside the mask as outside; or focal and dice."""
+"""Of a proposal: cross-entropy that weighs inside and outside of the mask alike; focal and dice."""
 
 FOCAL_WEIGHT: Final = 5.0
 """Of the focal loss against dice."""
 
 OTHERS_WEIGHT: Final = 0.05
 """Of the mean over all proposals against the best: those that never win would learn nothing."""
+
+MEMBER: Final = 0.5
+"""A shrunken pixel belongs to a mask of which it holds more than this."""
 
 Proposals = Float[Tensor, "row proposal y x"]
 PerProposal = Float[Tensor, "row proposal"]
@@ -86,5 +89,5 @@ def _cross_entropy(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> Pro
 
 @torch.no_grad()
 def _iou(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerProposal:
-    seen, true = logits > 0, target > 0.5
+    seen, true = logits > 0, target > MEMBER
     return (seen & true).sum((2, 3)) / (seen | true).sum((2, 3)).clamp(min=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from pipeline.families import MINI_TRUNKS
 from pipeline.recipe import Recipe, learning_rate
 from pipeline.recipe_batches import Batch
 from pipeline.recipe_growth import grow
-from pipeline.recipe_loss import assess
+from pipeline.recipe_loss import Criterion, assess
 from pipeline.sam import IMAGE_PATH, PIXEL_MEAN, PIXEL_STD, build
 from pipeline.seeds import derive_seed
 
@@ -85,25 +86,24 @@ class Training:
         phase, within = self.recipe.at(self.step)
         if set(phase.members) != set(self.models):
             self._enter(phase.members)
-        scores = []
-        for member in phase.members:
-            model, optimizer = self.models[member], self._optimizers[member]
-            logits, sam_score = forward(model, batch)
-            lesson = assess(logits, sam_score, torch.from_numpy(batch.mask).float(), phase.criterion)
-            if not bool(torch.isfinite(lesson.loss)):
-                raise FloatingPointError(
-                    f"loss of {member} must be finite, got {lesson.loss.item()} at step {self.step}"
-                )
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(phase, within)
-            _descend(lesson.loss, optimizer, self.recipe.clip_norm)
-            scores.append(
-                Score(
-                    self.step, member, lesson.loss.item(), lesson.best_iou, lesson.selected_iou
-                )
-            )
+        rate = learning_rate(phase, within)
+        scores = [self._teach(name, batch, phase.criterion, rate) for name in phase.members]
         self.step += 1
         return scores
+
+    def _teach(self, name: str, batch: Batch, criterion: Criterion, rate: float) -> Score:
+        optimizer = self._optimizers[name]
+        logits, sam_score = forward(self.models[name], batch)
+        lesson = assess(logits, sam_score, torch.from_numpy(batch.mask).float(), criterion)
+        loss = lesson.loss.item()
+        if not isfinite(loss):
+            raise FloatingPointError(
+                f"loss of {name} must be finite, got {loss} at step {self.step}"
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        _descend(lesson.loss, optimizer, self.recipe.clip_norm)
+        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the training depends on, apart from the recipe."""
@@ -161,7 +161,7 @@ class Training:
 def forward(
     model: Network, batch: Batch
 ) -> tuple[Float[Tensor, "row 3 y x"], Float[Tensor, "row 3"]]:
-    """Logits and SamScores of a batch, with gradients; the model takes on the batch's image size."""
+    """Logits and SamScores of a batch, with gradients; the model takes on its image size."""
     _resize(model, batch.rgb.shape[1])
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
     pixels = torch.from_numpy(batch.rgb).permute(0, 3, 1, 2).float() / 255
@@ -191,9 +191,7 @@ def _resize(model: Network, size_px: int) -> None:
     model.sam_prompt_encoder.image_embedding_size = (size_px // STRIDE, size_px // STRIDE)
 
 
-def _descend(
-    loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_norm: float
-) -> None:
+def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -11,6 +11,7 @@ from pipeline.plan import Piece, Shard
 from pipeline.sam import Embedding, Sam
 from pipeline.seeds import derive_seed
 from pipeline.views import apply_view
+from stages.shell import one_line
 from storage.cell import Cell
 from storage.errors import ImageError
 from storage.images import read_rgb, sha256_file
@@ -62,7 +63,7 @@ class CellSteps:
             self._check_unchanged(piece.image)
             rgb = read_rgb(self.images / file, height_px=height, width_px=width)
         except (ImageError, OSError) as error:
-            return Failure(piece, str(error))
+            return Failure(piece, one_line(error))
         rows = slice(piece.start, piece.stop)
         truth = [decode_rle(str(counts), height, width) for counts in table.mask_rle[rows]]
         seed = derive_seed(self.settings.noise_seed, file, self.settings.view)

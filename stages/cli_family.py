@@ -89,8 +89,16 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
         ahead: deque[Future[Batch]] = deque()
         try:
             for step in range(first_step, recipe.n_steps):
-                size_px = recipe.at(step)[0].image_size_px
-                ahead.append(pool.submit(draw_batch, recipe.batches, step, size_px))
+                phase, _ = recipe.at(step)
+                ahead.append(
+                    pool.submit(
+                        draw_batch,
+                        recipe.batches,
+                        step,
+                        size_px=phase.image_size_px,
+                        style=phase.style,
+                    )
+                )
                 if len(ahead) > N_AHEAD:
                     yield ahead.popleft().result()
             for future in ahead:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -42,7 +43,7 @@ def load_state(path: Path, training: Training) -> list[Score]:
         return []
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, ValueError, EOFError) as error:
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} must be a state of a training, got: {error}") from error
     signature = recipe_signature(training.recipe)
     if state["signature"] != signature:

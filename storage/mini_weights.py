@@ -2,21 +2,16 @@
 
 import csv
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
 
 import numpy as np
 from safetensors.numpy import save
 
+from storage import weights
 from storage.errors import WeightsError
 from storage.images import sha256_file
-from storage.weights import TABLES, checkpoint
-
-TABLE: Final = TABLES / "mini.csv"
-"""The family's lines of the registry."""
 
 
-def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]], table: Path = TABLE) -> None:
+def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Write the weights of some models, then list them in the family's table.
 
     The same weights give the same bytes. Each file appears whole, the table last.
@@ -26,7 +21,8 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]], table: Path = T
     WeightsError
         If a model is unknown, or a weight is not finite in half precision.
     """
-    sizes = {model: _write(model, weights) for model, weights in models.items()}
+    table = weights.TABLES / "mini.csv"
+    sizes = {model: _write(model, own) for model, own in models.items()}
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         lines = [line | sizes.get(line["model"], {}) for line in reader]
@@ -39,10 +35,10 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]], table: Path = T
     partial.replace(table)
 
 
-def _write(model: str, weights: Mapping[str, np.ndarray]) -> dict[str, str]:
+def _write(model: str, own: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Write one file; what the table says of it."""
-    path = checkpoint("mini", model).path
-    data = save({name: _halved(name, weights[name]) for name in sorted(weights)})
+    path = weights.checkpoint("mini", model).path
+    data = save({name: _halved(name, own[name]) for name in sorted(own)})
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_bytes(data)

@@ -39,12 +39,13 @@ def test_predictions_equal_those_of_torch() -> None:
     np.testing.assert_allclose(found["iou_tiny"], expected, atol=1e-6)
 
 
-@given(scale=st.floats(0, 1e15))
+@given(scale=st.floats(0, 1e15), bias=st.sampled_from([-1e6, 0, 1e6]))
 def test_predictions_of_any_finite_input_lie_between_0_and_1_without_a_warning(
-    scale: float,
+    scale: float, bias: float
 ) -> None:
     inputs = np.float32(scale) * np.array([[1, -1, 2, -2, 3, -3]], np.float32)
-    found = predict({"iou_tiny": head_of(draw_module())}, inputs)["iou_tiny"]
+    head = {**head_of(draw_module()), "layers.2.bias": np.array([bias], np.float32)}
+    found = predict({"iou_tiny": head}, inputs)["iou_tiny"]
     assert ((found >= 0) & (found <= 1)).all()
 
 

@@ -11,15 +11,17 @@ from pipeline.recipe_growth import grow
 from pipeline.recipe_training import forward
 from pipeline.sam import build
 
-BATCH = draw_batch(BatchPlan(seed=2, n_scenes=2, n_objects=2), 0, 64)
+PLAN = BatchPlan(seed=2, scene_size_px=64, n_images=2, n_objects=2)
+BATCH = draw_batch(PLAN, 0, size_px=64, style="scene")
 
 
 def grown_to(model: str, seed: int = 0) -> tuple[Any, Any]:
     small, large = build("mini", "tiny", seed=1), build("mini", model, seed=2)
+    generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         # As built, biases and position embeddings are zero: nothing would tell where they go.
         for weight in small.parameters():
-            weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
+            weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.05)
     weights = grow(
         small.state_dict(),
         large.state_dict(),

@@ -36,18 +36,14 @@ def test_loss_equals_a_slow_one(criterion: Criterion) -> None:
     logits = 2 * generator.standard_normal((4, 3, 5, 5))
     score = generator.uniform(size=(4, 3))
     mask = (generator.uniform(size=(4, 20, 20)) < 0.3).astype(float)
-    lesson = assess(
-        *(torch.from_numpy(array.astype(np.float32)) for array in (logits, score, mask)),
-        criterion=criterion,
-    )
+    tensors = [torch.from_numpy(array.astype(np.float32)) for array in (logits, score, mask)]
+    lesson = assess(tensors[0], tensors[1], tensors[2], criterion)
     rows, best, selected = [], [], []
     for row in range(4):
         target = mask[row].reshape(10, 2, 10, 2).mean((1, 3))
         raised = [upsample(z) for z in logits[row]]
         losses = [slow_loss(z, target, criterion) for z in raised]
-        ious = [
-            ((z > 0) & (target > 0.5)).sum() / ((z > 0) | (target > 0.5)).sum() for z in raised
-        ]
+        ious = [((z > 0) & (target > 0.5)).sum() / ((z > 0) | (target > 0.5)).sum() for z in raised]
         wrong = np.abs(score[row] - ious).mean()
         rows.append(min(losses) + OTHERS_WEIGHT * np.mean(losses) + wrong)
         best.append(max(ious))

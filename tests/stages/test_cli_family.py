@@ -14,14 +14,14 @@ from pipeline.recipe_training import Training
 from stages import cli_family
 from stages.cli_family import app, drawn_batches, train_family
 from stages.family_state import load_state, recipe_signature, save_state
-from storage import mini_weights, weights
+from storage import weights
 from storage.errors import WeightsError
 
 RECIPE = Recipe(
-    batches=BatchPlan(seed=8, n_scenes=1, n_objects=2),
+    batches=BatchPlan(seed=8, scene_size_px=64, n_images=1, n_objects=2),
     phases=(
-        Phase("place", ("tiny",), 3, 64, "balanced", (1e-3, 1e-3)),
-        Phase("grown", ("tiny", "small"), 3, 64, "overlap", (1e-3, 0.0)),
+        Phase("place", ("tiny",), 3, 64, "cartoon", "balanced", (1e-3, 1e-3)),
+        Phase("grown", ("tiny", "small"), 3, 64, "scene", "overlap", (1e-3, 0.0)),
     ),
 )
 
@@ -72,7 +72,6 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
 ) -> None:
     shutil.copytree(weights.TABLES, tmp_path / "checkpoints")
     monkeypatch.setattr(weights, "TABLES", tmp_path / "checkpoints")
-    monkeypatch.setattr(mini_weights.publish_mini, "__defaults__", (tmp_path / "checkpoints/mini.csv",))
     monkeypatch.setattr(cli_family, "RECIPE", RECIPE)
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["train"])
@@ -92,7 +91,7 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
 
 
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
-    other = Recipe(BatchPlan(seed=9, n_scenes=1, n_objects=2), RECIPE.phases)
+    other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1, n_objects=2), RECIPE.phases)
     save_state(tmp_path / "state.pt", Training(other), [])
     with pytest.raises(WeightsError) as caught:
         load_state(tmp_path / "state.pt", Training(RECIPE))

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from storage import weights
 from storage.errors import WeightsError
-from storage.mini_weights import TABLE, publish_mini
+from storage.mini_weights import publish_mini
 
 GENERATOR = np.random.default_rng(0)
 WEIGHTS = {name: GENERATOR.standard_normal((3, 4)).astype(np.float32) for name in ("b", "a")}
@@ -18,14 +18,15 @@ WEIGHTS = {name: GENERATOR.standard_normal((3, 4)).astype(np.float32) for name i
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the registry, and a repository without weights."""
-    shutil.copytree(TABLE.parent, tmp_path / "checkpoints")
+    shutil.copytree(weights.TABLES, tmp_path / "checkpoints")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "TABLES", tmp_path / "checkpoints")
     return tmp_path / "checkpoints" / "mini.csv"
 
 
-def test_published_weights_are_listed_and_verified(table: Path) -> None:
-    publish_mini({"tiny": WEIGHTS}, table)
+@pytest.mark.usefixtures("table")
+def test_published_weights_are_listed_and_verified() -> None:
+    publish_mini({"tiny": WEIGHTS})
     path, sha256 = weights.verified_weights("mini", "tiny")
     assert path == Path("assets/mini/tiny.safetensors")
     record = weights.checkpoint("mini", "tiny")
@@ -34,8 +35,9 @@ def test_published_weights_are_listed_and_verified(table: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["tiny.safetensors"]
 
 
-def test_published_weights_are_half_as_precise(table: Path) -> None:
-    publish_mini({"tiny": WEIGHTS}, table)
+@pytest.mark.usefixtures("table")
+def test_published_weights_are_half_as_precise() -> None:
+    publish_mini({"tiny": WEIGHTS})
     loaded = load_file("assets/mini/tiny.safetensors")
     assert list(loaded) == ["a", "b"]
     for name, value in loaded.items():
@@ -44,15 +46,15 @@ def test_published_weights_are_half_as_precise(table: Path) -> None:
 
 
 def test_the_same_weights_give_the_same_bytes_whatever_their_order(table: Path) -> None:
-    publish_mini({"tiny": WEIGHTS}, table)
+    publish_mini({"tiny": WEIGHTS})
     before = table.read_bytes(), Path("assets/mini/tiny.safetensors").read_bytes()
-    publish_mini({"tiny": dict(sorted(WEIGHTS.items()))}, table)
+    publish_mini({"tiny": dict(sorted(WEIGHTS.items()))})
     assert (table.read_bytes(), Path("assets/mini/tiny.safetensors").read_bytes()) == before
 
 
 def test_lines_of_other_models_stay_as_they_are(table: Path) -> None:
     before = table.read_text(encoding="utf-8").splitlines()
-    publish_mini({"small": WEIGHTS}, table)
+    publish_mini({"small": WEIGHTS})
     after = table.read_text(encoding="utf-8").splitlines()
     assert len(after) == len(before)
     changed = [line for line, old in zip(after, before, strict=True) if line != old]
@@ -66,11 +68,12 @@ def test_a_weight_beyond_half_precision_is_named_and_nothing_is_listed(
     before = table.read_bytes()
     broken = WEIGHTS | {"neck": np.array([1.0, value], np.float32)}
     with pytest.raises(WeightsError, match="weight neck must be finite in half precision, got"):
-        publish_mini({"tiny": broken}, table)
+        publish_mini({"tiny": broken})
     assert table.read_bytes() == before
     assert not Path("assets/mini/tiny.safetensors").exists()
 
 
-def test_an_unknown_model_is_refused(table: Path) -> None:
+@pytest.mark.usefixtures("table")
+def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(WeightsError, match="model must be one of tiny, small"):
-        publish_mini({"huge": WEIGHTS}, table)
+        publish_mini({"huge": WEIGHTS})

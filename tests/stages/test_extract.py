@@ -1,0 +1,231 @@
+"""Stages ``extract`` and ``extract_train``: what a finished cell holds, and how anyone reads it."""
+
+import json
+import subprocess
+import sys
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import storage
+from pipeline.masks import encode
+from pipeline.sam import build
+from pipeline.seeds import derive_seed
+from pipeline.views import apply_view
+from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
+from stages import extract, extract_train
+from storage.images import read_rgb
+from storage.layout import features_path, masks_path, objects_path
+from storage.objects import ObjectTable, read_objects
+from storage.rle import decode_rle
+from tests.extract_project import (
+    IMAGES,
+    SHARD_OBJECTS,
+    SPLIT,
+    TRAIN_SPLIT,
+    draw_project,
+    outputs,
+    run,
+)
+from tests.official import OfficialPredictor
+
+VIEWS = ("identity", "vflip", "gnoise")
+
+ROWS = (0, 4, 15, 17)
+"""Objects compared: at both ends of shards, of one pixel (4), of images of any proportion."""
+
+READER = """
+import json, sys, warnings
+import numpy as np, xarray, zarr
+
+warnings.simplefilter("error")
+said = {}
+for path in sys.argv[1:]:
+    group = zarr.open_group(path, mode="r")
+    # By default xarray looks for consolidated metadata, which Zarr v3 does not specify, and warns.
+    dataset = xarray.open_zarr(path, consolidated=False)
+    assert dataset.attrs["signature"] == group.attrs["signature"]
+    for name, array in group.arrays():
+        assert np.array_equal(array[...], dataset[name].values), name
+        assert tuple(array.metadata.dimension_names) == dataset[name].dims, name
+    said[group.attrs["kind"]] = {"sizes": dict(dataset.sizes), "coords": sorted(dataset.coords)}
+    if "mask_code" in dataset:
+        p = dataset["probability"].values[dataset["mask_code"].sel(object_id=3, prompt="p2")]
+        said["mean"] = float(p.mean(dtype=float))
+assert not {"pipeline", "storage", "stages"} & set(sys.modules)
+print(json.dumps(said))
+"""
+"""Another project's program, which knows zarr and xarray alone."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose cells are all extracted."""
+    root = tmp_path_factory.mktemp("project")
+    with chdir(root):
+        draw_project()
+        for view in VIEWS:
+            run(extract, SPLIT, "tiny", view)
+        run(extract_train, TRAIN_SPLIT, "tiny")
+    return root
+
+
+@pytest.fixture
+def table(finished: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectTable:
+    """The split's objects, in the directory of the project."""
+    monkeypatch.chdir(finished)
+    return read_objects(objects_path(SPLIT))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_array_is_what_the_official_predictor_says_of_one_prompt_at_a_time(
+    table: ObjectTable, view: str
+) -> None:
+    features = storage.open_features(features_path(SPLIT, "tiny", view)).load()
+    codes = storage.open_masks(masks_path(SPLIT, "tiny", view))["mask_code"].load()
+    official = OfficialPredictor(build("mini", "tiny", seed=0).eval())
+    for row in ROWS:
+        rgb, truth, points = viewed(table, row, view)
+        official.set_image(rgb)
+        for prompt in PROMPTS:
+            said = official.predict(
+                points if prompt == "refined" else points[clicks(prompt)], truth
+            )
+            at = {"object": row, "prompt": PROMPTS.index(prompt)}
+            for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
+                found = features[name].isel(at).to_numpy()
+                np.testing.assert_allclose(found, said[name], atol=1e-3, err_msg=f"{name} {at}")
+            logits = said["logits"][:, ::-1] if view == "vflip" else said["logits"]
+            code = encode(1 / (1 + np.exp(-logits.astype(np.float64))))
+            assert np.abs(codes.isel(at).to_numpy().astype(int) - code).max() <= 1
+
+
+def clicks(prompt: str) -> slice:
+    place = PROMPTS.index(prompt)
+    return slice(place, place + 1)
+
+
+def viewed(table: ObjectTable, row: int, view: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, ground truth and clicks of an object, all in the frame of the view."""
+    image = table.image_index[row]
+    file, height, width = (a[image] for a in (table.file, table.height_px, table.width_px))
+    rgb = read_rgb(IMAGES / str(file), height_px=int(height), width_px=int(width))
+    truth = decode_rle(str(table.mask_rle[row]), int(height), int(width))
+    points = table.point_px[row].copy()
+    if view == "vflip":
+        points[:, 1] = height - 1 - points[:, 1]
+        truth = truth[::-1]
+    seed = derive_seed(0, str(file), view)
+    return apply_view(rgb, view, noise_seed=seed), truth, points
+
+
+def test_rows_are_the_split_s_objects_in_its_order(table: ObjectTable) -> None:
+    for view in VIEWS:
+        for dataset in (
+            storage.open_features(features_path(SPLIT, "tiny", view)),
+            storage.open_masks(masks_path(SPLIT, "tiny", view)),
+        ):
+            np.testing.assert_array_equal(dataset["object_id"], table.object_id)
+            assert dataset["prompt"].to_numpy().tolist() == list(PROMPTS)
+            assert dataset["done"].to_numpy().tolist() == [True] * 3
+
+
+def test_views_differ_and_an_object_of_one_pixel_has_rows_like_any_other(
+    table: ObjectTable,
+) -> None:
+    row = int(np.flatnonzero(table.area_px == 1)[0])
+    scores = []
+    for view in VIEWS:
+        features = storage.open_features(features_path(SPLIT, "tiny", view)).isel(object=row)
+        for name in ("sam_score", "iou", "iou_token", "mask_token", "object_score"):
+            assert np.isfinite(features[name]).all(), name
+        assert ((features["iou"] >= 0) & (features["iou"] <= 1)).all()
+        scores.append(features["sam_score"].to_numpy())
+    assert not np.array_equal(scores[0], scores[1])
+    assert not np.array_equal(scores[0], scores[2])
+
+
+def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> None:
+    features = storage.open_features(features_path(TRAIN_SPLIT, "tiny", "identity"))
+    every = storage.open_features(features_path(SPLIT, "tiny", "identity"))
+    assert features["prompt"].to_numpy().tolist() == list(TRAIN_PROMPTS)
+    assert not masks_path(TRAIN_SPLIT, "tiny", "identity").exists()
+    columns = [PROMPTS.index(prompt) for prompt in TRAIN_PROMPTS]
+    for name in ("sam_score", "iou", "iou_token", "mask_token", "object_score"):
+        assert features[name].sizes["object"] == table.n_objects
+        same = every[name].isel(prompt=columns)
+        np.testing.assert_allclose(features[name], same, atol=1e-3, err_msg=name)
+
+
+def test_plain_zarr_and_xarray_read_a_cell_and_warn_of_nothing(
+    finished: Path, tmp_path: Path
+) -> None:
+    cell = (SPLIT, "tiny", "vflip")
+    paths = [str(finished / path(*cell)) for path in (features_path, masks_path)]
+    # -I: neither the working directory nor PYTHONPATH leads to this project.
+    command = [sys.executable, "-I", "-c", READER, *paths]
+    read = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert not read.stderr, read.stderr
+    said = json.loads(read.stdout)
+    shared = {"object": 21, "prompt": 9, "proposal": 3, "shard": 3}
+    assert said["features"]["sizes"] == {**shared, "token": 4, "channel": 64}
+    assert said["masks"]["sizes"] == {**shared, "y": 64, "x": 64, "code": 256}
+    assert said["features"]["coords"] == ["object_id", "prompt", "proposal", "token"]
+    assert said["masks"]["coords"] == ["object_id", "prompt", "proposal"]
+    codes = storage.open_masks(Path(paths[1]))["mask_code"]
+    # The formula of the schema, in float64.
+    p = np.sin(np.pi / 2 * codes.sel(object_id=3, prompt="p2").to_numpy() / 255) ** 2
+    assert said["mean"] == pytest.approx(p.mean(), abs=1e-6)
+
+
+@pytest.mark.usefixtures("table")
+def test_the_signature_names_all_that_rows_depend_on() -> None:
+    signatures = {
+        (view, kind): storage_open(path(SPLIT, "tiny", view)).attrs["signature"]
+        for view in VIEWS
+        for kind, storage_open, path in (
+            ("features", storage.open_features, features_path),
+            ("masks", storage.open_masks, masks_path),
+        )
+    }
+    identity = signatures["identity", "features"]
+    assert {name: value for name, value in identity.items() if "_version" not in name} == {
+        "split": SPLIT,
+        "family": "mini",
+        "model": "tiny",
+        "weights": "random, seed 0",
+        "view": "identity",
+        "view_parameters": "",
+        "prompts": list(PROMPTS),
+        "precision": "fp32",
+        "decoder_batch": 64,
+        "device": "cpu",
+        "objects_digest": identity["objects_digest"],
+        "shard_objects": SHARD_OBJECTS,
+    }
+    assert {name for name in identity if "_version" in name} == {
+        f"{name}_version"
+        for name in (
+            *("schema", "extract", "torch", "sam2", "numpy"),
+            *("opencv_python_headless", "pillow"),
+        )
+    }
+    noise = {"view": "gnoise", "view_parameters": "variance=5000", "noise_seed": 0}
+    assert signatures["gnoise", "features"] == identity | noise
+    for view in VIEWS:
+        assert signatures[view, "masks"] == signatures[view, "features"]
+
+
+def test_extracted_anew_a_cell_has_the_same_bytes(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw_project()
+    run(extract, SPLIT, "tiny", "gnoise")
+    found = outputs()
+    with chdir(finished):
+        wanted = {path: data for path, data in outputs().items() if "tiny/gnoise.zarr" in path}
+    assert len(found) > 40
+    assert found == wanted

@@ -1,0 +1,203 @@
+"""dvc.yaml and params.yaml say of every stage what its code says."""
+
+import re
+import shlex
+import subprocess
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
+from pipeline.vocabulary import FAMILIES, OBJECTIVES
+from stages.shapes import FOLDER as SHAPES
+from storage import layout
+from tests.dvc_stages import (
+    CPU_STAGES,
+    DECLARED,
+    EXTRACT_STAGES,
+    PACKAGES,
+    ROOT,
+    STAGES,
+    arguments,
+    blocks_read,
+    lists_read,
+    sources,
+)
+
+PARAMS_TEXT: Final = (ROOT / "params.yaml").read_text("utf-8")
+PARAMS: Final[dict[str, Any]] = yaml.safe_load(PARAMS_TEXT)
+
+LISTS: Final = {
+    name for name, value in PARAMS.items() if isinstance(value, list) or name == "splits"
+}
+
+NO_PARAM_OF_EXTRACT: Final = {"device"}
+"""Where a cell is made changes nothing in it that should cost an hour to make again."""
+
+SPLIT, MODEL, VIEW, OBJECTIVE = (
+    f"${{item.{name}}}" for name in ("split", "model", "view", "objective")
+)
+
+OUTS: Final = {
+    "shapes": [SHAPES],
+    "prepare": [layout.objects_path("${key}")],
+    "extract": [
+        layout.features_path(SPLIT, MODEL, VIEW),
+        layout.masks_path(SPLIT, MODEL, VIEW),
+    ],
+    "extract_train": [layout.features_path(SPLIT, MODEL, "identity")],
+    "entropy": [layout.entropy_path(SPLIT)],
+    "tune": [layout.tuning_path(SPLIT, OBJECTIVE), layout.trials_path(SPLIT, OBJECTIVE)],
+    "train": [
+        *(layout.head_path(SPLIT, objective) for objective in OBJECTIVES),
+        layout.heads_dir(SPLIT) / "curves.csv",
+    ],
+    "evaluate": [layout.results_dir(SPLIT)],
+    "report": [
+        layout.RESULTS / name for name in ("metrics.json", "plots", "tables", "report.html")
+    ],
+}
+"""Where the code writes."""
+
+
+def python_files(stage: str) -> list[str]:
+    """Source files among the declared dependencies of a stage."""
+    return [path for path in STAGES[stage].get("deps", []) if path.endswith(".py")]
+
+
+def as_yaml(paths: list[str]) -> str:
+    """Paths as they stand in dvc.yaml."""
+    return "\n".join(f"      - {path}" for path in paths)
+
+
+@pytest.mark.parametrize("stage", CPU_STAGES)
+def test_a_cpu_stage_depends_on_the_sources_it_imports(stage: str) -> None:
+    declared, imported = python_files(stage), sources(stage)
+    assert sorted(declared) == sorted(imported), (
+        f"sources under deps of {stage} must be\n{as_yaml(imported)}\n"
+        f"missing: {sorted(set(imported) - set(declared))}, "
+        f"too much: {sorted(set(declared) - set(imported))}, "
+        f"twice: {sorted({path for path in declared if declared.count(path) > 1})}"
+    )
+
+
+@pytest.mark.parametrize("stage", EXTRACT_STAGES)
+def test_an_extract_stage_depends_on_no_source(stage: str) -> None:
+    assert python_files(stage) == []
+
+
+@pytest.mark.parametrize("stage", EXTRACT_STAGES)
+def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: str) -> None:
+    expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in NO_PARAM_OF_EXTRACT}
+    declared = STAGES[stage]["params"]
+    assert sorted(declared) == sorted(expected)
+    assert set(PARAMS["extract"]) >= NO_PARAM_OF_EXTRACT
+
+
+@pytest.mark.parametrize("stage", CPU_STAGES)
+def test_a_cpu_stage_depends_on_its_block_and_the_lists_it_reads(stage: str) -> None:
+    lists = {"splits.${key}" if name == "splits" else name for name in lists_read(stage)}
+    assert sorted(STAGES[stage]["params"]) == sorted({stage, *lists})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_the_block_of_its_name_alone(stage: str) -> None:
+    assert blocks_read(stage) == {"extract" if stage in EXTRACT_STAGES else stage}
+
+
+def test_blocks_of_params_and_stages_share_their_names() -> None:
+    assert set(PARAMS) - LISTS == set(STAGES) - {"extract_train"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_the_script_of_its_name_with_the_arguments_it_takes(stage: str) -> None:
+    assert (ROOT / "stages" / f"{stage}.py").is_file()
+    names = {"split": "${key}"} if "foreach" in DECLARED["stages"][stage] else {}
+    values = [names.get(name, f"${{item.{name}}}") for name in arguments(stage)]
+    assert shlex.split(STAGES[stage]["cmd"]) == ["python", "-m", f"stages.{stage}", *values]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_matrix_spans_the_lists_of_the_arguments(stage: str) -> None:
+    splits = "train_splits" if stage in {"extract_train", "tune", "train"} else "eval_splits"
+    lists = {
+        "split": f"${{{splits}}}",
+        "model": "${models}",
+        "view": "${views}",
+        "objective": list(OBJECTIVES),
+    }
+    declared = DECLARED["stages"][stage]
+    if "foreach" in declared:
+        assert declared["foreach"] == "${splits}"
+        assert arguments(stage) == ["split"]
+    else:
+        assert declared.get("matrix", {}) == {name: lists[name] for name in arguments(stage)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_the_paths_it_writes(stage: str) -> None:
+    # A plain string is no mapping with `persist` or `cache: false`, which both switch off the run
+    # cache.
+    assert STAGES[stage]["outs"] == [path.as_posix() for path in OUTS[stage]]
+
+
+def test_nothing_is_declared_in_another_way() -> None:
+    assert set(DECLARED) == {"stages", "metrics", "plots"}
+    about = {"desc", "cmd", "params", "deps", "outs", "matrix"}
+    strange = {name: set(stage) - about for name, stage in STAGES.items()}
+    assert not any(strange.values()), strange
+
+
+def test_the_work_folder_lies_beside_every_output() -> None:
+    work = PurePosixPath(layout.WORK)
+    outs = [PurePosixPath(out) for stage in STAGES.values() for out in stage["outs"]]
+    assert [out for out in outs if out.is_relative_to(work) or work.is_relative_to(out)] == []
+
+
+def test_every_data_file_of_the_packages_is_a_dependency() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "--", *PACKAGES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    files = {path for path in listed.split() if not path.endswith(".py")}
+    declared = {
+        path.replace("${extract.family}", family)
+        for stage in STAGES.values()
+        for path in stage.get("deps", [])
+        for family in FAMILIES
+    }
+    assert sorted(files - declared) == []
+
+
+def test_metrics_are_an_output() -> None:
+    outs = {out for stage in STAGES.values() for out in stage["outs"]}
+    assert DECLARED["metrics"]
+    assert sorted(set(DECLARED["metrics"]) - outs) == []
+
+
+def test_a_plot_a_task_has_a_curve_a_measure() -> None:
+    plots = {path: plot for item in DECLARED["plots"] for path, plot in item.items()}
+    folder = layout.RESULTS / "plots"
+    assert list(plots) == [(folder / f"{task}.csv").as_posix() for task in TASKS]
+    assert folder.as_posix() in STAGES["report"]["outs"]
+    for task, plot in zip(TASKS, plots.values(), strict=True):
+        assert plot["x"] == "corrected_fraction"
+        assert plot["y"] == [*BOUNDS, *TASK_MEASURES[task]]
+        assert plot["title"]
+
+
+def test_every_setting_is_explained() -> None:
+    # A key that a second split has, too, is explained at the first.
+    explained, unexplained = set[str](), []
+    for n, line in enumerate(PARAMS_TEXT.splitlines(), start=1):
+        setting = re.fullmatch(r"( *)([\w.]+): ([^#]*[^# ]) *(# \S.*)?", line)
+        if setting and setting[4]:
+            explained.add(setting[1] + setting[2])
+        elif setting and not (len(setting[1]) > 2 and setting[1] + setting[2] in explained):
+            unexplained.append(f"params.yaml:{n}: {line.strip()}")
+    assert unexplained == []

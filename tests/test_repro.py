@@ -1,0 +1,173 @@
+"""What DVC runs, and what it does not run again: the real stages in a small copy of the project."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from pipeline.vocabulary import MODELS, OBJECTIVES
+from tests.dvc_stages import EXTRACT_STAGES, PACKAGES, sources
+from tests.project_copy import (
+    Reproduced,
+    changed_files,
+    clone_project,
+    commit,
+    copy_project,
+    read_params,
+    repro,
+    run,
+    write_params,
+)
+
+VIEWS = ("identity", "vflip")
+
+PREPARED = ["shapes", "prepare@shapes_train", "prepare@shapes_val"]
+
+ALL_STAGES = [
+    *PREPARED,
+    *(f"extract@shapes_val-{model}-{view}" for model, view in product(MODELS, VIEWS)),
+    *(f"extract_train@shapes_train-{model}" for model in MODELS),
+    *(f"tune@shapes_train-{objective}" for objective in OBJECTIVES),
+    "train@shapes_train",
+    "entropy@shapes_val",
+    "evaluate@shapes_val",
+    "report",
+]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A copy in which the whole pipeline has run, its lock committed."""
+
+    root: Path
+    remote: Path
+    reproduced: Reproduced
+    changed_files: list[str]
+    """By the run, for git."""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Run once what every test here starts from."""
+    folder = tmp_path_factory.mktemp("demo")
+    root, remote = folder / "project", folder / "remote"
+    copy_project(root, remote=remote)
+    reproduced = repro(root)
+    changed = changed_files(root)
+    commit(root)
+    return Demo(root, remote, reproduced, changed)
+
+
+@pytest.fixture
+def project(demo: Demo, tmp_path: Path) -> Path:
+    """The demo once more, to change."""
+    root = tmp_path / "project"
+    # With the modification times, by which numba knows that its compiled kernels are current.
+    shutil.copytree(demo.root, root, symlinks=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def pushed(demo: Demo) -> Demo:
+    """The demo, its outputs in the remote."""
+    run(demo.root, "dvc", "push")
+    return demo
+
+
+@pytest.fixture
+def clone(pushed: Demo, tmp_path: Path) -> Path:
+    """A fresh clone of the demo, without any output."""
+    root = tmp_path / "clone"
+    clone_project(pushed.root, root, remote=pushed.remote)
+    return root
+
+
+def change(root: Path, block: str, **settings: object) -> None:
+    """Change settings of a block of params.yaml."""
+    params = read_params(root)
+    params[block] |= settings
+    write_params(root, params)
+
+
+def test_the_copied_code_is_what_runs(demo: Demo) -> None:
+    places = "; ".join(f"import {name}; print({name}.__file__)" for name in PACKAGES)
+    found = run(demo.root, "python", "-c", places).split()
+    assert found == [str(demo.root / name / "__init__.py") for name in PACKAGES]
+
+
+def test_every_stage_runs_once(demo: Demo) -> None:
+    assert sorted(demo.reproduced.ran) == sorted(ALL_STAGES)
+    assert (demo.root / "results" / "report.html").is_file()
+
+
+def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:
+    assert run(demo.root, "dvc", "status").strip() == "Data and pipelines are up to date."
+    assert demo.changed_files == ["dvc.lock"]
+
+
+def test_a_changed_param_of_evaluate_runs_evaluate_and_report(project: Path) -> None:
+    change(project, "evaluate", n_curve_points=11)
+    assert repro(project).ran == ["evaluate@shapes_val", "report"]
+
+
+def test_a_new_view_runs_its_cells_and_what_depends_on_them(project: Path) -> None:
+    params = read_params(project)
+    params["views"].append("jpeg30")
+    write_params(project, params)
+    done = repro(project)
+    cells = [f"extract@shapes_val-{model}-jpeg30" for model in MODELS]
+    later = ["entropy@shapes_val", "evaluate@shapes_val", "report"]
+    assert sorted(done.ran) == sorted([*cells, *later])
+    assert sorted(done.unchanged) == sorted(set(ALL_STAGES) - set(later))
+
+
+def test_edited_code_and_another_device_run_no_extraction(project: Path) -> None:
+    for path in {file for stage in EXTRACT_STAGES for file in sources(stage)}:
+        with (project / path).open("a", encoding="utf-8") as file:
+            file.write("# An edited comment.\n")
+    change(project, "extract", device="auto")
+    done = repro(project, "--glob", "extract*")
+    assert sorted(done.ran) == sorted(PREPARED)
+    assert not done.restored
+
+
+def test_without_its_lock_everything_comes_from_the_run_cache(project: Path) -> None:
+    lock = project / "dvc.lock"
+    before = lock.read_bytes()
+    lock.unlink()
+    done = repro(project)
+    assert not done.ran
+    assert sorted(done.restored) == sorted(ALL_STAGES)
+    assert lock.read_bytes() == before
+
+
+def test_a_clone_that_pulled_runs_nothing(clone: Path) -> None:
+    run(clone, "dvc", "pull")
+    done = repro(clone)
+    assert not done.ran
+    assert not done.restored
+    assert sorted(done.unchanged) == sorted(ALL_STAGES)
+    assert not changed_files(clone)
+
+
+def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
+    lock = (clone / "dvc.lock").read_text("utf-8")
+    features = re.findall(r"cache/features/.*zarr", lock)
+    run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train")
+    change(clone, "evaluate", n_curve_points=11)
+    assert repro(clone, "--allow-missing").ran == ["evaluate@shapes_val", "report"]
+    assert not (clone / "cache" / "masks").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(("metrics", "show"), "results/metrics.json"), (("plots", "show"), "results/plots/task.csv")],
+    ids=["metrics", "plots"],
+)
+def test_metrics_and_plots_are_shown(demo: Demo, command: tuple[str, str], name: str) -> None:
+    said = json.loads(run(demo.root, "dvc", *command, "--json"))
+    assert name in json.dumps(said)
