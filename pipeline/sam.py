@@ -68,7 +68,9 @@ class Sam:
         self.precision = precision
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
-        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+        mean, std = (
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD)
+        )
         self._mean, self._std = mean, std
 
     @property
