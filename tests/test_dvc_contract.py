@@ -200,4 +200,4 @@ def test_every_setting_is_explained() -> None:
             explained.add(setting[1] + setting[2])
         elif setting and not (len(setting[1]) > 2 and setting[1] + setting[2] in explained):
             unexplained.append(f"params.yaml:{n}: {line.strip()}")
-    assert unexplained == []
+    assert not unexplained, "\n".join(["these lines must say what they do:", *unexplained])

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from tests.dvc_stages import EXTRACT_STAGES, PACKAGES, sources
@@ -93,6 +94,11 @@ def change(root: Path, block: str, **settings: object) -> None:
     write_params(root, params)
 
 
+def evaluated_inputs(lock: str) -> object:
+    """What a lock says that the results were made of."""
+    return yaml.safe_load(lock)["stages"]["evaluate@shapes_val"]["deps"]
+
+
 def test_the_copied_code_is_what_runs(demo: Demo) -> None:
     places = "; ".join(f"import {name}; print({name}.__file__)" for name in PACKAGES)
     found = run(demo.root, "python", "-c", places).split()
@@ -155,12 +161,15 @@ def test_a_clone_that_pulled_runs_nothing(clone: Path) -> None:
 
 
 def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
-    lock = (clone / "dvc.lock").read_text("utf-8")
-    features = re.findall(r"cache/features/.*zarr", lock)
+    lock = clone / "dvc.lock"
+    before = lock.read_text("utf-8")
+    features = re.findall(r"cache/features/.*zarr", before)
     run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train")
     change(clone, "evaluate", n_curve_points=11)
     assert repro(clone, "--allow-missing").ran == ["evaluate@shapes_val", "report"]
     assert not (clone / "cache" / "masks").exists()
+    # Of the same inputs, for a lock that names a part of them makes others evaluate again.
+    assert evaluated_inputs(lock.read_text("utf-8")) == evaluated_inputs(before)
 
 
 @pytest.mark.parametrize(

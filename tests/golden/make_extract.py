@@ -45,8 +45,10 @@ CODE_COLUMN: Final = PROMPTS.index("p3")
 """Of masks, the largest array, one prompt set is kept."""
 
 INPUTS: Final = ("rgb", "masks", "point_px")
-SIZE_PX: Final = 128
-HEIGHT_PX: Final = 96
+SIZE_PX: Final = 288
+STRIP: Final = slice(96, 168)
+"""Rows of the scene: the models see the width of this strip shrunk, and its height enlarged."""
+
 N_OBJECTS: Final = 3
 
 ATOL: Final = {"sam_score": 2e-4, "object_score": 2e-4, "iou": 2e-3}
@@ -70,10 +72,10 @@ def draw_inputs() -> dict[str, np.ndarray]:
     They are kept in the file, so that neither drawing nor the sampling of clicks changes a number.
     """
     scene = draw_scene(7, SIZE_PX)
-    masks = scene.masks[:, :HEIGHT_PX]
+    masks = scene.masks[:, STRIP]
     largest = np.argsort(masks.sum((1, 2)))[::-1][:N_OBJECTS]
     truth = measure_objects((masks[i], int(i)) for i in largest)
-    return {"rgb": scene.rgb[:HEIGHT_PX], "masks": masks[largest], "point_px": truth.point_px}
+    return {"rgb": scene.rgb[STRIP], "masks": masks[largest], "point_px": truth.point_px}
 
 
 def extract_cells(inputs: Arrays, version: int) -> dict[str, np.ndarray]:
