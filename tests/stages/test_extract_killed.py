@@ -82,16 +82,16 @@ def undisturbed(
 
 
 @pytest.fixture
-def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the prepared project, as the working directory."""
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.usefixtures("project")
 def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
-    project: Path, undisturbed: tuple[dict[str, bytes], float], moment: float
+    undisturbed: tuple[dict[str, bytes], float], moment: float
 ) -> None:
     wanted, shard_s = undisturbed
     with start("-m", "stages.extract", *CELL) as process:
@@ -102,26 +102,39 @@ def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
     assert process.returncode == -signal.SIGKILL, "it ended before its moment"
     assert int(moment) <= len(done_shards()) < N_SHARDS
     resume(wanted)
-    assert not list((project / CACHE).rglob("*.partial")), "what the kill left is swept"
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "call", "n_done"),
+    "call",
     [
-        pytest.param("storage.shards", "mark", 5, 2, id="between_data_and_mark"),
-        pytest.param("storage.shards", "mark", 6, 2, id="between_the_marks_of_masks_and_features"),
-        pytest.param("storage.cell", "publish_store", 2, N_SHARDS, id="between_the_two_outputs"),
+        pytest.param(5, id="data_and_mark"),
+        pytest.param(6, id="the_marks_of_masks_and_features"),
     ],
 )
 @pytest.mark.usefixtures("project")
-def test_killed_between_two_steps_the_next_run_gives_the_same_bytes(
-    undisturbed: tuple[dict[str, bytes], float], module: str, name: str, call: int, n_done: int
+def test_killed_between_data_and_mark_the_next_run_gives_the_same_bytes(
+    undisturbed: tuple[dict[str, bytes], float], call: int
 ) -> None:
+    die_at("storage.shards", "mark", call)
+    assert done_shards() == [0, 1]
+    resume(undisturbed[0])
+
+
+@pytest.mark.usefixtures("project")
+def test_killed_between_a_file_and_its_name_nothing_of_the_file_is_left(
+    undisturbed: tuple[dict[str, bytes], float],
+) -> None:
+    die_at("os", "replace", 70)
+    assert any(path.is_file() for path in CACHE.rglob("*.partial"))
+    resume(undisturbed[0])
+    assert not list(CACHE.rglob("*.partial"))
+
+
+def die_at(module: str, name: str, call: int) -> None:
+    """Run the stage in a process that dies there."""
     with start("-c", RUNNER, module, name, str(call), *CELL) as process:
         _, said = process.communicate(timeout=START_S)
     assert process.returncode == -signal.SIGKILL, said
-    assert done_shards() == list(range(n_done))
-    resume(undisturbed[0])
 
 
 def start(*command: str) -> "subprocess.Popen[str]":

@@ -1,11 +1,8 @@
 """Stage ``extract`` run again does what is missing and no more, and ends with the same bytes."""
 
-import errno
-import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, chdir, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, chdir
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,9 @@ from PIL import Image
 
 import storage
 from stages import extract
+from storage.inspection import Store
 from storage.layout import CACHE, features_path
+from storage.publishing import publish_store
 from tests.extract_project import (
     CELL,
     IMAGES,
@@ -30,10 +29,11 @@ from tests.extract_project import (
     run,
     write_params,
 )
+from tests.full_disk import MakeRoom, full_at_fsync, full_at_write, no_space
 
 WORK = CACHE.joinpath("work", *CELL)
 
-FullDisk = Callable[[], AbstractContextManager[Callable[[], None]]]
+FullDisk = Callable[[], AbstractContextManager[MakeRoom]]
 
 BROKEN = ("wide.jpg", "small.png")
 """Images whose failure leaves one of three shards whole."""
@@ -165,6 +165,26 @@ def test_outputs_that_are_gone_are_published_again_without_the_model(
 
 
 @pytest.mark.usefixtures("prepared")
+def test_a_cell_that_could_not_be_published_outlives_the_run_of_another(
+    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(work: Store, target: Path) -> None:
+        if work.kind == "masks":
+            raise no_space(target)
+        publish_store(work, target)
+
+    monkeypatch.setattr("storage.cell.publish_store", publish)
+    with pytest.raises(SystemExit, match="1"):
+        run(extract, *CELL)
+    monkeypatch.setattr("storage.cell.publish_store", publish_store)
+    run(extract, *CELL[:2], "vflip")
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == []
+    assert {path: data for path, data in outputs().items() if "/identity.zarr/" in path} == wanted
+
+
+@pytest.mark.usefixtures("prepared")
 def test_work_under_other_settings_stays_and_is_mentioned(
     wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,41 +208,14 @@ def test_work_under_other_settings_stays_and_is_mentioned(
     assert outputs() == wanted
 
 
-@contextmanager
-def full_at_fsync() -> Iterator[Callable[[], None]]:
-    """A disk that turns out to be full when a second shard is flushed to it."""
-    flush = os.fsync
-
-    def fsync(handle: int) -> None:
-        if done_shards():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        flush(handle)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
-        yield patch.undo
-
-
-@contextmanager
-def full_at_write() -> Iterator[Callable[[], None]]:
-    """A file system for the work that has no room for all of it."""
-    place = CACHE / "work"
-    place.mkdir()
-    mount = ("mount", "-t", "tmpfs", "tmpfs", place, "-o")
-    if subprocess.run([*mount, "size=800k"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-
-    def make_room() -> None:
-        subprocess.run([*mount, "remount,size=9m"], check=True)
-
-    try:
-        yield make_room
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-
-
 @pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("full_disk", [full_at_fsync, full_at_write])
+@pytest.mark.parametrize(
+    "full_disk",
+    [
+        pytest.param(lambda: full_at_fsync(lambda: bool(done_shards())), id="at_fsync"),
+        pytest.param(lambda: full_at_write(CACHE / "work", room_kb=800), id="at_write"),
+    ],
+)
 def test_a_full_disk_is_named_and_costs_no_shard_that_was_done(
     wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str], full_disk: FullDisk
 ) -> None:
