@@ -10,7 +10,7 @@ CPU_BATCH_TOKENS: Final = 16_384
 """Image tokens that a decoder call on a CPU handles fastest, as measured by ``make bench``."""
 
 GPU_BATCH: Final = 64
-"""Prompt sets of a decoder call on a GPU."""
+"""Prompt sets of a decoder call on a GPU: a guess, for ``extract.decoder_batch`` to better."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Phase:
     style: Style
     criterion: Criterion
     rate: tuple[float, float]
-    """Learning rate at the phase's start and end; linear in between."""
+    """Of ``tiny``, at the start and the end; linear in between, lower for wider trunks."""
+    is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
 
@@ -67,11 +68,21 @@ def learning_rate(phase: Phase, step: int) -> float:
 RECIPE: Final = Recipe(
     batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8, n_objects=8),
     phases=(
-        Phase("place", ("tiny",), 250, 128, "cartoon", "balanced", (1e-3, 1e-3), n_warm_up=30),
-        Phase("outline", ("tiny",), 150, 128, "cartoon", "overlap", (1e-3, 1e-3)),
+        Phase(
+            "place",
+            ("tiny",),
+            200,
+            128,
+            "cartoon",
+            "balanced",
+            (1e-3, 1e-3),
+            is_encoder_frozen=True,
+            n_warm_up=20,
+        ),
+        Phase("outline", ("tiny",), 200, 128, "cartoon", "overlap", (1e-3, 1e-3)),
         Phase("scene", ("tiny",), 500, 128, "scene", "overlap", (1e-3, 1e-3)),
-        Phase("grown", MODELS, 300, 128, "scene", "overlap", (1e-3, 1e-3), n_warm_up=30),
-        Phase("full", MODELS, 200, 256, "scene", "overlap", (1e-3, 0.0)),
+        Phase("grown", MODELS, 100, 128, "scene", "overlap", (1e-3, 1e-3), n_warm_up=30),
+        Phase("full", MODELS, 50, 256, "scene", "overlap", (1e-3, 0.0)),
     ),
 )
 """What the shipped weights come from."""

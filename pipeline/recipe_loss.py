@@ -1,5 +1,6 @@
 """What the mini models are taught: masks by the best of three proposals, SamScores by true IoU."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,8 +15,9 @@ Criterion = Literal["balanced", "overlap"]
 FOCAL_WEIGHT: Final = 5.0
 """Of the focal loss against dice."""
 
-OTHERS_WEIGHT: Final = 0.05
-"""Of the mean over all proposals against the best: those that never win would learn nothing."""
+OTHERS_WEIGHT: Final[Mapping[Criterion, float]] = {"balanced": 1.0, "overlap": 0.05}
+"""Of the mean over all proposals against the best. Proposals that never win would learn nothing;
+while clicks are learned, a choice of three would do instead of looking at the click."""
 
 MEMBER: Final = 0.5
 """A shrunken pixel belongs to a mask of which it holds more than this."""
@@ -52,7 +54,7 @@ def assess(
     per_proposal = (
         _balanced(raised, target) if criterion == "balanced" else _overlap(raised, target)
     )
-    mask_loss = per_proposal.min(dim=1).values + OTHERS_WEIGHT * per_proposal.mean(dim=1)
+    mask_loss = per_proposal.min(dim=1).values + OTHERS_WEIGHT[criterion] * per_proposal.mean(dim=1)
     iou = _iou(raised, target)
     chosen = sam_score.argmax(dim=1, keepdim=True)
     return Lesson(

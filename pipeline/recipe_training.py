@@ -12,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.families import MINI_TRUNKS
-from pipeline.recipe import Recipe, learning_rate
+from pipeline.recipe import Phase, Recipe, learning_rate
 from pipeline.recipe_batches import Batch
 from pipeline.recipe_growth import grow
-from pipeline.recipe_loss import Criterion, assess
+from pipeline.recipe_loss import assess
+from pipeline.recipe_start import attentive
 from pipeline.sam import IMAGE_PATH, PIXEL_MEAN, PIXEL_STD, build
 from pipeline.seeds import derive_seed
+from pipeline.vocabulary import MODELS
 
 Network = Any
 """A ``SAM2Base``: ``sam2`` ships no types, and only ``pipeline.sam`` imports it."""
@@ -86,15 +88,17 @@ class Training:
         phase, within = self.recipe.at(self.step)
         if set(phase.members) != set(self.models):
             self._enter(phase.members)
-        rate = learning_rate(phase, within)
-        scores = [self._teach(name, batch, phase.criterion, rate) for name in phase.members]
+        rates = {name: _rate(name, learning_rate(phase, within)) for name in phase.members}
+        scores = [self._teach(name, batch, phase, rate) for name, rate in rates.items()]
         self.step += 1
         return scores
 
-    def _teach(self, name: str, batch: Batch, criterion: Criterion, rate: float) -> Score:
+    def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
         optimizer = self._optimizers[name]
+        self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
         logits, sam_score = forward(self.models[name], batch)
-        lesson = assess(logits, sam_score, torch.from_numpy(batch.mask).float(), criterion)
+        mask = torch.from_numpy(batch.mask).float()
+        lesson = assess(logits, sam_score, mask, phase.criterion)
         loss = lesson.loss.item()
         if not isfinite(loss):
             raise FloatingPointError(
@@ -147,6 +151,8 @@ class Training:
                 )
                 for name, own in fresh.items()
             }
+        else:
+            fresh = {name: attentive(own) for name, own in fresh.items()}
         self.models, self._optimizers = {}, {}
         for name, own in fresh.items():
             self._add(name, own)
@@ -207,6 +213,11 @@ def _optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, betas=recipe.betas, fused=True)
+
+
+def _rate(name: str, rate: float) -> float:
+    """Learning rate of a member, lower for a wider one: its steps add up over more channels."""
+    return rate * MINI_TRUNKS[MODELS[0]].width / MINI_TRUNKS[name].width
 
 
 def _fresh_weights(name: str, recipe: Recipe) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Training of all heads of a split at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +53,12 @@ class TrainedHead:
 
 
 def train_heads(
-    data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters], *, seed: int
+    data: TrainingSet,
+    rows: Rows,
+    plans: Mapping[str, Hyperparameters],
+    *,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, TrainedHead]:
     """Train one head an objective.
 
@@ -64,6 +69,8 @@ def train_heads(
         other hyperparameters may differ.
     seed
         Of initial weights and batches. A head does not depend on the heads beside it.
+    advance
+        Told after each epoch how many heads have gone through it.
 
     Raises
     ------
@@ -81,7 +88,7 @@ def train_heads(
     trained: dict[str, TrainedHead] = {}
     for objectives in group_by_batch_size(plans):
         group = {objective: plans[objective] for objective in objectives}
-        trained |= _train_group(data, rows, group, seed=seed)
+        trained |= _train_group(data, rows, group, seed=seed, advance=advance)
     return {objective: trained[objective] for objective in plans}
 
 
@@ -109,7 +116,12 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters]) 
 
 
 def _train_group(
-    data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters], *, seed: int
+    data: TrainingSet,
+    rows: Rows,
+    plans: Mapping[str, Hyperparameters],
+    *,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> dict[str, TrainedHead]:
     """Train heads that share a batch size; those of most epochs come first."""
     epochs = [plan.epochs for plan in plans.values()]
@@ -130,6 +142,7 @@ def _train_group(
         )
         _check_finite(mse[0, :n_running, epoch], plans, epoch)
         mse[1, :n_running, epoch] = _validate(running, tensors, validation)
+        advance(n_running)
     return {
         objective: TrainedHead(networks.head(i), *mse[:, i, : epochs[i]].copy())
         for i, objective in enumerate(plans)

@@ -2,11 +2,12 @@
 
 import typer
 
-from stages import cli_cache, cli_checkpoints
+from stages import cli_cache, cli_checkpoints, cli_family
 
 app = typer.Typer(no_args_is_help=True, help="UncertainSAM from a feature cache.")
 app.add_typer(cli_cache.app, name="cache")
 app.add_typer(cli_checkpoints.app, name="checkpoints")
+app.add_typer(cli_family.app, name="family")
 
 if __name__ == "__main__":
     app()

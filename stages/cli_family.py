@@ -4,12 +4,14 @@ Reads   ``cache/work/family``, where an earlier run was stopped.
 Writes  ``assets/mini``, ``storage/checkpoints/mini.csv``; on the way, ``cache/work/family``.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import cv2
@@ -40,10 +42,8 @@ N_AHEAD: Final = 8
 
 app = typer.Typer(no_args_is_help=True, help="The embedded mini models.")
 
-
-@app.callback()
-def family() -> None:
-    """Keep ``train`` a command of its own: a lone one would be the group itself."""
+# Without this, a lone command would be the group itself.
+app.callback()(lambda: None)
 
 
 @app.command()
@@ -66,8 +66,7 @@ def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
     curve = load_state(state, training)
     recent: list[Score] = []
     saved = time.monotonic()
-    with progress("family", recipe.n_steps, "steps") as advance:
-        advance(training.step)
+    with progress("family", recipe.n_steps - training.step, "steps") as advance:
         for batch in drawn_batches(recipe, training.step):
             recent += training.learn(batch)
             advance(1)
@@ -84,7 +83,7 @@ def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
 def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
     """Batches of all steps from the first, drawn ahead in a process of its own."""
     with ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+        1, mp_context=get_context("spawn"), initializer=_prepare_worker
     ) as pool:
         ahead: deque[Future[Batch]] = deque()
         try:
@@ -105,3 +104,16 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Take one core, and end with the parent however it ends: a killed one says no goodbye."""
+    cv2.setNumThreads(1)
+    Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # a worker has one
+    parent.join()
+    os._exit(1)

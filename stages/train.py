@@ -19,6 +19,7 @@ from pipeline.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.head_data import faults_of, read_head_data
 from stages.params import check_known, read_block, read_lists, strict
+from stages.progress import progress
 from stages.shell import stage_main
 from storage.errors import DataError
 from storage.heads import write_head
@@ -43,10 +44,11 @@ def main(split: str) -> None:
     split_seed = _one_seed(split, tunings)
     data = read_head_data(split, lists.models)
     plans = {name: tuning.plan for name, tuning in tunings.items()}
-    with faults_of(split):
+    n_epochs = sum(plan.epochs for plan in plans.values())
+    with faults_of(split), progress(f"train {split}", n_epochs, "epochs") as advance:
         # The images that judged the trials validate the heads, too.
         rows = Rows(*split_by_image(data.rows.image, split_seed))
-        trained = train_heads(data.rows, rows, plans, seed=params.seed)
+        trained = train_heads(data.rows, rows, plans, seed=params.seed, advance=advance)
     for objective, head in trained.items():
         about = {"split": split, "seed": str(params.seed)} | _metadata(tunings[objective], head)
         write_head(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
+from pipeline.hyperparameters import RANGES, WEIGHT_DECAY, Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
 from stages.params import check_known, read_block, read_lists, strict
 from stages.progress import progress
@@ -55,15 +55,26 @@ def _default(params: TuneParams) -> Hyperparameters:
 
 def _search(split: str, objective: str, models: tuple[str, ...], params: TuneParams) -> list[Trial]:
     # Imported here because it takes seconds, and 0 trials need none of it.
+    from pipeline.heads import HIDDEN  # noqa: PLC0415
     from pipeline.objectives import split_by_image  # noqa: PLC0415
     from pipeline.training import Rows  # noqa: PLC0415
     from pipeline.tuning import validation_cost  # noqa: PLC0415
     from stages.head_data import faults_of, read_head_data  # noqa: PLC0415
     from stages.study import run_study  # noqa: PLC0415
-    from storage.signature import digest  # noqa: PLC0415
+    from storage.signature import digest, versions  # noqa: PLC0415
 
     data = read_head_data(split, models)
-    inputs = digest({**data.origin, "seed": params.seed, "ranges": repr(RANGES)})
+    # Trials of an interrupted study are taken up again only if they would end the same today.
+    inputs = digest(
+        {
+            **data.origin,
+            "seed": params.seed,
+            "ranges": repr(RANGES),
+            "weight_decay": WEIGHT_DECAY,
+            "hidden": HIDDEN,
+            **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
+        }
+    )
     with faults_of(split), progress(f"tune {objective}", params.n_trials, "trials") as advance:
         rows = Rows(*split_by_image(data.rows.image, params.seed))
         return run_study(

@@ -19,6 +19,7 @@ from storage.opening import open_features, open_masks
 from storage.signature import compare, digest
 
 SHARED_KEYS: Final = (
+    "extract_version",
     "family",
     "precision",
     "objects_digest",

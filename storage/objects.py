@@ -96,8 +96,8 @@ def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object
 def objects_digest(table: ObjectTable) -> str:
     """Digest of all that is asked of a split: every array save ``image_sha256``.
 
-    The bytes of the images are tracked shard by shard, so that a repaired image costs its shard
-    and not the cell.
+    The bytes of the images are tracked shard by shard, so that an image that is repaired while
+    its cell is in the making costs its shard and not the cell.
 
     Returns
     -------

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOLCK, ENOSYS, ENOTSUP
 from pathlib import Path
@@ -96,15 +97,15 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
         folder = marker.parent
         if folder.parent == keep:
             continue
-        try:
+        # Another cell, on another node perhaps, may be sweeping too: what is gone is gone.
+        with suppress(StoreError, FileNotFoundError):
             handle = lock_folder(folder)
-        except StoreError:
-            continue
-        # Renamed first: a half-removed folder would pass for unfinished work.
-        gone = folder.rename(folder.with_name(f".{folder.name}.removed"))
-        os.close(handle)
-        shutil.rmtree(gone)
-        removed.append(folder)
-    for leftover in work.glob("*/*/*/.*.removed"):
-        shutil.rmtree(leftover)
+            try:
+                # Renamed first: a half-removed folder would pass for unfinished work.
+                folder.rename(folder.with_name(f".{folder.name}.removed"))
+            finally:
+                os.close(handle)
+            removed.append(folder)
+    for gone in work.glob("*/*/*/.*.removed"):
+        shutil.rmtree(gone, ignore_errors=True)
     return removed

@@ -16,7 +16,10 @@ from pipeline.vocabulary import MODELS
 SMALL = Recipe(
     batches=BatchPlan(seed=5, scene_size_px=96, n_images=2, n_objects=3),
     phases=(
-        Phase("place", ("tiny",), 3, 32, "cartoon", "balanced", (1e-3, 1e-3), n_warm_up=2),
+        Phase(
+            "place", ("tiny",), 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True
+        ),
+        Phase("outline", ("tiny",), 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
         Phase("grown", ("tiny", "base_plus"), 2, 32, "scene", "overlap", (1e-3, 5e-4)),
         Phase("full", ("tiny", "base_plus"), 2, 96, "scene", "overlap", (5e-4, 0.0)),
     ),
@@ -91,6 +94,20 @@ def undisturbed() -> dict[str, bytes]:
     return bytes_of(training)
 
 
+def test_a_frozen_encoder_stays_as_it_was_while_the_decoder_learns() -> None:
+    training = Training(SMALL)
+    run(training, 1)
+    before = bytes_of(training)
+    run(training, 1)
+    changed = {name for name, value in bytes_of(training).items() if value != before[name]}
+    assert changed
+    assert not any("image_encoder" in name for name in changed)
+    run(training, 1)
+    assert any(
+        value != before[name] for name, value in bytes_of(training).items() if ".trunk." in name
+    )
+
+
 def test_members_of_a_phase_score_on_the_same_step() -> None:
     training = Training(SMALL)
     scores = run(training, 4)
@@ -104,6 +121,16 @@ def test_members_of_a_phase_score_on_the_same_step() -> None:
     # Grown members say what the first one says: their scores of the same batch agree.
     assert scores[3].loss == pytest.approx(scores[4].loss, rel=1e-5)
     assert all(0 <= score.selected_iou <= score.best_iou <= 1 for score in scores)
+
+
+def test_a_trunk_of_twice_the_width_learns_at_half_the_rate() -> None:
+    training = Training(SMALL)
+    run(training, 4)
+    rates = {
+        name: {group["lr"] for group in optimizer.param_groups}
+        for name, optimizer in training._optimizers.items()
+    }
+    assert rates == {"tiny": {1e-3}, "base_plus": {5e-4}}
 
 
 def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
@@ -126,8 +153,8 @@ def test_no_step_follows_the_last() -> None:
 
 def test_steps_go_through_the_phases_in_order() -> None:
     names = [SMALL.at(step)[0].name for step in range(SMALL.n_steps)]
-    assert names == ["place"] * 3 + ["grown"] * 2 + ["full"] * 2
-    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 2, 0, 1, 0, 1]
+    assert names == ["place"] * 2 + ["outline"] + ["grown"] * 2 + ["full"] * 2
+    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1]
 
 
 def test_the_rate_warms_up_and_then_runs_straight() -> None:

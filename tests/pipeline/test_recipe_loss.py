@@ -45,7 +45,7 @@ def test_loss_equals_a_slow_one(criterion: Criterion) -> None:
         losses = [slow_loss(z, target, criterion) for z in raised]
         ious = [((z > 0) & (target > 0.5)).sum() / ((z > 0) | (target > 0.5)).sum() for z in raised]
         wrong = np.abs(score[row] - ious).mean()
-        rows.append(min(losses) + OTHERS_WEIGHT * np.mean(losses) + wrong)
+        rows.append(min(losses) + OTHERS_WEIGHT[criterion] * np.mean(losses) + wrong)
         best.append(max(ious))
         selected.append(ious[int(score[row].argmax())])
     assert float(lesson.loss) == pytest.approx(np.mean(rows), rel=1e-5)

@@ -1,8 +1,11 @@
 """``usam family train``: stopped and taken up again, it ends as if nothing had happened."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import torch
@@ -88,6 +91,20 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
         ["5", "tiny"],
         ["5", "small"],
     ]
+
+
+def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
+    code = (
+        "from pipeline.recipe import RECIPE; from stages.cli_family import drawn_batches;"
+        "batches = drawn_batches(RECIPE, 0);"
+        "next(batches); print('drawn', flush=True); input()"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE)
+    assert run.stdout is not None
+    assert run.stdout.readline() == b"drawn\n"
+    run.kill()
+    # Both have the pipe open: it ends with the last of them.
+    run.communicate(timeout=30)
 
 
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
