@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_sweep_lets_a_cell_be_that_another_process_is_at(tmp_path: Path) -> None
         assert sweep(tmp_path / "work", keep=tmp_path) == []
         assert cell.folder.exists()
     assert sweep(tmp_path / "work", keep=tmp_path) == [cell.folder]
+
+
+def test_a_sweep_lets_another_one_have_what_it_took_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract(tmp_path)
+
+    def too_late(folder: Path) -> int:
+        shutil.rmtree(folder)
+        return lock_folder(folder)
+
+    monkeypatch.setattr("storage.work.lock_folder", too_late)
+    assert sweep(tmp_path / "work", keep=tmp_path) == []
 
 
 def test_a_sweep_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
