@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int
 
-CPU_BATCH_TOKENS: Final = 16_384
+CPU_BATCH_TOKENS: Final = 8_192
 """Image tokens that a decoder call on a CPU handles fastest, as measured by ``make bench``."""
 
 GPU_BATCH: Final = 64
