@@ -15,6 +15,7 @@ from subprocess import run
 
 import pytest
 
+from pipeline.families import CONFIGS
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage import weights
 from storage.errors import WeightsError
@@ -100,7 +101,9 @@ def test_configs_are_files_of_the_sam2_package(family: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     for model in MODELS:
-        assert (Path(spec.origin).parent / weights.checkpoint(family, model).config).is_file()
+        config = weights.checkpoint(family, model).config
+        assert (Path(spec.origin).parent / config).is_file()
+        assert config == CONFIGS[family, model]
 
 
 def test_downloads_and_embedded_weights_have_their_own_places() -> None:
