@@ -1,4 +1,4 @@
-"""The four tasks: whose correction a measure shall foresee, and how well it does."""
+"""The four tasks: whose correction a measure shall foresee, and curves and correlations of it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
+from pipeline.auc import correction_curve
 from pipeline.correlation import pearson
 from pipeline.measures import SCORES, ModelScores, model_measures
 from pipeline.vocabulary import MODELS
@@ -37,18 +37,13 @@ class Correction:
     iou: Float[np.ndarray, "object"]
     corrected_iou: Float[np.ndarray, "object"]
 
-
-@dataclass(frozen=True)
-class AucRow:
-    """How well one measure foresees the gains of one task."""
-
-    train_split: str
-    """Of the heads; empty for a measure that needs none."""
-    task: str
-    model: str
-    """Whose SamScores, entropies and tokens make the measure."""
-    measure: str
-    area: CorrectionAuc
+    @property
+    def gain(self) -> Float[np.ndarray, "object"]:
+        """What the correction adds, in double precision."""
+        gain: Float[np.ndarray, "object"] = np.subtract(
+            self.corrected_iou, self.iou, dtype=np.float64
+        )
+        return gain
 
 
 @dataclass(frozen=True)
@@ -106,23 +101,6 @@ def default_model(task: str, models: Mapping[str, ModelScores] | tuple[str, ...]
     return by_size[-1] if task == "segmentation" else by_size[0]
 
 
-def auc_rows(models: Mapping[str, ModelScores]) -> list[AucRow]:
-    """AUC of every task, model and measure.
-
-    Raises
-    ------
-    ValueError
-        If the models' objects differ in number, or an entropy or a head is missing.
-    """
-    rows = [
-        AucRow(train_split, task, model, measure, _area(correction, uncertainty))
-        for model, scores in models.items()
-        for task, correction in corrections(models, model).items()
-        for (train_split, measure), uncertainty in model_measures(scores, model).items()
-    ]
-    return sorted(rows, key=lambda row: TASKS.index(row.task))
-
-
 def curves(models: Mapping[str, ModelScores], n_points: int) -> Iterator[Curve]:
     """Curves of the bounds and of every measure of each task's default model."""
     for task in TASKS:
@@ -157,10 +135,6 @@ def predicted_iou(measure: str, value: Float[np.ndarray, "object"]) -> Float[np.
     return 1 - value if measure in SCORES else value
 
 
-def _area(correction: Correction, uncertainty: Float[np.ndarray, "object"]) -> CorrectionAuc:
-    return correction_auc(correction.iou, correction.corrected_iou, uncertainty)
-
-
 def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
-    gain = np.subtract(correction.corrected_iou, correction.iou, dtype=np.float64)
+    gain = correction.gain
     return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}

@@ -29,17 +29,13 @@ SCORES: Final = ("sam_score", "usam")
 
 
 @dataclass(frozen=True)
-class ModelScores:
-    """What one model says of every object: identity view, ``center`` unless named otherwise."""
+class ProposalScores:
+    """How good one model's proposals are in one view, ``center`` unless named otherwise."""
 
     iou: Float[np.ndarray, "object proposal"]
     sam_score: Float[np.ndarray, "object proposal"]
     refined_iou: Float[np.ndarray, "object proposal"]
     """IoU of the proposals under the prompt set ``refined``."""
-    entropies: Mapping[str, Float[np.ndarray, "object"]]
-    """``ENTROPY_MEASURES``, in bits."""
-    predictions: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
-    """Heads on this model's tokens: train split -> objective -> value in [0, 1]."""
 
     @property
     def best_iou(self) -> Float[np.ndarray, "object"]:
@@ -58,6 +54,24 @@ class ModelScores:
         """IoU of the proposal with the highest SamScore; of equals, the first."""
         selected = self.sam_score.argmax(axis=1)[:, np.newaxis]
         return np.take_along_axis(self.iou, selected, axis=1)[:, 0]
+
+    def by_proposal(self) -> dict[str, Float[np.ndarray, "object"]]:
+        """IoU of the ``best`` and the ``selected`` proposal, and of the best under ``refined``."""
+        return {
+            "best": self.best_iou,
+            "selected": self.selected_iou,
+            "refined": self.best_refined_iou,
+        }
+
+
+@dataclass(frozen=True)
+class ModelScores(ProposalScores):
+    """What one model says of every object in the identity view."""
+
+    entropies: Mapping[str, Float[np.ndarray, "object"]]
+    """``ENTROPY_MEASURES``, in bits."""
+    predictions: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
+    """Heads on this model's tokens: train split -> objective -> value in [0, 1]."""
 
 
 def untrained_measures(scores: ModelScores) -> dict[str, Float[np.ndarray, "object"]]:

@@ -1,19 +1,23 @@
 """Stage ``evaluate``: entropies, scores and heads in, AUC and correlations out.
 
-Reads   ``params.yaml:evaluate``, ``cache/entropy/<split>.zarr``, ``cache/features/<split>``
-        (identity), ``heads/<train split>``.
-Writes  ``results/splits/<split>/``: ``auc.csv``, ``curves.csv``, ``correlation.csv``,
-        ``objects.csv``, ``run.json``.
+Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
+        ``cache/features/<split>``, ``heads/<train split>``.
+Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
+        ``correlation.csv``, ``objects.csv``, ``run.json``.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from pipeline.evaluation import auc_rows, correlations, curves, predicted_iou
+from pipeline.bootstrap import Interval, Resamples, resample_images
+from pipeline.evaluation import correlations, curves, predicted_iou
 from pipeline.measures import model_measures
+from pipeline.scoring import auc_rows, iou_rows
 from stages.params import check_known, read_block, read_lists, strict
 from stages.scores import SplitScores, read_scores
 from stages.shell import stage_main
@@ -26,6 +30,8 @@ class EvaluateParams:
     """Settings of the stage."""
 
     n_curve_points: Annotated[int, Field(ge=2)]
+    n_resamples: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0)]
 
 
 @stage_main
@@ -34,18 +40,26 @@ def main(split: str) -> None:
     lists = read_lists()
     check_known("eval split", split, lists.eval_splits)
     params = read_block("evaluate", EvaluateParams)
-    scores = read_scores(split, lists.models, lists.train_splits)
+    scores = read_scores(split, lists.models, lists.views, lists.train_splits)
+    resamples = resample_images(scores.image_index, params.n_resamples, params.seed)
     results = SplitResults(
-        auc=_auc_table(scores),
+        auc=_auc_table(scores, resamples),
+        iou=_iou_table(scores, resamples),
         curves=_curve_table(scores, params.n_curve_points),
         correlation=_correlation_table(scores),
         objects=_object_table(scores),
-        run={"split": split, "n_objects": len(scores.object_id), **scores.inputs},
+        run={
+            "split": split,
+            "n_objects": len(scores.object_id),
+            "n_images": len(np.unique(scores.image_index)),
+            "n_resamples": params.n_resamples,
+            **scores.inputs,
+        },
     )
     write_results(results_dir(split), results)
 
 
-def _auc_table(scores: SplitScores) -> pd.DataFrame:
+def _auc_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "train_split": row.train_split,
@@ -53,9 +67,33 @@ def _auc_table(scores: SplitScores) -> pd.DataFrame:
             "model": row.model,
             "measure": row.measure,
             **asdict(row.area),
+            **dict(_bounds("auc", row.auc)),
+            **dict(_bounds("relative", row.relative)),
+            "margin": row.margin,
+            **dict(_bounds("margin", row.margin_interval)),
         }
-        for row in auc_rows(scores.models)
+        for row in auc_rows(scores.models, resamples)
     )
+
+
+def _iou_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": row.model,
+            "view": row.view,
+            "proposal": row.proposal,
+            "mean_iou": row.mean_iou,
+            **dict(_bounds("mean_iou", row.interval)),
+            "gain": row.gain,
+            **dict(_bounds("gain", row.gain_interval)),
+        }
+        for row in iou_rows(scores.views, resamples)
+    )
+
+
+def _bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
+    yield f"{name}_low", interval.low
+    yield f"{name}_high", interval.high
 
 
 def _curve_table(scores: SplitScores, n_points: int) -> pd.DataFrame:

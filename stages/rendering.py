@@ -20,6 +20,7 @@ from stages.labels import (
     measure_label,
 )
 from stages.tables import (
+    BOUNDS_OF,
     Results,
     absolute_table,
     correlation_table,
@@ -28,6 +29,7 @@ from stages.tables import (
     overview_table,
     relative_table,
     task_models,
+    view_table,
 )
 
 NOTHING: Final = "–"
@@ -68,7 +70,11 @@ def render_report(results: Results, title: str, template: str) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(
-        measure_label=measure_label, column_label=column_label, number=number, tint=tint
+        measure_label=measure_label,
+        column_label=column_label,
+        number=number,
+        with_bounds=with_bounds,
+        tint=tint,
     )
     page = environment.from_string(template).render(
         title=title,
@@ -76,10 +82,11 @@ def render_report(results: Results, title: str, template: str) -> str:
         overviews={split: overview_table(results, split) for split in results},
         tasks=[task_section(results, task) for task in task_models(results)],
         iou=iou_table(results),
+        views=view_table(results),
         correlations={split: correlation_blocks(results, split) for split in results},
         models={split: settings(found.run["models"], "model") for split, found in results.items()},
         heads=head_settings(results),
-        task_labels=TASK_LABELS,
+        n_resamples=next(iter(results.values())).run["n_resamples"],
         colours=COLOURS,
         is_dashed=is_dashed,
         first_train_split=first_train_split(next(iter(results.values()))),
@@ -144,6 +151,13 @@ def number(value: float, n_digits: int = 1) -> str:
     """Write a number for people, a missing one as a dash."""
     # Not "-0.0": a sign without a value.
     return NOTHING if isnan(value) else f"{round(value, n_digits) + 0.0:.{n_digits}f}"
+
+
+def with_bounds(row: "pd.Series[Any]", column: str) -> str:
+    """Write a number of a row, and in brackets its bounds in whole numbers."""
+    low, high = (row[column + end] for end in BOUNDS_OF)
+    told = number(row[column])
+    return told if isnan(low) else f"{told} ({number(low, 0)}–{number(high, 0)})"
 
 
 def tint(correlation: float) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from stages.labels import TASK_LABELS, measure_label
 from stages.params import ParamsError, read_block, read_lists, strict
-from stages.rendering import number, render_report
+from stages.rendering import render_report, with_bounds
 from stages.shell import stage_main
 from stages.tables import (
     Results,
@@ -21,10 +21,12 @@ from stages.tables import (
     correlation_table,
     curve_table,
     iou_table,
+    margin_table,
     metrics,
     overview_table,
     relative_table,
     task_models,
+    view_table,
 )
 from storage.layout import RESULTS, results_dir
 from storage.results import read_results, write_json, write_table
@@ -63,7 +65,11 @@ def main() -> None:
 
 
 def _write_tables(results: Results) -> None:
-    tables = {"iou": iou_table(results)}
+    tables = {
+        "iou": iou_table(results),
+        "margin": margin_table(results),
+        "table10_iou_by_view": view_table(results),
+    }
     for task in task_models(results):
         n = PAPER_TABLES[task]
         tables[f"table{n}_{task}"] = relative_table(results, task)
@@ -77,20 +83,25 @@ def _print_summary(results: Results, page: Path) -> None:
     console = Console()
     for split, found in results.items():
         overview = overview_table(results, split)
-        tasks = list(overview.columns[1:])
+        tasks = [task for task in TASK_LABELS if task in overview]
         table = Table(title=f"Relative AUC in %, {split}, {found.run['n_objects']} objects")
         table.add_column("measure")
         for task in tasks:
             table.add_column(TASK_LABELS[task], justify="right")
         best = overview[tasks].max()
-        for row in overview.to_dict("records"):
+        for _, row in overview.iterrows():
             cells = [
-                f"[bold]{number(row[task])}[/]" if row[task] == best[task] else number(row[task])
+                f"[bold]{with_bounds(row, task)}[/]"
+                if row[task] == best[task]
+                else with_bounds(row, task)
                 for task in tasks
             ]
             table.add_row(measure_label(row["measure"]), *cells)
         console.print(table)
-    console.print("100 orders by the true gain, 0 the reverse, 50 at random.")
+    console.print(
+        "100 orders by the true gain, 0 the reverse, 50 at random; "
+        "95 % intervals of other images of the kind."
+    )
     console.print(f"Page: {page}", f"Tables: {RESULTS / 'tables'}", sep="\n", soft_wrap=True)
 
 

@@ -9,14 +9,15 @@ import xarray
 from jaxtyping import Float, Int
 
 from pipeline.heads import HeadWeights, predict
-from pipeline.measures import ENTROPY_MEASURES, ModelScores
+from pipeline.measures import ENTROPY_MEASURES, ModelScores, ProposalScores
 from pipeline.objectives import head_inputs
 from pipeline.vocabulary import OBJECTIVES
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.heads import read_head
 from storage.inspection import naming_damage
-from storage.layout import entropy_path, features_path, head_path
+from storage.layout import entropy_path, features_path, head_path, objects_path
+from storage.objects import objects_digest, read_objects
 
 SHARED_KEYS: Final = ("family", "precision", "objects_digest")
 """Signature entries that the entropies and the features of all models have in common."""
@@ -36,12 +37,17 @@ class SplitScores:
     """What the models say of a split, and from which inputs."""
 
     object_id: Int[np.ndarray, "object"]
+    image_index: Int[np.ndarray, "object"]
     models: Mapping[str, ModelScores]
+    views: Mapping[tuple[str, str], ProposalScores]
+    """By model and view, identity first."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as in ``run.json``."""
 
 
-def read_scores(split: str, models: tuple[str, ...], train_splits: tuple[str, ...]) -> SplitScores:
+def read_scores(
+    split: str, models: tuple[str, ...], views: tuple[str, ...], train_splits: tuple[str, ...]
+) -> SplitScores:
     """Read a split's scores and entropies and apply the heads of every train split.
 
     Raises
@@ -53,27 +59,36 @@ def read_scores(split: str, models: tuple[str, ...], train_splits: tuple[str, ..
     DataError
         If a head was trained on another family.
     """
-    entropy = open_entropy(entropy_path(split))
+    table = read_objects(objects_path(split))
+    entropy = open_entropy(entropy_path(split), expected={"objects_digest": objects_digest(table)})
     signature = entropy.attrs["signature"]
     shared = {key: signature.get(key, "none") for key in SHARED_KEYS}
     heads = {name: read_heads(name, shared["family"]) for name in train_splits}
-    features = {
-        model: open_features(features_path(split, model, "identity"), expected=shared)
-        for model in models
-    }
     with naming_damage(entropy_path(split)):
         object_id = entropy["object_id"].to_numpy()
         entropies = {model: entropies_of(entropy, model) for model in models}
-    scores = {}
-    for model, cell in features.items():
-        with naming_damage(features_path(split, model, "identity")):
-            scores[model] = model_scores(cell, entropies[model], heads)
+    # Identity first: what other views are compared with.
+    in_order = sorted(views, key=lambda view: view != "identity")
+    cells = {
+        (model, view): open_features(features_path(split, model, view), expected=shared)
+        for model in models
+        for view in in_order
+    }
+    proposals = {key: _proposal_scores(split, *key, cell) for key, cell in cells.items()}
+    said = {
+        model: ModelScores(
+            **vars(proposals[model, "identity"]),
+            entropies=entropies[model],
+            predictions=_predictions(split, model, cells[model, "identity"], heads),
+        )
+        for model in models
+    }
     inputs = {
-        "models": {model: cell.attrs["signature"] for model, cell in features.items()},
+        "models": {model: cells[model, "identity"].attrs["signature"] for model in models},
         "entropy": signature,
         "heads": {name: trained.metadata for name, trained in heads.items()},
     }
-    return SplitScores(object_id, scores, inputs)
+    return SplitScores(object_id, table.image_index, said, proposals, inputs)
 
 
 def read_heads(train_split: str, family: str) -> Heads:
@@ -105,40 +120,41 @@ def entropies_of(entropy: xarray.Dataset, model: str) -> dict[str, Float[np.ndar
     return {name: of_model[name].to_numpy() for name in ENTROPY_MEASURES}
 
 
-def model_scores(
-    features: xarray.Dataset,
-    entropies: Mapping[str, Float[np.ndarray, "object"]],
-    heads: Mapping[str, Heads],
-) -> ModelScores:
-    """Scores of one model, and what the heads read from its tokens."""
-    prompts = features["prompt"].to_numpy().tolist()
-    center = features.isel(prompt=prompts.index("center"))
-    refined = features.isel(prompt=prompts.index("refined"))
-    return ModelScores(
-        iou=center["iou"].to_numpy(),
-        sam_score=center["sam_score"].to_numpy(),
-        refined_iou=refined["iou"].to_numpy(),
-        entropies=entropies,
-        predictions=_predictions(center, heads),
-    )
+def _proposal_scores(split: str, model: str, view: str, cell: xarray.Dataset) -> ProposalScores:
+    center, refined = (_prompt(cell, prompt) for prompt in ("center", "refined"))
+    with naming_damage(features_path(split, model, view)):
+        return ProposalScores(
+            iou=center["iou"].to_numpy(),
+            sam_score=center["sam_score"].to_numpy(),
+            refined_iou=refined["iou"].to_numpy(),
+        )
 
 
 def _predictions(
-    center: xarray.Dataset, heads: Mapping[str, Heads]
+    split: str, model: str, cell: xarray.Dataset, heads: Mapping[str, Heads]
 ) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
+    """What the heads read from the tokens of the click ``center``."""
     if not heads:  # the tokens are most of the store
         return {}
+    center = _prompt(cell, "center")
     # Whole chunks: each is decompressed once, and no more tokens than its are in memory.
     n_rows = center["mask_token"].encoding["chunks"][0]
     blocks: dict[str, list[dict[str, Float[np.ndarray, "row"]]]] = {name: [] for name in heads}
-    for start in range(0, center.sizes["object"], n_rows):
-        block = center.isel(object=slice(start, start + n_rows))
-        inputs = head_inputs(
-            block["iou_token"].to_numpy(), block["mask_token"].to_numpy(), block["iou"].to_numpy()
-        )
-        for name, trained in heads.items():
-            blocks[name].append(predict(trained.weights, inputs))
+    with naming_damage(features_path(split, model, "identity")):
+        for start in range(0, center.sizes["object"], n_rows):
+            block = center.isel(object=slice(start, start + n_rows))
+            inputs = head_inputs(
+                block["iou_token"].to_numpy(),
+                block["mask_token"].to_numpy(),
+                block["iou"].to_numpy(),
+            )
+            for name, trained in heads.items():
+                blocks[name].append(predict(trained.weights, inputs))
     return {
         name: {key: np.concatenate([part[key] for part in parts]) for key in OBJECTIVES}
         for name, parts in blocks.items()
     }
+
+
+def _prompt(cell: xarray.Dataset, prompt: str) -> xarray.Dataset:
+    return cell.isel(prompt=cell["prompt"].to_numpy().tolist().index(prompt))

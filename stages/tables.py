@@ -1,12 +1,14 @@
 """Results of all eval splits as tables in the paper's form."""
 
 from collections.abc import Mapping
+from math import nan
 from typing import Final
 
 import pandas as pd
 
 from pipeline.evaluation import BOUNDS, IOU_GT, TASK_MEASURES, TASKS, default_model
 from pipeline.measures import UNTRAINED_MEASURES
+from pipeline.scoring import BASELINE
 from pipeline.vocabulary import MODELS
 from storage.results import SplitResults
 
@@ -28,13 +30,14 @@ CORRELATION_ROWS: Final = (
 )
 """Rows and columns of the paper's Tables 5 and 15 to 17."""
 
-PROPOSALS: Final = {"best": "iou", "selected": "selected_iou", "refined": "refined_iou"}
-"""Whose mean IoU is told: the best proposal's, the selected one's, the best's under ``refined``."""
+BOUNDS_OF: Final = ("_low", "_high")
+"""Ends of the names of columns that bound the column before them."""
 
 N_METRIC_DIGITS: Final = 6
 
 Metrics = dict[str, dict[str, dict[str, float] | dict[str, dict[str, float]]]]
-"""Split -> task -> measure -> ``relative_auc`` and ``auc``; split -> ``mean_iou`` -> model."""
+"""Split -> task -> measure -> ``relative_auc`` and ``auc`` with their bounds; split ->
+``mean_iou`` -> model."""
 
 
 def task_models(results: Results) -> dict[str, str]:
@@ -46,23 +49,31 @@ def task_models(results: Results) -> dict[str, str]:
 
 
 def relative_table(results: Results, task: str) -> pd.DataFrame:
-    """Relative AUC in percent: the paper's Tables 1 to 4, a column a split."""
+    """Relative AUC in percent and its bounds: the paper's Tables 1 to 4, a column a split."""
     return _a_column_a_split(_main_rows(results, task), ["measure", "trained_on"], "relative")
 
 
 def overview_table(results: Results, split: str) -> pd.DataFrame:
-    """Relative AUC in percent of one split: a row a measure, a column a task."""
+    """Relative AUC in percent of one split and its bounds: a row a measure, a column a task."""
     found = {split: results[split]}
     first = first_train_split(results[split])
-    columns = {}
+    columns: dict[str, pd.Series[float]] = {}
     for task in task_models(found):
         rows = relative_table(found, task)
         names = map(measure_name, rows["measure"], rows["trained_on"], [first] * len(rows))
-        columns[task] = pd.Series(rows[split].tolist(), index=list(names))
+        rows.index = pd.Index(list(names))
+        columns |= {task + end: rows[split + end] for end in ("", *BOUNDS_OF)}
     # A frame of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
     table = pd.DataFrame(columns, index=_untrained_first(order))
     return table.rename_axis("measure").reset_index()
+
+
+def margin_table(results: Results) -> pd.DataFrame:
+    """Relative AUC in percentage points beyond that of 1 - SamScore, with its bounds."""
+    rows = pd.concat([_main_rows(results, task) for task in task_models(results)])
+    rows = rows[rows["measure"] != BASELINE[1]]
+    return _a_column_a_split(rows, ["task", "model", "measure", "trained_on"], "margin")
 
 
 def absolute_table(results: Results, task: str) -> pd.DataFrame:
@@ -71,7 +82,9 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
     rows = rows[rows["task"] == task]
     of_model = rows.drop_duplicates(["split", "model"])
     bounds = [
-        of_model.assign(measure=bound, trained_on="", auc=of_model[bound])
+        of_model.assign(
+            measure=bound, trained_on="", auc=of_model[bound], auc_low=nan, auc_high=nan
+        )
         for bound in ("oracle", "worst")
     ]
     both = _by_model(pd.concat([*bounds, rows]))
@@ -79,14 +92,17 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
 
 
 def iou_table(results: Results) -> pd.DataFrame:
-    """Mean IoU in percent of each model's best, selected and refined proposals."""
-    rows = _rows(results, "objects").melt(
-        id_vars=["split", "model"], value_vars=list(PROPOSALS.values()), var_name="column"
-    )
-    names = {column: proposal for proposal, column in PROPOSALS.items()}
-    rows["proposal"] = rows["column"].map(names)
-    means = rows.groupby(["split", "model", "proposal"], sort=False)["value"].mean().reset_index()
-    return _a_column_a_split(_by_model(means), ["model", "proposal"], "value")
+    """Mean IoU in percent of each model's best, selected and refined proposals, with its bounds."""
+    rows = _rows(results, "iou")
+    rows = rows[rows["view"] == "identity"]
+    return _a_column_a_split(_by_model(rows), ["model", "proposal"], "mean_iou")
+
+
+def view_table(results: Results) -> pd.DataFrame:
+    """Mean IoU in percent of each model's best proposal in each view: the paper's Table 10."""
+    rows = _rows(results, "iou")
+    rows = rows[rows["proposal"] == "best"]
+    return _a_column_a_split(_by_model(rows), ["model", "view"], "mean_iou")
 
 
 def correlation_table(found: SplitResults) -> pd.DataFrame:
@@ -121,8 +137,8 @@ def metrics(results: Results) -> Metrics:
     """What ``dvc metrics show`` tells; a relative AUC that does not exist is left out."""
     told: Metrics = {}
     for split, found in results.items():
-        iou = found.objects.groupby("model", sort=False)["iou"].mean()
-        told[split] = {"mean_iou": {str(k): _rounded(v) for k, v in iou.items()}}
+        iou = found.iou.query("view == 'identity' and proposal == 'best'").set_index("model")
+        told[split] = {"mean_iou": {str(k): _rounded(v) for k, v in iou["mean_iou"].items()}}
         for task in task_models(results):
             told[split][task] = _task_metrics({split: found}, task)
     return told
@@ -143,7 +159,11 @@ def _task_metrics(results: Results, task: str) -> dict[str, dict[str, float]]:
     first = first_train_split(found)
     told = {}
     for row in _main_rows(results, task).to_dict("records"):
-        values = {"relative_auc": row["relative"], "auc": row["auc"]}
+        values = {
+            name + end: row[column + end]
+            for name, column in {"relative_auc": "relative", "auc": "auc"}.items()
+            for end in ("", *BOUNDS_OF)
+        }
         told[measure_name(row["measure"], row["trained_on"], first)] = {
             name: _rounded(value) for name, value in values.items() if pd.notna(value)
         }
@@ -177,8 +197,11 @@ def _by_model(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _a_column_a_split(rows: pd.DataFrame, index: list[str], value: str) -> pd.DataFrame:
-    """Pivot to percent; rows and columns stay in the order in which they came."""
+    """Pivot a value and its bounds to percent; rows and columns stay in their order."""
     in_order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
-    table = rows.pivot(index=index, columns="split", values=value)
-    percent = table.reindex(index=in_order, columns=list(rows["split"].unique())).mul(100)
-    return percent.rename_axis(columns=None).reset_index()
+    columns = {
+        f"{split}{end}": of_split.set_index(index)[value + end]
+        for split, of_split in rows.groupby("split", sort=False)
+        for end in ("", *BOUNDS_OF)
+    }
+    return pd.DataFrame(columns).reindex(in_order).mul(100).reset_index()

@@ -1,4 +1,4 @@
-"""Results of an eval split on disk: four CSV tables and what was run."""
+"""Results of an eval split on disk: five CSV tables and what was run."""
 
 import json
 from collections.abc import Mapping
@@ -22,6 +22,24 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "oracle",
             "worst",
             "relative",
+            "auc_low",
+            "auc_high",
+            "relative_low",
+            "relative_high",
+            "margin",
+            "margin_low",
+            "margin_high",
+        ),
+        "iou": (
+            "model",
+            "view",
+            "proposal",
+            "mean_iou",
+            "mean_iou_low",
+            "mean_iou_high",
+            "gain",
+            "gain_low",
+            "gain_high",
         ),
         "curves": ("train_split", "task", "model", "measure", "corrected_fraction", "mean_iou"),
         "correlation": ("train_split", "model", "row"),
@@ -31,11 +49,13 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """First columns of each table; ``correlation`` goes on with a column a row, ``objects`` with one a
 measure."""
 
-RUN_KEYS: Final = ("split", "n_objects", "models", "entropy", "heads")
+RUN_KEYS: Final = ("split", "n_objects", "n_images", "n_resamples", "models", "entropy", "heads")
 """Of ``run.json``: the signatures of the models' features and of the entropies, the metadata of
 the heads."""
 
-TEXT_COLUMNS: Final = dict.fromkeys(("train_split", "task", "model", "measure", "row"), "str")
+TEXT_COLUMNS: Final = dict.fromkeys(
+    ("train_split", "task", "model", "measure", "row", "view", "proposal"), "str"
+)
 
 FLOAT_FORMAT: Final = "%.8g"
 """One digit more than single precision has."""
@@ -46,8 +66,12 @@ class SplitResults:
     """What ``evaluate`` says of one split; each table is a file of its name."""
 
     auc: pd.DataFrame
-    """AUC of every task, model and measure, fractions of 1; ``train_split`` of the heads, empty
-    for a measure without one."""
+    """AUC of every task, model and measure, fractions of 1, with intervals over images;
+    ``train_split`` of the heads, empty for a measure without one; ``margin`` is the relative AUC
+    beyond that of 1 - SamScore."""
+    iou: pd.DataFrame
+    """Mean IoU of every model, view and proposal, with intervals over images; ``gain`` is the mean
+    IoU beyond that of the same model's best proposal in the first view, which is identity."""
     curves: pd.DataFrame
     """Mean IoU against the corrected fraction, for each task's default model."""
     correlation: pd.DataFrame

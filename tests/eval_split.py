@@ -14,7 +14,8 @@ from pipeline.measures import ENTROPY_MEASURES
 from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from storage.heads import write_head
-from storage.layout import entropy_path, features_path, head_path
+from storage.layout import entropy_path, features_path, head_path, objects_path
+from storage.objects import ObjectTable, objects_digest, write_objects
 from storage.schema import SCHEMA
 from storage.stores import create_store, write_array, write_store
 
@@ -22,6 +23,7 @@ SPLITS = ("shapes_val", "coco_val")
 TRAIN_SPLITS = ["shapes_train", "coco_train"]
 
 CHANNELS = 8
+VIEWS = ("vflip", "identity")
 SHARED = {"family": "mini", "precision": "fp32"}
 SHARED_ENTROPIES = ("h_y", "h_theta")
 
@@ -33,14 +35,32 @@ def write_params(root: Path, eval_splits: Sequence[str], **changes: object) -> N
     where = {"reader": "coco", "images": "data", "annotations": "data.json"}
     params = {
         "models": list(MODELS),
-        "views": ["identity"],
+        "views": list(VIEWS),
         "eval_splits": list(eval_splits),
         "train_splits": train_splits,
         "splits": dict.fromkeys([*eval_splits, *train_splits], where),
-        "evaluate": {"n_curve_points": 21},
+        "evaluate": {"n_curve_points": 21, "n_resamples": 20, "seed": 0},
         "report": {"title": "A test"},
     }
     (root / "params.yaml").write_text(yaml.safe_dump(params | changes), encoding="utf-8")
+
+
+def object_table(n_objects: int) -> ObjectTable:
+    """Objects of a split, three an image."""
+    n_images = -(-n_objects // 3)
+    text = np.dtypes.StringDType()
+    return ObjectTable(
+        file=np.array([f"{i:04}.png" for i in range(n_images)], text),
+        height_px=np.full(n_images, 8, np.int32),
+        width_px=np.full(n_images, 9, np.int32),
+        image_sha256=np.array(["0"] * n_images, text),
+        image_index=np.arange(n_objects, dtype=np.int32) // 3,
+        object_id=np.arange(n_objects) + 7,
+        area_px=np.ones(n_objects, np.int64),
+        box_px=np.ones((n_objects, 4), np.float32),
+        mask_rle=np.array(["0"] * n_objects, text),
+        point_px=np.ones((n_objects, 8, 2), np.int32),
+    )
 
 
 def draw_iou(rng: np.random.Generator, n_objects: int, skill: float) -> np.ndarray:
@@ -50,9 +70,11 @@ def draw_iou(rng: np.random.Generator, n_objects: int, skill: float) -> np.ndarr
     return iou.astype(np.float32)
 
 
-def write_features(root: Path, split: str, model: str, n_objects: int, **changes: str) -> None:
-    """Features of one model; what is drawn follows from the names, not from the order of calls."""
-    rng = np.random.default_rng([len(split), MODELS.index(model)])
+def write_features(
+    root: Path, split: str, model: str, n_objects: int, view: str = "identity", **changes: str
+) -> None:
+    """Features of one cell; what is drawn follows from the names, not from the order of calls."""
+    rng = np.random.default_rng([len(split), MODELS.index(model), *view.encode()])
     iou = draw_iou(rng, n_objects, MODELS.index(model) / 3)
     n_prompts = len(PROMPTS)
     iou_token = rng.normal(size=(n_objects, n_prompts, CHANNELS)).astype(np.float32)
@@ -67,9 +89,10 @@ def write_features(root: Path, split: str, model: str, n_objects: int, **changes
         "images_sha256": ["0"] * -(-n_objects // 64),
         "done": np.ones(-(-n_objects // 64), bool),
     }
-    signature = {**SHARED, "objects_digest": f"of {split}", "weights_sha256": model}
+    digest = objects_digest(object_table(n_objects))
+    signature = {**SHARED, "objects_digest": digest, "weights_sha256": model}
     group = create_store(
-        root / features_path(split, model, "identity"),
+        root / features_path(split, model, view),
         "features",
         {"channel": CHANNELS},
         signature=signature | changes,
@@ -93,7 +116,7 @@ def write_entropy(root: Path, split: str, n_objects: int, models: Sequence[str] 
         root / entropy_path(split),
         "entropy",
         {**entropies, "object_id": np.arange(n_objects) + 7, "model": list(models)},
-        signature={**SHARED, "objects_digest": f"of {split}"},
+        signature={**SHARED, "objects_digest": objects_digest(object_table(n_objects))},
     )
 
 
@@ -120,8 +143,10 @@ def draw_head(seed: int, hidden: int = 16) -> Mapping[str, np.ndarray]:
 
 def write_split(root: Path, split: str, n_objects: int = 150) -> None:
     """Everything that ``evaluate`` reads, heads apart."""
+    write_objects(root / objects_path(split), object_table(n_objects), {"split": split})
     for model in MODELS:
-        write_features(root, split, model, n_objects)
+        for view in VIEWS:
+            write_features(root, split, model, n_objects, view)
     write_entropy(root, split, n_objects)
 
 

@@ -5,44 +5,23 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from pipeline.auc import correction_auc
 from pipeline.evaluation import (
     BOUNDS,
     TASK_MEASURES,
     TASKS,
-    auc_rows,
     corrections,
     correlations,
     curves,
     default_model,
 )
 from pipeline.measures import (
-    ENTROPY_MEASURES,
     HEAD_MEASURES,
     UNTRAINED_MEASURES,
     ModelScores,
     model_measures,
 )
-from pipeline.vocabulary import MODELS, OBJECTIVES
-
-TRAIN_SPLITS = ("coco_train", "davis_train")
-
-
-def random_scores(
-    seed: int, n_objects: int = 40, train_splits: tuple[str, ...] = TRAIN_SPLITS
-) -> ModelScores:
-    rng = np.random.default_rng(seed)
-    iou, sam_score, refined_iou = rng.random((3, n_objects, 3), dtype=np.float32)
-    return ModelScores(
-        iou=iou,
-        sam_score=sam_score,
-        refined_iou=refined_iou,
-        entropies={name: rng.random(n_objects, dtype=np.float32) for name in ENTROPY_MEASURES},
-        predictions={
-            split: {name: rng.random(n_objects, dtype=np.float32) for name in OBJECTIVES}
-            for split in train_splits
-        },
-    )
+from pipeline.vocabulary import MODELS
+from tests.model_scores import random_scores
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +56,6 @@ def test_without_tiny_or_large_there_is_no_model_task(
 ) -> None:
     fewer = {model: scores for model, scores in models.items() if model != absent}
     assert set(corrections(fewer, "small")) == set(TASKS) - {"model"}
-    assert {row.task for row in auc_rows(fewer)} == set(TASKS) - {"model"}
     assert {curve.task for curve in curves(fewer, 3)} == set(TASKS) - {"model"}
 
 
@@ -94,57 +72,6 @@ def test_tables_show_the_smallest_model_and_for_segmentation_the_largest(
 ) -> None:
     smallest, largest = expected
     assert [default_model(task, models) for task in TASKS] == [smallest] * 3 + [largest]
-
-
-def test_every_task_scores_every_measure_of_every_model(models: dict[str, ModelScores]) -> None:
-    rows = auc_rows(models)
-    names = [("", name) for name in UNTRAINED_MEASURES]
-    names += [(split, name) for split in TRAIN_SPLITS for name in HEAD_MEASURES]
-    assert [(row.task, row.model, row.train_split, row.measure) for row in rows] == [
-        (task, model, *name) for task in TASKS for model in MODELS for name in names
-    ]
-
-
-def test_a_row_is_the_auc_of_its_measure(models: dict[str, ModelScores]) -> None:
-    (row,) = (
-        row
-        for row in auc_rows(models)
-        if (row.train_split, row.task, row.model, row.measure)
-        == ("davis_train", "model", "small", "delta_theta")
-    )
-    heads = models["small"].predictions["davis_train"]
-    expected = correction_auc(
-        models["tiny"].best_iou,
-        models["large"].best_iou,
-        heads["iou_large"].astype(np.float64) - heads["iou_tiny"],
-    )
-    assert row.area == expected
-
-
-def test_measures_that_know_the_truth_reach_the_oracle() -> None:
-    base = {model: random_scores(seed, train_splits=()) for seed, model in enumerate(MODELS)}
-    models = {}
-    for model, scores in base.items():
-        heads = {f"iou_{other}": base[other].best_iou for other in MODELS}
-        heads["iou_refined"] = scores.best_refined_iou
-        heads["iou_selected"] = scores.selected_iou
-        model_gap = base["large"].best_iou - base["tiny"].best_iou
-        # Halved, so that no gap is clipped: only the order counts.
-        heads["model_gap"] = np.float32(0.5) + model_gap / 2
-        heads["prompt_gap"] = 0.5 + (scores.best_refined_iou - scores.best_iou) / 2
-        heads["task_gap"] = 0.5 + (scores.best_iou - scores.selected_iou) / 2
-        models[model] = ModelScores(
-            scores.iou, scores.sam_score, scores.refined_iou, scores.entropies, {"truth": heads}
-        )
-    told_by = {
-        "model": {"delta_theta", "delta_theta_star"},
-        "prompt": {"delta_xp", "delta_xp_star"},
-        "task": {"delta_a", "delta_a_star"},
-        "segmentation": {"usam"},
-    }
-    for row in auc_rows(models):
-        if row.measure in told_by[row.task]:
-            assert row.area.relative == pytest.approx(1, abs=1e-5), row
 
 
 def test_each_task_lists_measures_that_exist() -> None:

@@ -17,9 +17,12 @@ from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import evaluate, scores
 from storage import open_features
 from storage.errors import DataError, StoreError
-from storage.layout import entropy_path, features_path, head_path, results_dir
-from storage.results import SplitResults, read_results
+from storage.layout import entropy_path, features_path, head_path, objects_path, results_dir
+from storage.objects import objects_digest, write_objects
+from storage.results import COLUMNS, SplitResults, read_results
 from tests.eval_split import (
+    VIEWS,
+    object_table,
     write_entropy,
     write_features,
     write_heads,
@@ -106,9 +109,10 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     # Chunks hold 1024 rows or more: two of them, the second one short.
     n_objects = 1030
     shutil.rmtree(root / "cache")
+    write_objects(root / objects_path(SPLIT), object_table(n_objects), {"split": SPLIT})
     write_features(root, SPLIT, "tiny", n_objects)
     write_entropy(root, SPLIT, n_objects)
-    found = scores.read_scores(SPLIT, ("tiny",), ("shapes_train",))
+    found = scores.read_scores(SPLIT, ("tiny",), ("identity",), ("shapes_train",))
     heads = scores.read_heads("shapes_train", "mini")
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
@@ -121,16 +125,39 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
 
 
 def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
-    write_params(root, [SPLIT], evaluate={"n_curve_points": 5})
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "seed": 0})
     curves = evaluated().curves
     assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
     assert {"oracle", "worst", "random"} <= set(curves["measure"])
 
 
 @pytest.mark.usefixtures("root")
+def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itself() -> None:
+    iou = evaluated().iou
+    assert list(iou["view"].unique()) == ["identity", "vflip"]
+    with open_features(features_path(SPLIT, "large", "vflip")) as flipped:
+        expected = float(flipped["iou"].sel(prompt="refined").max("proposal").mean())
+    of_large = iou[iou["model"] == "large"].to_dict("records")
+    rows = {(row["view"], row["proposal"]): row for row in of_large}
+    row, start = rows["vflip", "refined"], rows["identity", "best"]
+    assert row["mean_iou"] == pytest.approx(expected, abs=1e-6)
+    assert row["gain"] == pytest.approx(row["mean_iou"] - start["mean_iou"], abs=1e-6)
+    assert row["gain_low"] < row["gain"] < row["gain_high"]
+    assert start["gain_low"] == start["gain_high"] == 0
+
+
+def test_intervals_follow_from_the_seed(root: Path) -> None:
+    first = evaluated().auc
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "seed": 1})
+    second = evaluated().auc
+    assert (first["relative"] == second["relative"]).all()
+    assert (first["relative_low"] != second["relative_low"]).any()
+
+
+@pytest.mark.usefixtures("root")
 def test_what_was_run_is_told() -> None:
     run = evaluated().run
-    assert run["n_objects"] == N_OBJECTS
+    assert (run["n_objects"], run["n_images"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
     assert run["models"]["tiny"]["weights_sha256"] == "tiny"
     assert set(run["heads"]["shapes_train"]) == set(OBJECTIVES)
 
@@ -142,7 +169,7 @@ def test_two_runs_give_the_same_bytes(root: Path) -> None:
     shutil.rmtree(folder)
     evaluate.main()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
-    assert set(first) == {"auc.csv", "curves.csv", "correlation.csv", "objects.csv", "run.json"}
+    assert set(first) == {f"{name}.csv" for name in COLUMNS} | {"run.json"}
 
 
 def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) -> None:
@@ -158,23 +185,22 @@ def test_features_of_other_objects_are_refused(root: Path) -> None:
     path = features_path(SPLIT, "base_plus", "identity")
     shutil.rmtree(path)
     write_features(root, SPLIT, "base_plus", N_OBJECTS, objects_digest="of others")
-    with pytest.raises(
-        StoreError, match=r"base_plus.* \(objects_digest: of others -> of shapes_val\)"
-    ):
-        scores.read_scores(SPLIT, MODELS, ())
+    digest = objects_digest(object_table(N_OBJECTS))
+    with pytest.raises(StoreError, match=rf"base_plus.* \(objects_digest: of others -> {digest}"):
+        scores.read_scores(SPLIT, MODELS, VIEWS, ())
 
 
 def test_entropies_without_a_model_are_refused(root: Path) -> None:
     shutil.rmtree(entropy_path(SPLIT))
     write_entropy(root, SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        scores.read_scores(SPLIT, ("tiny", "small"), ())
+        scores.read_scores(SPLIT, ("tiny", "small"), VIEWS, ())
 
 
 @pytest.mark.usefixtures("root")
 def test_a_split_without_entropies_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"never_made.zarr must be a Zarr store, got none"):
-        scores.read_scores("never_made", MODELS, ())
+    with pytest.raises(StoreError, match=r"objects/never_made.zarr must be a Zarr store, got none"):
+        scores.read_scores("never_made", MODELS, VIEWS, ())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +254,9 @@ def test_a_missing_head_ends_the_stage_with_one_line(
     [
         pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
         pytest.param(
-            {"evaluate": {"n_curve_points": 9, "n": 1}}, "one of n_curve_points, got 'n'", id="key"
+            {"evaluate": {"n_curve_points": 9, "n": 1}},
+            "one of n_curve_points, n_resamples, seed, got 'n'",
+            id="key",
         ),
         pytest.param(
             {"eval_splits": ["x"]}, "eval split must be one of x, got 'shapes_", id="split"

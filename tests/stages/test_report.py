@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from stages.labels import COLOURS, CORRECTIONS, MEASURE_LABELS, TASK_LABELS
 from stages.rendering import number, settings, tint
 from stages.tables import relative_table
 from storage.layout import RESULTS, results_dir
-from storage.results import SplitResults, read_results, write_results
+from storage.results import read_results, write_results
 from tests.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
 
 
@@ -46,7 +47,7 @@ def test_the_stage_writes_tables_metrics_plots_and_page(root: Path) -> None:
         *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
         *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
         *(f"correlation_{split}.csv" for split in SPLITS),
-        "iou.csv",
+        *("iou.csv", "margin.csv", "table10_iou_by_view.csv"),
     }
     plots = {path.name for path in (root / "results" / "plots").iterdir()}
     assert plots == {f"{task}.csv" for task in TASKS}
@@ -54,7 +55,9 @@ def test_the_stage_writes_tables_metrics_plots_and_page(root: Path) -> None:
     assert list(told) == list(SPLITS)
     assert (root / "results" / "report.html").exists()
     table = (root / "results" / "tables" / "table1_model.csv").read_text(encoding="utf-8")
-    assert re.match(r"measure,trained_on,shapes_val,coco_val\nsam_score,,\d+\.\d\d,", table)
+    assert re.match(
+        r"measure,trained_on,shapes_val,shapes_val_low,\S+\nsam_score,,\d+\.\d\d,", table
+    )
 
 
 def test_the_stage_prints_relative_auc_and_where_the_page_is(
@@ -66,7 +69,7 @@ def test_the_stage_prints_relative_auc_and_where_the_page_is(
         {"coco_val": read_results(root / results_dir("coco_val"))}, "task"
     ).query("measure == 'h_a'")["coco_val"]
     assert "coco_val, 90 objects" in printed
-    assert re.search(rf"H_A .*{expected:.1f}", printed.partition("coco_val")[2])
+    assert re.search(rf"H_A .*{expected:.1f} \(\d", printed.partition("coco_val")[2])
     assert str(RESULTS / "report.html") in printed
 
 
@@ -120,7 +123,7 @@ def test_names_are_escaped_in_the_page(root: Path) -> None:
     }
     keep = found.auc["train_split"] != "shapes_train"
     renamed["auc"] = renamed["auc"][keep]
-    write_results(results_dir("coco_val"), SplitResults(**renamed, objects=found.objects, run=run))
+    write_results(results_dir("coco_val"), replace(found, **renamed, run=run))
     report.main()
     text = (root / "results" / "report.html").read_text(encoding="utf-8")
     assert "<title>&lt;b&gt;&amp;</title>" in text
@@ -132,17 +135,17 @@ def test_results_without_heads_are_reported(root: Path) -> None:
         found = read_results(results_dir(split))
         correlation = found.correlation.drop(columns=list(HEAD_MEASURES))
         correlation = correlation[correlation["train_split"] == "coco_train"]
-        untrained = SplitResults(
+        untrained = replace(
+            found,
             auc=found.auc[found.auc["train_split"] == ""],
             curves=found.curves[found.curves["train_split"] == ""],
             correlation=correlation.assign(train_split=""),
-            objects=found.objects,
             run={**found.run, "heads": {}},
         )
         write_results(results_dir(split), untrained)
     report.main()
     assert "USAM" not in (root / "results/report.html").read_text().partition("<main>")[2][:5000]
-    assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (6, 4)
+    assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (6, 8)
 
 
 @pytest.mark.usefixtures("root")

@@ -18,10 +18,12 @@ from stages.tables import (
     correlation_table,
     curve_table,
     iou_table,
+    margin_table,
     metrics,
     overview_table,
     relative_table,
     task_models,
+    view_table,
 )
 from storage.layout import results_dir
 from storage.results import SplitResults, read_results
@@ -42,7 +44,11 @@ def test_relative_tables_have_the_papers_rows_and_a_column_a_split(
     table = relative_table(results, task)
     untrained = [name for name in TASK_MEASURES[task] if name in UNTRAINED_MEASURES]
     trained = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
-    assert list(table.columns) == ["measure", "trained_on", *SPLITS]
+    columns = [split + end for split in SPLITS for end in ("", "_low", "_high")]
+    assert list(table.columns) == ["measure", "trained_on", *columns]
+    for split in SPLITS:
+        assert table[f"{split}_low"].lt(table[split]).all()
+        assert table[f"{split}_high"].gt(table[split]).all()
     assert list(zip(table["measure"], table["trained_on"], strict=True)) == [
         *((name, "") for name in untrained),
         *((name, split) for split in TRAIN_SPLITS for name in trained),
@@ -94,6 +100,30 @@ def test_the_iou_table_holds_means_over_objects(results: dict[str, SplitResults]
         for split, found in results.items():
             values = found.objects.loc[found.objects["model"] == row["model"], column]
             assert row[split] == pytest.approx(100 * values.mean())
+            assert row[f"{split}_low"] < row[split] < row[f"{split}_high"]
+
+
+def test_the_view_table_shows_the_best_proposal_of_every_view(
+    results: dict[str, SplitResults],
+) -> None:
+    table = view_table(results)
+    views = ["identity", "vflip"] * len(MODELS)
+    assert table["view"].tolist() == views
+    of_identity = iou_table(results).query("proposal == 'best'")
+    for split in SPLITS:
+        shown = table.loc[table["view"] == "identity", split]
+        assert shown.tolist() == of_identity[split].tolist()
+
+
+def test_margins_are_told_of_every_measure_but_the_baseline(
+    results: dict[str, SplitResults],
+) -> None:
+    table = margin_table(results)
+    assert set(table["task"]) == set(TASKS)
+    assert "sam_score" not in set(table["measure"])
+    relative = relative_table(results, "prompt").set_index("measure")["coco_val"]
+    (found,) = table.query("task == 'prompt' and measure == 'h_xp'")["coco_val"]
+    assert found == pytest.approx(relative["h_xp"] - relative["sam_score"])
 
 
 def test_correlation_tables_have_the_papers_rows_and_columns(
@@ -125,24 +155,30 @@ def test_the_first_split_and_heads_have_plain_columns_in_plots(
 
 def test_the_overview_shows_each_task_its_own_measures(results: dict[str, SplitResults]) -> None:
     table = overview_table(results, "coco_val").set_index("measure")
-    assert list(table.columns) == list(TASKS)
+    assert list(table.columns) == [task + end for task in TASKS for end in ("", "_low", "_high")]
     is_untrained = [name in UNTRAINED_MEASURES for name in table.index]
     assert is_untrained == sorted(is_untrained, reverse=True)
     for task in TASKS:
         expected = set(TASK_MEASURES[task])
         shown = {name.partition("@")[0] for name in table.index[table[task].notna()]}
         assert shown == expected
+        assert table[f"{task}_low"].notna().equals(table[task].notna())
 
 
 def test_metrics_leave_out_a_relative_auc_that_does_not_exist(
     results: dict[str, SplitResults],
 ) -> None:
     found = results["shapes_val"]
-    flat = found.auc.assign(relative=found.auc["relative"].where(found.auc["task"] != "task"))
+    names = ["relative", "relative_low", "relative_high"]
+    flat = found.auc.assign(**found.auc[names].where(found.auc["task"] != "task"))
     told = metrics({"shapes_val": SplitResults(**{**vars(found), "auc": flat})})["shapes_val"]
     assert set(told["mean_iou"]) == set(MODELS)
-    assert set(told["task"]["h_a"]) == {"auc"}  # type: ignore[arg-type]
-    assert set(told["prompt"]["delta_xp@coco_train"]) == {"relative_auc", "auc"}  # type: ignore[arg-type]
+    auc = {"auc", "auc_low", "auc_high"}
+    assert set(told["task"]["h_a"]) == auc  # type: ignore[arg-type]
+    assert set(told["prompt"]["delta_xp@coco_train"]) == {  # type: ignore[arg-type]
+        *auc,
+        *(f"relative_{name}" for name in auc),
+    }
 
 
 def test_tasks_that_were_not_evaluated_are_not_shown(results: dict[str, SplitResults]) -> None:

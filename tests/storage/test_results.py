@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from storage.errors import DataError
-from storage.results import COLUMNS, RUN_KEYS, SplitResults, read_results, write_results
+from storage.results import (
+    COLUMNS,
+    RUN_KEYS,
+    TEXT_COLUMNS,
+    SplitResults,
+    read_results,
+    write_results,
+)
 
 
 def small_results() -> SplitResults:
@@ -18,7 +25,7 @@ def small_results() -> SplitResults:
         table = pd.DataFrame(
             {column: np.array([0.1, np.nan, 1 / 3], np.float32) for column in columns}
         )
-        for text in {"train_split", "task", "model", "measure", "row"} & set(columns):
+        for text in TEXT_COLUMNS.keys() & set(columns):
             table[text] = ["", "nan", "NA"] if text == "train_split" else ["a", "b", "c"]
         tables[name] = table
     run = dict.fromkeys(RUN_KEYS, "Θ") | {"models": {"tiny": {"seed": 0, "prompts": ["center"]}}}

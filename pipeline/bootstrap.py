@@ -1,0 +1,129 @@
+"""Bootstrap over images: how far a result would move with other images of the same kind."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import nan
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+LEVEL: Final = 0.95
+"""Share of the resamples that an interval holds."""
+
+BLOCK_WEIGHTS: Final = 2**22
+"""Weights (resamples x objects) in memory at once."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What a value is in the middle ``LEVEL`` of the resamples; NaN where it does not exist."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Images drawn with replacement, as many as there are; with an image come all its objects.
+
+    Objects of one image are alike: drawn one by one, they would make intervals too narrow.
+    """
+
+    n_drawn: Int[np.ndarray, "resample image"]
+    """How often each image was drawn."""
+    image_index: Int[np.ndarray, "object"]
+
+    def __len__(self) -> int:
+        """Return the number of resamples."""
+        return len(self.n_drawn)
+
+    def blocks(self) -> Iterator[Float[np.ndarray, "resample object"]]:
+        """How often each object was drawn, some resamples at a time."""
+        n_rows = max(1, BLOCK_WEIGHTS // len(self.image_index))
+        for start in range(0, len(self), n_rows):
+            yield self.n_drawn[start : start + n_rows][:, self.image_index].astype(np.float64)
+
+
+def resample_images(
+    image_index: Int[np.ndarray, "object"], n_resamples: int, seed: int
+) -> Resamples:
+    """Draw the images of objects with replacement.
+
+    Raises
+    ------
+    ValueError
+        If there is no object or ``n_resamples`` is below 1.
+    """
+    if n_resamples < 1 or not len(image_index):
+        raise ValueError(
+            f"n_resamples and objects must be at least 1, got {n_resamples} and {len(image_index)}"
+        )
+    images, image_index = np.unique(image_index, return_inverse=True)
+    n = len(images)
+    drawn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
+    # Numbered such that one count serves all resamples.
+    numbered = drawn + n * np.arange(n_resamples)[:, np.newaxis]
+    n_drawn = np.bincount(numbered.ravel(), minlength=n * n_resamples).reshape(n_resamples, n)
+    return Resamples(n_drawn.astype(np.int32), image_index)
+
+
+def resampled_means(
+    columns: Float[np.ndarray, "object column"], resamples: Resamples
+) -> Float[np.ndarray, "resample column"]:
+    """Mean of each column over the objects of each resample."""
+    return np.concatenate(
+        [weights @ columns / weights.sum(axis=1, keepdims=True) for weights in resamples.blocks()]
+    )
+
+
+def resampled_areas(
+    gains: Float[np.ndarray, "object task"],
+    uncertainty: Float[np.ndarray, "object"],
+    resamples: Resamples,
+) -> Float[np.ndarray, "resample task"]:
+    """Area between each task's correction curve and its start, in each resample.
+
+    See Also
+    --------
+    pipeline.auc.correction_auc : The same of one sample, and why mean ranks give it.
+
+    Notes
+    -----
+    An object that was drawn w times is a tie of w, and all objects of a tie share its mean rank.
+    """
+    order = np.argsort(-uncertainty, kind="stable")
+    ranked = uncertainty[order]
+    is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+    tie = np.cumsum(is_first) - 1
+    return np.concatenate(
+        [
+            _areas(gains[order], weights[:, order], np.flatnonzero(is_first), tie)
+            for weights in resamples.blocks()
+        ]
+    )
+
+
+def interval(values: Float[np.ndarray, "resample"]) -> Interval:
+    """Percentile interval; resamples in which the value does not exist (NaN) do not count."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return Interval(nan, nan)
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _areas(
+    gains: Float[np.ndarray, "object task"],
+    weights: Float[np.ndarray, "resample object"],
+    tie_start: Int[np.ndarray, "tie"],
+    tie: Int[np.ndarray, "object"],
+) -> Float[np.ndarray, "resample task"]:
+    """Areas of objects in their order, most uncertain first."""
+    size = np.add.reduceat(weights, tie_start, axis=1)
+    last_rank = np.cumsum(size, axis=1)
+    n = last_rank[:, -1:]
+    # n - mean rank + 1/2, as in correction_auc.
+    height = n - last_rank + size / 2
+    areas: Float[np.ndarray, "resample task"] = (weights * height[:, tie]) @ gains / n**2
+    return areas

@@ -1,0 +1,25 @@
+"""What models say of objects, drawn at random."""
+
+import numpy as np
+
+from pipeline.measures import ENTROPY_MEASURES, ModelScores
+from pipeline.vocabulary import OBJECTIVES
+
+TRAIN_SPLITS = ("coco_train", "davis_train")
+
+
+def random_scores(
+    seed: int, n_objects: int = 40, train_splits: tuple[str, ...] = TRAIN_SPLITS
+) -> ModelScores:
+    rng = np.random.default_rng(seed)
+    iou, sam_score, refined_iou = rng.random((3, n_objects, 3), dtype=np.float32)
+    return ModelScores(
+        iou=iou,
+        sam_score=sam_score,
+        refined_iou=refined_iou,
+        entropies={name: rng.random(n_objects, dtype=np.float32) for name in ENTROPY_MEASURES},
+        predictions={
+            split: {name: rng.random(n_objects, dtype=np.float32) for name in OBJECTIVES}
+            for split in train_splits
+        },
+    )
