@@ -1,6 +1,7 @@
 """The training of the mini models, a step at a time; its state can be kept and taken up again."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
@@ -26,6 +27,9 @@ Network = Any
 
 STRIDE: Final = 16
 """Pixels a side that the image embedding takes together."""
+
+N_TAUGHT_AT_ONCE: Final = 2
+"""Members that learn from a batch at the same time, each in a thread of its own."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,13 @@ class Training:
         if set(phase.members) != set(self.models):
             self._enter(phase.members)
         rates = {name: _rate(name, learning_rate(phase, within)) for name in phase.members}
-        scores = [self._teach(name, batch, phase, rate) for name, rate in rates.items()]
+        with ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool:
+            # The largest first: a long lesson begun last would be waited for alone.
+            lessons = {
+                name: pool.submit(self._teach, name, batch, phase, rates[name])
+                for name in reversed(phase.members)
+            }
+        scores = [lessons[name].result() for name in phase.members]
         self.step += 1
         return scores
 
