@@ -79,7 +79,7 @@ def corrections(models: Mapping[str, ModelScores], model: str) -> dict[str, Corr
     Model: tiny to large. Prompt: ``center`` to ``refined``. Task: selected to best. Segmentation:
     the model's mask to the truth. The best proposals count, save before the task correction.
     """
-    scores = models[model]
+    scores = models[model].proposals
     best = scores.best_iou
     tasks = {
         "prompt": Correction(best, scores.best_refined_iou),
@@ -87,7 +87,11 @@ def corrections(models: Mapping[str, ModelScores], model: str) -> dict[str, Corr
         "segmentation": Correction(best, np.ones_like(best)),
     }
     if {"tiny", "large"} <= set(models):
-        return {"model": Correction(models["tiny"].best_iou, models["large"].best_iou)} | tasks
+        return {
+            "model": Correction(
+                models["tiny"].proposals.best_iou, models["large"].proposals.best_iou
+            )
+        } | tasks
     return tasks
 
 
@@ -121,7 +125,7 @@ def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
     for model, scores in models.items():
         measures = model_measures(scores, model)
         for train_split in scores.predictions or ("",):
-            columns = {IOU_GT: scores.best_iou.astype(np.float64)} | {
+            columns = {IOU_GT: scores.proposals.best_iou.astype(np.float64)} | {
                 name: predicted_iou(name, value)
                 for (trained_on, name), value in measures.items()
                 if trained_on in {"", train_split}

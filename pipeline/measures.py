@@ -65,9 +65,10 @@ class ProposalScores:
 
 
 @dataclass(frozen=True)
-class ModelScores(ProposalScores):
+class ModelScores:
     """What one model says of every object in the identity view."""
 
+    proposals: ProposalScores
     entropies: Mapping[str, Float[np.ndarray, "object"]]
     """``ENTROPY_MEASURES``, in bits."""
     predictions: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
@@ -84,7 +85,7 @@ def untrained_measures(scores: ModelScores) -> dict[str, Float[np.ndarray, "obje
     """
     _check_names("entropies", scores.entropies, ENTROPY_MEASURES)
     entropies = {name: scores.entropies[name].astype(np.float64) for name in ENTROPY_MEASURES}
-    return {"sam_score": 1 - scores.sam_score.max(axis=1).astype(np.float64), **entropies}
+    return {"sam_score": 1 - scores.proposals.sam_score.max(axis=1).astype(np.float64), **entropies}
 
 
 def head_measures(

@@ -125,9 +125,9 @@ def _object_table(scores: SplitScores) -> pd.DataFrame:
         columns = {
             "object_id": scores.object_id,
             "model": model,
-            "iou": said.best_iou,
-            "selected_iou": said.selected_iou,
-            "refined_iou": said.best_refined_iou,
+            "iou": said.proposals.best_iou,
+            "selected_iou": said.proposals.selected_iou,
+            "refined_iou": said.proposals.best_refined_iou,
         }
         blocks.append(pd.DataFrame(columns | measures))
     return pd.concat(blocks, ignore_index=True)

@@ -77,7 +77,7 @@ def read_scores(
     proposals = {key: _proposal_scores(split, *key, cell) for key, cell in cells.items()}
     said = {
         model: ModelScores(
-            **vars(proposals[model, "identity"]),
+            proposals=proposals[model, "identity"],
             entropies=entropies[model],
             predictions=_predictions(split, model, cells[model, "identity"], heads),
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.measures import ENTROPY_MEASURES, ModelScores
+from pipeline.measures import ENTROPY_MEASURES, ModelScores, ProposalScores
 from pipeline.vocabulary import OBJECTIVES
 
 TRAIN_SPLITS = ("coco_train", "davis_train")
@@ -14,9 +14,7 @@ def random_scores(
     rng = np.random.default_rng(seed)
     iou, sam_score, refined_iou = rng.random((3, n_objects, 3), dtype=np.float32)
     return ModelScores(
-        iou=iou,
-        sam_score=sam_score,
-        refined_iou=refined_iou,
+        proposals=ProposalScores(iou, sam_score, refined_iou),
         entropies={name: rng.random(n_objects, dtype=np.float32) for name in ENTROPY_MEASURES},
         predictions={
             split: {name: rng.random(n_objects, dtype=np.float32) for name in OBJECTIVES}

@@ -33,13 +33,16 @@ def models() -> dict[str, ModelScores]:
 def test_each_task_corrects_what_the_design_says(
     models: Mapping[str, ModelScores], model: str
 ) -> None:
-    scores = models[model]
+    scores = models[model].proposals
     tasks = corrections(models, model)
     best = scores.iou.max(axis=1)
     rows = range(len(best))
     selected = [scores.iou[i][np.argmax(scores.sam_score[i])] for i in rows]
     expected = {
-        "model": (models["tiny"].iou.max(axis=1), models["large"].iou.max(axis=1)),
+        "model": (
+            models["tiny"].proposals.iou.max(axis=1),
+            models["large"].proposals.iou.max(axis=1),
+        ),
         "prompt": (best, scores.refined_iou.max(axis=1)),
         "task": (selected, best),
         "segmentation": (best, np.ones(len(best))),
@@ -113,8 +116,8 @@ def test_correlations_take_scores_as_scores(models: dict[str, ModelScores]) -> N
         c for c in correlations(models) if (c.train_split, c.model) == ("coco_train", "base_plus")
     )
     columns = {
-        "iou_gt": scores.best_iou,
-        "sam_score": scores.sam_score.max(axis=1),
+        "iou_gt": scores.proposals.best_iou,
+        "sam_score": scores.proposals.sam_score.max(axis=1),
         "usam": scores.predictions["coco_train"]["iou_base_plus"],
         "delta_a_star": scores.predictions["coco_train"]["task_gap"],
         "h_theta": scores.entropies["h_theta"],

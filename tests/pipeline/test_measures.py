@@ -8,6 +8,7 @@ from pipeline.measures import (
     HEAD_MEASURES,
     UNTRAINED_MEASURES,
     ModelScores,
+    ProposalScores,
     head_measures,
     model_measures,
     untrained_measures,
@@ -21,9 +22,11 @@ def column(*values: float) -> np.ndarray:
 
 def scores_of_two_objects() -> ModelScores:
     return ModelScores(
-        iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.1]], dtype=np.float32),
-        sam_score=np.array([[0.7, 0.6, 0.1], [0.8, 0.8, 0.2]], dtype=np.float32),
-        refined_iou=np.array([[0.3, 0.3, 0.95], [0.6, 0.1, 0.2]], dtype=np.float32),
+        proposals=ProposalScores(
+            iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.1]], dtype=np.float32),
+            sam_score=np.array([[0.7, 0.6, 0.1], [0.8, 0.8, 0.2]], dtype=np.float32),
+            refined_iou=np.array([[0.3, 0.3, 0.95], [0.6, 0.1, 0.2]], dtype=np.float32),
+        ),
         entropies={
             name: column(i, i + 0.5) / 16 for i, name in enumerate((*ENTROPY_MEASURES, "h_other"))
         },
@@ -35,7 +38,7 @@ def scores_of_two_objects() -> ModelScores:
 
 
 def test_the_selected_proposal_has_the_highest_sam_score_and_of_equals_is_the_first() -> None:
-    scores = scores_of_two_objects()
+    scores = scores_of_two_objects().proposals
     np.testing.assert_array_equal(scores.selected_iou, column(0.2, 0.5))
     np.testing.assert_array_equal(scores.best_iou, column(0.9, 0.5))
     np.testing.assert_array_equal(scores.best_refined_iou, column(0.95, 0.6))

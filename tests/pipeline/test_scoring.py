@@ -40,8 +40,8 @@ def test_a_row_is_the_auc_of_its_measure(models: dict[str, ModelScores]) -> None
     )
     heads = models["small"].predictions["davis_train"]
     expected = correction_auc(
-        models["tiny"].best_iou,
-        models["large"].best_iou,
+        models["tiny"].proposals.best_iou,
+        models["large"].proposals.best_iou,
         heads["iou_large"].astype(np.float64) - heads["iou_tiny"],
     )
     assert row.area == expected
@@ -51,17 +51,17 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
     base = {model: random_scores(seed, train_splits=()) for seed, model in enumerate(MODELS)}
     models = {}
     for model, scores in base.items():
-        heads = {f"iou_{other}": base[other].best_iou for other in MODELS}
-        heads["iou_refined"] = scores.best_refined_iou
-        heads["iou_selected"] = scores.selected_iou
-        model_gap = base["large"].best_iou - base["tiny"].best_iou
+        heads = {f"iou_{other}": base[other].proposals.best_iou for other in MODELS}
+        heads["iou_refined"] = scores.proposals.best_refined_iou
+        heads["iou_selected"] = scores.proposals.selected_iou
+        model_gap = base["large"].proposals.best_iou - base["tiny"].proposals.best_iou
         # Halved, so that no gap is clipped: only the order counts.
         heads["model_gap"] = np.float32(0.5) + model_gap / 2
-        heads["prompt_gap"] = 0.5 + (scores.best_refined_iou - scores.best_iou) / 2
-        heads["task_gap"] = 0.5 + (scores.best_iou - scores.selected_iou) / 2
-        models[model] = ModelScores(
-            scores.iou, scores.sam_score, scores.refined_iou, scores.entropies, {"truth": heads}
+        heads["prompt_gap"] = (
+            0.5 + (scores.proposals.best_refined_iou - scores.proposals.best_iou) / 2
         )
+        heads["task_gap"] = 0.5 + (scores.proposals.best_iou - scores.proposals.selected_iou) / 2
+        models[model] = replace(scores, predictions={"truth": heads})
     told_by = {
         "model": {"delta_theta", "delta_theta_star"},
         "prompt": {"delta_xp", "delta_xp_star"},
@@ -91,7 +91,7 @@ def test_margins_are_differences_to_sam_score(models: dict[str, ModelScores]) ->
 
 def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> None:
     scores = random_scores(0, n_objects=400, train_splits=())
-    near = 1 - scores.sam_score.max(axis=1) + np.float32(1e-3) * scores.entropies["h_y"]
+    near = 1 - scores.proposals.sam_score.max(axis=1) + np.float32(1e-3) * scores.entropies["h_y"]
     scores = replace(scores, entropies={**scores.entropies, "h_std": near})
     resamples = resample_images(np.arange(400), 200, seed=0)
     (row,) = (
@@ -115,14 +115,15 @@ def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) ->
 
 def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
     scores = random_scores(0, train_splits=())
-    perfect = replace(scores, iou=np.ones_like(scores.iou))
+    flawless = np.ones_like(scores.proposals.iou)
+    perfect = replace(scores, proposals=replace(scores.proposals, iou=flawless))
     for row in segmentation(auc_rows({"large": perfect}, RESAMPLES)):
         assert np.isnan([row.area.relative, row.relative.low, row.margin]).all()
         assert row.auc.low == row.auc.high == 1
 
 
 def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:
-    first, second = random_scores(0), random_scores(1)
+    first, second = random_scores(0).proposals, random_scores(1).proposals
     views = {("tiny", "identity"): first, ("tiny", "gray"): second, ("large", "gray"): first}
     rows = {(row.model, row.view, row.proposal): row for row in iou_rows(views, RESAMPLES)}
     start = rows["tiny", "identity", "best"]
