@@ -34,13 +34,18 @@ class Reproduced:
     unchanged: list[str]
 
 
-def copy_project(root: Path, *, remote: Path) -> None:
-    """Commit what git would of this project, ``dvc.lock`` apart, to a new repository."""
+def copy_files(root: Path) -> None:
+    """Copy what git would commit of this project, ``dvc.lock`` apart."""
     listed = _output(ROOT, "git", "ls-files", "-z", "-co", "--exclude-standard")
     for name in listed.split("\0"):
         if name and name != "dvc.lock" and (ROOT / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
+
+
+def copy_project(root: Path, *, remote: Path) -> None:
+    """Commit a copy of this project, its settings made small, to a new repository."""
+    copy_files(root)
     set_remote(root, remote)
     shrink_params(root)
     run(root, "git", "init", "--quiet")
