@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
 
@@ -11,9 +12,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from pipeline.recipe import RECIPE as FULL
 from pipeline.recipe import Phase, Recipe
 from pipeline.recipe_batches import Batch, BatchPlan
 from pipeline.recipe_training import Training
+from pipeline.vocabulary import MODELS
 from stages import cli_family
 from stages.cli_family import app, drawn_batches, train_family
 from stages.family_state import load_state, recipe_signature, save_state
@@ -91,6 +94,28 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
         ["5", "tiny"],
         ["5", "small"],
     ]
+
+
+@pytest.mark.full_size
+def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_steps = dict(zip([phase.name for phase in FULL.phases], (30, 20, 20, 25, 5), strict=True))
+    phases = tuple(replace(phase, n_steps=n_steps[phase.name]) for phase in FULL.phases)
+    recipe = replace(FULL, phases=phases)
+    assert recipe.n_steps == 100
+    written = []
+    for run in ("first", "second"):
+        tables = tmp_path / run / "checkpoints"
+        shutil.copytree(weights.TABLES, tables)
+        with monkeypatch.context() as patch:
+            patch.setattr(weights, "TABLES", tables)
+            patch.setattr(cli_family, "RECIPE", recipe)
+            patch.chdir(tmp_path / run)
+            assert CliRunner().invoke(app, ["train"]).exit_code == 0
+        written.append(files(tmp_path / run / "assets" / "mini"))
+    assert set(written[0]) == {"curve.csv", *(f"{model}.safetensors" for model in MODELS)}
+    assert written[0] == written[1]
 
 
 def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
