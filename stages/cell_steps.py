@@ -1,7 +1,6 @@
 """The steps of one cell's extraction: where its images, its model and its rows are."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +13,9 @@ from pipeline.views import apply_view
 from stages.shell import one_line
 from storage.cell import Cell
 from storage.errors import ImageError
-from storage.images import read_rgb, sha256_file
 from storage.objects import ObjectTable
 from storage.rle import decode_rle
+from storage.split_images import SplitImages
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class CellSteps:
     sam: Sam
     cell: Cell
     table: ObjectTable
-    images: Path
+    images: SplitImages
     images_sha256: list[str]
     """Digest of the images of each shard."""
     settings: CellSettings
@@ -61,7 +60,7 @@ class CellSteps:
         height, width = int(table.height_px[piece.image]), int(table.width_px[piece.image])
         try:
             self._check_unchanged(piece.image)
-            rgb = read_rgb(self.images / file, height_px=height, width_px=width)
+            rgb = self.images.read(file, height_px=height, width_px=width)
         except (ImageError, OSError) as error:
             return Failure(piece, one_line(error))
         rows = slice(piece.start, piece.stop)
@@ -101,10 +100,10 @@ class CellSteps:
         self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index])
 
     def _check_unchanged(self, image: int) -> None:
-        path = self.images / str(self.table.file[image])
-        known, found = str(self.table.image_sha256[image]), sha256_file(path)
+        file, known = str(self.table.file[image]), str(self.table.image_sha256[image])
+        found = self.images.sha256(file)
         if found != known:
             raise ImageError(
-                f"{path} must be the file that stage prepare saw (sha256 {known[:12]}...), "
-                f"got {found[:12]}...; run prepare again"
+                f"{self.images.path(file)} must be the file that stage prepare saw "
+                f"(sha256 {known[:12]}...), got {found[:12]}...; run prepare again"
             )

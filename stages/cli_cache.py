@@ -56,7 +56,7 @@ def _print_info(console: Console, store: StoreDescription) -> None:
     arrays = _table("array", "dimensions", "dtype", "a file holds", "files", "size")
     for array in store.arrays:
         held = "x".join(str(n) for n in array.file_shape)
-        size = _bytes(array.size_bytes)
+        size = bytes_text(array.size_bytes)
         arrays.add_row(
             array.name, " ".join(array.dims), array.dtype, held, str(array.n_files), size
         )
@@ -65,8 +65,8 @@ def _print_info(console: Console, store: StoreDescription) -> None:
 
 def _size(store: StoreDescription) -> str:
     share = store.object_bytes
-    total = _bytes(store.size_bytes)
-    return total if share is None else f"{total}, {_bytes(share)} an object"
+    total = bytes_text(store.size_bytes)
+    return total if share is None else f"{total}, {bytes_text(share)} an object"
 
 
 def _completeness(store: StoreDescription) -> str:
@@ -94,6 +94,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _bytes(n: float) -> str:
-    power = min(int(math.log10(max(n, 1)) // 3), len(UNITS) - 1)
-    return f"{n / 1000**power:.3g} {UNITS[power]}"
+def bytes_text(*n_bytes: float) -> str:
+    """Numbers of bytes, three digits each, in the unit of the last."""
+    power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
+    return f"{' to '.join(f'{n / 1000**power:.3g}' for n in n_bytes)} {UNITS[power]}"

@@ -28,6 +28,7 @@ from storage.errors import ImageError, WeightsError
 from storage.layout import WORK, features_path, masks_path, objects_path, work_dir
 from storage.objects import ObjectTable, objects_digest, read_objects, shard_images_sha256
 from storage.signature import versions
+from storage.split_images import SplitImages
 from storage.weights import verified_weights
 from storage.work import sweep
 
@@ -92,7 +93,8 @@ def run_cell(name: CellName) -> None:
             print(f"note: {unfinished}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
         content = [shard_images_sha256(table, slice(s.start, s.stop)) for s in shards]
-        steps = CellSteps(sam, cell, table, Path(split.images), content, settings)
+        images = SplitImages(Path(split.images), [str(file) for file in table.file])
+        steps = CellSteps(sam, cell, table, images, content, settings)
         failures = _extract(steps, shards, str(name))
         if failures:
             raise ImageError(_report(failures, table, split, cell.folder))
@@ -107,7 +109,7 @@ def _load(params: ExtractParams, model: str) -> tuple[Sam, str]:
     except DeviceError as error:
         raise ParamsError(f"extract.{error}") from error
     built = build(params.family, model, seed=params.weights_seed)
-    weights = f"random, seed {params.weights_seed}"
+    weights = random_weights(params)
     if params.weights == "file":
         path, weights = verified_weights(params.family, model)
         try:
@@ -115,6 +117,11 @@ def _load(params: ExtractParams, model: str) -> tuple[Sam, str]:
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
     return Sam(built, device=device, precision=params.precision), weights
+
+
+def random_weights(params: ExtractParams) -> str:
+    """Name of seeded weights for the signature."""
+    return f"random, seed {params.weights_seed}"
 
 
 def _settings(params: ExtractParams, name: CellName, sam: Sam) -> CellSettings:
@@ -142,6 +149,15 @@ def _cell_plan(name: CellName, table: ObjectTable, sam: Sam, shard_objects: int)
 def _signature(
     params: ExtractParams, name: CellName, settings: CellSettings, weights: str
 ) -> dict[str, object]:
+    return asked_of(params, name, weights) | {
+        "decoder_batch": settings.decoder_batch,
+        # Pillow and OpenCV read and augment, the others compute.
+        **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
+    }
+
+
+def asked_of(params: ExtractParams, name: CellName, weights: str) -> dict[str, object]:
+    """What a cell's signature owes to the settings, wherever it is made."""
     signature: dict[str, object] = {
         "extract_version": params.version,
         "split": name.split,
@@ -152,9 +168,6 @@ def _signature(
         "view_parameters": VIEW_PARAMETERS[name.view],
         "prompts": list(name.prompts),
         "precision": params.precision,
-        "decoder_batch": settings.decoder_batch,
-        # Pillow and OpenCV read and augment, the others compute.
-        **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
     }
     if name.view == "gnoise":
         signature["noise_seed"] = params.noise_seed

@@ -2,17 +2,27 @@
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, cast, dataclass_transform, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, cast, dataclass_transform, get_args
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from pipeline.vocabulary import MODELS, VIEWS
+from pipeline.vocabulary import MODELS, TOKEN_SETS, VIEWS
 
 PARAMS_FILE: Final = Path("params.yaml")
-LISTS: Final = ("models", "views", "eval_splits", "train_splits", "splits")
-BLOCKS: Final = ("shapes", "prepare", "extract", "entropy", "tune", "train", "evaluate", "report")
+LISTS: Final = ("models", "views", "eval_splits", "train_splits", "splits", "tokens")
+BLOCKS: Final = (
+    "shapes",
+    "prepare",
+    "extract",
+    "entropy",
+    "tune",
+    "train",
+    "evaluate",
+    "gallery",
+    "report",
+)
 
 T = TypeVar("T")
 
@@ -28,24 +38,38 @@ class ParamsError(ValueError):
 
 
 @strict
+class FrameRange:
+    """Which of a video's annotated frames are taken, counted from 0; ``end`` is not."""
+
+    start: Annotated[int, Field(ge=0)] = 0
+    end: Annotated[int, Field(ge=1)] | None = None
+    stride: Annotated[int, Field(ge=1)] = 1
+
+
+@strict
 class Split:
-    """Where the images and objects of a split are."""
+    """Where the images and objects of a split are; each reader knows some of the last four."""
 
     reader: str
     images: str
     annotations: str
     max_objects: Annotated[int, Field(ge=1)] | None = None
+    list: str | None = None
+    frames: FrameRange | None = None
+    subsets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    masklets: Literal["manual", "auto", "both"] | None = None
 
 
 @strict
 class Lists:
-    """What the matrices span."""
+    """What the matrices span, and stages share."""
 
     models: tuple[str, ...]
     views: tuple[str, ...]
     eval_splits: tuple[str, ...]
     train_splits: tuple[str, ...]
     splits: dict[str, Split]
+    tokens: tuple[str, ...] = ("best",)
 
     def split(self, name: str) -> Split:
         """Settings of a split.
@@ -87,7 +111,7 @@ def read_lists(path: Path = PARAMS_FILE) -> Lists:
     """Read what the matrices span, each name checked against the vocabulary."""
     params = read_params(path)
     lists = parse(str(path), {k: v for k, v in params.items() if k in LISTS}, Lists)
-    for thing in ("models", "views", "eval_splits", "train_splits"):
+    for thing in ("models", "views", "eval_splits", "train_splits", "tokens"):
         names = getattr(lists, thing)
         if len(set(names)) < len(names):
             raise ParamsError(f"{path}: {thing} must name each once, got {', '.join(names)}")
@@ -95,6 +119,12 @@ def read_lists(path: Path = PARAMS_FILE) -> Lists:
         check_known("model", model, MODELS)
     for view in lists.views:
         check_known("view", view, VIEWS)
+    for tokens in lists.tokens:
+        check_known("tokens", tokens, TOKEN_SETS)
+    if "best" not in lists.tokens:
+        raise ParamsError(
+            f"{path}: tokens must have best, the method's own, got {', '.join(lists.tokens)}"
+        )
     for split in (*lists.eval_splits, *lists.train_splits):
         check_known("split", split, tuple(lists.splits))
     both = set(lists.eval_splits) & set(lists.train_splits)
@@ -144,4 +174,6 @@ def _keys(block_type: Any, loc: list[str]) -> tuple[str, ...]:  # noqa: ANN401 -
             block_type = next(f.type for f in fields(block_type) if f.name == part)
         else:
             block_type = get_args(block_type)[-1]
+        if type(None) in get_args(block_type):
+            block_type = get_args(block_type)[0]
     return tuple(field.name for field in fields(block_type))

@@ -6,31 +6,22 @@ Writes  ``cache/objects/<split>.zarr``.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
-from stages.params import Split, check_known, read_block, read_lists, strict
+from stages.params import Split, read_block, read_lists
 from stages.progress import progress
 from stages.shell import stage_main
-from storage.datasets import READERS
-from storage.images import sha256_file
+from stages.sources import PrepareParams, data_set, objects_signature, source_of
+from storage.datasets import collect
+from storage.errors import listed
 from storage.layout import objects_path
 from storage.objects import ObjectTable, write_objects
-from storage.records import Records
+from storage.records import Part, Records
 from storage.rle import decode_rle
-from storage.signature import versions
-
-
-@strict
-class PrepareParams:
-    """Block ``prepare``."""
-
-    seed: Annotated[int, Field(ge=0)]
-    min_area_px: Annotated[int, Field(ge=1)]
+from storage.split_images import SplitImages
 
 
 @stage_main
@@ -38,24 +29,34 @@ def main(split: str) -> None:
     """Prepare one split."""
     place = read_lists().split(split)
     params = read_block("prepare", PrepareParams)
-    check_known("reader", place.reader, tuple(READERS))
-    records = READERS[place.reader](
-        Path(place.images),
-        Path(place.annotations),
-        min_area_px=params.min_area_px,
-        max_objects=place.max_objects,
-    )
+    records = _read(split, place, params.min_area_px)
     print(
         f"{split}: {len(records.objects)} objects in {len(records.images)} images; left out: "
         f"{records.n_crowd} crowds, {records.n_small} below {params.min_area_px} px"
     )
+    if records.empty:
+        print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
     table = _tabulate(split, records, Path(place.images), params.seed)
-    signature = _signature(split, place, params)
+    signature = objects_signature(split, place, params)
     write_objects(objects_path(split), table, signature)
+
+
+def _read(split: str, place: Split, min_area_px: int) -> Records:
+    source = source_of(split, place)
+    parts = data_set(place).list_parts(source)
+    with progress(f"read {split}", len(parts), "parts") as advance:
+
+        def told() -> Iterator[Part]:
+            for part in parts:
+                yield part
+                advance(1)
+
+        return collect(told(), source, min_area_px=min_area_px, max_objects=place.max_objects)
 
 
 def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:
     images, objects = records.images, records.objects
+    files = SplitImages(folder, [image.file for image in images])
     with progress(f"prepare {split}", len(objects)) as advance:
 
         def masks() -> Iterator[tuple[Mask, int]]:
@@ -70,7 +71,7 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
         file=np.array([image.file for image in images], object),
         height_px=np.array([image.height_px for image in images], np.int32),
         width_px=np.array([image.width_px for image in images], np.int32),
-        image_sha256=np.array([sha256_file(folder / image.file) for image in images], object),
+        image_sha256=np.array([files.sha256(image.file) for image in images], object),
         image_index=np.array([item.image_index for item in objects], np.int32),
         object_id=np.array([item.object_id for item in objects], np.int64),
         mask_rle=np.array([item.mask_rle for item in objects], object),
@@ -78,19 +79,6 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
         box_px=truth.box_px,
         point_px=truth.point_px,
     )
-
-
-def _signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
-    """All that decides the rows, save the data set itself, whose images and masks are in them."""
-    return {
-        "split": split,
-        "reader": place.reader,
-        "min_area_px": params.min_area_px,
-        "max_objects": "all" if place.max_objects is None else place.max_objects,
-        "seed": params.seed,
-        # Polygons are rasterised by one, masks eroded by the next, clicks drawn by the last.
-        **versions("pycocotools", "opencv-python-headless", "numpy"),
-    }
 
 
 if __name__ == "__main__":

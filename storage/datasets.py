@@ -1,22 +1,123 @@
 """Data sets that can be read, by the name that ``params.yaml`` gives to their layout."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
-from storage.coco import read_coco
-from storage.records import Records
+from storage.ade20k import list_ade20k
+from storage.coco import list_coco
+from storage.davis import list_davis
+from storage.errors import DataError, listed
+from storage.mose import list_mose
+from storage.records import ImageRecord, ObjectRecord, Part, Records, Source
+from storage.rle import area_rle
+from storage.sav_frames import list_sav_frames
+from storage.sav_videos import list_sav_videos
+from storage.videos import video_of
+
+_Found = tuple[ImageRecord, int, str]
+"""Image, id and compressed RLE of an object."""
 
 
+@runtime_checkable
 class Reader(Protocol):
-    """Reads the records of a split; the order of rows is the order in which they come."""
+    """Lists a split without reading its masks, as far as its layout allows, nor any image."""
 
-    def __call__(
-        self, images: Path, annotations: Path, *, min_area_px: int, max_objects: int | None
-    ) -> Records:
-        """Records of the first ``max_objects`` objects that have at least ``min_area_px``."""
+    def __call__(self, source: Source, /) -> Sequence[Part]:
+        """Images or videos of the split; the order of rows follows theirs."""
 
 
-READERS: Final[Mapping[str, Reader]] = MappingProxyType({"coco": read_coco})
-"""Readers by layout."""
+@dataclass(frozen=True)
+class DataSet:
+    """A layout: its reader, and the fields of ``Source`` that it knows besides the two folders."""
+
+    list_parts: Reader
+    needs: tuple[str, ...] = ()
+    """Fields that must be given."""
+    takes: tuple[str, ...] = ()
+    """Fields that may be given."""
+
+
+DATA_SETS: Final[Mapping[str, DataSet]] = MappingProxyType(
+    {
+        "coco": DataSet(list_coco),
+        "davis": DataSet(list_davis, needs=("list",), takes=("frames",)),
+        "ade20k": DataSet(list_ade20k),
+        "mose": DataSet(list_mose, needs=("list",), takes=("frames",)),
+        "sav_videos": DataSet(list_sav_videos, takes=("frames", "subsets", "masklets")),
+        "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",)),
+    }
+)
+"""Layouts by the name of their reader."""
+
+
+def collect(
+    parts: Iterable[Part], source: Source, *, min_area_px: int, max_objects: int | None
+) -> Records:
+    """Records of the parts' objects, in the parts' order.
+
+    Parameters
+    ----------
+    min_area_px
+        Objects whose masks have fewer pixels are left out.
+    max_objects
+        The first so many of what is left are kept, and no part beyond them is read; None keeps
+        all.
+
+    Raises
+    ------
+    DataError
+        If nothing is left, or an image with an object is no file.
+    """
+    skipped: Counter[str] = Counter()
+    empty: list[str] = []
+    found = list(islice(_find(parts, min_area_px, skipped, empty), max_objects))
+    if not found:
+        raise DataError(
+            f"{source.annotations} must have an object of {min_area_px} px or more, got none "
+            f"({skipped['crowd']} crowds, {skipped['small']} smaller ones)"
+        )
+    used = list(dict.fromkeys(image for image, _, _ in found))
+    _check_files(source, used)
+    index = {image: place for place, image in enumerate(used)}
+    return Records(
+        images=tuple(used),
+        objects=tuple(ObjectRecord(index[image], number, rle) for image, number, rle in found),
+        n_crowd=skipped["crowd"],
+        n_small=skipped["small"],
+        empty=tuple(empty),
+    )
+
+
+def _find(
+    parts: Iterable[Part], min_area_px: int, skipped: Counter[str], empty: list[str]
+) -> Iterator[_Found]:
+    """Objects in their final order; ``skipped`` counts what is left out, by reason."""
+    for part in parts:
+        most_px: dict[int, int] = {}
+        n_images = 0
+        for item in part.read():
+            n_images += 1
+            skipped["crowd"] += item.n_crowd
+            for number, rle in item.masks:
+                area_px = area_rle(rle)
+                most_px[number] = max(area_px, most_px.get(number, 0))
+                if area_px < min_area_px:
+                    skipped["small"] += 1
+                else:
+                    yield item.image, number, rle
+        if n_images > 1:
+            empty += [f"{part.name}: object {number}" for number, px in most_px.items() if not px]
+
+
+def _check_files(source: Source, used: list[ImageRecord]) -> None:
+    files = dict.fromkeys(video_of(image.file) or image.file for image in used)
+    missing = [file for file in files if not (source.images / file).is_file()]
+    if missing:
+        raise DataError(
+            f"{source.annotations}: images with objects must be files in {source.images}, "
+            f"got {len(missing)} missing: {listed(missing)}"
+        )

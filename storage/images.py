@@ -15,7 +15,7 @@ from storage.errors import ImageError
 READABLE_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow's modes that have a true 8-bit RGB; ``I;16``, ``I`` and ``F`` would be cut off at 255."""
 
-_DECODER_ERRORS: Final = (
+DECODER_ERRORS: Final = (
     OSError,
     SyntaxError,  # Pillow's for a broken PNG
     ValueError,
@@ -26,6 +26,7 @@ _DECODER_ERRORS: Final = (
     zlib.error,
     Image.DecompressionBombError,
 )
+"""What Pillow raises at a file that it cannot read."""
 
 
 def read_rgb(path: Path, *, height_px: int, width_px: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -51,7 +52,7 @@ def read_rgb(path: Path, *, height_px: int, width_px: int) -> UInt8[np.ndarray, 
         raise
     except FileNotFoundError as error:
         raise ImageError(f"{path} must be an image file, got no such file") from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         reason = str(error).replace(f" {str(path)!r}", "")
         raise ImageError(f"{path} must be a readable image, got: {reason}") from error
 

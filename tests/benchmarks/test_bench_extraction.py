@@ -23,6 +23,7 @@ from storage.cell import Cell, CellPlan
 from storage.images import sha256_file
 from storage.objects import ObjectTable, shard_images_sha256
 from storage.rle import encode_rle
+from storage.split_images import SplitImages
 
 HEIGHT_PX, WIDTH_PX, N_OBJECTS = 480, 640, 15
 
@@ -55,9 +56,10 @@ class Work:
         shards = plan_shards(self.table.image_index, 128)
         content = [shard_images_sha256(self.table, slice(0, N_OBJECTS))]
         settings = CellSettings("identity", PROMPTS, self.batch, 0, with_masks=True)
+        images = SplitImages(self.folder, [str(file) for file in self.table.file])
         work = self.folder / f"work-{time.monotonic_ns()}"
         with Cell.open(work, {"bench": 1}, plan) as cell:
-            steps = CellSteps(self.sam, cell, self.table, self.folder, content, settings)
+            steps = CellSteps(self.sam, cell, self.table, images, content, settings)
             assert run_shards(shards, steps, lambda _: None) == ()
 
     def bare(self) -> None:

@@ -129,7 +129,7 @@ def test_small_objects_are_left_out_and_counted(
     ("change", "message"),
     [
         ({"split": "coco"}, "split must be one of drawn, got 'coco'"),
-        ({"reader": "voc"}, "reader must be one of coco, got 'voc'"),
+        ({"reader": "voc"}, "reader must be one of coco, davis, ade20k, mose, "),
         ({"annotations": "gone.json"}, "gone.json must be a file of COCO instances"),
         ({"images": "elsewhere"}, "val.json: images with objects must be files in elsewhere"),
         ({"block": {"min_area_px": 0}}, "params.yaml: prepare.min_area_px: "),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stages import shapes
-from storage.coco import read_coco
+from tests.read_split import read_split
 
 BLOCK = {"seed": 4, "image_size_px": 64, "n_train_images": 3, "n_val_images": 2}
 
@@ -37,7 +37,8 @@ def test_both_splits_are_drawn_in_the_layout_that_the_params_name() -> None:
         *(f"data/shapes/val/{k:06d}.png" for k in (1, 2)),
     }
     for split, n_images in (("train", 3), ("val", 2)):
-        records = read_coco(
+        records = read_split(
+            "coco",
             shapes.FOLDER / split,
             shapes.FOLDER / "annotations" / f"{split}.json",
             min_area_px=10,

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from storage.coco import read_coco
 from storage.records import Records
 from storage.rle import encode_rle
+from tests.read_split import read_split
 
 HEIGHT_PX, WIDTH_PX = 8, 10
 
@@ -54,7 +54,7 @@ def read(
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     for name in ("7", "3", "5"):
         (folder / f"{name}.png").touch()
-    return read_coco(folder, path, min_area_px=min_area_px, max_objects=max_objects)
+    return read_split("coco", folder, path, min_area_px=min_area_px, max_objects=max_objects)
 
 
 def segmented(segmentation: object) -> Json:

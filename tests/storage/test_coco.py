@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from storage.coco import read_coco
 from storage.images import read_rgb
 from storage.records import ImageRecord, ObjectRecord, Records
 from storage.rle import decode_rle, encode_rle
+from tests.read_split import read_split
 from tests.storage.made_up_coco import (
     HEIGHT_PX,
     WIDTH_PX,
@@ -120,7 +120,7 @@ def test_real_masks_are_those_of_pycocotools(name: str) -> None:
         if not item["iscrowd"] and official.annToMask(item).sum() >= 10
     ]
 
-    records = read_coco(SAMPLES / name, path, min_area_px=10, max_objects=None)
+    records = read_split("coco", SAMPLES / name, path, min_area_px=10, max_objects=None)
 
     assert [item.object_id for item in records.objects] == [item["id"] for item in expected]
     for ours, theirs in zip(records.objects, expected, strict=True):

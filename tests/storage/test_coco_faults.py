@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.coco import read_coco
 from storage.errors import DataError
+from tests.read_split import read_split
 from tests.storage.made_up_coco import Json, annotation, image_record, instances, read
 
 Change = Callable[[Json], object]
@@ -144,9 +144,9 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00\xd8")
 
     with pytest.raises(DataError, match=r"instances.json must be JSON, got"):
-        read_coco(tmp_path, path, min_area_px=10, max_objects=None)
+        read_split("coco", tmp_path, path, min_area_px=10, max_objects=None)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone.json must be a file of COCO instances, got no such"):
-        read_coco(tmp_path, tmp_path / "gone.json", min_area_px=10, max_objects=None)
+        read_split("coco", tmp_path, tmp_path / "gone.json", min_area_px=10, max_objects=None)

@@ -10,10 +10,10 @@ from pycocotools.coco import COCO
 
 from pipeline.scene_layout import CATEGORIES
 from pipeline.scenes import Scene, draw_scene
-from storage.coco import read_coco
 from storage.coco_writer import write_coco
 from storage.images import read_rgb
 from storage.rle import decode_rle
+from tests.read_split import read_split
 
 
 def _scenes() -> Iterator[Scene]:
@@ -34,8 +34,8 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def test_the_reader_finds_what_was_written(tmp_path: Path) -> None:
     n_objects = _write(tmp_path)
-    records = read_coco(
-        tmp_path / "val", tmp_path / "json" / "val.json", min_area_px=1, max_objects=None
+    records = read_split(
+        "coco", tmp_path / "val", tmp_path / "json" / "val.json", min_area_px=1, max_objects=None
     )
 
     assert len(records.objects) == n_objects

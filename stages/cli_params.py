@@ -1,0 +1,76 @@
+"""``usam params``: switches between whole sets of settings, losing none.
+
+Reads   ``params.yaml``, ``params/<name>.yaml``.
+Writes  ``params.yaml``, ``params/<name>.yaml``.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from stages.params import PARAMS_FILE, ParamsError
+from stages.shell import reported_errors
+
+FOLDER: Final = Path("params")
+"""Sets of settings that are not in use."""
+
+_FIRST_LINE: Final = re.compile(r"# Settings `([\w-]+)`")
+
+app = typer.Typer(no_args_is_help=True, help="Sets of settings.")
+
+# Without this, a lone command would be the group itself.
+app.callback()(lambda: None)
+
+
+@app.command()
+def use(
+    name: Annotated[str, typer.Argument(help="paper, default, or another of params/.")],
+) -> None:
+    """Put params/NAME.yaml in the place of params.yaml, which goes to params/ as it is."""
+    with reported_errors():
+        used = switch_params(name)
+    print(f"{PARAMS_FILE} holds {name}; {used} is kept in {FOLDER / f'{used}.yaml'}")
+
+
+def switch_params(name: str) -> str:
+    """Exchange the settings in use.
+
+    Returns
+    -------
+    Name of those that were in use.
+
+    Raises
+    ------
+    ParamsError
+        If there are no settings of that name, or those in use have no name or one that is taken.
+    """
+    used, wanted = name_of(PARAMS_FILE), FOLDER / f"{name}.yaml"
+    kept = FOLDER / f"{used}.yaml"
+    if not wanted.is_file():
+        known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+        raise ParamsError(f"settings must be one of {', '.join(known) or 'none'}, got {name!r}")
+    if name_of(wanted) != name:
+        raise ParamsError(f"first line of {wanted} must name it, got {name_of(wanted)!r}")
+    if kept.exists():
+        raise ParamsError(f"{kept} must not be there while {PARAMS_FILE} holds {used!r}")
+    # Killed between the two, the second says on its first line where it belongs.
+    PARAMS_FILE.rename(kept)
+    wanted.rename(PARAMS_FILE)
+    return used
+
+
+def name_of(path: Path) -> str:
+    """Name on the first line of a set of settings.
+
+    Raises
+    ------
+    ParamsError
+        If there is none.
+    """
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    match = _FIRST_LINE.match(first)
+    if match is None:
+        raise ParamsError(f"first line of {path} must begin with # Settings `NAME`, got {first!r}")
+    return match[1]

@@ -1,0 +1,127 @@
+"""Frames of video files in, RGB arrays out, decoded in order: to seek is to decode anew."""
+
+import re
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from storage.errors import ImageError
+
+N_OPEN: Final = 2
+"""Videos that are decoded at once: where one ends, readers ahead are in the next."""
+
+N_KEPT: Final = 8
+"""Decoded frames in memory: more than readers may be ahead of each other."""
+
+_FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
+
+Rgb = UInt8[np.ndarray, "h w 3"]
+
+
+def frame_file(video: str, number: int) -> str:
+    """Name of a video's frame, counted from 0, where an image has its file's.
+
+    Examples
+    --------
+    >>> frame_file("sav_000/sav_000001.mp4", 8)
+    'sav_000/sav_000001.mp4#00008'
+    """
+    return f"{video}#{number:05d}"
+
+
+def video_of(file: str) -> str | None:
+    """File of the video whose frame a name stands for; None for an image's file."""
+    match = _FRAME_FILE.fullmatch(file)
+    return match[1] if match else None
+
+
+class Videos:
+    """Frames of the videos of a split, each decoded once if asked for about in order.
+
+    A reader may be ahead of another by a few frames: those between, if of ``files``, are kept for
+    it. A frame further back costs decoding its video from the start.
+    """
+
+    def __init__(self, folder: Path, files: Iterable[str]) -> None:
+        self._folder = folder
+        self._wanted: dict[str, set[int]] = defaultdict(set)
+        for file in files:
+            if match := _FRAME_FILE.fullmatch(file):
+                self._wanted[match[1]].add(int(match[2]))
+        self._open: OrderedDict[str, _Decoder] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Rgb] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, file: str, *, height_px: int, width_px: int) -> Rgb:
+        """Pixels of a frame, upright as its video says; called from several threads.
+
+        Raises
+        ------
+        ImageError
+            If the video is missing, damaged, shorter, or of another size.
+        """
+        match = _FRAME_FILE.fullmatch(file)
+        assert match is not None  # video_of tells which names are frames
+        video, number = match[1], int(match[2])
+        with self._lock:
+            if (video, number) not in self._kept:
+                self._decode(video, number)
+            rgb = self._kept[video, number]
+        if rgb.shape[:2] != (height_px, width_px):
+            raise ImageError(
+                f"frames of {self._folder / video} must be {height_px} px high and {width_px} px "
+                f"wide as their records say, got {rgb.shape[0]} x {rgb.shape[1]}"
+            )
+        return rgb
+
+    def _decode(self, video: str, number: int) -> None:
+        """Decode a video up to a frame, and keep the frames that are wanted."""
+        decoder = self._open.pop(video, None)
+        if decoder is None or decoder.n_read > number:
+            decoder = _Decoder(self._folder / video)
+        self._open[video] = decoder
+        while len(self._open) > N_OPEN:
+            self._open.popitem(last=False)
+        wanted = self._wanted[video] | {number}
+        while decoder.n_read <= number:
+            here = decoder.n_read
+            decoder.advance(towards=number)
+            if here in wanted:
+                self._kept[video, here] = decoder.frame()
+                while len(self._kept) > N_KEPT:
+                    self._kept.popitem(last=False)
+
+
+class _Decoder:
+    """A video file, read from its first frame on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self.n_read = 0
+        if not self._capture.isOpened():
+            raise ImageError(f"{path} must be a readable video, got none that opens")
+
+    def advance(self, *, towards: int) -> None:
+        """Take the next frame, without giving it out."""
+        if not self._capture.grab():
+            raise ImageError(
+                f"{self._path} must have a frame {towards} (counted from 0), "
+                f"got its end after {self.n_read} frames"
+            )
+        self.n_read += 1
+
+    def frame(self) -> Rgb:
+        """Pixels of the frame that was taken last."""
+        is_there, bgr = self._capture.retrieve()
+        if not is_there:
+            raise ImageError(
+                f"frame {self.n_read - 1} of {self._path} must be readable, got no pixels"
+            )
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

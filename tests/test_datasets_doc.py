@@ -1,0 +1,96 @@
+"""What docs/datasets.md tells people to write is taken, and no reader is left out."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages.params import Split, parse
+from stages.sources import source_of
+from storage.datasets import DATA_SETS
+from storage.extent import N_SAMPLED
+from storage.records import ImageRecord
+from storage.rle import area_rle
+from tests.dvc_stages import ROOT
+from tests.layouts import write_jpeg
+from tests.test_readme import commands, fault
+
+TEXT: Final = (ROOT / "docs" / "datasets.md").read_text("utf-8")
+
+BLOCKS: Final[dict[str, Any]] = {
+    name: place
+    for block in re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    for name, place in yaml.safe_load(block).items()
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_split_can_be_written_as_told(name: str) -> None:
+    source_of(name, parse(name, BLOCKS[name], Split))
+
+
+def test_every_reader_has_an_example() -> None:
+    assert {place["reader"] for place in BLOCKS.values()} == set(DATA_SETS)
+
+
+def test_the_table_of_readers_says_which_keys_they_know() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.+) \| (.+) \|$", TEXT, re.MULTILINE)
+    told = {name: (names != "-", set(re.findall(r"`(\w+)`", keys))) for name, names, keys in rows}
+    assert told == {
+        name: ("list" in item.needs, set(item.takes)) for name, item in DATA_SETS.items()
+    }
+
+
+def test_the_papers_splits_are_where_the_page_says() -> None:
+    (path,) = [
+        path
+        for path in (ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml"))
+        if path.read_text("utf-8").startswith("# Settings `paper`")
+    ]
+    splits = yaml.safe_load(path.read_text("utf-8"))["splits"]
+    for name, place in BLOCKS.items():
+        for key in ("reader", "images", "annotations", "list"):
+            assert splits[name].get(key) == place.get(key)
+
+
+@pytest.mark.parametrize("command", commands(TEXT), ids=" ".join)
+def test_a_command_exists(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert fault(command) == ""
+
+
+@pytest.mark.parametrize("path", re.findall(r"`((?:storage|stages|tests)/\w+\.py)`", TEXT))
+def test_a_named_file_exists(path: str) -> None:
+    assert (ROOT / path).exists() or Path(path).name == "pictures.py"
+
+
+def test_the_number_of_sampled_images_is_told() -> None:
+    assert f"annotations of {N_SAMPLED} images" in TEXT
+
+
+def test_the_example_of_a_reader_reads(tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(  # noqa: S102 - the page's own
+        "from collections.abc import Iterator\n"
+        "from functools import partial\n"
+        "from storage.frame_folders import paired_stems, read_indices\n"
+        "from storage.records import Annotated, ImageRecord, Part, Source\n"
+        "from storage.rle import encode_rle\n" + code,
+        names,
+    )
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    write_jpeg(images / "a.jpg", np.zeros((8, 9, 3), np.uint8))
+    masks.mkdir()
+    Image.fromarray(np.full((8, 9), 7, np.uint8)).save(masks / "a.png")
+
+    (part,) = names["list_pictures"](names["Source"](images, masks))
+    (item,) = part.read()
+
+    assert part.name == "Pictures image a"
+    assert item.image == ImageRecord("a.jpg", 8, 9)
+    assert area_rle(item.masks[0][1]) == 72
