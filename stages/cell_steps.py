@@ -12,7 +12,7 @@ from pipeline.seeds import derive_seed
 from pipeline.views import apply_view
 from stages.shell import one_line
 from storage.cell import Cell
-from storage.errors import ImageError
+from storage.errors import ImageError, WeightsError
 from storage.objects import ObjectTable
 from storage.rle import decode_rle
 from storage.split_images import SplitImages
@@ -73,16 +73,29 @@ class CellSteps:
         return ViewedImage(viewed, request)
 
     def compute(self, piece: Piece, given: ViewedImage) -> Rows:
-        """Encode the image, unless it was the last one, and decode its objects."""
+        """Encode the image, unless it was the last one, and decode its objects.
+
+        Raises
+        ------
+        WeightsError
+            If the model says NaN: damaged weights, or bf16 that overflows.
+        """
         if self._last is None or self._last[0] != piece.image:
             self._last = (piece.image, self.sam.encode(given.rgb))
-        return extract_objects(
+        rows = extract_objects(
             self.sam,
             self._last[1],
             given.request,
             batch=self.settings.decoder_batch,
             with_masks=self.settings.with_masks,
         )
+        n_faulty = int((~np.isfinite(rows["sam_score"])).sum())
+        if n_faulty:
+            raise WeightsError(
+                f"SamScores of {self.table.file[piece.image]} must be finite, got {n_faulty} "
+                "others: the weights are damaged, or overflow in extract.precision"
+            )
+        return rows
 
     def recall(self, shard: Shard, piece: Piece) -> Rows | None:
         """Rows that an earlier run kept."""

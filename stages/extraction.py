@@ -79,7 +79,7 @@ def run_cell(name: CellName) -> None:
     params = read_block("extract", ExtractParams)
     split = read_lists().split(name.split)
     table = read_objects(objects_path(name.split))
-    sam, weights = _load(params, name.model)
+    sam, weights = load_model(params, name.model)
     settings = _settings(params, name, sam)
     plan = _cell_plan(name, table, sam, params.shard_objects)
     signature = _signature(params, name, settings, weights) | {
@@ -102,7 +102,7 @@ def run_cell(name: CellName) -> None:
         cell.publish(features_path(name.split, name.model, name.view), masks)
 
 
-def _load(params: ExtractParams, model: str) -> tuple[Sam, str]:
+def load_model(params: ExtractParams, model: str) -> tuple[Sam, str]:
     """The model, and the name of its weights for the signature."""
     try:
         device = select_device(params.device)

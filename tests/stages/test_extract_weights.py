@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import storage
 from pipeline.sam import build
@@ -55,6 +55,21 @@ def test_weights_that_are_listed_are_loaded_and_signed(
     run(extract, *CELL)
     same = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
     assert (found == same).all(), "they are the weights of that seed"
+
+
+def test_weights_that_say_nan_end_the_stage_with_the_image(
+    listed_weights: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = listed_weights("tiny")
+    weights = load_file(path)
+    weights["image_encoder.neck.convs.0.conv.bias"][0] = float("nan")
+    save_file(weights, path)
+    table = Path("tables/mini.csv")
+    table.write_text(f"{HEADER}\ntiny,,tiny.safetensors,,{sha256_file(path)},\n")
+    message = refused(capsys)
+    assert "SamScores of" in message
+    assert "must be finite, got 54 others: the weights are damaged" in message
+    assert not features_path(*CELL).exists()
 
 
 def test_weights_that_are_missing(
