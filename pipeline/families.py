@@ -31,12 +31,12 @@ class MiniTrunk:
 
 
 MINI_TRUNKS: Final = {
-    "tiny": MiniTrunk(16, (1, 1, 3, 1)),
-    "small": MiniTrunk(24, (1, 2, 3, 1)),
+    "tiny": MiniTrunk(8, (1, 1, 2, 1)),
+    "small": MiniTrunk(16, (1, 1, 3, 1)),
     "base_plus": MiniTrunk(32, (1, 2, 4, 1)),
     "large": MiniTrunk(48, (1, 2, 5, 1)),
 }
-"""Four sizes of one recipe."""
+"""Four sizes of one recipe; widths are multiples of the first, from which the others grow."""
 
 CONFIGS: Final = {
     ("sam2", "tiny"): "configs/sam2/sam2_hiera_t.yaml",

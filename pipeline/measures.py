@@ -1,7 +1,7 @@
 """Measures: everything that ranks the objects of one model by uncertainty, larger is more."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -73,6 +73,10 @@ class ModelScores:
     """``ENTROPY_MEASURES``, in bits."""
     predictions: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
     """Heads on this model's tokens: train split -> objective -> value in [0, 1]."""
+    other_predictions: Mapping[str, Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]] = (
+        field(default_factory=dict)
+    )
+    """The same of heads that read another token set than ``best``: token set -> train split."""
 
 
 def untrained_measures(scores: ModelScores) -> dict[str, Float[np.ndarray, "object"]]:
@@ -136,6 +140,31 @@ def model_measures(
         for name, value in head_measures(predictions, model).items()
     }
     return untrained | trained
+
+
+def every_measure(
+    scores: ModelScores, model: str
+) -> dict[tuple[str, str, str], Float[np.ndarray, "object"]]:
+    """Every measure of a model, of the heads of all token sets, by (train split, tokens, name).
+
+    The first two of the untrained are empty.
+
+    Raises
+    ------
+    ValueError
+        If an entropy or a head is missing.
+    """
+    of_method = {
+        (train_split, "best" if train_split else "", name): value
+        for (train_split, name), value in model_measures(scores, model).items()
+    }
+    others = {
+        (train_split, tokens, name): value
+        for tokens, by_split in scores.other_predictions.items()
+        for train_split, predictions in by_split.items()
+        for name, value in head_measures(predictions, model).items()
+    }
+    return of_method | others
 
 
 def _check_names(what: str, given: Mapping[str, object], needed: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TRAIN_PROMPTS
+from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TOKEN_SETS, TRAIN_PROMPTS
 
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that validate."""
@@ -37,7 +37,7 @@ class TrainingSet:
     Attributes
     ----------
     inputs
-        ``[iou_token, mask_token of the best proposal]``.
+        As ``head_inputs`` makes them.
     targets
         One column an objective, in the order of ``OBJECTIVES``, in [0, 1].
     image
@@ -52,16 +52,35 @@ class TrainingSet:
 def head_inputs(
     iou_token: Float32[np.ndarray, "object channel"],
     mask_token: Float32[np.ndarray, "object token channel"],
+    *,
     iou: Float32[np.ndarray, "object proposal"],
+    sam_score: Float32[np.ndarray, "object proposal"],
+    tokens: str = "best",
 ) -> Float32[np.ndarray, "object input"]:
-    """Join the IoU token with the mask token of the best proposal.
+    """Join the IoU token with the mask token of one proposal.
+
+    Parameters
+    ----------
+    iou, sam_score
+        What the proposal is chosen by: the SamScore for ``selected``, the true IoU for all others.
+    tokens
+        One of ``TOKEN_SETS``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such token set.
 
     Notes
     -----
     ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
     """
-    best = iou.argmax(axis=1) + 1
-    return np.concatenate([iou_token, mask_token[np.arange(len(best)), best]], axis=1)
+    if tokens not in TOKEN_SETS:
+        raise ValueError(f"tokens must be one of {', '.join(TOKEN_SETS)}, got {tokens!r}")
+    chosen = (sam_score if tokens == "selected" else iou).argmax(axis=1) + 1
+    parts = {"iou": iou_token, "mask": mask_token[np.arange(len(chosen)), chosen]}
+    read = [np.zeros_like(part) if tokens == f"no_{name}" else part for name, part in parts.items()]
+    return np.concatenate(read, axis=1)
 
 
 def targets(

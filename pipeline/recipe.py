@@ -80,9 +80,9 @@ RECIPE: Final = Recipe(
             n_warm_up=20,
         ),
         Phase("outline", ("tiny",), 200, 128, "cartoon", "overlap", (1e-3, 1e-3)),
-        Phase("scene", ("tiny",), 3000, 128, "scene", "overlap", (1e-3, 1e-3)),
-        Phase("grown", MODELS, 2500, 128, "scene", "overlap", (1e-3, 1e-3), n_warm_up=30),
-        Phase("full", MODELS, 1000, 256, "scene", "overlap", (1e-3, 0.0)),
+        Phase("scene", ("tiny",), 2000, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("grown", MODELS, 1200, 128, "scene", "overlap", (1e-3, 1e-3), n_warm_up=30),
+        Phase("full", MODELS, 1100, 256, "scene", "overlap", (1e-3, 0.0)),
     ),
 )
 """What the shipped weights come from."""

@@ -38,19 +38,20 @@ def grow(
     Raises
     ------
     ValueError
-        If the large trunk is smaller in any number.
+        If the large trunk is shallower anywhere, or its width is no multiple of the small one's.
 
     Notes
     -----
     Net2Net (Chen, Goodfellow, Shlens 2016): channels are copied in turn, and the weights that
     read a channel are shared among its copies, unevenly, as equal copies would stay equal for
-    ever. Exact where the width is a multiple; elsewhere the layer norms, in which some channels
-    then count twice, make it approximate.
+    ever. Only multiples of the width, as channels that count more often than others would change
+    the layer norms.
     """
-    if large.width < small.width or any(
-        new < old for old, new in zip(small.depths, large.depths, strict=True)
-    ):
-        raise ValueError(f"trunk must be as large as {small} or larger, got {large}")
+    is_shallower = any(new < old for old, new in zip(small.depths, large.depths, strict=True))
+    if is_shallower or large.width % small.width:
+        raise ValueError(
+            f"trunk must be as deep as {small} or deeper, and a multiple as wide, got {large}"
+        )
     grown: dict[str, Tensor] = {}
     for name, value in fresh.items():
         source = _source(name, small, large)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, sqrt
 from statistics import fmean
 from typing import Any, Final
 
@@ -227,7 +227,7 @@ def _optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _rate(name: str, rate: float) -> float:
     """Learning rate of a member, lower for a wider one: its steps add up over more channels."""
-    return rate * MINI_TRUNKS[MODELS[0]].width / MINI_TRUNKS[name].width
+    return rate * sqrt(MINI_TRUNKS[MODELS[0]].width / MINI_TRUNKS[name].width)
 
 
 def _fresh_weights(name: str, recipe: Recipe) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Final
 
 import numpy as np
@@ -10,10 +11,10 @@ from jaxtyping import Float
 from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.bootstrap import Interval, Resamples, interval, resampled_areas, resampled_means
 from pipeline.evaluation import TASKS, Correction, corrections
-from pipeline.measures import ModelScores, ProposalScores, model_measures
+from pipeline.measures import ModelScores, ProposalScores, every_measure
 
-BASELINE: Final = ("", "sam_score")
-"""Train split and name of the measure that others are compared with."""
+BASELINE: Final = ("", "", "sam_score")
+"""Train split, tokens and name of the measure that others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class AucRow:
 
     train_split: str
     """Of the heads; empty for a measure that needs none."""
+    tokens: str
+    """That the heads read, one of ``TOKEN_SETS``; empty for a measure without heads."""
     task: str
     model: str
     """Whose SamScores, entropies and tokens make the measure."""
@@ -33,6 +36,10 @@ class AucRow:
     """Relative AUC beyond that of ``BASELINE`` for the same task and model."""
     margin_interval: Interval
     """Of the difference itself: both measures see the same images."""
+    tokens_margin: float
+    """Relative AUC beyond that of the same measure from the tokens ``best``; NaN without heads."""
+    tokens_margin_interval: Interval
+    """Likewise."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class IouRow:
 
 
 def auc_rows(models: Mapping[str, ModelScores], resamples: Resamples) -> list[AucRow]:
-    """AUC of every task, model and measure.
+    """AUC of every task, model and measure, of the heads of every token set.
 
     Raises
     ------
@@ -114,7 +121,7 @@ def _rows_of_model(
     models: Mapping[str, ModelScores], model: str, resamples: Resamples
 ) -> Iterator[AucRow]:
     tasks = corrections(models, model)
-    measures = model_measures(models[model], model)
+    measures = every_measure(models[model], model)
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
     areas = {key: resampled_areas(gains, value, resamples) for key, value in measures.items()}
     for place, (task, correction) in enumerate(tasks.items()):
@@ -124,10 +131,12 @@ def _rows_of_model(
             key: correction_auc(correction.iou, correction.corrected_iou, value)
             for key, value in measures.items()
         }
-        for (train_split, measure), area in found.items():
-            key = train_split, measure
+        for key, area in found.items():
+            train_split, tokens, measure = key
+            of_best = train_split, "best", measure
             yield AucRow(
                 train_split,
+                tokens,
                 task,
                 model,
                 measure,
@@ -136,6 +145,10 @@ def _rows_of_model(
                 relative=interval(relative[key]),
                 margin=area.relative - found[BASELINE].relative,
                 margin_interval=interval(relative[key] - relative[BASELINE]),
+                tokens_margin=area.relative - found[of_best].relative if tokens else nan,
+                tokens_margin_interval=(
+                    interval(relative[key] - relative[of_best]) if tokens else Interval(nan, nan)
+                ),
             )
 
 

@@ -26,6 +26,10 @@ TRAIN_PROMPTS: Final = ("center", "refined")
 N_PROPOSALS: Final = 3
 """Masks of a multimask call, Â of the paper."""
 
+TOKEN_SETS: Final = ("best", "selected", "no_mask", "no_iou")
+"""Tokens that a head reads: the IoU token with the mask token of the ``best`` proposal, which is
+the paper's, or of the ``selected`` one; the former with the mask or the IoU token set to 0."""
+
 OBJECTIVES: Final = (
     "iou_tiny",
     "iou_small",

@@ -40,7 +40,7 @@ def main(split: str) -> None:
     lists = read_lists()
     check_known("eval split", split, lists.eval_splits)
     params = read_block("evaluate", EvaluateParams)
-    scores = read_scores(split, lists.models, lists.views, lists.train_splits)
+    scores = read_scores(split, lists.models, lists.views, lists.train_splits, tokens=lists.tokens)
     resamples = resample_images(scores.image_index, params.n_resamples, params.seed)
     results = SplitResults(
         auc=_auc_table(scores, resamples),
@@ -63,6 +63,7 @@ def _auc_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "train_split": row.train_split,
+            "tokens": row.tokens,
             "task": row.task,
             "model": row.model,
             "measure": row.measure,
@@ -71,6 +72,8 @@ def _auc_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
             **dict(_bounds("relative", row.relative)),
             "margin": row.margin,
             **dict(_bounds("margin", row.margin_interval)),
+            "tokens_margin": row.tokens_margin,
+            **dict(_bounds("tokens_margin", row.tokens_margin_interval)),
         }
         for row in auc_rows(scores.models, resamples)
     )

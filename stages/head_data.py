@@ -28,8 +28,13 @@ class HeadData:
     """``family``, ``n_channels`` and ``features_digest``, of signatures and images."""
 
 
-def read_head_data(split: str, models: tuple[str, ...]) -> HeadData:
+def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") -> HeadData:
     """Read the identity features of every model.
+
+    Parameters
+    ----------
+    tokens
+        What the inputs are made of, one of ``TOKEN_SETS``.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def read_head_data(split: str, models: tuple[str, ...]) -> HeadData:
         images = [str(sha256) for sha256 in cell["images_sha256"].to_numpy()]
         digests[model] = digest({"signature": digest(signature), "images": images})
         with naming_damage(path):
-            features[model] = _read_model(cell)
+            features[model] = _read_model(cell, tokens)
     with faults_of(split):
         rows = training_set(features, table.image_index)
     n_channels = rows.inputs.shape[1] // 2
@@ -68,29 +73,35 @@ def faults_of(split: str) -> Iterator[None]:
         raise DataError(f"{split}: {error}") from error
 
 
-def _read_model(cell: xarray.Dataset) -> ModelFeatures:
+def _read_model(cell: xarray.Dataset, tokens: str) -> ModelFeatures:
     known = cell["prompt"].to_numpy().tolist()
     missing = [prompt for prompt in TRAIN_PROMPTS if prompt not in known]
     if missing:
         raise StoreError(f"features must hold the prompts {', '.join(TRAIN_PROMPTS)}, got {known}")
     prompts = [known.index(prompt) for prompt in TRAIN_PROMPTS]
     return ModelFeatures(
-        inputs=_read_inputs(cell.isel(prompt=known.index("center"))),
+        inputs=_read_inputs(cell.isel(prompt=known.index("center")), tokens),
         sam_score=cell["sam_score"].to_numpy()[:, prompts],
         iou=cell["iou"].to_numpy()[:, prompts],
     )
 
 
-def _read_inputs(center: xarray.Dataset) -> Float32[np.ndarray, "object input"]:
+def _read_inputs(center: xarray.Dataset, tokens: str) -> Float32[np.ndarray, "object input"]:
     # Block by block: three of four mask tokens are not needed.
     n_rows = center["mask_token"].encoding["chunks"][0]
     blocks = [
         center.isel(object=slice(start, start + n_rows))
         for start in range(0, center.sizes["object"], n_rows)
     ]
-    return np.concatenate(
-        [
-            head_inputs(b["iou_token"].to_numpy(), b["mask_token"].to_numpy(), b["iou"].to_numpy())
-            for b in blocks
-        ]
+    return np.concatenate([block_inputs(block, tokens) for block in blocks])
+
+
+def block_inputs(center: xarray.Dataset, tokens: str) -> Float32[np.ndarray, "object input"]:
+    """What heads read of some objects, from their features under the prompt ``center``."""
+    return head_inputs(
+        center["iou_token"].to_numpy(),
+        center["mask_token"].to_numpy(),
+        iou=center["iou"].to_numpy(),
+        sam_score=center["sam_score"].to_numpy(),
+        tokens=tokens,
     )

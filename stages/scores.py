@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from pipeline.heads import HeadWeights, predict
 from pipeline.measures import ENTROPY_MEASURES, ModelScores, ProposalScores
-from pipeline.objectives import head_inputs
 from pipeline.vocabulary import OBJECTIVES
+from stages.head_data import block_inputs
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.heads import read_head
@@ -25,7 +25,7 @@ SHARED_KEYS: Final = ("family", "precision", "objects_digest")
 
 @dataclass(frozen=True)
 class Heads:
-    """The heads of one train split."""
+    """The heads of one train split that read one token set."""
 
     weights: Mapping[str, HeadWeights]
     metadata: Mapping[str, Mapping[str, str]]
@@ -46,9 +46,19 @@ class SplitScores:
 
 
 def read_scores(
-    split: str, models: tuple[str, ...], views: tuple[str, ...], train_splits: tuple[str, ...]
+    split: str,
+    models: tuple[str, ...],
+    views: tuple[str, ...],
+    train_splits: tuple[str, ...],
+    *,
+    tokens: tuple[str, ...] = ("best",),
 ) -> SplitScores:
     """Read a split's scores and entropies and apply the heads of every train split.
+
+    Parameters
+    ----------
+    tokens
+        Token sets whose heads are applied, ``best`` among them.
 
     Raises
     ------
@@ -63,7 +73,10 @@ def read_scores(
     entropy = open_entropy(entropy_path(split), expected={"objects_digest": objects_digest(table)})
     signature = entropy.attrs["signature"]
     shared = {key: signature.get(key, "none") for key in SHARED_KEYS}
-    heads = {name: read_heads(name, shared["family"]) for name in train_splits}
+    heads = {
+        one: {name: read_heads(name, shared["family"], one) for name in train_splits}
+        for one in tokens
+    }
     with naming_damage(entropy_path(split)):
         object_id = entropy["object_id"].to_numpy()
         entropies = {model: entropies_of(entropy, model) for model in models}
@@ -75,24 +88,30 @@ def read_scores(
         for view in in_order
     }
     proposals = {key: _proposal_scores(split, *key, cell) for key, cell in cells.items()}
-    said = {
-        model: ModelScores(
+    said = {}
+    for model in models:
+        predictions = _predictions(split, model, cells[model, "identity"], heads)
+        said[model] = ModelScores(
             proposals=proposals[model, "identity"],
             entropies=entropies[model],
-            predictions=_predictions(split, model, cells[model, "identity"], heads),
+            predictions=predictions.pop("best"),
+            other_predictions=predictions,
         )
-        for model in models
+    metadata = {
+        one: {name: trained.metadata for name, trained in of_set.items()}
+        for one, of_set in heads.items()
     }
     inputs = {
         "models": {model: cells[model, "identity"].attrs["signature"] for model in models},
         "entropy": signature,
-        "heads": {name: trained.metadata for name, trained in heads.items()},
+        "heads": metadata.pop("best"),
+        "other_heads": metadata,
     }
     return SplitScores(object_id, table.image_index, said, proposals, inputs)
 
 
-def read_heads(train_split: str, family: str) -> Heads:
-    """Read every head of a train split.
+def read_heads(train_split: str, family: str, tokens: str = "best") -> Heads:
+    """Read every head of a train split that reads a token set.
 
     Raises
     ------
@@ -101,7 +120,7 @@ def read_heads(train_split: str, family: str) -> Heads:
     """
     weights, metadata = {}, {}
     for objective in OBJECTIVES:
-        path = head_path(train_split, objective)
+        path = head_path(train_split, objective, tokens)
         weights[objective], unsorted = read_head(path)
         # Safetensors gives the keys in another order each time.
         metadata[objective] = dict(sorted(unsorted.items()))
@@ -131,29 +150,33 @@ def _proposal_scores(split: str, model: str, view: str, cell: xarray.Dataset) ->
 
 
 def _predictions(
-    split: str, model: str, cell: xarray.Dataset, heads: Mapping[str, Heads]
-) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
-    """What the heads read from the tokens of the click ``center``."""
-    if not heads:  # the tokens are most of the store
-        return {}
+    split: str, model: str, cell: xarray.Dataset, heads: Mapping[str, Mapping[str, Heads]]
+) -> dict[str, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
+    """What the heads read from the tokens of the click ``center``: token set -> train split."""
+    if not any(heads.values()):  # the tokens are most of the store
+        return {tokens: {} for tokens in heads}
     center = _prompt(cell, "center")
     # Whole chunks: each is decompressed once, and no more tokens than its are in memory.
     n_rows = center["mask_token"].encoding["chunks"][0]
-    blocks: dict[str, list[dict[str, Float[np.ndarray, "row"]]]] = {name: [] for name in heads}
+    blocks: dict[tuple[str, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     with naming_damage(features_path(split, model, "identity")):
         for start in range(0, center.sizes["object"], n_rows):
-            block = center.isel(object=slice(start, start + n_rows))
-            inputs = head_inputs(
-                block["iou_token"].to_numpy(),
-                block["mask_token"].to_numpy(),
-                block["iou"].to_numpy(),
-            )
-            for name, trained in heads.items():
-                blocks[name].append(predict(trained.weights, inputs))
+            block = center.isel(object=slice(start, start + n_rows)).load()
+            for tokens, of_set in heads.items():
+                inputs = block_inputs(block, tokens)
+                for name, trained in of_set.items():
+                    blocks.setdefault((tokens, name), []).append(predict(trained.weights, inputs))
     return {
-        name: {key: np.concatenate([part[key] for part in parts]) for key in OBJECTIVES}
-        for name, parts in blocks.items()
+        tokens: {name: _joined(blocks[tokens, name]) for name in of_set}
+        for tokens, of_set in heads.items()
     }
+
+
+def _joined(
+    parts: list[dict[str, Float[np.ndarray, "row"]]],
+) -> dict[str, Float[np.ndarray, "object"]]:
+    """Predictions of objects one part after the other."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in OBJECTIVES}
 
 
 def _prompt(cell: xarray.Dataset, prompt: str) -> xarray.Dataset:

@@ -1,8 +1,9 @@
-"""Stage ``train``: features of a train split in, its nine heads out.
+"""Stage ``train``: features of a train split in, nine heads of each token set out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``.
-Writes  ``heads/<split>/``: ``<objective>.safetensors``, ``curves.csv``.
+Writes  ``heads/<split>/``: ``<objective>.safetensors``, ``curves.csv``; of other token sets than
+        ``best``, ``tokens/<tokens>/<objective>.safetensors`` and, of all, ``tokens/curves.csv``.
 """
 
 import json
@@ -17,13 +18,13 @@ from pipeline.heads import HIDDEN
 from pipeline.objectives import split_by_image
 from pipeline.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
-from stages.head_data import faults_of, read_head_data
+from stages.head_data import HeadData, faults_of, read_head_data
 from stages.params import check_known, read_block, read_lists, strict
 from stages.progress import progress
 from stages.shell import stage_main
 from storage.errors import DataError
 from storage.heads import write_head
-from storage.layout import head_path, heads_dir, tuning_path
+from storage.layout import head_path, heads_dir, tokens_dir, tuning_path
 from storage.tuning import Tuning, read_tuning
 
 
@@ -42,22 +43,31 @@ def main(split: str) -> None:
     params = read_block("train", TrainParams)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     split_seed = _one_seed(split, tunings)
-    data = read_head_data(split, lists.models)
+    curves = []
+    # One after the other, so that no more than the tokens of one set are in memory.
+    for tokens in lists.tokens:
+        data = read_head_data(split, lists.models, tokens)
+        with faults_of(split):
+            trained = _train(f"{split} {tokens}", data, tunings, split_seed, params.seed)
+        about = {"split": split, "tokens": tokens, "seed": str(params.seed), **data.origin}
+        for objective, head in trained.items():
+            metadata = about | _metadata(objective, tunings[objective], head)
+            write_head(head_path(split, objective, tokens), head.weights, metadata)
+            curves.append(_curve(tokens, objective, head))
+            error = head.validation_mse[-1]
+            print(f"{split} {tokens} {objective}: validation error {error:.4f}")
+    _write_curves(split, pd.concat(curves))
+
+
+def _train(
+    what: str, data: HeadData, tunings: Mapping[str, Tuning], split_seed: int, seed: int
+) -> dict[str, TrainedHead]:
     plans = {name: tuning.plan for name, tuning in tunings.items()}
     n_epochs = sum(plan.epochs for plan in plans.values())
-    with faults_of(split), progress(f"train {split}", n_epochs, "epochs") as advance:
+    with progress(f"train {what}", n_epochs, "epochs") as advance:
         # The images that judged the trials validate the heads, too.
         rows = Rows(*split_by_image(data.rows.image, split_seed))
-        trained = train_heads(data.rows, rows, plans, seed=params.seed, advance=advance)
-    for objective, head in trained.items():
-        about = {"split": split, "seed": str(params.seed)} | _metadata(tunings[objective], head)
-        write_head(
-            head_path(split, objective),
-            head.weights,
-            {"objective": objective, "hidden": str(HIDDEN), **about, **data.origin},
-        )
-    _curves(trained).to_csv(heads_dir(split) / "curves.csv", index=False, lineterminator="\n")
-    _print_errors(split, trained)
+        return train_heads(data.rows, rows, plans, seed=seed, advance=advance)
 
 
 def _one_seed(split: str, tunings: Mapping[str, Tuning]) -> int:
@@ -67,32 +77,39 @@ def _one_seed(split: str, tunings: Mapping[str, Tuning]) -> int:
     return next(iter(seeds.values()))
 
 
-def _metadata(tuning: Tuning, head: TrainedHead) -> dict[str, str]:
+def _metadata(objective: str, tuning: Tuning, head: TrainedHead) -> dict[str, str]:
     return {
         "schema": "1",
+        "objective": objective,
+        "hidden": str(HIDDEN),
         "hyperparameters": json.dumps(asdict(tuning.plan)),
         "n_trials": str(tuning.n_trials),
         "validation_mse": str(float(head.validation_mse[-1])),
     }
 
 
-def _curves(trained: Mapping[str, TrainedHead]) -> pd.DataFrame:
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "objective": objective,
-                "epoch": range(1, len(head.train_mse) + 1),
-                "train_mse": head.train_mse,
-                "validation_mse": head.validation_mse,
-            }
-        )
-        for objective, head in trained.items()
+def _curve(tokens: str, objective: str, head: TrainedHead) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "tokens": tokens,
+            "objective": objective,
+            "epoch": range(1, len(head.train_mse) + 1),
+            "train_mse": head.train_mse,
+            "validation_mse": head.validation_mse,
+        }
     )
 
 
-def _print_errors(split: str, trained: Mapping[str, TrainedHead]) -> None:
-    for objective, head in trained.items():
-        print(f"{split} {objective}: validation error {head.validation_mse[-1]:.4f}")
+def _write_curves(split: str, curves: pd.DataFrame) -> None:
+    is_best = curves["tokens"] == "best"
+    files = {
+        heads_dir(split): curves[is_best].drop(columns="tokens"),
+        # Without rows, too, where there is no other set: DVC loses folders that hold nothing.
+        tokens_dir(split): curves[~is_best],
+    }
+    for folder, table in files.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        table.to_csv(folder / "curves.csv", index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

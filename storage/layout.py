@@ -46,9 +46,15 @@ def heads_dir(split: str) -> Path:
     return HEADS / split
 
 
-def head_path(split: str, objective: str) -> Path:
+def tokens_dir(split: str) -> Path:
+    """Folder of the heads that read other tokens than the method's, one folder a token set."""
+    return heads_dir(split) / "tokens"
+
+
+def head_path(split: str, objective: str, tokens: str = "best") -> Path:
     """Weights of one head."""
-    return heads_dir(split) / f"{objective}.safetensors"
+    folder = heads_dir(split) if tokens == "best" else tokens_dir(split) / tokens
+    return folder / f"{objective}.safetensors"
 
 
 def tuning_path(split: str, objective: str) -> Path:
@@ -64,3 +70,8 @@ def trials_path(split: str, objective: str) -> Path:
 def results_dir(split: str) -> Path:
     """Folder of a split's results."""
     return RESULTS / "splits" / split
+
+
+def gallery_dir(split: str) -> Path:
+    """Folder of the pictures of a split's objects."""
+    return RESULTS / "gallery" / split

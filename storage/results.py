@@ -15,6 +15,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "auc": (
             "train_split",
+            "tokens",
             "task",
             "model",
             "measure",
@@ -29,6 +30,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "margin",
             "margin_low",
             "margin_high",
+            "tokens_margin",
+            "tokens_margin_low",
+            "tokens_margin_high",
         ),
         "iou": (
             "model",
@@ -49,12 +53,34 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """First columns of each table; ``correlation`` goes on with a column a row, ``objects`` with one a
 measure."""
 
-RUN_KEYS: Final = ("split", "n_objects", "n_images", "n_resamples", "models", "entropy", "heads")
+RUN_KEYS: Final = (
+    "split",
+    "n_objects",
+    "n_images",
+    "n_resamples",
+    "models",
+    "entropy",
+    "heads",
+    "other_heads",
+)
 """Of ``run.json``: the signatures of the models' features and of the entropies, the metadata of
-the heads."""
+the heads, and of those that read other tokens."""
 
 TEXT_COLUMNS: Final = dict.fromkeys(
-    ("train_split", "task", "model", "measure", "row", "view", "proposal"), "str"
+    (
+        "train_split",
+        "tokens",
+        "task",
+        "model",
+        "measure",
+        "row",
+        "view",
+        "proposal",
+        "end",
+        "file",
+        "picture",
+    ),
+    "str",
 )
 
 FLOAT_FORMAT: Final = "%.8g"
@@ -67,8 +93,9 @@ class SplitResults:
 
     auc: pd.DataFrame
     """AUC of every task, model and measure, fractions of 1, with intervals over images;
-    ``train_split`` of the heads, empty for a measure without one; ``margin`` is the relative AUC
-    beyond that of 1 - SamScore."""
+    ``train_split`` of the heads and the ``tokens`` that they read, empty for a measure without;
+    ``margin`` is the relative AUC beyond that of 1 - SamScore, ``tokens_margin`` that beyond the
+    same measure's from the tokens ``best``."""
     iou: pd.DataFrame
     """Mean IoU of every model, view and proposal, with intervals over images; ``gain`` is the mean
     IoU beyond that of the same model's best proposal in the first view, which is identity."""
@@ -106,7 +133,7 @@ def read_results(folder: Path) -> SplitResults:
     DataError
         If a file is missing or lacks a column or key: written by another version, or cut off.
     """
-    tables = {name: _read_table(folder / f"{name}.csv", COLUMNS[name]) for name in COLUMNS}
+    tables = {name: read_table(folder / f"{name}.csv", COLUMNS[name]) for name in COLUMNS}
     path = folder / "run.json"
     _check_exists(path)
     try:
@@ -115,6 +142,24 @@ def read_results(folder: Path) -> SplitResults:
         raise DataError(f"{path} must be JSON, got {error}") from error
     _check_holds(path, list(run), RUN_KEYS)
     return SplitResults(**tables, run=run)
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a table that ``write_table`` wrote.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no CSV or lacks one of ``columns``.
+    """
+    _check_exists(path)
+    try:
+        # Only an empty cell is NaN: a split may be called "nan" or "NA".
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=TEXT_COLUMNS)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path} must be a CSV table, got {error}") from error
+    _check_holds(path, list(table.columns), columns)
+    return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
 
 
 def write_table(path: Path, table: pd.DataFrame, float_format: str = FLOAT_FORMAT) -> None:
@@ -130,20 +175,11 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    _check_exists(path)
-    try:
-        # Only an empty cell is NaN: a split may be called "nan" or "NA".
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=TEXT_COLUMNS)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path} must be a CSV table, got {error}") from error
-    _check_holds(path, list(table.columns), columns)
-    return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
-
-
 def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise DataError(f"{path} must exist before the report, got none: evaluate its split first")
+        raise DataError(
+            f"{path} must exist before the report, got none: run the stages of its split first"
+        )
 
 
 def _check_holds(what: object, given: list[str], needed: tuple[str, ...]) -> None:

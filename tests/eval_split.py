@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.measures import ENTROPY_MEASURES
-from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, PROMPTS
+from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, PROMPTS, TOKEN_SETS
 from stages import evaluate
 from storage.heads import write_head
 from storage.layout import entropy_path, features_path, head_path, objects_path
@@ -120,12 +120,12 @@ def write_entropy(root: Path, split: str, n_objects: int, models: Sequence[str] 
     )
 
 
-def write_heads(root: Path, train_split: str, family: str = "mini") -> None:
+def write_heads(root: Path, train_split: str, family: str = "mini", tokens: str = "best") -> None:
     """Nine small heads, not trained, save that ``iou_*`` read the IoU from the tokens."""
     for i, objective in enumerate(OBJECTIVES):
         metadata = {"objective": objective, "split": train_split, "family": family}
         tensors = draw_head(i + len(train_split))
-        write_head(root / head_path(train_split, objective), tensors, metadata)
+        write_head(root / head_path(train_split, objective, tokens), tensors, metadata)
 
 
 def draw_head(seed: int, hidden: int = 16) -> Mapping[str, np.ndarray]:
@@ -152,9 +152,9 @@ def write_split(root: Path, split: str, n_objects: int = 150) -> None:
 
 def evaluate_splits(root: Path) -> None:
     """Make a repository whose two eval splits are evaluated with two train splits' heads."""
-    write_params(root, SPLITS, train_splits=TRAIN_SPLITS)
-    for train_split in TRAIN_SPLITS:
-        write_heads(root, train_split)
+    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, tokens=list(TOKEN_SETS))
+    for train_split, tokens in product(TRAIN_SPLITS, TOKEN_SETS):
+        write_heads(root, train_split, tokens=tokens)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for n_objects, split in zip((60, 90), SPLITS, strict=True):

@@ -53,8 +53,10 @@ OUTS: Final = {
     "train": [
         *(layout.head_path(SPLIT, objective) for objective in OBJECTIVES),
         layout.heads_dir(SPLIT) / "curves.csv",
+        layout.tokens_dir(SPLIT),
     ],
     "evaluate": [layout.results_dir(SPLIT)],
+    "gallery": [layout.gallery_dir(SPLIT)],
     "report": [
         layout.RESULTS / name for name in ("metrics.json", "plots", "tables", "report.html")
     ],
@@ -100,7 +102,8 @@ def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: st
 
 @pytest.mark.parametrize("stage", CPU_STAGES)
 def test_a_cpu_stage_depends_on_its_block_and_the_lists_it_reads(stage: str) -> None:
-    lists = {"splits.${key}" if name == "splits" else name for name in lists_read(stage)}
+    split = "${key}" if "foreach" in DECLARED["stages"][stage] else SPLIT
+    lists = {f"splits.{split}" if name == "splits" else name for name in lists_read(stage)}
     assert sorted(STAGES[stage]["params"]) == sorted({stage, *lists})
 
 

@@ -9,11 +9,13 @@ from pipeline.measures import (
     UNTRAINED_MEASURES,
     ModelScores,
     ProposalScores,
+    every_measure,
     head_measures,
     model_measures,
     untrained_measures,
 )
 from pipeline.vocabulary import MODELS, OBJECTIVES
+from tests.model_scores import TRAIN_SPLITS, random_scores
 
 
 def column(*values: float) -> np.ndarray:
@@ -94,6 +96,24 @@ def test_a_model_has_its_measures_once_and_those_of_each_train_split() -> None:
     ]
     assert all(values.dtype == np.float64 for values in measures.values())
     assert measures["coco_train", "usam"] != pytest.approx(measures["davis_train", "usam"])
+
+
+def test_every_measure_tells_the_tokens_of_its_heads() -> None:
+    scores = random_scores(0, other_tokens=("selected", "no_iou"))
+    measures = every_measure(scores, "small")
+    assert list(measures) == [
+        *(("", "", name) for name in UNTRAINED_MEASURES),
+        *(
+            (split, tokens, name)
+            for tokens in ("best", "selected", "no_iou")
+            for split in TRAIN_SPLITS
+            for name in HEAD_MEASURES
+        ),
+    ]
+    expected = head_measures(scores.other_predictions["no_iou"]["davis_train"], "small")
+    np.testing.assert_array_equal(measures["davis_train", "no_iou", "delta_a"], expected["delta_a"])
+    of_method = {(split, name) for split, tokens, name in measures if tokens in {"", "best"}}
+    assert of_method == set(model_measures(scores, "small"))
 
 
 def test_a_missing_head_is_named() -> None:

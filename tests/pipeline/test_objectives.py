@@ -12,7 +12,7 @@ from pipeline.objectives import (
     targets,
     training_set,
 )
-from pipeline.vocabulary import MODELS, OBJECTIVES
+from pipeline.vocabulary import MODELS, OBJECTIVES, TOKEN_SETS
 
 CENTER, REFINED = 0, 1
 
@@ -83,13 +83,34 @@ def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
     assert (targets(models)["model_gap"] == 1).all()
 
 
-def test_head_inputs_join_the_iou_token_with_the_mask_token_of_the_best_proposal() -> None:
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("best", [[-1, -1, -1, 9, 10, 11], [-1, -1, -1, 15, 16, 17]]),
+        ("selected", [[-1, -1, -1, 3, 4, 5], [-1, -1, -1, 21, 22, 23]]),
+        ("no_mask", [[-1, -1, -1, 0, 0, 0], [-1, -1, -1, 0, 0, 0]]),
+        ("no_iou", [[0, 0, 0, 9, 10, 11], [0, 0, 0, 15, 16, 17]]),
+    ],
+)
+def test_head_inputs_join_the_iou_token_with_the_mask_token_of_a_proposal(
+    tokens: str, expected: list[list[float]]
+) -> None:
     mask_token = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
-    iou_token = -np.ones((2, 3), np.float32)
     iou = np.array([[0.1, 0.2, 0.9], [0.5, 0.2, 0.1]], np.float32)
-    inputs = head_inputs(iou_token, mask_token, iou)
-    np.testing.assert_array_equal(inputs[0], [-1, -1, -1, *mask_token[0, 3]])
-    np.testing.assert_array_equal(inputs[1], [-1, -1, -1, *mask_token[1, 1]])
+    sam_score = np.array([[0.8, 0.8, 0.1], [0.5, 0.2, 0.6]], np.float32)
+    inputs = head_inputs(
+        -np.ones((2, 3), np.float32), mask_token, iou=iou, sam_score=sam_score, tokens=tokens
+    )
+    np.testing.assert_array_equal(inputs, expected)
+    assert inputs.dtype == np.float32
+
+
+def test_an_unknown_token_set_is_named_with_those_there_are() -> None:
+    token, scores = np.zeros((1, 2), np.float32), np.zeros((1, 3), np.float32)
+    with pytest.raises(ValueError, match=rf"one of {', '.join(TOKEN_SETS)}, got 'worst'"):
+        head_inputs(
+            token, np.zeros((1, 4, 2), np.float32), iou=scores, sam_score=scores, tokens="worst"
+        )
 
 
 def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:

@@ -123,7 +123,7 @@ def test_members_of_a_phase_score_on_the_same_step() -> None:
     assert all(0 <= score.selected_iou <= score.best_iou <= 1 for score in scores)
 
 
-def test_a_trunk_of_twice_the_width_learns_at_half_the_rate() -> None:
+def test_a_trunk_of_four_times_the_width_learns_at_half_the_rate() -> None:
     training = Training(SMALL)
     run(training, 4)
     rates = {

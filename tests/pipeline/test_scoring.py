@@ -89,6 +89,29 @@ def test_margins_are_differences_to_sam_score(models: dict[str, ModelScores]) ->
     assert own.margin == own.margin_interval.low == own.margin_interval.high == 0
 
 
+def test_token_sets_are_compared_with_the_method_on_the_same_images() -> None:
+    scores = random_scores(0, n_objects=400, train_splits=("coco_train",))
+    near = {
+        name: value + np.float32(1e-2) * scores.entropies["h_y"]
+        for name, value in scores.predictions["coco_train"].items()
+    }
+    both = replace(scores, other_predictions={"selected": {"coco_train": near}})
+    rows = [
+        row
+        for row in auc_rows({"tiny": both}, resample_images(np.arange(400), 200, seed=0))
+        if row.task == "task"
+    ]
+    found = {(row.tokens, row.measure): row for row in rows}
+    best, selected = found["best", "delta_a_star"], found["selected", "delta_a_star"]
+    interval = selected.tokens_margin_interval
+    assert selected.tokens_margin == selected.area.relative - best.area.relative != 0
+    assert interval.low <= selected.tokens_margin <= interval.high
+    assert interval.high - interval.low < (selected.relative.high - selected.relative.low) / 5
+    assert best.tokens_margin == best.tokens_margin_interval.low == 0
+    assert np.isnan(found["", "h_a"].tokens_margin)
+    assert np.isnan(found["", "h_a"].tokens_margin_interval.high)
+
+
 def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> None:
     scores = random_scores(0, n_objects=400, train_splits=())
     near = 1 - scores.proposals.sam_score.max(axis=1) + np.float32(1e-3) * scores.entropies["h_y"]

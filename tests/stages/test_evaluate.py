@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray
 import zarr
 
 from pipeline.auc import correction_auc
@@ -54,6 +56,16 @@ def root(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def inputs_of(center: xarray.Dataset, tokens: str = "best") -> np.ndarray:
+    return head_inputs(
+        center["iou_token"].values,
+        center["mask_token"].values,
+        iou=center["iou"].values,
+        sam_score=center["sam_score"].values,
+        tokens=tokens,
+    )
+
+
 def evaluated() -> SplitResults:
     evaluate.main()
     return read_results(results_dir(SPLIT))
@@ -65,7 +77,55 @@ def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
     per_model = len(UNTRAINED_MEASURES) + 2 * len(HEAD_MEASURES)
     assert len(auc) == 4 * len(MODELS) * per_model
     assert list(auc["train_split"].unique()) == ["", "shapes_train", "coco_train"]
-    assert auc.notna().all(axis=None)
+    margins = [f"tokens_margin{end}" for end in ("", "_low", "_high")]
+    assert auc.drop(columns=margins).notna().all(axis=None)
+    assert auc.loc[auc["tokens"] != "", margins].notna().all(axis=None)
+    assert set(auc["tokens"]) == {"", "best"}
+
+
+def test_heads_of_every_token_set_are_evaluated_on_their_own_tokens(root: Path) -> None:
+    write_heads(root, "shapes_train", tokens="selected")
+    write_params(root, [SPLIT], tokens=["best", "selected"])
+    results = evaluated()
+    auc = results.auc
+    assert auc.groupby("tokens").size().to_dict() == {
+        "": 4 * len(MODELS) * len(UNTRAINED_MEASURES),
+        "best": 4 * len(MODELS) * len(HEAD_MEASURES),
+        "selected": 4 * len(MODELS) * len(HEAD_MEASURES),
+    }
+    assert auc["tokens_margin"].isna().equals(auc["tokens"] == "")
+    with open_features(features_path(SPLIT, "large", "identity")) as features:
+        center = features.sel(prompt="center").load()
+    heads = scores.read_heads("shapes_train", "mini", "selected")
+    usam = predict(heads.weights, inputs_of(center, "selected"))["iou_large"]
+    iou = center["iou"].values.max(axis=1)
+    expected = correction_auc(iou, np.ones_like(iou), 1 - usam.astype(np.float64))
+    (found,) = auc.query(
+        "task == 'segmentation' and model == 'large' and measure == 'usam' and tokens == 'selected'"
+    )["relative"]
+    assert found == pytest.approx(expected.relative, abs=1e-6)
+    assert list(results.run["other_heads"]) == ["selected"]
+    assert set(results.run["other_heads"]["selected"]["shapes_train"]) == set(OBJECTIVES)
+
+
+def test_other_token_sets_change_nothing_of_the_method(root: Path) -> None:
+    before = evaluated()
+    write_heads(root, "shapes_train", tokens="no_mask")
+    write_params(root, [SPLIT], tokens=["no_mask", "best"])
+    after = evaluated()
+    of_method = after.auc[after.auc["tokens"] != "no_mask"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_method, before.auc)
+    for name in set(COLUMNS) - {"auc"}:
+        pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
+
+
+def test_heads_of_a_token_set_that_were_not_trained_are_named(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(root, [SPLIT], tokens=["best", "no_iou"])
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    assert "heads/shapes_train/tokens/no_iou/iou_tiny.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("root")
@@ -93,9 +153,7 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows() -> None:
     heads = scores.read_heads("shapes_train", "mini")
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    inputs = head_inputs(
-        center["iou_token"].values, center["mask_token"].values, center["iou"].values
-    )
+    inputs = inputs_of(center)
     expected = predict(heads.weights, inputs)
     np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
     np.testing.assert_allclose(of_model["usam@shapes_train"], expected["iou_large"], rtol=1e-6)
@@ -116,9 +174,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     heads = scores.read_heads("shapes_train", "mini")
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
-    inputs = head_inputs(
-        center["iou_token"].values, center["mask_token"].values, center["iou"].values
-    )
+    inputs = inputs_of(center)
     predictions = found.models["tiny"].predictions["shapes_train"]
     for objective, values in predict(heads.weights, inputs).items():
         np.testing.assert_allclose(predictions[objective], values, rtol=1e-6)

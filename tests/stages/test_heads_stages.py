@@ -13,13 +13,21 @@ import pytest
 
 from pipeline.heads import check_head, predict
 from pipeline.hyperparameters import Hyperparameters
+from pipeline.networks import initial_networks
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.head_data import read_head_data
 from stages.params import ParamsError
 from storage.errors import StoreError
 from storage.heads import read_head
-from storage.layout import features_path, head_path, heads_dir, trials_path, tuning_path
+from storage.layout import (
+    features_path,
+    head_path,
+    heads_dir,
+    tokens_dir,
+    trials_path,
+    tuning_path,
+)
 from storage.tuning import COLUMNS, read_tuning, study_dir
 from tests.train_split import (
     N_CHANNELS,
@@ -155,6 +163,7 @@ def test_train_writes_nine_heads_and_their_curves(run: Callable[..., None]) -> N
         check_head(objective, tensors)
         assert predict({objective: tensors}, inputs)[objective].shape == (3,)
         assert metadata["objective"] == objective
+        assert metadata["tokens"] == "best"
         assert metadata["split"] == SPLIT
         assert metadata["family"] == "mini"
         assert metadata["n_channels"] == str(N_CHANNELS)
@@ -165,6 +174,47 @@ def test_train_writes_nine_heads_and_their_curves(run: Callable[..., None]) -> N
     assert curves.groupby("objective").size().to_dict() == dict.fromkeys(OBJECTIVES, 2)
     last = curves[curves["epoch"] == 2].set_index("objective")["validation_mse"]
     assert last["task_gap"] == float(read_head(head_path(SPLIT, "task_gap"))[1]["validation_mse"])
+
+
+@pytest.mark.usefixtures("split")
+def test_each_token_set_has_heads_that_do_not_depend_on_those_beside_it(
+    run: Callable[..., None],
+) -> None:
+    tune_all(run)
+    run(train.main, SPLIT)
+    alone = {name: head_path(SPLIT, name).read_bytes() for name in OBJECTIVES}
+    columns = "tokens,objective,epoch,train_mse,validation_mse\n"
+    assert (tokens_dir(SPLIT) / "curves.csv").read_text() == columns
+    others = ["selected", "no_iou"]
+    write_params(tokens=["selected", "best", "no_iou"])
+    run(train.main, SPLIT)
+    assert {name: head_path(SPLIT, name).read_bytes() for name in OBJECTIVES} == alone
+    for tokens in others:
+        tensors, metadata = read_head(head_path(SPLIT, "iou_tiny", tokens))
+        assert metadata["tokens"] == tokens
+        assert (
+            metadata["hyperparameters"]
+            == read_head(head_path(SPLIT, "iou_tiny"))[1]["hyperparameters"]
+        )
+        assert tensors["layers.0.weight"].shape == (512, 2 * N_CHANNELS)
+    curves = pd.read_csv(tokens_dir(SPLIT) / "curves.csv")
+    assert curves.groupby("tokens").size().to_dict() == dict.fromkeys(others, 2 * len(OBJECTIVES))
+    assert len(pd.read_csv(heads_dir(SPLIT) / "curves.csv")) == 2 * len(OBJECTIVES)
+
+
+@pytest.mark.usefixtures("split")
+def test_heads_without_a_token_do_not_learn_from_it(run: Callable[..., None]) -> None:
+    tune_all(run)
+    write_params(tokens=["best", "no_iou"])
+    run(train.main, SPLIT)
+    started = initial_networks(["iou_tiny"], 2 * N_CHANNELS, 0).head(0)["layers.0.weight"]
+    shrunk = {
+        tokens: read_head(head_path(SPLIT, "iou_tiny", tokens))[0]["layers.0.weight"] / started
+        for tokens in ("best", "no_iou")
+    }
+    # Weight decay alone moves weights that read 0: all by one factor.
+    unread = {tokens: np.ptp(ratio[:, :N_CHANNELS]) for tokens, ratio in shrunk.items()}
+    assert unread["no_iou"] < 1e-5 < unread["best"]
 
 
 @pytest.mark.usefixtures("split")

@@ -88,6 +88,7 @@ def test_lists_come_out_typed(write: Write) -> None:
     lists = read_lists(write(PARAMS))
     assert lists.models == ("tiny", "large")
     split = lists.split("val")
+    assert lists.tokens == ("best",)
     settings = (split.reader, split.images, split.annotations, split.max_objects)
     assert settings == ("coco", "val/", "val.json", None)
 
@@ -107,6 +108,8 @@ def test_a_block_comes_out_typed_and_frozen(write: Write) -> None:
         (changed("eval_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
         (changed("train_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
         (changed("eval_splits", to=["train"]), ("trained or evaluated on, got both", "'train'")),
+        (changed("tokens", to=["best", "all"]), ("tokens must be one of best, sel", "'all'")),
+        (changed("tokens", to=["selected"]), ("tokens must have best", "got selected")),
         (changed("models", to=["tiny", "tiny"]), ("models must name each once, got tiny, tiny",)),
         (changed("splits", "val", "max_objects", to=0), ("greater than or equal to 1", "got 0")),
         (changed("models", to="tiny"), ("models", "valid tuple", "'tiny'")),
@@ -174,7 +177,7 @@ def test_a_mistyped_block_is_named_with_those_allowed(write: Write) -> None:
     path = write(changed("entrpy", to={}))
     text = message(lambda: read_params(path))
     assert text.startswith(f"{path}: top-level key must be one of models, ")
-    assert text.endswith("evaluate, report, got 'entrpy'")
+    assert text.endswith("evaluate, gallery, report, got 'entrpy'")
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,25 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
 from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import MODELS
+from pipeline.vocabulary import MODELS, VIEWS
 from stages.figures import task_figure
 from stages.labels import measure_label
+from stages.paper import paper_numbers
 from stages.tables import (
     CORRELATION_ROWS,
+    VIEW_ROWS,
+    ablation_table,
     absolute_table,
+    best_model_table,
     correlation_table,
     curve_table,
     iou_table,
@@ -22,7 +28,9 @@ from stages.tables import (
     metrics,
     overview_table,
     relative_table,
+    selected_table,
     task_models,
+    token_margin_table,
     view_table,
 )
 from storage.layout import results_dir
@@ -115,6 +123,45 @@ def test_the_view_table_shows_the_best_proposal_of_every_view(
         assert shown.tolist() == of_identity[split].tolist()
 
 
+def test_the_view_table_tells_what_a_view_costs(results: dict[str, SplitResults]) -> None:
+    table = view_table(results)
+    identity, flipped = (table[table["view"] == view] for view in ("identity", "vflip"))
+    for split in SPLITS:
+        names = [f"{split}_difference{end}" for end in ("", "_low", "_high")]
+        assert identity[names].isna().all(axis=None)
+        difference, low, high = flipped[names].to_numpy().T
+        cost = flipped[split].to_numpy() - identity[split].to_numpy()
+        np.testing.assert_allclose(difference, cost, atol=1e-5)
+        assert (low < difference).all()
+        assert (difference < high).all()
+
+
+def test_the_view_table_knows_every_view_in_the_papers_order(
+    results: dict[str, SplitResults],
+) -> None:
+    assert set(VIEW_ROWS) == set(VIEWS)
+    found = results["shapes_val"]
+    shuffled = found.iou.assign(view=found.iou["view"].replace("vflip", "gray"))
+    both = pd.concat([shuffled, shuffled[shuffled["view"] == "gray"].assign(view="hflip")])
+    table = view_table({"shapes_val": replace(found, iou=both)})
+    assert table["view"].tolist() == ["identity", "hflip", "gray"] * len(MODELS)
+
+
+def test_models_share_the_objects_on_which_they_tie(results: dict[str, SplitResults]) -> None:
+    iou = {"large": [0.5, 0.9, 0.2, 0.0], "tiny": [0.5, 0.1, 0.2, 0.0], "small": [0, 0.3, 0.2, 0]}
+    objects = pd.concat([pd.DataFrame({"model": k, "iou": v}) for k, v in iou.items()])
+    table = best_model_table({"split": replace(results["shapes_val"], objects=objects)})
+    assert table["model"].tolist() == ["tiny", "small", "large"]
+    expected = np.array([1 / 2 + 2 / 3, 2 / 3, 3 / 2 + 2 / 3]) / 4 * 100
+    np.testing.assert_allclose(table["split"], expected)
+
+
+def test_shares_of_the_best_models_add_up(results: dict[str, SplitResults]) -> None:
+    table = best_model_table(results)
+    assert table["model"].tolist() == list(MODELS)
+    np.testing.assert_allclose(table[list(SPLITS)].sum(), 100)
+
+
 def test_margins_are_told_of_every_measure_but_the_baseline(
     results: dict[str, SplitResults],
 ) -> None:
@@ -124,6 +171,72 @@ def test_margins_are_told_of_every_measure_but_the_baseline(
     relative = relative_table(results, "prompt").set_index("measure")["coco_val"]
     (found,) = table.query("task == 'prompt' and measure == 'h_xp'")["coco_val"]
     assert found == pytest.approx(relative["h_xp"] - relative["sam_score"])
+
+
+def test_the_ablation_shows_the_gaps_without_a_token_and_with_both(
+    results: dict[str, SplitResults],
+) -> None:
+    table = ablation_table(results)
+    assert list(table["tokens"].unique()) == ["no_mask", "no_iou", "best"]
+    assert list(table["task"].unique()) == ["model", "prompt", "task"]
+    assert set(table["model"]) == {"tiny"}
+    assert set(table["measure"]) == set(HEAD_MEASURES) - {"usam"}
+    both = table[table["tokens"] == "best"].set_index(["measure", "trained_on"])
+    for task in ("model", "prompt", "task"):
+        for row in relative_table(results, task).query("trained_on != ''").to_dict("records"):
+            shown = both.loc[(row["measure"], row["trained_on"])]
+            assert shown["coco_val"] == row["coco_val"]
+            assert shown["coco_val_high"] == row["coco_val_high"]
+    no_mask = table[table["tokens"] == "no_mask"].set_index(["measure", "trained_on"])
+    assert (no_mask["coco_val"] != both["coco_val"]).any()
+
+
+def test_the_papers_ablation_is_nearest_to_the_gaps_of_two_heads() -> None:
+    relative = paper_numbers("relative").query("data_set == 'COCO'").set_index("measure")
+    ablation = paper_numbers("ablation")
+    both = ablation[ablation["tokens"] == "best"]
+    assert both["measure"].tolist() == ["delta_theta", "delta_xp", "delta_a"]
+    for row in both.to_dict("records"):
+        gap, direct = (
+            abs(row["percent"] - relative["percent"][row["measure"] + end]) for end in ("", "_star")
+        )
+        assert gap < direct
+        assert gap < 0.14
+
+
+def test_heads_of_the_selected_proposal_stand_beside_those_of_the_best(
+    results: dict[str, SplitResults],
+) -> None:
+    table = selected_table(results)
+    assert list(table["tokens"].unique()) == ["best", "selected"]
+    for _, of_set in table.groupby("tokens"):
+        assert sorted(of_set["measure"]) == sorted([*HEAD_MEASURES] * len(TRAIN_SPLITS))
+    assert table["shapes_val_low"].lt(table["shapes_val"]).all()
+
+
+def test_token_margins_are_differences_to_the_best_proposals(
+    results: dict[str, SplitResults],
+) -> None:
+    margins = token_margin_table(results)
+    assert list(margins["tokens"].unique()) == ["selected", "no_mask", "no_iou"]
+    key = ["task", "measure", "trained_on"]
+    both = {
+        tokens: rows.set_index(key) for tokens, rows in selected_table(results).groupby("tokens")
+    }
+    expected = both["selected"]["coco_val"] - both["best"]["coco_val"]
+    found = margins[margins["tokens"] == "selected"].set_index(key)["coco_val"]
+    assert found.to_dict() == pytest.approx(expected.to_dict(), abs=1e-5)
+
+
+def test_without_other_token_sets_their_tables_have_no_row(
+    results: dict[str, SplitResults],
+) -> None:
+    alone = {
+        split: replace(found, auc=found.auc[found.auc["tokens"].isin(("", "best"))])
+        for split, found in results.items()
+    }
+    for table in (ablation_table, selected_table, token_margin_table):
+        assert table(alone).empty
 
 
 def test_correlation_tables_have_the_papers_rows_and_columns(

@@ -10,9 +10,12 @@ def test_every_thing_has_its_own_place() -> None:
         layout.entropy_path("val"),
         layout.work_dir(*cell),
         layout.head_path("val", "iou_tiny"),
+        layout.head_path("val", "iou_tiny", "selected"),
+        layout.tokens_dir("val"),
         layout.tuning_path("val", "iou_tiny"),
         layout.trials_path("val", "iou_tiny"),
         layout.results_dir("val"),
+        layout.gallery_dir("val"),
     ]
     assert len(set(places)) == len(places)
     assert [str(path) for path in places[:5]] == [

@@ -1,0 +1,93 @@
+"""One click asked for in the ways whose cost the paper's Table 7 compares."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+
+from pipeline.entropy import mask_entropy
+from pipeline.heads import HeadWeights, predict
+from pipeline.objectives import head_inputs
+from pipeline.sam import Decoded, Sam
+from pipeline.views import apply_view, map_points, unview
+
+TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")
+"""The five views of Table 7, |T| = 5."""
+
+Masks = Float[np.ndarray, "prompt y x"]
+"""Foreground probabilities of the selected proposals, at low resolution."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """An image, and the clicks of one object in it, ``center`` first, in pixels (x, y)."""
+
+    rgb: UInt8[np.ndarray, "height width 3"]
+    points: Int[np.ndarray, "8 2"]
+
+
+Heads = Mapping[str, HeadWeights]
+"""By objective."""
+
+
+def segment(sam: Sam, question: Question) -> Masks:
+    """SAM2 alone: the image is encoded, its first click decoded."""
+    return _selected_masks(_decode_center(sam, question, "identity"))
+
+
+def entropy(sam: Sam, question: Question) -> float:
+    """Entropy of the mask in bits, Eq. 3."""
+    return float(mask_entropy(segment(sam, question))[0])
+
+
+def view_entropy(sam: Sam, question: Question) -> float:
+    """Entropy of the mean mask over ``TIMED_VIEWS``; each is an image to encode."""
+    masks = [_selected_masks(_decode_center(sam, question, view), view)[0] for view in TIMED_VIEWS]
+    return float(mask_entropy(np.mean(masks, axis=0)))
+
+
+def prompt_entropy(sam: Sam, question: Question) -> float:
+    """Entropy of the mean mask over eight single clicks, decoded in one call."""
+    points = question.points[:, np.newaxis].astype(np.float32)
+    masks = _selected_masks(sam.decode(sam.encode(question.rgb), points))
+    return float(mask_entropy(masks.mean(axis=0)))
+
+
+def judge(sam: Sam, question: Question, heads: Heads) -> tuple[Masks, dict[str, np.ndarray]]:
+    """The mask, and what every head says of it from the tokens of the selected proposal."""
+    decoded = _decode_center(sam, question, "identity")
+    sam_score = decoded.sam_score.cpu().numpy()
+    inputs = head_inputs(
+        decoded.iou_token.cpu().numpy(),
+        decoded.mask_token.cpu().numpy(),
+        iou=sam_score,  # the true one is unknown, and not read for the selected proposal
+        sam_score=sam_score,
+        tokens="selected",
+    )
+    return _selected_masks(decoded), predict(heads, inputs)
+
+
+METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
+    "sam": lambda sam, question, _: segment(sam, question),
+    "entropy": lambda sam, question, _: entropy(sam, question),
+    "views5": lambda sam, question, _: view_entropy(sam, question),
+    "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
+    "usam": judge,
+}
+"""Columns of Table 7; each ends with its result in NumPy, so that no device is still at work."""
+
+
+def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:
+    height, width = question.rgb.shape[:2]
+    points = map_points(question.points[np.newaxis, :1], view, height_px=height, width_px=width)
+    return sam.decode(sam.encode(apply_view(question.rgb, view, noise_seed=0)), points)
+
+
+def _selected_masks(decoded: Decoded, view: str = "identity") -> Masks:
+    selected = decoded.sam_score.argmax(dim=1)
+    logits = decoded.logits[torch.arange(len(selected), device=selected.device), selected]
+    masks: Masks = unview(logits, view).sigmoid().cpu().numpy()
+    return masks

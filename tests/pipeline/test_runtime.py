@@ -1,0 +1,92 @@
+"""What is timed does what it is named for."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import runtime
+from pipeline.entropy import mask_entropy
+from pipeline.heads import predict
+from pipeline.networks import initial_networks
+from pipeline.objectives import head_inputs
+from pipeline.prompts import sample_prompts
+from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
+from pipeline.sam import Decoded, Sam, build
+from pipeline.scenes import draw_scene
+from pipeline.views import apply_view
+from pipeline.vocabulary import OBJECTIVES
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    return Sam(build("mini", "tiny", seed=0), device=torch.device("cpu"), precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def question() -> Question:
+    scene = draw_scene(3, 96)
+    return Question(scene.rgb, sample_prompts(scene.masks[0], seed=0))
+
+
+@pytest.fixture(scope="module")
+def heads(sam: Sam) -> Heads:
+    networks = initial_networks(OBJECTIVES, 2 * sam.n_channels, seed=0)
+    return {objective: networks.head(i) for i, objective in enumerate(OBJECTIVES)}
+
+
+def decode(sam: Sam, question: Question, click: int = 0, view: str = "identity") -> Decoded:
+    """One click of one view in a call of its own; none of the timed views moves a pixel."""
+    embedding = sam.encode(apply_view(question.rgb, view, noise_seed=0))
+    return sam.decode(embedding, question.points[np.newaxis, [click]].astype(np.float32))
+
+
+def soft_mask(decoded: Decoded) -> np.ndarray:
+    selected = int(decoded.sam_score[0].argmax())
+    mask: np.ndarray = torch.sigmoid(decoded.logits[0, selected]).numpy()
+    return mask
+
+
+def test_sam_alone_gives_the_selected_mask_of_the_first_click(sam: Sam, question: Question) -> None:
+    expected = soft_mask(decode(sam, question))
+    np.testing.assert_allclose(runtime.segment(sam, question)[0], expected, atol=1e-6)
+    assert runtime.entropy(sam, question) == pytest.approx(mask_entropy(expected), abs=1e-6)
+
+
+def test_views_and_clicks_are_averaged_before_their_entropy(sam: Sam, question: Question) -> None:
+    by_view = [soft_mask(decode(sam, question, view=view)) for view in TIMED_VIEWS]
+    by_click = [soft_mask(decode(sam, question, click)) for click in range(8)]
+    for found, masks in (
+        (runtime.view_entropy(sam, question), by_view),
+        (runtime.prompt_entropy(sam, question), by_click),
+    ):
+        # Masks of random weights are all near 0.5: their entropies differ late.
+        assert found == pytest.approx(mask_entropy(np.mean(masks, axis=0)), abs=1e-7)
+        assert found != pytest.approx(mask_entropy(masks[0]), abs=1e-6)
+
+
+def test_nine_heads_read_the_tokens_of_the_selected_proposal(
+    sam: Sam, question: Question, heads: Heads
+) -> None:
+    decoded = decode(sam, question)
+    scores = decoded.sam_score.numpy()
+    inputs = head_inputs(
+        decoded.iou_token.numpy(),
+        decoded.mask_token.numpy(),
+        iou=1 - scores,
+        sam_score=scores,
+        tokens="selected",
+    )
+    masks, said = runtime.judge(sam, question, heads)
+    np.testing.assert_allclose(masks[0], soft_mask(decoded), atol=1e-6)
+    assert tuple(said) == OBJECTIVES
+    for objective, value in predict(heads, inputs).items():
+        np.testing.assert_allclose(said[objective], value, atol=1e-6)
+
+
+def test_every_method_is_asked_in_the_same_way(sam: Sam, question: Question, heads: Heads) -> None:
+    assert list(METHODS) == ["sam", "entropy", "views5", "prompts8", "usam"]
+    said = [method(sam, question, heads) for method in METHODS.values()]
+    assert said[1:4] == [
+        ask(sam, question)
+        for ask in (runtime.entropy, runtime.view_entropy, runtime.prompt_entropy)
+    ]

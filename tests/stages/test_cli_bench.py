@@ -1,0 +1,119 @@
+"""``usam bench runtime`` on the mini models."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipeline.runtime import METHODS
+from stages import cli_bench
+from stages.cli import app
+from stages.cli_bench import LABELS, device_name, median_seconds
+from tests.dvc_stages import ROOT
+from tests.eval_split import write_heads
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one mini model with random weights."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    params["models"] = ["tiny"]
+    params["extract"] |= {"family": "mini", "weights": "random", "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def bench(*options: str, exit_code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["bench", "runtime", "--repeats", "1", *options])
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+@pytest.mark.usefixtures("root")
+def test_every_method_is_timed_and_the_machine_is_named() -> None:
+    said = bench("--csv", "told/runtime.csv")
+    table = pd.read_csv("told/runtime.csv")
+    assert table["method"].tolist() == list(METHODS)
+    assert set(table["model"]) == {"tiny"}
+    assert (table["seconds"] > 0).all()
+    base = table["seconds"][0]
+    np.testing.assert_allclose(table["ratio"], table["seconds"] / base, rtol=1e-4)
+    (threads,) = set(table["torch_threads"])
+    assert threads == torch.get_num_threads()
+    assert set(table["heads"]) == {"random"}
+    device = device_name(torch.device("cpu"))
+    for text in ("tiny", device, f"torch threads {threads}", "heads random", *LABELS.values()):
+        assert text in said
+
+
+@pytest.mark.usefixtures("root")
+def test_an_image_of_ones_own_and_other_settings_are_timed() -> None:
+    Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save("mine.png")
+    said = bench("--image", "mine.png", "--precision", "bf16")
+    assert "precision bf16" in said
+    assert "image mine.png" in said
+
+
+def test_trained_heads_are_taken_where_they_fit_the_family(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_heads(root, "shapes_train")
+    taken = cli_bench._trained_heads(("elsewhere", "shapes_train"), "mini")
+    assert taken is not None
+    assert cli_bench._trained_heads(("shapes_train",), "sam2") is None
+    monkeypatch.setattr(cli_bench, "METHODS", {"sam": lambda *_: None})
+    assert "heads trained" in bench()
+    shutil.rmtree(root / "heads")
+    assert "heads random" in bench()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--family", "sam3"), "extract.family: Input should be 'mini'"),
+        (("--device", "tpu"), "extract.device"),
+        (("--image", "nowhere.png"), "nowhere.png: No such file"),
+        (("--family", "sam2", "--weights", "file"), "checkpoints fetch"),
+    ],
+)
+def test_a_faulty_option_is_named(
+    options: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = bench(*options, exit_code=1) + capfd.readouterr().err
+    assert message in said
+
+
+def test_a_median_leaves_the_first_round_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Start and end of each run: a round of 9 and 9 s, then rounds of 1 and 2, 3 and 2, 2 and 8.
+    ticks = iter(np.cumsum([0, 9, 0, 9, 0, 1, 0, 2, 0, 3, 0, 2, 0, 2, 0, 8]).tolist())
+    monkeypatch.setattr(cli_bench, "perf_counter", lambda: next(ticks))
+    asked: list[str] = []
+    runs = {name: lambda name=name: asked.append(name) for name in "ab"}
+    rounds: list[int] = []
+    assert median_seconds(runs, 3, rounds.append) == {"a": 2, "b": 2}
+    assert asked == ["a", "b"] * 4
+    assert rounds == [1] * 4
+
+
+def test_a_processor_that_linux_does_not_name_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_bench, "CPU_INFO", tmp_path / "cpuinfo")
+    assert device_name(torch.device("cpu"))
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 9\n")
+    assert device_name(torch.device("cpu")) == "Abacus 9"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device}")
+    assert device_name(torch.device("cuda")) == "card cuda"
+
+
+def test_every_method_has_words() -> None:
+    assert set(LABELS) == set(METHODS)
