@@ -25,7 +25,8 @@ class HeadData:
 
     rows: TrainingSet
     origin: Mapping[str, str]
-    """``family``, ``n_channels`` and ``features_digest``, of signatures and images."""
+    """``family``, ``n_channels``, ``features_digest`` of signatures and images, and the digest of
+    each model's weights as ``weights_<model>``."""
 
 
 def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") -> HeadData:
@@ -47,12 +48,13 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
         raise ParamsError(f"models must be {', '.join(MODELS)} for heads, got {', '.join(models)}")
     table = read_objects(objects_path(split))
     shared: dict[str, object] = {"objects_digest": objects_digest(table)}
-    features, digests, family = {}, {}, ""
+    features, digests, weights, family = {}, {}, {}, ""
     for model in MODELS:
         path = features_path(split, model, "identity")
         cell = open_features(path, expected=shared)
         signature = cell.attrs["signature"]
         family = shared["family"] = signature["family"]
+        weights[f"weights_{model}"] = signature["weights"]
         images = [str(sha256) for sha256 in cell["images_sha256"].to_numpy()]
         digests[model] = digest({"signature": digest(signature), "images": images})
         with naming_damage(path):
@@ -61,7 +63,7 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
         rows = training_set(features, table.image_index)
     n_channels = rows.inputs.shape[1] // 2
     origin = {"family": family, "n_channels": str(n_channels), "features_digest": digest(digests)}
-    return HeadData(rows, origin)
+    return HeadData(rows, origin | weights)
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def read_scores(
     WeightsError
         If a head is missing or damaged.
     DataError
-        If a head was trained on another family.
+        If a head was trained on another family, or on features of other weights.
     """
     table = read_objects(objects_path(split))
     entropy = open_entropy(entropy_path(split), expected={"objects_digest": objects_digest(table)})
@@ -87,6 +87,8 @@ def read_scores(
         for model in models
         for view in in_order
     }
+    for model in models:
+        _check_weights(heads, model, cells[model, "identity"].attrs["signature"]["weights"])
     proposals = {key: _proposal_scores(split, *key, cell) for key, cell in cells.items()}
     said = {}
     for model in models:
@@ -128,6 +130,19 @@ def read_heads(train_split: str, family: str, tokens: str = "best") -> Heads:
         if found != family:
             raise DataError(f"{path} must be trained on the family {family}, got {found}")
     return Heads(weights, metadata)
+
+
+def _check_weights(heads: Mapping[str, Mapping[str, Heads]], model: str, weights: str) -> None:
+    """Heads know the tokens of the weights that they were trained on, and no others."""
+    for of_set in heads.values():
+        for train_split, trained in of_set.items():
+            for objective, metadata in trained.metadata.items():
+                known = metadata.get(f"weights_{model}", "none")
+                if known != weights:
+                    raise DataError(
+                        f"head {objective} of {train_split} must be trained on features of the "
+                        f"same weights of {model} (sha256: {known} -> {weights}); train it again"
+                    )
 
 
 def entropies_of(entropy: xarray.Dataset, model: str) -> dict[str, Float[np.ndarray, "object"]]:

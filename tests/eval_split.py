@@ -90,7 +90,7 @@ def write_features(
         "done": np.ones(-(-n_objects // 64), bool),
     }
     digest = objects_digest(object_table(n_objects))
-    signature = {**SHARED, "objects_digest": digest, "weights_sha256": model}
+    signature = {**SHARED, "objects_digest": digest, "weights": f"of {model}"}
     group = create_store(
         root / features_path(split, model, view),
         "features",
@@ -124,6 +124,7 @@ def write_heads(root: Path, train_split: str, family: str = "mini", tokens: str 
     """Nine small heads, not trained, save that ``iou_*`` read the IoU from the tokens."""
     for i, objective in enumerate(OBJECTIVES):
         metadata = {"objective": objective, "split": train_split, "family": family}
+        metadata |= {f"weights_{model}": f"of {model}" for model in MODELS}
         tensors = draw_head(i + len(train_split))
         write_head(root / head_path(train_split, objective, tokens), tensors, metadata)
 

@@ -77,7 +77,8 @@ def write_features(model: str, prompts: Sequence[str] = TRAIN_PROMPTS, **changes
     # The true IoU shows in the tokens, so that heads may learn it.
     arrays["iou_token"][..., 0] = iou.max(axis=2)
     arrays |= {name: changes.pop(name) for name in tuple(changes) if name in arrays}
-    signature = {"family": "mini", "objects_digest": objects_digest(object_table())}
+    digest = objects_digest(object_table())
+    signature = {"family": "mini", "objects_digest": digest, "weights": f"of {model}"}
     group = create_store(
         features_path(SPLIT, model, "identity"),
         "features",

@@ -214,7 +214,7 @@ def test_intervals_follow_from_the_seed(root: Path) -> None:
 def test_what_was_run_is_told() -> None:
     run = evaluated().run
     assert (run["n_objects"], run["n_images"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
-    assert run["models"]["tiny"]["weights_sha256"] == "tiny"
+    assert run["models"]["tiny"]["weights"] == "of tiny"
     assert set(run["heads"]["shapes_train"]) == set(OBJECTIVES)
 
 
@@ -274,6 +274,16 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
         evaluate.main()
     assert f"{Path(name).parent}: every chunk must be intact" in capsys.readouterr().err
     assert chunks
+
+
+def test_heads_that_learned_from_other_weights_are_refused(root: Path) -> None:
+    path = features_path(SPLIT, "small", "identity")
+    shutil.rmtree(path)
+    write_features(root, SPLIT, "small", N_OBJECTS, weights="trained anew")
+    with pytest.raises(
+        DataError, match=r"iou_tiny of shapes_train .* small \(sha256: of small -> trained anew\)"
+    ):
+        scores.read_scores(SPLIT, MODELS, VIEWS, ("shapes_train",))
 
 
 @pytest.mark.usefixtures("root")
