@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test test-full lint bench clean
+.PHONY: help .venv demo readme test test-full lint bench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,8 +20,11 @@ $(INSTALLED): pyproject.toml
 
 # Forced, report prints its table also where nothing has changed.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'evaluate@*'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'gallery@*'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --force --single-item report
+
+readme: demo ## rewrite the results that README.md and docs/mini.md show
+	$(BIN)/python -m docs.show_results
 
 # A file stays in one process, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage
@@ -43,4 +46,4 @@ bench: $(INSTALLED) ## time the slow parts, print ratios
 clean: ## remove what the tools left; .venv and all that dvc made stay
 	rm -rf build *.egg-info .coverage .coverage.* .hypothesis .benchmarks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	find pipeline storage stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find pipeline storage stages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

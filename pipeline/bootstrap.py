@@ -1,4 +1,4 @@
-"""Bootstrap over images: how far a result would move with other images of the same kind."""
+"""Bootstrap over images, or videos: how far a result would move with others of their kind."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 LEVEL: Final = 0.95
 """Share of the resamples that an interval holds."""
 
-BLOCK_WEIGHTS: Final = 2**22
-"""Weights (resamples x objects) in memory at once."""
+BLOCK_WEIGHTS: Final = 2**18
+"""Weights (resamples x objects) in memory at once: 2 MB, which the caches hold."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Images drawn with replacement, as many as there are; with an image come all its objects.
+    """Groups of objects drawn with replacement, as many as there are.
 
-    Objects of one image are alike: drawn one by one, they would make intervals too narrow.
+    A group is an image or, where images are frames, a video: what stands in one is alike, and
+    objects drawn one by one would make intervals too narrow.
     """
 
-    n_drawn: Int[np.ndarray, "resample image"]
-    """How often each image was drawn."""
-    image_index: Int[np.ndarray, "object"]
+    n_drawn: Int[np.ndarray, "resample group"]
+    """How often each group was drawn."""
+    group: Int[np.ndarray, "object"]
 
     def __len__(self) -> int:
         """Return the number of resamples."""
@@ -40,32 +41,30 @@ class Resamples:
 
     def blocks(self) -> Iterator[Float[np.ndarray, "resample object"]]:
         """How often each object was drawn, some resamples at a time."""
-        n_rows = max(1, BLOCK_WEIGHTS // len(self.image_index))
+        n_rows = max(1, BLOCK_WEIGHTS // len(self.group))
         for start in range(0, len(self), n_rows):
-            yield self.n_drawn[start : start + n_rows][:, self.image_index].astype(np.float64)
+            yield self.n_drawn[start : start + n_rows][:, self.group].astype(np.float64)
 
 
-def resample_images(
-    image_index: Int[np.ndarray, "object"], n_resamples: int, seed: int
-) -> Resamples:
-    """Draw the images of objects with replacement.
+def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
+    """Draw the groups of objects with replacement.
 
     Raises
     ------
     ValueError
         If there is no object or ``n_resamples`` is below 1.
     """
-    if n_resamples < 1 or not len(image_index):
+    if n_resamples < 1 or not len(group):
         raise ValueError(
-            f"n_resamples and objects must be at least 1, got {n_resamples} and {len(image_index)}"
+            f"n_resamples and objects must be at least 1, got {n_resamples} and {len(group)}"
         )
-    images, image_index = np.unique(image_index, return_inverse=True)
-    n = len(images)
-    drawn = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
-    # Numbered such that one count serves all resamples.
-    numbered = drawn + n * np.arange(n_resamples)[:, np.newaxis]
-    n_drawn = np.bincount(numbered.ravel(), minlength=n * n_resamples).reshape(n_resamples, n)
-    return Resamples(n_drawn.astype(np.int32), image_index)
+    groups, group = np.unique(group, return_inverse=True)
+    n = len(groups)
+    generator = np.random.default_rng(seed)
+    n_drawn = np.empty((n_resamples, n), np.int32)
+    for counts in n_drawn:
+        counts[:] = np.bincount(generator.integers(n, size=n), minlength=n)
+    return Resamples(n_drawn, group)
 
 
 def resampled_means(

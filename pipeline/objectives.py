@@ -40,13 +40,14 @@ class TrainingSet:
         As ``head_inputs`` makes them.
     targets
         One column an objective, in the order of ``OBJECTIVES``, in [0, 1].
-    image
-        The image of each row. The rows that models have of one image share its number.
+    group
+        The image of each row, or its video. Rows of one image share its number, those of all
+        models too.
     """
 
     inputs: Float32[np.ndarray, "row input"]
     targets: Float32[np.ndarray, "row objective"]
-    image: Int[np.ndarray, " row"]
+    group: Int[np.ndarray, " row"]
 
 
 def head_inputs(
@@ -117,9 +118,14 @@ def targets(
 
 
 def training_set(
-    features: Mapping[str, ModelFeatures], image_index: Int[np.ndarray, " object"]
+    features: Mapping[str, ModelFeatures], group_index: Int[np.ndarray, " object"]
 ) -> TrainingSet:
     """Assemble the rows of all models.
+
+    Parameters
+    ----------
+    group_index
+        Image of each object, or video.
 
     Raises
     ------
@@ -127,7 +133,7 @@ def training_set(
         If a model is missing, or the models differ in their objects or token widths.
     """
     columns = targets(features)
-    n_objects = len(image_index)
+    n_objects = len(group_index)
     shapes = {model: found.inputs.shape for model, found in features.items()}
     if {n for n, _ in shapes.values()} != {n_objects} or len(set(shapes.values())) > 1:
         raise ValueError(
@@ -136,14 +142,14 @@ def training_set(
     return TrainingSet(
         np.concatenate([found.inputs for found in features.values()]),
         np.stack([columns[name] for name in OBJECTIVES], axis=1),
-        np.tile(image_index, len(features)),
+        np.tile(group_index, len(features)),
     )
 
 
-def split_by_image(
-    image: Int[np.ndarray, " row"], seed: int
+def split_by_group(
+    group: Int[np.ndarray, " row"], seed: int
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:
-    """Split rows 80/20 so that no image has rows on both sides.
+    """Split rows 80/20 so that no image, or video, has rows on both sides.
 
     Returns
     -------
@@ -152,20 +158,21 @@ def split_by_image(
     Raises
     ------
     ValueError
-        If there are fewer than two images.
+        If there are fewer than two groups.
 
     Notes
     -----
-    The authors' code splits by row; objects of one image then stand on both sides.
+    The authors' code splits by row; objects of one image then stand on both sides. Frames of
+    one video are as alike.
     """
     # Imported here because it takes a second, and the stages that only predict need none of it.
     from sklearn.model_selection import GroupShuffleSplit  # noqa: PLC0415
 
-    n_images = len(np.unique(image))
-    if n_images < 2:  # noqa: PLR2004 - one image each
-        raise ValueError(f"a training split must have at least 2 images, got {n_images}")
+    n_groups = len(np.unique(group))
+    if n_groups < 2:  # noqa: PLR2004 - one each
+        raise ValueError(f"a training split must have at least 2 images or videos, got {n_groups}")
     splitter = GroupShuffleSplit(n_splits=1, test_size=VALIDATION_SHARE, random_state=seed)
-    train, validation = next(splitter.split(image, groups=image))
+    train, validation = next(splitter.split(group, groups=group))
     return np.sort(train), np.sort(validation)
 
 

@@ -15,7 +15,7 @@ class Phase:
 
     name: str
     members: tuple[str, ...]
-    """Those not trained before grow from the first member of the phase before."""
+    """Where they are not those of the phase before, all grow from the first of those."""
     n_steps: int
     image_size_px: int
     style: Style

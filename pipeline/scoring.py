@@ -1,4 +1,4 @@
-"""How well measures foresee corrections and models segment, with intervals over images."""
+"""How well measures foresee corrections and models segment, with intervals over groups."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,7 +64,8 @@ def auc_rows(models: Mapping[str, ModelScores], resamples: Resamples) -> list[Au
     Raises
     ------
     ValueError
-        If the models' objects differ in number, or an entropy or a head is missing.
+        If the models' objects differ in number, an entropy or a head is missing, or a measure is
+        NaN for an object.
     """
     rows = [row for model in models for row in _rows_of_model(models, model, resamples)]
     return sorted(rows, key=lambda row: TASKS.index(row.task))
@@ -122,6 +123,7 @@ def _rows_of_model(
 ) -> Iterator[AucRow]:
     tasks = corrections(models, model)
     measures = every_measure(models[model], model)
+    _check_measures(measures, model)
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
     areas = {key: resampled_areas(gains, value, resamples) for key, value in measures.items()}
     for place, (task, correction) in enumerate(tasks.items()):
@@ -149,6 +151,17 @@ def _rows_of_model(
                 tokens_margin_interval=(
                     interval(relative[key] - relative[of_best]) if tokens else Interval(nan, nan)
                 ),
+            )
+
+
+def _check_measures(measures: Mapping[tuple[str, str, str], np.ndarray], model: str) -> None:
+    for (train_split, tokens, measure), value in measures.items():
+        n_faulty = int(np.isnan(value).sum())
+        if n_faulty:
+            heads = f" by heads of {train_split} on {tokens} tokens" if train_split else ""
+            raise ValueError(
+                f"{measure} of {model}{heads} must be free of NaN, got {n_faulty} of {value.size} "
+                "objects otherwise"
             )
 
 

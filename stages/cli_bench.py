@@ -24,8 +24,7 @@ from pipeline.runtime import METHODS, Heads, Question
 from pipeline.sam import Sam
 from pipeline.scenes import draw_scene, scene_seeds
 from pipeline.vocabulary import OBJECTIVES
-from stages.extraction import ExtractParams
-from stages.extraction import load_model
+from stages.extraction import ExtractParams, load_model
 from stages.params import parse, read_block, read_lists
 from stages.progress import progress
 from stages.scores import read_heads

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from pipeline.bootstrap import Interval, Resamples, resample_images
+from pipeline.bootstrap import Interval, Resamples, resample_groups
 from pipeline.evaluation import correlations, curves, predicted_iou
 from pipeline.measures import model_measures
 from pipeline.scoring import auc_rows, iou_rows
+from stages.head_data import faults_of
 from stages.params import check_known, read_block, read_lists, strict
 from stages.scores import SplitScores, read_scores
 from stages.shell import stage_main
@@ -41,21 +41,23 @@ def main(split: str) -> None:
     check_known("eval split", split, lists.eval_splits)
     params = read_block("evaluate", EvaluateParams)
     scores = read_scores(split, lists.models, lists.views, lists.train_splits, tokens=lists.tokens)
-    resamples = resample_images(scores.image_index, params.n_resamples, params.seed)
-    results = SplitResults(
-        auc=_auc_table(scores, resamples),
-        iou=_iou_table(scores, resamples),
-        curves=_curve_table(scores, params.n_curve_points),
-        correlation=_correlation_table(scores),
-        objects=_object_table(scores),
-        run={
-            "split": split,
-            "n_objects": len(scores.object_id),
-            "n_images": len(np.unique(scores.image_index)),
-            "n_resamples": params.n_resamples,
-            **scores.inputs,
-        },
-    )
+    resamples = resample_groups(scores.group, params.n_resamples, params.seed)
+    run = {
+        "split": split,
+        "n_objects": len(scores.object_id),
+        "n_groups": resamples.n_drawn.shape[1],
+        "n_resamples": params.n_resamples,
+        **scores.inputs,
+    }
+    with faults_of(split):
+        results = SplitResults(
+            auc=_auc_table(scores, resamples),
+            iou=_iou_table(scores, resamples),
+            curves=_curve_table(scores, params.n_curve_points),
+            correlation=_correlation_table(scores),
+            objects=_object_table(scores),
+            run=run,
+        )
     write_results(results_dir(split), results)
 
 

@@ -1,4 +1,4 @@
-"""Correction curves as figures that need no network."""
+"""Figures that need no network; Figure 5: the correction curves."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -34,9 +34,28 @@ def task_figure(curves: pd.DataFrame, task: str, train_splits: list[str], div_id
     """
     of_task = curves[curves["task"] == task]
     lines = [*_bound_lines(of_task), *_measure_lines(of_task, task, train_splits)]
-    figure = go.Figure(lines, layout=_layout())
+    return as_div(go.Figure(lines, layout=_layout()), div_id)
+
+
+def as_div(figure: go.Figure, div_id: str) -> str:
+    """A figure as a ``div`` with its script; the page must load plotly.js before."""
     html = to_html(figure, config=CONFIG, include_plotlyjs=False, full_html=False, div_id=div_id)
     return str(html)
+
+
+def bare_layout() -> go.Layout:
+    """Without colours of its own where the page's style sheet sets them, for light and dark."""
+    return go.Layout(
+        template="none",
+        autosize=True,
+        showlegend=False,
+        hovermode="closest",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 12},
+        margin={"l": 8, "r": 24, "t": 8, "b": 8},
+        dragmode=False,
+    )
 
 
 def _bound_lines(curves: pd.DataFrame) -> Iterator[go.Scatter]:
@@ -81,24 +100,14 @@ def _line(curve: pd.DataFrame, name: str, style: dict[str, Any], **more: Any) ->
 
 
 def _layout() -> go.Layout:
-    """Without colours of its own where the page's style sheet sets them, for light and dark."""
     axis = {"showline": False, "zeroline": False, "ticks": "", "automargin": True}
-    return go.Layout(
-        template="none",
-        autosize=True,
-        showlegend=False,
-        hovermode="closest",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12},
-        margin={"l": 8, "r": 24, "t": 8, "b": 8},
-        xaxis={
-            **axis,
-            "title": "corrected objects",
-            "tickformat": ".0%",
-            "tickvals": [0, 0.25, 0.5, 0.75, 1],
-            "range": [0, 1],
-        },
-        yaxis={**axis, "title": "mean IoU"},
-        dragmode=False,
-    )
+    layout = bare_layout()
+    layout.xaxis = {
+        **axis,
+        "title": "corrected objects",
+        "tickformat": ".0%",
+        "tickvals": [0, 0.25, 0.5, 0.75, 1],
+        "range": [0, 1],
+    }
+    layout.yaxis = {**axis, "title": "mean IoU"}
+    return layout

@@ -13,6 +13,7 @@ from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
 from stages.params import ParamsError
 from storage import open_features
 from storage.errors import DataError, StoreError
+from storage.groups import group_index
 from storage.inspection import naming_damage
 from storage.layout import features_path, objects_path
 from storage.objects import objects_digest, read_objects
@@ -60,7 +61,7 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
         with naming_damage(path):
             features[model] = _read_model(cell, tokens)
     with faults_of(split):
-        rows = training_set(features, table.image_index)
+        rows = training_set(features, group_index(table))
     n_channels = rows.inputs.shape[1] // 2
     origin = {"family": family, "n_channels": str(n_channels), "features_digest": digest(digests)}
     return HeadData(rows, origin | weights)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
+
 MEASURE_LABELS: Final = {
     "sam_score": "1 − SamScore",
     "h_std": "H_Std",
@@ -23,6 +25,9 @@ MEASURE_LABELS: Final = {
 PREDICTED_IOU_LABELS: Final = {"iou_gt": "IoU", "sam_score": "SamScore", "usam": "USAM"}
 """Where these stand as an IoU, true or predicted."""
 
+RADAR_LABELS: Final = {"gaps": "Δ and 1 − USAM", "gaps_star": "Δ* and 1 − USAM"}
+"""Lines of the radar that take the heads' own measure for each task."""
+
 TASK_LABELS: Final = {
     "model": "Model",
     "prompt": "Prompt",
@@ -38,6 +43,24 @@ CORRECTIONS: Final = {
 }
 """What each task corrects."""
 
+SHOWN_MASKS: Final = {
+    "model": "The best mask of the tiny model; the second IoU is the large one's.",
+    "prompt": "The best mask of one click; the second IoU is that of eight.",
+    "task": "The mask with the highest SamScore; the second IoU is that of the best of the three.",
+    "segmentation": "The best mask of the large model; the truth's IoU is 1.",
+}
+"""What pictures of each task show in green."""
+
+MASK_COLOURS: Final = {
+    "ground truth": TRUTH_COLOUR,
+    "prediction": PREDICTION_COLOUR,
+    "click": CLICK_COLOUR,
+}
+"""What the colours of a picture mean."""
+
+ENDS: Final = {"most": "Most uncertain", "least": "Least uncertain"}
+"""Ends of the gallery."""
+
 COLOURS: Final = {
     "sam_score": "#3b82f6",
     "h_std": "#0d9488",
@@ -52,6 +75,8 @@ COLOURS: Final = {
     "delta_theta_star": "#ef4444",
     "delta_xp_star": "#ef4444",
     "delta_a_star": "#ef4444",
+    "gaps": "#ef4444",
+    "gaps_star": "#ef4444",
     "oracle": "#8b949e",
     "worst": "#8b949e",
     "random": "#8b949e",
@@ -65,9 +90,9 @@ def is_dashed(measure: str) -> bool:
 
 
 def measure_label(name: str) -> str:
-    """Label of a measure, which may be named as ``<measure>@<train split>``."""
+    """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
-    label = MEASURE_LABELS.get(measure, measure)
+    label = (MEASURE_LABELS | RADAR_LABELS).get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 

@@ -1,8 +1,8 @@
 """Results as a page for people: one HTML file that needs no network."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan
 from typing import Any, Final
 
 import jinja2
@@ -14,26 +14,55 @@ from stages.figures import task_figure
 from stages.labels import (
     COLOURS,
     CORRECTIONS,
+    ENDS,
+    MASK_COLOURS,
+    SHOWN_MASKS,
     TASK_LABELS,
     column_label,
     is_dashed,
     measure_label,
 )
-from stages.tables import (
-    BOUNDS_OF,
-    Results,
-    absolute_table,
-    correlation_table,
-    first_train_split,
-    iou_table,
-    overview_table,
-    relative_table,
-    task_models,
-    view_table,
+from stages.numbers import number, tint
+from stages.paper import PAPER, DataSets, paper_numbers
+from stages.radar import radar_figure
+from stages.report_tables import (
+    ABLATION,
+    BEST_MODEL,
+    IOU,
+    MARGIN,
+    SELECTED,
+    SET_MARGIN,
+    TRIALS,
+    VIEWS,
+    Tables,
+    absolute_name,
+    correlation_name,
+    paper_table,
+    radar_name,
+    relative_name,
 )
+from stages.tables import Results, first_train_split, overview_table, task_models
+from storage.gallery import Gallery
 
-NOTHING: Final = "–"
-"""Stands for a value that does not exist."""
+TOKEN_HEADINGS: Final = {
+    ABLATION: "Without one of the tokens (the paper's Table 6)",
+    SELECTED: "Tokens of the selected proposal beside those of the best",
+    SET_MARGIN: "Percentage points beyond the tokens of the best proposal",
+}
+"""Of the tables of heads that read other tokens."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that the page is made of."""
+
+    title: str
+    results: Results
+    tables: Tables
+    """As ``report_tables`` gives them."""
+    galleries: Mapping[str, Gallery]
+    """By split."""
+    data_sets: DataSets
 
 
 @dataclass(frozen=True)
@@ -42,11 +71,28 @@ class TaskSection:
 
     key: str
     label: str
+    number: int
+    """Of the paper's table."""
     correction: str
     model: str
     figures: Mapping[str, Markup]
     relative: pd.DataFrame
     absolute: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the gallery as the page shows it."""
+
+    address: str
+    """Data URI."""
+    description: str
+    """Of what the picture shows, for those who do not see it."""
+    place: str
+    """Among all objects."""
+    uncertainty: str
+    iou: str
+    """Before and after the correction."""
 
 
 @dataclass(frozen=True)
@@ -58,69 +104,106 @@ class Settings:
     """A row a thing, its name first."""
 
 
-def render_report(results: Results, title: str, template: str) -> str:
-    """Fill the page; equal results give an equal page.
+def render_report(contents: Contents, template: str, script: str) -> str:
+    """Fill the page; equal contents give an equal page.
 
     Parameters
     ----------
     template
         Source of the Jinja template.
+    script
+        JavaScript that makes tables sort.
     """
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters.update(
-        measure_label=measure_label,
-        column_label=column_label,
-        number=number,
-        with_bounds=with_bounds,
-        tint=tint,
-    )
-    page = environment.from_string(template).render(
-        title=title,
-        runs={split: found.run for split, found in results.items()},
-        overviews={split: overview_table(results, split) for split in results},
-        tasks=[task_section(results, task) for task in task_models(results)],
-        iou=iou_table(results),
-        views=view_table(results),
-        correlations={split: correlation_blocks(results, split) for split in results},
-        models={split: settings(found.run["models"], "model") for split, found in results.items()},
-        heads=head_settings(results),
-        n_resamples=next(iter(results.values())).run["n_resamples"],
-        colours=COLOURS,
-        is_dashed=is_dashed,
-        first_train_split=first_train_split(next(iter(results.values()))),
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+    results, tables = contents.results, contents.tables
+    first = next(iter(results.values()))
+    page = (
+        _environment()
+        .from_string(template)
+        .render(
+            title=contents.title,
+            runs={split: found.run for split, found in results.items()},
+            overviews={split: overview_table(results, split) for split in results},
+            tasks=[task_section(contents, task) for task in task_models(results)],
+            radars={
+                split: _radar(contents, split, f"radar-{i}") for i, split in enumerate(results)
+            },
+            iou=tables[IOU],
+            margins=tables[MARGIN],
+            best_model=tables[BEST_MODEL],
+            views=tables[VIEWS],
+            token_tables={k: tables[name] for name, k in TOKEN_HEADINGS.items() if name in tables},
+            trials=trial_blocks(tables.get(TRIALS)),
+            paper_trials=paper_numbers("trials") if contents.data_sets else None,
+            galleries={split: gallery_blocks(found) for split, found in contents.galleries.items()},
+            correlations={split: correlation_blocks(tables, split) for split in results},
+            models={
+                split: settings(found.run["models"], "model") for split, found in results.items()
+            },
+            heads=head_settings(results),
+            n_resamples=first.run["n_resamples"],
+            first_train_split=first_train_split(first),
+            has_several_heads=len(first.run["heads"]) > 1,
+            data_sets=contents.data_sets,
+            sorting_js=Markup(script),  # noqa: S704 - our own
+        )
     )
     return page.rstrip() + "\n"
 
 
-def task_section(results: Results, task: str) -> TaskSection:
+def task_section(contents: Contents, task: str) -> TaskSection:
     """Figures and tables of a task."""
     figures = {
         split: task_figure(found.curves, task, list(found.run["heads"]), f"curves-{task}-{i}")
-        for i, (split, found) in enumerate(results.items())
+        for i, (split, found) in enumerate(contents.results.items())
     }
     return TaskSection(
         task,
         TASK_LABELS[task],
+        paper_table(task),
         CORRECTIONS[task],
-        task_models(results)[task],
+        task_models(contents.results)[task],
         {k: Markup(html) for k, html in figures.items()},  # noqa: S704 - names are in JSON
-        relative_table(results, task),
-        absolute_table(results, task),
+        contents.tables[relative_name(task)],
+        contents.tables[absolute_name(task)],
     )
 
 
-def correlation_blocks(results: Results, split: str) -> dict[tuple[str, str], pd.DataFrame]:
+def correlation_blocks(tables: Tables, split: str) -> dict[tuple[str, str], pd.DataFrame]:
     """Correlations of a split, square, by model and train split."""
-    table = correlation_table(results[split])
+    table = tables[correlation_name(split)]
     return {
         (model, train_split): table[
             (table["model"] == model) & (table["train_split"] == train_split)
         ].drop(columns=["model", "train_split"])
         for model, train_split in zip(table["model"], table["train_split"], strict=True)
     }
+
+
+def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
+    """Trials by train split and objective."""
+    if trials is None:
+        return {}
+    return {
+        (str(split), str(objective)): rows.drop(columns=["trained_on", "objective"])
+        for (split, objective), rows in trials.groupby(["trained_on", "objective"], sort=False)
+    }
+
+
+def gallery_blocks(gallery: Gallery) -> dict[str, dict[str, list[Picture]]]:
+    """Pictures by task and end."""
+    n_objects = gallery.table.groupby("task")["rank"].max()
+    blocks: dict[str, dict[str, list[Picture]]] = {}
+    for row in gallery.table.to_dict("records"):
+        jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
+        picture = Picture(
+            address=f"data:image/jpeg;base64,{jpeg}",
+            description=f"Object {row['object_id']} of {row['file']}: truth, prediction and click",
+            place=f"{row['rank']} of {n_objects[row['task']]}",
+            uncertainty=f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
+            iou=f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
+        )
+        blocks.setdefault(row["task"], {}).setdefault(row["end"], []).append(picture)
+    return blocks
 
 
 def settings(things: Mapping[str, Mapping[str, Any]], what: str) -> Settings:
@@ -147,22 +230,31 @@ def head_settings(results: Results) -> dict[str, Settings]:
     return {name: settings(heads, "head") for name, heads in first.run["heads"].items()}
 
 
-def number(value: float, n_digits: int = 1) -> str:
-    """Write a number for people, a missing one as a dash."""
-    # Not "-0.0": a sign without a value.
-    return NOTHING if isnan(value) else f"{round(value, n_digits) + 0.0:.{n_digits}f}"
+def _radar(contents: Contents, split: str, div_id: str) -> tuple[Markup, pd.DataFrame]:
+    table = contents.tables[radar_name(split)]
+    html = radar_figure(table, list(contents.results[split].run["heads"]), div_id)
+    return Markup(html), table  # noqa: S704 - names are in JSON
 
 
-def with_bounds(row: "pd.Series[Any]", column: str) -> str:
-    """Write a number of a row, and in brackets its bounds in whole numbers."""
-    low, high = (row[column + end] for end in BOUNDS_OF)
-    told = number(row[column])
-    return told if isnan(low) else f"{told} ({number(low, 0)}–{number(high, 0)})"
-
-
-def tint(correlation: float) -> str:
-    """Background of a correlation: red for +1, blue for -1, none for 0 or a missing one."""
-    if isnan(correlation):
-        return "none"
-    colour = "239,68,68" if correlation > 0 else "59,130,246"
-    return f"rgba({colour},{0.7 * abs(correlation):.2f})"
+def _environment() -> jinja2.Environment:
+    """Jinja with the words, colours and scripts that are the same in every report."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(
+        measure_label=measure_label,
+        column_label=column_label,
+        number=number,
+        tint=tint,
+    )
+    environment.globals.update(
+        colours=COLOURS,
+        is_dashed=is_dashed,
+        task_labels=TASK_LABELS,
+        shown_masks=SHOWN_MASKS,
+        mask_colours=MASK_COLOURS,
+        ends=ENDS,
+        paper=PAPER,
+        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+    )
+    return environment

@@ -1,42 +1,38 @@
 """Stage ``report``: results of all eval splits in, tables, metrics, plots and a page out.
 
-Reads   ``params.yaml:report``, ``results/splits/<split>`` of every eval split.
+Reads   ``params.yaml:report``, ``results/splits/<split>`` and ``results/gallery/<split>`` of every
+        eval split, ``heads/<train split>/tuning/<objective>.csv``.
 Writes  ``results/metrics.json``, ``results/tables/*.csv``, ``results/plots/*.csv``,
         ``results/report.html``.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
 from stages.labels import TASK_LABELS, measure_label
-from stages.params import ParamsError, read_block, read_lists, strict
-from stages.rendering import render_report, with_bounds
+from stages.numbers import with_bounds
+from stages.paper import DataSet
+from stages.params import Lists, ParamsError, check_known, read_block, read_lists, strict
+from stages.rendering import Contents, render_report
+from stages.report_tables import TRIALS, Tables, report_tables
 from stages.shell import stage_main
-from stages.tables import (
-    Results,
-    absolute_table,
-    correlation_table,
-    curve_table,
-    iou_table,
-    margin_table,
-    metrics,
-    overview_table,
-    relative_table,
-    task_models,
-    view_table,
-)
-from storage.layout import RESULTS, results_dir
+from stages.tables import Results, curve_table, metrics, overview_table, task_models
+from stages.trials import read_all_trials, trial_table
+from storage.gallery import read_gallery
+from storage.layout import RESULTS, gallery_dir, results_dir
 from storage.results import read_results, write_json, write_table
 
-TEMPLATE: Final = Path(__file__).parent / "templates" / "report.html.j2"
-
-PAPER_TABLES: Final = {"model": 1, "prompt": 2, "task": 3, "segmentation": 4}
-"""Number of a task's table of relative AUC; that of the absolute AUC is ten more."""
+TEMPLATES: Final = Path(__file__).parent / "templates"
 
 PERCENT_FORMAT: Final = "%.2f"
+
+TRIAL_FORMAT: Final = "%.5g"
+"""Of errors and learning rates, with as many digits as the paper's Table 8."""
 
 
 @strict
@@ -44,39 +40,46 @@ class ReportParams:
     """Settings of the stage."""
 
     title: str
+    paper: Mapping[str, DataSet] = Field(default_factory=dict)
+    """Split -> the paper's data set that it is."""
 
 
 @stage_main
 def main() -> None:
     """Report on every eval split."""
     params = read_block("report", ReportParams)
-    splits = read_lists().eval_splits
-    if not splits:
-        raise ParamsError("eval_splits must name at least one split to report on, got none")
-    results = {split: read_results(results_dir(split)) for split in splits}
+    lists = read_lists()
+    _check(lists, params)
+    results = {split: read_results(results_dir(split)) for split in lists.eval_splits}
+    trials = trial_table(read_all_trials(lists.train_splits))
+    contents = Contents(
+        title=params.title,
+        results=results,
+        tables=report_tables(results, trials, params.paper),
+        galleries={split: read_gallery(gallery_dir(split)) for split in results},
+        data_sets=params.paper,
+    )
     write_json(RESULTS / "metrics.json", metrics(results))
-    _write_tables(results)
+    _write_tables(contents.tables)
     for task in task_models(results):
         write_table(RESULTS / "plots" / f"{task}.csv", curve_table(results, task))
-    page = render_report(results, params.title, TEMPLATE.read_text(encoding="utf-8"))
+    sources = [(TEMPLATES / name).read_text("utf-8") for name in ("report.html.j2", "sorting.js")]
     path = RESULTS / "report.html"
-    path.write_text(page, encoding="utf-8")
+    path.write_text(render_report(contents, *sources), encoding="utf-8")
     _print_summary(results, path)
 
 
-def _write_tables(results: Results) -> None:
-    tables = {
-        "iou": iou_table(results),
-        "margin": margin_table(results),
-        "table10_iou_by_view": view_table(results),
-    }
-    for task in task_models(results):
-        n = PAPER_TABLES[task]
-        tables[f"table{n}_{task}"] = relative_table(results, task)
-        tables[f"table{10 + n}_{task}_auc"] = absolute_table(results, task)
-    tables |= {f"correlation_{split}": correlation_table(results[split]) for split in results}
+def _check(lists: Lists, params: ReportParams) -> None:
+    if not lists.eval_splits:
+        raise ParamsError("eval_splits must name at least one split to report on, got none")
+    for split in params.paper:
+        check_known("split of report.paper", split, tuple(lists.splits))
+
+
+def _write_tables(tables: Tables) -> None:
     for name, table in tables.items():
-        write_table(RESULTS / "tables" / f"{name}.csv", table, PERCENT_FORMAT)
+        number_format = TRIAL_FORMAT if name == TRIALS else PERCENT_FORMAT
+        write_table(RESULTS / "tables" / f"{name}.csv", table, number_format)
 
 
 def _print_summary(results: Results, page: Path) -> None:
@@ -89,7 +92,7 @@ def _print_summary(results: Results, page: Path) -> None:
         for task in tasks:
             table.add_column(TASK_LABELS[task], justify="right")
         best = overview[tasks].max()
-        for _, row in overview.iterrows():
+        for row in overview.to_dict("records"):
             cells = [
                 f"[bold]{with_bounds(row, task)}[/]"
                 if row[task] == best[task]

@@ -14,6 +14,7 @@ from pipeline.vocabulary import OBJECTIVES
 from stages.head_data import block_inputs
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
+from storage.groups import group_index
 from storage.heads import read_head
 from storage.inspection import naming_damage
 from storage.layout import entropy_path, features_path, head_path, objects_path
@@ -37,7 +38,8 @@ class SplitScores:
     """What the models say of a split, and from which inputs."""
 
     object_id: Int[np.ndarray, "object"]
-    image_index: Int[np.ndarray, "object"]
+    group: Int[np.ndarray, "object"]
+    """Image of each object, or video."""
     models: Mapping[str, ModelScores]
     views: Mapping[tuple[str, str], ProposalScores]
     """By model and view, identity first."""
@@ -109,7 +111,7 @@ def read_scores(
         "heads": metadata.pop("best"),
         "other_heads": metadata,
     }
-    return SplitScores(object_id, table.image_index, said, proposals, inputs)
+    return SplitScores(object_id, group_index(table), said, proposals, inputs)
 
 
 def read_heads(train_split: str, family: str, tokens: str = "best") -> Heads:

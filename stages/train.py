@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.heads import HIDDEN
-from pipeline.objectives import split_by_image
+from pipeline.objectives import split_by_group
 from pipeline.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.head_data import HeadData, faults_of, read_head_data
@@ -42,21 +42,29 @@ def main(split: str) -> None:
     check_known("train split", split, lists.train_splits)
     params = read_block("train", TrainParams)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
-    split_seed = _one_seed(split, tunings)
-    curves = []
     # One after the other, so that no more than the tokens of one set are in memory.
-    for tokens in lists.tokens:
-        data = read_head_data(split, lists.models, tokens)
-        with faults_of(split):
-            trained = _train(f"{split} {tokens}", data, tunings, split_seed, params.seed)
-        about = {"split": split, "tokens": tokens, "seed": str(params.seed), **data.origin}
-        for objective, head in trained.items():
-            metadata = about | _metadata(objective, tunings[objective], head)
-            write_head(head_path(split, objective, tokens), head.weights, metadata)
-            curves.append(_curve(tokens, objective, head))
-            error = head.validation_mse[-1]
-            print(f"{split} {tokens} {objective}: validation error {error:.4f}")
+    curves = [
+        curve
+        for tokens in lists.tokens
+        for curve in _train_set(split, tokens, lists.models, tunings, params.seed)
+    ]
     _write_curves(split, pd.concat(curves))
+
+
+def _train_set(
+    split: str, tokens: str, models: tuple[str, ...], tunings: Mapping[str, Tuning], seed: int
+) -> list[pd.DataFrame]:
+    """Train and write the heads that read one token set; their learning curves."""
+    data = read_head_data(split, models, tokens)
+    with faults_of(split):
+        trained = _train(f"{split} {tokens}", data, tunings, _one_seed(split, tunings), seed)
+    about = {"split": split, "tokens": tokens, "seed": str(seed), **data.origin}
+    for objective, head in trained.items():
+        metadata = about | _metadata(objective, tunings[objective], head)
+        write_head(head_path(split, objective, tokens), head.weights, metadata)
+        error = head.validation_mse[-1]
+        print(f"{split} {tokens} {objective}: validation error {error:.4f}")
+    return [_curve(tokens, objective, head) for objective, head in trained.items()]
 
 
 def _train(
@@ -65,8 +73,8 @@ def _train(
     plans = {name: tuning.plan for name, tuning in tunings.items()}
     n_epochs = sum(plan.epochs for plan in plans.values())
     with progress(f"train {what}", n_epochs, "epochs") as advance:
-        # The images that judged the trials validate the heads, too.
-        rows = Rows(*split_by_image(data.rows.image, split_seed))
+        # The images, or videos, that judged the trials validate the heads, too.
+        rows = Rows(*split_by_group(data.rows.group, split_seed))
         return train_heads(data.rows, rows, plans, seed=seed, advance=advance)
 
 

@@ -56,7 +56,7 @@ def _default(params: TuneParams) -> Hyperparameters:
 def _search(split: str, objective: str, models: tuple[str, ...], params: TuneParams) -> list[Trial]:
     # Imported here because it takes seconds, and 0 trials need none of it.
     from pipeline.heads import HIDDEN  # noqa: PLC0415
-    from pipeline.objectives import split_by_image  # noqa: PLC0415
+    from pipeline.objectives import split_by_group  # noqa: PLC0415
     from pipeline.training import Rows  # noqa: PLC0415
     from pipeline.tuning import validation_cost  # noqa: PLC0415
     from stages.head_data import faults_of, read_head_data  # noqa: PLC0415
@@ -76,7 +76,7 @@ def _search(split: str, objective: str, models: tuple[str, ...], params: TunePar
         }
     )
     with faults_of(split), progress(f"tune {objective}", params.n_trials, "trials") as advance:
-        rows = Rows(*split_by_image(data.rows.image, params.seed))
+        rows = Rows(*split_by_group(data.rows.group, params.seed))
         return run_study(
             lambda plan: validation_cost(data.rows, rows, objective, plan, seed=params.seed),
             study_dir(split, objective, inputs),

@@ -1,9 +1,8 @@
 """Data sets that can be read, by the name that ``params.yaml`` gives to their layout."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
@@ -39,16 +38,20 @@ class DataSet:
     """Fields that must be given."""
     takes: tuple[str, ...] = ()
     """Fields that may be given."""
+    is_video: bool = False
+    """Whether its images are frames of videos: of ``video_of`` their name, or of a folder."""
 
 
 DATA_SETS: Final[Mapping[str, DataSet]] = MappingProxyType(
     {
         "coco": DataSet(list_coco),
-        "davis": DataSet(list_davis, needs=("list",), takes=("frames",)),
+        "davis": DataSet(list_davis, needs=("list",), takes=("frames",), is_video=True),
         "ade20k": DataSet(list_ade20k),
-        "mose": DataSet(list_mose, needs=("list",), takes=("frames",)),
-        "sav_videos": DataSet(list_sav_videos, takes=("frames", "subsets", "masklets")),
-        "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",)),
+        "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
+        "sav_videos": DataSet(
+            list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True
+        ),
+        "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
     }
 )
 """Layouts by the name of their reader."""
@@ -72,9 +75,7 @@ def collect(
     DataError
         If nothing is left, or an image with an object is no file.
     """
-    skipped: Counter[str] = Counter()
-    empty: list[str] = []
-    found = list(islice(_find(parts, min_area_px, skipped, empty), max_objects))
+    found, skipped, empty = _find(parts, min_area_px, max_objects)
     if not found:
         raise DataError(
             f"{source.annotations} must have an object of {min_area_px} px or more, got none "
@@ -88,29 +89,35 @@ def collect(
         objects=tuple(ObjectRecord(index[image], number, rle) for image, number, rle in found),
         n_crowd=skipped["crowd"],
         n_small=skipped["small"],
+        n_without_auto=skipped["auto"],
         empty=tuple(empty),
     )
 
 
 def _find(
-    parts: Iterable[Part], min_area_px: int, skipped: Counter[str], empty: list[str]
-) -> Iterator[_Found]:
-    """Objects in their final order; ``skipped`` counts what is left out, by reason."""
+    parts: Iterable[Part], min_area_px: int, max_objects: int | None
+) -> tuple[list[_Found], Counter[str], list[str]]:
+    """Objects in their final order, counts of what is left out, and objects without a pixel."""
+    found: list[_Found] = []
+    skipped: Counter[str] = Counter()
+    empty: list[str] = []
     for part in parts:
         most_px: dict[int, int] = {}
-        n_images = 0
+        skipped["auto"] += part.lacks_auto
         for item in part.read():
-            n_images += 1
             skipped["crowd"] += item.n_crowd
             for number, rle in item.masks:
                 area_px = area_rle(rle)
                 most_px[number] = max(area_px, most_px.get(number, 0))
                 if area_px < min_area_px:
                     skipped["small"] += 1
-                else:
-                    yield item.image, number, rle
-        if n_images > 1:
+                    continue
+                found.append((item.image, number, rle))
+                if len(found) == max_objects:
+                    return found, skipped, empty
+        if part.is_video:
             empty += [f"{part.name}: object {number}" for number, px in most_px.items() if not px]
+    return found, skipped, empty
 
 
 def _check_files(source: Source, used: list[ImageRecord]) -> None:

@@ -56,7 +56,7 @@ measure."""
 RUN_KEYS: Final = (
     "split",
     "n_objects",
-    "n_images",
+    "n_groups",
     "n_resamples",
     "models",
     "entropy",
@@ -92,13 +92,13 @@ class SplitResults:
     """What ``evaluate`` says of one split; each table is a file of its name."""
 
     auc: pd.DataFrame
-    """AUC of every task, model and measure, fractions of 1, with intervals over images;
+    """AUC of every task, model and measure, fractions of 1, with intervals over images or videos;
     ``train_split`` of the heads and the ``tokens`` that they read, empty for a measure without;
     ``margin`` is the relative AUC beyond that of 1 - SamScore, ``tokens_margin`` that beyond the
     same measure's from the tokens ``best``."""
     iou: pd.DataFrame
-    """Mean IoU of every model, view and proposal, with intervals over images; ``gain`` is the mean
-    IoU beyond that of the same model's best proposal in the first view, which is identity."""
+    """Mean IoU of every model, view and proposal, with intervals over images or videos; ``gain`` is
+    the mean IoU beyond that of the same model's best proposal in the first view, identity."""
     curves: pd.DataFrame
     """Mean IoU against the corrected fraction, for each task's default model."""
     correlation: pd.DataFrame

@@ -74,6 +74,26 @@ def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
             table.writerow({"rank": rank, "mse": trial.mse, **asdict(trial.plan)})
 
 
+def read_trials(path: Path) -> list[Trial]:
+    """Read a table of trials in its order; none where the params' defaults were taken.
+
+    Raises
+    ------
+    DataError
+        If there is no such file (``tune`` has not run is the usual cause), or it is no such table.
+    """
+    if not path.is_file():
+        raise DataError(f"trials must be a file, got none at {path}")
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path} must have {', '.join(COLUMNS)}, got {table.fieldnames}")
+        try:
+            return [_trial(row) for row in table]
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path} must be written by the stage tune, got {error}") from error
+
+
 def append_trial(path: Path, trial: Trial) -> None:
     """Add a finished trial to the log of a study."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,3 +114,13 @@ def read_log(path: Path) -> list[Trial]:
         mse = record.pop("mse")
         trials.append(Trial(Hyperparameters(**record), mse))
     return trials
+
+
+def _trial(row: dict[str, str]) -> Trial:
+    plan = Hyperparameters(
+        epochs=int(row["epochs"]),
+        batch_size=int(row["batch_size"]),
+        learning_rate=float(row["learning_rate"]),
+        momentum=float(row["momentum"]),
+    )
+    return Trial(plan, float(row["mse"]))

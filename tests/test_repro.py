@@ -36,6 +36,7 @@ ALL_STAGES = [
     "train@shapes_train",
     "entropy@shapes_val",
     "evaluate@shapes_val",
+    "gallery@shapes_val",
     "report",
 ]
 
@@ -126,7 +127,7 @@ def test_a_new_view_runs_its_cells_and_what_depends_on_them(project: Path) -> No
     write_params(project, params)
     done = repro(project)
     cells = [f"extract@shapes_val-{model}-jpeg30" for model in MODELS]
-    later = ["entropy@shapes_val", "evaluate@shapes_val", "report"]
+    later = ["entropy@shapes_val", "evaluate@shapes_val", "gallery@shapes_val", "report"]
     assert sorted(done.ran) == sorted([*cells, *later])
     assert sorted(done.unchanged) == sorted(set(ALL_STAGES) - set(later))
 
@@ -164,12 +165,23 @@ def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
     lock = clone / "dvc.lock"
     before = lock.read_text("utf-8")
     features = re.findall(r"cache/features/.*zarr", before)
-    run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train")
+    run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train", "gallery")
     change(clone, "evaluate", n_curve_points=11)
     assert repro(clone, "--allow-missing").ran == ["evaluate@shapes_val", "report"]
     assert not (clone / "cache" / "masks").exists()
     # Of the same inputs, for a lock that names a part of them makes others evaluate again.
     assert evaluated_inputs(lock.read_text("utf-8")) == evaluated_inputs(before)
+
+
+def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:
+    features = re.findall(r"cache/features/.*zarr", (clone / "dvc.lock").read_text("utf-8"))
+    run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train", "gallery")
+    change(clone, "train", seed=1)
+    # As the README tells: the pictures of other heads' objects would need the masks.
+    evaluated = repro(clone, "--allow-missing", "--glob", "evaluate@*")
+    assert evaluated.ran == ["train@shapes_train", "evaluate@shapes_val"]
+    assert repro(clone, "--allow-missing", "-s", "report").ran == ["report"]
+    assert (clone / "results" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(

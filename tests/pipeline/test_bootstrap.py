@@ -1,4 +1,4 @@
-"""Intervals over images: each resample is what the plain formulas give of the drawn objects."""
+"""Intervals over groups: each resample is what the plain formulas give of the drawn objects."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pipeline.auc import correction_auc
 from pipeline.bootstrap import (
     Resamples,
     interval,
-    resample_images,
+    resample_groups,
     resampled_areas,
     resampled_means,
 )
@@ -19,8 +19,8 @@ from pipeline.bootstrap import (
 def drawn_objects(resamples: Resamples, resample: int) -> np.ndarray:
     """Rows of the objects in a resample, as often as they were drawn."""
     return np.repeat(
-        np.arange(len(resamples.image_index)),
-        resamples.n_drawn[resample][resamples.image_index],
+        np.arange(len(resamples.group)),
+        resamples.n_drawn[resample][resamples.group],
     )
 
 
@@ -28,10 +28,10 @@ def drawn_objects(resamples: Resamples, resample: int) -> np.ndarray:
 @given(seed=st.integers(0, 2**32 - 1), n_levels=st.sampled_from([2, 5, 10**6]))
 def test_an_area_is_that_of_the_drawn_objects_ties_and_all(seed: int, n_levels: int) -> None:
     rng = np.random.default_rng(seed)
-    image_index = np.sort(rng.integers(0, 8, 20))
+    group = np.sort(rng.integers(0, 8, 20))
     iou, corrected_iou = rng.random((2, 20))
     uncertainty = rng.integers(0, n_levels, 20).astype(np.float64)
-    resamples = resample_images(image_index, 5, seed)
+    resamples = resample_groups(group, 5, seed)
     gains = np.stack([corrected_iou - iou, 1 - iou], axis=1)
     areas = resampled_areas(gains, uncertainty, resamples)
     means = resampled_means(iou[:, np.newaxis], resamples)[:, 0]
@@ -43,15 +43,15 @@ def test_an_area_is_that_of_the_drawn_objects_ties_and_all(seed: int, n_levels: 
 
 
 def test_an_infinite_uncertainty_goes_first() -> None:
-    resamples = resample_images(np.arange(3), 4, seed=0)
+    resamples = resample_groups(np.arange(3), 4, seed=0)
     gains = np.array([[0.1], [0.2], [0.3]])
     infinite = resampled_areas(gains, np.array([0, np.inf, np.inf]), resamples)
     large = resampled_areas(gains, np.array([0.0, 5.0, 5.0]), resamples)
     np.testing.assert_array_equal(infinite, large)
 
 
-def test_objects_come_and_go_with_their_image() -> None:
-    resamples = resample_images(np.array([4, 4, 4, 9, 9]), 100, seed=0)
+def test_objects_come_and_go_with_their_group() -> None:
+    resamples = resample_groups(np.array([4, 4, 4, 9, 9]), 100, seed=0)
     (weights,) = resamples.blocks()
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 3] == weights[:, 4]).all()
@@ -59,22 +59,22 @@ def test_objects_come_and_go_with_their_image() -> None:
     assert set(weights[:, 0]) == {0, 1, 2}
 
 
-def test_each_image_is_drawn_once_in_the_mean_and_as_the_multinomial_says() -> None:
-    n_drawn = resample_images(np.arange(50), 4000, seed=0).n_drawn
+def test_each_group_is_drawn_once_in_the_mean_and_as_the_multinomial_says() -> None:
+    n_drawn = resample_groups(np.arange(50), 4000, seed=0).n_drawn
     assert (n_drawn.sum(axis=1) == 50).all()
     np.testing.assert_allclose(n_drawn.mean(axis=0), 1, atol=0.08)
     np.testing.assert_allclose((n_drawn == 0).mean(), (1 - 1 / 50) ** 50, atol=0.005)
 
 
 def test_the_seed_decides() -> None:
-    first, again, other = (resample_images(np.arange(9), 5, seed).n_drawn for seed in (1, 1, 2))
+    first, again, other = (resample_groups(np.arange(9), 5, seed).n_drawn for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    resamples = resample_images(np.arange(30) // 2, 25, seed=0)
+    resamples = resample_groups(np.arange(30) // 2, 25, seed=0)
     gains, uncertainty = rng.random((30, 2)), rng.random(30)
     areas = resampled_areas(gains, uncertainty, resamples)
     means = resampled_means(gains, resamples)
@@ -100,7 +100,7 @@ def test_values_that_do_not_exist_do_not_count() -> None:
 
 def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says() -> None:
     values = np.random.default_rng(0).normal(size=(400, 1))
-    found = interval(resampled_means(values, resample_images(np.arange(400), 2000, seed=0))[:, 0])
+    found = interval(resampled_means(values, resample_groups(np.arange(400), 2000, seed=0))[:, 0])
     assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
 
 
@@ -108,4 +108,4 @@ def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says() -> None:
 def test_nothing_to_draw_is_refused(n_objects: int, n_resamples: int) -> None:
     message = f"must be at least 1, got {n_resamples} and {n_objects}"
     with pytest.raises(ValueError, match=message):
-        resample_images(np.zeros(n_objects, np.int64), n_resamples, seed=0)
+        resample_groups(np.zeros(n_objects, np.int64), n_resamples, seed=0)

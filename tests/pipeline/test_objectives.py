@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.objectives import (
     ModelFeatures,
     head_inputs,
-    split_by_image,
+    split_by_group,
     targets,
     training_set,
 )
@@ -115,10 +115,10 @@ def test_an_unknown_token_set_is_named_with_those_there_are() -> None:
 
 def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
     models = draw_models(3)
-    image = np.array([4, 4, 9])
-    data = training_set(models, image)
+    group = np.array([4, 4, 9])
+    data = training_set(models, group)
     np.testing.assert_array_equal(data.inputs[3:6], models["small"].inputs)
-    np.testing.assert_array_equal(data.image, [*image] * 4)
+    np.testing.assert_array_equal(data.group, [*group] * 4)
     column = OBJECTIVES.index("iou_refined")
     np.testing.assert_array_equal(
         data.targets[3:6, column], models["small"].iou[:, REFINED].max(axis=1)
@@ -158,25 +158,25 @@ def test_images_that_do_not_fit_the_features_are_refused() -> None:
     objects=st.lists(st.integers(0, 20), min_size=2, max_size=60).filter(lambda x: len(set(x)) > 1),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_no_image_has_rows_on_both_sides_and_every_row_is_on_one(
+def test_no_group_has_rows_on_both_sides_and_every_row_is_on_one(
     objects: list[int], seed: int
 ) -> None:
-    image = np.tile(objects, 4)
-    train, validation = split_by_image(image, seed)
-    assert not set(image[train]) & set(image[validation])
-    np.testing.assert_array_equal(np.sort([*train, *validation]), np.arange(len(image)))
+    group = np.tile(objects, 4)
+    train, validation = split_by_group(group, seed)
+    assert not set(group[train]) & set(group[validation])
+    np.testing.assert_array_equal(np.sort([*train, *validation]), np.arange(len(group)))
     assert len(train)
     assert len(validation)
 
 
-def test_a_fifth_of_the_images_validates_and_the_seed_chooses_which() -> None:
-    image = np.repeat(np.arange(100), 3)
-    _, validation = split_by_image(image, 0)
-    assert len(np.unique(image[validation])) == 20
-    np.testing.assert_array_equal(validation, split_by_image(image, 0)[1])
-    assert set(validation) != set(split_by_image(image, 1)[1])
+def test_a_fifth_of_the_groups_validates_and_the_seed_chooses_which() -> None:
+    group = np.repeat(np.arange(100), 3)
+    _, validation = split_by_group(group, 0)
+    assert len(np.unique(group[validation])) == 20
+    np.testing.assert_array_equal(validation, split_by_group(group, 0)[1])
+    assert set(validation) != set(split_by_group(group, 1)[1])
 
 
-def test_one_image_cannot_be_split() -> None:
-    with pytest.raises(ValueError, match="must have at least 2 images, got 1"):
-        split_by_image(np.zeros(8, np.int64), 0)
+def test_one_group_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="must have at least 2 images or videos, got 1"):
+        split_by_group(np.zeros(8, np.int64), 0)

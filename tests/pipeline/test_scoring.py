@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from pipeline.auc import correction_auc
-from pipeline.bootstrap import resample_images
+from pipeline.bootstrap import resample_groups
 from pipeline.evaluation import TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES, ModelScores
 from pipeline.scoring import AucRow, auc_rows, iou_rows
 from pipeline.vocabulary import MODELS
 from tests.model_scores import TRAIN_SPLITS, random_scores
 
-RESAMPLES = resample_images(np.arange(40) // 3, 50, seed=0)
+RESAMPLES = resample_groups(np.arange(40) // 3, 50, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_token_sets_are_compared_with_the_method_on_the_same_images() -> None:
     both = replace(scores, other_predictions={"selected": {"coco_train": near}})
     rows = [
         row
-        for row in auc_rows({"tiny": both}, resample_images(np.arange(400), 200, seed=0))
+        for row in auc_rows({"tiny": both}, resample_groups(np.arange(400), 200, seed=0))
         if row.task == "task"
     ]
     found = {(row.tokens, row.measure): row for row in rows}
@@ -116,7 +116,7 @@ def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> No
     scores = random_scores(0, n_objects=400, train_splits=())
     near = 1 - scores.proposals.sam_score.max(axis=1) + np.float32(1e-3) * scores.entropies["h_y"]
     scores = replace(scores, entropies={**scores.entropies, "h_std": near})
-    resamples = resample_images(np.arange(400), 200, seed=0)
+    resamples = resample_groups(np.arange(400), 200, seed=0)
     (row,) = (
         row
         for row in auc_rows({"tiny": scores}, resamples)
@@ -127,7 +127,7 @@ def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> No
 
 
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
-    rows = auc_rows(models, resample_images(np.arange(40), 400, seed=1))
+    rows = auc_rows(models, resample_groups(np.arange(40), 400, seed=1))
     inside = [
         row.auc.low < row.area.auc < row.auc.high
         and row.relative.low < row.area.relative < row.relative.high
@@ -143,6 +143,18 @@ def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
     for row in segmentation(auc_rows({"large": perfect}, RESAMPLES)):
         assert np.isnan([row.area.relative, row.relative.low, row.margin]).all()
         assert row.auc.low == row.auc.high == 1
+
+
+def test_a_measure_that_is_nan_is_named() -> None:
+    scores = random_scores(0)
+    faulty = scores.predictions["coco_train"]["task_gap"]
+    faulty[3] = np.nan
+    message = r"delta_a_star of tiny by heads of coco_train on best tokens must .* got 1 of 40 obj"
+    with pytest.raises(ValueError, match=message):
+        auc_rows({"tiny": scores}, RESAMPLES)
+    entropies = {**scores.entropies, "h_a": scores.entropies["h_a"] * np.nan}
+    with pytest.raises(ValueError, match="h_a of tiny must be free of NaN, got 40 of 40 objects"):
+        auc_rows({"tiny": replace(scores, entropies=entropies)}, RESAMPLES)
 
 
 def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:

@@ -213,7 +213,7 @@ def test_intervals_follow_from_the_seed(root: Path) -> None:
 @pytest.mark.usefixtures("root")
 def test_what_was_run_is_told() -> None:
     run = evaluated().run
-    assert (run["n_objects"], run["n_images"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
+    assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
     assert run["models"]["tiny"]["weights"] == "of tiny"
     assert set(run["heads"]["shapes_train"]) == set(OBJECTIVES)
 

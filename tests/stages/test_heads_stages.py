@@ -236,7 +236,7 @@ def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
     data = read_head_data(SPLIT, MODELS)
     table = object_table()
     assert data.rows.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
-    np.testing.assert_array_equal(data.rows.image, np.tile(table.image_index, 4))
+    np.testing.assert_array_equal(data.rows.group, np.tile(table.image_index, 4))
     iou = data.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
     np.testing.assert_array_equal(data.rows.inputs[:N_OBJECTS, 0], iou)
 

@@ -13,13 +13,25 @@ import pytest
 
 from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
+from pipeline.vocabulary import OBJECTIVES
 from stages import report
-from stages.labels import COLOURS, CORRECTIONS, MEASURE_LABELS, TASK_LABELS
-from stages.rendering import number, settings, tint
+from stages.labels import (
+    COLOURS,
+    CORRECTIONS,
+    MEASURE_LABELS,
+    RADAR_LABELS,
+    SHOWN_MASKS,
+    TASK_LABELS,
+)
+from stages.numbers import number, tint
+from stages.radar import RADAR_LINES
+from stages.rendering import settings
 from stages.tables import relative_table
-from storage.layout import RESULTS, results_dir
+from storage.gallery import read_gallery
+from storage.layout import HEADS, RESULTS, gallery_dir, results_dir, trials_path
 from storage.results import read_results, write_results
 from tests.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
+from tests.report_inputs import N_PICTURES, write_report_inputs
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +39,15 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose two eval splits are evaluated; not to be changed."""
     root = tmp_path_factory.mktemp("evaluated")
     evaluate_splits(root)
+    write_report_inputs(root, SPLITS, TRAIN_SPLITS)
     return root
 
 
 @pytest.fixture
 def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with results of its own, to report on."""
-    shutil.copytree(evaluated / RESULTS, tmp_path / RESULTS)
+    for folder in (RESULTS, HEADS):
+        shutil.copytree(evaluated / folder, tmp_path / folder)
     shutil.copy(evaluated / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report"])
@@ -47,7 +61,10 @@ def test_the_stage_writes_tables_metrics_plots_and_page(root: Path) -> None:
         *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
         *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
         *(f"correlation_{split}.csv" for split in SPLITS),
+        *(f"figure6_radar_{split}.csv" for split in SPLITS),
         *("iou.csv", "margin.csv", "table10_iou_by_view.csv"),
+        *("table8_trials.csv", "table9_best_model.csv", "table6_token_ablation.csv"),
+        *("selected_tokens.csv", "token_margin.csv"),
     }
     plots = {path.name for path in (root / "results" / "plots").iterdir()}
     assert plots == {f"{task}.csv" for task in TASKS}
@@ -82,19 +99,35 @@ def test_two_reports_are_equal_to_the_byte(root: Path) -> None:
 
 
 class _Page(HTMLParser):
-    """Addresses, ids and the number of scripts of a page."""
+    """Addresses, ids, and the words of pictures of a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.addresses: list[str] = []
         self.ids: list[str] = []
+        self.descriptions: list[str] = []
+        self.captions: list[list[str]] = []
+        self._is_caption = False
 
-    def handle_starttag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
             if name in {"src", "href"} and value:
                 self.addresses.append(value)
             if name == "id" and value:
                 self.ids.append(value)
+            if name == "alt" and value:
+                self.descriptions.append(value)
+        if tag == "figcaption":
+            self._is_caption = True
+            self.captions.append([])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "figcaption":
+            self._is_caption = False
+
+    def handle_data(self, data: str) -> None:
+        if self._is_caption:
+            self.captions[-1].append(data)
 
 
 def test_the_page_needs_no_network_and_its_links_lead_somewhere(root: Path) -> None:
@@ -102,11 +135,12 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(root: Path) -> N
     text = (root / "results" / "report.html").read_text(encoding="utf-8")
     page = _Page()
     page.feed(text)
-    assert {address for address in page.addresses if address != "data:,"} == {
-        f"#{i}" for i in page.ids if not i.startswith("curves-")
+    assert {address for address in page.addresses if not address.startswith("data:")} == {
+        f"#{i}" for i in page.ids if not i.startswith(("curves-", "radar-"))
     }
     assert len(page.ids) == len(set(page.ids))
     assert {f"curves-{task}-{i}" for task in TASKS for i in (0, 1)} <= set(page.ids)
+    assert {"radar-0", "radar-1"} <= set(page.ids)
     assert text.count("plotly.js v") == 1
     for missing in ("NaN", "nan</td>", "None"):
         assert f">{missing}" not in text
@@ -148,6 +182,91 @@ def test_results_without_heads_are_reported(root: Path) -> None:
     assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (6, 8)
 
 
+def test_pictures_stand_in_the_page_with_their_words(root: Path) -> None:
+    report.main()
+    page = _Page()
+    page.feed((root / "results" / "report.html").read_text(encoding="utf-8"))
+    pictures = [address for address in page.addresses if address.startswith("data:image/jpeg;")]
+    assert len(pictures) == len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+    for split, n_objects in zip(SPLITS, (60, 90), strict=True):
+        table = read_gallery(gallery_dir(split)).table
+        shown = table[(table["task"] == "segmentation") & (table["rank"] == n_objects)]
+        (row,) = shown.to_dict("records")
+        words = [f"{n_objects} of {n_objects}", f"1 − USAM: {row['uncertainty']:.3f}"]
+        assert [*words, f"IoU {row['iou']:.2f} → 1.00"] in page.captions
+        about = f"Object {row['object_id']} of {row['file']}: truth, prediction and click"
+        assert about in page.descriptions
+
+
+def test_without_trials_there_is_no_table_of_them(root: Path) -> None:
+    write_report_inputs(root, [], TRAIN_SPLITS, n_trials=0)
+    report.main()
+    assert not (root / "results" / "tables" / "table8_trials.csv").exists()
+    assert 'id="trials"' not in (root / "results" / "report.html").read_text(encoding="utf-8")
+
+
+def test_trials_keep_their_digits(root: Path) -> None:
+    report.main()
+    text = (root / "results" / "tables" / "table8_trials.csv").read_text(encoding="utf-8")
+    assert "coco_train,iou_tiny,1,0.012346,16,5,0.0003,0.5\n" in text
+    assert text.count("\n") == 1 + len(TRAIN_SPLITS) * len(OBJECTIVES) * 3
+
+
+def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(root: Path) -> None:
+    data_sets = {"coco_val": "COCO", "coco_train": "COCO"}
+    write_params(
+        root, SPLITS, train_splits=TRAIN_SPLITS, report={"title": "A test", "paper": data_sets}
+    )
+    report.main()
+    tables = root / "results" / "tables"
+    table = pd.read_csv(tables / "table3_task.csv", keep_default_na=False)
+    told = table.set_index(["measure", "trained_on"])["coco_val_paper"].to_dict()
+    assert (told["h_a", ""], told["delta_a", "coco_train"]) == ("57.55", "94.85")
+    assert told["delta_a", "shapes_train"] == ""
+    assert "shapes_val_paper" not in table
+    with_numbers = {path.name for path in tables.iterdir() if "_paper" in path.read_text("utf-8")}
+    assert with_numbers == {
+        *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
+        *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
+        *("table6_token_ablation.csv", "table9_best_model.csv", "table10_iou_by_view.csv"),
+        "correlation_coco_val.csv",
+    }
+    text = (root / "results" / "report.html").read_text(encoding="utf-8")
+    assert "coco_val, paper</th>" in text
+    assert "The paper's Table 8: 70 trials" in text
+
+
+@pytest.mark.parametrize(
+    ("paper", "message"),
+    [
+        ({"coco_test": "COCO"}, "split of report.paper must be one of coco_train, coco_val, "),
+        ({"coco_val": "CoCo"}, "report.paper.coco_val: Input should be 'DAVIS', 'ADE20k', "),
+    ],
+)
+def test_faulty_data_sets_of_the_paper_are_named(
+    root: Path, capsys: pytest.CaptureFixture[str], paper: dict[str, str], message: str
+) -> None:
+    write_params(
+        root, SPLITS, train_splits=TRAIN_SPLITS, report={"title": "A test", "paper": paper}
+    )
+    with pytest.raises(SystemExit):
+        report.main()
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(
+    "path", [gallery_dir("coco_val") / "gallery.csv", trials_path("coco_train", "iou_tiny")]
+)
+def test_what_is_missing_besides_results_is_named(
+    capsys: pytest.CaptureFixture[str], path: Path
+) -> None:
+    path.unlink()
+    with pytest.raises(SystemExit):
+        report.main()
+    assert str(path) in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("root")
 def test_a_split_that_was_not_evaluated_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     (results_dir("coco_val") / "curves.csv").unlink()
@@ -167,7 +286,10 @@ def test_there_must_be_a_split_to_report_on(root: Path, capsys: pytest.CaptureFi
 def test_every_name_has_words_and_every_curve_a_colour() -> None:
     assert set(MEASURE_LABELS) == {*UNTRAINED_MEASURES, *HEAD_MEASURES}
     assert set(TASK_LABELS) == set(CORRECTIONS) == set(TASKS)
-    assert set(COLOURS) == {*BOUNDS, *(name for names in TASK_MEASURES.values() for name in names)}
+    drawn = {name for names in TASK_MEASURES.values() for name in names}
+    assert set(COLOURS) == {*BOUNDS, *drawn, *RADAR_LINES}
+    assert set(RADAR_LABELS) == set(RADAR_LINES) - set(MEASURE_LABELS)
+    assert set(SHOWN_MASKS) == set(TASKS)
 
 
 def test_settings_tell_the_shared_from_the_own() -> None:
@@ -180,7 +302,8 @@ def test_settings_tell_the_shared_from_the_own() -> None:
 
 
 def test_numbers_and_tints_for_people() -> None:
-    assert [number(value) for value in (71.78, -0.04, float("nan"))] == ["71.8", "0.0", "–"]
+    told = [number(value) for value in (71.78, -1.26, -0.04, float("nan"))]
+    assert told == ["71.8", "−1.3", "0.0", "–"]
     assert tint(1) == "rgba(239,68,68,0.70)"
     assert tint(-0.5) == "rgba(59,130,246,0.35)"
     assert tint(float("nan")) == "none"

@@ -12,6 +12,7 @@ from storage.tuning import (
     Tuning,
     append_trial,
     read_log,
+    read_trials,
     read_tuning,
     study_dir,
     write_trials,
@@ -51,6 +52,31 @@ def test_file_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json must be written by the stage tune, got"):
         read_tuning(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("trials", [TRIALS, []], ids=["some", "none"])
+def test_trials_come_back_as_they_were_written(tmp_path: Path, trials: list[Trial]) -> None:
+    write_trials(tmp_path / "a.csv", trials)
+    assert read_trials(tmp_path / "a.csv") == trials
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(None, r"trials must be a file, got none at .*a\.csv", id="no file"),
+        pytest.param("", r"a\.csv must have rank, mse, .*, got None", id="empty"),
+        pytest.param(
+            "rank,mse\n1,0.1\n", r"must have rank, .*, got \['rank', 'mse'\]", id="columns"
+        ),
+        pytest.param(",".join(COLUMNS) + "\n1,0.1,x,5,0.1,0.9\n", "by the stage tune", id="text"),
+        pytest.param(",".join(COLUMNS) + "\n1,0.1,16\n", "by the stage tune", id="cut short"),
+    ],
+)
+def test_faulty_trials_are_named(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_trials(tmp_path / "a.csv")
 
 
 def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""Writes what the demo found into ``README.md`` and ``docs/mini.md``: ``make readme``.
+
+Reads   ``results/splits/shapes_val``, of ``make demo``.
+Writes  the parts of both pages between ``<!-- results -->`` and ``<!-- /results -->``,
+        ``docs/curves.svg``.
+"""
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from pipeline.evaluation import TASK_MEASURES
+from stages.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
+from stages.numbers import with_bounds
+from stages.tables import first_train_split, overview_table, task_models
+from storage.layout import results_dir
+from storage.results import SplitResults, read_results
+
+SPLIT: Final = "shapes_val"
+MARKS: Final = ("<!-- results -->", "<!-- /results -->")
+FIGURE: Final = Path("docs") / "curves.svg"
+
+STYLE: Final[dict[Any, Any]] = {
+    "svg.hashsalt": "usam-cache",  # equal results, equal bytes
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def main() -> None:
+    """Rewrite both pages and the figure."""
+    found = read_results(results_dir(SPLIT))
+    replace_block(Path("README.md"), readme_block(found))
+    replace_block(Path("docs") / "mini.md", scores_block(found))
+    with mpl.rc_context(STYLE):
+        draw_curves(found).savefig(FIGURE, metadata={"Date": None})
+
+
+def replace_block(page: Path, block: str) -> None:
+    """Put a block between the marks of a page.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have each mark once.
+    """
+    text = page.read_text(encoding="utf-8")
+    if any(text.count(mark) != 1 for mark in MARKS):
+        counts = [text.count(mark) for mark in MARKS]
+        raise ValueError(f"{page} must have {' and '.join(MARKS)} once, got {counts}")
+    before, _, rest = text.partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    page.write_text(f"{before}{MARKS[0]}\n{block}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def readme_block(found: SplitResults) -> str:
+    """Relative AUC of every measure on the four tasks, the best of each in bold."""
+    results = {SPLIT: found}
+    overview = overview_table(results, SPLIT)
+    tasks = list(task_models(results))
+    best = overview[tasks].max()
+    rows = [
+        [
+            measure_label(row["measure"]),
+            *(_bold(with_bounds(row, task), is_best=row[task] == best[task]) for task in tasks),
+        ]
+        for row in overview.to_dict("records")
+    ]
+    run = found.run
+    told = (
+        f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} images; in brackets "
+        f"the 95 % interval over {run['n_resamples']} resamples of the images:"
+    )
+    return f"{told}\n\n{_table(['measure', *(TASK_LABELS[task] for task in tasks)], rows)}"
+
+
+def scores_block(found: SplitResults) -> str:
+    """Mean IoU of every model and view, and how well SamScores tell it."""
+    iou = {
+        (row["model"], row["view"], row["proposal"]): _percent(row)
+        for row in found.iou.to_dict("records")
+    }
+    of_scores = found.correlation.query("row == 'iou_gt'").drop_duplicates("model")
+    correlation = of_scores.set_index("model")["sam_score"]
+    models = list(found.iou["model"].unique())
+    views = [view for view in found.iou["view"].unique() if view != "identity"]
+    scores = [
+        [
+            model,
+            *(
+                with_bounds(iou[model, "identity", proposal], "mean_iou")
+                for proposal in ("best", "selected", "refined")
+            ),
+            f"{correlation[model]:.2f}",
+        ]
+        for model in models
+    ]
+    costs = [
+        [model, *(with_bounds(iou[model, view, "best"], "gain") for view in views)]
+        for model in models
+    ]
+    told = (
+        f"Mean IoU in % of {found.run['n_objects']} objects of {SPLIT}: of the best of three "
+        "proposals from one click, of the one with the highest SamScore, of the best from eight "
+        "clicks; and the correlation of the best one's IoU with the highest SamScore. In brackets "
+        "the 95 % interval over the images:"
+    )
+    return "\n\n".join(
+        [
+            told,
+            _table(["model", "best", "selected", "refined", "correlation"], scores),
+            "What a view changes in the mean IoU of the best proposal, in points:",
+            _table(["model", *views], costs),
+        ]
+    )
+
+
+def draw_curves(found: SplitResults) -> Figure:
+    """Mean IoU against the corrected objects, a panel a task."""
+    tasks = task_models({SPLIT: found})
+    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    curves = found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
+    for panel, task in zip(panels, tasks, strict=True):
+        _draw_task(panel, curves[curves["task"] == task], task)
+    panels[0].set_ylabel("mean IoU")
+    return figure
+
+
+def _draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
+    lines = {str(name): curve for name, curve in curves.groupby("measure", sort=False)}
+    x = lines["oracle"]["corrected_fraction"]
+    panel.fill_between(
+        x, lines["worst"]["mean_iou"], lines["oracle"]["mean_iou"], color="#8b949e", alpha=0.15
+    )
+    for measure in TASK_MEASURES[task]:
+        panel.plot(
+            x,
+            lines[measure]["mean_iou"],
+            color=COLOURS[measure],
+            linestyle="--" if is_dashed(measure) else "-",
+            linewidth=1.2,
+            label=measure_label(measure),
+        )
+    panel.set_title(TASK_LABELS[task])
+    panel.set_xlabel("corrected objects")
+    panel.xaxis.set_major_formatter(PercentFormatter(1))
+    panel.set_xticks([0, 0.5, 1])
+    panel.legend(frameon=False, fontsize=7, loc="lower right")
+
+
+def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
+    return {key: 100 * value if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    names = list(header)
+    rule = ["---", *["---:"] * (len(names) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
+
+
+def _bold(text: str, *, is_best: bool) -> str:
+    return f"**{text}**" if is_best else text
+
+
+if __name__ == "__main__":
+    main()

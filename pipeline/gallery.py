@@ -1,0 +1,146 @@
+"""The gallery: which objects it shows, and each of them as a picture."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from pipeline.masks import CUT, decode
+
+TRUTH_COLOUR: Final = (37, 99, 235)
+"""Blue, as the paper's Figures 4, 7 and 8 have the ground truth."""
+
+PREDICTION_COLOUR: Final = (34, 197, 94)
+"""Green, as theirs."""
+
+CLICK_COLOUR: Final = (239, 68, 68)
+
+TINT: Final = 0.3
+"""Share of a mask's colour inside it."""
+
+CONTEXT: Final = 2.0
+"""Side of a picture, in longer sides of its object's box."""
+
+MIN_SIDE_PX: Final = 48
+"""Of a picture, in pixels of the image: less shows no scene."""
+
+MIN_PROBABILITY: Final = 1e-5
+"""Between the outermost code and the next: what a logit of a sure pixel is taken from."""
+
+RgbImage = UInt8[np.ndarray, "height width 3"]
+Mask = Bool[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An object on its image, all in pixels of the image."""
+
+    rgb: RgbImage
+    truth: Mask
+    prediction: Mask
+    click_px: tuple[int, int]
+    """x, y."""
+    box_px: tuple[float, float, float, float]
+    """x, y, w, h of the ground truth."""
+
+
+def extremes(
+    uncertainty: Float[np.ndarray, "object"], n_objects: int
+) -> tuple[Int[np.ndarray, "most"], Int[np.ndarray, "least"]]:
+    """Rows of the most and of the least uncertain objects, each in falling uncertainty.
+
+    At most ``n_objects`` of each, and none twice: of fewer than two for each, the first half is
+    the more uncertain one. Of equals, the first row counts as more uncertain.
+    """
+    order = np.argsort(-uncertainty, kind="stable")
+    n_most = min(n_objects, math.ceil(len(order) / 2))
+    rest = order[n_most:]
+    return order[:n_most], rest[max(0, len(rest) - n_objects) :]
+
+
+def foreground(
+    mask_code: UInt8[np.ndarray, "y x"], height_px: int, width_px: int
+) -> Bool[np.ndarray, "height width"]:
+    """Coded mask at the size of its image, as ``iou`` judges it.
+
+    Notes
+    -----
+    Logits upsampled bilinearly and cut at 0; those beyond the code's ends are taken as its ends.
+    """
+    p = decode(mask_code).astype(np.float64).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    logit = np.log(p / (1 - p))
+    # OpenCV's bilinear resize is that of align_corners=False.
+    enlarged: Bool[np.ndarray, "height width"] = (
+        cv2.resize(logit, (width_px, height_px), interpolation=cv2.INTER_LINEAR) > 0
+    )
+    return enlarged
+
+
+def draw_scene(scene: Scene, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The object and its surroundings: truth in blue, prediction in green, the click as a dot.
+
+    Returns
+    -------
+    A picture whose longer side is ``side_px``.
+    """
+    rows, columns = crop(scene.box_px, *scene.truth.shape)
+    scale = side_px / max(rows.stop - rows.start, columns.stop - columns.start)
+    picture = _resize(scene.rgb[rows, columns], scale)
+    truth, prediction = (
+        _resize(mask[rows, columns].astype(np.float32), scale) > CUT
+        for mask in (scene.truth, scene.prediction)
+    )
+    picture = _tint(_tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
+    # One line inside, one outside: both show where the masks agree.
+    line = np.ones((3, 3), np.uint8)
+    n_px = max(1, side_px // 128)
+    inner = cv2.erode(prediction.astype(np.uint8), line, iterations=n_px) == 0
+    picture[prediction & inner] = PREDICTION_COLOUR
+    picture[(cv2.dilate(truth.astype(np.uint8), line, iterations=n_px) > 0) & ~truth] = TRUTH_COLOUR
+    x, y = scene.click_px
+    return _dot(picture, (x + 0.5 - columns.start) * scale, (y + 0.5 - rows.start) * scale)
+
+
+def crop(
+    box_px: tuple[float, float, float, float], height_px: int, width_px: int
+) -> tuple[slice, slice]:
+    """Rows and columns of the square around a box, moved or cut to lie in the image."""
+    x, y, width, height = box_px
+    side_px = math.ceil(max(CONTEXT * max(width, height), MIN_SIDE_PX))
+    return (
+        _span(y + height / 2, side_px, height_px),
+        _span(x + width / 2, side_px, width_px),
+    )
+
+
+def _span(center_px: float, side_px: int, size_px: int) -> slice:
+    length = min(side_px, size_px)
+    start = min(max(round(center_px - length / 2), 0), size_px - length)
+    return slice(start, start + length)
+
+
+def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
+    height, width = (max(1, round(n * scale)) for n in pixels.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized: np.ndarray = cv2.resize(pixels, (width, height), interpolation=method)
+    return resized
+
+
+def _tint(
+    picture: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    tinted = picture.copy()
+    tinted[mask] = np.rint((1 - TINT) * picture[mask] + TINT * np.array(colour)).astype(np.uint8)
+    return tinted
+
+
+def _dot(picture: UInt8[np.ndarray, "h w 3"], x: float, y: float) -> UInt8[np.ndarray, "h w 3"]:
+    radius = max(2, max(picture.shape) // 48)
+    dotted = np.ascontiguousarray(picture)
+    center = (int(x), int(y))
+    cv2.circle(dotted, center, radius + 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(dotted, center, radius, CLICK_COLOUR, cv2.FILLED, cv2.LINE_AA)
+    return dotted

@@ -1,0 +1,120 @@
+"""Stage ``gallery``: the most and the least uncertain objects of each kind as pictures.
+
+Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/objects.csv``,
+        ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
+        (identity), the images.
+Writes  ``results/gallery/<split>/``: ``gallery.csv`` and a JPEG a row.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray
+from jaxtyping import UInt8
+from pydantic import Field
+
+from pipeline.gallery import Scene, draw_scene, foreground
+from pipeline.vocabulary import PROMPTS
+from stages.gallery_rows import gallery_rows
+from stages.params import check_known, read_block, read_lists, strict
+from stages.progress import progress
+from stages.shell import stage_main
+from storage import open_features, open_masks
+from storage.errors import DataError
+from storage.gallery import Gallery, encode_jpeg, write_gallery
+from storage.inspection import naming_damage
+from storage.layout import features_path, gallery_dir, masks_path, objects_path, results_dir
+from storage.objects import ObjectTable, objects_digest, read_objects
+from storage.results import COLUMNS, read_table
+from storage.rle import decode_rle
+from storage.split_images import SplitImages
+
+CENTER: Final = PROMPTS.index("center")
+
+
+@strict
+class GalleryParams:
+    """Settings of the stage."""
+
+    n_objects: Annotated[int, Field(ge=1)]
+    side_px: Annotated[int, Field(ge=32, le=1024)]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What one model says in the identity view."""
+
+    features: xarray.Dataset
+    masks: xarray.Dataset
+    path: Path
+
+    def mask_code(self, row: int, task: str) -> UInt8[np.ndarray, "y x"]:
+        """Coded mask that a task corrects: the selected proposal of task, the best of others."""
+        by = "sam_score" if task == "task" else "iou"
+        with naming_damage(self.path):
+            proposal = int(self.features[by][row, CENTER].to_numpy().argmax())
+            code = self.masks["mask_code"][row, CENTER, proposal]
+            return np.asarray(code, np.uint8)
+
+
+@stage_main
+def main(split: str) -> None:
+    """Draw the gallery of one eval split."""
+    lists = read_lists()
+    check_known("eval split", split, lists.eval_splits)
+    params = read_block("gallery", GalleryParams)
+    table = read_objects(objects_path(split))
+    shown = gallery_rows(_read_results(split, table), params.n_objects)
+    files = [str(file) for file in table.file]
+    shown["file"] = [files[image] for image in table.image_index[shown["row"]]]
+    shown["picture"] = shown["task"] + "-" + shown["rank"].astype(str) + ".jpg"
+    images = SplitImages(Path(lists.split(split).images), files)
+    cells = {model: _open_cell(split, model, table) for model in shown["model"].unique()}
+    pictures = {}
+    with progress(f"gallery {split}", len(shown), "pictures") as advance:
+        # In the images' order: frames of a video are decoded forwards.
+        for row in shown.sort_values("row").to_dict("records"):
+            scene = _scene(table, images, row, cells[row["model"]])
+            pictures[row["picture"]] = encode_jpeg(draw_scene(scene, params.side_px))
+            advance(1)
+    write_gallery(gallery_dir(split), Gallery(shown, pictures))
+
+
+def _read_results(split: str, table: ObjectTable) -> pd.DataFrame:
+    path = results_dir(split) / "objects.csv"
+    objects = read_table(path, COLUMNS["objects"])
+    for model, rows in objects.groupby("model"):
+        if not np.array_equal(rows["object_id"], table.object_id):
+            raise DataError(f"{path} must hold the objects of {objects_path(split)} for {model}")
+    return objects
+
+
+def _open_cell(split: str, model: str, table: ObjectTable) -> _Cell:
+    expected = {"objects_digest": objects_digest(table)}
+    features = open_features(features_path(split, model, "identity"), expected=expected)
+    path = masks_path(split, model, "identity")
+    return _Cell(features, open_masks(path, expected=expected), path)
+
+
+def _scene(
+    table: ObjectTable, images: SplitImages, shown: Mapping[Hashable, Any], cell: _Cell
+) -> Scene:
+    row = shown["row"]
+    image = table.image_index[row]
+    size = {"height_px": int(table.height_px[image]), "width_px": int(table.width_px[image])}
+    x, y = table.point_px[row, CENTER].tolist()
+    return Scene(
+        rgb=images.read(shown["file"], **size),
+        truth=decode_rle(str(table.mask_rle[row]), **size),
+        prediction=foreground(cell.mask_code(row, shown["task"]), **size),
+        click_px=(x, y),
+        box_px=tuple(table.box_px[row].tolist()),
+    )
+
+
+if __name__ == "__main__":
+    main()

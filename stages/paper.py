@@ -1,0 +1,102 @@
+"""The paper's own numbers, to stand beside those of a split that is the paper's data set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import pandas as pd
+
+DataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
+
+DataSets = Mapping[str, DataSet]
+"""Split, for evaluation or training -> the data set of the paper that it is."""
+
+FOLDER: Final = Path(__file__).parent / "paper_numbers"
+
+CORRELATED: Final = "COCO"
+"""The data set of the paper's Tables 5 and 15 to 17."""
+
+PAPER: Final = "_paper"
+"""End of the name of a column that holds the paper's number for the column before it."""
+
+Name = Literal["relative", "auc", "ablation", "best_model", "view", "correlation", "trials"]
+
+
+def paper_numbers(name: Name) -> pd.DataFrame:
+    """Numbers of the paper, as printed there: percent, correlations, or trials.
+
+    Notes
+    -----
+    ``relative``: Tables 1 to 4. ``auc``: Tables 11 to 14. ``ablation``: Table 6, which leaves open
+    which gaps it shows; Δ_Θ, Δ_Xp and Δ_A are nearest. ``best_model``: Table 9. ``view``:
+    Table 10, the mIoU of each view and its difference to identity. ``correlation``: Tables 5 and
+    15 to 17. ``trials``: Table 8.
+
+    ``trained_on`` is the data set of the heads: in Tables 1 to 4 and 14 that of the row, for
+    MOSE COCO (the paper says SA-V; its cells in Tables 1 to 3 follow from the rows of COCO in
+    Tables 11 to 13). ``jpeg`` of Table 10 stands for quality 10, ``flip`` for the vertical one.
+    """
+    text = ["trained_on"] if name in {"relative", "auc", "ablation"} else []
+    table = pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(text, "str"))
+    return table.fillna(dict.fromkeys(text, ""))
+
+
+def beside_paper(
+    table: pd.DataFrame,
+    numbers: pd.DataFrame,
+    data_sets: DataSets,
+    *,
+    value: str = "percent",
+    suffix: str = "",
+) -> pd.DataFrame:
+    """Put the paper's numbers behind the columns of the splits that are its data sets.
+
+    Parameters
+    ----------
+    table
+        A column ``<split><suffix>`` a split, and the columns of names by which rows are found.
+    numbers
+        ``value`` by names, heads (``trained_on``) and, unless it is of all, ``data_set``.
+    """
+    keys = [name for name in numbers.columns if name in table.columns]
+    wanted = table[keys]
+    if "trained_on" in keys:
+        wanted = wanted.assign(trained_on=_heads(table["trained_on"], data_sets))
+    both = table.copy()
+    for split, data_set in data_sets.items():
+        column = split + suffix
+        if column not in table:
+            continue
+        of_set = numbers[numbers["data_set"] == data_set] if "data_set" in numbers else numbers
+        found = wanted.merge(of_set[[*keys, value]], on=keys, how="left")[value]
+        names = list(both.columns)
+        last = f"{column}_high" if f"{column}_high" in names else column
+        both.insert(names.index(last) + 1, column + PAPER, found.to_numpy())
+    return both
+
+
+def correlation_beside_paper(
+    table: pd.DataFrame, data_set: DataSet | None, data_sets: DataSets
+) -> pd.DataFrame:
+    """Put the paper's correlations behind those of a split, ``<name>_paper`` behind all.
+
+    Parameters
+    ----------
+    table
+        As ``correlation_table`` gives it.
+    data_set
+        Of the split; the paper has correlations of ``CORRELATED`` alone.
+    """
+    if data_set != CORRELATED:
+        return table
+    numbers = paper_numbers("correlation").set_index(["model", "row"])
+    is_same = _heads(table["train_split"], data_sets).isin(["", CORRELATED])
+    index = pd.MultiIndex.from_frame(table[["model", "row"]])
+    names = [name for name in table.columns if name in numbers.columns]
+    found = numbers[names].reindex(index).where(is_same.set_axis(index), axis=0)
+    return table.join(found.add_suffix(PAPER).reset_index(drop=True))
+
+
+def _heads(train_splits: "pd.Series[str]", data_sets: DataSets) -> "pd.Series[str]":
+    """Data sets of heads in the paper's words; missing where the paper has no such heads."""
+    return train_splits.map({"": "", **data_sets})

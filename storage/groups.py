@@ -1,0 +1,49 @@
+"""Which objects of a split are alike: those of one image, or of one video."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+from jaxtyping import Int
+
+from storage.datasets import DATA_SETS
+from storage.errors import StoreError
+from storage.objects import ObjectTable
+from storage.videos import video_of
+
+
+def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
+    """Number of each object's video, or of its image where images are no frames of a video.
+
+    Returns
+    -------
+    From 0, rising in the order of the rows.
+
+    Raises
+    ------
+    StoreError
+        If the split was read by a reader that is not known here.
+
+    Notes
+    -----
+    The frames of a video are as alike as the objects of an image: resamples and held-out parts
+    draw groups, never rows. A table whose signature names no reader has images.
+    """
+    images, place = np.unique(table.image_index, return_inverse=True)
+    files = [str(table.file[image]) for image in images]
+    names = [_video(file) for file in files] if _is_video(table) else files
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], np.int64)[place]
+
+
+def _is_video(table: ObjectTable) -> bool:
+    reader = table.signature.get("reader")
+    if reader is None:
+        return False
+    if reader not in DATA_SETS:
+        raise StoreError(f"reader of objects must be one of {', '.join(DATA_SETS)}, got {reader}")
+    return DATA_SETS[str(reader)].is_video
+
+
+def _video(file: str) -> str:
+    """The video's file, or the folder of its frames."""
+    return video_of(file) or str(PurePosixPath(file).parent)

@@ -1,0 +1,189 @@
+"""The stage ``gallery`` on a made-up split."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline.cell_rows import CellRows
+from pipeline.evaluation import TASKS
+from pipeline.gallery import PREDICTION_COLOUR as GREEN
+from pipeline.gallery import TINT
+from pipeline.vocabulary import N_PROPOSALS, PROMPTS
+from stages import gallery
+from storage.gallery import Gallery, read_gallery
+from storage.layout import features_path, gallery_dir, masks_path, objects_path, results_dir
+from storage.objects import ObjectTable, objects_digest, write_objects
+from storage.results import write_table
+from storage.rle import encode_rle
+from tests.eval_split import write_params
+from tests.split_cells import write_cell
+
+SPLIT = "val"
+N_OBJECTS = 6
+SIDE_PX = 64
+GREY = 100
+
+
+def object_table() -> ObjectTable:
+    """Two objects on each of three grey images, the right one in the middle of its half."""
+    n_images = N_OBJECTS // 2
+    truth = np.zeros((SIDE_PX, SIDE_PX), bool)
+    truth[28:36, 28:36] = True
+    text = np.dtypes.StringDType()
+    return ObjectTable(
+        file=np.array([f"{i}.png" for i in range(n_images)], text),
+        height_px=np.full(n_images, SIDE_PX, np.int32),
+        width_px=np.full(n_images, SIDE_PX, np.int32),
+        image_sha256=np.array(["0"] * n_images, text),
+        image_index=np.arange(N_OBJECTS, dtype=np.int32) // 2,
+        object_id=np.arange(N_OBJECTS) + 100,
+        area_px=np.full(N_OBJECTS, truth.sum(), np.int64),
+        box_px=np.full((N_OBJECTS, 4), [28, 28, 8, 8], np.float32),
+        mask_rle=np.array([encode_rle(truth)] * N_OBJECTS, text),
+        point_px=np.full((N_OBJECTS, 8, 2), 32, np.int32),
+    )
+
+
+def write_cells(table: ObjectTable, model: str) -> None:
+    """Proposal k covers rows 16 k and on; 1 is the best and 2 is selected, of ``center`` alone."""
+    shape = (N_OBJECTS, len(PROMPTS), N_PROPOSALS)
+    iou, sam_score = np.full(shape, 0.5, np.float32), np.full(shape, 0.5, np.float32)
+    iou[:, 1:, 0] = sam_score[:, 1:, 0] = 1
+    iou[:, 0, 1] = sam_score[:, 0, 2] = 0.75
+    mask_code = np.zeros((*shape, 16, 16), np.uint8)
+    for proposal in range(N_PROPOSALS):
+        mask_code[:, 0, proposal, 4 * proposal : 4 * proposal + 4] = 255
+    rows = CellRows(mask_code, sam_score, iou)
+    digest = objects_digest(table)
+    write_cell((SPLIT, model, "identity"), rows, shard_objects=4, objects_digest=digest)
+
+
+def objects_csv(table: ObjectTable) -> pd.DataFrame:
+    """Uncertainties that rise with the row."""
+    rising = np.arange(N_OBJECTS) / N_OBJECTS
+    names = ["iou", "selected_iou", "refined_iou", "sam_score", "h_theta", "h_xp", "h_a", "h_std"]
+    blocks = [
+        pd.DataFrame({"object_id": table.object_id, "model": model} | dict.fromkeys(names, rising))
+        for model in ("tiny", "large")
+    ]
+    return pd.concat(blocks)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with all that the stage reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["gallery", SPLIT])
+    write_params(tmp_path, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
+    table = object_table()
+    write_objects(objects_path(SPLIT), table, {"split": SPLIT})
+    for model in ("tiny", "large"):
+        write_cells(table, model)
+    write_table(results_dir(SPLIT) / "objects.csv", objects_csv(table))
+    (tmp_path / "data").mkdir()
+    for file in table.file:
+        Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(tmp_path / "data" / str(file))
+    return tmp_path
+
+
+def drawn() -> Gallery:
+    gallery.main()
+    return read_gallery(gallery_dir(SPLIT))
+
+
+@pytest.mark.usefixtures("root")
+def test_the_ends_of_every_task_become_pictures() -> None:
+    found = drawn()
+    table = found.table
+    assert table.groupby(["task", "end"], sort=False).size().tolist() == [2] * 8
+    assert table["task"].unique().tolist() == list(TASKS)
+    assert table["object_id"].tolist() == [105, 104, 101, 100] * 4
+    assert table["file"].tolist() == ["2.png", "2.png", "0.png", "0.png"] * 4
+    assert table["picture"][:4].tolist() == [f"model-{rank}.jpg" for rank in (1, 2, 5, 6)]
+    assert len(found.pictures) == 16
+
+
+@pytest.mark.usefixtures("root")
+def test_a_picture_shows_the_mask_that_its_task_corrects() -> None:
+    found = drawn()
+    # The crop is the middle: rows 8..55 of the image, at twice their size.
+    green = (1 - TINT) * GREY + TINT * np.array(GREEN)
+    for task, rows in {"model": (16, 32), "segmentation": (16, 32), "task": (32, 48)}.items():
+        with Image.open(io.BytesIO(found.pictures[f"{task}-1.jpg"])) as image:
+            column = np.asarray(image)[:, 10].astype(float)
+        assert len(column) == 96
+        is_green = np.abs(column - green).sum(axis=1) < np.abs(column - GREY).sum(axis=1)
+        inside = np.flatnonzero(is_green) / 2 + 8
+        assert inside.min() == pytest.approx(rows[0], abs=2)
+        assert inside.max() == pytest.approx(rows[1], abs=2)
+
+
+def test_two_runs_give_the_same_bytes(root: Path) -> None:
+    def files() -> dict[str, bytes]:
+        gallery.main()
+        return {path.name: path.read_bytes() for path in (root / gallery_dir(SPLIT)).iterdir()}
+
+    assert files() == files()
+
+
+def spoil_images(root: Path, table: ObjectTable) -> None:
+    (root / "data" / str(table.file[0])).unlink()
+
+
+def spoil_results(_root: Path, table: ObjectTable) -> None:
+    others = objects_csv(table).assign(object_id=0)
+    write_table(results_dir(SPLIT) / "objects.csv", others)
+
+
+def spoil_features(_root: Path, table: ObjectTable) -> None:
+    changed = {**vars(table), "area_px": table.area_px + 1}
+    shutil.rmtree(objects_path(SPLIT))
+    write_objects(objects_path(SPLIT), ObjectTable(**changed), {"split": SPLIT})
+
+
+def spoil_masks(root: Path, _table: ObjectTable) -> None:
+    for chunk in (root / masks_path(SPLIT, "tiny", "identity") / "mask_code").glob("c*"):
+        data = bytearray(chunk.read_bytes())
+        data[: len(data) // 2] = bytes(len(data) // 2)
+        chunk.write_bytes(data)
+
+
+def forget_results(_root: Path, _table: ObjectTable) -> None:
+    (results_dir(SPLIT) / "objects.csv").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_images, "0.png must be an image file, got no such file"),
+        (spoil_results, "objects.csv must hold the objects of cache/objects/val.zarr for large"),
+        (spoil_features, f"{features_path(SPLIT, 'tiny', 'identity')} was written under other"),
+        (spoil_masks, f"{masks_path(SPLIT, 'tiny', 'identity')}: every chunk must be intact"),
+        (forget_results, "objects.csv must exist before the report"),
+    ],
+)
+def test_faulty_inputs_end_the_stage_with_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], spoil: object, message: str
+) -> None:
+    assert callable(spoil)
+    spoil(root, object_table())
+    with pytest.raises(SystemExit):
+        gallery.main()
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not gallery_dir(SPLIT).exists()
+
+
+@pytest.mark.parametrize("settings", [{"n_objects": 0, "side_px": 96}, {"n_objects": 2}])
+def test_faulty_settings_are_named(
+    root: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, int]
+) -> None:
+    write_params(root, [SPLIT], gallery=settings)
+    with pytest.raises(SystemExit):
+        gallery.main()
+    assert "params.yaml: gallery" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""Which objects belong together: by image, or by video."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.datasets import DATA_SETS
+from storage.errors import StoreError
+from storage.groups import group_index
+from storage.objects import ObjectTable
+from tests.layouts import LAYOUTS, draw_videos
+from tests.read_split import read_place
+from tests.storage.made_up_objects import arrays_of
+
+DAVIS = ("bear/00000.jpg", "bear/00001.jpg", "dog/00000.jpg")
+SAV_TRAIN = ("sav_000/a.mp4#00000", "sav_000/a.mp4#00004", "sav_000/b.mp4#00000")
+COCO = ("000000000139.jpg", "000000000285.jpg", "val/000000000632.jpg")
+
+
+def table_of(
+    files: Sequence[str], image_index: Sequence[int], signature: Mapping[str, object]
+) -> ObjectTable:
+    """Objects of these images; all else is made up."""
+    n = len(image_index)
+    arrays = {name: array[:n] for name, array in arrays_of(n, 1).items()}
+    arrays["height_px"] = arrays["width_px"] = np.full(len(files), 8, np.int32)
+    arrays["image_sha256"] = arrays["file"] = np.array(files, np.dtypes.StringDType())
+    arrays["image_index"] = np.array(image_index, np.int32)
+    return ObjectTable(**arrays, signature=signature)
+
+
+@pytest.mark.parametrize(
+    ("reader", "files", "groups"),
+    [
+        pytest.param("davis", DAVIS, [0, 0, 0, 1], id="davis"),
+        pytest.param("mose", DAVIS, [0, 0, 0, 1], id="mose"),
+        pytest.param("sav_frames", DAVIS, [0, 0, 0, 1], id="sav frames"),
+        pytest.param("sav_videos", SAV_TRAIN, [0, 0, 0, 1], id="sav videos"),
+        pytest.param("coco", COCO, [0, 0, 1, 2], id="coco"),
+        # Folders of images are no videos.
+        pytest.param("ade20k", DAVIS, [0, 0, 1, 2], id="ade20k"),
+        pytest.param(None, DAVIS, [0, 0, 1, 2], id="no reader"),
+    ],
+)
+def test_objects_of_a_video_or_else_of_an_image_are_one_group(
+    reader: str | None, files: Sequence[str], groups: list[int]
+) -> None:
+    table = table_of(files, [0, 0, 1, 2], {"reader": reader} if reader else {})
+
+    assert group_index(table).tolist() == groups
+
+
+@pytest.mark.parametrize(("reader", "files"), [("coco", COCO), ("davis", DAVIS[::2] + DAVIS[1:2])])
+def test_numbers_leave_none_out_where_an_image_has_no_object(
+    reader: str, files: Sequence[str]
+) -> None:
+    assert group_index(table_of(files, [1, 1, 2], {"reader": reader})).tolist() == [0, 0, 1]
+
+
+def test_videos_of_one_name_in_two_subsets_are_two() -> None:
+    files = ("sav_000/a.mp4#00000", "sav_001/a.mp4#00000")
+
+    assert group_index(table_of(files, [0, 1], {"reader": "sav_videos"})).tolist() == [0, 1]
+
+
+def test_no_objects_have_no_groups() -> None:
+    assert group_index(table_of(COCO, [], {"reader": "coco"})).shape == (0,)
+
+
+def test_an_unknown_reader_is_refused() -> None:
+    table = replace(table_of(COCO, [0], {}), signature={"reader": "voc"})
+
+    with pytest.raises(StoreError, match=r"reader of objects must be one of coco, .*, got voc"):
+        group_index(table)
+
+
+@pytest.mark.parametrize("reader", DATA_SETS)
+def test_every_reader_is_said_to_read_videos_or_images(reader: str, tmp_path: Path) -> None:
+    """Two frames of the first video, one of the second, as each layout names them."""
+    records = read_place(LAYOUTS[reader](tmp_path, draw_videos(2, 1)))
+
+    files = [image.file for image in records.images]
+    table = table_of(files, [0, 1, 2], {"reader": reader})
+
+    assert group_index(table).tolist() == ([0, 0, 1] if DATA_SETS[reader].is_video else [0, 1, 2])
+    assert DATA_SETS[reader].is_video == ("frames" in DATA_SETS[reader].takes)
