@@ -18,7 +18,8 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.evaluation import TASK_MEASURES
 from stages.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
 from stages.numbers import with_bounds
-from stages.tables import first_train_split, overview_table, task_models
+from stages.table_rows import first_train_split, task_models
+from stages.tables import overview_table
 from storage.layout import results_dir
 from storage.results import SplitResults, read_results
 

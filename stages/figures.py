@@ -9,7 +9,7 @@ from plotly.io import to_html
 
 from pipeline.evaluation import TASK_MEASURES
 from stages.labels import COLOURS, is_dashed, measure_label
-from stages.tables import measure_name
+from stages.table_rows import measure_name
 
 CONFIG: Final = {"responsive": True, "displayModeBar": False}
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping
 from math import isnan
 from typing import Any, Final
 
-from stages.tables import BOUNDS_OF
+from stages.table_rows import BOUNDS_OF
 
 NOTHING: Final = "–"
 """Stands for a value that does not exist."""

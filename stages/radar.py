@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from pipeline.evaluation import TASKS
 from stages.figures import FAINT, as_div, bare_layout
 from stages.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
-from stages.tables import METHOD_TOKENS, measure_name, task_models
+from stages.table_rows import METHOD_TOKENS, measure_name, task_models
 from storage.results import SplitResults
 
 RADAR_LINES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(

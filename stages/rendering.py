@@ -41,7 +41,8 @@ from stages.report_tables import (
     radar_name,
     relative_name,
 )
-from stages.tables import Results, first_train_split, overview_table, task_models
+from stages.table_rows import Results, first_train_split, task_models
+from stages.tables import overview_table
 from storage.gallery import Gallery
 
 TOKEN_HEADINGS: Final = {

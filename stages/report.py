@@ -21,7 +21,8 @@ from stages.params import Lists, ParamsError, check_known, read_block, read_list
 from stages.rendering import Contents, render_report
 from stages.report_tables import TRIALS, Tables, report_tables
 from stages.shell import stage_main
-from stages.tables import Results, curve_table, metrics, overview_table, task_models
+from stages.table_rows import Results, task_models
+from stages.tables import curve_table, metrics, overview_table
 from stages.trials import read_all_trials, trial_table
 from storage.gallery import read_gallery
 from storage.layout import RESULTS, gallery_dir, results_dir

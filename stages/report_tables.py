@@ -6,22 +6,12 @@ from typing import Final
 import pandas as pd
 
 from pipeline.evaluation import TASKS
+from stages.iou_tables import best_model_table, iou_table, view_table
 from stages.paper import DataSets, beside_paper, correlation_beside_paper, paper_numbers
 from stages.radar import radar_table
-from stages.tables import (
-    Results,
-    ablation_table,
-    absolute_table,
-    best_model_table,
-    correlation_table,
-    iou_table,
-    margin_table,
-    relative_table,
-    selected_table,
-    task_models,
-    token_margin_table,
-    view_table,
-)
+from stages.table_rows import Results, task_models
+from stages.tables import absolute_table, correlation_table, margin_table, relative_table
+from stages.token_tables import ablation_table, selected_table, token_margin_table
 
 Tables = Mapping[str, pd.DataFrame]
 """By the name of the CSV."""

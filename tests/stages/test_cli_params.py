@@ -97,6 +97,30 @@ def test_settings_go_to_their_place_and_come_back_with_every_edit(texts: dict[st
     assert files() == before
 
 
+def test_settings_that_are_in_use_stay(texts: dict[str, str]) -> None:
+    before = files()
+
+    result = use("default")
+
+    assert (result.exit_code, result.stdout) == (0, "params.yaml holds default already\n")
+    assert files() == before
+    assert texts["default"] in before.values()
+
+
+@pytest.mark.parametrize("name", ["paper", "default"])
+@pytest.mark.usefixtures("texts")
+def test_after_a_switch_that_was_cut_off_the_file_to_move_is_named(name: str) -> None:
+    Path("params.yaml").rename("params/default.yaml")
+
+    result = use(name)
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: params.yaml must be there, got none: a switch was cut off; move "
+        f"params/{name}.yaml to params.yaml to have {name}, nothing is lost\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [

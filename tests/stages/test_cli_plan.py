@@ -18,7 +18,16 @@ from storage.extent import estimate_extent
 from storage.layout import features_path, masks_path, objects_path
 from storage.objects import read_objects
 from storage.weights import checkpoint
-from tests.extract_project import CELL, IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run, write_params
+from tests.extract_project import (
+    CELL,
+    IMAGES,
+    SHARD_OBJECTS,
+    SPLIT,
+    TRAIN_SPLIT,
+    draw_project,
+    run,
+    write_params,
+)
 from tests.layouts import LAYOUTS, draw_videos
 
 pytestmark = pytest.mark.filterwarnings(
@@ -120,6 +129,54 @@ def test_cells_of_other_objects_are_not_there() -> None:
     assert rows()[SPLIT][3] == "1"
     shutil.rmtree(objects_path(SPLIT))
     run(prepare, SPLIT)
+
+    assert rows()[SPLIT][3] == "0"
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value"), [("splits", "max_objects", 4), ("prepare", "seed", 1)]
+)
+def test_cells_of_objects_that_will_be_prepared_anew_are_not_there(
+    block: str, key: str, value: int
+) -> None:
+    run(extract, *CELL)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    changed = params["splits"][SPLIT] if block == "splits" else params["prepare"]
+    changed[key] = value
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    assert rows()[SPLIT][3] == "0"
+
+
+def test_without_an_objects_store_cells_of_these_settings_are_there() -> None:
+    run(extract, *CELL)
+    shutil.rmtree(objects_path(SPLIT))
+
+    assert rows()[SPLIT][3] == "1"
+
+
+def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(extract, *CELL)
+    monkeypatch.setattr("stages.sources.versions", lambda *names: dict.fromkeys(names, "0"))
+    Path("annotations.json").unlink()
+
+    assert rows()[SPLIT][3] == "1"
+
+
+@pytest.mark.parametrize(("batch", "n_there"), [("auto", "1"), (4, "1"), (5, "0")])
+def test_cells_of_another_decoder_batch_are_not_there(batch: str | int, n_there: str) -> None:
+    write_params(decoder_batch=4)
+    run(extract, *CELL)
+    write_params(decoder_batch=batch)
+
+    assert rows()[SPLIT][3] == n_there
+
+
+def test_cells_of_another_size_of_shards_are_not_there() -> None:
+    run(extract, *CELL)
+    write_params(shard_objects=SHARD_OBJECTS + 1)
 
     assert rows()[SPLIT][3] == "0"
 

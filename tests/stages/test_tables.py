@@ -13,26 +13,21 @@ from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, VIEWS
 from stages.figures import task_figure
+from stages.iou_tables import VIEW_ROWS, best_model_table, iou_table, view_table
 from stages.labels import measure_label
 from stages.paper import paper_numbers
+from stages.table_rows import task_models
 from stages.tables import (
     CORRELATION_ROWS,
-    VIEW_ROWS,
-    ablation_table,
     absolute_table,
-    best_model_table,
     correlation_table,
     curve_table,
-    iou_table,
     margin_table,
     metrics,
     overview_table,
     relative_table,
-    selected_table,
-    task_models,
-    token_margin_table,
-    view_table,
 )
+from stages.token_tables import ablation_table, selected_table, token_margin_table
 from storage.layout import results_dir
 from storage.results import SplitResults, read_results
 from tests.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
