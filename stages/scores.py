@@ -79,9 +79,6 @@ def read_scores(
         one: {name: read_heads(name, shared["family"], one) for name in train_splits}
         for one in tokens
     }
-    with naming_damage(entropy_path(split)):
-        object_id = entropy["object_id"].to_numpy()
-        entropies = {model: entropies_of(entropy, model) for model in models}
     # Identity first: what other views are compared with.
     in_order = sorted(views, key=lambda view: view != "identity")
     cells = {
@@ -89,29 +86,35 @@ def read_scores(
         for model in models
         for view in in_order
     }
-    for model in models:
-        _check_weights(heads, model, cells[model, "identity"].attrs["signature"]["weights"])
+    identity = {model: cells[model, "identity"] for model in models}
+    for model, cell in identity.items():
+        _check_weights(heads, model, cell.attrs["signature"]["weights"])
+    with naming_damage(entropy_path(split)):
+        object_id = entropy["object_id"].to_numpy()
+        entropies = {model: entropies_of(entropy, model) for model in models}
     proposals = {key: _proposal_scores(split, *key, cell) for key, cell in cells.items()}
     said = {}
-    for model in models:
-        predictions = _predictions(split, model, cells[model, "identity"], heads)
+    for model, cell in identity.items():
+        predictions = _predictions(split, model, cell, heads)
+        best = predictions.pop("best")
         said[model] = ModelScores(
-            proposals=proposals[model, "identity"],
-            entropies=entropies[model],
-            predictions=predictions.pop("best"),
-            other_predictions=predictions,
+            proposals[model, "identity"], entropies[model], best, other_predictions=predictions
         )
-    metadata = {
-        one: {name: trained.metadata for name, trained in of_set.items()}
-        for one, of_set in heads.items()
-    }
     inputs = {
-        "models": {model: cells[model, "identity"].attrs["signature"] for model in models},
+        "models": {model: cell.attrs["signature"] for model, cell in identity.items()},
         "entropy": signature,
-        "heads": metadata.pop("best"),
-        "other_heads": metadata,
+        **_heads_told(heads),
     }
     return SplitScores(object_id, group_index(table), said, proposals, inputs)
+
+
+def _heads_told(heads: Mapping[str, Mapping[str, Heads]]) -> dict[str, Any]:
+    """Metadata of all heads, those of the method apart from the others."""
+    metadata = {
+        tokens: {name: trained.metadata for name, trained in of_set.items()}
+        for tokens, of_set in heads.items()
+    }
+    return {"heads": metadata.pop("best"), "other_heads": metadata}
 
 
 def read_heads(train_split: str, family: str, tokens: str = "best") -> Heads:
