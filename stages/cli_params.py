@@ -31,11 +31,14 @@ def use(
     """Put params/NAME.yaml in the place of params.yaml, which goes to params/ as it is."""
     with reported_errors():
         used = switch_params(name)
-    print(f"{PARAMS_FILE} holds {name}; {used} is kept in {FOLDER / f'{used}.yaml'}")
+    if used == name:
+        print(f"{PARAMS_FILE} holds {name} already")
+    else:
+        print(f"{PARAMS_FILE} holds {name}; {used} is kept in {FOLDER / f'{used}.yaml'}")
 
 
 def switch_params(name: str) -> str:
-    """Exchange the settings in use.
+    """Exchange the settings in use, unless they are those already.
 
     Returns
     -------
@@ -44,18 +47,27 @@ def switch_params(name: str) -> str:
     Raises
     ------
     ParamsError
-        If there are no settings of that name, or those in use have no name or one that is taken.
+        If there are no settings of that name, or none in use, or those in use have no name or one
+        that is taken.
     """
-    used, wanted = name_of(PARAMS_FILE), FOLDER / f"{name}.yaml"
-    kept = FOLDER / f"{used}.yaml"
+    wanted = FOLDER / f"{name}.yaml"
+    if not wanted.exists() and PARAMS_FILE.exists() and name_of(PARAMS_FILE) == name:
+        return name
     if not wanted.is_file():
         known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
         raise ParamsError(f"settings must be one of {', '.join(known) or 'none'}, got {name!r}")
+    if not PARAMS_FILE.exists():
+        raise ParamsError(
+            f"{PARAMS_FILE} must be there, got none: a switch was cut off; move {wanted} to "
+            f"{PARAMS_FILE} to have {name}, nothing is lost"
+        )
+    used = name_of(PARAMS_FILE)
+    kept = FOLDER / f"{used}.yaml"
     if name_of(wanted) != name:
         raise ParamsError(f"first line of {wanted} must name it, got {name_of(wanted)!r}")
     if kept.exists():
         raise ParamsError(f"{kept} must not be there while {PARAMS_FILE} holds {used!r}")
-    # Killed between the two, the second says on its first line where it belongs.
+    # Killed between the two, the next switch names the file to move.
     PARAMS_FILE.rename(kept)
     wanted.rename(PARAMS_FILE)
     return used

@@ -1,6 +1,6 @@
 """What the cells of ``params.yaml`` ask for, told before anything runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -9,12 +9,13 @@ from pipeline.sam import build
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, TRAIN_PROMPTS
 from stages.extraction import CellName, ExtractParams, asked_of, random_weights
 from stages.params import Lists, Split
-from stages.sources import PrepareParams, data_set, objects_signature, source_of
+from stages.sources import PrepareParams, asked_of_objects, data_set, source_of
 from storage.errors import StoreError
 from storage.extent import Extent, estimate_extent, mask_bytes, object_bytes
 from storage.inspection import check_complete, check_identity, open_store
 from storage.layout import features_path, masks_path, objects_path
 from storage.objects import objects_digest, read_objects
+from storage.signature import compare
 from storage.weights import checkpoint
 
 
@@ -28,11 +29,20 @@ class ModelSizes:
 
 @dataclass(frozen=True)
 class KnownSplit:
-    """Extent of a split, and what its cells say of it once it is prepared."""
+    """Extent of a split, and what its cells say of it once it is prepared.
+
+    Attributes
+    ----------
+    objects_digest
+        None where there are no objects of these settings.
+    is_outdated
+        Whether there are objects of other settings: with them, every cell will be made anew.
+    """
 
     split: str
     extent: Extent
     objects_digest: str | None
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,16 +84,26 @@ def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
     DataError
         If the data set is not there, or breaks a rule of its layout.
     """
+    path, asked = objects_path(split), asked_of_objects(split, place, params)
     try:
-        table = read_objects(objects_path(split), objects_signature(split, place, params))
+        table = read_objects(path, asked)
     except StoreError:
         parts = data_set(place).list_parts(source_of(split, place))
         extent = estimate_extent(
             parts, min_area_px=params.min_area_px, max_objects=place.max_objects
         )
-        return KnownSplit(split, extent, None)
+        return KnownSplit(split, extent, None, is_outdated=_is_outdated(path, asked))
     extent = Extent(table.n_images, table.n_objects, is_exact=True)
     return KnownSplit(split, extent, objects_digest(table))
+
+
+def _is_outdated(path: Path, asked: Mapping[str, object]) -> bool:
+    """Whether there is a store, of other settings; a damaged one would be made again as it was."""
+    try:
+        store = open_store(path)
+    except StoreError:
+        return False
+    return compare(store.signature, asked) is not None
 
 
 def cells_of(split: str, lists: Lists) -> list[CellName]:
@@ -125,7 +145,12 @@ def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:
 
 def _is_there(cell: CellName, known: KnownSplit, params: ExtractParams) -> bool:
     """Whether a cell's stores are complete and of these settings; contents are not read."""
+    if known.is_outdated:
+        return False
     asked = asked_of(params, cell, _weights(params, cell.model))
+    asked["shard_objects"] = params.shard_objects
+    if params.decoder_batch != "auto":
+        asked["decoder_batch"] = params.decoder_batch
     if known.objects_digest is not None:
         asked["objects_digest"] = known.objects_digest
     for kind, path in _stores(cell):

@@ -30,9 +30,11 @@ def main(split: str) -> None:
     place = read_lists().split(split)
     params = read_block("prepare", PrepareParams)
     records = _read(split, place, params.min_area_px)
+    without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {len(records.objects)} objects in {len(records.images)} images; left out: "
         f"{records.n_crowd} crowds, {records.n_small} below {params.min_area_px} px"
+        f"{without_auto if records.n_without_auto else ''}"
     )
     if records.empty:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")

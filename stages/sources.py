@@ -64,6 +64,15 @@ def source_of(name: str, place: Split) -> Source:
 
 def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
     """All that decides the rows, save the data set itself, whose images and masks are in them."""
+    return {
+        **asked_of_objects(split, place, params),
+        # Polygons are rasterised by one, masks eroded by the next, clicks drawn by the last.
+        **versions("pycocotools", "opencv-python-headless", "numpy"),
+    }
+
+
+def asked_of_objects(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+    """What the signature of a split's objects owes to the settings, wherever they are prepared."""
     source = source_of(split, place)
     return {
         **{key: _as_text(getattr(source, key)) for key in data_set(place).takes},
@@ -72,8 +81,6 @@ def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[s
         "min_area_px": params.min_area_px,
         "max_objects": "all" if place.max_objects is None else place.max_objects,
         "seed": params.seed,
-        # Polygons are rasterised by one, masks eroded by the next, clicks drawn by the last.
-        **versions("pycocotools", "opencv-python-headless", "numpy"),
     }
 
 

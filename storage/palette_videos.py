@@ -41,6 +41,7 @@ def list_palette_videos(
         Part(
             f"{data_set} video {video}",
             partial(_read, f"{data_set} video {video}", source, video, ignored, hint),
+            is_video=True,
         )
         for video in videos
     )

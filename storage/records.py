@@ -78,6 +78,9 @@ class Part:
     """For messages: data set and image or video."""
     read: Callable[[], Iterator[Annotated]]
     """Its images in their order."""
+    is_video: bool = False
+    lacks_auto: bool = False
+    """A video of SA-V train without the automatic masklets that are asked for."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +103,7 @@ class Records:
     """Annotations left out because they stand for a crowd."""
     n_small: int = 0
     """Masks left out because they are too small, or empty."""
+    n_without_auto: int = 0
+    """Videos of SA-V train without the automatic masklets that are asked for."""
     empty: tuple[str, ...] = ()
     """Objects of videos that have no pixel on any frame that was read."""

@@ -38,7 +38,10 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
     videos = read_names("SA-V", source.list)
     for video in videos:
         check_folder(f"images of SA-V video {video}", source.images / video)
-    return tuple(Part(f"SA-V video {video}", partial(_read, source, video)) for video in videos)
+    return tuple(
+        Part(f"SA-V video {video}", partial(_read, source, video), is_video=True)
+        for video in videos
+    )
 
 
 def _read(source: Source, video: str) -> Iterator[Annotated]:
@@ -60,9 +63,16 @@ def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     if not objects:
         raise DataError(f"{what} must have a folder an object in {folder}, got none")
     found: dict[str, dict[int, Path]] = {}
+    names: dict[int, str] = {}
     for path in objects:
         if not path.name.isdecimal():
             raise DataError(f"{what}: folders of objects must be numbers, got {path}")
+        twin = names.setdefault(int(path.name), path.name)
+        if twin != path.name:
+            raise DataError(
+                f"{what}: folders of objects must have numbers of their own, "
+                f"got {twin} and {path.name} in {folder}"
+            )
         frames = stems(path, ".png")
         if not frames:
             raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")

@@ -37,23 +37,54 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
     """Videos by subset and name; no video is opened, and no annotation before its part is read.
 
     Of a video that has no automatic masklets, as some in the data set, ``both`` reads the manual
-    ones and ``auto`` reads none.
+    ones and ``auto`` reads none; its part says so.
 
     Raises
     ------
     DataError
-        If a folder or a file of manual masklets is missing, or a file is not of this layout.
+        If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
+        subset is named twice, or automatic masklets are asked for that no video of the split has.
     """
     check_folder("SA-V: images", source.images)
     check_folder("SA-V: annotations", source.annotations)
-    for subset in source.subsets or ():
-        check_folder(f"subset {subset} of SA-V", source.images / subset)
+    _check_subsets(source)
     subsets = source.subsets or ("*",)
     videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
     if not videos:
         raise DataError(f"SA-V: {source.images} must hold videos <subset>/<video>.mp4, got none")
     files = [PurePosixPath(path.relative_to(source.images).as_posix()) for path in videos]
-    return tuple(Part(f"SA-V video {file.stem}", partial(_read, source, file)) for file in files)
+    without_auto = _without_auto(source, files)
+    return tuple(
+        Part(
+            f"SA-V video {file.stem}",
+            partial(_read, source, file),
+            is_video=True,
+            lacks_auto=file in without_auto,
+        )
+        for file in files
+    )
+
+
+def _check_subsets(source: Source) -> None:
+    names = [str(PurePosixPath(subset)) for subset in source.subsets or ()]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"SA-V: subsets must name each once, got {listed(repeated)} again")
+    for name in names:
+        check_folder(f"subset {name} of SA-V", source.images / name)
+
+
+def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
+    """Videos that lack the automatic masklets that are asked for."""
+    if source.masklets == "manual":
+        return frozenset()
+    lacking = frozenset(video for video in videos if not _path(source, video, "auto").exists())
+    if len(lacking) == len(videos):
+        raise DataError(
+            f"SA-V: masklets must be manual where no video has an _auto.json in "
+            f"{source.annotations}, got {source.masklets}"
+        )
+    return lacking
 
 
 def _read(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
@@ -73,9 +104,13 @@ def _read(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
 def _files(source: Source, video: PurePosixPath) -> Iterator[_Masklets]:
     kinds = ("manual", "auto") if source.masklets == "both" else (source.masklets,)
     for kind in kinds:
-        path = source.annotations / video.with_name(f"{video.stem}_{kind}.json")
+        path = _path(source, video, kind)
         if kind == "manual" or path.exists():
             yield _parse(path, f"SA-V video {video.stem}", kind)
+
+
+def _path(source: Source, video: PurePosixPath, kind: str) -> Path:
+    return source.annotations / video.with_name(f"{video.stem}_{kind}.json")
 
 
 def _parse(path: Path, video: str, kind: str) -> _Masklets:

@@ -119,7 +119,7 @@ def write_sav_videos(root: Path, videos: Videos) -> Place:
         write_mp4(path, [picture.rgb for picture in _repeated(pictures)])
         content = json.dumps(masklets(video, pictures))
         path.with_name(f"{video}_manual.json").write_text(content)
-    return _place("sav_videos", folder, folder)
+    return _place("sav_videos", folder, folder, masklets="manual")
 
 
 def write_coco(root: Path, videos: Videos) -> Place:

@@ -27,6 +27,12 @@ BLOCKS: Final[dict[str, Any]] = {
     for name, place in yaml.safe_load(block).items()
 }
 
+(PAPER,) = [
+    path
+    for path in (ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml"))
+    if path.read_text("utf-8").startswith("# Settings `paper`")
+]
+
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_split_can_be_written_as_told(name: str) -> None:
@@ -46,15 +52,18 @@ def test_the_table_of_readers_says_which_keys_they_know() -> None:
 
 
 def test_the_papers_splits_are_where_the_page_says() -> None:
-    (path,) = [
-        path
-        for path in (ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml"))
-        if path.read_text("utf-8").startswith("# Settings `paper`")
-    ]
-    splits = yaml.safe_load(path.read_text("utf-8"))["splits"]
+    splits = yaml.safe_load(PAPER.read_text("utf-8"))["splits"]
     for name, place in BLOCKS.items():
         for key in ("reader", "images", "annotations", "list"):
             assert splits[name].get(key) == place.get(key)
+
+
+def test_the_papers_setting_thins_sav_train_as_the_page_says() -> None:
+    splits = yaml.safe_load(PAPER.read_text("utf-8"))["splits"]
+    stride = splits["sav_train"]["frames"]["stride"]
+
+    assert stride > 1
+    assert f"`params/paper.yaml` has `stride: {stride}`" in TEXT
 
 
 @pytest.mark.parametrize("command", commands(TEXT), ids=" ".join)

@@ -1,11 +1,16 @@
 """The registry of layouts."""
 
 from dataclasses import fields
+from pathlib import Path
 
-from stages.sources import OPTIONS
+import pytest
+
+from stages.params import Split, parse
+from stages.sources import OPTIONS, source_of
 from storage.coco import list_coco
 from storage.datasets import DATA_SETS, Reader
 from storage.records import Source
+from tests.layouts import LAYOUTS, draw_videos
 
 
 def test_coco_is_read_by_its_reader() -> None:
@@ -19,3 +24,11 @@ def test_what_readers_know_are_fields_of_a_source() -> None:
 
     assert names == set(OPTIONS)
     assert {item.name for item in fields(Source)} == {"images", "annotations", *OPTIONS}
+
+
+@pytest.mark.parametrize("reader", LAYOUTS)
+def test_parts_are_videos_where_the_layout_has_videos(reader: str, tmp_path: Path) -> None:
+    place = parse(reader, LAYOUTS[reader](tmp_path, draw_videos(2, 1)), Split)
+    parts = DATA_SETS[reader].list_parts(source_of(reader, place))
+
+    assert {part.is_video for part in parts} == {DATA_SETS[reader].is_video}

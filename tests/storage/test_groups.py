@@ -86,4 +86,3 @@ def test_every_reader_is_said_to_read_videos_or_images(reader: str, tmp_path: Pa
     table = table_of(files, [0, 1, 2], {"reader": reader})
 
     assert group_index(table).tolist() == ([0, 0, 1] if DATA_SETS[reader].is_video else [0, 1, 2])
-    assert DATA_SETS[reader].is_video == ("frames" in DATA_SETS[reader].takes)

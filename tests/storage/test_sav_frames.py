@@ -81,6 +81,14 @@ def test_a_masklet_without_a_pixel_is_left_out_by_name(place: Place) -> None:
     assert read_place(place).empty == ("SA-V video video0: object 1",)
 
 
+def test_an_object_without_a_pixel_is_named_where_one_frame_is_read(place: Place) -> None:
+    save(mask_path(place, frame=0), np.zeros((SIZE_PX, SIZE_PX)))
+
+    records = read_place(place, frames=Frames(0, 1, 1))
+
+    assert records.empty == ("SA-V video video0: object 1",)
+
+
 def test_the_list_says_which_videos(place: Place) -> None:
     Path(place["list"]).write_text("video1\n")
 
@@ -90,6 +98,10 @@ def test_the_list_says_which_videos(place: Place) -> None:
 def _remove_masks_of_a_frame(place: Place) -> None:
     for path in masks_dir(place).glob("*/00004.png"):
         path.unlink()
+
+
+def _repeat_an_object(place: Place) -> None:
+    shutil.copytree(masks_dir(place) / "001", masks_dir(place) / "1")
 
 
 def _remove_all_masks(place: Place) -> None:
@@ -137,6 +149,10 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "object of another name": (
         lambda p: (masks_dir(p) / "dog").mkdir(),
         "SA-V video video0: folders of objects must be numbers, got .*dog",
+    ),
+    "object twice": (
+        _repeat_an_object,
+        "SA-V video video0: folders .* must have numbers of their own, got 001 and 1 in .*video0",
     ),
     "masks of two sizes": (
         lambda p: save(mask_path(p), np.ones((SIZE_PX, 9))),

@@ -78,7 +78,8 @@ def test_listing_reads_no_masklets_and_a_limit_those_of_no_later_video(place: Pl
     json_path(place, video="video1").write_text("{")
 
     folder = Path(place["images"])
-    assert len(DATA_SETS["sav_videos"].list_parts(Source(folder, folder))) == 2
+    source = Source(folder, folder, masklets="manual")
+    assert len(DATA_SETS["sav_videos"].list_parts(source)) == 2
     assert len(read_place(place, max_objects=2).objects) == 2
 
 
@@ -104,6 +105,38 @@ def test_the_ids_of_both_files_differ(
     assert len(set(ids)) == len(ids)
     # The other video has no automatic ones.
     assert len(records.images) == n_images
+
+
+@pytest.mark.parametrize(("kind", "n_without"), [("manual", 0), ("auto", 1), ("both", 1)])
+def test_videos_without_automatic_masklets_are_counted_where_they_are_asked_for(
+    place: Place, kind: Masklets, n_without: int
+) -> None:
+    add_auto(place)
+
+    assert read_place(place, masklets=kind).n_without_auto == n_without
+
+
+def test_videos_beyond_the_limit_are_not_counted(place: Place) -> None:
+    add_auto(place)
+
+    assert read_place(place, masklets="both", max_objects=2).n_without_auto == 0
+
+
+@pytest.mark.parametrize("kind", ["auto", "both"])
+def test_automatic_masklets_that_no_video_has_are_refused(place: Place, kind: Masklets) -> None:
+    message = f"SA-V: masklets must be manual where no video .*auto.json in .*, got {kind}"
+    with pytest.raises(DataError, match=message):
+        read_place(place, masklets=kind)
+
+
+def test_automatic_masklets_of_another_subset_are_not_the_splits(place: Place) -> None:
+    add_auto(place)
+    folder = Path(place["images"])
+    (folder / "sav_001").mkdir()
+    (folder / "sav_001" / "video9.mp4").touch()
+
+    with pytest.raises(DataError, match="SA-V: masklets must be manual"):
+        read_place(place, masklets="both", subsets=("sav_001",))
 
 
 def test_a_subset_is_read_alone(place: Place) -> None:
@@ -145,6 +178,7 @@ def _without_a_mask(place: Place) -> None:
 def _of_another_size(place: Place) -> None:
     content = add_auto(place) | {"video_height": 2.0 * SIZE_PX}
     json_path(place, "auto").write_text(json.dumps(content))
+    place["masklets"] = "both"
 
 
 FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
@@ -163,6 +197,10 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "subset absent": (
         lambda p: p.update(subsets=("sav_000", "sav_017")),
         "subset sav_017 of SA-V must be a folder, got none at .*sav_017",
+    ),
+    "subset twice": (
+        lambda p: p.update(subsets=("sav_000", "sav_000/")),
+        "SA-V: subsets must name each once, got sav_000 again",
     ),
     "no manual masklets": (
         lambda p: json_path(p).unlink(),
