@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.evaluation import TASK_MEASURES
+from pipeline.scoring import BASELINE
 from stages.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
-from stages.numbers import with_bounds
-from stages.table_rows import first_train_split, task_models
-from stages.tables import overview_table
+from stages.numbers import NOTHING, with_bounds
+from stages.table_rows import Results, first_train_split, measure_name, task_models
+from stages.tables import margin_table, overview_table
 from storage.layout import results_dir
 from storage.results import SplitResults, read_results
 
@@ -63,10 +64,10 @@ def replace_block(page: Path, block: str) -> None:
 
 
 def readme_block(found: SplitResults) -> str:
-    """Relative AUC of every measure on the four tasks, the best of each in bold."""
+    """Relative AUC of every measure on the four tasks, and how far beyond that of 1 - SamScore."""
     results = {SPLIT: found}
-    overview = overview_table(results, SPLIT)
     tasks = list(task_models(results))
+    overview = overview_table(results, SPLIT)
     best = overview[tasks].max()
     rows = [
         [
@@ -80,7 +81,30 @@ def readme_block(found: SplitResults) -> str:
         f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} images; in brackets "
         f"the 95 % interval over {run['n_resamples']} resamples of the images:"
     )
-    return f"{told}\n\n{_table(['measure', *(TASK_LABELS[task] for task in tasks)], rows)}"
+    header = ["measure", *(TASK_LABELS[task] for task in tasks)]
+    margins = _margins(results, tasks, list(overview["measure"]))
+    return "\n\n".join(
+        [
+            told,
+            _table(header, rows),
+            "Beyond 1 − SamScore, in points, in bold where the interval lies above 0:",
+            _table(header, margins),
+        ]
+    )
+
+
+def _margins(results: Results, tasks: list[str], measures: list[str]) -> list[list[str]]:
+    first = first_train_split(results[SPLIT])
+    cells: dict[tuple[str, str], str] = {}
+    for row in margin_table(results).to_dict("records"):
+        name = measure_name(row["measure"], row["trained_on"], first)
+        is_sure = row[f"{SPLIT}_low"] > 0
+        cells[name, row["task"]] = _bold(with_bounds(row, SPLIT), is_best=is_sure)
+    return [
+        [measure_label(measure), *(cells.get((measure, task), NOTHING) for task in tasks)]
+        for measure in measures
+        if measure != BASELINE[-1]
+    ]
 
 
 def scores_block(found: SplitResults) -> str:

@@ -39,7 +39,7 @@ def cells(block: str) -> dict[str, list[str]]:
 def test_the_readme_shows_relative_auc_with_intervals_and_the_best_in_bold(
     found: SplitResults,
 ) -> None:
-    shown = cells(readme_block(found))
+    shown = cells(readme_block(found).split("Beyond")[0])
     assert shown["measure"] == list(TASK_LABELS.values())
     (row,) = found.auc.query("task == 'task' and model == 'tiny' and measure == 'h_a'").to_dict(
         "records"
@@ -52,6 +52,17 @@ def test_the_readme_shows_relative_auc_with_intervals_and_the_best_in_bold(
         values = [float(match[0]) for cell in column if (match := re.search(r"[\d.]+", cell))]
         (best,) = (cell for cell in column if cell.startswith("**"))
         assert best.startswith(f"**{max(values)}")
+
+
+def test_the_readme_shows_margins_and_marks_those_that_are_sure(found: SplitResults) -> None:
+    margins = cells(readme_block(found).split("Beyond 1 − SamScore")[1])
+    assert "1 − SamScore" not in margins
+    for row in found.auc.query("task == 'prompt' and model == 'tiny'").to_dict("records"):
+        if row["measure"] == "h_xp":
+            text = margins["H_Xp"][1]
+            assert text.strip("*").startswith(number(100 * row["margin"]))
+            assert text.startswith("**") == (row["margin_low"] > 0)
+    assert margins["H_Xp"][0] == "–"
 
 
 def test_the_model_card_shows_what_every_view_costs(found: SplitResults) -> None:
@@ -80,7 +91,7 @@ def test_both_pages_and_the_figure_are_written_and_stay_equal_when_written_again
     (root / "docs").mkdir()
     pages = [Path("README.md"), Path("docs") / "mini.md"]
     for page in pages:
-        page.write_text(f"# Before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n", encoding="utf-8")
+        page.write_text(f"# Before\n{MARKS[0]}\nstale\n{MARKS[1]}\nafter\n", encoding="utf-8")
     show_results.main()
     written = {path: path.read_bytes() for path in (*pages, show_results.FIGURE)}
     show_results.main()
@@ -89,7 +100,7 @@ def test_both_pages_and_the_figure_are_written_and_stay_equal_when_written_again
         text = page.read_text(encoding="utf-8")
         assert text.startswith(f"# Before\n{MARKS[0]}\n")
         assert text.endswith(f"\n{MARKS[1]}\nafter\n")
-        assert "old" not in text
+        assert "stale" not in text
 
 
 def test_a_page_without_its_marks_is_left_as_it_was(tmp_path: Path) -> None:
