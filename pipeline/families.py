@@ -36,7 +36,7 @@ MINI_TRUNKS: Final = {
     "base_plus": MiniTrunk(32, (1, 2, 4, 1)),
     "large": MiniTrunk(48, (1, 2, 5, 1)),
 }
-"""Four sizes of one recipe; widths are multiples of the first, from which the others grow."""
+"""Four sizes of one recipe."""
 
 CONFIGS: Final = {
     ("sam2", "tiny"): "configs/sam2/sam2_hiera_t.yaml",

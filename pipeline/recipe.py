@@ -6,22 +6,19 @@ from typing import Final
 from pipeline.families import MINI_IMAGE_SIZE_PX
 from pipeline.recipe_batches import BatchPlan, Style
 from pipeline.recipe_loss import Criterion
-from pipeline.vocabulary import MODELS
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of steps under the same rules, every member on the same batches."""
+    """A stretch of steps under the same rules."""
 
     name: str
-    members: tuple[str, ...]
-    """Where they are not those of the phase before, all grow from the first of those."""
     n_steps: int
     image_size_px: int
     style: Style
     criterion: Criterion
     rate: tuple[float, float]
-    """Of ``tiny``, at the start and the end; linear in between, lower for wider trunks."""
+    """Of ``tiny``, at the start and the end; linear in between, lower in wider trunks."""
     is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
@@ -70,7 +67,6 @@ RECIPE: Final = Recipe(
     phases=(
         Phase(
             "place",
-            ("tiny",),
             200,
             128,
             "cartoon",
@@ -79,10 +75,9 @@ RECIPE: Final = Recipe(
             is_encoder_frozen=True,
             n_warm_up=20,
         ),
-        Phase("outline", ("tiny",), 200, 128, "cartoon", "overlap", (1e-3, 1e-3)),
-        Phase("scene", ("tiny",), 2000, 128, "scene", "overlap", (1e-3, 1e-3)),
-        Phase("grown", MODELS, 1200, 128, "scene", "overlap", (1e-3, 1e-3), n_warm_up=30),
-        Phase("full", MODELS, 1100, 256, "scene", "overlap", (1e-3, 0.0)),
+        Phase("outline", 200, 128, "cartoon", "overlap", (1e-3, 1e-3)),
+        Phase("scene", 4500, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("full", 1000, 256, "scene", "overlap", (1e-3, 0.0)),
     ),
 )
 """What the shipped weights come from."""

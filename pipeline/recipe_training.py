@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite
 from statistics import fmean
 from typing import Any, Final
 
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from pipeline.families import MINI_TRUNKS
 from pipeline.recipe import Phase, Recipe, learning_rate
 from pipeline.recipe_batches import Batch
-from pipeline.recipe_growth import grow
 from pipeline.recipe_loss import assess
 from pipeline.recipe_start import attentive
 from pipeline.sam import IMAGE_PATH, PIXEL_MEAN, PIXEL_STD, build
@@ -27,6 +26,9 @@ Network = Any
 
 STRIDE: Final = 16
 """Pixels a side that the image embedding takes together."""
+
+TRUNK_READERS: Final = ("image_encoder.trunk.blocks.", "image_encoder.neck.convs.")
+"""Layers whose inputs are the trunk's channels, of which larger members have more."""
 
 N_TAUGHT_AT_ONCE: Final = 2
 """Members that learn from a batch at the same time, each in a thread of its own."""
@@ -61,7 +63,7 @@ def mean_scores(scores: Sequence[Score]) -> list[Score]:
 
 
 class Training:
-    """Members of the family in the middle of a recipe.
+    """Members of the family in the middle of a recipe; all learn from the same batches.
 
     The same recipe gives the same weights, whether or not the state was taken out and put into
     another ``Training`` on the way.
@@ -71,8 +73,10 @@ class Training:
         self.recipe = recipe
         self.step = 0
         """Steps done; the number of the next one."""
-        self.models: dict[str, Network] = {}
-        self._optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.models = {name: _start(name, recipe) for name in MODELS}
+        self._optimizers = {
+            name: _optimizer(name, model, recipe) for name, model in self.models.items()
+        }
 
     @property
     def is_done(self) -> bool:
@@ -90,16 +94,14 @@ class Training:
             If a loss is not a number; the member is named and has not learned from it.
         """
         phase, within = self.recipe.at(self.step)
-        if set(phase.members) != set(self.models):
-            self._enter(phase.members)
-        rates = {name: _rate(name, learning_rate(phase, within)) for name in phase.members}
+        rate = learning_rate(phase, within)
         with ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool:
             # The largest first: a long lesson begun last would be waited for alone.
             lessons = {
-                name: pool.submit(self._teach, name, batch, phase, rates[name])
-                for name in reversed(phase.members)
+                name: pool.submit(self._teach, name, batch, phase, rate)
+                for name in reversed(self.models)
             }
-        scores = [lessons[name].result() for name in phase.members]
+        scores = [lessons[name].result() for name in self.models]
         self.step += 1
         return scores
 
@@ -115,7 +117,7 @@ class Training:
                 f"loss of {name} must be finite, got {loss} at step {self.step}"
             )
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         _descend(lesson.loss, optimizer, self.recipe.clip_norm)
         return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
 
@@ -129,8 +131,8 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where ``state_dict`` was taken, under the same recipe."""
-        for name, weights in state["models"].items():
-            self._add(name, weights)
+        for name, model in self.models.items():
+            model.load_state_dict(state["models"][name])
             self._optimizers[name].load_state_dict(state["optimizers"][name])
         self.step = state["step"]
 
@@ -144,34 +146,6 @@ class Training:
             }
             for name, model in self.models.items()
         }
-
-    def _enter(self, members: tuple[str, ...]) -> None:
-        """Begin the first phase of these members: all grow from the same one, and start alike."""
-        fresh = {name: _fresh_weights(name, self.recipe) for name in members}
-        if self.models:
-            seedling, model = next(iter(self.models.items()))
-            weights = model.state_dict()
-            fresh = {
-                name: grow(
-                    weights,
-                    own,
-                    small=MINI_TRUNKS[seedling],
-                    large=MINI_TRUNKS[name],
-                    generator=torch.Generator().manual_seed(_seed(self.recipe, "grow", name)),
-                )
-                for name, own in fresh.items()
-            }
-        else:
-            fresh = {name: attentive(own) for name, own in fresh.items()}
-        self.models, self._optimizers = {}, {}
-        for name, own in fresh.items():
-            self._add(name, own)
-
-    def _add(self, name: str, weights: dict[str, Tensor]) -> None:
-        model = build("mini", name, seed=0)
-        model.load_state_dict(weights)
-        self.models[name] = model
-        self._optimizers[name] = _optimizer(model, self.recipe)
 
 
 def forward(
@@ -215,25 +189,36 @@ def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_nor
     optimizer.step()
 
 
-def _optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over the image path; biases, norms and embeddings of one dimension do not decay."""
-    parameters = [p for name, p in model.named_parameters() if name.startswith(IMAGE_PATH)]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, betas=recipe.betas, fused=True)
+def _start(name: str, recipe: Recipe) -> Network:
+    """Build a member, such that its decoder looks at the click."""
+    # PyTorch's seeds are signed.
+    model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
+    model.load_state_dict(attentive(model.state_dict()))
+    return model
 
 
-def _rate(name: str, rate: float) -> float:
-    """Learning rate of a member, lower for a wider one: its steps add up over more channels."""
-    return rate * sqrt(MINI_TRUNKS[MODELS[0]].width / MINI_TRUNKS[name].width)
+def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW over the image path; biases, norms and embeddings of one dimension do not decay.
 
-
-def _fresh_weights(name: str, recipe: Recipe) -> dict[str, Tensor]:
-    weights: dict[str, Tensor] = build("mini", name, seed=_seed(recipe, "build", name)).state_dict()
-    return weights
-
-
-def _seed(recipe: Recipe, what: str, name: str) -> int:
-    return derive_seed(recipe.batches.seed, what, name) >> 1  # PyTorch's seeds are signed
+    Notes
+    -----
+    Matrices that read the trunk's channels learn at a rate that falls with their number, as the
+    steps of their weights add up over the channels (Yang, Hu 2021, table 3, Adam); all others at
+    the same one in every member. At one rate for all, wide trunks fall behind narrow ones.
+    """
+    narrowness = MINI_TRUNKS[MODELS[0]].width / MINI_TRUNKS[name].width
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for key, parameter in model.named_parameters():
+        if key.startswith(IMAGE_PATH):
+            is_matrix = parameter.ndim > 1
+            share = narrowness if is_matrix and key.startswith(TRUNK_READERS) else 1.0
+            decay = recipe.weight_decay if is_matrix else 0.0
+            groups.setdefault((share, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": own, "weight_decay": decay, "share": share}
+            for (share, decay), own in groups.items()
+        ],
+        betas=recipe.betas,
+        fused=True,
+    )
