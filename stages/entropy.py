@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pipeline.entropy import MIXTURES, ObjectEntropies, blockwise_entropies, concatenate
 from pipeline.vocabulary import AUGMENTATIONS
-from stages.params import ParamsError, check_known, read_block, read_lists, strict
+from stages.params import check_known, read_block, read_lists, strict
 from stages.progress import progress
 from stages.shell import stage_main
 from storage.cells import SplitCells, open_cells
@@ -36,8 +36,6 @@ def main(split: str) -> None:
     check_known("eval split", split, lists.eval_splits)
     params = read_block("entropy", EntropyParams)
     views = tuple(view for view in lists.views if view in AUGMENTATIONS)
-    if "identity" not in views:
-        raise ParamsError(f"views must have identity, got {', '.join(lists.views)}")
     cells = open_cells(split, models=lists.models, views=views)
     entropies = split_entropies(cells, params.n_workers)
     arrays = {name: getattr(entropies, name).astype(np.float32) for name in MIXTURES}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import xarray
@@ -17,7 +18,10 @@ from storage.groups import group_index
 from storage.inspection import naming_damage
 from storage.layout import features_path, objects_path
 from storage.objects import objects_digest, read_objects
-from storage.signature import digest
+from storage.provenance import cells_digest
+
+SHARED_KEYS: Final = ("extract_version", "family", "precision")
+"""Entries of their signatures in which the cells of all models agree, as do those judged."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class HeadData:
 
     rows: TrainingSet
     origin: Mapping[str, str]
-    """``family``, ``n_channels``, ``features_digest`` of signatures and images, and the digest of
-    each model's weights as ``weights_<model>``."""
+    """``SHARED_KEYS``, ``n_channels``, ``features_digest`` of signatures and images, and the name
+    of each model's weights as ``weights_<model>``."""
 
 
 def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") -> HeadData:
@@ -43,28 +47,36 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
     ParamsError
         If ``models`` lacks one: ``model_gap`` compares them.
     StoreError
-        If a store is missing or incomplete, or of other objects or another family than the first.
+        If a store is missing or incomplete, or of other objects or another family, precision or
+        version of the extraction than the first.
     """
     if set(models) != set(MODELS):
         raise ParamsError(f"models must be {', '.join(MODELS)} for heads, got {', '.join(models)}")
     table = read_objects(objects_path(split))
-    shared: dict[str, object] = {"objects_digest": objects_digest(table)}
-    features, digests, weights, family = {}, {}, {}, ""
+    expected: dict[str, object] = {"objects_digest": objects_digest(table)}
+    cells, features = {}, {}
+    origin: dict[str, str] = {}
     for model in MODELS:
         path = features_path(split, model, "identity")
-        cell = open_features(path, expected=shared)
+        cell = cells[model, "identity"] = open_features(path, expected=expected)
         signature = cell.attrs["signature"]
-        family = shared["family"] = signature["family"]
-        weights[f"weights_{model}"] = signature["weights"]
-        images = [str(sha256) for sha256 in cell["images_sha256"].to_numpy()]
-        digests[model] = digest({"signature": digest(signature), "images": images})
+        expected |= {key: signature[key] for key in SHARED_KEYS}
+        origin |= origin_of(model, signature)
         with naming_damage(path):
             features[model] = _read_model(cell, tokens)
     with faults_of(split):
         rows = training_set(features, group_index(table))
     n_channels = rows.inputs.shape[1] // 2
-    origin = {"family": family, "n_channels": str(n_channels), "features_digest": digest(digests)}
-    return HeadData(rows, origin | weights)
+    digest = {"features_digest": cells_digest(cells)}
+    return HeadData(rows, origin | {"n_channels": str(n_channels)} | digest)
+
+
+def origin_of(model: str, signature: Mapping[str, object]) -> dict[str, str]:
+    """What heads that learned from a cell are told by, and cells that they judge must match."""
+    return {
+        **{key: str(signature[key]) for key in SHARED_KEYS},
+        f"weights_{model}": str(signature["weights"]),
+    }
 
 
 @contextmanager

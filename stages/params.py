@@ -21,6 +21,7 @@ BLOCKS: Final = (
     "train",
     "evaluate",
     "gallery",
+    "runtime",
     "report",
 )
 
@@ -111,6 +112,12 @@ def read_lists(path: Path = PARAMS_FILE) -> Lists:
     """Read what the matrices span, each name checked against the vocabulary."""
     params = read_params(path)
     lists = parse(str(path), {k: v for k, v in params.items() if k in LISTS}, Lists)
+    _check_names(path, lists)
+    _check_rules(path, lists)
+    return lists
+
+
+def _check_names(path: Path, lists: Lists) -> None:
     for thing in ("models", "views", "eval_splits", "train_splits", "tokens"):
         names = getattr(lists, thing)
         if len(set(names)) < len(names):
@@ -121,16 +128,26 @@ def read_lists(path: Path = PARAMS_FILE) -> Lists:
         check_known("view", view, VIEWS)
     for tokens in lists.tokens:
         check_known("tokens", tokens, TOKEN_SETS)
+    for split in (*lists.eval_splits, *lists.train_splits):
+        check_known("split", split, tuple(lists.splits))
+
+
+def _check_rules(path: Path, lists: Lists) -> None:
+    """Refuse at once what some stage would refuse after hours of others."""
     if "best" not in lists.tokens:
         raise ParamsError(
             f"{path}: tokens must have best, the method's own, got {', '.join(lists.tokens)}"
         )
-    for split in (*lists.eval_splits, *lists.train_splits):
-        check_known("split", split, tuple(lists.splits))
+    if "identity" not in lists.views:
+        raise ParamsError(f"{path}: views must have identity, got {', '.join(lists.views)}")
+    if lists.train_splits and set(lists.models) != set(MODELS):
+        raise ParamsError(
+            f"{path}: models must be {', '.join(MODELS)} where train_splits has any, for heads "
+            f"compare them, got {', '.join(lists.models)}"
+        )
     both = set(lists.eval_splits) & set(lists.train_splits)
     if both:
         raise ParamsError(f"a split must be trained or evaluated on, got both for {sorted(both)}")
-    return lists
 
 
 def check_known(thing: str, name: str, known: tuple[str, ...]) -> None:

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from pipeline.heads import HeadWeights, predict
 from pipeline.measures import ENTROPY_MEASURES, ModelScores, ProposalScores
-from pipeline.vocabulary import OBJECTIVES
-from stages.head_data import block_inputs
+from pipeline.vocabulary import AUGMENTATIONS, OBJECTIVES
+from stages.head_data import block_inputs, origin_of
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.groups import group_index
@@ -19,8 +19,9 @@ from storage.heads import read_head
 from storage.inspection import naming_damage
 from storage.layout import entropy_path, features_path, head_path, objects_path
 from storage.objects import objects_digest, read_objects
+from storage.provenance import cells_digest
 
-SHARED_KEYS: Final = ("family", "precision", "objects_digest")
+SHARED_KEYS: Final = ("extract_version", "family", "precision", "objects_digest")
 """Signature entries that the entropies and the features of all models have in common."""
 
 
@@ -65,11 +66,12 @@ def read_scores(
     Raises
     ------
     StoreError
-        If stores are incomplete or damaged, or disagree on the family, precision or objects.
+        If stores are incomplete or damaged, or disagree on the version of the extraction, the
+        family, precision or objects, or the entropies are of other cells.
     WeightsError
         If a head is missing or damaged.
     DataError
-        If a head was trained on another family, or on features of other weights.
+        If a head was trained on features of another family, version, precision or weights.
     """
     table = read_objects(objects_path(split))
     entropy = open_entropy(entropy_path(split), expected={"objects_digest": objects_digest(table)})
@@ -79,19 +81,13 @@ def read_scores(
         one: {name: read_heads(name, shared["family"], one) for name in train_splits}
         for one in tokens
     }
-    # Identity first: what other views are compared with.
-    in_order = sorted(views, key=lambda view: view != "identity")
-    cells = {
-        (model, view): open_features(features_path(split, model, view), expected=shared)
-        for model in models
-        for view in in_order
-    }
+    cells = _open_cells(split, models, views, shared)
     identity = {model: cells[model, "identity"] for model in models}
-    for model, cell in identity.items():
-        _check_weights(heads, model, cell.attrs["signature"]["weights"])
+    _check_heads(heads, identity)
     with naming_damage(entropy_path(split)):
         object_id = entropy["object_id"].to_numpy()
         entropies = {model: entropies_of(entropy, model) for model in models}
+    _check_entropies(split, signature, cells)
     proposals = {key: _proposal_scores(split, *key, cell) for key, cell in cells.items()}
     said = {}
     for model, cell in identity.items():
@@ -137,17 +133,49 @@ def read_heads(train_split: str, family: str, tokens: str = "best") -> Heads:
     return Heads(weights, metadata)
 
 
-def _check_weights(heads: Mapping[str, Mapping[str, Heads]], model: str, weights: str) -> None:
-    """Heads know the tokens of the weights that they were trained on, and no others."""
+def _open_cells(
+    split: str, models: tuple[str, ...], views: tuple[str, ...], shared: Mapping[str, Any]
+) -> dict[tuple[str, str], xarray.Dataset]:
+    """Features by model and view, identity first: what other views are compared with."""
+    cells = {}
+    for model in models:
+        expected = dict(shared)
+        for view in sorted(views, key=lambda view: view != "identity"):
+            cell = open_features(features_path(split, model, view), expected=expected)
+            expected["weights"] = cell.attrs["signature"]["weights"]
+            cells[model, view] = cell
+    return cells
+
+
+def _check_heads(
+    heads: Mapping[str, Mapping[str, Heads]], identity: Mapping[str, xarray.Dataset]
+) -> None:
+    """Heads know the tokens of the features that they were trained on, and no others."""
+    expected: dict[str, str] = {}
+    for model, cell in identity.items():
+        expected |= origin_of(model, cell.attrs["signature"])
     for of_set in heads.values():
         for train_split, trained in of_set.items():
             for objective, metadata in trained.metadata.items():
-                known = metadata.get(f"weights_{model}", "none")
-                if known != weights:
-                    raise DataError(
-                        f"head {objective} of {train_split} must be trained on features of the "
-                        f"same weights of {model} (sha256: {known} -> {weights}); train it again"
-                    )
+                for key, value in expected.items():
+                    known = metadata.get(key, "none")
+                    if known != value:
+                        raise DataError(
+                            f"head {objective} of {train_split} must be trained on features of "
+                            f"the same {key} ({known} -> {value}); train it again"
+                        )
+
+
+def _check_entropies(
+    split: str, signature: Mapping[str, Any], cells: Mapping[tuple[str, str], xarray.Dataset]
+) -> None:
+    """Entropies are of the cells beside which they are scored."""
+    found = cells_digest({key: cell for key, cell in cells.items() if key[1] in AUGMENTATIONS})
+    if found != signature["cells_digest"]:
+        raise StoreError(
+            f"{entropy_path(split)} must be computed from the cells of these models and views "
+            f"(cells_digest: {signature['cells_digest']} -> {found}); run `entropy` again"
+        )
 
 
 def entropies_of(entropy: xarray.Dataset, model: str) -> dict[str, Float[np.ndarray, "object"]]:

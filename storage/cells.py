@@ -16,7 +16,8 @@ from storage.inspection import naming_damage
 from storage.layout import features_path, masks_path
 from storage.mask_chunks import MaskChunks, shard_runs
 from storage.opening import open_features, open_masks
-from storage.signature import compare, digest
+from storage.provenance import cells_digest, content_signature
+from storage.signature import compare
 
 SHARED_KEYS: Final = (
     "extract_version",
@@ -28,6 +29,9 @@ SHARED_KEYS: Final = (
     "mask_size_px",
 )
 """Entries of their signatures in which the cells of a split agree."""
+
+TOLD_KEYS: Final = ("extract_version", "family", "precision", "objects_digest")
+"""Those that the signature of what is computed from the cells repeats."""
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: what a core's cache holds, and many objects of small masks."""
@@ -110,23 +114,24 @@ def open_cells(split: str, *, models: Sequence[str], views: Sequence[str]) -> Sp
     ------
     StoreError
         If a store is missing or incomplete, or of other objects, images, prompt sets, mask size,
-        family or precision than the first.
+        family or precision than the first, or of other weights than the model's first.
     """
     by_name: dict[tuple[str, str], OpenCell] = {}
     expected: dict[str, Any] = {}
     for model in models:
+        weights: dict[str, Any] = {}
         for view in views:
             cell = _open_cell(split, model, view)
-            shared = {key: cell.signature.get(key, "none") for key in SHARED_KEYS}
-            _check_same(cell.path, shared, expected or shared)
-            expected = shared
+            for keys, known in ((SHARED_KEYS, expected), (("weights",), weights)):
+                own = {key: cell.signature.get(key, "none") for key in keys}
+                _check_same(cell.path, own, known or own)
+                known.update(own)
             by_name[model, view] = cell
-    cells_digest = digest({"/".join(key): digest(c.signature) for key, c in by_name.items()})
     signature = {
-        **{key: expected[key] for key in ("family", "precision", "objects_digest")},
+        **{key: expected[key] for key in TOLD_KEYS},
         "models": list(models),
         "views": list(views),
-        "cells_digest": cells_digest,
+        "cells_digest": cells_digest({name: cell.features for name, cell in by_name.items()}),
     }
     object_id = next(iter(by_name.values())).features["object_id"].to_numpy()
     return SplitCells(tuple(models), tuple(views), by_name, object_id, signature)
@@ -145,17 +150,11 @@ def _open_cell(split: str, model: str, view: str) -> OpenCell:
     wanted = {key: signature.get(key, "none") for key in {*stored, *signature}}
     _check_same(path_of_masks, stored, wanted)
     shape = masks["mask_code"].shape
-    # Images are no part of a stored signature: one that is repaired redoes its shard alone.
-    images = [str(sha256) for sha256 in features["images_sha256"].to_numpy()]
     return OpenCell(
         path,
         features,
         MaskChunks(path_of_masks, shape, signature["shard_objects"]),
-        {
-            **signature,
-            "images_digest": digest({"sha256": images}),
-            "mask_size_px": list(shape[-2:]),
-        },
+        {**content_signature(features), "mask_size_px": list(shape[-2:])},
     )
 
 

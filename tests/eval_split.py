@@ -16,6 +16,8 @@ from stages import evaluate
 from storage.heads import write_head
 from storage.layout import entropy_path, features_path, head_path, objects_path
 from storage.objects import ObjectTable, objects_digest, write_objects
+from storage.opening import open_features
+from storage.provenance import cells_digest
 from storage.schema import SCHEMA
 from storage.stores import create_store, write_array, write_store
 
@@ -24,7 +26,7 @@ TRAIN_SPLITS = ["shapes_train", "coco_train"]
 
 CHANNELS = 8
 VIEWS = ("vflip", "identity")
-SHARED = {"family": "mini", "precision": "fp32"}
+SHARED = {"extract_version": 1, "family": "mini", "precision": "fp32"}
 SHARED_ENTROPIES = ("h_y", "h_theta")
 
 
@@ -71,7 +73,7 @@ def draw_iou(rng: np.random.Generator, n_objects: int, skill: float) -> np.ndarr
 
 
 def write_features(
-    root: Path, split: str, model: str, n_objects: int, view: str = "identity", **changes: str
+    root: Path, split: str, model: str, n_objects: int, view: str = "identity", **changes: object
 ) -> None:
     """Features of one cell; what is drawn follows from the names, not from the order of calls."""
     rng = np.random.default_rng([len(split), MODELS.index(model), *view.encode()])
@@ -103,8 +105,26 @@ def write_features(
         write_array(group, name, SCHEMA["features"][name], values)
 
 
-def write_entropy(root: Path, split: str, n_objects: int, models: Sequence[str] = MODELS) -> None:
-    """Entropies drawn at random."""
+def write_entropy(
+    root: Path,
+    split: str,
+    n_objects: int,
+    models: Sequence[str] = MODELS,
+    views: Sequence[str] = VIEWS,
+    **changes: object,
+) -> None:
+    """Entropies drawn at random, as if computed from the features that are there."""
+    cells = {
+        (model, view): open_features(root / features_path(split, model, view))
+        for model in models
+        for view in views
+    }
+    signature = {
+        **SHARED,
+        "objects_digest": objects_digest(object_table(n_objects)),
+        "cells_digest": cells_digest(cells),
+        **changes,
+    }
     rng = np.random.default_rng(len(split))
     entropies = {
         name: rng.random(
@@ -116,14 +136,15 @@ def write_entropy(root: Path, split: str, n_objects: int, models: Sequence[str] 
         root / entropy_path(split),
         "entropy",
         {**entropies, "object_id": np.arange(n_objects) + 7, "model": list(models)},
-        signature={**SHARED, "objects_digest": objects_digest(object_table(n_objects))},
+        signature=signature,
     )
 
 
 def write_heads(root: Path, train_split: str, family: str = "mini", tokens: str = "best") -> None:
     """Nine small heads, not trained, save that ``iou_*`` read the IoU from the tokens."""
     for i, objective in enumerate(OBJECTIVES):
-        metadata = {"objective": objective, "split": train_split, "family": family}
+        metadata = {"objective": objective, "split": train_split}
+        metadata |= {key: str(value) for key, value in SHARED.items()} | {"family": family}
         metadata |= {f"weights_{model}": f"of {model}" for model in MODELS}
         tensors = draw_head(i + len(train_split))
         write_head(root / head_path(train_split, objective, tokens), tensors, metadata)

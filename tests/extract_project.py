@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.sam import Embedding, Sam
 from pipeline.scenes import draw_scene
+from pipeline.vocabulary import MODELS
 from stages import extract, prepare
 from storage.layout import CACHE, objects_path
 from storage.objects import read_objects
@@ -77,7 +78,7 @@ def write_params(**settings: object) -> None:
     """Write the settings, with changes in the block ``extract``."""
     place = {"reader": "coco", "images": str(IMAGES), "annotations": "annotations.json"}
     params = {
-        "models": ["tiny"],
+        "models": list(MODELS),
         "views": ["identity", "vflip", "gnoise"],
         "eval_splits": [SPLIT],
         "train_splits": [TRAIN_SPLIT],

@@ -12,6 +12,7 @@ from storage.schema import SCHEMA
 from storage.stores import create_store, write_array
 
 SIGNATURE: dict[str, Any] = {
+    "extract_version": 1,
     "family": "mini",
     "precision": "fp32",
     "objects_digest": "0123456789abcdef",

@@ -20,6 +20,7 @@ N_CHANNELS = 6
 TUNE = {
     "seed": 0,
     "n_trials": 0,
+    "max_objects": None,
     "epochs": 2,
     "batch_size": 16,
     "learning_rate": 0.05,
@@ -78,7 +79,13 @@ def write_features(model: str, prompts: Sequence[str] = TRAIN_PROMPTS, **changes
     arrays["iou_token"][..., 0] = iou.max(axis=2)
     arrays |= {name: changes.pop(name) for name in tuple(changes) if name in arrays}
     digest = objects_digest(object_table())
-    signature = {"family": "mini", "objects_digest": digest, "weights": f"of {model}"}
+    signature = {
+        "extract_version": 1,
+        "family": "mini",
+        "precision": "fp32",
+        "objects_digest": digest,
+        "weights": f"of {model}",
+    }
     group = create_store(
         features_path(SPLIT, model, "identity"),
         "features",

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, planning, prepare
 from stages.cli import app
-from stages.extraction import ExtractParams
+from stages.models import ExtractParams
 from stages.params import read_block
 from storage.extent import estimate_extent
 from storage.layout import features_path, masks_path, objects_path
@@ -58,14 +58,15 @@ def test_the_cells_are_added_up() -> None:
 
     told = rows()
 
-    # Three views of one model, nine prompt sets; identity alone, two prompt sets.
-    assert told[SPLIT][:5] == ["5", str(n_objects), "3", "0", str(27 * n_objects)]
-    assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "1", "0", str(2 * n_objects)]
-    features = 4 * 27 * n_objects * (3 + 3 + 64 + 4 * 64 + 1)
+    # Four models in three views, nine prompt sets; in identity alone, two prompt sets.
+    n_answers = 4 * 3 * 9 * n_objects
+    assert told[SPLIT][:5] == ["5", str(n_objects), "12", "0", str(n_answers)]
+    assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "4", "0", str(4 * 2 * n_objects)]
+    features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1)
     assert told[SPLIT][5:7] == [f"{features / 1000:.3g}", "kB"]
     assert told[SPLIT][7:] == [
-        *(f"{27 * n_objects * 3 * 375 / 1000:.3g}", "to"),
-        *(f"{27 * n_objects * 3 * 750 / 1000:.3g}", "kB"),
+        *(f"{n_answers * 3 * 375 / 1000:.3g}", "to"),
+        *(f"{n_answers * 3 * 750 / 1000:.3g}", "kB"),
     ]
     assert told[TRAIN_SPLIT][-1] == "none"
 
@@ -197,7 +198,7 @@ def test_several_splits_have_a_sum() -> None:
 
     (total,) = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
 
-    assert total[1:4] == ["10", str(2 * int(rows()[SPLIT][1])), "6"]
+    assert total[1:4] == ["10", str(2 * int(rows()[SPLIT][1])), "24"]
 
 
 def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> None:
@@ -230,10 +231,3 @@ def test_nothing_is_written() -> None:
     assert sorted(str(path) for path in Path().rglob("*")) == before
     assert IMAGES.is_dir()
     assert not features_path(*CELL).exists()
-
-
-def test_without_views_there_is_nothing_to_do() -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text()) | {"views": []}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-    assert rows()[SPLIT][2:] == ["0", "0", "0", "0", "B", "none"]

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     shutil.rmtree(root / "cache")
     write_objects(root / objects_path(SPLIT), object_table(n_objects), {"split": SPLIT})
     write_features(root, SPLIT, "tiny", n_objects)
-    write_entropy(root, SPLIT, n_objects)
+    write_entropy(root, SPLIT, n_objects, ("tiny",), ("identity",))
     found = scores.read_scores(SPLIT, ("tiny",), ("identity",), ("shapes_train",))
     heads = scores.read_heads("shapes_train", "mini")
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
@@ -276,14 +277,46 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
     assert chunks
 
 
-def test_heads_that_learned_from_other_weights_are_refused(root: Path) -> None:
-    path = features_path(SPLIT, "small", "identity")
-    shutil.rmtree(path)
-    write_features(root, SPLIT, "small", N_OBJECTS, weights="trained anew")
-    with pytest.raises(
-        DataError, match=r"iou_tiny of shapes_train .* small \(sha256: of small -> trained anew\)"
-    ):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": "trained anew"}, r"weights_small \(of small -> trained anew\)"),
+        ({"precision": "bf16"}, r"precision \(fp32 -> bf16\)"),
+        ({"extract_version": 2}, r"extract_version \(1 -> 2\)"),
+    ],
+)
+def test_heads_that_learned_from_other_features_are_refused(
+    root: Path, changes: dict[str, Any], message: str
+) -> None:
+    rewrite(root, changes, models=("small",) if "weights" in changes else MODELS)
+    with pytest.raises(DataError, match=rf"iou_tiny of shapes_train .* the same {message}; train"):
         scores.read_scores(SPLIT, MODELS, VIEWS, ("shapes_train",))
+
+
+def rewrite(root: Path, changes: dict[str, Any], *, models: Sequence[str]) -> None:
+    """Write the features of some models under another signature, and entropies of them."""
+    for model in models:
+        for view in VIEWS:
+            shutil.rmtree(features_path(SPLIT, model, view))
+            write_features(root, SPLIT, model, N_OBJECTS, view, **changes)
+    shutil.rmtree(entropy_path(SPLIT))
+    write_entropy(root, SPLIT, N_OBJECTS, **changes)
+
+
+def test_a_view_of_other_weights_than_identity_is_refused(root: Path) -> None:
+    shutil.rmtree(features_path(SPLIT, "small", "vflip"))
+    write_features(root, SPLIT, "small", N_OBJECTS, "vflip", weights="trained anew")
+    with pytest.raises(StoreError, match=r"vflip.zarr .* \(weights: trained anew -> of small\)"):
+        scores.read_scores(SPLIT, MODELS, VIEWS, ())
+
+
+def test_entropies_of_other_cells_are_refused(root: Path) -> None:
+    for view in VIEWS:
+        shutil.rmtree(features_path(SPLIT, "small", view))
+        write_features(root, SPLIT, "small", N_OBJECTS, view, weights="trained anew")
+    message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
+    with pytest.raises(StoreError, match=message):
+        scores.read_scores(SPLIT, MODELS, VIEWS, ())
 
 
 @pytest.mark.usefixtures("root")

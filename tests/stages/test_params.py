@@ -9,13 +9,14 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
+from pipeline.vocabulary import MODELS
 from stages import params
 from stages.params import ParamsError, check_known, read_block, read_lists, read_params, strict
 
 ROOT = Path(__file__).parents[2]
 
 PARAMS: dict[str, Any] = {
-    "models": ["tiny", "large"],
+    "models": list(MODELS),
     "views": ["identity", "vflip"],
     "eval_splits": ["val"],
     "train_splits": ["train"],
@@ -86,11 +87,16 @@ def test_the_settings_of_the_repository_parse(monkeypatch: pytest.MonkeyPatch) -
 
 def test_lists_come_out_typed(write: Write) -> None:
     lists = read_lists(write(PARAMS))
-    assert lists.models == ("tiny", "large")
+    assert lists.models == MODELS
     split = lists.split("val")
     assert lists.tokens == ("best",)
     settings = (split.reader, split.images, split.annotations, split.max_objects)
     assert settings == ("coco", "val/", "val.json", None)
+
+
+def test_without_heads_some_models_are_enough(write: Write) -> None:
+    some = changed("models", to=["large"]) | {"train_splits": []}
+    assert read_lists(write(some)).models == ("large",)
 
 
 def test_a_block_comes_out_typed_and_frozen(write: Write) -> None:
@@ -110,6 +116,8 @@ def test_a_block_comes_out_typed_and_frozen(write: Write) -> None:
         (changed("eval_splits", to=["train"]), ("trained or evaluated on, got both", "'train'")),
         (changed("tokens", to=["best", "all"]), ("tokens must be one of best, sel", "'all'")),
         (changed("tokens", to=["selected"]), ("tokens must have best", "got selected")),
+        (changed("views", to=["vflip"]), ("views must have identity, got vflip",)),
+        (changed("models", to=["tiny", "large"]), ("models must be tiny, small", "tiny, large")),
         (changed("models", to=["tiny", "tiny"]), ("models must name each once, got tiny, tiny",)),
         (changed("splits", "val", "max_objects", to=0), ("greater than or equal to 1", "got 0")),
         (changed("models", to="tiny"), ("models", "valid tuple", "'tiny'")),
@@ -177,7 +185,7 @@ def test_a_mistyped_block_is_named_with_those_allowed(write: Write) -> None:
     path = write(changed("entrpy", to={}))
     text = message(lambda: read_params(path))
     assert text.startswith(f"{path}: top-level key must be one of models, ")
-    assert text.endswith("evaluate, gallery, report, got 'entrpy'")
+    assert text.endswith("evaluate, gallery, runtime, report, got 'entrpy'")
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,14 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
     [
         ({"family": "sam2"}, r"\(family: sam2 -> mini\)"),
         ({"precision": "bf16"}, r"\(precision: bf16 -> fp32\)"),
+        ({"extract_version": 2}, r"\(extract_version: 2 -> 1\)"),
+        ({"weights": "new"}, r"\(weights: new -> none\)"),
         ({"objects_digest": "fed"}, r"\(objects_digest: fed -> 0123456789abcdef\)"),
         ({"images_sha256": "repaired"}, r"\(images_digest: \w+ -> \w+\)"),
         ({"shard_objects": 3}, "shard_objects: 3 -> 2"),
         ({"rows": draw(9, size_px=8)}, r"\(mask_size_px: \[8, 8\] -> \[6, 6\]\)"),
     ],
-    ids=["family", "precision", "objects", "images", "shards", "mask_size"],
+    ids=["family", "precision", "version", "weights", "objects", "images", "shards", "mask_size"],
 )
 def test_cells_that_do_not_belong_together_are_told_apart(
     changes: dict[str, Any], message: str
