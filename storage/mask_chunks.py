@@ -1,22 +1,16 @@
 """Coded masks, decoded straight into the memory that waits for them."""
 
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
 
-import google_crc32c
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import UInt8
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 
 from storage.grid import file_name
 from storage.inspection import naming_damage
-
-_CHECKSUM_BYTES: Final = 4
-_ENTRY_BYTES: Final = 16
-_ABSENT: Final = 2**64 - 1
+from storage.shard_index import ABSENT, read_index
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
 
@@ -73,31 +67,14 @@ def shard_runs(rows: range, shard_objects: int) -> list[range]:
 
 
 def _read_chunks(path: Path, *, n_chunks: int, wanted: range) -> list[bytes]:
-    """Compressed bytes of consecutive chunks of a shard.
-
-    Notes
-    -----
-    Zarr's sharding codec: a shard ends with (offset, length) of each chunk, uint64, all ones for
-    an absent chunk, and the CRC32C of these.
-    """
+    """Compressed bytes of consecutive chunks of a shard."""
     with path.open("rb", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        n_index = n_chunks * _ENTRY_BYTES + _CHECKSUM_BYTES
-        file.seek(max(0, size - n_index))
-        index = _parse_index(file.read(n_index), n_chunks, path)
+        index = read_index(file, n_chunks)
         chunks = []
         for place in wanted:
             offset, length = index[place].tolist()
-            if offset == _ABSENT:
+            if offset == ABSENT:
                 raise ValueError(f"chunk {place} of {path} is absent")
             file.seek(offset)
             chunks.append(file.read(length))
     return chunks
-
-
-def _parse_index(data: bytes, n_chunks: int, path: Path) -> UInt64[np.ndarray, "chunk 2"]:
-    entries, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
-    is_whole = len(entries) == n_chunks * _ENTRY_BYTES
-    if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
-        raise ValueError(f"the index of {path} is cut short or fails its checksum")
-    return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -18,15 +17,7 @@ from storage.inspection import (
     read_arrays,
     readable,
 )
-
-INDEX_ENTRY_BYTES: Final = 16
-"""Of a shard's index: offset and length of a chunk, both 64 bits."""
-
-CHECKSUM_BYTES: Final = 4
-"""At the end of a shard's index."""
-
-ABSENT: Final = 2**64 - 1
-"""Offset of a chunk that a shard does not hold."""
+from storage.shard_index import ABSENT, index_bytes, read_index
 
 
 @dataclass(frozen=True)
@@ -97,27 +88,44 @@ def _undone(store: Store, arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
 
 
 def _file_damages(file: Path, array: AnyArray, index: tuple[int, ...]) -> Iterator[Damage]:
-    """Damages of one file; those of a shard are told by the object, where its index is whole."""
-    name = file.parent.name
-    region = array_grid(array).region(index)
+    name, region = file.parent.name, array_grid(array).region(index)
     if not file.exists():
         yield Damage(name, file.name, "missing")
-        return
-    reason = _read_error(array, region)
-    if not file.stat().st_size:
-        reason = "empty"  # of an empty shard, zarr reads the fill value without an error
-    if array.shards is None or reason == "empty":
-        if reason is not None:
-            yield Damage(name, file.name, reason)
-        return
-    rows = region[0]
-    absent = _absent_chunks(file, rows.stop - rows.start, n_chunks=array.shards[0])
-    for row in range(rows.start, rows.stop) if reason else []:
-        row_reason = _read_error(array, (slice(row, row + 1), *region[1:]))
-        if row_reason is not None:
-            yield Damage(name, f"{file.name} object {row}", row_reason)
-    for place in absent:
-        yield Damage(name, f"{file.name} object {rows.start + place}", "missing in its shard")
+    elif not file.stat().st_size:
+        # Of an empty shard, zarr reads the fill value without an error.
+        yield Damage(name, file.name, "empty")
+    elif array.shards is not None:
+        yield from _shard_damages(file, array, region, n_chunks=array.shards[0])
+    elif (reason := _read_error(array, region)) is not None:
+        yield Damage(name, file.name, reason)
+
+
+def _shard_damages(
+    file: Path, array: AnyArray, region: tuple[slice, ...], *, n_chunks: int
+) -> Iterator[Damage]:
+    """Damages of a shard, one object in memory at a time."""
+    rows = range(region[0].start, region[0].stop)
+    for row, reason in zip(rows, _index_errors(file, len(rows), n_chunks), strict=True):
+        error = reason or _read_error(array, (slice(row, row + 1), *region[1:]))
+        if error is not None:
+            yield Damage(file.parent.name, f"{file.name} object {row}", error)
+
+
+def _index_errors(file: Path, n_rows: int, n_chunks: int) -> list[str | None]:
+    """What the index says against each object of a shard; zarr reads such as the fill value."""
+    try:
+        with file.open("rb", buffering=0) as opened:
+            entries = read_index(opened, n_chunks)[:n_rows].tolist()
+    except DECODE_ERRORS as error:
+        return [str(error)] * n_rows
+    end = file.stat().st_size - index_bytes(n_chunks)
+    return [_entry_error(offset, length, end) for offset, length in entries]
+
+
+def _entry_error(offset: int, length: int, end: int) -> str | None:
+    if offset == ABSENT:
+        return "missing in its shard"
+    return "behind the end of its shard" if offset + length > end else None
 
 
 def _read_error(array: AnyArray, region: tuple[slice, ...]) -> str | None:
@@ -126,13 +134,3 @@ def _read_error(array: AnyArray, region: tuple[slice, ...]) -> str | None:
     except DECODE_ERRORS as error:
         return str(error)
     return None
-
-
-def _absent_chunks(file: Path, n_rows: int, *, n_chunks: int) -> list[int]:
-    """Places of a shard that hold nothing: zarr reads the fill value there, without an error."""
-    n_bytes = n_chunks * INDEX_ENTRY_BYTES
-    index = file.read_bytes()[-n_bytes - CHECKSUM_BYTES : -CHECKSUM_BYTES]
-    if len(index) < n_bytes:
-        return []  # cut short, which reading has found
-    offsets = np.frombuffer(index, "<u8").reshape(-1, 2)[:n_rows, 0]
-    return [int(place) for place in np.flatnonzero(offsets == ABSENT)]

@@ -1,16 +1,28 @@
 """Damage is found wherever it lies."""
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
+from storage.cell import Cell, CellPlan
 from storage.errors import StoreError
 from storage.schema import SCHEMA
+from storage.shard_index import index_bytes
 from storage.verify import Damage, n_files, verify
-from tests.storage.made_up_cell import extract, images_of, open_cell, rows_of
+from tests.storage.made_up_cell import (
+    N_CHANNELS,
+    PROMPTS,
+    SHARD_OBJECTS,
+    SIGNATURE,
+    extract,
+    images_of,
+    open_cell,
+    rows_of,
+)
 
 N_FLIPS = 20
 MARKS = "features/identity.zarr/done/c.0"
@@ -109,6 +121,35 @@ def test_a_shard_that_was_cut_is_found(root: Path, n_bytes: int) -> None:
     (root / SHARD).write_bytes(data[:n_bytes])
     found = verify(root / "masks/identity.zarr")
     assert {damage.key.split()[0] for damage in found} == {"c.1.0.0.0.0"}
+
+
+def test_a_shard_that_lost_bytes_before_its_index_is_found(root: Path) -> None:
+    data = (root / SHARD).read_bytes()
+    (root / SHARD).write_bytes(data[-index_bytes(SHARD_OBJECTS) :])
+    found = verify(root / "masks/identity.zarr")
+    assert found == [
+        Damage("mask_code", f"c.1.0.0.0.0 object {i}", "behind the end of its shard")
+        for i in (4, 5, 6, 7)
+    ]
+
+
+def test_a_shard_is_not_read_whole(tmp_path: Path) -> None:
+    n_objects, mask_bytes = 64, 2 * 3 * 128**2
+    plan = CellPlan(PROMPTS, np.arange(n_objects), N_CHANNELS, 128, n_objects)
+    rng = np.random.default_rng(0)
+    rows = {
+        name: np.repeat(values[:1], n_objects, axis=0) for name, values in rows_of(0).items()
+    } | {"mask_code": rng.integers(0, 256, (n_objects, 2, 3, 128, 128), np.uint8)}
+    with Cell.open(tmp_path / "work/val/tiny/identity", SIGNATURE, plan) as cell:
+        cell.write_shard(0, rows, "images")
+    del rows
+    masks = cell.folder / "masks.zarr"
+    verify(masks)  # imports
+    tracemalloc.start()
+    assert verify(masks) == []
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < n_objects * mask_bytes / 4
 
 
 def test_a_deleted_shard_is_found(root: Path) -> None:

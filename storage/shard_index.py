@@ -1,0 +1,45 @@
+"""The index of a shard: where in its file each chunk lies."""
+
+import os
+from io import FileIO
+from typing import Final
+
+import google_crc32c
+import numpy as np
+from jaxtyping import UInt64
+
+ENTRY_BYTES: Final = 16
+"""Offset and length of a chunk, both 64 bits."""
+
+CHECKSUM_BYTES: Final = 4
+"""CRC32C of the entries, behind them."""
+
+ABSENT: Final = 2**64 - 1
+"""Offset of a chunk that a shard does not hold."""
+
+
+def index_bytes(n_chunks: int) -> int:
+    """Size of an index, which is the end of its file."""
+    return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
+
+
+def read_index(file: FileIO, n_chunks: int) -> UInt64[np.ndarray, "chunk 2"]:
+    """Offset and length of each chunk, in bytes; nothing but the end of the file is read.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or the index fails its checksum.
+
+    Notes
+    -----
+    Zarr's sharding codec, its index at the end and under a CRC32C.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - index_bytes(n_chunks)))
+    data = file.read(index_bytes(n_chunks))
+    entries, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    is_whole = len(entries) == n_chunks * ENTRY_BYTES
+    if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
+        raise ValueError(f"the index of {file.name} is cut short or fails its checksum")
+    return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)
