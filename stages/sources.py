@@ -66,6 +66,7 @@ def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[s
     """All that decides the rows, save the data set itself, whose images and masks are in them."""
     return {
         **asked_of_objects(split, place, params),
+        "group": "video" if data_set(place).is_video else "image",
         # Polygons are rasterised by one, masks eroded by the next, clicks drawn by the last.
         **versions("pycocotools", "opencv-python-headless", "numpy"),
     }

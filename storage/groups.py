@@ -1,14 +1,17 @@
 """Which objects of a split are alike: those of one image, or of one video."""
 
 from pathlib import PurePosixPath
+from typing import Final
 
 import numpy as np
 from jaxtyping import Int
 
-from storage.datasets import DATA_SETS
 from storage.errors import StoreError
 from storage.objects import ObjectTable
 from storage.videos import video_of
+
+GROUPS: Final = ("image", "video")
+"""What the signature of an objects store may name under ``group``."""
 
 
 def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
@@ -21,12 +24,12 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
     Raises
     ------
     StoreError
-        If the split was read by a reader that is not known here.
+        If the signature names another group than ``GROUPS``.
 
     Notes
     -----
     The frames of a video are as alike as the objects of an image: resamples and held-out parts
-    draw groups, never rows. A table whose signature names no reader has images.
+    draw groups, never rows. Where the signature names none, it is the image.
     """
     images, place = np.unique(table.image_index, return_inverse=True)
     files = [str(table.file[image]) for image in images]
@@ -36,12 +39,10 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
 
 
 def _is_video(table: ObjectTable) -> bool:
-    reader = table.signature.get("reader")
-    if reader is None:
-        return False
-    if reader not in DATA_SETS:
-        raise StoreError(f"reader of objects must be one of {', '.join(DATA_SETS)}, got {reader}")
-    return DATA_SETS[str(reader)].is_video
+    group = table.signature.get("group", "image")
+    if group not in GROUPS:
+        raise StoreError(f"group of objects must be one of {', '.join(GROUPS)}, got {group}")
+    return group == "video"
 
 
 def _video(file: str) -> str:

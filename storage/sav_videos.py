@@ -119,7 +119,8 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
     sides = [
         count(content, key, what) for key in ("video_height", "video_width", "video_frame_count")
     ]
-    ids = value(content, "masklet_id", (list,), what)
+    # As all numbers of these files, they may be written as floats.
+    ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), what)]
     masks = value(content, "masklet", (list,), what)
     if not ids or not all(type(number) is int for number in ids) or len(set(ids)) < len(ids):
         raise DataError(f"{what}: masklet_id must hold numbers, each once, got {ids}")
@@ -131,6 +132,10 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
         )
     _check_rows(what, masks, len(ids))
     return _Masklets(what, sides[0], sides[1], FIRST_ID[kind], tuple(ids), tuple(masks))
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _check_rows(what: str, masks: list[Any], n_masklets: int) -> None:

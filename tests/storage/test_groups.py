@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.params import Split
+from stages.sources import PrepareParams, objects_signature
 from storage.datasets import DATA_SETS
 from storage.errors import StoreError
 from storage.groups import group_index
@@ -33,56 +35,52 @@ def table_of(
 
 
 @pytest.mark.parametrize(
-    ("reader", "files", "groups"),
+    ("signature", "files", "groups"),
     [
-        pytest.param("davis", DAVIS, [0, 0, 0, 1], id="davis"),
-        pytest.param("mose", DAVIS, [0, 0, 0, 1], id="mose"),
-        pytest.param("sav_frames", DAVIS, [0, 0, 0, 1], id="sav frames"),
-        pytest.param("sav_videos", SAV_TRAIN, [0, 0, 0, 1], id="sav videos"),
-        pytest.param("coco", COCO, [0, 0, 1, 2], id="coco"),
+        pytest.param({"group": "video"}, DAVIS, [0, 0, 0, 1], id="folders of frames"),
+        pytest.param({"group": "video"}, SAV_TRAIN, [0, 0, 0, 1], id="frames of mp4 files"),
+        pytest.param({"group": "image"}, COCO, [0, 0, 1, 2], id="images"),
         # Folders of images are no videos.
-        pytest.param("ade20k", DAVIS, [0, 0, 1, 2], id="ade20k"),
-        pytest.param(None, DAVIS, [0, 0, 1, 2], id="no reader"),
+        pytest.param({"group": "image"}, DAVIS, [0, 0, 1, 2], id="folders of images"),
+        pytest.param({}, DAVIS, [0, 0, 1, 2], id="unnamed"),
     ],
 )
 def test_objects_of_a_video_or_else_of_an_image_are_one_group(
-    reader: str | None, files: Sequence[str], groups: list[int]
+    signature: Mapping[str, object], files: Sequence[str], groups: list[int]
 ) -> None:
-    table = table_of(files, [0, 0, 1, 2], {"reader": reader} if reader else {})
-
-    assert group_index(table).tolist() == groups
+    assert group_index(table_of(files, [0, 0, 1, 2], signature)).tolist() == groups
 
 
-@pytest.mark.parametrize(("reader", "files"), [("coco", COCO), ("davis", DAVIS[::2] + DAVIS[1:2])])
+@pytest.mark.parametrize(("group", "files"), [("image", COCO), ("video", DAVIS[::2] + DAVIS[1:2])])
 def test_numbers_leave_none_out_where_an_image_has_no_object(
-    reader: str, files: Sequence[str]
+    group: str, files: Sequence[str]
 ) -> None:
-    assert group_index(table_of(files, [1, 1, 2], {"reader": reader})).tolist() == [0, 0, 1]
+    assert group_index(table_of(files, [1, 1, 2], {"group": group})).tolist() == [0, 0, 1]
 
 
 def test_videos_of_one_name_in_two_subsets_are_two() -> None:
     files = ("sav_000/a.mp4#00000", "sav_001/a.mp4#00000")
 
-    assert group_index(table_of(files, [0, 1], {"reader": "sav_videos"})).tolist() == [0, 1]
+    assert group_index(table_of(files, [0, 1], {"group": "video"})).tolist() == [0, 1]
 
 
 def test_no_objects_have_no_groups() -> None:
-    assert group_index(table_of(COCO, [], {"reader": "coco"})).shape == (0,)
+    assert group_index(table_of(COCO, [], {"group": "image"})).shape == (0,)
 
 
-def test_an_unknown_reader_is_refused() -> None:
-    table = replace(table_of(COCO, [0], {}), signature={"reader": "voc"})
+def test_an_unknown_group_is_refused() -> None:
+    table = replace(table_of(COCO, [0], {}), signature={"group": "scene"})
 
-    with pytest.raises(StoreError, match=r"reader of objects must be one of coco, .*, got voc"):
+    with pytest.raises(StoreError, match="group of objects must be one of image, video, got scene"):
         group_index(table)
 
 
 @pytest.mark.parametrize("reader", DATA_SETS)
 def test_every_reader_is_said_to_read_videos_or_images(reader: str, tmp_path: Path) -> None:
     """Two frames of the first video, one of the second, as each layout names them."""
-    records = read_place(LAYOUTS[reader](tmp_path, draw_videos(2, 1)))
+    place = LAYOUTS[reader](tmp_path, draw_videos(2, 1))
+    signature = objects_signature("drawn", Split(**place), PrepareParams(0, 1))
+    files = [image.file for image in read_place(place).images]
 
-    files = [image.file for image in records.images]
-    table = table_of(files, [0, 1, 2], {"reader": reader})
-
-    assert group_index(table).tolist() == ([0, 0, 1] if DATA_SETS[reader].is_video else [0, 1, 2])
+    groups = group_index(table_of(files, [0, 1, 2], signature)).tolist()
+    assert groups == ([0, 0, 1] if DATA_SETS[reader].is_video else [0, 1, 2])

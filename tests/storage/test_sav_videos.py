@@ -52,6 +52,14 @@ def add_auto(place: Place) -> Json:
     return content
 
 
+def test_masklets_may_be_numbered_by_floats(place: Place) -> None:
+    as_ints = read_place(place, min_area_px=1)
+    content = json.loads(json_path(place).read_text())
+    change(place, masklet_id=[float(number) for number in content["masklet_id"]])
+
+    assert read_place(place, min_area_px=1) == as_ints
+
+
 def test_a_mask_is_on_every_fourth_frame(place: Place) -> None:
     records = read_place(place, min_area_px=1)
 
@@ -225,6 +233,10 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     "masklet twice": (
         lambda p: change(p, masklet_id=[1, 1]),
         r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \[1, 1\]",
+    ),
+    "half a masklet": (
+        lambda p: change(p, masklet_id=[1.5, 2]),
+        r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \[1.5, 2\]",
     ),
     "masklets of text": (
         lambda p: change(p, masklet_id=["a", []]),
