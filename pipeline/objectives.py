@@ -146,6 +146,21 @@ def training_set(
     )
 
 
+def sample_by_group(
+    group: Int[np.ndarray, " row"], max_rows: int, seed: int
+) -> Int[np.ndarray, " sampled"]:
+    """Rows of images, or videos, that are drawn one after the other until the next does not fit.
+
+    Returns
+    -------
+    Row numbers, ascending; all where ``max_rows`` leaves none out.
+    """
+    names, n_rows = np.unique(group, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    drawn = order[np.cumsum(n_rows[order]) <= max_rows]
+    return np.flatnonzero(np.isin(group, names[drawn]))
+
+
 def split_by_group(
     group: Int[np.ndarray, " row"], seed: int
 ) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]:

@@ -1,5 +1,6 @@
 """A study of hyperparameters: SMAC3 asks, the cost answers, a log remembers."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -9,9 +10,32 @@ from smac import HyperparameterOptimizationFacade, Scenario
 from smac.runhistory import TrialValue
 
 from pipeline.hyperparameters import RANGES, Hyperparameters, Trial
+from storage.signature import digest
 from storage.tuning import append_trial, read_log
 
 LOG: Final = "trials.jsonl"
+
+ROOT: Final = Path(__file__).parents[1]
+"""Folder of the packages."""
+
+PACKAGES: Final = ("pipeline", "stages", "storage")
+
+
+def sources_digest(root: Path) -> str:
+    """Digest of every source file of the packages below ``root``, hidden ones apart.
+
+    Notes
+    -----
+    Most of them change no cost, and an edit of any ends the resuming of an interrupted study. A
+    list of those that do would be one to forget.
+    """
+    files = [path for package in PACKAGES for path in (root / package).rglob("[!.]*.py")]
+    return digest(
+        {
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        }
+    )
 
 
 def run_study(
@@ -33,7 +57,8 @@ def run_study(
     cost
         Error of trained hyperparameters. What it raises ends the study.
     folder
-        Of the log and of SMAC3's files; belongs to one cost and one seed.
+        Of the log and of SMAC3's files; belongs to one cost and one seed. It is the caller's to
+        remove when the trials are safe elsewhere: until then the log answers every trial.
     advance
         Called after each trial with 1.
     """

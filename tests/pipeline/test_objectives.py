@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pipeline.objectives import (
     ModelFeatures,
     head_inputs,
+    sample_by_group,
     split_by_group,
     targets,
     training_set,
@@ -175,6 +176,32 @@ def test_a_fifth_of_the_groups_validates_and_the_seed_chooses_which() -> None:
     assert len(np.unique(group[validation])) == 20
     np.testing.assert_array_equal(validation, split_by_group(group, 0)[1])
     assert set(validation) != set(split_by_group(group, 1)[1])
+
+
+@given(
+    objects=st.lists(st.integers(0, 20), min_size=1, max_size=60),
+    max_rows=st.integers(0, 260),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_sample_takes_whole_groups_as_long_as_they_fit(
+    objects: list[int], max_rows: int, seed: int
+) -> None:
+    group = np.tile(objects, 4)
+    rows = sample_by_group(group, max_rows, seed)
+    np.testing.assert_array_equal(rows, np.flatnonzero(np.isin(group, group[rows])))
+    n_left_out = len(group) - len(rows)
+    assert len(rows) <= max_rows
+    assert (n_left_out == 0) == (max_rows >= len(group))
+    largest = np.unique(group, return_counts=True)[1].max()
+    assert n_left_out == 0 or len(rows) > max_rows - largest
+
+
+def test_the_seed_chooses_the_groups_of_a_sample() -> None:
+    group = np.tile(np.arange(100), 4)
+    rows = sample_by_group(group, 80, 0)
+    assert len(rows) == 80
+    np.testing.assert_array_equal(rows, sample_by_group(group, 80, 0))
+    assert set(rows) != set(sample_by_group(group, 80, 1))
 
 
 def test_one_group_cannot_be_split() -> None:

@@ -14,10 +14,14 @@ import pytest
 from pipeline.heads import check_head, predict
 from pipeline.hyperparameters import Hyperparameters
 from pipeline.networks import initial_networks
+from pipeline.objectives import TrainingSet
+from pipeline.training import Rows
+from pipeline.tuning import validation_cost
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.head_data import read_head_data
 from stages.params import ParamsError
+from stages.study import LOG, PACKAGES, ROOT
 from storage.errors import StoreError
 from storage.heads import read_head
 from storage.layout import (
@@ -41,6 +45,10 @@ from tests.train_split import (
 )
 
 Stage = Callable[[], None]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
 
 
 @pytest.fixture
@@ -106,51 +114,132 @@ def test_without_trials_no_heavy_library_is_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.usefixtures("split")
-def test_a_study_of_real_training_chooses_its_best_trial_and_resumes_to_it(
-    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stages.study.RANGES", _small_ranges())
-    write_params(n_trials=8)
-    run(tune.main, SPLIT, "iou_tiny")
-    outputs = (tuning_path(SPLIT, "iou_tiny"), trials_path(SPLIT, "iou_tiny"))
-    undisturbed = [path.read_bytes() for path in outputs]
-    table = pd.read_csv(outputs[1])
-    tuning = read_tuning(outputs[0])
-    assert len(table) == tuning.n_trials == 8
-    assert table["mse"].is_monotonic_increasing
-    assert tuning.cost == table["mse"][0]
-    assert tuning.plan.epochs == table["epochs"][0]
-
-    (log,) = Path("cache/work/tune").rglob("trials.jsonl")
-    lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join(lines[:5]) + lines[5][:10])
-    for path in outputs:
-        path.unlink()
-    run(tune.main, SPLIT, "iou_tiny")
-    assert [path.read_bytes() for path in outputs] == undisturbed
-
-
-def _small_ranges() -> dict[str, tuple[float, float]]:
-    return {
+@pytest.fixture
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges = {
         "epochs": (1, 3),
         "batch_size": (16, 64),
         "learning_rate": (1e-4, 1e-1),
         "momentum": (0.1, 0.9),
     }
+    monkeypatch.setattr("stages.study.RANGES", ranges)
 
 
-@pytest.mark.usefixtures("split")
-def test_a_study_does_not_go_on_with_the_trials_of_other_features(
+def note_trials(
+    monkeypatch: pytest.MonkeyPatch, *, n_before_death: int | None = None
+) -> list[Hyperparameters]:
+    """Hyperparameters that are trained from now on; after some, the process dies."""
+    noted: list[Hyperparameters] = []
+
+    def cost(
+        data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
+    ) -> float:
+        if len(noted) == n_before_death:
+            raise Killed
+        noted.append(plan)
+        return validation_cost(data, rows, objective, plan, seed=seed)
+
+    monkeypatch.setattr("pipeline.tuning.validation_cost", cost)
+    return noted
+
+
+def tuning_bytes() -> list[bytes]:
+    paths = (tuning_path(SPLIT, "iou_tiny"), trials_path(SPLIT, "iou_tiny"))
+    return [path.read_bytes() for path in paths]
+
+
+@pytest.mark.usefixtures("split", "small_ranges")
+def test_a_study_of_real_training_chooses_its_best_trial_and_is_made_anew_each_time(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.study.RANGES", _small_ranges())
-    write_params(n_trials=1)
+    write_params(n_trials=2)
+    noted = note_trials(monkeypatch)
     run(tune.main, SPLIT, "iou_tiny")
+    table = pd.read_csv(trials_path(SPLIT, "iou_tiny"))
+    tuning = read_tuning(tuning_path(SPLIT, "iou_tiny"))
+    assert len(table) == tuning.n_trials == len(noted) == 2
+    assert table["mse"].is_monotonic_increasing
+    assert tuning.cost == table["mse"][0]
+    assert tuning.plan.epochs == table["epochs"][0]
+
+    first = tuning_bytes()
+    assert list(study_dir(SPLIT, "iou_tiny", "digest").parent.iterdir()) == []
+    run(tune.main, SPLIT, "iou_tiny")
+    assert tuning_bytes() == first
+    assert noted == 2 * noted[:2], "the second study was answered by the first"
+
+
+@pytest.mark.usefixtures("split", "small_ranges")
+def test_an_interrupted_study_resumes_to_the_choice_of_an_undisturbed_one(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(n_trials=3)
+    noted = note_trials(monkeypatch, n_before_death=2)
+    with pytest.raises(Killed):
+        run(tune.main, SPLIT, "iou_tiny")
+    (log,) = study_dir(SPLIT, "iou_tiny", "digest").parent.glob(f"*/{LOG}")
+    with log.open("a") as file:
+        file.write('\n{"mse": 0.1')
+    resumed = note_trials(monkeypatch)
+    run(tune.main, SPLIT, "iou_tiny")
+    outputs = tuning_bytes()
+    undisturbed = note_trials(monkeypatch)
+    run(tune.main, SPLIT, "iou_tiny")
+    assert tuning_bytes() == outputs
+    assert noted + resumed == undisturbed
+
+
+@pytest.mark.usefixtures("split", "small_ranges")
+def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Rows] = []
+
+    def cost(
+        data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
+    ) -> float:
+        judged.append(rows)
+        return validation_cost(data, rows, objective, plan, seed=seed)
+
+    monkeypatch.setattr("pipeline.tuning.validation_cost", cost)
+    for max_objects in (10, None):
+        write_params(n_trials=1, max_objects=max_objects)
+        run(tune.main, SPLIT, "iou_tiny")
+    some, every = ({*rows.train, *rows.validation} for rows in judged)
+    assert len(some) == 10 * len(MODELS)
+    assert some == {row for row in range(len(every)) if row // 2 in {row // 2 for row in some}}
+    assert len(judged[0].train) == 4 * len(judged[0].validation)
+    assert every == set(range(N_OBJECTS * len(MODELS)))
+
+
+def repair_an_image(_: pytest.MonkeyPatch) -> None:
     rewrite_features("large", images_sha256=["of a repaired image"])
-    run(tune.main, SPLIT, "iou_tiny")
-    folder = study_dir(SPLIT, "iou_tiny", "digest").parent
-    assert len(list(folder.iterdir())) == 2
+
+
+def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, Path("copy") / package)
+    with Path("copy/pipeline/objectives.py").open("a") as file:
+        file.write("\n")
+    monkeypatch.setattr("stages.study.ROOT", Path("copy"))
+
+
+@pytest.mark.usefixtures("split", "small_ranges")
+@pytest.mark.parametrize("change", [repair_an_image, edit_a_source])
+def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_code(
+    run: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    write_params(n_trials=2)
+    noted = note_trials(monkeypatch, n_before_death=1)
+    with pytest.raises(Killed):
+        run(tune.main, SPLIT, "iou_tiny")
+    change(monkeypatch)
+    again = note_trials(monkeypatch, n_before_death=1)
+    with pytest.raises(Killed):
+        run(tune.main, SPLIT, "iou_tiny")
+    assert again == noted
 
 
 @pytest.mark.usefixtures("split")
@@ -308,7 +397,14 @@ def test_tune_refuses_unknown_names(
 @pytest.mark.usefixtures("split")
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("momentum", 1.0), ("n_trials", -1)],
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("momentum", 1.0),
+        ("n_trials", -1),
+        ("max_objects", 0),
+    ],
 )
 def test_setting_out_of_range_is_named(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str], key: str, value: float
