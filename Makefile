@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml
 
 # Forced, report prints its table also where nothing has changed.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'gallery@*'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'gallery@*' runtime
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --force --single-item report
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show

@@ -151,7 +151,7 @@ def scores_block(found: SplitResults) -> str:
 def draw_curves(found: SplitResults) -> Figure:
     """Mean IoU against the corrected objects, a panel a task."""
     tasks = task_models({SPLIT: found})
-    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     curves = found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
     for panel, task in zip(panels, tasks, strict=True):
@@ -179,7 +179,9 @@ def _draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
     panel.set_xlabel("corrected objects")
     panel.xaxis.set_major_formatter(PercentFormatter(1))
     panel.set_xticks([0, 0.5, 1])
-    panel.legend(frameon=False, fontsize=7, loc="lower right")
+    panel.legend(
+        frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.24)
+    )
 
 
 def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:

@@ -19,9 +19,10 @@ TASK_MEASURES: Final = {
     "model": ("sam_score", "h_std", "h_y", "h_theta", "delta_theta", "delta_theta_star"),
     "prompt": ("sam_score", "h_std", "h_y", "h_xp", "delta_xp", "delta_xp_star"),
     "task": ("sam_score", "h_std", "h_y", "h_a", "delta_a", "delta_a_star"),
-    "segmentation": ("sam_score", "h_std", "h_y", "h_theta", "h_xp", "h_a", "usam"),
+    "segmentation": ("sam_score", "h_std", "h_y", "h_theta", "h_xp", "h_a", "h_t", "usam"),
 }
-"""The rows of the paper's Tables 1 to 4."""
+"""The rows of the paper's Tables 1 to 4, and H_T: no task corrects a view, so that it stands where
+all entropies do."""
 
 BOUNDS: Final = ("oracle", "worst", "random")
 """Curves beside those of the measures: by the true gain, by its reverse, and by nothing."""
@@ -71,7 +72,16 @@ class Correlation:
     pearson: Float[np.ndarray, "name name"]
 
 
-def corrections(models: Mapping[str, ModelScores], model: str) -> dict[str, Correction]:
+Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
+"""By model: IoU of every object's mask, as ``ProposalScores.by_proposal`` gives it."""
+
+
+def ious_of(models: Mapping[str, ModelScores]) -> Ious:
+    """IoU of what every model says."""
+    return {model: scores.proposals.by_proposal() for model, scores in models.items()}
+
+
+def corrections(ious: Ious, model: str) -> dict[str, Correction]:
     """What each task corrects for one model; the model task only where tiny and large are given.
 
     Notes
@@ -79,23 +89,27 @@ def corrections(models: Mapping[str, ModelScores], model: str) -> dict[str, Corr
     Model: tiny to large. Prompt: ``center`` to ``refined``. Task: selected to best. Segmentation:
     the model's mask to the truth. The best proposals count, save before the task correction.
     """
-    scores = models[model].proposals
-    best = scores.best_iou
+    best = ious[model]["best"]
     tasks = {
-        "prompt": Correction(best, scores.best_refined_iou),
-        "task": Correction(scores.selected_iou, best),
+        "prompt": Correction(best, ious[model]["refined"]),
+        "task": Correction(ious[model]["selected"], best),
         "segmentation": Correction(best, np.ones_like(best)),
     }
-    if {"tiny", "large"} <= set(models):
-        return {
-            "model": Correction(
-                models["tiny"].proposals.best_iou, models["large"].proposals.best_iou
-            )
-        } | tasks
+    if {"tiny", "large"} <= set(ious):
+        return {"model": Correction(ious["tiny"]["best"], ious["large"]["best"])} | tasks
     return tasks
 
 
-def default_model(task: str, models: Mapping[str, ModelScores] | tuple[str, ...]) -> str:
+def default_corrections(ious: Ious) -> Iterator[tuple[str, str, Correction]]:
+    """Each task that the models allow, its default model, and what it corrects for that."""
+    for task in TASKS:
+        model = default_model(task, tuple(ious))
+        correction = corrections(ious, model).get(task)
+        if correction is not None:
+            yield task, model, correction
+
+
+def default_model(task: str, models: tuple[str, ...]) -> str:
     """The model whose measures the paper's table of a task shows.
 
     Tiny, the one that would be corrected, or the smallest there is; for segmentation large, or
@@ -107,11 +121,7 @@ def default_model(task: str, models: Mapping[str, ModelScores] | tuple[str, ...]
 
 def curves(models: Mapping[str, ModelScores], n_points: int) -> Iterator[Curve]:
     """Curves of the bounds and of every measure of each task's default model."""
-    for task in TASKS:
-        model = default_model(task, models)
-        correction = corrections(models, model).get(task)
-        if correction is None:
-            continue
+    for task, model, correction in default_corrections(ious_of(models)):
         measures = _bounds(correction) | model_measures(models[model], model)
         for (train_split, measure), uncertainty in measures.items():
             fraction, mean_iou = correction_curve(

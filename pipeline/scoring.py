@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.bootstrap import Interval, Resamples, interval, resampled_areas, resampled_means
-from pipeline.evaluation import TASKS, Correction, corrections
+from pipeline.evaluation import TASKS, Correction, Ious, corrections, ious_of
 from pipeline.measures import ModelScores, ProposalScores, every_measure
 
 BASELINE: Final = ("", "", "sam_score")
@@ -67,7 +67,12 @@ def auc_rows(models: Mapping[str, ModelScores], resamples: Resamples) -> list[Au
         If the models' objects differ in number, an entropy or a head is missing, or a measure is
         NaN for an object.
     """
-    rows = [row for model in models for row in _rows_of_model(models, model, resamples)]
+    ious = ious_of(models)
+    rows = [
+        row
+        for model, scores in models.items()
+        for row in _rows_of_model(model, scores, ious, resamples)
+    ]
     return sorted(rows, key=lambda row: TASKS.index(row.task))
 
 
@@ -119,10 +124,10 @@ class _Scale:
 
 
 def _rows_of_model(
-    models: Mapping[str, ModelScores], model: str, resamples: Resamples
+    model: str, scores: ModelScores, ious: Ious, resamples: Resamples
 ) -> Iterator[AucRow]:
-    tasks = corrections(models, model)
-    measures = every_measure(models[model], model)
+    tasks = corrections(ious, model)
+    measures = every_measure(scores, model)
     _check_measures(measures, model)
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
     areas = {key: resampled_areas(gains, value, resamples) for key, value in measures.items()}

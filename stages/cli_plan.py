@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stages.cli_cache import bytes_text
-from stages.extraction import ExtractParams
+from stages.models import ExtractParams
 from stages.params import Lists, read_block, read_lists
 from stages.planning import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
 from stages.shell import one_line, reported_errors

@@ -4,54 +4,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
-
-from pydantic import Field
+from typing import Final
 
 from pipeline.loop import Failure, run_shards
 from pipeline.plan import Shard, decoder_batch, plan_shards
-from pipeline.sam import (
-    ArchitectureError,
-    DeviceError,
-    Sam,
-    build,
-    fit_weights,
-    load_weights,
-    select_device,
-)
+from pipeline.sam import Sam
 from pipeline.views import VIEW_PARAMETERS
 from stages.cell_steps import CellSettings, CellSteps
-from stages.params import ParamsError, Split, read_block, read_lists, strict
+from stages.models import ExtractParams, load_model
+from stages.params import Split, read_block, read_lists
 from stages.progress import progress
 from storage.cell import Cell, CellPlan
-from storage.errors import ImageError, WeightsError
+from storage.errors import ImageError
 from storage.layout import WORK, features_path, masks_path, objects_path, work_dir
 from storage.objects import ObjectTable, objects_digest, read_objects, shard_images_sha256
 from storage.signature import versions
 from storage.split_images import SplitImages
-from storage.weights import verified_weights
 from storage.work import sweep
 
 N_REPORTED: Final = 20
 """Failed images that an error names."""
-
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
-
-
-@strict
-class ExtractParams:
-    """Block ``extract``; it serves ``extract_train`` too, for heads must fit what they judge."""
-
-    version: Positive
-    family: Literal["mini", "sam2", "sam2.1"]
-    weights: Literal["file", "random"]
-    weights_seed: Seed
-    precision: Literal["fp32", "bf16"]
-    noise_seed: Seed
-    decoder_batch: Positive | Literal["auto"]
-    shard_objects: Positive
-    device: Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -100,28 +72,6 @@ def run_cell(name: CellName) -> None:
             raise ImageError(_report(failures, table, split, cell.folder))
         masks = masks_path(name.split, name.model, name.view) if name.with_masks else None
         cell.publish(features_path(name.split, name.model, name.view), masks)
-
-
-def load_model(params: ExtractParams, model: str) -> tuple[Sam, str]:
-    """The model, and the name of its weights for the signature."""
-    try:
-        device = select_device(params.device)
-    except DeviceError as error:
-        raise ParamsError(f"extract.{error}") from error
-    built = build(params.family, model, seed=params.weights_seed)
-    weights = random_weights(params)
-    if params.weights == "file":
-        path, weights = verified_weights(params.family, model)
-        try:
-            fit_weights(built, load_weights(str(path)), source=str(path))
-        except ArchitectureError as error:
-            raise WeightsError(str(error)) from error
-    return Sam(built, device=device, precision=params.precision), weights
-
-
-def random_weights(params: ExtractParams) -> str:
-    """Name of seeded weights for the signature."""
-    return f"random, seed {params.weights_seed}"
 
 
 def _settings(params: ExtractParams, name: CellName, sam: Sam) -> CellSettings:

@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 
+from pipeline.families import MINI_TRUNKS
 from pipeline.recipe import Recipe
 from pipeline.recipe_training import Score, Training
 from storage.errors import WeightsError
 
 
 def recipe_signature(recipe: Recipe) -> str:
-    """Digest of a recipe's numbers."""
-    return hashlib.sha256(repr(recipe).encode()).hexdigest()
+    """Digest of a recipe's numbers, and of those that make the models."""
+    return hashlib.sha256(repr((recipe, MINI_TRUNKS)).encode()).hexdigest()
 
 
 def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
@@ -43,12 +44,12 @@ def load_state(path: Path, training: Training) -> list[Score]:
         return []
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        signature, found = recipe_signature(training.recipe), str(state["signature"])
+    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} must be a state of a training, got: {error}") from error
-    signature = recipe_signature(training.recipe)
-    if state["signature"] != signature:
+    if found != signature:
         raise WeightsError(
-            f"{path} must be of recipe {signature[:12]}, got {state['signature'][:12]}: "
+            f"{path} must be of recipe {signature[:12]}, got {found[:12]}: "
             "move it away to start anew"
         )
     training.load_state_dict(state["training"])

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation import TASKS, default_model, predicted_iou
+from pipeline.evaluation import Correction, default_corrections, predicted_iou
 from pipeline.gallery import extremes
 
 GALLERY_MEASURES: Final = {
@@ -16,11 +16,8 @@ GALLERY_MEASURES: Final = {
 }
 """By which a task's objects are ranked: of the heads, and where there are none."""
 
-IOUS: Final = {
-    "prompt": ("iou", "refined_iou"),
-    "task": ("selected_iou", "iou"),
-}
-"""Columns of the IoU before and after a correction by the same model."""
+IOU_COLUMNS: Final = {"best": "iou", "selected": "selected_iou", "refined": "refined_iou"}
+"""Of ``objects.csv``, by the mask whose IoU they hold."""
 
 
 def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
@@ -38,39 +35,27 @@ def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     Columns of the gallery's table, save ``file`` and ``picture``, and ``row``, the place of the
     object in its split.
     """
-    models = tuple(objects["model"].unique())
     of_model = {
         str(model): rows.reset_index(drop=True)
         for model, rows in objects.groupby("model", sort=False)
     }
+    ious = {
+        model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}
+        for model, rows in of_model.items()
+    }
     blocks = [
-        _ends(task, of_model[default_model(task, models)], corrected, n_objects)
-        for task, corrected in _corrected(of_model).items()
+        _ends(task, of_model[model], correction, n_objects)
+        for task, model, correction in default_corrections(ious)
     ]
     return pd.concat(blocks, ignore_index=True)
 
 
-def _corrected(of_model: dict[str, pd.DataFrame]) -> dict[str, "pd.Series[float]"]:
-    """IoU of every object after each correction; the model task only with tiny and large."""
-    models = tuple(of_model)
-    corrected = {
-        task: of_model[default_model(task, models)][after] for task, (_, after) in IOUS.items()
-    }
-    corrected["segmentation"] = pd.Series(1.0, index=corrected["task"].index)
-    if {"tiny", "large"} <= set(models):
-        corrected["model"] = of_model["large"]["iou"]
-    return {task: corrected[task] for task in TASKS if task in corrected}
-
-
-def _ends(
-    task: str, rows: pd.DataFrame, corrected_iou: "pd.Series[float]", n_objects: int
-) -> pd.DataFrame:
+def _ends(task: str, rows: pd.DataFrame, correction: Correction, n_objects: int) -> pd.DataFrame:
     column = _measure_column(task, list(rows.columns))
     measure, _, train_split = column.partition("@")
     uncertainty = predicted_iou(measure, rows[column].to_numpy(np.float64))
     rank = np.empty(len(rows), np.int64)
     rank[np.argsort(-uncertainty, kind="stable")] = np.arange(1, len(rows) + 1)
-    before, _ = IOUS.get(task, ("iou", ""))
     table = pd.DataFrame(
         {
             "task": task,
@@ -80,8 +65,8 @@ def _ends(
             "measure": measure,
             "train_split": train_split,
             "uncertainty": uncertainty,
-            "iou": rows[before],
-            "corrected_iou": corrected_iou,
+            "iou": correction.iou,
+            "corrected_iou": correction.corrected_iou,
             "row": np.arange(len(rows)),
         }
     )

@@ -28,6 +28,15 @@ PREDICTED_IOU_LABELS: Final = {"iou_gt": "IoU", "sam_score": "SamScore", "usam":
 RADAR_LABELS: Final = {"gaps": "Δ and 1 − USAM", "gaps_star": "Δ* and 1 − USAM"}
 """Lines of the radar that take the heads' own measure for each task."""
 
+METHOD_LABELS: Final = {
+    "sam": "SAM2 alone",
+    "entropy": "entropy",
+    "views5": "|T| = 5 views",
+    "prompts8": "|X_p| = 8 clicks",
+    "usam": "nine heads",
+}
+"""Columns of the paper's Table 7."""
+
 TASK_LABELS: Final = {
     "model": "Model",
     "prompt": "Prompt",
@@ -44,12 +53,13 @@ CORRECTIONS: Final = {
 """What each task corrects."""
 
 SHOWN_MASKS: Final = {
-    "model": "The best mask of the tiny model; the second IoU is the large one's.",
-    "prompt": "The best mask of one click; the second IoU is that of eight.",
-    "task": "The mask with the highest SamScore; the second IoU is that of the best of the three.",
-    "segmentation": "The best mask of the large model; the truth's IoU is 1.",
+    "model": "The best mask of the {model} model; the second IoU is the large one's.",
+    "prompt": "The best mask of the {model} model from one click; the second IoU is that of eight.",
+    "task": "The mask of the {model} model with the highest SamScore; the second IoU is that of "
+    "the best of the three.",
+    "segmentation": "The best mask of the {model} model; the truth's IoU is 1.",
 }
-"""What pictures of each task show in green."""
+"""What pictures of each task show in green, of its default model."""
 
 MASK_COLOURS: Final = {
     "ground truth": TRUTH_COLOUR,
@@ -68,6 +78,7 @@ COLOURS: Final = {
     "h_theta": "#d97706",
     "h_xp": "#db2777",
     "h_a": "#65a30d",
+    "h_t": "#9c6644",
     "usam": "#ef4444",
     "delta_theta": "#ef4444",
     "delta_xp": "#ef4444",
@@ -94,6 +105,16 @@ def measure_label(name: str) -> str:
     measure, _, train_split = name.partition("@")
     label = (MEASURE_LABELS | RADAR_LABELS).get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
+
+
+def model_label(model: str) -> str:
+    """Name of a model in a sentence."""
+    return model.replace("_", " ")
+
+
+def shown_mask(task: str, model: str) -> str:
+    """Say what the pictures of a task show in green."""
+    return SHOWN_MASKS[task].format(model=model_label(model))
 
 
 def column_label(name: str) -> str:

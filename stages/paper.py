@@ -16,21 +16,26 @@ FOLDER: Final = Path(__file__).parent / "paper_numbers"
 CORRELATED: Final = "COCO"
 """The data set of the paper's Tables 5 and 15 to 17."""
 
+TIMED: Final = ("sam2", "sam2.1")
+"""Families of the networks that the paper's Table 7 times."""
+
 PAPER: Final = "_paper"
 """End of the name of a column that holds the paper's number for the column before it."""
 
-Name = Literal["relative", "auc", "ablation", "best_model", "view", "correlation", "trials"]
+Name = Literal[
+    "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
+]
 
 
 def paper_numbers(name: Name) -> pd.DataFrame:
-    """Numbers of the paper, as printed there: percent, correlations, or trials.
+    """Numbers of the paper, as printed there: percent, correlations, trials or seconds.
 
     Notes
     -----
     ``relative``: Tables 1 to 4. ``auc``: Tables 11 to 14. ``ablation``: Table 6, which leaves open
     which gaps it shows; Δ_Θ, Δ_Xp and Δ_A are nearest. ``best_model``: Table 9. ``view``:
     Table 10, the mIoU of each view and its difference to identity. ``correlation``: Tables 5 and
-    15 to 17. ``trials``: Table 8.
+    15 to 17. ``trials``: Table 8. ``runtime``: Table 7, of an RTX 3050 Ti.
 
     ``trained_on`` is the data set of the heads: in Tables 1 to 4 and 14 that of the row, for
     MOSE COCO (the paper says SA-V; its cells in Tables 1 to 3 follow from the rows of COCO in
@@ -73,6 +78,26 @@ def beside_paper(
         last = f"{column}_high" if f"{column}_high" in names else column
         both.insert(names.index(last) + 1, column + PAPER, found.to_numpy())
     return both
+
+
+def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
+    """Put the paper's seconds and their ratio behind those of Meta's models: Table 7.
+
+    Parameters
+    ----------
+    timed
+        As in ``runtime.csv``. Other models than those of ``TIMED`` stay without: the ratio depends
+        on how much of the work is the image encoder's.
+    """
+    if timed["family"].iloc[0] not in TIMED:
+        return timed
+    keys = ["model", "method"]
+    seconds = paper_numbers("runtime").set_index(keys)["seconds"]
+    ratio = seconds / seconds.xs("sam", level="method")
+    numbers = pd.DataFrame({"seconds_paper": seconds, "ratio_paper": ratio})
+    settings = [name for name in timed if name not in {*keys, "seconds", "ratio"}]
+    both = timed.merge(numbers.reset_index(), on=keys, how="left")
+    return both[[*keys, "seconds", "seconds_paper", "ratio", "ratio_paper", *settings]]
 
 
 def correlation_beside_paper(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.sam import build
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, TRAIN_PROMPTS
-from stages.extraction import CellName, ExtractParams, asked_of, random_weights
+from stages.extraction import CellName, asked_of
+from stages.models import ExtractParams, random_weights
 from stages.params import Lists, Split
 from stages.sources import PrepareParams, asked_of_objects, data_set, source_of
 from storage.errors import StoreError

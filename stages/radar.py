@@ -17,7 +17,7 @@ from storage.results import SplitResults
 RADAR_LINES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         **{name: dict.fromkeys(TASKS, name) for name in ("sam_score", "h_std", "h_y")},
-        **{name: dict.fromkeys(TASKS, name) for name in ("h_theta", "h_xp", "h_a")},
+        **{name: dict.fromkeys(TASKS, name) for name in ("h_theta", "h_xp", "h_a", "h_t")},
         "gaps": dict(zip(TASKS, ("delta_theta", "delta_xp", "delta_a", "usam"), strict=True)),
         "gaps_star": dict(
             zip(TASKS, ("delta_theta_star", "delta_xp_star", "delta_a_star", "usam"), strict=True)

@@ -1,7 +1,7 @@
 """Results as a page for people: one HTML file that needs no network."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,11 +16,13 @@ from stages.labels import (
     CORRECTIONS,
     ENDS,
     MASK_COLOURS,
-    SHOWN_MASKS,
+    METHOD_LABELS,
     TASK_LABELS,
     column_label,
     is_dashed,
     measure_label,
+    model_label,
+    shown_mask,
 )
 from stages.numbers import number, tint
 from stages.paper import PAPER, DataSets, paper_numbers
@@ -30,6 +32,7 @@ from stages.report_tables import (
     BEST_MODEL,
     IOU,
     MARGIN,
+    RUNTIME,
     SELECTED,
     SET_MARGIN,
     TRIALS,
@@ -97,6 +100,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class GallerySection:
+    """What the page shows of one task's objects."""
+
+    shown_mask: str
+    """In words."""
+    ends: Mapping[str, list[Picture]]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of several things: what they share, and what each has of its own."""
 
@@ -132,10 +144,13 @@ def render_report(contents: Contents, template: str, script: str) -> str:
             margins=tables[MARGIN],
             best_model=tables[BEST_MODEL],
             views=tables[VIEWS],
+            runtime=tables[RUNTIME],
             token_tables={k: tables[name] for name, k in TOKEN_HEADINGS.items() if name in tables},
             trials=trial_blocks(tables.get(TRIALS)),
             paper_trials=paper_numbers("trials") if contents.data_sets else None,
-            galleries={split: gallery_blocks(found) for split, found in contents.galleries.items()},
+            galleries={
+                split: gallery_sections(found) for split, found in contents.galleries.items()
+            },
             correlations={split: correlation_blocks(tables, split) for split in results},
             models={
                 split: settings(found.run["models"], "model") for split, found in results.items()
@@ -190,21 +205,30 @@ def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFr
     }
 
 
-def gallery_blocks(gallery: Gallery) -> dict[str, dict[str, list[Picture]]]:
-    """Pictures by task and end."""
-    n_objects = gallery.table.groupby("task")["rank"].max()
-    blocks: dict[str, dict[str, list[Picture]]] = {}
-    for row in gallery.table.to_dict("records"):
-        jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
-        picture = Picture(
-            address=f"data:image/jpeg;base64,{jpeg}",
-            description=f"Object {row['object_id']} of {row['file']}: truth, prediction and click",
-            place=f"{row['rank']} of {n_objects[row['task']]}",
-            uncertainty=f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
-            iou=f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
-        )
-        blocks.setdefault(row["task"], {}).setdefault(row["end"], []).append(picture)
-    return blocks
+def gallery_sections(gallery: Gallery) -> dict[str, GallerySection]:
+    """Pictures by task; a task shows the masks of one model."""
+    sections = {}
+    for task, rows in gallery.table.groupby("task", sort=False):
+        (model,) = rows["model"].unique()
+        ends = {
+            str(end): [
+                _picture(gallery, row, rows["rank"].max()) for row in of_end.to_dict("records")
+            ]
+            for end, of_end in rows.groupby("end", sort=False)
+        }
+        sections[str(task)] = GallerySection(shown_mask(str(task), model), ends)
+    return sections
+
+
+def _picture(gallery: Gallery, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
+    jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
+    return Picture(
+        address=f"data:image/jpeg;base64,{jpeg}",
+        description=f"Object {row['object_id']} of {row['file']}: truth, prediction and click",
+        place=f"{row['rank']} of {n_objects}",
+        uncertainty=f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
+        iou=f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
+    )
 
 
 def settings(things: Mapping[str, Mapping[str, Any]], what: str) -> Settings:
@@ -245,6 +269,8 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         measure_label=measure_label,
         column_label=column_label,
+        model_label=model_label,
+        method_label=METHOD_LABELS.__getitem__,
         number=number,
         tint=tint,
     )
@@ -252,7 +278,6 @@ def _environment() -> jinja2.Environment:
         colours=COLOURS,
         is_dashed=is_dashed,
         task_labels=TASK_LABELS,
-        shown_masks=SHOWN_MASKS,
         mask_colours=MASK_COLOURS,
         ends=ENDS,
         paper=PAPER,

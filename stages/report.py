@@ -1,9 +1,8 @@
-"""Stage ``report``: results of all eval splits in, tables, metrics, plots and a page out.
+"""Stage ``report``: results of all eval splits in, tables, metrics and a page out.
 
 Reads   ``params.yaml:report``, ``results/splits/<split>`` and ``results/gallery/<split>`` of every
-        eval split, ``heads/<train split>/tuning/<objective>.csv``.
-Writes  ``results/metrics.json``, ``results/tables/*.csv``, ``results/plots/*.csv``,
-        ``results/report.html``.
+        eval split, ``heads/<train split>/tuning/<objective>.csv``, ``results/runtime.csv``.
+Writes  ``results/metrics.json``, ``results/tables/*.csv``, ``results/report.html``.
 """
 
 from collections.abc import Mapping
@@ -19,14 +18,21 @@ from stages.numbers import with_bounds
 from stages.paper import DataSet
 from stages.params import Lists, ParamsError, check_known, read_block, read_lists, strict
 from stages.rendering import Contents, render_report
-from stages.report_tables import TRIALS, Tables, report_tables
+from stages.report_tables import CURVES, GALLERY, RUNTIME, TRIALS, Tables, report_tables
 from stages.shell import stage_main
-from stages.table_rows import Results, task_models
-from stages.tables import curve_table, metrics, overview_table
+from stages.table_rows import Results
+from stages.tables import metrics, overview_table
 from stages.trials import read_all_trials, trial_table
 from storage.gallery import read_gallery
-from storage.layout import RESULTS, gallery_dir, results_dir
-from storage.results import read_results, write_json, write_table
+from storage.layout import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
+from storage.results import (
+    FLOAT_FORMAT,
+    RUNTIME_FORMAT,
+    read_results,
+    read_runtime,
+    write_json,
+    write_table,
+)
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -34,6 +40,14 @@ PERCENT_FORMAT: Final = "%.2f"
 
 TRIAL_FORMAT: Final = "%.5g"
 """Of errors and learning rates, with as many digits as the paper's Table 8."""
+
+FORMATS: Final = {
+    TRIALS: TRIAL_FORMAT,
+    RUNTIME: RUNTIME_FORMAT,
+    CURVES: FLOAT_FORMAT,
+    GALLERY: FLOAT_FORMAT,
+}
+"""Of tables that are not in percent, by what their names begin with."""
 
 
 @strict
@@ -53,17 +67,18 @@ def main() -> None:
     _check(lists, params)
     results = {split: read_results(results_dir(split)) for split in lists.eval_splits}
     trials = trial_table(read_all_trials(lists.train_splits))
+    timed = read_runtime(RUNTIME_PATH)
+    galleries = {split: read_gallery(gallery_dir(split)) for split in results}
+    shown = {split: gallery.table for split, gallery in galleries.items()}
     contents = Contents(
         title=params.title,
         results=results,
-        tables=report_tables(results, trials, params.paper),
-        galleries={split: read_gallery(gallery_dir(split)) for split in results},
+        tables=report_tables(results, shown, trials, timed, params.paper),
+        galleries=galleries,
         data_sets=params.paper,
     )
     write_json(RESULTS / "metrics.json", metrics(results))
     _write_tables(contents.tables)
-    for task in task_models(results):
-        write_table(RESULTS / "plots" / f"{task}.csv", curve_table(results, task))
     sources = [(TEMPLATES / name).read_text("utf-8") for name in ("report.html.j2", "sorting.js")]
     path = RESULTS / "report.html"
     path.write_text(render_report(contents, *sources), encoding="utf-8")
@@ -79,7 +94,8 @@ def _check(lists: Lists, params: ReportParams) -> None:
 
 def _write_tables(tables: Tables) -> None:
     for name, table in tables.items():
-        number_format = TRIAL_FORMAT if name == TRIALS else PERCENT_FORMAT
+        own = [form for start, form in FORMATS.items() if name.startswith(start)]
+        (number_format,) = own or [PERCENT_FORMAT]
         write_table(RESULTS / "tables" / f"{name}.csv", table, number_format)
 
 

@@ -1,4 +1,4 @@
-"""Every table of the report, each beside the paper's numbers, by the name of its file."""
+"""Every table and figure of the report, beside the paper's numbers, by the name of its file."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,10 +7,22 @@ import pandas as pd
 
 from pipeline.evaluation import TASKS
 from stages.iou_tables import best_model_table, iou_table, view_table
-from stages.paper import DataSets, beside_paper, correlation_beside_paper, paper_numbers
+from stages.paper import (
+    DataSets,
+    beside_paper,
+    correlation_beside_paper,
+    paper_numbers,
+    runtime_beside_paper,
+)
 from stages.radar import radar_table
 from stages.table_rows import Results, task_models
-from stages.tables import absolute_table, correlation_table, margin_table, relative_table
+from stages.tables import (
+    absolute_table,
+    correlation_table,
+    curve_table,
+    margin_table,
+    relative_table,
+)
 from stages.token_tables import ablation_table, selected_table, token_margin_table
 
 Tables = Mapping[str, pd.DataFrame]
@@ -21,9 +33,12 @@ MARGIN: Final = "margin"
 ABLATION: Final = "table6_token_ablation"
 SELECTED: Final = "selected_tokens"
 SET_MARGIN: Final = "token_margin"
+RUNTIME: Final = "table7_runtime"
 TRIALS: Final = "table8_trials"
 BEST_MODEL: Final = "table9_best_model"
 VIEWS: Final = "table10_iou_by_view"
+CURVES: Final = "figure5"
+GALLERY: Final = "figures4_7_8"
 
 N_ABSOLUTE: Final = 10
 """What the number of a task's table of AUC has beyond that of its relative AUC."""
@@ -44,6 +59,16 @@ def absolute_name(task: str) -> str:
     return f"table{N_ABSOLUTE + paper_table(task)}_{task}_auc"
 
 
+def curve_name(task: str) -> str:
+    """Table of a task's curves."""
+    return f"{CURVES}_{task}"
+
+
+def gallery_name(split: str) -> str:
+    """Table of a split's gallery."""
+    return f"{GALLERY}_gallery_{split}"
+
+
 def correlation_name(split: str) -> str:
     """Table of a split's correlations."""
     return f"correlation_{split}"
@@ -54,16 +79,25 @@ def radar_name(split: str) -> str:
     return f"figure6_radar_{split}"
 
 
-def report_tables(results: Results, trials: pd.DataFrame, data_sets: DataSets) -> Tables:
+def report_tables(
+    results: Results,
+    galleries: Mapping[str, pd.DataFrame],
+    trials: pd.DataFrame,
+    timed: pd.DataFrame,
+    data_sets: DataSets,
+) -> Tables:
     """All tables; those of trials and of other token sets only where some were made."""
     best = beside_paper(best_model_table(results), paper_numbers("best_model"), data_sets)
     tables = {IOU: iou_table(results), MARGIN: margin_table(results), BEST_MODEL: best}
+    tables[RUNTIME] = runtime_beside_paper(timed)
     tables[VIEWS] = _views_beside_paper(view_table(results), data_sets)
     for task in task_models(results):
         tables[relative_name(task)] = _beside(relative_table(results, task), task, data_sets)
         tables[absolute_name(task)] = _beside(absolute_table(results, task), task, data_sets)
+        tables[curve_name(task)] = curve_table(results, task)
     for split, found in results.items():
         tables[radar_name(split)] = radar_table(found)
+        tables[gallery_name(split)] = galleries[split].drop(columns="picture")
         tables[correlation_name(split)] = correlation_beside_paper(
             correlation_table(found), data_sets.get(split), data_sets
         )

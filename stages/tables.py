@@ -34,9 +34,12 @@ CORRELATION_ROWS: Final = (
     "delta_theta_star",
     "delta_a_star",
     "delta_xp_star",
+    "h_t",
+    "delta_theta",
+    "delta_xp",
+    "delta_a",
 )
-"""Rows and columns of the paper's Tables 5 and 15 to 17."""
-
+"""Rows and columns of the paper's Tables 5 and 15 to 17, then the measures that those leave out."""
 
 N_METRIC_DIGITS: Final = 6
 
@@ -89,7 +92,7 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
 
 
 def correlation_table(found: SplitResults) -> pd.DataFrame:
-    """Correlations of one split, in the rows and columns of the paper."""
+    """Correlations of all measures of one split, the paper's rows and columns first."""
     names = [name for name in CORRELATION_ROWS if name in found.correlation]
     blocks = [
         block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]

@@ -15,6 +15,9 @@ HEADS: Final = Path("heads")
 RESULTS: Final = Path("results")
 """Tables, metrics and figures."""
 
+RUNTIME_PATH: Final = RESULTS / "runtime.csv"
+"""Seconds of every model and method on the machine that measured them."""
+
 
 def objects_path(split: str) -> Path:
     """Store of a split's images, objects and prompts."""

@@ -1,4 +1,4 @@
-"""Results of an eval split on disk: five CSV tables and what was run."""
+"""Results on disk: of an eval split, five CSV tables and what was run; of a machine, one."""
 
 import json
 from collections.abc import Mapping
@@ -53,6 +53,22 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """First columns of each table; ``correlation`` goes on with a column a row, ``objects`` with one a
 measure."""
 
+RUNTIME_SETTINGS: Final = (
+    "family",
+    "weights",
+    "heads",
+    "precision",
+    "device",
+    "torch_threads",
+    "image",
+    "repeats",
+)
+"""What seconds depend on."""
+
+RUNTIME_COLUMNS: Final = ("model", "method", "seconds", "ratio", *RUNTIME_SETTINGS)
+"""Of ``runtime.csv``; ``ratio`` is that of the seconds to those of SAM2 alone, and all rows have
+the same settings."""
+
 RUN_KEYS: Final = (
     "split",
     "n_objects",
@@ -85,6 +101,9 @@ TEXT_COLUMNS: Final = dict.fromkeys(
 
 FLOAT_FORMAT: Final = "%.8g"
 """One digit more than single precision has."""
+
+RUNTIME_FORMAT: Final = "%.6g"
+"""Of seconds and their ratios."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +161,29 @@ def read_results(folder: Path) -> SplitResults:
         raise DataError(f"{path} must be JSON, got {error}") from error
     _check_holds(path, list(run), RUN_KEYS)
     return SplitResults(**tables, run=run)
+
+
+def write_runtime(path: Path, runtime: pd.DataFrame) -> None:
+    """Write what methods take.
+
+    Raises
+    ------
+    DataError
+        If it lacks one of ``RUNTIME_COLUMNS``.
+    """
+    _check_holds("runtime", list(runtime.columns), RUNTIME_COLUMNS)
+    write_table(path, runtime, RUNTIME_FORMAT)
+
+
+def read_runtime(path: Path) -> pd.DataFrame:
+    """Read what methods take.
+
+    Raises
+    ------
+    DataError
+        If the table is missing, no CSV or lacks one of ``RUNTIME_COLUMNS``.
+    """
+    return read_table(path, RUNTIME_COLUMNS)
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -77,6 +77,7 @@ def shrink_params(root: Path) -> None:
     params["shapes"] |= {"image_size_px": 128, "n_train_images": 8, "n_val_images": 4}
     params["extract"] |= {"family": "mini", "weights": "random"}
     params["extract"] |= {"shard_objects": 8, "device": "cpu"}
+    params["runtime"] |= {"n_repeats": 1}
     params["tune"] |= {"n_trials": 0, "epochs": 2, "batch_size": 16}
     write_params(root, params)
 

@@ -37,6 +37,7 @@ ALL_STAGES = [
     "entropy@shapes_val",
     "evaluate@shapes_val",
     "gallery@shapes_val",
+    "runtime",
     "report",
 ]
 
@@ -165,7 +166,9 @@ def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
     lock = clone / "dvc.lock"
     before = lock.read_text("utf-8")
     features = re.findall(r"cache/features/.*zarr", before)
-    run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train", "gallery")
+    run(
+        clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train", "gallery", "runtime"
+    )
     change(clone, "evaluate", n_curve_points=11)
     assert repro(clone, "--allow-missing").ran == ["evaluate@shapes_val", "report"]
     assert not (clone / "cache" / "masks").exists()
@@ -175,7 +178,9 @@ def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
 
 def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:
     features = re.findall(r"cache/features/.*zarr", (clone / "dvc.lock").read_text("utf-8"))
-    run(clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train", "gallery")
+    run(
+        clone, "dvc", "pull", *features, "prepare", "entropy", "tune", "train", "gallery", "runtime"
+    )
     change(clone, "train", seed=1)
     # As the README tells: the pictures of other heads' objects would need the masks.
     evaluated = repro(clone, "--allow-missing", "--glob", "evaluate@*")
@@ -186,7 +191,10 @@ def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    [(("metrics", "show"), "results/metrics.json"), (("plots", "show"), "results/plots/task.csv")],
+    [
+        (("metrics", "show"), "results/metrics.json"),
+        (("plots", "show"), "results/tables/figure5_task.csv"),
+    ],
     ids=["metrics", "plots"],
 )
 def test_metrics_and_plots_are_shown(demo: Demo, command: tuple[str, str], name: str) -> None:

@@ -13,6 +13,7 @@ from pipeline.evaluation import (
     correlations,
     curves,
     default_model,
+    ious_of,
 )
 from pipeline.measures import (
     HEAD_MEASURES,
@@ -34,7 +35,7 @@ def test_each_task_corrects_what_the_design_says(
     models: Mapping[str, ModelScores], model: str
 ) -> None:
     scores = models[model].proposals
-    tasks = corrections(models, model)
+    tasks = corrections(ious_of(models), model)
     best = scores.iou.max(axis=1)
     rows = range(len(best))
     selected = [scores.iou[i][np.argmax(scores.sam_score[i])] for i in rows]
@@ -58,7 +59,7 @@ def test_without_tiny_or_large_there_is_no_model_task(
     models: Mapping[str, ModelScores], absent: str
 ) -> None:
     fewer = {model: scores for model, scores in models.items() if model != absent}
-    assert set(corrections(fewer, "small")) == set(TASKS) - {"model"}
+    assert set(corrections(ious_of(fewer), "small")) == set(TASKS) - {"model"}
     assert {curve.task for curve in curves(fewer, 3)} == set(TASKS) - {"model"}
 
 
@@ -88,7 +89,7 @@ def test_curves_show_the_bounds_and_every_measure_of_the_default_model(
 ) -> None:
     shown = list(curves(models, 11))
     for task in TASKS:
-        model = default_model(task, models)
+        model = default_model(task, MODELS)
         names = [
             (curve.train_split, curve.measure)
             for curve in shown

@@ -12,9 +12,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
-from stages import cli_bench
+from pipeline.vocabulary import MODELS
+from stages import cli_bench, timing
 from stages.cli import app
-from stages.cli_bench import LABELS, device_name, median_seconds
+from stages.labels import METHOD_LABELS
+from stages.timing import device_name
 from tests.dvc_stages import ROOT
 from tests.eval_split import write_heads
 
@@ -23,7 +25,7 @@ from tests.eval_split import write_heads
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one mini model with random weights."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    params["models"] = ["tiny"]
+    params |= {"models": ["tiny"], "train_splits": []}
     params["extract"] |= {"family": "mini", "weights": "random", "device": "cpu"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     monkeypatch.chdir(tmp_path)
@@ -50,7 +52,13 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
     assert threads == torch.get_num_threads()
     assert set(table["heads"]) == {"random"}
     device = device_name(torch.device("cpu"))
-    for text in ("tiny", device, f"torch threads {threads}", "heads random", *LABELS.values()):
+    for text in (
+        "tiny",
+        device,
+        f"torch threads {threads}",
+        "heads random",
+        *METHOD_LABELS.values(),
+    ):
         assert text in said
 
 
@@ -65,11 +73,14 @@ def test_an_image_of_ones_own_and_other_settings_are_timed() -> None:
 def test_trained_heads_are_taken_where_they_fit_the_family(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text("utf-8"))
+    params |= {"models": list(MODELS), "train_splits": ["shapes_train"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     write_heads(root, "shapes_train")
     taken = cli_bench._trained_heads(("elsewhere", "shapes_train"), "mini")
     assert taken is not None
     assert cli_bench._trained_heads(("shapes_train",), "sam2") is None
-    monkeypatch.setattr(cli_bench, "METHODS", {"sam": lambda *_: None})
+    monkeypatch.setattr(timing, "METHODS", {"sam": lambda *_: None})
     assert "heads trained" in bench()
     shutil.rmtree(root / "heads")
     assert "heads random" in bench()
@@ -90,30 +101,3 @@ def test_a_faulty_option_is_named(
 ) -> None:
     said = bench(*options, exit_code=1) + capfd.readouterr().err
     assert message in said
-
-
-def test_a_median_leaves_the_first_round_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Start and end of each run: a round of 9 and 9 s, then rounds of 1 and 2, 3 and 2, 2 and 8.
-    ticks = iter(np.cumsum([0, 9, 0, 9, 0, 1, 0, 2, 0, 3, 0, 2, 0, 2, 0, 8]).tolist())
-    monkeypatch.setattr(cli_bench, "perf_counter", lambda: next(ticks))
-    asked: list[str] = []
-    runs = {name: lambda name=name: asked.append(name) for name in "ab"}
-    rounds: list[int] = []
-    assert median_seconds(runs, 3, rounds.append) == {"a": 2, "b": 2}
-    assert asked == ["a", "b"] * 4
-    assert rounds == [1] * 4
-
-
-def test_a_processor_that_linux_does_not_name_has_a_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli_bench, "CPU_INFO", tmp_path / "cpuinfo")
-    assert device_name(torch.device("cpu"))
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 9\n")
-    assert device_name(torch.device("cpu")) == "Abacus 9"
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device}")
-    assert device_name(torch.device("cuda")) == "card cuda"
-
-
-def test_every_method_has_words() -> None:
-    assert set(LABELS) == set(METHODS)

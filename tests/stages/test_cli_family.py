@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from pipeline.families import MINI_TRUNKS, MiniTrunk
 from pipeline.recipe import RECIPE as FULL
 from pipeline.recipe import Phase, Recipe
 from pipeline.recipe_batches import Batch, BatchPlan
@@ -134,6 +135,22 @@ def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) ->
         load_state(tmp_path / "state.pt", Training(RECIPE))
     for recipe in (RECIPE, other):
         assert recipe_signature(recipe)[:12] in str(caught.value)
+
+
+def test_a_file_of_other_tensors_is_named(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "state.pt")
+    with pytest.raises(WeightsError, match=r"state\.pt must be a state .* got: 'signature'"):
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+
+
+def test_a_state_of_other_trunks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_state(tmp_path / "state.pt", Training(RECIPE), [])
+    wider = {**MINI_TRUNKS, "large": MiniTrunk(64, (1, 2, 5, 1))}
+    monkeypatch.setattr("stages.family_state.MINI_TRUNKS", wider)
+    with pytest.raises(WeightsError, match=r"must be of recipe \w+, got \w+: move it away"):
+        load_state(tmp_path / "state.pt", Training(RECIPE))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a state", b"PK\x03\x04"])

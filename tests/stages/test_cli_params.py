@@ -10,9 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from pipeline.vocabulary import AUGMENTATIONS, MODELS, TOKEN_SETS
 from stages.cli import app
-from stages.extraction import ExtractParams
+from stages.models import ExtractParams
+from stages.paper import paper_numbers
 from stages.params import BLOCKS, read_block, read_lists
+from stages.report import ReportParams
 from stages.sources import source_of
 from stages.tune import TuneParams
 
@@ -63,6 +66,9 @@ def test_the_papers_settings_are_the_papers() -> None:
     extract = read_block("extract", ExtractParams, path)
     assert (extract.family, extract.weights) == ("sam2", "file")
     assert read_block("tune", TuneParams, path).n_trials == 100
+    assert set(lists.views) == {*AUGMENTATIONS, *paper_numbers("view")["view"]}
+    assert (lists.models, set(lists.tokens)) == (MODELS, set(TOKEN_SETS))
+    assert set(read_block("report", ReportParams, path).paper) == set(lists.splits)
 
 
 @pytest.fixture

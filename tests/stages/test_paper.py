@@ -13,17 +13,20 @@ from pipeline.evaluation import TASKS
 from pipeline.hyperparameters import Hyperparameters, Trial
 from pipeline.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS
+from stages.iou_tables import view_table
 from stages.paper import (
     PAPER,
     DataSet,
     beside_paper,
     correlation_beside_paper,
     paper_numbers,
+    runtime_beside_paper,
 )
 from stages.radar import radar_table
 from stages.tables import CORRELATION_ROWS, absolute_table, relative_table
 from stages.trials import trial_table
 from storage.results import COLUMNS, SplitResults
+from tests.report_inputs import draw_runtime
 
 DATA_SETS: dict[str, DataSet] = {name: name for name in get_args(DataSet)}
 
@@ -149,6 +152,28 @@ def test_without_data_sets_of_the_paper_tables_stay_as_they_are(
     assert beside_paper(table, paper_numbers("relative"), {}).equals(table)
 
 
+def test_seconds_of_metas_models_stand_beside_the_papers() -> None:
+    timed = draw_runtime("sam2.1")
+    both = runtime_beside_paper(timed)
+    assert both[list(timed.columns)].equals(timed)
+    of_large = both[both["model"] == "large"].set_index("method")
+    assert of_large["seconds_paper"].to_dict() == {
+        "sam": 0.437,
+        "entropy": 0.452,
+        "views5": 2.187,
+        "prompts8": 0.5,
+        "usam": 0.441,
+    }
+    assert of_large["ratio_paper"]["sam"] == 1
+    assert of_large["ratio_paper"]["views5"] == pytest.approx(2.187 / 0.437)
+    assert both.notna().all(axis=None)
+
+
+def test_seconds_of_other_models_are_not_compared() -> None:
+    timed = draw_runtime("mini")
+    assert runtime_beside_paper(timed).equals(timed)
+
+
 def correlations(train_split: str) -> pd.DataFrame:
     """Correlations of one model in the form of ``correlation_table``."""
     names = [name for name in CORRELATION_ROWS if train_split or name not in HEAD_MEASURES]
@@ -163,10 +188,11 @@ def correlations(train_split: str) -> pd.DataFrame:
 def test_correlations_of_coco_stand_beside_the_papers(train_split: str) -> None:
     table = correlations(train_split)
     both = correlation_beside_paper(table, "COCO", {"ours": "COCO"})
-    names = table["row"].tolist()
+    in_paper = paper_numbers("correlation").columns
+    names = [name for name in table["row"] if name in in_paper]
     assert list(both.columns) == [*table.columns, *(name + PAPER for name in names)]
     assert both["sam_score_paper"][:3].tolist() == [0.49, 1.00, -0.44]
-    assert both["h_xp_paper"].notna().all()
+    assert both["h_xp_paper"].notna().equals(both["row"].isin(names))
 
 
 @pytest.mark.parametrize(
@@ -179,9 +205,24 @@ def test_correlations_of_others_do_not(data_set: DataSet, heads: DataSet | None)
     assert both.filter(regex=f"{PAPER}$").isna().all(axis=None)
 
 
+def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
+    numbers = paper_numbers("view")
+    mean = numbers["percent"] / 100
+    gain = mean - mean.groupby(numbers["model"]).transform("first")
+    rows = numbers[["model", "view"]].assign(proposal="best", mean_iou=mean, gain=gain)
+    rows[[name for name in COLUMNS["iou"] if name not in rows]] = nan
+    nothing = pd.DataFrame()
+    found = SplitResults(nothing, rows, nothing, nothing, nothing, {})
+    table = view_table({"paper": found}).merge(numbers, on=["model", "view"])
+    assert len(table) == len(numbers) == 7 * len(MODELS)
+    np.testing.assert_allclose(table["paper"], table["percent"])
+    np.testing.assert_allclose(table["paper_difference"], table["difference"], atol=1e-9)
+
+
 def test_every_model_and_view_of_the_paper_is_one_of_ours() -> None:
     view = paper_numbers("view")
-    assert set(view["model"]) == set(paper_numbers("best_model")["model"]) == set(MODELS)
+    for name in ("auc", "best_model", "correlation", "runtime", "view"):
+        assert set(paper_numbers(name)["model"]) == set(MODELS)
     first = view.groupby("model")["percent"].transform("first")
     np.testing.assert_allclose(view["difference"].fillna(0), view["percent"] - first, atol=1e-9)
     assert paper_numbers("best_model").groupby("data_set")["percent"].sum().round().eq(100).all()

@@ -1,4 +1,4 @@
-"""The stage ``report``: tables, metrics, plots, and a page that needs no network."""
+"""The stage ``report``: tables, metrics, and a page that needs no network."""
 
 import json
 import re
@@ -8,17 +8,20 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import OBJECTIVES
+from pipeline.runtime import METHODS
+from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import report
 from stages.labels import (
     COLOURS,
     CORRECTIONS,
     MEASURE_LABELS,
+    METHOD_LABELS,
     RADAR_LABELS,
     SHOWN_MASKS,
     TASK_LABELS,
@@ -27,11 +30,11 @@ from stages.numbers import number, tint
 from stages.radar import RADAR_LINES
 from stages.rendering import settings
 from stages.tables import relative_table
-from storage.gallery import read_gallery
-from storage.layout import HEADS, RESULTS, gallery_dir, results_dir, trials_path
-from storage.results import read_results, write_results
+from storage.gallery import read_gallery, write_gallery
+from storage.layout import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
+from storage.results import read_results, write_results, write_runtime
 from tests.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
-from tests.report_inputs import N_PICTURES, write_report_inputs
+from tests.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +57,20 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def test_the_stage_writes_tables_metrics_plots_and_page(root: Path) -> None:
+def test_the_stage_writes_tables_metrics_and_page(root: Path) -> None:
     report.main()
     tables = {path.name for path in (root / "results" / "tables").iterdir()}
     assert tables == {
         *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
         *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
         *(f"correlation_{split}.csv" for split in SPLITS),
+        *(f"figure5_{task}.csv" for task in TASKS),
         *(f"figure6_radar_{split}.csv" for split in SPLITS),
-        *("iou.csv", "margin.csv", "table10_iou_by_view.csv"),
+        *(f"figures4_7_8_gallery_{split}.csv" for split in SPLITS),
+        *("iou.csv", "margin.csv", "table7_runtime.csv", "table10_iou_by_view.csv"),
         *("table8_trials.csv", "table9_best_model.csv", "table6_token_ablation.csv"),
         *("selected_tokens.csv", "token_margin.csv"),
     }
-    plots = {path.name for path in (root / "results" / "plots").iterdir()}
-    assert plots == {f"{task}.csv" for task in TASKS}
     told = json.loads((root / "results" / "metrics.json").read_text(encoding="utf-8"))
     assert list(told) == list(SPLITS)
     assert (root / "results" / "report.html").exists()
@@ -75,6 +78,20 @@ def test_the_stage_writes_tables_metrics_plots_and_page(root: Path) -> None:
     assert re.match(
         r"measure,trained_on,shapes_val,shapes_val_low,\S+\nsam_score,,\d+\.\d\d,", table
     )
+
+
+def test_shares_and_uncertainties_keep_their_digits_in_tables(root: Path) -> None:
+    report.main()
+    tables = root / "results" / "tables"
+    for task, curves in read_results(root / results_dir(SPLITS[0])).curves.groupby("task"):
+        oracle = curves.query("measure == 'oracle'")
+        written = pd.read_csv(tables / f"figure5_{task}.csv")
+        for table, column in (("corrected_fraction", "corrected_fraction"), ("oracle", "mean_iou")):
+            np.testing.assert_allclose(written[table], oracle[column], rtol=1e-7)
+    shown = read_gallery(root / gallery_dir(SPLITS[0])).table
+    written = pd.read_csv(tables / f"figures4_7_8_gallery_{SPLITS[0]}.csv")
+    assert list(written) == [name for name in shown if name != "picture"]
+    np.testing.assert_allclose(written["uncertainty"], shown["uncertainty"], rtol=1e-7)
 
 
 def test_the_stage_prints_relative_auc_and_where_the_page_is(
@@ -88,6 +105,19 @@ def test_the_stage_prints_relative_auc_and_where_the_page_is(
     assert "coco_val, 90 objects" in printed
     assert re.search(rf"H_A .*{expected:.1f} \(\d", printed.partition("coco_val")[2])
     assert str(RESULTS / "report.html") in printed
+
+
+def test_the_page_says_what_was_run(root: Path) -> None:
+    report.main()
+    page = (root / "results" / "report.html").read_text(encoding="utf-8")
+    told = page.partition('id="run"')[2]
+    for split in SPLITS:
+        run = read_results(root / results_dir(split)).run
+        for signature in (*run["models"].values(), *run["heads"].values()):
+            for value in signature.values():
+                assert str(value) in told
+    assert "weights" in told
+    assert "family" in told
 
 
 def test_two_reports_are_equal_to_the_byte(root: Path) -> None:
@@ -179,7 +209,7 @@ def test_results_without_heads_are_reported(root: Path) -> None:
         write_results(results_dir(split), untrained)
     report.main()
     assert "USAM" not in (root / "results/report.html").read_text().partition("<main>")[2][:5000]
-    assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (6, 8)
+    assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (7, 8)
 
 
 def test_pictures_stand_in_the_page_with_their_words(root: Path) -> None:
@@ -236,6 +266,33 @@ def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(root: Path
     assert "The paper's Table 8: 70 trials" in text
 
 
+def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
+    folder = gallery_dir("coco_val")
+    found = read_gallery(folder)
+    write_gallery(folder, replace(found, table=found.table.replace("large", "base_plus")))
+    report.main()
+    text = (root / "results" / "report.html").read_text(encoding="utf-8")
+    assert text.count("The best mask of the large model; the truth") == 1
+    assert text.count("The best mask of the base plus model; the truth") == 1
+    assert text.count("The mask of the tiny model with the highest SamScore;") == len(SPLITS)
+
+
+@pytest.mark.parametrize("family", ["mini", "sam2"])
+def test_seconds_are_told_with_their_machine(root: Path, family: str) -> None:
+    write_runtime(root / RUNTIME_PATH, draw_runtime(family))
+    report.main()
+    table = (root / "results" / "tables" / "table7_runtime.csv").read_text(encoding="utf-8")
+    assert ("tiny,views5,1.2,0.584,1.2,4.78689," in table) == (family == "sam2")
+    assert table.count("Abacus 9,3,drawn scene,7\n") == len(MODELS) * len(METHOD_LABELS)
+    text = (root / "results" / "report.html").read_text(encoding="utf-8")
+    section = text.partition('<h2 id="runtime">')[2].partition("<h2")[0]
+    words = f"family {family}, fp32, median of 7 rounds on Abacus 9, 3 threads."
+    assert words in " ".join(section.split())
+    assert "dvc repro -f -s runtime" in section
+    assert section.count("1.200<br>") == len(MODELS)
+    assert ("RTX 3050 Ti" in section) == ("4.79×" in section) == (family == "sam2")
+
+
 @pytest.mark.parametrize(
     ("paper", "message"),
     [
@@ -256,7 +313,12 @@ def test_faulty_data_sets_of_the_paper_are_named(
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(
-    "path", [gallery_dir("coco_val") / "gallery.csv", trials_path("coco_train", "iou_tiny")]
+    "path",
+    [
+        gallery_dir("coco_val") / "gallery.csv",
+        trials_path("coco_train", "iou_tiny"),
+        RUNTIME_PATH,
+    ],
 )
 def test_what_is_missing_besides_results_is_named(
     capsys: pytest.CaptureFixture[str], path: Path
@@ -290,6 +352,7 @@ def test_every_name_has_words_and_every_curve_a_colour() -> None:
     assert set(COLOURS) == {*BOUNDS, *drawn, *RADAR_LINES}
     assert set(RADAR_LABELS) == set(RADAR_LINES) - set(MEASURE_LABELS)
     assert set(SHOWN_MASKS) == set(TASKS)
+    assert list(METHOD_LABELS) == list(METHODS)
 
 
 def test_settings_tell_the_shared_from_the_own() -> None:

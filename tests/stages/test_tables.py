@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
-from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
+from pipeline.evaluation import BOUNDS, IOU_GT, TASK_MEASURES, TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, VIEWS
 from stages.figures import task_figure
@@ -234,7 +234,13 @@ def test_without_other_token_sets_their_tables_have_no_row(
         assert table(alone).empty
 
 
-def test_correlation_tables_have_the_papers_rows_and_columns(
+def test_correlations_are_those_of_all_measures_the_papers_first() -> None:
+    assert sorted(CORRELATION_ROWS) == sorted([IOU_GT, *UNTRAINED_MEASURES, *HEAD_MEASURES])
+    of_paper = paper_numbers("correlation").columns[2:]
+    assert list(CORRELATION_ROWS[: len(of_paper)]) == list(of_paper)
+
+
+def test_correlation_tables_have_a_row_and_a_column_a_measure(
     results: dict[str, SplitResults],
 ) -> None:
     table = correlation_table(results["shapes_val"])
@@ -243,6 +249,27 @@ def test_correlation_tables_have_the_papers_rows_and_columns(
     block = table.iloc[: len(CORRELATION_ROWS)][list(CORRELATION_ROWS)].to_numpy()
     np.testing.assert_allclose(block, block.T)
     np.testing.assert_allclose(np.diag(block), 1)
+
+
+def test_the_entropy_over_views_is_told_where_all_entropies_are(
+    results: dict[str, SplitResults],
+) -> None:
+    auc = results["coco_val"].auc
+    is_row = (auc["task"] == "segmentation") & (auc["model"] == "large") & (auc["measure"] == "h_t")
+    (row,) = auc[is_row].to_dict("records")
+    tables = {
+        "relative": relative_table(results, "segmentation"),
+        "margin": margin_table(results).query("task == 'segmentation'"),
+        "auc": absolute_table(results, "segmentation").query("model == 'large'"),
+    }
+    for value, table in tables.items():
+        (shown,) = table.query("measure == 'h_t'").to_dict("records")
+        for end in ("", "_low", "_high"):
+            assert shown[f"coco_val{end}"] == pytest.approx(100 * row[value + end])
+    assert "h_t" in curve_table(results, "segmentation")
+    overview = overview_table(results, "coco_val").set_index("measure").loc["h_t"]
+    told = [f"segmentation{end}" for end in ("", "_low", "_high")]
+    assert overview.dropna().index.tolist() == told
 
 
 @pytest.mark.parametrize("task", TASKS)

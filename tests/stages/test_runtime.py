@@ -1,0 +1,67 @@
+"""The stage ``runtime``: seconds of every model and method, with what they depend on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from pipeline.runtime import METHODS
+from stages import runtime
+from stages.timing import device_name
+from storage.layout import RUNTIME_PATH
+from storage.results import RUNTIME_COLUMNS, read_runtime
+from tests.dvc_stages import ROOT
+from tests.extract_project import run
+
+MODELS = ("small", "tiny")
+
+
+def write_params(**changes: Any) -> None:  # noqa: ANN401 - a setting each
+    """Settings of the repository, of two models and one round."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    params |= {"models": list(MODELS), "train_splits": [], "runtime": {"n_repeats": 1}}
+    params["extract"] |= {"device": "cpu"} | changes
+    Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_model_and_method_is_timed_without_weights_or_heads() -> None:
+    write_params(weights="file")
+    run(runtime)
+    table = read_runtime(RUNTIME_PATH)
+    assert list(table.columns) == list(RUNTIME_COLUMNS)
+    assert table["model"].tolist() == [model for model in MODELS for _ in METHODS]
+    assert table["method"].tolist() == [*METHODS] * len(MODELS)
+    assert (table["seconds"] > 0).all()
+    alone = table["seconds"].where(table["method"] == "sam").ffill()
+    np.testing.assert_allclose(table["ratio"], table["seconds"] / alone, rtol=1e-4)
+    assert table[list(RUNTIME_COLUMNS[4:])].drop_duplicates().to_dict("records") == [
+        {
+            "family": "mini",
+            "weights": "random",
+            "heads": "random",
+            "precision": "fp32",
+            "device": device_name(torch.device("cpu")),
+            "torch_threads": torch.get_num_threads(),
+            "image": "drawn scene",
+            "repeats": 1,
+        }
+    ]
+
+
+def test_a_device_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    write_params(device="cuda")
+    with pytest.raises(SystemExit):
+        run(runtime)
+    assert "extract.device" in capsys.readouterr().err
+    assert not RUNTIME_PATH.exists()
