@@ -54,7 +54,10 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
     [
         (("shown", "tiny", "identity"), "eval split must be one of drawn, got 'shown'"),
         (("taught", "tiny", "identity"), "eval split must be one of drawn, got 'taught'"),
-        ((SPLIT, "huge", "identity"), "model must be one of tiny, got 'huge'"),
+        (
+            (SPLIT, "huge", "identity"),
+            "model must be one of tiny, small, base_plus, large, got 'huge'",
+        ),
         ((SPLIT, "tiny", "fog"), "view must be one of identity, vflip, gnoise, got 'fog'"),
     ],
 )

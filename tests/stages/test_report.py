@@ -113,11 +113,12 @@ def test_the_page_says_what_was_run(root: Path) -> None:
     told = page.partition('id="run"')[2]
     for split in SPLITS:
         run = read_results(root / results_dir(split)).run
-        for signature in (*run["models"].values(), *run["heads"].values()):
-            for value in signature.values():
-                assert str(value) in told
-    assert "weights" in told
-    assert "family" in told
+        heads = [head for of_split in run["heads"].values() for head in of_split.values()]
+        for signature in (*run["models"].values(), *heads):
+            assert {"family", "extract_version"} <= set(signature)
+            for key, value in signature.items():
+                assert f">{key}<" in told
+                assert f">{value}<" in told
 
 
 def test_two_reports_are_equal_to_the_byte(root: Path) -> None:
