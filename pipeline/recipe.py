@@ -18,7 +18,7 @@ class Phase:
     style: Style
     criterion: Criterion
     rate: tuple[float, float]
-    """Of ``tiny``, at the start and the end; linear in between, lower in wider trunks."""
+    """At the start and the end; linear in between. Wide trunks have less."""
     is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
@@ -30,6 +30,8 @@ class Recipe:
 
     batches: BatchPlan
     phases: tuple[Phase, ...]
+    decoder_seed: int = 0
+    """Of the weights outside the image encoder, with which all members start alike."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip_norm: float = 1.0

@@ -1,4 +1,4 @@
-"""Where the first of the mini models starts: with a decoder that already looks at the click."""
+"""Where the mini models start: with a decoder that already looks at the click."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -27,8 +27,14 @@ Network = Any
 STRIDE: Final = 16
 """Pixels a side that the image embedding takes together."""
 
-TRUNK_READERS: Final = ("image_encoder.trunk.blocks.", "image_encoder.neck.convs.")
+ENCODER: Final = "image_encoder."
+"""Weights in which the members differ from the start."""
+
+TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
 """Layers whose inputs are the trunk's channels, of which larger members have more."""
+
+RATED_WIDTH: Final = 8
+"""Channels of a trunk that learns at the same rate as the rest of its model."""
 
 N_TAUGHT_AT_ONCE: Final = 2
 """Members that learn from a batch at the same time, each in a thread of its own."""
@@ -84,7 +90,7 @@ class Training:
         return self.step >= self.recipe.n_steps
 
     def learn(self, batch: Batch) -> list[Score]:
-        """Take the next step, with each member of its phase.
+        """Take the next step, with every member.
 
         Raises
         ------
@@ -133,7 +139,10 @@ class Training:
         """Go on from where ``state_dict`` was taken, under the same recipe."""
         for name, model in self.models.items():
             model.load_state_dict(state["models"][name])
-            self._optimizers[name].load_state_dict(state["optimizers"][name])
+            # The groups as they are here: those of the state would hide a change of their rules.
+            optimizer = self._optimizers[name]
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict(state["optimizers"][name] | {"param_groups": groups})
         self.step = state["step"]
 
     def image_path_weights(self) -> dict[str, dict[str, np.ndarray]]:
@@ -190,10 +199,19 @@ def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_nor
 
 
 def _start(name: str, recipe: Recipe) -> Network:
-    """Build a member, such that its decoder looks at the click."""
+    """Build a member, such that its decoder looks at the click.
+
+    Its image encoder is its own, all else that of the others: how well a decoder starts differs
+    more from seed to seed than what the size of the trunk adds in the first phases.
+    """
     # PyTorch's seeds are signed.
     model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
-    model.load_state_dict(attentive(model.state_dict()))
+    shared = build("mini", MODELS[0], seed=derive_seed(recipe.decoder_seed, "build") >> 1)
+    weights = {
+        key: value if key.startswith(ENCODER) else shared.state_dict()[key]
+        for key, value in model.state_dict().items()
+    }
+    model.load_state_dict(attentive(weights))
     return model
 
 
@@ -206,7 +224,7 @@ def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimiz
     steps of their weights add up over the channels (Yang, Hu 2021, table 3, Adam); all others at
     the same one in every member. At one rate for all, wide trunks fall behind narrow ones.
     """
-    narrowness = MINI_TRUNKS[MODELS[0]].width / MINI_TRUNKS[name].width
+    narrowness = RATED_WIDTH / MINI_TRUNKS[name].width
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for key, parameter in model.named_parameters():
         if key.startswith(IMAGE_PATH):

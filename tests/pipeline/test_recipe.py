@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.families import MINI_IMAGE_SIZE_PX
+from pipeline.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.recipe import RECIPE, Phase, Recipe, learning_rate
 from pipeline.recipe_batches import Batch, BatchPlan, draw_batch
-from pipeline.recipe_training import Score, Training
+from pipeline.recipe_training import RATED_WIDTH, Score, Training
 from pipeline.vocabulary import MODELS
 
 SMALL = Recipe(
@@ -121,11 +121,28 @@ def rates_of(training: Training, model: str) -> dict[str, float]:
     return {names[weight]: group["lr"] for group in groups for weight in group["params"]}
 
 
-def test_what_reads_a_trunk_of_four_times_the_width_learns_at_a_quarter_of_the_rate() -> None:
+def test_all_start_with_the_decoder_of_the_recipe_and_an_encoder_of_their_own() -> None:
+    def start(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]]:
+        return {name: model.state_dict() for name, model in Training(recipe).models.items()}
+
+    members, others = start(SMALL), start(replace(SMALL, decoder_seed=1))
+    patches, token = "image_encoder.trunk.patch_embed.proj.weight", "sam_mask_decoder.iou_token"
+    for name in MODELS:
+        own = members[name]
+        decoder = {key for key in own if not key.startswith("image_encoder.")}
+        assert all(torch.equal(own[key], members["tiny"][key]) for key in decoder)
+        assert torch.equal(own[patches], others[name][patches])
+        assert not torch.equal(own[f"{token}.weight"], others[name][f"{token}.weight"])
+    n_shared = MINI_TRUNKS["tiny"].width
+    assert not torch.equal(members["small"][patches][:n_shared], members["tiny"][patches])
+
+
+def test_what_reads_a_wider_trunk_learns_at_a_rate_that_falls_with_the_width() -> None:
     training = Training(SMALL)
     run(training, 1)
     block = "image_encoder.trunk.blocks.1."
-    for model, slower in (("tiny", 1e-3), ("base_plus", 2.5e-4)):
+    for model in MODELS:
+        slower = 1e-3 * (RATED_WIDTH / MINI_TRUNKS[model].width)
         rates = rates_of(training, model)
         assert set(rates.values()) == {1e-3, slower}
         for name in ("attn.qkv.weight", "attn.proj.weight", "mlp.layers.0.weight", "proj.weight"):
