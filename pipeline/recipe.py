@@ -18,7 +18,7 @@ class Phase:
     style: Style
     criterion: Criterion
     rate: tuple[float, float]
-    """At the start and the end; linear in between. Wide trunks have less."""
+    """At the start and the end; linear in between. What reads a trunk has a share of it."""
     is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""

@@ -97,7 +97,8 @@ class Training:
         ValueError
             If no step is left.
         FloatingPointError
-            If a loss is not a number; the member is named and has not learned from it.
+            If a loss is not a number; the member is named and has not learned from it, others may
+            have.
         """
         phase, within = self.recipe.at(self.step)
         rate = learning_rate(phase, within)
@@ -139,10 +140,7 @@ class Training:
         """Go on from where ``state_dict`` was taken, under the same recipe."""
         for name, model in self.models.items():
             model.load_state_dict(state["models"][name])
-            # The groups as they are here: those of the state would hide a change of their rules.
-            optimizer = self._optimizers[name]
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict(state["optimizers"][name] | {"param_groups": groups})
+            self._optimizers[name].load_state_dict(state["optimizers"][name])
         self.step = state["step"]
 
     def image_path_weights(self) -> dict[str, dict[str, np.ndarray]]:
@@ -206,9 +204,10 @@ def _start(name: str, recipe: Recipe) -> Network:
     """
     # PyTorch's seeds are signed.
     model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
-    shared = build("mini", MODELS[0], seed=derive_seed(recipe.decoder_seed, "build") >> 1)
+    seed = derive_seed(recipe.decoder_seed, "build") >> 1
+    shared = build("mini", MODELS[0], seed=seed).state_dict()
     weights = {
-        key: value if key.startswith(ENCODER) else shared.state_dict()[key]
+        key: value if key.startswith(ENCODER) else shared[key]
         for key, value in model.state_dict().items()
     }
     model.load_state_dict(attentive(weights))
@@ -221,8 +220,9 @@ def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimiz
     Notes
     -----
     Matrices that read the trunk's channels learn at a rate that falls with their number, as the
-    steps of their weights add up over the channels (Yang, Hu 2021, table 3, Adam); all others at
-    the same one in every member. At one rate for all, wide trunks fall behind narrow ones.
+    steps of their weights add up over the channels (Yang, Hu et al. 2021, "Tensor Programs V",
+    table 3, Adam); all others at the same one in every member. At one rate for all, wide trunks
+    fall behind narrow ones.
     """
     narrowness = RATED_WIDTH / MINI_TRUNKS[name].width
     groups: dict[tuple[float, float], list[Tensor]] = {}

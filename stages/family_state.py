@@ -12,13 +12,14 @@ import torch
 
 from pipeline.families import MINI_TRUNKS
 from pipeline.recipe import Recipe
-from pipeline.recipe_training import Score, Training
+from pipeline.recipe_training import RATED_WIDTH, TRUNK_READERS, Score, Training
 from storage.errors import WeightsError
 
 
 def recipe_signature(recipe: Recipe) -> str:
-    """Digest of a recipe's numbers, and of those that make the models."""
-    return hashlib.sha256(repr((recipe, MINI_TRUNKS)).encode()).hexdigest()
+    """Digest of a recipe's numbers, of those that make the models, and of the rules of rates."""
+    parts = (recipe, MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import xarray
@@ -18,10 +17,7 @@ from storage.groups import group_index
 from storage.inspection import naming_damage
 from storage.layout import features_path, objects_path
 from storage.objects import objects_digest, read_objects
-from storage.provenance import cells_digest
-
-SHARED_KEYS: Final = ("extract_version", "family", "precision")
-"""Entries of their signatures in which the cells of all models agree, as do those judged."""
+from storage.provenance import EXTRACTION_KEYS, cells_digest
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,8 @@ class HeadData:
 
     rows: TrainingSet
     origin: Mapping[str, str]
-    """``SHARED_KEYS``, ``n_channels``, ``features_digest`` of signatures and images, and the name
-    of each model's weights as ``weights_<model>``."""
+    """``EXTRACTION_KEYS``, ``n_channels``, ``features_digest`` of signatures and images, and the
+    name of each model's weights as ``weights_<model>``."""
 
 
 def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") -> HeadData:
@@ -60,7 +56,7 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
         path = features_path(split, model, "identity")
         cell = cells[model, "identity"] = open_features(path, expected=expected)
         signature = cell.attrs["signature"]
-        expected |= {key: signature[key] for key in SHARED_KEYS}
+        expected |= {key: signature[key] for key in EXTRACTION_KEYS}
         origin |= origin_of(model, signature)
         with naming_damage(path):
             features[model] = _read_model(cell, tokens)
@@ -74,7 +70,7 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
 def origin_of(model: str, signature: Mapping[str, object]) -> dict[str, str]:
     """What heads that learned from a cell are told by, and cells that they judge must match."""
     return {
-        **{key: str(signature[key]) for key in SHARED_KEYS},
+        **{key: str(signature[key]) for key in EXTRACTION_KEYS},
         f"weights_{model}": str(signature["weights"]),
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray
@@ -19,10 +19,7 @@ from storage.heads import read_head
 from storage.inspection import naming_damage
 from storage.layout import entropy_path, features_path, head_path, objects_path
 from storage.objects import objects_digest, read_objects
-from storage.provenance import cells_digest
-
-SHARED_KEYS: Final = ("extract_version", "family", "precision", "objects_digest")
-"""Signature entries that the entropies and the features of all models have in common."""
+from storage.provenance import TOLD_KEYS, cells_digest
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def read_scores(
     table = read_objects(objects_path(split))
     entropy = open_entropy(entropy_path(split), expected={"objects_digest": objects_digest(table)})
     signature = entropy.attrs["signature"]
-    shared = {key: signature.get(key, "none") for key in SHARED_KEYS}
+    shared = {key: signature.get(key, "none") for key in TOLD_KEYS}
     heads = {
         one: {name: read_heads(name, shared["family"], one) for name in train_splits}
         for one in tokens

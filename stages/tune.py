@@ -6,17 +6,20 @@ Writes  ``heads/<train split>/tuning/``: ``<objective>.json`` and, every trial, 
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from pipeline.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from stages.params import check_known, read_block, read_lists, strict
+from stages.params import ParamsError, check_known, read_block, read_lists, strict
 from stages.progress import progress
 from stages.shell import stage_main
 from storage.layout import trials_path, tuning_path
 from storage.tuning import Tuning, study_dir, write_trials, write_tuning
+
+MIN_GROUPS: Final = 2
+"""Images or videos that trials need: one to learn from, one to be judged on."""
 
 
 @strict
@@ -88,11 +91,16 @@ def _search(
         }
     )
     folder = study_dir(split, objective, inputs)
+    group = data.rows.group
+    sampled = np.arange(len(group))
+    if params.max_objects is not None:
+        sampled = sample_by_group(group, params.max_objects * len(models), params.seed)
+        if len(np.unique(group[sampled])) < MIN_GROUPS:
+            raise ParamsError(
+                f"tune.max_objects must hold {MIN_GROUPS} images or videos of {split}, "
+                f"got {params.max_objects}"
+            )
     with faults_of(split), progress(f"tune {objective}", params.n_trials, "trials") as advance:
-        group = data.rows.group
-        sampled = np.arange(len(group))
-        if params.max_objects is not None:
-            sampled = sample_by_group(group, params.max_objects * len(models), params.seed)
         train, validation = split_by_group(group[sampled], params.seed)
         rows = Rows(sampled[train], sampled[validation])
         trials = run_study(

@@ -16,22 +16,16 @@ from storage.inspection import naming_damage
 from storage.layout import features_path, masks_path
 from storage.mask_chunks import MaskChunks, shard_runs
 from storage.opening import open_features, open_masks
-from storage.provenance import cells_digest, content_signature
+from storage.provenance import TOLD_KEYS, cells_digest, content_signature
 from storage.signature import compare
 
 SHARED_KEYS: Final = (
-    "extract_version",
-    "family",
-    "precision",
-    "objects_digest",
+    *TOLD_KEYS,
     "images_digest",
     "shard_objects",
     "mask_size_px",
 )
 """Entries of their signatures in which the cells of a split agree."""
-
-TOLD_KEYS: Final = ("extract_version", "family", "precision", "objects_digest")
-"""Those that the signature of what is computed from the cells repeats."""
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: what a core's cache holds, and many objects of small masks."""

@@ -24,12 +24,12 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
     Raises
     ------
     StoreError
-        If the signature names another group than ``GROUPS``.
+        If the signature names none of ``GROUPS``.
 
     Notes
     -----
     The frames of a video are as alike as the objects of an image: resamples and held-out parts
-    draw groups, never rows. Where the signature names none, it is the image.
+    draw groups, never rows.
     """
     images, place = np.unique(table.image_index, return_inverse=True)
     files = [str(table.file[image]) for image in images]
@@ -39,9 +39,11 @@ def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
 
 
 def _is_video(table: ObjectTable) -> bool:
-    group = table.signature.get("group", "image")
+    group = table.signature.get("group", "none")
     if group not in GROUPS:
-        raise StoreError(f"group of objects must be one of {', '.join(GROUPS)}, got {group}")
+        raise StoreError(
+            f"group of objects must be one of {', '.join(GROUPS)}, got {group}: prepare them again"
+        )
     return group == "video"
 
 

@@ -1,11 +1,17 @@
 """What the content of a cell comes from: the settings that asked for it, and the images."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import xarray
 
 from storage.signature import digest
+
+EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
+"""Entries of the signatures of cells that fit together, of which split whatever they are."""
+
+TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
+"""Entries that the signature of what is computed from cells repeats."""
 
 
 def content_signature(features: xarray.Dataset) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def draw_head(seed: int, hidden: int = 16) -> Mapping[str, np.ndarray]:
 
 def write_split(root: Path, split: str, n_objects: int = 150) -> None:
     """Everything that ``evaluate`` reads, heads apart."""
-    write_objects(root / objects_path(split), object_table(n_objects), {"split": split})
+    write_objects(root / objects_path(split), object_table(n_objects), {"group": "image"})
     for model in MODELS:
         for view in VIEWS:
             write_features(root, split, model, n_objects, view)

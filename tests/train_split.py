@@ -101,6 +101,6 @@ def write_features(model: str, prompts: Sequence[str] = TRAIN_PROMPTS, **changes
 def write_split() -> None:
     """Everything that ``tune`` and ``train`` read, into the working directory."""
     write_params()
-    write_objects(objects_path(SPLIT), object_table(), {})
+    write_objects(objects_path(SPLIT), object_table(), {"group": "image"})
     for model in MODELS:
         write_features(model)

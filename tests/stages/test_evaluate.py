@@ -168,7 +168,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     # Chunks hold 1024 rows or more: two of them, the second one short.
     n_objects = 1030
     shutil.rmtree(root / "cache")
-    write_objects(root / objects_path(SPLIT), object_table(n_objects), {"split": SPLIT})
+    write_objects(root / objects_path(SPLIT), object_table(n_objects), {"group": "image"})
     write_features(root, SPLIT, "tiny", n_objects)
     write_entropy(root, SPLIT, n_objects, ("tiny",), ("identity",))
     found = scores.read_scores(SPLIT, ("tiny",), ("identity",), ("shapes_train",))

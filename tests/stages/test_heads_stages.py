@@ -212,6 +212,15 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
     assert every == set(range(N_OBJECTS * len(MODELS)))
 
 
+@pytest.mark.usefixtures("split")
+def test_a_sample_of_one_image_is_refused(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(n_trials=1, max_objects=3)
+    error = assert_fails(capsys, run, tune.main, SPLIT, "iou_tiny")
+    assert error == ("error: tune.max_objects must hold 2 images or videos of shapes_train, got 3")
+
+
 def repair_an_image(_: pytest.MonkeyPatch) -> None:
     rewrite_features("large", images_sha256=["of a repaired image"])
 

@@ -1,7 +1,6 @@
 """Which objects belong together: by image, or by video."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,6 @@ def table_of(
         pytest.param({"group": "image"}, COCO, [0, 0, 1, 2], id="images"),
         # Folders of images are no videos.
         pytest.param({"group": "image"}, DAVIS, [0, 0, 1, 2], id="folders of images"),
-        pytest.param({}, DAVIS, [0, 0, 1, 2], id="unnamed"),
     ],
 )
 def test_objects_of_a_video_or_else_of_an_image_are_one_group(
@@ -68,11 +66,13 @@ def test_no_objects_have_no_groups() -> None:
     assert group_index(table_of(COCO, [], {"group": "image"})).shape == (0,)
 
 
-def test_an_unknown_group_is_refused() -> None:
-    table = replace(table_of(COCO, [0], {}), signature={"group": "scene"})
-
-    with pytest.raises(StoreError, match="group of objects must be one of image, video, got scene"):
-        group_index(table)
+@pytest.mark.parametrize(
+    ("signature", "found"), [({"group": "scene"}, "scene"), ({"reader": "davis"}, "none")]
+)
+def test_an_unknown_group_is_refused(signature: Mapping[str, object], found: str) -> None:
+    rule = f"group of objects must be one of image, video, got {found}: prepare them again"
+    with pytest.raises(StoreError, match=rule):
+        group_index(table_of(COCO, [0], signature))
 
 
 @pytest.mark.parametrize("reader", DATA_SETS)
