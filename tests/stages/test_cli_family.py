@@ -143,12 +143,19 @@ def test_a_file_of_other_tensors_is_named(tmp_path: Path) -> None:
         load_state(tmp_path / "state.pt", Training(RECIPE))
 
 
-def test_a_state_of_other_trunks_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MINI_TRUNKS", {**MINI_TRUNKS, "large": MiniTrunk(64, (1, 2, 5, 1))}),
+        ("RATED_WIDTH", 6),
+        ("TRUNK_READERS", ()),
+    ],
+)
+def test_a_state_of_other_trunks_or_rates_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     save_state(tmp_path / "state.pt", Training(RECIPE), [])
-    wider = {**MINI_TRUNKS, "large": MiniTrunk(64, (1, 2, 5, 1))}
-    monkeypatch.setattr("stages.family_state.MINI_TRUNKS", wider)
+    monkeypatch.setattr(f"stages.family_state.{name}", value)
     with pytest.raises(WeightsError, match=r"must be of recipe \w+, got \w+: move it away"):
         load_state(tmp_path / "state.pt", Training(RECIPE))
 
