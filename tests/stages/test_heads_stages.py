@@ -139,7 +139,7 @@ def note_trials(
         noted.append(plan)
         return validation_cost(data, rows, objective, plan, seed=seed)
 
-    monkeypatch.setattr("pipeline.tuning.validation_cost", cost)
+    monkeypatch.setattr("stages.search.validation_cost", cost)
     return noted
 
 
@@ -201,7 +201,7 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
         judged.append(rows)
         return validation_cost(data, rows, objective, plan, seed=seed)
 
-    monkeypatch.setattr("pipeline.tuning.validation_cost", cost)
+    monkeypatch.setattr("stages.search.validation_cost", cost)
     for max_objects in (10, None):
         write_params(n_trials=1, max_objects=max_objects)
         run(tune.main, SPLIT, "iou_tiny")
@@ -230,7 +230,7 @@ def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(ROOT / package, Path("copy") / package)
     with Path("copy/pipeline/objectives.py").open("a") as file:
         file.write("\n")
-    monkeypatch.setattr("stages.study.ROOT", Path("copy"))
+    monkeypatch.setattr("stages.search.ROOT", Path("copy"))
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
