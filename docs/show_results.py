@@ -117,13 +117,11 @@ def scores_block(found: SplitResults) -> str:
     correlation = of_scores.set_index("model")["sam_score"]
     models = list(found.iou["model"].unique())
     views = [view for view in found.iou["view"].unique() if view != "identity"]
+    proposals = ("best", "selected", "refined")
     scores = [
         [
             model,
-            *(
-                with_bounds(iou[model, "identity", proposal], "mean_iou")
-                for proposal in ("best", "selected", "refined")
-            ),
+            *(with_bounds(iou[model, "identity", proposal], "mean_iou") for proposal in proposals),
             f"{correlation[model]:.2f}",
         ]
         for model in models
@@ -132,20 +130,15 @@ def scores_block(found: SplitResults) -> str:
         [model, *(with_bounds(iou[model, view, "best"], "gain") for view in views)]
         for model in models
     ]
-    told = (
+    lead = (
         f"Mean IoU in % of {found.run['n_objects']} objects of {SPLIT}: of the best of three "
         "proposals from one click, of the one with the highest SamScore, of the best from eight "
         "clicks; and the correlation of the best one's IoU with the highest SamScore. In brackets "
         "the 95 % interval over the images:"
     )
-    return "\n\n".join(
-        [
-            told,
-            _table(["model", "best", "selected", "refined", "correlation"], scores),
-            "What a view changes in the mean IoU of the best proposal, in points:",
-            _table(["model", *views], costs),
-        ]
-    )
+    table = _table(["model", *proposals, "correlation"], scores)
+    changes = "What a view changes in the mean IoU of the best proposal, in points:"
+    return "\n\n".join([lead, table, changes, _table(["model", *views], costs)])
 
 
 def draw_curves(found: SplitResults) -> Figure:

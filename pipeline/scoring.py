@@ -138,9 +138,8 @@ def _rows_of_model(
             key: correction_auc(correction.iou, correction.corrected_iou, value)
             for key, value in measures.items()
         }
-        for key, area in found.items():
-            train_split, tokens, measure = key
-            of_best = train_split, "best", measure
+        for (train_split, tokens, measure), area in found.items():
+            key, of_best = (train_split, tokens, measure), (train_split, "best", measure)
             yield AucRow(
                 train_split,
                 tokens,

@@ -127,43 +127,54 @@ def render_report(contents: Contents, template: str, script: str) -> str:
     script
         JavaScript that makes tables sort.
     """
-    results, tables = contents.results, contents.tables
-    first = next(iter(results.values()))
+    told = _told_of_splits(contents) | _told_of_tables(contents.tables)
     page = (
         _environment()
         .from_string(template)
         .render(
             title=contents.title,
-            runs={split: found.run for split, found in results.items()},
-            overviews={split: overview_table(results, split) for split in results},
-            tasks=[task_section(contents, task) for task in task_models(results)],
-            radars={
-                split: _radar(contents, split, f"radar-{i}") for i, split in enumerate(results)
-            },
-            iou=tables[IOU],
-            margins=tables[MARGIN],
-            best_model=tables[BEST_MODEL],
-            views=tables[VIEWS],
-            runtime=tables[RUNTIME],
-            token_tables={k: tables[name] for name, k in TOKEN_HEADINGS.items() if name in tables},
-            trials=trial_blocks(tables.get(TRIALS)),
             paper_trials=paper_numbers("trials") if contents.data_sets else None,
-            galleries={
-                split: gallery_sections(found) for split, found in contents.galleries.items()
-            },
-            correlations={split: correlation_blocks(tables, split) for split in results},
-            models={
-                split: settings(found.run["models"], "model") for split, found in results.items()
-            },
-            heads=head_settings(results),
-            n_resamples=first.run["n_resamples"],
-            first_train_split=first_train_split(first),
-            has_several_heads=len(first.run["heads"]) > 1,
             data_sets=contents.data_sets,
             sorting_js=Markup(script),  # noqa: S704 - our own
+            **told,
         )
     )
     return page.rstrip() + "\n"
+
+
+def _told_of_splits(contents: Contents) -> dict[str, Any]:
+    """What the template shows of each split, and of the first one's heads."""
+    results = contents.results
+    first = next(iter(results.values()))
+    sections = {split: gallery_sections(found) for split, found in contents.galleries.items()}
+    radars = {split: _radar(contents, split, f"radar-{i}") for i, split in enumerate(results)}
+    models = {split: settings(found.run["models"], "model") for split, found in results.items()}
+    return {
+        "runs": {split: found.run for split, found in results.items()},
+        "overviews": {split: overview_table(results, split) for split in results},
+        "tasks": [task_section(contents, task) for task in task_models(results)],
+        "radars": radars,
+        "galleries": sections,
+        "correlations": {split: correlation_blocks(contents.tables, split) for split in results},
+        "models": models,
+        "heads": head_settings(results),
+        "n_resamples": first.run["n_resamples"],
+        "first_train_split": first_train_split(first),
+        "has_several_heads": len(first.run["heads"]) > 1,
+    }
+
+
+def _told_of_tables(tables: Tables) -> dict[str, Any]:
+    """What the template shows of all splits at once."""
+    return {
+        "iou": tables[IOU],
+        "margins": tables[MARGIN],
+        "best_model": tables[BEST_MODEL],
+        "views": tables[VIEWS],
+        "runtime": tables[RUNTIME],
+        "token_tables": {k: tables[name] for name, k in TOKEN_HEADINGS.items() if name in tables},
+        "trials": trial_blocks(tables.get(TRIALS)),
+    }
 
 
 def task_section(contents: Contents, task: str) -> TaskSection:
