@@ -42,12 +42,16 @@ class Resamples:
     def blocks(self) -> Iterator[Float[np.ndarray, "resample object"]]:
         """How often each object was drawn, some resamples at a time."""
         n_rows = max(1, BLOCK_WEIGHTS // len(self.group))
-        for start in range(0, len(self), n_rows):
+        # At least one block, so that of no resamples there are arrays, too: empty ones.
+        for start in range(0, max(1, len(self)), n_rows):
             yield self.n_drawn[start : start + n_rows][:, self.group].astype(np.float64)
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
-    """Draw the groups of objects with replacement.
+    """Draw the groups of objects with replacement; none if there is a single group.
+
+    One group says nothing of others of its kind: it would come out the same in every draw, and make
+    intervals without width.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: in
     groups, group = np.unique(group, return_inverse=True)
     n = len(groups)
     generator = np.random.default_rng(seed)
-    n_drawn = np.empty((n_resamples, n), np.int32)
+    n_drawn = np.empty((n_resamples if n > 1 else 0, n), np.int32)
     for counts in n_drawn:
         counts[:] = np.bincount(generator.integers(n, size=n), minlength=n)
     return Resamples(n_drawn, group)

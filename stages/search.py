@@ -1,5 +1,6 @@
 """The search for the hyperparameters of a head: what its trials learn from, and its study."""
 
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +61,7 @@ def search(
         }
     )
     folder = study_dir(split, objective, inputs)
+    _tell_of_others(folder)
     group = data.rows.group
     sampled = np.arange(len(group))
     if max_objects is not None:
@@ -76,6 +78,17 @@ def search(
             advance=advance,
         )
     return trials, folder
+
+
+def _tell_of_others(folder: Path) -> None:
+    """Name interrupted studies of the same head that are not taken up."""
+    for other in sorted(folder.parent.glob("*")):
+        if other != folder:
+            print(
+                f"note: the interrupted study in {other} is of other sources, features or "
+                "settings: this one starts without its trials",
+                file=sys.stderr,
+            )
 
 
 def _check_sample(split: str, group: Int[np.ndarray, " sampled"], max_objects: int) -> None:

@@ -1,7 +1,8 @@
-"""Makes ``extract.npz``: one scene, and what stage ``extract`` said of it under its version.
+"""Makes ``extract.npz``: one scene, and what stage ``extract`` said of it with which weights.
 
 ``python -m tests.golden.make_extract`` writes it anew, once ``extract.version`` in ``params.yaml``
-has been raised; it refuses to write other numbers under a version that stands in the file.
+has been raised or the mini models have been trained anew. It refuses to write other numbers under
+the version and weights that stand in the file.
 """
 
 import sys
@@ -26,6 +27,7 @@ from storage.images import sha256_file
 from storage.layout import features_path, masks_path, objects_path
 from storage.objects import ObjectTable, write_objects
 from storage.rle import encode_rle
+from storage.weights import checkpoint
 
 GOLDEN: Final = Path(__file__).with_name("extract.npz")
 ROOT: Final = Path(__file__).parents[2]
@@ -128,6 +130,21 @@ def current_version() -> int:
     return int(read_params(ROOT / PARAMS_FILE)["extract"]["version"])
 
 
+def current_origin() -> dict[str, str]:
+    """What the numbers may depend on: the version, and the sha256 of each model's weights.
+
+    DVC sees a change of either, and of nothing else.
+    """
+    models = sorted({model for model, _ in CELLS})
+    weights = {f"weights_{model}": str(checkpoint("mini", model).sha256) for model in models}
+    return {"version": str(current_version()), **weights}
+
+
+def is_of(golden: Arrays, origin: Mapping[str, str]) -> bool:
+    """Whether the file holds numbers of this origin."""
+    return all(name in golden and str(golden[name]) == value for name, value in origin.items())
+
+
 def _write_split(inputs: Arrays, version: int) -> None:
     masks, (height, width) = inputs["masks"], inputs["rgb"].shape[:2]
     Image.fromarray(inputs["rgb"]).save("scene.png")
@@ -171,14 +188,16 @@ def _params(version: int) -> dict[str, Any]:
 
 def main() -> None:
     """Write the file, or say why not."""
-    version = current_version()
-    golden = read_golden() if GOLDEN.exists() else {**draw_inputs(), "version": np.array(0)}
-    found = extract_cells(golden, version)
-    changed = list(differences(golden, found)) if golden["version"] == version else []
+    origin = current_origin()
+    golden = read_golden() if GOLDEN.exists() else draw_inputs()
+    found = extract_cells(golden, current_version())
+    changed = list(differences(golden, found)) if is_of(golden, origin) else []
     if changed:
         raise SystemExit(f"extract.version in params.yaml must be raised: {'; '.join(changed)}")
     inputs = {name: golden[name] for name in INPUTS}
-    np.savez_compressed(GOLDEN, allow_pickle=False, version=version, **inputs, **found)
+    np.savez_compressed(
+        GOLDEN, allow_pickle=False, **{k: np.array(v) for k, v in origin.items()}, **inputs, **found
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Features and masks change under a new ``extract.version`` only: DVC sees no other change."""
+"""Features and masks change under a new ``extract.version`` or other weights only.
+
+DVC sees no other change.
+"""
 
 from pathlib import Path
 
@@ -10,9 +13,11 @@ from tests.golden.make_extract import (
     CELLS,
     GOLDEN,
     INPUTS,
+    current_origin,
     current_version,
     differences,
     extract_cells,
+    is_of,
     read_golden,
 )
 
@@ -22,15 +27,15 @@ MOST_BYTES = 300_000
 
 
 def test_features_and_masks_are_those_of_their_version() -> None:
-    golden, version = read_golden(), current_version()
-    assert golden["version"] == version, f"{GOLDEN.name} is of another version: run `{COMMAND}`"
-    found = extract_cells(golden, version)
+    golden, origin = read_golden(), current_origin()
+    assert is_of(golden, origin), f"{GOLDEN.name} is of another version or weights: run `{COMMAND}`"
+    found = extract_cells(golden, current_version())
     changed = "\n".join(differences(golden, found))
     assert not changed, (
         "features or masks have changed: raise extract.version in params.yaml, "
         f"then run `{COMMAND}`\n{changed}"
     )
-    assert golden.keys() == {*found, *INPUTS, "version"}
+    assert golden.keys() == {*found, *INPUTS, *origin}
     assert GOLDEN.stat().st_size < MOST_BYTES
 
 
@@ -83,13 +88,14 @@ def test_other_numbers_are_not_written_under_the_same_version(other_numbers: Pat
     assert other_numbers.read_bytes() == GOLDEN.read_bytes()
 
 
-def test_other_numbers_are_written_under_another_version_with_the_same_inputs(
-    other_numbers: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["version", "weights_tiny", "weights_large"])
+def test_other_numbers_of_another_origin_are_written_with_the_same_inputs(
+    name: str, other_numbers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     former = read_golden()
-    monkeypatch.setattr(make_extract, "current_version", lambda: 1 + int(former["version"]))
+    monkeypatch.setattr(make_extract, "current_origin", lambda: {**current_origin(), name: "new"})
     make_extract.main()
     with np.load(other_numbers) as written:
-        assert written["version"] == 1 + former["version"]
-        for name in INPUTS:
-            np.testing.assert_array_equal(written[name], former[name])
+        assert written[name] == "new"
+        for same in {*INPUTS, *current_origin()} - {name}:
+            np.testing.assert_array_equal(written[same], former[same])

@@ -104,6 +104,19 @@ def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
 
 
+def test_a_single_group_has_no_interval() -> None:
+    resamples = resample_groups(np.full(6, 3), 50, seed=0)
+    assert not len(resamples)
+    values = np.random.default_rng(0).random((6, 2))
+    for found in (
+        resampled_means(values, resamples),
+        resampled_areas(values, values[:, 0], resamples),
+    ):
+        assert found.shape == (0, 2)
+        assert np.isnan(interval(found[:, 0]).low)
+        assert np.isnan(interval(found[:, 0]).high)
+
+
 @pytest.mark.parametrize(("n_objects", "n_resamples"), [(0, 5), (3, 0)])
 def test_nothing_to_draw_is_refused(n_objects: int, n_resamples: int) -> None:
     message = f"must be at least 1, got {n_resamples} and {n_objects}"

@@ -238,17 +238,21 @@ def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_code(
     run: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     change: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     write_params(n_trials=2)
     noted = note_trials(monkeypatch, n_before_death=1)
     with pytest.raises(Killed):
         run(tune.main, SPLIT, "iou_tiny")
+    assert "note" not in capsys.readouterr().err
+    (interrupted,) = study_dir(SPLIT, "iou_tiny", "digest").parent.iterdir()
     change(monkeypatch)
     again = note_trials(monkeypatch, n_before_death=1)
     with pytest.raises(Killed):
         run(tune.main, SPLIT, "iou_tiny")
     assert again == noted
+    assert f"note: the interrupted study in {interrupted} is of other" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("split")
