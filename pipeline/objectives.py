@@ -19,13 +19,10 @@ class ModelFeatures:
 
     Attributes
     ----------
-    inputs
-        What ``head_inputs`` makes of the prompt ``center``.
     sam_score, iou
         Of the prompts ``TRAIN_PROMPTS``, proposals in decoder order.
     """
 
-    inputs: Float32[np.ndarray, "object input"]
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
 
@@ -118,29 +115,34 @@ def targets(
 
 
 def training_set(
-    features: Mapping[str, ModelFeatures], group_index: Int[np.ndarray, " object"]
+    inputs: Float32[np.ndarray, "model object input"],
+    features: Mapping[str, ModelFeatures],
+    group_index: Int[np.ndarray, " grouped"],
 ) -> TrainingSet:
     """Assemble the rows of all models.
 
     Parameters
     ----------
+    inputs
+        What ``head_inputs`` makes of the prompt ``center``, models in the order of ``features``.
+        The rows are a view of it: for large splits nothing else takes as much memory.
     group_index
         Image of each object, or video.
 
     Raises
     ------
     ValueError
-        If a model is missing, or the models differ in their objects or token widths.
+        If a model is missing, or the inputs, features and groups differ in models or objects.
     """
     columns = targets(features)
-    n_objects = len(group_index)
-    shapes = {model: found.inputs.shape for model, found in features.items()}
-    if {n for n, _ in shapes.values()} != {n_objects} or len(set(shapes.values())) > 1:
+    expected = (len(features), len(next(iter(features.values())).iou), inputs.shape[-1])
+    if inputs.shape != expected or len(group_index) != expected[1]:
         raise ValueError(
-            f"inputs of every model must have {n_objects} objects and one width, got {shapes}"
+            f"inputs must be of {expected[0]} models and {expected[1]} objects and so must groups, "
+            f"got {inputs.shape} and {len(group_index)} groups"
         )
     return TrainingSet(
-        np.concatenate([found.inputs for found in features.values()]),
+        inputs.reshape(-1, inputs.shape[-1]),
         np.stack([columns[name] for name in OBJECTIVES], axis=1),
         np.tile(group_index, len(features)),
     )

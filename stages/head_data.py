@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from pipeline.objectives import ModelFeatures, TrainingSet, head_inputs, training_set
 from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
@@ -50,21 +50,17 @@ def read_head_data(split: str, models: tuple[str, ...], tokens: str = "best") ->
         raise ParamsError(f"models must be {', '.join(MODELS)} for heads, got {', '.join(models)}")
     table = read_objects(objects_path(split))
     expected: dict[str, object] = {"objects_digest": objects_digest(table)}
-    cells, features = {}, {}
+    cells = {}
     origin: dict[str, str] = {}
     for model in MODELS:
-        path = features_path(split, model, "identity")
-        cell = cells[model, "identity"] = open_features(path, expected=expected)
+        cell = open_features(features_path(split, model, "identity"), expected=expected)
         signature = cell.attrs["signature"]
         expected |= {key: signature[key] for key in EXTRACTION_KEYS}
         origin |= origin_of(model, signature)
-        with naming_damage(path):
-            features[model] = _read_model(cell, tokens)
-    with faults_of(split):
-        rows = training_set(features, group_index(table))
-    n_channels = rows.inputs.shape[1] // 2
-    digest = {"features_digest": cells_digest(cells)}
-    return HeadData(rows, origin | {"n_channels": str(n_channels)} | digest)
+        cells[model] = cell
+    origin["n_channels"] = str(cells[MODELS[0]].sizes["channel"])
+    origin["features_digest"] = cells_digest({(m, "identity"): cell for m, cell in cells.items()})
+    return HeadData(_read_rows(split, cells, group_index(table), tokens), origin)
 
 
 def origin_of(model: str, signature: Mapping[str, object]) -> dict[str, str]:
@@ -84,27 +80,44 @@ def faults_of(split: str) -> Iterator[None]:
         raise DataError(f"{split}: {error}") from error
 
 
-def _read_model(cell: xarray.Dataset, tokens: str) -> ModelFeatures:
+def _read_rows(
+    split: str,
+    cells: Mapping[str, xarray.Dataset],
+    group: Int[np.ndarray, " object"],
+    tokens: str,
+) -> TrainingSet:
+    n_channels = next(iter(cells.values())).sizes["channel"]
+    # Allocated once and filled in place: of a large split the inputs take gigabytes.
+    inputs = np.empty((len(cells), len(group), 2 * n_channels), np.float32)
+    features = {}
+    for own, (model, cell) in zip(inputs, cells.items(), strict=True):
+        with naming_damage(features_path(split, model, "identity")):
+            features[model] = _read_scores(cell)
+            _read_inputs(cell.sel(prompt="center"), tokens, own)
+    with faults_of(split):
+        return training_set(inputs, features, group)
+
+
+def _read_scores(cell: xarray.Dataset) -> ModelFeatures:
     known = cell["prompt"].to_numpy().tolist()
     missing = [prompt for prompt in TRAIN_PROMPTS if prompt not in known]
     if missing:
         raise StoreError(f"features must hold the prompts {', '.join(TRAIN_PROMPTS)}, got {known}")
     prompts = [known.index(prompt) for prompt in TRAIN_PROMPTS]
     return ModelFeatures(
-        inputs=_read_inputs(cell.isel(prompt=known.index("center")), tokens),
         sam_score=cell["sam_score"].to_numpy()[:, prompts],
         iou=cell["iou"].to_numpy()[:, prompts],
     )
 
 
-def _read_inputs(center: xarray.Dataset, tokens: str) -> Float32[np.ndarray, "object input"]:
+def _read_inputs(
+    center: xarray.Dataset, tokens: str, inputs: Float32[np.ndarray, "object input"]
+) -> None:
     # Block by block: three of four mask tokens are not needed.
     n_rows = center["mask_token"].encoding["chunks"][0]
-    blocks = [
-        center.isel(object=slice(start, start + n_rows))
-        for start in range(0, center.sizes["object"], n_rows)
-    ]
-    return np.concatenate([block_inputs(block, tokens) for block in blocks])
+    for start in range(0, len(inputs), n_rows):
+        some = slice(start, start + n_rows)
+        inputs[some] = block_inputs(center.isel(object=some), tokens)
 
 
 def block_inputs(center: xarray.Dataset, tokens: str) -> Float32[np.ndarray, "object input"]:

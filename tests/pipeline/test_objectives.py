@@ -21,7 +21,6 @@ CENTER, REFINED = 0, 1
 def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ModelFeatures:  # noqa: ANN401
     rng = np.random.default_rng(seed)
     arrays = {
-        "inputs": rng.normal(size=(n_objects, 10)),
         "sam_score": rng.random((n_objects, 2, 3)),
         "iou": rng.random((n_objects, 2, 3)),
     }
@@ -30,6 +29,11 @@ def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ModelFeatures: 
 
 def draw_models(n_objects: int = 6) -> dict[str, ModelFeatures]:
     return {model: draw_model(i, n_objects) for i, model in enumerate(MODELS)}
+
+
+def draw_inputs(n_objects: int) -> np.ndarray:
+    shape = (len(MODELS), n_objects, 10)
+    return np.random.default_rng(9).normal(size=shape).astype(np.float32)
 
 
 def slow_targets(models: dict[str, ModelFeatures]) -> dict[str, list[float]]:
@@ -116,9 +120,11 @@ def test_an_unknown_token_set_is_named_with_those_there_are() -> None:
 
 def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
     models = draw_models(3)
+    inputs = draw_inputs(3)
     group = np.array([4, 4, 9])
-    data = training_set(models, group)
-    np.testing.assert_array_equal(data.inputs[3:6], models["small"].inputs)
+    data = training_set(inputs, models, group)
+    np.testing.assert_array_equal(data.inputs[3:6], inputs[MODELS.index("small")])
+    assert np.shares_memory(data.inputs, inputs)
     np.testing.assert_array_equal(data.group, [*group] * 4)
     column = OBJECTIVES.index("iou_refined")
     np.testing.assert_array_equal(
@@ -144,15 +150,16 @@ def test_models_of_other_objects_are_refused() -> None:
         targets(models)
 
 
-def test_models_of_another_token_width_are_refused() -> None:
-    models = draw_models() | {"large": draw_model(3, inputs=np.zeros((6, 4)))}
-    with pytest.raises(ValueError, match="inputs of every model must have 6 objects and one width"):
-        training_set(models, np.zeros(6, np.int64))
-
-
-def test_images_that_do_not_fit_the_features_are_refused() -> None:
-    with pytest.raises(ValueError, match="must have 5 objects"):
-        training_set(draw_models(6), np.zeros(5, np.int64))
+@pytest.mark.parametrize(
+    ("n_models", "n_objects", "n_grouped"), [(3, 6, 6), (4, 5, 6), (4, 6, 5), (4, 5, 5)]
+)
+def test_inputs_and_groups_that_do_not_fit_the_features_are_refused(
+    n_models: int, n_objects: int, n_grouped: int
+) -> None:
+    inputs = draw_inputs(n_objects)[:n_models]
+    message = rf"4 models and 6 objects .* \({n_models}, {n_objects}, 10\) and {n_grouped} groups"
+    with pytest.raises(ValueError, match=message):
+        training_set(inputs, draw_models(6), np.zeros(n_grouped, np.int64))
 
 
 @given(
