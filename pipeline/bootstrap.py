@@ -6,13 +6,13 @@ from math import nan
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 LEVEL: Final = 0.95
 """Share of the resamples that an interval holds."""
 
-BLOCK_WEIGHTS: Final = 2**18
-"""Weights (resamples x objects) in memory at once: 2 MB, which the caches hold."""
+BLOCK_WEIGHTS: Final = 2**15
+"""Weights (resamples x objects) in memory at once: 256 KB, which a core's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,16 @@ class Resamples:
         """Return the number of resamples."""
         return len(self.n_drawn)
 
-    def blocks(self) -> Iterator[Float[np.ndarray, "resample object"]]:
-        """How often each object was drawn, some resamples at a time."""
-        n_rows = max(1, BLOCK_WEIGHTS // len(self.group))
+    def blocks(
+        self, order: Int[np.ndarray, "object"] | None = None
+    ) -> Iterator[Float[np.ndarray, "resample object"]]:
+        """How often each object was drawn, in an order of the objects; some resamples at a time."""
+        group = self.group if order is None else self.group[order]
+        n_rows = max(1, BLOCK_WEIGHTS // len(group))
         # At least one block, so that of no resamples there are arrays, too: empty ones.
         for start in range(0, max(1, len(self)), n_rows):
-            yield self.n_drawn[start : start + n_rows][:, self.group].astype(np.float64)
+            drawn = self.n_drawn[start : start + n_rows].astype(np.float64)
+            yield np.take(drawn, group, axis=1)
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
@@ -97,14 +101,9 @@ def resampled_areas(
     """
     order = np.argsort(-uncertainty, kind="stable")
     ranked = uncertainty[order]
-    is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
-    tie = np.cumsum(is_first) - 1
-    return np.concatenate(
-        [
-            _areas(gains[order], weights[:, order], np.flatnonzero(is_first), tie)
-            for weights in resamples.blocks()
-        ]
-    )
+    ties = _Ties.of(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    ordered = gains[order]
+    return np.concatenate([_areas(ordered, weights, ties) for weights in resamples.blocks(order)])
 
 
 def interval(values: Float[np.ndarray, "resample"]) -> Interval:
@@ -116,17 +115,34 @@ def interval(values: Float[np.ndarray, "resample"]) -> Interval:
     return Interval(float(low), float(high))
 
 
+@dataclass(frozen=True)
+class _Ties:
+    """Runs of objects of one uncertainty."""
+
+    start: Int[np.ndarray, "tie"]
+    number: Int[np.ndarray, "object"]
+    """The tie of each object."""
+
+    @classmethod
+    def of(cls, is_first: Bool[np.ndarray, "object"]) -> "_Ties | None":
+        """Ties by their first objects; None where each object stands alone, as most scores do."""
+        if is_first.all():
+            return None
+        return cls(np.flatnonzero(is_first), np.cumsum(is_first) - 1)
+
+
 def _areas(
     gains: Float[np.ndarray, "object task"],
     weights: Float[np.ndarray, "resample object"],
-    tie_start: Int[np.ndarray, "tie"],
-    tie: Int[np.ndarray, "object"],
+    ties: _Ties | None,
 ) -> Float[np.ndarray, "resample task"]:
     """Areas of objects in their order, most uncertain first."""
-    size = np.add.reduceat(weights, tie_start, axis=1)
+    size = weights if ties is None else np.add.reduceat(weights, ties.start, axis=1)
     last_rank = np.cumsum(size, axis=1)
     n = last_rank[:, -1:]
     # n - mean rank + 1/2, as in correction_auc.
     height = n - last_rank + size / 2
-    areas: Float[np.ndarray, "resample task"] = (weights * height[:, tie]) @ gains / n**2
+    if ties is not None:
+        height = np.take(height, ties.number, axis=1)
+    areas: Float[np.ndarray, "resample task"] = (weights * height) @ gains / n**2
     return areas

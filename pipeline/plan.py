@@ -1,6 +1,7 @@
 """The plan of an extraction, made before any work: which objects are computed together."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -57,14 +58,10 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
     cuts = np.union1d(firsts, np.arange(0, n_objects, shard_objects))
     stops = np.append(cuts[1:], n_objects)
     pieces = [Piece(int(image_index[a]), int(a), int(b)) for a, b in zip(cuts, stops, strict=True)]
+    by_shard = groupby(pieces, lambda piece: piece.start // shard_objects)
     return tuple(
-        Shard(
-            index,
-            start,
-            min(start + shard_objects, n_objects),
-            tuple(p for p in pieces if p.start // shard_objects == index),
-        )
-        for index, start in enumerate(range(0, n_objects, shard_objects))
+        Shard(index, start, min(start + shard_objects, n_objects), tuple(own))
+        for start, (index, own) in zip(range(0, n_objects, shard_objects), by_shard, strict=True)
     )
 
 

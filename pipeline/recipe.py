@@ -77,8 +77,8 @@ RECIPE: Final = Recipe(
             is_encoder_frozen=True,
             n_warm_up=20,
         ),
-        Phase("outline", 200, 128, "cartoon", "overlap", (1e-3, 1e-3)),
-        Phase("scene", 4500, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("outline", 1000, 128, "cartoon", "overlap", (1e-3, 1e-3)),
+        Phase("scene", 4000, 128, "scene", "overlap", (1e-3, 1e-3)),
         Phase("full", 1000, 256, "scene", "overlap", (1e-3, 0.0)),
     ),
 )

@@ -63,6 +63,8 @@ class Sam:
     """
 
     def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
+        if device.type == "cuda":
+            _compute_exactly()
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
         self.device = device
         self.precision = precision
@@ -223,6 +225,18 @@ def select_device(name: str) -> torch.device:
     if name == "cuda" and not has_cuda:
         raise DeviceError("device must be auto or cpu where torch sees no GPU, got 'cuda'")
     return torch.device(name)
+
+
+def _compute_exactly() -> None:
+    """Have CUDA compute as precision says, and the same on every run.
+
+    By default, convolutions in single precision are TF32, of 10 bits, and cuDNN may choose an
+    algorithm whose sums come in another order each time.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
 
 
 def _build_mini(model: str) -> SAM2Base:

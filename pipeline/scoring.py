@@ -1,6 +1,6 @@
 """How well measures foresee corrections and models segment, with intervals over groups."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import Final
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.bootstrap import Interval, Resamples, interval, resampled_areas, resampled_means
-from pipeline.evaluation import TASKS, Correction, Ious, corrections, ious_of
+from pipeline.evaluation import TASKS, Correction, corrections, ious_of
 from pipeline.measures import ModelScores, ProposalScores, every_measure
 
 BASELINE: Final = ("", "", "sam_score")
@@ -58,8 +58,17 @@ class IouRow:
     """Of the difference itself."""
 
 
-def auc_rows(models: Mapping[str, ModelScores], resamples: Resamples) -> list[AucRow]:
+def auc_rows(
+    models: Mapping[str, ModelScores],
+    resamples: Resamples,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[AucRow]:
     """AUC of every task, model and measure, of the heads of every token set.
+
+    Parameters
+    ----------
+    advance
+        Told after each measure of ``n_measures`` that one is done.
 
     Raises
     ------
@@ -71,9 +80,14 @@ def auc_rows(models: Mapping[str, ModelScores], resamples: Resamples) -> list[Au
     rows = [
         row
         for model, scores in models.items()
-        for row in _rows_of_model(model, scores, ious, resamples)
+        for row in _rows_of_model(model, scores, corrections(ious, model), resamples, advance)
     ]
     return sorted(rows, key=lambda row: TASKS.index(row.task))
+
+
+def n_measures(models: Mapping[str, ModelScores]) -> int:
+    """Measures of all models, each resampled for all tasks at once."""
+    return sum(len(every_measure(scores, model)) for model, scores in models.items())
 
 
 def iou_rows(
@@ -124,13 +138,19 @@ class _Scale:
 
 
 def _rows_of_model(
-    model: str, scores: ModelScores, ious: Ious, resamples: Resamples
+    model: str,
+    scores: ModelScores,
+    tasks: Mapping[str, Correction],
+    resamples: Resamples,
+    advance: Callable[[int], None],
 ) -> Iterator[AucRow]:
-    tasks = corrections(ious, model)
     measures = every_measure(scores, model)
     _check_measures(measures, model)
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
-    areas = {key: resampled_areas(gains, value, resamples) for key, value in measures.items()}
+    areas = {}
+    for key, value in measures.items():
+        areas[key] = resampled_areas(gains, value, resamples)
+        advance(1)
     for place, (task, correction) in enumerate(tasks.items()):
         scale = _scale(correction, resamples)
         relative = {key: scale.relative(area[:, place]) for key, area in areas.items()}

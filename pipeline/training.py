@@ -110,7 +110,8 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters]) 
     if not len(rows.train):
         raise ValueError("heads must train on at least one row, got none")
     for name, values in (("inputs", data.inputs), ("targets", data.targets)):
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        # By sums, for a flag a value would take gigabytes; doubles hold any sum of floats.
+        bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
         if len(bad):
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 

@@ -16,9 +16,10 @@ from pydantic import Field
 from pipeline.bootstrap import Interval, Resamples, resample_groups
 from pipeline.evaluation import correlations, curves, predicted_iou
 from pipeline.measures import model_measures
-from pipeline.scoring import auc_rows, iou_rows
+from pipeline.scoring import auc_rows, iou_rows, n_measures
 from stages.head_data import faults_of
 from stages.params import check_known, read_block, read_lists, strict
+from stages.progress import progress
 from stages.scores import SplitScores, read_scores
 from stages.shell import stage_main
 from storage.layout import results_dir
@@ -51,7 +52,7 @@ def main(split: str) -> None:
     }
     with faults_of(split):
         results = SplitResults(
-            auc=_auc_table(scores, resamples),
+            auc=_auc_table(split, scores, resamples),
             iou=_iou_table(scores, resamples),
             curves=_curve_table(scores, params.n_curve_points),
             correlation=_correlation_table(scores),
@@ -61,7 +62,9 @@ def main(split: str) -> None:
     write_results(results_dir(split), results)
 
 
-def _auc_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+def _auc_table(split: str, scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+    with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
+        rows = auc_rows(scores.models, resamples, advance)
     return pd.DataFrame(
         {
             "train_split": row.train_split,
@@ -77,7 +80,7 @@ def _auc_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
             "tokens_margin": row.tokens_margin,
             **dict(_bounds("tokens_margin", row.tokens_margin_interval)),
         }
-        for row in auc_rows(scores.models, resamples)
+        for row in rows
     )
 
 

@@ -4,7 +4,7 @@ Reads   ``params.yaml:prepare``, ``params.yaml:splits``, the data set.
 Writes  ``cache/objects/<split>.zarr``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from stages.progress import progress
 from stages.shell import stage_main
 from stages.sources import PrepareParams, data_set, objects_signature, source_of
 from storage.datasets import collect
-from storage.errors import listed
-from storage.layout import objects_path
+from storage.errors import ImageError, listed
+from storage.layout import HEADS, objects_path
 from storage.objects import ObjectTable, write_objects
-from storage.records import Part, Records
+from storage.records import ImageRecord, Part, Records
 from storage.rle import decode_rle
 from storage.split_images import SplitImages
 
@@ -41,6 +41,8 @@ def main(split: str) -> None:
     table = _tabulate(split, records, Path(place.images), params.seed)
     signature = objects_signature(split, place, params)
     write_objects(objects_path(split), table, signature)
+    # In DVC, evaluate depends on this folder, and without train splits nothing else would make it.
+    HEADS.mkdir(exist_ok=True)
 
 
 def _read(split: str, place: Split, min_area_px: int) -> Records:
@@ -58,7 +60,7 @@ def _read(split: str, place: Split, min_area_px: int) -> Records:
 
 def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:
     images, objects = records.images, records.objects
-    files = SplitImages(folder, [image.file for image in images])
+    sha256 = _digests(split, images, folder)
     with progress(f"prepare {split}", len(objects)) as advance:
 
         def masks() -> Iterator[tuple[Mask, int]]:
@@ -73,7 +75,7 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
         file=np.array([image.file for image in images], object),
         height_px=np.array([image.height_px for image in images], np.int32),
         width_px=np.array([image.width_px for image in images], np.int32),
-        image_sha256=np.array([files.sha256(image.file) for image in images], object),
+        image_sha256=np.array(sha256, object),
         image_index=np.array([item.image_index for item in objects], np.int32),
         object_id=np.array([item.object_id for item in objects], np.int64),
         mask_rle=np.array([item.mask_rle for item in objects], object),
@@ -81,6 +83,23 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
         box_px=truth.box_px,
         point_px=truth.point_px,
     )
+
+
+def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
+    """Sha256 of each image; those that no extraction will read are told of now."""
+    files = SplitImages(folder, [image.file for image in images])
+    digests, faults = [], []
+    with progress(f"digest {split}", len(images), "images") as advance:
+        for image in images:
+            digests.append(files.sha256(image.file))
+            try:
+                files.check(image.file, height_px=image.height_px, width_px=image.width_px)
+            except ImageError as error:
+                faults.append(str(error))
+            advance(1)
+    if faults:
+        print(f"note: {len(faults)} images must be mended before extract: {listed(faults)}")
+    return digests
 
 
 if __name__ == "__main__":

@@ -2,13 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Final
 
 import numpy as np
-from jaxtyping import Int
 
 from pipeline.hyperparameters import Trial
-from pipeline.objectives import sample_by_group, split_by_group
+from pipeline.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.training import Rows
 from pipeline.tuning import validation_cost
 from stages.head_data import faults_of, read_head_data
@@ -17,9 +15,6 @@ from stages.progress import progress
 from stages.study import ROOT, run_study, sources_digest
 from storage.signature import digest, versions
 from storage.tuning import study_dir
-
-MIN_GROUPS: Final = 2
-"""Images or videos that trials need: one to learn from, one to be judged on."""
 
 
 def search(
@@ -62,16 +57,12 @@ def search(
     )
     folder = study_dir(split, objective, inputs)
     _tell_of_others(folder)
-    group = data.rows.group
-    sampled = np.arange(len(group))
-    if max_objects is not None:
-        sampled = sample_by_group(group, max_objects * len(models), seed)
-        _check_sample(split, group[sampled], max_objects)
+    with faults_of(split):
+        learned, rows = _rows_of_trials(data.rows, max_objects, len(models), seed)
+    del data  # of which a sample is a small part
     with faults_of(split), progress(f"tune {objective}", n_trials, "trials") as advance:
-        train, validation = split_by_group(group[sampled], seed)
-        rows = Rows(sampled[train], sampled[validation])
         trials = run_study(
-            lambda plan: validation_cost(data.rows, rows, objective, plan, seed=seed),
+            lambda plan: validation_cost(learned, rows, objective, plan, seed=seed),
             folder,
             n_trials=n_trials,
             seed=seed,
@@ -91,9 +82,27 @@ def _tell_of_others(folder: Path) -> None:
             )
 
 
-def _check_sample(split: str, group: Int[np.ndarray, " sampled"], max_objects: int) -> None:
-    if len(np.unique(group)) < MIN_GROUPS:
-        raise ParamsError(
-            f"tune.max_objects must hold {MIN_GROUPS} images or videos of {split}, "
-            f"got {max_objects}"
-        )
+def _rows_of_trials(
+    data: TrainingSet, max_objects: int | None, n_models: int, seed: int
+) -> tuple[TrainingSet, Rows]:
+    """What trials learn from and are judged on: of the images, or videos, of the heads' own parts.
+
+    A head validates on images that judged its trials and that none of them learned from.
+    """
+    train, validation = split_by_group(data.group, seed)
+    if max_objects is None:
+        return data, Rows(train, validation)
+    n_judging = round(VALIDATION_SHARE * max_objects) * n_models
+    most = {"learn from": max_objects * n_models - n_judging, "be judged on": n_judging}
+    parts = []
+    for part, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
+        sampled = part[sample_by_group(data.group[part], n_rows, seed)]
+        if not len(sampled):
+            raise ParamsError(
+                f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
+                f"{n_rows // n_models} of them for that"
+            )
+        parts.append(sampled)
+    kept = np.concatenate(parts)
+    rows = Rows(*np.split(np.arange(len(kept)), [len(parts[0])]))
+    return TrainingSet(data.inputs[kept], data.targets[kept], data.group[kept]), rows

@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from jaxtyping import Int64
 
 from storage import pieces, shards
 from storage.errors import StoreError
-from storage.folders import named_disk_errors, whole_folder
+from storage.folders import flush, named_disk_errors, whole_folder
 from storage.inspection import Store, check_identity, open_store, read_arrays, sizes_of
 from storage.publishing import publish_store
 from storage.signature import digest
@@ -74,9 +75,10 @@ class Cell:
         """
         wanted = full_signature(signature, plan.shard_objects)
         folder = work_root / digest(wanted)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_folder(folder)
+        lock = _made_and_locked(folder)
         try:
+            # Not published until it is again: a sweep would take what is computed from here on.
+            (folder / PUBLISHED).unlink(missing_ok=True)
             remove_partial(folder)
             kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
             stores = {kind: _open_or_create(folder, kind, wanted, plan) for kind in kinds}
@@ -142,7 +144,6 @@ class Cell:
         check_names(f"rows of shard {shard}", rows, names)
         checked = [shards.checked_rows(store, shard, rows) for store in stores]
         with named_disk_errors(self.folder):
-            (self.folder / PUBLISHED).unlink(missing_ok=True)
             for store in reversed(stores):  # the mark of features first: it is the one that counts
                 shards.clear(store, shard)
             for store, data in zip(stores, checked, strict=True):
@@ -166,8 +167,9 @@ class Cell:
     def publish(self, features_path: Path, masks_path: Path | None = None) -> None:
         """Make the finished stores appear at their paths, each whole or not at all.
 
-        The work folder stays until another cell sweeps it: DVC takes minutes to record an output,
-        and deletes one that it has not recorded when it runs the stage again.
+        The work folder stays until another cell sweeps it, see ``storage.work.sweep``: DVC takes
+        minutes to record an output, and deletes one that it has not recorded when it runs the stage
+        again.
 
         Raises
         ------
@@ -183,6 +185,14 @@ class Cell:
     @property
     def _pieces(self) -> Path:
         return self.folder / "pieces"
+
+
+def _made_and_locked(folder: Path) -> int:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A sweep may take the folder before it is locked.
+        with suppress(FileNotFoundError):
+            return lock_folder(folder)
 
 
 def _open_or_create(
@@ -201,6 +211,8 @@ def _open_or_create(
                 shard_objects=plan.shard_objects,
                 layout="work",
             )
+            # A store whose description is lost with the power could not be taken up.
+            flush(file for file in partial.rglob("*") if file.is_file())
     store = open_store(path, mode="r+")
     check_identity(store, kind, signature)
     found = sizes_of(store, read_arrays(store))

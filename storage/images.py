@@ -3,6 +3,8 @@
 import hashlib
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -44,10 +46,29 @@ def read_rgb(path: Path, *, height_px: int, width_px: int) -> UInt8[np.ndarray, 
     ImageError
         If the file is missing, truncated, of another size or of a depth without an 8-bit RGB.
     """
+    with _opened(path, (height_px, width_px)) as image:
+        return _to_rgb(image)
+
+
+def check_header(path: Path, *, height_px: int, width_px: int) -> None:
+    """Refuse what ``read_rgb`` would refuse by its first bytes; truncated pixels are not seen.
+
+    Raises
+    ------
+    ImageError
+        As ``read_rgb``.
+    """
+    with _opened(path, (height_px, width_px)):
+        pass
+
+
+@contextmanager
+def _opened(path: Path, size_px: tuple[int, int]) -> Iterator[Image.Image]:
+    """Open an image of a size; errors name it, those of the block too."""
     try:
         with Image.open(path) as image:
-            _check(image, path, (height_px, width_px))
-            return _to_rgb(image)
+            _check(image, path, size_px)
+            yield image
     except ImageError:
         raise
     except FileNotFoundError as error:

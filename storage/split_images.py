@@ -7,7 +7,7 @@ from threading import Lock
 import numpy as np
 from jaxtyping import UInt8
 
-from storage.images import read_rgb, sha256_file
+from storage.images import check_header, read_rgb, sha256_file
 from storage.videos import Videos, video_of
 
 
@@ -31,6 +31,17 @@ class SplitImages:
         if video_of(file) is not None:
             return self._videos.read(file, height_px=height_px, width_px=width_px)
         return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
+
+    def check(self, file: str, *, height_px: int, width_px: int) -> None:
+        """Refuse an image that cannot be read by its first bytes; frames are seen when decoded.
+
+        Raises
+        ------
+        ImageError
+            As ``read``.
+        """
+        if video_of(file) is None:
+            check_header(self.folder / file, height_px=height_px, width_px=width_px)
 
     def path(self, file: str) -> Path:
         """The file that holds an image: its own, or its video."""

@@ -55,6 +55,8 @@ class Videos:
             if match := _FRAME_FILE.fullmatch(file):
                 self._wanted[match[1]].add(int(match[2]))
         self._open: OrderedDict[str, _Decoder] = OrderedDict()
+        self._ends: dict[str, tuple[int, str]] = {}
+        """First frame that a video does not give, and why."""
         self._kept: OrderedDict[tuple[str, int], Rgb] = OrderedDict()
         self._lock = Lock()
 
@@ -64,7 +66,8 @@ class Videos:
         Raises
         ------
         ImageError
-            If the video is missing, damaged, shorter, or of another size.
+            If the video is missing, shorter, of another size, or damaged at this frame or before:
+            a decoder that goes on behind the damage counts its frames wrong.
         """
         match = _FRAME_FILE.fullmatch(file)
         assert match is not None  # video_of tells which names are frames
@@ -82,6 +85,8 @@ class Videos:
 
     def _decode(self, video: str, number: int) -> None:
         """Decode a video up to a frame, and keep the frames that are wanted."""
+        if video in self._ends and number >= self._ends[video][0]:
+            raise ImageError(self._ends[video][1])
         decoder = self._open.pop(video, None)
         if decoder is None or decoder.n_read > number:
             decoder = _Decoder(self._folder / video)
@@ -91,9 +96,15 @@ class Videos:
         wanted = self._wanted[video] | {number}
         while decoder.n_read <= number:
             here = decoder.n_read
-            decoder.advance(towards=number)
-            if here in wanted:
-                self._kept[video, here] = decoder.frame()
+            try:
+                decoder.advance()
+                rgb = decoder.frame() if here in wanted else None
+            except ImageError as error:
+                del self._open[video]
+                self._ends[video] = (here, str(error))
+                raise
+            if rgb is not None:
+                self._kept[video, here] = rgb
                 while len(self._kept) > N_KEPT:
                     self._kept.popitem(last=False)
 
@@ -108,12 +119,12 @@ class _Decoder:
         if not self._capture.isOpened():
             raise ImageError(f"{path} must be a readable video, got none that opens")
 
-    def advance(self, *, towards: int) -> None:
+    def advance(self) -> None:
         """Take the next frame, without giving it out."""
         if not self._capture.grab():
             raise ImageError(
-                f"{self._path} must have a frame {towards} (counted from 0), "
-                f"got its end after {self.n_read} frames"
+                f"{self._path} must have a readable frame {self.n_read} (counted from 0), "
+                "got its end or a damage: no frame from there on can be told"
             )
         self.n_read += 1
 

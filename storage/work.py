@@ -1,12 +1,13 @@
 """Work folders: where cells are made, one folder a signature."""
 
+import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import ENOLCK, ENOSYS, ENOTSUP
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,10 @@ from storage.signature import compare
 PUBLISHED: Final = "published"
 """Marker file of a work folder whose stores stand in the outputs."""
 
-NO_LOCKS: Final = (ENOLCK, ENOSYS, ENOTSUP)
+RECORDED_AFTER_S: Final = 3600.0
+"""Age at which published work may go: until DVC has recorded the outputs it may be asked again."""
+
+NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 """What file systems without locks say; there, DVC's own lock has to do."""
 
 
@@ -39,8 +43,11 @@ def lock_folder(folder: Path) -> int:
     ------
     StoreError
         If another process holds it.
+    FileNotFoundError
+        If the folder is not there, or was swept meanwhile.
     """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    path = folder / "lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -50,6 +57,13 @@ def lock_folder(folder: Path) -> int:
         if error.errno not in NO_LOCKS:
             os.close(handle)
             raise
+    try:
+        is_there = os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
+        os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return handle
 
 
@@ -78,7 +92,7 @@ def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfi
 
 
 def sweep(work: Path, *, keep: Path) -> list[Path]:
-    """Remove the published work of all cells but one.
+    """Remove the work of all cells but one that was published ``RECORDED_AFTER_S`` ago.
 
     Parameters
     ----------
@@ -90,15 +104,19 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
 
     Returns
     -------
-    The folders that are gone. Unfinished work, and work that another process is at, stays.
+    The folders that are gone. Unfinished work stays, and so does work that another process is at,
+    or that cannot be removed.
     """
     removed = []
     for marker in sorted(work.glob(f"*/*/*/*/{PUBLISHED}")):
         folder = marker.parent
         if folder.parent == keep:
             continue
-        # Another cell, on another node perhaps, may be sweeping too: what is gone is gone.
-        with suppress(StoreError, FileNotFoundError):
+        # Another cell, on another node perhaps, may be sweeping too, or the folder be another
+        # user's: no reason for this cell to fail.
+        with suppress(StoreError, OSError):
+            if time.time() - marker.stat().st_mtime < RECORDED_AFTER_S:
+                continue
             handle = lock_folder(folder)
             try:
                 # Renamed first: a half-removed folder would pass for unfinished work.

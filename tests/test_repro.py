@@ -162,6 +162,38 @@ def test_a_clone_that_pulled_runs_nothing(clone: Path) -> None:
     assert not changed_files(clone)
 
 
+def test_without_the_data_set_a_clone_that_pulled_runs_nothing(
+    project: Path, demo: Demo, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    shutil.copytree(project / "data" / "shapes", outside)
+    params = read_params(project)
+    for place in params["splits"].values():
+        for key in ("images", "annotations"):
+            place[key] = place[key].replace("data/shapes", str(outside))
+    write_params(project, params)
+    assert sorted(repro(project).ran) == sorted(set(PREPARED) - {"shapes"})
+    commit(project)
+    run(project, "dvc", "push")
+    shutil.rmtree(outside)
+    root = tmp_path / "clone"
+    clone_project(project, root, remote=demo.remote)
+    run(root, "dvc", "pull")
+    done = repro(root, "--allow-missing")
+    assert not done.ran
+    assert sorted(done.unchanged) == sorted(ALL_STAGES)
+    assert (root / "cache" / "objects" / "shapes_val.zarr").is_dir()
+
+
+def test_without_heads_there_are_results(project: Path) -> None:
+    params = read_params(project)
+    params["train_splits"] = []
+    write_params(project, params)
+    shutil.rmtree(project / "heads")
+    repro(project, "--force", "--single-item", "prepare@shapes_val")
+    assert repro(project).ran == ["evaluate@shapes_val", "gallery@shapes_val", "report"]
+
+
 def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
     lock = clone / "dvc.lock"
     before = lock.read_text("utf-8")

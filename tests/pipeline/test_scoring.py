@@ -10,7 +10,7 @@ from pipeline.auc import correction_auc
 from pipeline.bootstrap import resample_groups
 from pipeline.evaluation import TASKS
 from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES, ModelScores
-from pipeline.scoring import AucRow, auc_rows, iou_rows
+from pipeline.scoring import AucRow, auc_rows, iou_rows, n_measures
 from pipeline.vocabulary import MODELS
 from tests.model_scores import TRAIN_SPLITS, random_scores
 
@@ -127,7 +127,13 @@ def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> No
 
 
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
-    rows = auc_rows(models, resample_groups(np.arange(40), 400, seed=1))
+    done: list[int] = []
+    rows = auc_rows(models, resample_groups(np.arange(40), 400, seed=1), done.append)
+    assert (
+        sum(done)
+        == n_measures(models)
+        == len({(row.model, row.train_split, row.measure) for row in rows})
+    )
     inside = [
         row.auc.low < row.area.auc < row.auc.high
         and row.relative.low < row.area.relative < row.relative.high

@@ -193,23 +193,28 @@ def test_an_interrupted_study_resumes_to_the_choice_of_an_undisturbed_one(
 def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged: list[Rows] = []
+    judged: list[tuple[TrainingSet, Rows]] = []
 
     def cost(
         data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
     ) -> float:
-        judged.append(rows)
+        judged.append((data, rows))
         return validation_cost(data, rows, objective, plan, seed=seed)
 
     monkeypatch.setattr("stages.search.validation_cost", cost)
     for max_objects in (10, None):
         write_params(n_trials=1, max_objects=max_objects)
         run(tune.main, SPLIT, "iou_tiny")
-    some, every = ({*rows.train, *rows.validation} for rows in judged)
-    assert len(some) == 10 * len(MODELS)
-    assert some == {row for row in range(len(every)) if row // 2 in {row // 2 for row in some}}
-    assert len(judged[0].train) == 4 * len(judged[0].validation)
-    assert every == set(range(N_OBJECTS * len(MODELS)))
+    (few, sampled), (data, every) = judged
+    assert {*every.train, *every.validation} == set(range(N_OBJECTS * len(MODELS)))
+    assert len(few.inputs) == len(few.targets) == len(few.group) == 10 * len(MODELS)
+    assert len(sampled.train) == 4 * len(sampled.validation)
+    assert {*sampled.train, *sampled.validation} == set(range(10 * len(MODELS)))
+    for part, of_all in ((sampled.train, every.train), (sampled.validation, every.validation)):
+        groups = set(few.group[part])
+        rows = [row for row in of_all if data.group[row] in groups]
+        np.testing.assert_array_equal(few.inputs[part], data.inputs[rows])
+        np.testing.assert_array_equal(few.targets[part], data.targets[rows])
 
 
 @pytest.mark.usefixtures("split")
@@ -218,7 +223,10 @@ def test_a_sample_of_one_image_is_refused(
 ) -> None:
     write_params(n_trials=1, max_objects=3)
     error = assert_fails(capsys, run, tune.main, SPLIT, "iou_tiny")
-    assert error == ("error: tune.max_objects must hold 2 images or videos of shapes_train, got 3")
+    assert error == (
+        "error: tune.max_objects must hold an image or video to be judged on, got 3, "
+        "1 of them for that"
+    )
 
 
 def repair_an_image(_: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from pipeline.prompts import object_seed, sample_prompts
 from pipeline.scene_layout import CATEGORIES
@@ -123,6 +124,24 @@ def test_small_objects_are_left_out_and_counted(
     assert large.area_px.min() >= limit_px
     assert n_small > 0
     assert f"left out: 0 crowds, {n_small} below {limit_px} px" in capsys.readouterr().out
+
+
+def test_images_that_no_extraction_will_read_are_named_at_once(
+    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_prepare()
+    assert "note" not in capsys.readouterr().out
+    large, garbage, deep = sorted(Path("val").iterdir())
+    Image.new("RGB", (70, 80)).save(large)
+    garbage.write_bytes(b"no image at all" * 99)
+    Image.new("I;16", (64, 64)).save(deep, "png")
+    assert run_prepare().n_images == 3
+    note = capsys.readouterr().out.splitlines()[-1]
+    assert note.startswith(
+        f"note: 3 images must be mended before extract: {large} must be 64 px high and 64 px wide "
+        f"as its record says, got 80 x 70, {garbage} must be a readable image, got: "
+    )
+    assert f", {deep} must have a mode with 8-bit colours" in note
 
 
 @pytest.mark.parametrize(

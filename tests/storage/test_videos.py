@@ -138,10 +138,42 @@ def test_a_video_that_ends_early_is_named(folder: Path, number: int) -> None:
     for _ in range(2):
         with pytest.raises(
             ImageError,
-            match=rf"0.mp4 must have a frame {number} \(counted from 0\), got its end after 40",
+            match=r"0.mp4 must have a readable frame 40 \(counted from 0\), got its end",
         ):
             read(source, frame_file("0.mp4", number))
     check(read(source, names()[0]), names()[0])
+
+
+def zero_packet(path: Path, number: int) -> None:
+    """Overwrite a frame's packet: ``stsz`` has the sizes of all, ``stco`` where the first lies."""
+    data = bytearray(path.read_bytes())
+
+    def entry(table: bytes, place: int) -> int:
+        start = data.find(table) + place
+        return int.from_bytes(data[start : start + 4], "big")
+
+    sizes = [entry(b"stsz", 16 + 4 * k) for k in range(N_FRAMES)]
+    start = entry(b"stco", 12) + sum(sizes[:number])
+    data[start : start + sizes[number]] = bytes(sizes[number])
+    path.write_bytes(data)
+
+
+def test_no_frame_behind_a_damage_passes_for_another(folder: Path) -> None:
+    zero_packet(folder / "0.mp4", 18)
+    source = Videos(folder, names())
+    failed, told = [], set()
+    for number in [*range(N_FRAMES), *reversed(range(N_FRAMES))]:
+        file = frame_file("0.mp4", number)
+        try:
+            check(read(source, file), file)
+        except ImageError as error:
+            failed.append(number)
+            told.add(str(error))
+    behind = list(range(18, N_FRAMES))
+    assert failed == [*behind, *reversed(behind)]
+    (message,) = told
+    assert "0.mp4 must have a readable frame 18 " in message
+    check(read(source, frame_file("1.mp4", 30)), frame_file("1.mp4", 30))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])

@@ -6,8 +6,49 @@ from pathlib import Path
 
 import pytest
 
-from storage.work import find_unfinished, lock_folder, sweep
-from tests.storage.made_up_cell import SIGNATURE, extract, open_cell, outputs
+from storage.errors import StoreError
+from storage.work import PUBLISHED, RECORDED_AFTER_S, find_unfinished, lock_folder, sweep
+from tests.storage.made_up_cell import (
+    SIGNATURE,
+    extract,
+    images_of,
+    open_cell,
+    outputs,
+    rows_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def recorded_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published work may go, but for the test of its age."""
+    if "keeps_young_work" not in request.fixturenames:
+        monkeypatch.setattr("storage.work.RECORDED_AFTER_S", 0)
+
+
+@pytest.fixture
+def keeps_young_work() -> None: ...
+
+
+@pytest.mark.usefixtures("keeps_young_work")
+def test_work_stays_until_its_outputs_are_surely_recorded(tmp_path: Path) -> None:
+    extract(tmp_path)
+    (marker,) = (tmp_path / "work").rglob(PUBLISHED)
+    assert sweep(tmp_path / "work", keep=tmp_path) == []
+    published = marker.stat().st_mtime
+    os.utime(marker, (published, published - RECORDED_AFTER_S))
+    assert sweep(tmp_path / "work", keep=tmp_path) == [marker.parent]
+
+
+def test_sweep_leaves_what_was_published_once_and_is_being_done_again(tmp_path: Path) -> None:
+    extract(tmp_path)
+    repaired = images_of((0, 1, 0))
+    with open_cell(tmp_path) as cell:
+        assert cell.pending(repaired) == [1]
+        cell.keep_piece(1, 0, rows_of(1), image_sha256="as it is")
+    assert sweep(tmp_path / "work", keep=tmp_path) == []
+    with open_cell(tmp_path) as cell:
+        assert cell.pending(repaired) == [1]
+        assert cell.load_piece(1, 0, image_sha256="as it is") is not None
 
 
 def test_sweep_removes_published_work_of_other_cells_only(tmp_path: Path) -> None:
@@ -37,7 +78,45 @@ def test_sweep_lets_a_cell_be_that_another_process_is_at(tmp_path: Path) -> None
     with open_cell(tmp_path) as cell:
         assert sweep(tmp_path / "work", keep=tmp_path) == []
         assert cell.folder.exists()
+    extract(tmp_path)
     assert sweep(tmp_path / "work", keep=tmp_path) == [cell.folder]
+
+
+def test_a_sweep_leaves_what_it_may_not_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "lock"))
+
+    extract(tmp_path)
+    monkeypatch.setattr("storage.work.lock_folder", refuse)
+    assert sweep(tmp_path / "work", keep=tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_cell_that_is_swept_while_it_is_locked_begins_anew_and_alone(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract(tmp_path)
+    lock = fcntl.flock
+
+    def swept(handle: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        if moment == "before":
+            assert len(sweep(tmp_path / "work", keep=tmp_path)) == 1
+        else:
+            (marker,) = (tmp_path / "work").rglob(PUBLISHED)
+            marker.parent.rename(tmp_path / "moved")
+            marker.parent.mkdir()
+            (marker.parent / "lock").touch()
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", swept)
+    with open_cell(tmp_path) as cell:
+        assert cell.pending(images_of((0, 0, 0))) == [0, 1, 2]
+        assert (cell.folder / "lock").exists()
+        with pytest.raises(StoreError, match="must have one writer at a time"):
+            open_cell(tmp_path)
 
 
 def test_a_sweep_lets_another_one_have_what_it_took_first(
