@@ -1,5 +1,6 @@
 """The adapter says what the official predictor says, for a prompt set alone or among others."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,31 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 def test_cuda_is_taken_where_torch_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert select_device("auto") == select_device("cuda") == torch.device("cuda")
+
+
+EXACT = (
+    (torch.backends.cudnn, "allow_tf32", False),
+    (torch.backends.cuda.matmul, "allow_tf32", False),
+    (torch.backends.cudnn, "deterministic", True),
+    (torch.backends.cudnn, "benchmark", False),
+)
+
+
+@pytest.fixture
+def inexact() -> Iterator[None]:
+    """Every flag the other way round, meanwhile."""
+    before = [getattr(place, name) for place, name, _ in EXACT]
+    for place, name, exact in EXACT:
+        setattr(place, name, not exact)
+    yield
+    for (place, name, _), value in zip(EXACT, before, strict=True):
+        setattr(place, name, value)
+
+
+@pytest.mark.usefixtures("inexact")
+def test_a_model_on_cuda_computes_as_its_precision_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The device apart, which this machine may lack.
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, _: module)
+    monkeypatch.setattr(torch, "tensor", lambda values, **_: torch.as_tensor(values))
+    Sam(build("mini", "tiny", seed=1), device=torch.device("cuda"), precision="fp32")
+    assert all(getattr(place, name) is exact for place, name, exact in EXACT)

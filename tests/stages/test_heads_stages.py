@@ -224,7 +224,7 @@ def test_a_sample_of_one_image_is_refused(
     write_params(n_trials=1, max_objects=3)
     error = assert_fails(capsys, run, tune.main, SPLIT, "iou_tiny")
     assert error == (
-        "error: tune.max_objects must hold an image or video to be judged on, got 3, "
+        "error: shapes_train: tune.max_objects must hold an image or video to be judged on, got 3, "
         "1 of them for that"
     )
 
