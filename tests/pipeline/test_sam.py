@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_cuda_is_taken_where_torch_sees_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert select_device("auto") == select_device("cuda") == torch.device("cuda")
 
 
-EXACT = (
+EXACT: tuple[tuple[Any, str, bool], ...] = (
     (torch.backends.cudnn, "allow_tf32", False),
     (torch.backends.cuda.matmul, "allow_tf32", False),
     (torch.backends.cudnn, "deterministic", True),
