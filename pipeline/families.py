@@ -34,7 +34,7 @@ MINI_TRUNKS: Final = {
     "tiny": MiniTrunk(6, (1, 1, 2, 1)),
     "small": MiniTrunk(12, (1, 1, 3, 1)),
     "base_plus": MiniTrunk(16, (1, 2, 3, 1)),
-    "large": MiniTrunk(24, (1, 2, 4, 1)),
+    "large": MiniTrunk(24, (2, 3, 4, 1)),
 }
 """Four sizes of one recipe."""
 
