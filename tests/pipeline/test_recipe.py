@@ -140,8 +140,9 @@ def test_all_start_with_the_decoder_of_the_recipe_and_an_encoder_of_their_own() 
 def test_what_reads_a_wider_trunk_learns_at_a_rate_that_falls_with_the_width() -> None:
     training = Training(SMALL)
     run(training, 1)
-    block = "image_encoder.trunk.blocks.1."
     for model in MODELS:
+        # The first block of the second stage, which alone has a projection.
+        block = f"image_encoder.trunk.blocks.{MINI_TRUNKS[model].depths[0]}."
         slower = 1e-3 * (RATED_WIDTH / MINI_TRUNKS[model].width)
         rates = rates_of(training, model)
         assert set(rates.values()) == {1e-3, slower}
