@@ -146,11 +146,7 @@ def _rows_of_model(
 ) -> Iterator[AucRow]:
     measures = every_measure(scores, model)
     _check_measures(measures, model)
-    gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
-    areas = {}
-    for key, value in measures.items():
-        areas[key] = resampled_areas(gains, value, resamples)
-        advance(1)
+    areas = _areas_of(measures, tasks, resamples, advance)
     for place, (task, correction) in enumerate(tasks.items()):
         scale = _scale(correction, resamples)
         relative = {key: scale.relative(area[:, place]) for key, area in areas.items()}
@@ -176,6 +172,20 @@ def _rows_of_model(
                     interval(relative[key] - relative[of_best]) if tokens else Interval(nan, nan)
                 ),
             )
+
+
+def _areas_of(
+    measures: Mapping[tuple[str, str, str], Float[np.ndarray, "object"]],
+    tasks: Mapping[str, Correction],
+    resamples: Resamples,
+    advance: Callable[[int], None],
+) -> dict[tuple[str, str, str], Float[np.ndarray, "resample task"]]:
+    gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
+    areas = {}
+    for key, value in measures.items():
+        areas[key] = resampled_areas(gains, value, resamples)
+        advance(1)
+    return areas
 
 
 def _check_measures(measures: Mapping[tuple[str, str, str], np.ndarray], model: str) -> None:

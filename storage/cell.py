@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import numpy as np
 from jaxtyping import Int64
@@ -19,6 +20,9 @@ from storage.publishing import publish_store
 from storage.signature import digest
 from storage.stores import check_names, create_store, full_signature
 from storage.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
+
+MAX_SWEPT: Final = 10
+"""Times that a work folder may vanish before it is locked: sweeps are rare, this is no sweep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,8 @@ class Cell:
         Raises
         ------
         StoreError
-            If another process is at work on it, or what lies there is damaged or of another plan.
+            If another process is at work on it, what lies there is damaged or of another plan, or
+            the folder vanishes again and again.
         """
         wanted = full_signature(signature, plan.shard_objects)
         folder = work_root / digest(wanted)
@@ -188,11 +193,12 @@ class Cell:
 
 
 def _made_and_locked(folder: Path) -> int:
-    while True:
+    for _ in range(MAX_SWEPT):
         folder.mkdir(parents=True, exist_ok=True)
         # A sweep may take the folder before it is locked.
         with suppress(FileNotFoundError):
             return lock_folder(folder)
+    raise StoreError(f"{folder} must stay while it is locked, got it removed {MAX_SWEPT} times")
 
 
 def _open_or_create(

@@ -218,7 +218,7 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
 
 
 @pytest.mark.usefixtures("split")
-def test_a_sample_of_one_image_is_refused(
+def test_a_sample_without_an_image_that_judges_is_refused(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_params(n_trials=1, max_objects=3)

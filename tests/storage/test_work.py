@@ -19,18 +19,15 @@ from tests.storage.made_up_cell import (
 
 
 @pytest.fixture(autouse=True)
-def recorded_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Published work may go, but for the test of its age."""
-    if "keeps_young_work" not in request.fixturenames:
-        monkeypatch.setattr("storage.work.RECORDED_AFTER_S", 0)
+def recorded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published work may go, however young."""
+    monkeypatch.setattr("storage.work.RECORDED_AFTER_S", 0)
 
 
-@pytest.fixture
-def keeps_young_work() -> None: ...
-
-
-@pytest.mark.usefixtures("keeps_young_work")
-def test_work_stays_until_its_outputs_are_surely_recorded(tmp_path: Path) -> None:
+def test_work_stays_until_its_outputs_are_surely_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.work.RECORDED_AFTER_S", RECORDED_AFTER_S)
     extract(tmp_path)
     (marker,) = (tmp_path / "work").rglob(PUBLISHED)
     assert sweep(tmp_path / "work", keep=tmp_path) == []
@@ -117,6 +114,17 @@ def test_a_cell_that_is_swept_while_it_is_locked_begins_anew_and_alone(
         assert (cell.folder / "lock").exists()
         with pytest.raises(StoreError, match="must have one writer at a time"):
             open_cell(tmp_path)
+
+
+def test_a_folder_that_never_stays_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(folder: Path) -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(folder / "lock"))
+
+    monkeypatch.setattr("storage.cell.lock_folder", gone)
+    with pytest.raises(StoreError, match="must stay while it is locked, got it removed 10 times"):
+        open_cell(tmp_path)
 
 
 def test_a_sweep_lets_another_one_have_what_it_took_first(
