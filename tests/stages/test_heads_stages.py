@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray
 
 from pipeline.heads import check_head, predict
 from pipeline.hyperparameters import Hyperparameters
@@ -22,6 +23,7 @@ from stages import train, tune
 from stages.head_data import read_head_data
 from stages.params import ParamsError
 from stages.study import LOG, PACKAGES, ROOT
+from storage import open_features
 from storage.errors import StoreError
 from storage.heads import read_head
 from storage.layout import (
@@ -349,6 +351,20 @@ def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
     np.testing.assert_array_equal(data.rows.group, np.tile(table.image_index, 4))
     iou = data.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
     np.testing.assert_array_equal(data.rows.inputs[:N_OBJECTS, 0], iou)
+
+
+@pytest.mark.usefixtures("split")
+def test_rows_do_not_depend_on_the_blocks_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_in_blocks(path: Path, **options: Any) -> xarray.Dataset:  # noqa: ANN401 - theirs
+        cell = open_features(path, **options)
+        # The last block is smaller than the others.
+        cell["mask_token"].encoding["chunks"] = (7, *cell["mask_token"].encoding["chunks"][1:])
+        return cell
+
+    whole = read_head_data(SPLIT, MODELS).rows
+    monkeypatch.setattr("stages.head_data.open_features", open_in_blocks)
+    assert N_OBJECTS % 7
+    np.testing.assert_array_equal(read_head_data(SPLIT, MODELS).rows.inputs, whole.inputs)
 
 
 @pytest.mark.usefixtures("split")

@@ -176,6 +176,16 @@ def test_no_frame_behind_a_damage_passes_for_another(folder: Path) -> None:
     check(read(source, frame_file("1.mp4", 30)), frame_file("1.mp4", 30))
 
 
+def test_a_damaged_video_is_decoded_up_to_its_damage_once(folder: Path) -> None:
+    zero_packet(folder / "0.mp4", 18)
+    source = Videos(folder, names())
+    with counted() as counts:
+        for number in (20, 24, 39, 18):
+            with pytest.raises(ImageError, match="a readable frame 18 "):
+                read(source, frame_file("0.mp4", number))
+    assert counts == {"opened": 1, "decoded": 19}
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_a_video_that_is_cut_off_is_named(folder: Path, share: float) -> None:
     path = folder / "0.mp4"
