@@ -15,14 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.evaluation import TASK_MEASURES
-from pipeline.scoring import BASELINE
-from stages.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
-from stages.numbers import NOTHING, with_bounds
-from stages.table_rows import Results, first_train_split, measure_name, task_models
-from stages.tables import margin_table, overview_table
-from storage.layout import results_dir
-from storage.results import SplitResults, read_results
+from pipeline.scoring.rows import BASELINE
+from pipeline.scoring.tasks import TASK_MEASURES
+from stages.page.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
+from stages.page.numbers import NOTHING, with_bounds
+from stages.tables.auc import margin_table, overview_table
+from stages.tables.rows import Results, first_train_split, measure_name, task_models
+from storage.outputs.results import SplitResults, read_results
+from storage.paths import results_dir
 
 SPLIT: Final = "shapes_val"
 MARKS: Final = ("<!-- results -->", "<!-- /results -->")

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 
-from pipeline.entropy import mask_entropy
-from pipeline.heads import HeadWeights, predict
-from pipeline.objectives import head_inputs
-from pipeline.sam import Decoded, Sam
+from pipeline.entropy.mixtures import mask_entropy
+from pipeline.heads.objectives import head_inputs
+from pipeline.heads.predict import HeadWeights, predict
+from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, map_points, unview
 
 TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")

@@ -12,14 +12,14 @@ from dask.callbacks import Callback
 from dask.delayed import delayed
 from pydantic import Field
 
-from pipeline.entropy import MIXTURES, ObjectEntropies, blockwise_entropies, concatenate
+from pipeline.entropy.mixtures import MIXTURES, ObjectEntropies, blockwise_entropies, concatenate
 from pipeline.vocabulary import AUGMENTATIONS
-from stages.params import check_known, read_block, read_lists, strict
-from stages.progress import progress
-from stages.shell import stage_main
-from storage.cells import SplitCells, open_cells
-from storage.layout import entropy_path
-from storage.stores import write_store
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.progress import progress
+from storage.paths import entropy_path
+from storage.split.cells import SplitCells, open_cells
+from storage.store.writing import write_store
 
 
 @strict

@@ -13,17 +13,17 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
-from pipeline.bootstrap import Interval, Resamples, resample_groups
-from pipeline.evaluation import correlations, curves, predicted_iou
-from pipeline.measures import model_measures
-from pipeline.scoring import auc_rows, iou_rows, n_measures
-from stages.head_data import faults_of
-from stages.params import check_known, read_block, read_lists, strict
-from stages.progress import progress
-from stages.scores import SplitScores, read_scores
-from stages.shell import stage_main
-from storage.layout import results_dir
-from storage.results import SplitResults, write_results
+from pipeline.scoring.bootstrap import Interval, Resamples, resample_groups
+from pipeline.scoring.measures import model_measures
+from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
+from pipeline.scoring.tasks import correlations, curves, predicted_iou
+from stages.heads.data import faults_of
+from stages.heads.judged import SplitScores, read_scores
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.progress import progress
+from storage.outputs.results import SplitResults, write_results
+from storage.paths import results_dir
 
 
 @strict

@@ -5,9 +5,9 @@ Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<m
 """
 
 from pipeline.vocabulary import PROMPTS
-from stages.extraction import CellName, run_cell
-from stages.params import check_known, read_lists
-from stages.shell import stage_main
+from stages.extraction.cell import CellName, run_cell
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_lists
 
 
 @stage_main

@@ -5,9 +5,9 @@ Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center``
 """
 
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.extraction import CellName, run_cell
-from stages.params import check_known, read_lists
-from stages.shell import stage_main
+from stages.extraction.cell import CellName, run_cell
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_lists
 
 
 @stage_main

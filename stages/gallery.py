@@ -17,21 +17,21 @@ import xarray
 from jaxtyping import UInt8
 from pydantic import Field
 
-from pipeline.gallery import Scene, draw_scene, foreground
+from pipeline.gallery.choice import gallery_rows
+from pipeline.gallery.pictures import Scene, draw_scene, foreground
 from pipeline.vocabulary import PROMPTS
-from stages.gallery_rows import gallery_rows
-from stages.params import check_known, read_block, read_lists, strict
-from stages.progress import progress
-from stages.shell import stage_main
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.progress import progress
 from storage import open_features, open_masks
 from storage.errors import DataError
-from storage.gallery import Gallery, encode_jpeg, write_gallery
-from storage.inspection import naming_damage
-from storage.layout import features_path, gallery_dir, masks_path, objects_path, results_dir
-from storage.objects import ObjectTable, objects_digest, read_objects
-from storage.results import COLUMNS, read_table
+from storage.images.of_split import SplitImages
+from storage.outputs.gallery import Gallery, encode_jpeg, write_gallery
+from storage.outputs.results import COLUMNS, read_table
+from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import decode_rle
-from storage.split_images import SplitImages
+from storage.split.objects import ObjectTable, objects_digest, read_objects
+from storage.store.inspection import naming_damage
 
 CENTER: Final = PROMPTS.index("center")
 

@@ -11,17 +11,17 @@ import numpy as np
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
-from stages.params import Split, read_block, read_lists
-from stages.progress import progress
-from stages.shell import stage_main
-from stages.sources import PrepareParams, data_set, objects_signature, source_of
-from storage.datasets import collect
+from stages.shell.edge import stage_main
+from stages.shell.params import Split, read_block, read_lists
+from stages.shell.progress import progress
+from stages.shell.sources import PrepareParams, data_set, objects_signature, source_of
+from storage.datasets.catalogue import collect
+from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, listed
-from storage.layout import HEADS, objects_path
-from storage.objects import ObjectTable, write_objects
-from storage.records import ImageRecord, Part, Records
+from storage.images.of_split import SplitImages
+from storage.paths import HEADS, objects_path
 from storage.rle import decode_rle
-from storage.split_images import SplitImages
+from storage.split.objects import ObjectTable, write_objects
 
 
 @stage_main

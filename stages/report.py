@@ -13,19 +13,18 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from stages.labels import TASK_LABELS, measure_label
-from stages.numbers import with_bounds
-from stages.paper import DataSet
-from stages.params import Lists, ParamsError, check_known, read_block, read_lists, strict
-from stages.rendering import Contents, render_report
-from stages.report_tables import CURVES, GALLERY, RUNTIME, TRIALS, Tables, report_tables
-from stages.shell import stage_main
-from stages.table_rows import Results
-from stages.tables import metrics, overview_table
-from stages.trials import read_all_trials, trial_table
-from storage.gallery import read_gallery
-from storage.layout import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
-from storage.results import (
+from stages.page.labels import TASK_LABELS, measure_label
+from stages.page.numbers import with_bounds
+from stages.page.page import Contents, render_report
+from stages.shell.edge import stage_main
+from stages.shell.params import Lists, ParamsError, check_known, read_block, read_lists, strict
+from stages.tables.auc import metrics, overview_table
+from stages.tables.catalogue import CURVES, GALLERY, RUNTIME, TRIALS, Tables, report_tables
+from stages.tables.paper import DataSet
+from stages.tables.rows import Results
+from stages.tables.trials import read_all_trials, trial_table
+from storage.outputs.gallery import read_gallery
+from storage.outputs.results import (
     FLOAT_FORMAT,
     RUNTIME_FORMAT,
     read_results,
@@ -33,8 +32,9 @@ from storage.results import (
     write_json,
     write_table,
 )
+from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
+TEMPLATES: Final = Path(__file__).parent / "page"
 
 PERCENT_FORMAT: Final = "%.2f"
 

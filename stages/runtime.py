@@ -9,12 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.models import ExtractParams
-from stages.params import read_block, read_lists, strict
-from stages.shell import stage_main
-from stages.timing import time_models
-from storage.layout import RUNTIME_PATH
-from storage.results import write_runtime
+from stages.extraction.models import ExtractParams
+from stages.extraction.timing import time_models
+from stages.shell.edge import stage_main
+from stages.shell.params import read_block, read_lists, strict
+from storage.outputs.results import write_runtime
+from storage.paths import RUNTIME_PATH
 
 
 @strict

@@ -11,12 +11,12 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from pipeline.scene_layout import CATEGORIES
-from pipeline.scenes import MIN_SIZE_PX, Role, Scene, draw_scene, scene_seeds
-from stages.params import read_block, strict
-from stages.progress import progress
-from stages.shell import stage_main
-from storage.coco_writer import write_coco
+from pipeline.scenes.placement import CATEGORIES
+from pipeline.scenes.scene import MIN_SIZE_PX, Role, Scene, draw_scene, scene_seeds
+from stages.shell.edge import stage_main
+from stages.shell.params import read_block, strict
+from stages.shell.progress import progress
+from storage.datasets.coco_writer import write_coco
 
 FOLDER: Final = Path("data/shapes")
 """The data set; ``params.yaml:splits`` names the same place."""

@@ -14,18 +14,18 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field
 
-from pipeline.heads import HIDDEN
-from pipeline.objectives import split_by_group
-from pipeline.training import Rows, TrainedHead, train_heads
+from pipeline.heads.objectives import split_by_group
+from pipeline.heads.predict import HIDDEN
+from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
-from stages.head_data import HeadData, faults_of, read_head_data
-from stages.params import check_known, read_block, read_lists, strict
-from stages.progress import progress
-from stages.shell import stage_main
+from stages.heads.data import HeadData, faults_of, read_head_data
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.progress import progress
 from storage.errors import DataError
-from storage.heads import write_head
-from storage.layout import head_path, heads_dir, tokens_dir, tuning_path
-from storage.tuning import Tuning, read_tuning
+from storage.outputs.heads import write_head
+from storage.outputs.tuning import Tuning, read_tuning
+from storage.paths import head_path, heads_dir, tokens_dir, tuning_path
 
 
 @strict

@@ -9,12 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.hyperparameters import Hyperparameters, Trial, rank_trials
+from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from stages.params import check_known, read_block, read_lists, strict
-from stages.shell import stage_main
-from storage.layout import trials_path, tuning_path
-from storage.tuning import Tuning, write_trials, write_tuning
+from stages.shell.edge import stage_main
+from stages.shell.params import check_known, read_block, read_lists, strict
+from storage.outputs.tuning import Tuning, write_trials, write_tuning
+from storage.paths import trials_path, tuning_path
 
 
 @strict
@@ -41,7 +41,7 @@ def main(split: str, objective: str) -> None:
     folder = None
     if params.n_trials:
         # Imported here because it takes seconds, and 0 trials need none of it.
-        from stages.search import search  # noqa: PLC0415
+        from stages.heads.search import search  # noqa: PLC0415
 
         trials, folder = search(
             split,

@@ -9,14 +9,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.params import Split, parse
-from stages.sources import source_of
-from storage.datasets import DATA_SETS
-from storage.extent import N_SAMPLED
-from storage.records import ImageRecord
+from stages.shell.params import Split, parse
+from stages.shell.sources import source_of
+from storage.datasets.catalogue import DATA_SETS
+from storage.datasets.extent import N_SAMPLED
+from storage.datasets.records import ImageRecord
 from storage.rle import area_rle
-from tests.dvc_stages import ROOT
-from tests.layouts import write_jpeg
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.layouts import write_jpeg
 from tests.test_readme import commands, fault
 
 TEXT: Final = (ROOT / "docs" / "datasets.md").read_text("utf-8")
@@ -87,8 +87,8 @@ def test_the_example_of_a_reader_reads(tmp_path: Path) -> None:
     exec(  # noqa: S102 - the page's own
         "from collections.abc import Iterator\n"
         "from functools import partial\n"
-        "from storage.frame_folders import paired_stems, read_indices\n"
-        "from storage.records import Annotated, ImageRecord, Part, Source\n"
+        "from storage.datasets.frame_folders import paired_stems, read_indices\n"
+        "from storage.datasets.records import Annotated, ImageRecord, Part, Source\n"
         "from storage.rle import encode_rle\n" + code,
         names,
     )

@@ -15,9 +15,9 @@ from dvc.cli.parser import get_main_parser  # type: ignore[import-untyped]
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from stages.cli import app
-from stages.params import PARAMS_FILE, read_lists
-from tests.dvc_stages import DECLARED, ROOT, STAGES, arguments
+from stages.cli.app import app
+from stages.shell.params import PARAMS_FILE, read_lists
+from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 
 README: Final = (ROOT / "README.md").read_text("utf-8")
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
-from tests.dvc_stages import EXTRACT_STAGES, PACKAGES, sources
-from tests.project_copy import (
+from tests.fixtures.dvc_stages import EXTRACT_STAGES, PACKAGES, sources
+from tests.fixtures.project_copy import (
     Reproduced,
     changed_files,
     clone_project,

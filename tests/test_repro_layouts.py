@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.vocabulary import MODELS
-from tests.layouts import LAYOUTS, draw_videos
-from tests.project_copy import copy_project, read_params, repro, run, write_params
+from tests.fixtures.layouts import LAYOUTS, draw_videos
+from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
 
 N_OBJECTS = 6
 
@@ -47,7 +47,7 @@ def test_nothing_is_out_of_date(project: Path) -> None:
 
 
 def test_the_plan_says_that_every_cell_is_there(project: Path) -> None:
-    told = run(project, "python", "-m", "stages.cli", "plan")
+    told = run(project, "python", "-m", "stages.cli.app", "plan")
     for name in LAYOUTS:
         counts = re.search(rf"^{name}_val +\d+ +{N_OBJECTS} +(\d+) +(\d+) ", told, re.MULTILINE)
         assert counts is not None

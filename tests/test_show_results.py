@@ -7,13 +7,13 @@ import pytest
 
 from docs import show_results
 from docs.show_results import MARKS, SPLIT, draw_curves, readme_block, replace_block, scores_block
-from pipeline.evaluation import TASK_MEASURES, TASKS
+from pipeline.scoring.tasks import TASK_MEASURES, TASKS
 from pipeline.vocabulary import MODELS
-from stages.labels import TASK_LABELS, measure_label
-from stages.numbers import number
-from storage.layout import results_dir
-from storage.results import SplitResults, read_results
-from tests.eval_split import evaluate_splits
+from stages.page.labels import TASK_LABELS, measure_label
+from stages.page.numbers import number
+from storage.outputs.results import SplitResults, read_results
+from storage.paths import results_dir
+from tests.fixtures.eval_split import evaluate_splits
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.project_copy import copy_files
+from tests.fixtures.project_copy import copy_files
 
 MAX_SECONDS = 360.0
 MAX_BYTES = 4e9

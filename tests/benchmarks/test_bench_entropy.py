@@ -9,13 +9,13 @@ import pytest
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pipeline.cell_rows import CellRows
-from pipeline.entropy import blockwise_entropies
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.mixtures import blockwise_entropies
 from pipeline.masks import encode
 from pipeline.vocabulary import AUGMENTATIONS, MODELS, PROMPTS
-from storage.cells import SplitCells, open_cells
-from tests.soft_masks import soft_masks
-from tests.split_cells import write_cell
+from storage.split.cells import SplitCells, open_cells
+from tests.fixtures.soft_masks import soft_masks
+from tests.fixtures.split_cells import write_cell
 
 N_OBJECTS = 32
 """Of one shard: a quarter of the default, for reading scores is paid once a shard."""

@@ -13,17 +13,17 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pipeline.loop import run_shards
-from pipeline.plan import decoder_batch, plan_shards
+from pipeline.extraction.plan import decoder_batch, plan_shards
 from pipeline.prompts import sample_prompts
-from pipeline.sam import Sam, build
+from pipeline.sam.model import Sam, build
 from pipeline.vocabulary import PROMPTS
-from stages.cell_steps import CellSettings, CellSteps
-from storage.cell import Cell, CellPlan
-from storage.images import sha256_file
-from storage.objects import ObjectTable, shard_images_sha256
+from stages.extraction.loop import run_shards
+from stages.extraction.steps import CellSettings, CellSteps
+from storage.cell.making import Cell, CellPlan
+from storage.images.files import sha256_file
+from storage.images.of_split import SplitImages
 from storage.rle import encode_rle
-from storage.split_images import SplitImages
+from storage.split.objects import ObjectTable, shard_images_sha256
 
 HEIGHT_PX, WIDTH_PX, N_OBJECTS = 480, 640, 15
 
@@ -156,7 +156,7 @@ def test_extraction_costs_little_more_than_the_bare_model(
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 8, 16, 32])
 def test_decoder_batches(work: Work, benchmark: BenchmarkFixture, batch: int) -> None:
-    """Time a prompt set by the size of its call; ``pipeline.plan`` holds the fastest."""
+    """Time a prompt set by the size of its call; ``pipeline.extraction.plan`` holds the fastest."""
     embedding = work.sam.encode(work.rgb)
     points = np.random.default_rng(0).uniform(0, 400, (batch, 1, 2)).astype(np.float32)
     benchmark.pedantic(  # type: ignore[no-untyped-call]

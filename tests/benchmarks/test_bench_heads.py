@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline.heads import HIDDEN
-from pipeline.hyperparameters import WEIGHT_DECAY, Hyperparameters
-from pipeline.objectives import TrainingSet
-from pipeline.training import Rows, train_heads
+from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.predict import HIDDEN
+from pipeline.heads.training import Rows, train_heads
 from pipeline.vocabulary import OBJECTIVES
 
 N_ROWS = 20_000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.project_copy import copy_files, read_params, run, write_params
+from tests.fixtures.project_copy import copy_files, read_params, run, write_params
 
 N_IMAGES = (12, 96)
 

@@ -19,15 +19,15 @@ from PIL import Image
 
 import storage
 from pipeline.ground_truth import measure_objects
-from pipeline.scenes import draw_scene
+from pipeline.scenes.scene import draw_scene
 from pipeline.vocabulary import PROMPTS
 from stages import extract
-from stages.params import PARAMS_FILE, read_params
-from storage.images import sha256_file
-from storage.layout import features_path, masks_path, objects_path
-from storage.objects import ObjectTable, write_objects
+from stages.shell.params import PARAMS_FILE, read_params
+from storage.checkpoints.weights import checkpoint
+from storage.images.files import sha256_file
+from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
-from storage.weights import checkpoint
+from storage.split.objects import ObjectTable, write_objects
 
 GOLDEN: Final = Path(__file__).with_name("extract.npz")
 ROOT: Final = Path(__file__).parents[2]

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pipeline.entropy import mask_entropy
+from pipeline.entropy.mixtures import mask_entropy
 from pipeline.masks import DECODE_TABLE, decode, encode
-from tests.soft_masks import soft_masks
+from tests.fixtures.soft_masks import soft_masks
 
 ALL_CODES = np.arange(256, dtype=np.uint8)
 PROBABILITIES = arrays(np.float64, array_shapes(min_dims=0, max_dims=3), elements=st.floats(0, 1))

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from pipeline import runtime
-from pipeline.entropy import mask_entropy
-from pipeline.heads import predict
-from pipeline.networks import initial_networks
-from pipeline.objectives import head_inputs
+from pipeline.entropy.mixtures import mask_entropy
+from pipeline.heads.networks import initial_networks
+from pipeline.heads.objectives import head_inputs
+from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
-from pipeline.sam import Decoded, Sam, build
-from pipeline.scenes import draw_scene
+from pipeline.sam.model import Decoded, Sam, build
+from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view
 from pipeline.vocabulary import OBJECTIVES
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.cell_rows import CellRows
-from pipeline.entropy import MIXTURES, object_entropies
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.mixtures import MIXTURES, object_entropies
 from pipeline.vocabulary import AUGMENTATIONS
 from stages.entropy import main
 from storage import open_entropy
-from storage.layout import entropy_path, features_path
-from tests.split_cells import write_cell
+from storage.paths import entropy_path, features_path
+from tests.fixtures.split_cells import write_cell
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3

@@ -13,17 +13,18 @@ import xarray
 import zarr
 
 from pipeline.auc import correction_auc
-from pipeline.heads import predict
-from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.objectives import head_inputs
+from pipeline.heads.objectives import head_inputs
+from pipeline.heads.predict import predict
+from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES
-from stages import evaluate, scores
+from stages import evaluate
+from stages.heads import judged
 from storage import open_features
 from storage.errors import DataError, StoreError
-from storage.layout import entropy_path, features_path, head_path, objects_path, results_dir
-from storage.objects import objects_digest, write_objects
-from storage.results import COLUMNS, SplitResults, read_results
-from tests.eval_split import (
+from storage.outputs.results import COLUMNS, SplitResults, read_results
+from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
+from storage.split.objects import objects_digest, write_objects
+from tests.fixtures.eval_split import (
     VIEWS,
     object_table,
     write_entropy,
@@ -97,7 +98,7 @@ def test_heads_of_every_token_set_are_evaluated_on_their_own_tokens(root: Path) 
     assert auc["tokens_margin"].isna().equals(auc["tokens"] == "")
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    heads = scores.read_heads("shapes_train", "mini", "selected")
+    heads = judged.read_heads("shapes_train", "mini", "selected")
     usam = predict(heads.weights, inputs_of(center, "selected"))["iou_large"]
     iou = center["iou"].values.max(axis=1)
     expected = correction_auc(iou, np.ones_like(iou), 1 - usam.astype(np.float64))
@@ -151,7 +152,7 @@ def test_an_auc_is_that_of_the_stored_scores() -> None:
 def test_objects_hold_what_the_heads_say_of_their_own_rows() -> None:
     objects = evaluated().objects
     of_model = objects[objects["model"] == "large"].reset_index()
-    heads = scores.read_heads("shapes_train", "mini")
+    heads = judged.read_heads("shapes_train", "mini")
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
@@ -171,8 +172,8 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_objects(root / objects_path(SPLIT), object_table(n_objects), {"group": "image"})
     write_features(root, SPLIT, "tiny", n_objects)
     write_entropy(root, SPLIT, n_objects, ("tiny",), ("identity",))
-    found = scores.read_scores(SPLIT, ("tiny",), ("identity",), ("shapes_train",))
-    heads = scores.read_heads("shapes_train", "mini")
+    found = judged.read_scores(SPLIT, ("tiny",), ("identity",), ("shapes_train",))
+    heads = judged.read_heads("shapes_train", "mini")
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
@@ -244,20 +245,20 @@ def test_features_of_other_objects_are_refused(root: Path) -> None:
     write_features(root, SPLIT, "base_plus", N_OBJECTS, objects_digest="of others")
     digest = objects_digest(object_table(N_OBJECTS))
     with pytest.raises(StoreError, match=rf"base_plus.* \(objects_digest: of others -> {digest}"):
-        scores.read_scores(SPLIT, MODELS, VIEWS, ())
+        judged.read_scores(SPLIT, MODELS, VIEWS, ())
 
 
 def test_entropies_without_a_model_are_refused(root: Path) -> None:
     shutil.rmtree(entropy_path(SPLIT))
     write_entropy(root, SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        scores.read_scores(SPLIT, ("tiny", "small"), VIEWS, ())
+        judged.read_scores(SPLIT, ("tiny", "small"), VIEWS, ())
 
 
 @pytest.mark.usefixtures("root")
 def test_a_split_without_entropies_is_refused() -> None:
     with pytest.raises(StoreError, match=r"objects/never_made.zarr must be a Zarr store, got none"):
-        scores.read_scores("never_made", MODELS, VIEWS, ())
+        judged.read_scores("never_made", MODELS, VIEWS, ())
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_heads_that_learned_from_other_features_are_refused(
 ) -> None:
     rewrite(root, changes, models=("small",) if "weights" in changes else MODELS)
     with pytest.raises(DataError, match=rf"iou_tiny of shapes_train .* the same {message}; train"):
-        scores.read_scores(SPLIT, MODELS, VIEWS, ("shapes_train",))
+        judged.read_scores(SPLIT, MODELS, VIEWS, ("shapes_train",))
 
 
 def rewrite(root: Path, changes: dict[str, Any], *, models: Sequence[str]) -> None:
@@ -307,7 +308,7 @@ def test_a_view_of_other_weights_than_identity_is_refused(root: Path) -> None:
     shutil.rmtree(features_path(SPLIT, "small", "vflip"))
     write_features(root, SPLIT, "small", N_OBJECTS, "vflip", weights="trained anew")
     with pytest.raises(StoreError, match=r"vflip.zarr .* \(weights: trained anew -> of small\)"):
-        scores.read_scores(SPLIT, MODELS, VIEWS, ())
+        judged.read_scores(SPLIT, MODELS, VIEWS, ())
 
 
 def test_entropies_of_other_cells_are_refused(root: Path) -> None:
@@ -316,13 +317,13 @@ def test_entropies_of_other_cells_are_refused(root: Path) -> None:
         write_features(root, SPLIT, "small", N_OBJECTS, view, weights="trained anew")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
-        scores.read_scores(SPLIT, MODELS, VIEWS, ())
+        judged.read_scores(SPLIT, MODELS, VIEWS, ())
 
 
 @pytest.mark.usefixtures("root")
 def test_heads_of_another_family_are_refused() -> None:
     with pytest.raises(DataError, match=r"iou_tiny.safetensors must be trained on .* sam2, got mi"):
-        scores.read_heads("shapes_train", "sam2")
+        judged.read_heads("shapes_train", "sam2")
 
 
 def test_an_unfinished_store_ends_the_stage_with_one_line(

@@ -11,16 +11,16 @@ import pytest
 
 import storage
 from pipeline.masks import encode
-from pipeline.sam import build
+from pipeline.sam.model import build
 from pipeline.seeds import derive_seed
 from pipeline.views import apply_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train
-from storage.images import read_rgb
-from storage.layout import features_path, masks_path, objects_path
-from storage.objects import ObjectTable, read_objects
+from storage.images.files import read_rgb
+from storage.paths import features_path, masks_path, objects_path
 from storage.rle import decode_rle
-from tests.extract_project import (
+from storage.split.objects import ObjectTable, read_objects
+from tests.fixtures.extract_project import (
     IMAGES,
     SHARD_OBJECTS,
     SPLIT,
@@ -29,7 +29,7 @@ from tests.extract_project import (
     outputs,
     run,
 )
-from tests.official import OfficialPredictor
+from tests.fixtures.official import OfficialPredictor
 
 VIEWS = ("identity", "vflip", "gnoise")
 

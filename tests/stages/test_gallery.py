@@ -10,19 +10,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.cell_rows import CellRows
-from pipeline.evaluation import TASKS
-from pipeline.gallery import PREDICTION_COLOUR as GREEN
-from pipeline.gallery import TINT
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.gallery.pictures import PREDICTION_COLOUR as GREEN
+from pipeline.gallery.pictures import TINT
+from pipeline.scoring.tasks import TASKS
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS
 from stages import gallery
-from storage.gallery import Gallery, read_gallery
-from storage.layout import features_path, gallery_dir, masks_path, objects_path, results_dir
-from storage.objects import ObjectTable, objects_digest, write_objects
-from storage.results import write_table
+from storage.outputs.gallery import Gallery, read_gallery
+from storage.outputs.results import write_table
+from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
-from tests.eval_split import write_params
-from tests.split_cells import write_cell
+from storage.split.objects import ObjectTable, objects_digest, write_objects
+from tests.fixtures.eval_split import write_params
+from tests.fixtures.split_cells import write_cell
 
 SPLIT = "val"
 N_OBJECTS = 6

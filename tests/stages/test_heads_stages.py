@@ -12,21 +12,22 @@ import pandas as pd
 import pytest
 import xarray
 
-from pipeline.heads import check_head, predict
-from pipeline.hyperparameters import Hyperparameters
-from pipeline.networks import initial_networks
-from pipeline.objectives import TrainingSet
-from pipeline.training import Rows
-from pipeline.tuning import validation_cost
+from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.networks import initial_networks
+from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.predict import check_head, predict
+from pipeline.heads.training import Rows
+from pipeline.heads.trial_cost import validation_cost
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
-from stages.head_data import read_head_data
-from stages.params import ParamsError
-from stages.study import LOG, PACKAGES, ROOT
+from stages.heads.data import read_head_data
+from stages.heads.study import LOG, PACKAGES, ROOT
+from stages.shell.params import ParamsError
 from storage import open_features
 from storage.errors import StoreError
-from storage.heads import read_head
-from storage.layout import (
+from storage.outputs.heads import read_head
+from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
+from storage.paths import (
     features_path,
     head_path,
     heads_dir,
@@ -34,8 +35,7 @@ from storage.layout import (
     trials_path,
     tuning_path,
 )
-from storage.tuning import COLUMNS, read_tuning, study_dir
-from tests.train_split import (
+from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,
     SPLIT,
@@ -124,7 +124,7 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         "learning_rate": (1e-4, 1e-1),
         "momentum": (0.1, 0.9),
     }
-    monkeypatch.setattr("stages.study.RANGES", ranges)
+    monkeypatch.setattr("stages.heads.study.RANGES", ranges)
 
 
 def note_trials(
@@ -141,7 +141,7 @@ def note_trials(
         noted.append(plan)
         return validation_cost(data, rows, objective, plan, seed=seed)
 
-    monkeypatch.setattr("stages.search.validation_cost", cost)
+    monkeypatch.setattr("stages.heads.search.validation_cost", cost)
     return noted
 
 
@@ -203,7 +203,7 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
         judged.append((data, rows))
         return validation_cost(data, rows, objective, plan, seed=seed)
 
-    monkeypatch.setattr("stages.search.validation_cost", cost)
+    monkeypatch.setattr("stages.heads.search.validation_cost", cost)
     for max_objects in (10, None):
         write_params(n_trials=1, max_objects=max_objects)
         run(tune.main, SPLIT, "iou_tiny")
@@ -240,7 +240,7 @@ def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(ROOT / package, Path("copy") / package)
     with Path("copy/pipeline/objectives.py").open("a") as file:
         file.write("\n")
-    monkeypatch.setattr("stages.search.ROOT", Path("copy"))
+    monkeypatch.setattr("stages.heads.search.ROOT", Path("copy"))
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
@@ -362,7 +362,7 @@ def test_rows_do_not_depend_on_the_blocks_that_are_read(monkeypatch: pytest.Monk
         return cell
 
     whole = read_head_data(SPLIT, MODELS).rows
-    monkeypatch.setattr("stages.head_data.open_features", open_in_blocks)
+    monkeypatch.setattr("stages.heads.data.open_features", open_in_blocks)
     assert N_OBJECTS % 7
     np.testing.assert_array_equal(read_head_data(SPLIT, MODELS).rows.inputs, whole.inputs)
 

@@ -12,14 +12,14 @@ import yaml
 from PIL import Image
 
 from pipeline.prompts import object_seed, sample_prompts
-from pipeline.scene_layout import CATEGORIES
-from pipeline.scenes import draw_scene
+from pipeline.scenes.placement import CATEGORIES
+from pipeline.scenes.scene import draw_scene
 from stages import prepare
-from storage.coco_writer import write_coco
-from storage.images import sha256_file
-from storage.layout import objects_path
-from storage.objects import ObjectTable, read_objects
+from storage.datasets.coco_writer import write_coco
+from storage.images.files import sha256_file
+from storage.paths import objects_path
 from storage.rle import decode_rle
+from storage.split.objects import ObjectTable, read_objects
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "COCO"
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation import BOUNDS, TASK_MEASURES, TASKS
-from pipeline.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.runtime import METHODS
+from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import BOUNDS, TASK_MEASURES, TASKS
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import report
-from stages.labels import (
+from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
     MEASURE_LABELS,
@@ -26,15 +26,15 @@ from stages.labels import (
     SHOWN_MASKS,
     TASK_LABELS,
 )
-from stages.numbers import number, tint
-from stages.radar import RADAR_LINES
-from stages.rendering import settings
-from stages.tables import relative_table
-from storage.gallery import read_gallery, write_gallery
-from storage.layout import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
-from storage.results import read_results, write_results, write_runtime
-from tests.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
-from tests.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
+from stages.page.numbers import number, tint
+from stages.page.page import settings
+from stages.page.radar import RADAR_LINES
+from stages.tables.auc import relative_table
+from storage.outputs.gallery import read_gallery, write_gallery
+from storage.outputs.results import read_results, write_results, write_runtime
+from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
+from tests.fixtures.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import yaml
 
 from pipeline.runtime import METHODS
 from stages import runtime
-from stages.timing import device_name
-from storage.layout import RUNTIME_PATH
-from storage.results import RUNTIME_COLUMNS, read_runtime
-from tests.dvc_stages import ROOT
-from tests.extract_project import run
+from stages.extraction.timing import device_name
+from storage.outputs.results import RUNTIME_COLUMNS, read_runtime
+from storage.paths import RUNTIME_PATH
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.extract_project import run
 
 MODELS = ("small", "tiny")
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stages import shapes
-from tests.read_split import read_split
+from tests.fixtures.read_split import read_split
 
 BLOCK = {"seed": 4, "image_size_px": 64, "n_train_images": 3, "n_val_images": 2}
 

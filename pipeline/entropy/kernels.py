@@ -1,0 +1,92 @@
+"""Inner loops of the entropies, compiled; they release the GIL.
+
+Shape checkers cannot wrap what Numba compiles, hence ``no_type_check``:
+``pipeline.entropy.mixtures``, the only caller, states and checks the shapes.
+"""
+
+import math
+from typing import Final, no_type_check
+
+import numpy as np
+from numba import njit
+
+BLOCK_PX: Final = 4096
+"""Pixels a pass: their sums stay in the fastest cache while every mask is added."""
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the module
+    """Add ``weighted[mask_code]`` to ``total``, all (pixel,); ``weighted[0]`` must be 0.
+
+    Notes
+    -----
+    Eight codes are read as one word, and background, most of most masks, is skipped by the word.
+    """
+    words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
+    for j in range(words.size):
+        word = words[j]
+        if word != 0:
+            for byte in range(8):
+                code = (word >> np.uint64(8 * byte)) & np.uint64(255)
+                total[8 * j + byte] += weighted[code]
+    for px in range(8 * words.size, mask_code.size):
+        total[px] += weighted[mask_code[px]]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - see the module
+    """Add weighted masks to mixtures of masks.
+
+    Parameters
+    ----------
+    mask_code
+        uint8 (object, mask, pixel), C-contiguous.
+    weight
+        float64 (object, mixture, mask); masks of weight 0 cost nothing.
+    table
+        float64 (code,): probability of each code; that of code 0 must be 0.
+    mixture
+        float64 (object, mixture, pixel), added to.
+
+    Notes
+    -----
+    Table look-ups, because sums of polynomials lose what lies near 0 and 1 and were slower. Sums
+    are float64 for the same reason: at 1 - 1e-7, float32's step, a pixel has 2e-6 bits.
+    """
+    n_objects, n_masks, n_px = mask_code.shape
+    weighted = np.empty(table.size)
+    for i in range(n_objects):
+        for start in range(0, n_px, BLOCK_PX):
+            stop = min(n_px, start + BLOCK_PX)
+            for k in range(weight.shape[1]):
+                for m in range(n_masks):
+                    if weight[i, k, m] != 0:
+                        for code in range(table.size):
+                            weighted[code] = weight[i, k, m] * table[code]
+                        add_mask(mask_code[i, m, start:stop], weighted, mixture[i, k, start:stop])
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
+    """Write Eq. 3 of every row.
+
+    Parameters
+    ----------
+    p
+        float32 or float64 (row, pixel), in [0, 1] but for rounding.
+    bits
+        float64 (row,), written.
+    """
+    for row in range(p.shape[0]):
+        entropy = 0.0
+        norm = 0.0
+        for px in range(p.shape[1]):
+            y = np.float64(p[row, px])
+            norm += y
+            if 0 < y < 1:
+                entropy -= y * (y * math.log2(y) + (1 - y) * math.log2(1 - y))
+        # An ulp of log2 may lift an average of ones above 1.
+        bits[row] = min(entropy / norm, 1.0) if norm > 0 else 0.0

@@ -1,0 +1,231 @@
+"""Entropies of soft masks: of one, and of mixtures over models, prompts, proposals and views."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, UInt8
+
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.kernels import add_mixtures, weighted_entropies
+from pipeline.masks import DECODE_TABLE, check_probabilities
+from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
+
+MIXTURES: Final = ("h_y", "h_theta", "h_xp", "h_a", "h_std", "h_t")
+"""Entropies of an object, each of one mixture of its masks."""
+
+Mixture = Float64[np.ndarray, "object mixture pixel"]
+
+_SHARED: Final = slice(0, 2)
+_BY_MODEL: Final = slice(2, None)
+_PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
+_N_CLICKS: Final = len(SINGLE_CLICKS)
+_CENTER: Final = SINGLE_CLICKS.index("center")
+
+
+@dataclass(frozen=True)
+class ObjectEntropies:
+    """Bayesian entropies of some objects, in bits."""
+
+    h_y: Float64[np.ndarray, " object"]
+    h_theta: Float64[np.ndarray, " object"]
+    h_xp: Float64[np.ndarray, "object model"]
+    h_a: Float64[np.ndarray, "object model"]
+    h_std: Float64[np.ndarray, "object model"]
+    h_t: Float64[np.ndarray, "object model"]
+
+
+def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndarray, "*batch"]:
+    """Foreground-weighted mean pixel entropy of a mask, in bits.
+
+    Returns
+    -------
+    In [0, 1]; 0 for an all-background map, its limit.
+
+    Raises
+    ------
+    ValueError
+        If a probability lies outside [0, 1] or is NaN (logits are the usual cause).
+
+    Notes
+    -----
+    Eq. 3. Not clipped to [1e-6, 1 - 1e-6] as the authors' code does: the false mass that this
+    adds to every background pixel lowers the entropy of small objects.
+    """
+    check_probabilities(p)
+    # Numba knows no float16.
+    rows = p.astype(np.float64 if p.dtype == np.float64 else np.float32, copy=False)
+    *batch, height, width = p.shape
+    bits = np.empty(math.prod(batch))
+    weighted_entropies(np.ascontiguousarray(rows).reshape(bits.size, height * width), bits)
+    return bits.reshape(batch)
+
+
+def object_entropies(
+    read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
+) -> ObjectEntropies:
+    """Bayesian entropies of some objects from every cell of theirs.
+
+    Parameters
+    ----------
+    read_cell
+        Gives the same objects of the cell of a model and a view. Called once a cell; what it
+        gave is done with before the next call, so that it may hand out one buffer again.
+    models
+        Θ, or a subset.
+    views
+        T, or a subset that has ``identity``.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, no identity view, a name given twice, or cells that differ in shape.
+
+    Notes
+    -----
+    Eq. 4 to 7, each the entropy (Eq. 3) of a mean of masks, and H_T, which is not in the paper.
+    """
+    _check_names(models, views)
+    mixture: Mixture | None = None
+    by_model = []
+    for model in models:
+        for view in views:
+            rows = read_cell(model, view)
+            weight = mixture_weights(
+                rows.sam_score,
+                rows.iou,
+                is_identity=view == "identity",
+                n_models=len(models),
+                n_views=len(views),
+            )
+            mixture = _add(rows.mask_code, weight, mixture)
+        assert mixture is not None  # there is a view
+        by_model.append(_entropies(mixture[:, _BY_MODEL]))
+        mixture[:, _BY_MODEL] = 0
+    assert mixture is not None  # there is a model
+    h_y, h_theta = _entropies(mixture[:, _SHARED]).T
+    return ObjectEntropies(h_y, h_theta, *np.stack(by_model, axis=-1).swapaxes(0, 1))
+
+
+def blockwise_entropies(
+    read_cell: Callable[[range, str, str], CellRows],
+    rows: range,
+    *,
+    block_objects: int,
+    models: Sequence[str],
+    views: Sequence[str],
+) -> ObjectEntropies:
+    """Entropies of a run of objects, a block at a time, so that memory does not grow with it.
+
+    Parameters
+    ----------
+    read_cell
+        As of ``object_entropies``, given the rows to read before model and view.
+    """
+    return concatenate(
+        [
+            object_entropies(partial(read_cell, block), models=models, views=views)
+            for block in blocks(rows, block_objects)
+        ]
+    )
+
+
+def blocks(rows: range, block_objects: int) -> list[range]:
+    """Cut consecutive rows; the last block may be shorter."""
+    if block_objects < 1:
+        raise ValueError(f"block_objects must be >= 1, got {block_objects}")
+    return [rows[i : i + block_objects] for i in range(0, len(rows), block_objects)]
+
+
+def concatenate(parts: Sequence[ObjectEntropies]) -> ObjectEntropies:
+    """Entropies of objects one part after the other."""
+    return ObjectEntropies(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in MIXTURES)
+    )
+
+
+def mixture_weights(
+    sam_score: Float32[np.ndarray, "object prompt proposal"],
+    iou: Float32[np.ndarray, "object prompt proposal"],
+    *,
+    is_identity: bool,
+    n_models: int,
+    n_views: int,
+) -> Float64[np.ndarray, "object mixture prompt proposal"]:
+    """Share of each mask of a cell in each of ``MIXTURES``; over all cells, they sum to 1.
+
+    Notes
+    -----
+    Eq. 4 to 7 as weights. The best of proposals of one IoU is the first. ``refined`` has no share.
+    """
+    task = task_probability(sam_score[:, :_N_CLICKS])
+    best = np.eye(N_PROPOSALS)[iou[:, :_N_CLICKS].argmax(axis=-1)]
+    weight = np.zeros((len(iou), len(MIXTURES), *iou.shape[1:]))
+    share = dict(zip(MIXTURES, weight.swapaxes(0, 1), strict=True))
+    share["h_y"][:, :_N_CLICKS] = task / (n_models * n_views * _N_CLICKS)
+    share["h_t"][:, _CENTER] = best[:, _CENTER] / n_views
+    if is_identity:
+        share["h_theta"][:, _CENTER] = best[:, _CENTER] / n_models
+        share["h_xp"][:, :_N_CLICKS] = best / _N_CLICKS
+        share["h_a"][:, _CENTER] = task[:, _CENTER]
+        share["h_std"][:, _CENTER] = best[:, _CENTER]
+    return weight
+
+
+def task_probability(
+    sam_score: Float32[np.ndarray, "*batch proposal"],
+) -> Float64[np.ndarray, "*batch proposal"]:
+    """Probability of each proposal being what was meant; uniform where all scores are 0.
+
+    Notes
+    -----
+    Eq. 10.
+    """
+    score = sam_score.astype(np.float64)
+    total = score.sum(axis=-1, keepdims=True)
+    probability = np.full_like(score, 1 / score.shape[-1])
+    np.divide(score, total, out=probability, where=total > 0)
+    return probability
+
+
+def _check_names(models: Sequence[str], views: Sequence[str]) -> None:
+    for thing, names in (("models", models), ("views", views)):
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"{thing} must be different names, one at least, got {list(names)}")
+    if "identity" not in views:
+        raise ValueError(f"views must have identity, got {list(views)}")
+
+
+def _add(
+    mask_code: UInt8[np.ndarray, "object prompt proposal y x"],
+    weight: Float64[np.ndarray, "object mixture prompt proposal"],
+    mixture: Mixture | None,
+) -> Mixture:
+    n_objects, n_prompts, n_proposals, height, width = mask_code.shape
+    if mixture is None:
+        mixture = np.zeros((n_objects, len(MIXTURES), height * width))
+    if mixture.shape[::2] != (n_objects, height * width):
+        raise ValueError(
+            f"cells must have the objects and mask size of the first, {mixture.shape[0]} and "
+            f"{mixture.shape[2]} px, got {n_objects} and {height} x {width} px"
+        )
+    n_masks = n_prompts * n_proposals
+    add_mixtures(
+        np.ascontiguousarray(mask_code).reshape(n_objects, n_masks, height * width),
+        weight.reshape(n_objects, len(MIXTURES), n_masks),
+        _PROBABILITY,
+        mixture,
+    )
+    return mixture
+
+
+def _entropies(
+    mixture: Float64[np.ndarray, "object mixture pixel"],
+) -> Float64[np.ndarray, "object mixture"]:
+    bits = np.empty(mixture.shape[:2])
+    for p, row in zip(mixture, bits, strict=True):
+        weighted_entropies(p, row)
+    return bits

@@ -1,0 +1,1 @@
+"""From a model and the objects of an image to the rows of a cell."""

@@ -1,0 +1,165 @@
+"""All prompt sets of an image's objects through one model: tokens, masks, SamScores and IoUs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from pipeline.masks import FIRST_FOREGROUND_CODE
+from pipeline.sam.model import Decoded, Embedding, Sam
+from pipeline.views import map_points, unview
+from pipeline.vocabulary import SINGLE_CLICKS
+
+Rows = dict[str, np.ndarray]
+"""Arrays of consecutive objects by their names in the cache."""
+
+_UPSAMPLED_PIXELS: Final = 2**20
+"""Pixels of masks at image resolution that are held at once: 4 MB of logits, near the caches."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a model for the objects of one image.
+
+    Attributes
+    ----------
+    points
+        Clicks (x, y) in pixels of the unaugmented image, in the order of ``SINGLE_CLICKS``.
+    ground_truth
+        True masks of the objects.
+    view, prompts
+        The augmentation and the prompt sets.
+    """
+
+    points: Int[np.ndarray, "object 8 2"]
+    ground_truth: Bool[np.ndarray, "object height width"]
+    view: str
+    prompts: tuple[str, ...]
+
+
+def extract_objects(
+    sam: Sam, embedding: Embedding, request: Request, *, batch: int, with_masks: bool
+) -> Rows:
+    """Decode every prompt set of every object of an image.
+
+    Parameters
+    ----------
+    embedding
+        Of the image in the request's view.
+    batch
+        Prompt sets a decoder call.
+    with_masks
+        Whether the rows hold ``mask_code``.
+
+    Returns
+    -------
+    ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score`` and, if asked for,
+    ``mask_code``: arrays ``(object, prompt, ...)`` in decoder order.
+    """
+    truth = torch.from_numpy(request.ground_truth).to(sam.device)
+    points = _view_points(request)
+    rows: Rows = {}
+    for columns, objects, clicks in _calls(points, request.prompts, batch):
+        decoded = sam.decode(embedding, clicks)
+        logits = unview(decoded.logits, request.view)
+        found = _found(decoded, mask_iou(logits, truth[torch.from_numpy(objects)]))
+        if with_masks:
+            found["mask_code"] = encode_logits(logits).cpu().numpy()
+        for name, values in found.items():
+            shape = (len(points), len(request.prompts), *values.shape[1:])
+            rows.setdefault(name, np.empty(shape, values.dtype))[objects, columns] = values
+    return rows
+
+
+def mask_iou(
+    logits: Float[Tensor, "prompt proposal y x"], ground_truth: Bool[Tensor, "prompt height width"]
+) -> Float[Tensor, "prompt proposal"]:
+    """IoU with the ground truth at image resolution.
+
+    Notes
+    -----
+    As SAM2: logits are upsampled bilinearly (align_corners=False) and cut at 0.
+    """
+    size = ground_truth.shape[-2:]
+    step = max(1, _UPSAMPLED_PIXELS // (logits.shape[1] * size.numel()))
+    parts = [
+        _cut_iou(interpolate(some, size, mode="bilinear", align_corners=False) > 0, truth)
+        for some, truth in zip(
+            torch.split(logits, step), torch.split(ground_truth, step), strict=True
+        )
+    ]
+    return torch.cat(parts)
+
+
+def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
+    """Code of the foreground probability: ``pipeline.masks.encode(sigmoid(logits))``.
+
+    Notes
+    -----
+    asin(sqrt(sigmoid(z))) = atan(exp(z / 2)), two functions fewer on the largest array there is.
+    A logit above 0 is foreground, however little, and stays so.
+    """
+    code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
+    first = FIRST_FOREGROUND_CODE
+    return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
+
+
+def _cut_iou(
+    cut: Bool[Tensor, "prompt proposal height width"],
+    truth: Bool[Tensor, "prompt height width"],
+) -> Float[Tensor, "prompt proposal"]:
+    shared = _area(cut & truth[:, None])
+    union = _area(cut) + _area(truth)[:, None] - shared
+    return (shared.double() / union).float()
+
+
+def _area(masks: Bool[Tensor, "*batch height width"]) -> Int[Tensor, "*batch"]:
+    # As bytes into 32 bits: summing booleans widens each to 64 first, at three times the time.
+    return masks.view(torch.uint8).flatten(-2).sum(-1, dtype=torch.int32)
+
+
+def _view_points(request: Request) -> Float[np.ndarray, "object 8 2"]:
+    height, width = request.ground_truth.shape[1:]
+    return map_points(request.points, request.view, height_px=height, width_px=width)
+
+
+def _calls(
+    points: Float[np.ndarray, "object 8 2"], prompts: tuple[str, ...], batch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Prompt columns, object rows and clicks of each decoder call.
+
+    Prompt sets of one click go together, ``refined`` goes apart: see ``Sam.decode``.
+    """
+    singles = [(i, SINGLE_CLICKS.index(p)) for i, p in enumerate(prompts) if p in SINGLE_CLICKS]
+    columns = np.array([column for column, _ in singles], dtype=np.int64)
+    clicks = np.array([click for _, click in singles], dtype=np.int64)
+    objects = np.repeat(np.arange(len(points)), len(singles))
+    columns, clicks = np.tile(columns, len(points)), np.tile(clicks, len(points))
+    yield from _batches(columns, objects, points[objects, clicks][:, None], batch)
+    if "refined" in prompts:
+        every = np.arange(len(points))
+        yield from _batches(np.full_like(every, prompts.index("refined")), every, points, batch)
+
+
+def _batches(
+    columns: np.ndarray, objects: np.ndarray, clicks: np.ndarray, batch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    for start in range(0, len(objects), batch):
+        some = slice(start, start + batch)
+        yield columns[some], objects[some], clicks[some]
+
+
+def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> Rows:
+    tensors = {
+        "sam_score": decoded.sam_score,
+        "iou": iou,
+        "iou_token": decoded.iou_token,
+        "mask_token": decoded.mask_token,
+        "object_score": decoded.object_score,
+    }
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}

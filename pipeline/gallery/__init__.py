@@ -1,0 +1,1 @@
+"""Pictures of the most and the least uncertain objects."""

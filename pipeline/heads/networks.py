@@ -1,0 +1,98 @@
+"""Many MLPs of one shape as one batched network, and its gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.heads.predict import HIDDEN, N_LAYERS, HeadWeights
+from pipeline.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Heads side by side, and the gradients of their weights.
+
+    The tensors are allocated once and written in place: fresh ones of this size cost a page fault
+    every 4 KB.
+    """
+
+    weights: tuple[Float[Tensor, "head _ _"], ...]
+    biases: tuple[Float[Tensor, "head 1 _"], ...]
+    weight_gradients: tuple[Float[Tensor, "head _ _"], ...]
+    bias_gradients: tuple[Float[Tensor, "head 1 _"], ...]
+
+    @property
+    def n_heads(self) -> int:
+        """Heads that stand side by side."""
+        return len(self.biases[0])
+
+    def first(self, n_heads: int) -> "Networks":
+        """Return the first heads, in the same memory."""
+        return Networks(*(tuple(t[:n_heads] for t in part) for part in vars(self).values()))
+
+    def head(self, index: int) -> HeadWeights:
+        """Return a copy of one head in the layout of ``torch.nn.Linear``."""
+        tensors = {}
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            tensors[f"layers.{i}.weight"] = weight[index].T.numpy().copy(order="C")
+            tensors[f"layers.{i}.bias"] = bias[index, 0].numpy().copy()
+        return tensors
+
+
+def initial_networks(objectives: Sequence[str], n_inputs: int, seed: int) -> Networks:
+    """Draw weights as ``torch.nn.Linear`` does, each head by a seed of its own."""
+    widths = [n_inputs, *[HIDDEN] * (N_LAYERS - 1), 1]
+    weights = tuple(torch.empty(len(objectives), *shape) for shape in pairwise(widths))
+    biases = tuple(torch.empty(len(objectives), 1, width) for width in widths[1:])
+    for head, objective in enumerate(objectives):
+        generator = torch.Generator().manual_seed(derive_seed(seed, objective))
+        for weight, bias in zip(weights, biases, strict=True):
+            bound = weight.shape[1] ** -0.5
+            weight[head].uniform_(-bound, bound, generator=generator)
+            bias[head].uniform_(-bound, bound, generator=generator)
+    gradients = (tuple(torch.zeros_like(t) for t in part) for part in (weights, biases))
+    return Networks(weights, biases, *gradients)
+
+
+def fill_gradients(
+    networks: Networks, inputs: Float[Tensor, "row input"], targets: Float[Tensor, "head row"]
+) -> Float[Tensor, " head"]:
+    """Squared error of each head, summed over the rows; fills the gradients of its mean.
+
+    Notes
+    -----
+    By hand, for autograd allocates every gradient anew.
+    """
+    layers = _forward(networks, inputs)
+    output = layers.pop()
+    error = output - targets[..., None]
+    delta = error * output * (1 - output) * (2 / len(inputs))
+    for i in reversed(range(N_LAYERS)):
+        torch.bmm(layers[i].mT, delta, out=networks.weight_gradients[i])
+        torch.sum(delta, 1, keepdim=True, out=networks.bias_gradients[i])
+        if i:
+            delta = torch.bmm(delta, networks.weights[i].mT)
+            delta = torch.ops.aten.threshold_backward(delta, layers[i], 0)
+    return error.square().sum((1, 2))
+
+
+def squared_error(
+    networks: Networks, inputs: Float[Tensor, "row input"], targets: Float[Tensor, "head row"]
+) -> Float[Tensor, " head"]:
+    """Squared error of each head, summed over the rows."""
+    return (_forward(networks, inputs)[-1][..., 0] - targets).square().sum(1)
+
+
+def _forward(networks: Networks, inputs: Float[Tensor, "row input"]) -> list[Tensor]:
+    """Inputs, hidden layers and output, each ``(head, row, width)``."""
+    layers = [inputs.expand(networks.n_heads, -1, -1)]
+    for weight, bias in zip(networks.weights, networks.biases, strict=True):
+        layers.append(torch.baddbmm(bias, layers[-1], weight))
+        if len(layers) <= N_LAYERS:
+            layers[-1].relu_()
+    layers[-1].sigmoid_()
+    return layers

@@ -1,0 +1,91 @@
+"""Trained heads: what they predict from the tokens of a model."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32
+
+HeadWeights = Mapping[str, np.ndarray]
+"""``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``."""
+
+N_LAYERS: Final = 3
+"""Linear layers of a head."""
+
+HIDDEN: Final = 512
+"""Width of the two hidden layers."""
+
+
+def predict(
+    heads: Mapping[str, HeadWeights], inputs: Float32[np.ndarray, "row input"]
+) -> dict[str, Float32[np.ndarray, " row"]]:
+    """Score the same rows with every head, in [0, 1].
+
+    Parameters
+    ----------
+    heads
+        Weights by objective.
+    inputs
+        As ``pipeline.heads.objectives.head_inputs`` makes them.
+
+    Raises
+    ------
+    ValueError
+        If the tensors of a head do not make up an MLP, or it expects inputs of another width (a
+        head of another family is the usual cause).
+
+    Notes
+    -----
+    Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3). NumPy suffices: a stage that only
+    predicts starts without PyTorch.
+    """
+    return {objective: _forward(objective, head, inputs) for objective, head in heads.items()}
+
+
+def check_head(objective: str, head: HeadWeights) -> None:
+    """Refuse tensors that do not make up the MLP of an objective.
+
+    Raises
+    ------
+    ValueError
+        If a tensor is missing, unknown, of another type, or does not fit its neighbours.
+    """
+    expected = {f"layers.{i}.{part}" for i in range(N_LAYERS) for part in ("weight", "bias")}
+    if set(head) != expected:
+        raise ValueError(
+            f"head {objective} must hold {', '.join(sorted(expected))}, "
+            f"got {', '.join(sorted(head)) or 'nothing'}"
+        )
+    width = head["layers.0.weight"].shape[-1]
+    for i in range(N_LAYERS):
+        n_outputs = 1 if i == N_LAYERS - 1 else len(head[f"layers.{i}.bias"])
+        for part, shape in (("weight", (n_outputs, width)), ("bias", (n_outputs,))):
+            tensor = head[f"layers.{i}.{part}"]
+            if tensor.shape != shape or tensor.dtype != np.float32:
+                raise ValueError(
+                    f"layers.{i}.{part} of head {objective} must be float32 of shape {shape}, "
+                    f"got {tensor.dtype} of shape {tensor.shape}"
+                )
+        width = n_outputs
+
+
+def _forward(
+    objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
+) -> Float32[np.ndarray, " row"]:
+    check_head(objective, head)
+    width = head["layers.0.weight"].shape[1]
+    if inputs.shape[1] != width:
+        raise ValueError(
+            f"inputs of head {objective} must be {width} wide, got shape {inputs.shape}"
+        )
+    hidden = inputs
+    for i in range(N_LAYERS - 1):
+        hidden = np.maximum(hidden @ head[f"layers.{i}.weight"].T + head[f"layers.{i}.bias"], 0)
+    last = N_LAYERS - 1
+    logits = hidden @ head[f"layers.{last}.weight"][0] + head[f"layers.{last}.bias"]
+    return _sigmoid(logits)
+
+
+def _sigmoid(logits: Float32[np.ndarray, " row"]) -> Float32[np.ndarray, " row"]:
+    # By tanh: exp overflows, which NumPy warns of, where a sigmoid only saturates.
+    return (np.tanh(logits / 2) + 1) / 2

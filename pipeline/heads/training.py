@@ -1,0 +1,213 @@
+"""Training of all heads of a split at once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.networks import Networks, fill_gradients, initial_networks, squared_error
+from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.predict import HeadWeights
+from pipeline.seeds import derive_seed
+from pipeline.vocabulary import OBJECTIVES
+
+FORWARD_ROWS: Final = 1024
+"""Rows of a forward pass without training: bounds its memory."""
+
+_Tensors = tuple[Float[Tensor, "row input"], Float[Tensor, "head row"]]
+"""Inputs and targets of all heads of a group, those that run on and those that are done."""
+
+
+class DivergenceError(ValueError):
+    """A head left the finite numbers in training."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that train and rows that validate; without the latter, validation errors are NaN."""
+
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head, and its mean squared error in each epoch.
+
+    Attributes
+    ----------
+    train_mse
+        Mean over the epoch's rows, each scored before the step that learns from it.
+    validation_mse
+        At the end of the epoch.
+    """
+
+    weights: HeadWeights
+    train_mse: Float[np.ndarray, " epoch"]
+    validation_mse: Float[np.ndarray, " epoch"]
+
+
+def train_heads(
+    data: TrainingSet,
+    rows: Rows,
+    plans: Mapping[str, Hyperparameters],
+    *,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, TrainedHead]:
+    """Train one head an objective.
+
+    Parameters
+    ----------
+    plans
+        How to train each objective. Those that share a batch size are trained together; their
+        other hyperparameters may differ.
+    seed
+        Of initial weights and batches. A head does not depend on the heads beside it.
+    advance
+        Told after each epoch how many heads have gone through it.
+
+    Raises
+    ------
+    ValueError
+        If there is no row to train on, or a row is not finite, or an objective is unknown.
+    DivergenceError
+        If a loss is not finite; a learning rate too high for raw tokens is the usual cause.
+
+    Notes
+    -----
+    Mean squared error, SGD with momentum and weight decay as ``torch.optim.SGD``. Tokens enter as
+    the decoder gives them, as in the paper.
+    """
+    _check(data, rows, plans)
+    trained: dict[str, TrainedHead] = {}
+    for objectives in group_by_batch_size(plans):
+        group = {objective: plans[objective] for objective in objectives}
+        trained |= _train_group(data, rows, group, seed=seed, advance=advance)
+    return {objective: trained[objective] for objective in plans}
+
+
+def group_by_batch_size(plans: Mapping[str, Hyperparameters]) -> list[tuple[str, ...]]:
+    """Objectives that train together; in each group those of most epochs come first."""
+    groups: dict[int, list[str]] = {}
+    for objective, plan in plans.items():
+        groups.setdefault(plan.batch_size, []).append(objective)
+    return [
+        tuple(sorted(group, key=lambda objective: -plans[objective].epochs))
+        for group in groups.values()
+    ]
+
+
+def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters]) -> None:
+    for objective in plans:
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    if not len(rows.train):
+        raise ValueError("heads must train on at least one row, got none")
+    for name, values in (("inputs", data.inputs), ("targets", data.targets)):
+        # By sums, for a flag a value would take gigabytes; doubles hold any sum of floats.
+        bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
+        if len(bad):
+            raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
+
+
+def _train_group(
+    data: TrainingSet,
+    rows: Rows,
+    plans: Mapping[str, Hyperparameters],
+    *,
+    seed: int,
+    advance: Callable[[int], None],
+) -> dict[str, TrainedHead]:
+    """Train heads that share a batch size; those of most epochs come first."""
+    epochs = [plan.epochs for plan in plans.values()]
+    (batch_size,) = {plan.batch_size for plan in plans.values()}
+    tensors = _tensors(data, plans)
+    train, validation = torch.from_numpy(rows.train), torch.from_numpy(rows.validation)
+    networks = initial_networks(tuple(plans), data.inputs.shape[1], seed)
+    optimizer = _optimizer(networks, tuple(plans.values()))
+    generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
+    mse = np.full((2, len(plans), max(epochs)), np.nan)
+    for epoch in range(max(epochs)):
+        n_running = sum(n > epoch for n in epochs)
+        running = networks.first(n_running)
+        _stop(optimizer, n_running)
+        order = train[torch.randperm(len(train), generator=generator)]
+        mse[0, :n_running, epoch] = _train_epoch(
+            running, optimizer, tensors, torch.split(order, batch_size)
+        )
+        _check_finite(mse[0, :n_running, epoch], plans, epoch)
+        mse[1, :n_running, epoch] = _validate(running, tensors, validation)
+        advance(n_running)
+    return {
+        objective: TrainedHead(networks.head(i), *mse[:, i, : epochs[i]].copy())
+        for i, objective in enumerate(plans)
+    }
+
+
+def _tensors(data: TrainingSet, objectives: Iterable[str]) -> _Tensors:
+    columns = [OBJECTIVES.index(objective) for objective in objectives]
+    targets = np.ascontiguousarray(data.targets[:, columns].T)
+    return torch.from_numpy(data.inputs), torch.from_numpy(targets)
+
+
+def _optimizer(networks: Networks, plans: Sequence[Hyperparameters]) -> torch.optim.SGD:
+    """Give each head a parameter group: views of the batched tensors and of their gradients."""
+    tensors = (*networks.weights, *networks.biases)
+    gradients = (*networks.weight_gradients, *networks.bias_gradients)
+    groups = []
+    for head, plan in enumerate(plans):
+        parameters = [tensor[head] for tensor in tensors]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient[head]
+        groups.append({"params": parameters, "lr": plan.learning_rate, "momentum": plan.momentum})
+    # Fused: one pass over weights, gradients and velocities, which no cache holds for all heads.
+    return torch.optim.SGD(groups, weight_decay=WEIGHT_DECAY, fused=True)
+
+
+def _stop(optimizer: torch.optim.SGD, n_running: int) -> None:
+    # The optimizer passes over parameters without a gradient.
+    for group in optimizer.param_groups[n_running:]:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
+def _train_epoch(
+    networks: Networks,
+    optimizer: torch.optim.SGD,
+    tensors: _Tensors,
+    batches: Sequence[Int[Tensor, "..."]],
+) -> Float[np.ndarray, " running"]:
+    """Step once a batch; mean squared error over the epoch."""
+    inputs, targets = tensors[0], tensors[1][: networks.n_heads]
+    total = torch.zeros(networks.n_heads)
+    for batch in batches:
+        total += fill_gradients(networks, inputs[batch], targets[:, batch])
+        optimizer.step()
+    return total.numpy() / np.float64(sum(map(len, batches)))
+
+
+def _validate(
+    networks: Networks, tensors: _Tensors, rows: Int[Tensor, " validation"]
+) -> Float[np.ndarray, " running"]:
+    inputs, targets = tensors[0], tensors[1][: networks.n_heads]
+    total = np.zeros(networks.n_heads)
+    for some in torch.split(rows, FORWARD_ROWS):
+        total += squared_error(networks, inputs[some], targets[:, some]).numpy()
+    return total / len(rows) if len(rows) else np.full(networks.n_heads, np.nan)
+
+
+def _check_finite(
+    mse: Float[np.ndarray, " running"], plans: Mapping[str, Hyperparameters], epoch: int
+) -> None:
+    for value, (objective, plan) in zip(mse, plans.items(), strict=False):
+        if not np.isfinite(value):
+            raise DivergenceError(
+                f"training error of {objective} must stay finite, got {value} in epoch {epoch + 1} "
+                f"with {plan}"
+            )

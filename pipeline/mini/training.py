@@ -1,0 +1,242 @@
+"""The training of the mini models, a step at a time; its state can be kept and taken up again."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import isfinite
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.mini.batches import Batch
+from pipeline.mini.loss import assess
+from pipeline.mini.recipe import Phase, Recipe, learning_rate
+from pipeline.mini.start import attentive
+from pipeline.sam.families import MINI_TRUNKS
+from pipeline.sam.model import IMAGE_PATH, PIXEL_MEAN, PIXEL_STD, build
+from pipeline.seeds import derive_seed
+from pipeline.vocabulary import MODELS
+
+Network = Any
+"""A ``SAM2Base``: ``sam2`` ships no types, and only ``pipeline.sam.model`` imports it."""
+
+STRIDE: Final = 16
+"""Pixels a side that the image embedding takes together."""
+
+ENCODER: Final = "image_encoder."
+"""Weights in which the members differ from the start."""
+
+TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
+"""Layers whose inputs are the trunk's channels, of which larger members have more."""
+
+RATED_WIDTH: Final = 8
+"""Channels of a trunk that learns at the same rate as the rest of its model."""
+
+N_TAUGHT_AT_ONCE: Final = 2
+"""Members that learn from a batch at the same time, each in a thread of its own."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a member fared in a step, before it learned from it."""
+
+    step: int
+    model: str
+    loss: float
+    best_iou: float
+    selected_iou: float
+
+
+def mean_scores(scores: Sequence[Score]) -> list[Score]:
+    """Mean scores of each model, in the order in which they come, under its last step."""
+    by_model: dict[str, list[Score]] = {}
+    for score in scores:
+        by_model.setdefault(score.model, []).append(score)
+    return [
+        Score(
+            own[-1].step,
+            model,
+            fmean(score.loss for score in own),
+            fmean(score.best_iou for score in own),
+            fmean(score.selected_iou for score in own),
+        )
+        for model, own in by_model.items()
+    ]
+
+
+class Training:
+    """Members of the family in the middle of a recipe; all learn from the same batches.
+
+    The same recipe gives the same weights, whether or not the state was taken out and put into
+    another ``Training`` on the way.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.step = 0
+        """Steps done; the number of the next one."""
+        self.models = {name: _start(name, recipe) for name in MODELS}
+        self._optimizers = {
+            name: _optimizer(name, model, recipe) for name, model in self.models.items()
+        }
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.recipe.n_steps
+
+    def learn(self, batch: Batch) -> list[Score]:
+        """Take the next step, with every member.
+
+        Raises
+        ------
+        ValueError
+            If no step is left.
+        FloatingPointError
+            If a loss is not a number; the member is named and has not learned from it, others may
+            have.
+        """
+        phase, within = self.recipe.at(self.step)
+        rate = learning_rate(phase, within)
+        with ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool:
+            # The largest first: a long lesson begun last would be waited for alone.
+            lessons = {
+                name: pool.submit(self._teach, name, batch, phase, rate)
+                for name in reversed(self.models)
+            }
+        scores = [lessons[name].result() for name in self.models]
+        self.step += 1
+        return scores
+
+    def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
+        optimizer = self._optimizers[name]
+        self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
+        logits, sam_score = forward(self.models[name], batch)
+        mask = torch.from_numpy(batch.mask).float()
+        lesson = assess(logits, sam_score, mask, phase.criterion)
+        loss = lesson.loss.item()
+        if not isfinite(loss):
+            raise FloatingPointError(
+                f"loss of {name} must be finite, got {loss} at step {self.step}"
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        _descend(lesson.loss, optimizer, self.recipe.clip_norm)
+        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the training depends on, apart from the recipe."""
+        return {
+            "step": self.step,
+            "models": {name: model.state_dict() for name, model in self.models.items()},
+            "optimizers": {name: opt.state_dict() for name, opt in self._optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where ``state_dict`` was taken, under the same recipe."""
+        for name, model in self.models.items():
+            model.load_state_dict(state["models"][name])
+            self._optimizers[name].load_state_dict(state["optimizers"][name])
+        self.step = state["step"]
+
+    def image_path_weights(self) -> dict[str, dict[str, np.ndarray]]:
+        """Weights of each model that segment an image, in single precision."""
+        return {
+            name: {
+                key: value.numpy(force=True)
+                for key, value in model.state_dict().items()
+                if key.startswith(IMAGE_PATH)
+            }
+            for name, model in self.models.items()
+        }
+
+
+def forward(
+    model: Network, batch: Batch
+) -> tuple[Float[Tensor, "row 3 y x"], Float[Tensor, "row 3"]]:
+    """Logits and SamScores of a batch, with gradients; the model takes on its image size."""
+    _resize(model, batch.rgb.shape[1])
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+    pixels = torch.from_numpy(batch.rgb).permute(0, 3, 1, 2).float() / 255
+    levels = model.forward_image((pixels - mean) / std)["backbone_fpn"]
+    levels[-1] = levels[-1] + model.no_mem_embed.view(1, -1, 1, 1)
+    n_objects = len(batch.mask) // len(batch.rgb)
+    first, second, image = (level.repeat_interleave(n_objects, dim=0) for level in levels)
+    points = torch.from_numpy(batch.point_px)
+    labels = torch.ones(points.shape[:2], dtype=torch.int32)
+    sparse, dense = model.sam_prompt_encoder((points, labels), boxes=None, masks=None)
+    logits, sam_score, _, _ = model.sam_mask_decoder(
+        image_embeddings=image,
+        image_pe=model.sam_prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=True,
+        repeat_image=False,
+        high_res_features=[first, second],
+    )
+    return logits, sam_score
+
+
+def _resize(model: Network, size_px: int) -> None:
+    """Make a model take images of another size; no weight depends on it."""
+    model.image_size = size_px
+    model.sam_prompt_encoder.input_image_size = (size_px, size_px)
+    model.sam_prompt_encoder.image_embedding_size = (size_px // STRIDE, size_px // STRIDE)
+
+
+def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
+
+
+def _start(name: str, recipe: Recipe) -> Network:
+    """Build a member, such that its decoder looks at the click.
+
+    Its image encoder is its own, all else that of the others: how well a decoder starts differs
+    more from seed to seed than what the size of the trunk adds in the first phases.
+    """
+    # PyTorch's seeds are signed.
+    model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
+    seed = derive_seed(recipe.decoder_seed, "build") >> 1
+    shared = build("mini", MODELS[0], seed=seed).state_dict()
+    weights = {
+        key: value if key.startswith(ENCODER) else shared[key]
+        for key, value in model.state_dict().items()
+    }
+    model.load_state_dict(attentive(weights))
+    return model
+
+
+def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW over the image path; biases, norms and embeddings of one dimension do not decay.
+
+    Notes
+    -----
+    Matrices that read the trunk's channels learn at a rate that falls with their number, as the
+    steps of their weights add up over the channels (Yang, Hu et al. 2021, "Tensor Programs V",
+    table 3, Adam); all others at the same one in every member. At one rate for all, wide trunks
+    fall behind narrow ones.
+    """
+    narrowness = RATED_WIDTH / MINI_TRUNKS[name].width
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for key, parameter in model.named_parameters():
+        if key.startswith(IMAGE_PATH):
+            is_matrix = parameter.ndim > 1
+            share = narrowness if is_matrix and key.startswith(TRUNK_READERS) else 1.0
+            decay = recipe.weight_decay if is_matrix else 0.0
+            groups.setdefault((share, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": own, "weight_decay": decay, "share": share}
+            for (share, decay), own in groups.items()
+        ],
+        betas=recipe.betas,
+        fused=True,
+    )

@@ -1,0 +1,270 @@
+"""SAM2 behind a few verbs: build, load, encode, decode. The only module that touches ``sam2``."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from safetensors.torch import load_file
+from sam2.build_sam import build_sam2
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor, nn
+
+from pipeline.sam.families import (
+    CONFIGS,
+    MINI_CHANNELS,
+    MINI_IMAGE_SIZE_PX,
+    MINI_TRUNKS,
+    check_member,
+)
+
+Precision = Literal["fp32", "bf16"]
+
+IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
+"""Weights that segment an image; the others serve video."""
+
+PIXEL_MEAN: Final = (0.485, 0.456, 0.406)
+PIXEL_STD: Final = (0.229, 0.224, 0.225)
+"""Of ImageNet, red, green, blue, on the 0..1 scale."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the encoder says of one image; every prompt of the image is decoded from it."""
+
+    image: Float[Tensor, "1 channel rows cols"]
+    high_res: tuple[Tensor, Tensor]
+    size_px: tuple[int, int]
+    """Height and width of the encoded image."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What one decoder call says, in decoder order; proposal k belongs to mask token k + 1."""
+
+    logits: Float[Tensor, "prompt 3 y x"]
+    sam_score: Float[Tensor, "prompt 3"]
+    iou_token: Float[Tensor, "prompt channel"]
+    mask_token: Float[Tensor, "prompt 4 channel"]
+    object_score: Float[Tensor, " prompt"]
+
+
+class Sam:
+    """One SAM2 model on one device.
+
+    The tokens are read by a hook on the decoder's transformer, so that nothing of ``sam2`` is
+    patched or copied.
+    """
+
+    def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
+        if device.type == "cuda":
+            _compute_exactly()
+        self.model = model.to(device).eval().requires_grad_(requires_grad=False)
+        self.device = device
+        self.precision = precision
+        self._tokens: Tensor | None = None
+        model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
+        mean, std = (
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD)
+        )
+        self._mean, self._std = mean, std
+
+    @property
+    def image_size_px(self) -> int:
+        """Side of the square that the encoder sees."""
+        return int(self.model.image_size)
+
+    @property
+    def mask_size_px(self) -> int:
+        """Side of the low-resolution masks."""
+        return 4 * int(self.model.sam_image_embedding_size)
+
+    @property
+    def n_channels(self) -> int:
+        """Token width."""
+        return int(self.model.hidden_dim)
+
+    @torch.inference_mode()
+    def encode(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Embedding:
+        """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN."""
+        # Uploaded as bytes, a quarter of the floats.
+        pixels = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float() / 255
+        square = nn.functional.interpolate(
+            pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
+        )
+        with self._autocast():
+            levels = self.model.forward_image((square - self._mean) / self._std)["backbone_fpn"]
+        image = levels[-1]
+        if self.model.directly_add_no_mem_embed:
+            image = image + self.model.no_mem_embed.view(1, -1, 1, 1)
+        return Embedding(image, (levels[0], levels[1]), (rgb.shape[0], rgb.shape[1]))
+
+    @torch.inference_mode()
+    def decode(self, embedding: Embedding, points: Float[np.ndarray, "prompt click 2"]) -> Decoded:
+        """Decode foreground clicks, one prompt set a row, in pixels (x, y) of the encoded image.
+
+        All prompt sets of a call have the same number of clicks: padding a shorter one would add
+        tokens that the transformer attends to.
+        """
+        with self._autocast():
+            sparse, dense = self._embed(embedding, points)
+            logits, sam_score, _, object_score = self.model.sam_mask_decoder(
+                image_embeddings=embedding.image,
+                image_pe=self.model.sam_prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=True,
+                repeat_image=True,
+                high_res_features=list(embedding.high_res),
+            )
+        tokens = self._taken_tokens()
+        first = int(self.model.pred_obj_scores)
+        return Decoded(
+            logits.float(),
+            sam_score.float(),
+            tokens[:, first].float(),
+            tokens[:, first + 1 : first + 5].float(),
+            object_score[:, 0].float(),
+        )
+
+    def _embed(
+        self, embedding: Embedding, points: Float[np.ndarray, "prompt click 2"]
+    ) -> tuple[Tensor, Tensor]:
+        height, width = embedding.size_px
+        clicks = torch.from_numpy(points).to(self.device, torch.float32)
+        clicks = clicks / torch.tensor([width, height], device=self.device) * self.image_size_px
+        labels = torch.ones(clicks.shape[:2], dtype=torch.int32, device=self.device)
+        sparse, dense = self.model.sam_prompt_encoder((clicks, labels), boxes=None, masks=None)
+        return sparse, dense
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _keep_tokens(self, _module: nn.Module, _inputs: object, output: Any) -> None:  # noqa: ANN401
+        self._tokens = output[0]
+
+    def _taken_tokens(self) -> Tensor:
+        tokens, self._tokens = self._tokens, None
+        assert tokens is not None  # the hook has just run
+        return tokens
+
+
+def build(family: str, model: str, *, seed: int) -> SAM2Base:
+    """Build a model with random weights; the global random state is left as it was."""
+    check_member(family, model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if family == "mini":
+            return _build_mini(model)
+        # Postprocessing would replace proposals by others; the cache holds what the decoder said.
+        return build_sam2(CONFIGS[family, model], None, "cpu", apply_postprocessing=False)
+
+
+class ArchitectureError(ValueError):
+    """Weights are not those of the model that they are loaded into."""
+
+
+def fit_weights(model: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Load weights; those of the image path must all be there.
+
+    Raises
+    ------
+    ArchitectureError
+        If a weight is missing, unknown or of another shape (weights of another model, usually).
+    """
+    own = model.state_dict()
+    missing = [k for k in own if k.startswith(IMAGE_PATH) and k not in weights]
+    unknown = [k for k in weights if k not in own]
+    reshaped = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
+    for what, keys in (
+        ("no", missing),
+        ("an unknown", unknown),
+        ("a differently shaped", reshaped),
+    ):
+        if keys:
+            raise ArchitectureError(
+                f"weights in {source} must fit the model's architecture, got {what} {keys[0]!r} "
+                f"({len(keys)} such)"
+            )
+    model.load_state_dict(weights, strict=False)
+
+
+def load_weights(file: str) -> dict[str, Tensor]:
+    """Read ``.safetensors``, or one of Meta's ``.pt`` files without running its pickle."""
+    if file.endswith(".safetensors"):
+        return load_file(file)
+    weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
+    return weights
+
+
+class DeviceError(ValueError):
+    """A device was asked for that is not there."""
+
+
+def select_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+
+    Raises
+    ------
+    DeviceError
+        If the name is another, or ``cuda`` where there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if has_cuda else "cpu")
+    if name not in {"cpu", "cuda"}:
+        raise DeviceError(f"device must be one of auto, cpu, cuda, got {name!r}")
+    if name == "cuda" and not has_cuda:
+        raise DeviceError("device must be auto or cpu where torch sees no GPU, got 'cuda'")
+    return torch.device(name)
+
+
+def _compute_exactly() -> None:
+    """Have CUDA compute as precision says, and the same on every run.
+
+    By default, convolutions in single precision are TF32, of 10 bits, and cuDNN may choose an
+    algorithm whose sums come in another order each time.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def _build_mini(model: str) -> SAM2Base:
+    trunk = MINI_TRUNKS[model]
+    hiera = Hiera(
+        embed_dim=trunk.width,
+        stages=trunk.depths,
+        global_att_blocks=trunk.global_blocks,
+        window_spec=(8, 4, 8, 4),
+        window_pos_embed_bkg_spatial_size=(8, 8),
+    )
+    neck = FpnNeck(
+        PositionEmbeddingSine(MINI_CHANNELS),
+        d_model=MINI_CHANNELS,
+        backbone_channel_list=hiera.channel_list,
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
+    )
+    return SAM2Base(
+        ImageEncoder(hiera, neck, scalp=1),
+        memory_attention=nn.Identity(),  # serves video only
+        memory_encoder=nn.Identity(),
+        num_maskmem=1,
+        image_size=MINI_IMAGE_SIZE_PX,
+        directly_add_no_mem_embed=True,
+        use_high_res_features_in_sam=True,
+        multimask_output_in_sam=True,
+        iou_prediction_use_sigmoid=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
+    )

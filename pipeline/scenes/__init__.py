@@ -1,0 +1,1 @@
+"""Scenes of textured shapes, drawn from a seed."""

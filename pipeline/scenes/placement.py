@@ -1,0 +1,203 @@
+"""What a scene holds and what covers what: drawn before a pixel is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from pipeline.scenes.outlines import OUTLINES, Outline, draw_outline
+from pipeline.scenes.textures import Texture, draw_texture, draw_texture_on
+
+MIN_OBJECTS: Final = 4
+MAX_OBJECTS: Final = 9
+
+CATEGORIES: Final = (*OUTLINES, "part", "pair")
+"""An object is of its shape's kind, a part of another object, or two objects that form one."""
+
+_BODIES: Final = ("ellipse", "polygon", "box", "blob", "star")
+"""Shapes with room for parts."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One painted surface."""
+
+    outline: Outline
+    texture: Texture
+    clip_to: int | None = None
+    """Index of the layer whose outline bounds this one."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One annotated object: what is seen of its layers."""
+
+    category: str
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A ground, the layers on it from the lowest to the topmost, and the objects they form."""
+
+    ground: Texture
+    layers: tuple[Layer, ...]
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """Where a cluster of layers goes: it stays within this circle."""
+
+    centre: tuple[float, float]
+    radius: float
+
+    def towards(self, angle: float, distance: float, radius: float) -> "_Spot":
+        """A circle of ``radius`` times this one's, off by ``distance`` radii."""
+        x, y = self.centre
+        step = distance * self.radius
+        return _Spot((x + step * np.cos(angle), y + step * np.sin(angle)), radius * self.radius)
+
+
+_Cluster = tuple[list[Layer], list[Item]]
+_Generator = np.random.Generator
+
+
+def arrange(generator: np.random.Generator) -> Layout:
+    """Draw a layout of ``MIN_OBJECTS`` to ``MAX_OBJECTS`` objects; some may come out hidden."""
+    ground = draw_texture(generator)
+    n_objects = int(generator.integers(MIN_OBJECTS + 1, MAX_OBJECTS + 1))
+    spots: list[_Spot] = []
+    clusters: list[_Cluster] = []
+    while (n_left := n_objects - sum(len(items) for _, items in clusters)) > 0:
+        draw = _draw_cluster_kind(generator, n_left)
+        spots.append(_draw_spot(generator, spots))
+        clusters.append(draw(generator, spots[-1], ground))
+    for _ in range(int(generator.integers(0, 3))):
+        spots.append(_draw_spot(generator, spots))
+        clusters.append(_clutter(generator, spots[-1], ground))
+    # Large ones go below, mostly: what is small would else be hidden.
+    height = [spot.radius * generator.uniform(0.5, 2) for spot in spots]
+    return _stack(ground, [clusters[k] for k in np.argsort(height)[::-1]])
+
+
+def _draw_cluster_kind(
+    generator: _Generator, n_left: int
+) -> Callable[[_Generator, _Spot, Texture], _Cluster]:
+    names = [name for name, (_, n_most, _) in _CLUSTERS.items() if n_most <= n_left]
+    weights = np.array([_CLUSTERS[name][2] for name in names])
+    return _CLUSTERS[str(generator.choice(names, p=weights / weights.sum()))][0]
+
+
+def _draw_spot(generator: _Generator, taken: list[_Spot]) -> _Spot:
+    """The freest of three circles: objects overlap, but do not pile up."""
+    radius = float(np.exp(generator.uniform(np.log(0.03), np.log(0.4))))
+    centres = generator.uniform(0.1, 0.9, (3, 2))
+    room = [
+        min((np.hypot(*(c - spot.centre)) - spot.radius for spot in taken), default=0.0)
+        for c in centres
+    ]
+    x, y = centres[int(np.argmax(room))]
+    return _Spot((float(x), float(y)), radius)
+
+
+def _single(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
+    layer = _layer(generator, tuple(OUTLINES), spot, draw_texture_on(generator, ground))
+    return [layer], [Item(layer.outline.kind, (0,))]
+
+
+def _nested(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
+    """A body with one or two parts on it."""
+    body = _layer(generator, _BODIES, _widened(spot), draw_texture_on(generator, ground))
+    layers = [body]
+    first_angle = generator.uniform(0, 2 * np.pi)
+    for k in range(int(generator.integers(1, 3))):
+        inner = _widened(spot).towards(
+            first_angle + k * np.pi, generator.uniform(0.3, 0.5), generator.uniform(0.25, 0.45)
+        )
+        texture = draw_texture_on(generator, body.texture)
+        layers.append(replace(_layer(generator, _BODIES, inner, texture), clip_to=0))
+    return layers, _with_parts(layers)
+
+
+def _halves(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
+    """A body, one side of which is a part."""
+    body = _layer(generator, _BODIES, _widened(spot), draw_texture_on(generator, ground))
+    angle = generator.uniform(0, 2 * np.pi)
+    # A circle so large that its edge crosses the body as a gentle arc.
+    side = _widened(spot).towards(angle, generator.uniform(2.8, 3.2), 3.0)
+    outline = draw_outline(generator, "ellipse", centre=side.centre, radius=side.radius)
+    layers = [body, Layer(outline, draw_texture_on(generator, body.texture), clip_to=0)]
+    return layers, _with_parts(layers)
+
+
+def _pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
+    """Two objects that touch and form a third."""
+    texture = draw_texture_on(generator, ground)
+    angle = generator.uniform(0, 2 * np.pi)
+    second = texture if generator.integers(2) else draw_texture_on(generator, texture)
+    wide = _widened(spot)
+    layers = [
+        _layer(generator, _BODIES, wide.towards(angle, 0.5, 0.62), texture),
+        _layer(generator, _BODIES, wide.towards(angle + np.pi, 0.45, 0.55), second),
+    ]
+    items = [Item(layer.outline.kind, (k,)) for k, layer in enumerate(layers)]
+    return layers, [Item("pair", (0, 1)), *items]
+
+
+def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
+    """A pair, one of them with a part: three readings of one click."""
+    layers, items = _pair(generator, spot, ground)
+    x, y = layers[1].outline.rings[0].mean(axis=0)
+    inner = _Spot((float(x), float(y)), generator.uniform(0.2, 0.3) * _widened(spot).radius)
+    texture = draw_texture_on(generator, layers[1].texture)
+    layers.append(replace(_layer(generator, _BODIES, inner, texture), clip_to=1))
+    pair, first, second = items
+    second = replace(second, layers=(1, 2))
+    return layers, [replace(pair, layers=(0, 1, 2)), first, second, Item("part", (2,))]
+
+
+def _clutter(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
+    """Something that nobody annotated."""
+    return [_layer(generator, ("bar", "crescent"), spot, draw_texture_on(generator, ground))], []
+
+
+_CLUSTERS: Final = {
+    "single": (_single, 1, 0.4),
+    "nested": (_nested, 3, 0.25),
+    "halves": (_halves, 2, 0.1),
+    "pair": (_pair, 3, 0.15),
+    "nested_pair": (_nested_pair, 4, 0.1),
+}
+"""How to draw each kind of cluster, the most objects it has, and its share."""
+
+
+def _widened(spot: _Spot) -> _Spot:
+    """Clusters of several objects are larger, so that their parts are not a few pixels."""
+    return _Spot(spot.centre, 0.08 + 0.85 * spot.radius)
+
+
+def _layer(generator: _Generator, kinds: tuple[str, ...], spot: _Spot, texture: Texture) -> Layer:
+    kind = str(generator.choice(kinds))
+    outline = draw_outline(generator, kind, centre=spot.centre, radius=spot.radius)
+    return Layer(outline, texture)
+
+
+def _with_parts(layers: list[Layer]) -> list[Item]:
+    """The first layer with all others is the whole; each other one is a part."""
+    whole = Item(layers[0].outline.kind, tuple(range(len(layers))))
+    return [whole, *(Item("part", (k,)) for k in range(1, len(layers)))]
+
+
+def _stack(ground: Texture, clusters: list[_Cluster]) -> Layout:
+    layers: list[Layer] = []
+    items: list[Item] = []
+    for its_layers, its_items in clusters:
+        first = len(layers)
+        items += [replace(i, layers=tuple(first + k for k in i.layers)) for i in its_items]
+        layers += [
+            layer if layer.clip_to is None else replace(layer, clip_to=first + layer.clip_to)
+            for layer in its_layers
+        ]
+    return Layout(ground, tuple(layers), tuple(items))

@@ -1,0 +1,147 @@
+"""Drawn scenes: textured shapes that overlap, some hard to see, parts annotated beside wholes."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from pipeline.scenes.outlines import rasterise
+from pipeline.scenes.placement import MAX_OBJECTS, MIN_OBJECTS, Item, Layout, arrange
+from pipeline.scenes.textures import paint
+
+MIN_AREA_PX: Final = 12
+"""Less of an object than this is not annotated."""
+
+MIN_SIZE_PX: Final = 64
+"""On smaller scenes the parts would be too small to annotate."""
+
+MOST_IOU: Final = 0.85
+"""Two readings of a click that agree more than this count as one."""
+
+Role = Literal["train", "val", "family"]
+
+ROLES: Final[tuple[Role, ...]] = ("train", "val", "family")
+"""What a scene is for: heads, evaluation, or the training of the mini models."""
+
+_SEEDS_PER_ROLE: Final = 2**32
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image and its annotated objects; masks are what is seen of them, and may overlap."""
+
+    rgb: UInt8[np.ndarray, "size size 3"]
+    masks: Bool[np.ndarray, "object size size"]
+    categories: tuple[str, ...]
+
+
+def scene_seeds(split_seed: int, role: Role, n: int) -> range:
+    """Seeds of a split's scenes: no two (seed, role) share one.
+
+    Raises
+    ------
+    ValueError
+        If the seed is negative, or there are more scenes than seeds.
+    """
+    if split_seed < 0:
+        raise ValueError(f"seed must be >= 0, got {split_seed}")
+    if not 0 <= n <= _SEEDS_PER_ROLE:
+        raise ValueError(f"number of scenes must be in 0..{_SEEDS_PER_ROLE}, got {n}")
+    first = (split_seed * len(ROLES) + ROLES.index(role)) * _SEEDS_PER_ROLE
+    return range(first, first + n)
+
+
+def draw_scene(seed: int, size_px: int) -> Scene:
+    """Draw one square scene of four to nine objects.
+
+    Parameters
+    ----------
+    seed
+        Fixes the scene; its geometry is the same at every size, save where less than
+        ``MIN_OBJECTS`` of it show at one of them and another is drawn.
+    size_px
+        Side of the image.
+
+    Raises
+    ------
+    ValueError
+        If the scene is too small for its parts.
+    """
+    if size_px < MIN_SIZE_PX:
+        raise ValueError(f"scene must be {MIN_SIZE_PX} px wide or more, got {size_px}")
+    generator = np.random.default_rng(seed)
+    while True:
+        layout = arrange(generator)
+        canvas, labels = _compose(layout, size_px)
+        seen = _seen_items(layout, labels)
+        if MIN_OBJECTS <= len(seen) <= MAX_OBJECTS:
+            break
+    return Scene(
+        rgb=_expose(canvas, generator),
+        masks=np.stack([_is_member(item, layout)[labels] for item in seen]),
+        categories=tuple(item.category for item in seen),
+    )
+
+
+def _compose(
+    layout: Layout, size_px: int
+) -> tuple[Float32[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
+    """Colours in 0..1, and at each pixel 1 + the layer seen there (0: the ground)."""
+    centre = (np.arange(size_px, dtype=np.float32) + np.float32(0.5)) / np.float32(size_px)
+    canvas = paint(layout.ground, centre[None, :], centre[:, None])
+    labels = np.zeros((size_px, size_px), np.uint8)
+    shapes: list[UInt8[np.ndarray, "size size"]] = []
+    for number, layer in enumerate(layout.layers, start=1):
+        shape = rasterise(layer.outline, size_px)
+        if layer.clip_to is not None:
+            shape &= shapes[layer.clip_to]
+        shapes.append(shape)
+        x, y, width, height = cv2.boundingRect(shape)
+        box = slice(y, y + height), slice(x, x + width)
+        inside = shape[box].astype(bool)
+        labels[box][inside] = number
+        if inside.any():
+            surface = paint(layer.texture, centre[None, box[1]], centre[box[0], None])
+            np.copyto(canvas[box], surface, where=inside[..., None])
+    return canvas, labels
+
+
+def _is_member(item: Item, layout: Layout) -> Bool[np.ndarray, " label"]:
+    """Which labels belong to an object."""
+    return np.isin(np.arange(len(layout.layers) + 1) - 1, item.layers)
+
+
+def _seen_items(layout: Layout, labels: UInt8[np.ndarray, "size size"]) -> list[Item]:
+    """Objects that are large enough and differ from those before them."""
+    area_px = np.bincount(labels.ravel(), minlength=len(layout.layers) + 1)
+    seen: list[Item] = []
+    for item in layout.items:
+        own = _is_member(item, layout)
+        others = [_is_member(other, layout) for other in seen]
+        is_new = all(
+            area_px[own & other].sum() <= MOST_IOU * area_px[own | other].sum() for other in others
+        )
+        if area_px[own].sum() >= MIN_AREA_PX and is_new:
+            seen.append(item)
+    return seen
+
+
+def _expose(
+    canvas: Float32[np.ndarray, "size size 3"], generator: np.random.Generator
+) -> UInt8[np.ndarray, "size size 3"]:
+    """The scene as a camera sees it: unevenly lit, slightly out of focus, with sensor noise."""
+    size_px = len(canvas)
+    angle, fall, blur, noise = generator.uniform(size=4)
+    across = np.linspace(-0.5, 0.5, size_px, dtype=np.float32)
+    direction = np.float32(0.5 * fall) * np.array(
+        [np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)], np.float32
+    )
+    light = 1 + direction[0] * across[None, :] + direction[1] * across[:, None]
+    lit = canvas * light[..., None]
+    sharp = cv2.GaussianBlur(lit, (0, 0), sigmaX=max(0.005 * blur * size_px, 0.05))
+    # Last of all draws: their number depends on the size.
+    grain = generator.standard_normal(canvas.shape, np.float32)
+    exposed = sharp + np.float32(0.05 * noise) * grain
+    return np.asarray(np.clip(np.rint(255 * exposed), 0, 255), np.uint8)

@@ -1,0 +1,1 @@
+"""How well each measure ranks objects: tasks, AUC, intervals, correlations."""

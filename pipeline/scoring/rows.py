@@ -1,0 +1,214 @@
+"""How well measures foresee corrections and models segment, with intervals over groups."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import nan
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.auc import CorrectionAuc, correction_auc
+from pipeline.scoring.bootstrap import (
+    Interval,
+    Resamples,
+    interval,
+    resampled_areas,
+    resampled_means,
+)
+from pipeline.scoring.measures import ModelScores, ProposalScores, every_measure
+from pipeline.scoring.tasks import TASKS, Correction, corrections, ious_of
+
+BASELINE: Final = ("", "", "sam_score")
+"""Train split, tokens and name of the measure that others are compared with."""
+
+
+@dataclass(frozen=True)
+class AucRow:
+    """How well one measure foresees the gains of one task."""
+
+    train_split: str
+    """Of the heads; empty for a measure that needs none."""
+    tokens: str
+    """That the heads read, one of ``TOKEN_SETS``; empty for a measure without heads."""
+    task: str
+    model: str
+    """Whose SamScores, entropies and tokens make the measure."""
+    measure: str
+    area: CorrectionAuc
+    auc: Interval
+    relative: Interval
+    margin: float
+    """Relative AUC beyond that of ``BASELINE`` for the same task and model."""
+    margin_interval: Interval
+    """Of the difference itself: both measures see the same images."""
+    tokens_margin: float
+    """Relative AUC beyond that of the same measure from the tokens ``best``; NaN without heads."""
+    tokens_margin_interval: Interval
+    """Likewise."""
+
+
+@dataclass(frozen=True)
+class IouRow:
+    """How good the masks of one model are in one view."""
+
+    model: str
+    view: str
+    proposal: str
+    """``best`` or ``selected`` of one click, or the best of eight, ``refined``."""
+    mean_iou: float
+    interval: Interval
+    gain: float
+    """Mean IoU beyond that of the same model's best proposal in its first view."""
+    gain_interval: Interval
+    """Of the difference itself."""
+
+
+def auc_rows(
+    models: Mapping[str, ModelScores],
+    resamples: Resamples,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[AucRow]:
+    """AUC of every task, model and measure, of the heads of every token set.
+
+    Parameters
+    ----------
+    advance
+        Told after each measure of ``n_measures`` that one is done.
+
+    Raises
+    ------
+    ValueError
+        If the models' objects differ in number, an entropy or a head is missing, or a measure is
+        NaN for an object.
+    """
+    ious = ious_of(models)
+    rows = [
+        row
+        for model, scores in models.items()
+        for row in _rows_of_model(model, scores, corrections(ious, model), resamples, advance)
+    ]
+    return sorted(rows, key=lambda row: TASKS.index(row.task))
+
+
+def n_measures(models: Mapping[str, ModelScores]) -> int:
+    """Measures of all models, each resampled for all tasks at once."""
+    return sum(len(every_measure(scores, model)) for model, scores in models.items())
+
+
+def iou_rows(
+    scores: Mapping[tuple[str, str], ProposalScores], resamples: Resamples
+) -> Iterator[IouRow]:
+    """Mean IoU of every model, view and proposal.
+
+    Parameters
+    ----------
+    scores
+        By model and view; a model's first view is the one that its others are compared with.
+    """
+    columns = {
+        (model, view, proposal): iou.astype(np.float64)
+        for (model, view), said in scores.items()
+        for proposal, iou in said.by_proposal().items()
+    }
+    means = resampled_means(np.stack(list(columns.values()), axis=1), resamples)
+    resampled = dict(zip(columns, means.T, strict=True))
+    start: dict[str, tuple[str, str, str]] = {}
+    for key, iou in columns.items():
+        # The best proposal of a view comes first.
+        of_model = start.setdefault(key[0], key)
+        yield IouRow(
+            *key,
+            mean_iou=float(iou.mean()),
+            interval=interval(resampled[key]),
+            gain=float(iou.mean() - columns[of_model].mean()),
+            gain_interval=interval(resampled[key] - resampled[of_model]),
+        )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What areas of one task are measured against, in each resample."""
+
+    start: Float[np.ndarray, "resample"]
+    oracle: Float[np.ndarray, "resample"]
+    worst: Float[np.ndarray, "resample"]
+
+    def relative(self, area: Float[np.ndarray, "resample"]) -> Float[np.ndarray, "resample"]:
+        """Relative AUC; NaN where no order beats another."""
+        span = self.oracle - self.worst
+        relative: Float[np.ndarray, "resample"] = (area - self.worst) / np.where(
+            span > 0, span, np.nan
+        )
+        return relative
+
+
+def _rows_of_model(
+    model: str,
+    scores: ModelScores,
+    tasks: Mapping[str, Correction],
+    resamples: Resamples,
+    advance: Callable[[int], None],
+) -> Iterator[AucRow]:
+    measures = every_measure(scores, model)
+    _check_measures(measures, model)
+    areas = _areas_of(measures, tasks, resamples, advance)
+    for place, (task, correction) in enumerate(tasks.items()):
+        scale = _scale(correction, resamples)
+        relative = {key: scale.relative(area[:, place]) for key, area in areas.items()}
+        found = {
+            key: correction_auc(correction.iou, correction.corrected_iou, value)
+            for key, value in measures.items()
+        }
+        for (train_split, tokens, measure), area in found.items():
+            key, of_best = (train_split, tokens, measure), (train_split, "best", measure)
+            yield AucRow(
+                train_split,
+                tokens,
+                task,
+                model,
+                measure,
+                area=area,
+                auc=interval(scale.start + areas[key][:, place]),
+                relative=interval(relative[key]),
+                margin=area.relative - found[BASELINE].relative,
+                margin_interval=interval(relative[key] - relative[BASELINE]),
+                tokens_margin=area.relative - found[of_best].relative if tokens else nan,
+                tokens_margin_interval=(
+                    interval(relative[key] - relative[of_best]) if tokens else Interval(nan, nan)
+                ),
+            )
+
+
+def _areas_of(
+    measures: Mapping[tuple[str, str, str], Float[np.ndarray, "object"]],
+    tasks: Mapping[str, Correction],
+    resamples: Resamples,
+    advance: Callable[[int], None],
+) -> dict[tuple[str, str, str], Float[np.ndarray, "resample task"]]:
+    gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
+    areas = {}
+    for key, value in measures.items():
+        areas[key] = resampled_areas(gains, value, resamples)
+        advance(1)
+    return areas
+
+
+def _check_measures(measures: Mapping[tuple[str, str, str], np.ndarray], model: str) -> None:
+    for (train_split, tokens, measure), value in measures.items():
+        n_faulty = int(np.isnan(value).sum())
+        if n_faulty:
+            heads = f" by heads of {train_split} on {tokens} tokens" if train_split else ""
+            raise ValueError(
+                f"{measure} of {model}{heads} must be free of NaN, got {n_faulty} of {value.size} "
+                "objects otherwise"
+            )
+
+
+def _scale(correction: Correction, resamples: Resamples) -> _Scale:
+    gain = correction.gain
+    oracle, worst = (
+        resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0] for order in (gain, -gain)
+    )
+    start = resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[:, 0]
+    return _Scale(start, oracle, worst)

@@ -1,0 +1,154 @@
+"""The four tasks: whose correction a measure shall foresee, and curves and correlations of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.auc import correction_curve
+from pipeline.scoring.correlation import pearson
+from pipeline.scoring.measures import SCORES, ModelScores, model_measures
+from pipeline.vocabulary import MODELS
+
+TASKS: Final = ("model", "prompt", "task", "segmentation")
+"""What is corrected, in the order of the paper's Tables 1 to 4."""
+
+TASK_MEASURES: Final = {
+    "model": ("sam_score", "h_std", "h_y", "h_theta", "delta_theta", "delta_theta_star"),
+    "prompt": ("sam_score", "h_std", "h_y", "h_xp", "delta_xp", "delta_xp_star"),
+    "task": ("sam_score", "h_std", "h_y", "h_a", "delta_a", "delta_a_star"),
+    "segmentation": ("sam_score", "h_std", "h_y", "h_theta", "h_xp", "h_a", "h_t", "usam"),
+}
+"""The rows of the paper's Tables 1 to 4, and H_T: no task corrects a view, so that it stands where
+all entropies do."""
+
+BOUNDS: Final = ("oracle", "worst", "random")
+"""Curves beside those of the measures: by the true gain, by its reverse, and by nothing."""
+
+IOU_GT: Final = "iou_gt"
+"""The true IoU of the best proposal, where it stands beside the measures."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """IoU of every object before and after one kind of correction."""
+
+    iou: Float[np.ndarray, "object"]
+    corrected_iou: Float[np.ndarray, "object"]
+
+    @property
+    def gain(self) -> Float[np.ndarray, "object"]:
+        """What the correction adds, in double precision."""
+        gain: Float[np.ndarray, "object"] = np.subtract(
+            self.corrected_iou, self.iou, dtype=np.float64
+        )
+        return gain
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean IoU against the corrected fraction, most uncertain objects first."""
+
+    train_split: str
+    task: str
+    model: str
+    measure: str
+    """A measure or one of ``BOUNDS``."""
+    corrected_fraction: Float[np.ndarray, "point"]
+    mean_iou: Float[np.ndarray, "point"]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson correlations over the objects of one model."""
+
+    train_split: str
+    """Of the heads; empty where no heads are."""
+    model: str
+    names: tuple[str, ...]
+    """``iou_gt``, then the measures; those of ``SCORES`` as the predicted IoU, not 1 - it."""
+    pearson: Float[np.ndarray, "name name"]
+
+
+Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
+"""By model: IoU of every object's mask, as ``ProposalScores.by_proposal`` gives it."""
+
+
+def ious_of(models: Mapping[str, ModelScores]) -> Ious:
+    """IoU of what every model says."""
+    return {model: scores.proposals.by_proposal() for model, scores in models.items()}
+
+
+def corrections(ious: Ious, model: str) -> dict[str, Correction]:
+    """What each task corrects for one model; the model task only where tiny and large are given.
+
+    Notes
+    -----
+    Model: tiny to large. Prompt: ``center`` to ``refined``. Task: selected to best. Segmentation:
+    the model's mask to the truth. The best proposals count, save before the task correction.
+    """
+    best = ious[model]["best"]
+    tasks = {
+        "prompt": Correction(best, ious[model]["refined"]),
+        "task": Correction(ious[model]["selected"], best),
+        "segmentation": Correction(best, np.ones_like(best)),
+    }
+    if {"tiny", "large"} <= set(ious):
+        return {"model": Correction(ious["tiny"]["best"], ious["large"]["best"])} | tasks
+    return tasks
+
+
+def default_corrections(ious: Ious) -> Iterator[tuple[str, str, Correction]]:
+    """Each task that the models allow, its default model, and what it corrects for that."""
+    for task in TASKS:
+        model = default_model(task, tuple(ious))
+        correction = corrections(ious, model).get(task)
+        if correction is not None:
+            yield task, model, correction
+
+
+def default_model(task: str, models: tuple[str, ...]) -> str:
+    """The model whose measures the paper's table of a task shows.
+
+    Tiny, the one that would be corrected, or the smallest there is; for segmentation large, or
+    the largest.
+    """
+    by_size = [model for model in MODELS if model in models]
+    return by_size[-1] if task == "segmentation" else by_size[0]
+
+
+def curves(models: Mapping[str, ModelScores], n_points: int) -> Iterator[Curve]:
+    """Curves of the bounds and of every measure of each task's default model."""
+    for task, model, correction in default_corrections(ious_of(models)):
+        measures = _bounds(correction) | model_measures(models[model], model)
+        for (train_split, measure), uncertainty in measures.items():
+            fraction, mean_iou = correction_curve(
+                correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
+            )
+            yield Curve(train_split, task, model, measure, fraction, mean_iou)
+
+
+def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
+    """Correlations of the true IoU and every measure, for each model and train split."""
+    for model, scores in models.items():
+        measures = model_measures(scores, model)
+        for train_split in scores.predictions or ("",):
+            columns = {IOU_GT: scores.proposals.best_iou.astype(np.float64)} | {
+                name: predicted_iou(name, value)
+                for (trained_on, name), value in measures.items()
+                if trained_on in {"", train_split}
+            }
+            matrix = pearson(np.stack(list(columns.values()), axis=1))
+            yield Correlation(train_split, model, tuple(columns), matrix)
+
+
+def predicted_iou(measure: str, value: Float[np.ndarray, "object"]) -> Float[np.ndarray, "object"]:
+    """A measure as tables of single objects show it: those of ``SCORES`` as the predicted IoU."""
+    return 1 - value if measure in SCORES else value
+
+
+def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
+    gain = correction.gain
+    return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}

@@ -1,0 +1,5 @@
+"""``python -m stages.cli`` is ``usam``."""
+
+from stages.cli.app import app
+
+app()

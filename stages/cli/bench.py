@@ -1,0 +1,91 @@
+"""``usam bench``: how fast this machine is."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.prompts import sample_prompts
+from pipeline.runtime import Heads, Question
+from stages.extraction.models import ExtractParams
+from stages.extraction.timing import time_models
+from stages.heads.judged import read_heads
+from stages.page.labels import METHOD_LABELS
+from stages.shell.edge import reported_errors
+from stages.shell.params import parse, read_block, read_lists
+from storage.errors import DataError, WeightsError
+from storage.images.files import read_rgb
+from storage.outputs.results import RUNTIME_SETTINGS, write_runtime
+
+app = typer.Typer(no_args_is_help=True, help="Speed of this machine.")
+
+# Without this, a lone command would be the group itself.
+app.callback()(lambda: None)
+
+
+@app.command()
+def runtime(
+    image: Annotated[Path | None, typer.Option(help="Image; without it, a drawn scene.")] = None,
+    family: Annotated[str | None, typer.Option(help="In place of that of the params.")] = None,
+    weights: Annotated[str | None, typer.Option(help="file or random, likewise.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Times each, after a first one.")] = 5,
+    csv: Annotated[Path | None, typer.Option(help="Write the seconds there, too.")] = None,
+) -> None:
+    """Time SAM2 alone, with entropies and with heads on one image: the paper's Table 7."""
+    options = {"family": family, "weights": weights, "precision": precision, "device": device}
+    with reported_errors():
+        given = {name: value for name, value in options.items() if value is not None}
+        own = asdict(read_block("extract", ExtractParams))
+        params = parse("extract", own | given, ExtractParams)
+        lists = read_lists()
+        timed = time_models(
+            params,
+            lists.models,
+            repeats,
+            question=_own_question(image) if image else None,
+            heads=_trained_heads(lists.train_splits, params.family),
+        )
+        if image:
+            timed["image"] = str(image)
+        if csv:
+            write_runtime(csv, timed)
+    first = timed.iloc[0]
+    told = ", ".join(f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS)
+    Console().print(_table(timed), told, sep="\n", highlight=False)
+
+
+def _own_question(image: Path) -> Question:
+    with Image.open(image) as header:
+        width, height = header.size
+    # No object is known: the clicks are those of one that fills the image.
+    points = sample_prompts(np.ones((height, width), bool), seed=0)
+    return Question(read_rgb(image, height_px=height, width_px=width), points)
+
+
+def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
+    """Heads of the first train split that has some of the family."""
+    for split in train_splits:
+        try:
+            return read_heads(split, family).weights
+        except (DataError, WeightsError):
+            continue
+    return None
+
+
+def _table(timed: pd.DataFrame) -> Table:
+    table = Table(title="Seconds an image, and how many times SAM2 alone", title_justify="left")
+    table.add_column("model")
+    for method in timed["method"].unique():
+        table.add_column(METHOD_LABELS[method], justify="right")
+    for model, rows in timed.groupby("model", sort=False):
+        cells = [f"{row.seconds:.3f} ({row.ratio:.2f}x)" for row in rows.itertuples()]
+        table.add_row(str(model), *cells)
+    return table

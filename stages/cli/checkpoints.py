@@ -1,0 +1,88 @@
+"""``usam checkpoints``: fetches the weights of the SAM2 families and tells their state."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.vocabulary import FAMILIES, MODELS
+from stages.shell.edge import reported_errors
+from stages.shell.progress import progress
+from storage.checkpoints import weights
+
+MB: Final = 1_000_000
+
+app = typer.Typer(no_args_is_help=True, help="Weights of the SAM2 models.")
+
+
+@app.command()
+def fetch(
+    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini needs no download.")],
+    models: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(MODELS)}; all by default.")
+    ] = None,
+) -> None:
+    """Download weights and check their sha256; what is there intact is not downloaded again."""
+    with reported_errors():
+        for record in [weights.checkpoint(family, model) for model in models or MODELS]:
+            with ExitStack() as stack:
+                bar = DownloadBar(f"fetch {family} {record.model}", stack)
+                path = weights.fetch(record, progressbar=bar)
+            print(f"{path} is intact")
+
+
+@app.command()
+def verify(
+    family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
+) -> None:
+    """Compare each weights file with its listed sha256; exit 1 if one that is there differs."""
+    with reported_errors():
+        families = FAMILIES if family is None else (family,)
+        records = [weights.checkpoint(name, model) for name in families for model in MODELS]
+        states = [weights.state(record) for record in records]
+        Console().print(_table(records, states))
+        for record, state in zip(records, states, strict=True):
+            if state == "damaged":
+                weights.verified_weights(record.family, record.model)
+
+
+class DownloadBar:
+    """A ``weights.ProgressBar`` in MB, shown from the first bytes on until the stack ends."""
+
+    def __init__(self, what: str, stack: ExitStack) -> None:
+        self.total = 0
+        self._what = what
+        self._stack = stack
+        self._advance: Callable[[int], None] | None = None
+        self._done_bytes = 0
+
+    def update(self, n_bytes: int, /) -> None:
+        """Add bytes, up to the total."""
+        if self._advance is None:
+            show = progress(self._what, _mb(self.total), unit="MB")
+            self._advance = self._stack.enter_context(show)
+        before = self._done_bytes
+        self._done_bytes = min(before + n_bytes, self.total)
+        self._advance(_mb(self._done_bytes) - _mb(before))
+
+    def reset(self) -> None:
+        """Stay: the bytes that pooch adds after it are past the total."""
+
+    def close(self) -> None:
+        """Wait for the stack, which also ends a download that failed."""
+
+
+def _mb(n_bytes: int) -> int:
+    return -(-n_bytes // MB)
+
+
+def _table(records: list[weights.Checkpoint], states: list[weights.State]) -> Table:
+    table = Table("family", "model", "file", "MB", "state", box=None)
+    table.columns[3].justify = "right"
+    for record, state in zip(records, states, strict=True):
+        size = "" if record.size_bytes is None else f"{record.size_bytes / MB:.0f}"
+        table.add_row(record.family, record.model, str(record.path), size, state)
+    return table

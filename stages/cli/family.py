@@ -1,0 +1,119 @@
+"""``usam family``: trains the embedded SAM2 models.
+
+Reads   ``cache/work/family``, where an earlier run was stopped.
+Writes  ``assets/mini``, ``storage/checkpoints/mini.csv``; on the way, ``cache/work/family``.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import cv2
+import torch
+import typer
+
+from pipeline.mini.batches import Batch, draw_batch
+from pipeline.mini.recipe import RECIPE, Recipe
+from pipeline.mini.training import Score, Training, mean_scores
+from stages.cli.family_state import load_state, save_state, write_curve, write_whole
+from stages.shell.edge import reported_errors
+from stages.shell.progress import progress
+from storage.checkpoints.mini import publish_mini
+from storage.checkpoints.weights import weights_path
+from storage.paths import WORK
+
+STATE: Final = WORK / "family" / "state.pt"
+"""Of a training that goes on, or has ended; its loss curve lies beside it."""
+
+SAVE_EVERY_S: Final = 120.0
+"""Pause between two states: what a stopped run loses at most."""
+
+CURVE_EVERY: Final = 25
+"""Steps that a point of the loss curve is the mean of."""
+
+N_AHEAD: Final = 8
+"""Batches drawn ahead."""
+
+app = typer.Typer(no_args_is_help=True, help="The embedded mini models.")
+
+# Without this, a lone command would be the group itself.
+app.callback()(lambda: None)
+
+
+@app.command()
+def train() -> None:
+    """Train the mini models, from where an earlier run was stopped, and list their weights."""
+    with reported_errors():
+        training, curve = train_family(RECIPE, STATE)
+        publish_mini(training.image_path_weights())
+        curve_path = weights_path("mini", "tiny").with_name("curve.csv")
+        write_whole(curve_path, lambda partial: write_curve(partial, curve))
+    for model in training.models:
+        print(f"{weights_path('mini', model)} is trained and listed")
+
+
+def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
+    """Train to the end of a recipe, saving now and then; the training and its loss curve."""
+    # More threads than one add up in another order: the weights would depend on their number.
+    torch.set_num_threads(1)
+    training = Training(recipe)
+    curve = load_state(state, training)
+    recent: list[Score] = []
+    saved = time.monotonic()
+    with progress("family", recipe.n_steps - training.step, "steps") as advance:
+        for batch in drawn_batches(recipe, training.step):
+            recent += training.learn(batch)
+            advance(1)
+            # Only here, so that a stopped run has the curve of an undisturbed one.
+            if training.step % CURVE_EVERY == 0 or training.is_done:
+                curve += mean_scores(recent)
+                recent.clear()
+                if time.monotonic() - saved >= SAVE_EVERY_S or training.is_done:
+                    save_state(state, training, curve)
+                    saved = time.monotonic()
+    return training, curve
+
+
+def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
+    """Batches of all steps from the first, drawn ahead in a process of its own."""
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=_prepare_worker
+    ) as pool:
+        ahead: deque[Future[Batch]] = deque()
+        try:
+            for step in range(first_step, recipe.n_steps):
+                phase, _ = recipe.at(step)
+                ahead.append(
+                    pool.submit(
+                        draw_batch,
+                        recipe.batches,
+                        step,
+                        size_px=phase.image_size_px,
+                        style=phase.style,
+                    )
+                )
+                if len(ahead) > N_AHEAD:
+                    yield ahead.popleft().result()
+            for future in ahead:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Take one core, and end with the parent however it ends: a killed one says no goodbye."""
+    cv2.setNumThreads(1)
+    Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    assert parent is not None  # a worker has one
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,91 @@
+"""``usam plan``: what the cells of ``params.yaml`` ask for, before anything runs."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stages.cli.cache import bytes_text
+from stages.cli.planning import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
+from stages.extraction.models import ExtractParams
+from stages.shell.edge import one_line, reported_errors
+from stages.shell.params import Lists, read_block, read_lists
+from stages.shell.sources import PrepareParams
+from storage.datasets.extent import mask_bytes
+from storage.errors import DataError
+
+
+def plan() -> None:
+    """Print images, objects, predictions and bytes of all cells, and which are there; runs nothing.
+
+    Exit 1 if the annotations of a split cannot be read.
+    """
+    with reported_errors():
+        lists = read_lists()
+        params = read_block("extract", ExtractParams)
+        sizes = model_sizes(params.family)
+        eval_plans = _plan(lists.eval_splits, lists, params, sizes)
+        train_plans = _plan(lists.train_splits, lists, params, sizes)
+    console = Console()
+    for stage, plans in (("extract", eval_plans), ("extract_train", train_plans)):
+        console.print(_table(stage, [made for made in plans if made]))
+    console.print(
+        f"features uncompressed, masks at {bytes_text(*mask_bytes(sizes.mask_side_px))} for each "
+        f"of {sizes.mask_side_px} x {sizes.mask_side_px}; ~ estimated from some annotations",
+        highlight=False,
+    )
+    if None in (*eval_plans, *train_plans):
+        raise typer.Exit(1)
+
+
+def _plan(
+    splits: Sequence[str], lists: Lists, params: ExtractParams, sizes: ModelSizes
+) -> list[SplitPlan | None]:
+    """Plans of the splits that can be read; the others are named."""
+    prepare = read_block("prepare", PrepareParams)
+    plans: list[SplitPlan | None] = []
+    for split in splits:
+        try:
+            known = look_at(split, lists.split(split), prepare)
+        except (DataError, OSError) as error:
+            print(f"error: {split}: {one_line(error)}", file=sys.stderr)
+            plans.append(None)
+        else:
+            plans.append(plan_split(cells_of(split, lists), known, params, sizes))
+    return plans
+
+
+def _table(stage: str, plans: Sequence[SplitPlan]) -> Table:
+    table = Table(
+        title=stage,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+        show_footer=len(plans) > 1,
+    )
+    total = _cells(plans)
+    table.add_column("split", "all", no_wrap=True)
+    names = ("images", "objects", "cells", "there", "predictions", "features", "masks")
+    for name, text in zip(names, total, strict=True):
+        table.add_column(name, text, justify="right", overflow="fold")
+    for made in plans:
+        table.add_row(made.split, *_cells([made]))
+    return table
+
+
+def _cells(plans: Sequence[SplitPlan]) -> list[str]:
+    """Sums over some splits."""
+    about = "" if all(made.extent.is_exact for made in plans) else "~"
+    low, high = (sum(made.masks_bytes[end] for made in plans) for end in (0, 1))
+    return [
+        f"{about}{sum(made.extent.n_images for made in plans):,}",
+        f"{about}{sum(made.extent.n_objects for made in plans):,}",
+        f"{sum(made.n_cells for made in plans):,}",
+        f"{sum(made.n_there for made in plans):,}",
+        f"{about}{sum(made.n_predictions for made in plans):,}",
+        f"{about}{bytes_text(sum(made.features_bytes for made in plans))}",
+        f"{about}{bytes_text(low, high)}" if high else "none",
+    ]

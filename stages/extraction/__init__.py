@@ -1,0 +1,1 @@
+"""Runs one cell: models, steps, and the loop that overlaps them."""

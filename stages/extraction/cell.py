@@ -1,0 +1,146 @@
+"""Runs one cell: opens what it needs, extracts what is missing, publishes what is complete."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.extraction.plan import Shard, decoder_batch, plan_shards
+from pipeline.sam.model import Sam
+from pipeline.views import VIEW_PARAMETERS
+from stages.extraction.loop import Failure, run_shards
+from stages.extraction.models import ExtractParams, load_model
+from stages.extraction.steps import CellSettings, CellSteps
+from stages.shell.params import Split, read_block, read_lists
+from stages.shell.progress import progress
+from storage.cell.making import Cell, CellPlan
+from storage.cell.work import sweep
+from storage.errors import ImageError
+from storage.images.of_split import SplitImages
+from storage.paths import WORK, features_path, masks_path, objects_path, work_dir
+from storage.split.objects import ObjectTable, objects_digest, read_objects, shard_images_sha256
+from storage.store.signature import versions
+
+N_REPORTED: Final = 20
+"""Failed images that an error names."""
+
+
+@dataclass(frozen=True)
+class CellName:
+    """Which cell, and what is asked of it."""
+
+    split: str
+    model: str
+    view: str
+    prompts: tuple[str, ...]
+    with_masks: bool
+
+    def __str__(self) -> str:
+        return f"{self.split}/{self.model}/{self.view}"
+
+
+def run_cell(name: CellName) -> None:
+    """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
+
+    Raises
+    ------
+    ImageError
+        If images failed, when all others have been extracted and kept in the work folder.
+    """
+    params = read_block("extract", ExtractParams)
+    split = read_lists().split(name.split)
+    table = read_objects(objects_path(name.split))
+    sam, weights = load_model(params, name.model)
+    settings = _settings(params, name, sam)
+    plan = _cell_plan(name, table, sam, params.shard_objects)
+    signature = _signature(params, name, settings, weights) | {
+        "objects_digest": objects_digest(table),
+        "device": sam.device.type,
+    }
+    work = work_dir(name.split, name.model, name.view)
+    sweep(WORK, keep=work)
+    with Cell.open(work, signature, plan) as cell:
+        for unfinished in cell.unfinished:
+            print(f"note: {unfinished}", file=sys.stderr)
+        shards = plan_shards(table.image_index, params.shard_objects)
+        content = [shard_images_sha256(table, slice(s.start, s.stop)) for s in shards]
+        images = SplitImages(Path(split.images), [str(file) for file in table.file])
+        steps = CellSteps(sam, cell, table, images, content, settings)
+        failures = _extract(steps, shards, str(name))
+        if failures:
+            raise ImageError(_report(failures, table, split, cell.folder))
+        masks = masks_path(name.split, name.model, name.view) if name.with_masks else None
+        cell.publish(features_path(name.split, name.model, name.view), masks)
+
+
+def _settings(params: ExtractParams, name: CellName, sam: Sam) -> CellSettings:
+    return CellSettings(
+        view=name.view,
+        prompts=name.prompts,
+        decoder_batch=decoder_batch(
+            params.decoder_batch, device=sam.device.type, mask_size_px=sam.mask_size_px
+        ),
+        noise_seed=params.noise_seed,
+        with_masks=name.with_masks,
+    )
+
+
+def _cell_plan(name: CellName, table: ObjectTable, sam: Sam, shard_objects: int) -> CellPlan:
+    return CellPlan(
+        prompts=name.prompts,
+        object_id=table.object_id,
+        n_channels=sam.n_channels,
+        mask_size_px=sam.mask_size_px if name.with_masks else None,
+        shard_objects=shard_objects,
+    )
+
+
+def _signature(
+    params: ExtractParams, name: CellName, settings: CellSettings, weights: str
+) -> dict[str, object]:
+    return asked_of(params, name, weights) | {
+        "decoder_batch": settings.decoder_batch,
+        # Pillow and OpenCV read and augment, the others compute.
+        **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
+    }
+
+
+def asked_of(params: ExtractParams, name: CellName, weights: str) -> dict[str, object]:
+    """What a cell's signature owes to the settings, wherever it is made."""
+    signature: dict[str, object] = {
+        "extract_version": params.version,
+        "split": name.split,
+        "family": params.family,
+        "model": name.model,
+        "weights": weights,
+        "view": name.view,
+        "view_parameters": VIEW_PARAMETERS[name.view],
+        "prompts": list(name.prompts),
+        "precision": params.precision,
+    }
+    if name.view == "gnoise":
+        signature["noise_seed"] = params.noise_seed
+    return signature
+
+
+def _extract(steps: CellSteps, shards: Sequence[Shard], what: str) -> tuple[Failure, ...]:
+    """Run the shards that are missing, or whose images have changed."""
+    pending = set(steps.cell.pending(steps.images_sha256))
+    todo = [shard for shard in shards if shard.index in pending]
+    n_objects = sum(shard.stop - shard.start for shard in todo)
+    n_done = steps.table.n_objects - n_objects
+    if n_done:
+        print(f"{what}: {n_done} objects were done before", file=sys.stderr)
+    with progress(f"extract {what}", n_objects) as advance:
+        return run_shards(todo, steps, advance)
+
+
+def _report(failures: Sequence[Failure], table: ObjectTable, split: Split, folder: Path) -> str:
+    images = {failure.piece.image: failure.reason for failure in failures}
+    named = [f"{table.file[image]}: {reason}" for image, reason in images.items()][:N_REPORTED]
+    more = f"; and {len(images) - len(named)} more" if len(images) > len(named) else ""
+    return (
+        f"images in {split.images} must be readable, got {len(images)} that are not "
+        f"({'; '.join(named)}{more}); all others are kept in {folder}: mend these and run again"
+    )

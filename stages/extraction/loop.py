@@ -1,0 +1,132 @@
+"""The loop of an extraction: reading ahead and writing behind overlap with the models."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from pipeline.extraction.plan import Piece, Shard
+from pipeline.extraction.predictions import Rows
+
+N_READERS: Final = 2
+N_AHEAD: Final = 4
+"""Images that are read before the model asks for them: what memory holds at most."""
+
+T = TypeVar("T")
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be extracted, and why."""
+
+    piece: Piece
+    reason: str
+
+
+@runtime_checkable
+class Steps(Protocol[T]):
+    """What the loop strings together; each step knows where its things are, the loop does not."""
+
+    def read(self, piece: Piece) -> T | Failure:
+        """Read a piece's image; called from several threads."""
+
+    def compute(self, piece: Piece, given: T) -> Rows:
+        """Run the model on what was read."""
+
+    def recall(self, shard: Shard, piece: Piece) -> Rows | None:
+        """Rows of the piece kept by an earlier run in which its shard failed, if any."""
+
+    def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
+        """Keep the rows of a piece whose shard has failed."""
+
+    def write(self, shard: Shard, rows: Rows) -> None:
+        """Write a whole shard; called from one other thread."""
+
+
+@dataclass(frozen=True)
+class _Read(Generic[T]):
+    """A piece on its way: rows from an earlier run, or what its image gave."""
+
+    kept: Rows | None
+    given: T | Failure | None
+
+
+def run_shards(
+    shards: Sequence[Shard], steps: Steps[T], advance: Callable[[int], None]
+) -> tuple[Failure, ...]:
+    """Extract the shards; one that has a failed image is not written, its other images are kept.
+
+    Parameters
+    ----------
+    advance
+        Told how many more objects are done.
+
+    Returns
+    -------
+    The failures, in the order of the plan.
+    """
+    failures: list[Failure] = []
+    with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
+        todo = [(shard, piece) for shard in shards for piece in shard.pieces]
+        read = _ahead(readers, lambda job: _read(steps, *job), todo)
+        written: Future[None] | None = None
+        for shard in shards:
+            done, failed = _compute(shard, steps, read, advance)
+            failures.extend(failed)
+            if written is not None:
+                written.result()  # one shard in flight: memory stays flat, errors surface
+            finish = _keep_all if failed else _write_all
+            written = writer.submit(finish, steps, shard, done)
+        if written is not None:
+            written.result()
+    return tuple(failures)
+
+
+def _compute(
+    shard: Shard, steps: Steps[T], read: Iterator[_Read[T]], advance: Callable[[int], None]
+) -> tuple[list[tuple[Piece, Rows]], list[Failure]]:
+    done: list[tuple[Piece, Rows]] = []
+    failed: list[Failure] = []
+    for piece in shard.pieces:
+        came = next(read)
+        if isinstance(came.given, Failure):
+            failed.append(came.given)
+            continue
+        if came.kept is None:
+            assert came.given is not None  # no rows were kept, so the image was read
+            done.append((piece, steps.compute(piece, came.given)))
+        else:
+            done.append((piece, came.kept))
+        advance(piece.stop - piece.start)
+    return done, failed
+
+
+def _read(steps: Steps[T], shard: Shard, piece: Piece) -> _Read[T]:
+    kept = steps.recall(shard, piece)
+    return _Read(kept, steps.read(piece) if kept is None else None)
+
+
+def _write_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> None:
+    names = done[0][1]
+    steps.write(shard, {n: np.concatenate([rows[n] for _, rows in done]) for n in names})
+
+
+def _keep_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> None:
+    for piece, rows in done:
+        steps.keep(shard, piece, rows)
+
+
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+    """Results of ``work`` in the order of the jobs, ``N_AHEAD`` of them begun before asked for."""
+    begun: deque[Future[R]] = deque()
+    for job in jobs:
+        begun.append(pool.submit(work, job))
+        if len(begun) > N_AHEAD:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()

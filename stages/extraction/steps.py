@@ -1,0 +1,122 @@
+"""The steps of one cell's extraction: where its images, its model and its rows are."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.extraction.plan import Piece, Shard
+from pipeline.extraction.predictions import Request, Rows, extract_objects
+from pipeline.sam.model import Embedding, Sam
+from pipeline.seeds import derive_seed
+from pipeline.views import apply_view
+from stages.extraction.loop import Failure
+from stages.shell.edge import one_line
+from storage.cell.making import Cell
+from storage.errors import ImageError, WeightsError
+from storage.images.of_split import SplitImages
+from storage.rle import decode_rle
+from storage.split.objects import ObjectTable
+
+
+@dataclass(frozen=True)
+class ViewedImage:
+    """An image in its view, and what is asked of it."""
+
+    rgb: np.ndarray
+    request: Request
+
+
+@dataclass(frozen=True)
+class CellSettings:
+    """What the rows of a cell depend on, apart from the model and the objects."""
+
+    view: str
+    prompts: tuple[str, ...]
+    decoder_batch: int
+    noise_seed: int
+    with_masks: bool
+
+
+@dataclass
+class CellSteps:
+    """``stages.extraction.loop.Steps`` of one cell.
+
+    An image whose objects lie in two shards is encoded once: the last embedding is kept. It is the
+    same one that encoding again would give, so a shard's bytes do not depend on what ran before.
+    """
+
+    sam: Sam
+    cell: Cell
+    table: ObjectTable
+    images: SplitImages
+    images_sha256: list[str]
+    """Digest of the images of each shard."""
+    settings: CellSettings
+    _last: tuple[int, Embedding] | None = field(default=None, init=False)
+
+    def read(self, piece: Piece) -> ViewedImage | Failure:
+        """Read and augment an image; decode the true masks of its objects."""
+        table, file = self.table, str(self.table.file[piece.image])
+        height, width = int(table.height_px[piece.image]), int(table.width_px[piece.image])
+        try:
+            self._check_unchanged(piece.image)
+            rgb = self.images.read(file, height_px=height, width_px=width)
+        except (ImageError, OSError) as error:
+            return Failure(piece, one_line(error))
+        rows = slice(piece.start, piece.stop)
+        truth = [decode_rle(str(counts), height, width) for counts in table.mask_rle[rows]]
+        seed = derive_seed(self.settings.noise_seed, file, self.settings.view)
+        viewed = apply_view(rgb, self.settings.view, noise_seed=seed)
+        request = Request(
+            table.point_px[rows], np.stack(truth), self.settings.view, self.settings.prompts
+        )
+        return ViewedImage(viewed, request)
+
+    def compute(self, piece: Piece, given: ViewedImage) -> Rows:
+        """Encode the image, unless it was the last one, and decode its objects.
+
+        Raises
+        ------
+        WeightsError
+            If the model says NaN: damaged weights, or bf16 that overflows.
+        """
+        if self._last is None or self._last[0] != piece.image:
+            self._last = (piece.image, self.sam.encode(given.rgb))
+        rows = extract_objects(
+            self.sam,
+            self._last[1],
+            given.request,
+            batch=self.settings.decoder_batch,
+            with_masks=self.settings.with_masks,
+        )
+        n_faulty = int((~np.isfinite(rows["sam_score"])).sum())
+        if n_faulty:
+            raise WeightsError(
+                f"SamScores of {self.table.file[piece.image]} must be finite, got {n_faulty} "
+                "others: the weights are damaged, or overflow in extract.precision"
+            )
+        return rows
+
+    def recall(self, shard: Shard, piece: Piece) -> Rows | None:
+        """Rows that an earlier run kept."""
+        return self.cell.load_piece(
+            shard.index, piece.image, image_sha256=str(self.table.image_sha256[piece.image])
+        )
+
+    def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
+        """Keep the rows of an image in the work folder."""
+        image_sha256 = str(self.table.image_sha256[piece.image])
+        self.cell.keep_piece(shard.index, piece.image, rows, image_sha256=image_sha256)
+
+    def write(self, shard: Shard, rows: Rows) -> None:
+        """Write a shard and mark it."""
+        self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index])
+
+    def _check_unchanged(self, image: int) -> None:
+        file, known = str(self.table.file[image]), str(self.table.image_sha256[image])
+        found = self.images.sha256(file)
+        if found != known:
+            raise ImageError(
+                f"{self.images.path(file)} must be the file that stage prepare saw "
+                f"(sha256 {known[:12]}...), got {found[:12]}...; run prepare again"
+            )

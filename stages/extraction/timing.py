@@ -1,0 +1,116 @@
+"""How long the methods of the paper's Table 7 take on this machine."""
+
+import platform
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Final
+
+import pandas as pd
+import torch
+
+from pipeline.heads.networks import initial_networks
+from pipeline.prompts import sample_prompts
+from pipeline.runtime import METHODS, Heads, Question
+from pipeline.sam.model import Sam
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.vocabulary import OBJECTIVES
+from stages.extraction.models import ExtractParams, load_model
+from stages.shell.progress import progress
+
+CPU_INFO: Final = Path("/proc/cpuinfo")
+"""Where Linux names the processor."""
+
+
+def time_models(
+    params: ExtractParams,
+    models: tuple[str, ...],
+    n_repeats: int,
+    *,
+    question: Question | None = None,
+    heads: Heads | None = None,
+) -> pd.DataFrame:
+    """Seconds of every method on every model, and what they depend on.
+
+    Parameters
+    ----------
+    n_repeats
+        Rounds that count, after one that does not.
+    question
+        Without one, about a drawn scene of the size that the model takes.
+    heads
+        Without any, some of random weights, which take the same time.
+
+    Returns
+    -------
+    A row a model and method; columns as in ``storage.outputs.results.RUNTIME_COLUMNS``.
+
+    Raises
+    ------
+    ParamsError
+        If the device is not there.
+    WeightsError
+        If the weights file of a model is missing, damaged or of another architecture.
+    """
+    blocks = []
+    for model in models:
+        sam, _ = load_model(params, model)
+        asked = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
+        runs = {name: partial(method, *asked) for name, method in METHODS.items()}
+        with progress(f"runtime {model}", 1 + n_repeats, "rounds") as advance:
+            seconds = pd.Series(median_seconds(runs, n_repeats, advance))
+        columns = {
+            "model": model,
+            "method": seconds.index,
+            "seconds": seconds.to_numpy(),
+            "ratio": (seconds / seconds["sam"]).to_numpy(),
+            "family": params.family,
+            "weights": params.weights,
+            "heads": "trained" if heads else "random",
+            "precision": params.precision,
+            "device": device_name(sam.device),
+            "torch_threads": torch.get_num_threads(),
+            "image": "own" if question else "drawn scene",
+            "repeats": n_repeats,
+        }
+        blocks.append(pd.DataFrame(columns))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def median_seconds(
+    runs: Mapping[str, Callable[[], object]], n_repeats: int, advance: Callable[[int], None]
+) -> dict[str, float]:
+    """Median time of each run, after a first one that does not count.
+
+    They take turns, so that what else the machine does falls on all alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(1 + n_repeats):
+        for name, run in runs.items():
+            started = perf_counter()
+            run()
+            times[name].append(perf_counter() - started)
+        advance(1)
+    return {name: median(taken[1:]) for name, taken in times.items()}
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the processor that a device is."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    known = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
+    found = re.search(r"^model name\s*: (.+)$", known, re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _drawn_question(size_px: int) -> Question:
+    scene = draw_scene(scene_seeds(0, "val", 1)[0], size_px)
+    return Question(scene.rgb, sample_prompts(scene.masks[0], seed=0))
+
+
+def _random_heads(sam: Sam) -> Heads:
+    networks = initial_networks(OBJECTIVES, 2 * sam.n_channels, seed=0)
+    return {objective: networks.head(i) for i, objective in enumerate(OBJECTIVES)}

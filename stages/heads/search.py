@@ -1,0 +1,108 @@
+"""The search for the hyperparameters of a head: what its trials learn from, and its study."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.heads.hyperparameters import Trial
+from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
+from pipeline.heads.training import Rows
+from pipeline.heads.trial_cost import validation_cost
+from stages.heads.data import faults_of, read_head_data
+from stages.heads.study import ROOT, run_study, sources_digest
+from stages.shell.params import ParamsError
+from stages.shell.progress import progress
+from storage.outputs.tuning import study_dir
+from storage.store.signature import digest, versions
+
+
+def search(
+    split: str,
+    objective: str,
+    models: tuple[str, ...],
+    *,
+    n_trials: int,
+    max_objects: int | None,
+    seed: int,
+) -> tuple[list[Trial], Path]:
+    """Run the study of a head, or take up one that was interrupted.
+
+    Parameters
+    ----------
+    max_objects
+        That trials learn from, and are judged on; None takes all.
+    seed
+        Of the search, and of the images that judge it.
+
+    Returns
+    -------
+    Its trials, and the folder that it can be taken up from.
+
+    Raises
+    ------
+    ParamsError
+        If ``max_objects`` leaves no image to learn from or to be judged on.
+    """
+    data = read_head_data(split, models)
+    # Trials of an interrupted study are taken up again only if they would end the same today.
+    inputs = digest(
+        {
+            **data.origin,
+            "seed": seed,
+            "max_objects": str(max_objects),
+            "sources": sources_digest(ROOT),
+            **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
+        }
+    )
+    folder = study_dir(split, objective, inputs)
+    _tell_of_others(folder)
+    with faults_of(split):
+        learned, rows = _rows_of_trials(data.rows, max_objects, len(models), seed)
+    del data  # of which a sample is a small part
+    with faults_of(split), progress(f"tune {objective}", n_trials, "trials") as advance:
+        trials = run_study(
+            lambda plan: validation_cost(learned, rows, objective, plan, seed=seed),
+            folder,
+            n_trials=n_trials,
+            seed=seed,
+            advance=advance,
+        )
+    return trials, folder
+
+
+def _tell_of_others(folder: Path) -> None:
+    """Name interrupted studies of the same head that are not taken up."""
+    for other in sorted(folder.parent.glob("*")):
+        if other != folder:
+            print(
+                f"note: the interrupted study in {other} is of other sources, features or "
+                "settings: this one starts without its trials",
+                file=sys.stderr,
+            )
+
+
+def _rows_of_trials(
+    data: TrainingSet, max_objects: int | None, n_models: int, seed: int
+) -> tuple[TrainingSet, Rows]:
+    """What trials learn from and are judged on: of the images, or videos, of the heads' own parts.
+
+    A head validates on images that judged its trials and that none of them learned from.
+    """
+    train, validation = split_by_group(data.group, seed)
+    if max_objects is None:
+        return data, Rows(train, validation)
+    n_judging = round(VALIDATION_SHARE * max_objects) * n_models
+    most = {"learn from": max_objects * n_models - n_judging, "be judged on": n_judging}
+    parts = []
+    for part, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
+        sampled = part[sample_by_group(data.group[part], n_rows, seed)]
+        if not len(sampled):
+            raise ParamsError(
+                f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
+                f"{n_rows // n_models} of them for that"
+            )
+        parts.append(sampled)
+    kept = np.concatenate(parts)
+    rows = Rows(*np.split(np.arange(len(kept)), [len(parts[0])]))
+    return TrainingSet(data.inputs[kept], data.targets[kept], data.group[kept]), rows

@@ -1,0 +1,119 @@
+"""A study of hyperparameters: SMAC3 asks, the cost answers, a log remembers."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ConfigSpace import Configuration, ConfigurationSpace, Float, Integer
+from smac import HyperparameterOptimizationFacade, Scenario
+from smac.runhistory import TrialValue
+
+from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial
+from storage.outputs.tuning import append_trial, read_log
+from storage.store.signature import digest
+
+LOG: Final = "trials.jsonl"
+
+ROOT: Final = Path(__file__).parents[2]
+"""Folder of the packages."""
+
+PACKAGES: Final = ("pipeline", "stages", "storage")
+
+
+def sources_digest(root: Path) -> str:
+    """Digest of every source file of the packages below ``root``, hidden ones apart.
+
+    Notes
+    -----
+    Most of them change no cost, and an edit of any ends the resuming of an interrupted study. A
+    list of those that do would be one to forget.
+    """
+    files = [path for package in PACKAGES for path in (root / package).rglob("[!.]*.py")]
+    return digest(
+        {
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        }
+    )
+
+
+def run_study(
+    cost: Callable[[Hyperparameters], float],
+    folder: Path,
+    *,
+    n_trials: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> list[Trial]:
+    """Try ``n_trials`` hyperparameters, in the order in which SMAC3 asks for them.
+
+    A study that was killed goes on where it was: SMAC3 asks the same again, for its answers follow
+    from the seed and the costs, and the log answers what was tried before. SMAC3's own files keep
+    no state of its random numbers, so that going on from them ends elsewhere.
+
+    Parameters
+    ----------
+    cost
+        Error of trained hyperparameters. What it raises ends the study.
+    folder
+        Of the log and of SMAC3's files; belongs to one cost and one seed. It is the caller's to
+        remove when the trials are safe elsewhere: until then the log answers every trial.
+    advance
+        Called after each trial with 1.
+    """
+    known = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
+    optimizer = _optimizer(folder, n_trials, seed)
+    trials = []
+    for _ in range(n_trials):
+        asked = optimizer.ask()
+        plan = _plan(asked.config)
+        if plan not in known:
+            known[plan] = cost(plan)
+            append_trial(folder / LOG, Trial(plan, known[plan]))
+        optimizer.tell(asked, TrialValue(cost=known[plan]), save=False)
+        trials.append(Trial(plan, known[plan]))
+        advance(1)
+    return trials
+
+
+def _optimizer(folder: Path, n_trials: int, seed: int) -> HyperparameterOptimizationFacade:
+    # Overwritten, for SMAC3 asks on stdin what to do about files of another number of trials.
+    scenario = Scenario(
+        _space(seed),
+        name="smac",
+        output_directory=folder,
+        deterministic=True,
+        n_trials=n_trials,
+        seed=seed,
+        n_workers=1,
+    )
+    return HyperparameterOptimizationFacade(
+        scenario, _never_called, overwrite=True, logging_level=False
+    )
+
+
+def _space(seed: int) -> ConfigurationSpace:
+    whole = [Integer(name, _whole(name)) for name in ("epochs", "batch_size")]
+    rate = Float("learning_rate", RANGES["learning_rate"], log=True)
+    return ConfigurationSpace(
+        space=[*whole, rate, Float("momentum", RANGES["momentum"])], seed=seed
+    )
+
+
+def _whole(name: str) -> tuple[int, int]:
+    low, high = RANGES[name]
+    return int(low), int(high)
+
+
+def _never_called(config: Configuration, seed: int) -> float:
+    raise AssertionError(f"trials must be asked for and told, got a call with {config}, {seed}")
+
+
+def _plan(config: Configuration) -> Hyperparameters:
+    return Hyperparameters(
+        epochs=int(config["epochs"]),
+        batch_size=int(config["batch_size"]),
+        learning_rate=float(config["learning_rate"]),
+        momentum=float(config["momentum"]),
+    )

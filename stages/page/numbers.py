@@ -1,0 +1,32 @@
+"""Numbers as people read them."""
+
+from collections.abc import Hashable, Mapping
+from math import isnan
+from typing import Any, Final
+
+from stages.tables.rows import BOUNDS_OF
+
+NOTHING: Final = "–"
+"""Stands for a value that does not exist."""
+
+
+def number(value: float, n_digits: int = 1) -> str:
+    """Write a number for people, a missing one as a dash."""
+    # Not "-0.0": a sign without a value.
+    told = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
+    return NOTHING if isnan(value) else told
+
+
+def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
+    """Write a number of a row, and in brackets its bounds in whole numbers."""
+    low, high = (row[column + end] for end in BOUNDS_OF)
+    told = number(row[column])
+    return told if isnan(low) else f"{told} ({number(low, 0)}–{number(high, 0)})"
+
+
+def tint(correlation: float) -> str:
+    """Background of a correlation: red for +1, blue for -1, none for 0 or a missing one."""
+    if isnan(correlation):
+        return "none"
+    colour = "239,68,68" if correlation > 0 else "59,130,246"
+    return f"rgba({colour},{0.7 * abs(correlation):.2f})"

@@ -1,0 +1,1 @@
+"""What every stage needs: arguments, settings, sources, progress, errors as one line."""

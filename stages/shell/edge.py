@@ -1,0 +1,63 @@
+"""The edge of a stage: arguments come in, errors that a person can act on go out as one line."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Final
+
+from stages.shell.params import ParamsError
+from storage.errors import DataError, ImageError, StoreError, WeightsError
+
+REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
+"""Errors that tell what to mend outside the code; any other is a fault of ours and keeps its
+traceback."""
+
+
+def stage_main(main: Callable[..., None]) -> Callable[[], None]:
+    """Make ``main`` a program: ``sys.argv[1:]`` are its arguments, as ``str``.
+
+    The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
+    status 2 where the arguments do not fit the parameters of ``main``.
+    """
+
+    @wraps(main)
+    def program() -> None:
+        arguments = sys.argv[1:]
+        _check_arguments(main, arguments)
+        with reported_errors():
+            main(*arguments)
+
+    return program
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``."""
+    try:
+        yield
+    except REPORTED as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Message of an error without its line breaks; of an ``OSError``, the file and the reason."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        names = (name for name in (error.filename, error.filename2) if name is not None)
+        text = f"{' -> '.join(str(name) for name in names)}: {error.strerror}"
+    lines = (line.strip() for line in text.splitlines())
+    return " ".join(line for line in lines if line) or type(error).__name__
+
+
+def _check_arguments(main: Callable[..., None], arguments: list[str]) -> None:
+    signature = inspect.signature(main)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        expected = " ".join(name.upper() for name in signature.parameters) or "none"
+        got = " ".join(arguments) or "none"
+        print(f"error: arguments must be {expected}, got {got}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,154 @@
+"""Results of all eval splits as tables in the paper's form."""
+
+from math import nan
+from typing import Final
+
+import pandas as pd
+
+from pipeline.scoring.measures import UNTRAINED_MEASURES
+from pipeline.scoring.rows import BASELINE
+from pipeline.scoring.tasks import BOUNDS, IOU_GT, TASK_MEASURES
+from stages.tables.rows import (
+    BOUNDS_OF,
+    METHOD_TOKENS,
+    Results,
+    a_column_a_split,
+    all_rows,
+    first_train_split,
+    main_rows,
+    measure_name,
+    models_in_order,
+    task_models,
+)
+from storage.outputs.results import SplitResults
+
+CORRELATION_ROWS: Final = (
+    IOU_GT,
+    "sam_score",
+    "h_std",
+    "h_y",
+    "h_theta",
+    "h_a",
+    "h_xp",
+    "usam",
+    "delta_theta_star",
+    "delta_a_star",
+    "delta_xp_star",
+    "h_t",
+    "delta_theta",
+    "delta_xp",
+    "delta_a",
+)
+"""Rows and columns of the paper's Tables 5 and 15 to 17, then the measures that those leave out."""
+
+N_METRIC_DIGITS: Final = 6
+
+Metrics = dict[str, dict[str, dict[str, float] | dict[str, dict[str, float]]]]
+"""Split -> task -> measure -> ``relative_auc`` and ``auc`` with their bounds; split ->
+``mean_iou`` -> model."""
+
+
+def relative_table(results: Results, task: str) -> pd.DataFrame:
+    """Relative AUC in percent and its bounds: the paper's Tables 1 to 4, a column a split."""
+    return a_column_a_split(main_rows(results, task), ["measure", "trained_on"], "relative")
+
+
+def overview_table(results: Results, split: str) -> pd.DataFrame:
+    """Relative AUC in percent of one split and its bounds: a row a measure, a column a task."""
+    found = {split: results[split]}
+    first = first_train_split(results[split])
+    columns: dict[str, pd.Series[float]] = {}
+    for task in task_models(found):
+        rows = relative_table(found, task)
+        names = map(measure_name, rows["measure"], rows["trained_on"], [first] * len(rows))
+        rows.index = pd.Index(list(names))
+        columns |= {task + end: rows[split + end] for end in ("", *BOUNDS_OF)}
+    # A frame of columns alone would sort the measures.
+    order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
+    table = pd.DataFrame(columns, index=_untrained_first(order))
+    return table.rename_axis("measure").reset_index()
+
+
+def margin_table(results: Results) -> pd.DataFrame:
+    """Relative AUC in percentage points beyond that of 1 - SamScore, with its bounds."""
+    rows = pd.concat([main_rows(results, task) for task in task_models(results)])
+    rows = rows[rows["measure"] != BASELINE[-1]]
+    return a_column_a_split(rows, ["task", "model", "measure", "trained_on"], "margin")
+
+
+def absolute_table(results: Results, task: str) -> pd.DataFrame:
+    """AUC in percent of every model and measure beside oracle and worst: Tables 11 to 14."""
+    rows = all_rows(results, "auc")
+    rows = rows[(rows["task"] == task) & rows["tokens"].isin(METHOD_TOKENS)]
+    of_model = rows.drop_duplicates(["split", "model"])
+    bounds = [
+        of_model.assign(
+            measure=bound, trained_on="", auc=of_model[bound], auc_low=nan, auc_high=nan
+        )
+        for bound in ("oracle", "worst")
+    ]
+    both = models_in_order(pd.concat([*bounds, rows]))
+    return a_column_a_split(both, ["model", "measure", "trained_on"], "auc")
+
+
+def correlation_table(found: SplitResults) -> pd.DataFrame:
+    """Correlations of all measures of one split, the paper's rows and columns first."""
+    names = [name for name in CORRELATION_ROWS if name in found.correlation]
+    blocks = [
+        block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]
+        for _, block in found.correlation.groupby(["train_split", "model"], sort=False)
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def curve_table(results: Results, task: str) -> pd.DataFrame:
+    """Curves of one task, a column a curve, for ``dvc plots``.
+
+    A column has the plain name of its measure where split and heads are the first of all, so that
+    ``dvc.yaml`` can name it; others are ``<split>:<measure>@<train split>``.
+    """
+    columns: dict[str, pd.Series[float]] = {}
+    for i, (split, found) in enumerate(results.items()):
+        curves = found.curves[found.curves["task"] == task]
+        curves = curves[curves["measure"].isin((*BOUNDS, *TASK_MEASURES[task]))]
+        prefix, first = f"{split}:" if i else "", first_train_split(found)
+        for key, curve in curves.groupby(["train_split", "measure"], sort=False):
+            train_split, measure = map(str, key)
+            points = curve.set_index("corrected_fraction")["mean_iou"]
+            columns[prefix + measure_name(measure, train_split, first)] = points
+    return pd.DataFrame(columns).reset_index()
+
+
+def metrics(results: Results) -> Metrics:
+    """What ``dvc metrics show`` tells; a relative AUC that does not exist is left out."""
+    told: Metrics = {}
+    for split, found in results.items():
+        iou = found.iou.query("view == 'identity' and proposal == 'best'").set_index("model")
+        told[split] = {"mean_iou": {str(k): _rounded(v) for k, v in iou["mean_iou"].items()}}
+        for task in task_models(results):
+            told[split][task] = _task_metrics({split: found}, task)
+    return told
+
+
+def _task_metrics(results: Results, task: str) -> dict[str, dict[str, float]]:
+    (found,) = results.values()
+    first = first_train_split(found)
+    told = {}
+    for row in main_rows(results, task).to_dict("records"):
+        values = {
+            name + end: row[column + end]
+            for name, column in {"relative_auc": "relative", "auc": "auc"}.items()
+            for end in ("", *BOUNDS_OF)
+        }
+        told[measure_name(row["measure"], row["trained_on"], first)] = {
+            name: _rounded(value) for name, value in values.items() if pd.notna(value)
+        }
+    return told
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), N_METRIC_DIGITS)
+
+
+def _untrained_first(names: list[str]) -> list[str]:
+    return sorted(names, key=lambda name: name not in UNTRAINED_MEASURES)

@@ -1,0 +1,69 @@
+"""Mean IoU of models, views and proposals as tables in the paper's form."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from stages.tables.rows import BOUNDS_OF, Results, a_column_a_split, all_rows, models_in_order
+
+VIEW_ROWS: Final = (
+    "identity",
+    "vflip",
+    "hflip",
+    "scale2",
+    "gray",
+    "gblur5",
+    "gnoise",
+    "jpeg10",
+    "jpeg30",
+)
+"""Views in the order of the paper's Table 10."""
+
+
+def iou_table(results: Results) -> pd.DataFrame:
+    """Mean IoU in percent of each model's best, selected and refined proposals, with its bounds."""
+    rows = all_rows(results, "iou")
+    rows = rows[rows["view"] == "identity"]
+    return a_column_a_split(models_in_order(rows), ["model", "proposal"], "mean_iou")
+
+
+def view_table(results: Results) -> pd.DataFrame:
+    """Mean IoU of each model's best proposal in each view, in percent: the paper's Table 10.
+
+    Returns
+    -------
+    With bounds; ``<split>_difference`` is what the view adds to identity, in percentage points.
+    """
+    rows = all_rows(results, "iou")
+    rows = rows[rows["proposal"] == "best"].sort_values(
+        "view", key=lambda view: view.map(VIEW_ROWS.index), kind="stable"
+    )
+    # Identity has no difference to itself.
+    gains = ["gain" + end for end in ("", *BOUNDS_OF)]
+    rows[gains] = rows[gains].where(rows["view"] != "identity")
+    index = ["model", "view"]
+    means = a_column_a_split(models_in_order(rows), index, "mean_iou")
+    differences = a_column_a_split(models_in_order(rows), index, "gain", "_difference")
+    return means.merge(differences, on=index)
+
+
+def best_model_table(results: Results) -> pd.DataFrame:
+    """Share of the objects on which each model is the best, in percent: the paper's Table 9.
+
+    Notes
+    -----
+    By the best proposal from one click. Models that tie for the best share an object evenly, so
+    that a column adds up to 100.
+    """
+    columns = {split: _best_shares(found.objects) for split, found in results.items()}
+    table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
+    return models_in_order(table).reset_index(drop=True)
+
+
+def _best_shares(objects: pd.DataFrame) -> "pd.Series[float]":
+    # Rows of a model are in the order of the objects; ids may repeat from video to video.
+    by_model = {model: rows["iou"].to_numpy() for model, rows in objects.groupby("model")}
+    iou = np.stack(list(by_model.values()))
+    is_best = iou == iou.max(axis=0)
+    return pd.Series((is_best / is_best.sum(axis=0)).mean(axis=1), index=list(by_model))

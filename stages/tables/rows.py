@@ -1,0 +1,75 @@
+"""What the tables of results share: which rows they show, and a column a split."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import pandas as pd
+
+from pipeline.scoring.tasks import TASK_MEASURES, TASKS, default_model
+from pipeline.vocabulary import MODELS
+from storage.outputs.results import SplitResults
+
+Results = Mapping[str, SplitResults]
+"""By eval split, at least one."""
+
+METHOD_TOKENS: Final = ("", "best")
+"""Of the measures that are the method's: without heads, or of its own."""
+
+BOUNDS_OF: Final = ("_low", "_high")
+"""Ends of the names of columns that bound the column before them."""
+
+
+def task_models(results: Results) -> dict[str, str]:
+    """The model whose measures each task shows; only tasks that were evaluated."""
+    first = next(iter(results.values()))
+    models = tuple(first.auc["model"].unique())
+    evaluated = set(first.auc["task"])
+    return {task: default_model(task, models) for task in TASKS if task in evaluated}
+
+
+def measure_name(measure: str, train_split: str, first: str) -> str:
+    """Name of a measure that tells its heads unless they are the first."""
+    return measure if train_split in {"", first} else f"{measure}@{train_split}"
+
+
+def first_train_split(found: SplitResults) -> str:
+    """The train split that comes first in the params; empty without heads."""
+    return next(iter(found.run["heads"]), "")
+
+
+def main_rows(results: Results, task: str) -> pd.DataFrame:
+    """AUC rows of a task's default model and of the measures that its table shows."""
+    rows = task_rows(results, task)
+    return rows[rows["tokens"].isin(METHOD_TOKENS)]
+
+
+def task_rows(results: Results, task: str) -> pd.DataFrame:
+    """Like ``main_rows``, of all token sets."""
+    rows = all_rows(results, "auc")
+    rows = rows[(rows["task"] == task) & (rows["model"] == task_models(results)[task])]
+    return rows.loc[rows["measure"].isin(TASK_MEASURES[task])]
+
+
+def all_rows(results: Results, table: str) -> pd.DataFrame:
+    """One table of all splits below each other, with a column ``split``."""
+    tables = {split: getattr(found, table) for split, found in results.items()}
+    rows: pd.DataFrame = pd.concat([rows.assign(split=split) for split, rows in tables.items()])
+    return rows.rename(columns={"train_split": "trained_on"})
+
+
+def models_in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows from the smallest model to the largest, otherwise as they were."""
+    return rows.sort_values("model", key=lambda model: model.map(MODELS.index), kind="stable")
+
+
+def a_column_a_split(
+    rows: pd.DataFrame, index: list[str], value: str, suffix: str = ""
+) -> pd.DataFrame:
+    """Pivot a value and its bounds to percent; rows and columns stay in their order."""
+    in_order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
+    columns = {
+        f"{split}{suffix}{end}": of_split.set_index(index)[value + end]
+        for split, of_split in rows.groupby("split", sort=False)
+        for end in ("", *BOUNDS_OF)
+    }
+    return pd.DataFrame(columns).reindex(in_order).mul(100).reset_index()

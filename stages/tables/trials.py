@@ -1,0 +1,40 @@
+"""Trials of hyperparameters as a table: the paper's Table 8."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+import pandas as pd
+
+from pipeline.heads.hyperparameters import Trial, rank_trials
+from pipeline.vocabulary import OBJECTIVES
+from storage.outputs.tuning import COLUMNS, read_trials
+from storage.paths import trials_path
+
+Trials = Mapping[tuple[str, str], Iterable[Trial]]
+"""By train split and objective."""
+
+
+def read_all_trials(train_splits: Iterable[str]) -> Trials:
+    """Trials of every head; none where the params' defaults were taken.
+
+    Raises
+    ------
+    DataError
+        If a table of trials is missing or damaged.
+    """
+    return {
+        (split, objective): read_trials(trials_path(split, objective))
+        for split in train_splits
+        for objective in OBJECTIVES
+    }
+
+
+def trial_table(trials: Trials) -> pd.DataFrame:
+    """Trials of each objective, best first; no row where none was made."""
+    rows = [
+        {"trained_on": split, "objective": objective, "rank": rank, "mse": trial.mse}
+        | asdict(trial.plan)
+        for (split, objective), tried in trials.items()
+        for rank, trial in enumerate(rank_trials(tried), start=1)
+    ]
+    return pd.DataFrame(rows, columns=["trained_on", "objective", *COLUMNS])

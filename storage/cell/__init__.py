@@ -1,0 +1,1 @@
+"""One cell while it is written: its work folder, shards and publishing."""

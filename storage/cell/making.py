@@ -1,0 +1,229 @@
+"""A cell in the making: its work folder, resumed where it was left, published when complete."""
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int64
+
+from storage.cell import pieces, shards
+from storage.cell.publishing import publish_store
+from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
+from storage.errors import StoreError
+from storage.folders import flush, named_disk_errors, whole_folder
+from storage.store.inspection import Store, check_identity, open_store, read_arrays, sizes_of
+from storage.store.signature import digest
+from storage.store.writing import check_names, create_store, full_signature
+
+MAX_SWEPT: Final = 10
+"""Times that a work folder may vanish before it is locked: sweeps are rare, this is no sweep."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellPlan:
+    """What a cell will hold.
+
+    Attributes
+    ----------
+    object_id
+        Of the split's objects, in its order.
+    n_channels
+        Width of a token.
+    mask_size_px
+        Side of the low-resolution masks; None keeps no masks.
+    shard_objects
+        Objects that are written, and marked done, together.
+    """
+
+    prompts: tuple[str, ...]
+    object_id: Int64[np.ndarray, " object"]
+    n_channels: int
+    mask_size_px: int | None
+    shard_objects: int
+
+    def sizes(self, kind: str) -> dict[str, int]:
+        """Sizes that the coordinates of a store do not give."""
+        if kind == "features":
+            return {"channel": self.n_channels}
+        assert self.mask_size_px is not None
+        return {"y": self.mask_size_px, "x": self.mask_size_px}
+
+
+class Cell:
+    """The stores of a cell in the making, locked for one process until closed.
+
+    A shard's mark stands only while its data are whole, and are of the images whose digest stands
+    beside the mark: it falls before the data change, and is set when they are on the disk.
+    """
+
+    def __init__(self, folder: Path, stores: Mapping[str, Store], lock: int) -> None:
+        self.folder = folder
+        self._stores = stores
+        # Freed also when the cell is forgotten: its lock would stop the next one.
+        self._release = weakref.finalize(self, os.close, lock)
+
+    @classmethod
+    def open(cls, work_root: Path, signature: Mapping[str, object], plan: CellPlan) -> "Cell":
+        """Open the work of this signature below ``work_root``, or begin it.
+
+        Raises
+        ------
+        StoreError
+            If another process is at work on it, what lies there is damaged or of another plan, or
+            the folder vanishes again and again.
+        """
+        wanted = full_signature(signature, plan.shard_objects)
+        folder = work_root / digest(wanted)
+        lock = _made_and_locked(folder)
+        try:
+            # Not published until it is again: a sweep would take what is computed from here on.
+            (folder / PUBLISHED).unlink(missing_ok=True)
+            remove_partial(folder)
+            kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
+            stores = {kind: _open_or_create(folder, kind, wanted, plan) for kind in kinds}
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(folder, stores, lock)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._release()
+
+    def __enter__(self) -> "Cell":  # noqa: PYI034 - beartype refuses Self here
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        """Work of this cell under other settings that was begun and never published."""
+        return find_unfinished(self.folder, self._stores["features"].signature)
+
+    def pending(self, images_sha256: Sequence[str]) -> list[int]:
+        """Shards to extract: not done, done under other image content, or lacking a file.
+
+        Parameters
+        ----------
+        images_sha256
+            Digest of the present images of each shard, of
+            ``storage.split.objects.shard_images_sha256``.
+        """
+        stored = shards.shard_images(self._stores["features"])
+        changed = {
+            shard
+            for shard, (old, new) in enumerate(zip(stored, images_sha256, strict=True))
+            if old != new
+        }
+        lacking = (shards.lacking_shards(store) for store in self._stores.values())
+        return sorted(changed.union(*lacking))
+
+    def write_shard(self, shard: int, rows: Mapping[str, np.ndarray], images_sha256: str) -> None:
+        """Write all rows of a shard, then its marks; pieces kept of it are dropped.
+
+        Parameters
+        ----------
+        rows
+            Every array of the stores that has objects, by its name.
+
+        Raises
+        ------
+        StoreError
+            If arrays are missing or too many, or one is of another dtype or shape than planned.
+        OSError
+            If the disk is full, naming the folder; finished shards stay.
+        """
+        stores = [self._stores[kind] for kind in ("masks", "features") if kind in self._stores]
+        names = {name for store in stores for name in shards.data_names(store)}
+        check_names(f"rows of shard {shard}", rows, names)
+        checked = [shards.checked_rows(store, shard, rows) for store in stores]
+        with named_disk_errors(self.folder):
+            for store in reversed(stores):  # the mark of features first: it is the one that counts
+                shards.clear(store, shard)
+            for store, data in zip(stores, checked, strict=True):
+                shards.write_data(store, shard, data)
+            for store in stores:
+                shards.mark(store, shard, images_sha256)
+        pieces.drop_pieces(self._pieces, shard)
+
+    def keep_piece(
+        self, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
+    ) -> None:
+        """Keep the rows of one image, of a shard that cannot be written yet."""
+        pieces.keep_piece(self._pieces, shard, image_index, rows, image_sha256=image_sha256)
+
+    def load_piece(
+        self, shard: int, image_index: int, *, image_sha256: str
+    ) -> dict[str, np.ndarray] | None:
+        """Rows that an earlier run kept of this image, if its content is the same."""
+        return pieces.load_piece(self._pieces, shard, image_index, image_sha256=image_sha256)
+
+    def publish(self, features_path: Path, masks_path: Path | None = None) -> None:
+        """Make the finished stores appear at their paths, each whole or not at all.
+
+        The work folder stays until another cell sweeps it, see ``storage.cell.work.sweep``: DVC
+        takes minutes to record an output, and deletes one that it has not recorded when it runs the
+        stage again.
+
+        Raises
+        ------
+        StoreError
+            If a shard is not done.
+        """
+        targets = {"features": features_path} | ({"masks": masks_path} if masks_path else {})
+        check_names(f"targets of {self.folder}", targets, set(self._stores))
+        for kind, target in targets.items():
+            publish_store(self._stores[kind], target)
+        (self.folder / PUBLISHED).touch()
+
+    @property
+    def _pieces(self) -> Path:
+        return self.folder / "pieces"
+
+
+def _made_and_locked(folder: Path) -> int:
+    for _ in range(MAX_SWEPT):
+        folder.mkdir(parents=True, exist_ok=True)
+        # A sweep may take the folder before it is locked.
+        with suppress(FileNotFoundError):
+            return lock_folder(folder)
+    raise StoreError(f"{folder} must stay while it is locked, got it removed {MAX_SWEPT} times")
+
+
+def _open_or_create(
+    folder: Path, kind: str, signature: Mapping[str, object], plan: CellPlan
+) -> Store:
+    path = folder / f"{kind}.zarr"
+    sizes = plan.sizes(kind)
+    if not path.exists():
+        with whole_folder(path) as partial:
+            create_store(
+                partial,
+                kind,
+                sizes,
+                signature=signature,
+                coords={"object_id": plan.object_id, "prompt": plan.prompts},
+                shard_objects=plan.shard_objects,
+                layout="work",
+            )
+            # A store whose description is lost with the power could not be taken up.
+            flush(file for file in partial.rglob("*") if file.is_file())
+    store = open_store(path, mode="r+")
+    check_identity(store, kind, signature)
+    found = sizes_of(store, read_arrays(store))
+    wanted = {"object": len(plan.object_id), "prompt": len(plan.prompts), **sizes}
+    if {dim: found[dim] for dim in wanted} != wanted:
+        raise StoreError(f"{path} must have the sizes {wanted}, got {found}")
+    return store

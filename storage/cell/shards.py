@@ -1,0 +1,92 @@
+"""One shard of a work store: its data, and the mark that says that they are whole."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from storage.folders import flush
+from storage.store.grid import file_name
+from storage.store.inspection import AnyArray, Store, missing_files, read_arrays, readable
+from storage.store.writing import checked, writable
+
+
+def data_names(store: Store) -> list[str]:
+    """Arrays that are written shard by shard, marks apart."""
+    return [
+        name
+        for name, spec in store.specs.items()
+        if not spec.is_constant and spec.chunking != "marks"
+    ]
+
+
+def rows_of(store: Store, shard: int) -> slice:
+    """Objects of a shard; the last one may be smaller."""
+    n_objects = cast("AnyArray", store.group["object_id"]).shape[0]
+    start = shard * store.shard_objects
+    return slice(start, min(start + store.shard_objects, n_objects))
+
+
+def checked_rows(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Data of a shard, each array of the dtype and shape that the store has.
+
+    Raises
+    ------
+    StoreError
+        Naming the array.
+    """
+    place = rows_of(store, shard)
+    found = {}
+    for name in data_names(store):
+        shape = (place.stop - place.start, *cast("AnyArray", store.group[name]).shape[1:])
+        found[name] = checked(name, store.specs[name], rows[name], shape)
+    return found
+
+
+def clear(store: Store, shard: int) -> None:
+    """Remove a shard, its mark first.
+
+    An old shard would be read and merged with what is written over it, and its file may be the
+    published one under a second name.
+    """
+    marks = [name for name in ("done", "images_sha256") if name in store.specs]
+    for name in [*marks, *data_names(store)]:
+        _file(store, name, shard).unlink(missing_ok=True)
+
+
+def write_data(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> None:
+    """Write a shard's data and wait until they are on the disk, so that a mark does not precede."""
+    place = rows_of(store, shard)
+    for name, values in rows.items():
+        writable(store.group, name)[place] = values
+    flush(_file(store, name, shard) for name in rows)
+
+
+def mark(store: Store, shard: int, images_sha256: str) -> None:
+    """Mark a shard done; the mark itself comes last."""
+    if "images_sha256" in store.specs:
+        writable(store.group, "images_sha256")[shard : shard + 1] = np.array(
+            [images_sha256], dtype=np.dtypes.StringDType()
+        )
+    writable(store.group, "done")[shard : shard + 1] = np.array([True])
+
+
+def shard_images(store: Store) -> list[str | None]:
+    """Of each shard the digest of its images, or None if it is not, or not legibly, done."""
+    done = readable(cast("AnyArray", store.group["done"]))
+    digests = readable(cast("AnyArray", store.group["images_sha256"]))
+    return [str(text) if is_done else None for text, is_done in zip(digests, done, strict=True)]
+
+
+def lacking_shards(store: Store) -> set[int]:
+    """Shards without a mark, or with a mark and without a file, as after a disk's repair."""
+    undone = np.flatnonzero(~readable(cast("AnyArray", store.group["done"])))
+    keys = [key.split("/c.") for key in missing_files(store, read_arrays(store))]
+    lost = {int(key.split(".")[0]) for name, key in keys if not store.specs[name].is_constant}
+    return lost.union(undone.tolist())
+
+
+def _file(store: Store, name: str, shard: int) -> Path:
+    n_dims = len(store.specs[name].dims)
+    return store.path / name / file_name((shard, *[0] * (n_dims - 1)))

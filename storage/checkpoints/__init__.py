@@ -1,0 +1,1 @@
+"""Weights of every family, checked against the sha256 in its table."""

@@ -1,0 +1,176 @@
+"""Weights of the SAM2 models: where they lie, where they come from, whether they are intact."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol, runtime_checkable
+
+from pipeline.vocabulary import FAMILIES, MODELS
+from storage.errors import WeightsError
+from storage.images.files import sha256_file
+
+TABLES: Final = Path(__file__).parent
+"""One CSV a family, so that a stage can depend on the family it uses."""
+
+BASE_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
+"""Where Meta serves its files: ``<folder>/<file>`` below it."""
+
+DOWNLOAD_CHUNK_BYTES: Final = 1 << 20
+"""Bytes between two reports of progress; pooch's 1 KiB would be a million reports."""
+
+State = Literal["intact", "missing", "damaged", "unlisted"]
+"""Of a weights file: as listed; not there; another sha256; there, but no sha256 is listed."""
+
+
+@runtime_checkable
+class ProgressBar(Protocol):
+    """What pooch tells of a download: ``total`` is set to the file's bytes, 0 where unknown."""
+
+    total: int
+
+    def update(self, n_bytes: int, /) -> None:
+        """Add bytes; pooch rounds the last step up to its chunk."""
+
+    def reset(self) -> None:
+        """Go back to 0; pooch then adds the total, to end at the end."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One line of a family's table.
+
+    ``config`` is the name of the model's configuration in the ``sam2`` package, empty for ``mini``,
+    whose numbers stand in this project. ``folder`` is the one on the server, empty where the file
+    comes with the repository.
+    """
+
+    family: str
+    model: str
+    config: str
+    file: str
+    folder: str
+    size_bytes: int | None
+    sha256: str | None
+
+    @property
+    def path(self) -> Path:
+        """Place of the file, relative to the repository."""
+        if self.family == "mini":
+            return Path("assets/mini", self.file)
+        return Path("checkpoints", self.family, self.file)
+
+
+def checkpoint(family: str, model: str) -> Checkpoint:
+    """Line of the family's table for a model.
+
+    Raises
+    ------
+    WeightsError
+        If the family or the model is not in the vocabulary.
+    """
+    for thing, name, known in (("family", family, FAMILIES), ("model", model, MODELS)):
+        if name not in known:
+            raise WeightsError(f"{thing} must be one of {', '.join(known)}, got {name!r}")
+    with (TABLES / f"{family}.csv").open(newline="", encoding="utf-8") as table:
+        line = next(line for line in csv.DictReader(table) if line["model"] == model)
+    return Checkpoint(
+        family=family,
+        model=model,
+        config=line["config"],
+        file=line["file"],
+        folder=line["folder"],
+        size_bytes=int(line["bytes"]) if line["bytes"] else None,
+        sha256=line["sha256"] or None,
+    )
+
+
+def weights_path(family: str, model: str) -> Path:
+    """Place of a model's weights, relative to the repository; nothing need be there."""
+    return checkpoint(family, model).path
+
+
+def state(record: Checkpoint) -> State:
+    """What became of a weights file; reads all of it."""
+    if not record.path.exists():
+        return "missing"
+    if record.sha256 is None:
+        return "unlisted"
+    return "intact" if sha256_file(record.path) == record.sha256 else "damaged"
+
+
+def verified_weights(family: str, model: str) -> tuple[Path, str]:
+    """Path and sha256 of a model's weights, after comparing the file with its listed sha256.
+
+    Raises
+    ------
+    WeightsError
+        If the name is unknown, no sha256 is listed, the file is missing (the message has the
+        command that fetches it), or it has another sha256 (both are named).
+    """
+    record = checkpoint(family, model)
+    if record.sha256 is None:
+        raise WeightsError(
+            f"weights of {family} {model} must have a sha256 in {_table(record)}, got none: "
+            "the family has no trained weights yet, set extract.weights to random"
+        )
+    if not record.path.exists():
+        raise WeightsError(f"{record.path} must exist, got no file: {_remedy(record)}")
+    sha256 = sha256_file(record.path)
+    if sha256 != record.sha256:
+        raise WeightsError(
+            f"{record.path} must have sha256 {record.sha256}, got {sha256}: {_remedy(record)}"
+        )
+    return record.path, sha256
+
+
+def fetch(
+    record: Checkpoint, *, base_url: str = BASE_URL, progressbar: ProgressBar | None = None
+) -> Path:
+    """Download a weights file unless it is there intact; a damaged one is replaced.
+
+    The file appears under its name only once its sha256 is that of the table.
+
+    Raises
+    ------
+    WeightsError
+        If the family comes with the repository, the server cannot be read or serves another file,
+        or the file cannot be written (naming the URL and the reason).
+    """
+    if not record.folder or record.sha256 is None:
+        raise WeightsError(
+            f"family must be one that is downloaded, got {record.family!r}: "
+            f"its weights belong to the repository, as {record.path}"
+        )
+    if state(record) == "intact":
+        return record.path
+    import pooch  # noqa: PLC0415 - only a download needs it, every stage imports this module
+
+    url = f"{base_url}/{record.folder}/{record.file}"
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{record.sha256}",
+            fname=record.path.name,
+            path=record.path.parent,
+            downloader=pooch.HTTPDownloader(
+                progressbar=progressbar or False, chunk_size=DOWNLOAD_CHUNK_BYTES
+            ),
+        )
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{url} must download to {record.path}, got {error}") from error
+    # pooch renames a private temporary file; a cache is shared, so others must read it.
+    record.path.chmod(0o644)
+    return record.path
+
+
+def _table(record: Checkpoint) -> str:
+    return f"storage/checkpoints/{record.family}.csv"
+
+
+def _remedy(record: Checkpoint) -> str:
+    if record.folder:
+        return f"run usam checkpoints fetch {record.family} {record.model}"
+    return f"run git checkout {record.path}"

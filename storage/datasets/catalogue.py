@@ -1,0 +1,130 @@
+"""Data sets that can be read, by the name that ``params.yaml`` gives to their layout."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol, runtime_checkable
+
+from storage.datasets.ade20k import list_ade20k
+from storage.datasets.coco import list_coco
+from storage.datasets.davis import list_davis
+from storage.datasets.mose import list_mose
+from storage.datasets.records import ImageRecord, ObjectRecord, Part, Records, Source
+from storage.datasets.sav_frames import list_sav_frames
+from storage.datasets.sav_videos import list_sav_videos
+from storage.errors import DataError, listed
+from storage.images.videos import video_of
+from storage.rle import area_rle
+
+_Found = tuple[ImageRecord, int, str]
+"""Image, id and compressed RLE of an object."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Lists a split without reading its masks, as far as its layout allows, nor any image."""
+
+    def __call__(self, source: Source, /) -> Sequence[Part]:
+        """Images or videos of the split; the order of rows follows theirs."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A layout: its reader, and the fields of ``Source`` that it knows besides the two folders."""
+
+    list_parts: Reader
+    needs: tuple[str, ...] = ()
+    """Fields that must be given."""
+    takes: tuple[str, ...] = ()
+    """Fields that may be given."""
+    is_video: bool = False
+    """Whether its images are frames of videos: of ``video_of`` their name, or of a folder."""
+
+
+DATA_SETS: Final[Mapping[str, DataSet]] = MappingProxyType(
+    {
+        "coco": DataSet(list_coco),
+        "davis": DataSet(list_davis, needs=("list",), takes=("frames",), is_video=True),
+        "ade20k": DataSet(list_ade20k),
+        "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
+        "sav_videos": DataSet(
+            list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True
+        ),
+        "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
+    }
+)
+"""Layouts by the name of their reader."""
+
+
+def collect(
+    parts: Iterable[Part], source: Source, *, min_area_px: int, max_objects: int | None
+) -> Records:
+    """Records of the parts' objects, in the parts' order.
+
+    Parameters
+    ----------
+    min_area_px
+        Objects whose masks have fewer pixels are left out.
+    max_objects
+        The first so many of what is left are kept, and no part beyond them is read; None keeps
+        all.
+
+    Raises
+    ------
+    DataError
+        If nothing is left, or an image with an object is no file.
+    """
+    found, skipped, empty = _find(parts, min_area_px, max_objects)
+    if not found:
+        raise DataError(
+            f"{source.annotations} must have an object of {min_area_px} px or more, got none "
+            f"({skipped['crowd']} crowds, {skipped['small']} smaller ones)"
+        )
+    used = list(dict.fromkeys(image for image, _, _ in found))
+    _check_files(source, used)
+    index = {image: place for place, image in enumerate(used)}
+    return Records(
+        images=tuple(used),
+        objects=tuple(ObjectRecord(index[image], number, rle) for image, number, rle in found),
+        n_crowd=skipped["crowd"],
+        n_small=skipped["small"],
+        n_without_auto=skipped["auto"],
+        empty=tuple(empty),
+    )
+
+
+def _find(
+    parts: Iterable[Part], min_area_px: int, max_objects: int | None
+) -> tuple[list[_Found], Counter[str], list[str]]:
+    """Objects in their final order, counts of what is left out, and objects without a pixel."""
+    found: list[_Found] = []
+    skipped: Counter[str] = Counter()
+    empty: list[str] = []
+    for part in parts:
+        most_px: dict[int, int] = {}
+        skipped["auto"] += part.lacks_auto
+        for item in part.read():
+            skipped["crowd"] += item.n_crowd
+            for number, rle in item.masks:
+                area_px = area_rle(rle)
+                most_px[number] = max(area_px, most_px.get(number, 0))
+                if area_px < min_area_px:
+                    skipped["small"] += 1
+                    continue
+                found.append((item.image, number, rle))
+                if len(found) == max_objects:
+                    return found, skipped, empty
+        if part.is_video:
+            empty += [f"{part.name}: object {number}" for number, px in most_px.items() if not px]
+    return found, skipped, empty
+
+
+def _check_files(source: Source, used: list[ImageRecord]) -> None:
+    files = dict.fromkeys(video_of(image.file) or image.file for image in used)
+    missing = [file for file in files if not (source.images / file).is_file()]
+    if missing:
+        raise DataError(
+            f"{source.annotations}: images with objects must be files in {source.images}, "
+            f"got {len(missing)} missing: {listed(missing)}"
+        )

@@ -1,0 +1,112 @@
+"""Data sets in the layout of COCO instances: a folder of images and one JSON file."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from storage.datasets.json_values import Json, check_numbers, load_json, parse_rle, value
+from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.errors import DataError, listed
+from storage.rle import compress_polygons
+
+_Images = Mapping[int | str, ImageRecord]
+
+
+def list_coco(source: Source) -> tuple[Part, ...]:
+    """Images of a COCO instances file in its order; annotations of an image in the file's order.
+
+    Polygons and both forms of RLE are read; crowds are counted and left out.
+
+    Raises
+    ------
+    DataError
+        If the file is not of this layout, an annotation's image is missing, a mask is malformed
+        or of another size than its image, or two share an id.
+    """
+    path = source.annotations
+    content = load_json(path, "a file of COCO instances")
+    items: list[list[Any]] = [
+        value(content, key, (list,), str(path)) for key in ("images", "annotations")
+    ]
+    known = _parse_images(path, items[0])
+    by_image = _group(path, items[1], known)
+    return tuple(
+        Part(f"COCO image {image.file}", partial(_read, path, image, by_image[image_id]))
+        for image_id, image in known.items()
+        if image_id in by_image
+    )
+
+
+def _parse_images(path: Path, items: list[Any]) -> _Images:
+    known: dict[int | str, ImageRecord] = {}
+    for place, item in enumerate(items):
+        what = f"{path}: images[{place}]"
+        image_id = value(item, "id", (int, str), what)
+        if image_id in known:
+            raise DataError(f"{what} must have an id of its own, got {image_id!r} again")
+        known[image_id] = ImageRecord(
+            file=_relative(value(item, "file_name", (str,), what), what),
+            height_px=_side(item, "height", what),
+            width_px=_side(item, "width", what),
+        )
+    repeated = [f for f, n in Counter(image.file for image in known.values()).items() if n > 1]
+    if repeated:
+        raise DataError(f"{path}: images must have files of their own, got {listed(repeated)}")
+    return known
+
+
+def _group(path: Path, items: list[Any], known: _Images) -> dict[int | str, list[Json]]:
+    """Annotations by image, their ids checked."""
+    by_image: dict[int | str, list[Json]] = {}
+    seen: set[int] = set()
+    strays: list[str] = []
+    for place, item in enumerate(items):
+        what = f"{path}: annotations[{place}]"
+        object_id = value(item, "id", (int,), what)
+        image_id = value(item, "image_id", (int, str), what)
+        if object_id in seen:
+            raise DataError(f"{what} must have an id of its own, got {object_id} again")
+        seen.add(object_id)
+        if image_id not in known:
+            strays.append(f"annotation {object_id} of image {image_id!r}")
+        by_image.setdefault(image_id, []).append(item)
+    if strays:
+        raise DataError(f"{path}: annotations must be of listed images, got {listed(strays)}")
+    return by_image
+
+
+def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotated]:
+    single = [item for item in items if not item.get("iscrowd")]
+    masks = tuple((item["id"], _compress(path, item, image)) for item in single)
+    yield Annotated(image, masks, n_crowd=len(items) - len(single))
+
+
+def _compress(path: Path, item: Json, image: ImageRecord) -> str:
+    """Compressed RLE of polygons or of either form of RLE."""
+    what = f"{path}: annotation {item['id']}"
+    size_px = (image.height_px, image.width_px)
+    try:
+        segmentation = value(item, "segmentation", (list, dict), what)
+        if isinstance(segmentation, dict):
+            return parse_rle(segmentation, *size_px)
+        for polygon in segmentation:
+            check_numbers(polygon, (int, float), "polygon")
+        return compress_polygons(segmentation, *size_px)
+    except (DataError, OverflowError) as error:  # the latter: an int beyond 64 bits
+        raise DataError(f"{what} of {image.file}: {error}") from error
+
+
+def _relative(file: str, what: str) -> str:
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise DataError(f"file_name of {what} must lie below the folder of images, got {file!r}")
+    return file
+
+
+def _side(item: Json, key: str, what: str) -> int:
+    side_px = int(value(item, key, (int,), what))
+    if side_px < 1:
+        raise DataError(f"{key} of {what} must be >= 1 px, got {side_px}")
+    return side_px

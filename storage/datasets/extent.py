@@ -1,0 +1,86 @@
+"""How much a split holds and its stores will take, told before anything is made."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from storage.datasets.records import Part
+from storage.rle import area_rle
+from storage.store.schema import SCHEMA
+
+N_SAMPLED: Final = 500
+"""Images whose annotations are read, at least, before the rest of a split is estimated."""
+
+MASK_BYTES: Final = (6_000, 12_000)
+"""A coded mask of ``MASK_SIDE_PX`` on the disk, from sharp to soft."""
+
+MASK_SIDE_PX: Final = 256
+
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Images with an object, and objects."""
+
+    n_images: int
+    n_objects: int
+    is_exact: bool
+
+
+def estimate_extent(
+    parts: Sequence[Part], *, min_area_px: int, max_objects: int | None, n_sampled: int = N_SAMPLED
+) -> Extent:
+    """Extent of a split from the annotations of some of its parts, or of all if they are few.
+
+    Parameters
+    ----------
+    parts
+        Taken from all over the split, until they have ``n_sampled`` images.
+
+    Raises
+    ------
+    DataError
+        If an annotation that is read is faulty.
+    """
+    counts: list[int] = []
+    n_read = 0
+    for part in _scattered(parts):
+        if len(counts) >= n_sampled:
+            break
+        counts += [
+            sum(area_rle(rle) >= min_area_px for _, rle in item.masks) for item in part.read()
+        ]
+        n_read += 1
+    n_images, n_objects = sum(count > 0 for count in counts), sum(counts)
+    share = Fraction(len(parts), max(n_read, 1))
+    most = n_objects * share
+    if max_objects is not None and max_objects < most:
+        # The last image that counts may have more objects than are taken.
+        return Extent(math.ceil(n_images * share * max_objects / most), max_objects, is_exact=False)
+    return Extent(round(n_images * share), round(most), is_exact=n_read == len(parts))
+
+
+def object_bytes(kind: str, sizes: Mapping[str, int]) -> int:
+    """Bytes an object takes in a kind of store, uncompressed, coordinates apart."""
+    total = 0
+    for spec in SCHEMA[kind].values():
+        if spec.dims[0] == "object" and not spec.is_coordinate:
+            total += np.dtype(spec.dtype).itemsize * math.prod(sizes[d] for d in spec.dims[1:])
+    return total
+
+
+def mask_bytes(side_px: int) -> tuple[int, int]:
+    """Bytes a coded mask takes on the disk, at least and at most: its area's share."""
+    low, high = (n_bytes * side_px**2 // MASK_SIDE_PX**2 for n_bytes in MASK_BYTES)
+    return low, high
+
+
+def _scattered(parts: Sequence[Part]) -> Iterator[Part]:
+    """All parts, the first few of them from all over the sequence."""
+    places = sorted(range(len(parts)), key=lambda place: (place * _GOLDEN) % 1)
+    return (parts[place] for place in places)

@@ -1,0 +1,127 @@
+"""Folders of frames and of their masks: what the data sets with a PNG file a mask share."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from storage.errors import DataError, listed
+from storage.images.files import DECODER_ERRORS
+from storage.rle import encode_rle
+
+
+def check_folder(what: str, folder: Path) -> Path:
+    """A folder that is there; ``what`` says what it should be.
+
+    Raises
+    ------
+    DataError
+        If it is not.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{what} must be a folder, got none at {folder}")
+    return folder
+
+
+def read_names(data_set: str, path: Path) -> list[str]:
+    """Names of a split's videos, one a line.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it names none, or one twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "bytes that are no text"
+        raise DataError(f"{data_set}: {path} must be a list of videos, got: {reason}") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names or len(set(names)) < len(names):
+        repeated = listed(sorted({name for name in names if names.count(name) > 1}))
+        raise DataError(f"{data_set}: {path} must name each video once, got {repeated or 'none'}")
+    return names
+
+
+def stems(folder: Path, suffix: str) -> list[str]:
+    """Names without suffix of a folder's files of one kind, sorted; hidden ones are left out."""
+    paths = (path for path in folder.iterdir() if path.suffix == suffix)
+    return sorted(path.stem for path in paths if not path.name.startswith("."))
+
+
+def paired_stems(what: str, images: Path, masks: Path, hint: str = "") -> list[str]:
+    """Names of frames, each with a JPEG file and a PNG file of its mask, sorted.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing, there is no frame, or one lacks its image or its mask.
+    """
+    frames = stems(check_folder(f"images of {what}", images), ".jpg")
+    with_mask = stems(check_folder(f"masks of {what}", masks), ".png")
+    if not frames:
+        raise DataError(f"{what} must have .jpg files in {images}, got none")
+    check_masked(what, masks, sorted(set(frames) - set(with_mask)), hint)
+    check_pictured(what, images, sorted(set(with_mask) - set(frames)))
+    return frames
+
+
+def check_masked(what: str, masks: Path, lacking: Sequence[str], hint: str = "") -> None:
+    """Refuse frames that lack a mask, by their names.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    if lacking:
+        raise DataError(
+            f"{what}: every frame must have a mask in {masks}, "
+            f"got {len(lacking)} without: {listed(lacking)}{hint}"
+        )
+
+
+def check_pictured(what: str, images: Path, lacking: Sequence[str]) -> None:
+    """Refuse masks without an image: of a video that ends early, or is not all there.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    if lacking:
+        raise DataError(
+            f"{what}: every mask must have its frame in {images}, "
+            f"got {len(lacking)} without: {listed(lacking)}"
+        )
+
+
+def read_indices(path: Path, what: str, modes: Collection[str]) -> UInt8[np.ndarray, "h w"]:
+    """Values of a PNG mask as stored: of a palette file the indices, not the colours.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, or of another of Pillow's modes: colours are no object ids.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode in modes:
+                return np.asarray(image).astype(np.uint8)
+            mode = image.mode
+    except DECODER_ERRORS as error:
+        raise DataError(f"{what}: {path} must be a readable PNG file, got: {error}") from error
+    raise DataError(
+        f"{what}: {path} must be a PNG file of mode {' or '.join(modes)} that holds ids, "
+        f"got mode {mode}"
+    )
+
+
+def split_indices(
+    indices: UInt8[np.ndarray, "h w"], ignored: Collection[int]
+) -> tuple[tuple[int, str], ...]:
+    """Ids and compressed RLE of the objects in an image of ids."""
+    ids = [int(index) for index in np.unique(indices) if index not in ignored]
+    return tuple((index, encode_rle(indices == index)) for index in ids)

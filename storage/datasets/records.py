@@ -1,0 +1,109 @@
+"""What is asked of a data set, and what its reader finds, before any pixel of an image is read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+
+Masklets = Literal["manual", "auto", "both"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Which of a video's annotated frames are taken, counted from 0."""
+
+    start: int = 0
+    end: int | None = None
+    """The first frame that is not taken; None takes them to the last."""
+    stride: int = 1
+
+    def of(self, frames: Sequence[T]) -> Sequence[T]:
+        """Those of a video's annotated frames that are taken."""
+        return frames[self.start : self.end : self.stride]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a split lies and which part of it is asked for.
+
+    Attributes
+    ----------
+    images, annotations
+        Folders, or files, as the reader's layout has them.
+    list
+        File that says which videos the split has.
+    subsets
+        Folders of SA-V train that are read; None reads all.
+    masklets
+        Files of SA-V train that are read.
+    """
+
+    images: Path
+    annotations: Path
+    list: Path | None = None
+    frames: Frames = Frames()
+    subsets: tuple[str, ...] | None = None
+    masklets: Masklets = "both"
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """An image as its data set describes it."""
+
+    file: str
+    """Below the split's folder of images, with ``/`` between folders; for a frame of a video see
+    ``storage.images.videos.frame_file``."""
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image and the masks on it, of any size, also empty ones."""
+
+    image: ImageRecord
+    masks: tuple[tuple[int, str], ...]
+    """Ids, each once, and COCO's compressed RLE of the image's size."""
+    n_crowd: int = 0
+    """Annotations without a mask here because they stand for a crowd."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """An image or a video that is listed; its annotations are read when asked for."""
+
+    name: str
+    """For messages: data set and image or video."""
+    read: Callable[[], Iterator[Annotated]]
+    """Its images in their order."""
+    is_video: bool = False
+    lacks_auto: bool = False
+    """A video of SA-V train without the automatic masklets that are asked for."""
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """One annotated object."""
+
+    image_index: int
+    object_id: int
+    mask_rle: str
+    """COCO's compressed RLE, of the image's size."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The images that have an object, and their objects in the images' order."""
+
+    images: tuple[ImageRecord, ...]
+    objects: tuple[ObjectRecord, ...]
+    n_crowd: int = 0
+    """Annotations left out because they stand for a crowd."""
+    n_small: int = 0
+    """Masks left out because they are too small, or empty."""
+    n_without_auto: int = 0
+    """Videos of SA-V train without the automatic masklets that are asked for."""
+    empty: tuple[str, ...] = ()
+    """Objects of videos that have no pixel on any frame that was read."""

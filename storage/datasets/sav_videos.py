@@ -1,0 +1,162 @@
+"""SA-V train: ``<subset>/<video>.mp4`` beside ``<video>_manual.json`` and ``<video>_auto.json``."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from storage.datasets.frame_folders import check_folder
+from storage.datasets.json_values import count, load_json, parse_rle, value
+from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.errors import DataError, listed
+from storage.images.videos import frame_file
+
+ANNOTATED_EVERY: Final = 4
+"""Frames of the video from one that is annotated to the next."""
+
+FIRST_ID: Final[Mapping[str, int]] = {"manual": 0, "auto": 1_000_000}
+"""Added to ``masklet_id``: both files of a video count from 0."""
+
+
+@dataclass(frozen=True)
+class _Masklets:
+    """One file of a video."""
+
+    what: str
+    height_px: int
+    width_px: int
+    first_id: int
+    ids: tuple[int, ...]
+    """As in the file."""
+    masks: tuple[list[Any], ...]
+    """By annotated frame, then by masklet."""
+
+
+def list_sav_videos(source: Source) -> tuple[Part, ...]:
+    """Videos by subset and name; no video is opened, and no annotation before its part is read.
+
+    Of a video that has no automatic masklets, as some in the data set, ``both`` reads the manual
+    ones and ``auto`` reads none; its part says so.
+
+    Raises
+    ------
+    DataError
+        If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
+        subset is named twice, or automatic masklets are asked for that no video of the split has.
+    """
+    check_folder("SA-V: images", source.images)
+    check_folder("SA-V: annotations", source.annotations)
+    _check_subsets(source)
+    subsets = source.subsets or ("*",)
+    videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
+    if not videos:
+        raise DataError(f"SA-V: {source.images} must hold videos <subset>/<video>.mp4, got none")
+    files = [PurePosixPath(path.relative_to(source.images).as_posix()) for path in videos]
+    without_auto = _without_auto(source, files)
+    return tuple(
+        Part(
+            f"SA-V video {file.stem}",
+            partial(_read, source, file),
+            is_video=True,
+            lacks_auto=file in without_auto,
+        )
+        for file in files
+    )
+
+
+def _check_subsets(source: Source) -> None:
+    names = [str(PurePosixPath(subset)) for subset in source.subsets or ()]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"SA-V: subsets must name each once, got {listed(repeated)} again")
+    for name in names:
+        check_folder(f"subset {name} of SA-V", source.images / name)
+
+
+def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
+    """Videos that lack the automatic masklets that are asked for."""
+    if source.masklets == "manual":
+        return frozenset()
+    lacking = frozenset(video for video in videos if not _path(source, video, "auto").exists())
+    if len(lacking) == len(videos):
+        raise DataError(
+            f"SA-V: masklets must be manual where no video has an _auto.json in "
+            f"{source.annotations}, got {source.masklets}"
+        )
+    return lacking
+
+
+def _read(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
+    files = list(_files(source, video))
+    if len({(m.height_px, m.width_px, len(m.masks)) for m in files}) > 1:
+        raise DataError(
+            f"SA-V video {video.stem}: manual and automatic masklets must have one size and number "
+            f"of frames, got {[(m.height_px, m.width_px, len(m.masks)) for m in files]}"
+        )
+    for frame in source.frames.of(range(len(files[0].masks) if files else 0)):
+        number = ANNOTATED_EVERY * frame
+        file = frame_file(str(video), number)
+        masks = tuple(mask for masklets in files for mask in _masks(masklets, frame))
+        yield Annotated(ImageRecord(file, files[0].height_px, files[0].width_px), masks)
+
+
+def _files(source: Source, video: PurePosixPath) -> Iterator[_Masklets]:
+    kinds = ("manual", "auto") if source.masklets == "both" else (source.masklets,)
+    for kind in kinds:
+        path = _path(source, video, kind)
+        if kind == "manual" or path.exists():
+            yield _parse(path, f"SA-V video {video.stem}", kind)
+
+
+def _path(source: Source, video: PurePosixPath, kind: str) -> Path:
+    return source.annotations / video.with_name(f"{video.stem}_{kind}.json")
+
+
+def _parse(path: Path, video: str, kind: str) -> _Masklets:
+    what = f"{video}: {path}"
+    content = load_json(path, f"the {kind} masklets of {video}")
+    sides = [
+        count(content, key, what) for key in ("video_height", "video_width", "video_frame_count")
+    ]
+    # As all numbers of these files, they may be written as floats.
+    ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), what)]
+    masks = value(content, "masklet", (list,), what)
+    if not ids or not all(type(number) is int for number in ids) or len(set(ids)) < len(ids):
+        raise DataError(f"{what}: masklet_id must hold numbers, each once, got {ids}")
+    n_frames = -(-sides[2] // ANNOTATED_EVERY)
+    if len(masks) != n_frames:
+        raise DataError(
+            f"{what}: masklet must have {n_frames} frames, every {ANNOTATED_EVERY}th of "
+            f"{sides[2]}, got {len(masks)}"
+        )
+    _check_rows(what, masks, len(ids))
+    return _Masklets(what, sides[0], sides[1], FIRST_ID[kind], tuple(ids), tuple(masks))
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _check_rows(what: str, masks: list[Any], n_masklets: int) -> None:
+    faulty = [
+        f"{len(row) if isinstance(row, list) else repr(row)} on frame {ANNOTATED_EVERY * place}"
+        for place, row in enumerate(masks)
+        if not isinstance(row, list) or len(row) != n_masklets
+    ]
+    if faulty:
+        raise DataError(
+            f"{what}: every frame must have a mask of each of {n_masklets} masklets, "
+            f"got {listed(faulty)}"
+        )
+
+
+def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
+    for number, mask in zip(masklets.ids, masklets.masks[frame], strict=True):
+        try:
+            rle = parse_rle(mask, masklets.height_px, masklets.width_px)
+        except (DataError, OverflowError) as error:
+            raise DataError(
+                f"{masklets.what}: masklet {number} on frame {ANNOTATED_EVERY * frame}: {error}"
+            ) from error
+        yield masklets.first_id + number, rle

@@ -1,0 +1,1 @@
+"""What stages write outside the cache: heads, tuning, results, galleries."""

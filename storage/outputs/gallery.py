@@ -1,0 +1,78 @@
+"""The gallery of an eval split on disk: pictures of objects, and a table that tells of each."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from PIL import Image
+
+from storage.errors import DataError
+from storage.folders import whole_folder
+from storage.outputs.results import read_table, write_table
+
+COLUMNS: Final = (
+    "task",
+    "end",
+    "rank",
+    "object_id",
+    "file",
+    "model",
+    "measure",
+    "train_split",
+    "uncertainty",
+    "iou",
+    "corrected_iou",
+    "picture",
+)
+"""Of the table; ``end`` is ``most`` or ``least`` uncertain, ``rank`` 1 the most uncertain of all
+objects, ``file`` the image, ``picture`` the file of the picture."""
+
+TABLE: Final = "gallery.csv"
+
+QUALITY: Final = 85
+"""Of the JPEG pictures."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is shown of a split."""
+
+    table: pd.DataFrame
+    """``COLUMNS``, a row a picture."""
+    pictures: Mapping[str, bytes]
+    """JPEG by file name."""
+
+
+def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """JPEG of a picture; equal pictures give equal bytes."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+def write_gallery(folder: Path, gallery: Gallery) -> None:
+    """Write a gallery in place of the one that is there."""
+    with whole_folder(folder) as partial:
+        write_table(partial / TABLE, gallery.table[list(COLUMNS)])
+        for name, jpeg in gallery.pictures.items():
+            (partial / name).write_bytes(jpeg)
+
+
+def read_gallery(folder: Path) -> Gallery:
+    """Read a gallery.
+
+    Raises
+    ------
+    DataError
+        If the table is missing or lacks a column, or a picture is missing.
+    """
+    table = read_table(folder / TABLE, COLUMNS)
+    missing = [name for name in table["picture"] if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder} must hold the pictures of {TABLE}, got no {missing[0]}")
+    return Gallery(table, {name: (folder / name).read_bytes() for name in table["picture"]})

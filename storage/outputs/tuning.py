@@ -1,0 +1,126 @@
+"""What was tuned for a head: the choice, every trial, and the log of a study in the making."""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from storage.errors import DataError
+from storage.paths import WORK
+
+COLUMNS: Final = ("rank", "mse", "batch_size", "epochs", "learning_rate", "momentum")
+"""Of the table of trials; those of the paper's Table 8."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Hyperparameters chosen for one head.
+
+    Attributes
+    ----------
+    cost
+        Validation error of the best trial; None where none was made and ``plan`` is a default.
+    seed
+        Of the study, and of the split of its images.
+    """
+
+    plan: Hyperparameters
+    cost: float | None
+    n_trials: int
+    seed: int
+
+
+def study_dir(split: str, objective: str, digest: str) -> Path:
+    """Folder of a study in the making, apart from those of other inputs."""
+    return WORK / "tune" / split / objective / digest
+
+
+def write_tuning(path: Path, tuning: Tuning) -> None:
+    """Write a choice as JSON."""
+    record = {"hyperparameters": asdict(tuning.plan)} | {
+        name: value for name, value in vars(tuning).items() if name != "plan"
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def read_tuning(path: Path) -> Tuning:
+    """Read a choice.
+
+    Raises
+    ------
+    DataError
+        If there is no such file (``tune`` has not run is the usual cause), or it is not a choice.
+    """
+    if not path.is_file():
+        raise DataError(f"tuning must be a file, got none at {path}")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Tuning(Hyperparameters(**record.pop("hyperparameters")), **record)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path} must be written by the stage tune, got {error}") from error
+
+
+def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
+    """Write trials as CSV, best first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for rank, trial in enumerate(ranked, start=1):
+            table.writerow({"rank": rank, "mse": trial.mse, **asdict(trial.plan)})
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Read a table of trials in its order; none where the params' defaults were taken.
+
+    Raises
+    ------
+    DataError
+        If there is no such file (``tune`` has not run is the usual cause), or it is no such table.
+    """
+    if not path.is_file():
+        raise DataError(f"trials must be a file, got none at {path}")
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path} must have {', '.join(COLUMNS)}, got {table.fieldnames}")
+        try:
+            return [_trial(row) for row in table]
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path} must be written by the stage tune, got {error}") from error
+
+
+def append_trial(path: Path, trial: Trial) -> None:
+    """Add a finished trial to the log of a study."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        # The line break comes first, so that a line that a kill cut short spoils no other.
+        file.write("\n" + json.dumps({"mse": trial.mse, **asdict(trial.plan)}))
+
+
+def read_log(path: Path) -> list[Trial]:
+    """Trials of a log in order; none if there is no log. A line that was cut short is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    trials = []
+    for line in filter(None, lines):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        mse = record.pop("mse")
+        trials.append(Trial(Hyperparameters(**record), mse))
+    return trials
+
+
+def _trial(row: dict[str, str]) -> Trial:
+    plan = Hyperparameters(
+        epochs=int(row["epochs"]),
+        batch_size=int(row["batch_size"]),
+        learning_rate=float(row["learning_rate"]),
+        momentum=float(row["momentum"]),
+    )
+    return Trial(plan, float(row["mse"]))

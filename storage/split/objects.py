@@ -1,0 +1,136 @@
+"""A split in memory: its images, its objects in their fixed order, ground truth and clicks."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int32, Int64, Shaped
+
+from storage.errors import StoreError
+from storage.store.inspection import (
+    check_complete,
+    check_identity,
+    naming_damage,
+    open_store,
+    read_arrays,
+)
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
+from storage.store.writing import checked, write_store
+
+NAMES: Final = tuple(name for name in SCHEMA["objects"] if name not in FIXED_COORDINATES)
+"""Arrays of a table, in the order of the schema."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectTable:
+    """Images and objects of a split, named as in the schema; objects are sorted by image.
+
+    Raises
+    ------
+    StoreError
+        If objects are out of the images' order, or of an image that is not there.
+    """
+
+    file: Shaped[np.ndarray, " image"]
+    height_px: Int32[np.ndarray, " image"]
+    width_px: Int32[np.ndarray, " image"]
+    image_sha256: Shaped[np.ndarray, " image"]
+    image_index: Int32[np.ndarray, " object"]
+    object_id: Int64[np.ndarray, " object"]
+    area_px: Int64[np.ndarray, " object"]
+    box_px: Float32[np.ndarray, "object 4"]
+    mask_rle: Shaped[np.ndarray, " object"]
+    point_px: Int32[np.ndarray, "object 8 2"]
+    signature: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        index = self.image_index
+        if np.any(np.diff(index) < 0) or np.any((index < 0) | (index >= len(self.file))):
+            raise StoreError(
+                f"image_index must rise from 0 to {len(self.file) - 1} at most, got {index}"
+            )
+
+    @property
+    def n_objects(self) -> int:
+        """Rows of every store of the split."""
+        return len(self.object_id)
+
+    @property
+    def n_images(self) -> int:
+        """Images with at least one object, if the reader dropped the others."""
+        return len(self.file)
+
+
+def read_objects(path: Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
+    """Read a split whole; ``expected`` are entries that its signature must have.
+
+    Raises
+    ------
+    StoreError
+        If there is no such store, or it is incomplete, damaged or of another schema or signature.
+    """
+    store = open_store(path)
+    check_identity(store, "objects", expected or {})
+    check_complete(store)
+    arrays = read_arrays(store)
+    with naming_damage(path):
+        values = {name: np.asarray(arrays[name][...]) for name in NAMES}
+    return ObjectTable(**values, signature=store.signature)
+
+
+def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:
+    """Write a split under a signature; the table's own, of the store it came from, is left out.
+
+    Raises
+    ------
+    StoreError
+        If an array is of another dtype or shape than the schema's.
+    """
+    arrays = {name: getattr(table, name) for name in NAMES}
+    write_store(path, "objects", arrays, signature=signature)
+
+
+def objects_digest(table: ObjectTable) -> str:
+    """Digest of all that is asked of a split: every array save ``image_sha256``.
+
+    The bytes of the images are tracked shard by shard, so that an image that is repaired while
+    its cell is in the making costs its shard and not the cell.
+
+    Returns
+    -------
+    sha256 in hex.
+    """
+    total = hashlib.sha256()
+    for name in NAMES:
+        if name != "image_sha256":
+            total.update(f"{name}:{_array_sha256(name, getattr(table, name))};".encode())
+    return total.hexdigest()
+
+
+def shard_images_sha256(table: ObjectTable, rows: slice) -> str:
+    """Digest of the names and bytes of the images that a run of objects lies on.
+
+    Returns
+    -------
+    sha256 in hex.
+    """
+    images = np.unique(table.image_index[rows])
+    names = [f"{table.file[i]}\n{table.image_sha256[i]}\n" for i in images]
+    return hashlib.sha256("".join(names).encode()).hexdigest()
+
+
+def _array_sha256(name: str, values: np.ndarray) -> str:
+    spec: ArraySpec = SCHEMA["objects"][name]
+    array = checked(name, spec, values, values.shape)
+    if spec.dtype == "str":
+        texts = [str(text).encode() for text in array]
+        data = b"".join(len(text).to_bytes(8, "little") + text for text in texts)
+    else:
+        data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    return hashlib.sha256(f"{array.shape}".encode() + data).hexdigest()
+
+
+assert set(NAMES) == {item.name for item in fields(ObjectTable)} - {"signature"}

@@ -1,0 +1,1 @@
+"""One Zarr store: its schema, signature, checks, and how it is opened and written."""

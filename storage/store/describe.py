@@ -1,0 +1,127 @@
+"""What is in a store, for people."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import StoreError
+from storage.store.grid import Layout
+from storage.store.inspection import (
+    array_grid,
+    done_shards,
+    missing_files,
+    open_store,
+    read_arrays,
+    sizes_of,
+)
+
+
+@dataclass(frozen=True)
+class ArrayDescription:
+    """One array; ``size_bytes`` is what it takes on the disk."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    file_shape: tuple[int, ...]
+    n_files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class StoreDescription:
+    """A store, complete or in the making.
+
+    Attributes
+    ----------
+    n_done, n_shards
+        Shards that are marked done, of how many; None for the kinds without shards.
+    missing
+        Files that should be there, as ``<array>/<key>``.
+    """
+
+    path: Path
+    kind: str
+    layout: Layout
+    sizes: Mapping[str, int]
+    arrays: tuple[ArrayDescription, ...]
+    signature: Mapping[str, object]
+    n_done: int | None
+    n_shards: int | None
+    missing: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all arrays on the disk."""
+        return sum(array.size_bytes for array in self.arrays)
+
+    @property
+    def object_bytes(self) -> float | None:
+        """Bytes an object takes on the disk; None while no shard is done."""
+        share = 1.0 if self.n_shards is None else (self.n_done or 0) / self.n_shards
+        return self.size_bytes / (share * self.sizes["object"]) if share else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every shard is done and every file is there."""
+        return self.n_done == self.n_shards and not self.missing
+
+
+def describe(path: Path) -> StoreDescription:
+    """Look at a store's metadata, marks and file sizes.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at ``path``, or its metadata or marks are damaged.
+    """
+    store = open_store(path)
+    arrays = read_arrays(store)
+    done = done_shards(store, arrays)
+    described = []
+    for name, spec in store.specs.items():
+        cut = array_grid(arrays[name])
+        files = [entry for entry in os.scandir(path / name) if entry.name.startswith("c.")]
+        described.append(
+            ArrayDescription(
+                name,
+                spec.dims,
+                cut.shape,
+                spec.dtype,
+                cut.file_shape,
+                len(files),
+                sum(entry.stat().st_size for entry in files),
+            )
+        )
+    return StoreDescription(
+        path=path,
+        kind=store.kind,
+        layout=store.layout,
+        sizes=sizes_of(store, arrays),
+        arrays=tuple(described),
+        signature=store.signature,
+        n_done=None if done is None else int(done.sum()),
+        n_shards=None if done is None else len(done),
+        missing=tuple(missing_files(store, arrays)),
+    )
+
+
+def find_stores(path: Path) -> list[Path]:
+    """The store at ``path``, or all stores below it; hidden folders are on their way in or out.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    found = []
+    for folder, below, files in os.walk(path):
+        if "zarr.json" in files:
+            found.append(Path(folder))
+            below.clear()
+        below[:] = sorted(name for name in below if not name.startswith("."))
+    if not found:
+        raise StoreError(f"{path} must be a store or hold some, got none")
+    return found

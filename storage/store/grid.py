@@ -1,0 +1,78 @@
+"""How arrays are cut into chunks, shards and files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, Literal
+
+from storage.store.schema import ArraySpec
+
+CHUNK_ROWS: Final = 1024
+"""Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
+
+MAX_ROW_CHUNKS: Final = 64
+"""Most chunks along the rows: a large split gets larger chunks, not thousands of files."""
+
+Layout = Literal["published", "work"]
+"""A store that is finished, or one in the making."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Shapes that an array is cut into; every key is one file."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+
+    @property
+    def file_shape(self) -> tuple[int, ...]:
+        """Shape of what one file holds."""
+        return self.shards or self.chunks
+
+    def file_indices(self) -> list[tuple[int, ...]]:
+        """Place of every file, in C order."""
+        counts = (
+            range(-(-size // step)) for size, step in zip(self.shape, self.file_shape, strict=True)
+        )
+        return list(product(*counts))
+
+    def region(self, index: tuple[int, ...]) -> tuple[slice, ...]:
+        """Elements that the file at ``index`` holds."""
+        return tuple(
+            slice(i * step, min((i + 1) * step, size))
+            for i, step, size in zip(index, self.file_shape, self.shape, strict=True)
+        )
+
+
+def file_name(index: tuple[int, ...]) -> str:
+    """Chunk key of a file, which is its name in the array's folder."""
+    return ".".join(("c", *map(str, index)))
+
+
+def grid(spec: ArraySpec, sizes: Mapping[str, int], layout: Layout, shard_objects: int) -> Grid:
+    """Cut an array of the given sizes.
+
+    Notes
+    -----
+    In a work store a file holds the rows or the mark of one shard, so that no two writers share
+    one; a published store has few, large files. Shards of masks are alike in both.
+    """
+    shape = tuple(sizes[dim] for dim in spec.dims)
+    rest = shape[1:]
+    if spec.chunking == "objects":
+        rows = min(shard_objects, shape[0])
+        return Grid(shape, (1, *rest), (rows, *rest))
+    if layout == "work" and spec.chunking == "marks":
+        return Grid(shape, (1,))
+    if layout == "work" and spec.chunking in {"rows", "prompt_rows"}:
+        return Grid(shape, (min(shard_objects, shape[0]), *rest))
+    if spec.chunking in {"whole", "marks"}:
+        return Grid(shape, shape)
+    rows = min(chunk_rows(shape[0]), shape[0])
+    return Grid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
+
+
+def chunk_rows(n_rows: int) -> int:
+    """Rows of a published chunk: a multiple of ``CHUNK_ROWS``, by the number of rows alone."""
+    return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))

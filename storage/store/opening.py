@@ -1,0 +1,51 @@
+"""Stores are opened here, as xarray datasets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import xarray
+
+from storage.store.inspection import check_complete, check_identity, open_store
+
+
+def open_objects(path: Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+    """Images, objects, ground truth and clicks of a split; see ``open_checked``."""
+    return open_checked(path, "objects", expected)
+
+
+def open_features(path: Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+    """Scores and tokens of a cell; see ``open_checked``."""
+    return open_checked(path, "features", expected)
+
+
+def open_masks(path: Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+    """Coded masks of a cell; read slices, for fancy indices read 20 times slower."""
+    return open_checked(path, "masks", expected)
+
+
+def open_entropy(path: Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+    """Bayesian entropies of a split; see ``open_checked``."""
+    return open_checked(path, "entropy", expected)
+
+
+def open_checked(
+    path: Path, kind: str, expected: Mapping[str, object] | None = None
+) -> xarray.Dataset:
+    """Open a complete store lazily, without dask.
+
+    Parameters
+    ----------
+    expected
+        Entries that the store's signature must have; it may have more.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it is of another kind, schema or signature, or incomplete. Data
+        are read, and their checksums tested, only when used.
+    """
+    store = open_store(path)
+    check_identity(store, kind, expected or {})
+    check_complete(store)
+    dataset: xarray.Dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
+    return dataset

@@ -1,0 +1,64 @@
+"""All that the rows of a store depend on: flat, comparable, and with a short digest."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Final, cast
+
+from storage.store.schema import Value
+
+DIGEST_CHARS: Final = 16
+"""Of the sha256 in hex: 64 bits, for a few dozen signatures a cell."""
+
+
+def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
+    """Turn a mapping into what a store gives back: keys in order, tuples as lists.
+
+    Raises
+    ------
+    ValueError
+        If a value is no str, number, or list of these; it would not compare after a round trip.
+    """
+    parsed: dict[str, Value] = {}
+    for key in sorted(data):
+        value = data[key]
+        plain = list(value) if isinstance(value, tuple) else value
+        items = plain if isinstance(plain, list) else [plain]
+        if not all(isinstance(item, str | int | float) for item in items):
+            raise ValueError(
+                f"signature.{key} must be a str, a number or a list of these, got {value!r}"
+            )
+        parsed[key] = cast("Value", plain)
+    return parsed
+
+
+def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
+    """Keys of ``expected`` that ``stored`` holds otherwise, or None.
+
+    Examples
+    --------
+    >>> compare({"precision": "fp32", "seed": 0}, {"precision": "bf16", "seed": 0})
+    'precision: fp32 -> bf16'
+    """
+    wanted = parse_signature(expected)
+    differences = [
+        f"{key}: {stored.get(key, 'none')} -> {value}"
+        for key, value in wanted.items()
+        if key not in stored or stored[key] != value
+    ]
+    return ", ".join(differences) or None
+
+
+def digest(signature: Mapping[str, object]) -> str:
+    """Short hex name of a signature, the same for equal ones."""
+    text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Installed versions as signature entries, ``numpy_version`` and so on.
+
+    Read from the metadata, for importing a library to ask it takes seconds.
+    """
+    return {f"{name.replace('-', '_')}_version": version(name) for name in distributions}

@@ -1,0 +1,195 @@
+"""Stores are made and written here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+
+from pipeline.masks import DECODE_TABLE
+from storage.errors import StoreError
+from storage.folders import whole_folder
+from storage.store.grid import Grid, Layout, grid
+from storage.store.inspection import AnyArray
+from storage.store.schema import (
+    CODEC,
+    FIXED_COORDINATES,
+    MASK_FORMULA,
+    SCHEMA,
+    SCHEMA_VERSION,
+    ArraySpec,
+    Value,
+    coordinates,
+)
+from storage.store.signature import parse_signature
+
+
+def create_store(
+    path: Path,
+    kind: str,
+    sizes: Mapping[str, int],
+    *,
+    signature: Mapping[str, object],
+    coords: Mapping[str, Any],
+    shard_objects: int | None = None,
+    layout: Layout = "published",
+) -> zarr.Group:
+    """Make a store whose coordinates are written and whose data are absent.
+
+    The signature is on disk before any array, completed by ``schema_version`` and, where the kind
+    has shards, ``shard_objects``.
+
+    Parameters
+    ----------
+    sizes
+        Of the dimensions without coordinates, e.g. ``channel``.
+    coords
+        Values of the coordinates that the schema does not fix, e.g. ``object_id`` and ``prompt``.
+
+    Raises
+    ------
+    StoreError
+        If the path exists, or sizes and coordinates are not those of the kind.
+    """
+    if path.exists():
+        raise StoreError(f"{path} must not exist before its store is made, got a folder")
+    fixed = {**_fixed_arrays(kind), **coords}
+    all_sizes = _all_sizes(kind, sizes, fixed, shard_objects=shard_objects)
+    attributes = {
+        "kind": kind,
+        "layout": layout,
+        "signature": full_signature(signature, shard_objects),
+        "coordinates": coordinates(kind),
+    }
+    if kind == "masks":
+        attributes["formula"] = MASK_FORMULA
+    group = zarr.create_group(path, zarr_format=3, attributes=attributes)
+    for name, spec in SCHEMA[kind].items():
+        _create_array(group, name, spec, grid(spec, all_sizes, layout, shard_objects or 1))
+    for name, values in fixed.items():
+        write_array(group, name, SCHEMA[kind][name], values)
+    return group
+
+
+def full_signature(signature: Mapping[str, object], shard_objects: int | None) -> dict[str, Value]:
+    """Signature as a store keeps it: with the version of the schema and the size of its shards."""
+    full = {**signature, "schema_version": SCHEMA_VERSION}
+    if shard_objects is not None:
+        full["shard_objects"] = shard_objects
+    return parse_signature(full)
+
+
+def write_store(
+    path: Path, kind: str, arrays: Mapping[str, Any], *, signature: Mapping[str, object]
+) -> None:
+    """Write a store that fits in memory: it appears whole or not at all.
+
+    Parameters
+    ----------
+    arrays
+        Every array of the kind, save the coordinates that the schema fixes.
+
+    Raises
+    ------
+    StoreError
+        If arrays are missing or too many, or one is of another dtype or shape than the schema's.
+    """
+    specs = SCHEMA[kind]
+    check_names(path, arrays, set(specs) - set(FIXED_COORDINATES))
+    sizes: dict[str, int] = {}
+    for name, values in arrays.items():
+        sizes |= dict(zip(specs[name].dims, np.shape(values), strict=False))
+    coords = {name: values for name, values in arrays.items() if specs[name].is_coordinate}
+    with whole_folder(path) as partial:
+        group = create_store(partial, kind, sizes, signature=signature, coords=coords)
+        for name in arrays.keys() - coords.keys():
+            write_array(group, name, specs[name], arrays[name])
+
+
+def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> None:  # noqa: ANN401
+    """Write all of an array, checked against the schema."""
+    array = writable(group, name)
+    array[...] = checked(name, spec, values, array.shape)
+
+
+def writable(group: zarr.Group, name: str) -> AnyArray:
+    """Array for writing; chunks that hold the fill value alone are written too.
+
+    Zarr forgets that setting when a store is opened again, and an absent chunk is to be a loss.
+    """
+    return cast("AnyArray", group[name]).with_config({"write_empty_chunks": True})
+
+
+def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
+    """Values as an array of the schema's dtype and the given shape.
+
+    Raises
+    ------
+    StoreError
+        If they have another shape, or a number another dtype (text and lists are converted).
+    """
+    is_converted = spec.dtype == "str" or not isinstance(values, np.ndarray)
+    dtype = np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
+    array = np.asarray(values, dtype=dtype) if is_converted else np.asarray(values)
+    if array.dtype != dtype or array.shape != shape:
+        raise StoreError(
+            f"{name} must be {spec.dtype} of shape {shape} ({', '.join(spec.dims)}), "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def check_names(what: object, given: Mapping[str, object], wanted: set[str]) -> None:
+    """Refuse a mapping that lacks an array or has one too many."""
+    if set(given) != wanted:
+        raise StoreError(
+            f"{what} must hold {', '.join(sorted(wanted))}, got {', '.join(sorted(given))}"
+        )
+
+
+def _fixed_arrays(kind: str) -> dict[str, Any]:
+    fixed: dict[str, Any] = {k: v for k, v in FIXED_COORDINATES.items() if k in SCHEMA[kind]}
+    if kind == "masks":
+        fixed["probability"] = DECODE_TABLE
+    return fixed
+
+
+def _all_sizes(
+    kind: str,
+    sizes: Mapping[str, int],
+    coords: Mapping[str, Any],
+    *,
+    shard_objects: int | None,
+) -> dict[str, int]:
+    specs = SCHEMA[kind]
+    wanted = {name for name, spec in specs.items() if spec.is_coordinate}
+    check_names(
+        f"coords of {kind}", {**coords, **_fixed_arrays(kind)}, wanted | set(_fixed_arrays(kind))
+    )
+    found = dict(sizes)
+    for name, values in coords.items():
+        found[specs[name].dims[0]] = len(values)
+    if shard_objects is not None:
+        found["shard"] = -(-found["object"] // shard_objects)
+    dims = {dim for spec in specs.values() for dim in spec.dims}
+    if not dims <= found.keys() or min(found.values()) < 1:
+        raise StoreError(f"sizes of {kind} must give {sorted(dims)} at least 1, got {found}")
+    return found
+
+
+def _create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:
+    group.create_array(
+        name,
+        shape=cut.shape,
+        dtype=str if spec.dtype == "str" else spec.dtype,
+        chunks=cut.chunks,
+        shards=cut.shards,
+        compressors=CODEC,
+        filters=None,
+        fill_value=spec.fill_value,
+        dimension_names=spec.dims,
+        attributes={"units": spec.unit, "long_name": spec.meaning},
+        # Flat names: a folder a dimension would be more folders than files.
+        chunk_key_encoding={"name": "default", "separator": "."},
+    )

@@ -1,0 +1,365 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.kernels import BLOCK_PX, add_mask, add_mixtures, weighted_entropies
+from pipeline.entropy.mixtures import (
+    MIXTURES,
+    ObjectEntropies,
+    blocks,
+    blockwise_entropies,
+    mask_entropy,
+    mixture_weights,
+    object_entropies,
+    task_probability,
+)
+from pipeline.masks import decode, encode
+from pipeline.vocabulary import AUGMENTATIONS, MODELS, PROMPTS
+from tests.fixtures.soft_masks import soft_masks
+
+Cells = dict[tuple[str, str], CellRows]
+Probabilities = dict[tuple[str, str], np.ndarray]
+
+
+def slow_entropy(p: np.ndarray) -> float:
+    """Eq. 3, pixel by pixel, float64."""
+    total = 0.0
+    for y in p.astype(np.float64).ravel():
+        h2 = -sum(q * np.log2(q) for q in (y, 1 - y) if q > 0)
+        total += y * h2
+    norm = p.sum(dtype=np.float64)
+    return float(total / norm) if norm else 0.0
+
+
+def numpy_entropy(p: np.ndarray) -> float:
+    """The same without the loop over pixels."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        h2 = -np.nan_to_num(p * np.log2(p)) - np.nan_to_num((1 - p) * np.log2(1 - p))
+    return float((p * h2).sum() / p.sum()) if p.sum() else 0.0
+
+
+def slow_object_entropies(
+    p: Probabilities, cells: Cells, models: Sequence[str], views: Sequence[str], n: int
+) -> dict[str, list[Any]]:
+    """Eq. 4 to 7 and H_T of object ``n``, said as the paper says them, in float64."""
+
+    def mask(model: str, view: str, prompt: int, proposal: int) -> np.ndarray:
+        return np.asarray(p[model, view][n, prompt, proposal], np.float64)
+
+    def tasks(model: str, view: str, prompt: int) -> list[float]:
+        score = [float(s) for s in cells[model, view].sam_score[n, prompt]]
+        return [s / sum(score) if sum(score) else 1 / 3 for s in score]
+
+    def best(model: str, view: str, prompt: int) -> np.ndarray:
+        iou = cells[model, view].iou[n, prompt].tolist()
+        return mask(model, view, prompt, iou.index(max(iou)))
+
+    def by_task(model: str, view: str, prompt: int) -> np.ndarray:
+        parts = [w * mask(model, view, prompt, a) for a, w in enumerate(tasks(model, view, prompt))]
+        return np.asarray(np.sum(parts, axis=0))
+
+    def entropy_of_mean(masks: list[np.ndarray]) -> float:
+        return numpy_entropy(np.mean(masks, axis=0).clip(0, 1))
+
+    return {
+        "h_y": [
+            entropy_of_mean([by_task(m, v, c) for m in models for v in views for c in range(8)])
+        ],
+        "h_theta": [entropy_of_mean([best(m, "identity", 0) for m in models])],
+        "h_xp": [entropy_of_mean([best(m, "identity", c) for c in range(8)]) for m in models],
+        "h_a": [entropy_of_mean([by_task(m, "identity", 0)]) for m in models],
+        "h_std": [numpy_entropy(best(m, "identity", 0)) for m in models],
+        "h_t": [entropy_of_mean([best(m, v, 0) for v in views]) for m in models],
+    }
+
+
+def draw_cells(
+    seed: int, *, models: Sequence[str], views: Sequence[str], size_px: int, n_objects: int = 2
+) -> tuple[Probabilities, Cells]:
+    """Float probabilities and the rows made from them, some with no SamScore above 0."""
+    rng = np.random.default_rng(seed)
+    shape = (n_objects, len(PROMPTS), 3)
+    p, cells = {}, {}
+    for i, key in enumerate((m, v) for m in models for v in views):
+        masks = soft_masks(seed * 1000 + i, int(np.prod(shape)), size_px)
+        p[key] = masks.reshape(*shape, size_px, size_px)
+        score = rng.uniform(size=shape).astype(np.float32)
+        score[rng.uniform(size=shape[:2]) < 0.1] = 0
+        cells[key] = CellRows(encode(p[key]), score, rng.uniform(size=shape).astype(np.float32))
+    return p, cells
+
+
+def read(cells: Cells) -> Callable[[str, str], CellRows]:
+    return lambda model, view: cells[model, view]
+
+
+def assert_agrees(
+    found: ObjectEntropies,
+    p: Probabilities,
+    cells: Cells,
+    names: tuple[Sequence[str], Sequence[str]],
+    *,
+    bits: float,
+) -> None:
+    n_objects = len(found.h_y)
+    for n in range(n_objects):
+        expected = slow_object_entropies(p, cells, *names, n)
+        for name in MIXTURES:
+            value = np.atleast_1d(getattr(found, name)[n])
+            np.testing.assert_allclose(value, expected[name], rtol=0, atol=bits, err_msg=name)
+
+
+@given(arrays(np.float64, (2, 3, 4), elements=st.floats(0, 1)))
+def test_a_masks_entropy_is_the_slow_sum(p: np.ndarray) -> None:
+    found = mask_entropy(p)
+    np.testing.assert_allclose(found, [slow_entropy(mask) for mask in p], rtol=1e-12, atol=1e-12)
+    assert np.all((found >= 0) & (found <= 1))
+
+
+@pytest.mark.parametrize(
+    ("p", "bits"),
+    [
+        (np.zeros((2, 2)), 0.0),
+        (np.ones((2, 2)), 0.0),
+        (np.full((2, 2), 0.5), 1.0),
+        (np.array([[0.0, 1.0, 0.5]]), 0.5 / 1.5),
+        (np.array([[1e-300, 0.0]]), 0.0),
+        (np.zeros((0, 4)), 0.0),
+    ],
+    ids=["background", "foreground", "coin", "mixed", "faint", "no_pixel"],
+)
+def test_entropies_known_by_hand(p: np.ndarray, bits: float) -> None:
+    assert mask_entropy(p) == pytest.approx(bits, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_any_float_and_any_batch_shape_will_do(dtype: type[np.floating]) -> None:
+    p = soft_masks(0, 6, 16).astype(dtype).reshape(2, 3, 16, 16)
+    found = mask_entropy(p)
+    assert found.shape == (2, 3)
+    assert mask_entropy(p[1, 2]).shape == ()
+    assert mask_entropy(p[:, :0]).shape == (2, 0)
+    # A transposed view, not contiguous, holds the same pixels.
+    np.testing.assert_allclose(mask_entropy(p.swapaxes(2, 3)), found, rtol=1e-12)
+    np.testing.assert_allclose(found[1, 2], slow_entropy(p[1, 2]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, np.nan])
+def test_logits_are_no_probabilities(value: float) -> None:
+    with pytest.raises(ValueError, match=rf"probability must lie in \[0, 1\], got {value}"):
+        mask_entropy(np.array([[0.2, value]]))
+
+
+# Sizes: words of eight codes only; a tail; less than a word; more than one block.
+@pytest.mark.parametrize("size_px", [16, 15, 2, 65])
+def test_entropies_equal_the_oracle_on_decoded_masks(size_px: int) -> None:
+    names = (MODELS, AUGMENTATIONS)
+    _, cells = draw_cells(size_px, models=MODELS, views=AUGMENTATIONS, size_px=size_px)
+    decoded = {key: decode(rows.mask_code) for key, rows in cells.items()}
+    found = object_entropies(read(cells), models=MODELS, views=AUGMENTATIONS)
+    assert_agrees(found, decoded, cells, names, bits=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_entropies_stay_near_the_oracle_on_masks_before_coding(seed: int) -> None:
+    names = (MODELS[:2], AUGMENTATIONS[:2])
+    p, cells = draw_cells(seed, models=names[0], views=names[1], size_px=256, n_objects=1)
+    found = object_entropies(read(cells), models=names[0], views=names[1])
+    assert_agrees(found, p, cells, names, bits=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("models", "views"),
+    [
+        (("tiny",), ("identity",)),
+        (("large", "tiny"), ("gnoise", "identity")),
+        (MODELS, ("identity", "vflip", "hflip")),
+    ],
+)
+def test_any_models_and_any_views_with_identity_will_do(
+    models: tuple[str, ...], views: tuple[str, ...]
+) -> None:
+    _, cells = draw_cells(5, models=models, views=views, size_px=12)
+    decoded = {key: decode(rows.mask_code) for key, rows in cells.items()}
+    found = object_entropies(read(cells), models=models, views=views)
+    assert_agrees(found, decoded, cells, (models, views), bits=1e-6)
+
+
+def test_one_model_one_view_leaves_no_doubt_between_them() -> None:
+    _, cells = draw_cells(1, models=("tiny",), views=("identity",), size_px=16)
+    found = object_entropies(read(cells), models=("tiny",), views=("identity",))
+    np.testing.assert_allclose(found.h_theta, found.h_std[:, 0], atol=1e-12)
+    np.testing.assert_allclose(found.h_t, found.h_std, atol=1e-12)
+
+
+def test_masks_that_are_sure_and_agree_have_no_entropy() -> None:
+    _, cells = draw_cells(2, models=MODELS, views=AUGMENTATIONS, size_px=8)
+    code = np.where(cells["tiny", "identity"].mask_code[:, :1, :1] > 127, 255, 0)
+    sure = np.broadcast_to(code, cells["tiny", "identity"].mask_code.shape).astype(np.uint8)
+    cells = {key: CellRows(sure, rows.sam_score, rows.iou) for key, rows in cells.items()}
+    found = object_entropies(read(cells), models=MODELS, views=AUGMENTATIONS)
+    for name in MIXTURES:
+        # 1e-16 off 1 is 1e-14 bit; float32 sums would leave 1e-5.
+        np.testing.assert_allclose(getattr(found, name), 0, atol=1e-12)
+
+
+def test_objects_together_equal_objects_alone() -> None:
+    _, cells = draw_cells(3, models=("tiny", "small"), views=("identity", "vflip"), size_px=20)
+    names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
+    together = object_entropies(read(cells), **names)
+    for n in range(2):
+        rows = {
+            key: CellRows(cell.mask_code[n : n + 1], cell.sam_score[n : n + 1], cell.iou[n : n + 1])
+            for key, cell in cells.items()
+        }
+        alone = object_entropies(read(rows), **names)
+        for name in MIXTURES:
+            np.testing.assert_array_equal(getattr(alone, name)[0], getattr(together, name)[n])
+
+
+def test_a_run_in_blocks_equals_the_run_at_once() -> None:
+    names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
+    _, cells = draw_cells(7, **names, size_px=9, n_objects=5)
+
+    def read_rows(block: range, model: str, view: str) -> CellRows:
+        whole, part = cells[model, view], slice(block.start, block.stop)
+        return CellRows(whole.mask_code[part], whole.sam_score[part], whole.iou[part])
+
+    expected = object_entropies(read(cells), **names)
+    found = blockwise_entropies(read_rows, range(5), block_objects=2, **names)
+    for name in MIXTURES:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+@given(st.integers(0, 9), st.integers(0, 20), st.integers(1, 9))
+def test_blocks_cover_the_rows_in_order(start: int, n_rows: int, block_objects: int) -> None:
+    rows = range(start, start + n_rows)
+    found = blocks(rows, block_objects)
+    assert [row for block in found for row in block] == list(rows)
+    assert all(1 <= len(block) <= block_objects for block in found)
+
+
+def test_a_block_holds_an_object() -> None:
+    with pytest.raises(ValueError, match="block_objects must be >= 1, got 0"):
+        blocks(range(3), 0)
+
+
+def test_no_object_has_no_entropies() -> None:
+    _, cells = draw_cells(0, models=("tiny",), views=("identity",), size_px=8, n_objects=0)
+    found = object_entropies(read(cells), models=("tiny",), views=("identity",))
+    assert found.h_y.shape == (0,)
+    assert found.h_xp.shape == (0, 1)
+
+
+def test_one_buffer_may_serve_every_cell() -> None:
+    names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
+    _, cells = draw_cells(4, **names, size_px=16)
+    buffer = np.empty_like(cells["tiny", "identity"].mask_code)
+
+    def into_buffer(model: str, view: str) -> CellRows:
+        rows = cells[model, view]
+        buffer[...] = rows.mask_code
+        return CellRows(buffer, rows.sam_score, rows.iou)
+
+    expected = object_entropies(read(cells), **names)
+    found = object_entropies(into_buffer, **names)
+    for name in MIXTURES:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_shares_of_every_mixture_sum_to_1_over_the_cells() -> None:
+    models, views = MODELS[:3], AUGMENTATIONS[:4]
+    _, cells = draw_cells(6, models=models, views=views, size_px=4)
+    weights = {
+        (m, v): mixture_weights(
+            cells[m, v].sam_score,
+            cells[m, v].iou,
+            is_identity=v == "identity",
+            n_models=3,
+            n_views=4,
+        ).sum(axis=(2, 3))
+        for m, v in cells
+    }
+    over_all = sum(weights.values())
+    over_tiny = sum(weights["tiny", view] for view in views)
+    assert isinstance(over_all, np.ndarray)
+    assert isinstance(over_tiny, np.ndarray)
+    np.testing.assert_allclose(over_all[:, :2], 1)
+    np.testing.assert_allclose(over_tiny[:, 2:], 1)
+
+
+@given(arrays(np.float32, (4, 3), elements=st.floats(0, 1, width=32)))
+def test_task_probabilities_are_shares_of_the_scores(score: np.ndarray) -> None:
+    found = task_probability(score)
+    np.testing.assert_allclose(found.sum(axis=-1), 1)
+    np.testing.assert_allclose(found[score.sum(axis=-1) == 0], 1 / 3)
+    # In float64, for a tolerance of the least float32 would be 0.
+    exact = score.astype(np.float64)
+    np.testing.assert_allclose(found * exact.sum(axis=-1, keepdims=True), exact)
+
+
+def rows(size: tuple[int, int]) -> CellRows:
+    score = np.full((1, 9, 3), 0.5, np.float32)
+    return CellRows(np.zeros((1, 9, 3, *size), np.uint8), score, score)
+
+
+@pytest.mark.parametrize(
+    ("models", "views", "message"),
+    [
+        ((), ("identity",), r"models must be different names, one at least, got \[\]"),
+        (("tiny",), (), r"views must be different names, one at least, got \[\]"),
+        (("tiny", "tiny"), ("identity",), r"got \['tiny', 'tiny'\]"),
+        (("tiny",), ("vflip",), r"views must have identity, got \['vflip'\]"),
+    ],
+)
+def test_names_that_span_no_mixture_are_refused(
+    models: tuple[str, ...], views: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        object_entropies(lambda *_: rows((2, 2)), models=models, views=views)
+
+
+def test_cells_of_unlike_masks_are_refused() -> None:
+    cells = {("tiny", "identity"): rows((2, 2)), ("large", "identity"): rows((4, 2))}
+    message = "objects and mask size of the first, 1 and 4 px, got 1 and 4 x 2 px"
+    with pytest.raises(ValueError, match=message):
+        object_entropies(read(cells), models=("tiny", "large"), views=("identity",))
+
+
+@pytest.mark.parametrize("n_px", [0, 5, 8, BLOCK_PX + 11])
+def test_the_kernel_is_the_weighted_sum(n_px: int) -> None:
+    rng = np.random.default_rng(n_px)
+    code = (rng.integers(0, 256, (2, 5, n_px)) * rng.integers(0, 2, (2, 5, n_px))).astype(np.uint8)
+    weight = rng.uniform(size=(2, 3, 5)) * rng.integers(0, 2, (2, 3, 5))
+    table = np.append(0, rng.uniform(size=255))
+    mixture = np.ones((2, 3, n_px))
+    add_mixtures(code, weight, table, mixture)
+    np.testing.assert_allclose(mixture, 1 + np.einsum("okm,omp->okp", weight, table[code]))
+
+
+def test_kernels_compute_compiled_what_they_say() -> None:
+    rng = np.random.default_rng(0)
+    code = (rng.integers(0, 256, (1, 2, 43)) * rng.integers(0, 2, (1, 2, 43))).astype(np.uint8)
+    code[0, 0, :8] = 0
+    weight = np.array([[[0.25, 0.0], [0.5, 0.5]]])
+    table = np.append(0, rng.uniform(size=255))
+    said, compiled = np.zeros((1, 2, 43)), np.zeros((1, 2, 43))
+    add_mixtures.py_func(code, weight, table, said)
+    add_mixtures(code, weight, table, compiled)
+    np.testing.assert_array_equal(said, compiled)
+
+    add_mask.py_func(code[0, 0], table, said[0, 0])
+    add_mask(code[0, 0], table, compiled[0, 0])
+    np.testing.assert_array_equal(said, compiled)
+
+    p = np.stack([np.linspace(0, 1, 9), np.zeros(9)])
+    bits_said, bits_compiled = np.empty(2), np.empty(2)
+    weighted_entropies.py_func(p, bits_said)
+    weighted_entropies(p, bits_compiled)
+    np.testing.assert_allclose(bits_said, bits_compiled, rtol=1e-12)

@@ -1,0 +1,138 @@
+"""Rows of an image's objects: in decoder order, whatever the batch, the view or the company."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import interpolate
+
+from pipeline.extraction.predictions import Request, Rows, encode_logits, extract_objects, mask_iou
+from pipeline.masks import FIRST_FOREGROUND_CODE, encode
+from pipeline.prompts import sample_prompts
+from pipeline.sam.model import Sam, build
+from pipeline.scenes.scene import draw_scene
+from pipeline.views import apply_view
+from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
+from tests.fixtures.official import OfficialPredictor, pycocotools_iou
+
+SCENE = draw_scene(3, 160)
+POINTS = np.stack([sample_prompts(mask, i) for i, mask in enumerate(SCENE.masks)])
+
+
+@pytest.fixture(scope="module")
+def sam() -> Sam:
+    return Sam(build("mini", "tiny", seed=1), device=torch.device("cpu"), precision="fp32")
+
+
+def rows(
+    sam: Sam,
+    *,
+    view: str = "identity",
+    prompts: tuple[str, ...] = PROMPTS,
+    batch: int = 16,
+    objects: slice = slice(None),
+    with_masks: bool = True,
+) -> Rows:
+    viewed = apply_view(SCENE.rgb, view, noise_seed=0)
+    request = Request(POINTS[objects], SCENE.masks[objects], view, prompts)
+    return extract_objects(sam, sam.encode(viewed), request, batch=batch, with_masks=with_masks)
+
+
+def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(sam: Sam) -> None:
+    found = rows(sam)
+    official = OfficialPredictor(build("mini", "tiny", seed=1).eval())
+    official.set_image(SCENE.rgb)
+    for i, truth in enumerate(SCENE.masks):
+        for j in range(len(PROMPTS)):
+            clicks = POINTS[i] if j == 8 else POINTS[i, j : j + 1]
+            said = official.predict(clicks, truth)
+            for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
+                np.testing.assert_allclose(found[name][i, j], said[name], atol=1e-3, err_msg=name)
+            code = encode(1 / (1 + np.exp(-said["logits"].astype(np.float64))))
+            assert np.abs(found["mask_code"][i, j].astype(int) - code).max() <= 1
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_the_batch_changes_nothing_but_last_bits(sam: Sam, batch: int) -> None:
+    one, other = rows(sam), rows(sam, batch=batch)
+    for name in ("sam_score", "iou_token", "mask_token", "object_score"):
+        np.testing.assert_allclose(one[name], other[name], atol=2e-5, err_msg=name)
+    np.testing.assert_allclose(one["iou"], other["iou"], atol=1e-3)
+
+
+def test_an_object_is_the_same_alone_and_among_others(sam: Sam) -> None:
+    alone, among = rows(sam, objects=slice(1, 2)), rows(sam)
+    for name in ("sam_score", "mask_token"):
+        np.testing.assert_allclose(alone[name][0], among[name][1], atol=2e-5, err_msg=name)
+
+
+def test_the_train_prompt_sets_are_columns_of_all(sam: Sam) -> None:
+    few = rows(sam, prompts=TRAIN_PROMPTS, with_masks=False)
+    every = rows(sam)
+    assert set(few) == set(every) - {"mask_code"}
+    for name in ("sam_score", "iou", "mask_token"):
+        np.testing.assert_allclose(few[name], every[name][:, [0, 8]], atol=1e-3, err_msg=name)
+
+
+def test_refined_alone_needs_no_single_click(sam: Sam) -> None:
+    alone = rows(sam, prompts=("refined",))
+    np.testing.assert_allclose(alone["sam_score"][:, 0], rows(sam)["sam_score"][:, 8], atol=2e-5)
+
+
+def test_a_flipped_view_s_masks_lie_in_the_unflipped_frame(sam: Sam) -> None:
+    flipped = rows(sam, view="vflip")
+    # The same, by hand: flip image, clicks and truth, ask in that frame, flip the masks back.
+    clicks = POINTS.copy()
+    clicks[..., 1] = SCENE.rgb.shape[0] - 1 - clicks[..., 1]
+    there = Request(clicks, SCENE.masks[:, ::-1].copy(), "identity", PROMPTS)
+    embedding = sam.encode(SCENE.rgb[::-1].copy())
+    by_hand = extract_objects(sam, embedding, there, batch=16, with_masks=True)
+    np.testing.assert_array_equal(flipped["mask_code"], by_hand["mask_code"][..., ::-1, :])
+    np.testing.assert_allclose(flipped["iou"], by_hand["iou"], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(40, 64), (300, 170), (64, 64)])
+def test_iou_is_pycocotools_s_at_image_resolution(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    logits = interpolate(torch.randn(6, 3, 6, 6), (32, 32), mode="bicubic")
+    truth = interpolate(torch.randn(6, 1, 5, 5), size, mode="bicubic")[:, 0] > 0
+    full = interpolate(logits, size, mode="bilinear", align_corners=False) > 0
+    found = mask_iou(logits, truth)
+    for i in range(6):
+        expected = pycocotools_iou(full[i].numpy(), truth[i].numpy())
+        np.testing.assert_allclose(found[i], expected, rtol=1e-6)
+
+
+def test_iou_in_parts_is_iou_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    logits, truth = torch.randn(7, 3, 8, 8), torch.rand(7, 20, 30) > 0.5
+    whole = mask_iou(logits, truth)
+    monkeypatch.setattr("pipeline.extraction.predictions._UPSAMPLED_PIXELS", 1)
+    torch.testing.assert_close(mask_iou(logits, truth), whole, rtol=0, atol=0)
+
+
+def test_iou_of_an_empty_proposal_is_0_and_of_the_truth_1() -> None:
+    truth = torch.zeros(1, 16, 16, dtype=torch.bool)
+    truth[0, 4:12, 4:12] = True
+    logits = torch.stack([torch.full((16, 16), -9.0), torch.where(truth[0], 9.0, -9.0)])
+    assert mask_iou(logits[None], truth).tolist() == [[0.0, 1.0]]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-40, 40, width=32), min_size=4, max_size=4))
+def test_logits_have_the_code_of_their_probability(values: list[float]) -> None:
+    logits = torch.tensor(values, dtype=torch.float32).view(2, 2)
+    code = encode(torch.sigmoid(logits.double()).numpy())
+    # Either may fall on the other side of a tie in the last bit.
+    assert np.abs(encode_logits(logits).numpy().astype(int) - code).max() <= 1
+
+
+def test_logits_far_out_have_the_outermost_codes() -> None:
+    assert encode_logits(torch.tensor([[-100.0, 100.0]])).tolist() == [[0, 255]]
+    assert encode_logits(torch.tensor([[-200.0, 200.0]])).tolist() == [[0, 255]]
+
+
+def test_no_logit_crosses_the_cut() -> None:
+    logits = torch.tensor([[-1e-6, -0.0, 0.0, 1e-6, -1e-3, 1e-3]])
+    assert (encode_logits(logits) >= FIRST_FOREGROUND_CODE).tolist() == (logits > 0).tolist()

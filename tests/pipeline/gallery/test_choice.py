@@ -1,0 +1,70 @@
+"""Which objects the gallery shows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.gallery.choice import GALLERY_MEASURES, gallery_rows
+from pipeline.scoring.tasks import TASKS
+
+N_OBJECTS = 9
+
+
+def objects(*models: str, train_splits: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A table of objects drawn at random, in the form of ``objects.csv``."""
+    rng = np.random.default_rng(len(train_splits))
+    names = ["iou", "selected_iou", "refined_iou", "sam_score"]
+    names += [untrained for _, untrained in GALLERY_MEASURES.values()]
+    names += [
+        f"{trained}@{split}" for split in train_splits for trained, _ in GALLERY_MEASURES.values()
+    ]
+    blocks = [
+        pd.DataFrame(
+            # As in videos, ids repeat.
+            {"object_id": np.arange(N_OBJECTS) % 4, "model": model}
+            | {name: rng.random(N_OBJECTS) for name in names}
+        )
+        for model in models
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "after"),
+    [
+        ("model", "tiny", ("large", "iou")),
+        ("prompt", "tiny", ("tiny", "refined_iou")),
+        ("task", "tiny", ("tiny", "iou")),
+        ("segmentation", "large", None),
+    ],
+)
+@pytest.mark.parametrize("train_splits", [(), ("a", "b")])
+def test_each_task_shows_the_ends_of_its_measure(
+    task: str, model: str, after: tuple[str, str] | None, train_splits: tuple[str, ...]
+) -> None:
+    table = objects("tiny", "large", train_splits=train_splits)
+    by_model = {name: rows.reset_index() for name, rows in table.groupby("model")}
+    of_model = by_model[model]
+    rows = gallery_rows(table, 2)
+    assert rows["task"].unique().tolist() == list(TASKS)
+    shown = rows[rows["task"] == task]
+    assert shown["end"].tolist() == ["most", "most", "least", "least"]
+    assert shown["rank"].tolist() == [1, 2, N_OBJECTS - 1, N_OBJECTS]
+    trained, untrained = GALLERY_MEASURES[task]
+    value = of_model[f"{trained}@a" if train_splits else untrained]
+    uncertainty = 1 - value if train_splits and trained == "usam" else value
+    in_order = uncertainty.sort_values(ascending=False)
+    assert shown["row"].tolist() == [*in_order.index[:2], *in_order.index[-2:]]
+    assert shown["uncertainty"].tolist() == [*in_order[:2], *in_order[-2:]]
+    assert set(shown["measure"]) == {trained if train_splits else untrained}
+    assert set(shown["train_split"]) == {"a" if train_splits else ""}
+    assert set(shown["model"]) == {model}
+    assert shown["object_id"].tolist() == of_model["object_id"][shown["row"]].tolist()
+    before = "selected_iou" if task == "task" else "iou"
+    assert shown["iou"].tolist() == of_model[before][shown["row"]].tolist()
+    corrected = by_model[after[0]][after[1]] if after else pd.Series(1.0, index=of_model.index)
+    assert shown["corrected_iou"].tolist() == corrected[shown["row"]].tolist()
+
+
+def test_without_two_sizes_there_is_no_model_task() -> None:
+    assert gallery_rows(objects("small"), 2)["task"].unique().tolist() == list(TASKS[1:])

@@ -1,0 +1,28 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
+
+PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.01, momentum=0.9)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": -3}, "batch_size must be at least 1, got -3"),
+        ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1\.0"),
+    ],
+)
+def test_value_that_cannot_train_is_refused(change: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        replace(PLAN, **change)
+
+
+def test_trials_are_ranked_by_error_and_equal_ones_by_turn() -> None:
+    trials = [Trial(replace(PLAN, epochs=n), mse) for n, mse in ((5, 0.2), (6, 0.1), (7, 0.2))]
+    assert [trial.plan.epochs for trial in rank_trials(trials)] == [6, 5, 7]

@@ -1,0 +1,216 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.heads.objectives import (
+    ModelFeatures,
+    head_inputs,
+    sample_by_group,
+    split_by_group,
+    targets,
+    training_set,
+)
+from pipeline.vocabulary import MODELS, OBJECTIVES, TOKEN_SETS
+
+CENTER, REFINED = 0, 1
+
+
+def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ModelFeatures:  # noqa: ANN401
+    rng = np.random.default_rng(seed)
+    arrays = {
+        "sam_score": rng.random((n_objects, 2, 3)),
+        "iou": rng.random((n_objects, 2, 3)),
+    }
+    return ModelFeatures(**{k: v.astype(np.float32) for k, v in (arrays | changes).items()})
+
+
+def draw_models(n_objects: int = 6) -> dict[str, ModelFeatures]:
+    return {model: draw_model(i, n_objects) for i, model in enumerate(MODELS)}
+
+
+def draw_inputs(n_objects: int) -> np.ndarray:
+    shape = (len(MODELS), n_objects, 10)
+    return np.random.default_rng(9).normal(size=shape).astype(np.float32)
+
+
+def slow_targets(models: dict[str, ModelFeatures]) -> dict[str, list[float]]:
+    """Every target by its sentence in the design, one object at a time."""
+    rows: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
+    for own in models.values():
+        for k in range(len(own.iou)):
+            best = {name: max(m.iou[k, CENTER]) for name, m in models.items()}
+            selected = own.iou[k, CENTER, int(np.argmax(own.sam_score[k, CENTER]))]
+            refined, mine = max(own.iou[k, REFINED]), max(own.iou[k, CENTER])
+            gaps = {
+                "model_gap": best["large"] - best["tiny"],
+                "prompt_gap": refined - mine,
+                "task_gap": mine - selected,
+            }
+            values = {f"iou_{name}": iou for name, iou in best.items()}
+            values |= {"iou_refined": refined, "iou_selected": selected}
+            values |= {name: min(max(0.5 + gap, 0), 1) for name, gap in gaps.items()}
+            for name in OBJECTIVES:
+                rows[name].append(values[name])
+    return rows
+
+
+def test_targets_equal_their_definitions() -> None:
+    models = draw_models()
+    expected = slow_targets(models)
+    found = targets(models)
+    assert tuple(found) == OBJECTIVES
+    for name in OBJECTIVES:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_targets_lie_between_0_and_1_and_no_task_is_made_worse_by_its_best(seed: int) -> None:
+    models = {model: draw_model(seed + i) for i, model in enumerate(MODELS)}
+    found = targets(models)
+    assert all(((v >= 0) & (v <= 1)).all() for v in found.values())
+    assert (found["task_gap"] >= 0.5).all()
+
+
+def test_objectives_of_a_named_model_are_the_same_on_the_rows_of_every_model() -> None:
+    found = targets(draw_models())
+    for name in ("iou_tiny", "iou_small", "iou_base_plus", "iou_large", "model_gap"):
+        by_model = found[name].reshape(len(MODELS), -1)
+        assert (by_model == by_model[0]).all()
+
+
+def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
+    models = draw_models(1)
+    models["tiny"] = draw_model(0, 1, iou=np.zeros((1, 2, 3)))
+    models["large"] = draw_model(0, 1, iou=np.ones((1, 2, 3)))
+    assert (targets(models)["model_gap"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("best", [[-1, -1, -1, 9, 10, 11], [-1, -1, -1, 15, 16, 17]]),
+        ("selected", [[-1, -1, -1, 3, 4, 5], [-1, -1, -1, 21, 22, 23]]),
+        ("no_mask", [[-1, -1, -1, 0, 0, 0], [-1, -1, -1, 0, 0, 0]]),
+        ("no_iou", [[0, 0, 0, 9, 10, 11], [0, 0, 0, 15, 16, 17]]),
+    ],
+)
+def test_head_inputs_join_the_iou_token_with_the_mask_token_of_a_proposal(
+    tokens: str, expected: list[list[float]]
+) -> None:
+    mask_token = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
+    iou = np.array([[0.1, 0.2, 0.9], [0.5, 0.2, 0.1]], np.float32)
+    sam_score = np.array([[0.8, 0.8, 0.1], [0.5, 0.2, 0.6]], np.float32)
+    inputs = head_inputs(
+        -np.ones((2, 3), np.float32), mask_token, iou=iou, sam_score=sam_score, tokens=tokens
+    )
+    np.testing.assert_array_equal(inputs, expected)
+    assert inputs.dtype == np.float32
+
+
+def test_an_unknown_token_set_is_named_with_those_there_are() -> None:
+    token, scores = np.zeros((1, 2), np.float32), np.zeros((1, 3), np.float32)
+    with pytest.raises(ValueError, match=rf"one of {', '.join(TOKEN_SETS)}, got 'worst'"):
+        head_inputs(
+            token, np.zeros((1, 4, 2), np.float32), iou=scores, sam_score=scores, tokens="worst"
+        )
+
+
+def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
+    models = draw_models(3)
+    inputs = draw_inputs(3)
+    group = np.array([4, 4, 9])
+    data = training_set(inputs, models, group)
+    np.testing.assert_array_equal(data.inputs[3:6], inputs[MODELS.index("small")])
+    assert np.shares_memory(data.inputs, inputs)
+    np.testing.assert_array_equal(data.group, [*group] * 4)
+    column = OBJECTIVES.index("iou_refined")
+    np.testing.assert_array_equal(
+        data.targets[3:6, column], models["small"].iou[:, REFINED].max(axis=1)
+    )
+
+
+def test_missing_model_is_named_among_those_that_are_needed() -> None:
+    models = draw_models()
+    del models["large"]
+    with pytest.raises(ValueError, match=r"must learn from all of tiny.*large, got tiny, small"):
+        targets(models)
+
+
+def test_no_model_at_all_is_an_error() -> None:
+    with pytest.raises(ValueError, match="got none"):
+        targets({})
+
+
+def test_models_of_other_objects_are_refused() -> None:
+    models = draw_models() | {"large": draw_model(3, n_objects=5)}
+    with pytest.raises(ValueError, match="iou of every model must have shape"):
+        targets(models)
+
+
+@pytest.mark.parametrize(
+    ("n_models", "n_objects", "n_grouped"), [(3, 6, 6), (4, 5, 6), (4, 6, 5), (4, 5, 5)]
+)
+def test_inputs_and_groups_that_do_not_fit_the_features_are_refused(
+    n_models: int, n_objects: int, n_grouped: int
+) -> None:
+    inputs = draw_inputs(n_objects)[:n_models]
+    message = rf"4 models and 6 objects .* \({n_models}, {n_objects}, 10\) and {n_grouped} groups"
+    with pytest.raises(ValueError, match=message):
+        training_set(inputs, draw_models(6), np.zeros(n_grouped, np.int64))
+
+
+@given(
+    objects=st.lists(st.integers(0, 20), min_size=2, max_size=60).filter(lambda x: len(set(x)) > 1),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_no_group_has_rows_on_both_sides_and_every_row_is_on_one(
+    objects: list[int], seed: int
+) -> None:
+    group = np.tile(objects, 4)
+    train, validation = split_by_group(group, seed)
+    assert not set(group[train]) & set(group[validation])
+    np.testing.assert_array_equal(np.sort([*train, *validation]), np.arange(len(group)))
+    assert len(train)
+    assert len(validation)
+
+
+def test_a_fifth_of_the_groups_validates_and_the_seed_chooses_which() -> None:
+    group = np.repeat(np.arange(100), 3)
+    _, validation = split_by_group(group, 0)
+    assert len(np.unique(group[validation])) == 20
+    np.testing.assert_array_equal(validation, split_by_group(group, 0)[1])
+    assert set(validation) != set(split_by_group(group, 1)[1])
+
+
+@given(
+    objects=st.lists(st.integers(0, 20), min_size=1, max_size=60),
+    max_rows=st.integers(0, 260),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_sample_takes_whole_groups_as_long_as_they_fit(
+    objects: list[int], max_rows: int, seed: int
+) -> None:
+    group = np.tile(objects, 4)
+    rows = sample_by_group(group, max_rows, seed)
+    np.testing.assert_array_equal(rows, np.flatnonzero(np.isin(group, group[rows])))
+    n_left_out = len(group) - len(rows)
+    assert len(rows) <= max_rows
+    assert (n_left_out == 0) == (max_rows >= len(group))
+    largest = np.unique(group, return_counts=True)[1].max()
+    assert n_left_out == 0 or len(rows) > max_rows - largest
+
+
+def test_the_seed_chooses_the_groups_of_a_sample() -> None:
+    group = np.tile(np.arange(100), 4)
+    rows = sample_by_group(group, 80, 0)
+    assert len(rows) == 80
+    np.testing.assert_array_equal(rows, sample_by_group(group, 80, 0))
+    assert set(rows) != set(sample_by_group(group, 80, 1))
+
+
+def test_one_group_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="must have at least 2 images or videos, got 1"):
+        split_by_group(np.zeros(8, np.int64), 0)

@@ -1,0 +1,198 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.predict import HIDDEN, HeadWeights, predict
+from pipeline.heads.training import DivergenceError, Rows, group_by_batch_size, train_heads
+from pipeline.heads.trial_cost import WORST_MSE, validation_cost
+from pipeline.seeds import derive_seed
+from pipeline.vocabulary import OBJECTIVES
+
+PLAN = Hyperparameters(epochs=3, batch_size=16, learning_rate=0.05, momentum=0.8)
+SEED = 7
+
+
+def draw_data(n_rows: int = 90, n_inputs: int = 12) -> TrainingSet:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(n_rows, n_inputs)).astype(np.float32)
+    slopes = rng.normal(size=(n_inputs, len(OBJECTIVES)))
+    targets = (1 / (1 + np.exp(-inputs @ slopes))).astype(np.float32)
+    return TrainingSet(inputs, targets, np.arange(n_rows))
+
+
+DATA = draw_data()
+ROWS = Rows(np.arange(0, 90, 2), np.arange(1, 90, 2))
+
+
+def train_alone(
+    data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters
+) -> tuple[HeadWeights, list[float]]:
+    """The same head by nn.Sequential, autograd and torch.optim.SGD."""
+    widths = [data.inputs.shape[1], HIDDEN, HIDDEN, 1]
+    layers = [nn.Linear(*shape) for shape in pairwise(widths)]
+    generator = torch.Generator().manual_seed(derive_seed(SEED, objective))
+    for layer in layers:
+        bound = layer.in_features**-0.5
+        # Drawn in the batched layout (inputs, outputs), hence the transpose.
+        drawn = torch.empty(layer.in_features, layer.out_features)
+        layer.weight.data = drawn.uniform_(-bound, bound, generator=generator).T.contiguous()
+        layer.bias.data.uniform_(-bound, bound, generator=generator)
+    module = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2], nn.Sigmoid())
+    optimizer = torch.optim.SGD(
+        module.parameters(),
+        lr=plan.learning_rate,
+        momentum=plan.momentum,
+        weight_decay=WEIGHT_DECAY,
+    )
+    inputs = torch.from_numpy(data.inputs)
+    target = torch.from_numpy(data.targets[:, [OBJECTIVES.index(objective)]])
+    order = torch.Generator().manual_seed(derive_seed(SEED, "batches"))
+    train, curve = torch.from_numpy(rows.train), []
+    for _ in range(plan.epochs):
+        squared_error = 0.0
+        shuffled = train[torch.randperm(len(train), generator=order)]
+        for batch in torch.split(shuffled, plan.batch_size):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(module(inputs[batch]), target[batch])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            squared_error += loss.item() * len(batch)
+        curve.append(squared_error / len(train))
+    weights = {
+        f"layers.{i}.{part}": getattr(layer, part).detach().numpy()
+        for i, layer in enumerate(layers)
+        for part in ("weight", "bias")
+    }
+    return weights, curve
+
+
+def assert_same_head(found: HeadWeights, expected: HeadWeights, atol: float = 1e-5) -> None:
+    assert set(found) == set(expected)
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], atol=atol, err_msg=name)
+
+
+PLANS = {
+    "iou_tiny": PLAN,
+    "model_gap": replace(PLAN, epochs=5, learning_rate=0.01),
+    "iou_refined": replace(PLAN, batch_size=7, momentum=0.0),
+    "task_gap": replace(PLAN, epochs=1, momentum=0.3),
+}
+
+
+def test_heads_trained_together_equal_heads_trained_one_by_one_with_torch() -> None:
+    trained = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    assert list(trained) == list(PLANS)
+    for objective, plan in PLANS.items():
+        weights, curve = train_alone(DATA, ROWS, objective, plan)
+        assert_same_head(trained[objective].weights, weights)
+        np.testing.assert_allclose(trained[objective].train_mse, curve, atol=1e-6)
+
+
+def test_a_head_does_not_depend_on_the_heads_beside_it() -> None:
+    together = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    for objective, plan in PLANS.items():
+        alone = train_heads(DATA, ROWS, {objective: plan}, seed=SEED)[objective]
+        assert_same_head(together[objective].weights, alone.weights)
+
+
+def test_validation_error_is_that_of_the_predictions_on_rows_that_did_not_train() -> None:
+    trained = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    for objective, head in trained.items():
+        found = predict({objective: head.weights}, DATA.inputs[ROWS.validation])[objective]
+        target = DATA.targets[ROWS.validation, OBJECTIVES.index(objective)]
+        expected = np.mean((found - target) ** 2)
+        assert head.validation_mse[-1] == pytest.approx(expected, rel=1e-5)
+        assert len(head.train_mse) == len(head.validation_mse) == PLANS[objective].epochs
+
+
+def test_validation_in_blocks_equals_validation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    monkeypatch.setattr("pipeline.heads.training.FORWARD_ROWS", 4)
+    blocks = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    for objective in PLANS:
+        np.testing.assert_allclose(
+            blocks[objective].validation_mse, whole[objective].validation_mse, rtol=1e-6
+        )
+
+
+def test_two_runs_give_the_same_bits() -> None:
+    first, second = (train_heads(DATA, ROWS, PLANS, seed=SEED) for _ in range(2))
+    for objective in PLANS:
+        for name, tensor in first[objective].weights.items():
+            assert tensor.tobytes() == second[objective].weights[name].tobytes()
+
+
+def test_another_seed_trains_other_heads() -> None:
+    plans = {"iou_tiny": PLAN}
+    first, second = (train_heads(DATA, ROWS, plans, seed=seed)["iou_tiny"] for seed in (1, 2))
+    assert not np.allclose(first.weights["layers.0.weight"], second.weights["layers.0.weight"])
+
+
+def test_a_head_learns() -> None:
+    data = draw_data(600)
+    rows = Rows(np.arange(480), np.arange(480, 600))
+    plan = replace(PLAN, epochs=20, learning_rate=0.1)
+    trained = train_heads(data, rows, {"iou_large": plan}, seed=0)["iou_large"]
+    assert trained.validation_mse[-1] < 0.5 * trained.validation_mse[0]
+
+
+def test_without_rows_that_validate_their_error_is_nan() -> None:
+    rows = Rows(ROWS.train, np.arange(0))
+    head = train_heads(DATA, rows, {"iou_tiny": PLAN}, seed=0)["iou_tiny"]
+    assert np.isnan(head.validation_mse).all()
+    assert np.isfinite(head.train_mse).all()
+
+
+def test_objectives_are_grouped_by_batch_size_those_of_most_epochs_first() -> None:
+    assert group_by_batch_size(PLANS) == [("model_gap", "iou_tiny", "task_gap"), ("iou_refined",)]
+
+
+def test_divergence_names_objective_epoch_and_hyperparameters() -> None:
+    wild = replace(PLAN, learning_rate=1e30)
+    with pytest.raises(
+        DivergenceError, match=r"of iou_small must stay finite, got nan in epoch .*"
+    ):
+        train_heads(DATA, ROWS, {"iou_tiny": PLAN, "iou_small": wild}, seed=0)
+    with pytest.raises(DivergenceError, match=r"learning_rate=1e\+30"):
+        train_heads(DATA, ROWS, {"iou_small": wild}, seed=0)
+
+
+def test_unknown_objective_is_named() -> None:
+    with pytest.raises(ValueError, match=r"objective must be one of iou_tiny.*, got 'iou_huge'"):
+        train_heads(DATA, ROWS, {"iou_huge": PLAN}, seed=0)
+
+
+def test_no_row_to_train_on_is_an_error() -> None:
+    with pytest.raises(ValueError, match="must train on at least one row, got none"):
+        train_heads(DATA, Rows(np.arange(0), ROWS.validation), {"iou_tiny": PLAN}, seed=0)
+
+
+@pytest.mark.parametrize("name", ["inputs", "targets"])
+def test_rows_that_are_not_finite_are_counted(name: str) -> None:
+    values = getattr(DATA, name).copy()
+    values[[3, 5], 1] = np.nan
+    with pytest.raises(ValueError, match=f"{name} must be finite, got 2 rows that are not"):
+        train_heads(replace(DATA, **{name: values}), ROWS, {"iou_tiny": PLAN}, seed=0)
+
+
+def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:
+    trained = train_heads(DATA, ROWS, {"iou_tiny": PLAN}, seed=SEED)["iou_tiny"]
+    cost = validation_cost(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
+    assert cost == trained.validation_mse[-1]
+
+
+def test_a_trial_that_diverges_costs_most() -> None:
+    wild = replace(PLAN, learning_rate=1e30)
+    assert validation_cost(DATA, ROWS, "iou_tiny", wild, seed=0) == WORST_MSE
+
+
+def test_a_trial_that_nothing_validates_is_an_error() -> None:
+    with pytest.raises(ValueError, match="must be judged on at least one row, got none"):
+        validation_cost(DATA, Rows(ROWS.train, np.arange(0)), "iou_tiny", PLAN, seed=0)

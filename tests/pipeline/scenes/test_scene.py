@@ -1,0 +1,188 @@
+"""What every drawn scene promises to the models that are trained on it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.scenes.outlines import Outline, rasterise
+from pipeline.scenes.placement import (
+    CATEGORIES,
+    MAX_OBJECTS,
+    MIN_OBJECTS,
+    Item,
+    Layer,
+    Layout,
+    arrange,
+)
+from pipeline.scenes.scene import (
+    MIN_AREA_PX,
+    MOST_IOU,
+    ROLES,
+    Scene,
+    _compose,
+    _seen_items,
+    draw_scene,
+    scene_seeds,
+)
+from pipeline.scenes.textures import draw_texture
+
+N_SCENES = 60
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Scene]:
+    return [draw_scene(seed, 128) for seed in scene_seeds(1, "val", N_SCENES)]
+
+
+def test_scenes_have_the_promised_form(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        assert scene.rgb.shape == (128, 128, 3)
+        assert MIN_OBJECTS <= len(scene.masks) <= MAX_OBJECTS
+        assert len(scene.categories) == len(scene.masks)
+        assert set(scene.categories) <= set(CATEGORIES)
+        assert scene.masks.sum(axis=(1, 2)).min() >= MIN_AREA_PX
+
+
+def test_no_two_objects_of_a_scene_are_nearly_the_same(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        for k, mask in enumerate(scene.masks):
+            for other in scene.masks[:k]:
+                assert (mask & other).sum() <= MOST_IOU * (mask | other).sum()
+
+
+def test_objects_overlap_only_as_part_and_whole(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        for k, mask in enumerate(scene.masks):
+            for other in scene.masks[:k]:
+                shared = (mask & other).sum()
+                assert shared in {0, min(mask.sum(), other.sum())}
+
+
+def test_one_click_can_mean_several_things(scenes: list[Scene]) -> None:
+    readings = Counter(int(scene.masks.sum(axis=0).max()) for scene in scenes)
+
+    assert max(readings) == 3
+    assert sum(n for depth, n in readings.items() if depth >= 2) >= N_SCENES // 2
+
+
+def test_a_part_lies_within_another_object(scenes: list[Scene]) -> None:
+    parts = [(s, k) for s in scenes for k, name in enumerate(s.categories) if name == "part"]
+    within = [
+        any((s.masks[k] <= other).all() for j, other in enumerate(s.masks) if j != k)
+        for s, k in parts
+    ]
+
+    # Not all: where all else of the whole is hidden, the whole is left out.
+    assert len(within) >= 50
+    assert np.mean(within) > 0.9
+
+
+def test_a_part_is_painted_within_its_body_alone() -> None:
+    n_parts = 0
+    for seed in range(20):
+        layout = arrange(np.random.default_rng(seed))
+        _, labels = _compose(layout, 128)
+        for number, layer in enumerate(layout.layers, start=1):
+            if layer.clip_to is not None:
+                n_parts += 1
+                body = rasterise(layout.layers[layer.clip_to].outline, 128)
+                assert body[labels == number].all()
+
+    assert n_parts >= 20
+
+
+def test_a_whole_of_which_the_part_is_all_that_shows_is_one_object() -> None:
+    texture = draw_texture(np.random.default_rng(0))
+    square = np.array([[0.2, 0.2], [0.8, 0.2], [0.8, 0.8], [0.2, 0.8]])
+    body, part, other = (
+        Layer(Outline("box", (ring,)), texture) for ring in (square, square, 0.2 * square)
+    )
+    items = (Item("box", (0, 1)), Item("part", (1,)), Item("box", (2,)))
+    layout = Layout(texture, (body, part, other), items)
+    _, labels = _compose(layout, 64)
+
+    assert _seen_items(layout, labels) == [items[0], items[2]]
+
+
+def test_objects_come_small_and_large_plain_and_hidden(scenes: list[Scene]) -> None:
+    areas = np.concatenate([scene.masks.mean(axis=(1, 2)) for scene in scenes])
+    contrast = np.concatenate([list(_contrasts(scene)) for scene in scenes])
+
+    assert np.quantile(areas, 0.1) < 0.01
+    assert np.quantile(areas, 0.98) > 0.1
+    assert (contrast < 25).mean() > 0.1
+    assert (contrast > 80).mean() > 0.3
+    assert len(set().union(*(scene.categories for scene in scenes))) == len(CATEGORIES)
+
+
+def _contrasts(scene: Scene) -> Iterable[float]:
+    """Distance of each object's mean colour from the mean of what is not annotated."""
+    ground = scene.rgb[~scene.masks.any(axis=0)].mean(axis=0)
+    for mask in scene.masks:
+        yield float(np.linalg.norm(scene.rgb[mask].mean(axis=0) - ground))
+
+
+def test_the_seed_fixes_every_pixel() -> None:
+    first, again, other = (draw_scene(seed, 96) for seed in (5, 5, 6))
+
+    np.testing.assert_array_equal(first.rgb, again.rgb)
+    np.testing.assert_array_equal(first.masks, again.masks)
+    assert first.categories == again.categories
+    assert not np.array_equal(first.rgb, other.rgb)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_scene_is_the_same_at_twice_the_size(seed: int) -> None:
+    small, large = draw_scene(seed, 128), draw_scene(seed, 256)
+    shrunk = large.rgb.reshape(128, 2, 128, 2, 3).mean(axis=(1, 3))
+
+    assert np.abs(shrunk - small.rgb).mean() < 12
+    covered = large.masks.any(axis=0).reshape(128, 2, 128, 2).mean(axis=(1, 3)) > 0.5
+    assert (covered == small.masks.any(axis=0)).mean() > 0.97
+
+
+@given(st.integers(0, 2**40))
+def test_layouts_have_the_drawn_number_of_objects(seed: int) -> None:
+    layout = arrange(np.random.default_rng(seed))
+
+    assert MIN_OBJECTS < len(layout.items) <= MAX_OBJECTS
+    for item in layout.items:
+        assert all(0 <= k < len(layout.layers) for k in item.layers)
+    for k, layer in enumerate(layout.layers):
+        assert layer.clip_to is None or layer.clip_to < k
+
+
+def test_a_scene_too_small_for_its_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="scene must be 64 px wide or more, got 63"):
+        draw_scene(0, 63)
+
+
+def test_a_layout_that_hides_too_much_is_drawn_anew() -> None:
+    # The first layout of this seed shows three objects.
+    assert len(draw_scene(98, 64).masks) >= MIN_OBJECTS
+
+
+@given(st.integers(0, 10**6), st.integers(1, 2**32))
+def test_no_seed_serves_two_purposes(split_seed: int, n: int) -> None:
+    ranges = [scene_seeds(seed, role, n) for seed in (split_seed, split_seed + 1) for role in ROLES]
+
+    assert all(len(seeds) == n for seeds in ranges)
+    assert all(before.stop <= after.start for before, after in pairwise(ranges))
+
+
+@pytest.mark.parametrize(
+    ("split_seed", "n", "message"),
+    [
+        (-1, 1, "seed must be >= 0, got -1"),
+        (0, -1, "number of scenes must be in 0..4294967296, got -1"),
+        (0, 2**32 + 1, "number of scenes must be in 0..4294967296, got 4294967297"),
+    ],
+)
+def test_seeds_outside_their_range_are_refused(split_seed: int, n: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        scene_seeds(split_seed, "train", n)

@@ -1,0 +1,124 @@
+"""Intervals over groups: each resample is what the plain formulas give of the drawn objects."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.auc import correction_auc
+from pipeline.scoring import bootstrap
+from pipeline.scoring.bootstrap import (
+    Resamples,
+    interval,
+    resample_groups,
+    resampled_areas,
+    resampled_means,
+)
+
+
+def drawn_objects(resamples: Resamples, resample: int) -> np.ndarray:
+    """Rows of the objects in a resample, as often as they were drawn."""
+    return np.repeat(
+        np.arange(len(resamples.group)),
+        resamples.n_drawn[resample][resamples.group],
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_levels=st.sampled_from([2, 5, 10**6]))
+def test_an_area_is_that_of_the_drawn_objects_ties_and_all(seed: int, n_levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = np.sort(rng.integers(0, 8, 20))
+    iou, corrected_iou = rng.random((2, 20))
+    uncertainty = rng.integers(0, n_levels, 20).astype(np.float64)
+    resamples = resample_groups(group, 5, seed)
+    gains = np.stack([corrected_iou - iou, 1 - iou], axis=1)
+    areas = resampled_areas(gains, uncertainty, resamples)
+    means = resampled_means(iou[:, np.newaxis], resamples)[:, 0]
+    for resample in range(5):
+        rows = drawn_objects(resamples, resample)
+        for task, corrected in enumerate((corrected_iou, np.ones(20))):
+            expected = correction_auc(iou[rows], corrected[rows], uncertainty[rows])
+            assert means[resample] + areas[resample, task] == pytest.approx(expected.auc)
+
+
+def test_an_infinite_uncertainty_goes_first() -> None:
+    resamples = resample_groups(np.arange(3), 4, seed=0)
+    gains = np.array([[0.1], [0.2], [0.3]])
+    infinite = resampled_areas(gains, np.array([0, np.inf, np.inf]), resamples)
+    large = resampled_areas(gains, np.array([0.0, 5.0, 5.0]), resamples)
+    np.testing.assert_array_equal(infinite, large)
+
+
+def test_objects_come_and_go_with_their_group() -> None:
+    resamples = resample_groups(np.array([4, 4, 4, 9, 9]), 100, seed=0)
+    (weights,) = resamples.blocks()
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, 3] == weights[:, 4]).all()
+    assert (weights[:, 0] + weights[:, 3] == 2).all()
+    assert set(weights[:, 0]) == {0, 1, 2}
+
+
+def test_each_group_is_drawn_once_in_the_mean_and_as_the_multinomial_says() -> None:
+    n_drawn = resample_groups(np.arange(50), 4000, seed=0).n_drawn
+    assert (n_drawn.sum(axis=1) == 50).all()
+    np.testing.assert_allclose(n_drawn.mean(axis=0), 1, atol=0.08)
+    np.testing.assert_allclose((n_drawn == 0).mean(), (1 - 1 / 50) ** 50, atol=0.005)
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = (resample_groups(np.arange(9), 5, seed).n_drawn for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    resamples = resample_groups(np.arange(30) // 2, 25, seed=0)
+    gains, uncertainty = rng.random((30, 2)), rng.random(30)
+    areas = resampled_areas(gains, uncertainty, resamples)
+    means = resampled_means(gains, resamples)
+    monkeypatch.setattr(bootstrap, "BLOCK_WEIGHTS", 4 * 30)
+    assert len(list(resamples.blocks())) == 7
+    np.testing.assert_allclose(resampled_areas(gains, uncertainty, resamples), areas, rtol=1e-12)
+    np.testing.assert_allclose(resampled_means(gains, resamples), means, rtol=1e-12)
+    monkeypatch.setattr(bootstrap, "BLOCK_WEIGHTS", 1)
+    assert len(list(resamples.blocks())) == 25
+
+
+def test_an_interval_holds_95_percent() -> None:
+    found = interval(np.arange(1001) / 1000)
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+
+
+def test_values_that_do_not_exist_do_not_count() -> None:
+    assert interval(np.array([np.nan, 3.0, np.nan])) == interval(np.array([3.0]))
+    nothing = interval(np.array([np.nan, np.nan]))
+    assert np.isnan(nothing.low)
+    assert np.isnan(nothing.high)
+
+
+def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says() -> None:
+    values = np.random.default_rng(0).normal(size=(400, 1))
+    found = interval(resampled_means(values, resample_groups(np.arange(400), 2000, seed=0))[:, 0])
+    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
+
+
+def test_a_single_group_has_no_interval() -> None:
+    resamples = resample_groups(np.full(6, 3), 50, seed=0)
+    assert not len(resamples)
+    values = np.random.default_rng(0).random((6, 2))
+    for found in (
+        resampled_means(values, resamples),
+        resampled_areas(values, values[:, 0], resamples),
+    ):
+        assert found.shape == (0, 2)
+        assert np.isnan(interval(found[:, 0]).low)
+        assert np.isnan(interval(found[:, 0]).high)
+
+
+@pytest.mark.parametrize(("n_objects", "n_resamples"), [(0, 5), (3, 0)])
+def test_nothing_to_draw_is_refused(n_objects: int, n_resamples: int) -> None:
+    message = f"must be at least 1, got {n_resamples} and {n_objects}"
+    with pytest.raises(ValueError, match=message):
+        resample_groups(np.zeros(n_objects, np.int64), n_resamples, seed=0)

@@ -1,0 +1,129 @@
+"""What each measure is made of, and that larger is always more uncertain."""
+
+import numpy as np
+import pytest
+
+from pipeline.scoring.measures import (
+    ENTROPY_MEASURES,
+    HEAD_MEASURES,
+    UNTRAINED_MEASURES,
+    ModelScores,
+    ProposalScores,
+    every_measure,
+    head_measures,
+    model_measures,
+    untrained_measures,
+)
+from pipeline.vocabulary import MODELS, OBJECTIVES
+from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float32)
+
+
+def scores_of_two_objects() -> ModelScores:
+    return ModelScores(
+        proposals=ProposalScores(
+            iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.1]], dtype=np.float32),
+            sam_score=np.array([[0.7, 0.6, 0.1], [0.8, 0.8, 0.2]], dtype=np.float32),
+            refined_iou=np.array([[0.3, 0.3, 0.95], [0.6, 0.1, 0.2]], dtype=np.float32),
+        ),
+        entropies={
+            name: column(i, i + 0.5) / 16 for i, name in enumerate((*ENTROPY_MEASURES, "h_other"))
+        },
+        predictions={
+            split: {name: column(i / 10, 0.5) for i, name in enumerate(OBJECTIVES, start)}
+            for start, split in enumerate(("coco_train", "davis_train"))
+        },
+    )
+
+
+def test_the_selected_proposal_has_the_highest_sam_score_and_of_equals_is_the_first() -> None:
+    scores = scores_of_two_objects().proposals
+    np.testing.assert_array_equal(scores.selected_iou, column(0.2, 0.5))
+    np.testing.assert_array_equal(scores.best_iou, column(0.9, 0.5))
+    np.testing.assert_array_equal(scores.best_refined_iou, column(0.95, 0.6))
+
+
+def test_untrained_measures_are_the_entropies_and_the_lack_of_sam_score() -> None:
+    scores = scores_of_two_objects()
+    measures = untrained_measures(scores)
+    assert tuple(measures) == UNTRAINED_MEASURES
+    assert measures["sam_score"] == pytest.approx([0.3, 0.2])
+    for name in ENTROPY_MEASURES:
+        np.testing.assert_array_equal(measures[name], scores.entropies[name])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_head_measures_follow_their_formulas(model: str) -> None:
+    rng = np.random.default_rng(0)
+    heads = {name: rng.random(5, dtype=np.float32) for name in OBJECTIVES}
+    measures = head_measures(heads, model)
+    assert tuple(measures) == HEAD_MEASURES
+    usam = heads[f"iou_{model}"]
+    expected = {
+        "usam": 1 - usam,
+        "delta_theta": heads["iou_large"] - heads["iou_tiny"],
+        "delta_xp": heads["iou_refined"] - usam,
+        "delta_a": usam - heads["iou_selected"],
+        "delta_theta_star": heads["model_gap"] - 0.5,
+        "delta_xp_star": heads["prompt_gap"] - 0.5,
+        "delta_a_star": heads["task_gap"] - 0.5,
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(measures[name], values, atol=1e-6, err_msg=name)
+
+
+def test_perfect_heads_give_the_true_gaps_both_ways() -> None:
+    iou = {"tiny": 0.5, "small": 0.55, "base_plus": 0.6, "large": 0.8}
+    heads = {f"iou_{model}": column(value) for model, value in iou.items()}
+    heads |= {"iou_refined": column(0.75), "iou_selected": column(0.25)}
+    heads |= {"model_gap": column(0.5 + 0.3), "prompt_gap": column(0.5 + 0.25)}
+    heads |= {"task_gap": column(0.5 + 0.25)}
+    measures = head_measures(heads, "tiny")
+    for source in ("theta", "xp", "a"):
+        np.testing.assert_allclose(
+            measures[f"delta_{source}"], measures[f"delta_{source}_star"], atol=1e-6
+        )
+
+
+def test_a_model_has_its_measures_once_and_those_of_each_train_split() -> None:
+    measures = model_measures(scores_of_two_objects(), "tiny")
+    assert list(measures) == [
+        *(("", name) for name in UNTRAINED_MEASURES),
+        *((split, name) for split in ("coco_train", "davis_train") for name in HEAD_MEASURES),
+    ]
+    assert all(values.dtype == np.float64 for values in measures.values())
+    assert measures["coco_train", "usam"] != pytest.approx(measures["davis_train", "usam"])
+
+
+def test_every_measure_tells_the_tokens_of_its_heads() -> None:
+    scores = random_scores(0, other_tokens=("selected", "no_iou"))
+    measures = every_measure(scores, "small")
+    assert list(measures) == [
+        *(("", "", name) for name in UNTRAINED_MEASURES),
+        *(
+            (split, tokens, name)
+            for tokens in ("best", "selected", "no_iou")
+            for split in TRAIN_SPLITS
+            for name in HEAD_MEASURES
+        ),
+    ]
+    expected = head_measures(scores.other_predictions["no_iou"]["davis_train"], "small")
+    np.testing.assert_array_equal(measures["davis_train", "no_iou", "delta_a"], expected["delta_a"])
+    of_method = {(split, name) for split, tokens, name in measures if tokens in {"", "best"}}
+    assert of_method == set(model_measures(scores, "small"))
+
+
+def test_a_missing_head_is_named() -> None:
+    heads = {name: column(0.5) for name in OBJECTIVES if name != "task_gap"}
+    with pytest.raises(ValueError, match=r"heads must hold .*, got all but task_gap"):
+        head_measures(heads, "tiny")
+
+
+def test_a_missing_entropy_is_named() -> None:
+    scores = scores_of_two_objects()
+    del scores.entropies["h_xp"]  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"entropies must hold .*, got all but h_xp"):
+        untrained_measures(scores)

@@ -1,0 +1,234 @@
+"""``usam plan``: what the cells ask for and what is there, before anything runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from stages import extract, extract_train, prepare
+from stages.cli import planning
+from stages.cli.app import app
+from stages.extraction.models import ExtractParams
+from stages.shell.params import read_block
+from storage.checkpoints.weights import checkpoint
+from storage.datasets.extent import estimate_extent
+from storage.paths import features_path, masks_path, objects_path
+from storage.split.objects import read_objects
+from tests.fixtures.extract_project import (
+    CELL,
+    IMAGES,
+    SHARD_OBJECTS,
+    SPLIT,
+    TRAIN_SPLIT,
+    draw_project,
+    run,
+    write_params,
+)
+from tests.fixtures.layouts import LAYOUTS, draw_videos
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw_project(n_objects=3)
+
+
+def plan() -> Result:
+    return CliRunner().invoke(app, ["plan"])
+
+
+def rows() -> dict[str, list[str]]:
+    """Cells of the tables by split."""
+    result = plan()
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    return {line[0]: line[1:] for line in lines if line[0] in (SPLIT, TRAIN_SPLIT)}
+
+
+def test_the_cells_are_added_up() -> None:
+    n_objects = read_objects(objects_path(SPLIT)).n_objects
+
+    told = rows()
+
+    # Four models in three views, nine prompt sets; in identity alone, two prompt sets.
+    n_answers = 4 * 3 * 9 * n_objects
+    assert told[SPLIT][:5] == ["5", str(n_objects), "12", "0", f"{n_answers:,}"]
+    assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "4", "0", str(4 * 2 * n_objects)]
+    features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1)
+    assert told[SPLIT][5:7] == [f"{features / 1e6:.3g}", "MB"]
+    assert told[SPLIT][7:] == [
+        *(f"{n_answers * 3 * 375 / 1e6:.3g}", "to"),
+        *(f"{n_answers * 3 * 750 / 1e6:.3g}", "MB"),
+    ]
+    assert told[TRAIN_SPLIT][-1] == "none"
+
+
+def test_the_assumed_size_of_a_mask_is_told() -> None:
+    assert "masks at 375 to 750 B for each of 64 x 64" in plan().stdout
+
+
+def test_before_prepare_the_annotations_are_counted_and_no_image_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared = rows()
+    shutil.rmtree("cache")
+    monkeypatch.delattr(Image, "open")
+
+    assert rows() == prepared
+
+
+def test_no_video_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = LAYOUTS["sav_videos"](Path(), draw_videos(3, 1))
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["splits"][SPLIT] = place
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.delattr(cv2, "VideoCapture")
+
+    assert rows()[SPLIT][0] == "4"
+
+
+def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree("cache")
+    monkeypatch.setattr(
+        "stages.cli.planning.estimate_extent",
+        lambda *parts, **limits: estimate_extent(*parts, **limits, n_sampled=1),
+    )
+
+    told = rows()
+
+    assert told[SPLIT][0] == "~5"
+    assert told[SPLIT][4].startswith("~")
+
+
+def test_cells_are_there_when_they_are_complete_and_of_these_settings() -> None:
+    run(extract, *CELL)
+    run(extract_train, TRAIN_SPLIT, "tiny")
+    assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
+
+    write_params(version=2)
+    assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
+
+    write_params()
+    (masks_path(*CELL) / "done" / "c.0").unlink()
+    assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "1")
+
+
+def test_cells_of_other_objects_are_not_there() -> None:
+    run(extract, *CELL)
+    content = json.loads(Path("annotations.json").read_text())
+    content["annotations"].pop()
+    Path("annotations.json").write_text(json.dumps(content))
+    # Until prepare has run, nothing tells.
+    assert rows()[SPLIT][3] == "1"
+    shutil.rmtree(objects_path(SPLIT))
+    run(prepare, SPLIT)
+
+    assert rows()[SPLIT][3] == "0"
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value"), [("splits", "max_objects", 4), ("prepare", "seed", 1)]
+)
+def test_cells_of_objects_that_will_be_prepared_anew_are_not_there(
+    block: str, key: str, value: int
+) -> None:
+    run(extract, *CELL)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    changed = params["splits"][SPLIT] if block == "splits" else params["prepare"]
+    changed[key] = value
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    assert rows()[SPLIT][3] == "0"
+
+
+def test_without_an_objects_store_cells_of_these_settings_are_there() -> None:
+    run(extract, *CELL)
+    shutil.rmtree(objects_path(SPLIT))
+
+    assert rows()[SPLIT][3] == "1"
+
+
+def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(extract, *CELL)
+    monkeypatch.setattr("stages.shell.sources.versions", lambda *names: dict.fromkeys(names, "0"))
+    Path("annotations.json").unlink()
+
+    assert rows()[SPLIT][3] == "1"
+
+
+@pytest.mark.parametrize(("batch", "n_there"), [("auto", "1"), (4, "1"), (5, "0")])
+def test_cells_of_another_decoder_batch_are_not_there(batch: str | int, n_there: str) -> None:
+    write_params(decoder_batch=4)
+    run(extract, *CELL)
+    write_params(decoder_batch=batch)
+
+    assert rows()[SPLIT][3] == n_there
+
+
+def test_cells_of_another_size_of_shards_are_not_there() -> None:
+    run(extract, *CELL)
+    write_params(shard_objects=SHARD_OBJECTS + 1)
+
+    assert rows()[SPLIT][3] == "0"
+
+
+@pytest.mark.parametrize("model", ["tiny", "large"])
+def test_weights_are_named_by_their_listed_digest(model: str) -> None:
+    write_params(weights="file", family="sam2.1")
+    params = read_block("extract", ExtractParams)
+
+    assert planning._weights(params, model) == checkpoint("sam2.1", model).sha256
+
+
+def test_several_splits_have_a_sum() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["splits"]["drawn2"] = params["splits"][SPLIT]
+    params["eval_splits"].append("drawn2")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    (total,) = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
+
+    assert total[1:4] == ["10", str(2 * int(rows()[SPLIT][1])), "24"]
+
+
+def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["splits"][TRAIN_SPLIT]["annotations"] = "gone.json"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    shutil.rmtree(objects_path(TRAIN_SPLIT))
+
+    result = plan()
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: {TRAIN_SPLIT}: gone.json must be a file of COCO instances, got no such file\n"
+    )
+    assert SPLIT in result.stdout
+
+
+def test_a_faulty_setting_is_one_line() -> None:
+    write_params(family="huge")
+
+    result = plan()
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: params.yaml: extract.family")
+
+
+def test_nothing_is_written() -> None:
+    before = sorted(str(path) for path in Path().rglob("*"))
+    plan()
+    assert sorted(str(path) for path in Path().rglob("*")) == before
+    assert IMAGES.is_dir()
+    assert not features_path(*CELL).exists()

@@ -1,0 +1,183 @@
+"""Stage ``extract`` refuses bad input in one line that names it, and publishes nothing."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import chdir
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from stages import extract_train
+from storage.images.files import sha256_file
+from storage.paths import objects_path
+from tests.fixtures.extract_project import (
+    IMAGES,
+    SPLIT,
+    draw_project,
+    prepare_splits,
+    refused,
+    run,
+    write_params,
+)
+
+Refuse = Callable[..., str]
+Change = Callable[[Path], None]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that awaits ``extract``."""
+    root = tmp_path_factory.mktemp("prepared")
+    with chdir(root):
+        draw_project(n_objects=1)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the prepared project, as the working directory."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """``extract`` on a cell, ``CELL`` if none is named; gives its error."""
+    return partial(refused, capsys)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (("shown", "tiny", "identity"), "eval split must be one of drawn, got 'shown'"),
+        (("taught", "tiny", "identity"), "eval split must be one of drawn, got 'taught'"),
+        (
+            (SPLIT, "huge", "identity"),
+            "model must be one of tiny, small, base_plus, large, got 'huge'",
+        ),
+        ((SPLIT, "tiny", "fog"), "view must be one of identity, vflip, gnoise, got 'fog'"),
+    ],
+)
+def test_an_unknown_cell(refuse: Refuse, cell: tuple[str, ...], message: str) -> None:
+    assert refuse(*cell) == message
+    assert not Path("cache/work").exists()
+
+
+def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        run(extract_train, SPLIT, "tiny")
+    assert capsys.readouterr().err == "error: train split must be one of taught, got 'drawn'\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"shard_objects": 0}, "params.yaml: extract.shard_objects: "),
+        ({"decoder_batch": "large"}, "params.yaml: extract.decoder_batch"),
+        ({"precision": "fp16"}, "params.yaml: extract.precision: "),
+        ({"device": "tpu"}, "params.yaml: extract.device: "),
+        ({"family": "sam3"}, "params.yaml: extract.family: "),
+        ({"batch": 4}, "params.yaml: extract: key must be one of version, family, weights, "),
+    ],
+)
+def test_a_setting_that_does_not_exist(
+    refuse: Refuse, setting: dict[str, object], message: str
+) -> None:
+    write_params(**setting)
+    assert refuse().startswith(message)
+
+
+def test_cuda_where_there_is_none(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    write_params(device="cuda")
+    assert refuse() == "extract.device must be auto or cpu where torch sees no GPU, got 'cuda'"
+
+
+def test_a_split_that_is_not_prepared(refuse: Refuse) -> None:
+    path = objects_path(SPLIT)
+    shutil.rmtree(path)
+    assert refuse().startswith(f"{path} must ")
+
+
+def cut_off(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"no image at all" * 99)
+
+
+def enlarge(path: Path) -> None:
+    with Image.open(path) as image:
+        image.resize((100, 90)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "file", "reason"),
+    [
+        pytest.param(
+            cut_off,
+            "wide.jpg",
+            "a readable image, got: image file is truncated",
+            id="truncated_jpg",
+        ),
+        pytest.param(
+            cut_off,
+            "tall.png",
+            "a readable image, got: image file is truncated",
+            id="truncated_png",
+        ),
+        pytest.param(
+            overwrite, "tall.png", "a readable image, got: cannot identify image", id="garbage"
+        ),
+        pytest.param(
+            enlarge,
+            "wide.jpg",
+            "96 px high and 128 px wide as its record says, got 90 x 100",
+            id="of_another_size_than_annotated",
+        ),
+    ],
+)
+def test_an_image_that_was_never_good(
+    refuse: Refuse, change: Change, file: str, reason: str
+) -> None:
+    change(IMAGES / file)
+    prepare_splits()
+    error = refuse()
+    assert error.startswith("images in images must be readable, got 1 that are not (")
+    assert f"({file}: images/{file} must be {reason}" in error
+    assert error.endswith(": mend these and run again")
+
+
+@pytest.mark.parametrize("change", [cut_off, enlarge], ids=["truncated", "another"])
+def test_an_image_that_changed_since_prepare(refuse: Refuse, change: Change) -> None:
+    path = IMAGES / "square.png"
+    former = sha256_file(path)[:12]
+    change(path)
+    found = sha256_file(path)[:12]
+    assert (
+        f"square.png: images/square.png must be the file that stage prepare saw (sha256 {former}..."
+        f"), got {found}...; run prepare again"
+    ) in refuse()
+
+
+def test_an_image_that_is_gone_since_prepare(refuse: Refuse) -> None:
+    (IMAGES / "square.png").unlink()
+    assert "(square.png: images/square.png: No such file or directory)" in refuse()
+
+
+def test_of_many_images_some_are_named_and_the_others_counted(
+    refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.extraction.cell.N_REPORTED", 2)
+    for path in IMAGES.iterdir():
+        overwrite(path)
+    prepare_splits()
+    error = refuse()
+    assert "got 5 that are not (square.png: " in error
+    assert "; and 3 more)" in error
+    assert "wide.jpg" not in error

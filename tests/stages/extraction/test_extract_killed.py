@@ -1,0 +1,167 @@
+"""Stage ``extract`` killed with -9: the next run gives the bytes of an undisturbed one."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import chdir
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+
+from stages import extract
+from storage.paths import CACHE
+from tests.fixtures.extract_project import (
+    CELL,
+    done_shards,
+    draw_project,
+    encoded_images,
+    images_without,
+    outputs,
+    run,
+)
+
+ROOT: Final = Path(__file__).parents[3]
+
+N_SHARDS: Final = 7
+SHARD_OBJECTS: Final = 5
+
+MOMENTS: Final = [float(m) for m in np.random.default_rng(0).uniform(0, N_SHARDS - 2, 3).round(2)]
+"""When to kill: so many shards done, and that part of the time that the next one takes."""
+
+POLL_S: Final = 0.001
+START_S: Final = 120.0
+"""Longest wait for a process to come to its moment."""
+
+RUNNER = """
+import importlib, os, signal, sys
+
+module, name, call = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+owner = importlib.import_module(module)
+real, n_calls = getattr(owner, name), 0
+
+def dying(*arguments):
+    global n_calls
+    n_calls += 1
+    if n_calls == call:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+
+setattr(owner, name, dying)
+importlib.import_module("stages.extract").main()
+"""
+"""Runs the stage in a process that dies when it calls a function for the nth time."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that awaits ``extract``."""
+    root = tmp_path_factory.mktemp("prepared")
+    with chdir(root):
+        draw_project(n_objects=8, shard_objects=SHARD_OBJECTS)
+    return root
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], float]:
+    """Outputs of a run that nothing disturbs, and the seconds that a shard takes."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(prepared, root, dirs_exist_ok=True)
+    with chdir(root):
+        start = time.monotonic()
+        run(extract, *CELL)
+        seconds = time.monotonic() - start
+        assert done_shards() == list(range(N_SHARDS))
+        return outputs(), seconds / N_SHARDS
+
+
+@pytest.fixture
+def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the prepared project, as the working directory."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.usefixtures("project")
+def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
+    undisturbed: tuple[dict[str, bytes], float], moment: float
+) -> None:
+    wanted, shard_s = undisturbed
+    with start("-m", "stages.extract", *CELL) as process:
+        wait_for_shards(process, int(moment))
+        time.sleep(moment % 1 * shard_s)
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before its moment"
+    assert int(moment) <= len(done_shards()) < N_SHARDS
+    resume(wanted)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(5, id="data_and_mark"),
+        pytest.param(6, id="the_marks_of_masks_and_features"),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_killed_between_data_and_mark_the_next_run_gives_the_same_bytes(
+    undisturbed: tuple[dict[str, bytes], float], call: int
+) -> None:
+    die_at("storage.cell.shards", "mark", call)
+    assert done_shards() == [0, 1]
+    resume(undisturbed[0])
+
+
+@pytest.mark.usefixtures("project")
+def test_killed_between_a_file_and_its_name_nothing_of_the_file_is_left(
+    undisturbed: tuple[dict[str, bytes], float],
+) -> None:
+    die_at("os", "replace", 70)
+    assert any(path.is_file() for path in CACHE.rglob("*.partial"))
+    resume(undisturbed[0])
+    assert not list(CACHE.rglob("*.partial"))
+
+
+def die_at(module: str, name: str, call: int) -> None:
+    """Run the stage in a process that dies there."""
+    with start("-c", RUNNER, module, name, str(call), *CELL) as process:
+        _, said = process.communicate(timeout=START_S)
+    assert process.returncode == -signal.SIGKILL, said
+
+
+def start(*command: str) -> "subprocess.Popen[str]":
+    """Run Python in the working directory, with this project's modules."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def wait_for_shards(process: "subprocess.Popen[str]", n_shards: int) -> None:
+    """Wait until the model is at work and so many shards are done."""
+    end = time.monotonic() + START_S
+    work = CACHE.joinpath("work", *CELL)
+    while len(done_shards()) < n_shards or not list(work.glob("*/masks.zarr")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, f"{n_shards} shards took too long"
+        time.sleep(POLL_S)
+
+
+def resume(wanted: dict[str, bytes]) -> None:
+    """Run again: what was done is not done again, and the outputs are those of one run."""
+    left = images_without(done_shards(), SHARD_OBJECTS)
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == left
+    assert outputs() == wanted

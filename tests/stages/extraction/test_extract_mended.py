@@ -1,0 +1,232 @@
+"""Stage ``extract`` run again does what is missing and no more, and ends with the same bytes."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, chdir
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import storage
+from stages import extract
+from storage.cell.publishing import publish_store
+from storage.paths import CACHE, features_path
+from storage.store.inspection import Store
+from tests.fixtures.extract_project import (
+    CELL,
+    IMAGES,
+    SIZES_PX,
+    done_shards,
+    draw_project,
+    encoded_images,
+    files_of,
+    images_without,
+    outputs,
+    prepare_splits,
+    refused,
+    run,
+    write_params,
+)
+from tests.fixtures.full_disk import MakeRoom, full_at_fsync, full_at_write, no_space
+
+WORK = CACHE.joinpath("work", *CELL)
+
+FullDisk = Callable[[], AbstractContextManager[MakeRoom]]
+
+BROKEN = ("wide.jpg", "small.png")
+"""Images whose failure leaves one of three shards whole."""
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose cell is extracted, and nothing went wrong."""
+    root = tmp_path_factory.mktemp("extracted")
+    with chdir(root):
+        draw_project()
+        run(extract, *CELL)
+    return root
+
+
+@pytest.fixture
+def wanted(extracted: Path) -> dict[str, bytes]:
+    """Outputs of a run that never failed."""
+    with chdir(extracted):
+        return outputs()
+
+
+@pytest.fixture
+def finished(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the finished project, as the working directory."""
+    shutil.copytree(extracted, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def prepared(finished: None) -> None:  # noqa: ARG001 - it is what this one starts from
+    """The same, with all that ``extract`` made gone."""
+    forget("work", "features", "masks")
+
+
+def forget(*kinds: str) -> None:
+    for kind in kinds:
+        shutil.rmtree(CACHE / kind)
+
+
+def break_images() -> Callable[[], None]:
+    """Spoil the images in ``BROKEN``; gives a function that mends them."""
+    good = {IMAGES / file: (IMAGES / file).read_bytes() for file in BROKEN}
+    truncated, garbage = good
+    truncated.write_bytes(good[truncated][:-600])
+    garbage.write_bytes(b"no image")
+    prepare_splits()
+
+    def mend() -> None:
+        for path, data in good.items():
+            path.write_bytes(data)
+        prepare_splits()
+
+    return mend
+
+
+@pytest.mark.usefixtures("prepared")
+def test_images_that_fail_are_named_the_others_kept_and_mended_ones_alone_extracted(
+    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mend = break_images()
+    with encoded_images() as encoded:
+        error = refused(capsys)
+    assert "got 2 that are not (wide.jpg: " in error
+    assert "got: image file is truncated" in error
+    assert "; small.png: images/small.png must be a readable image, got: cannot identify" in error
+    assert encoded == [file for file in SIZES_PX if file not in BROKEN]
+    assert done_shards() == [0]
+    with encoded_images() as encoded:
+        refused(capsys)
+    assert encoded == [], "nothing that was kept is done again"
+    mend()
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == list(BROKEN)
+    assert outputs() == wanted
+    assert not list(WORK.rglob("*.npz")), "pieces are dropped with their shard"
+
+
+@pytest.mark.usefixtures("prepared")
+def test_rows_kept_of_an_image_are_not_those_of_another_content(
+    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mend = break_images()
+    good = repaint("large.png")
+    prepare_splits()
+    refused(capsys)
+    (IMAGES / "large.png").write_bytes(good)
+    mend()
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == ["wide.jpg", "large.png", "small.png"]
+    assert outputs() == wanted
+
+
+@pytest.mark.usefixtures("finished")
+def test_an_image_of_another_content_costs_its_shards(wanted: dict[str, bytes]) -> None:
+    repaint("square.png")
+    prepare_splits()
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == ["square.png", "tall.png"], "the images of the first shard"
+    found = outputs()
+    assert found != wanted
+    forget("work", "features", "masks")
+    run(extract, *CELL)
+    assert outputs() == found
+
+
+def repaint(file: str) -> bytes:
+    """Negate an image; gives the former bytes."""
+    path = IMAGES / file
+    former = path.read_bytes()
+    with Image.open(path) as image:
+        Image.fromarray(255 - np.asarray(image)).save(path)
+    return former
+
+
+@pytest.mark.usefixtures("finished")
+@pytest.mark.parametrize("lost", [("features", "masks"), ("features",), ("masks",), ()])
+def test_outputs_that_are_gone_are_published_again_without_the_model(
+    wanted: dict[str, bytes], lost: tuple[str, ...]
+) -> None:
+    forget(*lost)
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == []
+    assert outputs() == wanted
+
+
+@pytest.mark.usefixtures("prepared")
+def test_a_cell_that_could_not_be_published_outlives_the_run_of_another(
+    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(work: Store, target: Path) -> None:
+        if work.kind == "masks":
+            raise no_space(target)
+        publish_store(work, target)
+
+    monkeypatch.setattr("storage.cell.making.publish_store", publish)
+    with pytest.raises(SystemExit, match="1"):
+        run(extract, *CELL)
+    monkeypatch.setattr("storage.cell.making.publish_store", publish_store)
+    run(extract, *CELL[:2], "vflip")
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == []
+    assert {path: data for path, data in outputs().items() if "/identity.zarr/" in path} == wanted
+
+
+@pytest.mark.usefixtures("prepared")
+def test_work_under_other_settings_stays_and_is_mentioned(
+    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mend = break_images()
+    refused(capsys)
+    (former,) = WORK.iterdir()
+    kept = files_of(former)
+    mend()
+    write_params(precision="bf16")
+    run(extract, *CELL)
+    assert (
+        f"note: unfinished work under other settings is kept in {former} (precision: fp32 -> bf16)"
+    ) in capsys.readouterr().err.splitlines()
+    assert files_of(former) == kept
+    assert storage.open_features(features_path(*CELL)).attrs["signature"]["precision"] == "bf16"
+    write_params()
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert "note: " not in capsys.readouterr().err, "published work is finished"
+    assert encoded == list(BROKEN)
+    assert outputs() == wanted
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize(
+    "full_disk",
+    [
+        pytest.param(lambda: full_at_fsync(lambda: bool(done_shards())), id="at_fsync"),
+        pytest.param(lambda: full_at_write(CACHE / "work", room_kb=800), id="at_write"),
+    ],
+)
+def test_a_full_disk_is_named_and_costs_no_shard_that_was_done(
+    wanted: dict[str, bytes], capsys: pytest.CaptureFixture[str], full_disk: FullDisk
+) -> None:
+    with full_disk() as make_room:
+        error = refused(capsys)
+        assert error.startswith(f"{WORK}/")
+        assert error.endswith(": No space left on device")
+        done = done_shards()
+        assert done in ([0], [0, 1])
+        make_room()
+        with encoded_images() as encoded:
+            run(extract, *CELL)
+        assert encoded == images_without(done)
+        assert outputs() == wanted

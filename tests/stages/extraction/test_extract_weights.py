@@ -1,0 +1,102 @@
+"""Stage ``extract`` takes the weights that are listed, and no others."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import storage
+from pipeline.sam.model import build
+from stages import extract
+from storage.images.files import sha256_file
+from storage.paths import features_path
+from tests.fixtures.extract_project import (
+    CELL,
+    draw_project,
+    encoded_images,
+    refused,
+    run,
+    write_params,
+)
+
+HEADER = "model,config,file,bytes,sha256,folder"
+
+
+@pytest.fixture
+def listed_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a model's weights where those of mini tiny belong, and list their sha256."""
+    monkeypatch.chdir(tmp_path)
+    tables = tmp_path / "tables"
+    monkeypatch.setattr("storage.checkpoints.weights.TABLES", tables)
+    tables.mkdir()
+    draw_project(n_objects=1, weights="file")
+
+    def put(model: str) -> Path:
+        path = Path("assets/mini/tiny.safetensors")
+        path.parent.mkdir(parents=True)
+        save_file(build("mini", model, seed=5).state_dict(), path)
+        line = f"tiny,,tiny.safetensors,,{sha256_file(path)},"
+        (tables / "mini.csv").write_text(f"{HEADER}\n{line}\n")
+        return path
+
+    return put
+
+
+def test_weights_that_are_listed_are_loaded_and_signed(
+    listed_weights: Callable[[str], Path],
+) -> None:
+    sha256 = sha256_file(listed_weights("tiny"))
+    run(extract, *CELL)
+    features = storage.open_features(features_path(*CELL))
+    assert features.attrs["signature"]["weights"] == sha256
+    found = features["sam_score"].to_numpy()
+    write_params(weights_seed=5)
+    run(extract, *CELL)
+    same = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
+    assert (found == same).all(), "they are the weights of that seed"
+
+
+def test_weights_that_say_nan_end_the_stage_with_the_image(
+    listed_weights: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = listed_weights("tiny")
+    weights = load_file(path)
+    weights["image_encoder.neck.convs.0.conv.bias"][0] = float("nan")
+    save_file(weights, path)
+    table = Path("tables/mini.csv")
+    table.write_text(f"{HEADER}\ntiny,,tiny.safetensors,,{sha256_file(path)},\n")
+    message = refused(capsys)
+    assert "SamScores of" in message
+    assert "must be finite, got 54 others: the weights are damaged" in message
+    assert not features_path(*CELL).exists()
+
+
+def test_weights_that_are_missing(
+    capsys: pytest.CaptureFixture[str], listed_weights: Callable[[str], Path]
+) -> None:
+    path = listed_weights("tiny")
+    path.unlink()
+    assert refused(capsys) == f"{path} must exist, got no file: run git checkout {path}"
+
+
+def test_weights_of_another_hash(
+    capsys: pytest.CaptureFixture[str], listed_weights: Callable[[str], Path]
+) -> None:
+    path = listed_weights("tiny")
+    sha256 = sha256_file(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert refused(capsys) == (
+        f"{path} must have sha256 {sha256}, got {sha256_file(path)}: run git checkout {path}"
+    )
+
+
+def test_weights_of_another_architecture(
+    capsys: pytest.CaptureFixture[str], listed_weights: Callable[[str], Path]
+) -> None:
+    path = listed_weights("small")
+    with encoded_images() as encoded:
+        error = refused(capsys)
+    assert error.startswith(f"weights in {path} must fit the model's architecture, got ")
+    assert not encoded
+    assert not Path("cache/work").exists()

@@ -1,0 +1,229 @@
+"""Every layout through the stages: the same pictures give the same objects, and are extracted."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import storage
+from pipeline.prompts import object_seed, sample_prompts
+from stages import extract, prepare
+from storage.images.files import sha256_file
+from storage.images.of_split import SplitImages
+from storage.paths import features_path, objects_path
+from storage.rle import decode_rle
+from storage.split.objects import ObjectTable, read_objects
+from tests.fixtures.extract_project import EXTRACT, run
+from tests.fixtures.layouts import LAYOUTS, SIZE_PX, Place, Videos, draw_videos
+
+# A video a picture: wherever names hold video and frame, the names are the same, too.
+VIDEOS = draw_videos(1, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def prepared(
+    name: str,
+    videos: Videos = VIDEOS,
+    **changes: Any,  # noqa: ANN401 - a setting each
+) -> ObjectTable:
+    """Write the pictures in a layout and prepare them as split ``name``."""
+    Path(name).mkdir()
+    write_params({name: LAYOUTS[name](Path(name), videos) | changes})
+    run(prepare, name)
+    return read_objects(objects_path(name))
+
+
+def write_params(splits: dict[str, Place]) -> None:
+    params: dict[str, Any] = {
+        "models": ["tiny"],
+        "views": ["identity"],
+        "eval_splits": list(splits),
+        "train_splits": [],
+        "splits": splits,
+        "prepare": {"seed": 0, "min_area_px": 10},
+        "extract": EXTRACT,
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_gives_the_same_objects(name: str) -> None:
+    table = prepared(name)
+
+    masks = [
+        mask
+        for (picture,) in VIDEOS.values()
+        for mask in picture.masks.values()
+        if mask.sum() >= 10
+    ]
+    assert table.n_objects == len(masks)
+    assert table.n_images == len(VIDEOS)
+    for row, mask in enumerate(masks):
+        file, number = str(table.file[table.image_index[row]]), int(table.object_id[row])
+        found = decode_rle(str(table.mask_rle[row]), SIZE_PX, SIZE_PX)
+        np.testing.assert_array_equal(found, mask)
+        assert table.area_px[row] == mask.sum()
+        expected = sample_prompts(mask, object_seed(0, file, number))
+        np.testing.assert_array_equal(table.point_px[row], expected)
+
+
+def test_where_names_are_equal_so_is_every_click() -> None:
+    davis, others = prepared("davis"), [prepared("mose"), prepared("sav_frames")]
+
+    for other in others:
+        for array in ("file", "object_id", "area_px", "box_px", "mask_rle", "point_px"):
+            np.testing.assert_array_equal(getattr(other, array), getattr(davis, array))
+        np.testing.assert_array_equal(other.image_sha256, davis.image_sha256)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_images_are_those_that_were_drawn(name: str) -> None:
+    table = prepared(name)
+
+    folder = Path(yaml.safe_load(Path("params.yaml").read_text())["splits"][name]["images"])
+    source = SplitImages(folder, [str(file) for file in table.file])
+    for file, (picture,) in zip(table.file, VIDEOS.values(), strict=True):
+        rgb = source.read(str(file), height_px=SIZE_PX, width_px=SIZE_PX)
+        # Video keeps a colour for four pixels.
+        assert np.abs(rgb.astype(float) - picture.rgb).mean() < (20 if name == "sav_videos" else 4)
+
+
+def test_a_frame_has_the_digest_of_its_video() -> None:
+    table = prepared("sav_videos", draw_videos(2))
+
+    digest = sha256_file(Path("sav_videos/sav_train/sav_000/video0.mp4"))
+    assert table.image_sha256.tolist() == [digest, digest]
+
+
+def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = list[str]()
+    capture = cv2.VideoCapture
+
+    def spy(path: str, backend: int) -> cv2.VideoCapture:
+        opened.append(Path(path).name)
+        return capture(path, backend)
+
+    table = prepared("sav_videos", draw_videos(5, 4))
+    monkeypatch.setattr(cv2, "VideoCapture", spy)
+    run(extract, "sav_videos", "tiny", "identity")
+
+    assert opened == ["video0.mp4", "video1.mp4"]
+    features = storage.open_features(features_path("sav_videos", "tiny", "identity"))
+    assert features.sizes["object"] == table.n_objects
+
+
+def test_a_video_that_ends_early_costs_its_last_frames_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prepared("sav_videos", draw_videos(3, 1))
+    short = Path("short")
+    short.mkdir()
+    LAYOUTS["sav_videos"](short, draw_videos(2))
+    folder = Path("sav_videos/sav_train/sav_000")
+    (short / "sav_train/sav_000/video0.mp4").replace(folder / "video0.mp4")
+    run(prepare, "sav_videos")
+    with pytest.raises(SystemExit):
+        run(extract, "sav_videos", "tiny", "identity")
+
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "got 1 that are not (sav_000/video0.mp4#00008: " in told
+    assert "video0.mp4 must have a readable frame 5 (counted from 0), got its end" in told
+
+
+def test_a_video_that_changes_after_prepare_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    prepared("sav_videos", draw_videos(2))
+    with Path("sav_videos/sav_train/sav_000/video0.mp4").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(SystemExit):
+        run(extract, "sav_videos", "tiny", "identity")
+
+    assert "video0.mp4 must be the file that stage prepare saw" in capsys.readouterr().err
+
+
+def test_options_stand_in_the_signature_and_lists_do_not() -> None:
+    signature = prepared("davis", frames={"stride": 2}).signature
+    assert signature["frames"] == "0::2"
+    assert "list" not in signature
+
+    assert "frames" not in prepared("coco").signature
+
+    signature = prepared("sav_videos").signature
+    assert [signature[key] for key in ("frames", "subsets")] == ["0::1", "all"]
+
+
+def test_options_of_sav_train_stand_in_the_signature() -> None:
+    chosen: Place = {"frames": {"end": 3}, "subsets": ["sav_000"], "masklets": "manual"}
+    signature = prepared("sav_videos", **chosen).signature
+    assert signature["frames"] == "0:3:1"
+    assert signature["subsets"] == ["sav_000"]
+    assert signature["masklets"] == "manual"
+
+
+def test_videos_without_automatic_masklets_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    prepared("sav_videos", draw_videos(1, 1))
+    manual = Path("sav_videos/sav_train/sav_000/video0_manual.json")
+    manual.with_name("video0_auto.json").write_bytes(manual.read_bytes())
+    assert "masklets" not in capsys.readouterr().out
+
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    # Left out, it is both.
+    del params["splits"]["sav_videos"]["masklets"]
+    write_params(params["splits"])
+    run(prepare, "sav_videos")
+
+    (told,) = capsys.readouterr().out.splitlines()
+    assert "left out: 0 crowds, " in told
+    assert told.endswith("; videos without automatic masklets: 1")
+    signature = read_objects(objects_path("sav_videos")).signature
+    assert signature["masklets"] == "both"
+
+
+def test_objects_without_a_pixel_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    videos = draw_videos(2)
+    for picture in videos["video0"]:
+        picture.masks[9] = np.zeros((SIZE_PX, SIZE_PX), bool)  # type: ignore[index]
+    prepared("sav_frames", videos)
+
+    assert (
+        "note: objects must have a pixel on a frame, got none of SA-V video video0: object 9\n"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("davis", {"list": None}, "splits.davis must have a key 'list' for reader davis"),
+        (
+            "coco",
+            {"frames": {"start": 1}},
+            "splits.coco: reader coco must be given nothing besides images, annotations and max_",
+        ),
+        (
+            "mose",
+            {"masklets": "auto"},
+            "splits.mose: reader mose must be given list or frames besides images, annotations a",
+        ),
+        ("davis", {"frames": {"start": 3, "end": 3}}, "splits.davis.frames.end must lie behind st"),
+        ("davis", {"frames": {"stride": 0}}, "params.yaml.splits.davis.frames.stride: Input sh"),
+        ("davis", {"frames": {"step": 2}}, "params.yaml: key must be one of start, end, stride, g"),
+        ("sav_videos", {"masklets": "some"}, "params.yaml.splits.sav_videos.masklets: Input sho"),
+        ("sav_videos", {"subsets": []}, "params.yaml.splits.sav_videos.subsets: Tuple should"),
+    ],
+)
+def test_a_faulty_setting_is_one_line(
+    name: str, changes: Place, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        prepared(name, **changes)
+
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+    assert not Path("cache").exists()

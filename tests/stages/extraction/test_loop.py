@@ -1,0 +1,134 @@
+"""The loop keeps order and memory, loses no image that could be read, and hides no error."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from pipeline.extraction.plan import Piece, Shard, plan_shards
+from pipeline.extraction.predictions import Rows
+from stages.extraction.loop import N_AHEAD, Failure, run_shards
+
+
+@dataclass
+class FakeSteps:
+    """Rows are the numbers of the objects; what is asked is written down."""
+
+    broken: frozenset[int] = frozenset()
+    kept: dict[tuple[int, int], Rows] = field(default_factory=dict)
+    read_images: list[int] = field(default_factory=list)
+    computed: list[int] = field(default_factory=list)
+    written: dict[int, Rows] = field(default_factory=dict)
+    on_write: Callable[[Shard], None] = lambda _: None
+    most_ahead: int = 0
+
+    def read(self, piece: Piece) -> int | Failure:
+        self.read_images.append(piece.image)
+        self.most_ahead = max(self.most_ahead, len(self.read_images) - len(self.computed))
+        return Failure(piece, "torn") if piece.image in self.broken else piece.image
+
+    def compute(self, piece: Piece, given: int) -> Rows:
+        self.computed.append(given)
+        return {"row": np.arange(piece.start, piece.stop)}
+
+    def recall(self, shard: Shard, piece: Piece) -> Rows | None:
+        return self.kept.get((shard.index, piece.image))
+
+    def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
+        self.kept[shard.index, piece.image] = rows
+
+    def write(self, shard: Shard, rows: Rows) -> None:
+        self.on_write(shard)
+        self.written[shard.index] = rows
+
+
+def plan() -> tuple[Shard, ...]:
+    """Six images of three objects in shards of four."""
+    return plan_shards(np.repeat(np.arange(6), 3), 4)
+
+
+def test_every_shard_is_written_whole_and_in_order() -> None:
+    steps = FakeSteps()
+    told: list[int] = []
+    assert run_shards(plan(), steps, told.append) == ()
+    rows = np.concatenate([steps.written[i]["row"] for i in range(5)])
+    np.testing.assert_array_equal(rows, np.arange(18))
+    assert sum(told) == 18
+
+
+def test_an_image_that_fails_costs_its_shards_and_no_other_image() -> None:
+    steps = FakeSteps(broken=frozenset({2}))
+    failures = run_shards(plan(), steps, lambda _: None)
+    # Objects 6 to 8 are of image 2: shards 1 (4..7) and 2 (8..11).
+    assert [failure.piece.image for failure in failures] == [2, 2]
+    assert {failure.reason for failure in failures} == {"torn"}
+    assert set(steps.written) == {0, 3, 4}
+    assert set(steps.kept) == {(1, 1), (2, 3)}
+
+
+def test_a_second_run_reads_and_computes_what_is_missing_only() -> None:
+    shards = plan()
+    first = FakeSteps(broken=frozenset({2}))
+    run_shards(shards, first, lambda _: None)
+    second = FakeSteps(kept=first.kept)
+    assert run_shards([shards[1], shards[2]], second, lambda _: None) == ()
+    assert second.computed == [2, 2]
+    np.testing.assert_array_equal(second.written[1]["row"], [4, 5, 6, 7])
+    np.testing.assert_array_equal(second.written[2]["row"], [8, 9, 10, 11])
+
+
+def test_reading_ahead_is_bounded() -> None:
+    steps = FakeSteps()
+    run_shards(plan_shards(np.arange(200), 16), steps, lambda _: None)
+    assert 1 < steps.most_ahead <= N_AHEAD + 2
+
+
+def test_writing_overlaps_with_the_next_shard_and_no_more() -> None:
+    held, most = threading.Semaphore(0), []
+    steps = FakeSteps()
+
+    def slow(shard: Shard) -> None:
+        if shard.index == 0:
+            assert held.acquire(timeout=10)  # until the next shard has been computed
+            most.append(max(steps.computed))
+
+    steps.on_write = slow
+    real = steps.compute
+
+    def compute(piece: Piece, given: int) -> Rows:
+        if piece.start == 4:
+            held.release()
+            time.sleep(0.05)
+        return real(piece, given)
+
+    steps.compute = compute  # type: ignore[method-assign]
+    run_shards(plan(), steps, lambda _: None)
+    assert most[0] <= 2
+    assert set(steps.written) == {0, 1, 2, 3, 4}
+
+
+def test_an_error_of_the_disk_ends_the_run() -> None:
+    def full(shard: Shard) -> None:
+        if shard.index == 1:
+            raise OSError(28, "No space left on device")
+
+    steps = FakeSteps(on_write=full)
+    with pytest.raises(OSError, match="No space left"):
+        run_shards(plan(), steps, lambda _: None)
+    assert set(steps.written) == {0}
+
+
+def test_an_error_of_the_last_write_is_seen_too() -> None:
+    def full(shard: Shard) -> None:
+        if shard.index == 4:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run_shards(plan(), FakeSteps(on_write=full), lambda _: None)
+
+
+def test_nothing_to_do_is_done_at_once() -> None:
+    assert run_shards([], FakeSteps(), lambda _: None) == ()

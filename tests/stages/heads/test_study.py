@@ -1,0 +1,100 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
+from stages.heads.study import LOG, PACKAGES, ROOT, run_study, sources_digest
+from storage.outputs.tuning import read_log
+
+N_TRIALS = 8
+N_DONE = 4
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def slope(plan: Hyperparameters) -> float:
+    return (plan.momentum - 0.7) ** 2 + plan.learning_rate + plan.epochs / 1000
+
+
+def run(folder: Path, cost: Callable[[Hyperparameters], float]) -> list[Trial]:
+    return run_study(cost, folder, n_trials=N_TRIALS, seed=3, advance=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
+    return run(tmp_path_factory.mktemp("undisturbed"), slope)
+
+
+def test_a_study_killed_on_the_way_goes_on_to_the_same_trials(
+    tmp_path: Path, undisturbed: list[Trial]
+) -> None:
+    calls: list[Hyperparameters] = []
+
+    def dying(plan: Hyperparameters) -> float:
+        if len(calls) == N_DONE:
+            raise Killed
+        calls.append(plan)
+        return slope(plan)
+
+    def living(plan: Hyperparameters) -> float:
+        calls.append(plan)
+        return slope(plan)
+
+    with pytest.raises(Killed):
+        run(tmp_path, dying)
+    assert read_log(tmp_path / LOG) == undisturbed[:N_DONE]
+    resumed = run(tmp_path, living)
+    assert resumed == undisturbed
+    assert rank_trials(resumed)[0] == rank_trials(undisturbed)[0]
+    assert calls == [trial.plan for trial in undisturbed], "a finished trial was run again"
+
+
+def test_trials_stay_in_the_ranges(undisturbed: list[Trial]) -> None:
+    for trial in undisturbed:
+        for name, (low, high) in RANGES.items():
+            assert low <= getattr(trial.plan, name) <= high
+
+
+def test_an_error_of_the_cost_ends_the_study(tmp_path: Path) -> None:
+    def faulty(plan: Hyperparameters) -> float:
+        raise RuntimeError(plan)
+
+    with pytest.raises(RuntimeError):
+        run(tmp_path, faulty)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_digest_of_the_sources_is_another_after_any_edit(tmp_path: Path, package: str) -> None:
+    for name in PACKAGES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.py").write_text("a")
+    digests = [sources_digest(tmp_path)]
+    for file, text in [("one.py", "b"), ("two.py", ""), ("inner/one.py", "b")]:
+        path = tmp_path / package / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        digests.append(sources_digest(tmp_path))
+    (tmp_path / package / "two.py").rename(tmp_path / package / "three.py")
+    digests.append(sources_digest(tmp_path))
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_digest_of_the_sources_is_that_of_the_packages_alone(tmp_path: Path) -> None:
+    (tmp_path / "pipeline").mkdir()
+    before = sources_digest(tmp_path)
+    for file in ("other.py", "pipeline/one.pyc", "pipeline/.#one.py"):
+        (tmp_path / file).write_text("a")
+    assert sources_digest(tmp_path) == before
+
+
+def test_the_sources_are_where_the_packages_are() -> None:
+    assert [name for name in PACKAGES if not (ROOT / name / "__init__.py").is_file()] == []
+
+
+def test_every_trial_is_counted(tmp_path: Path) -> None:
+    counted: list[int] = []
+    run_study(slope, tmp_path, n_trials=2, seed=0, advance=counted.append)
+    assert counted == [1, 1]

@@ -1,0 +1,132 @@
+"""Errors that a person can act on are one line; faults of ours keep their traceback."""
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.shell.edge import one_line, stage_main
+from stages.shell.params import ParamsError
+from storage.errors import DataError, ImageError, StoreError, WeightsError
+
+
+def run(
+    main: Callable[..., None], *arguments: str, monkeypatch: pytest.MonkeyPatch
+) -> int | str | None:
+    """Status with which the program of ``main`` ends."""
+    monkeypatch.setattr(sys, "argv", ["stage", *arguments])
+    try:
+        stage_main(main)()
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_arguments_reach_main_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def main(split: str, model: str) -> None:
+        seen.append((split, model))
+
+    assert run(main, "val", "7", monkeypatch=monkeypatch) == 0
+    assert seen == [("val", "7")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "error: arguments must be SPLIT MODEL, got none\n"),
+        (("val", "tiny", "x"), "error: arguments must be SPLIT MODEL, got val tiny x\n"),
+    ],
+    ids=["too few", "too many"],
+)
+def test_arguments_that_do_not_fit_name_the_ones_that_do(
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main(split: str, model: str) -> None:
+        raise AssertionError((split, model))
+
+    assert run(main, *arguments, monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err == message
+
+
+def test_a_stage_without_arguments_refuses_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(lambda: None, "val", monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err == "error: arguments must be none, got val\n"
+
+
+@pytest.mark.parametrize("kind", [ParamsError, DataError, ImageError, StoreError, WeightsError])
+def test_our_errors_are_one_line_and_status_1(
+    kind: type[ValueError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise kind("views must be known,\n  got 'x'\n")
+
+    assert run(main, monkeypatch=monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "error: views must be known, got 'x'\n")
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, RuntimeError, AssertionError])
+def test_faults_of_ours_keep_their_traceback(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def main() -> None:
+        raise kind("broken")
+
+    with pytest.raises(kind, match="broken"):
+        run(main, monkeypatch=monkeypatch)
+
+
+def test_a_type_error_inside_a_stage_is_not_taken_for_wrong_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def main(split: str) -> None:
+        len(split, split)  # type: ignore[call-arg]
+
+    with pytest.raises(TypeError):
+        run(main, "val", monkeypatch=monkeypatch)
+
+
+def test_a_full_disk_names_the_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "cache/work/c/0/0")
+
+    assert run(main, monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err == "error: cache/work/c/0/0: No space left on device\n"
+
+
+def test_a_failed_rename_names_both_files(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as caught:
+        (tmp_path / "a").rename(tmp_path / "b")
+    assert one_line(caught.value) == f"{tmp_path}/a -> {tmp_path}/b: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError("no name"), "no name"),
+        (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"),
+        (StoreError(), "StoreError"),
+    ],
+    ids=["text", "number", "empty"],
+)
+def test_an_error_without_a_file_says_what_it_has(error: Exception, text: str) -> None:
+    assert one_line(error) == text
+
+
+def test_the_program_keeps_the_docstring_of_its_stage() -> None:
+    def main(split: str) -> None:
+        """What the stage does."""
+        del split
+
+    assert stage_main(main).__doc__ == "What the stage does."

@@ -1,0 +1,132 @@
+"""Progress: a line now and then where there is no terminal, a bar where there is one."""
+
+import re
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from stages.shell import progress as module
+from stages.shell.progress import progress
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def break_off() -> None:
+    """Work that fails after its first object."""
+    with progress("extract", 3) as advance:
+        advance(1)
+        raise KeyError
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of progress, standing still."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What a terminal of 120 columns gets to see."""
+    screen = StringIO()
+
+    def console(*, stderr: bool) -> Console:
+        assert stderr
+        return Console(file=screen, force_terminal=True, width=120, color_system=None)
+
+    monkeypatch.setattr(module, "Console", console)
+    return screen
+
+
+def test_without_a_terminal_the_end_is_one_line(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("extract tiny", 10) as advance:
+        for _ in range(10):
+            clock.now_s += 0.5
+            advance(1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "extract tiny: 10/10 objects, 2.0 objects/s, 0 s left\n"
+
+
+def test_long_work_says_where_it_is_now_and_then(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("tune", 100, unit="trials") as advance:
+        for _ in range(25):
+            clock.now_s += 1
+            advance(4)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "tune: 40/100 trials, 4.0 trials/s, 15 s left",
+        "tune: 80/100 trials, 4.0 trials/s, 5 s left",
+        "tune: 100/100 trials, 4.0 trials/s, 0 s left",
+    ]
+
+
+def test_the_line_is_out_before_the_work_ends(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("extract", 2) as advance:
+        clock.now_s += module.LINE_EVERY_S
+        advance(1)
+        assert capsys.readouterr().err.startswith("extract: 1/2 objects")
+
+
+def test_nothing_done_has_no_rate_to_guess_from(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("extract", 5):
+        clock.now_s += 1
+    assert capsys.readouterr().err == "extract: 0/5 objects, 0.0 objects/s, inf s left\n"
+
+
+def test_work_without_anything_to_do_ends_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("extract", 0):
+        pass
+    assert capsys.readouterr().err.startswith("extract: 0/0 objects")
+
+
+def test_lines_hold_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("extract", 1) as advance:
+        advance(1)
+    assert re.search(r"[\x1b\r]", capsys.readouterr().err) is None
+
+
+def test_an_error_inside_is_not_followed_by_a_line_that_looks_like_an_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyError):
+        break_off()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar_with_count_rate_and_percent(
+    clock: Clock, terminal: StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("extract tiny", 8) as advance:
+        clock.now_s += 2
+        advance(8)
+    shown = terminal.getvalue()
+    end = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).strip().splitlines()[-1]
+    assert re.fullmatch(r"extract tiny ━+ 8/8 100% 4\.0 objects/s 0:00:00", end.strip())
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_ends_with_an_error(clock: Clock, terminal: StringIO) -> None:
+    clock.now_s += 1
+    with pytest.raises(KeyError):
+        break_off()
+    # The cursor is shown again: the terminal is left as it was.
+    assert terminal.getvalue().rstrip().endswith("\x1b[?25h")

@@ -1,0 +1,228 @@
+"""The paper's numbers: through our own tables, and beside ours."""
+
+from collections.abc import Iterator
+from math import nan
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.auc import relative_auc
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.scoring.measures import HEAD_MEASURES
+from pipeline.scoring.tasks import TASKS
+from pipeline.vocabulary import MODELS
+from stages.page.radar import radar_table
+from stages.tables.auc import CORRELATION_ROWS, absolute_table, relative_table
+from stages.tables.iou import view_table
+from stages.tables.paper import (
+    PAPER,
+    DataSet,
+    beside_paper,
+    correlation_beside_paper,
+    paper_numbers,
+    runtime_beside_paper,
+)
+from stages.tables.trials import trial_table
+from storage.outputs.results import COLUMNS, SplitResults
+from tests.fixtures.report_inputs import draw_runtime
+
+DATA_SETS: dict[str, DataSet] = {name: name for name in get_args(DataSet)}
+
+
+def auc_of_the_paper(data_set: str) -> pd.DataFrame:
+    """Tables 11 to 14 in the form of ``auc.csv``."""
+    numbers = paper_numbers("auc")
+    blocks = numbers[numbers["data_set"] == data_set].groupby(["task", "model"], sort=False)
+    rows: list[dict[str, Any]] = []
+    for (task, model), block in blocks:
+        bounds = block[block["measure"].isin(["oracle", "worst"])]
+        oracle, worst = bounds.set_index("measure")["percent"].div(100)[["oracle", "worst"]]
+        for row in block.drop(bounds.index).to_dict("records"):
+            auc = row["percent"] / 100
+            rows.append(
+                dict.fromkeys(COLUMNS["auc"], nan)
+                | {"train_split": row["trained_on"], "task": task, "model": model}
+                | {"tokens": "best" if row["trained_on"] else "", "measure": row["measure"]}
+                | {"auc": auc, "oracle": oracle, "worst": worst}
+                | {"relative": relative_auc(auc, oracle=oracle, worst=worst)}
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, SplitResults]:
+    """The paper's data sets as eval splits, evaluated by its Tables 11 to 14."""
+    nothing = pd.DataFrame()
+    heads: dict[str, object] = {name: {} for name in DATA_SETS if name != "MOSE"}
+    return {
+        name: SplitResults(
+            auc_of_the_paper(name), nothing, nothing, nothing, nothing, {"heads": heads}
+        )
+        for name in DATA_SETS
+    }
+
+
+def both_sides(table: pd.DataFrame) -> Iterator[tuple[float, float]]:
+    """Ours and the paper's, where the paper has a number."""
+    for name in DATA_SETS:
+        is_told = table[name + PAPER].notna()
+        yield from zip(table.loc[is_told, name], table.loc[is_told, name + PAPER], strict=True)
+
+
+def test_our_tables_turn_the_papers_auc_into_its_tables_1_to_4(
+    results: dict[str, SplitResults],
+) -> None:
+    cells: list[tuple[float, float]] = []
+    for task in TASKS:
+        numbers = paper_numbers("relative").query(f"task == '{task}'").drop(columns="task")
+        # The heads of MOSE are those of COCO, which stand in rows of their own.
+        cells += both_sides(beside_paper(relative_table(results, task), numbers, DATA_SETS))
+    ours, paper = np.transpose(cells)
+    assert len(cells) == 125
+    np.testing.assert_allclose(ours, paper, atol=0.06)
+
+
+def test_our_absolute_tables_are_the_papers_tables_11_to_14(
+    results: dict[str, SplitResults],
+) -> None:
+    cells: list[tuple[float, float]] = []
+    for task in TASKS:
+        numbers = paper_numbers("auc").query(f"task == '{task}'").drop(columns="task")
+        cells += both_sides(beside_paper(absolute_table(results, task), numbers, DATA_SETS))
+    ours, paper = np.transpose(cells)
+    assert len(cells) == len(paper_numbers("auc")) == 420
+    np.testing.assert_allclose(ours, paper)
+
+
+def test_the_radar_holds_the_papers_relative_auc(results: dict[str, SplitResults]) -> None:
+    table = radar_table(results["COCO"])
+    lines = table.set_index(["measure", "trained_on"])[list(TASKS)]
+    expected = {
+        ("sam_score", ""): [57.97, 60.55, 64.09, 79.6],
+        ("gaps", "COCO"): [63.66, 78.17, 94.85, 90.01],
+        ("gaps_star", "COCO"): [66.6, 78.89, 94.87, 90.01],
+    }
+    for line, values in expected.items():
+        np.testing.assert_allclose(lines.loc[[line]].to_numpy()[0], values, atol=0.06)
+    # Heads of another data set: the paper has no number of theirs for segmentation.
+    assert lines.loc[[("gaps", "DAVIS")]]["segmentation"].isna().all()
+
+
+def test_the_papers_trials_in_any_order_give_its_table_8() -> None:
+    paper = paper_numbers("trials")
+    shuffled = paper.sample(frac=1, random_state=0).to_dict("records")
+    names = ("epochs", "batch_size", "learning_rate", "momentum")
+    trials = [Trial(Hyperparameters(**{n: row[n] for n in names}), row["mse"]) for row in shuffled]
+    found = trial_table({("coco_train", "iou_tiny"): trials, ("coco_train", "iou_large"): []})
+    assert set(found["objective"]) == {"iou_tiny"}
+    columns = list(paper.columns)
+    assert list(found.columns) == ["trained_on", "objective", *columns]
+    assert found["rank"].tolist() == list(range(1, 71))
+    # Of equal errors to its last digit, the paper's order is not known.
+    by = ["mse", "batch_size", "learning_rate"]
+    np.testing.assert_array_equal(
+        found.sort_values(by)[columns[1:]], paper.sort_values(by)[columns[1:]]
+    )
+    assert found["mse"].is_monotonic_increasing
+
+
+def test_numbers_of_other_heads_and_splits_are_not_compared() -> None:
+    table = pd.DataFrame(
+        {
+            "measure": ["h_std", "delta_a", "delta_a", "delta_a"],
+            "trained_on": ["", "ours", "COCO", "mine"],
+            "val": [1.0, 2.0, 3.0, 4.0],
+            "val_high": [1.0, 2.0, 3.0, 4.0],
+            "other": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    numbers = paper_numbers("relative").query("task == 'task'").drop(columns="task")
+    found = beside_paper(table, numbers, {"val": "COCO", "ours": "COCO", "mine": "DAVIS"})
+    assert list(found.columns) == [*table.columns[:4], "val_paper", "other"]
+    # A split that is called COCO is not yet the paper's.
+    np.testing.assert_array_equal(found["val_paper"], [74.56, 94.85, nan, nan])
+
+
+def test_without_data_sets_of_the_paper_tables_stay_as_they_are(
+    results: dict[str, SplitResults],
+) -> None:
+    table = relative_table(results, "task")
+    assert beside_paper(table, paper_numbers("relative"), {}).equals(table)
+
+
+def test_seconds_of_metas_models_stand_beside_the_papers() -> None:
+    timed = draw_runtime("sam2.1")
+    both = runtime_beside_paper(timed)
+    assert both[list(timed.columns)].equals(timed)
+    of_large = both[both["model"] == "large"].set_index("method")
+    assert of_large["seconds_paper"].to_dict() == {
+        "sam": 0.437,
+        "entropy": 0.452,
+        "views5": 2.187,
+        "prompts8": 0.5,
+        "usam": 0.441,
+    }
+    assert of_large["ratio_paper"]["sam"] == 1
+    assert of_large["ratio_paper"]["views5"] == pytest.approx(2.187 / 0.437)
+    assert both.notna().all(axis=None)
+
+
+def test_seconds_of_other_models_are_not_compared() -> None:
+    timed = draw_runtime("mini")
+    assert runtime_beside_paper(timed).equals(timed)
+
+
+def correlations(train_split: str) -> pd.DataFrame:
+    """Correlations of one model in the form of ``correlation_table``."""
+    names = [name for name in CORRELATION_ROWS if train_split or name not in HEAD_MEASURES]
+    table = pd.DataFrame(0.5, index=range(len(names)), columns=names)
+    table.insert(0, "row", names)
+    table.insert(0, "model", "large")
+    table.insert(0, "train_split", train_split)
+    return table
+
+
+@pytest.mark.parametrize("train_split", ["", "ours"])
+def test_correlations_of_coco_stand_beside_the_papers(train_split: str) -> None:
+    table = correlations(train_split)
+    both = correlation_beside_paper(table, "COCO", {"ours": "COCO"})
+    in_paper = paper_numbers("correlation").columns
+    names = [name for name in table["row"] if name in in_paper]
+    assert list(both.columns) == [*table.columns, *(name + PAPER for name in names)]
+    assert both["sam_score_paper"][:3].tolist() == [0.49, 1.00, -0.44]
+    assert both["h_xp_paper"].notna().equals(both["row"].isin(names))
+
+
+@pytest.mark.parametrize(
+    ("data_set", "heads"), [("COCO", "DAVIS"), ("COCO", None), ("MOSE", "COCO")]
+)
+def test_correlations_of_others_do_not(data_set: DataSet, heads: DataSet | None) -> None:
+    table = correlations("ours")
+    data_sets: dict[str, DataSet] = {"ours": heads} if heads else {}
+    both = correlation_beside_paper(table, data_set, data_sets)
+    assert both.filter(regex=f"{PAPER}$").isna().all(axis=None)
+
+
+def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
+    numbers = paper_numbers("view")
+    mean = numbers["percent"] / 100
+    gain = mean - mean.groupby(numbers["model"]).transform("first")
+    rows = numbers[["model", "view"]].assign(proposal="best", mean_iou=mean, gain=gain)
+    rows[[name for name in COLUMNS["iou"] if name not in rows]] = nan
+    nothing = pd.DataFrame()
+    found = SplitResults(nothing, rows, nothing, nothing, nothing, {})
+    table = view_table({"paper": found}).merge(numbers, on=["model", "view"])
+    assert len(table) == len(numbers) == 7 * len(MODELS)
+    np.testing.assert_allclose(table["paper"], table["percent"])
+    np.testing.assert_allclose(table["paper_difference"], table["difference"], atol=1e-9)
+
+
+def test_every_model_and_view_of_the_paper_is_one_of_ours() -> None:
+    view = paper_numbers("view")
+    for name in ("auc", "best_model", "correlation", "runtime", "view"):
+        assert set(paper_numbers(name)["model"]) == set(MODELS)
+    first = view.groupby("model")["percent"].transform("first")
+    np.testing.assert_allclose(view["difference"].fillna(0), view["percent"] - first, atol=1e-9)
+    assert paper_numbers("best_model").groupby("data_set")["percent"].sum().round().eq(100).all()

@@ -1,0 +1,79 @@
+"""Weights of the embedded family and the table that lists them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from storage.checkpoints import weights
+from storage.checkpoints.mini import publish_mini
+from storage.errors import WeightsError
+
+GENERATOR = np.random.default_rng(0)
+WEIGHTS = {name: GENERATOR.standard_normal((3, 4)).astype(np.float32) for name in ("b", "a")}
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the registry, and a repository without weights."""
+    shutil.copytree(weights.TABLES, tmp_path / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "TABLES", tmp_path / "checkpoints")
+    return tmp_path / "checkpoints" / "mini.csv"
+
+
+@pytest.mark.usefixtures("table")
+def test_published_weights_are_listed_and_verified() -> None:
+    publish_mini({"tiny": WEIGHTS})
+    path, sha256 = weights.verified_weights("mini", "tiny")
+    assert path == Path("assets/mini/tiny.safetensors")
+    record = weights.checkpoint("mini", "tiny")
+    assert (record.sha256, record.size_bytes) == (sha256, path.stat().st_size)
+    assert weights.state(record) == "intact"
+    assert [file.name for file in path.parent.iterdir()] == ["tiny.safetensors"]
+
+
+@pytest.mark.usefixtures("table")
+def test_published_weights_are_half_as_precise() -> None:
+    publish_mini({"tiny": WEIGHTS})
+    loaded = load_file("assets/mini/tiny.safetensors")
+    assert list(loaded) == ["a", "b"]
+    for name, value in loaded.items():
+        assert value.dtype == np.float16
+        np.testing.assert_allclose(value, WEIGHTS[name], rtol=2**-11)
+
+
+def test_the_same_weights_give_the_same_bytes_whatever_their_order(table: Path) -> None:
+    publish_mini({"tiny": WEIGHTS})
+    before = table.read_bytes(), Path("assets/mini/tiny.safetensors").read_bytes()
+    publish_mini({"tiny": dict(sorted(WEIGHTS.items()))})
+    assert (table.read_bytes(), Path("assets/mini/tiny.safetensors").read_bytes()) == before
+
+
+def test_lines_of_other_models_stay_as_they_are(table: Path) -> None:
+    before = table.read_text(encoding="utf-8").splitlines()
+    publish_mini({"small": WEIGHTS})
+    after = table.read_text(encoding="utf-8").splitlines()
+    assert len(after) == len(before)
+    changed = [line for line, old in zip(after, before, strict=True) if line != old]
+    assert all(line.startswith("small,") for line in changed)
+
+
+@pytest.mark.parametrize("value", [1e5, float("nan")])
+def test_a_weight_beyond_half_precision_is_named_and_nothing_is_listed(
+    table: Path, value: float
+) -> None:
+    before = table.read_bytes()
+    broken = WEIGHTS | {"neck": np.array([1.0, value], np.float32)}
+    with pytest.raises(WeightsError, match="weight neck must be finite in half precision, got"):
+        publish_mini({"tiny": broken})
+    assert table.read_bytes() == before
+    assert not Path("assets/mini/tiny.safetensors").exists()
+
+
+@pytest.mark.usefixtures("table")
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(WeightsError, match="model must be one of tiny, small"):
+        publish_mini({"huge": WEIGHTS})

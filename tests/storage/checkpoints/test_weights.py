@@ -1,0 +1,270 @@
+"""Weights: the tables hold what they should, and no file is used that is not the listed one."""
+
+import csv
+import hashlib
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import run
+
+import pytest
+
+from pipeline.sam.families import CONFIGS
+from pipeline.vocabulary import FAMILIES, MODELS
+from storage.checkpoints import weights
+from storage.errors import WeightsError
+
+CONTENT = b"weights of the tiny model" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FILE = Path("checkpoints/sam2.1/tiny.pt")
+COLUMNS = ("model", "config", "file", "bytes", "sha256", "folder")
+
+
+@pytest.fixture
+def _small_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty repository whose ``sam2.1`` table lists one small file."""
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    with (tables / "sam2.1.csv").open("w", newline="") as table:
+        lines = csv.writer(table)
+        lines.writerow(COLUMNS)
+        lines.writerow(("tiny", "tiny.yaml", "tiny.pt", len(CONTENT), SHA256, "092824"))
+    monkeypatch.setattr(weights, "TABLES", tables)
+    monkeypatch.chdir(tmp_path)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """A file server that logs nothing and breaks off each file under ``cut`` one byte early."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword == "Content-Length" and "/cut/" in self.path:
+            value = str(int(value) + 1)
+        super().send_header(keyword, value)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+    """URL of a server on this machine, and the file that it serves as the tiny model."""
+    served = tmp_path / "served" / "092824" / "tiny.pt"
+    served.parent.mkdir(parents=True)
+    served.write_bytes(CONTENT)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}", served
+        http.shutdown()
+        thread.join()
+
+
+def put(content: bytes) -> None:
+    FILE.parent.mkdir(parents=True)
+    FILE.write_bytes(content)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_family_lists_every_model(family: str, model: str) -> None:
+    record = weights.checkpoint(family, model)
+    assert (record.family, record.model) == (family, model)
+    assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tables_hold_nothing_else(family: str) -> None:
+    with (weights.TABLES / f"{family}.csv").open(newline="") as table:
+        lines = list(csv.DictReader(table))
+    assert tuple(line["model"] for line in lines) == MODELS
+    assert all(tuple(line) == COLUMNS for line in lines)
+
+
+@pytest.mark.parametrize("family", ["sam2", "sam2.1"])
+def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: str) -> None:
+    records = [weights.checkpoint(family, model) for model in MODELS]
+    assert all(r.sha256 and r.folder and r.config.startswith(f"configs/{family}/") for r in records)
+    assert len({r.sha256 for r in records}) == len({r.config for r in records}) == len(MODELS)
+
+
+@pytest.mark.parametrize("family", ["sam2", "sam2.1"])
+def test_configs_are_files_of_the_sam2_package(family: str) -> None:
+    spec = find_spec("sam2")  # found, not imported: that takes seconds
+    assert spec is not None
+    assert spec.origin is not None
+    for model in MODELS:
+        config = weights.checkpoint(family, model).config
+        assert (Path(spec.origin).parent / config).is_file()
+        assert config == CONFIGS[family, model]
+
+
+def test_downloads_and_embedded_weights_have_their_own_places() -> None:
+    assert weights.weights_path("mini", "tiny") == Path("assets/mini/tiny.safetensors")
+    downloaded = Path("checkpoints/sam2.1/sam2.1_hiera_base_plus.pt")
+    assert weights.weights_path("sam2.1", "base_plus") == downloaded
+
+
+@pytest.mark.parametrize(
+    ("family", "model", "message"),
+    [
+        ("sam3", "tiny", "family must be one of mini, sam2, sam2.1, got 'sam3'"),
+        ("sam2", "huge", "model must be one of tiny, small, base_plus, large, got 'huge'"),
+    ],
+    ids=["family", "model"],
+)
+def test_unknown_names_say_what_is_allowed(family: str, model: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=f"^{re.escape(message)}$"):
+        weights.verified_weights(family, model)
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_intact_weights_are_handed_out_with_their_digest() -> None:
+    put(CONTENT)
+    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
+    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "intact"
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_missing_weights_name_the_command_that_fetches_them() -> None:
+    with pytest.raises(WeightsError, match=r"usam checkpoints fetch sam2\.1 tiny") as caught:
+        weights.verified_weights("sam2.1", "tiny")
+    assert str(FILE) in str(caught.value)
+    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "missing"
+
+
+@pytest.mark.usefixtures("_small_table")
+@pytest.mark.parametrize(
+    "content",
+    [CONTENT[:-1], CONTENT[:7] + b"?" + CONTENT[8:], b""],
+    ids=["cut", "flipped", "empty"],
+)
+def test_damaged_weights_name_both_digests(content: bytes) -> None:
+    put(content)
+    with pytest.raises(WeightsError) as caught:
+        weights.verified_weights("sam2.1", "tiny")
+    got = hashlib.sha256(content).hexdigest()
+    assert f"{FILE} must have sha256 {SHA256}, got {got}" in str(caught.value)
+    assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "damaged"
+
+
+def mini_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sha256: str) -> Path:
+    """Table of ``mini`` with one model; the place of its weights."""
+    line = f"tiny,,tiny.safetensors,{len(CONTENT)},{sha256},\n"
+    (tmp_path / "mini.csv").write_text(",".join(COLUMNS) + "\n" + line)
+    monkeypatch.setattr(weights, "TABLES", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    path = Path("assets/mini/tiny.safetensors")
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_without_trained_weights_the_message_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mini_table(tmp_path, monkeypatch, sha256="").write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match=r"extract\.weights to random"):
+        weights.verified_weights("mini", "tiny")
+    assert weights.state(weights.checkpoint("mini", "tiny")) == "unlisted"
+
+
+def test_damaged_embedded_weights_are_not_sent_to_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mini_table(tmp_path, monkeypatch, sha256=SHA256)
+    with pytest.raises(WeightsError, match=f"must exist.*git checkout {path}"):
+        weights.verified_weights("mini", "tiny")
+    path.write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match=f"must have sha256.*git checkout {path}"):
+        weights.verified_weights("mini", "tiny")
+
+
+@pytest.mark.usefixtures("_small_table")
+@pytest.mark.parametrize("before", [None, b"damaged"], ids=["missing", "damaged"])
+def test_fetch_brings_the_listed_file(server: tuple[str, Path], before: bytes | None) -> None:
+    if before is not None:
+        put(before)
+    url, _ = server
+    assert weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url) == FILE
+    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
+    assert [path.name for path in FILE.parent.iterdir()] == [FILE.name]
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_fetched_weights_can_be_read_by_others(server: tuple[str, Path]) -> None:
+    url, _ = server
+    weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+    assert FILE.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_intact_weights_are_neither_downloaded_again_nor_touched(
+    server: tuple[str, Path],
+) -> None:
+    url, served = server
+    put(CONTENT)
+    FILE.chmod(0o440)
+    served.unlink()
+    assert weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url) == FILE
+    assert FILE.stat().st_mode & 0o777 == 0o440
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_another_file_on_the_server_is_refused_and_leaves_nothing(
+    server: tuple[str, Path],
+) -> None:
+    url, served = server
+    served.write_bytes(b"another file")
+    with pytest.raises(WeightsError, match=SHA256) as caught:
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+    assert f"{url}/092824/tiny.pt must download to {FILE}" in str(caught.value)
+    assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
+    assert list(FILE.parent.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_a_file_that_the_server_lacks_is_named(server: tuple[str, Path]) -> None:
+    url, served = server
+    served.unlink()
+    with pytest.raises(WeightsError, match=r"/092824/tiny\.pt must download to .*404"):
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_a_connection_that_breaks_leaves_nothing(server: tuple[str, Path]) -> None:
+    url, served = server
+    served.parent.rename(served.parent.with_name("cut"))
+    record = replace(weights.checkpoint("sam2.1", "tiny"), folder="cut")
+    with pytest.raises(WeightsError, match=r"/cut/tiny\.pt must download to .*IncompleteRead"):
+        weights.fetch(record, base_url=url)
+    assert list(FILE.parent.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_a_folder_that_cannot_be_written_is_named(server: tuple[str, Path]) -> None:
+    url, _ = server
+    Path("checkpoints").write_text("a file where the folder should be")
+    with pytest.raises(WeightsError, match=f"must download to {FILE}, got .*checkpoints"):
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+
+
+def test_embedded_weights_are_not_fetched() -> None:
+    message = "'mini': its weights belong to the repository, as assets/mini/tiny.safetensors"
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        weights.fetch(weights.checkpoint("mini", "tiny"))
+
+
+def test_looking_up_weights_imports_no_downloader() -> None:
+    code = (
+        "import sys, storage.checkpoints.weights; "
+        "print('pooch' in sys.modules, 'requests' in sys.modules)"
+    )
+    shown = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "False False\n"

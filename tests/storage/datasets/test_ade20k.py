@@ -1,0 +1,79 @@
+"""The reader of the ADE20K challenge: one object a class."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.errors import DataError
+from storage.rle import decode_rle
+from tests.fixtures.layouts import SIZE_PX, Place, draw_videos, write_ade20k, write_palette
+from tests.fixtures.read_split import read_place
+
+VIDEOS = draw_videos(2)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Two images."""
+    return write_ade20k(tmp_path, VIDEOS)
+
+
+def mask_path(place: Place) -> Path:
+    return Path(place["annotations"]) / "ADE_val_00000002.png"
+
+
+def test_an_object_is_a_class(place: Place) -> None:
+    ids = np.zeros((SIZE_PX, SIZE_PX), np.uint8)
+    ids[:5], ids[10:15, :4], ids[40:] = 150, 1, 1
+    Image.fromarray(ids).save(mask_path(place))
+
+    records = read_place(place, min_area_px=1)
+
+    assert [image.file for image in records.images] == [
+        "ADE_val_00000001.jpg",
+        "ADE_val_00000002.jpg",
+    ]
+    found = {item.object_id: item.mask_rle for item in records.objects if item.image_index == 1}
+    assert set(found) == {1, 150}
+    for number, rle in found.items():
+        np.testing.assert_array_equal(decode_rle(rle, SIZE_PX, SIZE_PX), ids == number)
+
+
+FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
+    "wrong root": (
+        lambda p: p.update(images="elsewhere"),
+        "images of ADE20K must be a folder, got none at elsewhere",
+    ),
+    "annotation absent": (
+        lambda p: mask_path(p).unlink(),
+        "ADE20K: every frame must have a mask in .*, got 1 without: ADE_val_00000002",
+    ),
+    "image absent": (
+        lambda p: (Path(p["images"]) / "ADE_val_00000001.jpg").unlink(),
+        "ADE20K: every mask must have its frame in .*, got 1 without: ADE_val_00000001",
+    ),
+    "class beyond the last": (
+        lambda p: Image.fromarray(np.full((8, 8), 151, np.uint8)).save(mask_path(p)),
+        "ADE20K image ADE_val_00000002: .*png must hold classes 0 to 150, got 151",
+    ),
+    "colours of the full data set": (
+        lambda p: Image.new("RGB", (8, 8)).save(mask_path(p)),
+        "ADE20K image ADE_val_00000002: .* must be a PNG file of mode L .*, got mode RGB",
+    ),
+    "palette": (
+        lambda p: write_palette(mask_path(p), np.ones((8, 8))),
+        "ADE20K image ADE_val_00000002: .* must be a PNG file of mode L .*, got mode P",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_image_and_place(place: Place, fault: str) -> None:
+    change, message = FAULTS[fault]
+    change(place)
+
+    with pytest.raises(DataError, match=message):
+        read_place(place)

@@ -1,0 +1,132 @@
+"""The reader of COCO instances: what it reads, and in which order."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from storage.datasets.records import ImageRecord, ObjectRecord, Records
+from storage.images.files import read_rgb
+from storage.rle import decode_rle, encode_rle
+from tests.fixtures.made_up_coco import (
+    HEIGHT_PX,
+    WIDTH_PX,
+    annotation,
+    box_mask,
+    image_record,
+    instances,
+    read,
+    segmented,
+)
+from tests.fixtures.read_split import read_split
+
+SAMPLES = Path(__file__).parents[4] / "shared" / "samples" / "COCO"
+
+
+def _mask(records: Records) -> np.ndarray:
+    return decode_rle(records.objects[0].mask_rle, HEIGHT_PX, WIDTH_PX)
+
+
+def test_objects_follow_the_images_and_images_without_objects_are_dropped(tmp_path: Path) -> None:
+    rle = encode_rle(box_mask(1, 1, 4, 5))
+
+    assert read(tmp_path, instances()) == Records(
+        images=(ImageRecord("7.png", 8, 10), ImageRecord("3.png", 8, 10)),
+        objects=(ObjectRecord(0, 70, rle), ObjectRecord(1, 30, rle), ObjectRecord(1, 31, rle)),
+    )
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1, 1, 5, 1, 5, 6, 1, 6]],
+        [[1.0, 1.0, 3.0, 1.0, 3.0, 6.0, 1.0, 6.0], [3, 1, 5, 1, 5, 6, 3, 6]],
+        {"size": [8, 10], "counts": encode_rle(box_mask(1, 1, 4, 5))},
+        {"size": [8, 10], "counts": [9, 5, 3, 5, 3, 5, 3, 5, 42]},
+    ],
+    ids=["polygon", "polygons", "compressed", "uncompressed"],
+)
+def test_every_form_of_a_mask_is_read(tmp_path: Path, segmentation: object) -> None:
+    np.testing.assert_array_equal(
+        _mask(read(tmp_path, segmented(segmentation))), box_mask(1, 1, 4, 5)
+    )
+
+
+def test_crowds_and_small_objects_are_left_out_and_counted(tmp_path: Path) -> None:
+    content = instances()
+    content["annotations"] += [
+        annotation(1, 5, iscrowd=1),
+        annotation(2, 7, segmentation=[[0, 0, 3, 0, 3, 3, 0, 3]]),
+        annotation(3, 7, segmentation=[]),
+    ]
+
+    records = read(tmp_path, content)
+
+    assert [item.object_id for item in records.objects] == [70, 30, 31]
+    assert (records.n_crowd, records.n_small) == (1, 2)
+
+
+def test_the_area_is_that_of_the_mask_and_not_what_the_file_says(tmp_path: Path) -> None:
+    nine = {"size": [8, 10], "counts": encode_rle(box_mask(0, 0, 3, 3))}
+    ten = {"size": [8, 10], "counts": encode_rle(box_mask(0, 0, 5, 2))}
+    content = instances()
+    content["annotations"] = [
+        annotation(1, 7, segmentation=nine, area=100),
+        annotation(2, 7, segmentation=ten, area=1),
+    ]
+
+    assert [item.object_id for item in read(tmp_path, content).objects] == [2]
+
+
+def test_an_object_of_one_pixel_is_read_where_the_limit_allows(tmp_path: Path) -> None:
+    pixel = {"size": [8, 10], "counts": encode_rle(box_mask(9, 7, 1, 1))}
+
+    records = read(tmp_path, segmented(pixel), min_area_px=1)
+
+    np.testing.assert_array_equal(_mask(records), box_mask(9, 7, 1, 1))
+
+
+def test_the_first_objects_are_kept_and_later_images_need_not_be_there(tmp_path: Path) -> None:
+    content = instances()
+    content["images"][2]["file_name"] = "absent.png"
+    content["annotations"].append(annotation(50, 5))
+
+    records = read(tmp_path, content, max_objects=2)
+
+    assert [item.object_id for item in records.objects] == [70, 30]
+    assert len(records.images) == 2
+
+
+def test_iscrowd_may_be_absent_and_ids_of_images_may_be_text(tmp_path: Path) -> None:
+    item = annotation(1, "7")
+    del item["iscrowd"]
+
+    records = read(tmp_path, {"images": [image_record("7")], "annotations": [item]})
+
+    assert records.images[0].file == "7.png"
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pycocotools' decoder
+@pytest.mark.parametrize("name", ["train2017", "val2017"])
+def test_real_masks_are_those_of_pycocotools(name: str) -> None:
+    path = SAMPLES / "annotations" / f"instances_{name}.json"
+    official = COCO(path)
+    expected = [
+        item
+        for image_id in official.imgs
+        for item in official.imgToAnns[image_id]
+        if not item["iscrowd"] and official.annToMask(item).sum() >= 10
+    ]
+
+    records = read_split("coco", SAMPLES / name, path, min_area_px=10, max_objects=None)
+
+    assert [item.object_id for item in records.objects] == [item["id"] for item in expected]
+    for ours, theirs in zip(records.objects, expected, strict=True):
+        image = records.images[ours.image_index]
+        assert image.file == official.imgs[theirs["image_id"]]["file_name"]
+        mask = decode_rle(ours.mask_rle, image.height_px, image.width_px)
+        np.testing.assert_array_equal(mask, official.annToMask(theirs).astype(bool))
+    for image in records.images:
+        read_rgb(SAMPLES / name / image.file, height_px=image.height_px, width_px=image.width_px)

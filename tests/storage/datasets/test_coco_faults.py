@@ -1,0 +1,152 @@
+"""What the reader of COCO instances refuses, and how it says so."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage.errors import DataError
+from tests.fixtures.made_up_coco import Json, annotation, image_record, instances, read
+from tests.fixtures.read_split import read_split
+
+Change = Callable[[Json], object]
+
+FAULTS: dict[str, tuple[Change, str]] = {
+    "annotation of an unlisted image": (
+        lambda c: c["annotations"].extend(annotation(k, 9) for k in range(7)),
+        "must be of listed images, got annotation 0 of image 9, .* 4 of image 9 and 2 more",
+    ),
+    "image file absent": (
+        lambda c: c["images"][0].update(file_name="sub/gone.png"),
+        "images with objects must be files in .*, got 1 missing: sub/gone.png",
+    ),
+    "mask of another size": (
+        lambda c: c["annotations"][0]["segmentation"].update(size=[10, 8]),
+        r"annotation 30 of 3.png: size of the mask must be its image's, \[8, 10\] .*got \[10, 8\]",
+    ),
+    "damaged RLE": (
+        lambda c: c["annotations"][0]["segmentation"].update(counts="12"),
+        "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 3",
+    ),
+    "runs of fractions": (
+        lambda c: c["annotations"][0]["segmentation"].update(counts=[40.5, 39.5]),
+        "annotation 30 of 3.png: counts of the mask must hold int only, got 40.5",
+    ),
+    "runs beyond 64 bits": (
+        lambda c: c["annotations"][0]["segmentation"].update(counts=[2**70]),
+        "annotation 30 of 3.png: ",
+    ),
+    "polygon of half a corner": (
+        lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 2, 3, 3, 4]]),
+        "annotation 30 of 3.png: polygon must have an even number of coordinates, got 7",
+    ),
+    "polygon of text": (
+        lambda c: c["annotations"][0].update(segmentation=[["1", 1, 2, 2, 3, 3]]),
+        "annotation 30 of 3.png: polygon must hold int or float only, got '1'",
+    ),
+    "polygon without brackets": (
+        lambda c: c["annotations"][0].update(segmentation=[1, 1, 2, 2, 3, 3]),
+        "annotation 30 of 3.png: polygon must be a list of numbers, got 1",
+    ),
+    "no segmentation": (
+        lambda c: c["annotations"][0].pop("segmentation"),
+        "annotation 30 must have a key 'segmentation', got id, image_id, iscrowd",
+    ),
+    "segmentation of text": (
+        lambda c: c["annotations"][0].update(segmentation="x"),
+        "segmentation of .*annotation 30 must be list or dict, got 'x'",
+    ),
+    "RLE without counts": (
+        lambda c: c["annotations"][0]["segmentation"].pop("counts"),
+        "annotation 30 of 3.png: segmentation must have a key 'counts', got size",
+    ),
+    "object id twice": (
+        lambda c: c["annotations"].append(annotation(30, 7)),
+        r"annotations\[3\] must have an id of its own, got 30 again",
+    ),
+    "image id twice": (
+        lambda c: c["images"].append(image_record(7)),
+        r"images\[3\] must have an id of its own, got 7 again",
+    ),
+    "image file twice": (
+        lambda c: c["images"].append(image_record(9, file_name="7.png")),
+        "images must have files of their own, got 7.png",
+    ),
+    "id of text": (
+        lambda c: c["annotations"][1].update(id="a"),
+        r"id of .*annotations\[1\] must be int, got 'a'",
+    ),
+    "id of truth": (
+        lambda c: c["annotations"][1].update(id=True),
+        r"id of .*annotations\[1\] must be int, got True",
+    ),
+    "image without height": (
+        lambda c: c["images"][1].pop("height"),
+        r"images\[1\] must have a key 'height', got id, file_name, width",
+    ),
+    "image without side": (
+        lambda c: c["images"][1].update(width=0),
+        r"width of .*images\[1\] must be >= 1 px, got 0",
+    ),
+    "image outside the folder": (
+        lambda c: c["images"][1].update(file_name="../3.png"),
+        r"file_name of .*images\[1\] must lie below the folder of images, got '../3.png'",
+    ),
+    "image of text": (
+        lambda c: c["images"].append("7"),
+        r"images\[3\] must be a mapping, got '7'",
+    ),
+    "no annotations": (
+        lambda c: c.pop("annotations"),
+        "instances.json must have a key 'annotations', got images",
+    ),
+    "annotations of truth": (
+        lambda c: c.update(annotations=True),
+        "annotations of .*instances.json must be list, got True",
+    ),
+    "no object at all": (
+        lambda c: c.update(annotations=[]),
+        r"must have an object of 10 px or more, got none \(0 crowds, 0 smaller ones\)",
+    ),
+    "crowds alone": (
+        lambda c: c.update(annotations=[annotation(1, 7, iscrowd=1)]),
+        r"must have an object of 10 px or more, got none \(1 crowds, 0 smaller ones\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_place_and_value(tmp_path: Path, fault: str) -> None:
+    change, message = FAULTS[fault]
+    content = instances()
+    change(content)
+
+    with pytest.raises(DataError, match=message) as caught:
+        read(tmp_path, content)
+    assert "instances.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [', "instances.json must be JSON, got: Expecting value"),
+        ("[]", "instances.json must hold a mapping, got list"),
+        ("", "instances.json must be JSON, got"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, text)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    path.write_bytes(b"\xff\xfe\x00\xd8")
+
+    with pytest.raises(DataError, match=r"instances.json must be JSON, got"):
+        read_split("coco", tmp_path, path, min_area_px=10, max_objects=None)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone.json must be a file of COCO instances, got no such"):
+        read_split("coco", tmp_path, tmp_path / "gone.json", min_area_px=10, max_objects=None)

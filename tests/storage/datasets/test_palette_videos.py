@@ -1,0 +1,269 @@
+"""The readers of DAVIS 2017 and MOSE: palette masks in folders of frames."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.datasets.catalogue import DATA_SETS
+from storage.datasets.records import Frames, Source
+from storage.errors import DataError
+from storage.rle import decode_rle
+from tests.fixtures.layouts import (
+    SIZE_PX,
+    Place,
+    draw_picture,
+    draw_videos,
+    write_davis,
+    write_mose,
+    write_palette,
+)
+from tests.fixtures.read_split import read_place
+
+VIDEOS = draw_videos(3, 2)
+
+WRITERS = {"davis": write_davis, "mose": write_mose}
+
+
+@pytest.fixture(params=WRITERS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Two videos in one of the layouts."""
+    return WRITERS[request.param](tmp_path, VIDEOS)
+
+
+def mask_path(place: Place, video: str = "video0", frame: int = 1) -> Path:
+    return Path(place["annotations"]) / video / f"{frame:05d}.png"
+
+
+def files(place: Place, **changes: object) -> list[str]:
+    return [image.file for image in read_place(place, **changes).images]
+
+
+def test_objects_are_the_indices_of_the_palette(place: Place) -> None:
+    records = read_place(place, min_area_px=1)
+
+    pictures = [picture for pictures in VIDEOS.values() for picture in pictures]
+    names = [f"{video}/{k:05d}.jpg" for video in VIDEOS for k in range(len(VIDEOS[video]))]
+    assert [image.file for image in records.images] == names
+    for item in records.objects:
+        mask = decode_rle(item.mask_rle, SIZE_PX, SIZE_PX)
+        np.testing.assert_array_equal(mask, pictures[item.image_index].masks[item.object_id])
+    assert len(records.objects) == sum(len(picture.masks) for picture in pictures)
+
+
+def test_frames_are_cut_from_every_video(place: Place) -> None:
+    assert files(place, frames=Frames(1, None, 1)) == [
+        "video0/00001.jpg",
+        "video0/00002.jpg",
+        "video1/00001.jpg",
+    ]
+    assert files(place, frames=Frames(0, 2, 1))[:3] == [
+        "video0/00000.jpg",
+        "video0/00001.jpg",
+        "video1/00000.jpg",
+    ]
+    assert files(place, frames=Frames(0, None, 2)) == [
+        "video0/00000.jpg",
+        "video0/00002.jpg",
+        "video1/00000.jpg",
+    ]
+
+
+def test_frames_that_no_video_has_leave_nothing(place: Place) -> None:
+    with pytest.raises(DataError, match="must have an object of 10 px or more, got none"):
+        read_place(place, frames=Frames(7))
+
+
+def test_listing_opens_no_mask_and_a_limit_no_later_video(place: Place) -> None:
+    mask_path(place, "video1").write_bytes(b"no image")
+
+    assert len(read_place(place, max_objects=2).objects) == 2
+    parts = DATA_SETS[place["reader"]].list_parts(
+        Source(Path(place["images"]), Path(place["annotations"]), Path(place["list"]))
+    )
+    assert len(parts) == 2
+
+
+def test_void_of_davis_is_never_an_object(tmp_path: Path) -> None:
+    place = write_davis(tmp_path, VIDEOS)
+    ids = VIDEOS["video0"][1].ids.copy()
+    ids[:20] = 255
+    write_palette(mask_path(place), ids)
+
+    records = read_place(place, min_area_px=1)
+
+    of_frame = [item for item in records.objects if item.image_index == 1]
+    assert of_frame
+    assert {item.object_id for item in of_frame} <= set(VIDEOS["video0"][1].masks)
+    for item in of_frame:
+        mask = decode_rle(item.mask_rle, SIZE_PX, SIZE_PX)
+        assert not mask[:20].any()
+
+
+def test_an_object_of_mose_may_have_any_number(tmp_path: Path) -> None:
+    place = write_mose(tmp_path, VIDEOS)
+    write_palette(mask_path(place), np.full((SIZE_PX, SIZE_PX), 255, np.uint8))
+
+    assert 255 in {item.object_id for item in read_place(place).objects}
+
+
+def test_both_resolutions_of_davis_lie_side_by_side(tmp_path: Path) -> None:
+    large = write_davis(tmp_path, {"video0": [draw_picture(0, 96)]}, "Full-Resolution")
+    small = write_davis(tmp_path, {"video0": [draw_picture(0, SIZE_PX)]})
+
+    assert [image.height_px for image in read_place(large).images] == [96]
+    assert [image.height_px for image in read_place(small).images] == [SIZE_PX]
+
+
+def test_a_frame_without_objects_is_dropped(place: Place) -> None:
+    write_palette(mask_path(place), np.zeros((SIZE_PX, SIZE_PX), np.uint8))
+
+    assert "video0/00001.jpg" not in files(place)
+
+
+def test_hidden_files_are_no_frames(place: Place) -> None:
+    mask_path(place).with_name("._00001.png").write_bytes(b"of the file system")
+
+    assert len(files(place)) == 5
+
+
+def _as_rgb(place: Place) -> None:
+    with Image.open(mask_path(place)) as image:
+        image.convert("RGB").save(mask_path(place))
+
+
+FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
+    "images in another place": (
+        lambda p: p.update(images="elsewhere"),
+        "(DAVIS|MOSE): images must be a folder, got none at elsewhere",
+    ),
+    "annotations in another place": (
+        lambda p: p.update(annotations="elsewhere"),
+        "(DAVIS|MOSE): annotations must be a folder, got none at elsewhere",
+    ),
+    "no list": (
+        lambda p: Path(p["list"]).unlink(),
+        r"(val.txt|meta_train.json) must be .*list of videos.*, got",
+    ),
+    "a folder for a list": (
+        lambda p: p.update(list=p["images"]),
+        r"JPEGImages.* must be .*list of videos.*, got",
+    ),
+    "video absent": (
+        lambda p: shutil.rmtree(Path(p["images"]) / "video1"),
+        "images of (DAVIS|MOSE) video video1 must be a folder, got none at .*video1",
+    ),
+    "masks of a video absent": (
+        lambda p: shutil.rmtree(Path(p["annotations"]) / "video1"),
+        "masks of (DAVIS|MOSE) video video1 must be a folder, got none at .*video1",
+    ),
+    "frame without mask": (
+        lambda p: mask_path(p).unlink(),
+        "(DAVIS|MOSE) video video0: every frame must have a mask in .*, got 1 without: 00001",
+    ),
+    "palette saved as RGB": (
+        _as_rgb,
+        "(DAVIS|MOSE) video video0: .*00001.png must be a PNG file of mode P .* got mode RGB",
+    ),
+    "mask cut off": (
+        lambda p: mask_path(p).write_bytes(mask_path(p).read_bytes()[:50]),
+        "(DAVIS|MOSE) video video0: .*00001.png must be a readable PNG file, got: ",
+    ),
+    "mask of text": (
+        lambda p: mask_path(p).write_text("mask"),
+        "(DAVIS|MOSE) video video0: .*00001.png must be a readable PNG file, got: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_video_and_place(place: Place, fault: str) -> None:
+    change, message = FAULTS[fault]
+    change(place)
+
+    with pytest.raises(DataError, match=message):
+        read_place(place)
+
+
+def test_a_video_of_davis_that_ends_early_is_named(tmp_path: Path) -> None:
+    place = write_davis(tmp_path, VIDEOS)
+    (Path(place["images"]) / "video0" / "00002.jpg").unlink()
+
+    with pytest.raises(
+        DataError,
+        match=r"DAVIS video video0: every mask must have its frame in .*, got 1 without: 00002",
+    ):
+        read_place(place)
+
+
+def test_a_video_of_mose_that_ends_early_is_named(tmp_path: Path) -> None:
+    place = write_mose(tmp_path, VIDEOS)
+    (Path(place["images"]) / "video0" / "00002.jpg").unlink()
+
+    with pytest.raises(
+        DataError, match=r"MOSE video video0 must have 3 frames in .* as .*json says, got 2"
+    ):
+        read_place(place)
+
+
+def test_a_video_without_frames_is_named(tmp_path: Path) -> None:
+    place = write_davis(tmp_path, VIDEOS)
+    for path in (Path(place["images"]) / "video0").iterdir():
+        path.unlink()
+
+    with pytest.raises(DataError, match=r"DAVIS video video0 must have .jpg files in .*, got none"):
+        read_place(place)
+
+
+def test_first_masks_alone_are_those_of_another_split_of_mose(tmp_path: Path) -> None:
+    place = write_mose(tmp_path, VIDEOS)
+    for frame in (1, 2):
+        mask_path(place, frame=frame).unlink()
+
+    with pytest.raises(DataError, match=r"00001, 00002; split `valid` of MOSE has masks of first"):
+        read_place(place)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "val.txt must name each video once, got none"),
+        ("video0\n\nvideo1\nvideo0\n", "val.txt must name each video once, got video0"),
+        ("bear", "images of DAVIS video bear must be a folder"),
+    ],
+)
+def test_a_faulty_list_of_davis_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    place = write_davis(tmp_path, VIDEOS)
+    Path(place["list"]).write_text(text)
+
+    with pytest.raises(DataError, match=message):
+        read_place(place)
+
+
+def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    place = write_davis(tmp_path, VIDEOS)
+    Path(place["list"]).write_bytes(b"\xff\xfe\x00\xd8")
+
+    with pytest.raises(DataError, match=r"val.txt must be a list of videos, got: bytes that"):
+        read_place(place)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "meta_train.json must hold a mapping, got list"),
+        ({"video": {}}, "meta_train.json must have a key 'videos', got video"),
+        ({"videos": {"video0": {}}}, "video video0 of .* must have a key 'length', got none"),
+        ({"videos": {"video0": {"length": 2.5}}}, "length of video video0 of .* whole .*got 2.5"),
+    ],
+)
+def test_a_faulty_list_of_mose_is_refused(tmp_path: Path, content: object, message: str) -> None:
+    place = write_mose(tmp_path, VIDEOS)
+    Path(place["list"]).write_text(json.dumps(content))
+
+    with pytest.raises(DataError, match=message):
+        read_place(place)

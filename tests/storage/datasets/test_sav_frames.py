@@ -1,0 +1,174 @@
+"""The reader of SA-V val and test: a folder an object, every fourth frame."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from storage.datasets.records import Frames
+from storage.errors import DataError
+from storage.rle import decode_rle
+from tests.fixtures.layouts import SIZE_PX, Place, draw_videos, write_sav_frames
+from tests.fixtures.read_split import read_place
+
+VIDEOS = draw_videos(3, 1)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A video of nine frames and one of one."""
+    return write_sav_frames(tmp_path, VIDEOS)
+
+
+def masks_dir(place: Place) -> Path:
+    return Path(place["annotations"]) / "video0"
+
+
+def mask_path(place: Place, object_id: int = 1, frame: int = 4) -> Path:
+    return masks_dir(place) / f"{object_id:03d}" / f"{frame:05d}.png"
+
+
+def save(path: Path, mask: np.ndarray) -> None:
+    Image.fromarray(mask.astype(np.uint8)).save(path)
+
+
+def test_every_fourth_frame_has_masks_and_all_but_zero_is_foreground(place: Place) -> None:
+    records = read_place(place, min_area_px=1)
+
+    names = ["video0/00000.jpg", "video0/00004.jpg", "video0/00008.jpg", "video1/00000.jpg"]
+    assert [image.file for image in records.images] == names
+    pictures = [*VIDEOS["video0"], *VIDEOS["video1"]]
+    for item in records.objects:
+        mask = decode_rle(item.mask_rle, SIZE_PX, SIZE_PX)
+        np.testing.assert_array_equal(mask, pictures[item.image_index].masks[item.object_id])
+    assert len(records.objects) == sum(len(picture.masks) for picture in pictures)
+
+
+def test_frames_count_those_that_are_annotated(place: Place) -> None:
+    records = read_place(place, frames=Frames(1, 3, 1))
+
+    assert [image.file for image in records.images] == ["video0/00004.jpg", "video0/00008.jpg"]
+
+
+def test_objects_may_overlap_and_the_first_one_may_be_number_zero(place: Place) -> None:
+    shutil.copytree(masks_dir(place) / "001", masks_dir(place) / "000")
+
+    records = read_place(place)
+
+    first = [item for item in records.objects if item.image_index == 0][:2]
+    assert [item.object_id for item in first] == [0, 1]
+    assert first[0].mask_rle == first[1].mask_rle
+
+
+def test_an_object_that_is_away_on_a_frame_is_left_out_there(place: Place) -> None:
+    save(mask_path(place), np.zeros((SIZE_PX, SIZE_PX)))
+    mask_path(place, object_id=2, frame=8).unlink()
+
+    records = read_place(place)
+
+    found = {(item.image_index, item.object_id) for item in records.objects}
+    assert not {(1, 1), (2, 2)} & found
+    assert not records.empty
+
+
+def test_a_masklet_without_a_pixel_is_left_out_by_name(place: Place) -> None:
+    for frame in (0, 4, 8):
+        save(mask_path(place, frame=frame), np.zeros((SIZE_PX, SIZE_PX)))
+
+    assert read_place(place).empty == ("SA-V video video0: object 1",)
+
+
+def test_an_object_without_a_pixel_is_named_where_one_frame_is_read(place: Place) -> None:
+    save(mask_path(place, frame=0), np.zeros((SIZE_PX, SIZE_PX)))
+
+    records = read_place(place, frames=Frames(0, 1, 1))
+
+    assert records.empty == ("SA-V video video0: object 1",)
+
+
+def test_the_list_says_which_videos(place: Place) -> None:
+    Path(place["list"]).write_text("video1\n")
+
+    assert [image.file for image in read_place(place).images] == ["video1/00000.jpg"]
+
+
+def _remove_masks_of_a_frame(place: Place) -> None:
+    for path in masks_dir(place).glob("*/00004.png"):
+        path.unlink()
+
+
+def _repeat_an_object(place: Place) -> None:
+    shutil.copytree(masks_dir(place) / "001", masks_dir(place) / "1")
+
+
+def _remove_all_masks(place: Place) -> None:
+    for path in masks_dir(place).iterdir():
+        shutil.rmtree(path)
+
+
+FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
+    "images in another place": (
+        lambda p: p.update(images="elsewhere"),
+        "SA-V: images must be a folder, got none at elsewhere",
+    ),
+    "annotations in another place": (
+        lambda p: p.update(annotations="elsewhere"),
+        "SA-V: annotations must be a folder, got none at elsewhere",
+    ),
+    "no list": (
+        lambda p: Path(p["list"]).unlink(),
+        "SA-V: .*sav_val.txt must be a list of videos, got: No such file",
+    ),
+    "video absent": (
+        lambda p: shutil.rmtree(Path(p["images"]) / "video1"),
+        "images of SA-V video video1 must be a folder, got none at",
+    ),
+    "masks of a video absent": (
+        lambda p: shutil.rmtree(masks_dir(p)),
+        "masks of SA-V video video0 must be a folder, got none at",
+    ),
+    "frame without mask": (
+        _remove_masks_of_a_frame,
+        "SA-V video video0: every frame must have a mask in .*, got 1 without: 00004",
+    ),
+    "video that ends early": (
+        lambda p: (Path(p["images"]) / "video0" / "00008.jpg").unlink(),
+        "SA-V video video0: every mask must have its frame in .*, got 1 without: 00008",
+    ),
+    "masklet without files": (
+        lambda p: (masks_dir(p) / "009").mkdir(),
+        "SA-V video video0: object 009 must have masks in .*009, got none",
+    ),
+    "no objects": (
+        _remove_all_masks,
+        "SA-V video video0 must have a folder an object in .*, got none",
+    ),
+    "object of another name": (
+        lambda p: (masks_dir(p) / "dog").mkdir(),
+        "SA-V video video0: folders of objects must be numbers, got .*dog",
+    ),
+    "object twice": (
+        _repeat_an_object,
+        "SA-V video video0: folders .* must have numbers of their own, got 001 and 1 in .*video0",
+    ),
+    "masks of two sizes": (
+        lambda p: save(mask_path(p), np.ones((SIZE_PX, 9))),
+        r"SA-V video video0: masks of video0/00004.jpg must have one size, got \[\(64, 9\), ",
+    ),
+    "colours": (
+        lambda p: Image.new("RGB", (SIZE_PX, SIZE_PX)).save(mask_path(p)),
+        "SA-V video video0: .*00004.png must be a PNG file of mode 1 or L or P .*got mode RGB",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_video_and_place(place: Place, fault: str) -> None:
+    change, message = FAULTS[fault]
+    change(place)
+
+    with pytest.raises(DataError, match=message):
+        read_place(place)

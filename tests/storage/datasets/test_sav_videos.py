@@ -1,0 +1,312 @@
+"""The reader of SA-V train: videos beside two files of masklets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from storage.datasets.catalogue import DATA_SETS
+from storage.datasets.records import Frames, Masklets, Source
+from storage.errors import DataError
+from storage.rle import area_rle, decode_rle, encode_rle
+from tests.fixtures.layouts import SIZE_PX, Place, draw_videos, masklets, write_sav_videos
+from tests.fixtures.read_split import read_place, read_split
+
+SAMPLES = Path(__file__).parents[4] / "shared" / "samples" / "SA-V" / "sav_train"
+
+VIDEOS = draw_videos(3, 1)
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A video of nine frames, three of them annotated, and one of one."""
+    return write_sav_videos(tmp_path, VIDEOS)
+
+
+def json_path(place: Place, kind: str = "manual", video: str = "video0") -> Path:
+    return Path(place["annotations"]) / "sav_000" / f"{video}_{kind}.json"
+
+
+def change(place: Place, **changes: object) -> None:
+    content = json.loads(json_path(place).read_text())
+    json_path(place).write_text(json.dumps(content | changes))
+
+
+def changed_mask(place: Place, frame: int, masklet: int, **changes: object) -> None:
+    content = json.loads(json_path(place).read_text())
+    content["masklet"][frame][masklet] |= changes
+    json_path(place).write_text(json.dumps(content))
+
+
+def add_auto(place: Place) -> Json:
+    """Automatic masklets of the first video: the manual ones, their ids counted from 0."""
+    content = masklets("video0", VIDEOS["video0"])
+    content["masklet_id"] = list(range(len(content["masklet_id"])))
+    json_path(place, "auto").write_text(json.dumps(content))
+    return content
+
+
+def test_masklets_may_be_numbered_by_floats(place: Place) -> None:
+    as_ints = read_place(place, min_area_px=1)
+    content = json.loads(json_path(place).read_text())
+    change(place, masklet_id=[float(number) for number in content["masklet_id"]])
+
+    assert read_place(place, min_area_px=1) == as_ints
+
+
+def test_a_mask_is_on_every_fourth_frame(place: Place) -> None:
+    records = read_place(place, min_area_px=1)
+
+    assert [image.file for image in records.images] == [
+        "sav_000/video0.mp4#00000",
+        "sav_000/video0.mp4#00004",
+        "sav_000/video0.mp4#00008",
+        "sav_000/video1.mp4#00000",
+    ]
+    pictures = [*VIDEOS["video0"], *VIDEOS["video1"]]
+    for item in records.objects:
+        mask = decode_rle(item.mask_rle, SIZE_PX, SIZE_PX)
+        np.testing.assert_array_equal(mask, pictures[item.image_index].masks[item.object_id])
+    assert len(records.objects) == sum(len(picture.masks) for picture in pictures)
+
+
+def test_nothing_is_decoded(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "VideoCapture")
+
+    assert read_place(place).objects
+
+
+def test_listing_reads_no_masklets_and_a_limit_those_of_no_later_video(place: Place) -> None:
+    json_path(place, video="video1").write_text("{")
+
+    folder = Path(place["images"])
+    source = Source(folder, folder, masklets="manual")
+    assert len(DATA_SETS["sav_videos"].list_parts(source)) == 2
+    assert len(read_place(place, max_objects=2).objects) == 2
+
+
+def test_frames_count_those_that_are_annotated(place: Place) -> None:
+    files = [image.file for image in read_place(place, frames=Frames(0, 3, 2)).images]
+
+    assert files == [f"sav_000/video{k}.mp4#{n:05d}" for k, n in ((0, 0), (0, 8), (1, 0))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "first_ids", "n_images"),
+    [("manual", [1], 4), ("auto", [1_000_000], 3), ("both", [1, 1_000_000], 4)],
+)
+def test_the_ids_of_both_files_differ(
+    place: Place, kind: Masklets, first_ids: list[int], n_images: int
+) -> None:
+    add_auto(place)
+
+    records = read_place(place, masklets=kind)
+
+    ids = [item.object_id for item in records.objects if item.image_index == 0]
+    assert [number for number in first_ids if number in ids] == first_ids
+    assert len(set(ids)) == len(ids)
+    # The other video has no automatic ones.
+    assert len(records.images) == n_images
+
+
+@pytest.mark.parametrize(("kind", "n_without"), [("manual", 0), ("auto", 1), ("both", 1)])
+def test_videos_without_automatic_masklets_are_counted_where_they_are_asked_for(
+    place: Place, kind: Masklets, n_without: int
+) -> None:
+    add_auto(place)
+
+    assert read_place(place, masklets=kind).n_without_auto == n_without
+
+
+def test_videos_beyond_the_limit_are_not_counted(place: Place) -> None:
+    add_auto(place)
+
+    assert read_place(place, masklets="both", max_objects=2).n_without_auto == 0
+
+
+@pytest.mark.parametrize("kind", ["auto", "both"])
+def test_automatic_masklets_that_no_video_has_are_refused(place: Place, kind: Masklets) -> None:
+    message = f"SA-V: masklets must be manual where no video .*auto.json in .*, got {kind}"
+    with pytest.raises(DataError, match=message):
+        read_place(place, masklets=kind)
+
+
+def test_automatic_masklets_of_another_subset_are_not_the_splits(place: Place) -> None:
+    add_auto(place)
+    folder = Path(place["images"])
+    (folder / "sav_001").mkdir()
+    (folder / "sav_001" / "video9.mp4").touch()
+
+    with pytest.raises(DataError, match="SA-V: masklets must be manual"):
+        read_place(place, masklets="both", subsets=("sav_001",))
+
+
+def test_a_subset_is_read_alone(place: Place) -> None:
+    folder = Path(place["images"])
+    (folder / "sav_000").rename(folder / "sav_055")
+    (folder / "sav_001").mkdir()
+    (folder / "sav_001" / "video9.mp4").touch()
+
+    files = [image.file for image in read_place(place, subsets=("sav_055",)).images]
+
+    assert {file.split("/")[0] for file in files} == {"sav_055"}
+
+
+def test_numbers_may_be_floats_and_empty_masks_are_left_out(place: Place) -> None:
+    n_objects = len(read_place(place, min_area_px=1).objects)
+    empty = encode_rle(np.zeros((SIZE_PX, SIZE_PX), bool))
+    changed_mask(place, 1, 0, size=[float(SIZE_PX)] * 2, counts=empty)
+
+    records = read_place(place, min_area_px=1)
+
+    assert len(records.objects) == n_objects - 1
+    assert not records.empty
+
+
+def test_a_masklet_without_a_pixel_is_left_out_by_name(place: Place) -> None:
+    empty = encode_rle(np.zeros((SIZE_PX, SIZE_PX), bool))
+    for frame in range(3):
+        changed_mask(place, frame, 0, counts=empty)
+
+    assert read_place(place).empty == ("SA-V video video0: object 1",)
+
+
+def _without_a_mask(place: Place) -> None:
+    content = json.loads(json_path(place).read_text())
+    content["masklet"][1].pop()
+    json_path(place).write_text(json.dumps(content))
+
+
+def _of_another_size(place: Place) -> None:
+    content = add_auto(place) | {"video_height": 2.0 * SIZE_PX}
+    json_path(place, "auto").write_text(json.dumps(content))
+    place["masklets"] = "both"
+
+
+FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
+    "wrong root": (
+        lambda p: p.update(images="elsewhere"),
+        "SA-V: images must be a folder, got none at elsewhere",
+    ),
+    "no videos": (
+        lambda p: p.update(images=f"{p['images']}/sav_000"),
+        "SA-V: .*sav_000 must hold videos <subset>/<video>.mp4, got none",
+    ),
+    "annotations in another place": (
+        lambda p: p.update(annotations="elsewhere"),
+        "SA-V: annotations must be a folder, got none at elsewhere",
+    ),
+    "subset absent": (
+        lambda p: p.update(subsets=("sav_000", "sav_017")),
+        "subset sav_017 of SA-V must be a folder, got none at .*sav_017",
+    ),
+    "subset twice": (
+        lambda p: p.update(subsets=("sav_000", "sav_000/")),
+        "SA-V: subsets must name each once, got sav_000 again",
+    ),
+    "no manual masklets": (
+        lambda p: json_path(p).unlink(),
+        "video0_manual.json must be the manual masklets of SA-V video video0, got no such file",
+    ),
+    "masklets cut off": (
+        lambda p: json_path(p).write_text("{"),
+        "video0_manual.json must be JSON, got",
+    ),
+    "frames missing": (
+        lambda p: change(p, video_frame_count=10.0 + 3),
+        "SA-V video video0: .*json: masklet must have 4 frames, every 4th of 13, got 3",
+    ),
+    "half a frame": (
+        lambda p: change(p, video_frame_count=8.5),
+        "video_frame_count of SA-V video video0: .* must be a whole number >= 1, got 8.5",
+    ),
+    "no masklets": (
+        lambda p: change(p, masklet_id=[], masklet=[[], [], []]),
+        r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \[\]",
+    ),
+    "masklet twice": (
+        lambda p: change(p, masklet_id=[1, 1]),
+        r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \[1, 1\]",
+    ),
+    "half a masklet": (
+        lambda p: change(p, masklet_id=[1.5, 2]),
+        r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \[1.5, 2\]",
+    ),
+    "masklets of text": (
+        lambda p: change(p, masklet_id=["a", []]),
+        r"SA-V video video0: .*json: masklet_id must hold numbers, each once, got \['a', \[\]\]",
+    ),
+    "frame without a masklet": (
+        _without_a_mask,
+        r"every frame must have a mask of each of \d masklets, got \d on frame 4$",
+    ),
+    "frame of null": (
+        lambda p: change(p, masklet=[None] * 3),
+        "SA-V video video0: .* masklets, got None on frame 0, None on frame 4, None on frame 8",
+    ),
+    "mask of another size": (
+        lambda p: changed_mask(p, 2, 1, size=[SIZE_PX, 9]),
+        r"SA-V video video0: .*json: masklet 2 on frame 8: size of the mask .* got \[64, 9\]",
+    ),
+    "damaged RLE": (
+        lambda p: changed_mask(p, 2, 0, counts="12"),
+        "masklet 1 on frame 8: RLE runs must cover 64 x 64 = 4096 pixels, got 3",
+    ),
+    "mask of null": (
+        lambda p: changed_mask(p, 2, 0, counts=None),
+        "masklet 1 on frame 8: counts of segmentation must be str or list, got None",
+    ),
+    "files of two sizes": (
+        _of_another_size,
+        "SA-V video video0: manual and automatic masklets must have one size and number of frames",
+    ),
+    "video absent": (
+        lambda p: p.update(images=str(_copied_names(p))),
+        r"images with objects must be files in .*, got 1 missing: sav_000/video0.mp4",
+    ),
+}
+
+
+def _copied_names(place: Place) -> Path:
+    """A folder with links to the videos, one of them broken."""
+    folder = Path(place["images"]).parent / "links"
+    (folder / "sav_000").mkdir(parents=True)
+    (folder / "sav_000" / "video0.mp4").symlink_to("gone.mp4")
+    (folder / "sav_000" / "video1.mp4").symlink_to(Path(place["images"], "sav_000", "video1.mp4"))
+    return folder
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_video_and_place(place: Place, fault: str) -> None:
+    break_it, message = FAULTS[fault]
+    break_it(place)
+
+    with pytest.raises(DataError, match=message):
+        read_place(place)
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")
+@pytest.mark.parametrize(("kind", "n_masklets"), [("manual", 5), ("auto", 9), ("both", 14)])
+def test_real_masklets_are_read_whole(tmp_path: Path, kind: Masklets, n_masklets: int) -> None:
+    (tmp_path / "sav_000").mkdir()
+    (tmp_path / "sav_000" / "sav_000001.mp4").touch()  # the sample has no video
+    source = Source(tmp_path, SAMPLES, masklets=kind)
+
+    (part,) = DATA_SETS["sav_videos"].list_parts(source)
+    frames = list(part.read())
+
+    assert [frame.image.file for frame in frames] == [
+        f"sav_000/sav_000001.mp4#{4 * k:05d}" for k in range(121)
+    ]
+    assert {len(frame.masks) for frame in frames} == {n_masklets}
+    assert {(frame.image.height_px, frame.image.width_px) for frame in frames} == {(848, 480)}
+    with_pixels = [rle for frame in frames for _, rle in frame.masks if area_rle(rle) >= 10]
+    records = read_split("sav_videos", tmp_path, SAMPLES, masklets=kind)
+    assert [item.mask_rle for item in records.objects] == with_pixels
+    assert len(records.objects) + records.n_small == 121 * n_masklets

@@ -1,0 +1,64 @@
+"""Galleries on disk come back as they were, and faults in them are named."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from storage.errors import DataError
+from storage.outputs.gallery import (
+    COLUMNS,
+    TABLE,
+    Gallery,
+    encode_jpeg,
+    read_gallery,
+    write_gallery,
+)
+
+
+def small_gallery(n_pictures: int = 2) -> Gallery:
+    """Pictures that are no pictures."""
+    text = ("task", "end", "file", "model", "measure", "train_split", "picture")
+    table = pd.DataFrame({name: np.arange(n_pictures) + 1 for name in COLUMNS})
+    for name in text:
+        table[name] = [f"00{i}" for i in range(n_pictures)]
+    table["train_split"] = ""
+    return Gallery(table, {name: name.encode() for name in table["picture"]})
+
+
+def test_a_gallery_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    written = small_gallery()
+    extra = written.table.assign(row=7)
+    write_gallery(tmp_path / "val", Gallery(extra, written.pictures))
+    found = read_gallery(tmp_path / "val")
+    pd.testing.assert_frame_equal(found.table, written.table, check_dtype=False)
+    assert found.pictures == written.pictures
+
+
+def test_a_gallery_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    for n_pictures in (3, 1):
+        write_gallery(tmp_path / "val", small_gallery(n_pictures))
+    assert sorted(path.name for path in (tmp_path / "val").iterdir()) == ["000", TABLE]
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"val/gallery.csv must exist before the report"):
+        read_gallery(tmp_path / "val")
+    write_gallery(tmp_path / "val", small_gallery())
+    (tmp_path / "val" / "001").unlink()
+    with pytest.raises(DataError, match=r"val must hold the pictures of gallery.csv, got no 001"):
+        read_gallery(tmp_path / "val")
+
+
+def test_a_picture_survives_as_jpeg() -> None:
+    rgb = np.zeros((20, 30, 3), np.uint8)
+    rgb[:, 15:] = (200, 100, 50)
+    jpeg = encode_jpeg(rgb)
+    assert jpeg == encode_jpeg(rgb)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert image.format == "JPEG"
+        difference = np.asarray(image).astype(int) - rgb
+    assert np.abs(difference).mean() < 5

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from storage.errors import WeightsError
+from storage.outputs.heads import read_head, write_head
+
+TENSORS = {
+    "layers.1.bias": np.arange(3, dtype=np.float32),
+    # Not contiguous: as a transposed weight comes out of training.
+    "layers.0.weight": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+}
+METADATA = {name: name * 3 for name in ("split", "objective", "family", "seed", "schema", "hidden")}
+
+
+def test_a_head_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "heads" / "a.safetensors"
+    write_head(path, TENSORS, METADATA)
+    tensors, metadata = read_head(path)
+    assert metadata == METADATA
+    assert set(tensors) == set(TENSORS)
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(tensors[name], tensor)
+        assert tensors[name].dtype == np.float32
+
+
+def test_torch_reads_a_head(tmp_path: Path) -> None:
+    write_head(tmp_path / "a.safetensors", TENSORS, METADATA)
+    loaded = load_file(tmp_path / "a.safetensors")
+    for name, tensor in TENSORS.items():
+        assert torch.equal(loaded[name], torch.from_numpy(tensor.copy()))
+
+
+def test_the_same_head_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for path in paths:
+        write_head(path, TENSORS, METADATA)
+    write_head(paths[-1], dict(reversed(TENSORS.items())), dict(reversed(METADATA.items())))
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_a_head_without_metadata_has_none(tmp_path: Path) -> None:
+    write_head(tmp_path / "a.safetensors", TENSORS, {})
+    assert read_head(tmp_path / "a.safetensors")[1] == {}
+
+
+def test_missing_head_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"head must be a file, got none at .*a\.safetensors"):
+        read_head(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 4, 60, -1])
+def test_truncated_head_is_named(tmp_path: Path, n_bytes: int) -> None:
+    path = tmp_path / "a.safetensors"
+    write_head(path, TENSORS, METADATA)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(WeightsError, match=r"must be a safetensors file, got .*a\.safetensors"):
+        read_head(path)

@@ -1,0 +1,90 @@
+"""Results on disk come back as they were, and faults in them are named."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from storage.errors import DataError
+from storage.outputs.results import (
+    COLUMNS,
+    RUN_KEYS,
+    TEXT_COLUMNS,
+    SplitResults,
+    read_results,
+    write_results,
+)
+
+
+def small_results() -> SplitResults:
+    tables = {}
+    for name, columns in COLUMNS.items():
+        table = pd.DataFrame(
+            {column: np.array([0.1, np.nan, 1 / 3], np.float32) for column in columns}
+        )
+        for text in TEXT_COLUMNS.keys() & set(columns):
+            table[text] = ["", "nan", "NA"] if text == "train_split" else ["a", "b", "c"]
+        tables[name] = table
+    run = dict.fromkeys(RUN_KEYS, "Θ") | {"models": {"tiny": {"seed": 0, "prompts": ["center"]}}}
+    return SplitResults(**tables, run=run)
+
+
+def test_results_come_back_as_they_were(tmp_path: Path) -> None:
+    written = small_results()
+    write_results(tmp_path / "split", written)
+    found = read_results(tmp_path / "split")
+    for name in COLUMNS:
+        pd.testing.assert_frame_equal(
+            getattr(found, name), getattr(written, name), check_dtype=False, rtol=1e-7
+        )
+    assert found.run == written.run
+
+
+def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        write_results(tmp_path / folder, small_results())
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+        assert b"\r" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", [*(f"{name}.csv" for name in COLUMNS), "run.json"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    write_results(tmp_path, small_results())
+    (tmp_path / name).unlink()
+    with pytest.raises(DataError, match=f"{name} must exist before the report"):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        pytest.param("auc.csv", "", "auc.csv must be a CSV table", id="empty table"),
+        pytest.param("auc.csv", "a,b\n1,2\n1,2,3\n", "must be a CSV", id="ragged table"),
+        pytest.param("auc.csv", "task,model\n", "must have train_split, .* got task", id="columns"),
+        pytest.param("run.json", '{"split":', "run.json must be JSON", id="cut off"),
+        pytest.param("run.json", '{"split": 1}', "must have split, n_objects", id="keys"),
+    ],
+)
+def test_a_faulty_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    write_results(tmp_path, small_results())
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_results(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, "run"])
+def test_incomplete_results_are_not_written(tmp_path: Path, name: str) -> None:
+    results = small_results()
+    faulty: Any = {} if name == "run" else getattr(results, name).iloc[:, 1:]
+    with pytest.raises(DataError, match=f"{name}.* must have"):
+        write_results(tmp_path, replace(results, **{name: faulty}))
+
+
+def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:
+    run = dict(small_results().run) | {"entropy": float("nan")}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_results(tmp_path, replace(small_results(), run=run))

@@ -1,0 +1,127 @@
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from storage.errors import DataError
+from storage.outputs.tuning import (
+    COLUMNS,
+    Tuning,
+    append_trial,
+    read_log,
+    read_trials,
+    read_tuning,
+    study_dir,
+    write_trials,
+    write_tuning,
+)
+
+PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.1 / 3, momentum=0.9)
+TRIALS = [Trial(PLAN, 0.1 / 7), Trial(replace(PLAN, epochs=6), 0.2)]
+
+
+@pytest.mark.parametrize("cost", [0.1 / 7, None])
+def test_a_choice_comes_back_as_it_was_written(tmp_path: Path, cost: float | None) -> None:
+    tuning = Tuning(PLAN, cost, n_trials=8, seed=3)
+    write_tuning(tmp_path / "heads" / "a.json", tuning)
+    assert read_tuning(tmp_path / "heads" / "a.json") == tuning
+
+
+def test_missing_choice_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"tuning must be a file, got none at .*a\.json"):
+        read_tuning(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        json.dumps({"hyperparameters": vars(PLAN), "cost": 1, "n_trials": 0}),
+        json.dumps(
+            {"hyperparameters": vars(PLAN) | {"epochs": 0}, "cost": 1, "n_trials": 0, "seed": 0}
+        ),
+    ],
+    ids=["empty", "list", "no plan", "no seed", "no epoch"],
+)
+def test_file_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json must be written by the stage tune, got"):
+        read_tuning(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("trials", [TRIALS, []], ids=["some", "none"])
+def test_trials_come_back_as_they_were_written(tmp_path: Path, trials: list[Trial]) -> None:
+    write_trials(tmp_path / "a.csv", trials)
+    assert read_trials(tmp_path / "a.csv") == trials
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(None, r"trials must be a file, got none at .*a\.csv", id="no file"),
+        pytest.param("", r"a\.csv must have rank, mse, .*, got None", id="empty"),
+        pytest.param(
+            "rank,mse\n1,0.1\n", r"must have rank, .*, got \['rank', 'mse'\]", id="columns"
+        ),
+        pytest.param(",".join(COLUMNS) + "\n1,0.1,x,5,0.1,0.9\n", "by the stage tune", id="text"),
+        pytest.param(",".join(COLUMNS) + "\n1,0.1,16\n", "by the stage tune", id="cut short"),
+    ],
+)
+def test_faulty_trials_are_named(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_trials(tmp_path / "a.csv")
+
+
+def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:
+    write_trials(tmp_path / "heads" / "a.csv", TRIALS)
+    with (tmp_path / "heads" / "a.csv").open() as file:
+        first, second = csv.DictReader(file)
+    assert tuple(first) == COLUMNS
+    assert (first["rank"], first["epochs"], second["rank"], second["epochs"]) == (
+        "1",
+        "5",
+        "2",
+        "6",
+    )
+    assert float(first["learning_rate"]) == PLAN.learning_rate
+    assert float(first["mse"]) == TRIALS[0].mse
+
+
+def test_table_without_trials_is_its_header(tmp_path: Path) -> None:
+    write_trials(tmp_path / "a.csv", [])
+    assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_log_keeps_the_order_and_every_bit(tmp_path: Path) -> None:
+    for trial in TRIALS:
+        append_trial(tmp_path / "work" / "log.jsonl", trial)
+    assert read_log(tmp_path / "work" / "log.jsonl") == TRIALS
+
+
+def test_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert read_log(tmp_path / "log.jsonl") == []
+
+
+def test_line_cut_short_by_a_kill_is_left_out_and_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_trial(path, TRIALS[0])
+    append_trial(path, TRIALS[1])
+    whole = path.read_bytes()
+    first_line = whole.index(b"\n", 1)
+    for size in range(first_line + 1, len(whole)):
+        path.write_bytes(whole[:size])
+        assert read_log(path) == TRIALS[:1]
+        append_trial(path, TRIALS[1])
+        assert read_log(path) == TRIALS
+
+
+def test_studies_of_other_inputs_have_folders_of_their_own() -> None:
+    assert study_dir("train", "iou_tiny", "a") != study_dir("train", "iou_tiny", "b")
+    assert study_dir("train", "iou_tiny", "a") != study_dir("train", "iou_small", "a")

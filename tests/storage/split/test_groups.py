@@ -1,0 +1,86 @@
+"""Which objects belong together: by image, or by video."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.shell.params import Split
+from stages.shell.sources import PrepareParams, objects_signature
+from storage.datasets.catalogue import DATA_SETS
+from storage.errors import StoreError
+from storage.split.groups import group_index
+from storage.split.objects import ObjectTable
+from tests.fixtures.layouts import LAYOUTS, draw_videos
+from tests.fixtures.made_up_objects import arrays_of
+from tests.fixtures.read_split import read_place
+
+DAVIS = ("bear/00000.jpg", "bear/00001.jpg", "dog/00000.jpg")
+SAV_TRAIN = ("sav_000/a.mp4#00000", "sav_000/a.mp4#00004", "sav_000/b.mp4#00000")
+COCO = ("000000000139.jpg", "000000000285.jpg", "val/000000000632.jpg")
+
+
+def table_of(
+    files: Sequence[str], image_index: Sequence[int], signature: Mapping[str, object]
+) -> ObjectTable:
+    """Objects of these images; all else is made up."""
+    n = len(image_index)
+    arrays = {name: array[:n] for name, array in arrays_of(n, 1).items()}
+    arrays["height_px"] = arrays["width_px"] = np.full(len(files), 8, np.int32)
+    arrays["image_sha256"] = arrays["file"] = np.array(files, np.dtypes.StringDType())
+    arrays["image_index"] = np.array(image_index, np.int32)
+    return ObjectTable(**arrays, signature=signature)
+
+
+@pytest.mark.parametrize(
+    ("signature", "files", "groups"),
+    [
+        pytest.param({"group": "video"}, DAVIS, [0, 0, 0, 1], id="folders of frames"),
+        pytest.param({"group": "video"}, SAV_TRAIN, [0, 0, 0, 1], id="frames of mp4 files"),
+        pytest.param({"group": "image"}, COCO, [0, 0, 1, 2], id="images"),
+        # Folders of images are no videos.
+        pytest.param({"group": "image"}, DAVIS, [0, 0, 1, 2], id="folders of images"),
+    ],
+)
+def test_objects_of_a_video_or_else_of_an_image_are_one_group(
+    signature: Mapping[str, object], files: Sequence[str], groups: list[int]
+) -> None:
+    assert group_index(table_of(files, [0, 0, 1, 2], signature)).tolist() == groups
+
+
+@pytest.mark.parametrize(("group", "files"), [("image", COCO), ("video", DAVIS[::2] + DAVIS[1:2])])
+def test_numbers_leave_none_out_where_an_image_has_no_object(
+    group: str, files: Sequence[str]
+) -> None:
+    assert group_index(table_of(files, [1, 1, 2], {"group": group})).tolist() == [0, 0, 1]
+
+
+def test_videos_of_one_name_in_two_subsets_are_two() -> None:
+    files = ("sav_000/a.mp4#00000", "sav_001/a.mp4#00000")
+
+    assert group_index(table_of(files, [0, 1], {"group": "video"})).tolist() == [0, 1]
+
+
+def test_no_objects_have_no_groups() -> None:
+    assert group_index(table_of(COCO, [], {"group": "image"})).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("signature", "found"), [({"group": "scene"}, "scene"), ({"reader": "davis"}, "none")]
+)
+def test_an_unknown_group_is_refused(signature: Mapping[str, object], found: str) -> None:
+    rule = f"group of objects must be one of image, video, got {found}: prepare them again"
+    with pytest.raises(StoreError, match=rule):
+        group_index(table_of(COCO, [0], signature))
+
+
+@pytest.mark.parametrize("reader", DATA_SETS)
+def test_every_reader_is_said_to_read_videos_or_images(reader: str, tmp_path: Path) -> None:
+    """Two frames of the first video, one of the second, as each layout names them."""
+    place = LAYOUTS[reader](tmp_path, draw_videos(2, 1))
+    signature = objects_signature("drawn", Split(**place), PrepareParams(0, 1))
+    files = [image.file for image in read_place(place).images]
+
+    groups = group_index(table_of(files, [0, 1, 2], signature)).tolist()
+    assert groups == ([0, 0, 1] if DATA_SETS[reader].is_video else [0, 1, 2])

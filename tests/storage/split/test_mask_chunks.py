@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.entropy.cell_rows import CellRows
+from storage.errors import StoreError
+from storage.paths import masks_path
+from storage.split.mask_chunks import MaskChunks, shard_runs
+from tests.fixtures.split_cells import write_cell
+
+N_OBJECTS, SHARD_OBJECTS, SIZE_PX = 7, 3, 5
+CELL = ("val", "tiny", "identity")
+
+
+def write(root: Path, shard_objects: int = SHARD_OBJECTS) -> MaskChunks:
+    rng = np.random.default_rng(0)
+    score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
+    code = rng.integers(0, 256, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
+    write_cell(CELL, CellRows(code, *score), shard_objects=shard_objects, root=root)
+    return MaskChunks(root / masks_path(*CELL), code.shape, shard_objects)
+
+
+def read(chunks: MaskChunks, rows: range) -> np.ndarray:
+    code = np.zeros((len(rows), *chunks.shape[1:]), np.uint8)
+    chunks.read_into(rows, code)
+    return code
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> MaskChunks:
+    return write(tmp_path_factory.mktemp("intact"))
+
+
+@given(st.integers(0, N_OBJECTS), st.integers(0, N_OBJECTS))
+def test_any_rows_are_what_zarr_reads(intact: MaskChunks, start: int, stop: int) -> None:
+    array = zarr.open_array(intact.store / "mask_code", mode="r")
+    found = read(intact, range(start, max(start, stop)))
+    np.testing.assert_array_equal(found, array[start:stop])
+
+
+@pytest.mark.parametrize("shard_objects", [1, N_OBJECTS, 100])
+def test_shards_of_any_size_are_read(tmp_path: Path, shard_objects: int) -> None:
+    chunks = write(tmp_path, shard_objects)
+    array = zarr.open_array(chunks.store / "mask_code", mode="r")
+    np.testing.assert_array_equal(read(chunks, range(N_OBJECTS)), array[:])
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 12))
+def test_runs_cover_the_rows_and_cross_no_shard(start: int, n_rows: int, size: int) -> None:
+    runs = shard_runs(range(start, start + n_rows), size)
+    assert [row for run in runs for row in run] == list(range(start, start + n_rows))
+    assert all(run.start // size == (run.stop - 1) // size for run in runs)
+    assert len(runs) == len({row // size for row in range(start, start + n_rows)})
+
+
+def test_an_object_has_all_its_prompt_sets_and_proposals(intact: MaskChunks) -> None:
+    assert intact.object_bytes == 9 * 3 * SIZE_PX * SIZE_PX
+
+
+def shard(chunks: MaskChunks, index: int) -> Path:
+    return chunks.store / "mask_code" / f"c.{index}.0.0.0.0"
+
+
+def test_any_flipped_bit_of_a_shard_is_caught(tmp_path: Path) -> None:
+    chunks = write(tmp_path)
+    path = shard(chunks, 1)
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    # Some in chunks, and the last bytes, which are the index and its checksum.
+    for place in (*rng.integers(0, len(data), 20), len(data) - 1, len(data) - 30):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match="every chunk must be intact"):
+            read(chunks, range(3, 6))
+    path.write_bytes(data)
+    read(chunks, range(3, 6))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 20, 400])
+def test_a_shard_cut_short_is_caught(tmp_path: Path, n_bytes: int) -> None:
+    chunks = write(tmp_path)
+    path = shard(chunks, 0)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(StoreError, match=r"c\.0\.0\.0\.0\.0 is cut short or fails its checksum"):
+        read(chunks, range(1))
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    chunks = write(tmp_path)
+    shard(chunks, 2).unlink()
+    read(chunks, range(6))
+    with pytest.raises(StoreError, match=r"No such file or directory.*c\.2\.0\.0\.0\.0"):
+        read(chunks, range(7))
+
+
+def test_an_absent_chunk_is_named_not_taken_for_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "mask_code"
+    array = zarr.create_array(
+        path,
+        shape=(3, 1, 1, 2, 2),
+        chunks=(1, 1, 1, 2, 2),
+        shards=(3, 1, 1, 2, 2),
+        dtype="uint8",
+        chunk_key_encoding={"name": "default", "separator": "."},
+        config={"write_empty_chunks": False},
+    )
+    array[1] = 1
+    chunks = MaskChunks(tmp_path, array.shape, 3)
+    with pytest.raises(StoreError, match=r"chunk 2 of .*c\.0\.0\.0\.0\.0 is absent"):
+        read(chunks, range(2, 3))

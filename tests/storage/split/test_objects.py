@@ -1,0 +1,104 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import storage
+from storage.errors import StoreError
+from storage.split.objects import (
+    NAMES,
+    objects_digest,
+    read_objects,
+    shard_images_sha256,
+    write_objects,
+)
+from tests.fixtures.made_up_objects import arrays_of, table_of
+
+TEXT = np.dtypes.StringDType()
+OTHER: dict[str, Any] = {
+    "file": np.array(["000.png", "001.png", "x.png"], TEXT),
+    "height_px": np.full(3, 7, np.int32),
+    "width_px": np.full(3, 7, np.int32),
+    "image_index": np.repeat(np.arange(3, dtype=np.int32), [3, 5, 4]),
+    "object_id": np.arange(12),
+    "area_px": np.ones(12, np.int64),
+    "box_px": np.ones((12, 4), np.float32),
+    "mask_rle": np.array(["0"] * 12, TEXT),
+    "point_px": np.ones((12, 8, 2), np.int32),
+}
+
+
+def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    table = table_of()
+    write_objects(tmp_path / "val.zarr", table, {"seed": 3})
+    read = read_objects(tmp_path / "val.zarr", {"seed": 3})
+    for name in NAMES:
+        np.testing.assert_array_equal(getattr(read, name), getattr(table, name), strict=True)
+    assert read.signature == {"schema_version": 1, "seed": 3}
+    assert (read.n_images, read.n_objects) == (3, 12)
+    assert objects_digest(read) == objects_digest(table)
+
+
+def test_a_table_is_opened_by_name(tmp_path: Path) -> None:
+    write_objects(tmp_path / "val.zarr", table_of(), {})
+    objects = storage.open_objects(tmp_path / "val.zarr")
+    clicks = objects.point_px.sel(click="p3", xy="y")
+    np.testing.assert_array_equal(clicks, arrays_of()["point_px"][:, 3, 1])
+    assert objects.box.values.tolist() == ["x", "y", "w", "h"]
+
+
+def test_twice_written_is_byte_equal(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_objects(tmp_path / name, table_of(), {"seed": 3})
+    one, other = (
+        {str(f.relative_to(tmp_path / n)): f.read_bytes() for f in (tmp_path / n).rglob("*.*")}
+        for n in ("a", "b")
+    )
+    assert one == other
+    assert len(one) == 2 * len(NAMES) + 6 + 1
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_array_changes_the_digest(name: str) -> None:
+    assert objects_digest(table_of(**{name: OTHER[name]})) != objects_digest(table_of())
+
+
+def test_a_repaired_image_does_not_change_the_digest_of_the_objects() -> None:
+    repaired = table_of(image_sha256=np.array(["sha 0", "repaired", "sha 2"], TEXT))
+    assert objects_digest(repaired) == objects_digest(table_of())
+    changed = [
+        shard_images_sha256(repaired, rows) != shard_images_sha256(table_of(), rows)
+        for rows in (slice(0, 4), slice(3, 5), slice(4, 8), slice(8, 12))
+    ]
+    assert changed == [False, True, True, False]
+
+
+def test_the_digest_does_not_hang_on_how_text_is_held() -> None:
+    plain = table_of(mask_rle=np.array(arrays_of()["mask_rle"].tolist()))
+    boxed = table_of(mask_rle=np.array(arrays_of()["mask_rle"].tolist(), object))
+    assert objects_digest(plain) == objects_digest(boxed) == objects_digest(table_of())
+
+
+def test_text_that_runs_over_a_border_changes_the_digest() -> None:
+    one, other = (
+        objects_digest(table_of(file=np.array(files, TEXT)))
+        for files in (["ab", "c", "d"], ["a", "bc", "d"])
+    )
+    assert one != other
+
+
+@pytest.mark.parametrize("index", [[0, 0, 1, 0], [0, 1, 2, 3], [-1, 0, 1, 2]])
+def test_objects_out_of_the_order_of_images_are_refused(index: list[int]) -> None:
+    one_of_each = {k: v if len(v) == 3 else v[:4] for k, v in arrays_of().items()}
+    with pytest.raises(StoreError, match="image_index must rise from 0 to 2 at most, got"):
+        table_of(**{**one_of_each, "image_index": np.array(index, np.int32)})
+
+
+def test_a_damaged_chunk_is_an_error_that_names_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "val.zarr"
+    write_objects(path, table_of(), {})
+    chunk = path / "mask_rle" / "c.0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=r"val\.zarr: every chunk must be intact.*cache verify"):
+        read_objects(path)

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from storage.errors import StoreError
+from storage.split.objects import write_objects
+from storage.store.describe import describe, find_stores
+from tests.fixtures.made_up_cell import extract, images_of, open_cell, rows_of
+from tests.fixtures.made_up_objects import table_of
+
+
+def test_a_complete_store(tmp_path: Path) -> None:
+    extract(tmp_path)
+    path = tmp_path / "masks/identity.zarr"
+    masks = describe(path)
+    assert (masks.kind, masks.layout, masks.is_complete) == ("masks", "published", True)
+    assert (masks.n_done, masks.n_shards, masks.missing) == (3, 3, ())
+    assert masks.sizes["object"] == 10
+    assert masks.size_bytes == sum(file.stat().st_size for file in path.glob("*/c.*"))
+    assert masks.object_bytes == masks.size_bytes / 10
+    assert masks.signature["precision"] == "fp32"
+    (code,) = [array for array in masks.arrays if array.name == "mask_code"]
+    assert (code.file_shape, code.n_files) == ((4, 2, 3, 8, 8), 3)
+
+
+def test_a_store_without_shards(tmp_path: Path) -> None:
+    write_objects(tmp_path / "val.zarr", table_of(), {})
+    objects = describe(tmp_path / "val.zarr")
+    assert (objects.n_done, objects.n_shards, objects.is_complete) == (None, None, True)
+    assert objects.object_bytes == objects.size_bytes / 12
+
+
+def test_a_store_in_the_making(tmp_path: Path) -> None:
+    with open_cell(tmp_path) as cell:
+        assert describe(cell.folder / "features.zarr").object_bytes is None
+        cell.write_shard(2, rows_of(2), images_of((0, 0, 0))[2])
+    features = describe(cell.folder / "features.zarr")
+    assert (features.n_done, features.n_shards) == (1, 3)
+    assert not features.is_complete
+    assert features.missing == ()
+
+
+def test_a_store_that_lost_a_file(tmp_path: Path) -> None:
+    extract(tmp_path)
+    (tmp_path / "features/identity.zarr/iou/c.0.0.0").unlink()
+    features = describe(tmp_path / "features/identity.zarr")
+    assert features.missing == ("iou/c.0.0.0",)
+    assert not features.is_complete
+
+
+def test_stores_below_a_folder_are_found(tmp_path: Path) -> None:
+    extract(tmp_path)
+    hidden = tmp_path / "features/.identity.zarr.partial"
+    hidden.mkdir()
+    (hidden / "zarr.json").touch()
+    found = find_stores(tmp_path)
+    assert [path.name for path in found] == [
+        "identity.zarr",
+        "identity.zarr",
+        "features.zarr",
+        "masks.zarr",
+    ]
+    assert find_stores(found[0]) == [found[0]]
+
+
+def test_no_store_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="must be a store or hold some, got none"):
+        find_stores(tmp_path)

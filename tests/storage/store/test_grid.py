@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.store.grid import Grid, chunk_rows, file_name, grid
+from storage.store.schema import SCHEMA
+
+TOKENS = SCHEMA["features"]["mask_token"]
+MASKS = SCHEMA["masks"]["mask_code"]
+DONE = SCHEMA["masks"]["done"]
+
+
+def sizes(n_objects: int, shard_objects: int = 128) -> dict[str, int]:
+    n_shards = -(-n_objects // shard_objects)
+    small = {"prompt": 9, "proposal": 3, "token": 4, "channel": 256, "y": 64, "x": 64}
+    return {"object": n_objects, "shard": n_shards, **small}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_files_tile_the_array(dims: list[tuple[int, int]], is_sharded: bool) -> None:
+    shape, steps = zip(*dims, strict=True)
+    cut = Grid(shape, (1,) * len(shape), steps) if is_sharded else Grid(shape, steps)
+    n_files_at = np.zeros(shape, int)
+    for index in cut.file_indices():
+        n_files_at[cut.region(index)] += 1
+    assert (n_files_at == 1).all()
+
+
+@given(st.integers(1, 2_000_000))
+def test_published_chunks_hold_1024_rows_or_more_in_64_blocks_or_fewer(n_rows: int) -> None:
+    rows = chunk_rows(n_rows)
+    assert rows % 1024 == 0
+    assert -(-n_rows // rows) <= 64
+    assert rows == 1024 or n_rows > 64 * (rows - 1024), "no larger than it need be"
+
+
+@pytest.mark.parametrize(
+    ("n_objects", "chunks"),
+    [(60, (60, 1, 4, 256)), (5000, (1024, 1, 4, 256)), (860_000, (14336, 1, 4, 256))],
+)
+def test_tokens_are_cut_by_prompt_set(n_objects: int, chunks: tuple[int, ...]) -> None:
+    assert grid(TOKENS, sizes(n_objects), "published", 128) == Grid((n_objects, 9, 4, 256), chunks)
+
+
+@pytest.mark.parametrize("layout", ["published", "work"])
+def test_shards_of_masks_are_alike_in_both_layouts(layout: str) -> None:
+    assert grid(MASKS, sizes(300), layout, 128) == Grid(  # type: ignore[arg-type]
+        (300, 9, 3, 64, 64), (1, 9, 3, 64, 64), (128, 9, 3, 64, 64)
+    )
+
+
+def test_in_a_work_store_no_two_shards_share_a_file() -> None:
+    assert grid(DONE, sizes(300), "work", 128).file_shape == (1,)
+    assert grid(TOKENS, sizes(300), "work", 128).file_shape == (128, 9, 4, 256)
+    assert grid(DONE, sizes(300), "published", 128).file_shape == (3,)
+
+
+def test_a_split_smaller_than_a_shard_is_one_shard() -> None:
+    assert grid(MASKS, sizes(20), "published", 128).shards == (20, 9, 3, 64, 64)
+
+
+def test_a_file_is_named_by_its_place() -> None:
+    assert file_name((3, 0, 1)) == "c.3.0.1"

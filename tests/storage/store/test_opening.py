@@ -1,0 +1,191 @@
+"""Stores are refused for what they are not, and read without this project."""
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+
+import storage
+from storage.errors import StoreError
+from storage.store.inspection import naming_damage
+from storage.store.schema import SCHEMA
+from tests.fixtures.made_up_cell import SIGNATURE, extract, rows_of
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell; tests that break it copy it."""
+    root = tmp_path_factory.mktemp("published")
+    extract(root)
+    return root
+
+
+@pytest.fixture
+def features(published: Path, tmp_path: Path) -> Path:
+    """A features store to break."""
+    return shutil.copytree(published / "features/identity.zarr", tmp_path / "identity.zarr")
+
+
+@pytest.fixture
+def masks(published: Path, tmp_path: Path) -> Path:
+    """A masks store to break."""
+    return shutil.copytree(published / "masks/identity.zarr", tmp_path / "identity.zarr")
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    metadata = json.loads((path / "zarr.json").read_text())
+    change(metadata)
+    (path / "zarr.json").write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_xarray_and_zarr_read_a_store_without_this_project(published: Path, kind: str) -> None:
+    path = published / kind / "identity.zarr"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
+        group = zarr.open_group(path, mode="r")
+    assert dataset.attrs["kind"] == kind
+    for name, spec in SCHEMA[kind].items():
+        assert dataset[name].dims == spec.dims
+        assert (name in dataset.coords) == spec.is_coordinate
+        if spec.dtype != "str":
+            assert dataset[name].dtype == spec.dtype
+        np.testing.assert_array_equal(dataset[name], group[name][...])  # type: ignore[index]
+    loaded = dataset.load()
+    assert loaded.sel(prompt="refined", proposal=2).sizes["object"] == 10
+
+
+def test_a_code_is_decoded_by_the_stored_table(published: Path) -> None:
+    masks = storage.open_masks(published / "masks/identity.zarr")
+    probability = masks.probability.values[masks.mask_code[0:2].values]
+    code = rows_of(0)["mask_code"][:2].astype(float)
+    np.testing.assert_allclose(probability, np.sin(np.pi / 2 * code / 255) ** 2, atol=1e-6)
+
+
+def test_nothing_there_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"absent\.zarr must be a Zarr store, got none"):
+        storage.open_features(tmp_path / "absent.zarr")
+
+
+@pytest.mark.parametrize("text", ["{", '{"zarr_format": 3}', "[]", '{"zarr_format": 2}'])
+def test_damaged_metadata_are_no_store(features: Path, text: str) -> None:
+    (features / "zarr.json").write_text(text)
+    with pytest.raises(StoreError, match=r"must be a Zarr store, got none|kind must be one of"):
+        storage.open_features(features)
+
+
+def test_a_store_of_another_project_is_refused(tmp_path: Path) -> None:
+    zarr.create_group(tmp_path / "other.zarr", attributes={"kind": "weather"})
+    with pytest.raises(StoreError, match=r"kind must be one of objects, .*, got weather"):
+        storage.open_features(tmp_path / "other.zarr")
+
+
+def test_a_store_of_another_kind_is_refused(published: Path) -> None:
+    with pytest.raises(StoreError, match="kind must be masks, got features"):
+        storage.open_masks(published / "features/identity.zarr")
+
+
+@pytest.mark.parametrize("version", [0, None])
+def test_a_store_of_an_older_schema_is_refused(features: Path, version: int | None) -> None:
+    edit(features, lambda m: m["attributes"]["signature"].update(schema_version=version))
+    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 1, got {version}$"):
+        storage.open_features(features)
+
+
+def test_opening_under_another_signature_names_the_key_and_both_values(published: Path) -> None:
+    path = published / "features/identity.zarr"
+    assert storage.open_features(path, SIGNATURE).sizes["object"] == 10
+    with pytest.raises(
+        StoreError, match=r"was written under other inputs \(precision: fp32 -> bf16\)$"
+    ):
+        storage.open_features(path, {"family": "mini", "precision": "bf16"})
+
+
+@pytest.mark.parametrize(
+    ("array", "change", "message"),
+    [
+        ("iou", {"data_type": "float64"}, "iou must be float32 in .*, got float64"),
+        ("iou", {"dimension_names": ["a", "b", "c"]}, r"must have dimensions \('object', "),
+        ("iou", {"shape": [11, 2, 3]}, "iou must be float32 in .*shape=.10, 2, 3.*, got .*11, 2"),
+        ("iou", {"codecs": [{"name": "bytes", "configuration": {"endian": "little"}}]}, "Zstd"),
+    ],
+    ids=["dtype", "dimensions", "shape", "codec"],
+)
+def test_an_array_that_is_not_the_schemas_is_refused(
+    features: Path, array: str, change: dict[str, Any], message: str
+) -> None:
+    edit(features / array, lambda m: m.update(change))
+    with pytest.raises(StoreError, match=message):
+        storage.open_features(features)
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_missing_or_damaged_array_is_refused(features: Path, text: str | None) -> None:
+    (features / "iou/zarr.json").unlink()
+    if text is not None:
+        (features / "iou/zarr.json").write_text(text)
+    with pytest.raises(StoreError, match="iou must be a Zarr array, got none"):
+        storage.open_features(features)
+
+
+def test_missing_shards_are_named(masks: Path) -> None:
+    for shard in (0, 2):
+        (masks / f"mask_code/c.{shard}.0.0.0.0").unlink()
+    with pytest.raises(
+        StoreError,
+        match=r"every chunk must be there, got 2 missing "
+        r"\(mask_code/c\.0\.0\.0\.0\.0, mask_code/c\.2\.0\.0\.0\.0\)$",
+    ):
+        storage.open_masks(masks)
+
+
+def test_an_empty_shard_is_missing(masks: Path) -> None:
+    (masks / "mask_code/c.1.0.0.0.0").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"got 1 missing \(mask_code/c\.1\."):
+        storage.open_masks(masks)
+
+
+def test_of_many_missing_files_some_are_named(features: Path) -> None:
+    for name in ("iou", "sam_score", "object_score", "object_id"):
+        for file in (features / name).glob("c.*"):
+            file.unlink()
+    with pytest.raises(StoreError, match=r"got 4 missing \((\S+, ){3}\.\.\.\)$"):
+        storage.open_features(features)
+
+
+def test_a_shard_that_is_not_done_is_named(features: Path) -> None:
+    zarr.open_group(features, mode="r+")["done"][1] = False  # type: ignore[index]
+    with pytest.raises(StoreError, match=r"got 1 of 3 not done \(1\)$"):
+        storage.open_features(features)
+
+
+def test_a_damaged_mark_is_an_error(features: Path) -> None:
+    (features / "done/c.0").write_bytes(b"no chunk")
+    with pytest.raises(StoreError, match=r"every chunk must be intact.*usam cache verify"):
+        storage.open_features(features)
+
+
+def test_damage_is_named_when_it_is_read(features: Path) -> None:
+    chunk = features / "iou/c.0.0.0"
+    data = bytearray(chunk.read_bytes())
+    data[-1] ^= 1
+    chunk.write_bytes(data)
+    dataset = storage.open_features(features)
+    with (
+        pytest.raises(StoreError, match=r"identity\.zarr: every chunk must be intact"),
+        naming_damage(features),
+    ):
+        dataset.iou.load()
+
+
+def test_an_error_that_names_a_store_is_not_named_again(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"^stale$"), naming_damage(tmp_path):
+        raise StoreError("stale")

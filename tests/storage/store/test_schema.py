@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, coordinates, markdown
+
+DOCS = Path(__file__).parents[3] / "docs" / "cache.md"
+BEGIN, END = "<!-- schema -->\n\n", "\n<!-- end of schema -->"
+
+
+def test_docs_hold_exactly_the_tables_of_the_schema() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert text.partition(BEGIN)[2].partition(END)[0] == markdown()
+
+
+@pytest.mark.parametrize("kind", SCHEMA)
+def test_no_dimension_is_named_like_an_array_of_many_dimensions(kind: str) -> None:
+    dims = {dim for spec in SCHEMA[kind].values() for dim in spec.dims}
+    many = {name for name, spec in SCHEMA[kind].items() if len(spec.dims) > 1}
+    assert not dims & many, "xarray would refuse the store"
+
+
+@pytest.mark.parametrize("kind", SCHEMA)
+def test_sharded_arrays_run_along_objects_or_shards(kind: str) -> None:
+    for spec in SCHEMA[kind].values():
+        if not spec.is_constant:
+            assert spec.dims[0] == ("shard" if spec.chunking == "marks" else spec.dims[0])
+        if spec.chunking == "prompt_rows":
+            assert spec.dims[:2] == ("object", "prompt")
+
+
+def test_coordinates_are_those_of_the_schema() -> None:
+    assert coordinates("masks") == "object_id prompt proposal"
+    assert set(FIXED_COORDINATES) <= {n for arrays in SCHEMA.values() for n in arrays}

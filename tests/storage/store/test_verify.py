@@ -1,0 +1,197 @@
+"""Damage is found wherever it lies."""
+
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from storage.cell.making import Cell, CellPlan
+from storage.errors import StoreError
+from storage.store.schema import SCHEMA
+from storage.store.shard_index import index_bytes
+from storage.store.verify import Damage, n_files, verify
+from tests.fixtures.made_up_cell import (
+    N_CHANNELS,
+    PROMPTS,
+    SHARD_OBJECTS,
+    SIGNATURE,
+    extract,
+    images_of,
+    open_cell,
+    rows_of,
+)
+
+N_FLIPS = 20
+MARKS = "features/identity.zarr/done/c.0"
+SHARD = "masks/identity.zarr/mask_code/c.1.0.0.0.0"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell."""
+    root = tmp_path_factory.mktemp("whole")
+    extract(root)
+    return root
+
+
+@pytest.fixture
+def root(whole: Path, tmp_path: Path) -> Path:
+    """Root of a complete cell to damage."""
+    return shutil.copytree(whole, tmp_path / "cell")
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def store_of(file: Path) -> Path:
+    return file.parents[1]
+
+
+def values_of(file: Path) -> np.ndarray:
+    array = zarr.open_group(store_of(file), mode="r")[file.parent.name]
+    return np.asarray(array[...])  # type: ignore[index]
+
+
+def test_an_intact_store_has_no_damage_and_every_file_is_read(root: Path) -> None:
+    for kind in ("features", "masks"):
+        path = root / kind / "identity.zarr"
+        read: list[int] = []
+        assert verify(path, read.append) == []
+        assert sum(read) == n_files(path) == len(list(path.glob("*/c.*")))
+
+
+def test_20_of_20_flipped_bits_are_found(root: Path) -> None:
+    files = sorted(root.glob("[fm]*s/identity.zarr/*/c.*"))
+    ends = np.cumsum([8 * file.stat().st_size for file in files])
+    for place in np.random.default_rng(5).integers(ends[-1], size=N_FLIPS):
+        file = files[np.searchsorted(ends, place, side="right")]
+        bit = int(ends[-1] - place) % (8 * file.stat().st_size)
+        flip(file, bit)
+        found = verify(store_of(file))
+        assert {(d.array, d.key.split()[0]) for d in found} == {(file.parent.name, file.name)}, bit
+        flip(file, bit)
+        assert verify(store_of(file)) == []
+
+
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_every_array_is_read(root: Path, kind: str) -> None:
+    store = root / kind / "identity.zarr"
+    files = [next(store.glob(f"{name}/c.*")) for name in SCHEMA[kind]]
+    for file in files:
+        flip(file, 8 * file.stat().st_size - 1)
+    found = verify(store)
+    assert {(d.array, d.key.split()[0]) for d in found} == {(f.parent.name, f.name) for f in files}
+
+
+def test_every_bit_that_changes_a_value_is_found(root: Path) -> None:
+    file = root / MARKS
+    before = values_of(file)
+    n_ignored = 0
+    for bit in range(8 * file.stat().st_size):
+        flip(file, bit)
+        if not verify(store_of(file)):
+            n_ignored += 1
+            np.testing.assert_array_equal(values_of(file), before, strict=True)
+        flip(file, bit)
+    assert n_ignored <= 3, "bits that zstd itself ignores"
+
+
+def test_a_damaged_object_of_a_shard_is_named(root: Path) -> None:
+    flip(root / SHARD, 8 * 40)
+    (damage,) = verify(root / "masks/identity.zarr")
+    assert (damage.array, damage.key) == ("mask_code", "c.1.0.0.0.0 object 4")
+    assert "Zstd" in damage.reason
+
+
+def test_a_damaged_index_of_a_shard_damages_all_its_objects(root: Path) -> None:
+    flip(root / SHARD, 8 * (root / SHARD).stat().st_size - 100)
+    found = verify(root / "masks/identity.zarr")
+    assert [damage.key for damage in found] == [f"c.1.0.0.0.0 object {i}" for i in (4, 5, 6, 7)]
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 70, -1])
+def test_a_shard_that_was_cut_is_found(root: Path, n_bytes: int) -> None:
+    data = (root / SHARD).read_bytes()
+    (root / SHARD).write_bytes(data[:n_bytes])
+    found = verify(root / "masks/identity.zarr")
+    assert {damage.key.split()[0] for damage in found} == {"c.1.0.0.0.0"}
+
+
+def test_a_shard_that_lost_bytes_before_its_index_is_found(root: Path) -> None:
+    data = (root / SHARD).read_bytes()
+    (root / SHARD).write_bytes(data[-index_bytes(SHARD_OBJECTS) :])
+    found = verify(root / "masks/identity.zarr")
+    assert found == [
+        Damage("mask_code", f"c.1.0.0.0.0 object {i}", "behind the end of its shard")
+        for i in (4, 5, 6, 7)
+    ]
+
+
+def test_a_shard_is_not_read_whole(tmp_path: Path) -> None:
+    n_objects, mask_bytes = 64, 2 * 3 * 128**2
+    plan = CellPlan(PROMPTS, np.arange(n_objects), N_CHANNELS, 128, n_objects)
+    rng = np.random.default_rng(0)
+    rows = {
+        name: np.repeat(values[:1], n_objects, axis=0) for name, values in rows_of(0).items()
+    } | {"mask_code": rng.integers(0, 256, (n_objects, 2, 3, 128, 128), np.uint8)}
+    with Cell.open(tmp_path / "work/val/tiny/identity", SIGNATURE, plan) as cell:
+        cell.write_shard(0, rows, "images")
+    del rows
+    masks = cell.folder / "masks.zarr"
+    verify(masks)  # imports
+    tracemalloc.start()
+    assert verify(masks) == []
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < n_objects * mask_bytes / 4
+
+
+def test_a_deleted_shard_is_found(root: Path) -> None:
+    (root / SHARD).unlink()
+    assert verify(root / "masks/identity.zarr") == [Damage("mask_code", "c.1.0.0.0.0", "missing")]
+
+
+def test_an_object_that_its_shard_does_not_hold_is_found(root: Path) -> None:
+    (root / SHARD).unlink()
+    group = zarr.open_group(root / "masks/identity.zarr", mode="r+")
+    masks = group["mask_code"]
+    masks[4:6] = rows_of(1)["mask_code"][:2]  # type: ignore[index]
+    assert verify(root / "masks/identity.zarr") == [
+        Damage("mask_code", f"c.1.0.0.0.0 object {i}", "missing in its shard") for i in (6, 7)
+    ]
+
+
+def test_a_shard_that_is_not_done_is_found(root: Path) -> None:
+    zarr.open_group(root / "features/identity.zarr", mode="r+")["done"][2] = False  # type: ignore[index]
+    assert verify(root / "features/identity.zarr") == [Damage("done", "shard 2", "not done")]
+
+
+def test_what_is_not_done_yet_is_no_damage_of_a_work_store(tmp_path: Path) -> None:
+    with open_cell(tmp_path) as cell:
+        cell.write_shard(1, rows_of(1), images_of((0, 0, 0))[1])
+    masks = cell.folder / "masks.zarr"
+    assert verify(masks) == []
+    flip(masks / "mask_code/c.1.0.0.0.0", 300)
+    flip(masks / "done/c.1", 80)
+    assert {damage.array for damage in verify(masks)} == {"mask_code", "done"}
+    (masks / "object_id/c.0").unlink()
+    assert Damage("object_id", "c.0", "missing") in verify(masks)
+
+
+def test_a_done_shard_without_its_file_is_damage_of_a_work_store(tmp_path: Path) -> None:
+    with open_cell(tmp_path) as cell:
+        cell.write_shard(1, rows_of(1), images_of((0, 0, 0))[1])
+    (cell.folder / "features.zarr/iou/c.1.0.0").unlink()
+    assert verify(cell.folder / "features.zarr") == [Damage("iou", "c.1.0.0", "missing")]
+
+
+def test_damaged_metadata_are_an_error(root: Path) -> None:
+    (root / "features/identity.zarr/iou/zarr.json").write_text("{")
+    with pytest.raises(StoreError, match="iou must be a Zarr array"):
+        verify(root / "features/identity.zarr")

@@ -1,0 +1,153 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+import storage
+from storage.errors import StoreError
+from storage.store import writing
+from storage.store.writing import create_store, write_store
+
+N_OBJECTS = 6
+
+
+def entropy(**changes: np.ndarray) -> dict[str, Any]:
+    """Arrays of a small store."""
+    of_object = {n: np.zeros(N_OBJECTS, np.float32) for n in ("h_y", "h_theta")}
+    of_model = {n: np.ones((N_OBJECTS, 2), np.float32) for n in ("h_xp", "h_a", "h_std", "h_t")}
+    ids = {"object_id": np.arange(N_OBJECTS), "model": ["tiny", "large"]}
+    return {**of_object, **of_model, **ids, **changes}
+
+
+def create_features(path: Path, **changes: object) -> zarr.Group:
+    settings: dict[str, Any] = {
+        "sizes": {"channel": 5},
+        "signature": {"family": "mini"},
+        "coords": {"object_id": np.arange(N_OBJECTS), "prompt": ["center", "refined"]},
+        "shard_objects": 4,
+        **changes,
+    }
+    sizes = settings.pop("sizes")
+    return create_store(path, "features", sizes, **settings)
+
+
+def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
+    write_store(tmp_path / "val.zarr", "entropy", entropy(), signature={"views": ["identity"]})
+    read = storage.open_entropy(tmp_path / "val.zarr", {"views": ("identity",)})
+    assert read.model.values.tolist() == ["tiny", "large"]
+    assert read.h_xp.sel(model="large").dims == ("object",)
+    assert read.h_y.attrs == {"units": "bit", "long_name": "H_Y, Eq. 4: predictive entropy"}
+
+
+def test_zeros_are_stored_so_that_an_absent_chunk_is_a_loss(tmp_path: Path) -> None:
+    write_store(tmp_path / "val.zarr", "entropy", entropy(object_id=np.zeros(6, int)), signature={})
+    assert (tmp_path / "val.zarr/object_id/c.0").exists()
+    (tmp_path / "val.zarr/h_y/c.0").unlink()
+    lost = zarr.open_array(tmp_path / "val.zarr/h_y", mode="r")[...]
+    assert np.isnan(np.asarray(lost)).all()
+
+
+def test_writing_again_replaces_the_store_and_failing_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "val.zarr"
+    write_store(path, "entropy", entropy(), signature={"run": 1})
+    write_store(path, "entropy", entropy(), signature={"run": 2})
+    with pytest.raises(StoreError, match="h_t must be float32"):
+        write_store(path, "entropy", entropy(h_t=np.ones((6, 2))), signature={"run": 3})
+    assert storage.open_entropy(path, {"run": 2}).sizes == {"object": 6, "model": 2}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("zarr.storage._local._put", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_store(tmp_path / "val.zarr", "entropy", entropy(), signature={})
+    assert caught.value.filename == str(tmp_path / "val.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"h_y": np.zeros(6)}, r"h_y must be float32 of shape \(6,\) \(object\), got float64"),
+        ({"h_a": np.ones((6, 3), np.float32)}, r"must be float32 of shape \(6, 2\) .*\(6, 3\)"),
+        ({"h_z": np.zeros(6)}, "must hold h_a, .*, got .*h_z"),
+        ({"object_id": np.arange(0), "h_y": np.zeros(0, np.float32)}, "at least 1, got"),
+    ],
+    ids=["dtype", "shape", "name", "empty"],
+)
+def test_arrays_that_are_not_the_schemas_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        write_store(tmp_path / "val.zarr", "entropy", entropy(**changes), signature={})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"coords": {"object_id": np.arange(6)}}, "coords of features must hold .*prompt.*, got"),
+        ({"sizes": {}}, "sizes of features must give .*channel.* at least 1, got"),
+        ({"sizes": {"channel": 0}}, "at least 1, got .*'channel': 0"),
+        ({"shard_objects": None}, "must give .*shard"),
+    ],
+)
+def test_a_store_of_unknown_size_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        create_features(tmp_path / "identity.zarr", **changes)
+
+
+def test_a_store_is_made_once(tmp_path: Path) -> None:
+    create_features(tmp_path / "identity.zarr")
+    with pytest.raises(StoreError, match="must not exist before its store is made"):
+        create_features(tmp_path / "identity.zarr")
+
+
+def test_the_signature_stands_before_any_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "_create_array", killed)
+    with pytest.raises(KeyboardInterrupt):
+        create_features(tmp_path / "identity.zarr")
+    group = zarr.open_group(tmp_path / "identity.zarr", mode="r")
+    assert group.attrs["signature"] == {"family": "mini", "schema_version": 1, "shard_objects": 4}
+    assert not list(group.members())
+
+
+def test_a_mask_store_explains_its_code(tmp_path: Path) -> None:
+    group = create_store(
+        tmp_path / "masks.zarr",
+        "masks",
+        {"y": 8, "x": 8},
+        signature={},
+        coords={"object_id": np.arange(6), "prompt": ["center"]},
+        shard_objects=4,
+    )
+    table = np.asarray(group["probability"][...])  # type: ignore[index]
+    np.testing.assert_allclose(table, np.sin(np.pi / 2 * np.arange(256) / 255) ** 2, atol=1e-7)
+    assert "p = sin(pi/2 * q/255)**2" in str(group.attrs["formula"])
+
+
+def test_stores_are_written_without_xarray() -> None:
+    code = "import sys, storage.cell.making, storage.split.objects; print('xarray' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
+
+
+def test_the_package_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'open_sesame'"):
+        storage.open_sesame  # noqa: B018

@@ -1,0 +1,28 @@
+from storage import paths
+
+
+def test_every_thing_has_its_own_place() -> None:
+    cell = ("val", "tiny", "identity")
+    places = [
+        paths.objects_path("val"),
+        paths.features_path(*cell),
+        paths.masks_path(*cell),
+        paths.entropy_path("val"),
+        paths.work_dir(*cell),
+        paths.head_path("val", "iou_tiny"),
+        paths.head_path("val", "iou_tiny", "selected"),
+        paths.tokens_dir("val"),
+        paths.tuning_path("val", "iou_tiny"),
+        paths.trials_path("val", "iou_tiny"),
+        paths.results_dir("val"),
+        paths.gallery_dir("val"),
+    ]
+    assert len(set(places)) == len(places)
+    assert [str(path) for path in places[:5]] == [
+        "cache/objects/val.zarr",
+        "cache/features/val/tiny/identity.zarr",
+        "cache/masks/val/tiny/identity.zarr",
+        "cache/entropy/val.zarr",
+        "cache/work/val/tiny/identity",
+    ]
+    assert not any(path.is_relative_to(paths.WORK) for path in places if path != places[4])
