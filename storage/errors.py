@@ -1,10 +1,20 @@
 """What goes wrong on disk: types that a caller may tell apart."""
 
 from collections.abc import Sequence
+from reprlib import Repr
 from typing import Final
 
 N_LISTED: Final = 5
 """Faulty names in one message."""
+
+N_CHARACTERS: Final = 100
+"""Of a value in a message."""
+
+# Looks at the first items of a container only: a value may be a whole file.
+_SHORT: Final = Repr()
+_SHORT.maxlevel = 4
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxfrozenset = _SHORT.maxdict = 20
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = N_CHARACTERS
 
 
 class StoreError(ValueError):
@@ -27,3 +37,15 @@ def listed(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     rest = f" and {len(names) - N_LISTED} more" if len(names) > N_LISTED else ""
     return ", ".join(names[:N_LISTED]) + rest
+
+
+def shown(value: object) -> str:
+    """A value from a file as a message shows it: its ``repr``, of long ones some 100 characters.
+
+    >>> shown("clip.mp4")
+    "'clip.mp4'"
+    >>> len(shown([[0.5] * 1000] * 1000))
+    100
+    """
+    text = _SHORT.repr(value)
+    return text if len(text) <= N_CHARACTERS else f"{text[: N_CHARACTERS - 3]}..."

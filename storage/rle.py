@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from pycocotools import mask as coco_mask
 
-from storage.errors import DataError
+from storage.errors import DataError, shown
 
 _FIRST_CHARACTER: Final = 48
 _LAST_CHARACTER: Final = 111
@@ -18,9 +18,6 @@ _MOST_CHARACTERS: Final = 11
 
 _MIN_COORDINATES: Final = 6
 """Of a polygon with an area."""
-
-_SHOWN_CHARACTERS: Final = 40
-"""Of faulty counts in a message."""
 
 Counts = Int64[np.ndarray, " run"]
 
@@ -72,12 +69,12 @@ def parse_counts(counts: str) -> Counts:
     code = np.frombuffer(counts.encode(), np.uint8).astype(np.int64)
     is_last = (code - _FIRST_CHARACTER) & 32 == 0
     if not code.size or code.min() < _FIRST_CHARACTER or code.max() > _LAST_CHARACTER:
-        raise DataError(f"RLE counts must be characters '0' to 'o', got {_shortened(counts)}")
+        raise DataError(f"RLE counts must be characters '0' to 'o', got {shown(counts)}")
     length = np.diff(np.flatnonzero(is_last), prepend=-1)
     if not is_last[-1] or length.max() > _MOST_CHARACTERS:
         raise DataError(
             f"RLE counts must be numbers of up to {_MOST_CHARACTERS} characters, "
-            f"got {_shortened(counts)}"
+            f"got {shown(counts)}"
         )
     start = np.cumsum(length) - length
     place = np.arange(len(code)) - np.repeat(start, length)
@@ -150,9 +147,3 @@ def _check_polygon(polygon: np.ndarray, height_px: int, width_px: int) -> None:
         raise DataError(
             f"polygon must lie within {side_px} px of its image, got {polygon[outside][0]}"
         )
-
-
-def _shortened(counts: str) -> str:
-    if len(counts) <= _SHOWN_CHARACTERS:
-        return repr(counts)
-    return f"{counts[:_SHOWN_CHARACTERS]!r}..."

@@ -8,7 +8,7 @@ from typing import Any
 
 from storage.datasets.json_values import Json, check_numbers, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
-from storage.errors import DataError, listed
+from storage.errors import DataError, listed, shown
 from storage.rle import compress_polygons
 
 _Images = Mapping[int | str, ImageRecord]
@@ -45,7 +45,7 @@ def _parse_images(path: Path, items: list[Any]) -> _Images:
         what = f"{path}: images[{place}]"
         image_id = value(item, "id", (int, str), what)
         if image_id in known:
-            raise DataError(f"{what} must have an id of its own, got {image_id!r} again")
+            raise DataError(f"{what} must have an id of its own, got {shown(image_id)} again")
         known[image_id] = ImageRecord(
             file=_relative(value(item, "file_name", (str,), what), what),
             height_px=_side(item, "height", what),
@@ -67,10 +67,10 @@ def _group(path: Path, items: list[Any], known: _Images) -> dict[int | str, list
         object_id = value(item, "id", (int,), what)
         image_id = value(item, "image_id", (int, str), what)
         if object_id in seen:
-            raise DataError(f"{what} must have an id of its own, got {object_id} again")
+            raise DataError(f"{what} must have an id of its own, got {shown(object_id)} again")
         seen.add(object_id)
         if image_id not in known:
-            strays.append(f"annotation {object_id} of image {image_id!r}")
+            strays.append(f"annotation {object_id} of image {shown(image_id)}")
         by_image.setdefault(image_id, []).append(item)
     if strays:
         raise DataError(f"{path}: annotations must be of listed images, got {listed(strays)}")
@@ -101,7 +101,9 @@ def _compress(path: Path, item: Json, image: ImageRecord) -> str:
 def _relative(file: str, what: str) -> str:
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts or not path.name:
-        raise DataError(f"file_name of {what} must lie below the folder of images, got {file!r}")
+        raise DataError(
+            f"file_name of {what} must lie below the folder of images, got {shown(file)}"
+        )
     return file
 
 

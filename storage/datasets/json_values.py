@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storage.errors import DataError
+from storage.errors import DataError, shown
 from storage.rle import check_runs, compress_runs, parse_counts
 
 Json = Mapping[str, Any]
@@ -41,13 +41,14 @@ def value(item: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:  # no
         Naming the keys that are there, or the value.
     """
     if not isinstance(item, dict):
-        raise DataError(f"{what} must be a mapping, got {item!r}")
+        raise DataError(f"{what} must be a mapping, got {shown(item)}")
     if key not in item:
-        raise DataError(f"{what} must have a key {key!r}, got {', '.join(item) or 'none'}")
+        got = shown(list(item)) if item else "none"
+        raise DataError(f"{what} must have a key {key!r}, got {got}")
     found = item[key]
     if not isinstance(found, kinds) or isinstance(found, bool):
         names = " or ".join(kind.__name__ for kind in kinds)
-        raise DataError(f"{key} of {what} must be {names}, got {found!r}")
+        raise DataError(f"{key} of {what} must be {names}, got {shown(found)}")
     return found
 
 
@@ -74,11 +75,11 @@ def check_numbers(values: Any, kinds: tuple[type, ...], what: str) -> None:  # n
         Naming the first that is none.
     """
     if not isinstance(values, list):
-        raise DataError(f"{what} must be a list of numbers, got {values!r}")
+        raise DataError(f"{what} must be a list of numbers, got {shown(values)}")
     for number in values:
         if not isinstance(number, kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
-            raise DataError(f"{what} must hold {names} only, got {number!r}")
+            raise DataError(f"{what} must hold {names} only, got {shown(number)}")
 
 
 def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa: ANN401 - JSON
@@ -95,7 +96,7 @@ def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa:
     if size != [height_px, width_px]:
         raise DataError(
             f"size of the mask must be its image's, {[height_px, width_px]} (height, width), "
-            f"got {size}"
+            f"got {shown(size)}"
         )
     counts = value(segmentation, "counts", (str, list), "segmentation")
     if isinstance(counts, list):

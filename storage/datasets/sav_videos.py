@@ -9,7 +9,7 @@ from typing import Any, Final
 from storage.datasets.frame_folders import check_folder
 from storage.datasets.json_values import count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
-from storage.errors import DataError, listed
+from storage.errors import DataError, listed, shown
 from storage.images.videos import frame_file
 
 ANNOTATED_EVERY: Final = 4
@@ -123,7 +123,7 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
     ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), what)]
     masks = value(content, "masklet", (list,), what)
     if not ids or not all(type(number) is int for number in ids) or len(set(ids)) < len(ids):
-        raise DataError(f"{what}: masklet_id must hold numbers, each once, got {ids}")
+        raise DataError(f"{what}: masklet_id must hold numbers, each once, got {shown(ids)}")
     n_frames = -(-sides[2] // ANNOTATED_EVERY)
     if len(masks) != n_frames:
         raise DataError(
@@ -140,7 +140,7 @@ def _whole(number: object) -> object:
 
 def _check_rows(what: str, masks: list[Any], n_masklets: int) -> None:
     faulty = [
-        f"{len(row) if isinstance(row, list) else repr(row)} on frame {ANNOTATED_EVERY * place}"
+        f"{len(row) if isinstance(row, list) else shown(row)} on frame {ANNOTATED_EVERY * place}"
         for place, row in enumerate(masks)
         if not isinstance(row, list) or len(row) != n_masklets
     ]

@@ -116,7 +116,7 @@ def test_malformed_polygons_are_refused(polygon: list[float], message: str) -> N
         ("12 3", "RLE counts must be characters '0' to 'o', got '12 3'"),
         ("1é", "RLE counts must be characters"),
         ("1P", "RLE counts must be numbers of up to 11 characters, got '1P'"),
-        ("P" * 41 + "0", r"RLE counts must be numbers of up to 11 characters, got 'P{40}'\.\.\."),
+        ("P" * 200 + "0", r"numbers of up to 11 characters, got 'P{20,50}\.\.\.P{20,50}0'"),
         ("62O0", "RLE runs must be >= 0, got -1"),
         (";23000", "RLE runs must cover 5 x 7 = 35 pixels, got 23"),
         (";2300095", "RLE runs must cover 5 x 7 = 35 pixels, got"),

@@ -50,7 +50,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "no segmentation": (
         lambda c: c["annotations"][0].pop("segmentation"),
-        "annotation 30 must have a key 'segmentation', got id, image_id, iscrowd",
+        r"annotation 30 must have a key 'segmentation', got \['id', 'image_id', 'iscrowd'\]",
     ),
     "segmentation of text": (
         lambda c: c["annotations"][0].update(segmentation="x"),
@@ -58,7 +58,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "RLE without counts": (
         lambda c: c["annotations"][0]["segmentation"].pop("counts"),
-        "annotation 30 of 3.png: segmentation must have a key 'counts', got size",
+        r"annotation 30 of 3.png: segmentation must have a key 'counts', got \['size'\]",
     ),
     "object id twice": (
         lambda c: c["annotations"].append(annotation(30, 7)),
@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "image without height": (
         lambda c: c["images"][1].pop("height"),
-        r"images\[1\] must have a key 'height', got id, file_name, width",
+        r"images\[1\] must have a key 'height', got \['id', 'file_name', 'width'\]",
     ),
     "image without side": (
         lambda c: c["images"][1].update(width=0),
@@ -98,7 +98,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "no annotations": (
         lambda c: c.pop("annotations"),
-        "instances.json must have a key 'annotations', got images",
+        r"instances.json must have a key 'annotations', got \['images'\]",
     ),
     "annotations of truth": (
         lambda c: c.update(annotations=True),

@@ -256,7 +256,7 @@ def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ([], "meta_train.json must hold a mapping, got list"),
-        ({"video": {}}, "meta_train.json must have a key 'videos', got video"),
+        ({"video": {}}, "meta_train.json must have a key 'videos', got \\['video'\\]"),
         ({"videos": {"video0": {}}}, "video video0 of .* must have a key 'length', got none"),
         ({"videos": {"video0": {"length": 2.5}}}, "length of video video0 of .* whole .*got 2.5"),
     ],
