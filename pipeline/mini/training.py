@@ -1,7 +1,6 @@
 """The training of the mini models, a step at a time; its state can be kept and taken up again."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
@@ -16,16 +15,11 @@ from pipeline.mini.batches import Batch
 from pipeline.mini.loss import assess
 from pipeline.mini.recipe import Phase, Recipe, learning_rate
 from pipeline.mini.start import attentive
+from pipeline.sam.differentiable import Network, forward
 from pipeline.sam.families import MINI_TRUNKS
-from pipeline.sam.model import IMAGE_PATH, PIXEL_MEAN, PIXEL_STD, build
+from pipeline.sam.model import IMAGE_PATH, build
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
-
-Network = Any
-"""A ``SAM2Base``: ``sam2`` ships no types, and only ``pipeline.sam.model`` imports it."""
-
-STRIDE: Final = 16
-"""Pixels a side that the image embedding takes together."""
 
 ENCODER: Final = "image_encoder."
 """Weights in which the members differ from the start."""
@@ -36,19 +30,19 @@ TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
 RATED_WIDTH: Final = 8
 """Channels of a trunk that learns at the same rate as the rest of its model."""
 
-N_TAUGHT_AT_ONCE: Final = 2
-"""Members that learn from a batch at the same time, each in a thread of its own."""
-
 
 @dataclass(frozen=True)
 class Score:
-    """How a member fared in a step, before it learned from it."""
+    """How well a member did in a step, before it learned from it."""
 
     step: int
     model: str
     loss: float
     best_iou: float
     selected_iou: float
+
+
+MapMembers = Callable[[Callable[[str], Score], Iterable[str]], Iterable[Score]]
 
 
 def mean_scores(scores: Sequence[Score]) -> list[Score]:
@@ -89,8 +83,14 @@ class Training:
         """Whether no step is left."""
         return self.step >= self.recipe.n_steps
 
-    def learn(self, batch: Batch) -> list[Score]:
+    def learn(self, batch: Batch, map_members: MapMembers = map) -> list[Score]:
         """Take the next step, with every member.
+
+        Parameters
+        ----------
+        map_members
+            Teaches the members, some at once if it is the ``map`` of a pool of threads; the result
+            does not depend on it.
 
         Raises
         ------
@@ -102,20 +102,18 @@ class Training:
         """
         phase, within = self.recipe.at(self.step)
         rate = learning_rate(phase, within)
-        with ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool:
-            # The largest first: a long lesson begun last would be waited for alone.
-            lessons = {
-                name: pool.submit(self._teach, name, batch, phase, rate)
-                for name in reversed(self.models)
-            }
-        scores = [lessons[name].result() for name in self.models]
+        # The largest first: a long lesson begun last would be waited for alone.
+        lessons = map_members(
+            lambda name: self._teach(name, batch, phase, rate), list(reversed(self.models))
+        )
+        scores = list(lessons)[::-1]
         self.step += 1
         return scores
 
     def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
         optimizer = self._optimizers[name]
         self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
-        logits, sam_score = forward(self.models[name], batch)
+        logits, sam_score = forward(self.models[name], batch.rgb, batch.point_px)
         mask = torch.from_numpy(batch.mask).float()
         lesson = assess(logits, sam_score, mask, phase.criterion)
         loss = lesson.loss.item()
@@ -153,39 +151,6 @@ class Training:
             }
             for name, model in self.models.items()
         }
-
-
-def forward(
-    model: Network, batch: Batch
-) -> tuple[Float[Tensor, "row 3 y x"], Float[Tensor, "row 3"]]:
-    """Logits and SamScores of a batch, with gradients; the model takes on its image size."""
-    _resize(model, batch.rgb.shape[1])
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
-    pixels = torch.from_numpy(batch.rgb).permute(0, 3, 1, 2).float() / 255
-    levels = model.forward_image((pixels - mean) / std)["backbone_fpn"]
-    levels[-1] = levels[-1] + model.no_mem_embed.view(1, -1, 1, 1)
-    n_objects = len(batch.mask) // len(batch.rgb)
-    first, second, image = (level.repeat_interleave(n_objects, dim=0) for level in levels)
-    points = torch.from_numpy(batch.point_px)
-    labels = torch.ones(points.shape[:2], dtype=torch.int32)
-    sparse, dense = model.sam_prompt_encoder((points, labels), boxes=None, masks=None)
-    logits, sam_score, _, _ = model.sam_mask_decoder(
-        image_embeddings=image,
-        image_pe=model.sam_prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=True,
-        repeat_image=False,
-        high_res_features=[first, second],
-    )
-    return logits, sam_score
-
-
-def _resize(model: Network, size_px: int) -> None:
-    """Make a model take images of another size; no weight depends on it."""
-    model.image_size = size_px
-    model.sam_prompt_encoder.input_image_size = (size_px, size_px)
-    model.sam_prompt_encoder.image_embedding_size = (size_px // STRIDE, size_px // STRIDE)
 
 
 def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_norm: float) -> None:

@@ -8,7 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -40,6 +40,9 @@ CURVE_EVERY: Final = 25
 N_AHEAD: Final = 8
 """Batches drawn ahead."""
 
+N_TAUGHT_AT_ONCE: Final = 2
+"""Members that learn from a batch at the same time, each in a thread of its own."""
+
 app = typer.Typer(no_args_is_help=True, help="The embedded mini models.")
 
 # Without this, a lone command would be the group itself.
@@ -66,9 +69,13 @@ def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
     curve = load_state(state, training)
     recent: list[Score] = []
     saved = time.monotonic()
-    with progress("family", recipe.n_steps - training.step, "steps") as advance:
+    n_left = recipe.n_steps - training.step
+    with (
+        progress("family", n_left, "steps") as advance,
+        ThreadPoolExecutor(N_TAUGHT_AT_ONCE) as pool,
+    ):
         for batch in drawn_batches(recipe, training.step):
-            recent += training.learn(batch)
+            recent += training.learn(batch, pool.map)
             advance(1)
             # Only here, so that a stopped run has the curve of an undisturbed one.
             if training.step % CURVE_EVERY == 0 or training.is_done:
