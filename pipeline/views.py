@@ -10,19 +10,6 @@ from torch import Tensor
 
 from pipeline.vocabulary import VIEWS
 
-VIEW_PARAMETERS: Final = {
-    "identity": "",
-    "vflip": "",
-    "jpeg10": "quality=10",
-    "jpeg30": "quality=30",
-    "gblur5": "kernel_px=5",
-    "gnoise": "variance=5000",
-    "hflip": "",
-    "scale2": "factor=2",
-    "gray": "",
-}
-"""What each view is made with; part of a store's signature."""
-
 NOISE_VARIANCE: Final = 5000.0
 """Of ``gnoise``, on the scale 0..255."""
 

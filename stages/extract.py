@@ -4,8 +4,8 @@ Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the
 Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<model>/<view>.zarr``.
 """
 
-from pipeline.vocabulary import PROMPTS
-from stages.extraction.cell import CellName, run_cell
+from stages.extraction.cell import run_cell
+from stages.shell.asked import eval_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import check_known, read_lists
 
@@ -17,7 +17,8 @@ def main(split: str, model: str, view: str) -> None:
     check_known("eval split", split, lists.eval_splits)
     check_known("model", model, lists.models)
     check_known("view", view, lists.views)
-    run_cell(CellName(split, model, view, PROMPTS, with_masks=True))
+    (name,) = eval_cells(split, [model], [view])
+    run_cell(name)
 
 
 if __name__ == "__main__":

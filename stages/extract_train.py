@@ -4,8 +4,8 @@ Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the
 Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center`` and ``refined``.
 """
 
-from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.extraction.cell import CellName, run_cell
+from stages.extraction.cell import run_cell
+from stages.shell.asked import train_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import check_known, read_lists
 
@@ -16,7 +16,8 @@ def main(split: str, model: str) -> None:
     lists = read_lists()
     check_known("train split", split, lists.train_splits)
     check_known("model", model, lists.models)
-    run_cell(CellName(split, model, "identity", TRAIN_PROMPTS, with_masks=False))
+    (name,) = train_cells(split, [model])
+    run_cell(name)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.extraction.models import ExtractParams
 from stages.extraction.timing import time_models
+from stages.shell.asked import ExtractParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_block, read_lists, strict
 from storage.outputs.results import write_runtime

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import Heads, Question
-from stages.extraction.models import ExtractParams
 from stages.extraction.timing import time_models
 from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS
+from stages.shell.asked import ExtractParams
 from stages.shell.edge import reported_errors
 from stages.shell.params import parse, read_block, read_lists
 from storage.errors import DataError, WeightsError

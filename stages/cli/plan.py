@@ -9,7 +9,7 @@ from rich.table import Table
 
 from stages.cli.cache import bytes_text
 from stages.cli.planning import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
-from stages.extraction.models import ExtractParams
+from stages.shell.asked import ExtractParams
 from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Lists, read_block, read_lists
 from stages.shell.sources import PrepareParams

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 from pipeline.sam.model import build
-from pipeline.vocabulary import N_PROPOSALS, PROMPTS, TRAIN_PROMPTS
-from stages.extraction.cell import CellName, asked_of
-from stages.extraction.models import ExtractParams, random_weights
+from pipeline.vocabulary import N_PROPOSALS
+from stages.shell.asked import CellName, ExtractParams, asked_of, eval_cells, train_cells
 from stages.shell.params import Lists, Split
 from stages.shell.sources import PrepareParams, asked_of_objects, data_set, source_of
-from storage.checkpoints.weights import checkpoint
 from storage.datasets.extent import Extent, estimate_extent, mask_bytes, object_bytes
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
@@ -110,14 +107,8 @@ def _is_outdated(path: Path, asked: Mapping[str, object]) -> bool:
 def cells_of(split: str, lists: Lists) -> list[CellName]:
     """Cells of an eval or a train split."""
     if split in lists.eval_splits:
-        return [
-            CellName(split, model, view, PROMPTS, with_masks=True)
-            for model, view in product(lists.models, lists.views)
-        ]
-    return [
-        CellName(split, model, "identity", TRAIN_PROMPTS, with_masks=False)
-        for model in lists.models
-    ]
+        return eval_cells(split, lists.models, lists.views)
+    return train_cells(split, lists.models)
 
 
 def plan_split(
@@ -148,8 +139,7 @@ def _is_there(cell: CellName, known: KnownSplit, params: ExtractParams) -> bool:
     """Whether a cell's stores are complete and of these settings; contents are not read."""
     if known.is_outdated:
         return False
-    asked = asked_of(params, cell, _weights(params, cell.model))
-    asked["shard_objects"] = params.shard_objects
+    asked = asked_of(params, cell)
     if params.decoder_batch != "auto":
         asked["decoder_batch"] = params.decoder_batch
     if known.objects_digest is not None:
@@ -169,10 +159,3 @@ def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
     yield "features", features_path(*names)
     if cell.with_masks:
         yield "masks", masks_path(*names)
-
-
-def _weights(params: ExtractParams, model: str) -> str:
-    """As the signature names them; no file is read."""
-    if params.weights == "random":
-        return random_weights(params)
-    return checkpoint(params.family, model).sha256 or "not listed"

@@ -2,16 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pipeline.extraction.plan import Shard, decoder_batch, plan_shards
 from pipeline.sam.model import Sam
-from pipeline.views import VIEW_PARAMETERS
 from stages.extraction.loop import Failure, run_shards
-from stages.extraction.models import ExtractParams, load_model
+from stages.extraction.models import load_model
 from stages.extraction.steps import CellSettings, CellSteps
+from stages.shell.asked import CellName, ExtractParams, asked_of
 from stages.shell.params import Split, read_block, read_lists
 from stages.shell.progress import progress
 from storage.cell.making import Cell, CellPlan
@@ -26,20 +25,6 @@ N_REPORTED: Final = 20
 """Failed images that an error names."""
 
 
-@dataclass(frozen=True)
-class CellName:
-    """Which cell, and what is asked of it."""
-
-    split: str
-    model: str
-    view: str
-    prompts: tuple[str, ...]
-    with_masks: bool
-
-    def __str__(self) -> str:
-        return f"{self.split}/{self.model}/{self.view}"
-
-
 def run_cell(name: CellName) -> None:
     """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
 
@@ -51,12 +36,15 @@ def run_cell(name: CellName) -> None:
     params = read_block("extract", ExtractParams)
     split = read_lists().split(name.split)
     table = read_objects(objects_path(name.split))
-    sam, weights = load_model(params, name.model)
+    sam = load_model(params, name.model)
     settings = _settings(params, name, sam)
     plan = _cell_plan(name, table, sam, params.shard_objects)
-    signature = _signature(params, name, settings, weights) | {
+    signature = asked_of(params, name) | {
         "objects_digest": objects_digest(table),
         "device": sam.device.type,
+        "decoder_batch": settings.decoder_batch,
+        # Pillow and OpenCV read and augment, the others compute.
+        **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
     }
     work = work_dir(name.split, name.model, name.view)
     sweep(WORK, keep=work)
@@ -94,34 +82,6 @@ def _cell_plan(name: CellName, table: ObjectTable, sam: Sam, shard_objects: int)
         mask_size_px=sam.mask_size_px if name.with_masks else None,
         shard_objects=shard_objects,
     )
-
-
-def _signature(
-    params: ExtractParams, name: CellName, settings: CellSettings, weights: str
-) -> dict[str, object]:
-    return asked_of(params, name, weights) | {
-        "decoder_batch": settings.decoder_batch,
-        # Pillow and OpenCV read and augment, the others compute.
-        **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
-    }
-
-
-def asked_of(params: ExtractParams, name: CellName, weights: str) -> dict[str, object]:
-    """What a cell's signature owes to the settings, wherever it is made."""
-    signature: dict[str, object] = {
-        "extract_version": params.version,
-        "split": name.split,
-        "family": params.family,
-        "model": name.model,
-        "weights": weights,
-        "view": name.view,
-        "view_parameters": VIEW_PARAMETERS[name.view],
-        "prompts": list(name.prompts),
-        "precision": params.precision,
-    }
-    if name.view == "gnoise":
-        signature["noise_seed"] = params.noise_seed
-    return signature
 
 
 def _extract(steps: CellSteps, shards: Sequence[Shard], what: str) -> tuple[Failure, ...]:

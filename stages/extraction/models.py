@@ -1,9 +1,5 @@
 """Models as the block ``extract`` of the params names them."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-
 from pipeline.sam.model import (
     ArchitectureError,
     DeviceError,
@@ -13,31 +9,14 @@ from pipeline.sam.model import (
     load_weights,
     select_device,
 )
-from stages.shell.params import ParamsError, strict
+from stages.shell.asked import ExtractParams
+from stages.shell.params import ParamsError
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
 
-
-@strict
-class ExtractParams:
-    """Block ``extract``; it serves ``extract_train`` too, for heads must fit what they judge."""
-
-    version: Positive
-    family: Literal["mini", "sam2", "sam2.1"]
-    weights: Literal["file", "random"]
-    weights_seed: Seed
-    precision: Literal["fp32", "bf16"]
-    noise_seed: Seed
-    decoder_batch: Positive | Literal["auto"]
-    shard_objects: Positive
-    device: Literal["auto", "cpu", "cuda"]
-
-
-def load_model(params: ExtractParams, model: str) -> tuple[Sam, str]:
-    """The model, and the name of its weights for the signature.
+def load_model(params: ExtractParams, model: str) -> Sam:
+    """Build a model, with its trained weights unless the settings ask for random ones.
 
     Raises
     ------
@@ -51,16 +30,10 @@ def load_model(params: ExtractParams, model: str) -> tuple[Sam, str]:
     except DeviceError as error:
         raise ParamsError(f"extract.{error}") from error
     built = build(params.family, model, seed=params.weights_seed)
-    weights = random_weights(params)
     if params.weights == "file":
-        path, weights = verified_weights(params.family, model)
+        path, _ = verified_weights(params.family, model)
         try:
             fit_weights(built, load_weights(str(path)), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    return Sam(built, device=device, precision=params.precision), weights
-
-
-def random_weights(params: ExtractParams) -> str:
-    """Name of seeded weights for the signature."""
-    return f"random, seed {params.weights_seed}"
+    return Sam(built, device=device, precision=params.precision)

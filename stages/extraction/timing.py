@@ -18,7 +18,8 @@ from pipeline.runtime import METHODS, Heads, Question
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import OBJECTIVES
-from stages.extraction.models import ExtractParams, load_model
+from stages.extraction.models import load_model
+from stages.shell.asked import ExtractParams
 from stages.shell.progress import progress
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
@@ -57,7 +58,7 @@ def time_models(
     """
     blocks = []
     for model in models:
-        sam, _ = load_model(params, model)
+        sam = load_model(params, model)
         asked = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
         runs = {name: partial(method, *asked) for name, method in METHODS.items()}
         with progress(f"runtime {model}", 1 + n_repeats, "rounds") as advance:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.views import VIEW_PARAMETERS, apply_view, map_points, unview
-from pipeline.vocabulary import VIEWS
+from pipeline.views import apply_view, map_points, unview
+from pipeline.vocabulary import VIEW_PARAMETERS, VIEWS
 
 FLIPS = ("vflip", "hflip")
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from pipeline.vocabulary import AUGMENTATIONS, MODELS, TOKEN_SETS
 from stages.cli.app import app
-from stages.extraction.models import ExtractParams
 from stages.report import ReportParams
+from stages.shell.asked import ExtractParams
 from stages.shell.params import BLOCKS, read_block, read_lists
 from stages.shell.sources import source_of
 from stages.tables.paper import paper_numbers

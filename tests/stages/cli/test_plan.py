@@ -11,9 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
-from stages.cli import planning
 from stages.cli.app import app
-from stages.extraction.models import ExtractParams
+from stages.shell.asked import ExtractParams, weights_name
 from stages.shell.params import read_block
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.extent import estimate_extent
@@ -188,7 +187,7 @@ def test_weights_are_named_by_their_listed_digest(model: str) -> None:
     write_params(weights="file", family="sam2.1")
     params = read_block("extract", ExtractParams)
 
-    assert planning._weights(params, model) == checkpoint("sam2.1", model).sha256
+    assert weights_name(params, model) == checkpoint("sam2.1", model).sha256
 
 
 def test_several_splits_have_a_sum() -> None:
