@@ -1,7 +1,8 @@
 """``usam family``: trains the embedded SAM2 models.
 
 Reads   ``cache/work/family``, where an earlier run was stopped.
-Writes  ``assets/mini``, ``storage/checkpoints/mini.csv``; on the way, ``cache/work/family``.
+Writes  ``storage/checkpoints/mini_weights``, ``storage/checkpoints/mini.csv``; on the way,
+        ``cache/work/family``.
 """
 
 import os
@@ -26,7 +27,11 @@ from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints.mini import publish_mini
 from storage.checkpoints.weights import weights_path
+from storage.errors import WeightsError
 from storage.paths import WORK
+
+CLONE: Final = Path(__file__).parents[2]
+"""Folder of the packages: of a clone, unless they were installed from a wheel."""
 
 STATE: Final = WORK / "family" / "state.pt"
 """Of a training that goes on, or has ended; its loss curve lies beside it."""
@@ -53,6 +58,9 @@ app.callback()(lambda: None)
 def train() -> None:
     """Train the mini models, from where an earlier run was stopped, and list their weights."""
     with reported_errors():
+        # Weights that no commit keeps would be lost with the next installation.
+        if not (CLONE / "dvc.yaml").is_file():
+            raise WeightsError(f"the mini models must be trained in a clone, got {CLONE}")
         training, curve = train_family(RECIPE, STATE)
         publish_mini(training.image_path_weights())
         curve_path = weights_path("mini", "tiny").with_name("curve.csv")

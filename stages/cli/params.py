@@ -50,6 +50,10 @@ def switch_params(name: str) -> str:
         If there are no settings of that name, or none in use, or those in use have no name or one
         that is taken.
     """
+    if not FOLDER.is_dir():
+        raise ParamsError(
+            f"{FOLDER}/ must be there, got none: go to the root of a clone of usam-cache"
+        )
     wanted = FOLDER / f"{name}.yaml"
     if not wanted.exists() and PARAMS_FILE.exists() and name_of(PARAMS_FILE) == name:
         return name

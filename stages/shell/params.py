@@ -88,6 +88,10 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """Parse the settings file and check the names of its blocks."""
     try:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(
+            f"{path} must be there, got none: go to the root of a clone of usam-cache"
+        ) from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} must be yaml, got: {error}") from error
     if not isinstance(params, dict):

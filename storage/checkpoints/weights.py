@@ -44,7 +44,7 @@ class Checkpoint:
 
     ``config`` is the name of the model's configuration in the ``sam2`` package, empty for ``mini``,
     whose numbers stand in this project. ``folder`` is the one on the server, empty where the file
-    comes with the repository.
+    comes with the package.
     """
 
     family: str
@@ -57,9 +57,9 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """Place of the file, relative to the repository."""
+        """Place of the file: in the package, or below ``checkpoints`` of the working folder."""
         if self.family == "mini":
-            return Path("assets/mini", self.file)
+            return TABLES / "mini_weights" / self.file
         return Path("checkpoints", self.family, self.file)
 
 
@@ -88,7 +88,7 @@ def checkpoint(family: str, model: str) -> Checkpoint:
 
 
 def weights_path(family: str, model: str) -> Path:
-    """Place of a model's weights, relative to the repository; nothing need be there."""
+    """Place of a model's weights; nothing need be there."""
     return checkpoint(family, model).path
 
 
@@ -136,13 +136,13 @@ def fetch(
     Raises
     ------
     WeightsError
-        If the family comes with the repository, the server cannot be read or serves another file,
+        If the family comes with the package, the server cannot be read or serves another file,
         or the file cannot be written (naming the URL and the reason).
     """
     if not record.folder or record.sha256 is None:
         raise WeightsError(
             f"family must be one that is downloaded, got {record.family!r}: "
-            f"its weights belong to the repository, as {record.path}"
+            f"its weights come with the package, as {record.path}"
         )
     if state(record) == "intact":
         return record.path
@@ -173,4 +173,4 @@ def _table(record: Checkpoint) -> str:
 def _remedy(record: Checkpoint) -> str:
     if record.folder:
         return f"run usam checkpoints fetch {record.family} {record.model}"
-    return f"run git checkout {record.path}"
+    return f"run git checkout {record.path}, or outside a clone install usam-cache again"

@@ -84,7 +84,6 @@ def extract_cells(inputs: Arrays, version: int) -> dict[str, np.ndarray]:
     """What the stage publishes of the inputs, arrays named ``<model>/<view>/<array>``."""
     found: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        Path("assets").symlink_to(ROOT / "assets")
         _write_split(inputs, version)
         for model, view in CELLS:
             cell = ("golden", model, view)

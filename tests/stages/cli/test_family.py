@@ -50,6 +50,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def copy_tables(folder: Path) -> Path:
+    """The registry without the weights."""
+    return Path(shutil.copytree(weights.TABLES, folder, ignore=shutil.ignore_patterns("*_weights")))
+
+
 def test_a_stopped_run_ends_as_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,19 +82,31 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
 def test_the_command_publishes_what_it_trained_and_its_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(weights.TABLES, tmp_path / "checkpoints")
-    monkeypatch.setattr(weights, "TABLES", tmp_path / "checkpoints")
+    tables = copy_tables(tmp_path / "checkpoints")
+    monkeypatch.setattr(weights, "TABLES", tables)
     monkeypatch.setattr(family, "RECIPE", RECIPE)
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["train"])
     assert result.exit_code == 0, result.output
-    assert "assets/mini/small.safetensors is trained and listed" in result.output
+    small = weights.weights_path("mini", "small")
+    assert small == tmp_path / "checkpoints" / "mini_weights" / "small.safetensors"
+    assert f"{small} is trained and listed" in result.output
     for model in MODELS:
         assert weights.state(weights.checkpoint("mini", model)) == "intact"
-    curve = Path("assets/mini/curve.csv").read_text(encoding="utf-8").splitlines()
+    curve = small.with_name("curve.csv").read_text(encoding="utf-8").splitlines()
     assert curve[0] == "step,model,loss,best_iou,selected_iou"
     expected = [[step, model] for step in ("1", "3", "5") for model in MODELS]
     assert [line.split(",")[:2] for line in curve[1:]] == expected
+
+
+def test_outside_a_clone_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family, "CLONE", tmp_path)
+    result = CliRunner().invoke(app, ["train"])
+    assert result.exit_code == 1
+    wanted = f"error: the mini models must be trained in a clone, got {tmp_path}\n"
+    assert result.stderr == wanted
 
 
 @pytest.mark.full_size
@@ -102,14 +119,13 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
     assert recipe.n_steps == 100
     written = []
     for run in ("first", "second"):
-        tables = tmp_path / run / "checkpoints"
-        shutil.copytree(weights.TABLES, tables)
+        tables = copy_tables(tmp_path / run / "checkpoints")
         with monkeypatch.context() as patch:
             patch.setattr(weights, "TABLES", tables)
             patch.setattr(family, "RECIPE", recipe)
             patch.chdir(tmp_path / run)
             assert CliRunner().invoke(app, ["train"]).exit_code == 0
-        written.append(files(tmp_path / run / "assets" / "mini"))
+        written.append(files(tables / "mini_weights"))
     assert set(written[0]) == {"curve.csv", *(f"{model}.safetensors" for model in MODELS)}
     assert written[0] == written[1]
 

@@ -33,7 +33,7 @@ def listed_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     draw_project(n_objects=1, weights="file")
 
     def put(model: str) -> Path:
-        path = Path("assets/mini/tiny.safetensors")
+        path = tables / "mini_weights" / "tiny.safetensors"
         path.parent.mkdir(parents=True)
         save_file(build("mini", model, seed=5).state_dict(), path)
         line = f"tiny,,tiny.safetensors,,{sha256_file(path)},"
@@ -41,6 +41,10 @@ def listed_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         return path
 
     return put
+
+
+def remedy(path: Path) -> str:
+    return f"run git checkout {path}, or outside a clone install usam-cache again"
 
 
 def test_weights_that_are_listed_are_loaded_and_signed(
@@ -77,7 +81,7 @@ def test_weights_that_are_missing(
 ) -> None:
     path = listed_weights("tiny")
     path.unlink()
-    assert refused(capsys) == f"{path} must exist, got no file: run git checkout {path}"
+    assert refused(capsys) == f"{path} must exist, got no file: {remedy(path)}"
 
 
 def test_weights_of_another_hash(
@@ -87,7 +91,7 @@ def test_weights_of_another_hash(
     sha256 = sha256_file(path)
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert refused(capsys) == (
-        f"{path} must have sha256 {sha256}, got {sha256_file(path)}: run git checkout {path}"
+        f"{path} must have sha256 {sha256}, got {sha256_file(path)}: {remedy(path)}"
     )
 
 

@@ -213,7 +213,7 @@ def test_settings_that_are_no_yaml_are_refused_with_the_line(write: Write) -> No
 
 
 def test_missing_settings_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"params\.yaml"):
+    with pytest.raises(ParamsError, match=r"params\.yaml must be there, got none: go to the root"):
         read_params(tmp_path / "params.yaml")
 
 

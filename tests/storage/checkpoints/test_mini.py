@@ -17,28 +17,30 @@ WEIGHTS = {name: GENERATOR.standard_normal((3, 4)).astype(np.float32) for name i
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the registry, and a repository without weights."""
-    shutil.copytree(weights.TABLES, tmp_path / "checkpoints")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "TABLES", tmp_path / "checkpoints")
-    return tmp_path / "checkpoints" / "mini.csv"
+    """A copy of the registry, without weights."""
+    tables = tmp_path / "checkpoints"
+    shutil.copytree(weights.TABLES, tables, ignore=shutil.ignore_patterns("*_weights"))
+    monkeypatch.setattr(weights, "TABLES", tables)
+    return tables / "mini.csv"
 
 
-@pytest.mark.usefixtures("table")
-def test_published_weights_are_listed_and_verified() -> None:
+def tiny_of(table: Path) -> Path:
+    return table.parent / "mini_weights" / "tiny.safetensors"
+
+
+def test_published_weights_are_listed_and_verified(table: Path) -> None:
     publish_mini({"tiny": WEIGHTS})
     path, sha256 = weights.verified_weights("mini", "tiny")
-    assert path == Path("assets/mini/tiny.safetensors")
+    assert path == tiny_of(table)
     record = weights.checkpoint("mini", "tiny")
     assert (record.sha256, record.size_bytes) == (sha256, path.stat().st_size)
     assert weights.state(record) == "intact"
     assert [file.name for file in path.parent.iterdir()] == ["tiny.safetensors"]
 
 
-@pytest.mark.usefixtures("table")
-def test_published_weights_are_half_as_precise() -> None:
+def test_published_weights_are_half_as_precise(table: Path) -> None:
     publish_mini({"tiny": WEIGHTS})
-    loaded = load_file("assets/mini/tiny.safetensors")
+    loaded = load_file(tiny_of(table))
     assert list(loaded) == ["a", "b"]
     for name, value in loaded.items():
         assert value.dtype == np.float16
@@ -47,9 +49,9 @@ def test_published_weights_are_half_as_precise() -> None:
 
 def test_the_same_weights_give_the_same_bytes_whatever_their_order(table: Path) -> None:
     publish_mini({"tiny": WEIGHTS})
-    before = table.read_bytes(), Path("assets/mini/tiny.safetensors").read_bytes()
+    before = table.read_bytes(), tiny_of(table).read_bytes()
     publish_mini({"tiny": dict(sorted(WEIGHTS.items()))})
-    assert (table.read_bytes(), Path("assets/mini/tiny.safetensors").read_bytes()) == before
+    assert (table.read_bytes(), tiny_of(table).read_bytes()) == before
 
 
 def test_lines_of_other_models_stay_as_they_are(table: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_weight_beyond_half_precision_is_named_and_nothing_is_listed(
     with pytest.raises(WeightsError, match="weight neck must be finite in half precision, got"):
         publish_mini({"tiny": broken})
     assert table.read_bytes() == before
-    assert not Path("assets/mini/tiny.safetensors").exists()
+    assert not tiny_of(table).exists()
 
 
 @pytest.mark.usefixtures("table")

@@ -107,7 +107,8 @@ def test_configs_are_files_of_the_sam2_package(family: str) -> None:
 
 
 def test_downloads_and_embedded_weights_have_their_own_places() -> None:
-    assert weights.weights_path("mini", "tiny") == Path("assets/mini/tiny.safetensors")
+    embedded = weights.TABLES / "mini_weights" / "tiny.safetensors"
+    assert weights.weights_path("mini", "tiny") == embedded
     downloaded = Path("checkpoints/sam2.1/sam2.1_hiera_base_plus.pt")
     assert weights.weights_path("sam2.1", "base_plus") == downloaded
 
@@ -160,8 +161,7 @@ def mini_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sha256: str) 
     line = f"tiny,,tiny.safetensors,{len(CONTENT)},{sha256},\n"
     (tmp_path / "mini.csv").write_text(",".join(COLUMNS) + "\n" + line)
     monkeypatch.setattr(weights, "TABLES", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    path = Path("assets/mini/tiny.safetensors")
+    path = tmp_path / "mini_weights" / "tiny.safetensors"
     path.parent.mkdir(parents=True)
     return path
 
@@ -179,10 +179,14 @@ def test_damaged_embedded_weights_are_not_sent_to_a_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mini_table(tmp_path, monkeypatch, sha256=SHA256)
-    with pytest.raises(WeightsError, match=f"must exist.*git checkout {path}"):
+    with pytest.raises(
+        WeightsError, match=f"must exist.*git checkout {path}, or outside a clone install"
+    ):
         weights.verified_weights("mini", "tiny")
     path.write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match=f"must have sha256.*git checkout {path}"):
+    with pytest.raises(
+        WeightsError, match=f"must have sha256.*git checkout {path}, or outside a clone install"
+    ):
         weights.verified_weights("mini", "tiny")
 
 
@@ -255,8 +259,19 @@ def test_a_folder_that_cannot_be_written_is_named(server: tuple[str, Path]) -> N
         weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_embedded_weights_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = weights.checkpoint("mini", model)
+    assert weights.verified_weights("mini", model) == (record.path, record.sha256)
+
+
 def test_embedded_weights_are_not_fetched() -> None:
-    message = "'mini': its weights belong to the repository, as assets/mini/tiny.safetensors"
+    message = (
+        f"'mini': its weights come with the package, as {weights.weights_path('mini', 'tiny')}"
+    )
     with pytest.raises(WeightsError, match=re.escape(message)):
         weights.fetch(weights.checkpoint("mini", "tiny"))
 

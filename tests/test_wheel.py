@@ -1,0 +1,130 @@
+"""What an installation without a clone has: the packages with their data, and a working command."""
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+from zipfile import ZipFile
+
+import pytest
+
+from pipeline.vocabulary import MODELS
+from storage.checkpoints.weights import TABLES
+from tests.fixtures.dvc_stages import PACKAGES, ROOT
+from tests.fixtures.project_copy import copy_files
+
+OF_THE_REPOSITORY: Final = {"storage/checkpoints/mini_weights/curve.csv"}
+"""Files of the packages that only tell how others were made."""
+
+NO_SETTINGS: Final = (
+    "error: params.yaml must be there, got none: go to the root of a clone of usam-cache\n"
+)
+
+OUTSIDE_A_CLONE: Final = {
+    "plan": NO_SETTINGS,
+    "bench runtime": NO_SETTINGS,
+    "params use paper": NO_SETTINGS.replace("params.yaml", "params/"),
+    "family train": "error: the mini models must be trained in a clone, got ",
+    "cache info cache": "error: cache must be a store or hold some, got none\n",
+}
+"""What commands say that find nothing to work on."""
+
+PROGRAM: Final = """
+import json, sys
+from typer.testing import CliRunner
+import pipeline, stages, storage
+from pipeline.sam import build
+from pipeline.sam.model import fit_weights, load_weights
+from stages.cli.app import app
+from storage.checkpoints.weights import verified_weights
+
+models, commands = json.load(sys.stdin)
+for model in models:
+    path, _ = verified_weights("mini", model)
+    fit_weights(build("mini", model, seed=0), load_weights(str(path)), source=str(path))
+results = {command: CliRunner().invoke(app, command.split()) for command in commands}
+said = {command: [r.exit_code, r.stdout, r.stderr] for command, r in results.items()}
+packages = [package.__path__[0] for package in (pipeline, stages, storage)]
+print(json.dumps({"packages": packages, "said": said}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, for what an earlier build left in the source tree would be in it, too."""
+    root = tmp_path_factory.mktemp("wheel")
+    copy_files(root / "source")
+    run(
+        [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation"],
+        cwd=root / "source",
+    )
+    (path,) = (root / "source").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The folder that an installation would put on ``sys.path``."""
+    folder = wheel.parents[1] / "site-packages"
+    with ZipFile(wheel) as files:
+        files.extractall(folder)
+    return folder
+
+
+def run(
+    command: list[str], *, cwd: Path, env: dict[str, str] | None = None, typed: str = ""
+) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=env, input=typed, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tracked_files() -> set[str]:
+    """Files of the packages that git would commit."""
+    listed = run(["git", "ls-files", "-co", "--exclude-standard", "--", *PACKAGES], cwd=ROOT)
+    return {name for name in listed.splitlines() if (ROOT / name).is_file()}
+
+
+def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
+    with ZipFile(wheel) as files:
+        names = {name for name in files.namelist() if ".dist-info/" not in name}
+    assert names == tracked_files() - OF_THE_REPOSITORY
+
+
+def test_its_weights_are_those_that_are_listed(installed: Path) -> None:
+    with (TABLES / "mini.csv").open(newline="") as table:
+        listed = {line["file"]: line["sha256"] for line in csv.DictReader(table)}
+    folder = installed / "storage" / "checkpoints" / "mini_weights"
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    assert found == listed
+
+
+def test_its_models_load_and_its_commands_say_what_they_need(
+    installed: Path, tmp_path: Path
+) -> None:
+    commands = ["checkpoints verify mini", "--help", *OUTSIDE_A_CLONE]
+    told = json.loads(
+        run(
+            [sys.executable, "-c", PROGRAM],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(installed)},
+            typed=json.dumps([MODELS, commands]),
+        )
+    )
+    assert [Path(folder).parent for folder in told["packages"]] == [installed] * 3
+    said = told["said"]
+    assert said["--help"][0] == 0
+    assert said["checkpoints verify mini"][0] == 0
+    assert said["checkpoints verify mini"][1].count(" intact") == len(MODELS)
+    for command, message in OUTSIDE_A_CLONE.items():
+        status, _, error = said[command]
+        assert status == 1, command
+        assert error.startswith(message)
+        assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
