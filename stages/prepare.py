@@ -18,6 +18,7 @@ from stages.shell.sources import PrepareParams, data_set, objects_signature, sou
 from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, listed
+from storage.images.files import is_confirmed
 from storage.images.of_split import SplitImages
 from storage.paths import HEADS, objects_path
 from storage.rle import decode_rle
@@ -86,19 +87,27 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
-    """Sha256 of each image; those that no extraction will read are told of now."""
+    """Sha256 of each image; told of now are those that no extraction will read, or may misread."""
     files = SplitImages(folder, [image.file for image in images])
-    digests, faults = [], []
+    digests, faults, unconfirmed = [], [], []
     with progress(f"digest {split}", len(images), "images") as advance:
         for image in images:
             digests.append(files.sha256(image.file))
+            size = {"height_px": image.height_px, "width_px": image.width_px}
             try:
-                files.check(image.file, height_px=image.height_px, width_px=image.width_px)
+                orientation = files.check(image.file, **size)
+                if not is_confirmed(orientation, **size):
+                    unconfirmed.append(f"{image.file} ({orientation})")
             except ImageError as error:
                 faults.append(str(error))
             advance(1)
     if faults:
         print(f"note: {len(faults)} images must be mended before extract: {listed(faults)}")
+    if unconfirmed:
+        print(
+            f"note: {len(unconfirmed)} images are turned upright by an EXIF orientation that their "
+            f"size on record cannot confirm: {listed(unconfirmed)}"
+        )
     return digests
 
 

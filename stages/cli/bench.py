@@ -7,7 +7,6 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -63,11 +62,9 @@ def runtime(
 
 
 def _own_question(image: Path) -> Question:
-    with Image.open(image) as header:
-        width, height = header.size
+    rgb = read_rgb(image)
     # No object is known: the clicks are those of one that fills the image.
-    points = sample_prompts(np.ones((height, width), bool), seed=0)
-    return Question(read_rgb(image, height_px=height, width_px=width), points)
+    return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 
 def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:

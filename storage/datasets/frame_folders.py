@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from storage.errors import DataError, listed
-from storage.images.files import DECODER_ERRORS
+from storage.images.files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
 
 
@@ -112,7 +112,7 @@ def read_indices(path: Path, what: str, modes: Collection[str]) -> UInt8[np.ndar
                 return np.asarray(image).astype(np.uint8)
             mode = image.mode
     except DECODER_ERRORS as error:
-        raise DataError(f"{what}: {path} must be a readable PNG file, got: {error}") from error
+        raise DataError(f"{what}: {unreadable(path, 'PNG file', error)}") from error
     raise DataError(
         f"{what}: {path} must be a PNG file of mode {' or '.join(modes)} that holds ids, "
         f"got mode {mode}"

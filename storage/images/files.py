@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import ExifTags, Image
 
 from storage.errors import ImageError
 
@@ -27,55 +27,109 @@ DECODER_ERRORS: Final = (
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # raised under ``python -W error``
 )
 """What Pillow raises at a file that it cannot read."""
 
 
-def read_rgb(path: Path, *, height_px: int, width_px: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an image file as stored: no EXIF rotation, transparency dropped.
+MAX_PIXELS: Final = 178_956_970
+"""Of an image: Pillow takes a file of more for a decompression bomb."""
+
+SHRINK: Final = "shrink it, and its masks and its record with it"
+"""What to do about an image of too many pixels."""
+
+STRIP: Final = "if its masks are of the pixels as stored, remove that tag from the file"
+"""What to do about an image whose record has the size before it is turned."""
+
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How an image is turned upright, by its EXIF orientation; 1 and anything else are upright."""
+
+_SIDEWAYS: Final = (5, 6, 7, 8)
+"""Orientations that swap height and width."""
+
+
+def read_rgb(
+    path: Path, *, height_px: int | None = None, width_px: int | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Pixels of an image file, upright as its EXIF orientation says, transparency dropped.
 
     Parameters
     ----------
     path
-        Any format that Pillow reads.
+        Any format that Pillow reads; of an animation, the first frame.
     height_px, width_px
-        The size on record; the object masks have it.
+        The upright size on record, which the object masks have; None takes any.
 
     Raises
     ------
     ImageError
         If the file is missing, truncated, of another size or of a depth without an 8-bit RGB.
+
+    Notes
+    -----
+    As OpenCV, browsers and most annotation tools; SAM2's own scripts and torchvision leave the
+    pixels as stored.
     """
-    with _opened(path, (height_px, width_px)) as image:
-        return _to_rgb(image)
+    with _opened(path) as image:
+        _check(image, path, height_px, width_px)
+        turn = _UPRIGHT.get(_orientation(image))
+        rgb = _to_rgb(image)
+        return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
 
 
-def check_header(path: Path, *, height_px: int, width_px: int) -> None:
+def check_header(path: Path, *, height_px: int, width_px: int) -> int:
     """Refuse what ``read_rgb`` would refuse by its first bytes; truncated pixels are not seen.
+
+    Returns
+    -------
+    EXIF orientation by which ``read_rgb`` turns the image; 1 if it does not.
 
     Raises
     ------
     ImageError
         As ``read_rgb``.
     """
-    with _opened(path, (height_px, width_px)):
-        pass
+    with _opened(path) as image:
+        _check(image, path, height_px, width_px)
+        return _orientation(image)
+
+
+def is_confirmed(orientation: int, *, height_px: int, width_px: int) -> bool:
+    """Whether a size on record tells that its masks, too, were drawn on the image turned upright.
+
+    That of a square does not, nor any where the image is mirrored or upside down.
+    """
+    return orientation == 1 or (orientation in _SIDEWAYS and height_px != width_px)
 
 
 @contextmanager
-def _opened(path: Path, size_px: tuple[int, int]) -> Iterator[Image.Image]:
-    """Open an image of a size; errors name it, those of the block too."""
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image; errors name it, those of the block too."""
     try:
         with Image.open(path) as image:
-            _check(image, path, size_px)
             yield image
     except ImageError:
         raise
     except FileNotFoundError as error:
         raise ImageError(f"{path} must be an image file, got no such file") from error
     except DECODER_ERRORS as error:
-        reason = str(error).replace(f" {str(path)!r}", "")
-        raise ImageError(f"{path} must be a readable image, got: {reason}") from error
+        raise ImageError(unreadable(path, "image", error)) from error
+
+
+def unreadable(path: Path, kind: str, error: Exception) -> str:
+    """Message about a file at which Pillow raised one of ``DECODER_ERRORS``."""
+    reason = str(error).replace(f" {str(path)!r}", "")
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
+    return f"{path} must be a readable {kind}, got: {reason}"
 
 
 def sha256_file(path: Path) -> str:
@@ -84,11 +138,31 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(image: Image.Image, path: Path, size_px: tuple[int, int]) -> None:
-    if (image.height, image.width) != size_px:
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation by which an opened image is not upright yet; 1 if it is.
+
+    Not ``Image.getexif``, which decodes a PNG file and heeds XMP, as OpenCV does not. Of a TIFF
+    file, which Pillow turns itself, nothing is found here.
+    """
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except DECODER_ERRORS:  # damaged metadata say nothing: the pixels may be whole
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _check(image: Image.Image, path: Path, height_px: int | None, width_px: int | None) -> None:
+    stored, orientation = (image.height, image.width), _orientation(image)
+    upright = stored[::-1] if orientation in _SIDEWAYS else stored
+    wanted = (height_px or upright[0], width_px or upright[1])
+    if wanted != upright:
+        turned = f" upright, by its EXIF orientation {orientation}" if orientation > 1 else ""
+        hint = f"; {STRIP}" if wanted == stored else ""
         raise ImageError(
-            f"{path} must be {size_px[0]} px high and {size_px[1]} px wide as its record says, "
-            f"got {image.height} x {image.width}"
+            f"{path} must be {wanted[0]} px high and {wanted[1]} px wide as its record says, "
+            f"got {upright[0]} x {upright[1]}{turned}{hint}"
         )
     if image.mode not in READABLE_MODES:
         raise ImageError(
@@ -97,7 +171,7 @@ def _check(image: Image.Image, path: Path, size_px: tuple[int, int]) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+def _to_rgb(image: Image.Image) -> Image.Image:
     # A palette with transparency as bytes warns on its way to RGB, not to RGBA.
     opaque = image.convert("RGBA") if "transparency" in image.info else image
-    return np.array(opaque.convert("RGB"), np.uint8)
+    return opaque.convert("RGB")

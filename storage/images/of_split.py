@@ -32,16 +32,21 @@ class SplitImages:
             return self._videos.read(file, height_px=height_px, width_px=width_px)
         return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
 
-    def check(self, file: str, *, height_px: int, width_px: int) -> None:
+    def check(self, file: str, *, height_px: int, width_px: int) -> int:
         """Refuse an image that cannot be read by its first bytes; frames are seen when decoded.
+
+        Returns
+        -------
+        EXIF orientation by which ``read`` turns it; 1 if it does not.
 
         Raises
         ------
         ImageError
             As ``read``.
         """
-        if video_of(file) is None:
-            check_header(self.folder / file, height_px=height_px, width_px=width_px)
+        if video_of(file) is not None:
+            return 1
+        return check_header(self.folder / file, height_px=height_px, width_px=width_px)
 
     def path(self, file: str) -> Path:
         """The file that holds an image: its own, or its video."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pipeline.prompts import object_seed, sample_prompts
 from pipeline.scenes.placement import CATEGORIES
@@ -142,6 +142,57 @@ def test_images_that_no_extraction_will_read_are_named_at_once(
         f"as its record says, got 80 x 70, {garbage} must be a readable image, got: "
     )
     assert f", {deep} must have a mode with 8-bit colours" in note
+
+
+def _tag(path: Path, orientation: int) -> None:
+    """Give an image an EXIF orientation, its pixels unchanged."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    with Image.open(path) as image:
+        image.save(path, exif=exif)
+
+
+def test_orientations_that_the_size_on_record_cannot_confirm_are_told(
+    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upside_down, square, upright = sorted(Path("val").iterdir())
+    _tag(upside_down, 3)
+    _tag(square, 6)
+    _tag(upright, 1)
+
+    run_prepare()
+
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "note: 2 images are turned upright by an EXIF orientation that their size on record cannot "
+        f"confirm: {upside_down.name} (3), {square.name} (6)"
+    )
+
+
+def test_a_photo_on_its_side_is_of_its_upright_size(
+    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(Path("val.json").read_text())
+    record = content["images"][0]
+    record.update(height=90, width=50)
+    content["annotations"] = [
+        {"id": 1, "image_id": record["id"], "segmentation": [[1, 1, 40, 1, 40, 80, 1, 80]]}
+    ]
+    Path("val.json").write_text(json.dumps(content))
+    photo = Path("val") / record["file_name"]
+    Image.new("RGB", (90, 50)).save(photo)
+    _tag(photo, 6)
+
+    run_prepare()
+    assert "note" not in capsys.readouterr().out
+
+    _tag(photo, 1)
+    run_prepare()
+    assert f"{photo} must be 90 px high and 50 px wide" in capsys.readouterr().out
+
+    Image.new("RGB", (50, 90)).save(photo)
+    _tag(photo, 8)
+    run_prepare()
+    assert "got 50 x 90 upright, by its EXIF orientation 8; if its" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

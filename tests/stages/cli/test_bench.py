@@ -93,7 +93,7 @@ def test_trained_heads_are_taken_where_they_fit_the_family(
     [
         (("--family", "sam3"), "extract.family: Input should be 'mini'"),
         (("--device", "tpu"), "extract.device"),
-        (("--image", "nowhere.png"), "nowhere.png: No such file"),
+        (("--image", "nowhere.png"), "nowhere.png must be an image file, got no such file"),
         (("--family", "sam2", "--weights", "file"), "checkpoints fetch"),
     ],
 )

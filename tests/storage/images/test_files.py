@@ -2,19 +2,31 @@
 
 import hashlib
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from storage.errors import ImageError
-from storage.images.files import read_rgb, sha256_file
+from storage.images.files import MAX_PIXELS, check_header, is_confirmed, read_rgb, sha256_file
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+
+LOSSLESS: Final[dict[str, dict[str, Any]]] = {
+    "JPEG": {"quality": 98},
+    "PNG": {},
+    "TIFF": {},
+    "WEBP": {"lossless": True},
+}
+"""How each format is saved with the least loss."""
 
 
 def _encoded(format_name: str, image: Image.Image | None = None) -> bytes:
@@ -84,13 +96,88 @@ def test_print_colours_are_converted(tmp_path: Path) -> None:
     assert np.abs(rgb.astype(int) - [200, 40, 90]).max() < 8
 
 
-def test_a_rotation_in_the_metadata_is_not_applied(tmp_path: Path) -> None:
+def _oriented(orientation: object, format_name: str, rgb: np.ndarray = RGB) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, format_name, exif=exif, **LOSSLESS[format_name])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP"])
+def test_an_image_is_turned_upright_as_by_opencv(
+    tmp_path: Path, format_name: str, orientation: int
+) -> None:
+    path = _written(tmp_path, _oriented(orientation, format_name))
+    expected = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
+    height, width = expected.shape[:2]
+
+    rgb = read_rgb(path, height_px=height, width_px=width)
+
+    assert (height, width) == ((30, 20) if orientation > 4 else (20, 30))
+    assert np.abs(rgb.astype(int) - expected).max() <= (8 if format_name == "JPEG" else 0)
+    assert check_header(path, height_px=height, width_px=width) == orientation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_file_is_turned_once(tmp_path: Path, orientation: int) -> None:
+    # OpenCV turns it another way; the oracle is Pillow.
+    path = _written(tmp_path, _oriented(orientation, "TIFF"))
+    turned = read_rgb(_written(tmp_path, _oriented(orientation, "PNG"), "same.png"))
+
+    np.testing.assert_array_equal(read_rgb(path), turned)
+
+
+def test_a_record_of_the_size_before_turning_is_refused_by_name(tmp_path: Path) -> None:
+    path = _written(tmp_path, _oriented(6, "JPEG"))
+
+    for refusing in (read_rgb, check_header):
+        with pytest.raises(
+            ImageError,
+            match=r"image.png must be 20 px high and 30 px wide as its record says, got 30 x 20 "
+            "upright, by its EXIF orientation 6; if its masks are of the pixels as stored, remove",
+        ):
+            refusing(path, height_px=20, width_px=30)
+
+
+def test_a_record_that_fits_no_orientation_gets_no_advice_about_it(tmp_path: Path) -> None:
+    path = _written(tmp_path, _oriented(6, "JPEG"))
+
+    with pytest.raises(ImageError, match=r"got 30 x 20 upright, by its EXIF orientation 6$"):
+        read_rgb(path, height_px=20, width_px=31)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path: Path, orientation: int) -> None:
+    np.testing.assert_array_equal(_read(_written(tmp_path, _oriented(orientation, "PNG"))), RGB)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0", b"no tiff at all", b"Exif\0\0MM"])
+def test_damaged_metadata_turn_nothing(tmp_path: Path, exif: bytes) -> None:
     buffer = io.BytesIO()
     Image.fromarray(RGB).save(buffer, "PNG", exif=exif)
 
     np.testing.assert_array_equal(_read(_written(tmp_path, buffer.getvalue())), RGB)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "height_px", "width_px", "confirmed"),
+    [(1, 9, 9, True), (3, 8, 9, False), (2, 8, 9, False), (6, 8, 9, True), (6, 9, 9, False)],
+)
+def test_a_size_confirms_the_orientations_that_swap_its_sides(
+    orientation: int, height_px: int, width_px: int, confirmed: bool
+) -> None:
+    assert is_confirmed(orientation, height_px=height_px, width_px=width_px) is confirmed
+
+
+def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.roll(RGB, k, axis=0)) for k in range(3)]
+    for format_name, options in (("PNG", {}), ("WEBP", {"lossless": True})):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, format_name, save_all=True, append_images=frames[1:], **options)
+
+        np.testing.assert_array_equal(_read(_written(tmp_path, buffer.getvalue())), RGB)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
@@ -169,14 +256,39 @@ def test_a_damaged_file_gives_an_image_or_an_image_error(
     assert rgb.shape == (20, 30, 3)
 
 
-def test_an_image_too_large_to_be_true_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = _written(tmp_path, _encoded("PNG"))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+def _png_header(width: int, height: int) -> bytes:
+    """The beginning of a file that claims a size; its pixels would take longer to write."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">I", 13) + chunk + struct.pack(">I", crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 999) + b"IDAT"
 
-    with pytest.raises(ImageError, match="must be a readable image, got: Image size"):
-        _read(path)
+
+@pytest.mark.parametrize("refusing", [read_rgb, check_header])
+def test_an_image_of_too_many_pixels_is_refused_with_what_to_do(
+    tmp_path: Path, refusing: Callable[..., object]
+) -> None:
+    path = _written(tmp_path, _png_header(20_000, 12_000))
+
+    with pytest.raises(
+        ImageError,
+        match=r"image.png must have fewer pixels, got: Image size \(240000000 pixels\) exceeds "
+        rf"limit of {MAX_PIXELS} pixels; shrink it, and its masks and its record with it$",
+    ):
+        refusing(path, height_px=12_000, width_px=20_000)
+
+
+def test_a_warning_of_pillow_that_was_made_an_error_is_reported_as_one(tmp_path: Path) -> None:
+    path = _written(tmp_path, _png_header(10_000, 10_000))
+
+    with pytest.raises(ImageError, match=r"must have fewer pixels, got: Image size \(100000000"):
+        check_header(path, height_px=10_000, width_px=10_000)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_that_pillow_only_warns_of_is_accepted(tmp_path: Path) -> None:
+    path = _written(tmp_path, _png_header(10_000, 10_000))
+
+    assert check_header(path, height_px=10_000, width_px=10_000) == 1
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
