@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.rows import BASELINE
-from pipeline.scoring.tasks import TASK_MEASURES
 from stages.page.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
 from stages.page.numbers import NOTHING, with_bounds
 from stages.tables.auc import margin_table, overview_table

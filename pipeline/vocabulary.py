@@ -55,3 +55,6 @@ OBJECTIVES: Final = (
     "task_gap",
 )
 """What the heads learn."""
+
+TASKS: Final = ("model", "prompt", "task", "segmentation")
+"""What is corrected, in the order of the paper's Tables 1 to 4."""

@@ -12,7 +12,7 @@ from dask.callbacks import Callback
 from dask.delayed import delayed
 from pydantic import Field
 
-from pipeline.entropy.mixtures import MIXTURES, ObjectEntropies, blockwise_entropies, concatenate
+from pipeline.entropy.mixtures import ObjectEntropies, blockwise_entropies, concatenate
 from pipeline.vocabulary import AUGMENTATIONS
 from stages.shell.edge import stage_main
 from stages.shell.params import check_known, read_block, read_lists, strict
@@ -38,7 +38,7 @@ def main(split: str) -> None:
     views = tuple(view for view in lists.views if view in AUGMENTATIONS)
     cells = open_cells(split, models=lists.models, views=views)
     entropies = split_entropies(cells, params.n_workers)
-    arrays = {name: getattr(entropies, name).astype(np.float32) for name in MIXTURES}
+    arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}
     write_store(
         entropy_path(split),
         "entropy",
@@ -62,7 +62,7 @@ def split_entropies(cells: SplitCells, n_workers: int) -> ObjectEntropies:
     tasks = [delayed(run_entropies, pure=False)(run) for run in cells.runs()]
     with (
         progress("entropy", len(cells.object_id)) as advance,
-        Callback(posttask=lambda _key, part, *_: advance(len(part.h_y))),  # type: ignore[no-untyped-call]
+        Callback(posttask=lambda _key, part, *_: advance(len(next(iter(part.values()))))),  # type: ignore[no-untyped-call]
     ):
         # Threads: decompression and the kernels release the GIL.
         parts = compute(*tasks, scheduler="threads", num_workers=n_workers)  # type: ignore[no-untyped-call]

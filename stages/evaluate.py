@@ -14,9 +14,9 @@ import pandas as pd
 from pydantic import Field
 
 from pipeline.scoring.bootstrap import Interval, Resamples, resample_groups
-from pipeline.scoring.measures import model_measures
+from pipeline.scoring.measures import model_measures, predicted_iou
 from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
-from pipeline.scoring.tasks import correlations, curves, predicted_iou
+from pipeline.scoring.tasks import correlations, curves
 from stages.heads.data import faults_of
 from stages.heads.judged import SplitScores, read_scores
 from stages.shell.edge import stage_main

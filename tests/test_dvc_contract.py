@@ -10,8 +10,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.scoring.tasks import BOUNDS, TASK_MEASURES, TASKS
-from pipeline.vocabulary import FAMILIES, OBJECTIVES
+from pipeline.scoring.measures import TASK_MEASURES
+from pipeline.scoring.tasks import BOUNDS
+from pipeline.vocabulary import FAMILIES, OBJECTIVES, TASKS
 from stages.shapes import FOLDER as SHAPES
 from stages.tables.catalogue import curve_name
 from storage import paths

@@ -7,8 +7,8 @@ import pytest
 
 from docs import show_results
 from docs.show_results import MARKS, SPLIT, draw_curves, readme_block, replace_block, scores_block
-from pipeline.scoring.tasks import TASK_MEASURES, TASKS
-from pipeline.vocabulary import MODELS
+from pipeline.scoring.measures import TASK_MEASURES
+from pipeline.vocabulary import MODELS, TASKS
 from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.numbers import number
 from storage.outputs.results import SplitResults, read_results

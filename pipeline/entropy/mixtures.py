@@ -1,41 +1,28 @@
 """Entropies of soft masks: of one, and of mixtures over models, prompts, proposals and views."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from pipeline.entropies import ENTROPIES, CellMasks
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.kernels import add_mixtures, weighted_entropies
 from pipeline.masks import DECODE_TABLE, check_probabilities
 from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
 
-MIXTURES: Final = ("h_y", "h_theta", "h_xp", "h_a", "h_std", "h_t")
-"""Entropies of an object, each of one mixture of its masks."""
+ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
+"""``ENTROPIES`` of some objects by name, in bits; ``(object,)`` where all models share one."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
-_SHARED: Final = slice(0, 2)
-_BY_MODEL: Final = slice(2, None)
+_SHARED: Final = [k for k, entropy in enumerate(ENTROPIES) if entropy.is_shared]
+_BY_MODEL: Final = [k for k, entropy in enumerate(ENTROPIES) if not entropy.is_shared]
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 _N_CLICKS: Final = len(SINGLE_CLICKS)
-_CENTER: Final = SINGLE_CLICKS.index("center")
-
-
-@dataclass(frozen=True)
-class ObjectEntropies:
-    """Bayesian entropies of some objects, in bits."""
-
-    h_y: Float64[np.ndarray, " object"]
-    h_theta: Float64[np.ndarray, " object"]
-    h_xp: Float64[np.ndarray, "object model"]
-    h_a: Float64[np.ndarray, "object model"]
-    h_std: Float64[np.ndarray, "object model"]
-    h_t: Float64[np.ndarray, "object model"]
 
 
 def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndarray, "*batch"]:
@@ -103,11 +90,13 @@ def object_entropies(
             )
             mixture = _add(rows.mask_code, weight, mixture)
         assert mixture is not None  # there is a view
-        by_model.append(_entropies(mixture[:, _BY_MODEL]))
+        by_model.append(_entropies(mixture, _BY_MODEL))
         mixture[:, _BY_MODEL] = 0
     assert mixture is not None  # there is a model
-    h_y, h_theta = _entropies(mixture[:, _SHARED]).T
-    return ObjectEntropies(h_y, h_theta, *np.stack(by_model, axis=-1).swapaxes(0, 1))
+    shared = zip(_SHARED, _entropies(mixture, _SHARED).T, strict=True)
+    own = zip(_BY_MODEL, np.stack(by_model, axis=-1).swapaxes(0, 1), strict=True)
+    bits = dict((*shared, *own))
+    return {entropy.name: bits[k] for k, entropy in enumerate(ENTROPIES)}
 
 
 def blockwise_entropies(
@@ -142,9 +131,10 @@ def blocks(rows: range, block_objects: int) -> list[range]:
 
 def concatenate(parts: Sequence[ObjectEntropies]) -> ObjectEntropies:
     """Entropies of objects one part after the other."""
-    return ObjectEntropies(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in MIXTURES)
-    )
+    return {
+        entropy.name: np.concatenate([part[entropy.name] for part in parts])
+        for entropy in ENTROPIES
+    }
 
 
 def mixture_weights(
@@ -155,23 +145,22 @@ def mixture_weights(
     n_models: int,
     n_views: int,
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Share of each mask of a cell in each of ``MIXTURES``; over all cells, they sum to 1.
+    """Share of each mask of a cell in the mixture of each of ``ENTROPIES``.
 
     Notes
     -----
-    Eq. 4 to 7 as weights. The best of proposals of one IoU is the first. ``refined`` has no share.
+    The best of proposals of one IoU is the first. ``refined`` has no share.
     """
-    task = task_probability(sam_score[:, :_N_CLICKS])
-    best = np.eye(N_PROPOSALS)[iou[:, :_N_CLICKS].argmax(axis=-1)]
-    weight = np.zeros((len(iou), len(MIXTURES), *iou.shape[1:]))
-    share = dict(zip(MIXTURES, weight.swapaxes(0, 1), strict=True))
-    share["h_y"][:, :_N_CLICKS] = task / (n_models * n_views * _N_CLICKS)
-    share["h_t"][:, _CENTER] = best[:, _CENTER] / n_views
-    if is_identity:
-        share["h_theta"][:, _CENTER] = best[:, _CENTER] / n_models
-        share["h_xp"][:, :_N_CLICKS] = best / _N_CLICKS
-        share["h_a"][:, _CENTER] = task[:, _CENTER]
-        share["h_std"][:, _CENTER] = best[:, _CENTER]
+    cell = CellMasks(
+        task_probability=task_probability(sam_score[:, :_N_CLICKS]),
+        is_best=np.eye(N_PROPOSALS)[iou[:, :_N_CLICKS].argmax(axis=-1)],
+        is_identity=is_identity,
+        n_models=n_models,
+        n_views=n_views,
+    )
+    weight = np.zeros((len(iou), len(ENTROPIES), *iou.shape[1:]))
+    for k, entropy in enumerate(ENTROPIES):
+        weight[:, k, :_N_CLICKS] = entropy.shares(cell)
     return weight
 
 
@@ -206,7 +195,7 @@ def _add(
 ) -> Mixture:
     n_objects, n_prompts, n_proposals, height, width = mask_code.shape
     if mixture is None:
-        mixture = np.zeros((n_objects, len(MIXTURES), height * width))
+        mixture = np.zeros((n_objects, len(ENTROPIES), height * width))
     if mixture.shape[::2] != (n_objects, height * width):
         raise ValueError(
             f"cells must have the objects and mask size of the first, {mixture.shape[0]} and "
@@ -215,17 +204,15 @@ def _add(
     n_masks = n_prompts * n_proposals
     add_mixtures(
         np.ascontiguousarray(mask_code).reshape(n_objects, n_masks, height * width),
-        weight.reshape(n_objects, len(MIXTURES), n_masks),
+        weight.reshape(n_objects, len(ENTROPIES), n_masks),
         _PROBABILITY,
         mixture,
     )
     return mixture
 
 
-def _entropies(
-    mixture: Float64[np.ndarray, "object mixture pixel"],
-) -> Float64[np.ndarray, "object mixture"]:
-    bits = np.empty(mixture.shape[:2])
+def _entropies(mixture: Mixture, places: list[int]) -> Float64[np.ndarray, "object place"]:
+    bits = np.empty((len(mixture), len(places)))
     for p, row in zip(mixture, bits, strict=True):
-        weighted_entropies(p, row)
+        weighted_entropies(p[places], row)
     return bits

@@ -6,15 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.gallery.pictures import extremes
-from pipeline.scoring.tasks import Correction, default_corrections, predicted_iou
-
-GALLERY_MEASURES: Final = {
-    "model": ("delta_theta_star", "h_theta"),
-    "prompt": ("delta_xp_star", "h_xp"),
-    "task": ("delta_a_star", "h_a"),
-    "segmentation": ("usam", "h_std"),
-}
-"""By which a task's objects are ranked: of the heads, and where there are none."""
+from pipeline.scoring.measures import GALLERY_MEASURES, predicted_iou
+from pipeline.scoring.tasks import Correction, default_corrections
 
 IOU_COLUMNS: Final = {"best": "iou", "selected": "selected_iou", "refined": "refined_iou"}
 """Of ``objects.csv``, by the mask whose IoU they hold."""

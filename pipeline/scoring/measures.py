@@ -1,131 +1,245 @@
-"""Measures: everything that ranks the objects of one model by uncertainty, larger is more."""
+"""Every measure: the one table that scores, report tables, figures, plots and docs come from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float
 
-ENTROPY_MEASURES: Final = ("h_std", "h_y", "h_theta", "h_xp", "h_a", "h_t")
-"""Measures that are entropies, in bits."""
+from pipeline.scoring.evidence import Evidence, ModelScores, Values
+from pipeline.vocabulary import TASKS
 
-UNTRAINED_MEASURES: Final = ("sam_score", *ENTROPY_MEASURES)
-"""Measures that need no head."""
+HEAD_COLOUR: Final = "#ef4444"
+"""Of all measures of heads, of which a figure shows few at once."""
 
-HEAD_MEASURES: Final = (
-    "usam",
-    "delta_theta",
-    "delta_xp",
-    "delta_a",
-    "delta_theta_star",
-    "delta_xp_star",
-    "delta_a_star",
+DIRECT_GAP_SHIFT: Final = 0.5
+"""Gaps are learned as 0.5 + gap."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A way to rank the objects of one model by uncertainty: larger is more uncertain."""
+
+    name: str
+    """In tables and files."""
+    symbol: str
+    """As people read it."""
+    meaning: str
+    """What it measures, in a line with its equation."""
+    compute: Callable[[Evidence], Values]
+    colour: str
+    """Of its curve: of middling lightness, to stand out from white and from black."""
+    tasks: tuple[str, ...] = ()
+    """Whose tables and figures show it; tables of all measures show it in any case."""
+    needs_heads: bool = False
+    """Whether there is one for each train split and token set, and none without heads."""
+    is_shared: bool = False
+    """Whether it is the same under every model."""
+    is_dashed: bool = False
+    """Whether its curve is, to tell it from others of its colour."""
+    predicted_iou: str = ""
+    """Symbol of 1 - the measure where that is a predicted IoU; tables of single objects show it."""
+    radar_lines: tuple[str, ...] = ()
+    """Lines of the radar, of several measures each, in which it stands for its tasks. A measure
+    without heads is a line of its own."""
+    gallery: str = ""
+    """Task whose gallery it ranks: one measure of heads, and one where there are none."""
+
+
+MEASURES: Final = (
+    Measure(
+        "sam_score",
+        "1 − SamScore",
+        "what the highest SamScore of the three proposals, an IoU that SAM2 predicts, lacks of 1",
+        lambda seen: 1 - seen.proposals.sam_score.max(axis=1).astype(np.float64),
+        colour="#3b82f6",
+        tasks=TASKS,
+        predicted_iou="SamScore",
+    ),
+    Measure(
+        "h_std",
+        "H_Std",
+        "entropy of the best proposal alone: the mean binary entropy of its pixels, weighted by "
+        "their foreground probability (Eq. 3)",
+        lambda seen: seen.entropy("h_std"),
+        colour="#0d9488",
+        tasks=TASKS,
+        gallery="segmentation",
+    ),
+    Measure(
+        "h_y",
+        "H_Y",
+        "predictive entropy: of the mean mask of all views, clicks, models and proposals (Eq. 4)",
+        lambda seen: seen.entropy("h_y"),
+        colour="#a855f7",
+        tasks=TASKS,
+        is_shared=True,
+    ),
+    Measure(
+        "h_theta",
+        "H_Θ",
+        "entropy of the mean of all models' best proposals (Eq. 5)",
+        lambda seen: seen.entropy("h_theta"),
+        colour="#d97706",
+        tasks=("model", "segmentation"),
+        is_shared=True,
+        gallery="model",
+    ),
+    Measure(
+        "h_xp",
+        "H_Xp",
+        "entropy of the mean of the best proposals of the eight single clicks (Eq. 6)",
+        lambda seen: seen.entropy("h_xp"),
+        colour="#db2777",
+        tasks=("prompt", "segmentation"),
+        gallery="prompt",
+    ),
+    Measure(
+        "h_a",
+        "H_A",
+        "entropy of the mean of the three proposals, weighted by SamScore (Eq. 7)",
+        lambda seen: seen.entropy("h_a"),
+        colour="#65a30d",
+        tasks=("task", "segmentation"),
+        gallery="task",
+    ),
+    Measure(
+        "h_t",
+        "H_T",
+        "entropy of the mean of the best proposals in all views (not in the paper)",
+        lambda seen: seen.entropy("h_t"),
+        colour="#9c6644",
+        # No task corrects a view: it stands where all entropies do.
+        tasks=("segmentation",),
+    ),
+    Measure(
+        "usam",
+        "1 − USAM",
+        "what the IoU that the head of the model predicts for its best proposal lacks of 1",
+        lambda seen: 1 - seen.own_iou(),
+        colour=HEAD_COLOUR,
+        tasks=("segmentation",),
+        needs_heads=True,
+        predicted_iou="USAM",
+        radar_lines=("gaps", "gaps_star"),
+        gallery="segmentation",
+    ),
+    Measure(
+        "delta_theta",
+        "Δ_Θ",
+        "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
+        lambda seen: seen.head("iou_large") - seen.head("iou_tiny"),
+        colour=HEAD_COLOUR,
+        tasks=("model",),
+        needs_heads=True,
+        radar_lines=("gaps",),
+    ),
+    Measure(
+        "delta_xp",
+        "Δ_Xp",
+        "what more clicks would gain, as two heads predict it: USAM_refined − USAM",
+        lambda seen: seen.head("iou_refined") - seen.own_iou(),
+        colour=HEAD_COLOUR,
+        tasks=("prompt",),
+        needs_heads=True,
+        radar_lines=("gaps",),
+    ),
+    Measure(
+        "delta_a",
+        "Δ_A",
+        "what the best proposal has over the selected one, as two heads predict it: "
+        "USAM − USAM_selected",
+        lambda seen: seen.own_iou() - seen.head("iou_selected"),
+        colour=HEAD_COLOUR,
+        tasks=("task",),
+        needs_heads=True,
+        radar_lines=("gaps",),
+    ),
+    Measure(
+        "delta_theta_star",
+        "Δ*_Θ",
+        "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
+        lambda seen: seen.head("model_gap") - DIRECT_GAP_SHIFT,
+        colour=HEAD_COLOUR,
+        tasks=("model",),
+        needs_heads=True,
+        is_dashed=True,
+        radar_lines=("gaps_star",),
+        gallery="model",
+    ),
+    Measure(
+        "delta_xp_star",
+        "Δ*_Xp",
+        "what more clicks would gain, as one head predicts it: IoU of eight clicks − IoU of one",
+        lambda seen: seen.head("prompt_gap") - DIRECT_GAP_SHIFT,
+        colour=HEAD_COLOUR,
+        tasks=("prompt",),
+        needs_heads=True,
+        is_dashed=True,
+        radar_lines=("gaps_star",),
+        gallery="prompt",
+    ),
+    Measure(
+        "delta_a_star",
+        "Δ*_A",
+        "what the best proposal has over the selected one, as one head predicts it: IoU of the "
+        "best − IoU of the selected",
+        lambda seen: seen.head("task_gap") - DIRECT_GAP_SHIFT,
+        colour=HEAD_COLOUR,
+        tasks=("task",),
+        needs_heads=True,
+        is_dashed=True,
+        radar_lines=("gaps_star",),
+        gallery="task",
+    ),
 )
-"""Measures of the heads of one train split."""
+"""In the order of tables and figures: first those without heads."""
 
-SCORES: Final = ("sam_score", "usam")
-"""Measures that are 1 - a predicted IoU."""
+BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in MEASURES}
 
+UNTRAINED_MEASURES: Final = tuple(m.name for m in MEASURES if not m.needs_heads)
+"""Names of the measures that need no head."""
 
-@dataclass(frozen=True)
-class ProposalScores:
-    """How good one model's proposals are in one view, ``center`` unless named otherwise."""
+HEAD_MEASURES: Final = tuple(m.name for m in MEASURES if m.needs_heads)
+"""Names of the measures of the heads of one train split."""
 
-    iou: Float[np.ndarray, "object proposal"]
-    sam_score: Float[np.ndarray, "object proposal"]
-    refined_iou: Float[np.ndarray, "object proposal"]
-    """IoU of the proposals under the prompt set ``refined``."""
+TASK_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
+    task: tuple(m.name for m in MEASURES if task in m.tasks) for task in TASKS
+}
+"""Names of the measures that each task shows: the rows of the paper's Tables 1 to 4, and more."""
 
-    @property
-    def best_iou(self) -> Float[np.ndarray, "object"]:
-        """IoU of the best proposal."""
-        best: Float[np.ndarray, "object"] = self.iou.max(axis=1)
-        return best
-
-    @property
-    def best_refined_iou(self) -> Float[np.ndarray, "object"]:
-        """IoU of the best proposal under ``refined``."""
-        best: Float[np.ndarray, "object"] = self.refined_iou.max(axis=1)
-        return best
-
-    @property
-    def selected_iou(self) -> Float[np.ndarray, "object"]:
-        """IoU of the proposal with the highest SamScore; of equals, the first."""
-        selected = self.sam_score.argmax(axis=1)[:, np.newaxis]
-        return np.take_along_axis(self.iou, selected, axis=1)[:, 0]
-
-    def by_proposal(self) -> dict[str, Float[np.ndarray, "object"]]:
-        """IoU of the ``best`` and the ``selected`` proposal, and of the best under ``refined``."""
-        return {
-            "best": self.best_iou,
-            "selected": self.selected_iou,
-            "refined": self.best_refined_iou,
-        }
-
-
-@dataclass(frozen=True)
-class ModelScores:
-    """What one model says of every object in the identity view."""
-
-    proposals: ProposalScores
-    entropies: Mapping[str, Float[np.ndarray, "object"]]
-    """``ENTROPY_MEASURES``, in bits."""
-    predictions: Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
-    """Heads on this model's tokens: train split -> objective -> value in [0, 1]."""
-    other_predictions: Mapping[str, Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]] = (
-        field(default_factory=dict)
+GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
+    task: tuple(
+        m.name for m in sorted(MEASURES, key=lambda m: not m.needs_heads) if m.gallery == task
     )
-    """The same of heads that read another token set than ``best``: token set -> train split."""
+    for task in TASKS
+}
+"""Names of the measures that rank each task's gallery: of heads, and where there are none."""
 
 
-def untrained_measures(scores: ModelScores) -> dict[str, Float[np.ndarray, "object"]]:
-    """``UNTRAINED_MEASURES``: 1 - SamScore of the selected proposal, and the entropies.
+def untrained_measures(seen: Evidence) -> dict[str, Values]:
+    """``UNTRAINED_MEASURES`` in double precision.
 
     Raises
     ------
     ValueError
-        If an entropy is missing.
+        If what a measure is computed from is missing.
     """
-    _check_names("entropies", scores.entropies, ENTROPY_MEASURES)
-    entropies = {name: scores.entropies[name].astype(np.float64) for name in ENTROPY_MEASURES}
-    return {"sam_score": 1 - scores.proposals.sam_score.max(axis=1).astype(np.float64), **entropies}
+    return {m.name: m.compute(seen) for m in MEASURES if not m.needs_heads}
 
 
-def head_measures(
-    predictions: Mapping[str, Float[np.ndarray, "object"]], model: str
-) -> dict[str, Float[np.ndarray, "object"]]:
-    """``HEAD_MEASURES`` of a model, from the heads of one train split on that model's tokens.
+def head_measures(seen: Evidence) -> dict[str, Values]:
+    """``HEAD_MEASURES`` in double precision.
 
     Raises
     ------
     ValueError
         If a head is missing.
-
-    Notes
-    -----
-    The direct gaps are learned as ``0.5 + gap``, which is taken back here.
     """
-    usam = f"iou_{model}"
-    needed = ("iou_tiny", "iou_large", "iou_refined", "iou_selected", usam)
-    gaps = {"theta": "model_gap", "xp": "prompt_gap", "a": "task_gap"}
-    _check_names("heads", predictions, (*needed, *gaps.values()))
-    iou = {name: predictions[name].astype(np.float64) for name in needed}
-    return {
-        "usam": 1 - iou[usam],
-        "delta_theta": iou["iou_large"] - iou["iou_tiny"],
-        "delta_xp": iou["iou_refined"] - iou[usam],
-        "delta_a": iou[usam] - iou["iou_selected"],
-        **{
-            f"delta_{source}_star": predictions[gap].astype(np.float64) - 0.5
-            for source, gap in gaps.items()
-        },
-    }
+    return {m.name: m.compute(seen) for m in MEASURES if m.needs_heads}
 
 
-def model_measures(
-    scores: ModelScores, model: str
-) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
+def model_measures(scores: ModelScores, model: str) -> dict[tuple[str, str], Values]:
     """Every measure of a model by (train split, name); the train split of the untrained is ``""``.
 
     Raises
@@ -133,18 +247,13 @@ def model_measures(
     ValueError
         If an entropy or a head is missing.
     """
-    untrained = {("", name): value for name, value in untrained_measures(scores).items()}
-    trained = {
-        (train_split, name): value
-        for train_split, predictions in scores.predictions.items()
-        for name, value in head_measures(predictions, model).items()
+    untrained = {
+        ("", name): value for name, value in untrained_measures(scores.evidence(model)).items()
     }
-    return untrained | trained
+    return untrained | _by_split(scores, model, scores.predictions)
 
 
-def every_measure(
-    scores: ModelScores, model: str
-) -> dict[tuple[str, str, str], Float[np.ndarray, "object"]]:
+def every_measure(scores: ModelScores, model: str) -> dict[tuple[str, str, str], Values]:
     """Every measure of a model, of the heads of all token sets, by (train split, tokens, name).
 
     The first two of the untrained are empty.
@@ -160,14 +269,33 @@ def every_measure(
     }
     others = {
         (train_split, tokens, name): value
-        for tokens, by_split in scores.other_predictions.items()
-        for train_split, predictions in by_split.items()
-        for name, value in head_measures(predictions, model).items()
+        for tokens, predictions in scores.other_predictions.items()
+        for (train_split, name), value in _by_split(scores, model, predictions).items()
     }
     return of_method | others
 
 
-def _check_names(what: str, given: Mapping[str, object], needed: tuple[str, ...]) -> None:
-    missing = [name for name in needed if name not in given]
-    if missing:
-        raise ValueError(f"{what} must hold {', '.join(needed)}, got all but {', '.join(missing)}")
+def predicted_iou(measure: str, value: Values) -> Values:
+    """A measure as tables of single objects show it: as the predicted IoU, if it is 1 - one."""
+    return 1 - value if BY_NAME[measure].predicted_iou else value
+
+
+def markdown() -> str:
+    """All measures as a table in Markdown."""
+    lines = ["| measure | name | what it is | needs heads | tables of |", "| --- " * 5 + "|"]
+    lines += [
+        f"| {m.symbol} | `{m.name}` | {m.meaning} "
+        f"| {'yes' if m.needs_heads else 'no'} | {', '.join(m.tasks) or '-'} |"
+        for m in MEASURES
+    ]
+    return "\n".join(lines).replace("*", r"\*") + "\n"
+
+
+def _by_split(
+    scores: ModelScores, model: str, predictions: Mapping[str, Mapping[str, Values]]
+) -> dict[tuple[str, str], Values]:
+    return {
+        (train_split, name): value
+        for train_split, heads in predictions.items()
+        for name, value in head_measures(scores.evidence(model, heads)).items()
+    }

@@ -16,8 +16,10 @@ from pipeline.scoring.bootstrap import (
     resampled_areas,
     resampled_means,
 )
-from pipeline.scoring.measures import ModelScores, ProposalScores, every_measure
-from pipeline.scoring.tasks import TASKS, Correction, corrections, ious_of
+from pipeline.scoring.evidence import ModelScores, ProposalScores
+from pipeline.scoring.measures import every_measure
+from pipeline.scoring.tasks import Correction, corrections, ious_of
+from pipeline.vocabulary import TASKS
 
 BASELINE: Final = ("", "", "sam_score")
 """Train split, tokens and name of the measure that others are compared with."""

@@ -1,4 +1,4 @@
-"""The four tasks: whose correction a measure shall foresee, and curves and correlations of it."""
+"""The four corrections that a measure should predict, and its curves and correlations."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,20 +9,9 @@ from jaxtyping import Float
 
 from pipeline.auc import correction_curve
 from pipeline.scoring.correlation import pearson
-from pipeline.scoring.measures import SCORES, ModelScores, model_measures
-from pipeline.vocabulary import MODELS
-
-TASKS: Final = ("model", "prompt", "task", "segmentation")
-"""What is corrected, in the order of the paper's Tables 1 to 4."""
-
-TASK_MEASURES: Final = {
-    "model": ("sam_score", "h_std", "h_y", "h_theta", "delta_theta", "delta_theta_star"),
-    "prompt": ("sam_score", "h_std", "h_y", "h_xp", "delta_xp", "delta_xp_star"),
-    "task": ("sam_score", "h_std", "h_y", "h_a", "delta_a", "delta_a_star"),
-    "segmentation": ("sam_score", "h_std", "h_y", "h_theta", "h_xp", "h_a", "h_t", "usam"),
-}
-"""The rows of the paper's Tables 1 to 4, and H_T: no task corrects a view, so that it stands where
-all entropies do."""
+from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.measures import model_measures, predicted_iou
+from pipeline.vocabulary import MODELS, TASKS
 
 BOUNDS: Final = ("oracle", "worst", "random")
 """Curves beside those of the measures: by the true gain, by its reverse, and by nothing."""
@@ -68,7 +57,7 @@ class Correlation:
     """Of the heads; empty where no heads are."""
     model: str
     names: tuple[str, ...]
-    """``iou_gt``, then the measures; those of ``SCORES`` as the predicted IoU, not 1 - it."""
+    """``iou_gt``, then the measures; a predicted IoU as such, not 1 - it."""
     pearson: Float[np.ndarray, "name name"]
 
 
@@ -142,11 +131,6 @@ def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
             }
             matrix = pearson(np.stack(list(columns.values()), axis=1))
             yield Correlation(train_split, model, tuple(columns), matrix)
-
-
-def predicted_iou(measure: str, value: Float[np.ndarray, "object"]) -> Float[np.ndarray, "object"]:
-    """A measure as tables of single objects show it: those of ``SCORES`` as the predicted IoU."""
-    return 1 - value if measure in SCORES else value
 
 
 def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:

@@ -8,8 +8,9 @@ import numpy as np
 import xarray
 from jaxtyping import Float, Int
 
+from pipeline.entropies import ENTROPIES
 from pipeline.heads.predict import HeadWeights, predict
-from pipeline.scoring.measures import ENTROPY_MEASURES, ModelScores, ProposalScores
+from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.vocabulary import AUGMENTATIONS, OBJECTIVES
 from stages.heads.data import block_inputs, origin_of
 from storage import open_entropy, open_features
@@ -181,7 +182,7 @@ def entropies_of(entropy: xarray.Dataset, model: str) -> dict[str, Float[np.ndar
     if model not in known:
         raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
     of_model = entropy.isel(model=known.index(model))
-    return {name: of_model[name].to_numpy() for name in ENTROPY_MEASURES}
+    return {entropy.name: of_model[entropy.name].to_numpy() for entropy in ENTROPIES}
 
 
 def _proposal_scores(split: str, model: str, view: str, cell: xarray.Dataset) -> ProposalScores:

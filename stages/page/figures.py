@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.io import to_html
 
-from pipeline.scoring.tasks import TASK_MEASURES
+from pipeline.scoring.measures import TASK_MEASURES
 from stages.page.labels import COLOURS, is_dashed, measure_label
 from stages.tables.rows import measure_name
 

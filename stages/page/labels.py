@@ -3,30 +3,24 @@
 from typing import Final
 
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
+from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.tasks import BOUNDS, IOU_GT
+from stages.tables.radar import RADAR_LINES
 
-MEASURE_LABELS: Final = {
-    "sam_score": "1 − SamScore",
-    "h_std": "H_Std",
-    "h_y": "H_Y",
-    "h_theta": "H_Θ",
-    "h_xp": "H_Xp",
-    "h_a": "H_A",
-    "h_t": "H_T",
-    "usam": "1 − USAM",
-    "delta_theta": "Δ_Θ",
-    "delta_xp": "Δ_Xp",
-    "delta_a": "Δ_A",
-    "delta_theta_star": "Δ*_Θ",
-    "delta_xp_star": "Δ*_Xp",
-    "delta_a_star": "Δ*_A",
-}
+BOUND_COLOUR: Final = "#8b949e"
+"""Of the curves by the true gain, by its reverse and by nothing."""
+
+MEASURE_LABELS: Final = {measure.name: measure.symbol for measure in MEASURES}
 """Measures as the paper writes them."""
 
-PREDICTED_IOU_LABELS: Final = {"iou_gt": "IoU", "sam_score": "SamScore", "usam": "USAM"}
+PREDICTED_IOU_LABELS: Final = {
+    IOU_GT: "IoU",
+    **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
+}
 """Where these stand as an IoU, true or predicted."""
 
-RADAR_LABELS: Final = {"gaps": "Δ and 1 − USAM", "gaps_star": "Δ* and 1 − USAM"}
-"""Lines of the radar that take the heads' own measure for each task."""
+RADAR_LABELS: Final = {line.name: line.symbol for line in RADAR_LINES}
+"""Lines of the radar."""
 
 METHOD_LABELS: Final = {
     "sam": "SAM2 alone",
@@ -72,38 +66,28 @@ ENDS: Final = {"most": "Most uncertain", "least": "Least uncertain"}
 """Ends of the gallery."""
 
 COLOURS: Final = {
-    "sam_score": "#3b82f6",
-    "h_std": "#0d9488",
-    "h_y": "#a855f7",
-    "h_theta": "#d97706",
-    "h_xp": "#db2777",
-    "h_a": "#65a30d",
-    "h_t": "#9c6644",
-    "usam": "#ef4444",
-    "delta_theta": "#ef4444",
-    "delta_xp": "#ef4444",
-    "delta_a": "#ef4444",
-    "delta_theta_star": "#ef4444",
-    "delta_xp_star": "#ef4444",
-    "delta_a_star": "#ef4444",
-    "gaps": "#ef4444",
-    "gaps_star": "#ef4444",
-    "oracle": "#8b949e",
-    "worst": "#8b949e",
-    "random": "#8b949e",
+    **{measure.name: measure.colour for measure in MEASURES},
+    **{line.name: line.colour for line in RADAR_LINES},
+    **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
-"""Of curves: of middling lightness, to stand out from white and from black; heads are red."""
+"""Of curves and lines of the radar."""
+
+DASHED: Final = {
+    *(measure.name for measure in MEASURES if measure.is_dashed),
+    *(line.name for line in RADAR_LINES if line.is_dashed),
+}
+"""Measures and lines of the radar that are drawn in dashes."""
 
 
-def is_dashed(measure: str) -> bool:
-    """Tell directly learned gaps, which are drawn in dashes, from the gaps of two heads."""
-    return measure.endswith("_star")
+def is_dashed(name: str) -> bool:
+    """Whether a measure or line of the radar is drawn in dashes."""
+    return name in DASHED
 
 
 def measure_label(name: str) -> str:
     """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
-    label = (MEASURE_LABELS | RADAR_LABELS).get(measure, measure)
+    label = (RADAR_LABELS | MEASURE_LABELS).get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 

@@ -5,9 +5,10 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.scoring.measures import UNTRAINED_MEASURES
+from pipeline.scoring.measures import MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import BASELINE
-from pipeline.scoring.tasks import BOUNDS, IOU_GT, TASK_MEASURES
+from pipeline.scoring.tasks import BOUNDS
+from stages.tables.paper import paper_numbers
 from stages.tables.rows import (
     BOUNDS_OF,
     METHOD_TOKENS,
@@ -21,25 +22,6 @@ from stages.tables.rows import (
     task_models,
 )
 from storage.outputs.results import SplitResults
-
-CORRELATION_ROWS: Final = (
-    IOU_GT,
-    "sam_score",
-    "h_std",
-    "h_y",
-    "h_theta",
-    "h_a",
-    "h_xp",
-    "usam",
-    "delta_theta_star",
-    "delta_a_star",
-    "delta_xp_star",
-    "h_t",
-    "delta_theta",
-    "delta_xp",
-    "delta_a",
-)
-"""Rows and columns of the paper's Tables 5 and 15 to 17, then the measures that those leave out."""
 
 N_METRIC_DIGITS: Final = 6
 
@@ -93,12 +75,18 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
 
 def correlation_table(found: SplitResults) -> pd.DataFrame:
     """Correlations of all measures of one split, the paper's rows and columns first."""
-    names = [name for name in CORRELATION_ROWS if name in found.correlation]
+    names = [name for name in correlation_names() if name in found.correlation]
     blocks = [
         block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]
         for _, block in found.correlation.groupby(["train_split", "model"], sort=False)
     ]
     return pd.concat(blocks, ignore_index=True)
+
+
+def correlation_names() -> list[str]:
+    """Rows and columns of the paper's Tables 5 and 15 to 17, then what those leave out."""
+    of_paper = [str(name) for name in paper_numbers("correlation").columns[2:]]
+    return list(dict.fromkeys([*of_paper, *(measure.name for measure in MEASURES)]))
 
 
 def curve_table(results: Results, task: str) -> pd.DataFrame:

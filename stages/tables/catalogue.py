@@ -5,8 +5,7 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.scoring.tasks import TASKS
-from stages.page.radar import radar_table
+from pipeline.vocabulary import TASKS
 from stages.tables.auc import (
     absolute_table,
     correlation_table,
@@ -22,6 +21,7 @@ from stages.tables.paper import (
     paper_numbers,
     runtime_beside_paper,
 )
+from stages.tables.radar import radar_table
 from stages.tables.rows import Results, task_models
 from stages.tables.tokens import ablation_table, selected_table, token_margin_table
 

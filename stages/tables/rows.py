@@ -5,8 +5,9 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.scoring.tasks import TASK_MEASURES, TASKS, default_model
-from pipeline.vocabulary import MODELS
+from pipeline.scoring.measures import TASK_MEASURES
+from pipeline.scoring.tasks import default_model
+from pipeline.vocabulary import MODELS, TASKS
 from storage.outputs.results import SplitResults
 
 Results = Mapping[str, SplitResults]

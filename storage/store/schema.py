@@ -8,10 +8,14 @@ from typing import Final, Literal
 
 from zarr.codecs import ZstdCodec
 
+from pipeline.entropies import ENTROPIES
 from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 1
-"""Raised with every change of this table; part of every signature."""
+"""Raised with every change of this table; part of every signature.
+
+An entropy more is no such change: the stage ``entropy`` runs again when its code changes.
+"""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
@@ -151,12 +155,15 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
 }
 
 _ENTROPY: Final[Mapping[str, ArraySpec]] = {
-    "h_y": ArraySpec(("object",), "float32", "H_Y, Eq. 4: predictive entropy", unit="bit"),
-    "h_theta": ArraySpec(("object",), "float32", "H_Θ, Eq. 5: over the models", unit="bit"),
-    "h_xp": ArraySpec(("object", "model"), "float32", "H_Xp, Eq. 6: over the clicks", unit="bit"),
-    "h_a": ArraySpec(("object", "model"), "float32", "H_A, Eq. 7: over the proposals", unit="bit"),
-    "h_std": ArraySpec(("object", "model"), "float32", "entropy of the best proposal", unit="bit"),
-    "h_t": ArraySpec(("object", "model"), "float32", "H_T: over the views", unit="bit"),
+    **{
+        entropy.name: ArraySpec(
+            ("object",) if entropy.is_shared else ("object", "model"),
+            "float32",
+            entropy.meaning,
+            unit="bit",
+        )
+        for entropy in ENTROPIES
+    },
     "object_id": _object_id(),
     "model": _coordinate("model", "str", "model θ"),
 }

@@ -13,8 +13,7 @@ from PIL import Image
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.gallery.pictures import PREDICTION_COLOUR as GREEN
 from pipeline.gallery.pictures import TINT
-from pipeline.scoring.tasks import TASKS
-from pipeline.vocabulary import N_PROPOSALS, PROMPTS
+from pipeline.vocabulary import N_PROPOSALS, PROMPTS, TASKS
 from stages import gallery
 from storage.outputs.gallery import Gallery, read_gallery
 from storage.outputs.results import write_table

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from pipeline.runtime import METHODS
-from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import BOUNDS, TASK_MEASURES, TASKS
-from pipeline.vocabulary import MODELS, OBJECTIVES
+from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import BOUNDS
+from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages import report
 from stages.page.labels import (
     COLOURS,
@@ -28,8 +28,8 @@ from stages.page.labels import (
 )
 from stages.page.numbers import number, tint
 from stages.page.page import settings
-from stages.page.radar import RADAR_LINES
 from stages.tables.auc import relative_table
+from stages.tables.radar import RADAR_LINES
 from storage.outputs.gallery import read_gallery, write_gallery
 from storage.outputs.results import read_results, write_results, write_runtime
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
@@ -350,8 +350,9 @@ def test_every_name_has_words_and_every_curve_a_colour() -> None:
     assert set(MEASURE_LABELS) == {*UNTRAINED_MEASURES, *HEAD_MEASURES}
     assert set(TASK_LABELS) == set(CORRECTIONS) == set(TASKS)
     drawn = {name for names in TASK_MEASURES.values() for name in names}
-    assert set(COLOURS) == {*BOUNDS, *drawn, *RADAR_LINES}
-    assert set(RADAR_LABELS) == set(RADAR_LINES) - set(MEASURE_LABELS)
+    lines = {line.name for line in RADAR_LINES}
+    assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
+    assert set(RADAR_LABELS) == lines
     assert set(SHOWN_MASKS) == set(TASKS)
     assert list(METHOD_LABELS) == list(METHODS)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.gallery.choice import GALLERY_MEASURES, gallery_rows
-from pipeline.scoring.tasks import TASKS
+from pipeline.gallery.choice import gallery_rows
+from pipeline.scoring.measures import GALLERY_MEASURES
+from pipeline.vocabulary import TASKS
 
 N_OBJECTS = 9
 

@@ -1,21 +1,29 @@
 """What each measure is made of, and that larger is always more uncertain."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from pipeline.entropies import ENTROPIES
+from pipeline.scoring.evidence import Evidence, ModelScores, ProposalScores
 from pipeline.scoring.measures import (
-    ENTROPY_MEASURES,
+    GALLERY_MEASURES,
     HEAD_MEASURES,
+    MEASURES,
+    TASK_MEASURES,
     UNTRAINED_MEASURES,
-    ModelScores,
-    ProposalScores,
     every_measure,
     head_measures,
+    markdown,
     model_measures,
     untrained_measures,
 )
-from pipeline.vocabulary import MODELS, OBJECTIVES
+from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
+
+DOCS = Path(__file__).parents[3] / "docs" / "method.md"
 
 
 def column(*values: float) -> np.ndarray:
@@ -30,13 +38,20 @@ def scores_of_two_objects() -> ModelScores:
             refined_iou=np.array([[0.3, 0.3, 0.95], [0.6, 0.1, 0.2]], dtype=np.float32),
         ),
         entropies={
-            name: column(i, i + 0.5) / 16 for i, name in enumerate((*ENTROPY_MEASURES, "h_other"))
+            name: column(i, i + 0.5) / 16
+            for i, name in enumerate([*(entropy.name for entropy in ENTROPIES), "h_other"])
         },
         predictions={
             split: {name: column(i / 10, 0.5) for i, name in enumerate(OBJECTIVES, start)}
             for start, split in enumerate(("coco_train", "davis_train"))
         },
     )
+
+
+def evidence_of(predictions: dict[str, np.ndarray], model: str) -> Evidence:
+    """Heads, and anything else."""
+    (n_objects,) = {len(values) for values in predictions.values()}
+    return random_scores(0, n_objects).evidence(model, predictions)
 
 
 def test_the_selected_proposal_has_the_highest_sam_score_and_of_equals_is_the_first() -> None:
@@ -48,10 +63,10 @@ def test_the_selected_proposal_has_the_highest_sam_score_and_of_equals_is_the_fi
 
 def test_untrained_measures_are_the_entropies_and_the_lack_of_sam_score() -> None:
     scores = scores_of_two_objects()
-    measures = untrained_measures(scores)
+    measures = untrained_measures(scores.evidence("tiny"))
     assert tuple(measures) == UNTRAINED_MEASURES
     assert measures["sam_score"] == pytest.approx([0.3, 0.2])
-    for name in ENTROPY_MEASURES:
+    for name in UNTRAINED_MEASURES[1:]:
         np.testing.assert_array_equal(measures[name], scores.entropies[name])
 
 
@@ -59,7 +74,7 @@ def test_untrained_measures_are_the_entropies_and_the_lack_of_sam_score() -> Non
 def test_head_measures_follow_their_formulas(model: str) -> None:
     rng = np.random.default_rng(0)
     heads = {name: rng.random(5, dtype=np.float32) for name in OBJECTIVES}
-    measures = head_measures(heads, model)
+    measures = head_measures(evidence_of(heads, model))
     assert tuple(measures) == HEAD_MEASURES
     usam = heads[f"iou_{model}"]
     expected = {
@@ -81,7 +96,7 @@ def test_perfect_heads_give_the_true_gaps_both_ways() -> None:
     heads |= {"iou_refined": column(0.75), "iou_selected": column(0.25)}
     heads |= {"model_gap": column(0.5 + 0.3), "prompt_gap": column(0.5 + 0.25)}
     heads |= {"task_gap": column(0.5 + 0.25)}
-    measures = head_measures(heads, "tiny")
+    measures = head_measures(evidence_of(heads, "tiny"))
     for source in ("theta", "xp", "a"):
         np.testing.assert_allclose(
             measures[f"delta_{source}"], measures[f"delta_{source}_star"], atol=1e-6
@@ -110,7 +125,8 @@ def test_every_measure_tells_the_tokens_of_its_heads() -> None:
             for name in HEAD_MEASURES
         ),
     ]
-    expected = head_measures(scores.other_predictions["no_iou"]["davis_train"], "small")
+    heads = scores.other_predictions["no_iou"]["davis_train"]
+    expected = head_measures(scores.evidence("small", heads))
     np.testing.assert_array_equal(measures["davis_train", "no_iou", "delta_a"], expected["delta_a"])
     of_method = {(split, name) for split, tokens, name in measures if tokens in {"", "best"}}
     assert of_method == set(model_measures(scores, "small"))
@@ -118,12 +134,50 @@ def test_every_measure_tells_the_tokens_of_its_heads() -> None:
 
 def test_a_missing_head_is_named() -> None:
     heads = {name: column(0.5) for name in OBJECTIVES if name != "task_gap"}
-    with pytest.raises(ValueError, match=r"heads must hold .*, got all but task_gap"):
-        head_measures(heads, "tiny")
+    with pytest.raises(ValueError, match=r"heads must hold task_gap, got iou_tiny, "):
+        head_measures(evidence_of(heads, "tiny"))
 
 
 def test_a_missing_entropy_is_named() -> None:
     scores = scores_of_two_objects()
     del scores.entropies["h_xp"]  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"entropies must hold .*, got all but h_xp"):
-        untrained_measures(scores)
+    with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
+        untrained_measures(scores.evidence("tiny"))
+
+
+def test_rows_have_names_and_symbols_of_their_own_and_colours() -> None:
+    assert len({measure.name for measure in MEASURES}) == len(MEASURES)
+    assert len({measure.symbol for measure in MEASURES}) == len(MEASURES)
+    for measure in MEASURES:
+        assert re.fullmatch("#[0-9a-f]{6}", measure.colour)
+        assert set(measure.tasks) <= set(TASKS)
+        assert measure.meaning
+
+
+def test_those_without_heads_come_first() -> None:
+    needs = [measure.needs_heads for measure in MEASURES]
+    assert needs == sorted(needs)
+
+
+def test_lines_of_one_figure_differ() -> None:
+    for names in TASK_MEASURES.values():
+        lines = [(m.colour, m.is_dashed) for m in MEASURES if m.name in names]
+        assert len(set(lines)) == len(lines)
+
+
+def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None:
+    for task, (trained, untrained) in GALLERY_MEASURES.items():
+        assert trained in HEAD_MEASURES
+        assert untrained in UNTRAINED_MEASURES
+        assert {trained, untrained} <= set(TASK_MEASURES[task])
+
+
+def test_a_shared_measure_is_that_of_a_shared_entropy() -> None:
+    shared = {entropy.name for entropy in ENTROPIES if entropy.is_shared}
+    assert {measure.name for measure in MEASURES if measure.is_shared} == shared
+
+
+def test_docs_hold_exactly_the_table_of_measures() -> None:
+    text = DOCS.read_text("utf-8")
+    told = text.partition("<!-- measures -->\n\n")[2].partition("\n<!-- /measures -->")[0]
+    assert told == markdown()

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.auc import correction_auc
 from pipeline.scoring.bootstrap import resample_groups
-from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES, ModelScores
+from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import AucRow, auc_rows, iou_rows, n_measures
-from pipeline.scoring.tasks import TASKS
-from pipeline.vocabulary import MODELS
+from pipeline.vocabulary import MODELS, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
 RESAMPLES = resample_groups(np.arange(40) // 3, 50, seed=0)

@@ -5,23 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import (
     HEAD_MEASURES,
+    TASK_MEASURES,
     UNTRAINED_MEASURES,
-    ModelScores,
     model_measures,
 )
-from pipeline.scoring.tasks import (
-    BOUNDS,
-    TASK_MEASURES,
-    TASKS,
-    corrections,
-    correlations,
-    curves,
-    default_model,
-    ious_of,
-)
-from pipeline.vocabulary import MODELS
+from pipeline.scoring.tasks import BOUNDS, corrections, correlations, curves, default_model, ious_of
+from pipeline.vocabulary import MODELS, TASKS
 from tests.fixtures.model_scores import random_scores
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.scoring.measures import HEAD_MEASURES
-from pipeline.scoring.tasks import BOUNDS, TASK_MEASURES, TASKS
-from pipeline.vocabulary import MODELS, OBJECTIVES
+from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES
+from pipeline.scoring.tasks import BOUNDS
+from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages import report
 from stages.tables.auc import overview_table
 from storage.outputs.results import read_results

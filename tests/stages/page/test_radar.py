@@ -7,15 +7,16 @@ from math import nan
 
 import pytest
 
-from pipeline.scoring.tasks import TASKS
+from pipeline.vocabulary import TASKS
 from stages.page.labels import measure_label
-from stages.page.radar import RADAR_LINES, radar_figure, radar_table
+from stages.page.radar import radar_figure
 from stages.tables.auc import relative_table
+from stages.tables.radar import RADAR_LINES, radar_table
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
 
-UNTRAINED = [line for line in RADAR_LINES if not line.startswith("gaps")]
+UNTRAINED = [line.name for line in RADAR_LINES if not line.needs_heads]
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +38,12 @@ def test_the_radar_has_the_cells_of_the_relative_tables(
     lines = table.set_index(["measure", "trained_on"])
     for task in TASKS:
         relative = relative_table(results, task).set_index(["measure", "trained_on"])["coco_val"]
-        for line, of_task in RADAR_LINES.items():
-            for trained_on in TRAIN_SPLITS if line.startswith("gaps") else [""]:
+        for line in RADAR_LINES:
+            for trained_on in TRAIN_SPLITS if line.needs_heads else [""]:
                 # Not every entropy stands in the table of every task.
-                expected = relative.get((of_task[task], trained_on), nan)
+                expected = relative.get((line.measures[task], trained_on), nan)
                 if expected == expected:  # noqa: PLR0124 - not NaN
-                    assert lines.loc[(line, trained_on), task] == pytest.approx(expected)
+                    assert lines.loc[(line.name, trained_on), task] == pytest.approx(expected)
     assert table.notna().all(axis=None)
 
 

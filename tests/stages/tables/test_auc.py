@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
-from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import BOUNDS, IOU_GT, TASK_MEASURES, TASKS
-from pipeline.vocabulary import MODELS, VIEWS
+from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import BOUNDS, IOU_GT
+from pipeline.vocabulary import MODELS, TASKS, VIEWS
 from stages.page.figures import task_figure
 from stages.page.labels import measure_label
 from stages.tables.auc import (
-    CORRELATION_ROWS,
     absolute_table,
+    correlation_names,
     correlation_table,
     curve_table,
     margin_table,
@@ -235,18 +235,18 @@ def test_without_other_token_sets_their_tables_have_no_row(
 
 
 def test_correlations_are_those_of_all_measures_the_papers_first() -> None:
-    assert sorted(CORRELATION_ROWS) == sorted([IOU_GT, *UNTRAINED_MEASURES, *HEAD_MEASURES])
+    assert sorted(correlation_names()) == sorted([IOU_GT, *UNTRAINED_MEASURES, *HEAD_MEASURES])
     of_paper = paper_numbers("correlation").columns[2:]
-    assert list(CORRELATION_ROWS[: len(of_paper)]) == list(of_paper)
+    assert (correlation_names()[: len(of_paper)]) == list(of_paper)
 
 
 def test_correlation_tables_have_a_row_and_a_column_a_measure(
     results: dict[str, SplitResults],
 ) -> None:
     table = correlation_table(results["shapes_val"])
-    assert list(table.columns) == ["train_split", "model", "row", *CORRELATION_ROWS]
-    assert table["row"].tolist() == list(CORRELATION_ROWS) * len(MODELS) * len(TRAIN_SPLITS)
-    block = table.iloc[: len(CORRELATION_ROWS)][list(CORRELATION_ROWS)].to_numpy()
+    assert list(table.columns) == ["train_split", "model", "row", *correlation_names()]
+    assert table["row"].tolist() == correlation_names() * len(MODELS) * len(TRAIN_SPLITS)
+    block = table.iloc[: len(correlation_names())][correlation_names()].to_numpy()
     np.testing.assert_allclose(block, block.T)
     np.testing.assert_allclose(np.diag(block), 1)
 

@@ -11,10 +11,8 @@ import pytest
 from pipeline.auc import relative_auc
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from pipeline.scoring.measures import HEAD_MEASURES
-from pipeline.scoring.tasks import TASKS
-from pipeline.vocabulary import MODELS
-from stages.page.radar import radar_table
-from stages.tables.auc import CORRELATION_ROWS, absolute_table, relative_table
+from pipeline.vocabulary import MODELS, TASKS
+from stages.tables.auc import absolute_table, correlation_names, relative_table
 from stages.tables.iou import view_table
 from stages.tables.paper import (
     PAPER,
@@ -24,6 +22,7 @@ from stages.tables.paper import (
     paper_numbers,
     runtime_beside_paper,
 )
+from stages.tables.radar import radar_table
 from stages.tables.trials import trial_table
 from storage.outputs.results import COLUMNS, SplitResults
 from tests.fixtures.report_inputs import draw_runtime
@@ -176,7 +175,7 @@ def test_seconds_of_other_models_are_not_compared() -> None:
 
 def correlations(train_split: str) -> pd.DataFrame:
     """Correlations of one model in the form of ``correlation_table``."""
-    names = [name for name in CORRELATION_ROWS if train_split or name not in HEAD_MEASURES]
+    names = [name for name in correlation_names() if train_split or name not in HEAD_MEASURES]
     table = pd.DataFrame(0.5, index=range(len(names)), columns=names)
     table.insert(0, "row", names)
     table.insert(0, "model", "large")

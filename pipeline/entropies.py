@@ -1,0 +1,88 @@
+"""The entropies of an object: which of its masks each of them mixes, and in which shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float64
+
+from pipeline.vocabulary import SINGLE_CLICKS
+
+Shares = Float64[np.ndarray, "object click proposal"]
+"""Of the masks of one cell; over all cells that enter a mixture, they sum to 1."""
+
+_IS_CENTER: Final = np.array(SINGLE_CLICKS)[:, np.newaxis] == "center"
+
+
+@dataclass(frozen=True)
+class CellMasks:
+    """The masks of one cell, one model in one view, as a mixture weighs them."""
+
+    task_probability: Shares
+    """Of each proposal of a click, from the SamScores (Eq. 10)."""
+    is_best: Shares
+    """1 for the best proposal of a click, 0 for the others."""
+    is_identity: bool
+    """Whether the view is."""
+    n_models: int
+    n_views: int
+
+    def at_center(self, shares: Shares) -> Shares:
+        """The same shares for the click ``center``, none for the others."""
+        at_center: Shares = shares * _IS_CENTER
+        return at_center
+
+    def in_identity(self, shares: Shares) -> Shares:
+        """The same shares in the identity view, none in the others."""
+        return shares if self.is_identity else np.zeros_like(shares)
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Entropy (Eq. 3) of a mean of masks, in bits."""
+
+    name: str
+    """Of its array in the entropy store."""
+    meaning: str
+    shares: Callable[[CellMasks], Shares]
+    """Of a cell's masks in the mean."""
+    is_shared: bool = False
+    """Whether all models enter one mean; otherwise each model has one of its own."""
+
+
+ENTROPIES: Final = (
+    Entropy(
+        "h_y",
+        "H_Y, Eq. 4: predictive entropy",
+        lambda cell: cell.task_probability / (cell.n_models * cell.n_views * len(SINGLE_CLICKS)),
+        is_shared=True,
+    ),
+    Entropy(
+        "h_theta",
+        "H_Θ, Eq. 5: over the models",
+        lambda cell: cell.in_identity(cell.at_center(cell.is_best)) / cell.n_models,
+        is_shared=True,
+    ),
+    Entropy(
+        "h_xp",
+        "H_Xp, Eq. 6: over the clicks",
+        lambda cell: cell.in_identity(cell.is_best) / len(SINGLE_CLICKS),
+    ),
+    Entropy(
+        "h_a",
+        "H_A, Eq. 7: over the proposals",
+        lambda cell: cell.in_identity(cell.at_center(cell.task_probability)),
+    ),
+    Entropy(
+        "h_std",
+        "entropy of the best proposal",
+        lambda cell: cell.in_identity(cell.at_center(cell.is_best)),
+    ),
+    Entropy(
+        "h_t",
+        "H_T: over the views",
+        lambda cell: cell.at_center(cell.is_best) / cell.n_views,
+    ),
+)
+"""All that the stage ``entropy`` computes, in the order of the arrays of its store."""

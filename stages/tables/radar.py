@@ -1,0 +1,72 @@
+"""Figure 6 as a table: how well each measure foresees all four corrections."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+from typing import Any, Final
+
+import pandas as pd
+
+from pipeline.scoring.measures import HEAD_COLOUR, MEASURES
+from pipeline.vocabulary import TASKS
+from stages.tables.rows import METHOD_TOKENS, task_models
+from storage.outputs.results import SplitResults
+
+
+@dataclass(frozen=True)
+class RadarLine:
+    """A line around the radar: a measure for each task."""
+
+    name: str
+    symbol: str
+    colour: str
+    measures: Mapping[str, str]
+    """By task."""
+    needs_heads: bool = False
+    is_dashed: bool = False
+
+
+def _of_heads(name: str, symbol: str, *, is_dashed: bool = False) -> RadarLine:
+    """The heads' own measure for each task, of those that name the line."""
+    of_task = {task: m.name for m in MEASURES if name in m.radar_lines for task in m.tasks}
+    return RadarLine(name, symbol, HEAD_COLOUR, of_task, needs_heads=True, is_dashed=is_dashed)
+
+
+RADAR_LINES: Final = (
+    *(
+        RadarLine(m.name, m.symbol, m.colour, dict.fromkeys(TASKS, m.name))
+        for m in MEASURES
+        if not m.needs_heads
+    ),
+    _of_heads("gaps", "Δ and 1 − USAM"),
+    _of_heads("gaps_star", "Δ* and 1 − USAM", is_dashed=True),
+)
+"""Each measure without heads, then the heads' measures that are meant for the tasks."""
+
+
+def radar_table(found: SplitResults) -> pd.DataFrame:
+    """Relative AUC in percent: a row a line of the radar and train split, a column a task.
+
+    Notes
+    -----
+    The relative AUC is the area that a measure's curve encloses with the worst one, as a share
+    of what the oracle's encloses. A task's own model is that of ``task_models``.
+    """
+    models = task_models({"": found})
+    is_shown = (found.auc["model"] == found.auc["task"].map(models)) & (
+        found.auc["tokens"].isin(METHOD_TOKENS)
+    )
+    relative = found.auc[is_shown].set_index(["train_split", "task", "measure"])["relative"]
+    percent = relative.mul(100).to_dict()
+    rows = [
+        {"measure": line.name, "trained_on": train_split}
+        | {task: _value(percent, train_split, task, line) for task in models}
+        for train_split in ("", *found.run["heads"])
+        for line in RADAR_LINES
+        if line.needs_heads == bool(train_split)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _value(percent: Mapping[Any, float], train_split: str, task: str, line: RadarLine) -> float:
+    return percent.get((train_split, task, line.measures.get(task)), nan)
