@@ -19,14 +19,13 @@ from stages.page.page import Contents, render_report
 from stages.shell.edge import stage_main
 from stages.shell.params import Lists, ParamsError, check_known, read_block, read_lists, strict
 from stages.tables.auc import metrics, overview_table
-from stages.tables.catalogue import CURVES, GALLERY, RUNTIME, TRIALS, Tables, report_tables
+from stages.tables.catalogue import number_formats, report_tables
 from stages.tables.paper import DataSet
+from stages.tables.report_table import Inputs
 from stages.tables.rows import Results
 from stages.tables.trials import read_all_trials, trial_table
 from storage.outputs.gallery import read_gallery
 from storage.outputs.results import (
-    FLOAT_FORMAT,
-    RUNTIME_FORMAT,
     read_results,
     read_runtime,
     write_json,
@@ -35,19 +34,6 @@ from storage.outputs.results import (
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
 TEMPLATES: Final = Path(__file__).parent / "page"
-
-PERCENT_FORMAT: Final = "%.2f"
-
-TRIAL_FORMAT: Final = "%.5g"
-"""Of errors and learning rates, with as many digits as the paper's Table 8."""
-
-FORMATS: Final = {
-    TRIALS: TRIAL_FORMAT,
-    RUNTIME: RUNTIME_FORMAT,
-    CURVES: FLOAT_FORMAT,
-    GALLERY: FLOAT_FORMAT,
-}
-"""Of tables that are not in percent, by what their names begin with."""
 
 
 @strict
@@ -73,12 +59,14 @@ def main() -> None:
     contents = Contents(
         title=params.title,
         results=results,
-        tables=report_tables(results, shown, trials, timed, params.paper),
+        tables=report_tables(Inputs(results, shown, trials, timed, params.paper)),
         galleries=galleries,
         data_sets=params.paper,
     )
     write_json(RESULTS / "metrics.json", metrics(results))
-    _write_tables(contents.tables)
+    formats = number_formats(results)
+    for name, table in contents.tables.items():
+        write_table(RESULTS / "tables" / f"{name}.csv", table, formats[name])
     sources = [(TEMPLATES / name).read_text("utf-8") for name in ("report.html.j2", "sorting.js")]
     path = RESULTS / "report.html"
     path.write_text(render_report(contents, *sources), encoding="utf-8")
@@ -90,13 +78,6 @@ def _check(lists: Lists, params: ReportParams) -> None:
         raise ParamsError("eval_splits must name at least one split to report on, got none")
     for split in params.paper:
         check_known("split of report.paper", split, tuple(lists.splits))
-
-
-def _write_tables(tables: Tables) -> None:
-    for name, table in tables.items():
-        own = [form for start, form in FORMATS.items() if name.startswith(start)]
-        (number_format,) = own or [PERCENT_FORMAT]
-        write_table(RESULTS / "tables" / f"{name}.csv", table, number_format)
 
 
 def _print_summary(results: Results, page: Path) -> None:

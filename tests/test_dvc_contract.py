@@ -14,7 +14,7 @@ from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import FAMILIES, OBJECTIVES, TASKS
 from stages.shapes import FOLDER as SHAPES
-from stages.tables.catalogue import curve_name
+from stages.tables.catalogue import CURVES
 from storage import paths
 from tests.fixtures.dvc_stages import (
     CPU_STAGES,
@@ -207,7 +207,7 @@ def test_metrics_are_an_output() -> None:
 def test_a_plot_a_task_has_a_curve_a_measure() -> None:
     plots = {path: plot for item in DECLARED["plots"] for path, plot in item.items()}
     folder = paths.RESULTS / "tables"
-    assert list(plots) == [(folder / f"{curve_name(task)}.csv").as_posix() for task in TASKS]
+    assert list(plots) == [(folder / f"{CURVES.file(task)}.csv").as_posix() for task in TASKS]
     assert folder.as_posix() in STAGES["report"]["outs"]
     for task, plot in zip(TASKS, plots.values(), strict=True):
         assert plot["x"] == "corrected_fraction"

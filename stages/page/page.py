@@ -3,13 +3,14 @@
 import base64
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from pipeline.vocabulary import TASKS
 from stages.page.figures import task_figure
 from stages.page.labels import (
     COLOURS,
@@ -29,31 +30,23 @@ from stages.page.radar import radar_figure
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import (
     ABLATION,
+    ABSOLUTE,
     BEST_MODEL,
+    CORRELATION,
     IOU,
     MARGIN,
+    RADAR,
+    RELATIVE,
     RUNTIME,
     SELECTED,
-    SET_MARGIN,
+    TOKEN_MARGIN,
     TRIALS,
     VIEWS,
     Tables,
-    absolute_name,
-    correlation_name,
-    paper_table,
-    radar_name,
-    relative_name,
 )
 from stages.tables.paper import PAPER, DataSets, paper_numbers
 from stages.tables.rows import Results, first_train_split, task_models
 from storage.outputs.gallery import Gallery
-
-TOKEN_HEADINGS: Final = {
-    ABLATION: "Without one of the tokens (the paper's Table 6)",
-    SELECTED: "Tokens of the selected proposal beside those of the best",
-    SET_MARGIN: "Percentage points beyond the tokens of the best proposal",
-}
-"""Of the tables of heads that read other tokens."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +160,17 @@ def _told_of_splits(contents: Contents) -> dict[str, Any]:
 def _told_of_tables(tables: Tables) -> dict[str, Any]:
     """What the template shows of all splits at once."""
     return {
-        "iou": tables[IOU],
-        "margins": tables[MARGIN],
-        "best_model": tables[BEST_MODEL],
-        "views": tables[VIEWS],
-        "runtime": tables[RUNTIME],
-        "token_tables": {k: tables[name] for name, k in TOKEN_HEADINGS.items() if name in tables},
-        "trials": trial_blocks(tables.get(TRIALS)),
+        "iou": tables[IOU.file()],
+        "margins": tables[MARGIN.file()],
+        "best_model": tables[BEST_MODEL.file()],
+        "views": tables[VIEWS.file()],
+        "runtime": tables[RUNTIME.file()],
+        "token_tables": {
+            row.heading: tables[row.file()]
+            for row in (ABLATION, SELECTED, TOKEN_MARGIN)
+            if row.file() in tables
+        },
+        "trials": trial_blocks(tables.get(TRIALS.file())),
     }
 
 
@@ -186,18 +183,18 @@ def task_section(contents: Contents, task: str) -> TaskSection:
     return TaskSection(
         task,
         TASK_LABELS[task],
-        paper_table(task),
+        TASKS.index(task) + 1,
         CORRECTIONS[task],
         task_models(contents.results)[task],
         {k: Markup(html) for k, html in figures.items()},  # noqa: S704 - names are in JSON
-        contents.tables[relative_name(task)],
-        contents.tables[absolute_name(task)],
+        contents.tables[RELATIVE.file(task)],
+        contents.tables[ABSOLUTE.file(task)],
     )
 
 
 def correlation_blocks(tables: Tables, split: str) -> dict[tuple[str, str], pd.DataFrame]:
     """Correlations of a split, square, by model and train split."""
-    table = tables[correlation_name(split)]
+    table = tables[CORRELATION.file(split)]
     return {
         (model, train_split): table[
             (table["model"] == model) & (table["train_split"] == train_split)
@@ -267,7 +264,7 @@ def head_settings(results: Results) -> dict[str, Settings]:
 
 
 def _radar(contents: Contents, split: str, div_id: str) -> tuple[Markup, pd.DataFrame]:
-    table = contents.tables[radar_name(split)]
+    table = contents.tables[RADAR.file(split)]
     html = radar_figure(table, list(contents.results[split].run["heads"]), div_id)
     return Markup(html), table  # noqa: S704 - names are in JSON
 

@@ -1,11 +1,10 @@
-"""Every table and figure of the report, beside the paper's numbers, by the name of its file."""
+"""Every table of the report: the one list that files, their numbers' format and the page follow."""
 
 from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
 
-from pipeline.vocabulary import TASKS
 from stages.tables.auc import (
     absolute_table,
     correlation_table,
@@ -15,110 +14,215 @@ from stages.tables.auc import (
 )
 from stages.tables.iou import best_model_table, iou_table, view_table
 from stages.tables.paper import (
-    DataSets,
-    beside_paper,
+    PaperNumbers,
+    beside_papers,
     correlation_beside_paper,
-    paper_numbers,
     runtime_beside_paper,
 )
 from stages.tables.radar import radar_table
-from stages.tables.rows import Results, task_models
+from stages.tables.report_table import Inputs, ReportTable
+from stages.tables.rows import Results
 from stages.tables.tokens import ablation_table, selected_table, token_margin_table
+from storage.outputs.results import FLOAT_FORMAT, RUNTIME_FORMAT
 
 Tables = Mapping[str, pd.DataFrame]
 """By the name of the CSV."""
 
-IOU: Final = "iou"
-MARGIN: Final = "margin"
-ABLATION: Final = "table6_token_ablation"
-SELECTED: Final = "selected_tokens"
-SET_MARGIN: Final = "token_margin"
-RUNTIME: Final = "table7_runtime"
-TRIALS: Final = "table8_trials"
-BEST_MODEL: Final = "table9_best_model"
-VIEWS: Final = "table10_iou_by_view"
-CURVES: Final = "figure5"
-GALLERY: Final = "figures4_7_8"
+TRIAL_FORMAT: Final = "%.5g"
+"""Of errors and learning rates, with as many digits as the paper's Table 8."""
 
-N_ABSOLUTE: Final = 10
-"""What the number of a task's table of AUC has beyond that of its relative AUC."""
+MARGIN: Final = ReportTable(
+    "margin",
+    lambda given, _: margin_table(given.results),
+    "Margin over 1 − SamScore",
+    "overview",
+    caption="Margin in percentage points of relative AUC",
+    note="How far the relative AUC lies above that of 1 − SamScore for the same task and model.",
+    n_digits=1,
+    across="task",
+)
+
+RELATIVE: Final = ReportTable(
+    "{task}",
+    lambda given, task: relative_table(given.results, task),
+    "Relative AUC",
+    "curves",
+    caption="Relative AUC in %",
+    paper_table=1,
+    paper=PaperNumbers("relative"),
+    n_digits=1,
+)
+
+ABSOLUTE: Final = ReportTable(
+    "{task}_auc",
+    lambda given, task: absolute_table(given.results, task),
+    "AUC of every model and measure",
+    "curves",
+    caption="AUC in %",
+    paper_table=11,
+    paper=PaperNumbers("auc"),
+    across="model",
+)
+
+CURVES: Final = ReportTable(
+    "figure5_{task}",
+    lambda given, task: curve_table(given.results, task),
+    "Correction curves",
+    "curves",
+    caption="Mean IoU by the corrected share of the objects",
+    number_format=FLOAT_FORMAT,
+    is_grid=False,
+)
+
+RADAR: Final = ReportTable(
+    "figure6_radar_{split}",
+    lambda given, split: radar_table(given.results[split]),
+    "All four corrections at once",
+    "radar",
+    caption="Relative AUC in %",
+    n_digits=1,
+    is_grid=False,
+)
+
+ABLATION: Final = ReportTable(
+    "token_ablation",
+    lambda given, _: ablation_table(given.results),
+    "Without one of the tokens",
+    "tokens",
+    caption="Relative AUC in %",
+    paper_table=6,
+    paper=PaperNumbers("ablation"),
+    n_digits=1,
+    across="tokens",
+)
+
+SELECTED: Final = ReportTable(
+    "selected_tokens",
+    lambda given, _: selected_table(given.results),
+    "Tokens of the selected proposal beside those of the best",
+    "tokens",
+    caption="Relative AUC in %",
+    n_digits=1,
+    across="tokens",
+)
+
+TOKEN_MARGIN: Final = ReportTable(
+    "token_margin",
+    lambda given, _: token_margin_table(given.results),
+    "Gain over the tokens of the best proposal",
+    "tokens",
+    caption="Percentage points of relative AUC",
+    n_digits=1,
+    across="tokens",
+)
+
+IOU: Final = ReportTable(
+    "iou",
+    lambda given, _: iou_table(given.results),
+    "By proposal",
+    "iou",
+    caption="Mean IoU in %",
+    note="The best of the three proposals from one click, the one with the highest SamScore, and "
+    "the best of the three from all eight clicks together.",
+    across="model",
+)
+
+BEST_MODEL: Final = ReportTable(
+    "best_model",
+    lambda given, _: best_model_table(given.results),
+    "Where each model is the best",
+    "iou",
+    caption="Share of the objects in %",
+    note="On which no model's best proposal is better. Models that tie share an object.",
+    paper_table=9,
+    paper=PaperNumbers("best_model"),
+    across="model",
+)
+
+VIEWS: Final = ReportTable(
+    "iou_by_view",
+    lambda given, _: view_table(given.results),
+    "By view",
+    "iou",
+    caption="Mean IoU in %",
+    note="Of the best proposal, and its difference to the unchanged image.",
+    paper_table=10,
+    paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
+    across="model",
+)
+
+GALLERY: Final = ReportTable(
+    "figures4_7_8_gallery_{split}",
+    lambda given, split: given.galleries[split].drop(columns="picture"),
+    "The most and the least uncertain objects",
+    "gallery",
+    number_format=FLOAT_FORMAT,
+    is_grid=False,
+)
+
+CORRELATION: Final = ReportTable(
+    "correlation_{split}",
+    lambda given, split: correlation_beside_paper(
+        correlation_table(given.results[split]), given.data_sets.get(split), given.data_sets
+    ),
+    "Correlation of the measures",
+    "correlation",
+    caption="Pearson correlation",
+    is_grid=False,
+)
+
+TRIALS: Final = ReportTable(
+    "trials",
+    lambda given, _: given.trials,
+    "Trials of hyperparameters",
+    "trials",
+    caption="Mean squared error on held-out images",
+    paper_table=8,
+    number_format=TRIAL_FORMAT,
+    is_grid=False,
+)
+
+RUNTIME: Final = ReportTable(
+    "runtime",
+    lambda given, _: runtime_beside_paper(given.timed),
+    "Runtime",
+    "runtime",
+    caption="Seconds, and their ratio to SAM2 alone",
+    paper_table=7,
+    number_format=RUNTIME_FORMAT,
+    is_grid=False,
+)
+
+REPORT_TABLES: Final = (
+    MARGIN,
+    RELATIVE,
+    ABSOLUTE,
+    CURVES,
+    RADAR,
+    ABLATION,
+    SELECTED,
+    TOKEN_MARGIN,
+    IOU,
+    BEST_MODEL,
+    VIEWS,
+    GALLERY,
+    CORRELATION,
+    TRIALS,
+    RUNTIME,
+)
+"""In the order of the page."""
 
 
-def paper_table(task: str) -> int:
-    """Number of the paper's table of a task's relative AUC."""
-    return TASKS.index(task) + 1
-
-
-def relative_name(task: str) -> str:
-    """Table of a task's relative AUC."""
-    return f"table{paper_table(task)}_{task}"
-
-
-def absolute_name(task: str) -> str:
-    """Table of a task's AUC."""
-    return f"table{N_ABSOLUTE + paper_table(task)}_{task}_auc"
-
-
-def curve_name(task: str) -> str:
-    """Table of a task's curves."""
-    return f"{CURVES}_{task}"
-
-
-def gallery_name(split: str) -> str:
-    """Table of a split's gallery."""
-    return f"{GALLERY}_gallery_{split}"
-
-
-def correlation_name(split: str) -> str:
-    """Table of a split's correlations."""
-    return f"correlation_{split}"
-
-
-def radar_name(split: str) -> str:
-    """Table of a split's radar."""
-    return f"figure6_radar_{split}"
-
-
-def report_tables(
-    results: Results,
-    galleries: Mapping[str, pd.DataFrame],
-    trials: pd.DataFrame,
-    timed: pd.DataFrame,
-    data_sets: DataSets,
-) -> Tables:
-    """All tables; those of trials and of other token sets only where some were made."""
-    best = beside_paper(best_model_table(results), paper_numbers("best_model"), data_sets)
-    tables = {IOU: iou_table(results), MARGIN: margin_table(results), BEST_MODEL: best}
-    tables[RUNTIME] = runtime_beside_paper(timed)
-    tables[VIEWS] = _views_beside_paper(view_table(results), data_sets)
-    for task in task_models(results):
-        tables[relative_name(task)] = _beside(relative_table(results, task), task, data_sets)
-        tables[absolute_name(task)] = _beside(absolute_table(results, task), task, data_sets)
-        tables[curve_name(task)] = curve_table(results, task)
-    for split, found in results.items():
-        tables[radar_name(split)] = radar_table(found)
-        tables[gallery_name(split)] = galleries[split].drop(columns="picture")
-        tables[correlation_name(split)] = correlation_beside_paper(
-            correlation_table(found), data_sets.get(split), data_sets
-        )
-    ablation = beside_paper(ablation_table(results), paper_numbers("ablation"), data_sets)
-    optional = {
-        ABLATION: ablation,
-        SELECTED: selected_table(results),
-        SET_MARGIN: token_margin_table(results),
-        TRIALS: trials,
+def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:
+    """Every table that has a row, with the paper's numbers, by the name of its CSV."""
+    made = {
+        row.file(one): beside_papers(row.make(given, one), row.paper, one, given.data_sets)
+        for row in REPORT_TABLES
+        for one in row.each(given.results)
     }
-    return tables | {name: table for name, table in optional.items() if not table.empty}
+    return {name: table for name, table in made.items() if not table.empty}
 
 
-def _beside(table: pd.DataFrame, task: str, data_sets: DataSets) -> pd.DataFrame:
-    numbers = paper_numbers("auc" if "model" in table else "relative")
-    return beside_paper(table, numbers[numbers["task"] == task].drop(columns="task"), data_sets)
-
-
-def _views_beside_paper(table: pd.DataFrame, data_sets: DataSets) -> pd.DataFrame:
-    numbers = paper_numbers("view")
-    both = beside_paper(table, numbers.drop(columns="difference"), data_sets)
-    return beside_paper(
-        both, numbers.drop(columns="percent"), data_sets, value="difference", suffix="_difference"
-    )
+def number_formats(results: Results) -> dict[str, str]:
+    """Format of each CSV's numbers."""
+    return {row.file(one): row.number_format for row in REPORT_TABLES for one in row.each(results)}

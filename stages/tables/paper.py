@@ -1,6 +1,7 @@
 """The paper's own numbers, to stand beside those of a split that is the paper's data set."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,6 +28,15 @@ Name = Literal[
 ]
 
 
+@dataclass(frozen=True)
+class PaperNumbers:
+    """Numbers of the paper that stand beside those of a table."""
+
+    name: Name
+    columns: Mapping[str, str] = field(default_factory=lambda: {"percent": ""})
+    """Of ``paper_numbers``, and what stands behind the split in the names of our columns."""
+
+
 def paper_numbers(name: Name) -> pd.DataFrame:
     """Numbers of the paper, as printed there: percent, correlations, trials or seconds.
 
@@ -44,6 +54,22 @@ def paper_numbers(name: Name) -> pd.DataFrame:
     text = ["trained_on"] if name in {"relative", "auc", "ablation"} else []
     table = pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys(text, "str"))
     return table.fillna(dict.fromkeys(text, ""))
+
+
+def beside_papers(
+    table: pd.DataFrame, paper: PaperNumbers | None, task: str, data_sets: DataSets
+) -> pd.DataFrame:
+    """Put all numbers that the paper has of a table beside ours, those of a task or of all."""
+    if paper is None:
+        return table
+    numbers = paper_numbers(paper.name)
+    if task and "task" in numbers:
+        numbers = numbers[numbers["task"] == task].drop(columns="task")
+    for value, suffix in paper.columns.items():
+        others = [name for name in paper.columns if name != value]
+        of_value = numbers.drop(columns=others)
+        table = beside_paper(table, of_value, data_sets, value=value, suffix=suffix)
+    return table
 
 
 def beside_paper(

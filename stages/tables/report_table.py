@@ -1,0 +1,82 @@
+"""What is declared of a table of the report."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import pandas as pd
+
+from pipeline.vocabulary import TASKS
+from stages.tables.paper import DataSets, PaperNumbers
+from stages.tables.rows import Results, task_models
+
+PERCENT_FORMAT: Final = "%.2f"
+
+Section = Literal[
+    "overview", "curves", "radar", "tokens", "iou", "gallery", "correlation", "trials", "runtime"
+]
+"""Of the page, in its order."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a table may be made of."""
+
+    results: Results
+    galleries: Mapping[str, pd.DataFrame]
+    """By split."""
+    trials: pd.DataFrame
+    """As ``trial_table`` gives them."""
+    timed: pd.DataFrame
+    """As in ``runtime.csv``."""
+    data_sets: DataSets
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of the report: a CSV, and where and how the page shows it.
+
+    A table without a row is left out.
+    """
+
+    name: str
+    """Of the CSV, behind the number of the paper's table. With ``{task}`` or ``{split}`` in it, the
+    table is one of each."""
+    make: Callable[[Inputs, str], pd.DataFrame]
+    """Given the task or the split; an empty one for a table of all."""
+    heading: str
+    """What it shows."""
+    section: Section
+    caption: str = ""
+    """What its numbers are, and their unit."""
+    note: str = ""
+    """How to read it."""
+    paper_table: int | None = None
+    """Number of the paper's table; of tables a task, that of the first task's."""
+    paper: PaperNumbers | None = None
+    """The paper's numbers beside it, unless ``make`` puts them there."""
+    number_format: str = PERCENT_FORMAT
+    n_digits: int = 2
+    """Behind the point, on the page."""
+    across: str = ""
+    """Column whose values stand side by side on the page; without one, splits do alone."""
+    is_grid: bool = True
+    """Whether the page prints it as it prints most; otherwise it has a form of its own there."""
+
+    def file(self, one: str = "") -> str:
+        """Name of the CSV of a task, of a split, or of all."""
+        name = self.name.format(task=one, split=one)
+        number = self.paper_table_of(one)
+        return name if number is None else f"table{number}_{name}"
+
+    def paper_table_of(self, one: str = "") -> int | None:
+        """Number of the paper's table of a task, or of all."""
+        if self.paper_table is None:
+            return None
+        return self.paper_table + (TASKS.index(one) if "{task}" in self.name else 0)
+
+    def each(self, results: Results) -> list[str]:
+        """The tasks or the splits that have one; a single empty name for a table of all."""
+        if "{task}" in self.name:
+            return list(task_models(results))
+        return list(results) if "{split}" in self.name else [""]
