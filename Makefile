@@ -1,21 +1,28 @@
-# Every target installs what it needs into .venv first.
+# Every target installs what it needs into .venv first, in the versions of constraints.txt.
+# `make CONSTRAINTS= ...` takes the newest instead.
 
 PYTHON ?= python3
-BIN := .venv/bin
-INSTALLED := .venv/.installed
+VENV := .venv
+CONSTRAINTS := constraints.txt
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Also for what pip builds from source, sam2 among it: pip before 25.3 reads the first, later ones
+# the second.
+PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo readme test test-full lint bench clean
+.PHONY: help .venv demo readme test test-full lint bench wheel constraints clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "%-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv: $(INSTALLED) ## install the project and its tools
 
 # A venv without this mark is one whose installation did not finish.
-$(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv .venv
-	SAM2_BUILD_CUDA=0 $(BIN)/pip install -e '.[dev]'
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
 	touch $@
 
 # Forced, report prints its table also where nothing has changed.
@@ -43,7 +50,21 @@ lint: $(INSTALLED) ## check style, format, types and the direction of imports
 bench: $(INSTALLED) ## time the slow parts, print ratios
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only -o addopts=
 
+# What an earlier build left in build/lib would be in the wheel, too.
+wheel: $(INSTALLED) ## build dist/usam_cache-VERSION-py3-none-any.whl
+	rm -rf build/lib dist
+	$(BIN)/pip wheel . --no-deps --no-build-isolation --wheel-dir dist
+
+# In a venv of its own: the list is of what the project needs, and a failed renewal leaves .venv be.
+# PyPI knows no local versions, such as +cpu.
+constraints: ## test with the newest versions, then list them in constraints.txt
+	rm -rf build/newest
+	$(MAKE) VENV=build/newest CONSTRAINTS= lint test
+	echo "# What the tests last passed with, by \`make constraints\` under $$($(PYTHON) -V), $$(uname -sm)." >build/constraints.txt
+	build/newest/bin/pip list --format=freeze --exclude pip --exclude usam-cache | sed 's/+.*//' | LC_ALL=C sort -f >>build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
 clean: ## remove what the tools left; .venv and all that dvc made stay
-	rm -rf build *.egg-info .coverage .coverage.* .hypothesis .benchmarks
+	rm -rf build dist *.egg-info .coverage .coverage.* .hypothesis .benchmarks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find pipeline storage stages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""What the README tells people to type exists."""
+"""What README.md and CONTRIBUTING.md tell people to type exists."""
 
 import re
 import shlex
@@ -20,6 +20,7 @@ from stages.shell.params import PARAMS_FILE, read_lists
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 
 README: Final = (ROOT / "README.md").read_text("utf-8")
+CONTRIBUTING: Final = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 PROGRAMS: Final = ("make", "usam", "dvc", "python")
 
@@ -116,7 +117,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Path:
     return ROOT
 
 
-@pytest.mark.parametrize("command", commands(README), ids=" ".join)
+@pytest.mark.parametrize("command", commands(README) + commands(CONTRIBUTING), ids=" ".join)
 def test_a_command_exists(command: Command) -> None:
     assert fault(command) == ""
 
@@ -127,7 +128,7 @@ def test_the_readme_says_how_to_start_and_how_to_test() -> None:
     assert ("make", "test") in told
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\((?!\w+:)([^)#]+)", README))
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!\w+:)([^)#]+)", README + CONTRIBUTING))
 def test_a_linked_file_exists(path: str) -> None:
     assert (ROOT / path).exists()
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,11 @@ def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
     with ZipFile(wheel) as files:
         names = {name for name in files.namelist() if ".dist-info/" not in name}
     assert names == tracked_files() - OF_THE_REPOSITORY
+
+
+def test_it_is_of_the_version_that_the_changelog_begins_with(wheel: Path) -> None:
+    headings = re.findall(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert wheel.name == f"usam_cache-{headings[0]}-py3-none-any.whl"
 
 
 def test_its_weights_are_those_that_are_listed(installed: Path) -> None:
