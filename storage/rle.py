@@ -66,7 +66,7 @@ def parse_counts(counts: str) -> Counts:
     bit 16 of a number's last character that it is negative. From the fourth on, numbers are
     differences from the run before the last.
     """
-    code = np.frombuffer(counts.encode(), np.uint8).astype(np.int64)
+    code = np.frombuffer(counts.encode(errors="surrogatepass"), np.uint8).astype(np.int64)
     is_last = (code - _FIRST_CHARACTER) & 32 == 0
     if not code.size or code.min() < _FIRST_CHARACTER or code.max() > _LAST_CHARACTER:
         raise DataError(f"RLE counts must be characters '0' to 'o', got {shown(counts)}")
@@ -94,7 +94,11 @@ def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
     DataError
         If a run is negative or they do not cover the image exactly.
     """
-    check_runs(np.asarray(runs, np.int64), height_px, width_px)
+    try:
+        check_runs(np.asarray(runs, np.int64), height_px, width_px)
+    except OverflowError as error:
+        far = shown(max(runs, key=abs))
+        raise DataError(f"RLE runs must be below 2**63, got {far}") from error
     rle: dict[str, Any] = {"size": [height_px, width_px], "counts": list(runs)}
     return str(coco_mask.frPyObjects(rle, height_px, width_px)["counts"], "ascii")
 
@@ -113,7 +117,7 @@ def compress_polygons(
     """
     whole = [p for p in polygons if len(p) >= _MIN_COORDINATES]
     for polygon in polygons:
-        _check_polygon(np.asarray(polygon, np.float64), height_px, width_px)
+        _check_polygon(polygon, height_px, width_px)
     if not whole:
         return compress_runs([height_px * width_px], height_px, width_px)
     parts = coco_mask.frPyObjects([[float(v) for v in p] for p in whole], height_px, width_px)
@@ -130,20 +134,26 @@ def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
     """
     if runs.min(initial=0) < 0:
         raise DataError(f"RLE runs must be >= 0, got {runs.min()}")
-    if runs.sum() != height_px * width_px:
+    n_pixels = height_px * width_px
+    longest = int(runs.max(initial=0))
+    # A sum of long runs may wrap around to the right number.
+    covered = longest if longest > n_pixels else int(runs.sum())
+    if covered != n_pixels:
         raise DataError(
-            f"RLE runs must cover {height_px} x {width_px} = {height_px * width_px} pixels, "
-            f"got {runs.sum()}"
+            f"RLE runs must cover {height_px} x {width_px} = {n_pixels} pixels, got {covered}"
         )
 
 
-def _check_polygon(polygon: np.ndarray, height_px: int, width_px: int) -> None:
-    if polygon.size % 2:
-        raise DataError(f"polygon must have an even number of coordinates, got {polygon.size}")
+def _check_polygon(polygon: Sequence[float | int], height_px: int, width_px: int) -> None:
+    if len(polygon) % 2:
+        raise DataError(f"polygon must have an even number of coordinates, got {len(polygon)}")
     # pycocotools walks along every edge: a corner at 1e12 would take all memory.
     side_px = max(height_px, width_px)
-    outside = ~((polygon >= -side_px) & (polygon <= 2 * side_px))
-    if outside.any():
-        raise DataError(
-            f"polygon must lie within {side_px} px of its image, got {polygon[outside][0]}"
-        )
+    try:
+        corners = np.asarray(polygon, np.float64)
+        is_inside = (corners >= -side_px) & (corners <= 2 * side_px)
+    except OverflowError:  # an int beyond any float
+        is_inside = np.array([-side_px <= number <= 2 * side_px for number in polygon])
+    if not is_inside.all():
+        outside = shown(polygon[int(np.argmin(is_inside))])
+        raise DataError(f"polygon must lie within {side_px} px of its image, got {outside}")

@@ -13,9 +13,12 @@ from storage.datasets.mose import list_mose
 from storage.datasets.records import ImageRecord, ObjectRecord, Part, Records, Source
 from storage.datasets.sav_frames import list_sav_frames
 from storage.datasets.sav_videos import list_sav_videos
-from storage.errors import DataError, listed
+from storage.errors import DataError, listed, shown
 from storage.images.videos import video_of
 from storage.rle import area_rle
+
+MAX_ID: Final = 2**63 - 1
+"""Of an object: stores hold ids in 64 bits."""
 
 _Found = tuple[ImageRecord, int, str]
 """Image, id and compressed RLE of an object."""
@@ -107,6 +110,7 @@ def _find(
         for item in part.read():
             skipped["crowd"] += item.n_crowd
             for number, rle in item.masks:
+                _check_id(part, number)
                 area_px = area_rle(rle)
                 most_px[number] = max(area_px, most_px.get(number, 0))
                 if area_px < min_area_px:
@@ -120,11 +124,27 @@ def _find(
     return found, skipped, empty
 
 
+def _check_id(part: Part, number: int) -> None:
+    if abs(number) > MAX_ID:
+        raise DataError(f"{part.name}: ids of objects must fit into 64 bits, got {shown(number)}")
+
+
 def _check_files(source: Source, used: list[ImageRecord]) -> None:
+    _check_names(source, used)
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     missing = [file for file in files if not (source.images / file).is_file()]
     if missing:
         raise DataError(
             f"{source.annotations}: images with objects must be files in {source.images}, "
             f"got {len(missing)} missing: {listed(missing)}"
+        )
+
+
+def _check_names(source: Source, used: list[ImageRecord]) -> None:
+    """Refuse names with bytes that are no text, or with half a character: no store holds them."""
+    files = [image.file for image in used]
+    faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
+    if faulty:
+        raise DataError(
+            f"{source.annotations}: names of images must be UTF-8, got {listed(faulty)}"
         )

@@ -4,12 +4,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
-from storage.datasets.json_values import Json, check_numbers, load_json, parse_rle, value
-from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.datasets.json_values import Json, check_numbers, count, load_json, parse_rle, value
+from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
+from storage.images.videos import video_of
 from storage.rle import compress_polygons
+
+MAX_NAME: Final = 255
+"""Characters of a file's or folder's name, as file systems have it."""
+
+MAX_PATH: Final = 4096
+"""Characters of a path, likewise."""
 
 _Images = Mapping[int | str, ImageRecord]
 
@@ -47,11 +54,12 @@ def _parse_images(path: Path, items: list[Any]) -> _Images:
         if image_id in known:
             raise DataError(f"{what} must have an id of its own, got {shown(image_id)} again")
         known[image_id] = ImageRecord(
-            file=_relative(value(item, "file_name", (str,), what), what),
-            height_px=_side(item, "height", what),
-            width_px=_side(item, "width", what),
+            file=_file(item, what),
+            height_px=count(item, "height", what),
+            width_px=count(item, "width", what),
         )
-    repeated = [f for f, n in Counter(image.file for image in known.values()).items() if n > 1]
+    files = Counter(str(PurePosixPath(image.file)) for image in known.values())
+    repeated = [file for file, n in files.items() if n > 1]
     if repeated:
         raise DataError(f"{path}: images must have files of their own, got {listed(repeated)}")
     return known
@@ -70,7 +78,7 @@ def _group(path: Path, items: list[Any], known: _Images) -> dict[int | str, list
             raise DataError(f"{what} must have an id of its own, got {shown(object_id)} again")
         seen.add(object_id)
         if image_id not in known:
-            strays.append(f"annotation {object_id} of image {shown(image_id)}")
+            strays.append(f"annotation {shown(object_id)} of image {shown(image_id)}")
         by_image.setdefault(image_id, []).append(item)
     if strays:
         raise DataError(f"{path}: annotations must be of listed images, got {listed(strays)}")
@@ -78,37 +86,53 @@ def _group(path: Path, items: list[Any], known: _Images) -> dict[int | str, list
 
 
 def _read(path: Path, image: ImageRecord, items: list[Json]) -> Iterator[Annotated]:
-    single = [item for item in items if not item.get("iscrowd")]
+    check_pixels(f"{path}: image {image.file}", image.height_px, image.width_px)
+    single = [item for item in items if not _is_crowd(path, item)]
     masks = tuple((item["id"], _compress(path, item, image)) for item in single)
     yield Annotated(image, masks, n_crowd=len(items) - len(single))
 
 
+def _is_crowd(path: Path, item: Json) -> bool:
+    is_crowd = item.get("iscrowd", 0)
+    # JSON's true and false, and 0.0 and 1.0, are equal to these.
+    if not isinstance(is_crowd, (int, float)) or is_crowd not in (0, 1):
+        raise DataError(
+            f"iscrowd of {path}: annotation {shown(item['id'])} must be 0 or 1, "
+            f"got {shown(is_crowd)}"
+        )
+    return bool(is_crowd)
+
+
 def _compress(path: Path, item: Json, image: ImageRecord) -> str:
     """Compressed RLE of polygons or of either form of RLE."""
-    what = f"{path}: annotation {item['id']}"
+    what = f"{path}: annotation {shown(item['id'])} of {image.file}"
     size_px = (image.height_px, image.width_px)
+    segmentation = value(item, "segmentation", (list, dict), what)
     try:
-        segmentation = value(item, "segmentation", (list, dict), what)
         if isinstance(segmentation, dict):
             return parse_rle(segmentation, *size_px)
         for polygon in segmentation:
             check_numbers(polygon, (int, float), "polygon")
         return compress_polygons(segmentation, *size_px)
-    except (DataError, OverflowError) as error:  # the latter: an int beyond 64 bits
-        raise DataError(f"{what} of {image.file}: {error}") from error
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from error
 
 
-def _relative(file: str, what: str) -> str:
+def _file(item: Json, what: str) -> str:
+    file = str(value(item, "file_name", (str,), what))
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise DataError(
             f"file_name of {what} must lie below the folder of images, got {shown(file)}"
         )
+    if max(map(len, path.parts)) > MAX_NAME or len(file) > MAX_PATH:
+        raise DataError(
+            f"file_name of {what} must have names of at most {MAX_NAME} characters, and "
+            f"{MAX_PATH} in all, got {shown(file)}"
+        )
+    if video_of(file) is not None:
+        raise DataError(
+            f"file_name of {what} must not end like a video's frame, <name>.mp4#<number>, "
+            f"got {shown(file)}: rename the file"
+        )
     return file
-
-
-def _side(item: Json, key: str, what: str) -> int:
-    side_px = int(value(item, key, (int,), what))
-    if side_px < 1:
-        raise DataError(f"{key} of {what} must be >= 1 px, got {side_px}")
-    return side_px

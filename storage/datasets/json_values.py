@@ -1,9 +1,11 @@
 """Annotations in JSON: what is read is of the expected type, or the error names its place."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from storage.errors import DataError, shown
 from storage.rle import check_runs, compress_runs, parse_counts
@@ -11,25 +13,58 @@ from storage.rle import check_runs, compress_runs, parse_counts
 Json = Mapping[str, Any]
 
 
+MAX_COUNT: Final = 2**31 - 1
+"""Of what a file counts or measures: sides are stored in 32 bits."""
+
+PACKED: Final[Mapping[bytes, str]] = MappingProxyType({b"\x1f\x8b": "gzip", b"PK\3\4": "zip"})
+"""Archives by their first bytes."""
+
+
 def load_json(path: Path, what: str) -> Json:
-    """Mapping in a JSON file; ``what`` says what it should be.
+    """Mapping in a JSON file of UTF-8, UTF-16 or UTF-32; ``what`` says what it should be.
 
     Raises
     ------
     DataError
-        If there is no such file, or it holds something else.
+        If there is no such file, or it holds something else, or a mapping has a key twice: of a
+        file that was put together from two, one half would be lost without a word.
     """
+    text = _text(path, what)
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{path} must be {what}, got no such file") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} must be {what}, got a folder") from error
-    except ValueError as error:  # malformed JSON, or bytes that are no text
+        content = json.loads(text, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise DataError(f"{path} must be JSON nested a few levels deep, got hundreds") from error
+    except ValueError as error:
         raise DataError(f"{path} must be JSON, got: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a mapping, got {type(content).__name__}")
     return content
+
+
+def _text(path: Path, what: str) -> str:
+    """Text of a file, without its bytes: both may have hundreds of megabytes."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} must be {what}, got no such file") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} must be {what}, got a folder") from error
+    for beginning, archive in PACKED.items():
+        if data.startswith(beginning):
+            raise DataError(f"{path} must be {what}, got a {archive} file: unpack it first")
+    try:
+        return data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} must be JSON, got: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Json:
+    """A mapping of keys that differ."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {shown(twice)} twice in one mapping")
+    return mapping
 
 
 def value(item: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:  # noqa: ANN401 - JSON
@@ -58,28 +93,31 @@ def count(item: Any, key: str, what: str) -> int:  # noqa: ANN401 - JSON
     Raises
     ------
     DataError
-        If it has a fraction, or is below 1.
+        If it has a fraction, is below 1 or beyond 32 bits.
     """
     number = value(item, key, (int, float), what)
-    if not number >= 1 or number % 1:
-        raise DataError(f"{key} of {what} must be a whole number >= 1, got {number}")
+    if not 1 <= number <= MAX_COUNT or number % 1:
+        raise DataError(
+            f"{key} of {what} must be a whole number from 1 to {MAX_COUNT}, got {shown(number)}"
+        )
     return int(number)
 
 
 def check_numbers(values: Any, kinds: tuple[type, ...], what: str) -> None:  # noqa: ANN401 - JSON
-    """Refuse what is no list of numbers.
+    """Refuse what is not a list of numbers; a bool is no number.
 
     Raises
     ------
     DataError
-        Naming the first that is none.
+        Naming the first item that is none.
     """
     if not isinstance(values, list):
         raise DataError(f"{what} must be a list of numbers, got {shown(values)}")
-    for number in values:
-        if not isinstance(number, kinds):
-            names = " or ".join(kind.__name__ for kind in kinds)
-            raise DataError(f"{what} must hold {names} only, got {shown(number)}")
+    # All types at once: a file has millions of numbers.
+    if not set(map(type, values)).issubset(kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        wrong = next(item for item in values if type(item) not in kinds)
+        raise DataError(f"{what} must hold {names} only, got {shown(wrong)}")
 
 
 def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa: ANN401 - JSON
@@ -89,8 +127,6 @@ def parse_rle(segmentation: Any, height_px: int, width_px: int) -> str:  # noqa:
     ------
     DataError
         If it is malformed, or of another size than its image.
-    OverflowError
-        If a count has more than 64 bits.
     """
     size = value(segmentation, "size", (list,), "segmentation")
     if size != [height_px, width_px]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from storage.errors import DataError
+from storage.images.files import MAX_PIXELS, SHRINK
+
 T = TypeVar("T")
 
 Masklets = Literal["manual", "auto", "both"]
@@ -107,3 +110,17 @@ class Records:
     """Videos of SA-V train without the automatic masklets that are asked for."""
     empty: tuple[str, ...] = ()
     """Objects of videos that have no pixel on any frame that was read."""
+
+
+def check_pixels(what: str, height_px: int, width_px: int) -> None:
+    """Refuse a size on record that no image can be read in, before any mask of it is drawn.
+
+    Raises
+    ------
+    DataError
+        Saying how large an image may be.
+    """
+    if height_px * width_px > MAX_PIXELS:
+        raise DataError(
+            f"{what} must have at most {MAX_PIXELS} pixels, got {height_px} x {width_px}; {SHRINK}"
+        )

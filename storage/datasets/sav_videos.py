@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from storage.datasets.frame_folders import check_folder
 from storage.datasets.json_values import count, load_json, parse_rle, value
-from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
 from storage.images.videos import frame_file
 
@@ -119,6 +119,7 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
     sides = [
         count(content, key, what) for key in ("video_height", "video_width", "video_frame_count")
     ]
+    check_pixels(what, *sides[:2])
     # As all numbers of these files, they may be written as floats.
     ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), what)]
     masks = value(content, "masklet", (list,), what)
@@ -155,7 +156,7 @@ def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
     for number, mask in zip(masklets.ids, masklets.masks[frame], strict=True):
         try:
             rle = parse_rle(mask, masklets.height_px, masklets.width_px)
-        except (DataError, OverflowError) as error:
+        except DataError as error:
             raise DataError(
                 f"{masklets.what}: masklet {number} on frame {ANNOTATED_EVERY * frame}: {error}"
             ) from error

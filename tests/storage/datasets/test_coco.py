@@ -53,6 +53,25 @@ def test_every_form_of_a_mask_is_read(tmp_path: Path, segmentation: object) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("iscrowd", "n_crowd"), [(0, 0), (False, 0), (0.0, 0), (1, 1), (True, 1), (1.0, 1)]
+)
+def test_a_crowd_may_be_said_as_json_says_truth(
+    tmp_path: Path, iscrowd: object, n_crowd: int
+) -> None:
+    content = instances()
+    content["annotations"][0]["iscrowd"] = iscrowd
+
+    assert read(tmp_path, content).n_crowd == n_crowd
+
+
+def test_sides_may_be_written_as_floats(tmp_path: Path) -> None:
+    content = instances()
+    content["images"][0] |= {"height": 8.0, "width": 10.0}
+
+    assert read(tmp_path, content) == read(tmp_path, instances())
+
+
 def test_crowds_and_small_objects_are_left_out_and_counted(tmp_path: Path) -> None:
     content = instances()
     content["annotations"] += [

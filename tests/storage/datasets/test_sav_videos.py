@@ -1,6 +1,7 @@
 """The reader of SA-V train: videos beside two files of masklets."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,7 +225,23 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     ),
     "half a frame": (
         lambda p: change(p, video_frame_count=8.5),
-        "video_frame_count of SA-V video video0: .* must be a whole number >= 1, got 8.5",
+        "video_frame_count of SA-V video video0: .* must be a whole number from 1 to .*, got 8.5",
+    ),
+    "endless frames": (
+        lambda p: change(p, video_frame_count=math.inf),
+        "video_frame_count of SA-V video video0: .* must be a whole number from 1 to .*, got inf",
+    ),
+    "frames of truth": (
+        lambda p: change(p, video_frame_count=True),
+        "video_frame_count of SA-V video video0: .* must be int or float, got True",
+    ),
+    "sides too long": (
+        lambda p: change(p, video_height=20_000, video_width=12_000),
+        "SA-V video video0: .*json must have at most 178956970 pixels, got 20000 x 12000; shrink",
+    ),
+    "masklet beyond 64 bits": (
+        lambda p: change(p, masklet_id=[2**70, 2, 3, 4, 5, 6]),
+        "SA-V video video0: ids of objects must fit into 64 bits, got 1180591620717411303424",
     ),
     "no masklets": (
         lambda p: change(p, masklet_id=[], masklet=[[], [], []]),

@@ -1,0 +1,115 @@
+"""JSON files that people have: encodings, archives, and what the parser alone lets through."""
+
+import gzip
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from storage.datasets.json_values import count, load_json, value
+from storage.errors import DataError
+
+WHAT = "a file of COCO instances"
+
+
+def _zipped(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("instances.json", text)
+    return buffer.getvalue()
+
+
+FAULTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "must be JSON, got: Expecting value"),
+    "cut off": (b'{"images": [', "must be JSON, got: Expecting value"),
+    "two values": (b"{} {}", "must be JSON, got: Extra data"),
+    "a list": (b"[]", "must hold a mapping, got list"),
+    "null": (b"null", "must hold a mapping, got NoneType"),
+    "bytes that are no text": (b"\xff\xfe\x00\xd8", "must be JSON, got: 'utf-16"),
+    "Latin-1": ('{"a": "é"}'.encode("latin-1"), "must be JSON, got: 'utf-8' codec"),
+    "gzip": (gzip.compress(b"{}"), "must be a file of COCO instances, got a gzip file: unpack it"),
+    "zip": (_zipped("{}"), "must be a file of COCO instances, got a zip file: unpack it"),
+    "nested deep": (
+        b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        "must be JSON nested a few levels deep, got hundreds",
+    ),
+    "mappings nested deep": (
+        b'{"a": ' * 200_000 + b"1" + b"}" * 200_000,
+        "must be JSON nested a few levels deep, got hundreds",
+    ),
+    "a key twice": (
+        b'{"images": [1], "images": [2]}',
+        "must be JSON, got: the key 'images' twice in one mapping",
+    ),
+    "a key twice further down": (
+        b'{"images": [{"id": 1, "id": 2}]}',
+        "must be JSON, got: the key 'id' twice in one mapping",
+    ),
+    "a long key twice": (
+        b'{"%b": 1, "%b": 2}' % (b"x" * 10**6, b"x" * 10**6),
+        "must be JSON, got: the key 'xxx",
+    ),
+    "a number of 5000 digits": (b'{"id": 1%b}' % (b"0" * 5000), "must be JSON, got: Exceeds"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_file_is_named_in_one_line(tmp_path: Path, fault: str) -> None:
+    data, message = FAULTS[fault]
+    path = tmp_path / "instances.json"
+    path.write_bytes(data)
+
+    with pytest.raises(DataError, match=f"^[^ ]*instances.json {message}") as caught:
+        load_json(path, WHAT)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 250
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_an_encoding_of_unicode_is_recognised(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "instances.json"
+    path.write_bytes('{"file_name": "é.jpg"}'.encode(encoding))
+
+    assert load_json(path, WHAT) == {"file_name": "é.jpg"}
+
+
+def test_numbers_that_are_none_are_read_where_nobody_asks_for_them(tmp_path: Path) -> None:
+    # Tables exported by pandas have NaN in columns that a reader does not look at.
+    path = tmp_path / "instances.json"
+    path.write_text('{"score": NaN, "area": -Infinity}')
+
+    content = load_json(path, WHAT)
+
+    assert math.isnan(content["score"])
+    assert content["area"] == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (0, "0"),
+        (-1, "-1"),
+        (1.5, "1.5"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (2**31, "2147483648"),
+    ],
+)
+def test_a_count_is_whole_and_fits_into_32_bits(number: float, shown: str) -> None:
+    with pytest.raises(DataError, match=f"whole number from 1 to 2147483647, got {shown}$"):
+        count({"length": number}, "length", "video a")
+
+
+@pytest.mark.parametrize("number", [1, 1.0, 2**31 - 1])
+def test_a_count_may_be_written_as_a_float(number: float) -> None:
+    assert count({"length": number}, "length", "video a") == number
+
+
+def test_a_missing_key_names_the_first_of_those_that_are_there() -> None:
+    item = {f"key{k}": 0 for k in range(10**5)}
+
+    with pytest.raises(DataError, match=r"got \['key0', 'key1', .*\.\.\.$") as caught:
+        value(item, "id", (int,), "images[0]")
+    assert len(str(caught.value)) < 200
