@@ -12,7 +12,7 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.objectives import head_inputs
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.sam.model import Decoded, Sam
-from pipeline.views import apply_view, map_points, unview
+from pipeline.views import apply_view, default_view, map_points, unview
 
 TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """The five views of Table 7, |T| = 5."""
@@ -82,12 +82,13 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
 
 def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:
     height, width = question.rgb.shape[:2]
-    points = map_points(question.points[np.newaxis, :1], view, height_px=height, width_px=width)
-    return sam.decode(sam.encode(apply_view(question.rgb, view, noise_seed=0)), points)
+    clicks = question.points[np.newaxis, :1]
+    points = map_points(clicks, default_view(view), height_px=height, width_px=width)
+    return sam.decode(sam.encode(apply_view(question.rgb, default_view(view))), points)
 
 
 def _selected_masks(decoded: Decoded, view: str = "identity") -> Masks:
     selected = decoded.sam_score.argmax(dim=1)
     logits = decoded.logits[torch.arange(len(selected), device=selected.device), selected]
-    masks: Masks = unview(logits, view).sigmoid().cpu().numpy()
+    masks: Masks = unview(logits, default_view(view)).sigmoid().cpu().numpy()
     return masks

@@ -1,81 +1,104 @@
-"""Views: an image under one augmentation, and the way into the view and back out of it."""
+"""Views: an image under one augmentation, and the way into the view and back out of it.
 
-from collections.abc import Callable
-from typing import Final
+``VIEW_KINDS`` declares every kind; names, settings, signatures, tables and docs follow from its
+rows.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Num, UInt8
-from torch import Tensor
 
-from pipeline.vocabulary import VIEWS
+from pipeline.seeds import derive_seed
 
-NOISE_VARIANCE: Final = 5000.0
-"""Of ``gnoise``, on the scale 0..255."""
+if TYPE_CHECKING:
+    from torch import Tensor
+else:  # torch takes seconds to import, and most stages read this table for its names alone
+    Tensor = Any
 
 Rgb = UInt8[np.ndarray, "height width 3"]
+Points = Float[np.ndarray, "*batch 2"]
 
 
-def check_view(view: str) -> None:
-    """Refuse a view that does not exist.
+@dataclass(frozen=True)
+class Parameter:
+    """A whole number that a kind of view is made with.
 
-    Raises
-    ------
-    ValueError
-        Naming the known ones.
+    Attributes
+    ----------
+    default
+        None where it stands in the view's name.
+    low, high
+        Bounds, both allowed.
+    is_odd
+        Whether it must be odd.
     """
-    if view not in VIEWS:
-        raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
+
+    meaning: str
+    low: int
+    high: int
+    default: int | None = None
+    unit: str = "1"
+    is_odd: bool = False
+
+    @property
+    def rule(self) -> str:
+        """What the number must be, in words."""
+        return f"{'an odd' if self.is_odd else 'a whole'} number from {self.low} to {self.high}"
+
+    def allows(self, value: object) -> bool:
+        """Whether a value keeps the rule."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (value % 2 == 1 or not self.is_odd)
 
 
-def apply_view(rgb: Rgb, view: str, *, noise_seed: int) -> UInt8[np.ndarray, "rows cols 3"]:
-    """Augment an image; ``noise_seed`` serves ``gnoise`` alone.
+@dataclass(frozen=True)
+class ViewKind:
+    """One row of the table: a kind of augmentation.
 
-    Raises
-    ------
-    ValueError
-        If the view is unknown.
+    Attributes
+    ----------
+    apply
+        Called with the image and, by name, the parameters.
+    named
+        The parameter that a view's name ends with, as in ``jpeg10``. Names of other kinds that
+        have parameters may end with any number, which tells their views apart.
+    map_points
+        Called with points (x, y) as float32, the image's height and width in pixels and, by name,
+        the parameters; None where pixels stay in place.
+    unmap
+        Maps what was predicted in the view back; None where there is nothing to undo. A map covers
+        the whole view whatever its own size, so that a larger view needs nothing.
+    enters_entropies
+        Whether the kind belongs to T of the paper; the others serve the table of corruptions only.
     """
-    check_view(view)
-    return _AUGMENT[view](rgb, noise_seed)
+
+    name: str
+    meaning: str
+    apply: Callable[..., np.ndarray]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    named: str | None = None
+    map_points: Callable[..., np.ndarray] | None = None
+    unmap: Callable[[Tensor], Tensor] | None = None
+    enters_entropies: bool = True
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether a pixel of the image lies elsewhere in the view."""
+        return self.map_points is not None
+
+    @property
+    def pattern(self) -> str:
+        """Names of its views, for people."""
+        return f"{self.name}<{self.named}>" if self.named else self.name
 
 
-def map_points(
-    points: Num[np.ndarray, "*batch 2"], view: str, *, height_px: int, width_px: int
-) -> Float[np.ndarray, "*batch 2"]:
-    """Map pixels (x, y) of the image to the same pixels in the view.
-
-    Notes
-    -----
-    A pixel's centre lies at +0.5, so twice the size moves x to 2 x + 0.5.
-    """
-    check_view(view)
-    mapped = points.astype(np.float32)
-    match view:
-        case "vflip":
-            mapped[..., 1] = height_px - 1 - mapped[..., 1]
-        case "hflip":
-            mapped[..., 0] = width_px - 1 - mapped[..., 0]
-        case "scale2":
-            mapped = 2 * mapped + np.float32(0.5)
-    return mapped
-
-
-def unview(maps: Num[Tensor, "*batch y x"], view: str) -> Num[Tensor, "*batch y x"]:
-    """Map what was predicted in the view back to the unaugmented frame.
-
-    A map covers the whole view whatever its own size, so only flips have anything to undo.
-    """
-    check_view(view)
-    match view:
-        case "vflip":
-            return maps.flip(-2)
-        case "hflip":
-            return maps.flip(-1)
-    return maps
-
-
-def _jpeg(rgb: Rgb, quality: int) -> Rgb:
+def _jpeg(rgb: Rgb, *, quality: int) -> Rgb:
     # OpenCV takes BGR; luma would be weighted wrongly in any other order.
     bgr = np.ascontiguousarray(rgb[..., ::-1])
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -89,21 +112,182 @@ def _gray(rgb: Rgb) -> Rgb:
     return np.repeat(luma[..., None], 3, axis=2)
 
 
-def _noise(rgb: Rgb, seed: int) -> Rgb:
+def _blur(rgb: Rgb, *, kernel_px: int) -> Rgb:
+    # Sigma 0: OpenCV's own for the kernel, 1.1 for 5 px.
+    return np.asarray(cv2.GaussianBlur(rgb, (kernel_px, kernel_px), 0), np.uint8)
+
+
+def _noise(rgb: Rgb, *, variance: int, seed: int) -> Rgb:
     noise = np.random.default_rng(seed).standard_normal(rgb.shape, dtype=np.float32)
-    noisy = rgb + np.float32(NOISE_VARIANCE**0.5) * noise
+    noisy = rgb + np.float32(variance**0.5) * noise
     return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
 
 
-_AUGMENT: Final[dict[str, Callable[[Rgb, int], Rgb]]] = {
-    "identity": lambda rgb, _: rgb,
-    "vflip": lambda rgb, _: np.ascontiguousarray(rgb[::-1]),
-    "hflip": lambda rgb, _: np.ascontiguousarray(rgb[:, ::-1]),
-    "jpeg10": lambda rgb, _: _jpeg(rgb, 10),
-    "jpeg30": lambda rgb, _: _jpeg(rgb, 30),
-    # Sigma 0: OpenCV's own for the kernel, 1.1.
-    "gblur5": lambda rgb, _: np.asarray(cv2.GaussianBlur(rgb, (5, 5), 0), np.uint8),
-    "gnoise": _noise,
-    "scale2": lambda rgb, _: np.asarray(cv2.resize(rgb, None, fx=2, fy=2), np.uint8),
-    "gray": lambda rgb, _: _gray(rgb),
-}
+def _enlarge(rgb: Rgb, *, factor: int) -> UInt8[np.ndarray, "rows cols 3"]:
+    return np.asarray(cv2.resize(rgb, None, fx=factor, fy=factor), np.uint8)
+
+
+def _enlarge_points(points: Points, _height_px: int, _width_px: int, *, factor: int) -> Points:
+    # A pixel's centre lies at +0.5, so twice the size moves x to 2 x + 0.5.
+    return np.float32(factor) * points + np.float32((factor - 1) / 2)
+
+
+VIEW_KINDS: Final = (
+    ViewKind("identity", "the image as it is", apply=lambda rgb: rgb),
+    ViewKind(
+        "vflip",
+        "upside down",
+        apply=lambda rgb: np.ascontiguousarray(rgb[::-1]),
+        map_points=lambda points, height_px, _: points * [1, -1] + [0, height_px - 1],
+        unmap=lambda maps: maps.flip(-2),
+    ),
+    ViewKind(
+        "hflip",
+        "left and right exchanged",
+        apply=lambda rgb: np.ascontiguousarray(rgb[:, ::-1]),
+        map_points=lambda points, _, width_px: points * [-1, 1] + [width_px - 1, 0],
+        unmap=lambda maps: maps.flip(-1),
+        enters_entropies=False,
+    ),
+    ViewKind(
+        "scale",
+        "enlarged, bilinearly",
+        apply=_enlarge,
+        parameters={"factor": Parameter("of height and width", 2, 4)},
+        named="factor",
+        map_points=_enlarge_points,
+        enters_entropies=False,
+    ),
+    ViewKind("gray", "luma in all three channels", apply=_gray, enters_entropies=False),
+    ViewKind(
+        "gblur",
+        "Gaussian blur, of OpenCV's sigma for the kernel",
+        apply=_blur,
+        parameters={
+            "kernel_px": Parameter("side of the kernel", 3, 99, unit="px", is_odd=True),
+        },
+        named="kernel_px",
+    ),
+    ViewKind(
+        "gnoise",
+        "additive Gaussian noise, seeded by (seed, image, view)",
+        apply=_noise,
+        parameters={
+            "variance": Parameter("of the noise, on the scale 0..255", 1, 255**2, default=5000),
+            "seed": Parameter("another one draws other noise", 0, 2**63 - 1, default=0),
+        },
+    ),
+    ViewKind(
+        "jpeg",
+        "compressed as JPEG",
+        apply=_jpeg,
+        parameters={"quality": Parameter("of OpenCV's encoder", 1, 100)},
+        named="quality",
+    ),
+)
+"""Every kind of view, in the order of the paper's Table 10."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A kind of view with its parameters, made by ``parse_view`` or ``default_view``."""
+
+    name: str
+    kind: ViewKind
+    parameters: Mapping[str, int]
+
+    @property
+    def described_parameters(self) -> str:
+        """The parameters as a store's signature holds them: ``quality=10``."""
+        return ", ".join(f"{name}={value}" for name, value in self.parameters.items())
+
+
+def parse_view(name: str, parameters: Mapping[str, object]) -> View:
+    """A view of these parameters.
+
+    Raises
+    ------
+    ValueError
+        If no kind has views of that name, or a parameter is missing, unknown, out of range or
+        another than the name says.
+    """
+    kind, number = _parse_name(name)
+    for key in parameters:
+        if key not in kind.parameters:
+            known = ", ".join(kind.parameters) or "left out"
+            raise ValueError(f"view {name}: parameter must be {known}, got {key!r}")
+    values: dict[str, int] = {}
+    for key, parameter in kind.parameters.items():
+        if key not in parameters:
+            raise ValueError(f"view {name}: {key} must be {parameter.rule}, got none")
+        value = parameters[key]
+        if not isinstance(value, int) or not parameter.allows(value):
+            raise ValueError(f"view {name}: {key} must be {parameter.rule}, got {value!r}")
+        if key == kind.named and value != number:
+            raise ValueError(f"view {name}: {key} must be {number}, as the name says, got {value}")
+        values[key] = value
+    return View(name, kind, values)
+
+
+def default_view(name: str) -> View:
+    """The view of a name, its other parameters at their defaults.
+
+    >>> default_view("jpeg10").parameters
+    {'quality': 10}
+    """
+    kind, number = _parse_name(name)
+    values = {key: number if key == kind.named else p.default for key, p in kind.parameters.items()}
+    return parse_view(name, values)
+
+
+def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of some views that enter the entropies, T of the paper."""
+    return tuple(name for name in names if _parse_name(name)[0].enters_entropies)
+
+
+def view_order(name: str) -> tuple[int, int]:
+    """Key that sorts views as the paper's Table 10 does, those of a kind by their number."""
+    kind, number = _parse_name(name)
+    return VIEW_KINDS.index(kind), -1 if number is None else number
+
+
+def apply_view(rgb: Rgb, view: View, *, image: str = "") -> UInt8[np.ndarray, "rows cols 3"]:
+    """Augment an image.
+
+    Parameters
+    ----------
+    image
+        Name of the image; with the view's own seed and name it seeds what is random in it.
+    """
+    values = dict(view.parameters)
+    if "seed" in values:
+        values["seed"] = derive_seed(values["seed"], image, view.name)
+    return view.kind.apply(rgb, **values)
+
+
+def map_points(
+    points: Num[np.ndarray, "*batch 2"], view: View, *, height_px: int, width_px: int
+) -> Points:
+    """Map pixels (x, y) of the image to the same pixels in the view."""
+    there = points.astype(np.float32)
+    if view.kind.map_points is None:
+        return there
+    mapped = view.kind.map_points(there, height_px, width_px, **view.parameters)
+    return mapped.astype(np.float32, copy=False)
+
+
+def unview(maps: Num[Tensor, "*batch y x"], view: View) -> Num[Tensor, "*batch y x"]:
+    """Map what was predicted in the view back to the unaugmented frame."""
+    return maps if view.kind.unmap is None else view.kind.unmap(maps)
+
+
+def _parse_name(name: str) -> tuple[ViewKind, int | None]:
+    """The kind that a name belongs to, and the number that it ends with."""
+    found = re.fullmatch(r"([a-z]+)(0|[1-9][0-9]{0,8})?", name)
+    kind = next((kind for kind in VIEW_KINDS if found and kind.name == found[1]), None)
+    number = int(found[2]) if found and found[2] else None
+    fits = kind and (number is not None if kind.named else number is None or kind.parameters)
+    if not kind or not fits:
+        known = ", ".join(kind.pattern for kind in VIEW_KINDS)
+        raise ValueError(f"view must be one of {known}, got {name!r}")
+    return kind, number

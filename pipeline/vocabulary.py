@@ -8,25 +8,6 @@ FAMILIES: Final = ("mini", "sam2", "sam2.1")
 MODELS: Final = ("tiny", "small", "base_plus", "large")
 """Θ of the paper, by size."""
 
-AUGMENTATIONS: Final = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
-"""T of the paper: the views that enter the entropies."""
-
-VIEWS: Final = (*AUGMENTATIONS, "hflip", "scale2", "gray")
-"""Every view; the last three serve the table of image corruptions only."""
-
-VIEW_PARAMETERS: Final = {
-    "identity": "",
-    "vflip": "",
-    "jpeg10": "quality=10",
-    "jpeg30": "quality=30",
-    "gblur5": "kernel_px=5",
-    "gnoise": "variance=5000",
-    "hflip": "",
-    "scale2": "factor=2",
-    "gray": "",
-}
-"""What each view is made with; part of a store's signature."""
-
 SINGLE_CLICKS: Final = ("center", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
 """X_p of the paper: prompt sets of one click, in the order of ``point_px``."""
 

@@ -13,7 +13,7 @@ from dask.delayed import delayed
 from pydantic import Field
 
 from pipeline.entropy.mixtures import ObjectEntropies, blockwise_entropies, concatenate
-from pipeline.vocabulary import AUGMENTATIONS
+from pipeline.views import entropy_views
 from stages.shell.edge import stage_main
 from stages.shell.params import check_known, read_block, read_lists, strict
 from stages.shell.progress import progress
@@ -35,8 +35,7 @@ def main(split: str) -> None:
     lists = read_lists()
     check_known("eval split", split, lists.eval_splits)
     params = read_block("entropy", EntropyParams)
-    views = tuple(view for view in lists.views if view in AUGMENTATIONS)
-    cells = open_cells(split, models=lists.models, views=views)
+    cells = open_cells(split, models=lists.models, views=entropy_views(lists.views))
     entropies = split_entropies(cells, params.n_workers)
     arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}
     write_store(

@@ -41,7 +41,9 @@ def main(split: str) -> None:
     lists = read_lists()
     check_known("eval split", split, lists.eval_splits)
     params = read_block("evaluate", EvaluateParams)
-    scores = read_scores(split, lists.models, lists.views, lists.train_splits, tokens=lists.tokens)
+    scores = read_scores(
+        split, lists.models, tuple(lists.views), lists.train_splits, tokens=lists.tokens
+    )
     resamples = resample_groups(scores.group, params.n_resamples, params.seed)
     run = {
         "split": split,

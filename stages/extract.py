@@ -16,8 +16,7 @@ def main(split: str, model: str, view: str) -> None:
     lists = read_lists()
     check_known("eval split", split, lists.eval_splits)
     check_known("model", model, lists.models)
-    check_known("view", view, lists.views)
-    (name,) = eval_cells(split, [model], [view])
+    (name,) = eval_cells(split, [model], [lists.view(view)])
     run_cell(name)
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     """
     params = read_block("runtime", RuntimeParams)
     lists = read_lists()
-    timed = replace(read_block("extract", ExtractParams), weights="random")
+    timed = replace(read_block("extract", ExtractParams), weights="random-0")
     write_runtime(RUNTIME_PATH, time_models(timed, lists.models, params.n_repeats))
 
 

@@ -33,7 +33,7 @@ PARAMS_TEXT: Final = (ROOT / "params.yaml").read_text("utf-8")
 PARAMS: Final[dict[str, Any]] = yaml.safe_load(PARAMS_TEXT)
 
 LISTS: Final = {
-    name for name, value in PARAMS.items() if isinstance(value, list) or name == "splits"
+    name for name, value in PARAMS.items() if isinstance(value, list) or name in {"views", "splits"}
 }
 
 NO_PARAM_OF_EXTRACT: Final = {"device"}
@@ -104,9 +104,10 @@ def test_an_extract_stage_depends_on_no_source(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", EXTRACT_STAGES)
 def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: str) -> None:
-    # The views of a train split have no noise.
-    left_out = NO_PARAM_OF_EXTRACT | ({"noise_seed"} if stage == "extract_train" else set())
-    expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in left_out}
+    expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in NO_PARAM_OF_EXTRACT}
+    if "view" in arguments(stage):
+        # Of its own view alone. Train splits have the identity view, which has no parameters.
+        expected.add(f"views.{VIEW}")
     declared = STAGES[stage]["params"]
     assert sorted(declared) == sorted(expected)
     assert set(PARAMS["extract"]) >= NO_PARAM_OF_EXTRACT

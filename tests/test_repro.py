@@ -124,7 +124,7 @@ def test_a_changed_param_of_evaluate_runs_evaluate_and_report(project: Path) -> 
 
 def test_a_new_view_runs_its_cells_and_what_depends_on_them(project: Path) -> None:
     params = read_params(project)
-    params["views"].append("jpeg30")
+    params["views"]["jpeg30"] = {"quality": 30}
     write_params(project, params)
     done = repro(project)
     cells = [f"extract@shapes_val-{model}-jpeg30" for model in MODELS]

@@ -9,6 +9,7 @@ import pytest
 from pipeline.vocabulary import MODELS
 from tests.fixtures.layouts import LAYOUTS, draw_videos
 from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
+from tests.fixtures.view_settings import view_settings
 
 N_OBJECTS = 6
 
@@ -21,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_project(root, remote=folder / "remote")
     params = read_params(root)
     splits = {f"{name}_val": written(folder, name) for name in LAYOUTS}
-    params |= {"views": ["identity"], "eval_splits": list(splits)}
+    params |= {"views": view_settings("identity"), "eval_splits": list(splits)}
     params["splits"] |= splits
     write_params(root, params)
     # In two steps, for each may take a limited time.

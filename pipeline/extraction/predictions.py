@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.sam.model import Decoded, Embedding, Sam
-from pipeline.views import map_points, unview
+from pipeline.views import View, map_points, unview
 from pipeline.vocabulary import SINGLE_CLICKS
 
 Rows = dict[str, np.ndarray]
@@ -38,7 +38,7 @@ class Request:
 
     points: Int[np.ndarray, "object 8 2"]
     ground_truth: Bool[np.ndarray, "object height width"]
-    view: str
+    view: View
     prompts: tuple[str, ...]
 
 

@@ -107,7 +107,7 @@ def _is_outdated(path: Path, asked: Mapping[str, object]) -> bool:
 def cells_of(split: str, lists: Lists) -> list[CellName]:
     """Cells of an eval or a train split."""
     if split in lists.eval_splits:
-        return eval_cells(split, lists.models, lists.views)
+        return eval_cells(split, lists.models, [lists.view(name) for name in lists.views])
     return train_cells(split, lists.models)
 
 
@@ -155,7 +155,7 @@ def _is_there(cell: CellName, known: KnownSplit, params: ExtractParams) -> bool:
 
 
 def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
-    names = (cell.split, cell.model, cell.view)
+    names = (cell.split, cell.model, cell.view.name)
     yield "features", features_path(*names)
     if cell.with_masks:
         yield "masks", masks_path(*names)

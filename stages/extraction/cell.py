@@ -46,7 +46,7 @@ def run_cell(name: CellName) -> None:
         # Pillow and OpenCV read and augment, the others compute.
         **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
     }
-    work = work_dir(name.split, name.model, name.view)
+    work = work_dir(name.split, name.model, name.view.name)
     sweep(WORK, keep=work)
     with Cell.open(work, signature, plan) as cell:
         for unfinished in cell.unfinished:
@@ -58,8 +58,8 @@ def run_cell(name: CellName) -> None:
         failures = _extract(steps, shards, str(name))
         if failures:
             raise ImageError(_report(failures, table, split, cell.folder))
-        masks = masks_path(name.split, name.model, name.view) if name.with_masks else None
-        cell.publish(features_path(name.split, name.model, name.view), masks)
+        masks = masks_path(name.split, name.model, name.view.name) if name.with_masks else None
+        cell.publish(features_path(name.split, name.model, name.view.name), masks)
 
 
 def _settings(params: ExtractParams, name: CellName, sam: Sam) -> CellSettings:
@@ -69,7 +69,6 @@ def _settings(params: ExtractParams, name: CellName, sam: Sam) -> CellSettings:
         decoder_batch=decoder_batch(
             params.decoder_batch, device=sam.device.type, mask_size_px=sam.mask_size_px
         ),
-        noise_seed=params.noise_seed,
         with_masks=name.with_masks,
     )
 

@@ -9,7 +9,7 @@ from pipeline.sam.model import (
     load_weights,
     select_device,
 )
-from stages.shell.asked import ExtractParams
+from stages.shell.asked import ExtractParams, weights_seed
 from stages.shell.params import ParamsError
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
@@ -29,8 +29,9 @@ def load_model(params: ExtractParams, model: str) -> Sam:
         device = select_device(params.device)
     except DeviceError as error:
         raise ParamsError(f"extract.{error}") from error
-    built = build(params.family, model, seed=params.weights_seed)
-    if params.weights == "file":
+    seed = weights_seed(params)
+    built = build(params.family, model, seed=seed or 0)
+    if seed is None:
         path, _ = verified_weights(params.family, model)
         try:
             fit_weights(built, load_weights(str(path)), source=str(path))

@@ -7,8 +7,7 @@ import numpy as np
 from pipeline.extraction.plan import Piece, Shard
 from pipeline.extraction.predictions import Request, Rows, extract_objects
 from pipeline.sam.model import Embedding, Sam
-from pipeline.seeds import derive_seed
-from pipeline.views import apply_view
+from pipeline.views import View, apply_view
 from stages.extraction.loop import Failure
 from stages.shell.edge import one_line
 from storage.cell.making import Cell
@@ -30,10 +29,9 @@ class ViewedImage:
 class CellSettings:
     """What the rows of a cell depend on, apart from the model and the objects."""
 
-    view: str
+    view: View
     prompts: tuple[str, ...]
     decoder_batch: int
-    noise_seed: int
     with_masks: bool
 
 
@@ -65,8 +63,7 @@ class CellSteps:
             return Failure(piece, one_line(error))
         rows = slice(piece.start, piece.stop)
         truth = [decode_rle(str(counts), height, width) for counts in table.mask_rle[rows]]
-        seed = derive_seed(self.settings.noise_seed, file, self.settings.view)
-        viewed = apply_view(rgb, self.settings.view, noise_seed=seed)
+        viewed = apply_view(rgb, self.settings.view, image=file)
         request = Request(
             table.point_px[rows], np.stack(truth), self.settings.view, self.settings.prompts
         )

@@ -69,7 +69,7 @@ def time_models(
             "seconds": seconds.to_numpy(),
             "ratio": (seconds / seconds["sam"]).to_numpy(),
             "family": params.family,
-            "weights": params.weights,
+            "weights": params.weights.partition("-")[0],
             "heads": "trained" if heads else "random",
             "precision": params.precision,
             "device": device_name(sam.device),

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from pipeline.entropies import ENTROPIES
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.vocabulary import AUGMENTATIONS, OBJECTIVES
+from pipeline.views import entropy_views
+from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import block_inputs, origin_of
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
@@ -168,7 +169,8 @@ def _check_entropies(
     split: str, signature: Mapping[str, Any], cells: Mapping[tuple[str, str], xarray.Dataset]
 ) -> None:
     """Entropies are of the cells beside which they are scored."""
-    found = cells_digest({key: cell for key, cell in cells.items() if key[1] in AUGMENTATIONS})
+    averaged = entropy_views({view for _, view in cells})
+    found = cells_digest({key: cell for key, cell in cells.items() if key[1] in averaged})
     if found != signature["cells_digest"]:
         raise StoreError(
             f"{entropy_path(split)} must be computed from the cells of these models and views "

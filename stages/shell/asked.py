@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS, VIEW_PARAMETERS
+from pipeline.views import View, default_view
+from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages.shell.params import strict
 from storage.checkpoints.weights import checkpoint
 
 Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
 
 
 @strict
@@ -20,10 +20,8 @@ class ExtractParams:
 
     version: Positive
     family: Literal["mini", "sam2", "sam2.1"]
-    weights: Literal["file", "random"]
-    weights_seed: Seed
+    weights: Annotated[str, Field(pattern=r"^(file|random-(0|[1-9][0-9]{0,9}))$")]
     precision: Literal["fp32", "bf16"]
-    noise_seed: Seed
     decoder_batch: Positive | Literal["auto"]
     shard_objects: Positive
     device: Literal["auto", "cpu", "cuda"]
@@ -35,15 +33,15 @@ class CellName:
 
     split: str
     model: str
-    view: str
+    view: View
     prompts: tuple[str, ...]
     with_masks: bool
 
     def __str__(self) -> str:
-        return f"{self.split}/{self.model}/{self.view}"
+        return f"{self.split}/{self.model}/{self.view.name}"
 
 
-def eval_cells(split: str, models: Sequence[str], views: Sequence[str]) -> list[CellName]:
+def eval_cells(split: str, models: Sequence[str], views: Sequence[View]) -> list[CellName]:
     """Cells of a split that is scored: every prompt set, with masks."""
     return [
         CellName(split, model, view, PROMPTS, with_masks=True) for model in models for view in views
@@ -52,7 +50,8 @@ def eval_cells(split: str, models: Sequence[str], views: Sequence[str]) -> list[
 
 def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
     """Cells of a split that heads learn from: identity view, two prompt sets, no masks."""
-    return [CellName(split, model, "identity", TRAIN_PROMPTS, with_masks=False) for model in models]
+    identity = default_view("identity")
+    return [CellName(split, model, identity, TRAIN_PROMPTS, with_masks=False) for model in models]
 
 
 def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
@@ -61,25 +60,29 @@ def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
     Neither images nor weights need be there. The batch of the decoder is left out: ``auto`` is
     another number on another device.
     """
-    signature: dict[str, object] = {
+    return {
         "extract_version": params.version,
         "split": name.split,
         "family": params.family,
         "model": name.model,
         "weights": weights_name(params, name.model),
-        "view": name.view,
-        "view_parameters": VIEW_PARAMETERS[name.view],
+        "view": name.view.name,
+        "view_parameters": name.view.described_parameters,
         "prompts": list(name.prompts),
         "precision": params.precision,
         "shard_objects": params.shard_objects,
     }
-    if name.view == "gnoise":
-        signature["noise_seed"] = params.noise_seed
-    return signature
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
     """Name of a model's weights in a signature: the listed sha256 or the seed; reads no weights."""
-    if params.weights == "random":
-        return f"random, seed {params.weights_seed}"
+    seed = weights_seed(params)
+    if seed is not None:
+        return f"random, seed {seed}"
     return checkpoint(params.family, model).sha256 or "not listed"
+
+
+def weights_seed(params: ExtractParams) -> int | None:
+    """Seed of random weights; None where the weights come from the family's files."""
+    kind, _, seed = params.weights.partition("-")
+    return int(seed) if kind == "random" else None

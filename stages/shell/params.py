@@ -8,7 +8,8 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from pipeline.vocabulary import MODELS, TOKEN_SETS, VIEWS
+from pipeline.views import View, parse_view
+from pipeline.vocabulary import MODELS, TOKEN_SETS
 
 PARAMS_FILE: Final = Path("params.yaml")
 LISTS: Final = ("models", "views", "eval_splits", "train_splits", "splits", "tokens")
@@ -66,7 +67,7 @@ class Lists:
     """What the matrices span, and stages share."""
 
     models: tuple[str, ...]
-    views: tuple[str, ...]
+    views: dict[str, dict[str, Any]]
     eval_splits: tuple[str, ...]
     train_splits: tuple[str, ...]
     splits: dict[str, Split]
@@ -82,6 +83,20 @@ class Lists:
         """
         check_known("split", name, tuple(self.splits))
         return self.splits[name]
+
+    def view(self, name: str) -> View:
+        """A view with its parameters.
+
+        Raises
+        ------
+        ParamsError
+            If ``views`` has no such name, or a parameter is wrong.
+        """
+        check_known("view", name, tuple(self.views))
+        try:
+            return parse_view(name, self.views[name])
+        except ValueError as error:
+            raise ParamsError(str(error)) from error
 
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -122,14 +137,14 @@ def read_lists(path: Path = PARAMS_FILE) -> Lists:
 
 
 def _check_names(path: Path, lists: Lists) -> None:
-    for thing in ("models", "views", "eval_splits", "train_splits", "tokens"):
+    for thing in ("models", "eval_splits", "train_splits", "tokens"):
         names = getattr(lists, thing)
         if len(set(names)) < len(names):
             raise ParamsError(f"{path}: {thing} must name each once, got {', '.join(names)}")
     for model in lists.models:
         check_known("model", model, MODELS)
     for view in lists.views:
-        check_known("view", view, VIEWS)
+        lists.view(view)
     for tokens in lists.tokens:
         check_known("tokens", tokens, TOKEN_SETS)
     for split in (*lists.eval_splits, *lists.train_splits):

@@ -1,24 +1,10 @@
 """Mean IoU of models, views and proposals as tables in the paper's form."""
 
-from typing import Final
-
 import numpy as np
 import pandas as pd
 
+from pipeline.views import view_order
 from stages.tables.rows import BOUNDS_OF, Results, a_column_a_split, all_rows, models_in_order
-
-VIEW_ROWS: Final = (
-    "identity",
-    "vflip",
-    "hflip",
-    "scale2",
-    "gray",
-    "gblur5",
-    "gnoise",
-    "jpeg10",
-    "jpeg30",
-)
-"""Views in the order of the paper's Table 10."""
 
 
 def iou_table(results: Results) -> pd.DataFrame:
@@ -37,7 +23,7 @@ def view_table(results: Results) -> pd.DataFrame:
     """
     rows = all_rows(results, "iou")
     rows = rows[rows["proposal"] == "best"].sort_values(
-        "view", key=lambda view: view.map(VIEW_ROWS.index), kind="stable"
+        "view", key=lambda view: view.map(view_order), kind="stable"
     )
     # Identity has no difference to itself.
     gains = ["gain" + end for end in ("", *BOUNDS_OF)]

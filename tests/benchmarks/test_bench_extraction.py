@@ -16,6 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pipeline.extraction.plan import decoder_batch, plan_shards
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Sam, build
+from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards
 from stages.extraction.steps import CellSettings, CellSteps
@@ -55,7 +56,7 @@ class Work:
         plan = CellPlan(PROMPTS, self.table.object_id, 256, self.sam.mask_size_px, 128)
         shards = plan_shards(self.table.image_index, 128)
         content = [shard_images_sha256(self.table, slice(0, N_OBJECTS))]
-        settings = CellSettings("identity", PROMPTS, self.batch, 0, with_masks=True)
+        settings = CellSettings(default_view("identity"), PROMPTS, self.batch, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
         work = self.folder / f"work-{time.monotonic_ns()}"
         with Cell.open(work, {"bench": 1}, plan) as cell:

@@ -49,7 +49,7 @@ def _peak_bytes(root: Path, n_images: int) -> int:
         "n_train_images": 1,
         "n_val_images": n_images,
     }
-    params["extract"] |= {"weights": "random", "shard_objects": 32, "device": "cpu"}
+    params["extract"] |= {"weights": "random-0", "shard_objects": 32, "device": "cpu"}
     write_params(root, params)
     run(root, sys.executable, "-m", "stages.shapes")
     run(root, sys.executable, "-m", "stages.prepare", "shapes_val")

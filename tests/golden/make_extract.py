@@ -28,6 +28,7 @@ from storage.images.files import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
+from tests.fixtures.view_settings import view_settings
 
 GOLDEN: Final = Path(__file__).with_name("extract.npz")
 ROOT: Final = Path(__file__).parents[2]
@@ -167,7 +168,7 @@ def _write_split(inputs: Arrays, version: int) -> None:
 def _params(version: int) -> dict[str, Any]:
     return {
         "models": sorted({model for model, _ in CELLS}),
-        "views": sorted({view for _, view in CELLS}),
+        "views": view_settings(*sorted({view for _, view in CELLS})),
         "eval_splits": ["golden"],
         "train_splits": [],
         "splits": {"golden": {"reader": "coco", "images": ".", "annotations": "none"}},
@@ -175,9 +176,7 @@ def _params(version: int) -> dict[str, Any]:
             "version": version,
             "family": "mini",
             "weights": "file",
-            "weights_seed": 0,
             "precision": "fp32",
-            "noise_seed": 0,
             "decoder_batch": "auto",
             "shard_objects": 2,
             "device": "cpu",

@@ -13,7 +13,7 @@ from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
 from pipeline.sam.model import Decoded, Sam, build
 from pipeline.scenes.scene import draw_scene
-from pipeline.views import apply_view
+from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import OBJECTIVES
 
 
@@ -36,7 +36,7 @@ def heads(sam: Sam) -> Heads:
 
 def decode(sam: Sam, question: Question, click: int = 0, view: str = "identity") -> Decoded:
     """One click of one view in a call of its own; none of the timed views moves a pixel."""
-    embedding = sam.encode(apply_view(question.rgb, view, noise_seed=0))
+    embedding = sam.encode(apply_view(question.rgb, default_view(view)))
     return sam.decode(embedding, question.points[np.newaxis, [click]].astype(np.float32))
 
 

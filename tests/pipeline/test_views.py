@@ -8,8 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.views import apply_view, map_points, unview
-from pipeline.vocabulary import VIEW_PARAMETERS, VIEWS
+from pipeline.views import (
+    VIEW_KINDS,
+    apply_view,
+    default_view,
+    entropy_views,
+    map_points,
+    parse_view,
+    unview,
+    view_order,
+)
+
+VIEWS = (
+    *("identity", "vflip", "hflip", "scale2", "gray"),
+    *("gblur5", "gnoise", "jpeg10", "jpeg30"),
+)
+"""The paper's, in the order of its Table 10; a view of each kind."""
 
 FLIPS = ("vflip", "hflip")
 
@@ -21,7 +35,7 @@ def image(seed: int = 0, height: int = 21, width: int = 34) -> np.ndarray:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_is_an_image_of_its_size(view: str) -> None:
     factor = 2 if view == "scale2" else 1
-    viewed = apply_view(image(), view, noise_seed=0)
+    viewed = apply_view(image(), default_view(view))
     assert viewed.dtype == np.uint8
     assert viewed.shape == (21 * factor, 34 * factor, 3)
     assert viewed.flags.c_contiguous
@@ -30,7 +44,7 @@ def test_a_view_is_an_image_of_its_size(view: str) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_leaves_the_image_alone(view: str) -> None:
     rgb = image()
-    apply_view(rgb, view, noise_seed=0)
+    apply_view(rgb, default_view(view))
     np.testing.assert_array_equal(rgb, image())
 
 
@@ -38,20 +52,32 @@ def test_a_view_leaves_the_image_alone(view: str) -> None:
 @given(x=st.integers(0, 33), y=st.integers(0, 20))
 def test_a_mapped_point_lies_on_the_same_pixel(view: str, x: int, y: int) -> None:
     rgb = image()
-    there = map_points(np.array([x, y]), view, height_px=21, width_px=34).astype(int)
-    viewed = apply_view(rgb, view, noise_seed=0)
+    there = map_points(np.array([x, y]), default_view(view), height_px=21, width_px=34).astype(int)
+    viewed = apply_view(rgb, default_view(view))
     np.testing.assert_array_equal(viewed[there[1], there[0]], rgb[y, x])
 
 
 def test_a_point_scaled_twice_lies_at_the_centre_of_its_four_pixels() -> None:
-    corner = map_points(np.array([[0, 0], [3, 5]]), "scale2", height_px=21, width_px=34)
+    corner = map_points(
+        np.array([[0, 0], [3, 5]]), default_view("scale2"), height_px=21, width_px=34
+    )
     np.testing.assert_array_equal(corner, [[0.5, 0.5], [6.5, 10.5]])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_says_whether_it_moves_pixels(view: str) -> None:
+    dot = np.zeros((21, 34, 3), np.uint8)
+    dot[2:7, 3:8] = 255
+    brightest = apply_view(dot, default_view(view))[4, 5]
+    assert default_view(view).kind.moves_pixels == (brightest < 128).all()
 
 
 @pytest.mark.parametrize("view", [v for v in VIEWS if v not in (*FLIPS, "scale2")])
 def test_other_views_leave_points_where_they_are(view: str) -> None:
     points = np.arange(16).reshape(8, 2)
-    np.testing.assert_array_equal(map_points(points, view, height_px=9, width_px=20), points)
+    np.testing.assert_array_equal(
+        map_points(points, default_view(view), height_px=9, width_px=20), points
+    )
 
 
 @pytest.mark.parametrize("view", FLIPS)
@@ -59,30 +85,43 @@ def test_other_views_leave_points_where_they_are(view: str) -> None:
 def test_unview_undoes_the_flip(view: str, maps: np.ndarray) -> None:
     axis = 1 if view == "vflip" else 2
     flipped = torch.from_numpy(np.flip(maps, axis).copy())
-    np.testing.assert_array_equal(unview(flipped, view).numpy(), maps)
+    np.testing.assert_array_equal(unview(flipped, default_view(view)).numpy(), maps)
 
 
 @pytest.mark.parametrize("view", [v for v in VIEWS if v not in FLIPS])
 def test_unview_leaves_a_map_that_no_flip_moved(view: str) -> None:
     maps = torch.arange(12.0).reshape(3, 4)
-    torch.testing.assert_close(unview(maps, view), maps, rtol=0, atol=0)
+    torch.testing.assert_close(unview(maps, default_view(view)), maps, rtol=0, atol=0)
 
 
-def test_noise_has_variance_5000_and_follows_its_seed() -> None:
+def test_noise_has_variance_5000_and_follows_its_seed_the_image_and_the_view() -> None:
     grey = np.full((200, 200, 3), 128, np.uint8)
-    noisy = apply_view(grey, "gnoise", noise_seed=3)
+    noise = {"variance": 5000, "seed": 3}
+    noisy = apply_view(grey, parse_view("gnoise", noise), image="a.png")
     inside = (noisy > 0) & (noisy < 255)
     # Clipping hides the tails, so the share that is left tells the spread: P(|z| < 127.5 / sd).
     assert inside.mean() == pytest.approx(0.9286, abs=0.005)
-    np.testing.assert_array_equal(noisy, apply_view(grey, "gnoise", noise_seed=3))
-    assert (noisy != apply_view(grey, "gnoise", noise_seed=4)).any()
+    again = apply_view(grey, parse_view("gnoise", noise), image="a.png")
+    np.testing.assert_array_equal(noisy, again)
+    for view, image_name in (
+        (parse_view("gnoise", noise | {"seed": 4}), "a.png"),
+        (parse_view("gnoise", noise), "b.png"),
+        (parse_view("gnoise2", noise), "a.png"),
+    ):
+        assert (noisy != apply_view(grey, view, image=image_name)).any()
+
+
+def test_noise_of_less_variance_is_weaker() -> None:
+    grey = np.full((200, 200, 3), 128, np.uint8)
+    noisy = apply_view(grey, parse_view("gnoise", {"variance": 100, "seed": 0})).astype(float)
+    assert noisy.std() == pytest.approx(10, abs=0.1)
 
 
 def test_blur_has_opencv_s_sigma_for_five_pixels() -> None:
     kernel = cv2.getGaussianKernel(5, 1.1)
     dot = np.zeros((11, 11, 3), np.uint8)
     dot[5, 5] = 255
-    blurred = apply_view(dot, "gblur5", noise_seed=0)
+    blurred = apply_view(dot, default_view("gblur5"))
     np.testing.assert_allclose(blurred[3:8, 3:8, 0], 255 * kernel * kernel.T, atol=1.5)
 
 
@@ -90,7 +129,7 @@ def test_jpeg_keeps_colours_in_their_channels_and_loses_more_at_quality_10() -> 
     smooth = cv2.resize(image(height=4, width=4), (64, 64), interpolation=cv2.INTER_CUBIC)
     loss = {}
     for view in ("jpeg10", "jpeg30"):
-        viewed = apply_view(smooth, view, noise_seed=0).astype(float)
+        viewed = apply_view(smooth, default_view(view)).astype(float)
         loss[view] = np.abs(viewed - smooth).mean((0, 1))
     assert (loss["jpeg30"] < 15).all()
     assert loss["jpeg10"].sum() > loss["jpeg30"].sum()
@@ -99,18 +138,64 @@ def test_jpeg_keeps_colours_in_their_channels_and_loses_more_at_quality_10() -> 
 def test_gray_has_the_luma_of_the_image() -> None:
     rgb = image()
     luma = rgb @ [0.299, 0.587, 0.114]
-    viewed = apply_view(rgb, "gray", noise_seed=0)
+    viewed = apply_view(rgb, default_view("gray"))
     np.testing.assert_allclose(viewed, np.repeat(luma[..., None], 3, 2), atol=0.51)
 
 
-def test_every_view_says_how_it_is_made() -> None:
-    assert set(VIEW_PARAMETERS) == set(VIEWS)
+def test_every_kind_has_a_view_here_and_the_order_is_that_of_the_table() -> None:
+    assert [kind.name for kind in VIEW_KINDS] == list(
+        dict.fromkeys(default_view(view).kind.name for view in VIEWS)
+    )
+    assert tuple(sorted(set(VIEWS), key=view_order)) == VIEWS
+    assert sorted(["jpeg100", "jpeg9", "gnoise2", "gnoise"], key=view_order) == [
+        *("gnoise", "gnoise2", "jpeg9", "jpeg100")
+    ]
 
 
-def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"view must be one of identity, .*, got 'upside_down'"):
-        apply_view(image(), "upside_down", noise_seed=0)
-    with pytest.raises(ValueError, match="got 'upside_down'"):
-        map_points(np.zeros((1, 2)), "upside_down", height_px=3, width_px=3)
-    with pytest.raises(ValueError, match="got 'upside_down'"):
-        unview(torch.zeros(1, 2, 2), "upside_down")
+def test_three_kinds_stay_out_of_the_entropies() -> None:
+    assert set(VIEWS) - set(entropy_views(VIEWS)) == {"hflip", "scale2", "gray"}
+    assert entropy_views(["gray", "jpeg50", "identity"]) == ("jpeg50", "identity")
+
+
+def test_a_signature_names_the_parameters_and_their_values() -> None:
+    named = {view: default_view(view).described_parameters for view in VIEWS}
+    assert {view: text for view, text in named.items() if text} == {
+        "scale2": "factor=2",
+        "gblur5": "kernel_px=5",
+        "gnoise": "variance=5000, seed=0",
+        "jpeg10": "quality=10",
+        "jpeg30": "quality=30",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("upside_down", {}, "view must be one of identity, vflip, .*, got 'upside_down'"),
+        ("jpeg", {"quality": 10}, r"view must be one of .*jpeg<quality>, got 'jpeg'"),
+        ("jpeg010", {"quality": 10}, "got 'jpeg010'"),
+        ("vflip2", {}, "got 'vflip2'"),
+        ("", {}, "got ''"),
+        (
+            "jpeg0",
+            {"quality": 0},
+            "view jpeg0: quality must be a whole number from 1 to 100, got 0",
+        ),
+        ("jpeg101", {"quality": 101}, "from 1 to 100, got 101"),
+        ("jpeg10", {"quality": True}, "from 1 to 100, got True"),
+        ("jpeg10", {"quality": "10"}, "from 1 to 100, got '10'"),
+        ("jpeg10", {"quality": 30}, "view jpeg10: quality must be 10, as the name says, got 30"),
+        ("jpeg10", {}, "view jpeg10: quality must be a whole number from 1 to 100, got none"),
+        ("jpeg10", {"qualty": 10}, "view jpeg10: parameter must be quality, got 'qualty'"),
+        ("vflip", {"seed": 0}, "view vflip: parameter must be left out, got 'seed'"),
+        ("gblur4", {"kernel_px": 4}, "kernel_px must be an odd number from 3 to 99, got 4"),
+        ("gnoise", {"variance": 0, "seed": 0}, "variance must be .* from 1 to 65025, got 0"),
+        ("gnoise", {"variance": 1, "seed": -1}, "seed must be a whole number from 0 .*, got -1"),
+        ("scale9", {"factor": 9}, "factor must be a whole number from 2 to 4, got 9"),
+    ],
+)
+def test_a_view_that_cannot_be_is_refused(
+    name: str, parameters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_view(name, parameters)

@@ -9,11 +9,11 @@ import yaml
 
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.mixtures import object_entropies
-from pipeline.vocabulary import AUGMENTATIONS
 from stages.entropy import main
 from storage import open_entropy
 from storage.paths import entropy_path, features_path
 from tests.fixtures.split_cells import write_cell
+from tests.fixtures.view_settings import view_settings
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3
@@ -43,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         place = {"reader": "coco", "images": "images", "annotations": "annotations.json"}
         params = {
             "models": list(MODELS),
-            "views": list(VIEWS),
+            "views": view_settings(*VIEWS),
             "eval_splits": ["val"],
             "train_splits": [],
             "splits": {"val": place, "other": place},
@@ -61,8 +61,8 @@ def test_the_store_holds_the_entropies_of_every_object(
 ) -> None:
     run()
     store = open_entropy(entropy_path("val"))
-    augmentations = tuple(view for view in VIEWS if view in AUGMENTATIONS)
-    expected = object_entropies(lambda m, v: cells[m, v], models=MODELS, views=augmentations)
+    views = ("identity", "vflip")  # hflip is none of the paper's T
+    expected = object_entropies(lambda m, v: cells[m, v], models=MODELS, views=views)
     for name, bits in expected.items():
         np.testing.assert_array_equal(store[name], bits.astype(np.float32))
     assert store["object_id"].to_numpy().tolist() == list(range(100, 107))
@@ -94,8 +94,8 @@ def test_progress_counts_every_object_once(run: Run, capsys: pytest.CaptureFixtu
     ("changes", "message"),
     [
         ({"split": "other"}, "eval split must be one of val, got 'other'"),
-        ({"views": ["vflip"]}, "views must have identity, got vflip"),
-        ({"views": ["identity", "gnoise"]}, "features/val/tiny/gnoise.zarr"),
+        ({"views": view_settings("vflip")}, "views must have identity, got vflip"),
+        ({"views": view_settings("identity", "gnoise")}, "features/val/tiny/gnoise.zarr"),
         ({"entropy": {"n_workers": 0}}, "entropy.n_workers: "),
     ],
     ids=["split", "identity", "missing_cell", "workers"],

@@ -12,8 +12,7 @@ import pytest
 import storage
 from pipeline.masks import encode
 from pipeline.sam.model import build
-from pipeline.seeds import derive_seed
-from pipeline.views import apply_view
+from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train
 from storage.images.files import read_rgb
@@ -117,8 +116,7 @@ def viewed(table: ObjectTable, row: int, view: str) -> tuple[np.ndarray, np.ndar
     if view == "vflip":
         points[:, 1] = height - 1 - points[:, 1]
         truth = truth[::-1]
-    seed = derive_seed(0, str(file), view)
-    return apply_view(rgb, view, noise_seed=seed), truth, points
+    return apply_view(rgb, default_view(view), image=str(file)), truth, points
 
 
 def test_rows_are_the_split_s_objects_in_its_order(table: ObjectTable) -> None:
@@ -212,7 +210,7 @@ def test_the_signature_names_all_that_rows_depend_on() -> None:
             *("opencv_python_headless", "pillow"),
         )
     }
-    noise = {"view": "gnoise", "view_parameters": "variance=5000", "noise_seed": 0}
+    noise = {"view": "gnoise", "view_parameters": "variance=5000, seed=0"}
     assert signatures["gnoise", "features"] == identity | noise
     for view in VIEWS:
         assert signatures[view, "masks"] == signatures[view, "features"]

@@ -21,6 +21,7 @@ from storage.images.files import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
+from tests.fixtures.view_settings import view_settings
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "COCO"
 
@@ -39,7 +40,7 @@ def run_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
         splits = {"drawn": {"reader": "coco", "images": "val", "annotations": "val.json"} | place}
         params = {
             "models": ["tiny"],
-            "views": ["identity"],
+            "views": view_settings("identity"),
             "eval_splits": ["drawn"],
             "train_splits": [],
             "splits": splits,

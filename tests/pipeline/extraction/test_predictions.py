@@ -12,7 +12,7 @@ from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Sam, build
 from pipeline.scenes.scene import draw_scene
-from pipeline.views import apply_view
+from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from tests.fixtures.official import OfficialPredictor, pycocotools_iou
 
@@ -34,8 +34,8 @@ def rows(
     objects: slice = slice(None),
     with_masks: bool = True,
 ) -> Rows:
-    viewed = apply_view(SCENE.rgb, view, noise_seed=0)
-    request = Request(POINTS[objects], SCENE.masks[objects], view, prompts)
+    viewed = apply_view(SCENE.rgb, default_view(view))
+    request = Request(POINTS[objects], SCENE.masks[objects], default_view(view), prompts)
     return extract_objects(sam, sam.encode(viewed), request, batch=batch, with_masks=with_masks)
 
 
@@ -85,7 +85,7 @@ def test_a_flipped_view_s_masks_lie_in_the_unflipped_frame(sam: Sam) -> None:
     # The same, by hand: flip image, clicks and truth, ask in that frame, flip the masks back.
     clicks = POINTS.copy()
     clicks[..., 1] = SCENE.rgb.shape[0] - 1 - clicks[..., 1]
-    there = Request(clicks, SCENE.masks[:, ::-1].copy(), "identity", PROMPTS)
+    there = Request(clicks, SCENE.masks[:, ::-1].copy(), default_view("identity"), PROMPTS)
     embedding = sam.encode(SCENE.rgb[::-1].copy())
     by_hand = extract_objects(sam, embedding, there, batch=16, with_masks=True)
     np.testing.assert_array_equal(flipped["mask_code"], by_hand["mask_code"][..., ::-1, :])

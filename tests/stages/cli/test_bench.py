@@ -27,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one mini model with random weights."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
     params |= {"models": ["tiny"], "train_splits": []}
-    params["extract"] |= {"family": "mini", "weights": "random", "device": "cpu"}
+    params["extract"] |= {"family": "mini", "weights": "random-0", "device": "cpu"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from pipeline.vocabulary import AUGMENTATIONS, MODELS, TOKEN_SETS
+from pipeline.views import entropy_views
+from pipeline.vocabulary import MODELS, TOKEN_SETS
 from stages.cli.app import app
 from stages.report import ReportParams
 from stages.shell.asked import ExtractParams
@@ -66,7 +67,9 @@ def test_the_papers_settings_are_the_papers() -> None:
     extract = read_block("extract", ExtractParams, path)
     assert (extract.family, extract.weights) == ("sam2", "file")
     assert read_block("tune", TuneParams, path).n_trials == 100
-    assert set(lists.views) == {*AUGMENTATIONS, *paper_numbers("view")["view"]}
+    of_entropies = {"identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise"}
+    assert set(entropy_views(lists.views)) == of_entropies
+    assert set(lists.views) == {*of_entropies, *paper_numbers("view")["view"]}
     assert (lists.models, set(lists.tokens)) == (MODELS, set(TOKEN_SETS))
     assert set(read_block("report", ReportParams, path).paper) == set(lists.splits)
 

@@ -55,7 +55,7 @@ def test_weights_that_are_listed_are_loaded_and_signed(
     features = storage.open_features(features_path(*CELL))
     assert features.attrs["signature"]["weights"] == sha256
     found = features["sam_score"].to_numpy()
-    write_params(weights_seed=5)
+    write_params(weights="random-5")
     run(extract, *CELL)
     same = storage.open_features(features_path(*CELL))["sam_score"].to_numpy()
     assert (found == same).all(), "they are the weights of that seed"

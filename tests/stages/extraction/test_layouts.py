@@ -18,6 +18,7 @@ from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
 from tests.fixtures.extract_project import EXTRACT, run
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, Place, Videos, draw_videos
+from tests.fixtures.view_settings import view_settings
 
 # A video a picture: wherever names hold video and frame, the names are the same, too.
 VIDEOS = draw_videos(1, 1, 1)
@@ -43,7 +44,7 @@ def prepared(
 def write_params(splits: dict[str, Place]) -> None:
     params: dict[str, Any] = {
         "models": ["tiny"],
-        "views": ["identity"],
+        "views": view_settings("identity"),
         "eval_splits": list(splits),
         "train_splits": [],
         "splits": splits,

@@ -21,6 +21,7 @@ from storage.paths import features_path, masks_path, objects_path
 from storage.rle import decode_rle
 from storage.split.objects import read_objects
 from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.view_settings import view_settings
 
 ROOT = Path(__file__).parents[3]
 COCO = ROOT.parent / "shared" / "samples" / "COCO"
@@ -38,7 +39,11 @@ pytestmark = [
 def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A folder with nothing but the settings, changed from the repository's."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params |= {"views": ["identity"], "eval_splits": ["coco_val"], "train_splits": ["coco_train"]}
+    params |= {
+        "views": view_settings("identity"),
+        "eval_splits": ["coco_val"],
+        "train_splits": ["coco_train"],
+    }
     params["splits"] = {
         f"coco_{role}": {
             "reader": "coco",
@@ -48,7 +53,7 @@ def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         }
         for role in ("train", "val")
     }
-    params["extract"] |= {"family": request.param, "weights": "random", "device": "cpu"}
+    params["extract"] |= {"family": request.param, "weights": "random-0", "device": "cpu"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return str(request.param)

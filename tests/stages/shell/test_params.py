@@ -19,12 +19,13 @@ from stages.shell.params import (
     read_params,
     strict,
 )
+from tests.fixtures.view_settings import view_settings
 
 ROOT = Path(__file__).parents[3]
 
 PARAMS: dict[str, Any] = {
     "models": list(MODELS),
-    "views": ["identity", "vflip"],
+    "views": view_settings("identity", "vflip"),
     "eval_splits": ["val"],
     "train_splits": ["train"],
     "splits": {
@@ -117,13 +118,13 @@ def test_a_block_comes_out_typed_and_frozen(write: Write) -> None:
     ("settings", "parts"),
     [
         (changed("models", to=["huge"]), ("model must be one of tiny, small", "'huge'")),
-        (changed("views", to=["vflop"]), ("view must be one of identity, vflip", "'vflop'")),
+        (changed("views", "vflop", to={}), ("view must be one of identity, vflip", "'vflop'")),
         (changed("eval_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
         (changed("train_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
         (changed("eval_splits", to=["train"]), ("trained or evaluated on, got both", "'train'")),
         (changed("tokens", to=["best", "all"]), ("tokens must be one of best, sel", "'all'")),
         (changed("tokens", to=["selected"]), ("tokens must have best", "got selected")),
-        (changed("views", to=["vflip"]), ("views must have identity, got vflip",)),
+        (changed("views", to={"vflip": {}}), ("views must have identity, got vflip",)),
         (changed("models", to=["tiny", "large"]), ("models must be tiny, small", "tiny, large")),
         (changed("models", to=["tiny", "tiny"]), ("models must name each once, got tiny, tiny",)),
         (changed("splits", "val", "max_objects", to=0), ("greater than or equal to 1", "got 0")),
