@@ -19,21 +19,25 @@ from stages.page.page import Contents, render_report
 from stages.shell.edge import stage_main
 from stages.shell.params import Lists, ParamsError, check_known, read_block, read_lists, strict
 from stages.tables.auc import metrics, overview_table
-from stages.tables.catalogue import number_formats, report_tables
+from stages.tables.catalogue import Tables, number_formats, report_tables
 from stages.tables.paper import DataSet
 from stages.tables.report_table import Inputs
 from stages.tables.rows import Results
 from stages.tables.trials import read_all_trials, trial_table
+from storage.folders import whole_folder
 from storage.outputs.gallery import read_gallery
 from storage.outputs.results import (
     read_results,
     read_runtime,
     write_json,
     write_table,
+    write_text,
 )
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
 TEMPLATES: Final = Path(__file__).parent / "page"
+
+PAGE: Final = RESULTS / "report.html"
 
 
 @strict
@@ -63,14 +67,14 @@ def main() -> None:
         galleries=galleries,
         data_sets=params.paper,
     )
-    write_json(RESULTS / "metrics.json", metrics(results))
-    formats = number_formats(results)
-    for name, table in contents.tables.items():
-        write_table(RESULTS / "tables" / f"{name}.csv", table, formats[name])
     sources = [(TEMPLATES / name).read_text("utf-8") for name in ("report.html.j2", "sorting.js")]
-    path = RESULTS / "report.html"
-    path.write_text(render_report(contents, *sources), encoding="utf-8")
-    _print_summary(results, path)
+    # Nothing is written before all is there: a report that fails leaves the last one standing.
+    page, told = render_report(contents, *sources), metrics(results)
+    formats = number_formats(results)
+    write_json(RESULTS / "metrics.json", told)
+    _write_tables(contents.tables, formats)
+    write_text(PAGE, page)
+    _print_summary(results)
 
 
 def _check(lists: Lists, params: ReportParams) -> None:
@@ -80,7 +84,13 @@ def _check(lists: Lists, params: ReportParams) -> None:
         check_known("split of report.paper", split, tuple(lists.splits))
 
 
-def _print_summary(results: Results, page: Path) -> None:
+def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
+    with whole_folder(RESULTS / "tables") as folder:
+        for name, table in tables.items():
+            write_table(folder / f"{name}.csv", table, formats[name])
+
+
+def _print_summary(results: Results) -> None:
     console = Console()
     for split, found in results.items():
         overview = overview_table(results, split)
@@ -103,7 +113,7 @@ def _print_summary(results: Results, page: Path) -> None:
         "100 orders by the true gain, 0 the reverse, 50 at random; "
         "95 % intervals of other images of the kind."
     )
-    console.print(f"Page: {page}", f"Tables: {RESULTS / 'tables'}", sep="\n", soft_wrap=True)
+    console.print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Reads   ``params.yaml:shapes``.
 Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/annotations``.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
@@ -17,6 +16,7 @@ from stages.shell.edge import stage_main
 from stages.shell.params import read_block, strict
 from stages.shell.progress import progress
 from storage.datasets.coco_writer import write_coco
+from storage.folders import whole_folder
 
 FOLDER: Final = Path("data/shapes")
 """The data set; ``params.yaml:splits`` names the same place."""
@@ -36,13 +36,12 @@ class ShapesParams:
 def main() -> None:
     """Draw both splits."""
     params = read_block("shapes", ShapesParams)
-    # Scenes of an earlier, larger data set would stay behind.
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    _draw_split(params, "train", params.n_train_images)
-    _draw_split(params, "val", params.n_val_images)
+    with whole_folder(FOLDER) as folder:
+        _draw_split(folder, params, "train", params.n_train_images)
+        _draw_split(folder, params, "val", params.n_val_images)
 
 
-def _draw_split(params: ShapesParams, role: Role, n_images: int) -> None:
+def _draw_split(folder: Path, params: ShapesParams, role: Role, n_images: int) -> None:
     with progress(f"shapes {role}", n_images, "images") as advance:
 
         def scenes() -> Iterator[Scene]:
@@ -50,7 +49,7 @@ def _draw_split(params: ShapesParams, role: Role, n_images: int) -> None:
                 yield draw_scene(seed, params.image_size_px)
                 advance(1)
 
-        write_coco(FOLDER / role, FOLDER / "annotations" / f"{role}.json", scenes(), CATEGORIES)
+        write_coco(folder / role, folder / "annotations" / f"{role}.json", scenes(), CATEGORIES)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from stages.shell.params import check_known, read_block, read_lists, strict
 from stages.shell.progress import progress
 from storage.errors import DataError
 from storage.outputs.heads import write_head
+from storage.outputs.results import write_table
 from storage.outputs.tuning import Tuning, read_tuning
 from storage.paths import head_path, heads_dir, tokens_dir, tuning_path
 
@@ -116,8 +117,7 @@ def _write_curves(split: str, curves: pd.DataFrame) -> None:
         tokens_dir(split): curves[~is_best],
     }
     for folder, table in files.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        table.to_csv(folder / "curves.csv", index=False, lineterminator="\n")
+        write_table(folder / "curves.csv", table, float_format=None)
 
 
 if __name__ == "__main__":

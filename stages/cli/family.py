@@ -22,7 +22,7 @@ import typer
 from pipeline.mini.batches import Batch, draw_batch
 from pipeline.mini.recipe import RECIPE, Recipe
 from pipeline.mini.training import Score, Training, mean_scores
-from stages.cli.family_state import load_state, save_state, write_curve, write_whole
+from stages.cli.family_state import load_state, save_state, write_curve
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints.mini import publish_mini
@@ -63,8 +63,7 @@ def train() -> None:
             raise WeightsError(f"the mini models must be trained in a clone, got {CLONE}")
         training, curve = train_family(RECIPE, STATE)
         publish_mini(training.image_path_weights())
-        curve_path = weights_path("mini", "tiny").with_name("curve.csv")
-        write_whole(curve_path, lambda partial: write_curve(partial, curve))
+        write_curve(weights_path("mini", "tiny").with_name("curve.csv"), curve)
     for model in training.models:
         print(f"{weights_path('mini', model)} is trained and listed")
 

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pipeline.mini.recipe import Recipe
 from pipeline.mini.training import RATED_WIDTH, TRUNK_READERS, Score, Training
 from pipeline.sam.families import MINI_TRUNKS
 from storage.errors import WeightsError
+from storage.folders import whole_file
 
 
 def recipe_signature(recipe: Recipe) -> str:
@@ -29,8 +30,9 @@ def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
         "training": training.state_dict(),
         "curve": [astuple(score) for score in curve],
     }
-    write_whole(path, lambda partial: torch.save(state, partial))
-    write_whole(path.with_name("curve.csv"), lambda partial: write_curve(partial, curve))
+    with whole_file(path) as partial:
+        torch.save(state, partial)
+    write_curve(path.with_name("curve.csv"), curve)
 
 
 def load_state(path: Path, training: Training) -> list[Score]:
@@ -59,18 +61,10 @@ def load_state(path: Path, training: Training) -> list[Score]:
 
 def write_curve(path: Path, curve: Sequence[Score]) -> None:
     """Write a loss curve as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(field.name for field in fields(Score))
         table.writerows(
             [score.step, score.model, *(f"{value:.4f}" for value in astuple(score)[2:])]
             for score in curve
         )
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` write a file, which appears at ``path`` only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    write(partial)
-    partial.replace(path)

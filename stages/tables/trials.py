@@ -7,8 +7,9 @@ import pandas as pd
 
 from pipeline.heads.hyperparameters import Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from storage.outputs.tuning import COLUMNS, read_trials
-from storage.paths import trials_path
+from storage.errors import DataError
+from storage.outputs.tuning import COLUMNS, read_trials, read_tuning
+from storage.paths import trials_path, tuning_path
 
 Trials = Mapping[tuple[str, str], Iterable[Trial]]
 """By train split and objective."""
@@ -20,13 +21,24 @@ def read_all_trials(train_splits: Iterable[str]) -> Trials:
     Raises
     ------
     DataError
-        If a table of trials is missing or damaged.
+        If a table of trials is missing or damaged, or has not as many as the choice tells of.
     """
     return {
-        (split, objective): read_trials(trials_path(split, objective))
+        (split, objective): _read_trials(split, objective)
         for split in train_splits
         for objective in OBJECTIVES
     }
+
+
+def _read_trials(split: str, objective: str) -> list[Trial]:
+    path = trials_path(split, objective)
+    trials = read_trials(path)
+    n_trials = read_tuning(tuning_path(split, objective)).n_trials
+    if len(trials) != n_trials:
+        raise DataError(
+            f"{path} must have {n_trials} trials, got {len(trials)}: run the stage tune again"
+        )
+    return trials
 
 
 def trial_table(trials: Trials) -> pd.DataFrame:

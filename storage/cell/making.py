@@ -16,7 +16,7 @@ from storage.cell import pieces, shards
 from storage.cell.publishing import publish_store
 from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
 from storage.errors import StoreError
-from storage.folders import flush, named_disk_errors, whole_folder
+from storage.folders import named_disk_errors, whole_folder
 from storage.store.inspection import Store, check_identity, open_store, read_arrays, sizes_of
 from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
@@ -218,8 +218,6 @@ def _open_or_create(
                 shard_objects=plan.shard_objects,
                 layout="work",
             )
-            # A store whose description is lost with the power could not be taken up.
-            flush(file for file in partial.rglob("*") if file.is_file())
     store = open_store(path, mode="r+")
     check_identity(store, kind, signature)
     found = sizes_of(store, read_arrays(store))

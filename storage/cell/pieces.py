@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from storage.folders import named_disk_errors
+from storage.folders import whole_file
 
 SHA256: Final = "image_sha256"
 """Entry beside the rows: a piece of another image content is not used."""
@@ -20,13 +20,12 @@ def keep_piece(
     folder: Path, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
 ) -> None:
     """Write the rows of one image; a kill leaves the former piece or none."""
-    path = _path(folder, shard, image_index)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with named_disk_errors(path):
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
-        partial.replace(path)
+    with (
+        whole_file(_path(folder, shard, image_index)) as partial,
+        # Opened here, for NumPy adds a suffix of its own to a name.
+        partial.open("wb") as file,
+    ):
+        np.savez(file, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
 
 
 def load_piece(

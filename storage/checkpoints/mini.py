@@ -8,6 +8,7 @@ from safetensors.numpy import save
 
 from storage.checkpoints import weights
 from storage.errors import WeightsError
+from storage.folders import whole_file
 from storage.images.files import sha256_file
 
 
@@ -27,22 +28,18 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         reader = csv.DictReader(file)
         lines = [line | sizes.get(line["model"], {}) for line in reader]
         names = list(reader.fieldnames or ())
-    partial = table.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
-    partial.replace(table)
 
 
 def _write(model: str, own: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Write one file; what the table says of it."""
     path = weights.checkpoint("mini", model).path
     data = save({name: _halved(name, own[name]) for name in sorted(own)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
     return {"bytes": str(len(data)), "sha256": sha256_file(path)}
 
 

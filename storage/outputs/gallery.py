@@ -69,10 +69,16 @@ def read_gallery(folder: Path) -> Gallery:
     Raises
     ------
     DataError
-        If the table is missing or lacks a column, or a picture is missing.
+        If the table is missing, cut off or lacks a column, or a picture is missing.
     """
     table = read_table(folder / TABLE, COLUMNS)
     missing = [name for name in table["picture"] if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{folder} must hold the pictures of {TABLE}, got no {missing[0]}")
+    untold = sorted({path.name for path in folder.glob("*.jpg")} - set(table["picture"]))
+    if untold:
+        raise DataError(
+            f"{folder / TABLE} must have a row for each picture, got none for {untold[0]}: "
+            "run the stage gallery again"
+        )
     return Gallery(table, {name: (folder / name).read_bytes() for name in table["picture"]})

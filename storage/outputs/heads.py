@@ -1,6 +1,8 @@
-"""Heads on disk: safetensors, read and written without PyTorch."""
+"""Heads on disk: safetensors that carry their digest, read and written without PyTorch."""
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,35 +12,68 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from storage.errors import WeightsError
+from storage.folders import whole_file
 
 SIZE_BYTES: Final = 8
 """Bytes that a safetensors file spends on the size of its header; the header is padded to them."""
 
+DIGEST: Final = "sha256"
+"""Key of the metadata: sha256 of the whole file while zeros stand in the place of the digits."""
+
+_FIELD: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
+
 
 def write_head(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a head; the same tensors and metadata give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a head and its digest; the same tensors and metadata give the same bytes."""
     contiguous = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    path.write_bytes(_with_sorted_header(save(contiguous, dict(metadata))))
+    unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: "0" * 64}))
+    with whole_file(path) as partial:
+        partial.write_bytes(_with_digest(unsigned, _digest(unsigned)))
 
 
 def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a head.
+    """Tensors and metadata of a head, the digest among them.
 
     Raises
     ------
     WeightsError
-        If there is no such file, or it is not a safetensors file (a truncated download is the
-        usual cause).
+        If there is no such file, or it is not the one that was written, byte for byte (a truncated
+        download is the usual cause).
     """
     if not path.is_file():
         raise WeightsError(f"head must be a file, got none at {path}")
+    data = path.read_bytes()
+    found, digest = _FIELD.search(data), _digest(data)
+    if found is None:
+        raise _damaged(path, f"no {DIGEST}")
+    if found[1].decode() != digest:
+        raise _damaged(path, f"{DIGEST} {found[1].decode()[:12]} -> {digest[:12]}")
     try:
         with safe_open(path, framework="numpy") as file:
             names = sorted(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            return {name: file.get_tensor(name) for name in names}, file.metadata()
     except SafetensorError as error:
-        raise WeightsError(f"head must be a safetensors file, got {path}: {error}") from error
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, found: str) -> WeightsError:
+    return WeightsError(
+        f"head must be a safetensors file as the stage train wrote it, got {path} ({found}): "
+        "get it back with `dvc checkout`, or train again"
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(_with_digest(data, "0" * 64)).hexdigest()
+
+
+def _with_digest(data: bytes, digest: str) -> bytes:
+    """A head's file with other digits in the place of its digest, if it has that place."""
+    found = _FIELD.search(data)
+    if found is None:
+        return data
+    start, stop = found.span(1)
+    return data[:start] + digest.encode() + data[stop:]
 
 
 def _with_sorted_header(data: bytes) -> bytes:

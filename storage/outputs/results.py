@@ -1,5 +1,6 @@
 """Results on disk: of an eval split, five CSV tables and what was run; of a machine, one."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from storage.errors import DataError
+from storage.folders import whole_file, whole_folder
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -82,6 +84,9 @@ RUN_KEYS: Final = (
 """Of ``run.json``: the signatures of the models' features and of the entropies, the metadata of
 the heads, and of those that read other tokens."""
 
+FILES: Final = "files"
+"""Key of ``run.json`` beside ``RUN_KEYS``: sha256 of each table's file."""
+
 TEXT_COLUMNS: Final = dict.fromkeys(
     (
         "train_split",
@@ -129,19 +134,22 @@ class SplitResults:
 
 
 def write_results(folder: Path, results: SplitResults) -> None:
-    """Write a split's results; equal results give equal bytes.
+    """Write a split's results in place of those that are there; equal results give equal bytes.
 
     Raises
     ------
     DataError
         If a table or ``run`` lacks a column or key.
     """
-    for name in COLUMNS:
-        table = getattr(results, name)
-        _check_holds(f"table {name!r}", list(table.columns), COLUMNS[name])
-        write_table(folder / f"{name}.csv", table)
     _check_holds("run", list(results.run), RUN_KEYS)
-    write_json(folder / "run.json", results.run)
+    with whole_folder(folder) as partial:
+        digests = {}
+        for name in COLUMNS:
+            table, path = getattr(results, name), partial / f"{name}.csv"
+            _check_holds(f"table {name!r}", list(table.columns), COLUMNS[name])
+            write_table(path, table)
+            digests[path.name] = _sha256(path)
+        write_json(partial / "run.json", {**results.run, FILES: digests})
 
 
 def read_results(folder: Path) -> SplitResults:
@@ -150,16 +158,23 @@ def read_results(folder: Path) -> SplitResults:
     Raises
     ------
     DataError
-        If a file is missing or lacks a column or key: written by another version, or cut off.
+        If a file is missing or lacks a column or key (written by another version), or a table is
+        not the one that was written: cut off, or edited.
     """
-    tables = {name: read_table(folder / f"{name}.csv", COLUMNS[name]) for name in COLUMNS}
     path = folder / "run.json"
     _check_exists(path)
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{path} must be JSON, got {error}") from error
-    _check_holds(path, list(run), RUN_KEYS)
+    _check_holds(path, list(run), (*RUN_KEYS, FILES))
+    digests = run.pop(FILES)
+    tables = {}
+    for name in COLUMNS:
+        file = folder / f"{name}.csv"
+        _check_exists(file)
+        _check_written(file, str(digests.get(file.name, "none")))
+        tables[name] = read_table(file, COLUMNS[name])
     return SplitResults(**tables, run=run)
 
 
@@ -181,9 +196,16 @@ def read_runtime(path: Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If the table is missing, no CSV or lacks one of ``RUNTIME_COLUMNS``.
+        If the table is missing, cut off, no CSV or lacks one of ``RUNTIME_COLUMNS``.
     """
-    return read_table(path, RUNTIME_COLUMNS)
+    table = read_table(path, RUNTIME_COLUMNS)
+    for model, rows in table.groupby("model"):
+        if set(rows["method"]) != set(table["method"]):
+            raise DataError(
+                f"{path} must have every method of every model, got {', '.join(rows['method'])} of "
+                f"{model}: run the stage runtime again"
+            )
+    return table
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -192,9 +214,14 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If it is missing, no CSV or lacks one of ``columns``.
+        If it is missing, cut off inside a line, no CSV or lacks one of ``columns``.
     """
     _check_exists(path)
+    if not path.read_bytes().endswith(b"\n"):
+        raise DataError(
+            f"{path} must be a CSV table that ends with a line break, got a cut one: "
+            "run the stage that writes it again"
+        )
     try:
         # Only an empty cell is NaN: a split may be called "nan" or "NA".
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=TEXT_COLUMNS)
@@ -204,17 +231,38 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
 
 
-def write_table(path: Path, table: pd.DataFrame, float_format: str = FLOAT_FORMAT) -> None:
-    """Write a table as CSV without its index; NaN is an empty cell."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, float_format=float_format, lineterminator="\n")
+def write_table(path: Path, table: pd.DataFrame, float_format: str | None = FLOAT_FORMAT) -> None:
+    """Write a table as CSV without its index; NaN is an empty cell.
+
+    Without a format, floats have every digit they need.
+    """
+    with whole_file(path) as partial:
+        table.to_csv(partial, index=False, float_format=float_format, lineterminator="\n")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON for people and machines, keys in the given order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a page, or any other text."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_written(path: Path, written: str) -> None:
+    found = _sha256(path)
+    if found != written:
+        raise DataError(
+            f"{path} must be the table that run.json tells of, got another or a cut one "
+            f"(sha256: {written[:12]} -> {found[:12]}): run the stage evaluate again"
+        )
 
 
 def _check_exists(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from storage.errors import DataError
+from storage.folders import whole_file
 from storage.paths import WORK
 
 COLUMNS: Final = ("rank", "mse", "batch_size", "epochs", "learning_rate", "momentum")
@@ -43,8 +44,8 @@ def write_tuning(path: Path, tuning: Tuning) -> None:
     record = {"hyperparameters": asdict(tuning.plan)} | {
         name: value for name, value in vars(tuning).items() if name != "plan"
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -66,8 +67,7 @@ def read_tuning(path: Path) -> Tuning:
 
 def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
     """Write trials as CSV, best first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
         for rank, trial in enumerate(ranked, start=1):
@@ -80,10 +80,13 @@ def read_trials(path: Path) -> list[Trial]:
     Raises
     ------
     DataError
-        If there is no such file (``tune`` has not run is the usual cause), or it is no such table.
+        If there is no such file (``tune`` has not run is the usual cause), or it is no such table
+        or cut off inside a line.
     """
     if not path.is_file():
         raise DataError(f"trials must be a file, got none at {path}")
+    if not path.read_bytes().endswith(b"\n"):
+        raise DataError(f"{path} must end with a line break, got it cut: run the stage tune again")
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         if tuple(table.fieldnames or ()) != COLUMNS:

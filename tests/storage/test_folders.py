@@ -1,10 +1,60 @@
+"""Files and folders appear whole or not at all, wherever their making is cut short."""
+
 import errno
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from storage.folders import flush, link_or_copy, named_disk_errors, whole_folder
+from storage import folders
+from storage.folders import flush, link_or_copy, named_disk_errors, whole_file, whole_folder
+
+ROOT: Final = Path(__file__).parents[2]
+
+WRITER: Final = """
+import os, signal, sys
+from pathlib import Path
+from storage import folders
+
+kind, call = sys.argv[1], int(sys.argv[2])
+n_calls = 0
+
+def dying(real):
+    def run(*arguments, **named):
+        count()
+        result = real(*arguments, **named)
+        count()
+        return result
+    return run
+
+def count():
+    global n_calls
+    n_calls += 1
+    if n_calls == call:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+for owner, names in {
+    os: ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir"),
+    folders: ("_exchange",),
+}.items():
+    for name in names:
+        setattr(owner, name, dying(getattr(owner, name)))
+
+if kind == "file":
+    with folders.whole_file(Path("target")) as partial:
+        partial.write_text("new")
+else:
+    with folders.whole_folder(Path("target")) as partial:
+        partial.mkdir()
+        for name in ("one", "two"):
+            (partial / name).write_text("new")
+"""
+"""Replaces a file or folder in a process that dies before or after the nth call of the system."""
 
 
 def fill(folder: Path, text: str) -> None:
@@ -43,6 +93,135 @@ def test_a_build_that_fails_leaves_the_former_folder(tmp_path: Path) -> None:
         build()
     assert (tmp_path / "store" / "file").read_text() == "former"
     assert list(tmp_path.iterdir()) == [tmp_path / "store"]
+
+
+def killed(root: Path, kind: str, call: int) -> bool:
+    """Whether the writer died; it otherwise ended well."""
+    command = (sys.executable, "-c", WRITER, kind, str(call))
+    path = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=root, env=path, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def texts(path: Path) -> set[str]:
+    """Texts of a file, or of the two of a folder."""
+    if path.is_file():
+        return {path.read_text()}
+    assert sorted(file.name for file in path.iterdir()) == ["one", "two"]
+    return {file.read_text() for file in path.iterdir()}
+
+
+def write_old(target: Path, kind: str) -> None:
+    if kind == "file":
+        target.write_text("old")
+    else:
+        target.mkdir()
+        for name in ("one", "two"):
+            (target / name).write_text("old")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_killed_at_any_call_of_the_system_the_old_or_the_new_one_stands(
+    tmp_path: Path, kind: str
+) -> None:
+    seen, call = [], 1
+    while True:
+        root = tmp_path / str(call)
+        root.mkdir()
+        write_old(root / "target", kind)
+        if not killed(root, kind, call):
+            break
+        (text,) = texts(root / "target")
+        seen.append(text)
+        call += 1
+    assert texts(root / "target") == {"new"}
+    assert [path.name for path in root.iterdir()] == ["target"]
+    assert seen == sorted(seen, key=["old", "new"].index), "it goes back"
+    assert set(seen) == {"old", "new"}
+
+
+def test_where_names_cannot_be_exchanged_the_next_build_finds_the_old_folder(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "target"
+    write_old(target, "folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folders, "_exchange", lambda *_: False)
+        patch.setattr(os, "rename", die_at_the_second_call(os.rename))
+        with pytest.raises(KeyboardInterrupt), whole_folder(target) as partial:
+            fill(partial, "new")
+    assert not target.exists()
+    with pytest.raises(KeyboardInterrupt), whole_folder(target):
+        raise KeyboardInterrupt
+    assert texts(target) == {"old"}
+
+
+def die_at_the_second_call(real: Callable[..., None]) -> Callable[..., None]:
+    n_calls = 0
+
+    def dying(*arguments: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 2:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    return dying
+
+
+def test_without_exchange_a_former_folder_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_exchange", lambda *_: False)
+    test_a_former_folder_is_replaced(tmp_path)
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "below" / "auc.csv"
+    with whole_file(target) as partial:
+        partial.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_file_that_fails_leaves_the_former_one(tmp_path: Path) -> None:
+    target = tmp_path / "auc.csv"
+    target.write_text("former")
+
+    def write() -> None:
+        with whole_file(target) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert target.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_and_its_name_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, bool]] = []
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        synced.append((path.name, (tmp_path / "auc.csv").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_file(tmp_path / "auc.csv") as partial:
+        partial.write_text("whole")
+    assert synced[0] == (".auc.csv.partial", False)
+    assert synced[-1] == (tmp_path.name, True)
+
+
+def test_a_link_to_a_shared_file_is_replaced_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("former")
+    (tmp_path / "auc.csv").symlink_to(tmp_path / "shared")
+    with whole_file(tmp_path / "auc.csv") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "shared").read_text() == "former"
+    assert (tmp_path / "auc.csv").read_text() == "new"
 
 
 def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         read_gallery(tmp_path / "val")
 
 
+def test_a_table_cut_between_rows_is_refused(tmp_path: Path) -> None:
+    write_gallery(tmp_path / "val", small_gallery())
+    path = tmp_path / "val" / TABLE
+    data = path.read_bytes()
+    path.write_bytes(data[: data[:-1].rindex(b"\n") + 1])
+    (tmp_path / "val" / "001").rename(tmp_path / "val" / "001.jpg")
+    with pytest.raises(DataError, match=r"row for each picture, .* 001\.jpg"):
+        read_gallery(tmp_path / "val")
+
+
 def test_a_picture_survives_as_jpeg() -> None:
     rgb = np.zeros((20, 30, 3), np.uint8)
     rgb[:, 15:] = (200, 100, 50)

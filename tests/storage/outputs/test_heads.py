@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from storage.errors import WeightsError
@@ -20,7 +21,8 @@ def test_a_head_comes_back_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "heads" / "a.safetensors"
     write_head(path, TENSORS, METADATA)
     tensors, metadata = read_head(path)
-    assert metadata == METADATA
+    assert {key: metadata[key] for key in METADATA} == METADATA
+    assert set(metadata) - set(METADATA) == {"sha256"}
     assert set(tensors) == set(TENSORS)
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(tensors[name], tensor)
@@ -44,11 +46,29 @@ def test_the_same_head_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None
 
 def test_a_head_without_metadata_has_none(tmp_path: Path) -> None:
     write_head(tmp_path / "a.safetensors", TENSORS, {})
-    assert read_head(tmp_path / "a.safetensors")[1] == {}
+    assert set(read_head(tmp_path / "a.safetensors")[1]) == {"sha256"}
 
 
 def test_missing_head_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"head must be a file, got none at .*a\.safetensors"):
+        read_head(tmp_path / "a.safetensors")
+
+
+def test_a_flipped_byte_anywhere_is_named_with_the_file_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_head(path, TENSORS, METADATA)
+    whole = path.read_bytes()
+    for place, byte in enumerate(whole):
+        # A space that pads the header becomes a line break, which JSON takes as well.
+        flip = 0x2A if byte == ord(" ") else 1 << place % 8
+        path.write_bytes(whole[:place] + bytes([byte ^ flip]) + whole[place + 1 :])
+        with pytest.raises(WeightsError, match=r"got .*a\.safetensors .*train again"):
+            read_head(path)
+
+
+def test_a_head_of_another_program_is_refused(tmp_path: Path) -> None:
+    save_file({"a": np.zeros(3)}, tmp_path / "a.safetensors")
+    with pytest.raises(WeightsError, match=r"as the stage train wrote it, .*\(no sha256\)"):
         read_head(tmp_path / "a.safetensors")
 
 
@@ -57,5 +77,5 @@ def test_truncated_head_is_named(tmp_path: Path, n_bytes: int) -> None:
     path = tmp_path / "a.safetensors"
     write_head(path, TENSORS, METADATA)
     path.write_bytes(path.read_bytes()[:n_bytes])
-    with pytest.raises(WeightsError, match=r"must be a safetensors file, got .*a\.safetensors"):
+    with pytest.raises(WeightsError, match=r"must be a safetensors file .* got .*a\.safetensors"):
         read_head(path)

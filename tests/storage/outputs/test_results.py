@@ -15,8 +15,12 @@ from storage.outputs.results import (
     TEXT_COLUMNS,
     SplitResults,
     read_results,
+    read_runtime,
+    read_table,
     write_results,
+    write_runtime,
 )
+from tests.fixtures.report_inputs import draw_runtime
 
 
 def small_results() -> SplitResults:
@@ -62,9 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("auc.csv", "", "auc.csv must be a CSV table", id="empty table"),
-        pytest.param("auc.csv", "a,b\n1,2\n1,2,3\n", "must be a CSV", id="ragged table"),
-        pytest.param("auc.csv", "task,model\n", "must have train_split, .* got task", id="columns"),
+        pytest.param("auc.csv", "", "auc.csv must be the table that run.json tells of", id="empty"),
         pytest.param("run.json", '{"split":', "run.json must be JSON", id="cut off"),
         pytest.param("run.json", '{"split": 1}', "must have split, n_objects", id="keys"),
     ],
@@ -74,6 +76,49 @@ def test_a_faulty_file_is_named(tmp_path: Path, name: str, content: str, message
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_results(tmp_path)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> None:
+    write_results(tmp_path, small_results())
+    path = tmp_path / f"{name}.csv"
+    whole = path.read_bytes()
+    for n_bytes in range(0, len(whole), 7):
+        path.write_bytes(whole[:n_bytes])
+        with pytest.raises(DataError, match=rf"{name}.csv must be the table .* evaluate again"):
+            read_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param("", "must be a CSV table that ends .* run the stage that", id="empty"),
+        pytest.param("task,model\n1,0.", "must be a CSV table that ends", id="cut in a line"),
+        pytest.param("a,b\n1,2\n1,2,3\n", "must be a CSV table, got", id="ragged"),
+        pytest.param("\n", "must be a CSV table, got", id="nothing"),
+        pytest.param("task,model\n", "must have train_split, .* got task", id="columns"),
+    ],
+)
+def test_a_faulty_table_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "auc.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=f"auc.csv {message}"):
+        read_table(tmp_path / "auc.csv", COLUMNS["auc"])
+
+
+def test_seconds_of_some_methods_are_refused(tmp_path: Path) -> None:
+    write_runtime(tmp_path / "runtime.csv", draw_runtime("mini").iloc[:-1])
+    with pytest.raises(DataError, match=r"must have every method of every model, got .* of large"):
+        read_runtime(tmp_path / "runtime.csv")
+
+
+def test_results_that_fail_leave_those_before(tmp_path: Path) -> None:
+    write_results(tmp_path / "split", small_results())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
+    faulty = replace(small_results(), objects=small_results().objects.iloc[:, 1:])
+    with pytest.raises(DataError, match=r"objects.* must have"):
+        write_results(tmp_path / "split", faulty)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["split"]
 
 
 @pytest.mark.parametrize("name", [*COLUMNS, "run"])

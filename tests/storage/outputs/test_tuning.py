@@ -64,7 +64,8 @@ def test_trials_come_back_as_they_were_written(tmp_path: Path, trials: list[Tria
     ("text", "message"),
     [
         pytest.param(None, r"trials must be a file, got none at .*a\.csv", id="no file"),
-        pytest.param("", r"a\.csv must have rank, mse, .*, got None", id="empty"),
+        pytest.param("", r"a\.csv must end with a line break, got it cut", id="empty"),
+        pytest.param("\n", r"a\.csv must have rank, mse, .*, got", id="no columns"),
         pytest.param(
             "rank,mse\n1,0.1\n", r"must have rank, .*, got \['rank', 'mse'\]", id="columns"
         ),
