@@ -116,10 +116,9 @@ def _curve_table(scores: SplitScores, n_points: int) -> pd.DataFrame:
 def _correlation_table(scores: SplitScores) -> pd.DataFrame:
     blocks = []
     for found in correlations(scores.models):
-        block = pd.DataFrame(found.pearson, columns=list(found.names))
+        block = found.pearson.reset_index(names="row")
         block.insert(0, "train_split", found.train_split)
         block.insert(1, "model", found.model)
-        block.insert(2, "row", list(found.names))
         blocks.append(block)
     return pd.concat(blocks, ignore_index=True)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from pipeline.auc import correction_curve
-from pipeline.scoring.correlation import pearson
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import model_measures, predicted_iou
 from pipeline.vocabulary import MODELS, TASKS
@@ -56,9 +56,9 @@ class Correlation:
     train_split: str
     """Of the heads; empty where no heads are."""
     model: str
-    names: tuple[str, ...]
-    """``iou_gt``, then the measures; a predicted IoU as such, not 1 - it."""
-    pearson: Float[np.ndarray, "name name"]
+    pearson: pd.DataFrame
+    """Rows and columns: ``iou_gt``, then the measures, a predicted IoU as such, not 1 - it. NaN for
+    a constant, as all are over one object."""
 
 
 Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
@@ -129,8 +129,7 @@ def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
                 for (trained_on, name), value in measures.items()
                 if trained_on in {"", train_split}
             }
-            matrix = pearson(np.stack(list(columns.values()), axis=1))
-            yield Correlation(train_split, model, tuple(columns), matrix)
+            yield Correlation(train_split, model, pd.DataFrame(columns).corr())
 
 
 def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:

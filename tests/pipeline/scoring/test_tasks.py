@@ -1,6 +1,7 @@
 """The four tasks: what each corrects, who scores it, and that true gaps score best."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,13 +116,29 @@ def test_correlations_take_scores_as_scores(models: dict[str, ModelScores]) -> N
         "delta_a_star": scores.predictions["coco_train"]["task_gap"],
         "h_theta": scores.entropies["h_theta"],
     }
-    assert found.names == ("iou_gt", *UNTRAINED_MEASURES, *HEAD_MEASURES)
-    index = [found.names.index(name) for name in columns]
+    assert list(found.pearson) == ["iou_gt", *UNTRAINED_MEASURES, *HEAD_MEASURES]
+    assert list(found.pearson.index) == list(found.pearson)
     expected = np.corrcoef(np.stack(list(columns.values())).astype(np.float64))
-    np.testing.assert_allclose(found.pearson[np.ix_(index, index)], expected, atol=1e-9)
+    np.testing.assert_allclose(found.pearson.loc[[*columns], [*columns]], expected, atol=1e-9)
 
 
 def test_correlations_without_heads_are_those_of_the_untrained_measures() -> None:
     (found,) = correlations({"tiny": random_scores(0, train_splits=())})
     assert (found.train_split, found.model) == ("", "tiny")
-    assert found.names == ("iou_gt", *UNTRAINED_MEASURES)
+    assert list(found.pearson) == ["iou_gt", *UNTRAINED_MEASURES]
+
+
+def test_a_constant_correlates_with_nothing_not_even_itself() -> None:
+    scores = random_scores(0, train_splits=())
+    constant = np.full(40, 0.1, np.float32)
+    changed = replace(scores, entropies={**scores.entropies, "h_y": constant})
+    (found,) = correlations({"tiny": changed})
+    assert found.pearson["h_y"].isna().all()
+    others = found.pearson.drop(index="h_y", columns="h_y")
+    np.testing.assert_allclose(np.diag(others), 1)
+    assert others.notna().all(axis=None)
+
+
+def test_one_object_correlates_with_nothing() -> None:
+    (found,) = correlations({"tiny": random_scores(0, n_objects=1, train_splits=())})
+    assert found.pearson.isna().all(axis=None)
