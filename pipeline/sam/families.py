@@ -1,5 +1,6 @@
 """The model families: what each of their members is built from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ MINI_CHANNELS: Final = 64
 
 @dataclass(frozen=True)
 class MiniTrunk:
-    """The numbers in which the mini models differ: their Hiera trunk.
+    """Hiera trunk of a small model: the numbers in which the mini models differ.
 
     Global attention stands in the third stage only, and never in its first block: a block that
     pools between stages cannot attend globally.
@@ -38,7 +39,8 @@ MINI_TRUNKS: Final = {
 }
 """Four sizes of one recipe."""
 
-CONFIGS: Final = {
+MEMBERS: Final[Mapping[tuple[str, str], str | MiniTrunk]] = {
+    **{("mini", model): trunk for model, trunk in MINI_TRUNKS.items()},
     ("sam2", "tiny"): "configs/sam2/sam2_hiera_t.yaml",
     ("sam2", "small"): "configs/sam2/sam2_hiera_s.yaml",
     ("sam2", "base_plus"): "configs/sam2/sam2_hiera_b+.yaml",
@@ -48,7 +50,7 @@ CONFIGS: Final = {
     ("sam2.1", "base_plus"): "configs/sam2.1/sam2.1_hiera_b+.yaml",
     ("sam2.1", "large"): "configs/sam2.1/sam2.1_hiera_l.yaml",
 }
-"""Configurations that the ``sam2`` package ships."""
+"""By family and model: the trunk of a small model, or a configuration that ``sam2`` ships."""
 
 
 def check_member(family: str, model: str) -> None:

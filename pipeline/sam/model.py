@@ -17,10 +17,10 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from pipeline.sam.families import (
-    CONFIGS,
+    MEMBERS,
     MINI_CHANNELS,
     MINI_IMAGE_SIZE_PX,
-    MINI_TRUNKS,
+    MiniTrunk,
     check_member,
 )
 
@@ -162,10 +162,11 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     check_member(family, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if family == "mini":
-            return _build_mini(model)
+        member = MEMBERS[family, model]
+        if isinstance(member, MiniTrunk):
+            return _build_small(member)
         # Postprocessing would replace proposals by others; the cache holds what the decoder said.
-        return build_sam2(CONFIGS[family, model], None, "cpu", apply_postprocessing=False)
+        return build_sam2(member, None, "cpu", apply_postprocessing=False)
 
 
 class ArchitectureError(ValueError):
@@ -239,8 +240,7 @@ def _compute_exactly() -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _build_mini(model: str) -> SAM2Base:
-    trunk = MINI_TRUNKS[model]
+def _build_small(trunk: MiniTrunk) -> SAM2Base:
     hiera = Hiera(
         embed_dim=trunk.width,
         stages=trunk.depths,

@@ -15,7 +15,7 @@ from subprocess import run
 
 import pytest
 
-from pipeline.sam.families import CONFIGS
+from pipeline.sam.families import MEMBERS
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
@@ -103,7 +103,7 @@ def test_configs_are_files_of_the_sam2_package(family: str) -> None:
     for model in MODELS:
         config = weights.checkpoint(family, model).config
         assert (Path(spec.origin).parent / config).is_file()
-        assert config == CONFIGS[family, model]
+        assert config == MEMBERS[family, model]
 
 
 def test_downloads_and_embedded_weights_have_their_own_places() -> None:
