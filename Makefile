@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo readme test test-full lint bench wheel constraints clean
+.PHONY: help .venv demo readme docs test test-full lint bench wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: $(INSTALLED) ## run the whole method on the drawn data set, print its tabl
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m docs.show_results
+
+docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
+	$(BIN)/python -m docs.blocks
 
 # A file stays in one process, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage

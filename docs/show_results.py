@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from docs.blocks import replace_block
 from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.rows import BASELINE
 from stages.page.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
@@ -25,7 +26,6 @@ from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 
 SPLIT: Final = "shapes_val"
-MARKS: Final = ("<!-- results -->", "<!-- /results -->")
 FIGURE: Final = Path("docs") / "curves.svg"
 
 STYLE: Final[dict[Any, Any]] = {
@@ -40,27 +40,10 @@ STYLE: Final[dict[Any, Any]] = {
 def main() -> None:
     """Rewrite both pages and the figure."""
     found = read_results(results_dir(SPLIT))
-    replace_block(Path("README.md"), readme_block(found))
-    replace_block(Path("docs") / "mini.md", scores_block(found))
+    replace_block(Path("README.md"), "results", readme_block(found))
+    replace_block(Path("docs") / "mini.md", "results", scores_block(found))
     with mpl.rc_context(STYLE):
         draw_curves(found).savefig(FIGURE, metadata={"Date": None})
-
-
-def replace_block(page: Path, block: str) -> None:
-    """Put a block between the marks of a page.
-
-    Raises
-    ------
-    ValueError
-        If the page does not have each mark once.
-    """
-    text = page.read_text(encoding="utf-8")
-    if any(text.count(mark) != 1 for mark in MARKS):
-        counts = [text.count(mark) for mark in MARKS]
-        raise ValueError(f"{page} must have {' and '.join(MARKS)} once, got {counts}")
-    before, _, rest = text.partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    page.write_text(f"{before}{MARKS[0]}\n{block}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def readme_block(found: SplitResults) -> str:

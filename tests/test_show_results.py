@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from docs import show_results
-from docs.show_results import MARKS, SPLIT, draw_curves, readme_block, replace_block, scores_block
+from docs.blocks import marks
+from docs.show_results import SPLIT, draw_curves, readme_block, scores_block
 from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.vocabulary import MODELS, TASKS
 from stages.page.labels import TASK_LABELS, measure_label
@@ -15,6 +16,7 @@ from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import evaluate_splits
 
+MARKS = marks("results")
 ROOT = Path(__file__).parents[1]
 
 
@@ -101,14 +103,6 @@ def test_both_pages_and_the_figure_are_written_and_stay_equal_when_written_again
         assert text.startswith(f"# Before\n{MARKS[0]}\n")
         assert text.endswith(f"\n{MARKS[1]}\nafter\n")
         assert "stale" not in text
-
-
-def test_a_page_without_its_marks_is_left_as_it_was(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"{MARKS[0]} only", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"page.md must have .* once, got \[1, 0\]"):
-        replace_block(page, "new")
-    assert page.read_text(encoding="utf-8") == f"{MARKS[0]} only"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/mini.md"])

@@ -1,7 +1,6 @@
 """What each measure is made of, and that larger is always more uncertain."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +15,11 @@ from pipeline.scoring.measures import (
     UNTRAINED_MEASURES,
     every_measure,
     head_measures,
-    markdown,
     model_measures,
     untrained_measures,
 )
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
-
-DOCS = Path(__file__).parents[3] / "docs" / "method.md"
 
 
 def column(*values: float) -> np.ndarray:
@@ -175,9 +171,3 @@ def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None
 def test_a_shared_measure_is_that_of_a_shared_entropy() -> None:
     shared = {entropy.name for entropy in ENTROPIES if entropy.is_shared}
     assert {measure.name for measure in MEASURES if measure.is_shared} == shared
-
-
-def test_docs_hold_exactly_the_table_of_measures() -> None:
-    text = DOCS.read_text("utf-8")
-    told = text.partition("<!-- measures -->\n\n")[2].partition("\n<!-- /measures -->")[0]
-    assert told == markdown()

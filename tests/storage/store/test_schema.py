@@ -1,16 +1,6 @@
-from pathlib import Path
-
 import pytest
 
-from storage.store.schema import FIXED_COORDINATES, SCHEMA, coordinates, markdown
-
-DOCS = Path(__file__).parents[3] / "docs" / "cache.md"
-BEGIN, END = "<!-- schema -->\n\n", "\n<!-- end of schema -->"
-
-
-def test_docs_hold_exactly_the_tables_of_the_schema() -> None:
-    text = DOCS.read_text(encoding="utf-8")
-    assert text.partition(BEGIN)[2].partition(END)[0] == markdown()
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, coordinates
 
 
 @pytest.mark.parametrize("kind", SCHEMA)

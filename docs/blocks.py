@@ -1,0 +1,71 @@
+"""Writes the tables of declared rows into the docs: ``make docs``.
+
+Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
+        ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from pipeline.scoring import measures
+from storage.store import schema
+
+DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
+    {
+        (Path("docs", "cache.md"), "schema"): schema.markdown,
+        (Path("docs", "method.md"), "measures"): measures.markdown,
+    }
+)
+"""Tables by page and name of their block."""
+
+
+def main() -> None:
+    """Rewrite the tables."""
+    for (page, name), markdown in DECLARED.items():
+        replace_block(page, name, f"\n{markdown()}")
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Lines before and behind a block."""
+    return f"<!-- {name} -->", f"<!-- /{name} -->"
+
+
+def read_block(page: Path, name: str) -> str:
+    """What stands between the marks of a block.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have each mark once.
+    """
+    return _cut(page, name)[1].removeprefix("\n").removesuffix("\n")
+
+
+def replace_block(page: Path, name: str, block: str) -> None:
+    """Put a block between its marks.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have each mark once.
+    """
+    before, _, after = _cut(page, name)
+    begin, end = marks(name)
+    page.write_text(f"{before}{begin}\n{block}\n{end}{after}", encoding="utf-8")
+
+
+def _cut(page: Path, name: str) -> tuple[str, str, str]:
+    begin, end = marks(name)
+    text = page.read_text(encoding="utf-8")
+    counts = [text.count(mark) for mark in (begin, end)]
+    if counts != [1, 1]:
+        raise ValueError(f"{page} must have {begin} and {end} once, got {counts}")
+    before, _, rest = text.partition(begin)
+    block, _, after = rest.partition(end)
+    return before, block, after
+
+
+if __name__ == "__main__":
+    main()
