@@ -24,7 +24,7 @@ from tests.fixtures.project_copy import (
     write_params,
 )
 
-VIEWS = ("identity", "vflip")
+VIEWS = ("identity", "gnoise")
 
 PREPARED = ["shapes", "prepare@shapes_train", "prepare@shapes_val"]
 

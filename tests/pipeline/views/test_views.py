@@ -1,5 +1,7 @@
 """Views: into the view and back out of it, exactly."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.views import (
-    VIEW_KINDS,
     apply_view,
     default_view,
     entropy_views,
@@ -18,6 +19,9 @@ from pipeline.views import (
     unview,
     view_order,
 )
+from pipeline.views.kinds import VIEW_KINDS, markdown
+
+DOCS = Path(__file__).parents[3] / "docs" / "method.md"
 
 VIEWS = (
     *("identity", "vflip", "hflip", "scale2", "gray"),
@@ -155,6 +159,11 @@ def test_every_kind_has_a_view_here_and_the_order_is_that_of_the_table() -> None
 def test_three_kinds_stay_out_of_the_entropies() -> None:
     assert set(VIEWS) - set(entropy_views(VIEWS)) == {"hflip", "scale2", "gray"}
     assert entropy_views(["gray", "jpeg50", "identity"]) == ("jpeg50", "identity")
+
+
+def test_docs_hold_exactly_the_table_of_kinds() -> None:
+    text = DOCS.read_text(encoding="utf-8").partition("<!-- views -->\n\n")[2]
+    assert text.partition("\n\n<!-- end of views -->")[0] == markdown()
 
 
 def test_a_signature_names_the_parameters_and_their_values() -> None:

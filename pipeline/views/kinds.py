@@ -1,0 +1,200 @@
+"""The kinds of views: one row each, from which names, settings, signatures and docs follow."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensor = torch.Tensor
+else:  # torch takes seconds to import, and most stages read this table for its names alone
+    Tensor = Any
+
+Rgb = UInt8[np.ndarray, "height width 3"]
+Points = Float[np.ndarray, "*batch 2"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A whole number that a kind of view is made with.
+
+    Attributes
+    ----------
+    default
+        None where it stands in the view's name.
+    low, high
+        Bounds, both allowed.
+    is_odd
+        Whether it must be odd.
+    """
+
+    meaning: str
+    low: int
+    high: int
+    default: int | None = None
+    unit: str = "1"
+    is_odd: bool = False
+
+    @property
+    def rule(self) -> str:
+        """What the number must be, in words."""
+        return f"{'an odd' if self.is_odd else 'a whole'} number from {self.low} to {self.high}"
+
+    def allows(self, value: object) -> bool:
+        """Whether a value keeps the rule."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (value % 2 == 1 or not self.is_odd)
+
+
+@dataclass(frozen=True)
+class ViewKind:
+    """One row of the table: a kind of augmentation.
+
+    Attributes
+    ----------
+    apply
+        Called with the image and, by name, the parameters.
+    named
+        The parameter that a view's name ends with, as in ``jpeg10``. Names of other kinds that
+        have parameters may end with any number, which tells their views apart.
+    map_points
+        Called with points (x, y) as float32, the image's height and width in pixels and, by name,
+        the parameters; None where pixels stay in place.
+    unmap
+        Maps what was predicted in the view back; None where there is nothing to undo. A map covers
+        the whole view whatever its own size, so that a larger view needs nothing.
+    is_averaged
+        Whether its views belong to T of the paper, over which the entropies average; the others
+        serve the table of corruptions only.
+    """
+
+    name: str
+    meaning: str
+    apply: Callable[..., np.ndarray]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    named: str | None = None
+    map_points: Callable[..., np.ndarray] | None = None
+    unmap: Callable[[Tensor], Tensor] | None = None
+    is_averaged: bool = True
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether a pixel of the image lies elsewhere in the view."""
+        return self.map_points is not None
+
+    @property
+    def pattern(self) -> str:
+        """Names of its views, for people."""
+        return f"{self.name}<{self.named}>" if self.named else self.name
+
+
+def _jpeg(rgb: Rgb, *, quality: int) -> Rgb:
+    # OpenCV takes BGR; luma would be weighted wrongly in any other order.
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None  # we have just encoded it
+    return np.array(decoded[..., ::-1], dtype=np.uint8, order="C")
+
+
+def _gray(rgb: Rgb) -> Rgb:
+    luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.repeat(luma[..., None], 3, axis=2)
+
+
+def _blur(rgb: Rgb, *, kernel_px: int) -> Rgb:
+    # Sigma 0: OpenCV's own for the kernel, 1.1 for 5 px.
+    return np.asarray(cv2.GaussianBlur(rgb, (kernel_px, kernel_px), 0), np.uint8)
+
+
+def _noise(rgb: Rgb, *, variance: int, seed: int) -> Rgb:
+    noise = np.random.default_rng(seed).standard_normal(rgb.shape, dtype=np.float32)
+    noisy = rgb + np.float32(variance**0.5) * noise
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
+
+
+def _enlarge(rgb: Rgb, *, factor: int) -> UInt8[np.ndarray, "rows cols 3"]:
+    return np.asarray(cv2.resize(rgb, None, fx=factor, fy=factor), np.uint8)
+
+
+def _enlarge_points(points: Points, _height_px: int, _width_px: int, *, factor: int) -> Points:
+    # A pixel's centre lies at +0.5, so twice the size moves x to 2 x + 0.5.
+    return np.float32(factor) * points + np.float32((factor - 1) / 2)
+
+
+VIEW_KINDS: Final = (
+    ViewKind("identity", "the image as it is", apply=lambda rgb: rgb),
+    ViewKind(
+        "vflip",
+        "upside down",
+        apply=lambda rgb: np.ascontiguousarray(rgb[::-1]),
+        map_points=lambda points, height_px, _: points * [1, -1] + [0, height_px - 1],
+        unmap=lambda maps: maps.flip(-2),
+    ),
+    ViewKind(
+        "hflip",
+        "left and right exchanged",
+        apply=lambda rgb: np.ascontiguousarray(rgb[:, ::-1]),
+        map_points=lambda points, _, width_px: points * [-1, 1] + [width_px - 1, 0],
+        unmap=lambda maps: maps.flip(-1),
+        is_averaged=False,
+    ),
+    ViewKind(
+        "scale",
+        "enlarged, bilinearly",
+        apply=_enlarge,
+        parameters={"factor": Parameter("times height and width", 2, 4)},
+        named="factor",
+        map_points=_enlarge_points,
+        is_averaged=False,
+    ),
+    ViewKind("gray", "its luma in all three channels", apply=_gray, is_averaged=False),
+    ViewKind(
+        "gblur",
+        "blurred by a Gaussian, of OpenCV's sigma for the kernel",
+        apply=_blur,
+        parameters={
+            "kernel_px": Parameter("side of the kernel", 3, 99, unit="px", is_odd=True),
+        },
+        named="kernel_px",
+    ),
+    ViewKind(
+        "gnoise",
+        "with Gaussian noise added, drawn anew for each image",
+        apply=_noise,
+        parameters={
+            "variance": Parameter("on the scale 0..255", 1, 255**2, default=5000),
+            "seed": Parameter("another draws other noise", 0, 2**32 - 1, default=0),
+        },
+    ),
+    ViewKind(
+        "jpeg",
+        "compressed as JPEG",
+        apply=_jpeg,
+        parameters={"quality": Parameter("as OpenCV counts it", 1, 100)},
+        named="quality",
+    ),
+)
+"""Every kind of view, in the order of the paper's Table 10."""
+
+
+def markdown() -> str:
+    """The table as the docs show it."""
+    lines = ["| view | is | parameters | moves pixels | T |", "| --- | --- | --- | --- | --- |"]
+    for kind in VIEW_KINDS:
+        parameters = "; ".join(_described(*item) for item in kind.parameters.items())
+        moves, enters = ("yes" if claim else "" for claim in (kind.moves_pixels, kind.is_averaged))
+        lines.append(f"| `{kind.pattern}` | {kind.meaning} | {parameters} | {moves} | {enters} |")
+    return "\n".join(lines)
+
+
+def _described(name: str, parameter: Parameter) -> str:
+    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+    default = "" if parameter.default is None else f", by default {parameter.default}"
+    return f"`{name}`, {parameter.meaning}: {parameter.rule}{unit}{default}"
