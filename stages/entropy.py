@@ -4,39 +4,29 @@ Reads   ``params.yaml:entropy``, ``cache/masks/<split>``, ``cache/features/<spli
 Writes  ``cache/entropy/<split>.zarr``.
 """
 
-from typing import Annotated
-
 import numpy as np
 from dask.base import compute
 from dask.callbacks import Callback
 from dask.delayed import delayed
-from pydantic import Field
 
 from pipeline.entropy.mixtures import ObjectEntropies, blockwise_entropies, concatenate
 from pipeline.views import entropy_views
 from stages.shell.edge import stage_main
-from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.params import read_params
 from stages.shell.progress import progress
+from stages.shell.rules import check_known
 from storage.paths import entropy_path
 from storage.split.cells import SplitCells, open_cells
 from storage.store.writing import write_store
 
 
-@strict
-class EntropyParams:
-    """Settings of the stage."""
-
-    n_workers: Annotated[int, Field(ge=1)]
-
-
 @stage_main
 def main(split: str) -> None:
     """Compute the entropies of every object of an eval split."""
-    lists = read_lists()
-    check_known("eval split", split, lists.eval_splits)
-    params = read_block("entropy", EntropyParams)
-    cells = open_cells(split, models=lists.models, views=entropy_views(lists.views))
-    entropies = split_entropies(cells, params.n_workers)
+    params = read_params()
+    check_known("eval split", split, params.eval_splits)
+    cells = open_cells(split, models=params.models, views=entropy_views(params.views))
+    entropies = split_entropies(cells, params.entropy.n_workers)
     arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}
     write_store(
         entropy_path(split),

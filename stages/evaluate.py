@@ -8,10 +8,8 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
 
 import pandas as pd
-from pydantic import Field
 
 from pipeline.scoring.bootstrap import Interval, Resamples, resample_groups
 from pipeline.scoring.measures import model_measures, predicted_iou
@@ -20,43 +18,34 @@ from pipeline.scoring.tasks import correlations, curves
 from stages.heads.data import faults_of
 from stages.heads.judged import SplitScores, read_scores
 from stages.shell.edge import stage_main
-from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.params import read_params
 from stages.shell.progress import progress
+from stages.shell.rules import check_known
 from storage.outputs.results import SplitResults, write_results
 from storage.paths import results_dir
-
-
-@strict
-class EvaluateParams:
-    """Settings of the stage."""
-
-    n_curve_points: Annotated[int, Field(ge=2)]
-    n_resamples: Annotated[int, Field(ge=1)]
-    seed: Annotated[int, Field(ge=0)]
 
 
 @stage_main
 def main(split: str) -> None:
     """Evaluate every measure on one eval split."""
-    lists = read_lists()
-    check_known("eval split", split, lists.eval_splits)
-    params = read_block("evaluate", EvaluateParams)
+    params = read_params()
+    check_known("eval split", split, params.eval_splits)
     scores = read_scores(
-        split, lists.models, tuple(lists.views), lists.train_splits, tokens=lists.tokens
+        split, params.models, tuple(params.views), params.train_splits, tokens=params.tokens
     )
-    resamples = resample_groups(scores.group, params.n_resamples, params.seed)
+    resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,
         "n_objects": len(scores.object_id),
         "n_groups": resamples.n_drawn.shape[1],
-        "n_resamples": params.n_resamples,
+        "n_resamples": params.evaluate.n_resamples,
         **scores.inputs,
     }
     with faults_of(split):
         results = SplitResults(
             auc=_auc_table(split, scores, resamples),
             iou=_iou_table(scores, resamples),
-            curves=_curve_table(scores, params.n_curve_points),
+            curves=_curve_table(scores, params.evaluate.n_curve_points),
             correlation=_correlation_table(scores),
             objects=_object_table(scores),
             run=run,

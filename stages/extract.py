@@ -7,17 +7,18 @@ Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<m
 from stages.extraction.cell import run_cell
 from stages.shell.asked import eval_cells
 from stages.shell.edge import stage_main
-from stages.shell.params import check_known, read_lists
+from stages.shell.params import read_params
+from stages.shell.rules import check_known
 
 
 @stage_main
 def main(split: str, model: str, view: str) -> None:
     """Extract one cell."""
-    lists = read_lists()
-    check_known("eval split", split, lists.eval_splits)
-    check_known("model", model, lists.models)
-    (name,) = eval_cells(split, [model], [lists.view(view)])
-    run_cell(name)
+    params = read_params()
+    check_known("eval split", split, params.eval_splits)
+    check_known("model", model, params.models)
+    (name,) = eval_cells(split, [model], [params.view(view)])
+    run_cell(name, params.split(split), params.extract)
 
 
 if __name__ == "__main__":

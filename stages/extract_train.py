@@ -7,17 +7,18 @@ Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center``
 from stages.extraction.cell import run_cell
 from stages.shell.asked import train_cells
 from stages.shell.edge import stage_main
-from stages.shell.params import check_known, read_lists
+from stages.shell.params import read_params
+from stages.shell.rules import check_known
 
 
 @stage_main
 def main(split: str, model: str) -> None:
     """Extract one model's features of a train split."""
-    lists = read_lists()
-    check_known("train split", split, lists.train_splits)
-    check_known("model", model, lists.models)
+    params = read_params()
+    check_known("train split", split, params.train_splits)
+    check_known("model", model, params.models)
     (name,) = train_cells(split, [model])
-    run_cell(name)
+    run_cell(name, params.split(split), params.extract)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,20 @@ Writes  ``results/gallery/<split>/``: ``gallery.csv`` and a JPEG a row.
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import xarray
 from jaxtyping import UInt8
-from pydantic import Field
 
 from pipeline.gallery.choice import gallery_rows
 from pipeline.gallery.pictures import Scene, draw_scene, foreground
 from pipeline.vocabulary import PROMPTS
 from stages.shell.edge import stage_main
-from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.params import read_params
 from stages.shell.progress import progress
+from stages.shell.rules import check_known
 from storage import open_features, open_masks
 from storage.errors import DataError
 from storage.images.of_split import SplitImages
@@ -34,14 +34,6 @@ from storage.split.objects import ObjectTable, objects_digest, read_objects
 from storage.store.inspection import naming_damage
 
 CENTER: Final = PROMPTS.index("center")
-
-
-@strict
-class GalleryParams:
-    """Settings of the stage."""
-
-    n_objects: Annotated[int, Field(ge=1)]
-    side_px: Annotated[int, Field(ge=32, le=1024)]
 
 
 @dataclass(frozen=True)
@@ -64,22 +56,21 @@ class _Cell:
 @stage_main
 def main(split: str) -> None:
     """Draw the gallery of one eval split."""
-    lists = read_lists()
-    check_known("eval split", split, lists.eval_splits)
-    params = read_block("gallery", GalleryParams)
+    params = read_params()
+    check_known("eval split", split, params.eval_splits)
     table = read_objects(objects_path(split))
-    shown = gallery_rows(_read_results(split, table), params.n_objects)
+    shown = gallery_rows(_read_results(split, table), params.gallery.n_objects)
     files = [str(file) for file in table.file]
     shown["file"] = [files[image] for image in table.image_index[shown["row"]]]
     shown["picture"] = shown["task"] + "-" + shown["rank"].astype(str) + ".jpg"
-    images = SplitImages(Path(lists.split(split).images), files)
+    images = SplitImages(Path(params.split(split).images), files)
     cells = {model: _open_cell(split, model, table) for model in shown["model"].unique()}
     pictures = {}
     with progress(f"gallery {split}", len(shown), "pictures") as advance:
         # In the images' order: frames of a video are decoded forwards.
         for row in shown.sort_values("row").to_dict("records"):
             scene = _scene(table, images, row, cells[row["model"]])
-            pictures[row["picture"]] = encode_jpeg(draw_scene(scene, params.side_px))
+            pictures[row["picture"]] = encode_jpeg(draw_scene(scene, params.gallery.side_px))
             advance(1)
     write_gallery(gallery_dir(split), Gallery(shown, pictures))
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
+from stages.shell.blocks import Split
 from stages.shell.edge import stage_main
-from stages.shell.params import Split, read_block, read_lists
+from stages.shell.params import read_params
 from stages.shell.progress import progress
-from stages.shell.sources import PrepareParams, data_set, objects_signature, source_of
+from stages.shell.sources import data_set, objects_signature, source_of
 from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, listed
@@ -28,19 +29,19 @@ from storage.split.objects import ObjectTable, write_objects
 @stage_main
 def main(split: str) -> None:
     """Prepare one split."""
-    place = read_lists().split(split)
-    params = read_block("prepare", PrepareParams)
-    records = _read(split, place, params.min_area_px)
+    params = read_params()
+    place, prepare = params.split(split), params.prepare
+    records = _read(split, place, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {len(records.objects)} objects in {len(records.images)} images; left out: "
-        f"{records.n_crowd} crowds, {records.n_small} below {params.min_area_px} px"
+        f"{records.n_crowd} crowds, {records.n_small} below {prepare.min_area_px} px"
         f"{without_auto if records.n_without_auto else ''}"
     )
     if records.empty:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
-    table = _tabulate(split, records, Path(place.images), params.seed)
-    signature = objects_signature(split, place, params)
+    table = _tabulate(split, records, Path(place.images), prepare.seed)
+    signature = objects_signature(split, place, prepare)
     write_objects(objects_path(split), table, signature)
     # In DVC, evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
@@ -17,10 +16,9 @@ from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.numbers import with_bounds
 from stages.page.page import Contents, render_report
 from stages.shell.edge import stage_main
-from stages.shell.params import Lists, ParamsError, check_known, read_block, read_lists, strict
+from stages.shell.params import read_params
 from stages.tables.auc import metrics, overview_table
 from stages.tables.catalogue import Tables, number_formats, report_tables
-from stages.tables.paper import DataSet
 from stages.tables.report_table import Inputs
 from stages.tables.rows import Results
 from stages.tables.trials import read_all_trials, trial_table
@@ -40,32 +38,22 @@ TEMPLATES: Final = Path(__file__).parent / "page"
 PAGE: Final = RESULTS / "report.html"
 
 
-@strict
-class ReportParams:
-    """Settings of the stage."""
-
-    title: str
-    paper: Mapping[str, DataSet] = Field(default_factory=dict)
-    """Split -> the paper's data set that it is."""
-
-
 @stage_main
 def main() -> None:
     """Report on every eval split."""
-    params = read_block("report", ReportParams)
-    lists = read_lists()
-    _check(lists, params)
-    results = {split: read_results(results_dir(split)) for split in lists.eval_splits}
-    trials = trial_table(read_all_trials(lists.train_splits))
+    params = read_params()
+    settings = params.report
+    results = {split: read_results(results_dir(split)) for split in params.eval_splits}
+    trials = trial_table(read_all_trials(params.train_splits))
     timed = read_runtime(RUNTIME_PATH)
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
     shown = {split: gallery.table for split, gallery in galleries.items()}
     contents = Contents(
-        title=params.title,
+        title=settings.title,
         results=results,
-        tables=report_tables(Inputs(results, shown, trials, timed, params.paper)),
+        tables=report_tables(Inputs(results, shown, trials, timed, settings.paper)),
         galleries=galleries,
-        data_sets=params.paper,
+        data_sets=settings.paper,
     )
     sources = [(TEMPLATES / name).read_text("utf-8") for name in ("report.html.j2", "sorting.js")]
     # Nothing is written before all is there: a report that fails leaves the last one standing.
@@ -75,13 +63,6 @@ def main() -> None:
     _write_tables(contents.tables, formats)
     write_text(PAGE, page)
     _print_summary(results)
-
-
-def _check(lists: Lists, params: ReportParams) -> None:
-    if not lists.eval_splits:
-        raise ParamsError("eval_splits must name at least one split to report on, got none")
-    for split in params.paper:
-        check_known("split of report.paper", split, tuple(lists.splits))
 
 
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:

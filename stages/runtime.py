@@ -5,23 +5,12 @@ Writes  ``results/runtime.csv``.
 """
 
 from dataclasses import replace
-from typing import Annotated
-
-from pydantic import Field
 
 from stages.extraction.timing import time_models
-from stages.shell.asked import ExtractParams
 from stages.shell.edge import stage_main
-from stages.shell.params import read_block, read_lists, strict
+from stages.shell.params import read_params
 from storage.outputs.results import write_runtime
 from storage.paths import RUNTIME_PATH
-
-
-@strict
-class RuntimeParams:
-    """Settings of the stage."""
-
-    n_repeats: Annotated[int, Field(ge=1)]
 
 
 @stage_main
@@ -31,10 +20,9 @@ def main() -> None:
     Weights are random, those of the models and of the heads: they take the same time, so that
     other weights are no reason to measure anew.
     """
-    params = read_block("runtime", RuntimeParams)
-    lists = read_lists()
-    timed = replace(read_block("extract", ExtractParams), weights="random-0")
-    write_runtime(RUNTIME_PATH, time_models(timed, lists.models, params.n_repeats))
+    params = read_params()
+    timed = replace(params.extract, weights="random-0")
+    write_runtime(RUNTIME_PATH, time_models(timed, params.models, params.runtime.n_repeats))
 
 
 if __name__ == "__main__":

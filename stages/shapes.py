@@ -6,14 +6,13 @@ Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/annotations``.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
-
-from pydantic import Field
+from typing import Final
 
 from pipeline.scenes.placement import CATEGORIES
-from pipeline.scenes.scene import MIN_SIZE_PX, Role, Scene, draw_scene, scene_seeds
+from pipeline.scenes.scene import Role, Scene, draw_scene, scene_seeds
+from stages.shell.blocks import ShapesParams
 from stages.shell.edge import stage_main
-from stages.shell.params import read_block, strict
+from stages.shell.params import read_params
 from stages.shell.progress import progress
 from storage.datasets.coco_writer import write_coco
 from storage.folders import whole_folder
@@ -22,20 +21,10 @@ FOLDER: Final = Path("data/shapes")
 """The data set; ``params.yaml:splits`` names the same place."""
 
 
-@strict
-class ShapesParams:
-    """Block ``shapes``."""
-
-    seed: Annotated[int, Field(ge=0)]
-    image_size_px: Annotated[int, Field(ge=MIN_SIZE_PX)]
-    n_train_images: Annotated[int, Field(ge=1)]
-    n_val_images: Annotated[int, Field(ge=1)]
-
-
 @stage_main
 def main() -> None:
     """Draw both splits."""
-    params = read_block("shapes", ShapesParams)
+    params = read_params().shapes
     with whole_folder(FOLDER) as folder:
         _draw_split(folder, params, "train", params.n_train_images)
         _draw_split(folder, params, "val", params.n_val_images)

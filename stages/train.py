@@ -9,10 +9,8 @@ Writes  ``heads/<split>/``: ``<objective>.safetensors``, ``curves.csv``; of othe
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
 
 import pandas as pd
-from pydantic import Field
 
 from pipeline.heads.objectives import split_by_group
 from pipeline.heads.predict import HIDDEN
@@ -20,8 +18,9 @@ from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
 from stages.shell.edge import stage_main
-from stages.shell.params import check_known, read_block, read_lists, strict
+from stages.shell.params import read_params
 from stages.shell.progress import progress
+from stages.shell.rules import check_known
 from storage.errors import DataError
 from storage.outputs.heads import write_head
 from storage.outputs.results import write_table
@@ -29,25 +28,17 @@ from storage.outputs.tuning import Tuning, read_tuning
 from storage.paths import head_path, heads_dir, tokens_dir, tuning_path
 
 
-@strict
-class TrainParams:
-    """Settings of the stage."""
-
-    seed: Annotated[int, Field(ge=0)]
-
-
 @stage_main
 def main(split: str) -> None:
     """Train every head of a train split."""
-    lists = read_lists()
-    check_known("train split", split, lists.train_splits)
-    params = read_block("train", TrainParams)
+    params = read_params()
+    check_known("train split", split, params.train_splits)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     # One after the other, so that no more than the tokens of one set are in memory.
     curves = [
         curve
-        for tokens in lists.tokens
-        for curve in _train_set(split, tokens, lists.models, tunings, params.seed)
+        for tokens in params.tokens
+        for curve in _train_set(split, tokens, params.models, tunings, params.train.seed)
     ]
     _write_curves(split, pd.concat(curves))
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.shell.params import Split, parse
+from stages.shell.blocks import Split
+from stages.shell.parsing import parse
 from stages.shell.sources import source_of
 from storage.datasets.catalogue import DATA_SETS
 from storage.datasets.extent import N_SAMPLED
@@ -27,11 +28,7 @@ BLOCKS: Final[dict[str, Any]] = {
     for name, place in yaml.safe_load(block).items()
 }
 
-(PAPER,) = [
-    path
-    for path in (ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml"))
-    if path.read_text("utf-8").startswith("# Settings `paper`")
-]
+PAPER: Final = ROOT / "params" / "paper.yaml"
 
 
 @pytest.mark.parametrize("name", BLOCKS)

@@ -24,9 +24,10 @@ from tests.fixtures.dvc_stages import (
     ROOT,
     STAGES,
     arguments,
-    blocks_read,
-    lists_read,
+    first_statement,
+    settings_read,
     sources,
+    whole_params_passed,
 )
 
 PARAMS_TEXT: Final = (ROOT / "params.yaml").read_text("utf-8")
@@ -116,14 +117,26 @@ def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: st
 @pytest.mark.parametrize("stage", CPU_STAGES)
 def test_a_cpu_stage_depends_on_its_block_and_the_lists_it_reads(stage: str) -> None:
     split = "${key}" if "foreach" in DECLARED["stages"][stage] else SPLIT
-    lists = {f"splits.{split}" if name == "splits" else name for name in lists_read(stage)}
+    lists = {
+        f"splits.{split}" if name == "splits" else name for name in settings_read(stage) & LISTS
+    }
     others = PARAMS_OF_OTHERS.get(stage, set())
     assert sorted(STAGES[stage]["params"]) == sorted({stage, *lists, *others})
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_no_blocks_but_its_own(stage: str) -> None:
-    assert blocks_read(stage) == BLOCKS_READ.get(stage, {stage})
+    assert settings_read(stage) - LISTS == BLOCKS_READ.get(stage, {stage})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_checks_all_settings_before_anything_else(stage: str) -> None:
+    assert re.match(r"params = read_params\(\)(\.\w+)?$", first_statement(stage))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_hands_on_no_more_than_its_settings(stage: str) -> None:
+    assert whole_params_passed(stage) == set()
 
 
 def test_blocks_of_params_and_stages_share_their_names() -> None:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from stages.cli.app import app
-from stages.shell.params import PARAMS_FILE, read_lists
+from stages.shell.params import PARAMS_FILE, read_params
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 
 README: Final = (ROOT / "README.md").read_text("utf-8")
@@ -151,7 +151,7 @@ def test_settings_fit_those_of_the_project(block: str, tmp_path: Path) -> None:
             params[name] = told
     path = tmp_path / PARAMS_FILE
     path.write_text(yaml.safe_dump(params), "utf-8")
-    read_lists(path)
+    read_params(path)
 
 
 TOLD = """

@@ -28,7 +28,6 @@ NO_SETTINGS: Final = (
 OUTSIDE_A_CLONE: Final = {
     "plan": NO_SETTINGS,
     "bench runtime": NO_SETTINGS,
-    "params use paper": NO_SETTINGS.replace("params.yaml", "params/"),
     "family train": "error: the mini models must be trained in a clone, got ",
     "cache info cache": "error: cache must be a store or hold some, got none\n",
 }

@@ -15,9 +15,10 @@ from pipeline.runtime import Heads, Question
 from stages.extraction.timing import time_models
 from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS
-from stages.shell.asked import ExtractParams
+from stages.shell.blocks import ExtractParams
 from stages.shell.edge import reported_errors
-from stages.shell.params import parse, read_block, read_lists
+from stages.shell.params import read_params
+from stages.shell.parsing import parse
 from storage.errors import DataError, WeightsError
 from storage.images.files import read_rgb
 from storage.outputs.results import RUNTIME_SETTINGS, write_runtime
@@ -42,15 +43,15 @@ def runtime(
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
         given = {name: value for name, value in options.items() if value is not None}
-        own = asdict(read_block("extract", ExtractParams))
+        settings = read_params()
+        own = asdict(settings.extract)
         params = parse("extract", own | given, ExtractParams)
-        lists = read_lists()
         timed = time_models(
             params,
-            lists.models,
+            settings.models,
             repeats,
             question=_own_question(image) if image else None,
-            heads=_trained_heads(lists.train_splits, params.family),
+            heads=_trained_heads(settings.train_splits, params.family),
         )
         if image:
             timed["image"] = str(image)

@@ -9,10 +9,8 @@ from rich.table import Table
 
 from stages.cli.cache import bytes_text
 from stages.cli.planning import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
-from stages.shell.asked import ExtractParams
 from stages.shell.edge import one_line, reported_errors
-from stages.shell.params import Lists, read_block, read_lists
-from stages.shell.sources import PrepareParams
+from stages.shell.params import Params, read_params
 from storage.datasets.extent import mask_bytes
 from storage.errors import DataError
 
@@ -23,11 +21,10 @@ def plan() -> None:
     Exit 1 if the annotations of a split cannot be read.
     """
     with reported_errors():
-        lists = read_lists()
-        params = read_block("extract", ExtractParams)
-        sizes = model_sizes(params.family)
-        eval_plans = _plan(lists.eval_splits, lists, params, sizes)
-        train_plans = _plan(lists.train_splits, lists, params, sizes)
+        params = read_params()
+        sizes = model_sizes(params.extract.family)
+        eval_plans = _plan(params.eval_splits, params, sizes)
+        train_plans = _plan(params.train_splits, params, sizes)
     console = Console()
     for stage, plans in (("extract", eval_plans), ("extract_train", train_plans)):
         console.print(_table(stage, [made for made in plans if made]))
@@ -40,20 +37,17 @@ def plan() -> None:
         raise typer.Exit(1)
 
 
-def _plan(
-    splits: Sequence[str], lists: Lists, params: ExtractParams, sizes: ModelSizes
-) -> list[SplitPlan | None]:
+def _plan(splits: Sequence[str], params: Params, sizes: ModelSizes) -> list[SplitPlan | None]:
     """Plans of the splits that can be read; the others are named."""
-    prepare = read_block("prepare", PrepareParams)
     plans: list[SplitPlan | None] = []
     for split in splits:
         try:
-            known = look_at(split, lists.split(split), prepare)
+            known = look_at(split, params.split(split), params.prepare)
         except (DataError, OSError) as error:
             print(f"error: {split}: {one_line(error)}", file=sys.stderr)
             plans.append(None)
         else:
-            plans.append(plan_split(cells_of(split, lists), known, params, sizes))
+            plans.append(plan_split(cells_of(split, params), known, params.extract, sizes))
     return plans
 
 

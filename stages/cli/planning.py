@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pipeline.sam.model import build
 from pipeline.vocabulary import N_PROPOSALS
-from stages.shell.asked import CellName, ExtractParams, asked_of, eval_cells, train_cells
-from stages.shell.params import Lists, Split
-from stages.shell.sources import PrepareParams, asked_of_objects, data_set, source_of
+from stages.shell.asked import CellName, asked_of, eval_cells, train_cells
+from stages.shell.blocks import ExtractParams, PrepareParams, Split
+from stages.shell.params import Params
+from stages.shell.sources import asked_of_objects, data_set, source_of
 from storage.datasets.extent import Extent, estimate_extent, mask_bytes, object_bytes
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
@@ -104,11 +105,11 @@ def _is_outdated(path: Path, asked: Mapping[str, object]) -> bool:
     return compare(store.signature, asked) is not None
 
 
-def cells_of(split: str, lists: Lists) -> list[CellName]:
+def cells_of(split: str, params: Params) -> list[CellName]:
     """Cells of an eval or a train split."""
-    if split in lists.eval_splits:
-        return eval_cells(split, lists.models, [lists.view(name) for name in lists.views])
-    return train_cells(split, lists.models)
+    if split in params.eval_splits:
+        return eval_cells(split, params.models, [params.view(name) for name in params.views])
+    return train_cells(split, params.models)
 
 
 def plan_split(

@@ -10,8 +10,8 @@ from pipeline.sam.model import Sam
 from stages.extraction.loop import Failure, run_shards
 from stages.extraction.models import load_model
 from stages.extraction.steps import CellSettings, CellSteps
-from stages.shell.asked import CellName, ExtractParams, asked_of
-from stages.shell.params import Split, read_block, read_lists
+from stages.shell.asked import CellName, asked_of
+from stages.shell.blocks import ExtractParams, Split
 from stages.shell.progress import progress
 from storage.cell.making import Cell, CellPlan
 from storage.cell.work import sweep
@@ -25,7 +25,7 @@ N_REPORTED: Final = 20
 """Failed images that an error names."""
 
 
-def run_cell(name: CellName) -> None:
+def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
 
     Raises
@@ -33,8 +33,6 @@ def run_cell(name: CellName) -> None:
     ImageError
         If images failed, when all others have been extracted and kept in the work folder.
     """
-    params = read_block("extract", ExtractParams)
-    split = read_lists().split(name.split)
     table = read_objects(objects_path(name.split))
     sam = load_model(params, name.model)
     settings = _settings(params, name, sam)
@@ -53,11 +51,11 @@ def run_cell(name: CellName) -> None:
             print(f"note: {unfinished}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
         content = [shard_images_sha256(table, slice(s.start, s.stop)) for s in shards]
-        images = SplitImages(Path(split.images), [str(file) for file in table.file])
+        images = SplitImages(Path(place.images), [str(file) for file in table.file])
         steps = CellSteps(sam, cell, table, images, content, settings)
         failures = _extract(steps, shards, str(name))
         if failures:
-            raise ImageError(_report(failures, table, split, cell.folder))
+            raise ImageError(_report(failures, table, place.images, cell.folder))
         masks = masks_path(name.split, name.model, name.view.name) if name.with_masks else None
         cell.publish(features_path(name.split, name.model, name.view.name), masks)
 
@@ -95,11 +93,11 @@ def _extract(steps: CellSteps, shards: Sequence[Shard], what: str) -> tuple[Fail
         return run_shards(todo, steps, advance)
 
 
-def _report(failures: Sequence[Failure], table: ObjectTable, split: Split, folder: Path) -> str:
+def _report(failures: Sequence[Failure], table: ObjectTable, images_at: str, folder: Path) -> str:
     images = {failure.piece.image: failure.reason for failure in failures}
     named = [f"{table.file[image]}: {reason}" for image, reason in images.items()][:N_REPORTED]
     more = f"; and {len(images) - len(named)} more" if len(images) > len(named) else ""
     return (
-        f"images in {split.images} must be readable, got {len(images)} that are not "
+        f"images in {images_at} must be readable, got {len(images)} that are not "
         f"({'; '.join(named)}{more}); all others are kept in {folder}: mend these and run again"
     )

@@ -9,8 +9,9 @@ from pipeline.sam.model import (
     load_weights,
     select_device,
 )
-from stages.shell.asked import ExtractParams, weights_seed
-from stages.shell.params import ParamsError
+from stages.shell.asked import weights_seed
+from stages.shell.blocks import ExtractParams
+from stages.shell.rules import ParamsError
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 

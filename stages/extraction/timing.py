@@ -19,7 +19,7 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import OBJECTIVES
 from stages.extraction.models import load_model
-from stages.shell.asked import ExtractParams
+from stages.shell.blocks import ExtractParams
 from stages.shell.progress import progress
 
 CPU_INFO: Final = Path("/proc/cpuinfo")

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int
 
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, head_inputs, training_set
 from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
-from stages.shell.params import ParamsError
+from stages.shell.rules import ParamsError
 from storage import open_features
 from storage.errors import DataError, StoreError
 from storage.paths import features_path, objects_path

@@ -11,8 +11,8 @@ from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import validation_cost
 from stages.heads.data import faults_of, read_head_data
 from stages.heads.study import ROOT, run_study, sources_digest
-from stages.shell.params import ParamsError
 from stages.shell.progress import progress
+from stages.shell.rules import ParamsError
 from storage.outputs.tuning import study_dir
 from storage.store.signature import digest, versions
 

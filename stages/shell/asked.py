@@ -2,34 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
 
 from pipeline.views import View, default_view
-from pipeline.vocabulary import FAMILIES, PROMPTS, TRAIN_PROMPTS
-from stages.shell.params import strict
+from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
+from stages.shell.blocks import ExtractParams
 from storage.checkpoints.weights import checkpoint
-
-if TYPE_CHECKING:
-    Family = str
-else:  # no type checker reads computed names
-    Family = Literal[FAMILIES]
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-@strict
-class ExtractParams:
-    """Block ``extract``; it serves ``extract_train`` too, for heads must fit what they judge."""
-
-    version: Positive
-    family: Family
-    weights: Annotated[str, Field(pattern=r"^(file|random-(0|[1-9][0-9]{0,9}))$")]
-    precision: Literal["fp32", "bf16"]
-    decoder_batch: Positive | Literal["auto"]
-    shard_objects: Positive
-    device: Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)

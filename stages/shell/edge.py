@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Final
 
-from stages.shell.params import ParamsError
+from stages.shell.rules import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)

@@ -1,11 +1,10 @@
 """From the settings of a split to what its reader is given, and to what its rows depend on."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field
-
-from stages.shell.params import ParamsError, Split, check_known, strict
+from stages.shell.blocks import PrepareParams, Split
+from stages.shell.rules import ParamsError, check_known
 from storage.datasets.catalogue import DATA_SETS, DataSet
 from storage.datasets.records import Frames, Source
 from storage.store.signature import versions
@@ -14,23 +13,8 @@ OPTIONS: Final = ("list", "frames", "subsets", "masklets")
 """Keys of a split that not every reader knows."""
 
 
-@strict
-class PrepareParams:
-    """Block ``prepare``."""
-
-    seed: Annotated[int, Field(ge=0)]
-    min_area_px: Annotated[int, Field(ge=1)]
-
-
 def data_set(place: Split) -> DataSet:
-    """The layout of a split.
-
-    Raises
-    ------
-    ParamsError
-        If there is no such reader.
-    """
-    check_known("reader", place.reader, tuple(DATA_SETS))
+    """The layout of a split, whose reader is known."""
     return DATA_SETS[place.reader]
 
 
@@ -40,8 +24,10 @@ def source_of(name: str, place: Split) -> Source:
     Raises
     ------
     ParamsError
-        If the reader needs a key that is absent, or does not know one that is given.
+        If there is no such reader, it needs a key that is absent, or does not know one that is
+        given.
     """
+    check_known(f"splits.{name}.reader", place.reader, tuple(DATA_SETS))
     known = data_set(place)
     allowed = (*known.needs, *known.takes)
     given = {key: getattr(place, key) for key in OPTIONS if getattr(place, key) is not None}

@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 import pandas as pd
 
-DataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
+from stages.shell.blocks import PaperDataSet
 
-DataSets = Mapping[str, DataSet]
+DataSets = Mapping[str, PaperDataSet]
 """Split, for evaluation or training -> the data set of the paper that it is."""
 
 FOLDER: Final = Path(__file__).parent / "paper_numbers"
@@ -127,7 +127,7 @@ def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlation_beside_paper(
-    table: pd.DataFrame, data_set: DataSet | None, data_sets: DataSets
+    table: pd.DataFrame, data_set: PaperDataSet | None, data_sets: DataSets
 ) -> pd.DataFrame:
     """Put the paper's correlations behind those of a split, ``<name>_paper`` behind all.
 

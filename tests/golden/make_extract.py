@@ -127,7 +127,7 @@ def read_golden() -> dict[str, np.ndarray]:
 
 def current_version() -> int:
     """``extract.version`` of this repository's settings."""
-    return int(read_params(ROOT / PARAMS_FILE)["extract"]["version"])
+    return read_params(ROOT / PARAMS_FILE).extract.version
 
 
 def current_origin() -> dict[str, str]:

@@ -176,13 +176,3 @@ def test_faulty_inputs_end_the_stage_with_one_line(
         gallery.main()
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not gallery_dir(SPLIT).exists()
-
-
-@pytest.mark.parametrize("settings", [{"n_objects": 0, "side_px": 96}, {"n_objects": 2}])
-def test_faulty_settings_are_named(
-    root: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, int]
-) -> None:
-    write_params(root, [SPLIT], gallery=settings)
-    with pytest.raises(SystemExit):
-        gallery.main()
-    assert "params.yaml: gallery" in capsys.readouterr().err

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import ExifTags, Image
 
 from pipeline.prompts import object_seed, sample_prompts
@@ -21,6 +20,7 @@ from storage.images.files import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
+from tests.fixtures.settings import write_settings
 from tests.fixtures.view_settings import view_settings
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "COCO"
@@ -44,9 +44,9 @@ def run_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
             "eval_splits": ["drawn"],
             "train_splits": [],
             "splits": splits,
-            "prepare": {"seed": 0, "min_area_px": 10} | (block or {}),
+            "prepare": block or {},
         }
-        Path("params.yaml").write_text(yaml.safe_dump(params))
+        write_settings(Path(), **params)
         monkeypatch.setattr("sys.argv", ["stages.prepare", split])
         prepare.main()
         return read_objects(objects_path(split))
@@ -201,11 +201,12 @@ def test_a_photo_on_its_side_is_of_its_upright_size(
     ("change", "message"),
     [
         ({"split": "coco"}, "split must be one of drawn, got 'coco'"),
-        ({"reader": "voc"}, "reader must be one of coco, davis, ade20k, mose, "),
+        (
+            {"reader": "voc"},
+            "params.yaml: splits.drawn.reader must be one of coco, davis, ade20k, mose, ",
+        ),
         ({"annotations": "gone.json"}, "gone.json must be a file of COCO instances"),
         ({"images": "elsewhere"}, "val.json: images with objects must be files in elsewhere"),
-        ({"block": {"min_area_px": 0}}, "params.yaml: prepare.min_area_px: "),
-        ({"block": {"min_area": 9}}, "params.yaml: prepare: key must be one of seed, min_area_px"),
     ],
 )
 def test_a_fault_is_one_line_and_writes_nothing(

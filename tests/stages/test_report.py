@@ -294,24 +294,6 @@ def test_seconds_are_told_with_their_machine(root: Path, family: str) -> None:
     assert ("RTX 3050 Ti" in section) == ("4.79×" in section) == (family == "sam2")
 
 
-@pytest.mark.parametrize(
-    ("paper", "message"),
-    [
-        ({"coco_test": "COCO"}, "split of report.paper must be one of coco_train, coco_val, "),
-        ({"coco_val": "CoCo"}, "report.paper.coco_val: Input should be 'DAVIS', 'ADE20k', "),
-    ],
-)
-def test_faulty_data_sets_of_the_paper_are_named(
-    root: Path, capsys: pytest.CaptureFixture[str], paper: dict[str, str], message: str
-) -> None:
-    write_params(
-        root, SPLITS, train_splits=TRAIN_SPLITS, report={"title": "A test", "paper": paper}
-    )
-    with pytest.raises(SystemExit):
-        report.main()
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(
     "path",
@@ -337,13 +319,6 @@ def test_a_split_that_was_not_evaluated_is_named(capsys: pytest.CaptureFixture[s
         report.main()
     message = f"{results_dir('coco_val')}/curves.csv must exist"
     assert message in capsys.readouterr().err
-
-
-def test_there_must_be_a_split_to_report_on(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_params(root, [])
-    with pytest.raises(SystemExit):
-        report.main()
-    assert "eval_splits must name at least one split" in capsys.readouterr().err
 
 
 def test_every_name_has_words_and_every_curve_a_colour() -> None:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.shell.asked import ExtractParams, weights_name
-from stages.shell.params import read_block
+from stages.shell.asked import weights_name
+from stages.shell.params import read_params
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.extent import estimate_extent
 from storage.paths import features_path, masks_path, objects_path
@@ -185,7 +185,7 @@ def test_cells_of_another_size_of_shards_are_not_there() -> None:
 @pytest.mark.parametrize("model", ["tiny", "large"])
 def test_weights_are_named_by_their_listed_digest(model: str) -> None:
     write_params(weights="file", family="sam2.1")
-    params = read_block("extract", ExtractParams)
+    params = read_params().extract
 
     assert weights_name(params, model) == checkpoint("sam2.1", model).sha256
 

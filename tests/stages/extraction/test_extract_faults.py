@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from stages import extract_train
@@ -72,22 +73,14 @@ def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: train split must be one of taught, got 'drawn'\n"
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"shard_objects": 0}, "params.yaml: extract.shard_objects: "),
-        ({"decoder_batch": "large"}, "params.yaml: extract.decoder_batch"),
-        ({"precision": "fp16"}, "params.yaml: extract.precision: "),
-        ({"device": "tpu"}, "params.yaml: extract.device: "),
-        ({"family": "sam3"}, "params.yaml: extract.family: "),
-        ({"batch": 4}, "params.yaml: extract: key must be one of version, family, weights, "),
-    ],
-)
-def test_a_setting_that_does_not_exist(
-    refuse: Refuse, setting: dict[str, object], message: str
+def test_a_fault_in_the_settings_of_the_last_stage_is_told_before_anything_is_extracted(
+    refuse: Refuse,
 ) -> None:
-    write_params(**setting)
-    assert refuse().startswith(message)
+    settings = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+    settings["report"]["title"] = ""
+    Path("params.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+    assert refuse().startswith("params.yaml: report.title must be text")
+    assert not Path("cache/work").exists()
 
 
 def test_cuda_where_there_is_none(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:

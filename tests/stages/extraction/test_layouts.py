@@ -18,6 +18,7 @@ from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
 from tests.fixtures.extract_project import EXTRACT, run
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, Place, Videos, draw_videos
+from tests.fixtures.settings import write_settings
 from tests.fixtures.view_settings import view_settings
 
 # A video a picture: wherever names hold video and frame, the names are the same, too.
@@ -42,16 +43,15 @@ def prepared(
 
 
 def write_params(splits: dict[str, Place]) -> None:
-    params: dict[str, Any] = {
-        "models": ["tiny"],
-        "views": view_settings("identity"),
-        "eval_splits": list(splits),
-        "train_splits": [],
-        "splits": splits,
-        "prepare": {"seed": 0, "min_area_px": 10},
-        "extract": EXTRACT,
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    write_settings(
+        Path(),
+        models=["tiny"],
+        views=view_settings("identity"),
+        eval_splits=list(splits),
+        train_splits=[],
+        splits=splits,
+        extract=EXTRACT,
+    )
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -195,36 +195,3 @@ def test_objects_without_a_pixel_are_told(capsys: pytest.CaptureFixture[str]) ->
     assert (
         "note: objects must have a pixel on a frame, got none of SA-V video video0: object 9\n"
     ) in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "message"),
-    [
-        ("davis", {"list": None}, "splits.davis must have a key 'list' for reader davis"),
-        (
-            "coco",
-            {"frames": {"start": 1}},
-            "splits.coco: reader coco must be given nothing besides images, annotations and max_",
-        ),
-        (
-            "mose",
-            {"masklets": "auto"},
-            "splits.mose: reader mose must be given list or frames besides images, annotations a",
-        ),
-        ("davis", {"frames": {"start": 3, "end": 3}}, "splits.davis.frames.end must lie behind st"),
-        ("davis", {"frames": {"stride": 0}}, "params.yaml.splits.davis.frames.stride: Input sh"),
-        ("davis", {"frames": {"step": 2}}, "params.yaml: key must be one of start, end, stride, g"),
-        ("sav_videos", {"masklets": "some"}, "params.yaml.splits.sav_videos.masklets: Input sho"),
-        ("sav_videos", {"subsets": []}, "params.yaml.splits.sav_videos.subsets: Tuple should"),
-    ],
-)
-def test_a_faulty_setting_is_one_line(
-    name: str, changes: Place, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        prepared(name, **changes)
-
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
-    assert error.count("\n") == 1
-    assert not Path("cache").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stages.shell.edge import one_line, stage_main
-from stages.shell.params import ParamsError
+from stages.shell.rules import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 

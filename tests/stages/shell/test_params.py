@@ -1,216 +1,264 @@
-"""Settings: what is wrong is named with its key, the rule and the value."""
+"""Settings: a fault is named with its key, the rule and the value, whatever stage it is of."""
 
-import copy
+import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 import yaml
 
-from pipeline.vocabulary import MODELS
-from stages.shell import params
-from stages.shell.params import (
-    ParamsError,
-    check_known,
-    read_block,
-    read_lists,
-    read_params,
-    strict,
-)
-from tests.fixtures.view_settings import view_settings
+from pipeline.views import entropy_views
+from pipeline.vocabulary import MODELS, TOKEN_SETS
+from stages.shell.blocks import ExtractParams
+from stages.shell.params import BLOCKS, LISTS, Params, read_params
+from stages.shell.parsing import parse
+from stages.shell.rules import ParamsError, check_known
+from stages.tables.paper import paper_numbers
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.settings import settings
 
-ROOT = Path(__file__).parents[3]
+SETS = sorted([ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml")])
 
-PARAMS: dict[str, Any] = {
-    "models": list(MODELS),
-    "views": view_settings("identity", "vflip"),
-    "eval_splits": ["val"],
-    "train_splits": ["train"],
-    "splits": {
-        name: {"reader": "coco", "images": f"{name}/", "annotations": f"{name}.json"}
-        for name in ("val", "train")
-    },
-    "entropy": {"n_workers": 2},
+PLACE: dict[str, Any] = {"reader": "coco", "images": "val/", "annotations": "val.json"}
+VIDEOS: dict[str, Any] = {
+    "reader": "davis",
+    "images": "val/",
+    "annotations": "val/",
+    "list": "val.txt",
 }
-"""Settings without a fault; each test changes one thing."""
 
-
-@strict
-class Entropy:
-    """A block of one setting."""
-
-    n_workers: int
-
-
-Write = Callable[[Any], Path]
+Write = Callable[[str | bytes | dict[str, Any]], Path]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write settings, as text or as what yaml makes of it."""
 
-    def write_params(content: Any) -> Path:  # noqa: ANN401 - what yaml holds
+    def write_params(content: str | bytes | dict[str, Any]) -> Path:
         path = tmp_path / "params.yaml"
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        text = yaml.safe_dump(content) if isinstance(content, dict) else content
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
     return write_params
 
 
-def changed(*keys: str, to: Any) -> dict[str, Any]:  # noqa: ANN401 - what yaml holds
-    """``PARAMS`` with the value under a path of keys replaced or added."""
-    settings = copy.deepcopy(PARAMS)
-    block = settings
-    for key in keys[:-1]:
-        block = block[key]
-    block[keys[-1]] = to
-    return settings
-
-
-def without(*keys: str) -> dict[str, Any]:
-    """``PARAMS`` without one key."""
-    settings = copy.deepcopy(PARAMS)
-    block = settings
-    for key in keys[:-1]:
-        block = block[key]
-    del block[keys[-1]]
-    return settings
-
-
-def message(read: Callable[[], object]) -> str:
-    """What the refusal of some settings says."""
+def message(path: Path) -> str:
+    """What the refusal of some settings says behind the name of the file: one line."""
     with pytest.raises(ParamsError) as caught:
-        read()
-    return str(caught.value)
+        read_params(path)
+    text = str(caught.value)
+    assert text.startswith(str(path))
+    assert len(text) < 500
+    assert text.isprintable()
+    return text.removeprefix(str(path)).removeprefix(":").strip()
 
 
-def test_the_settings_of_the_repository_parse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    lists = read_lists()
-    assert set(lists.eval_splits) | set(lists.train_splits) <= set(lists.splits)
-    assert set(read_params()) == {*params.LISTS, *params.BLOCKS}
+def is_like(text: str, told: str) -> bool:
+    """Whether a text is another one, in which ``.*`` stands for anything."""
+    return re.fullmatch(".*".join(map(re.escape, told.split(".*"))), text) is not None
 
 
-def test_lists_come_out_typed(write: Write) -> None:
-    lists = read_lists(write(PARAMS))
-    assert lists.models == MODELS
-    split = lists.split("val")
-    assert lists.tokens == ("best",)
-    settings = (split.reader, split.images, split.annotations, split.max_objects)
-    assert settings == ("coco", "val/", "val.json", None)
+def place(**changes: object) -> dict[str, Any]:
+    """Settings with another place of a split."""
+    return {"splits": settings()["splits"] | {"shapes_val": {**PLACE, **changes}}}
+
+
+@pytest.mark.parametrize("path", SETS, ids=lambda path: path.stem)
+def test_a_set_of_the_repository_parses_and_has_every_key(path: Path) -> None:
+    read = read_params(path)
+    content, own = (yaml.safe_load(p.read_text("utf-8")) for p in (path, ROOT / "params.yaml"))
+    assert set(content) == {*LISTS, *BLOCKS}
+    assert {name: set(content[name]) for name in BLOCKS} == {n: set(own[n]) for n in BLOCKS}
+    assert set(read.splits) == {*read.eval_splits, *read.train_splits}
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    read = read_params(ROOT / "params" / "paper.yaml")
+    readers = {read.split(name).reader for name in read.train_splits}
+    assert readers == {"davis", "ade20k", "coco", "sav_videos"}
+    assert read.eval_splits == (
+        *("davis_val", "ade20k_val", "mose_train", "coco_val", "sav_val", "sav_test"),
+    )
+    assert (read.extract.family, read.extract.weights) == ("sam2", "file")
+    assert read.tune.n_trials == 100
+    of_entropies = {"identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise"}
+    assert set(entropy_views(read.views)) == of_entropies
+    assert set(read.views) == {*of_entropies, *paper_numbers("view")["view"]}
+    assert (read.models, set(read.tokens)) == (MODELS, set(TOKEN_SETS))
+    assert set(read.report.paper) == set(read.splits)
+
+
+def test_settings_come_out_typed_and_frozen(write: Write) -> None:
+    read = read_params(write(settings(models=list(MODELS), **place(max_objects=7))))
+    assert read.models == MODELS
+    split = read.split("shapes_val")
+    assert (split.reader, split.images, split.max_objects) == ("coco", "val/", 7)
+    with pytest.raises(FrozenInstanceError):
+        read.entropy.n_workers = 3  # type: ignore[misc]
 
 
 def test_without_heads_some_models_are_enough(write: Write) -> None:
-    some = changed("models", to=["large"]) | {"train_splits": []}
-    assert read_lists(write(some)).models == ("large",)
+    some = settings(models=["large"], train_splits=[])
+    assert read_params(write(some)).models == ("large",)
 
 
-def test_a_block_comes_out_typed_and_frozen(write: Write) -> None:
-    block = read_block("entropy", Entropy, write(PARAMS))
-    assert block.n_workers == 2
-    with pytest.raises(FrozenInstanceError):
-        block.n_workers = 3  # type: ignore[misc]
+def test_numbers_are_those_that_dvc_reads(write: Write) -> None:
+    # YAML 1.1 takes 1e-3 for text, and 0100 for 64.
+    text = yaml.safe_dump(settings())
+    text = text.replace("learning_rate: 0.03", "learning_rate: 1e-3")
+    read = read_params(write(text.replace("n_resamples: 1000", "n_resamples: 0100")))
+    assert (read.tune.learning_rate, read.evaluate.n_resamples) == (0.001, 100)
+
+
+def test_a_byte_order_mark_is_no_fault(write: Write) -> None:
+    text = yaml.safe_dump(settings())
+    assert read_params(write("\ufeff" + text)) == read_params(write(text))
+
+
+WHOLE = "must be a whole number from"
 
 
 @pytest.mark.parametrize(
-    ("settings", "parts"),
+    ("changes", "told"),
     [
-        (changed("models", to=["huge"]), ("model must be one of tiny, small", "'huge'")),
-        (changed("views", "vflop", to={}), ("view must be one of identity, vflip", "'vflop'")),
-        (changed("eval_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
-        (changed("train_splits", to=["test"]), ("split must be one of", "train, val", "'test'")),
-        (changed("eval_splits", to=["train"]), ("trained or evaluated on, got both", "'train'")),
-        (changed("tokens", to=["best", "all"]), ("tokens must be one of best, sel", "'all'")),
-        (changed("tokens", to=["selected"]), ("tokens must have best", "got selected")),
-        (changed("views", to={"vflip": {}}), ("views must have identity, got vflip",)),
-        (changed("models", to=["tiny", "large"]), ("models must be tiny, small", "tiny, large")),
-        (changed("models", to=["tiny", "tiny"]), ("models must name each once, got tiny, tiny",)),
-        (changed("splits", "val", "max_objects", to=0), ("greater than or equal to 1", "got 0")),
-        (changed("models", to="tiny"), ("models", "valid tuple", "'tiny'")),
-        (changed("splits", to=["val"]), ("splits", "valid dictionary", "['val']")),
-        (changed("splits", "val", to=3), ("splits.val", "got 3")),
-        (changed("splits", "val", "max_objects", to="few"), ("splits.val.max_objects", "'few'")),
-        (changed("splits", "val", "images", to=7), ("splits.val.images", "valid string", "got 7")),
-        (without("splits", "val", "images"), ("must have a key 'splits.val.images'",)),
-        (without("views"), ("must have a key 'views'",)),
+        ({"models": []}, "models must be a list of at least one of tiny, small, .* once, got []"),
+        ({"models": "tiny"}, "models must be a list of at least one of tiny, .* got 'tiny'"),
+        ({"models": ["tiny", "huge"]}, "models must be a list of at least one .* got 'huge'"),
+        ({"models": ["tiny", "tiny"]}, "models must be .* each once, got ['tiny', 'tiny']"),
+        ({"models": ["tiny", "large"]}, "models must be tiny, .* heads .* got tiny, large"),
+        ({"models": [["tiny"]]}, "models must be .* got ['tiny']"),
+        ({"views": {"vflip": {}}}, "views must have identity, got vflip"),
+        ({"views": {"identity": {}, "fog": {}}}, "view must be one of identity, .* got 'fog'"),
+        ({"views": {"identity": {}, "jpeg10": {}}}, "view jpeg10: quality must be .* got none"),
+        ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
+        ({"views": ["identity"]}, "views must be a mapping, got ['identity']"),
+        ({"tokens": ["selected"]}, "tokens must be .* with best, got ['selected']"),
+        ({"eval_splits": []}, "eval_splits must be a list of at least one of .* got []"),
+        ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
+        ({"eval_splits": [1]}, "eval_splits must be a list of .* got 1"),
+        ({"train_splits": None}, "train_splits must be a list of .* got None"),
+        ({"train_splits": ["test"]}, "train_splits must name .* got 'test'"),
+        ({"train_splits": ["shapes_val"]}, "a split must be in .* got 'shapes_val' in both"),
+        ({"splits": {}}, "eval_splits must name some of splits (.*), got 'shapes_val'"),
+        ({"splits": ["val"]}, "splits must be a mapping, got ['val']"),
+        ({"splits": {"val": 3}}, "splits.val must be a mapping, got 3"),
+        (place(reader="voc"), "splits.shapes_val.reader must be one of coco, .* got 'voc'"),
+        (place(images=7), "splits.shapes_val.images must be text .* got 7"),
+        (place(images=""), "splits.shapes_val.images must be text .* got ''"),
+        (place(images="a\0b"), "splits.shapes_val.images must be text of one line .* got '.*'"),
+        (place(imags="x"), "key of splits.shapes_val must be one of reader, .* got 'imags'"),
+        (place(max_objects=0), f"splits.shapes_val.max_objects {WHOLE} 1 to .* or null, got 0"),
         (
-            changed("splits", "val", "imags", to="x"),
-            ("one of reader, images, annotations, max_objects", "got 'splits.val.imags'"),
+            place(**VIDEOS | {"list": None}),
+            "splits.shapes_val must have a key 'list' for reader davis",
         ),
+        (
+            place(**VIDEOS, frames={"stride": 0}),
+            f"splits.shapes_val.frames.stride {WHOLE} 1 .* got 0",
+        ),
+        (place(**VIDEOS, frames={"step": 2}), "key of splits.shapes_val.frames must .* got 'step'"),
+        (place(**VIDEOS, frames={"start": 3, "end": 3}), "splits.shapes_val.frames.end must .* 3"),
+        (place(frames={"start": 1}), "splits.shapes_val: reader coco must be given .* 'frames'"),
+        (place(subsets=[]), "splits.shapes_val.subsets must be a list of at least one .* got []"),
+        (place(masklets="some"), "splits.shapes_val.masklets must be 'manual', .* got 'some'"),
+        ({"shapes": {"image_size_px": 32}}, f"shapes.image_size_px {WHOLE} 64 to 4096, got 32"),
+        ({"prepare": {"seed": True}}, f"prepare.seed {WHOLE} 0 to 4294967295, got True"),
+        ({"prepare": {"seed": -1}}, f"prepare.seed {WHOLE} .* got -1"),
+        ({"prepare": {"seed": "0"}}, f"prepare.seed {WHOLE} .* got '0'"),
+        ({"prepare": {"min_area_px": 1.5}}, f"prepare.min_area_px {WHOLE} .* got 1.5"),
+        ({"prepare": {"min_area": 9}}, "key of prepare must be one of seed, min_area_px, got .*"),
+        (
+            {"extract": {"family": "sam3"}},
+            "extract.family must be one of mini, sam2, .* got 'sam3'",
+        ),
+        ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
+        ({"extract": {"decoder_batch": 0}}, f"extract.decoder_batch {WHOLE} 1 .* auto, got 0"),
+        ({"extract": {"decoder_batch": "large"}}, "extract.decoder_batch must .* got 'large'"),
+        ({"extract": {"decoder_batch": None}}, "extract.decoder_batch must .* got None"),
+        ({"extract": {"shard_objects": 10**6}}, f"extract.shard_objects {WHOLE} .* got 1000000"),
+        ({"extract": {"device": 0}}, "extract.device must be 'auto', 'cpu' or 'cuda', got 0"),
+        ({"extract": None}, "extract must be a mapping, got None"),
+        ({"entropy": [2]}, "entropy must be a mapping, got [2]"),
+        ({"entropy": {"n_workers": 100_000}}, f"entropy.n_workers {WHOLE} 1 to 1024, got 100000"),
+        ({"entropy": {"n_workers": [2]}}, f"entropy.n_workers {WHOLE} .* got [2]"),
+        ({"tune": {"epochs": 1}}, f"tune.epochs {WHOLE} 5 to 80, got 1"),
+        ({"tune": {"learning_rate": 5}}, "tune.learning_rate must be .* 0.0001 to 0.1, got 5"),
+        ({"tune": {"learning_rate": True}}, "tune.learning_rate must be a number .* got True"),
+        ({"tune": {"momentum": float("nan")}}, "tune.momentum must be a number .* got nan"),
+        ({"tune": {"momentum": float("inf")}}, "tune.momentum must be a number .* got inf"),
+        (
+            {"evaluate": {"n_resamples": 10**12}},
+            f"evaluate.n_resamples {WHOLE} .* got 1000000000000",
+        ),
+        ({"evaluate": {1: 2}}, "evaluate must have text as keys, got 1"),
+        ({"gallery": {"n_objects": 0}}, f"gallery.n_objects {WHOLE} 1 to 100, got 0"),
+        ({"runtime": {"n_repeats": 0}}, f"runtime.n_repeats {WHOLE} 1 to 1000, got 0"),
+        ({"report": {"title": ""}}, "report.title must be text .* got ''"),
+        ({"report": {"paper": {"coco": "COCO"}}}, "report.paper must name .* got 'coco'"),
+        ({"report": {"paper": {"shapes_val": "coco"}}}, "report.paper.shapes_val must be .*'coco'"),
+        ({"entrpy": {}}, "key must be one of models, .* report, got 'entrpy'"),
+        ({"seed": {"a": "x" * 10**4}}, "key must be one of .* got 'seed'"),
+        ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+    ids=lambda value: str(value)[:80],
 )
-def test_a_faulty_list_is_named(
-    settings: dict[str, Any], parts: tuple[str, ...], write: Write
+def test_a_faulty_setting_is_named_with_its_rule(
+    changes: dict[str, Any], told: str, write: Write
 ) -> None:
-    path = write(settings)
-    text = message(lambda: read_lists(path))
-    assert [part for part in parts if part not in text] == []
+    assert is_like(message(write(settings(**changes))), told)
 
 
 @pytest.mark.parametrize(
-    ("block", "text"),
+    "name",
     [
-        ({"n_workers": "two"}, "entropy.n_workers: Input should be a valid integer"),
-        ({"n_workers": 1.5}, "entropy.n_workers: Input should be a valid integer"),
-        ({"n_workers": None}, "entropy.n_workers: Input should be a valid integer"),
-        ({"n_workers": 2, "workers": 2}, "entropy: key must be one of n_workers, got 'workers'"),
-        ({"n_worker": 2}, "entropy: key must be one of n_workers, got 'n_worker'"),
-        ({}, "entropy: must have a key 'n_workers', got none"),
-        ([2], "entropy: Input should be a dictionary"),
+        *("x;touch PWNED", "$(touch PWNED)", "it's", "/abs", "..", "a/b", "a.b", "a b", "", "é"),
+        *("a\n", "x" * 1000, 7, None, True),
     ],
-    ids=["text", "fraction", "empty", "extra key", "mistyped key", "missing key", "list"],
 )
-def test_a_faulty_block_is_named_with_the_file(block: object, text: str, write: Write) -> None:
-    path = write(changed("entropy", to=block))
-    assert message(lambda: read_block("entropy", Entropy, path)).startswith(f"{path}: {text}")
+def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: Write) -> None:
+    told = message(write(settings(splits=settings()["splits"] | {name: PLACE})))
+    assert told.startswith("splits must be named by letters, digits, _ and - alone, got ")
 
 
-@pytest.mark.parametrize("value", ["two", 1.5, [2]])
-def test_a_value_of_another_type_is_shown(value: object, write: Write) -> None:
-    path = write(changed("entropy", "n_workers", to=value))
-    assert message(lambda: read_block("entropy", Entropy, path)).endswith(f", got {value!r}")
-
-
-@pytest.mark.parametrize("block", [None, [1], 3], ids=["empty", "list", "number"])
-def test_a_block_that_is_no_mapping_is_named(block: object, write: Write) -> None:
-    path = write(changed("entropy", to=block))
-    text = message(lambda: read_block("entropy", Entropy, path))
-    assert text.startswith(f"{path}: entropy")
-    assert text.endswith(f", got {block!r}")
-
-
-def test_a_missing_block_is_named_with_those_there(write: Write) -> None:
-    path = write(without("entropy"))
-    text = message(lambda: read_block("entropy", Entropy, path))
-    assert text.startswith(f"{path} must have a block 'entropy', got ")
-    assert "models" in text
-
-
-def test_a_mistyped_block_is_named_with_those_allowed(write: Write) -> None:
-    path = write(changed("entrpy", to={}))
-    text = message(lambda: read_params(path))
-    assert text.startswith(f"{path}: top-level key must be one of models, ")
-    assert text.endswith("evaluate, gallery, runtime, report, got 'entrpy'")
+@pytest.mark.parametrize("key", ["models", "tokens", "splits", "entropy", "report"])
+def test_a_missing_key_is_named(key: str, write: Write) -> None:
+    content = settings()
+    del content[key]
+    assert message(write(content)) == f"{key} must be there, got none"
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"), [("", "NoneType"), ("- models\n", "list"), ("tiny\n", "str")]
+    ("content", "told"),
+    [
+        ("", "must be a mapping, got nothing"),
+        ("# all is commented out\n", "must be a mapping, got nothing"),
+        ("- models\n", "must be a mapping, got ['models']"),
+        ("tiny\n", "must be a mapping, got 'tiny'"),
+        ("models: [tiny\nviews: []\n", "must be YAML, got in line 2: .*"),
+        ("tune:\n\tseed: 0\n", "must be YAML, got in line 2: .* indent with spaces"),
+        ("models: []\n---\nmodels: []\n", "must be YAML, got in line 2: .* another document.*"),
+        ("tune: !!python/name:os.system x\n", "must be YAML, got in line 1: .*"),
+        ("tune: *nowhere\n", "must be YAML, got in line 1: .*"),
+        (f"tune: {'9' * 5000}\n", "must be YAML, got .*"),
+        (f"tune: {'[' * 1000}\n", "must be YAML, got brackets nested too deep"),
+        ("tune:\n  seed: 0\n  seed: 1\n", "must have each key once, got 'seed' again in line 3"),
+        ("tune: {}\nviews: []\ntune: {}\n", "must have each key once, got 'tune' again in line 3"),
+        ("a: 1\ntitle: Größe\n".encode("latin-1"), "must be text in UTF-8, got .* 0xf6 in line 2"),
+        ("a: 1\n".encode("utf-16"), "must be text in UTF-8, got the byte 0xff in line 1"),
+        ("a: \0\n", "must be YAML, got .*"),
+    ],
 )
-def test_settings_that_are_no_mapping_are_refused(content: str, kind: str, write: Write) -> None:
-    path = write(content)
-    assert message(lambda: read_params(path)) == (
-        f"{path} must hold a mapping of blocks, got {kind}"
-    )
+def test_a_file_that_holds_no_settings_is_named(
+    content: str | bytes, told: str, write: Write
+) -> None:
+    assert is_like(message(write(content)), told)
 
 
-def test_settings_that_are_no_yaml_are_refused_with_the_line(write: Write) -> None:
-    path = write("models: [tiny\nviews: []\n")
-    text = message(lambda: read_params(path))
-    assert text.startswith(f"{path} must be yaml, got: ")
-    assert "line 2" in text
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert message(tmp_path) == "must be a file, got a folder"
 
 
 def test_missing_settings_name_the_file(tmp_path: Path) -> None:
@@ -218,14 +266,22 @@ def test_missing_settings_name_the_file(tmp_path: Path) -> None:
         read_params(tmp_path / "params.yaml")
 
 
-def test_an_unknown_split_is_named_with_those_known(write: Write) -> None:
-    lists = read_lists(write(PARAMS))
-    assert message(lambda: lists.split("test")) == "split must be one of train, val, got 'test'"
+def test_a_block_is_parsed_alone_too() -> None:
+    own = settings()["extract"] | {"precision": "bf16"}
+    assert parse("extract", own, ExtractParams).precision == "bf16"
+    with pytest.raises(ParamsError, match=r"^extract: precision must be 'fp32' or 'bf16', got 'x'"):
+        parse("extract", own | {"precision": "x"}, ExtractParams)
+
+
+def test_an_unknown_split_is_named_with_those_known() -> None:
+    read = read_params(ROOT / "params.yaml")
+    with pytest.raises(ParamsError, match=r"^split must be one of shapes_val, .*, got 'test'$"):
+        read.split("test")
 
 
 def test_a_known_name_passes() -> None:
     check_known("view", "vflip", ("identity", "vflip"))
 
 
-def test_lists_and_fields_are_the_same_names() -> None:
-    assert tuple(get_type_hints(params.Lists)) == params.LISTS
+def test_the_whole_is_what_the_file_holds() -> None:
+    assert {*LISTS, *BLOCKS} == set(Params.__annotations__)

@@ -12,11 +12,11 @@ from pipeline.auc import relative_auc
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, TASKS
+from stages.shell.blocks import PaperDataSet
 from stages.tables.auc import absolute_table, correlation_names, relative_table
 from stages.tables.iou import view_table
 from stages.tables.paper import (
     PAPER,
-    DataSet,
     beside_paper,
     correlation_beside_paper,
     paper_numbers,
@@ -27,7 +27,7 @@ from stages.tables.trials import trial_table
 from storage.outputs.results import COLUMNS, SplitResults
 from tests.fixtures.report_inputs import draw_runtime
 
-DATA_SETS: dict[str, DataSet] = {name: name for name in get_args(DataSet)}
+DATA_SETS: dict[str, PaperDataSet] = {name: name for name in get_args(PaperDataSet)}
 
 
 def auc_of_the_paper(data_set: str) -> pd.DataFrame:
@@ -197,9 +197,9 @@ def test_correlations_of_coco_stand_beside_the_papers(train_split: str) -> None:
 @pytest.mark.parametrize(
     ("data_set", "heads"), [("COCO", "DAVIS"), ("COCO", None), ("MOSE", "COCO")]
 )
-def test_correlations_of_others_do_not(data_set: DataSet, heads: DataSet | None) -> None:
+def test_correlations_of_others_do_not(data_set: PaperDataSet, heads: PaperDataSet | None) -> None:
     table = correlations("ours")
-    data_sets: dict[str, DataSet] = {"ours": heads} if heads else {}
+    data_sets: dict[str, PaperDataSet] = {"ours": heads} if heads else {}
     both = correlation_beside_paper(table, data_set, data_sets)
     assert both.filter(regex=f"{PAPER}$").isna().all(axis=None)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shell.params import Split, parse
+from stages.shell.blocks import Split
+from stages.shell.parsing import parse
 from stages.shell.sources import OPTIONS, source_of
 from storage.datasets.catalogue import DATA_SETS, Reader
 from storage.datasets.coco import list_coco

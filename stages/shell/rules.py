@@ -1,0 +1,153 @@
+"""Rules that settings keep: each says in words what a value must be."""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
+
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+
+from storage.errors import shown
+
+SEED_MAX: Final = 2**32 - 1
+"""Seeds of numpy, PyTorch and SMAC3 alike."""
+
+TEXT_MAX: Final = 1000
+"""Characters of a path or a title."""
+
+NAME: Final = r"[A-Za-z0-9_-]{1,100}"
+"""Names of splits become folders, stages of DVC and arguments of a shell."""
+
+RULE: Final = "rule"
+"""Type of the errors raised here: their message says what a value must be."""
+
+
+class ParamsError(ValueError):
+    """A setting is missing, unknown or out of range."""
+
+
+def check_known(thing: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name outside a vocabulary."""
+    if name not in known:
+        raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {shown(name)}")
+
+
+def whole(low: int, high: int, *, also: str | None = "") -> PlainValidator:
+    """A whole number within bounds, both allowed, or what is allowed besides."""
+    other = f" or {'null' if also is None else also}" if also != "" else ""
+
+    def is_kept(value: object) -> bool:
+        # In Python True is 1.
+        if isinstance(value, int) and not isinstance(value, bool):
+            return low <= value <= high
+        return other != "" and value == also
+
+    return _plain(f"a whole number from {low} to {high}{other}", is_kept)
+
+
+def number(low: float, high: float) -> PlainValidator:
+    """A number within bounds, both allowed."""
+
+    def is_kept(value: object) -> bool:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        )
+
+    return _plain(f"a number from {low:g} to {high:g}", is_kept)
+
+
+def text() -> PlainValidator:
+    """Text of one line."""
+
+    def is_kept(value: object) -> bool:
+        return isinstance(value, str) and bool(value.strip()) and _is_printable(value)
+
+    return _plain(f"text of one line of at most {TEXT_MAX} characters", is_kept)
+
+
+def texts() -> PlainValidator:
+    """A list of at least one text, each once."""
+    return _each_once(
+        "a list of at least one text, each once",
+        lambda value: isinstance(value, str) and bool(value.strip()) and _is_printable(value),
+    )
+
+
+def one_of(known: Collection[str]) -> PlainValidator:
+    """One of some words."""
+    return _plain(
+        f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known
+    )
+
+
+def matching(pattern: str, rule: str) -> PlainValidator:
+    """Text that is all of a regular expression, which ``rule`` puts in words."""
+    return _plain(rule, lambda value: _matches(pattern, value))
+
+
+def split_name() -> PlainValidator:
+    """Name of a split."""
+    return matching(NAME, "named by letters, digits, _ and - alone")
+
+
+def split_names(*, may_be_empty: bool) -> PlainValidator:
+    """A list of names of splits, each once."""
+    least = "" if may_be_empty else "at least one of "
+    return _each_once(
+        f"a list of {least}the names in splits, each once",
+        lambda value: _matches(NAME, value),
+        may_be_empty=may_be_empty,
+    )
+
+
+def some_of(known: Collection[str], *, needed: str | None = None) -> PlainValidator:
+    """A list of known words, each once, one of them in any case."""
+    must = f", with {needed}" if needed else ""
+    return _each_once(
+        f"a list of at least one of {', '.join(known)}, each once{must}",
+        lambda value: isinstance(value, str) and value in known,
+        needed=needed,
+    )
+
+
+def _matches(pattern: str, value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _is_printable(value: str) -> bool:
+    return len(value) <= TEXT_MAX and value.isprintable()
+
+
+def _plain(rule: str, is_kept: Callable[[object], bool]) -> PlainValidator:
+    def check(value: Any) -> Any:  # noqa: ANN401 - yaml gives anything
+        if not is_kept(value):
+            raise PydanticCustomError(RULE, "must be {rule}", {"rule": rule, "got": value})
+        return value
+
+    return PlainValidator(check)
+
+
+def _each_once(
+    rule: str,
+    is_kept: Callable[[object], bool],
+    *,
+    needed: str | None = None,
+    may_be_empty: bool = False,
+) -> PlainValidator:
+    def check(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - yaml gives anything
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        faulty = [item for item in value if not is_kept(item)] if is_list else [value]
+        if faulty:
+            # Of a long list, the item that is wrong.
+            raise _broken(rule, faulty[0])
+        if len(set(value)) < len(value) or not (value or may_be_empty):
+            raise _broken(rule, value)
+        if needed is not None and needed not in value:
+            raise _broken(rule, value)
+        return tuple(value)
+
+    return PlainValidator(check)
+
+
+def _broken(rule: str, got: object) -> PydanticCustomError:
+    return PydanticCustomError(RULE, "must be {rule}", {"rule": rule, "got": got})
