@@ -14,10 +14,10 @@ _LAST_CHARACTER: Final = 111
 """Characters carry six bits each, offset to be printable."""
 
 _MOST_CHARACTERS: Final = 11
-"""Of one number: 55 bits, more than any image has pixels."""
+"""Characters of one number: 55 bits, more than any image has pixels."""
 
 _MIN_COORDINATES: Final = 6
-"""Of a polygon with an area."""
+"""Fewest coordinates of a polygon that encloses anything."""
 
 Counts = Int64[np.ndarray, " run"]
 
@@ -58,7 +58,7 @@ def parse_counts(counts: str) -> Counts:
     Raises
     ------
     DataError
-        If a character is out of range, or a number too long or without an end.
+        If a character is out of range, or a number is too long or has no end.
 
     Notes
     -----

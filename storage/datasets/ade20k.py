@@ -1,4 +1,4 @@
-"""ADE20K challenge: ``images/<split>`` and ``annotations/<split>``, one object a class."""
+"""ADE20K challenge: ``images/<split>`` and ``annotations/<split>``, one object per class."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ N_CLASSES: Final = 150
 
 
 def list_ade20k(source: Source) -> tuple[Part, ...]:
-    """Images by name; the id of an object is its class, 1 to 150, as UncertainSAM's authors do.
+    """Images by name; an object's id is its class, 1 to 150, as in UncertainSAM's own code.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class DataSet:
     takes: tuple[str, ...] = ()
     """Fields that may be given."""
     is_video: bool = False
-    """Whether its images are frames of videos: of ``video_of`` their name, or of a folder."""
+    """Whether its images are frames of videos, named by ``frame_file`` or in a folder per video."""
 
 
 DATA_SETS: Final[Mapping[str, DataSet]] = MappingProxyType(
@@ -76,7 +76,8 @@ def collect(
     Raises
     ------
     DataError
-        If nothing is left, or an image with an object is no file.
+        If nothing is left, an image with an object has no file or a name that is no text, or an
+        object's id has more than 64 bits.
     """
     found, skipped, empty = _find(parts, min_area_px, max_objects)
     if not found:

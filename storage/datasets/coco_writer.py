@@ -12,7 +12,7 @@ from pipeline.scenes.scene import Scene
 from storage.rle import encode_rle
 
 _COMPRESS_LEVEL: Final = 3
-"""Of PNG: a quarter faster than Pillow's own on noisy scenes, and a tenth larger."""
+"""Of PNG files: a quarter faster than Pillow's default on noisy scenes, and a tenth larger."""
 
 
 def write_coco(
@@ -29,7 +29,7 @@ def write_coco(
     scenes
         Taken one at a time.
     categories
-        All that the scenes' categories may be; their ids count from 1.
+        Categories that scenes may have; their ids count from 1.
 
     Returns
     -------

@@ -19,6 +19,6 @@ def list_davis(source: Source) -> tuple[Part, ...]:
     DataError
         If the list, a folder, an image or a mask is missing, or a mask has no palette.
     """
-    assert source.list is not None  # storage.datasets.catalogue asks for it
+    assert source.list is not None  # storage.datasets.catalogue requires it
     videos = read_names("DAVIS", source.list)
     return list_palette_videos("DAVIS", source, videos, ignored=(BACKGROUND, VOID))

@@ -1,4 +1,4 @@
-"""How much a split holds and its stores will take, told before anything is made."""
+"""How many objects a split has, and how many bytes its stores will take, before anything runs."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ from storage.rle import area_rle
 from storage.store.schema import SCHEMA
 
 N_SAMPLED: Final = 500
-"""Images whose annotations are read, at least, before the rest of a split is estimated."""
+"""Fewest images whose annotations are read before the rest of a split is estimated."""
 
 MASK_BYTES: Final = (6_000, 12_000)
-"""A coded mask of ``MASK_SIDE_PX`` on the disk, from sharp to soft."""
+"""Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft."""
 
 MASK_SIDE_PX: Final = 256
 
@@ -35,7 +35,7 @@ class Extent:
 def estimate_extent(
     parts: Sequence[Part], *, min_area_px: int, max_objects: int | None, n_sampled: int = N_SAMPLED
 ) -> Extent:
-    """Extent of a split from the annotations of some of its parts, or of all if they are few.
+    """Extent of a split, from the annotations of some of its parts, or of all if there are few.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def estimate_extent(
 
 
 def object_bytes(kind: str, sizes: Mapping[str, int]) -> int:
-    """Bytes an object takes in a kind of store, uncompressed, coordinates apart."""
+    """Uncompressed bytes per object in one kind of store, coordinates aside."""
     total = 0
     for spec in SCHEMA[kind].values():
         if spec.dims[0] == "object" and not spec.is_coordinate:
@@ -75,12 +75,12 @@ def object_bytes(kind: str, sizes: Mapping[str, int]) -> int:
 
 
 def mask_bytes(side_px: int) -> tuple[int, int]:
-    """Bytes a coded mask takes on the disk, at least and at most: its area's share."""
+    """Fewest and most bytes of a coded mask on the disk, in proportion to its area."""
     low, high = (n_bytes * side_px**2 // MASK_SIDE_PX**2 for n_bytes in MASK_BYTES)
     return low, high
 
 
 def _scattered(parts: Sequence[Part]) -> Iterator[Part]:
-    """All parts, the first few of them from all over the sequence."""
+    """All parts, in an order whose first few are spread over the sequence."""
     places = sorted(range(len(parts)), key=lambda place: (place * _GOLDEN) % 1)
     return (parts[place] for place in places)

@@ -1,4 +1,4 @@
-"""Folders of frames and of their masks: what the data sets with a PNG file a mask share."""
+"""Folders of frames and of their PNG masks, as several data sets have them."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from storage.rle import encode_rle
 
 
 def check_folder(what: str, folder: Path) -> Path:
-    """A folder that is there; ``what`` says what it should be.
+    """The folder itself, if it is one; ``what`` names it in the message.
 
     Raises
     ------
     DataError
-        If it is not.
+        If there is no such folder.
     """
     if not folder.is_dir():
         raise DataError(f"{what} must be a folder, got none at {folder}")
@@ -26,7 +26,7 @@ def check_folder(what: str, folder: Path) -> Path:
 
 
 def read_names(data_set: str, path: Path) -> list[str]:
-    """Names of a split's videos, one a line.
+    """Names of a split's videos, one per line.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def read_names(data_set: str, path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "bytes that are no text"
+        reason = getattr(error, "strerror", None) or "bytes that are not text"
         raise DataError(f"{data_set}: {path} must be a list of videos, got: {reason}") from error
     names = [line.strip() for line in lines if line.strip()]
     if not names or len(set(names)) < len(names):
@@ -69,7 +69,7 @@ def paired_stems(what: str, images: Path, masks: Path, hint: str = "") -> list[s
 
 
 def check_masked(what: str, masks: Path, lacking: Sequence[str], hint: str = "") -> None:
-    """Refuse frames that lack a mask, by their names.
+    """Refuse frames without a mask, by name.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def check_masked(what: str, masks: Path, lacking: Sequence[str], hint: str = "")
 
 
 def check_pictured(what: str, images: Path, lacking: Sequence[str]) -> None:
-    """Refuse masks without an image: of a video that ends early, or is not all there.
+    """Refuse masks without an image, as where a video ends early or was copied in part.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def read_indices(path: Path, what: str, modes: Collection[str]) -> UInt8[np.ndar
     Raises
     ------
     DataError
-        If the file is damaged, or of another of Pillow's modes: colours are no object ids.
+        If the file is damaged, or of another of Pillow's modes: colours are not object ids.
     """
     try:
         with Image.open(path) as image:

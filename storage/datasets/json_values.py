@@ -42,7 +42,7 @@ def load_json(path: Path, what: str) -> Json:
 
 
 def _text(path: Path, what: str) -> str:
-    """Text of a file, without its bytes: both may have hundreds of megabytes."""
+    """Text of a file that is not packed."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -68,7 +68,7 @@ def _once(pairs: list[tuple[str, Any]]) -> Json:
 
 
 def value(item: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:  # noqa: ANN401 - JSON
-    """Value of a key, of one of some types; a bool is no int.
+    """Value of a key, if it has one of some types; a bool does not pass for an int.
 
     Raises
     ------

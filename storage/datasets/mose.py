@@ -25,7 +25,7 @@ def list_mose(source: Source) -> tuple[Part, ...]:
         If the file, a folder, an image or a mask is missing, a mask has no palette, or a video
         has another length than the file says.
     """
-    assert source.list is not None  # storage.datasets.catalogue asks for it
+    assert source.list is not None  # storage.datasets.catalogue requires it
     content = load_json(source.list, "MOSE's list of videos, meta_train.json")
     videos = value(content, "videos", (dict,), str(source.list))
     lengths = {

@@ -19,12 +19,12 @@ def list_palette_videos(
     ignored: Collection[int],
     hint: str = "",
 ) -> tuple[Part, ...]:
-    """One part a video.
+    """One part per video.
 
     Parameters
     ----------
     ignored
-        Values of the masks that are no object.
+        Values in the masks that are not objects.
     hint
         Ends the message about frames without a mask.
 

@@ -19,11 +19,11 @@ class Frames:
 
     start: int = 0
     end: int | None = None
-    """The first frame that is not taken; None takes them to the last."""
+    """The first frame that is not taken any more; None takes all that follow."""
     stride: int = 1
 
     def of(self, frames: Sequence[T]) -> Sequence[T]:
-        """Those of a video's annotated frames that are taken."""
+        """The annotated frames of a video that are taken."""
         return frames[self.start : self.end : self.stride]
 
 
@@ -36,7 +36,7 @@ class Source:
     images, annotations
         Folders, or files, as the reader's layout has them.
     list
-        File that says which videos the split has.
+        File that lists the videos of the split.
     subsets
         Folders of SA-V train that are read; None reads all.
     masklets
@@ -70,7 +70,7 @@ class Annotated:
     masks: tuple[tuple[int, str], ...]
     """Ids, each once, and COCO's compressed RLE of the image's size."""
     n_crowd: int = 0
-    """Annotations without a mask here because they stand for a crowd."""
+    """Annotations left out because they stand for a crowd."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Part:
     name: str
     """For messages: data set and image or video."""
     read: Callable[[], Iterator[Annotated]]
-    """Its images in their order."""
+    """Yields its images in their order."""
     is_video: bool = False
     lacks_auto: bool = False
     """A video of SA-V train without the automatic masklets that are asked for."""

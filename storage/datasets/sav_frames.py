@@ -1,4 +1,4 @@
-"""SA-V val and test: ``JPEGImages_24fps`` and ``Annotations_6fps``, a folder an object."""
+"""SA-V val and test: ``JPEGImages_24fps`` and ``Annotations_6fps``, one folder per object."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -18,10 +18,10 @@ from storage.errors import DataError
 from storage.rle import encode_rle
 
 ANNOTATED_EVERY: Final = 4
-"""Frames of 24 a second from one that is annotated, 6 a second, to the next."""
+"""Six of 24 frames a second are annotated."""
 
 MODES: Final = ("1", "L", "P")
-"""Any, for all that is not 0 is foreground."""
+"""Any mode will do: whatever is not 0 is foreground."""
 
 
 def list_sav_frames(source: Source) -> tuple[Part, ...]:
@@ -32,7 +32,7 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
     DataError
         If the list, a folder, an image or a mask is missing, or an object has no mask.
     """
-    assert source.list is not None  # storage.datasets.catalogue asks for it
+    assert source.list is not None  # storage.datasets.catalogue requires it
     for what, folder in (("images", source.images), ("annotations", source.annotations)):
         check_folder(f"SA-V: {what}", folder)
     videos = read_names("SA-V", source.list)
@@ -61,7 +61,7 @@ def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     check_folder(f"masks of {what}", folder)
     objects = sorted(path for path in folder.iterdir() if path.is_dir())
     if not objects:
-        raise DataError(f"{what} must have a folder an object in {folder}, got none")
+        raise DataError(f"{what} must have a folder per object in {folder}, got none")
     found: dict[str, dict[int, Path]] = {}
     names: dict[int, str] = {}
     for path in objects:

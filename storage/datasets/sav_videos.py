@@ -13,7 +13,7 @@ from storage.errors import DataError, listed, shown
 from storage.images.videos import frame_file
 
 ANNOTATED_EVERY: Final = 4
-"""Frames of the video from one that is annotated to the next."""
+"""One frame in so many is annotated."""
 
 FIRST_ID: Final[Mapping[str, int]] = {"manual": 0, "auto": 1_000_000}
 """Added to ``masklet_id``: both files of a video count from 0."""
@@ -36,8 +36,8 @@ class _Masklets:
 def list_sav_videos(source: Source) -> tuple[Part, ...]:
     """Videos by subset and name; no video is opened, and no annotation before its part is read.
 
-    Of a video that has no automatic masklets, as some in the data set, ``both`` reads the manual
-    ones and ``auto`` reads none; its part says so.
+    Some videos of the data set have no automatic masklets: of these, ``both`` reads the manual
+    ones and ``auto`` reads none, and their parts say so.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _parse(path: Path, video: str, kind: str) -> _Masklets:
         count(content, key, what) for key in ("video_height", "video_width", "video_frame_count")
     ]
     check_pixels(what, *sides[:2])
-    # As all numbers of these files, they may be written as floats.
+    # Like all numbers in these files, they may be written as floats.
     ids: list[Any] = [_whole(number) for number in value(content, "masklet_id", (list,), what)]
     masks = value(content, "masklet", (list,), what)
     if not ids or not all(type(number) is int for number in ids) or len(set(ids)) < len(ids):

@@ -12,7 +12,7 @@ from storage.images.videos import Videos, video_of
 
 
 class SplitImages:
-    """Reads the images below a folder; used from several threads."""
+    """Reads the images below a folder; several threads may use it."""
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class SplitImages:
         return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
 
     def check(self, file: str, *, height_px: int, width_px: int) -> int:
-        """Refuse an image that cannot be read by its first bytes; frames are seen when decoded.
+        """Refuse an image whose first bytes say that it cannot be read; frames are not looked at.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Frames of video files in, RGB arrays out, decoded in order: to seek is to decode anew."""
+"""Frames of video files in, RGB arrays out, decoded in order: seeking starts all over again."""
 
 import re
 from collections import OrderedDict, defaultdict
@@ -14,10 +14,10 @@ from jaxtyping import UInt8
 from storage.errors import ImageError
 
 N_OPEN: Final = 2
-"""Videos that are decoded at once: where one ends, readers ahead are in the next."""
+"""Videos open at the same time: at the end of one, readers ahead are already in the next."""
 
 N_KEPT: Final = 8
-"""Decoded frames in memory: more than readers may be ahead of each other."""
+"""Decoded frames kept in memory: no reader is ever that far ahead of another."""
 
 _FRAME_FILE: Final = re.compile(r"(.+\.mp4)#(\d+)")
 
@@ -25,7 +25,7 @@ Rgb = UInt8[np.ndarray, "h w 3"]
 
 
 def frame_file(video: str, number: int) -> str:
-    """Name of a video's frame, counted from 0, where an image has its file's.
+    """Name of a video's frame, counted from 0, in place of an image's file name.
 
     Examples
     --------
@@ -36,13 +36,13 @@ def frame_file(video: str, number: int) -> str:
 
 
 def video_of(file: str) -> str | None:
-    """File of the video whose frame a name stands for; None for an image's file."""
+    """File of the video that a frame's name belongs to; None if the name is an image's."""
     match = _FRAME_FILE.fullmatch(file)
     return match[1] if match else None
 
 
 class Videos:
-    """Frames of the videos of a split, each decoded once if asked for about in order.
+    """Frames of a split's videos, each decoded once if they are asked for roughly in order.
 
     A reader may be ahead of another by a few frames: those between, if of ``files``, are kept for
     it. A frame further back costs decoding its video from the start.
@@ -56,7 +56,7 @@ class Videos:
                 self._wanted[match[1]].add(int(match[2]))
         self._open: OrderedDict[str, _Decoder] = OrderedDict()
         self._ends: dict[str, tuple[int, str]] = {}
-        """First frame that a video does not give, and why."""
+        """First frame that cannot be had of a video, and why."""
         self._kept: OrderedDict[tuple[str, int], Rgb] = OrderedDict()
         self._lock = Lock()
 
@@ -67,7 +67,7 @@ class Videos:
         ------
         ImageError
             If the video is missing, shorter, of another size, or damaged at this frame or before:
-            a decoder that goes on behind the damage counts its frames wrong.
+            a decoder that goes on after the damage miscounts its frames.
         """
         match = _FRAME_FILE.fullmatch(file)
         assert match is not None  # video_of tells which names are frames
@@ -120,16 +120,16 @@ class _Decoder:
             raise ImageError(f"{path} must be a readable video, got none that opens")
 
     def advance(self) -> None:
-        """Take the next frame, without giving it out."""
+        """Move on to the next frame without converting its pixels."""
         if not self._capture.grab():
             raise ImageError(
                 f"{self._path} must have a readable frame {self.n_read} (counted from 0), "
-                "got its end or a damage: no frame from there on can be told"
+                "got its end or damage: no frame after that can be trusted"
             )
         self.n_read += 1
 
     def frame(self) -> Rgb:
-        """Pixels of the frame that was taken last."""
+        """Pixels of the frame moved on to last."""
         is_there, bgr = self._capture.retrieve()
         if not is_there:
             raise ImageError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
-from storage.errors import DataError
+from storage.errors import DataError, shown
 from storage.folders import whole_file
 from storage.paths import WORK
 
@@ -90,7 +90,7 @@ def read_trials(path: Path) -> list[Trial]:
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         if tuple(table.fieldnames or ()) != COLUMNS:
-            raise DataError(f"{path} must have {', '.join(COLUMNS)}, got {table.fieldnames}")
+            raise DataError(f"{path} must have {', '.join(COLUMNS)}, got {shown(table.fieldnames)}")
         try:
             return [_trial(row) for row in table]
         except (ValueError, TypeError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from jaxtyping import Bool
 
-from storage.errors import StoreError
+from storage.errors import StoreError, shown
 from storage.store.grid import Grid, Layout, file_name, grid
 from storage.store.schema import CODEC, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
@@ -61,10 +61,10 @@ def open_store(path: Path, mode: Literal["r", "r+"] = "r") -> Store:
         raise StoreError(f"{path} must be a Zarr store, got none ({error})") from error
     kind, signature = attributes.get("kind"), attributes.get("signature")
     if kind not in SCHEMA or not isinstance(signature, Mapping):
-        raise StoreError(f"{path}: kind must be one of {', '.join(SCHEMA)}, got {kind}")
+        raise StoreError(f"{path}: kind must be one of {', '.join(SCHEMA)}, got {shown(kind)}")
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise StoreError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {version}")
+        raise StoreError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}")
     layout = cast("Layout", attributes.get("layout"))
     return Store(path, group, cast("str", kind), layout, signature)
 

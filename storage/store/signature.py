@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final, cast
 
+from storage.errors import shown
 from storage.store.schema import Value
 
 DIGEST_CHARS: Final = 16
@@ -27,7 +28,7 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
         items = plain if isinstance(plain, list) else [plain]
         if not all(isinstance(item, str | int | float) for item in items):
             raise ValueError(
-                f"signature.{key} must be a str, a number or a list of these, got {value!r}"
+                f"signature.{key} must be a str, a number or a list of these, got {shown(value)}"
             )
         parsed[key] = cast("Value", plain)
     return parsed

@@ -1,4 +1,4 @@
-"""The reader of SA-V val and test: a folder an object, every fourth frame."""
+"""The reader of SA-V val and test: one folder per object, every fourth frame."""
 
 import shutil
 from collections.abc import Callable
@@ -144,7 +144,7 @@ FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
     ),
     "no objects": (
         _remove_all_masks,
-        "SA-V video video0 must have a folder an object in .*, got none",
+        "SA-V video video0 must have a folder per object in .*, got none",
     ),
     "object of another name": (
         lambda p: (masks_dir(p) / "dog").mkdir(),

@@ -84,7 +84,7 @@ def test_damaged_metadata_are_no_store(features: Path, text: str) -> None:
 
 def test_a_store_of_another_project_is_refused(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "other.zarr", attributes={"kind": "weather"})
-    with pytest.raises(StoreError, match=r"kind must be one of objects, .*, got weather"):
+    with pytest.raises(StoreError, match=r"kind must be one of objects, .*, got 'weather'"):
         storage.open_features(tmp_path / "other.zarr")
 
 
