@@ -88,7 +88,7 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
-    """Sha256 of each image; told of now are those that no extraction will read, or may misread."""
+    """Sha256 of each image; those that no extraction will read, or may misread, are named now."""
     files = SplitImages(folder, [image.file for image in images])
     digests, faults, unconfirmed = [], [], []
     with progress(f"digest {split}", len(images), "images") as advance:
@@ -102,13 +102,12 @@ def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[st
             except ImageError as error:
                 faults.append(str(error))
             advance(1)
-    if faults:
-        print(f"note: {len(faults)} images must be mended before extract: {listed(faults)}")
-    if unconfirmed:
-        print(
-            f"note: {len(unconfirmed)} images are turned upright by an EXIF orientation that their "
-            f"size on record cannot confirm: {listed(unconfirmed)}"
-        )
+    for names, rule in (
+        (faults, "must be mended before extract"),
+        (unconfirmed, "must be looked at, turned by an EXIF orientation that no size confirms"),
+    ):
+        if names:
+            print(f"note: {len(names)} of {len(images)} images {rule}: {listed(names)}")
     return digests
 
 
