@@ -140,8 +140,8 @@ def test_images_that_no_extraction_will_read_are_named_at_once(
     assert run_prepare().n_images == 3
     note = capsys.readouterr().out.splitlines()[-1]
     assert note.startswith(
-        f"note: 3 of 3 images must be mended before extract: {large} must be 64 px high and 64 px wide "
-        f"as its record says, got 80 x 70, {garbage} must be a readable image, got: "
+        f"note: 3 of 3 images must be mended before extract: {large} must be 64 px high and 64 px "
+        f"wide as its record says, got 80 x 70, {garbage} must be a readable image, got: "
     )
     assert f", {deep} must have a mode with 8-bit colours" in note
 
