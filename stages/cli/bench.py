@@ -59,7 +59,7 @@ def runtime(
             write_runtime(csv, timed)
     first = timed.iloc[0]
     told = ", ".join(f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS)
-    Console().print(_table(timed), told, sep="\n", highlight=False)
+    Console().print(_table(timed), told, sep="\n", markup=False, highlight=False)
 
 
 def _own_question(image: Path) -> Question:

@@ -1,19 +1,18 @@
 """``usam cache``: says what is in a store, and reads it through for damage."""
 
-import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.overview import as_text, overview, own_part
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
+from storage.errors import StoreError
 from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.verify import Damage, n_files, verify
-
-UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 Stores = Annotated[Path, typer.Argument(help="A store, or a folder that holds some.")]
 
@@ -22,51 +21,98 @@ app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 
 @app.command("info")
 def info_command(path: Stores) -> None:
-    """Print dimensions, sizes, bytes an object, signature and completeness."""
+    """Print all that a store says of itself; of a folder, a line for each store below it.
+
+    Exit 1 if the metadata of any is damaged.
+    """
     with reported_errors():
-        for store in find_stores(path):
-            _print_info(Console(), describe(store))
+        stores = find_stores(path)
+        if stores == [path]:
+            print(_details(describe(path)))
+            return
+        alone, work = overview(stores)
+    tables = {"store": alone, "work folder": work}
+    print("\n\n".join(as_text(what, lines) for what, lines in tables.items() if lines))
+    if any(line.state == "damaged" for line in (*alone, *work)):
+        raise typer.Exit(1)
 
 
 @app.command("verify")
 def verify_command(path: Stores) -> None:
     """Read every chunk and print which are damaged or missing; exit 1 if any is."""
-    n_damages = 0
+    found: dict[Path, list[Damage]] = {}
     with reported_errors():
-        for store in find_stores(path):
-            with progress(f"verify {store}", n_files(store), unit="files") as advance:
-                damages = verify(store, advance)
-            _print_damages(Console(), store, damages)
-            n_damages += len(damages)
-    if n_damages:
+        stores = find_stores(path)
+        total = sum(_n_files(store) for store in stores)
+        # Also of an interrupted reading, which may have taken hours: what it found by then.
+        try:
+            with progress(f"verify {path}", total, unit="files") as advance:
+                for store in stores:
+                    found[store] = _damages(store, advance)
+        finally:
+            print(_verdict(found))
+    if any(found.values()):
         raise typer.Exit(1)
 
 
-def _print_info(console: Console, store: StoreDescription) -> None:
-    sizes = ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())
-    console.print(f"[bold]{store.path}[/]", soft_wrap=True, highlight=False)
-    facts = _table("", "")
-    facts.add_row("kind", f"{store.kind}, {store.layout}")
-    facts.add_row("dimensions", sizes)
-    facts.add_row("size", _size(store))
-    facts.add_row("completeness", _completeness(store))
-    for key, value in store.signature.items():
-        facts.add_row(f"signature.{key}", str(value))
-    console.print(facts)
-    arrays = _table("array", "dimensions", "dtype", "a file holds", "files", "size")
-    for array in store.arrays:
-        held = "x".join(str(n) for n in array.file_shape)
-        size = bytes_text(array.size_bytes)
-        arrays.add_row(
-            array.name, " ".join(array.dims), array.dtype, held, str(array.n_files), size
+def _n_files(store: Path) -> int:
+    """Files to read; none of a store that cannot be opened, which ``_damages`` will name."""
+    try:
+        return n_files(store)
+    except (StoreError, OSError):
+        return 0
+
+
+def _damages(store: Path, advance: Callable[[int], None]) -> list[Damage]:
+    try:
+        return verify(store, advance)
+    except (StoreError, OSError) as error:
+        return [Damage("metadata", "zarr.json", own_part(store, error))]
+
+
+def _verdict(found: Mapping[Path, list[Damage]]) -> str:
+    """A line a store, the damaged ones last, with what is wrong below each."""
+    lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
+    damaged = {store: damages for store, damages in found.items() if damages}
+    for store, damages in damaged.items():
+        rows = [("  ", damage.array, damage.key, damage.reason) for damage in damages]
+        lines += [f"damaged  {printable(str(store))}", aligned(rows)]
+    if len(found) > 1:
+        lines.append(
+            f"{len(found)} stores: {len(found) - len(damaged)} intact, {len(damaged)} damaged"
         )
-    console.print(arrays)
+    return "\n".join(lines)
+
+
+def _details(store: StoreDescription) -> str:
+    facts = [
+        ("kind", f"{store.kind}, {store.layout}"),
+        ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
+        ("size", _size(store)),
+        ("completeness", _completeness(store)),
+        *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
+    ]
+    arrays = [
+        (
+            array.name,
+            " ".join(array.dims),
+            array.dtype,
+            "x".join(str(n) for n in array.file_shape),
+            str(array.n_files),
+            bytes_text(array.size_bytes),
+        )
+        for array in store.arrays
+    ]
+    headings = ("array", "dimensions", "dtype", "a file holds", "files", "size")
+    return "\n".join(
+        [printable(str(store.path)), aligned(facts), "", aligned([headings, *arrays], right={4, 5})]
+    )
 
 
 def _size(store: StoreDescription) -> str:
     share = store.object_bytes
     total = bytes_text(store.size_bytes)
-    return total if share is None else f"{total}, {bytes_text(share)} an object"
+    return total if share is None else f"{total}, {bytes_text(share)} per object"
 
 
 def _completeness(store: StoreDescription) -> str:
@@ -74,27 +120,3 @@ def _completeness(store: StoreDescription) -> str:
     if store.missing:
         parts.append(f"{len(store.missing)} files missing: {', '.join(store.missing[:3])}")
     return "; ".join([*parts, "complete" if store.is_complete else "incomplete"])
-
-
-def _print_damages(console: Console, store: Path, damages: list[Damage]) -> None:
-    if not damages:
-        console.print(f"{store} is intact", soft_wrap=True, highlight=False)
-        return
-    console.print(f"{store} has {len(damages)} damages", soft_wrap=True, highlight=False)
-    table = _table("array", "chunk", "reason")
-    for damage in damages:
-        table.add_row(damage.array, damage.key, damage.reason)
-    console.print(table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, show_header=any(columns), pad_edge=False, collapse_padding=True)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def bytes_text(*n_bytes: float) -> str:
-    """Numbers of bytes, three digits each, in the unit of the last."""
-    power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
-    return f"{' to '.join(f'{n / 1000**power:.3g}' for n in n_bytes)} {UNITS[power]}"

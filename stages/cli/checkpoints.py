@@ -5,10 +5,9 @@ from contextlib import ExitStack
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.vocabulary import FAMILIES, MODELS
+from stages.cli.columns import aligned
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints import weights
@@ -43,7 +42,7 @@ def verify(
         families = FAMILIES if family is None else (family,)
         records = [weights.checkpoint(name, model) for name in families for model in MODELS]
         states = [weights.state(record) for record in records]
-        Console().print(_table(records, states))
+        print(_table(records, states))
         for record, state in zip(records, states, strict=True):
             if state == "damaged":
                 weights.verified_weights(record.family, record.model)
@@ -79,10 +78,9 @@ def _mb(n_bytes: int) -> int:
     return -(-n_bytes // MB)
 
 
-def _table(records: list[weights.Checkpoint], states: list[weights.State]) -> Table:
-    table = Table("family", "model", "file", "MB", "state", box=None)
-    table.columns[3].justify = "right"
+def _table(records: list[weights.Checkpoint], states: list[weights.State]) -> str:
+    rows = [("family", "model", "file", "MB", "state")]
     for record, state in zip(records, states, strict=True):
         size = "" if record.size_bytes is None else f"{record.size_bytes / MB:.0f}"
-        table.add_row(record.family, record.model, str(record.path), size, state)
-    return table
+        rows.append((record.family, record.model, str(record.path), size, state))
+    return aligned(rows, right={3})

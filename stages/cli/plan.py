@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stages.cli.cache import bytes_text
+from stages.cli.columns import bytes_text
 from stages.cli.planning import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
 from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params

@@ -32,7 +32,7 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[
 @contextmanager
 def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # it may be a path, with brackets
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),

@@ -18,6 +18,9 @@ from storage.store.signature import compare
 PUBLISHED: Final = "published"
 """Marker file of a work folder whose stores stand in the outputs."""
 
+LOCK: Final = "lock"
+"""File that whoever works in a work folder holds; it stays."""
+
 RECORDED_AFTER_S: Final = 3600.0
 """Age at which published work may go: until DVC has recorded the outputs it may be asked again."""
 
@@ -36,6 +39,11 @@ class Unfinished:
         return f"unfinished work under other settings is kept in {self.path} ({self.difference})"
 
 
+def is_work_folder(folder: Path) -> bool:
+    """Whether a cell is made in a folder, or was."""
+    return (folder / LOCK).exists()
+
+
 def lock_folder(folder: Path) -> int:
     """Lock a work folder for this process; closing the handle, or dying, frees it.
 
@@ -46,7 +54,7 @@ def lock_folder(folder: Path) -> int:
     FileNotFoundError
         If the folder is not there, or was swept meanwhile.
     """
-    path = folder / "lock"
+    path = folder / LOCK
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

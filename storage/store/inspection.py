@@ -60,13 +60,15 @@ def open_store(path: Path, mode: Literal["r", "r+"] = "r") -> Store:
     except (*DECODE_ERRORS, KeyError, TypeError) as error:
         raise StoreError(f"{path} must be a Zarr store, got none ({error})") from error
     kind, signature = attributes.get("kind"), attributes.get("signature")
-    if kind not in SCHEMA or not isinstance(signature, Mapping):
+    if not isinstance(kind, str) or kind not in SCHEMA:
         raise StoreError(f"{path}: kind must be one of {', '.join(SCHEMA)}, got {shown(kind)}")
+    if not isinstance(signature, Mapping):
+        raise StoreError(f"{path}: signature must be a mapping, got {shown(signature)}")
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:
         raise StoreError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}")
     layout = cast("Layout", attributes.get("layout"))
-    return Store(path, group, cast("str", kind), layout, signature)
+    return Store(path, group, kind, layout, signature)
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:

@@ -124,6 +124,13 @@ def test_a_terminal_gets_a_bar_with_count_rate_and_percent(
     assert capsys.readouterr().err == ""
 
 
+def test_brackets_in_a_name_are_no_markup(clock: Clock, terminal: StringIO) -> None:
+    with progress("verify [/red]x.zarr", 1) as advance:
+        clock.now_s += 1
+        advance(1)
+    assert "verify [/red]x.zarr" in terminal.getvalue()
+
+
 def test_the_bar_ends_with_an_error(clock: Clock, terminal: StringIO) -> None:
     clock.now_s += 1
     with pytest.raises(KeyError):

@@ -1,0 +1,36 @@
+"""Text in columns: a row a line, however long, and names as they are."""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+
+GAP: Final = "  "
+
+UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """Rows of equal length as lines; columns in ``right`` end together, the others begin so."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
+    lines = []
+    for row in shown:
+        cells = []
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            pad = " " * (width - cell_len(cell))
+            cells.append(pad + cell if i in right else cell + pad)
+        lines.append(GAP.join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """A name on one line of any terminal: control characters and broken UTF-8 are escaped."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def bytes_text(*n_bytes: float) -> str:
+    """Numbers of bytes, three digits each, in the unit of the last."""
+    power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
+    return f"{' to '.join(f'{n / 1000**power:.3g}' for n in n_bytes)} {UNITS[power]}"

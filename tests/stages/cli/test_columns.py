@@ -1,0 +1,38 @@
+"""Text in columns: aligned by what a terminal shows, one line a row."""
+
+import pytest
+
+from stages.cli.columns import aligned, bytes_text, printable
+
+
+def test_columns_begin_together_or_end_together() -> None:
+    rows = [("name", "bytes", "state"), ("a", "12", "complete"), ("longer", "3", "")]
+    assert aligned(rows, right={1}).splitlines() == [
+        "name    bytes  state",
+        "a          12  complete",
+        "longer      3",
+    ]
+
+
+def test_wide_characters_take_two_places() -> None:
+    assert aligned([("猫", "x"), ("cat", "x")]).splitlines() == ["猫   x", "cat  x"]
+
+
+@pytest.mark.parametrize("text", ["plain", "[/red]x", "größe 猫", "it's"])
+def test_what_a_terminal_shows_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "\udcff", "tab\t"])
+def test_what_it_would_obey_or_refuse_is_escaped(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown.isascii()
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [((0,), "0 B"), ((999,), "999 B"), ((1000,), "1 kB"), ((1_500_000, 2_000_000), "1.5 to 2 MB")],
+)
+def test_bytes_have_three_digits_and_a_unit(n_bytes: tuple[int, ...], text: str) -> None:
+    assert bytes_text(*n_bytes) == text
