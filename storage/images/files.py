@@ -31,9 +31,8 @@ DECODER_ERRORS: Final = (
 )
 """What Pillow raises at a file that it cannot read."""
 
-
 MAX_PIXELS: Final = 178_956_970
-"""Of an image: Pillow takes a file of more for a decompression bomb."""
+"""Most pixels of an image: Pillow takes a file of more for a decompression bomb."""
 
 SHRINK: Final = "shrink it, and its masks and its record with it"
 """What to do about an image of too many pixels."""
