@@ -10,11 +10,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 import storage
@@ -28,6 +27,7 @@ from storage.images.files import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
+from tests.fixtures.settings import write_settings
 from tests.fixtures.view_settings import view_settings
 
 GOLDEN: Final = Path(__file__).with_name("extract.npz")
@@ -162,17 +162,14 @@ def _write_split(inputs: Arrays, version: int) -> None:
         point_px=inputs["point_px"],
     )
     write_objects(objects_path("golden"), table, {"split": "golden"})
-    PARAMS_FILE.write_text(yaml.safe_dump(_params(version)), encoding="utf-8")
-
-
-def _params(version: int) -> dict[str, Any]:
-    return {
-        "models": sorted({model for model, _ in CELLS}),
-        "views": view_settings(*sorted({view for _, view in CELLS})),
-        "eval_splits": ["golden"],
-        "train_splits": [],
-        "splits": {"golden": {"reader": "coco", "images": ".", "annotations": "none"}},
-        "extract": {
+    write_settings(
+        Path(),
+        models=sorted({model for model, _ in CELLS}),
+        views=view_settings(*sorted({view for _, view in CELLS})),
+        eval_splits=["golden"],
+        train_splits=[],
+        splits={"golden": {"reader": "coco", "images": ".", "annotations": "none"}},
+        extract={
             "version": version,
             "family": "mini",
             "weights": "file",
@@ -181,7 +178,7 @@ def _params(version: int) -> dict[str, Any]:
             "shard_objects": 2,
             "device": "cpu",
         },
-    }
+    )
 
 
 def main() -> None:
