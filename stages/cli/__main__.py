@@ -1,5 +1,17 @@
-"""``python -m stages.cli`` is ``usam``."""
+"""``usam``, which is ``python -m stages.cli``, too."""
 
-from stages.cli.app import app
+from stages.shell.stopping import listen, stoppable
 
-app()
+
+def main() -> None:
+    """Run the command line."""
+    listen()
+    with stoppable():
+        # Its imports take seconds.
+        from stages.cli.app import app  # noqa: PLC0415
+
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ Writes  ``storage/checkpoints/mini_weights``, ``storage/checkpoints/mini.csv``; 
 """
 
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from pipeline.mini.training import Score, Training, mean_scores
 from stages.cli.family_state import load_state, save_state, write_curve
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
+from stages.shell.stopping import stoppable
 from storage.checkpoints.mini import publish_mini
 from storage.checkpoints.weights import weights_path
 from storage.errors import WeightsError
@@ -61,7 +63,8 @@ def train() -> None:
         # Weights that no commit keeps would be lost with the next installation.
         if not (CLONE / "dvc.yaml").is_file():
             raise WeightsError(f"the mini models must be trained in a clone, got {CLONE}")
-        training, curve = train_family(RECIPE, STATE)
+        with stoppable(f"the training is kept in {STATE}, up to {SAVE_EVERY_S:.0f} s ago"):
+            training, curve = train_family(RECIPE, STATE)
         publish_mini(training.image_path_weights())
         write_curve(weights_path("mini", "tiny").with_name("curve.csv"), curve)
     for model in training.models:
@@ -122,6 +125,7 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
 
 def _prepare_worker() -> None:
     """Take one core, and end with the parent however it ends: a killed one says no goodbye."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent tells of it
     cv2.setNumThreads(1)
     Thread(target=_follow_parent, daemon=True).start()
 

@@ -13,6 +13,7 @@ from stages.extraction.steps import CellSettings, CellSteps
 from stages.shell.asked import CellName, asked_of
 from stages.shell.blocks import ExtractParams, Split
 from stages.shell.progress import progress
+from stages.shell.stopping import stoppable
 from storage.cell.making import Cell, CellPlan
 from storage.cell.work import sweep
 from storage.errors import ImageError
@@ -46,7 +47,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     }
     work = work_dir(name.split, name.model, name.view.name)
     sweep(WORK, keep=work)
-    with Cell.open(work, signature, plan) as cell:
+    with Cell.open(work, signature, plan) as cell, stoppable(_kept_in(cell.folder)):
         for unfinished in cell.unfinished:
             print(f"note: {unfinished}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
@@ -58,6 +59,10 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
             raise ImageError(_report(failures, table, place.images, cell.folder))
         masks = masks_path(name.split, name.model, name.view.name) if name.with_masks else None
         cell.publish(features_path(name.split, name.model, name.view.name), masks)
+
+
+def _kept_in(folder: Path) -> str:
+    return f"finished shards and images are kept in {folder}"
 
 
 def _settings(params: ExtractParams, name: CellName, sam: Sam) -> CellSettings:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from pipeline.extraction.plan import Piece, Shard
 from pipeline.extraction.predictions import Rows
+from stages.shell.stopping import Stopped
 
 N_READERS: Final = 2
 N_AHEAD: Final = 4
@@ -61,6 +63,8 @@ def run_shards(
 ) -> tuple[Failure, ...]:
     """Extract the shards; one that has a failed image is not written, its other images are kept.
 
+    So are the images of the shard that a signal interrupts.
+
     Parameters
     ----------
     advance
@@ -71,26 +75,46 @@ def run_shards(
     The failures, in the order of the plan.
     """
     failures: list[Failure] = []
-    with ThreadPoolExecutor(N_READERS) as readers, ThreadPoolExecutor(1) as writer:
+    # However the block ends, it waits for the shard that is being written.
+    with _readers() as readers, ThreadPoolExecutor(1) as writer:
         todo = [(shard, piece) for shard in shards for piece in shard.pieces]
         read = _ahead(readers, lambda job: _read(steps, *job), todo)
         written: Future[None] | None = None
         for shard in shards:
-            done, failed = _compute(shard, steps, read, advance)
-            failures.extend(failed)
-            if written is not None:
-                written.result()  # one shard in flight: memory stays flat, errors surface
-            finish = _keep_all if failed else _write_all
-            written = writer.submit(finish, steps, shard, done)
+            done: list[tuple[Piece, Rows]] = []
+            try:
+                failed = _compute(shard, steps, read, advance, done)
+                failures.extend(failed)
+                if written is not None:
+                    written.result()  # one shard in flight: memory stays flat, errors surface
+                finish = _keep_all if failed else _write_all
+                written = writer.submit(finish, steps, shard, done)
+            except Stopped:
+                _keep_all(steps, shard, done)
+                raise
         if written is not None:
             written.result()
     return tuple(failures)
 
 
+@contextmanager
+def _readers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that finish the images they are at when the block ends, and begin no other."""
+    pool = ThreadPoolExecutor(N_READERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _compute(
-    shard: Shard, steps: Steps[T], read: Iterator[_Read[T]], advance: Callable[[int], None]
-) -> tuple[list[tuple[Piece, Rows]], list[Failure]]:
-    done: list[tuple[Piece, Rows]] = []
+    shard: Shard,
+    steps: Steps[T],
+    read: Iterator[_Read[T]],
+    advance: Callable[[int], None],
+    done: list[tuple[Piece, Rows]],
+) -> list[Failure]:
+    """Add the rows of a shard's images to ``done``; the images that failed."""
     failed: list[Failure] = []
     for piece in shard.pieces:
         came = next(read)
@@ -103,7 +127,7 @@ def _compute(
         else:
             done.append((piece, came.kept))
         advance(piece.stop - piece.start)
-    return done, failed
+    return failed
 
 
 def _read(steps: Steps[T], shard: Shard, piece: Piece) -> _Read[T]:

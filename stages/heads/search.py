@@ -13,6 +13,7 @@ from stages.heads.data import faults_of, read_head_data
 from stages.heads.study import ROOT, run_study, sources_digest
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
+from stages.shell.stopping import stoppable
 from storage.outputs.tuning import study_dir
 from storage.store.signature import digest, versions
 
@@ -60,7 +61,11 @@ def search(
     with faults_of(split):
         learned, rows = _rows_of_trials(data.rows, max_objects, len(models), seed)
     del data  # of which a sample is a small part
-    with faults_of(split), progress(f"tune {objective}", n_trials, "trials") as advance:
+    with (
+        faults_of(split),
+        stoppable(f"finished trials are kept in {folder}"),
+        progress(f"tune {objective}", n_trials, "trials") as advance,
+    ):
         trials = run_study(
             lambda plan: validation_cost(learned, rows, objective, plan, seed=seed),
             folder,

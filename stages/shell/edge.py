@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Final
 
 from stages.shell.rules import ParamsError
+from stages.shell.stopping import stoppable
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
@@ -19,14 +20,15 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
     """Make ``main`` a program: ``sys.argv[1:]`` are its arguments, as ``str``.
 
     The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
-    status 2 where the arguments do not fit the parameters of ``main``.
+    status 2 where the arguments do not fit the parameters of ``main``. Ctrl-C and SIGTERM end it
+    as ``stages.shell.stopping`` says.
     """
 
     @wraps(main)
     def program() -> None:
         arguments = sys.argv[1:]
         _check_arguments(main, arguments)
-        with reported_errors():
+        with stoppable(), reported_errors():
             main(*arguments)
 
     return program

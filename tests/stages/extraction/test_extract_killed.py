@@ -1,4 +1,4 @@
-"""Stage ``extract`` killed with -9: the next run gives the bytes of an undisturbed one."""
+"""Stage ``extract`` killed or stopped: the next run gives the bytes of an undisturbed one."""
 
 import os
 import shutil
@@ -38,23 +38,27 @@ START_S: Final = 120.0
 """Longest wait for a process to come to its moment."""
 
 RUNNER = """
-import importlib, os, signal, sys
+import importlib, os, sys
 
-module, name, call = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+from stages.shell.stopping import listen
+
+listen()
+module, name = sys.argv.pop(1), sys.argv.pop(1)
+call, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 owner = importlib.import_module(module)
 real, n_calls = getattr(owner, name), 0
 
-def dying(*arguments):
+def dying(*arguments, **named):
     global n_calls
     n_calls += 1
     if n_calls == call:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments)
+        os.kill(os.getpid(), number)
+    return real(*arguments, **named)
 
 setattr(owner, name, dying)
 importlib.import_module("stages.extract").main()
 """
-"""Runs the stage in a process that dies when it calls a function for the nth time."""
+"""Runs the stage in a process that gets a signal when it calls a function for the nth time."""
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +134,54 @@ def test_killed_between_a_file_and_its_name_nothing_of_the_file_is_left(
     assert not list(CACHE.rglob("*.partial"))
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.usefixtures("project")
+def test_stopped_it_keeps_each_image_that_is_done_and_says_so_in_one_line(
+    undisturbed: tuple[dict[str, bytes], float], number: signal.Signals, status: int
+) -> None:
+    # The second image, in the second shard, which begins with rows of the first image.
+    found, said = signalled("stages.extraction.steps", "extract_objects", 3, number)
+    assert (found, done_shards()) == (status, [0]), said
+    (work,) = CACHE.joinpath("work", *CELL).iterdir()
+    assert said.splitlines()[-1] == (
+        f"stopped by {number.name}: finished shards and images are kept in {work}; "
+        "run it again to go on"
+    )
+    assert "Traceback" not in said
+    assert not list(CACHE.rglob("*.partial"))
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == images_without([0], SHARD_OBJECTS)[1:]
+    assert outputs() == undisturbed[0]
+
+
+@pytest.mark.usefixtures("project")
+def test_stopped_from_outside_it_ends_within_seconds(
+    undisturbed: tuple[dict[str, bytes], float],
+) -> None:
+    with start("-m", "stages.extract", *CELL) as process:
+        wait_for_shards(process, 2)
+        process.terminate()
+        _, said = process.communicate(timeout=START_S)
+    assert process.returncode == 143, said
+    assert said.splitlines()[-1].startswith("stopped by SIGTERM: finished shards and images")
+    assert not list(CACHE.rglob("*.partial"))
+    assert len(done_shards()) < N_SHARDS
+    run(extract, *CELL)
+    assert outputs() == undisturbed[0]
+
+
 def die_at(module: str, name: str, call: int) -> None:
     """Run the stage in a process that dies there."""
-    with start("-c", RUNNER, module, name, str(call), *CELL) as process:
+    status, said = signalled(module, name, call, signal.SIGKILL)
+    assert status == -signal.SIGKILL, said
+
+
+def signalled(module: str, name: str, call: int, number: signal.Signals) -> tuple[int, str]:
+    """Status and stderr of the stage in a process that gets a signal there."""
+    with start("-c", RUNNER, module, name, str(call), str(int(number)), *CELL) as process:
         _, said = process.communicate(timeout=START_S)
-    assert process.returncode == -signal.SIGKILL, said
+    return process.returncode, said
 
 
 def start(*command: str) -> "subprocess.Popen[str]":

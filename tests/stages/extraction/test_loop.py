@@ -11,6 +11,8 @@ import pytest
 from pipeline.extraction.plan import Piece, Shard, plan_shards
 from pipeline.extraction.predictions import Rows
 from stages.extraction.loop import N_AHEAD, Failure, run_shards
+from stages.shell.stopping import Stopped
+from storage.errors import WeightsError
 
 
 @dataclass
@@ -23,6 +25,7 @@ class FakeSteps:
     computed: list[int] = field(default_factory=list)
     written: dict[int, Rows] = field(default_factory=dict)
     on_write: Callable[[Shard], None] = lambda _: None
+    on_compute: Callable[[int], None] = lambda _: None
     most_ahead: int = 0
 
     def read(self, piece: Piece) -> int | Failure:
@@ -31,6 +34,7 @@ class FakeSteps:
         return Failure(piece, "torn") if piece.image in self.broken else piece.image
 
     def compute(self, piece: Piece, given: int) -> Rows:
+        self.on_compute(len(self.computed))
         self.computed.append(given)
         return {"row": np.arange(piece.start, piece.stop)}
 
@@ -128,6 +132,46 @@ def test_an_error_of_the_last_write_is_seen_too() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         run_shards(plan(), FakeSteps(on_write=full), lambda _: None)
+
+
+def test_a_signal_keeps_the_images_that_are_done_and_begins_no_other() -> None:
+    steps = FakeSteps(on_compute=stop_at(3))
+    with pytest.raises(Stopped):
+        run_shards(plan(), steps, lambda _: None)
+    # Image 2 is the last one of shard 1; shard 0 is done, image 1 has rows in both.
+    assert set(steps.written) == {0}
+    assert set(steps.kept) == {(1, 1)}
+    assert len(steps.read_images) <= 4 + N_AHEAD
+    time.sleep(0.05)
+    assert len(steps.read_images) <= 4 + N_AHEAD
+
+
+def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:
+    steps = FakeSteps(on_write=lambda _: time.sleep(0.1), on_compute=stop_at(4))
+    with pytest.raises(Stopped):
+        run_shards(plan(), steps, lambda _: None)
+    assert set(steps.written) == {0, 1}
+
+
+def test_an_error_begins_no_other_image() -> None:
+    def fail(_: int) -> None:
+        raise WeightsError("scores must be finite")
+
+    shards = plan_shards(np.repeat(np.arange(200), 3), 4)
+    steps = FakeSteps(on_compute=fail)
+    with pytest.raises(WeightsError):
+        run_shards(shards, steps, lambda _: None)
+    assert len(steps.read_images) <= 1 + N_AHEAD
+
+
+def stop_at(n_images: int) -> Callable[[int], None]:
+    """A signal that comes when so many pieces have been computed."""
+
+    def compute(n_computed: int) -> None:
+        if n_computed == n_images:
+            raise Stopped(15, "stopped")
+
+    return compute
 
 
 def test_nothing_to_do_is_done_at_once() -> None:

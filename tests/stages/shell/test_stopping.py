@@ -1,0 +1,146 @@
+"""Signals end a program with one line and the status that shells expect, whatever it is at."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[3]
+
+START: Final = """
+import hashlib, sys, threading, time
+from stages.shell import stopping
+from stages.shell.stopping import listen, stoppable
+
+def swallow():
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+stopping.GRACE_S = float(sys.argv[1])
+listen()
+"""
+
+GRACE_S: Final = 0.3
+NEVER_S: Final = 60.0
+"""A grace that no test waits for."""
+
+WORK: Final = """
+with stoppable(), stoppable("the first half is kept in here"):
+    try:
+        print("at work", flush=True)
+        {work}
+    finally:
+        print("cleaned up", flush=True)
+"""
+
+STATUS: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+KEPT: Final = "the first half is kept in here; run it again to go on"
+NOTHING: Final = "nothing is kept, nothing is half-written; run it again"
+
+
+def stopped(
+    program: str, *numbers: signal.Signals, grace_s: float = NEVER_S
+) -> tuple[int, list[str], list[str]]:
+    """Status, stdout and stderr of a program that is sent signals when it has said a first line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", START + program, str(grace_s)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        for number in numbers:
+            time.sleep(0.3)  # until it is at its work, or has handled the signal before
+            process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    return process.returncode, (first + out).splitlines(), err.splitlines()
+
+
+@pytest.mark.parametrize("number", STATUS)
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param("while True: pass", id="in Python"),
+        pytest.param(
+            "thread = threading.Thread(target=swallow); thread.start(); thread.join()",
+            id="waiting for a thread",
+        ),
+    ],
+)
+def test_work_is_left_in_order_and_told_of_in_one_line(number: signal.Signals, work: str) -> None:
+    status, out, err = stopped(WORK.format(work=work), number)
+    assert (status, out) == (STATUS[number], ["at work", "cleaned up"])
+    assert err == [f"stopped by {number.name}: {KEPT}"]
+
+
+@pytest.mark.parametrize("work", ["hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)", "swallow()"])
+def test_work_that_does_not_hear_of_it_is_not_waited_for_long(work: str) -> None:
+    program = WORK.format(work=work)
+    status, out, err = stopped(program, signal.SIGTERM, grace_s=GRACE_S)
+    assert (status, out) == (143, ["at work"])
+    assert err == [f"stopped by SIGTERM: {KEPT}"]
+
+
+def test_asked_twice_a_program_ends_at_once() -> None:
+    program = WORK.format(work="time.sleep(60)").replace("finally:", "finally: time.sleep(60);")
+    status, out, err = stopped(program.replace(";\n        print", "; print"), *[signal.SIGINT] * 2)
+    assert (status, out, err) == (130, ["at work"], [f"stopped by SIGINT: {KEPT}"])
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_program_that_has_not_begun_its_work_ends_in_one_line(number: signal.Signals) -> None:
+    status, _, err = stopped("print('importing', flush=True); time.sleep(60)", number)
+    assert (status, err) == (STATUS[number], [f"stopped by {number.name}: {NOTHING}"])
+
+
+def test_work_that_is_over_is_not_told_of() -> None:
+    program = """
+with stoppable():
+    with stoppable("trials are kept"):
+        pass
+    print("at work", flush=True)
+    time.sleep(60)
+"""
+    _, _, err = stopped(program, signal.SIGINT)
+    assert err == [f"stopped by SIGINT: {NOTHING}"]
+
+
+@pytest.mark.parametrize(
+    ("module", "first"), [("stages.shapes", "pydantic"), ("stages.cli", "typer")]
+)
+def test_a_signal_is_heard_while_modules_are_imported(
+    tmp_path: Path, module: str, first: str
+) -> None:
+    (tmp_path / f"{first}.py").write_text(
+        "print('importing', flush=True); import time; time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, f"stopped by SIGINT: {NOTHING}\n")
+
+
+def test_importing_the_stages_changes_no_handler() -> None:
+    code = "import signal, stages.shell.stopping; print(signal.getsignal(signal.SIGTERM).name)"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    assert done.stdout == b"SIG_DFL\n"
