@@ -1,6 +1,7 @@
 """Stage ``entropy``: mask probabilities in, Bayesian entropies out.
 
-Reads   ``params.yaml:entropy``, ``cache/masks/<split>``, ``cache/features/<split>``.
+Reads   ``params.yaml:entropy``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
+        ``cache/masks/<split>``; ``params.yaml:extract``, to hold the cells to it.
 Writes  ``cache/entropy/<split>.zarr``.
 """
 
@@ -11,12 +12,14 @@ from dask.delayed import delayed
 
 from pipeline.entropy.mixtures import ObjectEntropies, blockwise_entropies, concatenate
 from pipeline.views import entropy_views
+from stages.shell.asked import asked_of_cells, eval_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from storage.paths import entropy_path
 from storage.split.cells import SplitCells, open_cells
+from storage.split.mask_blocks import block_objects, block_reader, object_runs
 from storage.store.writing import write_store
 
 
@@ -25,13 +28,15 @@ def main(split: str) -> None:
     """Compute the entropies of every object of an eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
-    cells = open_cells(split, models=params.models, views=entropy_views(params.views))
+    views = [params.view(name) for name in entropy_views(params.views)]
+    asked = asked_of_cells(params.extract, eval_cells(split, params.models, views))
+    cells = open_cells(split, asked, with_masks=True)
     entropies = split_entropies(cells, params.entropy.n_workers)
     arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}
     write_store(
         entropy_path(split),
         "entropy",
-        {**arrays, "object_id": cells.object_id, "model": list(cells.models)},
+        {**arrays, "object_id": cells.table.object_id, "model": list(cells.models)},
         signature=cells.signature,
     )
 
@@ -41,16 +46,16 @@ def split_entropies(cells: SplitCells, n_workers: int) -> ObjectEntropies:
 
     def run_entropies(run: range) -> ObjectEntropies:
         return blockwise_entropies(
-            cells.reader(run),
+            block_reader(cells, run),
             run,
-            block_objects=cells.block_objects,
+            block_objects=block_objects(cells),
             models=cells.models,
             views=cells.views,
         )
 
-    tasks = [delayed(run_entropies, pure=False)(run) for run in cells.runs()]
+    tasks = [delayed(run_entropies, pure=False)(run) for run in object_runs(cells)]
     with (
-        progress("entropy", len(cells.object_id)) as advance,
+        progress("entropy", cells.table.n_objects) as advance,
         Callback(posttask=lambda _key, part, *_: advance(len(next(iter(part.values()))))),  # type: ignore[no-untyped-call]
     ):
         # Threads: decompression and the kernels release the GIL.

@@ -1,7 +1,8 @@
 """Stage ``evaluate``: entropies, scores and heads in, AUC and correlations out.
 
 Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
-        ``cache/features/<split>``, ``heads/<train split>``.
+        ``cache/features/<split>``, ``heads/<train split>``; ``params.yaml:extract``, to hold the
+        cells to it.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``correlation.csv``, ``objects.csv``, ``run.json``.
 """
@@ -17,12 +18,14 @@ from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import correlations, curves
 from stages.heads.data import faults_of
 from stages.heads.judged import SplitScores, read_scores
+from stages.shell.asked import asked_of_cells, eval_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from storage.outputs.results import SplitResults, write_results
 from storage.paths import results_dir
+from storage.split.cells import open_cells
 
 
 @stage_main
@@ -30,9 +33,9 @@ def main(split: str) -> None:
     """Evaluate every measure on one eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
-    scores = read_scores(
-        split, params.models, tuple(params.views), params.train_splits, tokens=params.tokens
-    )
+    views = [params.view(name) for name in params.views]
+    asked = asked_of_cells(params.extract, eval_cells(split, params.models, views))
+    scores = read_scores(open_cells(split, asked), params.train_splits, tokens=params.tokens)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,

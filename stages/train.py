@@ -1,7 +1,7 @@
 """Stage ``train``: features of a train split in, nine heads of each token set out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
-        (identity), ``heads/<split>/tuning``.
+        (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
 Writes  ``heads/<split>/``: ``<objective>.safetensors``, ``curves.csv``; of other token sets than
         ``best``, ``tokens/<tokens>/<objective>.safetensors`` and, of all, ``tokens/curves.csv``.
 """
@@ -17,6 +17,7 @@ from pipeline.heads.predict import HIDDEN
 from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
+from stages.shell.asked import asked_of_cells, train_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
@@ -26,6 +27,7 @@ from storage.outputs.heads import write_head
 from storage.outputs.results import write_table
 from storage.outputs.tuning import Tuning, read_tuning
 from storage.paths import head_path, heads_dir, tokens_dir, tuning_path
+from storage.split.cells import SplitCells, open_cells
 
 
 @stage_main
@@ -33,21 +35,23 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
+    cells = open_cells(split, asked_of_cells(params.extract, train_cells(split, params.models)))
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     # One after the other, so that no more than the tokens of one set are in memory.
     curves = [
         curve
         for tokens in params.tokens
-        for curve in _train_set(split, tokens, params.models, tunings, params.train.seed)
+        for curve in _train_set(cells, tokens, tunings, params.train.seed)
     ]
     _write_curves(split, pd.concat(curves))
 
 
 def _train_set(
-    split: str, tokens: str, models: tuple[str, ...], tunings: Mapping[str, Tuning], seed: int
+    cells: SplitCells, tokens: str, tunings: Mapping[str, Tuning], seed: int
 ) -> list[pd.DataFrame]:
     """Train and write the heads that read one token set; their learning curves."""
-    data = read_head_data(split, models, tokens)
+    split = cells.split
+    data = read_head_data(cells, tokens)
     with faults_of(split):
         trained = _train(f"{split} {tokens}", data, tunings, _one_seed(split, tunings), seed)
     about = {"split": split, "tokens": tokens, "seed": str(seed), **data.origin}

@@ -1,6 +1,8 @@
 """Stage ``tune``: hyperparameters of one head, searched by SMAC3 or taken from the params.
 
-Reads   ``params.yaml:tune``; with trials, ``cache/features/<train split>`` (identity) too.
+Reads   ``params.yaml:tune``; with trials also ``cache/objects/<train split>.zarr``,
+        ``cache/features/<train split>`` (identity) and ``params.yaml:extract``, to hold the cells
+        to it.
 Writes  ``heads/<train split>/tuning/``: ``<objective>.json`` and, every trial, ``<objective>.csv``.
 """
 
@@ -8,6 +10,7 @@ import shutil
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
+from stages.shell.asked import asked_of_cells, train_cells
 from stages.shell.blocks import TuneParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -28,11 +31,12 @@ def main(split: str, objective: str) -> None:
     if tune.n_trials:
         # Imported here because it takes seconds, and 0 trials need none of it.
         from stages.heads.search import search  # noqa: PLC0415
+        from storage.split.cells import open_cells  # noqa: PLC0415
 
+        asked = asked_of_cells(params.extract, train_cells(split, params.models))
         trials, folder = search(
-            split,
+            open_cells(split, asked),
             objective,
-            params.models,
             n_trials=tune.n_trials,
             max_objects=tune.max_objects,
             seed=tune.seed,

@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -12,10 +13,12 @@ import yaml
 
 from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.tasks import BOUNDS
-from pipeline.vocabulary import FAMILIES, OBJECTIVES, TASKS
+from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, TASKS
 from stages.shapes import FOLDER as SHAPES
+from stages.shell.asked import asked_of_cells, train_cells
 from stages.tables.catalogue import CURVES
 from storage import paths
+from tests.fixtures.asked import extract_params
 from tests.fixtures.dvc_stages import (
     CPU_STAGES,
     DECLARED,
@@ -40,12 +43,47 @@ LISTS: Final = {
 NO_PARAM_OF_EXTRACT: Final = {"device"}
 """Where a cell is made changes nothing in it that should cost an hour to make again."""
 
-BLOCKS_READ: Final = {"extract_train": {"extract"}, "runtime": {"runtime", "extract"}}
+READ_CELLS: Final = ("entropy", "tune", "train", "evaluate", "gallery")
+"""Stages that open cells, and hold them to the block ``extract``."""
+
+OTHER_SETTINGS: Final[dict[str, Any]] = {
+    "version": 2,
+    "family": "sam2",
+    "weights": "random-1",
+    "precision": "bf16",
+    "decoder_batch": 3,
+    "shard_objects": 3,
+    "device": "cuda",
+}
+"""Of the block ``extract``, each another value than in the fixture's."""
+
+
+def params_of_cells() -> set[str]:
+    """Settings of ``extract`` that show in the signature of a cell, wherever it is made."""
+    settings, cells = extract_params(), train_cells("split", MODELS)
+    assert set(OTHER_SETTINGS) == set(asdict(settings))
+    asked = asked_of_cells(settings, cells)
+    return {
+        f"extract.{key}"
+        for key, value in OTHER_SETTINGS.items()
+        if asked_of_cells(replace(settings, **{key: value}), cells) != asked
+    }
+
+
+BLOCKS_READ: Final = {
+    "extract_train": {"extract"},
+    "runtime": {"runtime", "extract"},
+    **{stage: {stage, "extract"} for stage in READ_CELLS},
+}
 """Of stages that read another block than that of their name alone."""
 
-PARAMS_OF_OTHERS: Final = {"runtime": {"extract.family", "extract.precision"}}
-"""What a stage takes from the block of another, as far as it changes what comes out: of the models'
-settings, the seconds of a click depend on these, and on the machine, which DVC does not know."""
+PARAMS_OF_OTHERS: Final = {
+    "runtime": {"extract.family", "extract.precision"},
+    **dict.fromkeys(READ_CELLS, params_of_cells()),
+}
+"""What a stage takes from the block of another. The seconds of a click depend on two settings of
+the models, and on the machine, which DVC does not know. A cell is refused under other settings than
+those in its signature."""
 
 SPLIT, MODEL, VIEW, OBJECTIVE = (
     f"${{item.{name}}}" for name in ("split", "model", "view", "objective")
@@ -122,6 +160,14 @@ def test_a_cpu_stage_depends_on_its_block_and_the_lists_it_reads(stage: str) -> 
     }
     others = PARAMS_OF_OTHERS.get(stage, set())
     assert sorted(STAGES[stage]["params"]) == sorted({stage, *lists, *others})
+
+
+@pytest.mark.parametrize("stage", READ_CELLS)
+def test_settings_that_no_signature_owes_its_rows_to_run_no_stage_that_reads_cells(
+    stage: str,
+) -> None:
+    unnamed = {"extract", "extract.device", "extract.decoder_batch"}
+    assert unnamed.isdisjoint(STAGES[stage]["params"])
 
 
 @pytest.mark.parametrize("stage", STAGES)

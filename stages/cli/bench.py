@@ -72,7 +72,7 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
     """Heads of the first train split that has some of the family."""
     for split in train_splits:
         try:
-            return read_heads(split, family).weights
+            return read_heads(split, {"family": family}).weights
         except (DataError, WeightsError):
             continue
     return None

@@ -18,8 +18,8 @@ from storage.cell.making import Cell, CellPlan
 from storage.cell.work import sweep
 from storage.errors import ImageError
 from storage.images.of_split import SplitImages
-from storage.paths import WORK, features_path, masks_path, objects_path, work_dir
-from storage.split.objects import ObjectTable, objects_digest, read_objects, shard_images_sha256
+from storage.paths import WORK, features_path, masks_path, work_dir
+from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
 from storage.store.signature import versions
 
 N_REPORTED: Final = 20
@@ -34,7 +34,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     ImageError
         If images failed, when all others have been extracted and kept in the work folder.
     """
-    table = read_objects(objects_path(name.split))
+    table = read_objects_of(name.split)
     sam = load_model(params, name.model)
     settings = _settings(params, name, sam)
     plan = _cell_plan(name, table, sam, params.shard_objects)
@@ -51,7 +51,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
         for unfinished in cell.unfinished:
             print(f"note: {unfinished}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
-        content = [shard_images_sha256(table, slice(s.start, s.stop)) for s in shards]
+        content = images_of_shards(table, params.shard_objects)
         images = SplitImages(Path(place.images), [str(file) for file in table.file])
         steps = CellSteps(sam, cell, table, images, content, settings)
         failures = _extract(steps, shards, str(name))

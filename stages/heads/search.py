@@ -15,13 +15,13 @@ from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
 from stages.shell.stopping import stoppable
 from storage.outputs.tuning import study_dir
+from storage.split.cells import SplitCells
 from storage.store.signature import digest, versions
 
 
 def search(
-    split: str,
+    cells: SplitCells,
     objective: str,
-    models: tuple[str, ...],
     *,
     n_trials: int,
     max_objects: int | None,
@@ -45,7 +45,8 @@ def search(
     ParamsError
         If ``max_objects`` leaves no image to learn from or to be judged on.
     """
-    data = read_head_data(split, models)
+    split, n_models = cells.split, len(cells.models)
+    data = read_head_data(cells)
     # Trials of an interrupted study are taken up again only if they would end the same today.
     inputs = digest(
         {
@@ -59,7 +60,7 @@ def search(
     folder = study_dir(split, objective, inputs)
     _tell_of_others(folder)
     with faults_of(split):
-        learned, rows = _rows_of_trials(data.rows, max_objects, len(models), seed)
+        learned, rows = _rows_of_trials(data.rows, max_objects, n_models, seed)
     del data  # of which a sample is a small part
     with (
         faults_of(split),

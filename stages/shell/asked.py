@@ -56,6 +56,13 @@ def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
     }
 
 
+def asked_of_cells(
+    params: ExtractParams, names: Sequence[CellName]
+) -> dict[tuple[str, str], dict[str, object]]:
+    """What is asked of cells of one split, by model and view."""
+    return {(name.model, name.view.name): asked_of(params, name) for name in names}
+
+
 def weights_name(params: ExtractParams, model: str) -> str:
     """Name of a model's weights in a signature: the listed sha256 or the seed; reads no weights."""
     seed = weights_seed(params)

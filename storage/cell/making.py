@@ -118,8 +118,8 @@ class Cell:
         Parameters
         ----------
         images_sha256
-            Digest of the present images of each shard, of
-            ``storage.split.objects.shard_images_sha256``.
+            Digest of the present images of each shard, as of
+            ``storage.split.objects.images_of_shards``.
         """
         stored = shards.shard_images(self._stores["features"])
         changed = {

@@ -1,158 +1,197 @@
-"""All cells of a split, opened together: what every model says under every view."""
+"""The one door to the cells of a split: what every model says under every view.
 
-from collections.abc import Callable, Mapping, Sequence
+A cell is held to its place, to the settings that ask for it, and to the objects and images of its
+split. Each is compared with what was asked, not with another cell: which of two that differ is
+wrong, neither can tell.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, UInt8
 
-from pipeline.entropy.cell_rows import CellRows
-from pipeline.vocabulary import PROMPTS
-from storage.errors import StoreError
-from storage.paths import features_path, masks_path
-from storage.split.mask_chunks import MaskChunks, shard_runs
-from storage.split.provenance import TOLD_KEYS, cells_digest, content_signature
+from storage.errors import StoreError, listed
+from storage.paths import features_path, masks_path, objects_path
+from storage.split.mask_chunks import MaskChunks
+from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
+from storage.split.provenance import TOLD_KEYS, cells_digest, content_digest
 from storage.store.inspection import naming_damage
 from storage.store.opening import open_features, open_masks
 from storage.store.signature import compare
 
-SHARED_KEYS: Final = (
-    *TOLD_KEYS,
-    "images_digest",
-    "shard_objects",
-    "mask_size_px",
-)
-"""Entries of their signatures in which the cells of a split agree."""
-
-BLOCK_BYTES: Final = 2**21
-"""Decoded masks read at once: what a core's cache holds, and many objects of small masks."""
-
-ReadCell = Callable[[range, str, str], CellRows]
+Asked = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Cells by model and view, and what the settings ask of their signatures."""
 
 
 @dataclass(frozen=True)
 class OpenCell:
-    """The scores and masks of one cell; its signature covers the content of the images too."""
+    """One cell; ``masks`` is None where they were not asked for."""
 
     path: Path
     features: xarray.Dataset
-    masks: MaskChunks
-    signature: Mapping[str, Any]
+    masks: MaskChunks | None
 
-    def scores(self, name: str, rows: range) -> Float32[np.ndarray, "object prompt proposal"]:
-        """Read ``sam_score`` or ``iou`` of consecutive objects."""
+    @property
+    def signature(self) -> Mapping[str, Any]:
+        """All that the rows depend on, the content of the images apart."""
+        signature: Mapping[str, Any] = self.features.attrs["signature"]
+        return signature
+
+    @property
+    def n_channels(self) -> int:
+        """Width of a token."""
+        return int(self.features.sizes["channel"])
+
+    @property
+    def images_sha256(self) -> list[str]:
+        """Digest of the images of each shard."""
+        with naming_damage(self.path):
+            return [str(sha256) for sha256 in self.features["images_sha256"].to_numpy()]
+
+    def scores(
+        self, name: str, rows: range | None = None
+    ) -> Float32[np.ndarray, "object prompt proposal"]:
+        """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
+        some = slice(None) if rows is None else slice(rows.start, rows.stop)
         with naming_damage(self.path):
             values: Float32[np.ndarray, "object prompt proposal"] = self.features[name][
-                rows.start : rows.stop
+                some
             ].to_numpy()
         return values
+
+    def blocks(self, prompt: str) -> Iterator[xarray.Dataset]:
+        """Scores and tokens of all objects under one prompt set, some at a time.
+
+        A block is a chunk of tokens: each is decompressed once, and no more of them, which are
+        most of the store, are in memory.
+        """
+        of_prompt = self.features.isel(prompt=self.signature["prompts"].index(prompt))
+        n_rows = of_prompt["mask_token"].encoding["chunks"][0]
+        for start in range(0, of_prompt.sizes["object"], n_rows):
+            with naming_damage(self.path):
+                block = of_prompt.isel(object=slice(start, start + n_rows)).load()
+            yield block
+
+    @property
+    def mask_chunks(self) -> MaskChunks:
+        """Masks of a cell that was opened with them."""
+        assert self.masks is not None
+        return self.masks
+
+    def mask_code(self, row: int) -> UInt8[np.ndarray, "prompt proposal y x"]:
+        """Read the coded masks of one object."""
+        code = np.empty((1, *self.mask_chunks.shape[1:]), np.uint8)
+        self.mask_chunks.read_into(range(row, row + 1), code)
+        first: UInt8[np.ndarray, "prompt proposal y x"] = code[0]
+        return first
 
 
 @dataclass(frozen=True)
 class SplitCells:
     """Cells of the same objects and images, by model and view."""
 
-    models: tuple[str, ...]
-    views: tuple[str, ...]
+    split: str
+    table: ObjectTable
     by_name: Mapping[tuple[str, str], OpenCell]
-    object_id: Int64[np.ndarray, " object"]
-    signature: Mapping[str, object]
 
     @property
-    def masks(self) -> MaskChunks:
-        """Masks of one cell: their sizes are those of all."""
-        return next(iter(self.by_name.values())).masks
+    def models(self) -> tuple[str, ...]:
+        """Models in the order in which they were asked for."""
+        return tuple(dict.fromkeys(model for model, _ in self.by_name))
 
     @property
-    def block_objects(self) -> int:
-        """Objects to read at once."""
-        return max(1, BLOCK_BYTES // self.masks.object_bytes)
+    def views(self) -> tuple[str, ...]:
+        """Views, likewise."""
+        return tuple(dict.fromkeys(view for _, view in self.by_name))
 
-    def runs(self) -> list[range]:
-        """The objects in order, a run a shard of masks."""
-        return shard_runs(range(len(self.object_id)), self.masks.shard_objects)
-
-    def reader(self, run: range) -> ReadCell:
-        """A function that reads blocks of ``run``, each at most ``block_objects`` long.
-
-        Every block's masks come in the same memory. One reader serves one thread.
-        """
-        scores = {
-            key: (cell.scores("sam_score", run), cell.scores("iou", run))
-            for key, cell in self.by_name.items()
+    @property
+    def signature(self) -> dict[str, object]:
+        """Signature of what is computed from all of these cells."""
+        shared = next(iter(self.by_name.values())).signature
+        return {
+            **{key: shared[key] for key in TOLD_KEYS},
+            "models": list(self.models),
+            "views": list(self.views),
+            "cells_digest": self.digest(self.views),
         }
-        # New memory for every chunk would cost half as much again as decompressing it.
-        memory = np.empty((self.block_objects, *self.masks.shape[1:]), np.uint8)
 
-        def read_cell(block: range, model: str, view: str) -> CellRows:
-            cell = self.by_name[model, view]
-            mask_code = memory[: len(block)]
-            cell.masks.read_into(block, mask_code)
-            part = slice(block.start - run.start, block.stop - run.start)
-            sam_score, iou = scores[model, view]
-            try:
-                return CellRows(mask_code, sam_score[part], iou[part])
-            except ValueError as error:
-                raise StoreError(f"{cell.path}: {error}") from error
-
-        return read_cell
+    def digest(self, views: Sequence[str]) -> str:
+        """Digest of the content of the cells of some views."""
+        return cells_digest(
+            {
+                name: content_digest(cell.signature, cell.images_sha256)
+                for name, cell in self.by_name.items()
+                if name[1] in views
+            }
+        )
 
 
-def open_cells(split: str, *, models: Sequence[str], views: Sequence[str]) -> SplitCells:
-    """Open every cell of a split.
+def open_cells(split: str, asked: Asked, *, with_masks: bool = False) -> SplitCells:
+    """Open cells of a split.
+
+    Parameters
+    ----------
+    asked
+        Which cells, and entries that the signature of each must have, ``shard_objects`` among
+        them.
+    with_masks
+        Whether their masks are opened, too.
 
     Raises
     ------
     StoreError
-        If a store is missing or incomplete, or of other objects, images, prompt sets, mask size,
-        family or precision than the first, or of other weights than the model's first.
+        If a store is missing or incomplete, of another split, model or view than its path says,
+        of other settings than ``asked``, or of other objects or images than its split has now.
     """
-    by_name: dict[tuple[str, str], OpenCell] = {}
-    expected: dict[str, Any] = {}
-    for model in models:
-        weights: dict[str, Any] = {}
-        for view in views:
-            cell = _open_cell(split, model, view)
-            for keys, known in ((SHARED_KEYS, expected), (("weights",), weights)):
-                own = {key: cell.signature.get(key, "none") for key in keys}
-                _check_same(cell.path, own, known or own)
-                known.update(own)
-            by_name[model, view] = cell
-    signature = {
-        **{key: expected[key] for key in TOLD_KEYS},
-        "models": list(models),
-        "views": list(views),
-        "cells_digest": cells_digest({name: cell.features for name, cell in by_name.items()}),
+    table = read_objects_of(split)
+    known = {"split": split, "objects_digest": objects_digest(table)}
+    images = {
+        shard_objects: images_of_shards(table, shard_objects)
+        for shard_objects in {entries["shard_objects"] for entries in asked.values()}
     }
-    object_id = next(iter(by_name.values())).features["object_id"].to_numpy()
-    return SplitCells(tuple(models), tuple(views), by_name, object_id, signature)
+    by_name = {}
+    for (model, view), entries in asked.items():
+        expected = {**entries, **known, "model": model, "view": view}
+        cell = _open_cell(expected, with_masks=with_masks)
+        _check_images(cell, images[entries["shard_objects"]], objects_path(split))
+        by_name[model, view] = cell
+    shapes = {cell.masks.shape for cell in by_name.values() if cell.masks}
+    if len(shapes) > 1:
+        raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
+    return SplitCells(split, table, by_name)
 
 
-def _open_cell(split: str, model: str, view: str) -> OpenCell:
-    path = features_path(split, model, view)
-    features = open_features(path)
-    signature = features.attrs["signature"]
-    prompts = features["prompt"].to_numpy().tolist()
-    if prompts != list(PROMPTS):
-        raise StoreError(f"{path}: prompt sets must be {', '.join(PROMPTS)}, got {prompts}")
-    path_of_masks = masks_path(split, model, view)
-    masks = open_masks(path_of_masks)
-    stored = masks.attrs["signature"]
-    wanted = {key: signature.get(key, "none") for key in {*stored, *signature}}
-    _check_same(path_of_masks, stored, wanted)
-    shape = masks["mask_code"].shape
-    return OpenCell(
-        path,
-        features,
-        MaskChunks(path_of_masks, shape, signature["shard_objects"]),
-        {**content_signature(features), "mask_size_px": list(shape[-2:])},
-    )
+def _open_cell(expected: Mapping[str, Any], *, with_masks: bool) -> OpenCell:
+    place = (expected["split"], expected["model"], expected["view"])
+    path = features_path(*place)
+    features = open_features(path, expected)
+    masks = _open_masks(masks_path(*place), expected, features) if with_masks else None
+    return OpenCell(path, features, masks)
 
 
-def _check_same(path: Path, stored: Mapping[str, object], expected: Mapping[str, object]) -> None:
-    difference = compare(stored, expected)
+def _open_masks(path: Path, expected: Mapping[str, Any], features: xarray.Dataset) -> MaskChunks:
+    masks = open_masks(path, expected)
+    # Beyond the settings: the versions and the device of the one run that wrote both.
+    stored, wanted = masks.attrs["signature"], features.attrs["signature"]
+    difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
-        raise StoreError(f"{path} was written under other inputs ({difference})")
+        raise StoreError(f"{path} was written under other inputs than its features ({difference})")
+    return MaskChunks(path, masks["mask_code"].shape, expected["shard_objects"])
+
+
+def _check_images(cell: OpenCell, known: Sequence[str], objects: Path) -> None:
+    """Refuse a cell of images that were repaired, or replaced, since it was extracted."""
+    differing = [
+        str(shard)
+        for shard, (found, wanted) in enumerate(zip(cell.images_sha256, known, strict=True))
+        if found != wanted
+    ]
+    if differing:
+        raise StoreError(
+            f"{cell.path} must be extracted from the images of {objects}, got others in "
+            f"{len(differing)} of {len(known)} shards ({listed(differing)})"
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Shaped
 
 from storage.errors import StoreError
+from storage.paths import objects_path
 from storage.store.inspection import (
     check_complete,
     check_identity,
@@ -81,6 +82,11 @@ def read_objects(path: Path, expected: Mapping[str, object] | None = None) -> Ob
     return ObjectTable(**values, signature=store.signature)
 
 
+def read_objects_of(split: str) -> ObjectTable:
+    """Read a split from its place in the cache, see ``read_objects``."""
+    return read_objects(objects_path(split), {"split": split})
+
+
 def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:
     """Write a split under a signature; the table's own, of the store it came from, is left out.
 
@@ -110,13 +116,18 @@ def objects_digest(table: ObjectTable) -> str:
     return total.hexdigest()
 
 
-def shard_images_sha256(table: ObjectTable, rows: slice) -> str:
-    """Digest of the names and bytes of the images that a run of objects lies on.
+def images_of_shards(table: ObjectTable, shard_objects: int) -> list[str]:
+    """Digest of the names and bytes of the images that the objects of each shard lie on.
 
     Returns
     -------
     sha256 in hex.
     """
+    starts = range(0, table.n_objects, shard_objects)
+    return [_images_sha256(table, slice(start, start + shard_objects)) for start in starts]
+
+
+def _images_sha256(table: ObjectTable, rows: slice) -> str:
     images = np.unique(table.image_index[rows])
     names = [f"{table.file[i]}\n{table.image_sha256[i]}\n" for i in images]
     return hashlib.sha256("".join(names).encode()).hexdigest()

@@ -1,10 +1,10 @@
-"""What the content of a cell comes from: the settings that asked for it, and the images."""
+"""What entropies and heads come from: which cells, extracted how, of which images."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
-import xarray
-
+from storage.errors import DataError
 from storage.store.signature import digest
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
@@ -13,20 +13,61 @@ EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries that the signature of what is computed from cells repeats."""
 
+Signatures = Mapping[str, Mapping[str, object]]
+"""Signature of each model's identity cell."""
 
-def content_signature(features: xarray.Dataset) -> dict[str, Any]:
-    """Signature of a cell, and a digest of the content of its images.
+
+def content_digest(signature: Mapping[str, object], images_sha256: Sequence[str]) -> str:
+    """Digest of what a cell's rows depend on, the content of its images included.
 
     Notes
     -----
     Images are no part of a stored signature: one that is repaired redoes its shard alone.
     """
-    images = [str(sha256) for sha256 in features["images_sha256"].to_numpy()]
-    return {**features.attrs["signature"], "images_digest": digest({"sha256": images})}
+    return digest({**signature, "images_digest": digest({"sha256": list(images_sha256)})})
 
 
-def cells_digest(cells: Mapping[tuple[str, str], xarray.Dataset]) -> str:
+def cells_digest(contents: Mapping[tuple[str, str], str]) -> str:
     """Digest of the content of cells, by model and view, whatever their order."""
-    return digest(
-        {"/".join(name): digest(content_signature(features)) for name, features in cells.items()}
-    )
+    return digest({"/".join(name): content for name, content in contents.items()})
+
+
+def head_origin(signatures: Signatures) -> dict[str, str]:
+    """What heads that learned from cells are told by, and the cells that they judge must match."""
+    shared = next(iter(signatures.values()))
+    return {
+        **{key: str(shared[key]) for key in EXTRACTION_KEYS},
+        **{f"weights_{model}": str(entries["weights"]) for model, entries in signatures.items()},
+    }
+
+
+def check_head(
+    path: Path,
+    metadata: Mapping[str, str],
+    *,
+    place: Mapping[str, str],
+    origin: Mapping[str, str],
+) -> None:
+    """Refuse a head of another place, or one that knows the tokens of other features.
+
+    Parameters
+    ----------
+    place
+        What the path says of it: ``split``, ``tokens`` and ``objective``.
+    origin
+        Entries of ``head_origin`` of the cells that it is to judge.
+
+    Raises
+    ------
+    DataError
+        Naming the path, the key and both values.
+    """
+    for key, value in place.items():
+        if (found := metadata.get(key, "none")) != value:
+            raise DataError(f"{path}: {key} must be {value}, got {found}")
+    for key, value in origin.items():
+        if (found := metadata.get(key, "none")) != value:
+            raise DataError(
+                f"{path} must be trained on features of the same {key} ({found} -> {value}); "
+                "train it again"
+            )

@@ -21,6 +21,9 @@ AnyArray = zarr.Array[Any]
 DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
 """What zarr raises at a damaged chunk: of zstd, of a shard's index, of a file."""
 
+PLACE_KEYS: Final = ("split", "model", "view")
+"""Entries of a signature that the path of a store repeats."""
+
 N_NAMED: Final = 3
 """Missing files that an error lists."""
 
@@ -72,7 +75,7 @@ def open_store(path: Path, mode: Literal["r", "r+"] = "r") -> Store:
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
-    """Refuse a store of another kind, or one written under other inputs.
+    """Refuse a store of another kind or place, or one written under other inputs.
 
     Raises
     ------
@@ -81,6 +84,9 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
     """
     if store.kind != kind:
         raise StoreError(f"{store.path}: kind must be {kind}, got {store.kind}")
+    for key in PLACE_KEYS:
+        if key in expected and (found := store.signature.get(key, "none")) != expected[key]:
+            raise StoreError(f"{store.path}: {key} must be {expected[key]}, got {found}")
     difference = compare(store.signature, expected)
     if difference is not None:
         raise StoreError(f"{store.path} was written under other inputs ({difference})")

@@ -13,9 +13,11 @@ from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.mixtures import blockwise_entropies
 from pipeline.masks import encode
 from pipeline.vocabulary import MODELS, PROMPTS
-from storage.split.cells import SplitCells, open_cells
+from storage.split.cells import SplitCells
+from storage.split.mask_blocks import block_objects, block_reader
+from tests.fixtures.asked import open_eval
 from tests.fixtures.soft_masks import soft_masks
-from tests.fixtures.split_cells import write_cell
+from tests.fixtures.split_cells import write_cell, write_table
 
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 
@@ -30,6 +32,7 @@ MAX_RATIO = 2.5
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitCells:
     monkeypatch.chdir(tmp_path)
+    write_table("bench", N_OBJECTS)
     n_masks = len(PROMPTS) * 3
     code = encode(soft_masks(0, n_masks)).reshape(len(PROMPTS), 3, 256, 256)
     rng = np.random.default_rng(0)
@@ -41,7 +44,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitCells:
             moved = np.stack([np.roll(code, tuple(shift), (2, 3)) for shift in shifts])
             score = rng.uniform(0.2, 1, (2, N_OBJECTS, len(PROMPTS), 3)).astype(np.float32)
             write_cell(("bench", model, view), CellRows(moved, *score), shard_objects=N_OBJECTS)
-    return open_cells("bench", models=MODELS, views=VIEWS)
+    return open_eval("bench", MODELS, VIEWS, with_masks=True, shard_objects=N_OBJECTS)
 
 
 @pytest.mark.benchmark(min_rounds=1, max_time=0.1)
@@ -49,8 +52,9 @@ def test_entropies_take_little_longer_than_decompression(
     cells: SplitCells, benchmark: BenchmarkFixture
 ) -> None:
     rows = range(N_OBJECTS)
-    chunks = [cell.masks.compressed(rows) for cell in cells.by_name.values()]
-    memory = np.empty(cells.masks.shape[1:], np.uint8)
+    chunks = [cell.mask_chunks.compressed(rows) for cell in cells.by_name.values()]
+    some = next(iter(cells.by_name.values())).mask_chunks
+    memory = np.empty(some.shape[1:], np.uint8)
 
     def decompress_all() -> None:
         for shard in chunks:
@@ -59,9 +63,9 @@ def test_entropies_take_little_longer_than_decompression(
 
     def read_and_compute() -> None:
         blockwise_entropies(
-            cells.reader(rows),
+            block_reader(cells, rows),
             rows,
-            block_objects=cells.block_objects,
+            block_objects=block_objects(cells),
             models=cells.models,
             views=cells.views,
         )

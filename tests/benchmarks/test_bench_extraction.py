@@ -24,7 +24,7 @@ from storage.cell.making import Cell, CellPlan
 from storage.images.files import sha256_file
 from storage.images.of_split import SplitImages
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, shard_images_sha256
+from storage.split.objects import ObjectTable, images_of_shards
 
 HEIGHT_PX, WIDTH_PX, N_OBJECTS = 480, 640, 15
 
@@ -55,7 +55,7 @@ class Work:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
         plan = CellPlan(PROMPTS, self.table.object_id, 256, self.sam.mask_size_px, 128)
         shards = plan_shards(self.table.image_index, 128)
-        content = [shard_images_sha256(self.table, slice(0, N_OBJECTS))]
+        content = images_of_shards(self.table, N_OBJECTS)
         settings = CellSettings(default_view("identity"), PROMPTS, self.batch, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
         work = self.folder / f"work-{time.monotonic_ns()}"

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.mixtures import object_entropies
 from stages.entropy import main
 from storage import open_entropy
-from storage.paths import entropy_path, features_path
+from storage.paths import entropy_path, features_path, masks_path
+from tests.fixtures.asked import EXTRACT
 from tests.fixtures.settings import write_settings
-from tests.fixtures.split_cells import write_cell
+from tests.fixtures.split_cells import write_cell, write_table
 from tests.fixtures.view_settings import view_settings
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
@@ -32,6 +34,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, st
     monkeypatch.chdir(tmp_path)
     names = [(model, view) for model in MODELS for view in VIEWS]
     cells = {name: draw(seed) for seed, name in enumerate(names)}
+    write_table("val", N_OBJECTS)
     for name, rows in cells.items():
         write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS)
     return cells
@@ -48,6 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             "train_splits": [],
             "splits": {"val": place, "other": place},
             "entropy": {"n_workers": 2},
+            "extract": EXTRACT | {"shard_objects": SHARD_OBJECTS},
         }
         write_settings(tmp_path, **params | changes)
         monkeypatch.setattr(sys, "argv", ["entropy", split])
@@ -65,7 +69,7 @@ def test_the_store_holds_the_entropies_of_every_object(
     expected = object_entropies(lambda m, v: cells[m, v], models=MODELS, views=views)
     for name, bits in expected.items():
         np.testing.assert_array_equal(store[name], bits.astype(np.float32))
-    assert store["object_id"].to_numpy().tolist() == list(range(100, 107))
+    assert store["object_id"].to_numpy().tolist() == list(range(7, 14))
     assert store["model"].to_numpy().tolist() == list(MODELS)
     assert store.attrs["signature"]["views"] == ["identity", "vflip"]
 
@@ -109,6 +113,67 @@ def test_what_cannot_be_computed_ends_with_one_line(
     assert line.startswith("error: ")
     assert message in line
     assert not entropy_path("val").exists()
+
+
+@pytest.mark.usefixtures("cells")
+@pytest.mark.parametrize(
+    ("path_of", "source", "message"),
+    [
+        (features_path, ("val", "tiny", "vflip"), "view must be identity, got vflip"),
+        (masks_path, ("val", "tiny", "vflip"), "view must be identity, got vflip"),
+        (masks_path, ("val", "large", "identity"), "model must be tiny, got large"),
+        (features_path, ("other", "tiny", "identity"), "split must be val, got other"),
+    ],
+    ids=["view", "view of masks", "model", "split"],
+)
+def test_a_store_in_the_place_of_another_ends_the_stage(
+    path_of: Callable[..., Path],
+    source: tuple[str, str, str],
+    message: str,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_cell(("other", "tiny", "identity"), draw(0), shard_objects=SHARD_OBJECTS)
+    target = path_of("val", "tiny", "identity")
+    shutil.rmtree(target)
+    shutil.copytree(path_of(*source), target)
+    with pytest.raises(SystemExit):
+        run()
+    assert capsys.readouterr().err == f"error: {target}: {message}\n"
+    assert not entropy_path("val").exists()
+
+
+@pytest.mark.usefixtures("cells")
+@pytest.mark.parametrize(
+    ("changes", "view", "difference"),
+    [
+        (
+            {"extract": EXTRACT | {"shard_objects": SHARD_OBJECTS, "precision": "bf16"}},
+            "identity",
+            "precision: fp32 -> bf16",
+        ),
+        (
+            {"views": {"identity": {}, "gnoise": {"variance": 5000, "seed": 1}}},
+            "gnoise",
+            "view_parameters: variance=5000, seed=0 -> variance=5000, seed=1",
+        ),
+    ],
+    ids=["precision", "noise"],
+)
+def test_cells_of_other_settings_than_those_of_the_params_end_the_stage(
+    changes: dict[str, Any],
+    view: str,
+    difference: str,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for model in MODELS:
+        write_cell(("val", model, "gnoise"), draw(0), shard_objects=SHARD_OBJECTS)
+    with pytest.raises(SystemExit):
+        run(**changes)
+    path = features_path("val", "tiny", view)
+    told = f"error: {path} was written under other inputs ({difference})\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.usefixtures("cells")

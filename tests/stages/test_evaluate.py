@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import evaluate
 from stages.heads import judged
-from storage import open_features
+from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.outputs.results import COLUMNS, SplitResults, read_results
 from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
-from storage.split.objects import objects_digest, write_objects
+from storage.split.objects import write_objects
+from tests.fixtures.asked import open_eval
 from tests.fixtures.eval_split import (
     VIEWS,
     object_table,
@@ -42,7 +43,9 @@ N_OBJECTS = 150
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stores and heads, not to be changed."""
     root = tmp_path_factory.mktemp("drawn")
-    write_split(root, SPLIT, N_OBJECTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_split(SPLIT, N_OBJECTS)
     write_heads(root, "shapes_train")
     write_heads(root, "coco_train")
     return root
@@ -98,7 +101,7 @@ def test_heads_of_every_token_set_are_evaluated_on_their_own_tokens(root: Path) 
     assert auc["tokens_margin"].isna().equals(auc["tokens"] == "")
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    heads = judged.read_heads("shapes_train", "mini", "selected")
+    heads = judged.read_heads("shapes_train", {}, "selected")
     usam = predict(heads.weights, inputs_of(center, "selected"))["iou_large"]
     iou = center["iou"].values.max(axis=1)
     expected = correction_auc(iou, np.ones_like(iou), 1 - usam.astype(np.float64))
@@ -152,7 +155,7 @@ def test_an_auc_is_that_of_the_stored_scores() -> None:
 def test_objects_hold_what_the_heads_say_of_their_own_rows() -> None:
     objects = evaluated().objects
     of_model = objects[objects["model"] == "large"].reset_index()
-    heads = judged.read_heads("shapes_train", "mini")
+    heads = judged.read_heads("shapes_train", {})
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
@@ -169,11 +172,13 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     # Chunks hold 1024 rows or more: two of them, the second one short.
     n_objects = 1030
     shutil.rmtree(root / "cache")
-    write_objects(root / objects_path(SPLIT), object_table(n_objects), {"group": "image"})
-    write_features(root, SPLIT, "tiny", n_objects)
-    write_entropy(root, SPLIT, n_objects, ("tiny",), ("identity",))
-    found = judged.read_scores(SPLIT, ("tiny",), ("identity",), ("shapes_train",))
-    heads = judged.read_heads("shapes_train", "mini")
+    about = {"split": SPLIT, "group": "image"}
+    write_objects(root / objects_path(SPLIT), object_table(n_objects), about)
+    write_features(SPLIT, "tiny", n_objects)
+    write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
+    cells = open_eval(SPLIT, ["tiny"], ["identity"])
+    found = judged.read_scores(cells, ("shapes_train",))
+    heads = judged.read_heads("shapes_train", {})
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
@@ -216,7 +221,7 @@ def test_intervals_follow_from_the_seed(root: Path) -> None:
 def test_what_was_run_is_told() -> None:
     run = evaluated().run
     assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
-    assert run["models"]["tiny"]["weights"] == "of tiny"
+    assert run["models"]["tiny"]["weights"] == "random, seed 0"
     assert set(run["heads"]["shapes_train"]) == set(OBJECTIVES)
 
 
@@ -239,26 +244,79 @@ def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) 
     assert results.run["heads"] == {}
 
 
-def test_features_of_other_objects_are_refused(root: Path) -> None:
-    path = features_path(SPLIT, "base_plus", "identity")
-    shutil.rmtree(path)
-    write_features(root, SPLIT, "base_plus", N_OBJECTS, objects_digest="of others")
-    digest = objects_digest(object_table(N_OBJECTS))
-    with pytest.raises(StoreError, match=rf"base_plus.* \(objects_digest: of others -> {digest}"):
-        judged.read_scores(SPLIT, MODELS, VIEWS, ())
+def other_view() -> None:
+    put(features_path(SPLIT, "tiny", "vflip"), features_path(SPLIT, "tiny", "identity"))
 
 
-def test_entropies_without_a_model_are_refused(root: Path) -> None:
-    shutil.rmtree(entropy_path(SPLIT))
-    write_entropy(root, SPLIT, N_OBJECTS, models=["tiny", "large"])
-    with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        judged.read_scores(SPLIT, ("tiny", "small"), VIEWS, ())
+def other_model() -> None:
+    put(features_path(SPLIT, "small", "identity"), features_path(SPLIT, "tiny", "identity"))
+
+
+def other_split() -> None:
+    write_features("coco_val", "tiny", N_OBJECTS)
+    put(features_path("coco_val", "tiny", "identity"), features_path(SPLIT, "tiny", "identity"))
+
+
+def other_precision() -> None:
+    rewrite(["tiny"], precision="bf16")
+
+
+def other_objects() -> None:
+    rewrite(["tiny"], objects_digest="of others")
+
+
+def put(source: Path, target: Path) -> None:
+    shutil.rmtree(target)
+    shutil.copytree(source, target)
 
 
 @pytest.mark.usefixtures("root")
-def test_a_split_without_entropies_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (other_view, "{tiny}: view must be identity, got vflip"),
+        (other_model, "{tiny}: model must be tiny, got small"),
+        (other_split, f"{{tiny}}: split must be {SPLIT}, got coco_val"),
+        (other_precision, "other inputs (precision: bf16 -> fp32)"),
+        (other_objects, "other inputs (objects_digest: of others -> "),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_stores_that_are_not_what_their_place_and_the_settings_say_end_the_stage(
+    capsys: pytest.CaptureFixture[str], change: Callable[[], None], message: str
+) -> None:
+    change()
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message.format(tiny=features_path(SPLIT, "tiny", "identity")) in line
+    assert not results_dir(SPLIT).exists()
+
+
+def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
+    """Write the features of some models under another signature."""
+    for model in models:
+        for view in VIEWS:
+            shutil.rmtree(features_path(SPLIT, model, view))
+            write_features(SPLIT, model, N_OBJECTS, view, **changes)
+
+
+@pytest.mark.usefixtures("root")
+def test_entropies_without_a_model_are_refused() -> None:
+    cells = open_eval(SPLIT, MODELS, VIEWS)
+    shutil.rmtree(entropy_path(SPLIT))
+    write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
+    with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
+        judged.read_scores(cells, ())
+    entropy = open_entropy(entropy_path(SPLIT))
+    with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
+        judged.entropies_of(entropy, "small")
+
+
+@pytest.mark.usefixtures("root")
+def test_a_split_that_was_not_prepared_is_refused() -> None:
     with pytest.raises(StoreError, match=r"objects/never_made.zarr must be a Zarr store, got none"):
-        judged.read_scores("never_made", MODELS, VIEWS, ())
+        open_eval("never_made", MODELS, VIEWS)
 
 
 @pytest.mark.parametrize(
@@ -278,52 +336,52 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
     assert chunks
 
 
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("settings", "message"),
     [
-        ({"weights": "trained anew"}, r"weights_small \(of small -> trained anew\)"),
+        ({"weights": "random-1"}, r"weights_tiny \(random, seed 0 -> random, seed 1\)"),
         ({"precision": "bf16"}, r"precision \(fp32 -> bf16\)"),
-        ({"extract_version": 2}, r"extract_version \(1 -> 2\)"),
+        ({"version": 2}, r"extract_version \(1 -> 2\)"),
+        ({"family": "sam2"}, r"family \(mini -> sam2\)"),
     ],
 )
 def test_heads_that_learned_from_other_features_are_refused(
-    root: Path, changes: dict[str, Any], message: str
+    settings: dict[str, Any], message: str
 ) -> None:
-    rewrite(root, changes, models=("small",) if "weights" in changes else MODELS)
-    with pytest.raises(DataError, match=rf"iou_tiny of shapes_train .* the same {message}; train"):
-        judged.read_scores(SPLIT, MODELS, VIEWS, ("shapes_train",))
+    rewrite(MODELS, **settings)
+    with pytest.raises(
+        DataError,
+        match=rf"shapes_train/iou_tiny.safetensors must .* of the same {message}; train it again",
+    ):
+        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
 
-def rewrite(root: Path, changes: dict[str, Any], *, models: Sequence[str]) -> None:
-    """Write the features of some models under another signature, and entropies of them."""
-    for model in models:
-        for view in VIEWS:
-            shutil.rmtree(features_path(SPLIT, model, view))
-            write_features(root, SPLIT, model, N_OBJECTS, view, **changes)
-    shutil.rmtree(entropy_path(SPLIT))
-    write_entropy(root, SPLIT, N_OBJECTS, **changes)
-
-
-def test_a_view_of_other_weights_than_identity_is_refused(root: Path) -> None:
-    shutil.rmtree(features_path(SPLIT, "small", "vflip"))
-    write_features(root, SPLIT, "small", N_OBJECTS, "vflip", weights="trained anew")
-    with pytest.raises(StoreError, match=r"vflip.zarr .* \(weights: trained anew -> of small\)"):
-        judged.read_scores(SPLIT, MODELS, VIEWS, ())
-
-
-def test_entropies_of_other_cells_are_refused(root: Path) -> None:
-    for view in VIEWS:
-        shutil.rmtree(features_path(SPLIT, "small", view))
-        write_features(root, SPLIT, "small", N_OBJECTS, view, weights="trained anew")
-    message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
-    with pytest.raises(StoreError, match=message):
-        judged.read_scores(SPLIT, MODELS, VIEWS, ())
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (("coco_train", "iou_tiny", "best"), "split must be shapes_train, got coco_train"),
+        (("shapes_train", "iou_small", "best"), "objective must be iou_tiny, got iou_small"),
+        (("shapes_train", "iou_tiny", "no_iou"), "tokens must be best, got no_iou"),
+    ],
+    ids=["split", "objective", "tokens"],
+)
+def test_a_head_in_the_place_of_another_is_refused(
+    root: Path, source: tuple[str, str, str], message: str
+) -> None:
+    write_heads(root, "shapes_train", tokens="no_iou")
+    target = head_path("shapes_train", "iou_tiny")
+    shutil.copy(head_path(*source), target)
+    with pytest.raises(DataError, match=rf"^{target}: {message}$"):
+        judged.read_heads("shapes_train", {})
 
 
 @pytest.mark.usefixtures("root")
-def test_heads_of_another_family_are_refused() -> None:
-    with pytest.raises(DataError, match=r"iou_tiny.safetensors must be trained on .* sam2, got mi"):
-        judged.read_heads("shapes_train", "sam2")
+def test_entropies_of_other_cells_are_refused() -> None:
+    rewrite(["small"], torch_version="3")
+    message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
+    with pytest.raises(StoreError, match=message):
+        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
 
 
 def test_an_unfinished_store_ends_the_stage_with_one_line(

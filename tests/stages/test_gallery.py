@@ -19,7 +19,8 @@ from storage.outputs.gallery import Gallery, read_gallery
 from storage.outputs.results import write_table
 from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, objects_digest, write_objects
+from storage.split.objects import ObjectTable, write_objects
+from tests.fixtures.asked import EXTRACT
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.split_cells import write_cell
 
@@ -49,7 +50,7 @@ def object_table() -> ObjectTable:
     )
 
 
-def write_cells(table: ObjectTable, model: str) -> None:
+def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     """Proposal k covers rows 16 k and on; 1 is the best and 2 is selected, of ``center`` alone."""
     shape = (N_OBJECTS, len(PROMPTS), N_PROPOSALS)
     iou, sam_score = np.full(shape, 0.5, np.float32), np.full(shape, 0.5, np.float32)
@@ -59,8 +60,7 @@ def write_cells(table: ObjectTable, model: str) -> None:
     for proposal in range(N_PROPOSALS):
         mask_code[:, 0, proposal, 4 * proposal : 4 * proposal + 4] = 255
     rows = CellRows(mask_code, sam_score, iou)
-    digest = objects_digest(table)
-    write_cell((SPLIT, model, "identity"), rows, shard_objects=4, objects_digest=digest)
+    write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 
 
 def objects_csv(table: ObjectTable) -> pd.DataFrame:
@@ -74,12 +74,16 @@ def objects_csv(table: ObjectTable) -> pd.DataFrame:
     return pd.concat(blocks)
 
 
+def write_settings(root: Path, **changes: object) -> None:
+    write_params(root, [SPLIT], gallery={"n_objects": 2, "side_px": 96}, **changes)
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with all that the stage reads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["gallery", SPLIT])
-    write_params(tmp_path, [SPLIT], gallery={"n_objects": 2, "side_px": 96})
+    write_settings(tmp_path)
     table = object_table()
     write_objects(objects_path(SPLIT), table, {"split": SPLIT})
     for model in ("tiny", "large"):
@@ -153,6 +157,24 @@ def spoil_masks(root: Path, _table: ObjectTable) -> None:
         chunk.write_bytes(data)
 
 
+def misplace_features(_root: Path, table: ObjectTable) -> None:
+    write_cells(table, "tiny", "vflip")
+    put(features_path(SPLIT, "tiny", "vflip"), features_path(SPLIT, "tiny", "identity"))
+
+
+def misplace_masks(_root: Path, _table: ObjectTable) -> None:
+    put(masks_path(SPLIT, "large", "identity"), masks_path(SPLIT, "tiny", "identity"))
+
+
+def change_precision(root: Path, _table: ObjectTable) -> None:
+    write_settings(root, extract=EXTRACT | {"precision": "bf16"})
+
+
+def put(source: Path, target: Path) -> None:
+    shutil.rmtree(target)
+    shutil.copytree(source, target)
+
+
 def forget_results(_root: Path, _table: ObjectTable) -> None:
     (results_dir(SPLIT) / "objects.csv").unlink()
 
@@ -164,6 +186,9 @@ def forget_results(_root: Path, _table: ObjectTable) -> None:
         (spoil_results, "objects.csv must hold the objects of cache/objects/val.zarr for large"),
         (spoil_features, f"{features_path(SPLIT, 'tiny', 'identity')} was written under other"),
         (spoil_masks, f"{masks_path(SPLIT, 'tiny', 'identity')}: every chunk must be intact"),
+        (misplace_features, "tiny/identity.zarr: view must be identity, got vflip"),
+        (misplace_masks, "tiny/identity.zarr: model must be tiny, got large"),
+        (change_precision, "tiny/identity.zarr was written under other inputs (precision: fp32"),
         (forget_results, "objects.csv must exist before the report"),
     ],
 )

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import xarray
 
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.networks import initial_networks
@@ -22,23 +21,23 @@ from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.heads.data import read_head_data
 from stages.heads.study import LOG, PACKAGES, ROOT
-from stages.shell.rules import ParamsError
-from storage import open_features
-from storage.errors import StoreError
 from storage.outputs.heads import read_head
 from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
 from storage.paths import (
     features_path,
     head_path,
     heads_dir,
+    objects_path,
     tokens_dir,
     trials_path,
     tuning_path,
 )
+from tests.fixtures.asked import open_train
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_EPOCHS,
     N_OBJECTS,
+    OTHER,
     SPLIT,
     TUNE,
     object_table,
@@ -57,6 +56,7 @@ class Killed(BaseException):
 @pytest.fixture
 def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    write_params()
     write_split()
     return tmp_path
 
@@ -232,8 +232,8 @@ def test_a_sample_without_an_image_that_judges_is_refused(
     )
 
 
-def repair_an_image(_: pytest.MonkeyPatch) -> None:
-    rewrite_features("large", images_sha256=["of a repaired image"])
+def extract_anew(_: pytest.MonkeyPatch) -> None:
+    rewrite_features("large", torch_version="3")
 
 
 def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
-@pytest.mark.parametrize("change", [repair_an_image, edit_a_source])
+@pytest.mark.parametrize("change", [extract_anew, edit_a_source])
 def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_code(
     run: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
@@ -347,7 +347,7 @@ def test_training_again_gives_the_same_bytes(run: Callable[..., None]) -> None:
 
 @pytest.mark.usefixtures("split")
 def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
-    data = read_head_data(SPLIT, MODELS)
+    data = read_head_data(open_train(SPLIT, MODELS))
     table = object_table()
     assert data.rows.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
     np.testing.assert_array_equal(data.rows.group, np.tile(table.image_index, 4))
@@ -356,54 +356,72 @@ def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
 
 
 @pytest.mark.usefixtures("split")
-def test_rows_do_not_depend_on_the_blocks_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_in_blocks(path: Path, **options: Any) -> xarray.Dataset:  # noqa: ANN401 - theirs
-        cell = open_features(path, **options)
+def test_rows_do_not_depend_on_the_blocks_that_are_read() -> None:
+    whole = read_head_data(open_train(SPLIT, MODELS)).rows
+    cells = open_train(SPLIT, MODELS)
+    for cell in cells.by_name.values():
+        tokens = cell.features["mask_token"]
         # The last block is smaller than the others.
-        cell["mask_token"].encoding["chunks"] = (7, *cell["mask_token"].encoding["chunks"][1:])
-        return cell
-
-    whole = read_head_data(SPLIT, MODELS).rows
-    monkeypatch.setattr("stages.heads.data.open_features", open_in_blocks)
+        tokens.encoding["chunks"] = (7, *tokens.encoding["chunks"][1:])
     assert N_OBJECTS % 7
-    np.testing.assert_array_equal(read_head_data(SPLIT, MODELS).rows.inputs, whole.inputs)
+    np.testing.assert_array_equal(read_head_data(cells).rows.inputs, whole.inputs)
 
 
-@pytest.mark.usefixtures("split")
-def test_prompts_are_found_by_name_not_by_place() -> None:
-    before = read_head_data(SPLIT, MODELS)
-    rewrite_features("tiny", prompts=("refined", "center"))
-    after = read_head_data(SPLIT, MODELS)
-    center = after.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
-    refined = before.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_refined")]
-    np.testing.assert_array_equal(center, refined)
+def small_over_tiny() -> None:
+    put(features_path(SPLIT, "small", "identity"), features_path(SPLIT, "tiny", "identity"))
 
 
-@pytest.mark.usefixtures("split")
-def test_missing_model_is_an_error_of_the_params() -> None:
-    with pytest.raises(ParamsError, match=r"models must be tiny.*for heads, got tiny, large"):
-        read_head_data(SPLIT, ("tiny", "large"))
+def another_split() -> None:
+    put(features_path(OTHER, "tiny", "identity"), features_path(SPLIT, "tiny", "identity"))
+
+
+def objects_of_another_split() -> None:
+    put(objects_path(OTHER), objects_path(SPLIT))
+
+
+def another_precision() -> None:
+    rewrite_features("tiny", precision="bf16")
+
+
+def other_objects() -> None:
+    rewrite_features("tiny", objects_digest="of others")
+
+
+def other_images() -> None:
+    rewrite_features("tiny", images_sha256=["of an image that was repaired since"])
+
+
+def put(source: Path, target: Path) -> None:
+    shutil.rmtree(target)
+    shutil.copytree(source, target)
 
 
 @pytest.mark.usefixtures("split")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "sam2"}, "family: sam2 -> mini"),
-        ({"objects_digest": "of others"}, "objects_digest: of others -> "),
+        (small_over_tiny, "{tiny}: model must be tiny, got small"),
+        (another_split, f"{{tiny}}: split must be {SPLIT}, got {OTHER}"),
+        (objects_of_another_split, f"{objects_path(SPLIT)}: split must be {SPLIT}, got {OTHER}"),
+        (another_precision, "{tiny} was written under other inputs (precision: bf16 -> fp32)"),
+        (other_objects, "{tiny} was written under other inputs (objects_digest: of others -> "),
+        (other_images, "{tiny} must be extracted from the images of cache/objects/"),
     ],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_features_of_other_inputs_name_the_key(change: dict[str, str], message: str) -> None:
-    rewrite_features("small", **change)
-    with pytest.raises(StoreError, match=message):
-        read_head_data(SPLIT, MODELS)
-
-
-@pytest.mark.usefixtures("split")
-def test_features_without_the_refined_prompt_are_refused() -> None:
-    rewrite_features("small", prompts=("center", "p1"))
-    with pytest.raises(StoreError, match=r"must hold the prompts center, refined, got .*'p1'"):
-        read_head_data(SPLIT, MODELS)
+def test_stores_that_are_not_what_their_place_and_the_settings_say_end_the_stage(
+    run: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[], None],
+    message: str,
+) -> None:
+    write_params(n_trials=1)
+    write_split(OTHER)
+    change()
+    for arguments in ((train.main, SPLIT), (tune.main, SPLIT, "iou_tiny")):
+        line = assert_fails(capsys, run, *arguments)
+        assert message.format(tiny=features_path(SPLIT, "tiny", "identity")) in line
+    assert not heads_dir(SPLIT).exists()
 
 
 @pytest.mark.usefixtures("split")

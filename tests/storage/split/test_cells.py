@@ -1,4 +1,6 @@
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,14 +8,20 @@ import numpy as np
 import pytest
 
 from pipeline.entropy.cell_rows import CellRows
+from pipeline.views import View, parse_view
 from storage.errors import StoreError
-from storage.paths import features_path, masks_path
-from storage.split.cells import BLOCK_BYTES, SplitCells, open_cells
-from tests.fixtures.split_cells import write_cell
+from storage.paths import features_path, masks_path, objects_path
+from storage.split.cells import SplitCells
+from storage.split.mask_blocks import BLOCK_BYTES, block_objects, block_reader, object_runs
+from storage.split.objects import objects_digest, write_objects
+from tests.fixtures.asked import open_eval
+from tests.fixtures.eval_split import object_table
+from tests.fixtures.split_cells import write_cell, write_table
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip")
 LAST = ("large", "vflip")
 N_OBJECTS, SHARD_OBJECTS = 5, 2
+TEXT = np.dtypes.StringDType()
 
 
 def draw(seed: int, size_px: int = 6) -> CellRows:
@@ -31,6 +39,7 @@ CELLS = {name: draw(seed) for seed, name in enumerate(NAMES)}
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four cells."""
     root = tmp_path_factory.mktemp("written")
+    write_table("val", N_OBJECTS, root)
     for name, rows in CELLS.items():
         write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS, root=root)
     return root
@@ -44,26 +53,29 @@ def root(tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def rewrite_last(
-    rows: CellRows = CELLS[LAST],
-    *,
-    shard_objects: int = SHARD_OBJECTS,
+def rewrite_last(rows: CellRows = CELLS[LAST], **changes: Any) -> None:  # noqa: ANN401
+    rewrite(LAST, rows, **changes)
+
+
+def rewrite(
+    name: tuple[str, str],
+    rows: CellRows | None = None,
     **changes: Any,  # noqa: ANN401 - of `write_cell`
 ) -> None:
-    for path in (features_path("val", *LAST), masks_path("val", *LAST)):
+    for path in (features_path("val", *name), masks_path("val", *name)):
         shutil.rmtree(path)
-    write_cell(("val", *LAST), rows, shard_objects=shard_objects, **changes)
+    write_cell(("val", *name), rows or CELLS[name], **{"shard_objects": SHARD_OBJECTS} | changes)
 
 
-def open_split() -> SplitCells:
-    return open_cells("val", models=MODELS, views=VIEWS)
+def open_split(views: Sequence[str | View] = VIEWS, **settings: object) -> SplitCells:
+    asked = {"shard_objects": SHARD_OBJECTS} | settings
+    return open_eval("val", MODELS, views, with_masks=True, **asked)
 
 
 def test_a_reader_gives_the_rows_of_every_cell() -> None:
     cells = open_split()
-    assert cells.object_id.tolist() == [100, 101, 102, 103, 104]
-    for run in cells.runs():
-        read = cells.reader(run)
+    for run in object_runs(cells):
+        read = block_reader(cells, run)
         for name, expected in CELLS.items():
             for row in run:
                 found = read(range(row, row + 1), *name)
@@ -74,36 +86,51 @@ def test_a_reader_gives_the_rows_of_every_cell() -> None:
 
 
 def test_runs_are_the_shards_of_masks() -> None:
-    assert open_split().runs() == [range(2), range(2, 4), range(4, 5)]
+    assert object_runs(open_split()) == [range(2), range(2, 4), range(4, 5)]
 
 
 def test_blocks_come_in_the_same_memory() -> None:
-    cells = open_split()
-    read = cells.reader(range(2))
+    read = block_reader(open_split(), range(2))
     first = read(range(1), "tiny", "identity").mask_code
     assert np.shares_memory(first, read(range(1, 2), *LAST).mask_code)
 
 
 def test_a_block_fills_the_memory_meant_for_it_and_holds_one_object_at_least() -> None:
     cells = open_split()
-    assert cells.block_objects == BLOCK_BYTES // (27 * 36)
+    assert block_objects(cells) == BLOCK_BYTES // (27 * 36)
     huge = (N_OBJECTS, 9, 3, 512, 512)
     for cell in cells.by_name.values():
         object.__setattr__(cell.masks, "shape", huge)
-    assert cells.block_objects == 1
+    assert block_objects(cells) == 1
 
 
-def test_the_signature_is_of_all_cells_and_of_the_content_of_their_images() -> None:
-    signature = open_split().signature
-    assert signature["family"] == "mini"
-    assert signature["objects_digest"] == "0123456789abcdef"
-    assert signature["models"] == list(MODELS)
-    assert signature["views"] == list(VIEWS)
-    fewer = open_cells("val", models=MODELS, views=("identity",)).signature
-    assert fewer["cells_digest"] != signature["cells_digest"]
+def test_the_signature_is_of_all_cells_and_of_the_content_of_their_images(root: Path) -> None:
+    cells = open_split()
+    assert cells.signature == {
+        "extract_version": 1,
+        "family": "mini",
+        "precision": "fp32",
+        "objects_digest": objects_digest(cells.table),
+        "models": list(MODELS),
+        "views": list(VIEWS),
+        "cells_digest": cells.digest(VIEWS),
+    }
+    assert open_split(["identity"]).signature["cells_digest"] == cells.digest(["identity"])
+    assert cells.digest(["identity"]) != cells.digest(VIEWS)
+    repair_images(root)
+    assert open_split().digest(VIEWS) != cells.digest(VIEWS)
 
 
-@pytest.mark.parametrize("changes", [{"weights_sha256": "other"}, {"noise_seed": 1}])
+def repair_images(root: Path) -> None:
+    """Write the split of another image content, and all cells anew from it."""
+    shutil.rmtree(root / "cache")
+    table = replace(object_table(N_OBJECTS), image_sha256=np.array(["repaired", "0"], TEXT))
+    write_objects(objects_path("val"), table, {"split": "val"})
+    for name, rows in CELLS.items():
+        write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS, table=table)
+
+
+@pytest.mark.parametrize("changes", [{"torch_version": "3"}, {"sam2_version": "2"}])
 def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
     before = open_split().signature["cells_digest"]
     rewrite_last(**changes)
@@ -115,52 +142,122 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
     [
         ({"family": "sam2"}, r"\(family: sam2 -> mini\)"),
         ({"precision": "bf16"}, r"\(precision: bf16 -> fp32\)"),
-        ({"extract_version": 2}, r"\(extract_version: 2 -> 1\)"),
-        ({"weights": "new"}, r"\(weights: new -> none\)"),
-        ({"objects_digest": "fed"}, r"\(objects_digest: fed -> 0123456789abcdef\)"),
-        ({"images_sha256": "repaired"}, r"\(images_digest: \w+ -> \w+\)"),
-        ({"shard_objects": 3}, "shard_objects: 3 -> 2"),
-        ({"rows": draw(9, size_px=8)}, r"\(mask_size_px: \[8, 8\] -> \[6, 6\]\)"),
+        ({"version": 2}, r"\(extract_version: 2 -> 1\)"),
+        ({"weights": "random-1"}, r"\(weights: random, seed 1 -> random, seed 0\)"),
+        ({"view_parameters": "up"}, r"\(view_parameters: up -> \)"),
+        ({"objects_digest": "fed"}, r"\(objects_digest: fed -> \w+\)"),
+        ({"shard_objects": 3}, r"\(shard_objects: 3 -> 2\)"),
+        ({"prompts": ["center"]}, r"\(prompts: \['center'\] -> \['center', 'p1'"),
     ],
-    ids=["family", "precision", "version", "weights", "objects", "images", "shards", "mask_size"],
+    ids=["family", "precision", "version", "weights", "view", "objects", "shards", "prompts"],
 )
-def test_cells_that_do_not_belong_together_are_told_apart(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_a_cell_of_other_settings_is_told(changes: dict[str, Any], message: str) -> None:
     rewrite_last(**changes)
     with pytest.raises(
-        StoreError, match=rf"large/vflip\.zarr was written under other inputs.*{message}"
+        StoreError, match=rf"large/vflip\.zarr was written under other inputs {message}"
     ):
         open_split()
 
 
-def test_masks_and_features_of_unlike_signatures_are_told_apart(written: Path) -> None:
-    features = features_path("val", *LAST)
-    rewrite_last(weights_sha256="b")
-    shutil.rmtree(features)
-    shutil.copytree(written / features, features)
-    message = r"masks.*vflip\.zarr was written under other inputs \(weights_sha256: b -> none"
+def test_the_cell_that_differs_from_the_settings_is_blamed_not_the_one_opened_after_it() -> None:
+    rewrite(("tiny", "identity"), precision="bf16")
+    with pytest.raises(StoreError, match=r"tiny/identity\.zarr .*\(precision: bf16 -> fp32\)"):
+        open_split()
+    with pytest.raises(StoreError, match=r"tiny/vflip\.zarr .*\(precision: fp32 -> bf16\)"):
+        open_split(precision="bf16")
+
+
+@pytest.mark.parametrize("path_of", [features_path, masks_path])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (("val", "large", "identity"), "view must be vflip, got identity"),
+        (("val", "tiny", "vflip"), "model must be large, got tiny"),
+        (("other", "large", "vflip"), "split must be val, got other"),
+    ],
+    ids=["view", "model", "split"],
+)
+def test_a_store_in_the_place_of_another_says_what_it_is(
+    path_of: Callable[..., Path], source: tuple[str, str, str], message: str
+) -> None:
+    write_cell(("other", *LAST), CELLS[LAST], shard_objects=SHARD_OBJECTS)
+    target = path_of("val", *LAST)
+    shutil.rmtree(target)
+    shutil.copytree(path_of(*source), target)
+    with pytest.raises(StoreError, match=rf"^{target}: {message}$"):
+        open_split()
+
+
+def test_objects_in_the_place_of_another_split_are_told() -> None:
+    write_table("other", N_OBJECTS)
+    path = objects_path("val")
+    shutil.rmtree(path)
+    shutil.copytree(objects_path("other"), path)
+    with pytest.raises(StoreError, match=rf"^{path}: split must be val, got other$"):
+        open_split()
+
+
+def test_noise_of_another_seed_is_told() -> None:
+    for model in MODELS:
+        write_cell(("val", model, "gnoise"), draw(8), shard_objects=SHARD_OBJECTS)
+    other = parse_view("gnoise", {"variance": 5000, "seed": 3})
+    message = r"gnoise\.zarr .*\(view_parameters: .*, seed=0 -> .*, seed=3\)"
+    with pytest.raises(StoreError, match=message):
+        open_split([*VIEWS, other])
+
+
+def test_cells_of_images_that_were_replaced_since_are_told(root: Path) -> None:
+    objects = objects_path("val")
+    shutil.rmtree(root / objects)
+    table = replace(object_table(N_OBJECTS), image_sha256=np.array(["0", "repaired"], TEXT))
+    write_objects(objects, table, {"split": "val"})
+    message = (
+        r"tiny/identity\.zarr must be extracted from the images of cache/objects/val\.zarr, "
+        r"got others in 2 of 3 shards \(1, 2\)"
+    )
     with pytest.raises(StoreError, match=message):
         open_split()
 
 
-def test_other_prompt_sets_are_refused() -> None:
-    prompts = ("p1", "center", "p2", "p3", "p4", "p5", "p6", "p7", "refined")
-    rewrite_last(prompts=prompts)
-    with pytest.raises(StoreError, match=r"vflip\.zarr: prompt sets must be center, p1.*got \['p1"):
+@pytest.mark.parametrize(("name", "value"), [("device", "cuda"), ("decoder_batch", 7)])
+def test_settings_that_change_no_row_of_the_cells_are_not_compared(
+    name: str, value: object
+) -> None:
+    assert open_split(VIEWS, **{name: value}).signature == open_split().signature
+
+
+def test_masks_of_another_run_than_the_features_are_told(written: Path) -> None:
+    features = features_path("val", *LAST)
+    rewrite_last(torch_version="3")
+    shutil.rmtree(features)
+    shutil.copytree(written / features, features)
+    message = r"masks.*vflip\.zarr was .* than its features \(torch_version: 3 -> none"
+    with pytest.raises(StoreError, match=message):
+        open_split()
+
+
+def test_masks_of_two_sizes_are_refused() -> None:
+    rewrite_last(draw(9, size_px=8))
+    with pytest.raises(StoreError, match=r"masks of val must be of one shape, got .*6, 6.*8, 8"):
         open_split()
 
 
 def test_a_missing_cell_is_named() -> None:
     with pytest.raises(StoreError, match=r"features/val/tiny/gnoise\.zarr"):
-        open_cells("val", models=MODELS, views=("identity", "gnoise"))
+        open_split(["identity", "gnoise"])
+
+
+def test_without_masks_none_need_be_there(root: Path) -> None:
+    shutil.rmtree(root / "cache" / "masks")
+    cells = open_eval("val", MODELS, VIEWS, shard_objects=SHARD_OBJECTS)
+    assert [cell.masks for cell in cells.by_name.values()] == [None] * 4
 
 
 def test_a_score_that_is_no_number_is_named_with_its_store() -> None:
     rows = draw(4)
     rows.sam_score[3, 2, 1] = np.nan
     rewrite_last(rows)
-    read = open_split().reader(range(2, 4))
+    read = block_reader(open_split(), range(2, 4))
     read(range(2, 3), *LAST)
     message = r"features/val/large/vflip\.zarr: sam_score must be >= 0 and finite, got nan"
     with pytest.raises(StoreError, match=message):
@@ -177,4 +274,4 @@ def test_damaged_masks_and_scores_are_named_with_their_store() -> None:
         data[30] ^= 4
         path.write_bytes(data)
         with pytest.raises(StoreError, match=r"vflip\.zarr: every chunk must be intact"):
-            cells.reader(range(2))(range(1), *LAST)
+            block_reader(cells, range(2))(range(1), *LAST)

@@ -1,0 +1,57 @@
+"""Masks and scores of the cells of a split, read some objects at a time."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from pipeline.entropy.cell_rows import CellRows
+from storage.errors import StoreError
+from storage.split.cells import SplitCells
+from storage.split.mask_chunks import MaskChunks, shard_runs
+
+BLOCK_BYTES: Final = 2**21
+"""Decoded masks read at once: what a core's cache holds, and many objects of small masks."""
+
+ReadCell = Callable[[range, str, str], CellRows]
+
+
+def object_runs(cells: SplitCells) -> list[range]:
+    """The objects in order, a run a shard of masks."""
+    return shard_runs(range(cells.table.n_objects), _any_masks(cells).shard_objects)
+
+
+def block_objects(cells: SplitCells) -> int:
+    """Objects to read at once."""
+    return max(1, BLOCK_BYTES // _any_masks(cells).object_bytes)
+
+
+def block_reader(cells: SplitCells, run: range) -> ReadCell:
+    """A function that reads blocks of ``run``, each at most ``block_objects`` long.
+
+    Every block's masks come in the same memory. One reader serves one thread.
+    """
+    scores = {
+        name: (cell.scores("sam_score", run), cell.scores("iou", run))
+        for name, cell in cells.by_name.items()
+    }
+    # New memory for every chunk would cost half as much again as decompressing it.
+    memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
+
+    def read_cell(block: range, model: str, view: str) -> CellRows:
+        cell = cells.by_name[model, view]
+        mask_code = memory[: len(block)]
+        cell.mask_chunks.read_into(block, mask_code)
+        part = slice(block.start - run.start, block.stop - run.start)
+        sam_score, iou = scores[model, view]
+        try:
+            return CellRows(mask_code, sam_score[part], iou[part])
+        except ValueError as error:
+            raise StoreError(f"{cell.path}: {error}") from error
+
+    return read_cell
+
+
+def _any_masks(cells: SplitCells) -> MaskChunks:
+    """Masks of one cell: those of all are of its shape."""
+    return next(iter(cells.by_name.values())).mask_chunks
