@@ -119,6 +119,12 @@ def source_deps(stage: str) -> list[str]:
     return [path for path in deps if path.split("/")[0] in PACKAGES and path != tables]
 
 
+def commands(stage: str) -> list[str]:
+    """What DVC gives to the shell, one after the other."""
+    command: str | list[str] = STAGES[stage]["cmd"]
+    return [command] if isinstance(command, str) else command
+
+
 def as_yaml(paths: list[str]) -> str:
     """Paths as they stand in dvc.yaml, a line a package."""
     lines = [", ".join(group) for _, group in groupby(paths, lambda path: path.split("/")[0])]
@@ -194,7 +200,15 @@ def test_a_stage_runs_the_script_of_its_name_with_the_arguments_it_takes(stage: 
     assert (ROOT / "stages" / f"{stage}.py").is_file()
     names = {"split": "${key}"} if "foreach" in DECLARED["stages"][stage] else {}
     values = [names.get(name, f"${{item.{name}}}") for name in arguments(stage)]
-    assert shlex.split(STAGES[stage]["cmd"]) == ["python", "-m", f"stages.{stage}", *values]
+    *checks, command = commands(stage)
+    assert shlex.split(command) == ["python", "-m", f"stages.{stage}", *values]
+    assert checks == (["python -m stages.shell.check"] if stage == "prepare" else [])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_name_is_quoted_where_it_meets_a_shell(stage: str) -> None:
+    text = " ".join(commands(stage))
+    assert text.count("${") == len(re.findall(r"'\$\{[\w.]+\}'", text))
 
 
 @pytest.mark.parametrize("stage", STAGES)

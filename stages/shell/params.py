@@ -34,7 +34,7 @@ class Params:
 
     models: Annotated[tuple[str, ...], some_of(MODELS)]
     views: dict[str, dict[str, Any]]
-    eval_splits: Annotated[tuple[str, ...], split_names(may_be_empty=False)]
+    eval_splits: Annotated[tuple[str, ...], split_names()]
     train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
     tokens: Annotated[tuple[str, ...], some_of(TOKEN_SETS, needed="best")]
     splits: dict[Annotated[str, split_name()], Split]

@@ -90,12 +90,12 @@ def split_name() -> PlainValidator:
     return matching(NAME, "named by letters, digits, _ and - alone")
 
 
-def split_names(*, may_be_empty: bool) -> PlainValidator:
+def split_names(*, may_be_empty: bool = False) -> PlainValidator:
     """A list of names of splits, each once."""
     least = "" if may_be_empty else "at least one of "
     return _each_once(
         f"a list of {least}the names in splits, each once",
-        lambda value: _matches(NAME, value),
+        lambda value: isinstance(value, str),
         may_be_empty=may_be_empty,
     )
 
