@@ -12,6 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from stages.page.commit import last_commit
 from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.numbers import with_bounds
 from stages.page.page import Contents, render_report
@@ -33,8 +34,6 @@ from storage.outputs.results import (
 )
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
-TEMPLATES: Final = Path(__file__).parent / "page"
-
 PAGE: Final = RESULTS / "report.html"
 
 
@@ -54,10 +53,10 @@ def main() -> None:
         tables=report_tables(Inputs(results, shown, trials, timed, settings.paper)),
         galleries=galleries,
         data_sets=settings.paper,
+        commit=last_commit(Path()),
     )
-    sources = [(TEMPLATES / name).read_text("utf-8") for name in ("report.html.j2", "sorting.js")]
     # Nothing is written before all is there: a report that fails leaves the last one standing.
-    page, told = render_report(contents, *sources), metrics(results)
+    page, told = render_report(contents), metrics(results)
     formats = number_formats(results)
     write_json(RESULTS / "metrics.json", told)
     _write_tables(contents.tables, formats)

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping
 from math import isnan
 from typing import Any, Final
 
+from stages.page.grid import Cell
 from stages.tables.rows import BOUNDS_OF
 
 NOTHING: Final = "–"
@@ -22,6 +23,17 @@ def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
     low, high = (row[column + end] for end in BOUNDS_OF)
     told = number(row[column])
     return told if isnan(low) else f"{told} ({number(low, 0)}–{number(high, 0)})"
+
+
+def interval(cell: Cell, n_digits: int) -> str:
+    """Write the ends of an interval, with a word between them where a dash could be a minus."""
+    between = " to " if cell.low < 0 else "–"
+    return number(cell.low, n_digits) + between + number(cell.high, n_digits)
+
+
+def significant(value: float) -> str:
+    """Write a number in three significant digits, a missing one as a dash."""
+    return NOTHING if isnan(value) else f"{value:#.3g}".rstrip(".")
 
 
 def tint(correlation: float) -> str:

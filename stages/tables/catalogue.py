@@ -37,9 +37,12 @@ MARGIN: Final = ReportTable(
     "Margin over 1 − SamScore",
     "overview",
     caption="Margin in percentage points of relative AUC",
-    note="How far the relative AUC lies above that of 1 − SamScore for the same task and model.",
+    note="How far the relative AUC lies above that of 1 − SamScore for the same task and model. "
+    "Where the whole interval is above 0 (marked), the measure predicts the gains better on images "
+    "of this kind.",
     n_digits=1,
     across="task",
+    marks="above 0",
 )
 
 RELATIVE: Final = ReportTable(
@@ -51,6 +54,7 @@ RELATIVE: Final = ReportTable(
     paper_table=1,
     paper=PaperNumbers("relative"),
     n_digits=1,
+    marks="best",
 )
 
 ABSOLUTE: Final = ReportTable(
@@ -114,6 +118,7 @@ TOKEN_MARGIN: Final = ReportTable(
     caption="Percentage points of relative AUC",
     n_digits=1,
     across="tokens",
+    marks="above 0",
 )
 
 IOU: Final = ReportTable(
@@ -121,7 +126,7 @@ IOU: Final = ReportTable(
     lambda given, _: iou_table(given.results),
     "By proposal",
     "iou",
-    caption="Mean IoU in %",
+    caption="Mean IoU in %, by proposal",
     note="The best of the three proposals from one click, the one with the highest SamScore, and "
     "the best of the three from all eight clicks together.",
     across="model",
@@ -133,7 +138,7 @@ BEST_MODEL: Final = ReportTable(
     "Where each model is the best",
     "iou",
     caption="Share of the objects in %",
-    note="On which no model's best proposal is better. Models that tie share an object.",
+    note="Objects on which no other model's best proposal is better; models that tie share one.",
     paper_table=9,
     paper=PaperNumbers("best_model"),
     across="model",
@@ -144,7 +149,7 @@ VIEWS: Final = ReportTable(
     lambda given, _: view_table(given.results),
     "By view",
     "iou",
-    caption="Mean IoU in %",
+    caption="Mean IoU in %, by view",
     note="Of the best proposal, and its difference to the unchanged image.",
     paper_table=10,
     paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),

@@ -17,6 +17,9 @@ FOLDER: Final = Path(__file__).parent / "paper_numbers"
 CORRELATED: Final = "COCO"
 """The data set of the paper's Tables 5 and 15 to 17."""
 
+FAMILY: Final = "sam2"
+"""Of the models that all of the paper's numbers are of."""
+
 TIMED: Final = ("sam2", "sam2.1")
 """Families of the networks that the paper's Table 7 times."""
 

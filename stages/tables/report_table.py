@@ -60,6 +60,8 @@ class ReportTable:
     """Behind the point, on the page."""
     across: str = ""
     """Column whose values stand side by side on the page; without one, splits do alone."""
+    marks: Literal["", "best", "above 0"] = ""
+    """What the page marks: the best of each column, or what has its whole interval above 0."""
     is_grid: bool = True
     """Whether the page prints it as it prints most; otherwise it has a form of its own there."""
 

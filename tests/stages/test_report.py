@@ -5,19 +5,21 @@ import re
 import shutil
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
 import pytest
-from markupsafe import escape
 
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages import report
+from stages.page.commit import Commit
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
@@ -28,14 +30,23 @@ from stages.page.labels import (
     TASK_LABELS,
 )
 from stages.page.numbers import number, tint
-from stages.page.page import settings
-from stages.tables.auc import relative_table
+from stages.page.settings import setting, settings
+from stages.tables.auc import margin_table, relative_table
 from stages.tables.radar import RADAR_LINES
 from storage.outputs.gallery import read_gallery, write_gallery
 from storage.outputs.results import read_results, write_results, write_runtime
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
+from tests.fixtures.html_page import read_page, section, tables, words
 from tests.fixtures.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
+
+PAGE: Final = RESULTS / "report.html"
+
+CELLS: Final = ("dt", "dd", "th", "td")
+"""Elements that tell a setting."""
+
+EQUATIONS: Final = {"h_y": 4, "h_theta": 5, "h_xp": 6, "h_a": 7}
+"""Of the measures that have one in the paper."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +67,18 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report"])
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def page(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Element:
+    """The page of ``evaluated`` as it is; not to be changed."""
+    root = tmp_path_factory.mktemp("reported")
+    shutil.copytree(evaluated, root, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(sys, "argv", ["report"])
+        report.main()
+    return read_page(root / PAGE)
 
 
 def test_the_stage_writes_tables_metrics_and_page(root: Path) -> None:
@@ -108,21 +131,18 @@ def test_the_stage_prints_relative_auc_and_where_the_page_is(
     assert str(RESULTS / "report.html") in printed
 
 
-def test_the_page_says_what_was_run(root: Path) -> None:
-    report.main()
-    page = (root / "results" / "report.html").read_text(encoding="utf-8")
-    told = page.partition('id="run"')[2]
+def test_the_page_says_what_was_run(page: Element, evaluated: Path) -> None:
+    told = [words(cell) for cell in section(page, "run").iter() if cell.tag in CELLS]
     for split in SPLITS:
-        run = read_results(root / results_dir(split)).run
+        run = read_results(evaluated / results_dir(split)).run
         heads = [head for of_split in run["heads"].values() for head in of_split.values()]
         for signature in (*run["models"].values(), *heads):
             assert {"family", "extract_version"} <= set(signature)
             for key, value in signature.items():
                 if key == "model":  # the rows have its name for people
                     continue
-                shown = ", ".join(value) if isinstance(value, list) else str(value)
-                assert f">{key}<" in told
-                assert f">{escape(shown)}<" in told
+                assert key in told
+                assert setting(value) in told
 
 
 def test_two_reports_are_equal_to_the_byte(root: Path) -> None:
@@ -133,52 +153,127 @@ def test_two_reports_are_equal_to_the_byte(root: Path) -> None:
     assert outputs() == outputs()
 
 
-class _Page(HTMLParser):
-    """Addresses, ids, and the words of pictures of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.ids: list[str] = []
-        self.descriptions: list[str] = []
-        self.captions: list[list[str]] = []
-        self._is_caption = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in {"src", "href"} and value:
-                self.addresses.append(value)
-            if name == "id" and value:
-                self.ids.append(value)
-            if name == "alt" and value:
-                self.descriptions.append(value)
-        if tag == "figcaption":
-            self._is_caption = True
-            self.captions.append([])
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "figcaption":
-            self._is_caption = False
-
-    def handle_data(self, data: str) -> None:
-        if self._is_caption:
-            self.captions[-1].append(data)
+def test_the_page_needs_no_network_and_its_links_lead_somewhere(page: Element) -> None:
+    ids = [element.get("id", "") for element in page.iter() if element.get("id")]
+    addresses = {element.get(name, "") for element in page.iter() for name in ("src", "href")}
+    links = {address for address in addresses if address and not address.startswith("data:")}
+    assert links
+    assert links <= {f"#{i}" for i in ids}
+    assert len(ids) == len(set(ids))
+    assert {f"curves-{task}-{i}" for task in TASKS for i in (0, 1)} <= set(ids)
+    assert {"radar-0", "radar-1"} <= set(ids)
+    scripts = [script.text or "" for script in page.iter("script")]
+    assert sum("plotly.js v" in script for script in scripts) == 1
 
 
-def test_the_page_needs_no_network_and_its_links_lead_somewhere(root: Path) -> None:
+def test_the_contents_name_every_part(page: Element) -> None:
+    (nav,) = page.iter("nav")
+    linked = {link.get("href", "")[1:] for link in nav}
+    parts = {h2.get("id") for h2 in page.iter("h2")}
+    assert parts - {"curves"} | set(TASKS) == linked
+
+
+def test_headings_skip_no_level_and_every_table_is_captioned(page: Element) -> None:
+    levels = [int(e.tag[1]) for e in page.iter() if re.fullmatch(r"h\d", e.tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for table in page.iter("table"):
+        assert table[0].tag == "caption"
+        assert words(table[0])
+        heads = list(table.iter("th"))
+        assert {head.get("scope") for head in heads} <= {"col", "row", "colgroup"}
+
+
+def test_nothing_on_the_page_is_a_raw_number(page: Element) -> None:
+    (main,) = page.iter("main")
+    told = words(main)
+    fractions = re.findall(r"\d+\.\d+", told)
+    assert fractions
+    # Rounded numbers have at most four digits behind the leading zeros.
+    assert not [text for text in fractions if len(text.replace(".", "").lstrip("0")) > 4]
+    for missing in ("NaN", "nan", "None"):
+        assert missing not in told.split()
+
+
+def test_measures_models_and_views_stand_across_and_down(page: Element, evaluated: Path) -> None:
+    models = [model.replace("_", " ") for model in MODELS]
+    printed = tables(section(page, "iou"))
+    for caption, corner, names in (
+        ("Mean IoU in %, by proposal", "proposal", ["best", "selected", "refined"]),
+        ("Mean IoU in %, by view (the paper's Table 10)", "view", ["identity", "vflip"]),
+        ("Share of the objects in % (the paper's Table 9)", "split", list(SPLITS)),
+    ):
+        found = printed[caption]
+        n_splits = 1 if corner == "split" else len(SPLITS)
+        assert list(found) == [corner, *models * n_splits]
+        assert list(found[corner]) == names
+    iou = read_results(evaluated / results_dir(SPLITS[1])).iou
+    wanted = iou.query("view == 'identity' and proposal == 'refined' and model == 'small'")
+    (value,) = 100 * wanted["mean_iou"]
+    refined = printed["Mean IoU in %, by proposal"].to_numpy()[2]
+    assert str(refined[1 + len(MODELS) + MODELS.index("small")]).startswith(f"{value:.2f} ")
+
+
+def test_margins_above_0_are_marked(page: Element, evaluated: Path) -> None:
+    (table,) = (
+        table
+        for table in section(page, "overview").iter("table")
+        if words(table[0]).startswith("Margin")
+    )
+    results = {split: read_results(evaluated / results_dir(split)) for split in SPLITS}
+    expected = sum((margin_table(results)[f"{split}_low"] > 0).sum() for split in SPLITS)
+    assert expected
+    marked = [cell for cell in table.iter("td") if "marked" in cell.get("class", "")]
+    assert len(marked) == expected
+
+
+def test_every_measure_and_its_equation_stand_in_the_glossary(page: Element) -> None:
+    glossary = section(page, "glossary")
+    told = {words(term): words(meaning) for term, meaning in glossary.iter("div")}
+    assert set(MEASURE_LABELS.values()) <= set(told)
+    assert {"SamScore", "best", "selected", "view", "prompt", "relative AUC", "margin"} <= set(told)
+    equations = {MEASURE_LABELS[name]: f"Eq. {n}" for name, n in EQUATIONS.items()}
+    for term, equation in equations.items():
+        assert equation in told[term]
+
+
+def test_the_page_names_the_commit_of_the_code(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = tuple(f"stages/{i}.py" for i in range(7))
+    commit = Commit("0123456789ab", "2025-05-08", changed)
+    for found, expected in (
+        (commit, "commit 0123456789ab of 2025-05-08, with changes to stages/0.py, "),
+        (commit, "stages/4.py and 2 other files."),
+        (replace(commit, changed=()), "commit 0123456789ab of 2025-05-08."),
+        (None, "The commit of the code is unknown"),
+    ):
+        monkeypatch.setattr(report, "last_commit", lambda _, found=found: found)
+        report.main()
+        (header,) = read_page(root / PAGE).iter("header")
+        assert expected in words(header)
+
+
+@pytest.mark.parametrize(
+    ("paper", "family", "is_cautious"),
+    [
+        ({"coco_val": "COCO"}, "mini", True),
+        ({"coco_val": "COCO"}, "sam2", False),
+        ({"coco_train": "COCO"}, "mini", False),
+        ({}, "mini", False),
+    ],
+)
+def test_another_family_beside_the_papers_numbers_is_told(
+    root: Path, paper: dict[str, str], family: str, is_cautious: bool
+) -> None:
+    settings = {"title": "A test", "paper": paper}
+    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, report=settings)
+    found = read_results(results_dir("coco_val"))
+    run = {**found.run, "entropy": found.run["entropy"] | {"family": family}}
+    write_results(results_dir("coco_val"), replace(found, run=run))
     report.main()
-    text = (root / "results" / "report.html").read_text(encoding="utf-8")
-    page = _Page()
-    page.feed(text)
-    assert {address for address in page.addresses if not address.startswith("data:")} == {
-        f"#{i}" for i in page.ids if not i.startswith(("curves-", "radar-"))
-    }
-    assert len(page.ids) == len(set(page.ids))
-    assert {f"curves-{task}-{i}" for task in TASKS for i in (0, 1)} <= set(page.ids)
-    assert {"radar-0", "radar-1"} <= set(page.ids)
-    assert text.count("plotly.js v") == 1
-    for missing in ("NaN", "nan</td>", "None"):
-        assert f">{missing}" not in text
+    notes = [words(p) for p in read_page(root / PAGE).iter("p") if p.get("role") == "note"]
+    assert bool(notes) == is_cautious
+    for note in notes:
+        assert "family sam2, those of coco_val here of mini." in note
 
 
 def test_names_are_escaped_in_the_page(root: Path) -> None:
@@ -217,20 +312,38 @@ def test_results_without_heads_are_reported(root: Path) -> None:
     assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (7, 8)
 
 
-def test_pictures_stand_in_the_page_with_their_words(root: Path) -> None:
-    report.main()
-    page = _Page()
-    page.feed((root / "results" / "report.html").read_text(encoding="utf-8"))
-    pictures = [address for address in page.addresses if address.startswith("data:image/jpeg;")]
-    assert len(pictures) == len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: Path) -> None:
+    figures = [e for e in page.iter("figure") if e.get("class") == "picture"]
+    assert len(figures) == len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+    by_anchor = {figure.get("id"): figure for figure in figures}
     for split, n_objects in zip(SPLITS, (60, 90), strict=True):
-        table = read_gallery(gallery_dir(split)).table
+        table = read_gallery(evaluated / gallery_dir(split)).table
         shown = table[(table["task"] == "segmentation") & (table["rank"] == n_objects)]
         (row,) = shown.to_dict("records")
-        words = [f"{n_objects} of {n_objects}", f"1 − USAM: {row['uncertainty']:.3f}"]
-        assert [*words, f"IoU {row['iou']:.2f} → 1.00"] in page.captions
-        about = f"Object {row['object_id']} of {row['file']}: truth, prediction and click"
-        assert about in page.descriptions
+        figure = by_anchor[f"picture-{split}-segmentation-{n_objects}"]
+        (image,) = figure.iter("img")
+        assert image.get("src", "").startswith("data:image/jpeg;base64,")
+        assert image.get("alt", "").startswith(f"Object {row['object_id']} of {row['file']}: ")
+        (caption,) = figure.iter("figcaption")
+        assert words(caption) == (
+            f"{row['file']} , object {row['object_id']} {n_objects} of {n_objects} "
+            f"1 − USAM: {row['uncertainty']:.3f} IoU {row['iou']:.2f} → 1.00"
+        )
+
+
+def test_a_picture_is_enlarged_and_left_by_links(page: Element) -> None:
+    for card in section(page, "gallery").iter("section"):
+        for end in card.iter("div"):
+            figures = end.findall("figure")
+            for i, figure in enumerate(figures):
+                links = {a.get("class"): a.get("href") for a in figure.iter("a")}
+                assert links["enlarge"] == f"#{figure.get('id')}"
+                assert links["close"] == links["backdrop close"] == f"#{card.get('id')}"
+                neighbours = {"previous": i - 1, "next": i + 1}
+                for name, place in neighbours.items():
+                    is_there = 0 <= place < len(figures)
+                    expected = f"#{figures[place].get('id')}" if is_there else None
+                    assert links.get(name) == expected
 
 
 def test_without_trials_there_is_no_table_of_them(root: Path) -> None:
@@ -253,22 +366,24 @@ def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(root: Path
         root, SPLITS, train_splits=TRAIN_SPLITS, report={"title": "A test", "paper": data_sets}
     )
     report.main()
-    tables = root / "results" / "tables"
-    table = pd.read_csv(tables / "table3_task.csv", keep_default_na=False)
-    told = table.set_index(["measure", "trained_on"])["coco_val_paper"].to_dict()
-    assert (told["h_a", ""], told["delta_a", "coco_train"]) == ("57.55", "94.85")
-    assert told["delta_a", "shapes_train"] == ""
+    folder = root / "results" / "tables"
+    table = pd.read_csv(folder / "table3_task.csv", keep_default_na=False)
+    written = table.set_index(["measure", "trained_on"])["coco_val_paper"].to_dict()
+    assert (written["h_a", ""], written["delta_a", "coco_train"]) == ("57.55", "94.85")
+    assert written["delta_a", "shapes_train"] == ""
     assert "shapes_val_paper" not in table
-    with_numbers = {path.name for path in tables.iterdir() if "_paper" in path.read_text("utf-8")}
+    with_numbers = {path.name for path in folder.iterdir() if "_paper" in path.read_text("utf-8")}
     assert with_numbers == {
         *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
         *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
         *("table6_token_ablation.csv", "table9_best_model.csv", "table10_iou_by_view.csv"),
         "correlation_coco_val.csv",
     }
-    text = (root / "results" / "report.html").read_text(encoding="utf-8")
-    assert "coco_val, paper</th>" in text
-    assert "The paper's Table 8: 70 trials" in text
+    page = read_page(root / PAGE)
+    assert "The paper's Table 8: 70 trials" in words(section(page, "trials"))
+    shown = tables(section(page, "curves"))["Relative AUC in % (the paper's Table 3)"]
+    told = dict(zip(shown["measure"], shown["coco_val"], strict=True))
+    assert told["H_A"].endswith(" paper 57.5")
 
 
 def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
@@ -289,13 +404,24 @@ def test_seconds_are_told_with_their_machine(root: Path, family: str) -> None:
     table = (root / "results" / "tables" / "table7_runtime.csv").read_text(encoding="utf-8")
     assert ("tiny,views5,1.2,0.584,1.2,4.78689," in table) == (family == "sam2")
     assert table.count("Abacus 9,3,drawn scene,7\n") == len(MODELS) * len(METHOD_LABELS)
-    text = (root / "results" / "report.html").read_text(encoding="utf-8")
-    section = text.partition('<h2 id="runtime">')[2].partition("<h2")[0]
-    words = f"family {family}, fp32, median of 7 rounds on Abacus 9, 3 threads."
-    assert words in " ".join(section.split())
-    assert "dvc repro -f -s runtime" in section
-    assert section.count("1.200<br>") == len(MODELS)
-    assert ("RTX 3050 Ti" in section) == ("4.79×" in section) == (family == "sam2")
+    runtime = section(read_page(root / PAGE), "runtime")
+    told = words(runtime)
+    assert f"family {family}, fp32, median of 7 rounds on Abacus 9, 3 threads." in told
+    assert "dvc repro -f -s runtime" in told
+    (seconds,) = tables(runtime).values()
+    ends = {"sam2": " paper 0.584 s, 4.79×", "mini": ""}
+    assert seconds["|T| = 5 views"].tolist()[0] == f"1.20 s 1.20×{ends[family]}"
+    assert ("RTX 3050 Ti" in told) == (family == "sam2")
+
+
+@pytest.mark.parametrize("ratio", [0.987654321, 1.0])
+def test_a_ratio_below_1_is_explained(root: Path, ratio: float) -> None:
+    timed = draw_runtime("mini")
+    write_runtime(root / RUNTIME_PATH, timed.assign(ratio=timed["ratio"].replace(1.1, ratio)))
+    report.main()
+    told = words(section(read_page(root / PAGE), "runtime"))
+    assert ("A ratio below 1 is noise" in told) == (ratio < 1)
+    assert f"{ratio:.2f}×" in told
 
 
 @pytest.mark.usefixtures("root")
@@ -351,3 +477,15 @@ def test_numbers_and_tints_for_people() -> None:
     assert tint(1) == "rgba(239,68,68,0.70)"
     assert tint(-0.5) == "rgba(59,130,246,0.35)"
     assert tint(float("nan")) == "none"
+
+
+def test_settings_are_short() -> None:
+    told = {
+        "0123456789abcdef0123": "0123456789ab…",
+        "0.031274767183676": "0.03127",
+        "2.13.0+cpu": "2.13.0+cpu",
+        '{"epochs": 10, "learning_rate": 0.03}': "epochs 10, learning_rate 0.03",
+        ("tiny", "large"): "tiny, large",
+        4: "4",
+    }
+    assert {value: setting(value) for value in told} == told

@@ -39,6 +39,22 @@ QUESTION: Final = """async () => {
   const sorts = [[null, values(), states()]];
   for (const place of [3, 3, 0]) { press(place); sorts.push([place, values(), states()]); }
   const labels = column(0).map((cell) => cell.textContent.trim());
+  const shown = (element) => {
+    const box = element.getBoundingClientRect();
+    return [box.width, box.left >= 0 && box.right <= innerWidth, box.top >= 0];
+  };
+  const key = (name) => document.dispatchEvent(new KeyboardEvent("keydown", { key: name }));
+  const picture = document.querySelector(".picture");
+  const pictures = [shown(picture.querySelector("img"))];
+  picture.querySelector("a.enlarge").click();
+  await new Promise((done) => setTimeout(done, 200));
+  pictures.push(shown(picture.querySelector("img")));
+  const targets = [location.hash];
+  for (const name of ["ArrowRight", "ArrowLeft", "ArrowLeft", "Escape"]) {
+    key(name);
+    targets.push(location.hash);
+  }
+  const focused = document.activeElement.hash;
   const curve = document.querySelector("#curves-task-0");
   Plotly.Fx.hover(curve, [{ curveNumber: 3, pointNumber: 10 }]);
   await new Promise((done) => setTimeout(done, 500));
@@ -61,7 +77,10 @@ QUESTION: Final = """async () => {
     card: colours(document.querySelector(".card")).concat(colours(document.body)),
     unlabelled: [...document.querySelectorAll("th button")].filter(
       (button) => !button.textContent.trim()).length,
-    sorts, labels,
+    sorts, labels, enlarged: pictures, targets, focused,
+    unnamed: [...document.querySelectorAll(".scroll[tabindex]")].filter(
+      (part) => !part.ariaLabel).length,
+    n_scrolling: document.querySelectorAll(".scroll[tabindex]").length,
     hover: [...curve.querySelectorAll(".hovertext text")].map((text) => text.textContent),
   };
 }"""
@@ -115,10 +134,10 @@ def test_every_table_is_there(seen: Seen) -> None:
         "Correction curves": 2 * len(TASKS),
         "All four corrections at once": n_splits,
         "Heads of other tokens": 3,
-        "Mean IoU, %": 3,
+        "Mean IoU": 4,
         "Pearson correlation": n_splits * len(MODELS) * n_heads,
         # The paper's own is the last.
-        "Search of hyperparameters": n_heads * len(OBJECTIVES) + 1,
+        "Search for hyperparameters": n_heads * len(OBJECTIVES) + 1,
         "Runtime": 1,
         "What was run": n_splits + n_heads,
     }
@@ -179,6 +198,24 @@ def test_a_press_on_the_head_of_a_column_sorts(seen: Seen, root: Path) -> None:
     labels = seen.answer["labels"]
     assert labels[:3] == sorted(labels)[:3]
     assert seen.answer["unlabelled"] == 0
+
+
+def test_a_click_enlarges_a_picture_and_keys_lead_on_and_back(seen: Seen) -> None:
+    (small_px, *_), (large_px, is_inside, is_below_top) = seen.answer["enlarged"]
+    assert large_px > 2 * small_px
+    assert is_inside
+    assert is_below_top
+    first, second = (f"#picture-{SPLITS[0]}-model-{rank}" for rank in (1, 2))
+    card = f"#gallery-{SPLITS[0]}-model"
+    # The first picture has none before it.
+    assert seen.answer["targets"] == [first, second, first, first, card]
+    assert seen.answer["focused"] == first
+
+
+def test_what_is_wider_than_a_phone_is_scrolled_by_keys(seen: Seen, view: tuple[int, bool]) -> None:
+    assert seen.answer["unnamed"] == 0
+    if view[0] == PHONE_PX:
+        assert seen.answer["n_scrolling"] > len(TASKS)
 
 
 def test_a_curve_tells_its_values(seen: Seen) -> None:

@@ -1,9 +1,9 @@
-// Tables of the class "sortable" get a button in the head of each column; without this script they
-// are plain tables.
+// What the page can do beyond links and folds. Without this script its tables are plain, and a
+// picture that is enlarged closes by its link.
 "use strict";
 
 for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells];
+  const heads = [...[...table.tHead.rows].at(-1).cells];
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -39,3 +39,32 @@ function compare(a, b, sign) {
   if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
   return sign * (a - b);
 }
+
+// The enlarged picture is the target of the address: Escape leaves it, arrows go to its neighbours.
+const KEYS = { Escape: "close", ArrowLeft: "previous", ArrowRight: "next" };
+
+document.addEventListener("keydown", (event) => {
+  const picture = document.querySelector(".picture:target");
+  const link = KEYS[event.key] && picture?.querySelector(`a.${KEYS[event.key]}`);
+  if (!link) return;
+  event.preventDefault();
+  location.hash = link.hash;
+  const shown = document.querySelector(".picture:target") ?? picture;
+  shown.querySelector("a.enlarge").focus({ preventScroll: shown !== picture });
+});
+
+// A part that is wider than the screen takes the focus, so that arrow keys scroll it.
+function focusScrolling() {
+  for (const part of document.querySelectorAll(".scroll")) {
+    if (part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight) {
+      part.tabIndex = 0;
+      part.role = "region";
+      part.ariaLabel = part.querySelector("caption").textContent;
+    } else {
+      for (const name of ["tabindex", "role", "aria-label"]) part.removeAttribute(name);
+    }
+  }
+}
+addEventListener("resize", focusScrolling);
+document.addEventListener("toggle", focusScrolling, true); // of details, which does not bubble
+focusScrolling();

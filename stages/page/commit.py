@@ -1,0 +1,56 @@
+"""The commit that the page names."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
+"""What a report depends on besides data: the code and the settings."""
+
+N_SHA_DIGITS: Final = 12
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state of ``CODE``."""
+
+    sha: str
+    """Its first ``N_SHA_DIGITS``."""
+    date: str
+    """Of the commit, YYYY-MM-DD."""
+    changed: tuple[str, ...]
+    """Files of ``CODE`` that differ from it or are new."""
+
+
+def last_commit(root: Path) -> Commit | None:
+    """The last commit that changed ``CODE``; nothing outside a repository that has it.
+
+    Notes
+    -----
+    Stores and results hold no date, so that equal inputs give equal bytes: the commit's date
+    stands for it. Commits of anything else, such as docs or ``dvc.lock``, do not count. So the page
+    stays the same, byte for byte, as long as the code, the settings and the results do. DVC knows
+    nothing of commits: it writes the page anew when the content of a dependency changes, and the
+    page names the commit at which it was written.
+    """
+    if shutil.which("git") is None:
+        return None
+    # The full digest: how short it may be cut depends on the repository.
+    logged = _git(root, "log", "-1", "--format=%H %cs", "--", *CODE)
+    if not logged:
+        return None
+    sha, date = logged.split()
+    tracked = _git(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", *CODE)
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CODE)
+    changed = sorted(filter(None, (tracked + new).split("\0")))
+    return Commit(sha[:N_SHA_DIGITS], date, tuple(changed))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git says; nothing where it refuses, as it does outside a repository."""
+    # No lock on the index, which another process may be using.
+    command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""

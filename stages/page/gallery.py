@@ -1,0 +1,69 @@
+"""The gallery as the page shows it."""
+
+import base64
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.page.labels import measure_label, shown_mask
+from stages.page.numbers import number
+from storage.outputs.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of an object, and what is told of it."""
+
+    anchor: str
+    """``id`` of its figure: the address of the picture, enlarged."""
+    source: str
+    """Data URI."""
+    description: str
+    """For those who do not see it."""
+    file: str
+    """Of the image."""
+    object_id: str
+    place: str
+    """Among all objects."""
+    uncertainty: str
+    iou: str
+    """Before and after the correction."""
+
+
+@dataclass(frozen=True)
+class GallerySection:
+    """What the page shows of one task's objects in one split."""
+
+    anchor: str
+    shown_mask: str
+    """In words."""
+    ends: Mapping[str, list[Picture]]
+
+
+def gallery_sections(gallery: Gallery, split: str) -> dict[str, GallerySection]:
+    """Pictures by task; a task shows the masks of one model."""
+    sections = {}
+    for task, rows in gallery.table.groupby("task", sort=False):
+        (model,) = rows["model"].unique()
+        n_objects = rows["rank"].max()
+        ends = {
+            str(end): [_picture(gallery, split, row, n_objects) for row in shown.to_dict("records")]
+            for end, shown in rows.groupby("end", sort=False)
+        }
+        anchor = f"gallery-{split}-{task}"
+        sections[str(task)] = GallerySection(anchor, shown_mask(str(task), model), ends)
+    return sections
+
+
+def _picture(gallery: Gallery, split: str, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
+    jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
+    return Picture(
+        anchor=f"picture-{split}-{row['task']}-{row['rank']}",
+        source=f"data:image/jpeg;base64,{jpeg}",
+        description=f"Object {row['object_id']} of {row['file']}: ground truth, prediction, click",
+        file=row["file"],
+        object_id=str(row["object_id"]),
+        place=f"{row['rank']} of {n_objects}",
+        uncertainty=f"{measure_label(row['measure'])}: {number(row['uncertainty'], 3)}",
+        iou=f"IoU {number(row['iou'], 2)} → {number(row['corrected_iou'], 2)}",
+    )

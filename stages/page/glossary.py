@@ -1,0 +1,26 @@
+"""Words of the page besides the measures, whose rows say what they are."""
+
+from collections.abc import Mapping
+from typing import Final
+
+WORDS: Final[Mapping[str, str]] = {
+    "IoU": "Intersection over union of a mask with the ground truth: 1 is perfect.",
+    "prompt": "A click on the object. One is near its centre, seven are drawn at random.",
+    "proposal": "One of the three masks that a model offers for a prompt.",
+    "SamScore": "The IoU that SAM2 itself predicts for a proposal.",
+    "best": "The proposal with the highest IoU. Only the ground truth tells which it is.",
+    "selected": "The proposal with the highest SamScore: what a user gets.",
+    "refined": "The best proposal from all eight clicks together.",
+    "view": "The image as it is (identity), flipped, compressed, blurred or with noise.",
+    "model": "One of the four sizes of SAM2: tiny, small, base plus, large.",
+    "family": "The release that the four models come from: mini, sam2 or sam2.1.",
+    "entropy": "Doubt of a soft mask in bits, its pixels weighted by the foreground (Eq. 3).",
+    "head": "A small network that predicts an IoU, or a gap of two, from SAM2's tokens.",
+    "token": "An output vector of SAM2's decoder: one for the IoU, one for each mask.",
+    "oracle, worst": "The orders by the true gain, falling and rising: all others lie between.",
+    "AUC": "Area under the mean IoU as objects are corrected, the most uncertain first.",
+    "relative AUC": "(AUC − worst) / (oracle − worst): 100 is perfect, 50 a random order.",
+    "margin": "Relative AUC minus that of 1 − SamScore, in percentage points.",
+    "interval": "What the middle 95 of 100 resamples of the images, or videos, span.",
+}
+"""What each means, in a line; equations are the paper's."""

@@ -1,0 +1,159 @@
+"""Tables as the paper prints them: measures or views down, models, tasks or splits across."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Any, Final
+
+import pandas as pd
+
+from pipeline.scoring.measures import HEAD_MEASURES
+from stages.page.labels import TASK_LABELS, measure_label, model_label
+from stages.tables.paper import PAPER
+from stages.tables.rows import measure_name
+
+WORDS: Final[Mapping[str, Callable[[str], str]]] = {
+    "measure": measure_label,
+    "model": model_label,
+    "task": lambda task: TASK_LABELS.get(task, task),
+}
+"""How the names in a column are told; those in others stand as they are."""
+
+TRAINED_ON: Final = "trained_on"
+"""Column of the heads' train split, which a grid tells with the measure."""
+
+PARTS: Final = {"value": "", "low": "_low", "high": "_high", "paper": PAPER}
+"""Ends of the names of the columns that make a ``Cell``."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, the ends of its interval, and the paper's number; NaN where there is none."""
+
+    value: float = nan
+    low: float = nan
+    high: float = nan
+    paper: float = nan
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a grid."""
+
+    names: tuple[str, ...]
+    """In words."""
+    measure: str
+    """What the row is about, for its colour; empty where that is no measure."""
+    is_faint: bool
+    """Whether its heads are not those of the first train split."""
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of numbers, ready to print."""
+
+    corner: tuple[str, ...]
+    """Headings of the names of the rows."""
+    splits: Mapping[str, int]
+    """Headings above those of the columns, and how many columns each spans; may be empty."""
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def best(self) -> tuple[float, ...]:
+        """The highest number of each column; NaN where it has none."""
+        columns = zip(*(row.cells for row in self.rows), strict=True)
+        return tuple(
+            max((cell.value for cell in cells if not isnan(cell.value)), default=nan)
+            for cells in columns
+        )
+
+
+def make_grid(
+    table: pd.DataFrame,
+    splits: Sequence[str],
+    *,
+    across: str = "",
+    suffix: str = "",
+    first_heads: str = "",
+) -> Grid:
+    """Lay out a table whose first columns are names and whose others are numbers of each split.
+
+    Parameters
+    ----------
+    splits
+        Beginnings of the names of the columns of numbers.
+    across
+        Column whose names become headings, of each split anew. If no other column has names, the
+        splits become rows. Without ``across``, each split is a column.
+    suffix
+        Of the numbers to print: it stands between the split and ``PARTS``.
+    first_heads
+        Train split of the heads that are not named with their measure.
+    """
+    named = _without_implied(_with_heads(table, first_heads))
+    names = list(named.columns[: list(named.columns).index(splits[0])])
+    down = [name for name in names if name != across] or ["split"]
+    over = ["split", across] if down != ["split"] and across else [across or "split"]
+    cells = {
+        (tuple(record[name] for name in down), tuple(record[name] for name in over)): Cell(
+            *(record[part] for part in PARTS)
+        )
+        for record in _records(named, names, splits, suffix)
+    }
+    keys, places = (list(dict.fromkeys(parts)) for parts in zip(*cells, strict=True))
+    if down == ["measure"]:
+        keys.sort(key=lambda key: key[0].partition("@")[0] in HEAD_MEASURES)
+    groups = Counter(split for split, *column in places if column)
+    return Grid(
+        corner=tuple(down),
+        splits=groups if len(groups) > 1 else {},
+        columns=tuple(_word(over[-1], place[-1]) for place in places),
+        rows=tuple(
+            _row(down, key, tuple(cells.get((key, place), Cell()) for place in places))
+            for key in keys
+        ),
+    )
+
+
+def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
+    if TRAINED_ON not in table:
+        return table
+    names = [
+        measure_name(measure, heads, first)
+        for measure, heads in zip(table["measure"], table[TRAINED_ON], strict=True)
+    ]
+    return table.assign(measure=names).drop(columns=TRAINED_ON)
+
+
+def _without_implied(table: pd.DataFrame) -> pd.DataFrame:
+    """Without models that follow from the task."""
+    if not {"task", "model"} <= set(table) or (table.groupby("task")["model"].nunique() > 1).any():
+        return table
+    return table.drop(columns="model")
+
+
+def _records(
+    table: pd.DataFrame, names: list[str], splits: Sequence[str], suffix: str
+) -> Iterator[dict[str, Any]]:
+    """A record a row and split: the names, ``split`` and ``PARTS``."""
+    for split in splits:
+        parts = {part: split + suffix + end for part, end in PARTS.items()}
+        for row in table.to_dict("records"):
+            yield {
+                **{name: row[name] for name in names},
+                "split": split,
+                **{part: row.get(column, nan) for part, column in parts.items()},
+            }
+
+
+def _row(down: list[str], key: tuple[str, ...], cells: tuple[Cell, ...]) -> Row:
+    named = dict(zip(down, key, strict=True))
+    measure, _, heads = named.get("measure", "").partition("@")
+    return Row(tuple(map(_word, down, key)), measure, bool(heads), cells)
+
+
+def _word(column: str, name: str) -> str:
+    return WORDS[column](name) if column in WORDS else name

@@ -1,0 +1,73 @@
+"""The tables of the catalogue as the page prints them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from stages.page.grid import Grid, make_grid
+from stages.page.labels import TASK_LABELS
+from stages.tables.report_table import ReportTable
+from stages.tables.rows import Results, first_train_split
+
+DIFFERENCE: Final = "_difference"
+"""End of the names of columns that hold the difference to the first row's numbers."""
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """A table of the catalogue."""
+
+    heading: str
+    one: str
+    """The task or the split that it is of, in words; empty for a table of all."""
+    note: str
+    grids: Mapping[str, Grid]
+    """By caption: its numbers and, where it has some, its differences."""
+    n_digits: int
+    marks: str
+
+
+def print_tables(
+    rows: Iterable[ReportTable],
+    tables: Mapping[str, pd.DataFrame],
+    results: Results,
+    task: str | None = None,
+) -> list[PrintedTable]:
+    """Tables as the page prints them, without those that have a form of their own.
+
+    Parameters
+    ----------
+    tables
+        As ``report_tables`` gives them.
+    task
+        The one whose tables to print; without it, those of all.
+    """
+    return [
+        _print(row, one, tables[row.file(one)], results)
+        for row in rows
+        if row.is_grid
+        for one in row.each(results)
+        if row.file(one) in tables and (task is None or one == task)
+    ]
+
+
+def _print(row: ReportTable, one: str, table: pd.DataFrame, results: Results) -> PrintedTable:
+    splits = [one] if one in results else list(results)
+    heads = first_train_split(next(iter(results.values())))
+    number = row.paper_table_of(one)
+    source = f" (the paper's Table {number})" if number else ""
+    captions = {row.caption + source: "", "Difference in percentage points": DIFFERENCE}
+    return PrintedTable(
+        row.heading,
+        TASK_LABELS.get(one, one),
+        row.note,
+        {
+            caption: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
+            for caption, suffix in captions.items()
+            if splits[0] + suffix in table
+        },
+        row.n_digits,
+        row.marks,
+    )

@@ -1,0 +1,64 @@
+"""The template of the page, with all that is the same in every report."""
+
+from pathlib import Path
+from typing import Final
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from pipeline.scoring.measures import MEASURES
+from stages.page.glossary import WORDS
+from stages.page.labels import (
+    COLOURS,
+    ENDS,
+    MASK_COLOURS,
+    METHOD_LABELS,
+    TASK_LABELS,
+    column_label,
+    is_dashed,
+    model_label,
+)
+from stages.page.numbers import interval, number, significant, tint
+from stages.page.settings import setting
+from stages.tables.paper import FAMILY, PAPER
+
+FOLDER: Final = Path(__file__).parent
+
+N_TOLD: Final = 5
+"""Changed files that the page names; of more it says how many."""
+
+
+def page_template() -> jinja2.Template:
+    """The page, which lacks the results."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        column_label=column_label,
+        model_label=model_label,
+        method_label=METHOD_LABELS.__getitem__,
+        number=number,
+        interval=interval,
+        significant=significant,
+        setting=setting,
+        tint=tint,
+    )
+    environment.globals.update(
+        colours=COLOURS,
+        is_dashed=is_dashed,
+        task_labels=TASK_LABELS,
+        mask_colours=MASK_COLOURS,
+        ends=ENDS,
+        paper=PAPER,
+        paper_family=FAMILY,
+        n_told=N_TOLD,
+        measures=MEASURES,
+        words=WORDS,
+        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+    )
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,101 @@
+"""Tables as the page prints them."""
+
+from math import isnan, nan
+
+import pandas as pd
+
+from stages.page.grid import Cell, make_grid
+
+
+def _values(table: pd.DataFrame, splits: list[str], **layout: str) -> list[list[float]]:
+    return [[cell.value for cell in row.cells] for row in make_grid(table, splits, **layout).rows]
+
+
+def test_models_stand_across_and_proposals_down_of_each_split() -> None:
+    table = pd.DataFrame(
+        {
+            "model": ["tiny", "tiny", "base_plus", "base_plus"],
+            "proposal": ["best", "selected"] * 2,
+            "a": [1.0, 2.0, 3.0, 4.0],
+            "a_low": [0.5] * 4,
+            "a_high": [4.5] * 4,
+            "b": [5.0, 6.0, 7.0, 8.0],
+        }
+    )
+    grid = make_grid(table, ["a", "b"], across="model")
+    assert grid.corner == ("proposal",)
+    assert grid.splits == {"a": 2, "b": 2}
+    assert grid.columns == ("tiny", "base plus") * 2
+    assert [row.names for row in grid.rows] == [("best",), ("selected",)]
+    assert [[cell.value for cell in row.cells] for row in grid.rows] == [[1, 3, 5, 7], [2, 4, 6, 8]]
+    assert grid.rows[0].cells[0] == Cell(1, 0.5, 4.5, grid.rows[0].cells[0].paper)
+    assert isnan(grid.rows[0].cells[2].low)
+    assert grid.best == (2, 4, 6, 8)
+
+
+def test_one_split_needs_no_heading_above_its_models() -> None:
+    table = pd.DataFrame({"model": ["tiny"], "view": ["identity"], "a": [1.0]})
+    assert make_grid(table, ["a"], across="model").splits == {}
+
+
+def test_splits_go_down_where_nothing_else_does() -> None:
+    table = pd.DataFrame({"model": ["tiny", "large"], "a": [1.0, 2.0], "b": [3.0, 4.0]})
+    grid = make_grid(table, ["a", "b"], across="model")
+    assert (grid.corner, grid.columns) == (("split",), ("tiny", "large"))
+    assert [row.names for row in grid.rows] == [("a",), ("b",)]
+    assert _values(table, ["a", "b"], across="model") == [[1, 2], [3, 4]]
+
+
+def test_without_a_column_across_each_split_is_one() -> None:
+    table = pd.DataFrame({"measure": ["h_a", "h_y"], "a": [1.0, 2.0], "b": [3.0, nan]})
+    grid = make_grid(table, ["a", "b"])
+    assert (grid.splits, grid.columns) == ({}, ("a", "b"))
+    assert [row.names for row in grid.rows] == [("H_A",), ("H_Y",)]
+    assert [row.measure for row in grid.rows] == ["h_a", "h_y"]
+    assert grid.best == (2, 3)
+
+
+def test_what_a_table_lacks_is_missing_in_its_grid() -> None:
+    table = pd.DataFrame(
+        {"task": ["model", "prompt"], "measure": ["h_theta", "h_xp"], "a": [1.0, 2.0]}
+    )
+    grid = make_grid(table, ["a"], across="task")
+    assert grid.columns == ("Model", "Prompt")
+    (_, missing), (other, _) = (row.cells for row in grid.rows)
+    assert isnan(missing.value)
+    assert isnan(other.value)
+
+
+def test_heads_of_other_splits_than_the_first_are_named_and_faint() -> None:
+    table = pd.DataFrame(
+        {
+            "measure": ["h_a", "delta_a", "delta_a"],
+            "trained_on": ["", "first", "second"],
+            "a": [1.0, 2.0, 3.0],
+        }
+    )
+    rows = make_grid(table, ["a"], first_heads="first").rows
+    assert [row.names for row in rows] == [("H_A",), ("Δ_A",), ("Δ_A (second)",)]
+    assert [row.is_faint for row in rows] == [False, False, True]
+    assert [row.measure for row in rows] == ["h_a", "delta_a", "delta_a"]
+
+
+def test_differences_and_numbers_of_the_paper_are_printed_by_their_suffix() -> None:
+    table = pd.DataFrame(
+        {
+            "model": ["tiny"],
+            "view": ["vflip"],
+            "a": [60.0],
+            "a_paper": [61.0],
+            "a_difference": [-1.0],
+            "a_difference_low": [-2.0],
+            "a_difference_high": [0.5],
+            "a_difference_paper": [-1.5],
+        }
+    )
+    ((whole,), (gain,)) = (
+        make_grid(table, ["a"], across="model", suffix=suffix).rows[0].cells
+        for suffix in ("", "_difference")
+    )
+    assert (whole.value, whole.paper) == (60, 61)
+    assert gain == Cell(-1, -2, 0.5, -1.5)
