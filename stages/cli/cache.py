@@ -10,7 +10,7 @@ from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.overview import as_text, overview, own_part
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
-from storage.errors import StoreError
+from storage.errors import StoreError, listed
 from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.verify import Damage, n_files, verify
 
@@ -44,13 +44,14 @@ def verify_command(path: Stores) -> None:
     with reported_errors():
         stores = find_stores(path)
         total = sum(_n_files(store) for store in stores)
-        # Also of an interrupted reading, which may have taken hours: what it found by then.
+        # An interrupted reading, which may have taken hours, tells what it found by then.
         try:
             with progress(f"verify {path}", total, unit="files") as advance:
                 for store in stores:
                     found[store] = _damages(store, advance)
         finally:
-            print(_verdict(found))
+            if found:
+                print(_verdict(found))
     if any(found.values()):
         raise typer.Exit(1)
 
@@ -118,5 +119,5 @@ def _size(store: StoreDescription) -> str:
 def _completeness(store: StoreDescription) -> str:
     parts = [] if store.n_shards is None else [f"{store.n_done} of {store.n_shards} shards done"]
     if store.missing:
-        parts.append(f"{len(store.missing)} files missing: {', '.join(store.missing[:3])}")
+        parts.append(f"missing {listed(store.missing)}")
     return "; ".join([*parts, "complete" if store.is_complete else "incomplete"])

@@ -75,7 +75,8 @@ def as_text(what: str, lines: Sequence[Line]) -> str:
     total = bytes_text(sum(line.size_bytes or 0 for line in lines))
     counts = Counter(line.state for line in lines)
     states = ", ".join(f"{n} {state}" for state, n in counts.items())
-    return f"{table}\n\n{len(lines)} {what}s, {total}: {states}"
+    noun = what if len(lines) == 1 else f"{what}s"
+    return f"{table}\n\n{len(lines)} {noun}, {total}: {states}"
 
 
 def own_part(path: Path, error: BaseException) -> str:
