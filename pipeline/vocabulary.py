@@ -2,7 +2,11 @@
 
 from typing import Final
 
-FAMILIES: Final = ("mini", "sam2", "sam2.1")
+FAMILIES: Final = (
+    "mini",
+    "sam2",
+    "sam2.1",
+)
 """Releases of SAM2 models; ``mini`` is the embedded one. What each is built from stands in
 ``pipeline/sam/families.py``, its weights in ``storage/checkpoints/<family>.csv``."""
 

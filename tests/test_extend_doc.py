@@ -1,0 +1,117 @@
+"""The recipes of docs/extend.md, followed to the letter in one copy that runs to the report."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pytest
+import xarray
+from PIL import Image
+
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.layouts import draw_picture, write_jpeg
+from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
+from tests.fixtures.recipes import follow, steps
+
+TEXT: Final = (ROOT / "docs" / "extend.md").read_text("utf-8")
+
+MODELS: Final = ["tiny", "large"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project that has everything of the page, run to the report; not to be changed.
+
+    Without heads, which no recipe adds to.
+    """
+    folder = tmp_path_factory.mktemp("extended")
+    root = folder / "project"
+    copy_project(root, remote=folder / "remote")
+    params = read_params(root)
+    params |= {"models": MODELS, "eval_splits": ["pictures_val"], "train_splits": []}
+    params["views"] = {"identity": {}}
+    write_params(root, params)
+    for step in steps(TEXT):
+        follow(root, step)
+    draw_pictures(root / "data" / "pictures")
+    run(root, "python", "-m", "docs.blocks")
+    repro(root, "report")
+    return root
+
+
+def draw_pictures(folder: Path) -> None:
+    for seed in range(3):
+        picture = draw_picture(seed)
+        write_jpeg(folder / "images" / f"{seed}.jpg", picture.rgb)
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(picture.masks[1]).save(folder / "masks" / f"{seed}.png")
+
+
+def table(root: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(root / "results" / f"{name}.csv", keep_default_na=False)
+
+
+def test_every_block_of_the_page_is_followed() -> None:
+    assert TEXT.count("\n```\n") == len(list(steps(TEXT)))
+
+
+def test_a_measure_is_in_every_table_of_measures(project: Path) -> None:
+    found = table(project, "splits/pictures_val/objects").query("model == 'tiny'")
+    assert found["score_gap"].between(0, 1).all()
+    assert set(table(project, "tables/table3_task")["measure"]) > {"score_gap", "h_a"}
+    assert "score_gap" in table(project, "tables/figure5_task")
+    assert "score_gap" not in table(project, "tables/figure5_prompt")
+    assert "score_gap" in set(table(project, "tables/figure6_radar_pictures_val")["measure"])
+    assert "score_gap" in table(project, "tables/correlation_pictures_val")
+    report = (project / "results" / "report.html").read_text("utf-8")
+    assert "1 − ΔScore" in report
+    assert report.count("#475569") > 1
+
+
+def test_an_entropy_is_in_its_store_and_a_measure(project: Path) -> None:
+    store = xarray.open_zarr(project / "cache/entropy/pictures_val.zarr", consolidated=False)
+    assert store["h_click"].dims == ("object", "model")
+    found = table(project, "splits/pictures_val/objects")
+    assert found["h_click"].between(0, 1, inclusive="neither").any()
+    assert set(table(project, "tables/table2_prompt")["measure"]) > {"h_click"}
+
+
+def test_the_docs_tables_have_the_rows(project: Path) -> None:
+    assert "| `h_click` | object, model | float32 | bit" in read_doc(project, "cache")
+    assert "| 1 − ΔScore | `score_gap` |" in read_doc(project, "method")
+
+
+def read_doc(root: Path, name: str) -> str:
+    return (root / "docs" / f"{name}.md").read_text("utf-8")
+
+
+def test_a_table_is_a_file_and_on_the_page(project: Path) -> None:
+    found = table(project, "tables/selection")
+    assert found["model"].tolist() == MODELS
+    assert found["pictures_val"].between(0, 100).all()
+    report = (project / "results" / "report.html").read_text("utf-8")
+    section = report.partition('<h2 id="iou">')[2].partition("<h2")[0]
+    assert "Where the selected proposal is the best" in section
+    assert "How often the highest SamScore" in section
+
+
+def test_a_view_has_cells_of_its_own(project: Path) -> None:
+    views = set(table(project, "splits/pictures_val/iou")["view"])
+    assert views == {"identity", "dark50"}
+    assert (project / "cache/masks/pictures_val/tiny/dark50.zarr").is_dir()
+
+
+def test_a_reader_reads_its_split(project: Path) -> None:
+    found = table(project, "splits/pictures_val/objects")
+    assert len(found) == 3 * len(MODELS)
+    assert table(project, "gallery/pictures_val/gallery")["file"].str.endswith(".jpg").all()
+
+
+def test_a_family_made_the_cells(project: Path) -> None:
+    told = (project / "results" / "splits" / "pictures_val" / "run.json").read_text("utf-8")
+    assert set(re.findall(r'"family": "(\w+)"', told)) == {"nano"}
+
+
+def test_nothing_is_out_of_date(project: Path) -> None:
+    assert run(project, "dvc", "status", "report").strip() == "Data and pipelines are up to date."
