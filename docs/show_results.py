@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from docs.blocks import replace_block
-from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.rows import BASELINE
-from stages.page.labels import COLOURS, TASK_LABELS, is_dashed, measure_label
+from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.numbers import NOTHING, with_bounds
+from stages.page.svg import STYLE, draw_task, first_curves
 from stages.tables.auc import margin_table, overview_table
 from stages.tables.rows import Results, first_train_split, measure_name, task_models
 from storage.outputs.results import SplitResults, read_results
@@ -27,14 +24,6 @@ from storage.paths import results_dir
 
 SPLIT: Final = "shapes_val"
 FIGURE: Final = Path("docs") / "curves.svg"
-
-STYLE: Final[dict[Any, Any]] = {
-    "svg.hashsalt": "usam-cache",  # equal results, equal bytes
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 def main() -> None:
@@ -129,35 +118,14 @@ def draw_curves(found: SplitResults) -> Figure:
     tasks = task_models({SPLIT: found})
     figure = Figure(figsize=(10, 3.5), layout="constrained")
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-    curves = found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
+    curves = first_curves(found)
     for panel, task in zip(panels, tasks, strict=True):
-        _draw_task(panel, curves[curves["task"] == task], task)
+        draw_task(panel, curves[curves["task"] == task], task)
+        panel.legend(
+            frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.24)
+        )
     panels[0].set_ylabel("mean IoU")
     return figure
-
-
-def _draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
-    lines = {str(name): curve for name, curve in curves.groupby("measure", sort=False)}
-    x = lines["oracle"]["corrected_fraction"]
-    panel.fill_between(
-        x, lines["worst"]["mean_iou"], lines["oracle"]["mean_iou"], color="#8b949e", alpha=0.15
-    )
-    for measure in TASK_MEASURES[task]:
-        panel.plot(
-            x,
-            lines[measure]["mean_iou"],
-            color=COLOURS[measure],
-            linestyle="--" if is_dashed(measure) else "-",
-            linewidth=1.2,
-            label=measure_label(measure),
-        )
-    panel.set_title(TASK_LABELS[task])
-    panel.set_xlabel("corrected objects")
-    panel.xaxis.set_major_formatter(PercentFormatter(1))
-    panel.set_xticks([0, 0.5, 1])
-    panel.legend(
-        frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.24)
-    )
 
 
 def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:

@@ -2,7 +2,8 @@
 
 Reads   ``params.yaml:report``, ``results/splits/<split>`` and ``results/gallery/<split>`` of every
         eval split, ``heads/<train split>/tuning/<objective>.csv``, ``results/runtime.csv``.
-Writes  ``results/metrics.json``, ``results/tables/*.csv``, ``results/report.html``.
+Writes  ``results/metrics.json``, ``results/tables/*.csv``, ``results/plots/*.svg``,
+        ``results/report.html``.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from stages.page.commit import last_commit
 from stages.page.labels import TASK_LABELS, measure_label
 from stages.page.numbers import with_bounds
 from stages.page.page import Contents, render_report
+from stages.page.svg import curve_plots
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.tables.auc import metrics, overview_table
@@ -35,6 +37,8 @@ from storage.outputs.results import (
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
 PAGE: Final = RESULTS / "report.html"
+PLOTS: Final = RESULTS / "plots"
+"""What ``dvc plots show`` shows."""
 
 
 @stage_main
@@ -57,9 +61,10 @@ def main() -> None:
     )
     # Nothing is written before all is there: a report that fails leaves the last one standing.
     page, told = render_report(contents), metrics(results)
-    formats = number_formats(results)
+    formats, plots = number_formats(results), curve_plots(results)
     write_json(RESULTS / "metrics.json", told)
     _write_tables(contents.tables, formats)
+    _write_plots(plots)
     write_text(PAGE, page)
     _print_summary(results)
 
@@ -68,6 +73,12 @@ def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
     with whole_folder(RESULTS / "tables") as folder:
         for name, table in tables.items():
             write_table(folder / f"{name}.csv", table, formats[name])
+
+
+def _write_plots(plots: Mapping[str, str]) -> None:
+    with whole_folder(PLOTS) as folder:
+        for name, svg in plots.items():
+            write_text(folder / name, svg)
 
 
 def _print_summary(results: Results) -> None:

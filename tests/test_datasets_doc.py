@@ -4,20 +4,15 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 from stages.shell.blocks import Split
 from stages.shell.parsing import parse
 from stages.shell.sources import source_of
 from storage.datasets.catalogue import DATA_SETS
 from storage.datasets.extent import N_SAMPLED
-from storage.datasets.records import ImageRecord
-from storage.rle import area_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.layouts import write_jpeg
 from tests.test_readme import commands, fault
 
 TEXT: Final = (ROOT / "docs" / "datasets.md").read_text("utf-8")
@@ -76,27 +71,3 @@ def test_a_named_file_exists(path: str) -> None:
 
 def test_the_number_of_sampled_images_is_told() -> None:
     assert f"annotations of {N_SAMPLED} images" in TEXT
-
-
-def test_the_example_of_a_reader_reads(tmp_path: Path) -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(  # noqa: S102 - the page's own
-        "from collections.abc import Iterator\n"
-        "from functools import partial\n"
-        "from storage.datasets.frame_folders import paired_stems, read_indices\n"
-        "from storage.datasets.records import Annotated, ImageRecord, Part, Source\n"
-        "from storage.rle import encode_rle\n" + code,
-        names,
-    )
-    images, masks = tmp_path / "images", tmp_path / "masks"
-    write_jpeg(images / "a.jpg", np.zeros((8, 9, 3), np.uint8))
-    masks.mkdir()
-    Image.fromarray(np.full((8, 9), 7, np.uint8)).save(masks / "a.png")
-
-    (part,) = names["list_pictures"](names["Source"](images, masks))
-    (item,) = part.read()
-
-    assert part.name == "Pictures image a"
-    assert item.image == ImageRecord("a.jpg", 8, 9)
-    assert area_rle(item.masks[0][1]) == 72

@@ -226,7 +226,7 @@ def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:
     ("command", "name"),
     [
         (("metrics", "show"), "results/metrics.json"),
-        (("plots", "show"), "results/tables/figure5_task.csv"),
+        (("plots", "show"), "results/plots/shapes_val_task.svg"),
     ],
     ids=["metrics", "plots"],
 )

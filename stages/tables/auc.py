@@ -90,10 +90,10 @@ def correlation_names() -> list[str]:
 
 
 def curve_table(results: Results, task: str) -> pd.DataFrame:
-    """Curves of one task, a column a curve, for ``dvc plots``.
+    """Curves of one task, a column a curve.
 
-    A column has the plain name of its measure where split and heads are the first of all, so that
-    ``dvc.yaml`` can name it; others are ``<split>:<measure>@<train split>``.
+    A column has the plain name of its measure where split and heads are the first of all; others
+    are ``<split>:<measure>@<train split>``.
     """
     columns: dict[str, pd.Series[float]] = {}
     for i, (split, found) in enumerate(results.items()):
