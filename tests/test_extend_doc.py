@@ -94,10 +94,14 @@ def read_doc(root: Path, name: str) -> str:
     return (root / "docs" / f"{name}.md").read_text("utf-8")
 
 
-def test_a_table_is_a_file(project: Path) -> None:
+def test_a_table_is_a_file_and_on_the_page(project: Path) -> None:
     found = table(project, "tables/selection")
     assert found["model"].tolist() == MODELS
     assert found["pictures_val"].between(0, 100).all()
+    report = (project / "results" / "report.html").read_text("utf-8")
+    section = report.partition('<h2 id="iou">')[2].partition("<h2")[0]
+    assert "Where the selected proposal is the best" in section
+    assert "How often the highest SamScore" in section
 
 
 def test_a_view_has_cells_of_its_own(project: Path) -> None:
