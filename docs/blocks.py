@@ -1,7 +1,8 @@
 """Writes the tables of declared rows into the docs: ``make docs``.
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
-        ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``.
+        ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
+        ``views``.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,12 +11,14 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.scoring import measures
+from pipeline.views import kinds
 from storage.store import schema
 
 DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
     {
         (Path("docs", "cache.md"), "schema"): schema.markdown,
         (Path("docs", "method.md"), "measures"): measures.markdown,
+        (Path("docs", "method.md"), "views"): kinds.markdown,
     }
 )
 """Tables by page and name of their block."""

@@ -4,7 +4,7 @@ Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entrop
         ``cache/features/<split>``, ``heads/<train split>``; ``params.yaml:extract``, to hold the
         cells to it.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
-        ``correlation.csv``, ``objects.csv``, ``run.json``.
+        ``correlation.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from pipeline.gallery.choice import ranking_columns
 from pipeline.scoring.bootstrap import Interval, Resamples, resample_groups
 from pipeline.scoring.measures import model_measures, predicted_iou
 from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
@@ -44,13 +45,15 @@ def main(split: str) -> None:
         "n_resamples": params.evaluate.n_resamples,
         **scores.inputs,
     }
+    objects = _object_table(scores)
     with faults_of(split):
         results = SplitResults(
             auc=_auc_table(split, scores, resamples),
             iou=_iou_table(scores, resamples),
             curves=_curve_table(scores, params.evaluate.n_curve_points),
             correlation=_correlation_table(scores),
-            objects=_object_table(scores),
+            objects=objects,
+            ranking=objects[ranking_columns(list(objects.columns))],
             run=run,
         )
     write_results(results_dir(split), results)

@@ -1,6 +1,6 @@
 """Stage ``gallery``: the most and the least uncertain objects of each kind as pictures.
 
-Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/objects.csv``,
+Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``,
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (identity), the images; ``params.yaml:extract``, to hold the cells to it.
 Writes  ``results/gallery/<split>/``: ``gallery.csv`` and a JPEG a row.
@@ -40,8 +40,8 @@ def main(split: str) -> None:
     """Draw the gallery of one eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
-    results = results_dir(split) / "objects.csv"
-    objects = read_table(results, COLUMNS["objects"])
+    results = results_dir(split) / "ranking.csv"
+    objects = read_table(results, COLUMNS["ranking"])
     shown = gallery_rows(objects, params.gallery.n_objects)
     names = eval_cells(split, shown["model"].unique().tolist(), [default_view("identity")])
     cells = open_cells(split, asked_of_cells(params.extract, names), with_masks=True)

@@ -96,6 +96,12 @@ def change(root: Path, block: str, **settings: object) -> None:
     write_params(root, params)
 
 
+def stale_extractions(root: Path) -> set[str]:
+    """Extract stages that DVC would run, by its status."""
+    status = json.loads(run(root, "dvc", "status", "--json"))
+    return {name for name in status if name.startswith("extract")}
+
+
 def evaluated_inputs(lock: str) -> object:
     """What a lock says that the results were made of."""
     return yaml.safe_load(lock)["stages"]["evaluate@shapes_val"]["deps"]
@@ -128,9 +134,25 @@ def test_a_new_view_runs_its_cells_and_what_depends_on_them(project: Path) -> No
     write_params(project, params)
     done = repro(project)
     cells = [f"extract@shapes_val-{model}-jpeg30" for model in MODELS]
-    later = ["entropy@shapes_val", "evaluate@shapes_val", "gallery@shapes_val", "report"]
+    # The gallery shows what the models say of the image itself.
+    later = ["entropy@shapes_val", "evaluate@shapes_val", "report"]
     assert sorted(done.ran) == sorted([*cells, *later])
     assert sorted(done.unchanged) == sorted(set(ALL_STAGES) - set(later))
+
+
+def test_another_noise_seed_makes_the_cells_of_noise_stale_and_no_others(project: Path) -> None:
+    assert not stale_extractions(project)
+    change(project, "views", gnoise={"variance": 5000, "seed": 1})
+    assert stale_extractions(project) == {f"extract@shapes_val-{model}-gnoise" for model in MODELS}
+
+
+def test_trained_weights_have_no_seed_and_another_seed_makes_random_ones_stale(
+    project: Path,
+) -> None:
+    cells = {name for name in ALL_STAGES if name.startswith("extract")}
+    change(project, "extract", weights="random-1")
+    assert stale_extractions(project) == cells
+    assert not [key for key in read_params(project)["extract"] if "seed" in key]
 
 
 def test_edited_code_and_another_device_run_no_extraction(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Which objects of a split the gallery shows, told from its table of objects."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,13 +14,23 @@ IOU_COLUMNS: Final = {"best": "iou", "selected": "selected_iou", "refined": "ref
 """Of ``objects.csv``, by the mask whose IoU they hold."""
 
 
+def ranking_columns(columns: Sequence[str]) -> list[str]:
+    """Columns of ``objects.csv`` that the gallery reads: whose IoUs are shown, what ranks a task.
+
+    None is of several views, so that one more changes no picture.
+    """
+    measures = {_measure_column(task, columns) for task in GALLERY_MEASURES}
+    read = {"object_id", "model", *IOU_COLUMNS.values(), *measures}
+    return [name for name in columns if name in read]
+
+
 def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     """The most and the least uncertain objects of each task, by the first train split's heads.
 
     Parameters
     ----------
     objects
-        As in ``objects.csv``.
+        As in ``objects.csv``, its ``ranking_columns`` at least.
     n_objects
         At either end.
 
@@ -67,6 +78,6 @@ def _ends(task: str, rows: pd.DataFrame, correction: Correction, n_objects: int)
     return pd.concat([table.iloc[shown].assign(end=end) for end, shown in ends])
 
 
-def _measure_column(task: str, columns: list[str]) -> str:
+def _measure_column(task: str, columns: Sequence[str]) -> str:
     trained, untrained = GALLERY_MEASURES[task]
     return next((name for name in columns if name.startswith(f"{trained}@")), untrained)

@@ -191,7 +191,7 @@ def markdown() -> str:
         parameters = "; ".join(_described(*item) for item in kind.parameters.items())
         moves, enters = ("yes" if claim else "" for claim in (kind.moves_pixels, kind.is_averaged))
         lines.append(f"| `{kind.pattern}` | {kind.meaning} | {parameters} | {moves} | {enters} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def _described(name: str, parameter: Parameter) -> str:

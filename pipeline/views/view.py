@@ -37,17 +37,17 @@ def parse_view(name: str, parameters: Mapping[str, object]) -> View:
     kind, number = _parse_name(name)
     for key in parameters:
         if key not in kind.parameters:
-            known = ", ".join(kind.parameters) or "left out"
-            raise ValueError(f"view {name}: parameter must be {known}, got {key!r}")
+            known = f"one of {', '.join(kind.parameters)}" if kind.parameters else "left out"
+            raise ValueError(f"views.{name}: key must be {known}, got {key!r}")
     values: dict[str, int] = {}
     for key, parameter in kind.parameters.items():
         if key not in parameters:
-            raise ValueError(f"view {name}: {key} must be {parameter.rule}, got none")
+            raise ValueError(f"views.{name}.{key} must be {parameter.rule}, got none")
         value = parameters[key]
         if not isinstance(value, int) or not parameter.allows(value):
-            raise ValueError(f"view {name}: {key} must be {parameter.rule}, got {value!r}")
+            raise ValueError(f"views.{name}.{key} must be {parameter.rule}, got {value!r}")
         if key == kind.named and value != number:
-            raise ValueError(f"view {name}: {key} must be {number}, as the name says, got {value}")
+            raise ValueError(f"views.{name}.{key} must be {number}, as the name says, got {value}")
         values[key] = value
     return View(name, kind, values)
 

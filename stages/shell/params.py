@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Final, get_type_hints
 
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import MODELS, TOKEN_SETS
@@ -21,7 +21,15 @@ from stages.shell.blocks import (
     strict,
 )
 from stages.shell.parsing import parse, read_yaml
-from stages.shell.rules import ParamsError, check_known, some_of, split_name, split_names
+from stages.shell.rules import (
+    SEED_MAX,
+    ParamsError,
+    check_known,
+    some_of,
+    split_name,
+    split_names,
+    whole,
+)
 from stages.shell.sources import source_of
 from storage.errors import shown
 
@@ -33,7 +41,7 @@ class Params:
     """Every setting: what the matrices span and stages share, then a block a stage."""
 
     models: Annotated[tuple[str, ...], some_of(MODELS)]
-    views: dict[str, dict[str, Any]]
+    views: dict[str, dict[str, Annotated[int, whole(0, SEED_MAX)]]]
     eval_splits: Annotated[tuple[str, ...], split_names()]
     train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
     tokens: Annotated[tuple[str, ...], some_of(TOKEN_SETS, needed="best")]

@@ -50,10 +50,11 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "curves": ("train_split", "task", "model", "measure", "corrected_fraction", "mean_iou"),
         "correlation": ("train_split", "model", "row"),
         "objects": ("object_id", "model", "iou", "selected_iou", "refined_iou", "sam_score"),
+        "ranking": ("object_id", "model", "iou", "selected_iou", "refined_iou"),
     }
 )
-"""First columns of each table; ``correlation`` goes on with a column a row, ``objects`` with one a
-measure."""
+"""First columns of each table; ``correlation`` goes on with a column a row, ``objects`` and
+``ranking`` with one a measure."""
 
 RUNTIME_SETTINGS: Final = (
     "family",
@@ -129,6 +130,8 @@ class SplitResults:
     """Pearson correlations of each model and train split."""
     objects: pd.DataFrame
     """IoU and measures of every object under each model."""
+    ranking: pd.DataFrame
+    """Of ``objects`` what the gallery chooses by, which does not change with the views."""
     run: Mapping[str, Any]
     """``RUN_KEYS``."""
 

@@ -63,7 +63,7 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 
 
-def objects_csv(table: ObjectTable) -> pd.DataFrame:
+def ranking(table: ObjectTable) -> pd.DataFrame:
     """Uncertainties that rise with the row."""
     rising = np.arange(N_OBJECTS) / N_OBJECTS
     names = ["iou", "selected_iou", "refined_iou", "sam_score", "h_theta", "h_xp", "h_a", "h_std"]
@@ -88,7 +88,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_objects(objects_path(SPLIT), table, {"split": SPLIT})
     for model in ("tiny", "large"):
         write_cells(table, model)
-    write_table(results_dir(SPLIT) / "objects.csv", objects_csv(table))
+    write_table(results_dir(SPLIT) / "ranking.csv", ranking(table))
     (tmp_path / "data").mkdir()
     for file in table.file:
         Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(tmp_path / "data" / str(file))
@@ -140,8 +140,8 @@ def spoil_images(root: Path, table: ObjectTable) -> None:
 
 
 def spoil_results(_root: Path, table: ObjectTable) -> None:
-    others = objects_csv(table).assign(object_id=0)
-    write_table(results_dir(SPLIT) / "objects.csv", others)
+    others = ranking(table).assign(object_id=0)
+    write_table(results_dir(SPLIT) / "ranking.csv", others)
 
 
 def spoil_features(_root: Path, table: ObjectTable) -> None:
@@ -176,20 +176,20 @@ def put(source: Path, target: Path) -> None:
 
 
 def forget_results(_root: Path, _table: ObjectTable) -> None:
-    (results_dir(SPLIT) / "objects.csv").unlink()
+    (results_dir(SPLIT) / "ranking.csv").unlink()
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (spoil_images, "0.png must be an image file, got no such file"),
-        (spoil_results, "objects.csv must hold the objects of cache/objects/val.zarr for large"),
+        (spoil_results, "ranking.csv must hold the objects of cache/objects/val.zarr for large"),
         (spoil_features, f"{features_path(SPLIT, 'tiny', 'identity')} was written under other"),
         (spoil_masks, f"{masks_path(SPLIT, 'tiny', 'identity')}: every chunk must be intact"),
         (misplace_features, "tiny/identity.zarr: view must be identity, got vflip"),
         (misplace_masks, "tiny/identity.zarr: model must be tiny, got large"),
         (change_precision, "tiny/identity.zarr was written under other inputs (precision: fp32"),
-        (forget_results, "objects.csv must exist before the report"),
+        (forget_results, "ranking.csv must exist before the report"),
     ],
 )
 def test_faulty_inputs_end_the_stage_with_one_line(

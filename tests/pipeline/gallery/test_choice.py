@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.gallery.choice import gallery_rows
+from pipeline.gallery.choice import gallery_rows, ranking_columns
 from pipeline.scoring.measures import GALLERY_MEASURES
 from pipeline.vocabulary import TASKS
 
@@ -28,6 +28,17 @@ def objects(*models: str, train_splits: tuple[str, ...] = ()) -> pd.DataFrame:
         for model in models
     ]
     return pd.concat(blocks, ignore_index=True)
+
+
+@pytest.mark.parametrize("train_splits", [(), ("a", "b")])
+def test_the_ranking_holds_all_that_the_gallery_reads_and_nothing_of_several_views(
+    train_splits: tuple[str, ...],
+) -> None:
+    table = objects("tiny", "large", train_splits=train_splits).assign(h_y=0.5, h_t=0.5)
+    ranking = table[ranking_columns(list(table.columns))]
+    pd.testing.assert_frame_equal(gallery_rows(ranking, 2), gallery_rows(table, 2))
+    assert not {"h_y", "h_t"} & set(ranking.columns)
+    assert len(ranking.columns) == 9  # object, model, three IoUs and a measure for each task
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,11 @@ WHOLE = "must be a whole number from"
         ({"models": [["tiny"]]}, "models must be .* got ['tiny']"),
         ({"views": {"vflip": {}}}, "views must have identity, got vflip"),
         ({"views": {"identity": {}, "fog": {}}}, "view must be one of identity, .* got 'fog'"),
-        ({"views": {"identity": {}, "jpeg10": {}}}, "view jpeg10: quality must be .* got none"),
+        ({"views": {"identity": {}, "jpeg10": {}}}, "views.jpeg10.quality must be .* got none"),
+        (
+            {"views": {"identity": {}, "jpeg10": {"quality": True}}},
+            "views.jpeg10.quality must be a whole number from 0 to 4294967295, got True",
+        ),
         ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
         ({"views": ["identity"]}, "views must be a mapping, got ['identity']"),
         ({"tokens": ["selected"]}, "tokens must be .* with best, got ['selected']"),
