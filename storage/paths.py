@@ -1,5 +1,6 @@
 """Where everything lies, relative to the root of the repository."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,37 @@ RESULTS: Final = Path("results")
 
 RUNTIME_PATH: Final = RESULTS / "runtime.csv"
 """Seconds of every model and method on the machine that measured them."""
+
+
+MAKERS: Final = (
+    (r"cache/objects/(.+)\.zarr", ("prepare@{}",)),
+    (r"cache/features/(.+)/(.+)/(identity)\.zarr", ("extract@{}-{}-{}", "extract_train@{}-{}")),
+    (r"cache/(?:features|masks)/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
+    (r"cache/entropy/(.+)\.zarr", ("entropy@{}",)),
+    (r"heads/(.+)/tuning/(.+)\.\w+", ("tune@{}-{}",)),
+    (r"heads/([^/]+)/.+", ("train@{}",)),
+    (r"results/splits/([^/]+)/.+", ("evaluate@{}",)),
+    (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
+    (r"results/runtime\.csv", ("runtime",)),
+)
+"""What lies where, and the stages of DVC that make it; the first row that fits counts. Of the
+identity view, it is the second stage for a train split."""
+
+
+def remedy(path: Path) -> str:
+    """End of an error about something that is not there: the command that makes it.
+
+    >>> remedy(objects_path("val"))
+    '; `dvc repro prepare@val` makes it'
+    >>> remedy(Path("elsewhere.zarr"))
+    ''
+    """
+    for pattern, stages in MAKERS:
+        found = re.fullmatch(pattern, path.as_posix())
+        if found:
+            commands = [f"`dvc repro {stage.format(*found.groups())}`" for stage in stages]
+            return f"; {' or, of a train split, '.join(commands)} makes it"
+    return ""
 
 
 def objects_path(split: str) -> Path:

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 from dataclasses import asdict, replace
 from itertools import groupby
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pytest
@@ -231,6 +231,18 @@ def test_a_stage_declares_the_paths_it_writes(stage: str) -> None:
     # A plain string is no mapping with `persist` or `cache: false`, which both switch off the run
     # cache.
     assert STAGES[stage]["outs"] == [path.as_posix() for path in OUTS[stage]]
+
+
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"shapes", "report"}))
+def test_an_error_about_a_missing_output_names_the_stage(stage: str) -> None:
+    values = {"split": "a-b", "model": "tiny", "view": "vflip", "objective": "task_gap"}
+    target = "-".join(values[name] for name in arguments(stage))
+    for out in OUTS[stage]:
+        path = out.as_posix().replace("${key}", values["split"])
+        for name, value in values.items():
+            path = path.replace(f"${{item.{name}}}", value)
+        file = Path(path) if Path(path).suffix else Path(path) / "file.csv"
+        assert f"`dvc repro {stage}{'@' if target else ''}{target}`" in paths.remedy(file)
 
 
 def test_nothing_is_declared_in_another_way() -> None:

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from storage.errors import WeightsError
 from storage.folders import whole_file
+from storage.paths import remedy
 
 SIZE_BYTES: Final = 8
 """Bytes that a safetensors file spends on the size of its header; the header is padded to them."""
@@ -41,7 +42,7 @@ def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         download is the usual cause).
     """
     if not path.is_file():
-        raise WeightsError(f"head must be a file, got none at {path}")
+        raise WeightsError(f"head must be a file, got none at {path}{remedy(path)}")
     data = path.read_bytes()
     found, digest = _FIELD.search(data), _digest(data)
     if found is None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from storage.errors import DataError
 from storage.folders import whole_file, whole_folder
+from storage.paths import remedy
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -270,9 +271,7 @@ def _check_written(path: Path, written: str) -> None:
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise DataError(
-            f"{path} must exist before the report, got none: run the stages of its split first"
-        )
+        raise DataError(f"{path} must exist, got none{remedy(path)}")
 
 
 def _check_holds(what: object, given: list[str], needed: tuple[str, ...]) -> None:

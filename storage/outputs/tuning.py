@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from storage.errors import DataError, shown
 from storage.folders import whole_file
-from storage.paths import WORK
+from storage.paths import WORK, remedy
 
 COLUMNS: Final = ("rank", "mse", "batch_size", "epochs", "learning_rate", "momentum")
 """Of the table of trials; those of the paper's Table 8."""
@@ -57,7 +57,7 @@ def read_tuning(path: Path) -> Tuning:
         If there is no such file (``tune`` has not run is the usual cause), or it is not a choice.
     """
     if not path.is_file():
-        raise DataError(f"tuning must be a file, got none at {path}")
+        raise DataError(f"tuning must be a file, got none at {path}{remedy(path)}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return Tuning(Hyperparameters(**record.pop("hyperparameters")), **record)
@@ -84,7 +84,7 @@ def read_trials(path: Path) -> list[Trial]:
         or cut off inside a line.
     """
     if not path.is_file():
-        raise DataError(f"trials must be a file, got none at {path}")
+        raise DataError(f"trials must be a file, got none at {path}{remedy(path)}")
     if not path.read_bytes().endswith(b"\n"):
         raise DataError(f"{path} must end with a line break, got it cut: run the stage tune again")
     with path.open(encoding="utf-8", newline="") as file:

@@ -12,6 +12,7 @@ import zarr
 from jaxtyping import Bool
 
 from storage.errors import StoreError, shown
+from storage.paths import remedy
 from storage.store.grid import Grid, Layout, file_name, grid
 from storage.store.schema import CODEC, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
@@ -57,6 +58,8 @@ def open_store(path: Path, mode: Literal["r", "r+"] = "r") -> Store:
     StoreError
         If there is no store at ``path``, or one of another project or schema version.
     """
+    if not path.exists():
+        raise StoreError(f"{path} must be a Zarr store, got none{remedy(path)}")
     try:
         group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)
         attributes = dict(group.attrs)

@@ -189,7 +189,7 @@ def forget_results(_root: Path, _table: ObjectTable) -> None:
         (misplace_features, "tiny/identity.zarr: view must be identity, got vflip"),
         (misplace_masks, "tiny/identity.zarr: model must be tiny, got large"),
         (change_precision, "tiny/identity.zarr was written under other inputs (precision: fp32"),
-        (forget_results, "ranking.csv must exist before the report"),
+        (forget_results, "ranking.csv must exist, got none"),
     ],
 )
 def test_faulty_inputs_end_the_stage_with_one_line(

@@ -45,7 +45,7 @@ def test_a_gallery_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"val/gallery.csv must exist before the report"):
+    with pytest.raises(DataError, match=r"val/gallery.csv must exist, got none"):
         read_gallery(tmp_path / "val")
     write_gallery(tmp_path / "val", small_gallery())
     (tmp_path / "val" / "001").unlink()

@@ -59,7 +59,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write_results(tmp_path, small_results())
     (tmp_path / name).unlink()
-    with pytest.raises(DataError, match=f"{name} must exist before the report"):
+    with pytest.raises(DataError, match=f"{name} must exist, got none"):
         read_results(tmp_path)
 
 
