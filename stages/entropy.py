@@ -17,6 +17,7 @@ from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
+from stages.shell.unchanged import check_unchanged
 from storage.paths import entropy_path
 from storage.split.cells import SplitCells, open_cells
 from storage.split.mask_blocks import block_objects, block_reader, object_runs
@@ -33,6 +34,7 @@ def main(split: str) -> None:
     cells = open_cells(split, asked, with_masks=True)
     entropies = split_entropies(cells, params.entropy.n_workers)
     arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}
+    check_unchanged()
     write_store(
         entropy_path(split),
         "entropy",

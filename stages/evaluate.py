@@ -24,6 +24,7 @@ from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
+from stages.shell.unchanged import check_unchanged
 from storage.outputs.results import SplitResults, write_results
 from storage.paths import results_dir
 from storage.split.cells import open_cells
@@ -56,6 +57,7 @@ def main(split: str) -> None:
             ranking=objects[ranking_columns(list(objects.columns))],
             run=run,
         )
+    check_unchanged()
     write_results(results_dir(split), results)
 
 

@@ -23,6 +23,7 @@ from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
+from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
 from storage.images.of_split import SplitImages
 from storage.outputs.gallery import Gallery, encode_jpeg, write_gallery
@@ -58,6 +59,7 @@ def main(split: str) -> None:
             scene = _scene(table, images, row, cells.by_name[row["model"], "identity"])
             pictures[row["picture"]] = encode_jpeg(draw_scene(scene, params.gallery.side_px))
             advance(1)
+    check_unchanged()
     write_gallery(gallery_dir(split), Gallery(shown, pictures))
 
 

@@ -16,6 +16,7 @@ from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.sources import data_set, objects_signature, source_of
+from stages.shell.unchanged import check_unchanged
 from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, listed
@@ -42,6 +43,7 @@ def main(split: str) -> None:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
     table = _tabulate(split, records, Path(place.images), prepare.seed)
     signature = objects_signature(split, place, prepare)
+    check_unchanged()
     write_objects(objects_path(split), table, signature)
     # In DVC, evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)

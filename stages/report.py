@@ -20,6 +20,7 @@ from stages.page.page import Contents, render_report
 from stages.page.svg import curve_plots
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics, overview_table
 from stages.tables.catalogue import Tables, number_formats, report_tables
 from stages.tables.report_table import Inputs
@@ -62,6 +63,7 @@ def main() -> None:
     # Nothing is written before all is there: a report that fails leaves the last one standing.
     page, told = render_report(contents), metrics(results)
     formats, plots = number_formats(results), curve_plots(results)
+    check_unchanged()
     write_json(RESULTS / "metrics.json", told)
     _write_tables(contents.tables, formats)
     _write_plots(plots)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from stages.extraction.timing import time_models
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.unchanged import check_unchanged
 from storage.outputs.results import write_runtime
 from storage.paths import RUNTIME_PATH
 
@@ -22,7 +23,9 @@ def main() -> None:
     """
     params = read_params()
     timed = replace(params.extract, weights="random-0")
-    write_runtime(RUNTIME_PATH, time_models(timed, params.models, params.runtime.n_repeats))
+    seconds = time_models(timed, params.models, params.runtime.n_repeats)
+    check_unchanged()
+    write_runtime(RUNTIME_PATH, seconds)
 
 
 if __name__ == "__main__":

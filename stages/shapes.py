@@ -14,6 +14,7 @@ from stages.shell.blocks import ShapesParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
+from stages.shell.unchanged import check_unchanged
 from storage.datasets.coco_writer import write_coco
 from storage.folders import whole_folder
 
@@ -28,6 +29,7 @@ def main() -> None:
     with whole_folder(FOLDER) as folder:
         _draw_split(folder, params, "train", params.n_train_images)
         _draw_split(folder, params, "val", params.n_val_images)
+        check_unchanged()
 
 
 def _draw_split(folder: Path, params: ShapesParams, role: Role, n_images: int) -> None:

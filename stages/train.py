@@ -10,23 +10,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-import pandas as pd
-
 from pipeline.heads.objectives import split_by_group
 from pipeline.heads.predict import HIDDEN
 from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
+from stages.heads.trained import Heads, write_heads
 from stages.shell.asked import asked_of_cells, train_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
+from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
-from storage.outputs.heads import write_head
-from storage.outputs.results import write_table
 from storage.outputs.tuning import Tuning, read_tuning
-from storage.paths import head_path, heads_dir, tokens_dir, tuning_path
+from storage.paths import tuning_path
 from storage.split.cells import SplitCells, open_cells
 
 
@@ -38,29 +36,27 @@ def main(split: str) -> None:
     cells = open_cells(split, asked_of_cells(params.extract, train_cells(split, params.models)))
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     # One after the other, so that no more than the tokens of one set are in memory.
-    curves = [
-        curve
-        for tokens in params.tokens
-        for curve in _train_set(cells, tokens, tunings, params.train.seed)
-    ]
-    _write_curves(split, pd.concat(curves))
+    trained = {
+        tokens: _train_set(cells, tokens, tunings, params.train.seed) for tokens in params.tokens
+    }
+    check_unchanged()
+    write_heads(split, trained)
 
 
-def _train_set(
-    cells: SplitCells, tokens: str, tunings: Mapping[str, Tuning], seed: int
-) -> list[pd.DataFrame]:
-    """Train and write the heads that read one token set; their learning curves."""
+def _train_set(cells: SplitCells, tokens: str, tunings: Mapping[str, Tuning], seed: int) -> Heads:
+    """Train the heads that read one token set; each with its metadata."""
     split = cells.split
     data = read_head_data(cells, tokens)
     with faults_of(split):
         trained = _train(f"{split} {tokens}", data, tunings, _one_seed(split, tunings), seed)
     about = {"split": split, "tokens": tokens, "seed": str(seed), **data.origin}
     for objective, head in trained.items():
-        metadata = about | _metadata(objective, tunings[objective], head)
-        write_head(head_path(split, objective, tokens), head.weights, metadata)
         error = head.validation_mse[-1]
         print(f"{split} {tokens} {objective}: validation error {error:.4f}")
-    return [_curve(tokens, objective, head) for objective, head in trained.items()]
+    return {
+        objective: (head, about | _metadata(objective, tunings[objective], head))
+        for objective, head in trained.items()
+    }
 
 
 def _train(
@@ -90,29 +86,6 @@ def _metadata(objective: str, tuning: Tuning, head: TrainedHead) -> dict[str, st
         "n_trials": str(tuning.n_trials),
         "validation_mse": str(float(head.validation_mse[-1])),
     }
-
-
-def _curve(tokens: str, objective: str, head: TrainedHead) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "tokens": tokens,
-            "objective": objective,
-            "epoch": range(1, len(head.train_mse) + 1),
-            "train_mse": head.train_mse,
-            "validation_mse": head.validation_mse,
-        }
-    )
-
-
-def _write_curves(split: str, curves: pd.DataFrame) -> None:
-    is_best = curves["tokens"] == "best"
-    files = {
-        heads_dir(split): curves[is_best].drop(columns="tokens"),
-        # Without rows, too, where there is no other set: DVC loses folders that hold nothing.
-        tokens_dir(split): curves[~is_best],
-    }
-    for folder, table in files.items():
-        write_table(folder / "curves.csv", table, float_format=None)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from stages.shell.blocks import TuneParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.rules import check_known
+from stages.shell.unchanged import check_unchanged
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
 from storage.paths import trials_path, tuning_path
 
@@ -45,6 +46,7 @@ def main(split: str, objective: str) -> None:
     best = ranked[0] if ranked else None
     plan, cost = (best.plan, best.mse) if best else (_default(tune), None)
     tuning = Tuning(plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed)
+    check_unchanged()
     write_trials(trials_path(split, objective), ranked)
     write_tuning(tuning_path(split, objective), tuning)
     if folder is not None:

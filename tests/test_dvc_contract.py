@@ -25,6 +25,7 @@ from tests.fixtures.dvc_stages import (
     ROOT,
     STAGES,
     arguments,
+    compares_settings,
     first_statement,
     settings_read,
     sources,
@@ -187,6 +188,11 @@ def test_a_stage_checks_all_settings_before_anything_else(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_hands_on_no_more_than_its_settings(stage: str) -> None:
     assert whole_params_passed(stage) == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_compares_its_settings_before_it_publishes(stage: str) -> None:
+    assert compares_settings(stage)
 
 
 def test_blocks_of_params_and_stages_share_their_names() -> None:

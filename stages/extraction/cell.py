@@ -14,6 +14,7 @@ from stages.shell.asked import CellName, asked_of
 from stages.shell.blocks import ExtractParams, Split
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
+from stages.shell.unchanged import check_unchanged
 from storage.cell.making import Cell, CellPlan
 from storage.cell.work import sweep
 from storage.errors import ImageError
@@ -57,6 +58,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
         failures = _extract(steps, shards, str(name))
         if failures:
             raise ImageError(_report(failures, table, place.images, cell.folder))
+        check_unchanged()
         masks = masks_path(name.split, name.model, name.view.name) if name.with_masks else None
         cell.publish(features_path(name.split, name.model, name.view.name), masks)
 

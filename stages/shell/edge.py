@@ -5,10 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Final
 
 from stages.shell.rules import ParamsError
 from stages.shell.stopping import stoppable
+from stages.shell.unchanged import running
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
@@ -21,15 +23,15 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 
     The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
     status 2 where the arguments do not fit the parameters of ``main``. Ctrl-C and SIGTERM end it
-    as ``stages.shell.stopping`` says.
+    as ``stages.shell.stopping`` says, settings that change meanwhile as ``stages.shell.unchanged``.
     """
 
     @wraps(main)
     def program() -> None:
-        arguments = sys.argv[1:]
-        _check_arguments(main, arguments)
-        with stoppable(), reported_errors():
-            main(*arguments)
+        arguments = _checked_arguments(main, sys.argv[1:])
+        stage = Path(inspect.getfile(main)).stem
+        with stoppable(), reported_errors(), running(stage, arguments):
+            main(**arguments)
 
     return program
 
@@ -54,10 +56,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(line for line in lines if line) or type(error).__name__
 
 
-def _check_arguments(main: Callable[..., None], arguments: list[str]) -> None:
+def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, str]:
+    """Arguments of ``main`` by their names."""
     signature = inspect.signature(main)
     try:
-        signature.bind(*arguments)
+        return signature.bind(*arguments).arguments
     except TypeError:
         expected = " ".join(name.upper() for name in signature.parameters) or "none"
         got = " ".join(arguments) or "none"

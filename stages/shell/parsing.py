@@ -41,7 +41,17 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         )
     if path.is_dir():
         raise ParamsError(f"{path} must be a file, got a folder")
-    content = path.read_bytes()
+    return parse_yaml(path, path.read_bytes())
+
+
+def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
+    """Parse what a file of settings holds, or held.
+
+    Raises
+    ------
+    ParamsError
+        As ``read_yaml``, naming ``path``.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

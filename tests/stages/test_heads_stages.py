@@ -15,7 +15,7 @@ from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import check_head, predict
-from pipeline.heads.training import Rows
+from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
@@ -264,6 +264,23 @@ def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_code(
         run(tune.main, SPLIT, "iou_tiny")
     assert again == noted
     assert f"note: the interrupted study in {interrupted} is of other" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("split")
+def test_settings_that_change_during_training_leave_no_head(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tune_all(run)
+    before = sorted(heads_dir(SPLIT).rglob("*"))
+
+    def trained(*arguments: Any, **named: Any) -> object:  # noqa: ANN401
+        text = Path("params.yaml").read_text("utf-8")
+        Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
+        return train_heads(*arguments, **named)
+
+    monkeypatch.setattr(train, "train_heads", trained)
+    assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
+    assert sorted(heads_dir(SPLIT).rglob("*")) == before
 
 
 @pytest.mark.usefixtures("split")

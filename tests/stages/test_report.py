@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -102,6 +103,46 @@ def test_the_stage_writes_tables_metrics_and_page(root: Path) -> None:
     assert re.match(
         r"measure,trained_on,shapes_val,shapes_val_low,\S+\nsam_score,,\d+\.\d\d,", table
     )
+
+
+def test_a_cut_table_is_refused_in_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / results_dir(SPLITS[0]) / "auc.csv"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SystemExit):
+        report.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{path.relative_to(root)} must be the table that run.json tells of" in line
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(lambda: Path("params.yaml").write_text("", "utf-8"), id="settings"),
+        pytest.param(lambda: 1 / 0, id="a fault of ours"),
+    ],
+)
+def test_a_report_that_fails_leaves_the_last_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], object]
+) -> None:
+    report.main()
+    before = report_files(root)
+
+    def broken(*_: object) -> str:
+        fault()
+        return "<html>Another</html>"
+
+    monkeypatch.setattr(report, "render_report", broken)
+    with pytest.raises((SystemExit, ZeroDivisionError)):
+        report.main()
+    assert report_files(root) == before
+
+
+def report_files(root: Path) -> dict[str, bytes]:
+    """Every file of the report, with what may be left beside it."""
+    folder = root / "results"
+    files = [folder / "metrics.json", folder / "report.html", *(folder / "tables").iterdir()]
+    hidden = folder.glob(".*")
+    return {str(path): path.read_bytes() for path in [*files, *hidden]}
 
 
 def test_shares_and_uncertainties_keep_their_digits_in_tables(root: Path) -> None:

@@ -5,19 +5,24 @@ from collections.abc import Callable
 from contextlib import chdir
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 from PIL import Image
 
-from stages import extract_train
+from stages import extract, extract_train
+from stages.extraction import cell, loop
 from storage.images.files import sha256_file
 from storage.paths import objects_path
 from tests.fixtures.extract_project import (
+    CELL,
     IMAGES,
     SPLIT,
     draw_project,
+    encoded_images,
+    outputs,
     prepare_splits,
     refused,
     run,
@@ -65,6 +70,29 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
 def test_an_unknown_cell(refuse: Refuse, cell: tuple[str, ...], message: str) -> None:
     assert refuse(*cell) == message
     assert not Path("cache/work").exists()
+
+
+def test_settings_that_change_meanwhile_keep_the_work_and_publish_nothing(refuse: Refuse) -> None:
+    before = Path("params.yaml").read_text("utf-8")
+
+    def run_shards(*arguments: Any) -> object:  # noqa: ANN401
+        write_params(precision="bf16")
+        return loop.run_shards(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cell, "run_shards", run_shards)
+        said = refuse()
+    (work,) = Path("cache/work").joinpath(*CELL).iterdir()
+    assert said == (
+        "params.yaml must stay as it was when the stage began, got extract.precision: "
+        f"'fp32' -> 'bf16'; finished shards and images are kept in {work}; put the old back and "
+        "run it again, or run it again for the new"
+    )
+    Path("params.yaml").write_text(before, "utf-8")
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert encoded == []
+    assert outputs()
 
 
 def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,110 @@
+"""Settings that are edited while a stage runs: what it computed is not recorded as theirs.
+
+DVC reads ``params.yaml`` again when a stage has ended, and ``dvc.lock`` gets what it finds then.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stages.shell.params import PARAMS_FILE
+from stages.shell.parsing import parse_yaml, read_yaml
+from stages.shell.rules import ParamsError
+from stages.shell.stopping import kept_work
+from storage.errors import shown
+
+PIPELINE: Final = Path("dvc.yaml")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A stage that runs, and the settings that it was started with."""
+
+    stage: str
+    arguments: Mapping[str, str]
+    params: bytes
+
+
+_run: Final[ContextVar[_Run]] = ContextVar("run")
+
+
+@contextmanager
+def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
+    """Take down the settings with which a stage starts, and compare them when it has ended well."""
+    params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
+    token = _run.set(_Run(stage, arguments, params))
+    try:
+        yield
+        check_unchanged()
+    finally:
+        _run.reset(token)
+
+
+def check_unchanged() -> None:
+    """Refuse to go on to the outputs of a stage whose settings are no longer those it began with.
+
+    Only settings count that ``dvc.yaml`` has under ``params`` of the stage: all that ``dvc.lock``
+    records. Where no pipeline tells, all do.
+
+    Raises
+    ------
+    ParamsError
+        Naming each setting with its value before and now.
+    """
+    run = _run.get()
+    now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
+    if now == run.params:
+        return
+    names = _recorded(run.stage, run.arguments)
+    old, new = (_values(content, names) for content in (run.params, now))
+    changed = [
+        f"{name}: {shown(old.get(name))} -> {shown(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if changed:
+        kept = kept_work()
+        raise ParamsError(
+            f"{PARAMS_FILE} must stay as it was when the stage began, got {', '.join(changed)}; "
+            f"{f'{kept}; ' if kept else ''}put the old back and run it again, or run it again for "
+            "the new"
+        )
+
+
+def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
+    """Names of the settings that DVC records for a stage of these arguments; None are all."""
+    stages = read_yaml(PIPELINE)["stages"] if PIPELINE.exists() else {}
+    if stage not in stages:
+        return None
+    declared = stages[stage].get("do", stages[stage])
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        # ``key`` is that of a stage for each split.
+        return arguments["split" if name == "key" else name.removeprefix("item.")]
+
+    return [re.sub(r"\$\{(.+?)\}", value, name) for name in declared["params"]]
+
+
+def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
+    """Settings by dotted name, of all below ``names``; without names, of all there are."""
+    flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
+    if names is None:
+        return flat
+    return {
+        key: value
+        for key, value in flat.items()
+        if any(f"{key}.".startswith(f"{name}.") for name in names)
+    }
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - yaml gives anything
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value

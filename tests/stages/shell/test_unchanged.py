@@ -1,0 +1,164 @@
+"""A stage publishes nothing under settings that are no longer those it was started with."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from stages.shell.edge import stage_main
+from stages.shell.stopping import stoppable
+from stages.shell.unchanged import PIPELINE, check_unchanged, running
+from tests.fixtures.dvc_stages import ROOT, STAGES, arguments
+
+CELL: Final = {"split": "shapes_val", "model": "tiny", "view": "gnoise"}
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
+    """The settings and the pipeline of the project, and a way to edit the settings."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def edit(how: Change) -> None:
+        params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+        how(params)
+        Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), "utf-8")
+
+    return edit
+
+
+def refusal(stage: str, given: dict[str, str], edit: Callable[[], object]) -> str:
+    """What a stage says before it publishes if settings are edited meanwhile; nothing is well."""
+    try:
+        with running(stage, given):
+            edit()
+            check_unchanged()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        pytest.param(lambda p: p["extract"].update(version=9), "extract.version: 4 -> 9", id="old"),
+        pytest.param(
+            lambda p: p["views"]["gnoise"].update(seed=31),
+            "views.gnoise.seed: 0 -> 31",
+            id="of its view",
+        ),
+        pytest.param(lambda p: p["extract"].pop("precision"), "'fp32' -> None", id="taken away"),
+    ],
+)
+def test_a_setting_that_is_recorded_is_named_with_both_values(
+    change: Callable[[Change], None], how: Change, told: str
+) -> None:
+    said = refusal("extract", CELL, lambda: change(how))
+    assert said.startswith("params.yaml must stay as it was when the stage began, got ")
+    assert told in said
+    assert said.endswith("put the old back and run it again, or run it again for the new")
+
+
+def no_change(params: dict[str, Any]) -> None:
+    """What a comment, or the order of the keys, is to YAML."""
+    params["report"] = params.pop("report")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(lambda p: p["report"].update(title="Another"), id="title of the report"),
+        pytest.param(lambda p: p["extract"].update(device="cuda"), id="device"),
+        pytest.param(lambda p: p["views"].update(new={"kind": "vflip"}), id="another view"),
+        pytest.param(lambda p: p["views"].pop("vflip"), id="no other view"),
+        pytest.param(lambda p: p["eval_splits"].append("x"), id="another split"),
+        pytest.param(no_change, id="order"),
+    ],
+)
+def test_what_an_extraction_does_not_depend_on_may_change(
+    change: Callable[[Change], None], how: Change
+) -> None:
+    assert refusal("extract", CELL, lambda: change(how)) == ""
+
+
+def test_a_view_matters_to_the_entropies_of_all(change: Callable[[Change], None]) -> None:
+    said = refusal(
+        "entropy", {"split": "shapes_val"}, lambda: change(lambda p: p["views"].pop("vflip"))
+    )
+    assert "views.vflip" in said
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_setting_that_dvc_records_of_a_stage_counts(
+    change: Callable[[Change], None], stage: str
+) -> None:
+    known = CELL | {"objective": "iou_tiny"}
+    given = {name: known[name] for name in arguments(stage)}
+    names = [_filled(name, given) for name in STAGES[stage]["params"]]
+    assert not any("$" in name for name in names)
+    for name in names:
+        before = Path("params.yaml").read_text("utf-8")
+        said = refusal(stage, given, lambda name=name: change(lambda p: _take(p, name)))  # type: ignore[misc]
+        assert f"{name}" in said
+        Path("params.yaml").write_text(before, "utf-8")
+
+
+def _filled(name: str, given: dict[str, str]) -> str:
+    for argument, value in given.items():
+        name = name.replace(f"${{item.{argument}}}", value)
+    return name.replace("${key}", given.get("split", ""))
+
+
+def _take(params: dict[str, Any], name: str) -> None:
+    *path, last = name.split(".")
+    for key in path:
+        params = params[key]
+    del params[last]
+
+
+def test_what_is_kept_is_told(change: Callable[[Change], None]) -> None:
+    with stoppable("finished trials are kept in here"):
+        said = refusal("train", {"split": "x"}, lambda: change(lambda p: p["train"].update(seed=7)))
+    assert "train.seed: 0 -> 7; finished trials are kept in here; put the old back" in said
+
+
+def test_outside_of_a_pipeline_every_setting_counts(change: Callable[[Change], None]) -> None:
+    PIPELINE.unlink()
+    said = refusal("extract", CELL, lambda: change(lambda p: p["report"].update(title="Another")))
+    assert "report.title: " in said
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"a: [", "must be YAML"), (b"", "must be a mapping"), (b"\xe9", "text in UTF-8")],
+    ids=["half an edit", "emptied", "Latin-1"],
+)
+@pytest.mark.usefixtures("change")
+def test_settings_that_can_no_longer_be_read_end_the_stage(content: bytes, told: str) -> None:
+    said = refusal("extract", CELL, lambda: Path("params.yaml").write_bytes(content))
+    assert said.startswith("params.yaml ")
+    assert told in said
+
+
+def test_an_edit_after_the_last_look_ends_the_stage_too(
+    change: Callable[[Change], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def main() -> None:
+        check_unchanged()
+        change(lambda p: p["train"].update(seed=7))
+
+    monkeypatch.setattr(sys, "argv", ["train"])
+    PIPELINE.unlink()
+    with pytest.raises(SystemExit) as ended:
+        stage_main(main)()
+    assert ended.value.code == 1
+    assert "got train.seed: 0 -> 7" in capsys.readouterr().err

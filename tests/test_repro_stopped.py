@@ -1,0 +1,86 @@
+"""``dvc repro`` of a stage that is stopped, or whose settings are edited meanwhile."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.fixtures.project_copy import copy_project, read_params, start, write_params
+
+PARTIAL: Final = Path("data/.shapes.partial/val")
+"""What the stage has drawn so far."""
+
+START_S: Final = 120.0
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which nothing has run yet."""
+    folder = tmp_path_factory.mktemp("stopped")
+    copy_project(folder / "project", remote=folder / "remote")
+    return folder / "project"
+
+
+@contextmanager
+def drawing(root: Path, *, n_images: int) -> Iterator["subprocess.Popen[str]"]:
+    """``dvc repro shapes``, while the stage draws so many images."""
+    params = read_params(root)
+    params["shapes"] |= {"seed": 1, "n_val_images": n_images}
+    write_params(root, params)
+    with start(root, "dvc", "repro", "shapes") as process:
+        end = time.monotonic() + START_S
+        while not list((root / PARTIAL).glob("*.png")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end, "the stage took too long to begin"
+            time.sleep(0.02)
+        yield process
+
+
+def assert_nothing_stands(root: Path) -> None:
+    assert not (root / "data" / "shapes").exists()
+    assert not list((root / "data").glob(".*.partial"))
+    assert not (root / "dvc.lock").exists()
+
+
+def test_an_edit_that_would_be_recorded_ends_the_stage(project: Path) -> None:
+    with drawing(project, n_images=100) as process:
+        params = read_params(project)
+        params["shapes"]["seed"] = 31
+        write_params(project, params)
+        out, err = process.communicate()
+    assert process.returncode != 0
+    assert "params.yaml must stay as it was when the stage began, got shapes.seed: 1 -> 31;" in err
+    assert "Traceback" not in out + err
+    assert_nothing_stands(project)
+
+
+def test_an_edit_that_concerns_others_does_not(project: Path) -> None:
+    with drawing(project, n_images=100) as process:
+        params = read_params(project)
+        params["report"]["title"] = "Another"
+        write_params(project, params)
+        out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    (project / "dvc.lock").unlink()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_all_of_it_ends_the_stage_in_words(
+    project: Path, number: signal.Signals, status: int
+) -> None:
+    # As a terminal or a batch system does. DVC ignores Ctrl-C, and dies of SIGTERM.
+    with drawing(project, n_images=100_000) as process:
+        os.killpg(process.pid, number)
+        out, err = process.communicate()
+    assert process.returncode != 0
+    assert f"stopped by {number.name}: nothing is kept, nothing is half-written; run it" in err
+    assert "Traceback" not in out + err
+    if number == signal.SIGINT:
+        assert f"exited with {status}" in err
+    assert_nothing_stands(project)
