@@ -156,9 +156,11 @@ def test_trained_weights_have_no_seed_and_another_seed_makes_random_ones_stale(
 
 
 def test_edited_code_and_another_device_run_no_extraction(project: Path) -> None:
-    for path in {file for stage in EXTRACT_STAGES for file in sources(stage)}:
-        with (project / path).open("a", encoding="utf-8") as file:
-            file.write("# An edited comment.\n")
+    for source in {path for stage in EXTRACT_STAGES for path in sources(stage)}:
+        path = project / source
+        for edited in path.rglob("*.py") if path.is_dir() else [path]:
+            with edited.open("a", encoding="utf-8") as file:
+                file.write("# An edited comment.\n")
     change(project, "extract", device="auto")
     done = repro(project, "--glob", "extract*")
     assert sorted(done.ran) == sorted(PREPARED)
