@@ -14,6 +14,9 @@ from stages.tables.rows import Results, first_train_split
 DIFFERENCE: Final = "_difference"
 """End of the names of columns that hold the difference to the first row's numbers."""
 
+MAX_COLUMNS: Final = 5
+"""Of numbers on half the width of the page."""
+
 
 @dataclass(frozen=True)
 class PrintedTable:
@@ -27,6 +30,12 @@ class PrintedTable:
     """By caption: its numbers and, where it has some, its differences."""
     n_digits: int
     marks: str
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it takes the whole width of the page."""
+        n_columns = sum(len(grid.columns) for grid in self.grids.values())
+        return n_columns > MAX_COLUMNS
 
 
 def print_tables(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_ME
 from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages import report
+from stages.page import page as contents
 from stages.page.commit import Commit
 from stages.page.labels import (
     COLOURS,
@@ -32,8 +33,12 @@ from stages.page.labels import (
 )
 from stages.page.numbers import number, tint
 from stages.page.settings import setting, settings
+from stages.tables import catalogue
 from stages.tables.auc import margin_table, relative_table
+from stages.tables.catalogue import REPORT_TABLES
+from stages.tables.iou import iou_table
 from stages.tables.radar import RADAR_LINES
+from stages.tables.report_table import ReportTable, Section
 from storage.outputs.gallery import read_gallery, write_gallery
 from storage.outputs.results import read_results, write_results, write_runtime
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
@@ -253,6 +258,30 @@ def test_measures_models_and_views_stand_across_and_down(page: Element, evaluate
     (value,) = 100 * wanted["mean_iou"]
     refined = printed["Mean IoU in %, by proposal"].to_numpy()[2]
     assert str(refined[1 + len(MODELS) + MODELS.index("small")]).startswith(f"{value:.2f} ")
+
+
+def test_a_new_table_appears_in_its_section(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = [
+        ReportTable(
+            f"new_{part}_{{{kind}}}" if kind else f"new_{part}",
+            lambda given, _: iou_table(given.results),
+            f"New of {part}",
+            section=part,
+            caption=f"New of {part}{kind}",
+            across="model",
+        )
+        for part in get_args(Section)
+        for kind in ("", "split", "task")
+    ]
+    rows = (*REPORT_TABLES, *new)
+    monkeypatch.setattr(catalogue, "REPORT_TABLES", rows)
+    monkeypatch.setattr(contents, "REPORT_TABLES", rows)
+    report.main()
+    page = read_page(root / PAGE)
+    for part in get_args(Section):
+        captions = [words(table[0]) for table in section(page, part).iter("table")]
+        counts = [captions.count(f"New of {part}{kind}") for kind in ("", "split", "task")]
+        assert counts == [1, len(SPLITS), len(TASKS)]
 
 
 def test_margins_above_0_are_marked(page: Element, evaluated: Path) -> None:
