@@ -139,7 +139,8 @@ def test_every_table_is_there(seen: Seen) -> None:
         # The paper's own is the last.
         "Search for hyperparameters": n_heads * len(OBJECTIVES) + 1,
         "Runtime": 1,
-        "What was run": n_splits + n_heads,
+        # The models share their settings, and need no table.
+        "What was run": n_heads,
     }
     assert all(n_rows for _, n_rows in seen.answer["tables"])
 
