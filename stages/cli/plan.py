@@ -1,10 +1,11 @@
 """``usam plan``: what the cells of ``params.yaml`` ask for, before anything runs."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stages.cli.columns import bytes_text
@@ -16,7 +17,7 @@ from storage.errors import DataError
 
 
 def plan() -> None:
-    """Print images, objects, predictions and bytes of all cells, and which are there; runs nothing.
+    """Print what all cells come to, which are there, and why the others would run; runs nothing.
 
     Exit 1 if the annotations of a split cannot be read.
     """
@@ -26,8 +27,14 @@ def plan() -> None:
         eval_plans = _plan(params.eval_splits, params, sizes)
         train_plans = _plan(params.train_splits, params, sizes)
     console = Console()
-    for stage, plans in (("extract", eval_plans), ("extract_train", train_plans)):
-        console.print(_table(stage, [made for made in plans if made]))
+    by_stage = {
+        stage: [made for made in plans if made]
+        for stage, plans in (("extract", eval_plans), ("extract_train", train_plans))
+    }
+    for stage, plans in by_stage.items():
+        console.print(_table(stage, plans))
+    if any(made.pending for plans in by_stage.values() for made in plans):
+        console.print(_reasons(by_stage))
     console.print(
         f"features uncompressed, masks at {bytes_text(*mask_bytes(sizes.mask_side_px))} for each "
         f"of {sizes.mask_side_px} x {sizes.mask_side_px}; ~ estimated from some annotations",
@@ -67,6 +74,18 @@ def _table(stage: str, plans: Sequence[SplitPlan]) -> Table:
         table.add_column(name, text, justify="right", overflow="fold")
     for made in plans:
         table.add_row(made.split, *_cells([made]))
+    return table
+
+
+def _reasons(by_stage: Mapping[str, Sequence[SplitPlan]]) -> Table:
+    table = Table(title="to run", title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "split", "cells", "which", "why"):
+        table.add_column(name, overflow="fold")
+    for stage, plans in by_stage.items():
+        for made in plans:
+            for some in made.pending:
+                of = f"{some.n_cells} of {made.n_cells}"
+                table.add_row(stage, made.split, of, escape(some.names), escape(some.reason))
     return table
 
 

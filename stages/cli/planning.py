@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pipeline.sam.model import build
 from pipeline.vocabulary import N_PROPOSALS
+from stages.cli.reasons import Pending, pending, told
 from stages.shell.asked import CellName, asked_of, eval_cells, train_cells
 from stages.shell.blocks import ExtractParams, PrepareParams, Split
 from stages.shell.params import Params
 from stages.shell.sources import asked_of_objects, data_set, source_of
 from storage.datasets.extent import Extent, estimate_extent, mask_bytes, object_bytes
 from storage.errors import StoreError
-from storage.paths import features_path, masks_path, objects_path
+from storage.paths import objects_path
 from storage.split.objects import objects_digest, read_objects
-from storage.store.inspection import check_complete, check_identity, open_store
-from storage.store.signature import compare
+from storage.store.inspection import open_store
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,15 @@ class KnownSplit:
     ----------
     objects_digest
         None where there are no objects of these settings.
-    is_outdated
-        Whether there are objects of other settings: with them, every cell will be made anew.
+    outdated
+        How the objects differ that are there under other settings: every cell will be made anew.
+        Empty where there are none.
     """
 
     split: str
     extent: Extent
     objects_digest: str | None
-    is_outdated: bool = False
+    outdated: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class SplitPlan:
 
     Attributes
     ----------
-    n_there
-        Cells that are complete on the disk, under these settings.
+    pending
+        Cells that are not complete on the disk under these settings, by the reason.
     n_predictions
         Decoder answers, of three masks each, to prompt sets, in all cells.
     masks_bytes
@@ -61,10 +62,15 @@ class SplitPlan:
     split: str
     extent: Extent
     n_cells: int
-    n_there: int
+    pending: tuple[Pending, ...]
     n_predictions: int
     features_bytes: int
     masks_bytes: tuple[int, int]
+
+    @property
+    def n_there(self) -> int:
+        """Cells that are complete on the disk, under these settings."""
+        return self.n_cells - sum(some.n_cells for some in self.pending)
 
 
 def model_sizes(family: str) -> ModelSizes:
@@ -91,18 +97,18 @@ def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
         extent = estimate_extent(
             parts, min_area_px=params.min_area_px, max_objects=place.max_objects
         )
-        return KnownSplit(split, extent, None, is_outdated=_is_outdated(path, asked))
+        return KnownSplit(split, extent, None, outdated=_outdated(path, asked))
     extent = Extent(table.n_images, table.n_objects, is_exact=True)
     return KnownSplit(split, extent, objects_digest(table))
 
 
-def _is_outdated(path: Path, asked: Mapping[str, object]) -> bool:
-    """Whether there is a store, of other settings; a damaged one would be made again as it was."""
+def _outdated(path: Path, asked: Mapping[str, object]) -> str:
+    """How a store of other settings differs; a damaged one would be made again as it was."""
     try:
         store = open_store(path)
     except StoreError:
-        return False
-    return compare(store.signature, asked) is not None
+        return ""
+    return told(store.signature, asked)
 
 
 def cells_of(split: str, params: Params) -> list[CellName]:
@@ -123,7 +129,7 @@ def plan_split(
         split=known.split,
         extent=known.extent,
         n_cells=len(cells),
-        n_there=sum(_is_there(cell, known, params) for cell in cells),
+        pending=tuple(_pending(cells, known, params)),
         n_predictions=n_objects * sum(len(cell.prompts) for cell in cells),
         features_bytes=n_objects * sum(_features_bytes(cell, sizes) for cell in cells),
         masks_bytes=(n_masks * low, n_masks * high),
@@ -136,27 +142,15 @@ def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:
     return object_bytes("features", {**dims, "channel": sizes.n_channels})
 
 
-def _is_there(cell: CellName, known: KnownSplit, params: ExtractParams) -> bool:
-    """Whether a cell's stores are complete and of these settings; contents are not read."""
-    if known.is_outdated:
-        return False
-    asked = asked_of(params, cell)
+def _pending(
+    cells: Sequence[CellName], known: KnownSplit, params: ExtractParams
+) -> Iterator[Pending]:
+    if known.outdated:
+        yield Pending(len(cells), "all", f"objects will be prepared anew ({known.outdated})")
+        return
+    more: dict[str, object] = {}
     if params.decoder_batch != "auto":
-        asked["decoder_batch"] = params.decoder_batch
+        more["decoder_batch"] = params.decoder_batch
     if known.objects_digest is not None:
-        asked["objects_digest"] = known.objects_digest
-    for kind, path in _stores(cell):
-        try:
-            store = open_store(path)
-            check_identity(store, kind, asked)
-            check_complete(store)
-        except StoreError:
-            return False
-    return True
-
-
-def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
-    names = (cell.split, cell.model, cell.view.name)
-    yield "features", features_path(*names)
-    if cell.with_masks:
-        yield "masks", masks_path(*names)
+        more["objects_digest"] = known.objects_digest
+    yield from pending(cells, [asked_of(params, cell) | more for cell in cells])

@@ -42,13 +42,19 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
     >>> compare({"precision": "fp32", "seed": 0}, {"precision": "bf16", "seed": 0})
     'precision: fp32 -> bf16'
     """
-    wanted = parse_signature(expected)
-    differences = [
-        f"{key}: {stored.get(key, 'none')} -> {value}"
-        for key, value in wanted.items()
+    told = [f"{key}: {old} -> {new}" for key, (old, new) in differences(stored, expected).items()]
+    return ", ".join(told) or None
+
+
+def differences(
+    stored: Mapping[str, object], expected: Mapping[str, object]
+) -> dict[str, tuple[object, object]]:
+    """Old and new value of each key of ``expected`` that ``stored`` holds otherwise."""
+    return {
+        key: (stored.get(key, "none"), value)
+        for key, value in parse_signature(expected).items()
         if key not in stored or stored[key] != value
-    ]
-    return ", ".join(differences) or None
+    }
 
 
 def digest(signature: Mapping[str, object]) -> str:

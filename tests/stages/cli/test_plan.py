@@ -1,7 +1,9 @@
 """``usam plan``: what the cells ask for and what is there, before anything runs."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
+from stages.cli.reasons import told
 from stages.shell.asked import weights_name
 from stages.shell.params import read_params
 from storage.checkpoints.weights import checkpoint
@@ -188,6 +191,90 @@ def test_weights_are_named_by_their_listed_digest(model: str) -> None:
     params = read_params().extract
 
     assert weights_name(params, model) == checkpoint("sam2.1", model).sha256
+
+
+def reasons() -> list[tuple[str, ...]]:
+    """What would run: stage, number of cells, which, why."""
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan"])
+    lines = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
+    told = lines[lines.index(["to run"]) + 2 :]
+    return [(line[0], *line[2:]) for line in told if line[0] in ("extract", "extract_train")]
+
+
+ALL_MISSING = [("extract", "12 of 12", "all", "missing")]
+TRAIN_MISSING = [("extract_train", "4 of 4", "all", "missing")]
+
+
+def test_cells_that_are_not_there_are_one_line_a_split() -> None:
+    assert reasons() == ALL_MISSING + TRAIN_MISSING
+
+
+def test_cells_of_other_settings_are_grouped_by_what_differs() -> None:
+    run(extract, *CELL)
+    run(extract, SPLIT, "tiny", "vflip")
+    run(extract_train, TRAIN_SPLIT, "tiny")
+    write_params(version=2, precision="bf16")
+    some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
+    differ = "extract_version: 1 -> 2, precision: fp32 -> bf16"
+
+    assert reasons() == [
+        ("extract", "2 of 12", "tiny in identity, vflip", differ),
+        ("extract", "10 of 12", some, "missing"),
+        ("extract_train", "1 of 4", "tiny", differ),
+        ("extract_train", "3 of 4", "small, base_plus, large", "missing"),
+    ]
+
+
+def lose_mark() -> None:
+    (masks_path(*CELL) / "done" / "c.0").unlink()
+
+
+def lose_masks() -> None:
+    shutil.rmtree(masks_path(*CELL))
+
+
+def lose_outputs() -> None:
+    shutil.rmtree(masks_path(*CELL))
+    shutil.rmtree(features_path(*CELL))
+
+
+def spoil() -> None:
+    (features_path(*CELL) / "zarr.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lose_mark, "incomplete"),
+        (lose_masks, "masks missing"),
+        (lose_outputs, "begun, kept in cache/work"),
+        (spoil, "damaged"),
+    ],
+)
+def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:
+    run(extract, *CELL)
+    change()
+
+    assert ("extract", "1 of 12", "tiny in identity", why) in reasons()
+
+
+def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
+    run(extract, *CELL)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["prepare"]["seed"] = 1
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    why = "objects will be prepared anew (seed: 0 -> 1)"
+    assert reasons() == [
+        ("extract", "12 of 12", "all", why),
+        ("extract_train", "4 of 4", "all", why),
+    ]
+
+
+def test_a_digest_that_differs_is_named_alone() -> None:
+    digests = [{"weights": digit * 64, "family": digit} for digit in "01"]
+
+    assert told(*digests) == "family: 0 -> 1, weights"
 
 
 def test_several_splits_have_a_sum() -> None:

@@ -1,0 +1,114 @@
+"""Why cells would run: what is missing, incomplete, or of other settings than those asked for."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stages.shell.asked import CellName
+from storage.errors import StoreError, listed, shown
+from storage.paths import WORK, features_path, masks_path, work_dir
+from storage.store.inspection import check_complete, open_store
+from storage.store.signature import differences
+
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Cells of a split that would run for the same reason."""
+
+    n_cells: int
+    names: str
+    """``all``, or some models and views."""
+    reason: str
+
+
+def pending(cells: Sequence[CellName], asked: Sequence[Mapping[str, object]]) -> list[Pending]:
+    """The cells that would run, one entry a reason.
+
+    Parameters
+    ----------
+    asked
+        What the signature of each cell's stores must say.
+    """
+    groups: dict[str, list[CellName]] = {}
+    for cell, signature in zip(cells, asked, strict=True):
+        reason = _reason(cell, signature)
+        if reason is not None:
+            groups.setdefault(reason, []).append(cell)
+    return [Pending(len(some), _names(some, cells), reason) for reason, some in groups.items()]
+
+
+def told(stored: Mapping[str, object], asked: Mapping[str, object]) -> str:
+    """Entries of a signature that differ, ``key: old -> new``; of a digest, the key alone.
+
+    >>> told({"view": "gnoise", "weights": "0" * 64}, {"view": "vflip", "weights": "1" * 64})
+    'view: gnoise -> vflip, weights'
+    """
+    return ", ".join(
+        key if DIGEST.fullmatch(str(old)) else f"{key}: {_text(old)} -> {_text(new)}"
+        for key, (old, new) in differences(stored, asked).items()
+    )
+
+
+def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
+    """None where the stores are complete and of these settings; contents are not read."""
+    stores = dict(_stores(cell))
+    absent = [kind for kind, path in stores.items() if not path.exists()]
+    if len(absent) == len(stores):
+        return f"begun, kept in {WORK}" if _is_begun(cell, asked) else "missing"
+    if absent:
+        return f"{absent[0]} missing"
+    for path in stores.values():
+        try:
+            store = open_store(path)
+        except StoreError:
+            return "damaged"
+        other = told(store.signature, asked)
+        if other:
+            return other
+        try:
+            check_complete(store)
+        except StoreError:
+            return "incomplete"
+    return None
+
+
+def _is_begun(cell: CellName, asked: Mapping[str, object]) -> bool:
+    """Whether there is unfinished work that extraction would go on with."""
+    for store in work_dir(cell.split, cell.model, cell.view.name).glob("*/features.zarr"):
+        with suppress(StoreError):
+            if not differences(open_store(store).signature, asked):
+                return True
+    return False
+
+
+def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
+    names = (cell.split, cell.model, cell.view.name)
+    yield "features", features_path(*names)
+    if cell.with_masks:
+        yield "masks", masks_path(*names)
+
+
+def _names(some: Sequence[CellName], cells: Sequence[CellName]) -> str:
+    """Models and views of some cells, if they are all combinations of these."""
+    models, views = _models_and_views(some)
+    if len(some) < len(models) * len(views):
+        return listed([f"{cell.model}/{cell.view.name}" for cell in some])
+    every = _models_and_views(cells)
+    parts = [names for names, known in zip((models, views), every, strict=True) if names != known]
+    return " in ".join(", ".join(names) for names in parts) or "all"
+
+
+def _models_and_views(cells: Sequence[CellName]) -> tuple[list[str], list[str]]:
+    return (
+        list(dict.fromkeys(cell.model for cell in cells)),
+        list(dict.fromkeys(cell.view.name for cell in cells)),
+    )
+
+
+def _text(value: object) -> str:
+    return shown(value).strip("'")
