@@ -75,6 +75,11 @@ def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: in
     return Resamples(n_drawn, group)
 
 
+def each_once(n_objects: int) -> Resamples:
+    """Draw every object once: what a statistic of resamples is of the objects themselves."""
+    return Resamples(np.ones((1, 1), np.int32), np.zeros(n_objects, np.int64))
+
+
 def resampled_means(
     columns: Float[np.ndarray, "object column"], resamples: Resamples
 ) -> Float[np.ndarray, "resample column"]:

@@ -8,20 +8,13 @@ from hypothesis import strategies as st
 from pipeline.auc import correction_auc
 from pipeline.scoring import bootstrap
 from pipeline.scoring.bootstrap import (
-    Resamples,
+    each_once,
     interval,
     resample_groups,
     resampled_areas,
     resampled_means,
 )
-
-
-def drawn_objects(resamples: Resamples, resample: int) -> np.ndarray:
-    """Rows of the objects in a resample, as often as they were drawn."""
-    return np.repeat(
-        np.arange(len(resamples.group)),
-        resamples.n_drawn[resample][resamples.group],
-    )
+from tests.fixtures.resampled import drawn_objects
 
 
 @settings(max_examples=30, deadline=None)
@@ -89,6 +82,11 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interval_holds_95_percent() -> None:
     found = interval(np.arange(1001) / 1000)
     assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+
+
+def test_the_objects_themselves_are_each_drawn_once() -> None:
+    (weights,) = each_once(3).blocks()
+    np.testing.assert_array_equal(weights, [[1, 1, 1]])
 
 
 def test_values_that_do_not_exist_do_not_count() -> None:

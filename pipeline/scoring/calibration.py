@@ -1,0 +1,97 @@
+"""Calibration of predicted IoUs: whether masks are as good as they are said to be."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.scoring.bootstrap import Resamples, resampled_means
+from pipeline.scoring.ranking import Ranking, Weights
+
+N_BINS: Final = 10
+"""Bins of equal mass of the calibration error and the reliability diagram."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bins of equal mass by the predicted IoU, the lowest first, in each resample."""
+
+    predicted_iou: Float[np.ndarray, "resample bin"]
+    iou: Float[np.ndarray, "resample bin"]
+
+    @property
+    def error(self) -> Float[np.ndarray, "resample"]:
+        """Expected calibration error: mean distance of the two."""
+        error: Float[np.ndarray, "resample"] = np.abs(self.predicted_iou - self.iou).mean(axis=1)
+        return error
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How far predicted IoUs are from the true ones, in each resample."""
+
+    root_mean_square: Float[np.ndarray, "resample"]
+    bias: Float[np.ndarray, "resample"]
+    """Mean of predicted - true; above 0, masks are said to be better than they are."""
+
+
+def reliability(
+    predicted_iou: Float[np.ndarray, "object"],
+    iou: Float[np.ndarray, "object"],
+    resamples: Resamples,
+    *,
+    n_bins: int = N_BINS,
+) -> Reliability:
+    """Mean predicted and true IoU of bins that hold the same share of the objects.
+
+    Raises
+    ------
+    ValueError
+        If ``n_bins`` is below 1.
+
+    Notes
+    -----
+    An object across an edge counts in both bins, by the share that lies in each. Objects of one
+    prediction share their mean IoU, the mean over all their orders. The edges are each resample's
+    own. The error of few objects in a bin is above 0 even where all is well: compare predictions of
+    the same objects.
+    """
+    if n_bins < 1:
+        raise ValueError(f"n_bins must be at least 1, got {n_bins}")
+    ranking = Ranking.of(predicted_iou)
+    columns = [value[ranking.order].astype(np.float64) for value in (predicted_iou, iou)]
+    blocks = [
+        _bin_means(columns, weights, ranking, n_bins) for weights in resamples.blocks(ranking.order)
+    ]
+    return Reliability(*np.concatenate(blocks, axis=1))
+
+
+def accuracy(
+    predicted_iou: Float[np.ndarray, "object"],
+    iou: Float[np.ndarray, "object"],
+    resamples: Resamples,
+) -> Accuracy:
+    """Root mean square and mean of predicted - true IoU."""
+    error = np.subtract(predicted_iou, iou, dtype=np.float64)
+    square, bias = resampled_means(np.stack([error**2, error], axis=1), resamples).T
+    return Accuracy(np.sqrt(square), bias)
+
+
+def _bin_means(
+    columns: list[Float[np.ndarray, "object"]], weights: Weights, ranking: Ranking, n_bins: int
+) -> Float[np.ndarray, "column resample bin"]:
+    size = ranking.by_tie(weights)
+    mass = _from_zero(size / size.sum(axis=1, keepdims=True))
+    edges = np.arange(n_bins + 1) / n_bins
+    means = []
+    for column in columns:
+        summed = _from_zero(ranking.by_tie(weights * column) / size.sum(axis=1, keepdims=True))
+        at_edges = [np.interp(edges, *row) for row in zip(mass, summed, strict=True)]
+        means.append(np.diff(np.reshape(at_edges, (len(weights), n_bins + 1)), axis=1) * n_bins)
+    return np.stack(means)
+
+
+def _from_zero(values: Float[np.ndarray, "resample tie"]) -> Float[np.ndarray, "resample edge"]:
+    """Running sums, 0 first."""
+    return np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1)

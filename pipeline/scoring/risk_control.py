@@ -1,0 +1,211 @@
+"""Risk control: the uncertainty up to which masks may be kept for a promise to hold.
+
+A mask falls short if its IoU is below a threshold. Images (or videos) are the unit throughout: the
+objects of one are not exchangeable with those of another, and each image counts the same, its
+objects sharing its weight. Both promises hold for a new image, and an object of it, drawn as the
+calibrated ones were, whatever the distribution and however good or bad the measure is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pipeline.scoring.ranking import Ranking
+
+CONFIDENCE: Final = 0.9
+"""Probability over calibrations with which the promise of kept masks holds."""
+
+DESIGN_SHARE: Final = 0.25
+"""Share of the images that only propose thresholds and bets."""
+
+N_PROPOSED: Final = 20
+"""Thresholds that are proposed: quantiles of the uncertainty."""
+
+N_BETS: Final = 16
+"""Bets against a threshold, of which those images choose one, too."""
+
+NOTHING: Final = -np.inf
+"""Threshold that keeps no mask: no other is known to hold the promise."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Masks of calibrated images."""
+
+    uncertainty: Float[np.ndarray, "object"]
+    falls_short: Bool[np.ndarray, "object"]
+    group: Int[np.ndarray, "object"]
+    """Image, or video, of each object."""
+
+    def of(self, objects: Bool[np.ndarray, "object"]) -> "Judged":
+        """Only some objects."""
+        return Judged(self.uncertainty[objects], self.falls_short[objects], self.group[objects])
+
+    @property
+    def share(self) -> Float[np.ndarray, "object"]:
+        """Weight of each object: 1 an image, shared by its objects."""
+        _, place, size = np.unique(self.group, return_inverse=True, return_counts=True)
+        share: Float[np.ndarray, "object"] = 1 / size[place]
+        return share
+
+
+def threshold_of_all(judged: Judged, alpha: float) -> float:
+    """Largest threshold at which, of all masks, at most ``alpha`` are kept and fall short.
+
+    The promise is of the expectation over calibrations and a new image, of the share of its masks
+    that are kept although they fall short.
+
+    Returns
+    -------
+    An uncertainty of a calibrated object, kept itself; ``NOTHING`` where none holds.
+
+    Raises
+    ------
+    ValueError
+        If ``alpha`` is not within 0 and 1, or there is no object.
+
+    Notes
+    -----
+    Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1). The loss of an image
+    is the share of its masks that are kept and fall short: at most 1, and monotone in the
+    threshold. The threshold is the largest at which the summed losses of n images and 1, the most
+    that a new image can lose, are at most ``alpha (n + 1)``.
+    """
+    _check(judged, alpha)
+    ranking = Ranking.of(judged.uncertainty)
+    lost = (judged.share * judged.falls_short)[ranking.order][np.newaxis]
+    summed = np.cumsum(ranking.by_tie(lost)[0])
+    n_groups = len(np.unique(judged.group))
+    holds = np.flatnonzero(summed + 1 <= alpha * (n_groups + 1))
+    if not len(holds):
+        return NOTHING
+    return float(judged.uncertainty[ranking.order[ranking.first[holds[-1]]]])
+
+
+def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generator) -> float:
+    """Largest threshold at which, of the kept masks, at most ``alpha`` are shown to fall short.
+
+    The promise holds with probability ``CONFIDENCE`` over calibrations: where it does, an object of
+    a new image that is kept falls short with a probability of at most ``alpha``.
+
+    Returns
+    -------
+    A threshold among the uncertainties of the calibrated objects; ``NOTHING`` where none is shown
+    to hold. Each image that keeps sound masks only multiplies the evidence by at most
+    ``1 / (1 - alpha)``: fewer than ``log(0.1) / log(1 - alpha)`` images that test show nothing,
+    22 at ``alpha`` 0.1.
+
+    Raises
+    ------
+    ValueError
+        As ``threshold_of_all``.
+
+    Notes
+    -----
+    The risk of kept masks is not monotone in the threshold, so conformal risk control does not
+    apply; this is Learn then Test (Angelopoulos et al., arXiv 2110.01052) with split fixed-sequence
+    testing: some images propose thresholds and their order; on the others, each is tested in that
+    order until one fails. Let k be the share of an image's masks that is kept, and b the share that
+    is kept and falls short. A threshold breaks the promise if ``b - alpha k`` has a mean above 0.
+    It lies in [-alpha, 1 - alpha]; hence for a bet in [0, 1 / (1 - alpha)], chosen beforehand, the
+    product of ``1 - bet (b - alpha k)`` over images has an expectation of at most 1, and by
+    Markov's inequality reaches ``1 / (1 - CONFIDENCE)`` with a probability of at most
+    ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv 2010.09686).
+    """
+    _check(judged, alpha)
+    is_design = _draw_groups(judged.group, DESIGN_SHARE, generator)
+    design, test = judged.of(is_design), judged.of(~is_design)
+    if not len(design.group) or not len(test.group):
+        return NOTHING
+    quantiles = np.arange(1, N_PROPOSED + 1) / N_PROPOSED
+    proposed = np.unique(np.quantile(design.uncertainty, quantiles, method="higher"))
+    foreseen = _evidence(design, proposed, alpha)
+    bet = foreseen.argmax(axis=0)
+    order = np.argsort(-foreseen.max(axis=0), kind="stable")
+    evidence = _evidence(test, proposed, alpha)[bet, np.arange(len(proposed))]
+    is_shown = evidence[order] >= -np.log1p(-CONFIDENCE)
+    shown = proposed[order][np.logical_and.accumulate(is_shown)]
+    return float(shown.max(initial=NOTHING))
+
+
+@dataclass(frozen=True)
+class Check:
+    """What thresholds kept of images that were not calibrated, by split of the images."""
+
+    kept: Float[np.ndarray, "split"]
+    """Share of the masks that is kept."""
+    fell_short: Float[np.ndarray, "split"]
+    """Share of all masks that is kept and falls short."""
+
+    @property
+    def held_of_all(self) -> float:
+        """Share of the masks that are not kept wrongly, over all splits."""
+        return float(1 - self.fell_short.mean())
+
+    @property
+    def held_of_kept(self) -> float:
+        """Share of the kept masks that do not fall short, over all splits; NaN if none is kept."""
+        n_kept = self.kept.sum()
+        return float(1 - self.fell_short.sum() / n_kept) if n_kept > 0 else float("nan")
+
+
+def check(
+    judged: Judged,
+    threshold: Callable[[Judged], float],
+    n_splits: int,
+    generator: np.random.Generator,
+) -> Check:
+    """Calibrate on half of the images, drawn at random, and look at the other half, many times.
+
+    Raises
+    ------
+    ValueError
+        If there are less than 2 images.
+    """
+    n_groups = len(np.unique(judged.group))
+    if n_groups < 2:  # noqa: PLR2004 - one a side
+        raise ValueError(f"images must be at least 2 to calibrate on some, got {n_groups}")
+    kept, fell_short = np.empty((2, n_splits))
+    for split in range(n_splits):
+        is_calibrated = _draw_groups(judged.group, 0.5, generator)
+        seen = judged.of(~is_calibrated)
+        is_kept = seen.uncertainty <= threshold(judged.of(is_calibrated))
+        share = seen.share / len(np.unique(seen.group))
+        kept[split] = share @ is_kept
+        fell_short[split] = share @ (is_kept & seen.falls_short)
+    return Check(kept, fell_short)
+
+
+def _evidence(
+    judged: Judged, thresholds: Float[np.ndarray, "threshold"], alpha: float
+) -> Float[np.ndarray, "bet threshold"]:
+    """Log of what each bet against a threshold's risk being above alpha has won."""
+    groups, group = np.unique(judged.group, return_inverse=True)
+    is_kept = judged.uncertainty <= thresholds[:, np.newaxis]
+    excess = judged.share * (judged.falls_short - alpha) * is_kept
+    by_group = np.stack([np.bincount(group, row, minlength=len(groups)) for row in excess])
+    # A bet of 1 / (1 - alpha) would lose all to one image whose masks are kept and fall short.
+    bets = np.arange(1, N_BETS + 1) / (N_BETS + 1) / (1 - alpha)
+    evidence: Float[np.ndarray, "bet threshold"] = np.log1p(
+        -bets[:, np.newaxis, np.newaxis] * by_group
+    ).sum(axis=2)
+    return evidence
+
+
+def _draw_groups(
+    group: Int[np.ndarray, "object"], share: float, generator: np.random.Generator
+) -> Bool[np.ndarray, "object"]:
+    """Objects of a share of the groups, drawn at random."""
+    groups = np.unique(group)
+    drawn = generator.permutation(groups)[: round(share * len(groups))]
+    return np.isin(group, drawn)
+
+
+def _check(judged: Judged, alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie within 0 and 1, got {alpha}")
+    if not len(judged.group):
+        raise ValueError("calibrated objects must be at least 1, got 0")

@@ -1,0 +1,92 @@
+"""Routing: the small model answers, and its uncertainty decides what the large one is asked."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.auc import correction_curve
+from pipeline.scoring.bootstrap import Resamples
+from pipeline.scoring.ranking import Ranking, Weights
+
+TOLERANCE: Final = 0.01
+"""Mean IoU that routing may lack of the large model's."""
+
+
+@dataclass(frozen=True)
+class Ious:
+    """IoU of every object's mask by each model."""
+
+    small: Float[np.ndarray, "object"]
+    large: Float[np.ndarray, "object"]
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of one object: what the small model and the measure take, and what the large model takes."""
+
+    asked: float
+    large: float
+
+    def at(self, share: Float[np.ndarray, "*point"]) -> Float[np.ndarray, "*point"]:
+        """Mean seconds per object when a share of them is sent on."""
+        seconds: Float[np.ndarray, "*point"] = self.asked + share * self.large
+        return seconds
+
+
+def routing_curve(
+    ious: Ious, uncertainty: Float[np.ndarray, "object"], seconds: Seconds, n_points: int
+) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point"]]:
+    """Mean seconds and mean IoU as ever more objects are sent on, the most uncertain first."""
+    share, mean_iou = correction_curve(ious.small, ious.large, uncertainty, n_points=n_points)
+    return seconds.at(share), mean_iou
+
+
+def share_to_match(
+    ious: Ious,
+    uncertainty: Float[np.ndarray, "object"],
+    resamples: Resamples,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Float[np.ndarray, "resample"]:
+    """Least share sent on at which the mean IoU is the large model's less ``tolerance``.
+
+    Notes
+    -----
+    All objects sent on are the large model alone, so that the share always exists. The curve is
+    straight across ties, the mean over all their orders, and between whole objects.
+
+    Raises
+    ------
+    ValueError
+        If ``tolerance`` is negative.
+    """
+    if tolerance < 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance}")
+    ranking = Ranking.of(-uncertainty)
+    gain = np.subtract(ious.large, ious.small, dtype=np.float64)[ranking.order]
+    return np.concatenate(
+        [
+            _share_to_match(gain, weights, ranking, tolerance)
+            for weights in resamples.blocks(ranking.order)
+        ]
+    )
+
+
+def _share_to_match(
+    gain: Float[np.ndarray, "object"], weights: Weights, ranking: Ranking, tolerance: float
+) -> Float[np.ndarray, "resample"]:
+    sent = np.cumsum(np.pad(ranking.by_tie(weights), ((0, 0), (1, 0))), axis=1)
+    gained = np.cumsum(np.pad(ranking.by_tie(weights * gain), ((0, 0), (1, 0))), axis=1)
+    n = sent[:, -1]
+    needed = gained[:, -1] - tolerance * n
+    reached = np.argmax(gained >= needed[:, np.newaxis], axis=1)
+    # Straight from the tie before to the one that reaches it.
+    rows, before = np.arange(len(n)), np.maximum(reached - 1, 0)
+    step = gained[rows, reached] - gained[rows, before]
+    part = np.where(step > 0, needed - gained[rows, before], 0) / np.where(step > 0, step, 1)
+    share: Float[np.ndarray, "resample"] = (
+        sent[rows, before] + part * (sent[rows, reached] - sent[rows, before])
+    ) / n
+    return share

@@ -1,0 +1,99 @@
+"""Selective prediction: how bad the kept masks are when the least uncertain ones are kept first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.scoring.bootstrap import Resamples, resampled_areas
+from pipeline.scoring.ranking import Ranking, Weights
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """Risk of the kept objects by their share, averaged over all orders of ties."""
+
+    coverage: Float[np.ndarray, "point"]
+    """Share of the objects that is kept, above 0 to 1."""
+    selective_risk: Float[np.ndarray, "point"]
+    """Mean risk of the kept objects."""
+    generalised_risk: Float[np.ndarray, "point"]
+    """Their summed risk per object, kept or not."""
+
+
+def risk_coverage(
+    risk: Float[np.ndarray, "object"], uncertainty: Float[np.ndarray, "object"], n_points: int
+) -> RiskCoverage:
+    """Risk-coverage curve at ``n_points`` evenly spaced coverages, the last one 1.
+
+    Raises
+    ------
+    ValueError
+        If ``n_points`` is below 1.
+    """
+    if n_points < 1:
+        raise ValueError(f"n_points must be at least 1, got {n_points}")
+    ranking = Ranking.of(uncertainty)
+    ordered = risk[ranking.order].astype(np.float64)[np.newaxis]
+    n = len(risk)
+    kept = np.concatenate([[0], np.cumsum(ranking.by_tie(np.ones((1, n))))])
+    summed = np.concatenate([[0], np.cumsum(ranking.by_tie(ordered))])
+    coverage = np.arange(1, n_points + 1) / n_points
+    generalised = np.interp(coverage, kept / n, summed / n)
+    return RiskCoverage(coverage, generalised / coverage, generalised)
+
+
+def aurc(
+    risk: Float[np.ndarray, "object"],
+    uncertainty: Float[np.ndarray, "object"],
+    resamples: Resamples,
+) -> Float[np.ndarray, "resample"]:
+    """Area under the risk-coverage curve of each resample, its mean over all orders of ties.
+
+    Notes
+    -----
+    The mean over k = 1..n of the mean risk of the k least uncertain objects (Geifman, Uziel and
+    El-Yaniv, arXiv 1805.08206). The object at rank r weighs ``(1/r + ... + 1/n) / n``, which is
+    ``(H_n - H_(r-1)) / n`` with harmonic numbers H; its mean over the ranks a+1..b of a tie is
+    ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
+    ``aurc(risk, risk, resamples)``.
+    """
+    ranking = Ranking.of(uncertainty)
+    ordered = risk[ranking.order].astype(np.float64)
+    return np.concatenate(
+        [_aurc(ordered, weights, ranking) for weights in resamples.blocks(ranking.order)]
+    )
+
+
+def augrc(
+    risk: Float[np.ndarray, "object"],
+    uncertainty: Float[np.ndarray, "object"],
+    resamples: Resamples,
+) -> Float[np.ndarray, "resample"]:
+    """Area under the generalised risk-coverage curve of each resample (arXiv 2407.01032).
+
+    Notes
+    -----
+    Trapezoids from no coverage, where the generalised risk is 0. Of the risk 1 - IoU it is 1 - the
+    AUC of the correction *segmentation*, since the kept objects of one are those that the other has
+    not corrected yet.
+    """
+    by_risk = risk.astype(np.float64)[:, np.newaxis]
+    return resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
+
+
+def _aurc(
+    risk: Float[np.ndarray, "object"], weights: Weights, ranking: Ranking
+) -> Float[np.ndarray, "resample"]:
+    size = ranking.by_tie(weights)
+    last = np.cumsum(size, axis=1).astype(np.int64)
+    n = last[:, -1:]
+    harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n.max(initial=0) + 1))])
+    # k H_k, whose differences are sums of harmonic numbers.
+    scaled = np.arange(len(harmonic)) * harmonic
+    upto = np.take(scaled, last)
+    before = np.concatenate([np.zeros_like(upto[:, :1]), upto[:, :-1]], axis=1)
+    # Of a tie of which nothing was drawn, the summed risk is 0.
+    weight = np.take(harmonic, n) + 1 - (upto - before) / np.maximum(size, 1)
+    areas: Float[np.ndarray, "resample"] = (ranking.by_tie(weights * risk) * weight).sum(axis=1)
+    return areas / n[:, 0]

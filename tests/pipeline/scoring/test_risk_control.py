@@ -1,0 +1,222 @@
+"""Promises hold: by their definition, one threshold at a time, and over many calibrations."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.scoring import risk_control
+from pipeline.scoring.risk_control import (
+    CONFIDENCE,
+    NOTHING,
+    Judged,
+    check,
+    threshold_of_all,
+    threshold_of_kept,
+)
+from tests.fixtures.resampled import levels, seeds, tied_objects
+
+ALPHA = 0.1
+
+
+def population(
+    rng: np.random.Generator, n_groups: int, failure_rate: float = 0.5, skill: float = 1.0
+) -> Judged:
+    """Images of one to eight objects that share much of their fate.
+
+    An object falls short with the probability ``2 failure_rate u^skill``, u its uncertainty.
+    """
+    group = np.repeat(np.arange(n_groups), rng.integers(1, 9, n_groups))
+    uncertainty = (rng.random(n_groups)[group] + rng.random(len(group))) / 2
+    luck = (rng.random(n_groups)[group] + rng.random(len(group))) / 2
+    return Judged(uncertainty, luck < 2 * failure_rate * uncertainty**skill, group)
+
+
+def kept_and_lost(judged: Judged, threshold: float) -> tuple[float, float]:
+    """Mean over images of the share of masks that is kept, and that is kept and falls short."""
+    kept = judged.uncertainty <= threshold
+    lost = kept & judged.falls_short
+    shares = [
+        (kept[judged.group == group].mean(), lost[judged.group == group].mean())
+        for group in np.unique(judged.group)
+    ]
+    return tuple(np.mean(shares, axis=0))
+
+
+def some_judged(seed: int, n_levels: int) -> Judged:
+    risk, uncertainty, resamples = tied_objects(seed, n_levels)
+    return Judged(uncertainty, risk > 0.7, resamples.group)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, levels, st.sampled_from([0.05, 0.2, 0.5, 0.9]))
+def test_the_threshold_of_all_is_the_largest_that_the_theorem_allows(
+    seed: int, n_levels: int, alpha: float
+) -> None:
+    judged = some_judged(seed, n_levels)
+    n = len(np.unique(judged.group))
+    allowed = [
+        threshold
+        for threshold in np.unique(judged.uncertainty)
+        if (n * kept_and_lost(judged, threshold)[1] + 1) / (n + 1) <= alpha + 1e-12
+    ]
+    assert threshold_of_all(judged, alpha) == max(allowed, default=NOTHING)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, levels)
+def test_a_weaker_promise_keeps_no_less(seed: int, n_levels: int) -> None:
+    judged = some_judged(seed, n_levels)
+    thresholds = [threshold_of_all(judged, alpha) for alpha in (0.01, 0.1, 0.3, 0.6, 0.99)]
+    assert thresholds == sorted(thresholds)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, levels)
+def test_thresholds_move_with_the_measure(seed: int, n_levels: int) -> None:
+    judged = some_judged(seed, n_levels)
+    moved = Judged(np.exp(judged.uncertainty), judged.falls_short, judged.group)
+    assert threshold_of_all(moved, 0.3) == np.exp(threshold_of_all(judged, 0.3))
+
+
+def test_exchanging_an_image_for_any_other_never_frees_the_new_one() -> None:
+    """Leave-one-out over all images is the theorem itself: the mean loss stays within alpha."""
+    judged = population(np.random.default_rng(3), 60)
+    losses = []
+    for left_out in range(60):
+        is_left_out = judged.group == left_out
+        threshold = threshold_of_all(judged.of(~is_left_out), ALPHA)
+        losses.append(kept_and_lost(judged.of(is_left_out), threshold)[1])
+    assert np.mean(losses) <= ALPHA
+    assert np.mean(losses) > ALPHA / 2
+
+
+@pytest.mark.parametrize("skill", [0.0, 1.0, 4.0])
+def test_over_200_splits_the_promise_of_all_is_kept_within_its_band(skill: float) -> None:
+    judged = population(np.random.default_rng(5), 80, skill=skill)
+    found = check(judged, lambda seen: threshold_of_all(seen, ALPHA), 200, np.random.default_rng(0))
+    band = 3 * found.fell_short.std() / np.sqrt(200)
+    assert 1 - ALPHA - band <= found.held_of_all <= 1 - ALPHA + 2 / 41 + band
+
+
+@pytest.mark.parametrize(("skill", "usually_kept"), [(1.0, 0.0), (4.0, 0.3)])
+def test_of_many_calibrations_few_break_the_promise_of_the_kept(
+    skill: float, usually_kept: float
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = population(rng, 4000, skill=skill)
+    broken, shares = [], []
+    for _ in range(200):
+        threshold = threshold_of_kept(population(rng, 150, skill=skill), ALPHA, rng)
+        share = truth.share / 4000
+        is_kept = truth.uncertainty <= threshold
+        kept, lost = share @ is_kept, share @ (is_kept & truth.falls_short)
+        broken.append(lost > ALPHA * kept)
+        shares.append(kept)
+    assert np.mean(broken) <= 1 - CONFIDENCE
+    assert np.median(shares) >= usually_kept
+
+
+def test_where_no_threshold_holds_few_calibrations_find_one() -> None:
+    """Masks that all fall short slightly too often, whatever the uncertainty says."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(300):
+        group = np.repeat(np.arange(80), 4)
+        judged = Judged(rng.random(320), rng.random(320) < ALPHA + 0.005, group)
+        found.append(threshold_of_kept(judged, ALPHA, rng) > NOTHING)
+    assert np.mean(found) <= 1 - CONFIDENCE + 0.05
+
+
+def test_sound_masks_are_all_kept_once_there_are_images_enough() -> None:
+    group = np.repeat(np.arange(60), 3)
+    sound = Judged(np.linspace(0, 1, 180), np.zeros(180, bool), group)
+    rng = np.random.default_rng(0)
+    assert threshold_of_kept(sound, ALPHA, rng) > 0.9
+    assert threshold_of_kept(sound.of(group < 20), ALPHA, rng) == NOTHING
+    assert threshold_of_all(sound, ALPHA) == 1
+    assert threshold_of_all(sound.of(group < 8), ALPHA) == NOTHING
+
+
+def test_images_that_propose_a_threshold_are_no_evidence_for_it() -> None:
+    """Of 30 images 22 test, and of 34 at least 25; with 16 bets, 24 can show a tenth."""
+    group = np.repeat(np.arange(34), 3)
+    sound = Judged(np.linspace(0, 1, 102), np.zeros(102, bool), group)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        assert threshold_of_kept(sound.of(group < 30), ALPHA, rng) == NOTHING
+        assert threshold_of_kept(sound, ALPHA, rng) > NOTHING
+
+
+def test_after_one_threshold_fails_no_other_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that propose are sound throughout, so that the loosest is tested first, and fails."""
+    group = np.repeat(np.arange(80), 4)
+    uncertainty = np.tile([0.1, 0.2, 0.8, 0.9], 80)
+    is_design = group < 20
+    monkeypatch.setattr(risk_control, "_draw_groups", lambda *_: is_design)
+    rng = np.random.default_rng(0)
+    misled = Judged(uncertainty, (uncertainty > 0.5) & ~is_design, group)
+    assert threshold_of_kept(misled, ALPHA, rng) == NOTHING
+    warned = Judged(uncertainty, uncertainty > 0.5, group)
+    assert threshold_of_kept(warned, ALPHA, rng) == 0.2
+
+
+def thresholds() -> list[Callable[[Judged, float], float]]:
+    return [
+        threshold_of_all,
+        lambda judged, alpha: threshold_of_kept(judged, alpha, np.random.default_rng(0)),
+    ]
+
+
+def test_of_masks_that_all_fall_short_none_is_promised_or_no_more_than_alpha() -> None:
+    judged = Judged(np.linspace(0, 1, 90), np.ones(90, bool), np.repeat(np.arange(30), 3))
+    assert threshold_of_kept(judged, ALPHA, np.random.default_rng(0)) == NOTHING
+    assert kept_and_lost(judged, threshold_of_all(judged, ALPHA))[1] <= ALPHA
+
+
+@pytest.mark.parametrize("threshold", thresholds())
+def test_one_image_promises_nothing(threshold: Callable[[Judged, float], float]) -> None:
+    judged = Judged(np.linspace(0, 1, 9), np.zeros(9, bool), np.zeros(9, np.int64))
+    assert threshold(judged, ALPHA) == NOTHING
+
+
+@pytest.mark.parametrize("threshold", thresholds())
+@pytest.mark.parametrize("alpha", [0.0, 1.0, np.nan])
+def test_a_promise_needs_an_alpha_between_0_and_1(
+    threshold: Callable[[Judged, float], float], alpha: float
+) -> None:
+    with pytest.raises(ValueError, match=f"alpha must lie within 0 and 1, got {alpha}"):
+        threshold(population(np.random.default_rng(0), 3), alpha)
+
+
+@pytest.mark.parametrize("threshold", thresholds())
+def test_without_objects_nothing_can_be_calibrated(
+    threshold: Callable[[Judged, float], float],
+) -> None:
+    nobody = population(np.random.default_rng(0), 3)
+    with pytest.raises(ValueError, match="calibrated objects must be at least 1, got 0"):
+        threshold(nobody.of(np.zeros(len(nobody.group), bool)), ALPHA)
+
+
+def test_a_check_needs_images_on_both_sides() -> None:
+    judged = Judged(np.ones(4), np.zeros(4, bool), np.zeros(4, np.int64))
+    with pytest.raises(ValueError, match="images must be at least 2 to calibrate on some, got 1"):
+        check(judged, lambda _: NOTHING, 5, np.random.default_rng(0))
+
+
+def test_what_keeps_nothing_holds_no_share_of_the_kept() -> None:
+    judged = population(np.random.default_rng(0), 10)
+    found = check(judged, lambda _: NOTHING, 5, np.random.default_rng(0))
+    assert found.held_of_all == 1
+    assert np.isnan(found.held_of_kept)
+
+
+def test_images_count_the_same_whatever_they_hold() -> None:
+    judged = Judged(
+        np.zeros(5), np.array([True, False, False, False, False]), np.array([7, 9, 9, 9, 9])
+    )
+    found = check(judged, lambda _: 0.0, 50, np.random.default_rng(0))
+    assert set(found.fell_short) == {0, 1}
+    assert set(found.kept) == {1}
