@@ -136,13 +136,13 @@ def fetch(
     Raises
     ------
     WeightsError
-        If the family comes with the package, the server cannot be read or serves another file,
+        If the family is none that is downloaded, the server cannot be read or serves another file,
         or the file cannot be written (naming the URL and the reason).
     """
     if not record.folder or record.sha256 is None:
         raise WeightsError(
             f"family must be one that is downloaded, got {record.family!r}: "
-            f"its weights come with the package, as {record.path}"
+            f"its weights are kept as {record.path}"
         )
     if state(record) == "intact":
         return record.path

@@ -75,7 +75,7 @@ def test_an_unknown_name_is_refused_before_the_first_download(
 def test_the_embedded_family_is_not_fetched() -> None:
     result = usam_checkpoints("fetch", "mini")
     assert result.exit_code == 1
-    assert "come with the package" in result.stderr
+    assert "family must be one that is downloaded" in result.stderr
 
 
 def test_verify_lists_every_family_and_takes_missing_files_as_fine() -> None:

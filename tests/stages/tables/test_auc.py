@@ -326,7 +326,7 @@ def test_a_figure_draws_bounds_and_measures(results: dict[str, SplitResults]) ->
     assert names[:3] == ["worst", "oracle", "random"]
     labels = [json.loads(f'"{name}"') for name in names[3:]]
     assert labels == [
-        *(measure_label(name) for name in ("sam_score", "h_std", "h_y", "h_a")),
+        *(measure_label(name) for name in TASK_MEASURES["task"] if name in UNTRAINED_MEASURES),
         *("Δ_A", "Δ*_A", "Δ_A (coco_train)", "Δ*_A (coco_train)"),
     ]
     assert 'id="here"' in html

@@ -116,7 +116,7 @@ def test_downloads_and_embedded_weights_have_their_own_places() -> None:
 @pytest.mark.parametrize(
     ("family", "model", "message"),
     [
-        ("sam3", "tiny", "family must be one of mini, sam2, sam2.1, got 'sam3'"),
+        ("sam3", "tiny", f"family must be one of {', '.join(FAMILIES)}, got 'sam3'"),
         ("sam2", "huge", "model must be one of tiny, small, base_plus, large, got 'huge'"),
     ],
     ids=["family", "model"],
@@ -269,9 +269,7 @@ def test_embedded_weights_are_found_from_any_folder(
 
 
 def test_embedded_weights_are_not_fetched() -> None:
-    message = (
-        f"'mini': its weights come with the package, as {weights.weights_path('mini', 'tiny')}"
-    )
+    message = f"'mini': its weights are kept as {weights.weights_path('mini', 'tiny')}"
     with pytest.raises(WeightsError, match=re.escape(message)):
         weights.fetch(weights.checkpoint("mini", "tiny"))
 
