@@ -282,13 +282,19 @@ def predicted_iou(measure: str, value: Values) -> Values:
 
 def markdown() -> str:
     """All measures as a table in Markdown."""
-    lines = ["| measure | name | what it is | needs heads | tables of |", "| --- " * 5 + "|"]
+    lines = ["| measure | name | what it is | one for each | tables of |", "| --- " * 5 + "|"]
     lines += [
         f"| {m.symbol} | `{m.name}` | {m.meaning} "
-        f"| {'yes' if m.needs_heads else 'no'} | {', '.join(m.tasks) or '-'} |"
+        f"| {_differs_by(m)} | {', '.join(m.tasks) or '-'} |"
         for m in MEASURES
     ]
     return "\n".join(lines).replace("*", r"\*") + "\n"
+
+
+def _differs_by(measure: Measure) -> str:
+    if measure.needs_heads:
+        return "model and train split"
+    return "split" if measure.is_shared else "model"
 
 
 def _by_split(
