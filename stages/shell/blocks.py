@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 Seed = Annotated[int, whole(0, SEED_MAX)]
 Count = Annotated[int, whole(1, 10**9)]
-Limit = Annotated[int | None, whole(1, 10**9, also=None)]
+Limit = Annotated[int | None, whole(1, 10**9, None)]
 Text = Annotated[str, text()]
 
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
@@ -76,7 +76,7 @@ class ExtractParams:
     family: Annotated[str, one_of(FAMILIES)]
     weights: Annotated[str, matching(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
     precision: Literal["fp32", "bf16"]
-    decoder_batch: Annotated[int | Literal["auto"], whole(1, 4096, also="auto")]
+    decoder_batch: Annotated[int | Literal["auto"], whole(1, 4096, "auto")]
     shard_objects: Annotated[int, whole(1, 4096)]
     device: Literal["auto", "cpu", "cuda"]
 

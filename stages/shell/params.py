@@ -31,7 +31,7 @@ from stages.shell.rules import (
     whole,
 )
 from stages.shell.sources import source_of
-from storage.errors import shown
+from storage.errors import listed, shown
 
 PARAMS_FILE: Final = Path("params.yaml")
 
@@ -132,5 +132,5 @@ def _check_together(params: Params) -> None:
 def _check_splits(key: str, names: Sequence[str], params: Params) -> None:
     for name in names:
         if name not in params.splits:
-            known = ", ".join(params.splits)
+            known = listed(list(params.splits))
             raise ParamsError(f"{key} must name some of splits ({known}), got {shown(name)}")

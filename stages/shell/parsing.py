@@ -53,7 +53,7 @@ def parse_yaml(path: Path, content: bytes) -> dict[Any, Any]:
         As ``read_yaml``, naming ``path``.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ParamsError(

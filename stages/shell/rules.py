@@ -32,57 +32,50 @@ def check_known(thing: str, name: str, known: Collection[str]) -> None:
         raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {shown(name)}")
 
 
-def whole(low: int, high: int, *, also: str | None = "") -> PlainValidator:
-    """A whole number within bounds, both allowed, or what is allowed besides."""
-    other = f" or {'null' if also is None else also}" if also != "" else ""
+def whole(low: int, high: int, *besides: str | None) -> PlainValidator:
+    """A whole number within bounds, both allowed, or one of the values besides."""
+    others = "".join(f" or {'null' if value is None else value}" for value in besides)
 
     def is_kept(value: object) -> bool:
         # In Python True is 1.
         if isinstance(value, int) and not isinstance(value, bool):
             return low <= value <= high
-        return other != "" and value == also
+        return value in besides
 
-    return _plain(f"a whole number from {low} to {high}{other}", is_kept)
+    return _single(f"a whole number from {low} to {high}{others}", is_kept)
 
 
 def number(low: float, high: float) -> PlainValidator:
     """A number within bounds, both allowed."""
 
     def is_kept(value: object) -> bool:
-        return (
-            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        )
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return low <= value <= high
+        return False
 
-    return _plain(f"a number from {low:g} to {high:g}", is_kept)
+    return _single(f"a number from {low:g} to {high:g}", is_kept)
 
 
 def text() -> PlainValidator:
     """Text of one line."""
-
-    def is_kept(value: object) -> bool:
-        return isinstance(value, str) and bool(value.strip()) and _is_printable(value)
-
-    return _plain(f"text of one line of at most {TEXT_MAX} characters", is_kept)
+    return _single(f"text of one line of at most {TEXT_MAX} characters", _is_text)
 
 
 def texts() -> PlainValidator:
     """A list of at least one text, each once."""
-    return _each_once(
-        "a list of at least one text, each once",
-        lambda value: isinstance(value, str) and bool(value.strip()) and _is_printable(value),
-    )
+    return _each_once("a list of at least one text, each once", _is_text)
 
 
 def one_of(known: Collection[str]) -> PlainValidator:
     """One of some words."""
-    return _plain(
+    return _single(
         f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known
     )
 
 
 def matching(pattern: str, rule: str) -> PlainValidator:
     """Text that is all of a regular expression, which ``rule`` puts in words."""
-    return _plain(rule, lambda value: _matches(pattern, value))
+    return _single(rule, lambda value: _matches(pattern, value))
 
 
 def split_name() -> PlainValidator:
@@ -114,14 +107,16 @@ def _matches(pattern: str, value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-def _is_printable(value: str) -> bool:
-    return len(value) <= TEXT_MAX and value.isprintable()
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    return bool(value.strip()) and len(value) <= TEXT_MAX and value.isprintable()
 
 
-def _plain(rule: str, is_kept: Callable[[object], bool]) -> PlainValidator:
+def _single(rule: str, is_kept: Callable[[object], bool]) -> PlainValidator:
     def check(value: Any) -> Any:  # noqa: ANN401 - yaml gives anything
         if not is_kept(value):
-            raise PydanticCustomError(RULE, "must be {rule}", {"rule": rule, "got": value})
+            raise _broken(rule, value)
         return value
 
     return PlainValidator(check)
@@ -140,9 +135,8 @@ def _each_once(
         if faulty:
             # Of a long list, the item that is wrong.
             raise _broken(rule, faulty[0])
-        if len(set(value)) < len(value) or not (value or may_be_empty):
-            raise _broken(rule, value)
-        if needed is not None and needed not in value:
+        is_short = not (value or may_be_empty) or (needed is not None and needed not in value)
+        if is_short or len(set(value)) < len(value):
             raise _broken(rule, value)
         return tuple(value)
 

@@ -4,17 +4,18 @@ import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from pipeline.views import entropy_views
 from pipeline.vocabulary import MODELS, TOKEN_SETS
 from stages.shell.blocks import ExtractParams
 from stages.shell.params import BLOCKS, LISTS, Params, read_params
 from stages.shell.parsing import parse
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.rules import ParamsError, check_known, number, whole
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.settings import settings
@@ -281,6 +282,14 @@ def test_an_unknown_split_is_named_with_those_known() -> None:
     read = read_params(ROOT / "params.yaml")
     with pytest.raises(ParamsError, match=r"^split must be one of shapes_val, .*, got 'test'$"):
         read.split("test")
+
+
+@pytest.mark.parametrize("rule", [whole(0, 2), number(0, 2)])
+def test_a_boolean_is_no_number(rule: PlainValidator) -> None:
+    adapter = TypeAdapter(Annotated[Any, rule])
+    assert adapter.validate_python(1) == 1
+    with pytest.raises(ValidationError, match="number from 0 to 2"):
+        adapter.validate_python(True)
 
 
 def test_a_known_name_passes() -> None:
