@@ -49,7 +49,8 @@ def main() -> None:
     settings = params.report
     results = {split: read_results(results_dir(split)) for split in params.eval_splits}
     trials = trial_table(read_all_trials(params.train_splits))
-    timed = read_runtime(RUNTIME_PATH)
+    models = {model for found in results.values() for model in found.run["models"]}
+    timed = read_runtime(RUNTIME_PATH, models)
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
     shown = {split: gallery.table for split, gallery in galleries.items()}
     contents = Contents(

@@ -103,6 +103,10 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
         1, mp_context=get_context("spawn"), initializer=_prepare_worker
     ) as pool:
         ahead: deque[Future[Batch]] = deque()
+        # Ctrl-C reaches all processes of a terminal; the worker, started here, is not to hear it.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pool.submit(int)
+        signal.signal(signal.SIGINT, heard)
         try:
             for step in range(first_step, recipe.n_steps):
                 phase, _ = recipe.at(step)
@@ -125,7 +129,6 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
 
 def _prepare_worker() -> None:
     """Take one core, and end with the parent however it ends: a killed one says no goodbye."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent tells of it
     cv2.setNumThreads(1)
     Thread(target=_follow_parent, daemon=True).start()
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -194,20 +194,23 @@ def write_runtime(path: Path, runtime: pd.DataFrame) -> None:
     write_table(path, runtime, RUNTIME_FORMAT)
 
 
-def read_runtime(path: Path) -> pd.DataFrame:
+def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
     """Read what methods take.
 
     Raises
     ------
     DataError
-        If the table is missing, cut off, no CSV or lacks one of ``RUNTIME_COLUMNS``.
+        If the table is missing, cut off, no CSV or lacks one of ``RUNTIME_COLUMNS``, or of
+        ``models``.
     """
     table = read_table(path, RUNTIME_COLUMNS)
-    for model, rows in table.groupby("model"):
-        if set(rows["method"]) != set(table["method"]):
+    methods = set(table["method"])
+    for model in sorted(models):
+        timed = set(table.loc[table["model"] == model, "method"])
+        if not timed or timed != methods:
             raise DataError(
-                f"{path} must have every method of every model, got {', '.join(rows['method'])} of "
-                f"{model}: run the stage runtime again"
+                f"{path} must have every method of {model}, got "
+                f"{', '.join(sorted(timed)) or 'none'}: run the stage runtime again"
             )
     return table
 

@@ -124,6 +124,16 @@ def test_a_cut_table_is_refused_in_one_line(root: Path, capsys: pytest.CaptureFi
     assert f"{path.relative_to(root)} must be the table that run.json tells of" in line
 
 
+def test_seconds_cut_between_two_models_are_refused(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed = draw_runtime("mini")
+    write_runtime(root / RUNTIME_PATH, timed[timed["model"] != "large"])
+    with pytest.raises(SystemExit):
+        report.main()
+    assert "runtime.csv must have every method of large, got none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "fault",
     [

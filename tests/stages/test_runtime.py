@@ -35,7 +35,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_model_and_method_is_timed_without_weights_or_heads() -> None:
     write_params(weights="file")
     run(runtime)
-    table = read_runtime(RUNTIME_PATH)
+    table = read_runtime(RUNTIME_PATH, MODELS)
     assert list(table.columns) == list(RUNTIME_COLUMNS)
     assert table["model"].tolist() == [model for model in MODELS for _ in METHODS]
     assert table["method"].tolist() == [*METHODS] * len(MODELS)
