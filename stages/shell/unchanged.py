@@ -70,8 +70,8 @@ def check_unchanged() -> None:
         kept = kept_work()
         raise ParamsError(
             f"{PARAMS_FILE} must stay as it was when the stage began, got {', '.join(changed)}; "
-            f"{f'{kept}; ' if kept else ''}put the old back and run it again, or run it again for "
-            "the new"
+            f"{f'{kept}; ' if kept else ''}restore the old settings and run it again, or run it "
+            "again under the new ones"
         )
 
 

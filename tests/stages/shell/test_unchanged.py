@@ -63,7 +63,9 @@ def test_a_setting_that_is_recorded_is_named_with_both_values(
     said = refusal("extract", CELL, lambda: change(how))
     assert said.startswith("params.yaml must stay as it was when the stage began, got ")
     assert told in said
-    assert said.endswith("put the old back and run it again, or run it again for the new")
+    assert said.endswith(
+        "restore the old settings and run it again, or run it again under the new ones"
+    )
 
 
 def no_change(params: dict[str, Any]) -> None:
@@ -126,7 +128,7 @@ def _take(params: dict[str, Any], name: str) -> None:
 def test_what_is_kept_is_told(change: Callable[[Change], None]) -> None:
     with stoppable("finished trials are kept in here"):
         said = refusal("train", {"split": "x"}, lambda: change(lambda p: p["train"].update(seed=7)))
-    assert "train.seed: 0 -> 7; finished trials are kept in here; put the old back" in said
+    assert "train.seed: 0 -> 7; finished trials are kept in here; restore the old" in said
 
 
 def test_outside_of_a_pipeline_every_setting_counts(change: Callable[[Change], None]) -> None:
