@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -21,6 +21,8 @@ containers kill."""
 
 STATUS: Final = 128
 """Beyond the number of the signal; shells know a program that was stopped by that."""
+
+STDERR: Final = 2
 
 _kept: Final[list[str | None]] = []
 """What is kept of each piece of work under way, innermost last; without any there is nothing to
@@ -108,10 +110,11 @@ def _line(number: int) -> str:
 
 def _end(number: int, line: str) -> NoReturn:
     # Not print: a signal may have come in the middle of one. A progress bar hides the cursor.
-    start = "\x1b[?25h\n" if os.isatty(sys.stderr.fileno()) else ""
+    start = "\x1b[?25h\n" if os.isatty(STDERR) else ""
     with suppress(OSError):
-        os.write(sys.stderr.fileno(), f"{start}{line}\n".encode())
-    with suppress(OSError, RuntimeError):
-        sys.stdout.flush()
+        os.write(STDERR, f"{start}{line}\n".encode())
+    if current_thread() is main_thread():  # the other one never waits, not for a full pipe either
+        with suppress(OSError, RuntimeError):
+            sys.stdout.flush()
     # Threads that are at work would be waited for; what they write appears whole or not at all.
     os._exit(STATUS + number)
