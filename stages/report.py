@@ -12,6 +12,7 @@ from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stages.page.commit import last_commit
 from stages.page.labels import TASK_LABELS, measure_label
@@ -85,7 +86,8 @@ def _write_plots(plots: Mapping[str, str]) -> None:
 
 
 def _print_summary(results: Results) -> None:
-    console = Console()
+    # Names are shown as they are, brackets and colons too.
+    console = Console(markup=False, emoji=False)
     for split, found in results.items():
         overview = overview_table(results, split)
         tasks = [task for task in TASK_LABELS if task in overview]
@@ -96,9 +98,7 @@ def _print_summary(results: Results) -> None:
         best = overview[tasks].max()
         for row in overview.to_dict("records"):
             cells = [
-                f"[bold]{with_bounds(row, task)}[/]"
-                if row[task] == best[task]
-                else with_bounds(row, task)
+                Text(with_bounds(row, task), style="bold" if row[task] == best[task] else "")
                 for task in tasks
             ]
             table.add_row(measure_label(row["measure"]), *cells)

@@ -14,7 +14,6 @@ from storage.store.inspection import (
     array_grid,
     check_complete,
     naming_damage,
-    read_arrays,
     sizes_of,
 )
 from storage.store.writing import create_store, writable
@@ -30,8 +29,7 @@ def publish_store(work: Store, target: Path) -> None:
     StoreError
         If the work store is incomplete or damaged.
     """
-    check_complete(work)
-    arrays = read_arrays(work)
+    arrays = check_complete(work)
     names = [name for name, spec in work.specs.items() if spec.is_coordinate]
     with whole_folder(target) as partial:
         group = create_store(

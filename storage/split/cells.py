@@ -49,7 +49,7 @@ class OpenCell:
     @property
     def images_sha256(self) -> list[str]:
         """Digest of the images of each shard."""
-        with naming_damage(self.path):
+        with naming_damage(self.path, "images_sha256"):
             return [str(sha256) for sha256 in self.features["images_sha256"].to_numpy()]
 
     def scores(
@@ -57,7 +57,7 @@ class OpenCell:
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        with naming_damage(self.path):
+        with naming_damage(self.path, name):
             values: Float32[np.ndarray, "object prompt proposal"] = self.features[name][
                 some
             ].to_numpy()

@@ -44,7 +44,7 @@ class MaskChunks:
             If a shard is damaged: cut short, its index or a chunk wrong by its checksum.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
-        with naming_damage(self.store):
+        with naming_damage(self.store, "mask_code"):
             for run in shard_runs(rows, self.shard_objects):
                 for row, chunk in zip(run, self.compressed(run), strict=True):
                     decompress(chunk, mask_code[row - rows.start])

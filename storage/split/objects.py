@@ -16,7 +16,6 @@ from storage.store.inspection import (
     check_identity,
     naming_damage,
     open_store,
-    read_arrays,
 )
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
@@ -75,10 +74,11 @@ def read_objects(path: Path, expected: Mapping[str, object] | None = None) -> Ob
     """
     store = open_store(path)
     check_identity(store, "objects", expected or {})
-    check_complete(store)
-    arrays = read_arrays(store)
-    with naming_damage(path):
-        values = {name: np.asarray(arrays[name][...]) for name in NAMES}
+    arrays = check_complete(store)
+    values = {}
+    for name in NAMES:
+        with naming_damage(path, name):
+            values[name] = np.asarray(arrays[name][...])
     return ObjectTable(**values, signature=store.signature)
 
 

@@ -101,8 +101,10 @@ def read_arrays(store: Store) -> dict[str, AnyArray]:
     Raises
     ------
     StoreError
-        If one is absent, unreadable or of another dtype, shape, chunking or codec.
+        If one is absent, unreadable or of another dtype, shape, chunking or codec, or there is one
+        too many.
     """
+    _check_no_strays(store)
     arrays = {name: _read_array(store, name) for name in store.specs}
     sizes = sizes_of(store, arrays)
     for name, spec in store.specs.items():
@@ -145,7 +147,7 @@ def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray
     """
     if "done" not in arrays:
         return None
-    with naming_damage(store.path):
+    with naming_damage(store.path, "done"):
         return np.asarray(arrays["done"][...])
 
 
@@ -185,8 +187,8 @@ def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     return missing
 
 
-def check_complete(store: Store) -> None:
-    """Refuse a store that lacks a mark or a file; contents are not read.
+def check_complete(store: Store) -> dict[str, AnyArray]:
+    """Arrays of a store, refused if it lacks a mark or a file; contents are not read.
 
     Raises
     ------
@@ -207,11 +209,12 @@ def check_complete(store: Store) -> None:
             f"{store.path}: every chunk must be there, got {len(missing)} missing "
             f"({_some(missing)})"
         )
+    return arrays
 
 
 @contextmanager
-def naming_damage(path: Path) -> Iterator[None]:
-    """Name the store in the errors of reading it, which tell neither file nor array.
+def naming_damage(path: Path, array: str | None = None) -> Iterator[None]:
+    """Name the store, and the array if one is read, in errors that tell neither.
 
     Raises
     ------
@@ -224,9 +227,19 @@ def naming_damage(path: Path) -> Iterator[None]:
         raise
     except DECODE_ERRORS as error:
         raise StoreError(
-            f"{path}: every chunk must be intact, got {error}; "
+            f"{path / array if array else path}: every chunk must be intact, got {error}; "
             f"`usam cache verify {path}` lists the damaged ones"
         ) from error
+
+
+def _check_no_strays(store: Store) -> None:
+    """Refuse an array that the schema does not know: xarray would open it as one of the store's."""
+    for metadata in store.path.glob("*/zarr.json"):
+        if (name := metadata.parent.name) not in store.specs:
+            raise StoreError(
+                f"{metadata} must not be there: arrays of {store.kind} must be "
+                f"{', '.join(store.specs)}, got {shown(name)}"
+            )
 
 
 def _read_array(store: Store, name: str) -> AnyArray:

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import xarray
 
-from storage.store.inspection import check_complete, check_identity, open_store
+from storage.store.inspection import (
+    DECODE_ERRORS,
+    check_complete,
+    check_identity,
+    naming_damage,
+    open_store,
+)
 
 
 def open_objects(path: Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
@@ -41,11 +47,18 @@ def open_checked(
     Raises
     ------
     StoreError
-        If there is no store, or it is of another kind, schema or signature, or incomplete. Data
-        are read, and their checksums tested, only when used.
+        If there is no store, it is of another kind, schema or signature, incomplete, or one of
+        its coordinates is damaged. Data are read, and their checksums tested, only when used.
     """
     store = open_store(path)
     check_identity(store, kind, expected or {})
-    check_complete(store)
-    dataset: xarray.Dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
+    arrays = check_complete(store)
+    try:
+        dataset: xarray.Dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
+    except DECODE_ERRORS:
+        # It has read what it indexes by, and does not say which of them is damaged.
+        for name in (name for name, spec in store.specs.items() if spec.dims == (name,)):
+            with naming_damage(path, name):
+                arrays[name][...]
+        raise
     return dataset

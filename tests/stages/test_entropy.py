@@ -186,5 +186,5 @@ def test_a_damaged_cell_ends_the_stage_and_leaves_no_store(
     chunk.write_bytes(data)
     with pytest.raises(SystemExit):
         run()
-    assert "vflip.zarr: every chunk must be intact" in capsys.readouterr().err
+    assert "vflip.zarr/iou: every chunk must be intact" in capsys.readouterr().err
     assert not entropy_path("val").exists()

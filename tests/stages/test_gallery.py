@@ -185,7 +185,10 @@ def forget_results(_root: Path, _table: ObjectTable) -> None:
         (spoil_images, "0.png must be an image file, got no such file"),
         (spoil_results, "ranking.csv must hold the objects of cache/objects/val.zarr for large"),
         (spoil_features, f"{features_path(SPLIT, 'tiny', 'identity')} was written under other"),
-        (spoil_masks, f"{masks_path(SPLIT, 'tiny', 'identity')}: every chunk must be intact"),
+        (
+            spoil_masks,
+            f"{masks_path(SPLIT, 'tiny', 'identity')}/mask_code: every chunk must be",
+        ),
         (misplace_features, "tiny/identity.zarr: view must be identity, got vflip"),
         (misplace_masks, "tiny/identity.zarr: model must be tiny, got large"),
         (change_precision, "tiny/identity.zarr was written under other inputs (precision: fp32"),

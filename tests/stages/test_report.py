@@ -192,6 +192,14 @@ def test_the_stage_prints_relative_auc_and_where_the_page_is(
     assert str(RESULTS / "report.html") in printed
 
 
+def test_a_name_with_brackets_is_printed_as_it_is(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read_results(root / results_dir(SPLITS[0]))
+    report._print_summary({"[/red]:smile:": found})
+    assert "Relative AUC in %, [/red]:smile:, " in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_page_says_what_was_run(page: Element, evaluated: Path) -> None:
     told = [words(cell) for cell in section(page, "run").iter() if cell.tag in CELLS]
     for split in SPLITS:

@@ -273,5 +273,5 @@ def test_damaged_masks_and_scores_are_named_with_their_store() -> None:
         data = bytearray(path.read_bytes())
         data[30] ^= 4
         path.write_bytes(data)
-        with pytest.raises(StoreError, match=r"vflip\.zarr: every chunk must be intact"):
+        with pytest.raises(StoreError, match=rf"^{path.parent}: every chunk must be intact"):
             block_reader(cells, range(2))(range(1), *LAST)

@@ -97,5 +97,7 @@ def test_a_damaged_chunk_is_an_error_that_names_the_store(tmp_path: Path) -> Non
     write_objects(path, table_of(), {})
     chunk = path / "mask_rle" / "c.0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
-    with pytest.raises(StoreError, match=r"val\.zarr: every chunk must be intact.*cache verify"):
+    with pytest.raises(
+        StoreError, match=r"val\.zarr/mask_rle: every chunk must be intact.*cache verify"
+    ):
         read_objects(path)

@@ -1,6 +1,7 @@
 """Stores are refused for what they are not, and read without this project."""
 
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -14,8 +15,10 @@ import zarr
 
 import storage
 from storage.errors import StoreError
+from storage.store.describe import describe
 from storage.store.inspection import naming_damage
 from storage.store.schema import SCHEMA
+from storage.store.verify import verify
 from tests.fixtures.made_up_cell import SIGNATURE, extract, rows_of
 
 
@@ -169,8 +172,31 @@ def test_a_shard_that_is_not_done_is_named(features: Path) -> None:
 
 def test_a_damaged_mark_is_an_error(features: Path) -> None:
     (features / "done/c.0").write_bytes(b"no chunk")
-    with pytest.raises(StoreError, match=r"every chunk must be intact.*usam cache verify"):
+    with pytest.raises(StoreError, match=r"/done: every chunk must be intact.*usam cache verify"):
         storage.open_features(features)
+
+
+@pytest.mark.parametrize("name", ["prompt", "proposal", "token"])
+@pytest.mark.parametrize("size", [1, 20])
+def test_a_coordinate_that_was_cut_short_is_named(features: Path, name: str, size: int) -> None:
+    os.truncate(features / name / "c.0", size)
+    with pytest.raises(
+        StoreError, match=rf"identity\.zarr/{name}: every chunk must be intact, got .*cache verify"
+    ):
+        storage.open_features(features)
+    assert [(damage.array, damage.key) for damage in verify(features)] == [(name, "c.0")]
+
+
+@pytest.mark.parametrize("text", ['{"zarr_format": 3', None], ids=["damaged", "whole"])
+def test_an_array_that_no_store_has_is_named(features: Path, text: str | None) -> None:
+    stray = features / "notes" / "zarr.json"
+    shutil.copytree(features / "iou", features / "notes")
+    if text:
+        stray.write_text(text)
+    message = rf"^{stray} must not be there: arrays of features must be sam_score, .*, got 'notes'$"
+    for read in (storage.open_features, verify, describe):
+        with pytest.raises(StoreError, match=message):
+            read(features)
 
 
 def test_damage_is_named_when_it_is_read(features: Path) -> None:
