@@ -1,0 +1,38 @@
+"""What the docs name exists: files, modules and the names in them."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.dvc_stages import ROOT
+
+RECIPES = "extend.md"
+"""Names files that its recipes make, and shows parts of code: a test of its own follows it."""
+
+PAGES = sorted(
+    page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")) if page.name != RECIPES
+)
+
+REPOSITORY_PATH = re.compile(r"`((?:pipeline|storage|stages|tests|docs|params)/[\w./-]+)`")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text("utf-8")
+    named = [ROOT / path for path in REPOSITORY_PATH.findall(text)]
+    linked = [page.parent / path for path in LINK.findall(text)]
+    assert [str(path) for path in (*named, *linked) if not path.exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_the_examples_of_a_page_import_is_there(page: Path) -> None:
+    for block in PYTHON.findall(page.read_text("utf-8")):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert [a.name for a in node.names if not hasattr(module, a.name)] == []
