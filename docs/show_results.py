@@ -1,29 +1,63 @@
 """Writes what the demo found into ``README.md`` and ``docs/mini.md``: ``make readme``.
 
 Reads   ``results/splits/shapes_val``, of ``make demo``.
-Writes  the parts of both pages between ``<!-- results -->`` and ``<!-- /results -->``,
+Writes  the parts of both pages between ``<!-- results -->`` and ``<!-- /results -->``, words too,
         ``docs/curves.svg``.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
 
 from docs.blocks import replace_block
+from docs.claims import MARGIN, as_markdown, claims, verdict
+from pipeline.entropies import ENTROPIES
 from pipeline.scoring.rows import BASELINE
-from stages.page.labels import TASK_LABELS, measure_label
-from stages.page.numbers import NOTHING, with_bounds
+from pipeline.scoring.tasks import REFINED, judged_proposal
+from pipeline.vocabulary import JUDGED, PROTOCOLS
+from stages.page.labels import (
+    PROTOCOL_MEANINGS,
+    TASK_LABELS,
+    measure_label,
+    protocol_heading,
+)
+from stages.page.numbers import NOTHING, number, with_bounds
 from stages.page.svg import STYLE, draw_task, first_curves
 from stages.tables.auc import margin_table, overview_table
-from stages.tables.rows import Results, first_train_split, measure_name, task_models
+from stages.tables.rows import (
+    BOUNDS_OF,
+    Results,
+    first_train_split,
+    measure_name,
+    of_protocol,
+    task_models,
+)
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 
 SPLIT: Final = "shapes_val"
 FIGURE: Final = Path("docs") / "curves.svg"
+
+OF_NO_PROPOSAL: Final = (
+    "sam_score_highest",
+    *(entropy.name for entropy in ENTROPIES if not entropy.follows_judged),
+)
+"""Measures that are the same whichever proposal is judged."""
+
+MARGIN_MEANING: Final = (
+    "Margin over 1 − SamScore of the same mask, in points: in bold where the interval lies above "
+    "0, in italics where it lies below."
+)
+
+MARK: Final = "†"
+"""Of a number that took the ground truth to compute."""
+
+MARK_MEANING: Final = f"{MARK} knows which proposal is the best, as only the ground truth tells."
 
 
 def main() -> None:
@@ -36,44 +70,87 @@ def main() -> None:
 
 
 def readme_block(found: SplitResults) -> str:
-    """Relative AUC of every measure on the four tasks, and how far beyond that of 1 - SamScore."""
-    results = {SPLIT: found}
+    """What each protocol says: in words, then relative AUC, then margins over 1 - SamScore."""
+    run = found.run
+    lead = (
+        "Relative AUC, in %, is 100 for the order by the true gain, 50 for a random one and 0 for "
+        f"the reverse. All numbers are of {run['n_objects']} objects in {run['n_groups']} images; "
+        f"in brackets is the 95 % interval over {run['n_resamples']} resamples of the images. A "
+        "measure is said to beat another where the whole interval of their difference lies above "
+        "0, and to fall short of it where it lies below."
+    )
+    return "\n\n".join([lead, *(_protocol_block(found, protocol) for protocol in PROTOCOLS)])
+
+
+def knows_truth(protocol: str, task: str, measure: str) -> bool:
+    """Whether a measure is computed from a proposal that only the ground truth points out."""
+    name, _, _ = measure.partition("@")
+    return judged_proposal(protocol, task) == "best" and name not in OF_NO_PROPOSAL
+
+
+def _protocol_block(found: SplitResults, protocol: str) -> str:
+    results = of_protocol({SPLIT: found}, protocol)
     tasks = list(task_models(results))
     overview = overview_table(results, SPLIT)
-    best = overview[tasks].max()
-    rows = [
+    relative = _relative_cells(protocol, overview, tasks)
+    margins = _margins(results)
+    header = ["measure", *(TASK_LABELS[task] for task in tasks)]
+    mark = f" {MARK_MEANING}" if any(MARK in cell for row in relative for cell in row) else ""
+    return "\n\n".join(
         [
-            measure_label(row["measure"]),
-            *(_bold(with_bounds(row, task), is_best=row[task] == best[task]) for task in tasks),
+            f"### {protocol_heading(protocol)}",
+            PROTOCOL_MEANINGS[protocol],
+            claims(margins),
+            f"Relative AUC, the highest in bold.{mark}",
+            _table(header, relative),
+            MARGIN_MEANING,
+            _table(header, _margin_cells(protocol, margins, tasks, list(overview["measure"]))),
+        ]
+    )
+
+
+def _relative_cells(protocol: str, overview: pd.DataFrame, tasks: list[str]) -> list[list[str]]:
+    best = overview[tasks].max()
+    return [
+        [
+            _label(row["measure"]),
+            *(
+                _marked(
+                    _bold(with_bounds(row, task), is_best=row[task] == best[task]),
+                    is_marked=knows_truth(protocol, task, row["measure"]),
+                )
+                for task in tasks
+            ),
         ]
         for row in overview.to_dict("records")
     ]
-    run = found.run
-    told = (
-        f"Relative AUC in % of {run['n_objects']} objects in {run['n_groups']} images; in brackets "
-        f"the 95 % interval over {run['n_resamples']} resamples of the images:"
-    )
-    header = ["measure", *(TASK_LABELS[task] for task in tasks)]
-    margins = _margins(results, tasks, list(overview["measure"]))
-    return "\n\n".join(
-        [
-            told,
-            _table(header, rows),
-            "Beyond 1 − SamScore, in points, in bold where the interval lies above 0:",
-            _table(header, margins),
-        ]
-    )
 
 
-def _margins(results: Results, tasks: list[str], measures: list[str]) -> list[list[str]]:
+def _margins(results: Results) -> list[dict[Hashable, Any]]:
+    """Margins in points, by task and name of the measure."""
     first = first_train_split(results[SPLIT])
-    cells: dict[tuple[str, str], str] = {}
-    for row in margin_table(results).to_dict("records"):
-        name = measure_name(row["measure"], row["trained_on"], first)
-        is_sure = row[f"{SPLIT}_low"] > 0
-        cells[name, row["task"]] = _bold(with_bounds(row, SPLIT), is_best=is_sure)
+    table = margin_table(results).rename(
+        columns={SPLIT + end: MARGIN + end for end in ("", *BOUNDS_OF)}
+    )
+    rows = table.to_dict("records")
     return [
-        [measure_label(measure), *(cells.get((measure, task), NOTHING) for task in tasks)]
+        row | {"measure": measure_name(row["measure"], row["trained_on"], first)} for row in rows
+    ]
+
+
+def _margin_cells(
+    protocol: str, margins: list[dict[Hashable, Any]], tasks: list[str], measures: list[str]
+) -> list[list[str]]:
+    style = {"better": "**{}**", "no better": "{}", "worse": "*{}*"}
+    cells = {
+        (row["measure"], row["task"]): _marked(
+            style[verdict(row)].format(_difference(row, MARGIN, 1)),
+            is_marked=knows_truth(protocol, row["task"], row["measure"]),
+        )
+        for row in margins
+    }
+    return [
+        [_label(measure), *(cells.get((measure, task), NOTHING) for task in tasks)]
         for measure in measures
         if measure != BASELINE[-1]
     ]
@@ -85,47 +162,68 @@ def scores_block(found: SplitResults) -> str:
         (row["model"], row["view"], row["proposal"]): _percent(row)
         for row in found.iou.to_dict("records")
     }
-    of_scores = found.correlation.query("row == 'iou_gt'").drop_duplicates("model")
-    correlation = of_scores.set_index("model")["sam_score"]
+    correlation = found.correlation.query("row == 'iou_gt'").drop_duplicates(["protocol", "model"])
+    of_score = correlation.set_index(["protocol", "model"])["sam_score"]
     models = list(found.iou["model"].unique())
     views = [view for view in found.iou["view"].unique() if view != "identity"]
-    proposals = ("best", "selected", "refined")
+    proposals = [name for judged in JUDGED for name in (judged, REFINED[judged])]
     scores = [
         [
             model,
             *(with_bounds(iou[model, "identity", proposal], "mean_iou") for proposal in proposals),
-            f"{correlation[model]:.2f}",
+            *(f"{of_score[protocol, model]:.2f}" for protocol in PROTOCOLS),
         ]
         for model in models
     ]
     costs = [
-        [model, *(with_bounds(iou[model, view, "best"], "gain") for view in views)]
+        [model, *(_difference(iou[model, view, "best"], "gain", 0) for view in views)]
         for model in models
     ]
     lead = (
         f"Mean IoU in % of {found.run['n_objects']} objects of {SPLIT}: of the best of three "
-        "proposals from one click, of the one with the highest SamScore, of the best from eight "
-        "clicks; and the correlation of the best one's IoU with the highest SamScore. In brackets "
-        "the 95 % interval over the images:"
+        "proposals and of the selected one, with the highest SamScore, each from one click and "
+        "from eight; and the correlation of their IoU from one click with their own SamScore. In "
+        "brackets the 95 % interval over the images:"
     )
-    table = _table(["model", *proposals, "correlation"], scores)
+    header = ["model", "best", "best, 8 clicks", "selected", "selected, 8 clicks"]
+    table = _table([*header, "correlation, best", "correlation, selected"], scores)
     changes = "What a view changes in the mean IoU of the best proposal, in points:"
     return "\n\n".join([lead, table, changes, _table(["model", *views], costs)])
 
 
 def draw_curves(found: SplitResults) -> Figure:
-    """Mean IoU against the corrected objects, a panel a task."""
+    """Mean IoU against the corrected objects: a row a protocol, a panel a task."""
     tasks = task_models({SPLIT: found})
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
-    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-    curves = first_curves(found)
-    for panel, task in zip(panels, tasks, strict=True):
-        draw_task(panel, curves[curves["task"] == task], task)
-        panel.legend(
-            frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.24)
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    panels = figure.subplots(len(PROTOCOLS), len(tasks), squeeze=False)
+    for row, protocol in zip(panels, PROTOCOLS, strict=True):
+        curves = first_curves(of_protocol({SPLIT: found}, protocol)[SPLIT])
+        for panel, task in zip(row, tasks, strict=True):
+            draw_task(panel, curves[curves["task"] == task], task)
+        row[0].set_ylabel(f"{protocol_heading(protocol)}\nmean IoU")
+    for panel in panels[1:].flat:
+        panel.set_title("")
+    for panel in panels[:-1].flat:
+        panel.set_xlabel("")
+    # The first row has every line of the rows below.
+    for first, last in zip(panels[0], panels[-1], strict=True):
+        last.legend(
+            handles=first.lines,
+            frameon=False,
+            fontsize=7,
+            ncols=2,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.24),
         )
-    panels[0].set_ylabel("mean IoU")
     return figure
+
+
+def _difference(row: Mapping[Hashable, Any], column: str, n_digits: int) -> str:
+    """Write a difference and its bounds, with a word between them: a dash could be a minus."""
+    told, low, high = (row[column + end] for end in ("", *BOUNDS_OF))
+    if isnan(low):
+        return number(told)
+    return f"{number(told)} ({number(low, n_digits)} to {number(high, n_digits)})"
 
 
 def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
@@ -138,8 +236,16 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
 
 
+def _label(measure: str) -> str:
+    return as_markdown(measure_label(measure))
+
+
 def _bold(text: str, *, is_best: bool) -> str:
     return f"**{text}**" if is_best else text
+
+
+def _marked(text: str, *, is_marked: bool) -> str:
+    return f"{text} {MARK}" if is_marked and text != NOTHING else text
 
 
 if __name__ == "__main__":

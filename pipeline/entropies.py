@@ -21,8 +21,8 @@ class CellMasks:
 
     task_probability: Shares
     """Of each proposal of a click, from the SamScores (Eq. 10)."""
-    is_best: Shares
-    """1 for the best proposal of a click, 0 for the others."""
+    is_judged: Shares
+    """1 for the judged proposal of a click, 0 for the others."""
     is_identity: bool
     """Whether the view is."""
     n_models: int
@@ -49,6 +49,14 @@ class Entropy:
     """Of a cell's masks in the mean."""
     is_shared: bool = False
     """Whether all models enter one mean; otherwise each model has one of its own."""
+    follows_judged: bool = True
+    """Whether it mixes judged proposals, so that there is one for each of ``JUDGED``."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dimensions of its array in the entropy store."""
+        judged = ("judged",) if self.follows_judged else ()
+        return ("object", *judged, *(() if self.is_shared else ("model",)))
 
 
 ENTROPIES: Final = (
@@ -57,32 +65,34 @@ ENTROPIES: Final = (
         "H_Y, Eq. 4: predictive entropy",
         lambda cell: cell.task_probability / (cell.n_models * cell.n_views * len(SINGLE_CLICKS)),
         is_shared=True,
+        follows_judged=False,
     ),
     Entropy(
         "h_theta",
         "H_Θ, Eq. 5: over the models",
-        lambda cell: cell.in_identity(cell.at_center(cell.is_best)) / cell.n_models,
+        lambda cell: cell.in_identity(cell.at_center(cell.is_judged)) / cell.n_models,
         is_shared=True,
     ),
     Entropy(
         "h_xp",
         "H_Xp, Eq. 6: over the clicks",
-        lambda cell: cell.in_identity(cell.is_best) / len(SINGLE_CLICKS),
+        lambda cell: cell.in_identity(cell.is_judged) / len(SINGLE_CLICKS),
     ),
     Entropy(
         "h_a",
         "H_A, Eq. 7: over the proposals",
         lambda cell: cell.in_identity(cell.at_center(cell.task_probability)),
+        follows_judged=False,
     ),
     Entropy(
         "h_std",
-        "entropy of the best proposal",
-        lambda cell: cell.in_identity(cell.at_center(cell.is_best)),
+        "H_Std: of the judged proposal alone",
+        lambda cell: cell.in_identity(cell.at_center(cell.is_judged)),
     ),
     Entropy(
         "h_t",
         "H_T: over the views",
-        lambda cell: cell.at_center(cell.is_best) / cell.n_views,
+        lambda cell: cell.at_center(cell.is_judged) / cell.n_views,
     ),
 )
 """All that the stage ``entropy`` computes, in the order of the arrays of its store."""

@@ -25,9 +25,23 @@ TRAIN_PROMPTS: Final = ("center", "refined")
 N_PROPOSALS: Final = 3
 """Masks of a multimask call, Â of the paper."""
 
-TOKEN_SETS: Final = ("best", "selected", "no_mask", "no_iou")
-"""Tokens that a head reads: the IoU token with the mask token of the ``best`` proposal, which is
-the paper's, or of the ``selected`` one; the former with the mask or the IoU token set to 0."""
+JUDGED: Final = ("best", "selected")
+"""Which proposal of a prediction is judged: the one with the highest IoU, or with the highest
+SamScore."""
+
+PROTOCOLS: Final = ("best", "selected")
+"""What a comparison may know: the best proposal, chosen by ground truth as in the paper, or no
+ground truth at all, as a user."""
+
+ABLATIONS: Final = ("no_mask", "no_iou")
+"""What heads of the paper's Table 6 lack: the mask or the IoU token, set to 0."""
+
+TOKEN_SETS: Final = (*JUDGED, *(f"{judged}_{lack}" for lack in ABLATIONS for judged in JUDGED))
+"""Tokens that a head reads: the IoU token with the mask token of the ``best`` or of the
+``selected`` proposal, or one of the two alone."""
+
+PROTOCOL_TOKENS: Final = {"best": ("best", "selected"), "selected": ("selected",)}
+"""Token sets of the heads of a protocol, those of each proposal that it judges."""
 
 OBJECTIVES: Final = (
     "iou_tiny",
@@ -36,11 +50,18 @@ OBJECTIVES: Final = (
     "iou_large",
     "iou_refined",
     "iou_selected",
+    "iou_best",
     "model_gap",
     "prompt_gap",
     "task_gap",
 )
-"""What the heads learn."""
+"""What heads can learn."""
+
+PROTOCOL_OBJECTIVES: Final = {
+    "best": tuple(name for name in OBJECTIVES if name != "iou_best"),
+    "selected": tuple(name for name in OBJECTIVES if name != "iou_selected"),
+}
+"""What the heads of a protocol learn, nine each; of its own judged mask, ``iou_<model>`` tells."""
 
 TASKS: Final = ("model", "prompt", "task", "segmentation")
 """What is corrected, in the order of the paper's Tables 1 to 4."""

@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.gallery.choice import ranking_columns
 from pipeline.scoring.bootstrap import Interval, Resamples, resample_groups
 from pipeline.scoring.measures import model_measures, predicted_iou
-from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
+from pipeline.scoring.rows import JUDGED_BY_PROTOCOL, auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import correlations, curves
 from stages.heads.data import faults_of
 from stages.heads.judged import SplitScores, read_scores
@@ -37,7 +37,7 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
     asked = asked_of_cells(params.extract, eval_cells(split, params.models, views))
-    scores = read_scores(open_cells(split, asked), params.train_splits, tokens=params.tokens)
+    scores = read_scores(open_cells(split, asked), params.train_splits, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,
@@ -66,6 +66,7 @@ def _auc_table(split: str, scores: SplitScores, resamples: Resamples) -> pd.Data
         rows = auc_rows(scores.models, resamples, advance)
     return pd.DataFrame(
         {
+            "protocol": row.protocol,
             "train_split": row.train_split,
             "tokens": row.tokens,
             "task": row.task,
@@ -114,8 +115,9 @@ def _correlation_table(scores: SplitScores) -> pd.DataFrame:
     blocks = []
     for found in correlations(scores.models):
         block = found.pearson.reset_index(names="row")
-        block.insert(0, "train_split", found.train_split)
-        block.insert(1, "model", found.model)
+        block.insert(0, "protocol", found.protocol)
+        block.insert(1, "train_split", found.train_split)
+        block.insert(2, "model", found.model)
         blocks.append(block)
     return pd.concat(blocks, ignore_index=True)
 
@@ -123,19 +125,22 @@ def _correlation_table(scores: SplitScores) -> pd.DataFrame:
 def _object_table(scores: SplitScores) -> pd.DataFrame:
     """IoU and measures of each object; a head's measure is named ``<measure>@<train split>``."""
     blocks = []
-    for model, said in scores.models.items():
-        measures = {
-            f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
-            for (train_split, name), value in model_measures(said, model).items()
-        }
-        columns = {
-            "object_id": scores.object_id,
-            "model": model,
-            "iou": said.proposals.best_iou,
-            "selected_iou": said.proposals.selected_iou,
-            "refined_iou": said.proposals.best_refined_iou,
-        }
-        blocks.append(pd.DataFrame(columns | measures))
+    for protocol, judged in JUDGED_BY_PROTOCOL:
+        for model, said in scores.models.items():
+            found = model_measures(said, model, protocol=protocol, judged=judged)
+            measures = {
+                f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
+                for (train_split, name), value in found.items()
+            }
+            columns = {
+                "protocol": protocol,
+                "judged": judged,
+                "object_id": scores.object_id,
+                "model": model,
+                "iou": said.proposals.judged_iou(judged),
+                **{f"{name}_iou": iou for name, iou in said.proposals.by_proposal().items()},
+            }
+            blocks.append(pd.DataFrame(columns | measures))
     return pd.concat(blocks, ignore_index=True)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from pipeline.gallery.choice import gallery_rows
 from pipeline.gallery.pictures import Scene, draw_scene, foreground
+from pipeline.scoring.tasks import judged_proposal
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.shell.asked import asked_of_cells, eval_cells
@@ -50,7 +51,8 @@ def main(split: str) -> None:
     _check_objects(results, objects, cells)
     files = [str(file) for file in table.file]
     shown["file"] = [files[image] for image in table.image_index[shown["row"]]]
-    shown["picture"] = shown["task"] + "-" + shown["rank"].astype(str) + ".jpg"
+    place = shown["protocol"] + "-" + shown["task"] + "-" + shown["rank"].astype(str)
+    shown["picture"] = place + ".jpg"
     images = SplitImages(Path(params.split(split).images), files)
     pictures = {}
     with progress(f"gallery {split}", len(shown), "pictures") as advance:
@@ -64,16 +66,17 @@ def main(split: str) -> None:
 
 
 def _check_objects(path: Path, objects: pd.DataFrame, cells: SplitCells) -> None:
-    for model, rows in objects.groupby("model"):
+    for (protocol, judged, model), rows in objects.groupby(["protocol", "judged", "model"]):
         if not np.array_equal(rows["object_id"], cells.table.object_id):
             raise DataError(
-                f"{path} must hold the objects of {objects_path(cells.split)} for {model}"
+                f"{path} must hold the objects of {objects_path(cells.split)} for {model} "
+                f"({protocol}, {judged})"
             )
 
 
-def _mask_code(cell: OpenCell, row: int, task: str) -> UInt8[np.ndarray, "y x"]:
-    """Coded mask that a task corrects: the selected proposal of task, the best of others."""
-    by = "sam_score" if task == "task" else "iou"
+def _mask_code(cell: OpenCell, row: int, judged: str) -> UInt8[np.ndarray, "y x"]:
+    """Coded mask of the judged proposal."""
+    by = {"best": "iou", "selected": "sam_score"}[judged]
     scores = cell.scores(by, range(row, row + 1))[0, CENTER]
     code: UInt8[np.ndarray, "y x"] = cell.mask_code(row)[CENTER, int(scores.argmax())]
     return code
@@ -82,14 +85,14 @@ def _mask_code(cell: OpenCell, row: int, task: str) -> UInt8[np.ndarray, "y x"]:
 def _scene(
     table: ObjectTable, images: SplitImages, shown: Mapping[Hashable, Any], cell: OpenCell
 ) -> Scene:
-    row = shown["row"]
+    row, judged = shown["row"], judged_proposal(shown["protocol"], shown["task"])
     image = table.image_index[row]
     size = {"height_px": int(table.height_px[image]), "width_px": int(table.width_px[image])}
     x, y = table.point_px[row, CENTER].tolist()
     return Scene(
         rgb=images.read(shown["file"], **size),
         truth=decode_rle(str(table.mask_rle[row]), **size),
-        prediction=foreground(_mask_code(cell, row, shown["task"]), **size),
+        prediction=foreground(_mask_code(cell, row, judged), **size),
         click_px=(x, y),
         box_px=tuple(table.box_px[row].tolist()),
     )

@@ -2,11 +2,12 @@
 
 Reads   ``params.yaml:report``, ``results/splits/<split>`` and ``results/gallery/<split>`` of every
         eval split, ``heads/<train split>/tuning/<objective>.csv``, ``results/runtime.csv``.
-Writes  ``results/metrics.json``, ``results/tables/*.csv``, ``results/plots/*.svg``,
+Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/plots/*.svg``,
         ``results/report.html``.
 """
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.vocabulary import PROTOCOLS
 from stages.page.commit import last_commit
-from stages.page.labels import TASK_LABELS, measure_label
+from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
 from stages.page.numbers import with_bounds
 from stages.page.page import Contents, render_report
 from stages.page.svg import curve_plots
@@ -25,7 +27,7 @@ from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics, overview_table
 from stages.tables.catalogue import Tables, number_formats, report_tables
 from stages.tables.report_table import Inputs
-from stages.tables.rows import Results
+from stages.tables.rows import Results, of_protocol
 from stages.tables.trials import read_all_trials, trial_table
 from storage.folders import whole_folder
 from storage.outputs.gallery import read_gallery
@@ -76,7 +78,9 @@ def main() -> None:
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
     with whole_folder(RESULTS / "tables") as folder:
         for name, table in tables.items():
-            write_table(folder / f"{name}.csv", table, formats[name])
+            path = folder / f"{name}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(path, table, formats[name])
 
 
 def _write_plots(plots: Mapping[str, str]) -> None:
@@ -88,10 +92,12 @@ def _write_plots(plots: Mapping[str, str]) -> None:
 def _print_summary(results: Results) -> None:
     # Names are shown as they are, brackets and colons too.
     console = Console(markup=False, emoji=False)
-    for split, found in results.items():
-        overview = overview_table(results, split)
+    for protocol, split in product(PROTOCOLS, results):
+        found = results[split]
+        overview = overview_table(of_protocol(results, protocol), split)
         tasks = [task for task in TASK_LABELS if task in overview]
-        table = Table(title=f"Relative AUC in %, {split}, {found.run['n_objects']} objects")
+        about = f"relative AUC in %, {split}, {found.run['n_objects']} objects"
+        table = Table(title=f"{protocol_heading(protocol)}: {about}")
         table.add_column("measure")
         for task in tasks:
             table.add_column(TASK_LABELS[task], justify="right")

@@ -1,21 +1,23 @@
-"""Stage ``train``: features of a train split in, nine heads of each token set out.
+"""Stage ``train``: features of a train split in, nine heads of each head set out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
-Writes  ``heads/<split>/``: ``<objective>.safetensors``, ``curves.csv``; of other token sets than
-        ``best``, ``tokens/<tokens>/<objective>.safetensors`` and, of all, ``tokens/curves.csv``.
+Writes  ``heads/<split>/<protocol>/<tokens>/<objective>.safetensors``, ``heads/<split>/curves.csv``.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
+import numpy as np
+
+from pipeline.head_sets import HeadSet, head_sets
 from pipeline.heads.objectives import split_by_group
 from pipeline.heads.predict import HIDDEN
 from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
-from stages.heads.trained import Heads, write_heads
+from stages.heads.trained import KeptHead, write_heads
 from stages.shell.asked import asked_of_cells, train_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -27,6 +29,9 @@ from storage.outputs.tuning import Tuning, read_tuning
 from storage.paths import tuning_path
 from storage.split.cells import SplitCells, open_cells
 
+Tunings = Mapping[str, Tuning]
+"""By objective."""
+
 
 @stage_main
 def main(split: str) -> None:
@@ -37,54 +42,67 @@ def main(split: str) -> None:
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     # One after the other, so that no more than the tokens of one set are in memory.
     trained = {
-        tokens: _train_set(cells, tokens, tunings, params.train.seed) for tokens in params.tokens
+        head_set: _train_set(cells, head_set, tunings, params.train.seed)
+        for head_set in head_sets(params.ablations)
     }
     check_unchanged()
     write_heads(split, trained)
 
 
-def _train_set(cells: SplitCells, tokens: str, tunings: Mapping[str, Tuning], seed: int) -> Heads:
-    """Train the heads that read one token set; each with its metadata."""
+def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int) -> list[KeptHead]:
+    """Train the heads of a head set."""
     split = cells.split
-    data = read_head_data(cells, tokens)
+    data = read_head_data(cells, head_set)
+    own = {name: tunings[name] for name in head_set.objectives}
     with faults_of(split):
-        trained = _train(f"{split} {tokens}", data, tunings, _one_seed(split, tunings), seed)
-    about = {"split": split, "tokens": tokens, "seed": str(seed), **data.origin}
-    for objective, head in trained.items():
-        error = head.validation_mse[-1]
-        print(f"{split} {tokens} {objective}: validation error {error:.4f}")
-    return {
-        objective: (head, about | _metadata(objective, tunings[objective], head))
-        for objective, head in trained.items()
-    }
+        validated, kept = _train(f"{split} {head_set}", data, own, seed)
+    about = {"split": split, **asdict(head_set), "seed": str(seed), **data.origin}
+    heads = []
+    for objective, head in kept.items():
+        error = float(validated[objective].validation_mse[-1])
+        metadata = about | _metadata(objective, tunings[objective], error)
+        heads.append(KeptHead(objective, head.weights, metadata, validated[objective]))
+        print(f"{split} {head_set} {objective}: validation error {error:.4f}")
+    return heads
 
 
 def _train(
-    what: str, data: HeadData, tunings: Mapping[str, Tuning], split_seed: int, seed: int
-) -> dict[str, TrainedHead]:
+    what: str, data: HeadData, tunings: Tunings, seed: int
+) -> tuple[dict[str, TrainedHead], dict[str, TrainedHead]]:
+    """Heads that are validated on a fifth of the images, and those that learned from all.
+
+    Notes
+    -----
+    As in the paper, 80/20 serves the choice of hyperparameters; the heads that are kept learn from
+    every image, and the validation error tells how well such heads do on others.
+    """
     plans = {name: tuning.plan for name, tuning in tunings.items()}
-    n_epochs = sum(plan.epochs for plan in plans.values())
+    n_epochs = 2 * sum(plan.epochs for plan in plans.values())
+    group = data.rows.group
     with progress(f"train {what}", n_epochs, "epochs") as advance:
         # The images, or videos, that judged the trials validate the heads, too.
-        rows = Rows(*split_by_group(data.rows.group, split_seed))
-        return train_heads(data.rows, rows, plans, seed=seed, advance=advance)
+        parts = Rows(*split_by_group(group, _one_seed(what, tunings)))
+        validated = train_heads(data.rows, parts, plans, seed=seed, advance=advance)
+        whole = Rows(np.arange(len(group)), np.arange(0))
+        kept = train_heads(data.rows, whole, plans, seed=seed, advance=advance)
+    return validated, kept
 
 
-def _one_seed(split: str, tunings: Mapping[str, Tuning]) -> int:
+def _one_seed(what: str, tunings: Tunings) -> int:
     seeds = {name: tuning.seed for name, tuning in tunings.items()}
     if len(set(seeds.values())) > 1:
-        raise DataError(f"heads of {split} must be tuned under one seed, got {seeds}")
+        raise DataError(f"heads of {what} must be tuned under one seed, got {seeds}")
     return next(iter(seeds.values()))
 
 
-def _metadata(objective: str, tuning: Tuning, head: TrainedHead) -> dict[str, str]:
+def _metadata(objective: str, tuning: Tuning, validation_mse: float) -> dict[str, str]:
     return {
         "schema": "1",
         "objective": objective,
         "hidden": str(HIDDEN),
         "hyperparameters": json.dumps(asdict(tuning.plan)),
         "n_trials": str(tuning.n_trials),
-        "validation_mse": str(float(head.validation_mse[-1])),
+        "validation_mse": str(validation_mse),
     }
 
 

@@ -81,15 +81,19 @@ def heads_dir(split: str) -> Path:
     return HEADS / split
 
 
-def tokens_dir(split: str) -> Path:
-    """Folder of the heads that read other tokens than the method's, one folder a token set."""
-    return heads_dir(split) / "tokens"
+def protocol_dir(split: str, protocol: str) -> Path:
+    """Folder of the heads that learned the targets of a protocol, one folder a token set."""
+    return heads_dir(split) / protocol
 
 
-def head_path(split: str, objective: str, tokens: str = "best") -> Path:
+def head_path(split: str, protocol: str, tokens: str, objective: str) -> Path:
     """Weights of one head."""
-    folder = heads_dir(split) if tokens == "best" else tokens_dir(split) / tokens
-    return folder / f"{objective}.safetensors"
+    return protocol_dir(split, protocol) / tokens / f"{objective}.safetensors"
+
+
+def curves_path(split: str) -> Path:
+    """Learning curves of all heads of a split."""
+    return heads_dir(split) / "curves.csv"
 
 
 def tuning_path(split: str, objective: str) -> Path:

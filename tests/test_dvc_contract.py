@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES
+from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, PROTOCOLS
 from stages.report import PLOTS
 from stages.shapes import FOLDER as SHAPES
 from stages.shell.asked import asked_of_cells, train_cells
@@ -99,9 +99,8 @@ OUTS: Final = {
     "entropy": [paths.entropy_path(SPLIT)],
     "tune": [paths.tuning_path(SPLIT, OBJECTIVE), paths.trials_path(SPLIT, OBJECTIVE)],
     "train": [
-        *(paths.head_path(SPLIT, objective) for objective in OBJECTIVES),
-        paths.heads_dir(SPLIT) / "curves.csv",
-        paths.tokens_dir(SPLIT),
+        *(paths.protocol_dir(SPLIT, protocol) for protocol in PROTOCOLS),
+        paths.curves_path(SPLIT),
     ],
     "evaluate": [paths.results_dir(SPLIT)],
     "gallery": [paths.gallery_dir(SPLIT)],

@@ -9,6 +9,8 @@ import pytest
 import xarray
 from PIL import Image
 
+from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
+from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.layouts import draw_picture, write_jpeg
 from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
@@ -59,11 +61,14 @@ def test_every_block_of_the_page_is_followed() -> None:
 def test_a_measure_is_in_every_table_of_measures(project: Path) -> None:
     found = table(project, "splits/pictures_val/objects").query("model == 'tiny'")
     assert found["score_gap"].between(0, 1).all()
-    assert set(table(project, "tables/table3_task")["measure"]) > {"score_gap", "h_a"}
-    assert "score_gap" in table(project, "tables/figure5_task")
-    assert "score_gap" not in table(project, "tables/figure5_prompt")
-    assert "score_gap" in set(table(project, "tables/figure6_radar_pictures_val")["measure"])
-    assert "score_gap" in table(project, "tables/correlation_pictures_val")
+    for protocol in PROTOCOLS:
+        tables = f"tables/{protocol}"
+        assert set(table(project, f"{tables}/table3_task")["measure"]) > {"score_gap", "h_a"}
+        assert "score_gap" in table(project, f"{tables}/figure5_task")
+        assert "score_gap" not in table(project, f"{tables}/figure5_prompt")
+        radar = table(project, f"{tables}/figure6_radar_pictures_val")
+        assert "score_gap" in set(radar["measure"])
+        assert "score_gap" in table(project, f"{tables}/correlation_pictures_val")
     report = (project / "results" / "report.html").read_text("utf-8")
     assert "1 − ΔScore" in report
     assert report.count("#475569") > 1
@@ -72,8 +77,10 @@ def test_a_measure_is_in_every_table_of_measures(project: Path) -> None:
 def test_a_measure_has_its_line_in_the_plots_which_need_no_network(project: Path) -> None:
     run(project, "dvc", "plots", "show")
     page = (project / "dvc_plots" / "index.html").read_text("utf-8")
-    (picture,) = re.findall(r'src="(\S+_task.svg)"', page)
-    assert "ΔScore" in (project / "dvc_plots" / picture).read_text("utf-8")
+    pictures = re.findall(r'src="(\S+_task.svg)"', page)
+    assert len(pictures) == len(PROTOCOLS)
+    for picture in pictures:
+        assert "ΔScore" in (project / "dvc_plots" / picture).read_text("utf-8")
     assert "http" not in page
 
 
@@ -82,7 +89,7 @@ def test_an_entropy_is_in_its_store_and_a_measure(project: Path) -> None:
     assert store["h_click"].dims == ("object", "model")
     found = table(project, "splits/pictures_val/objects")
     assert found["h_click"].between(0, 1, inclusive="neither").any()
-    assert set(table(project, "tables/table2_prompt")["measure"]) > {"h_click"}
+    assert set(table(project, "tables/selected/table2_prompt")["measure"]) > {"h_click"}
 
 
 def test_the_docs_tables_have_the_rows(project: Path) -> None:
@@ -112,7 +119,7 @@ def test_a_view_has_cells_of_its_own(project: Path) -> None:
 
 def test_a_reader_reads_its_split(project: Path) -> None:
     found = table(project, "splits/pictures_val/objects")
-    assert len(found) == 3 * len(MODELS)
+    assert len(found) == 3 * len(MODELS) * len(JUDGED_BY_PROTOCOL)
     assert table(project, "gallery/pictures_val/gallery")["file"].str.endswith(".jpg").all()
 
 

@@ -250,7 +250,7 @@ def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:
     ("command", "name"),
     [
         (("metrics", "show"), "results/metrics.json"),
-        (("plots", "show"), "results/plots/shapes_val_task.svg"),
+        (("plots", "show"), "results/plots/shapes_val_selected_task.svg"),
     ],
     ids=["metrics", "plots"],
 )

@@ -8,19 +8,26 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from pipeline.entropies import ENTROPIES, CellMasks
+from pipeline.entropies import ENTROPIES, CellMasks, Entropy
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.kernels import add_mixtures, weighted_entropies
 from pipeline.masks import DECODE_TABLE, check_probabilities
-from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
-"""``ENTROPIES`` of some objects by name, in bits; ``(object,)`` where all models share one."""
+"""``ENTROPIES`` of some objects by name, in bits, of their ``dims``."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
-_SHARED: Final = [k for k, entropy in enumerate(ENTROPIES) if entropy.is_shared]
-_BY_MODEL: Final = [k for k, entropy in enumerate(ENTROPIES) if not entropy.is_shared]
+MIXTURES: Final[tuple[tuple[Entropy, str], ...]] = tuple(
+    (entropy, judged)
+    for entropy in ENTROPIES
+    for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
+)
+"""Every mean of masks: an entropy, and the judged proposal where it follows that."""
+
+_SHARED: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if entropy.is_shared]
+_BY_MODEL: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if not entropy.is_shared]
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 _N_CLICKS: Final = len(SINGLE_CLICKS)
 
@@ -95,8 +102,7 @@ def object_entropies(
     assert mixture is not None  # there is a model
     shared = zip(_SHARED, _entropies(mixture, _SHARED).T, strict=True)
     own = zip(_BY_MODEL, np.stack(by_model, axis=-1).swapaxes(0, 1), strict=True)
-    bits = dict((*shared, *own))
-    return {entropy.name: bits[k] for k, entropy in enumerate(ENTROPIES)}
+    return _by_entropy(dict((*shared, *own)))
 
 
 def blockwise_entropies(
@@ -145,22 +151,26 @@ def mixture_weights(
     n_models: int,
     n_views: int,
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Share of each mask of a cell in the mixture of each of ``ENTROPIES``.
+    """Share of each mask of a cell in each of ``MIXTURES``.
 
     Notes
     -----
-    The best of proposals of one IoU is the first. ``refined`` has no share.
+    Each prediction's own proposal is judged; of equals, the first. ``refined`` has no share.
     """
-    cell = CellMasks(
-        task_probability=task_probability(sam_score[:, :_N_CLICKS]),
-        is_best=np.eye(N_PROPOSALS)[iou[:, :_N_CLICKS].argmax(axis=-1)],
-        is_identity=is_identity,
-        n_models=n_models,
-        n_views=n_views,
-    )
-    weight = np.zeros((len(iou), len(ENTROPIES), *iou.shape[1:]))
-    for k, entropy in enumerate(ENTROPIES):
-        weight[:, k, :_N_CLICKS] = entropy.shares(cell)
+    chosen_by = {"best": iou, "selected": sam_score}
+    cells = {
+        judged: CellMasks(
+            task_probability=task_probability(sam_score[:, :_N_CLICKS]),
+            is_judged=np.eye(N_PROPOSALS)[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
+            is_identity=is_identity,
+            n_models=n_models,
+            n_views=n_views,
+        )
+        for judged in JUDGED
+    }
+    weight = np.zeros((len(iou), len(MIXTURES), *iou.shape[1:]))
+    for k, (entropy, judged) in enumerate(MIXTURES):
+        weight[:, k, :_N_CLICKS] = entropy.shares(cells[judged])
     return weight
 
 
@@ -195,7 +205,7 @@ def _add(
 ) -> Mixture:
     n_objects, n_prompts, n_proposals, height, width = mask_code.shape
     if mixture is None:
-        mixture = np.zeros((n_objects, len(ENTROPIES), height * width))
+        mixture = np.zeros((n_objects, len(MIXTURES), height * width))
     if mixture.shape[::2] != (n_objects, height * width):
         raise ValueError(
             f"cells must have the objects and mask size of the first, {mixture.shape[0]} and "
@@ -204,11 +214,24 @@ def _add(
     n_masks = n_prompts * n_proposals
     add_mixtures(
         np.ascontiguousarray(mask_code).reshape(n_objects, n_masks, height * width),
-        weight.reshape(n_objects, len(ENTROPIES), n_masks),
+        weight.reshape(n_objects, len(MIXTURES), n_masks),
         _PROBABILITY,
         mixture,
     )
     return mixture
+
+
+def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropies:
+    """Join what was computed for each of ``MIXTURES``, in the dimensions of each entropy."""
+    found: dict[str, list[Float64[np.ndarray, "..."]]] = {}
+    for k, (entropy, _) in enumerate(MIXTURES):
+        found.setdefault(entropy.name, []).append(bits[k])
+    return {
+        entropy.name: np.stack(found[entropy.name], axis=1)
+        if entropy.follows_judged
+        else found[entropy.name][0]
+        for entropy in ENTROPIES
+    }
 
 
 def _entropies(mixture: Mixture, places: list[int]) -> Float64[np.ndarray, "object place"]:

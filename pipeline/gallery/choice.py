@@ -8,10 +8,16 @@ import pandas as pd
 
 from pipeline.gallery.pictures import extremes
 from pipeline.scoring.measures import GALLERY_MEASURES, predicted_iou
-from pipeline.scoring.tasks import Correction, default_corrections
+from pipeline.scoring.tasks import Correction, default_corrections, judged_proposal
+from pipeline.vocabulary import PROTOCOLS
 
-IOU_COLUMNS: Final = {"best": "iou", "selected": "selected_iou", "refined": "refined_iou"}
-"""Of ``objects.csv``, by the mask whose IoU they hold."""
+IOU_COLUMNS: Final = {
+    "best": "best_iou",
+    "selected": "selected_iou",
+    "refined": "refined_iou",
+    "refined_selected": "refined_selected_iou",
+}
+"""Columns of ``objects.csv`` by the mask whose IoU they hold."""
 
 
 def ranking_columns(columns: Sequence[str]) -> list[str]:
@@ -20,12 +26,15 @@ def ranking_columns(columns: Sequence[str]) -> list[str]:
     None is of several views, so that one more changes no picture.
     """
     measures = {_measure_column(task, columns) for task in GALLERY_MEASURES}
-    read = {"object_id", "model", *IOU_COLUMNS.values(), *measures}
+    places = {"protocol", "judged", "object_id", "model", "iou"}
+    read = {*places, *IOU_COLUMNS.values(), *measures}
     return [name for name in columns if name in read]
 
 
 def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
-    """The most and the least uncertain objects of each task, by the first train split's heads.
+    """The most and the least uncertain objects by protocol and task.
+
+    Heads are those of the first train split.
 
     Parameters
     ----------
@@ -39,18 +48,20 @@ def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     Columns of the gallery's table, save ``file`` and ``picture``, and ``row``, the place of the
     object in its split.
     """
-    of_model = {
-        str(model): rows.reset_index(drop=True)
-        for model, rows in objects.groupby("model", sort=False)
+    keys = ["protocol", "judged", "model"]
+    found = {
+        tuple(map(str, key)): rows.reset_index(drop=True)
+        for key, rows in objects.groupby(keys, sort=False)
     }
     ious = {
         model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}
-        for model, rows in of_model.items()
+        for (_, _, model), rows in found.items()
     }
-    blocks = [
-        _ends(task, of_model[model], correction, n_objects)
-        for task, model, correction in default_corrections(ious)
-    ]
+    blocks = []
+    for protocol in PROTOCOLS:
+        for task, model, correction in default_corrections(ious, protocol):
+            rows = found[protocol, judged_proposal(protocol, task), model]
+            blocks.append(_ends(task, rows, correction, n_objects).assign(protocol=protocol))
     return pd.concat(blocks, ignore_index=True)
 
 

@@ -60,7 +60,7 @@ def head_inputs(
     Parameters
     ----------
     iou, sam_score
-        What the proposal is chosen by: the SamScore for ``selected``, the true IoU for all others.
+        What the best and the selected proposal are chosen by.
     tokens
         One of ``TOKEN_SETS``.
 
@@ -75,14 +75,15 @@ def head_inputs(
     """
     if tokens not in TOKEN_SETS:
         raise ValueError(f"tokens must be one of {', '.join(TOKEN_SETS)}, got {tokens!r}")
-    chosen = (sam_score if tokens == "selected" else iou).argmax(axis=1) + 1
+    judged, _, lack = tokens.partition("_")
+    chosen = {"best": iou, "selected": sam_score}[judged].argmax(axis=1) + 1
     parts = {"iou": iou_token, "mask": mask_token[np.arange(len(chosen)), chosen]}
-    read = [np.zeros_like(part) if tokens == f"no_{name}" else part for name, part in parts.items()]
+    read = [np.zeros_like(part) if lack == f"no_{name}" else part for name, part in parts.items()]
     return np.concatenate(read, axis=1)
 
 
 def targets(
-    features: Mapping[str, ModelFeatures],
+    features: Mapping[str, ModelFeatures], protocol: str
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """What each objective is worth for every object of every model, in [0, 1].
 
@@ -90,6 +91,8 @@ def targets(
     ----------
     features
         Of all four models, for the same objects.
+    protocol
+        Whose masks the IoUs are of: ``best`` or ``selected``.
 
     Returns
     -------
@@ -107,10 +110,10 @@ def targets(
     sigmoid can reach it and no gain lies in the middle.
     """
     _check_models(features)
-    best = {model: _best_iou(found, "center") for model, found in features.items()}
-    shared = {f"iou_{model}": best[model] for model in MODELS}
-    shared["model_gap"] = _as_target(best["large"] - best["tiny"])
-    parts = [shared | _own_targets(found, best[model]) for model, found in features.items()]
+    own = {model: _judged_iou(found, "center", protocol) for model, found in features.items()}
+    shared = {f"iou_{model}": own[model] for model in MODELS}
+    shared["model_gap"] = _as_target(own["large"] - own["tiny"])
+    parts = [shared | _own_targets(found, protocol) for found in features.values()]
     return {name: np.concatenate([part[name] for part in parts]) for name in OBJECTIVES}
 
 
@@ -118,6 +121,8 @@ def training_set(
     inputs: Float32[np.ndarray, "model object input"],
     features: Mapping[str, ModelFeatures],
     group_index: Int[np.ndarray, " grouped"],
+    *,
+    protocol: str,
 ) -> TrainingSet:
     """Assemble the rows of all models.
 
@@ -134,7 +139,7 @@ def training_set(
     ValueError
         If a model is missing, or the inputs, features and groups differ in models or objects.
     """
-    columns = targets(features)
+    columns = targets(features, protocol)
     expected = (len(features), len(next(iter(features.values())).iou), inputs.shape[-1])
     if inputs.shape != expected or len(group_index) != expected[1]:
         raise ValueError(
@@ -205,27 +210,24 @@ def _check_models(features: Mapping[str, ModelFeatures]) -> None:
         raise ValueError(f"iou of every model must have shape {expected}, got {shapes}")
 
 
-def _own_targets(
-    found: ModelFeatures, best: Float32[np.ndarray, " object"]
-) -> dict[str, Float32[np.ndarray, " object"]]:
-    refined, selected = _best_iou(found, "refined"), _selected_iou(found)
+def _own_targets(found: ModelFeatures, protocol: str) -> dict[str, Float32[np.ndarray, " object"]]:
+    best, selected = (_judged_iou(found, "center", judged) for judged in ("best", "selected"))
+    refined = _judged_iou(found, "refined", protocol)
+    own = {"best": best, "selected": selected}[protocol]
     return {
         "iou_refined": refined,
         "iou_selected": selected,
-        "prompt_gap": _as_target(refined - best),
+        "iou_best": best,
+        "prompt_gap": _as_target(refined - own),
         "task_gap": _as_target(best - selected),
     }
 
 
-def _best_iou(found: ModelFeatures, prompt: str) -> Float32[np.ndarray, " object"]:
-    best: Float32[np.ndarray, " object"] = found.iou[:, TRAIN_PROMPTS.index(prompt)].max(axis=1)
-    return best
-
-
-def _selected_iou(found: ModelFeatures) -> Float32[np.ndarray, " object"]:
-    center = TRAIN_PROMPTS.index("center")
-    selected = found.sam_score[:, center].argmax(axis=1)
-    iou: Float32[np.ndarray, " object"] = found.iou[np.arange(len(selected)), center, selected]
+def _judged_iou(found: ModelFeatures, prompt: str, judged: str) -> Float32[np.ndarray, " object"]:
+    """IoU of the best or the selected proposal of a prompt set; of equals, the first."""
+    k = TRAIN_PROMPTS.index(prompt)
+    chosen = {"best": found.iou, "selected": found.sam_score}[judged][:, k].argmax(axis=1)
+    iou: Float32[np.ndarray, " object"] = found.iou[np.arange(len(chosen)), k, chosen]
     return iou
 
 

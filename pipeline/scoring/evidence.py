@@ -1,48 +1,48 @@
 """What a model says of the objects of a split: all that a measure may be computed from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.head_sets import HeadSet
+
 Values = Float[np.ndarray, "object"]
 """A number for each object."""
+
+Predictions = Mapping[str, Mapping[str, Values]]
+"""What heads predict from one model's tokens: train split -> objective -> value in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class ProposalScores:
-    """How good one model's proposals are in one view, ``center`` unless named otherwise."""
+    """How good one model's proposals are in one view, for the clicks ``center`` and ``refined``."""
 
     iou: Float[np.ndarray, "object proposal"]
     sam_score: Float[np.ndarray, "object proposal"]
     refined_iou: Float[np.ndarray, "object proposal"]
-    """IoU of the proposals under the prompt set ``refined``."""
+    refined_sam_score: Float[np.ndarray, "object proposal"]
 
-    @property
-    def best_iou(self) -> Values:
-        """IoU of the best proposal."""
-        best: Values = self.iou.max(axis=1)
-        return best
+    def judged_iou(self, judged: str) -> Values:
+        """IoU of the ``best`` or the ``selected`` proposal of one click."""
+        return _judged(self.iou, self.iou, self.sam_score, judged)
 
-    @property
-    def best_refined_iou(self) -> Values:
-        """IoU of the best proposal under ``refined``."""
-        best: Values = self.refined_iou.max(axis=1)
-        return best
+    def judged_refined_iou(self, judged: str) -> Values:
+        """IoU of the ``best`` or the ``selected`` proposal of eight clicks."""
+        return _judged(self.refined_iou, self.refined_iou, self.refined_sam_score, judged)
 
-    @property
-    def selected_iou(self) -> Values:
-        """IoU of the proposal with the highest SamScore; of equals, the first."""
-        selected = self.sam_score.argmax(axis=1)[:, np.newaxis]
-        return np.take_along_axis(self.iou, selected, axis=1)[:, 0]
+    def judged_sam_score(self, judged: str) -> Values:
+        """SamScore of the ``best`` or the ``selected`` proposal of one click."""
+        return _judged(self.sam_score, self.iou, self.sam_score, judged)
 
     def by_proposal(self) -> dict[str, Values]:
-        """IoU of the ``best`` and the ``selected`` proposal, and of the best under ``refined``."""
+        """IoU of the judged proposals, of one click and of eight."""
         return {
-            "best": self.best_iou,
-            "selected": self.selected_iou,
-            "refined": self.best_refined_iou,
+            "best": self.judged_iou("best"),
+            "selected": self.judged_iou("selected"),
+            "refined": self.judged_refined_iou("best"),
+            "refined_selected": self.judged_refined_iou("selected"),
         }
 
 
@@ -51,18 +51,22 @@ class ModelScores:
     """What one model says of every object in the identity view, and all heads of its tokens."""
 
     proposals: ProposalScores
-    entropies: Mapping[str, Values]
-    """In bits, by their names in the entropy store."""
-    predictions: Mapping[str, Mapping[str, Values]]
-    """Heads on this model's tokens: train split -> objective -> value in [0, 1]."""
-    other_predictions: Mapping[str, Mapping[str, Mapping[str, Values]]] = field(
-        default_factory=dict
-    )
-    """The same of heads that read another token set than ``best``: token set -> train split."""
+    entropies: Mapping[str, Mapping[str, Values]]
+    """By the judged proposal and their names in the entropy store, in bits."""
+    predictions: Mapping[HeadSet, Predictions]
 
-    def evidence(self, model: str, predictions: Mapping[str, Values] | None = None) -> "Evidence":
-        """What is known under the heads of one train split and token set, or without heads."""
-        return Evidence(model, self.proposals, self.entropies, predictions or {})
+    def evidence(self, model: str, judged: str, heads: "Heads | None" = None) -> "Evidence":
+        """What is known of the judged proposal under some heads, or without."""
+        return Evidence(model, judged, self.proposals, self.entropies[judged], heads)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What the heads of one train split predict, and the protocol whose targets they learned."""
+
+    protocol: str
+    predictions: Mapping[str, Values]
+    """By objective, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,21 @@ class Evidence:
     """
 
     model: str
+    judged: str
+    """The proposal that is judged: ``best`` or ``selected``."""
     proposals: ProposalScores
     entropies: Mapping[str, Values]
-    predictions: Mapping[str, Values]
-    """Heads on the model's tokens: objective -> value in [0, 1]."""
+    """Where they mix judged proposals, of this one."""
+    heads: Heads | None = None
+
+    def sam_score(self) -> Values:
+        """SamScore of the judged proposal, in double precision."""
+        return self.proposals.judged_sam_score(self.judged).astype(np.float64)
+
+    def highest_sam_score(self) -> Values:
+        """The highest SamScore of the three proposals, in double precision."""
+        highest: Values = self.proposals.sam_score.max(axis=1).astype(np.float64)
+        return highest
 
     def entropy(self, name: str) -> Values:
         """An entropy in double precision, in bits.
@@ -97,11 +112,33 @@ class Evidence:
         ValueError
             If there is no such head.
         """
-        return _named("heads", self.predictions, objective)
+        return _named("heads", self.heads.predictions if self.heads else {}, objective)
 
     def own_iou(self) -> Values:
-        """IoU that the head of this very model predicts for its best proposal: USAM_θ."""
+        """IoU that the head of this very model predicts for its judged proposal: USAM_θ."""
         return self.head(f"iou_{self.model}")
+
+    def best_iou(self) -> Values:
+        """IoU that the heads predict for the model's best proposal."""
+        return self.own_iou() if self._learned_best() else self.head("iou_best")
+
+    def selected_iou(self) -> Values:
+        """IoU that the heads predict for the model's selected proposal."""
+        return self.head("iou_selected") if self._learned_best() else self.own_iou()
+
+    def _learned_best(self) -> bool:
+        return self.heads is None or self.heads.protocol == "best"
+
+
+def _judged(
+    values: Float[np.ndarray, "object proposal"],
+    iou: Float[np.ndarray, "object proposal"],
+    sam_score: Float[np.ndarray, "object proposal"],
+    judged: str,
+) -> Values:
+    """Take the value of the judged proposal; of equals, the first."""
+    chosen = {"best": iou, "selected": sam_score}[judged].argmax(axis=1)
+    return np.take_along_axis(values, chosen[:, np.newaxis], axis=1)[:, 0]
 
 
 def _named(what: str, known: Mapping[str, Values], name: str) -> Values:

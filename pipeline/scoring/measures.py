@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from pipeline.scoring.evidence import Evidence, ModelScores, Values
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
 from pipeline.vocabulary import TASKS
 
 HEAD_COLOUR: Final = "#ef4444"
@@ -33,6 +31,8 @@ class Measure:
     """Whose tables and figures show it; tables of all measures show it in any case."""
     needs_heads: bool = False
     """Whether there is one for each train split and token set, and none without heads."""
+    judged: str = ""
+    """The judged proposal for which it is shown, where it is not shown for both."""
     is_shared: bool = False
     """Whether it is the same under every model."""
     is_dashed: bool = False
@@ -50,16 +50,27 @@ MEASURES: Final = (
     Measure(
         "sam_score",
         "1 − SamScore",
-        "what the highest SamScore of the three proposals, an IoU that SAM2 predicts, lacks of 1",
-        lambda seen: 1 - seen.proposals.sam_score.max(axis=1).astype(np.float64),
+        "what the SamScore of the judged mask, an IoU that SAM2 predicts, lacks of 1",
+        lambda seen: 1 - seen.sam_score(),
         colour="#3b82f6",
         tasks=TASKS,
         predicted_iou="SamScore",
     ),
     Measure(
+        "sam_score_highest",
+        "1 − SamScore, highest",
+        "what the highest SamScore of the three proposals lacks of 1, whichever is judged; where "
+        "the selected one is judged, it is the row above",
+        lambda seen: 1 - seen.highest_sam_score(),
+        colour="#7dabf8",
+        tasks=TASKS,
+        judged="best",
+        predicted_iou="SamScore, highest",
+    ),
+    Measure(
         "h_std",
         "H_Std",
-        "entropy of the best proposal alone: the mean binary entropy of its pixels, weighted by "
+        "entropy of the judged mask alone: the mean binary entropy of its pixels, weighted by "
         "their foreground probability (Eq. 3)",
         lambda seen: seen.entropy("h_std"),
         colour="#0d9488",
@@ -78,7 +89,7 @@ MEASURES: Final = (
     Measure(
         "h_theta",
         "H_Θ",
-        "entropy of the mean of all models' best proposals (Eq. 5)",
+        "entropy of the mean of all models' judged masks (Eq. 5)",
         lambda seen: seen.entropy("h_theta"),
         colour="#d97706",
         tasks=("model", "segmentation"),
@@ -88,7 +99,7 @@ MEASURES: Final = (
     Measure(
         "h_xp",
         "H_Xp",
-        "entropy of the mean of the best proposals of the eight single clicks (Eq. 6)",
+        "entropy of the mean of the judged masks of the eight single clicks (Eq. 6)",
         lambda seen: seen.entropy("h_xp"),
         colour="#db2777",
         tasks=("prompt", "segmentation"),
@@ -106,7 +117,7 @@ MEASURES: Final = (
     Measure(
         "h_t",
         "H_T",
-        "entropy of the mean of the best proposals in all views (not in the paper)",
+        "entropy of the mean of the judged masks in all views (not in the paper)",
         lambda seen: seen.entropy("h_t"),
         colour="#9c6644",
         # No task corrects a view: it stands where all entropies do.
@@ -115,7 +126,7 @@ MEASURES: Final = (
     Measure(
         "usam",
         "1 − USAM",
-        "what the IoU that the head of the model predicts for its best proposal lacks of 1",
+        "what the IoU that the head of the model predicts for the judged mask lacks of 1",
         lambda seen: 1 - seen.own_iou(),
         colour=HEAD_COLOUR,
         tasks=("segmentation",),
@@ -148,8 +159,8 @@ MEASURES: Final = (
         "delta_a",
         "Δ_A",
         "what the best proposal has over the selected one, as two heads predict it: "
-        "USAM − USAM_selected",
-        lambda seen: seen.own_iou() - seen.head("iou_selected"),
+        "USAM_best − USAM_selected",
+        lambda seen: seen.best_iou() - seen.selected_iou(),
         colour=HEAD_COLOUR,
         tasks=("task",),
         needs_heads=True,
@@ -218,14 +229,14 @@ GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def untrained_measures(seen: Evidence) -> dict[str, Values]:
-    """``UNTRAINED_MEASURES`` in double precision.
+    """Measures that need no head, of those that are shown for the judged proposal.
 
     Raises
     ------
     ValueError
         If what a measure is computed from is missing.
     """
-    return {m.name: m.compute(seen) for m in MEASURES if not m.needs_heads}
+    return {m.name: m.compute(seen) for m in MEASURES if not m.needs_heads and _is_of(m, seen)}
 
 
 def head_measures(seen: Evidence) -> dict[str, Values]:
@@ -236,43 +247,54 @@ def head_measures(seen: Evidence) -> dict[str, Values]:
     ValueError
         If a head is missing.
     """
-    return {m.name: m.compute(seen) for m in MEASURES if m.needs_heads}
+    return {m.name: m.compute(seen) for m in MEASURES if m.needs_heads and _is_of(m, seen)}
 
 
-def model_measures(scores: ModelScores, model: str) -> dict[tuple[str, str], Values]:
-    """Every measure of a model by (train split, name); the train split of the untrained is ``""``.
+def model_measures(
+    scores: ModelScores, model: str, *, protocol: str, judged: str
+) -> dict[tuple[str, str], Values]:
+    """Every measure of a model's judged proposals by (train split, name).
 
-    Raises
-    ------
-    ValueError
-        If an entropy or a head is missing.
-    """
-    untrained = {
-        ("", name): value for name, value in untrained_measures(scores.evidence(model)).items()
-    }
-    return untrained | _by_split(scores, model, scores.predictions)
-
-
-def every_measure(scores: ModelScores, model: str) -> dict[tuple[str, str, str], Values]:
-    """Every measure of a model, of the heads of all token sets, by (train split, tokens, name).
-
-    The first two of the untrained are empty.
+    The heads are those of the protocol that read the tokens of the judged proposal; the train
+    split of measures without heads is ``""``.
 
     Raises
     ------
     ValueError
         If an entropy or a head is missing.
     """
-    of_method = {
-        (train_split, "best" if train_split else "", name): value
-        for (train_split, name), value in model_measures(scores, model).items()
+    found = every_measure(scores, model, protocol=protocol, judged=judged)
+    return {
+        (train_split, name): value
+        for (train_split, tokens, name), value in found.items()
+        if tokens in {"", judged}
     }
-    others = {
-        (train_split, tokens, name): value
-        for tokens, predictions in scores.other_predictions.items()
-        for (train_split, name), value in _by_split(scores, model, predictions).items()
-    }
-    return of_method | others
+
+
+def every_measure(
+    scores: ModelScores, model: str, *, protocol: str, judged: str
+) -> dict[tuple[str, str, str], Values]:
+    """Like ``model_measures``, by (train split, tokens, name), of heads of all token sets.
+
+    Heads that read the tokens of another proposal than the judged one are left out: they would
+    know what the other measures do not.
+    """
+    untrained = untrained_measures(scores.evidence(model, judged))
+    found = {("", "", name): value for name, value in untrained.items()}
+    for head_set, predictions in scores.predictions.items():
+        if head_set.protocol != protocol or not head_set.tokens.startswith(judged):
+            continue
+        for train_split, by_objective in predictions.items():
+            seen = scores.evidence(model, judged, Heads(protocol, by_objective))
+            found |= {
+                (train_split, head_set.tokens, name): value
+                for name, value in head_measures(seen).items()
+            }
+    return found
+
+
+def _is_of(measure: Measure, seen: Evidence) -> bool:
+    return not measure.judged or measure.judged == seen.judged
 
 
 def predicted_iou(measure: str, value: Values) -> Values:
@@ -295,13 +317,3 @@ def _differs_by(measure: Measure) -> str:
     if measure.needs_heads:
         return "model and train split"
     return "split" if measure.is_shared else "model"
-
-
-def _by_split(
-    scores: ModelScores, model: str, predictions: Mapping[str, Mapping[str, Values]]
-) -> dict[tuple[str, str], Values]:
-    return {
-        (train_split, name): value
-        for train_split, heads in predictions.items()
-        for name, value in head_measures(scores.evidence(model, heads)).items()
-    }

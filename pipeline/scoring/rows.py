@@ -1,4 +1,4 @@
-"""How well measures foresee corrections and models segment, with intervals over groups."""
+"""How well measures predict corrections and models segment, with intervals over groups."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,17 +18,21 @@ from pipeline.scoring.bootstrap import (
 )
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measures import every_measure
-from pipeline.scoring.tasks import Correction, corrections, ious_of
-from pipeline.vocabulary import TASKS
+from pipeline.scoring.tasks import REFINED, Correction, corrections, ious_of, judged_proposal
+from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 BASELINE: Final = ("", "", "sam_score")
-"""Train split, tokens and name of the measure that others are compared with."""
+"""Train split, tokens and name of the measure that others are compared with: of the same mask."""
+
+MeasureKey = tuple[str, str, str]
+"""Train split, tokens and name of a measure; the first two are empty for those without heads."""
 
 
 @dataclass(frozen=True)
 class AucRow:
-    """How well one measure foresees the gains of one task."""
+    """How well one measure predicts the gains of one task."""
 
+    protocol: str
     train_split: str
     """Of the heads; empty for a measure that needs none."""
     tokens: str
@@ -45,7 +49,8 @@ class AucRow:
     margin_interval: Interval
     """Of the difference itself: both measures see the same images."""
     tokens_margin: float
-    """Relative AUC beyond that of the same measure from the tokens ``best``; NaN without heads."""
+    """Relative AUC beyond that of the same measure from the tokens of the judged proposal; NaN
+    without heads."""
     tokens_margin_interval: Interval
     """Likewise."""
 
@@ -57,13 +62,27 @@ class IouRow:
     model: str
     view: str
     proposal: str
-    """``best`` or ``selected`` of one click, or the best of eight, ``refined``."""
+    """``best`` or ``selected`` of one click; of eight clicks, ``refined`` is the best and
+    ``refined_selected`` the selected one."""
     mean_iou: float
     interval: Interval
     gain: float
-    """Mean IoU beyond that of the same model's best proposal in its first view."""
+    """Mean IoU beyond that of the same model's judged mask, best or selected, of one click in its
+    first view."""
     gain_interval: Interval
     """Of the difference itself."""
+
+
+JUDGED_BY_PROTOCOL: Final = tuple(
+    (protocol, judged)
+    for protocol in PROTOCOLS
+    for judged in JUDGED
+    if judged in {judged_proposal(protocol, task) for task in TASKS}
+)
+"""The proposals that each protocol judges, in one task or another."""
+
+_JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
+"""Which proposal is judged, by the names of masks of one click and of eight."""
 
 
 def auc_rows(
@@ -71,7 +90,7 @@ def auc_rows(
     resamples: Resamples,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[AucRow]:
-    """AUC of every task, model and measure, of the heads of every token set.
+    """AUC of every protocol, task, model and measure, of the heads of every token set.
 
     Parameters
     ----------
@@ -85,17 +104,28 @@ def auc_rows(
         NaN for an object.
     """
     ious = ious_of(models)
-    rows = [
-        row
-        for model, scores in models.items()
-        for row in _rows_of_model(model, scores, corrections(ious, model), resamples, advance)
-    ]
-    return sorted(rows, key=lambda row: TASKS.index(row.task))
+    rows: list[AucRow] = []
+    for protocol, judged in JUDGED_BY_PROTOCOL:
+        for model, scores in models.items():
+            tasks = {
+                task: correction
+                for task, correction in corrections(ious, model, protocol).items()
+                if judged_proposal(protocol, task) == judged
+            }
+            measures = every_measure(scores, model, protocol=protocol, judged=judged)
+            _check_measures(measures, model)
+            asked = _Asked(protocol, model, judged, tasks)
+            rows += _rows_of_model(asked, measures, resamples, advance)
+    return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
 
 
 def n_measures(models: Mapping[str, ModelScores]) -> int:
     """Measures of all models, each resampled for all tasks at once."""
-    return sum(len(every_measure(scores, model)) for model, scores in models.items())
+    return sum(
+        len(every_measure(scores, model, protocol=protocol, judged=judged))
+        for protocol, judged in JUDGED_BY_PROTOCOL
+        for model, scores in models.items()
+    )
 
 
 def iou_rows(
@@ -115,16 +145,17 @@ def iou_rows(
     }
     means = resampled_means(np.stack(list(columns.values()), axis=1), resamples)
     resampled = dict(zip(columns, means.T, strict=True))
-    start: dict[str, tuple[str, str, str]] = {}
+    start: dict[tuple[str, str], tuple[str, str, str]] = {}
     for key, iou in columns.items():
-        # The best proposal of a view comes first.
-        of_model = start.setdefault(key[0], key)
+        model, _, proposal = key
+        # Masks of one click come before those of eight.
+        first = start.setdefault((model, _JUDGED_OF[proposal]), key)
         yield IouRow(
             *key,
             mean_iou=float(iou.mean()),
             interval=interval(resampled[key]),
-            gain=float(iou.mean() - columns[of_model].mean()),
-            gain_interval=interval(resampled[key] - resampled[of_model]),
+            gain=float(iou.mean() - columns[first].mean()),
+            gain_interval=interval(resampled[key] - resampled[first]),
         )
 
 
@@ -145,17 +176,24 @@ class _Scale:
         return relative
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Corrections of one model that judge the same proposal."""
+
+    protocol: str
+    model: str
+    judged: str
+    tasks: Mapping[str, Correction]
+
+
 def _rows_of_model(
-    model: str,
-    scores: ModelScores,
-    tasks: Mapping[str, Correction],
+    asked: _Asked,
+    measures: Mapping[MeasureKey, Float[np.ndarray, "object"]],
     resamples: Resamples,
     advance: Callable[[int], None],
 ) -> Iterator[AucRow]:
-    measures = every_measure(scores, model)
-    _check_measures(measures, model)
-    areas = _areas_of(measures, tasks, resamples, advance)
-    for place, (task, correction) in enumerate(tasks.items()):
+    areas = _areas_of(measures, asked.tasks, resamples, advance)
+    for place, (task, correction) in enumerate(asked.tasks.items()):
         scale = _scale(correction, resamples)
         relative = {key: scale.relative(area[:, place]) for key, area in areas.items()}
         found = {
@@ -163,31 +201,32 @@ def _rows_of_model(
             for key, value in measures.items()
         }
         for (train_split, tokens, measure), area in found.items():
-            key, of_best = (train_split, tokens, measure), (train_split, "best", measure)
+            key, own = (train_split, tokens, measure), (train_split, asked.judged, measure)
             yield AucRow(
+                asked.protocol,
                 train_split,
                 tokens,
                 task,
-                model,
+                asked.model,
                 measure,
                 area=area,
                 auc=interval(scale.start + areas[key][:, place]),
                 relative=interval(relative[key]),
                 margin=area.relative - found[BASELINE].relative,
                 margin_interval=interval(relative[key] - relative[BASELINE]),
-                tokens_margin=area.relative - found[of_best].relative if tokens else nan,
+                tokens_margin=area.relative - found[own].relative if tokens else nan,
                 tokens_margin_interval=(
-                    interval(relative[key] - relative[of_best]) if tokens else Interval(nan, nan)
+                    interval(relative[key] - relative[own]) if tokens else Interval(nan, nan)
                 ),
             )
 
 
 def _areas_of(
-    measures: Mapping[tuple[str, str, str], Float[np.ndarray, "object"]],
+    measures: Mapping[MeasureKey, Float[np.ndarray, "object"]],
     tasks: Mapping[str, Correction],
     resamples: Resamples,
     advance: Callable[[int], None],
-) -> dict[tuple[str, str, str], Float[np.ndarray, "resample task"]]:
+) -> dict[MeasureKey, Float[np.ndarray, "resample task"]]:
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
     areas = {}
     for key, value in measures.items():
@@ -196,7 +235,7 @@ def _areas_of(
     return areas
 
 
-def _check_measures(measures: Mapping[tuple[str, str, str], np.ndarray], model: str) -> None:
+def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:
     for (train_split, tokens, measure), value in measures.items():
         n_faulty = int(np.isnan(value).sum())
         if n_faulty:

@@ -9,15 +9,15 @@ import pandas as pd
 from jaxtyping import Float
 
 from pipeline.auc import correction_curve
-from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.evidence import ModelScores, Values
 from pipeline.scoring.measures import model_measures, predicted_iou
-from pipeline.vocabulary import MODELS, TASKS
+from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 
 BOUNDS: Final = ("oracle", "worst", "random")
 """Curves beside those of the measures: by the true gain, by its reverse, and by nothing."""
 
 IOU_GT: Final = "iou_gt"
-"""The true IoU of the best proposal, where it stands beside the measures."""
+"""The true IoU of the judged mask, where it stands beside the measures."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Correction:
 class Curve:
     """Mean IoU against the corrected fraction, most uncertain objects first."""
 
+    protocol: str
     train_split: str
     task: str
     model: str
@@ -53,6 +54,8 @@ class Curve:
 class Correlation:
     """Pearson correlations over the objects of one model."""
 
+    protocol: str
+    """Whose own judged proposal is meant: the best, or the selected one."""
     train_split: str
     """Of the heads; empty where no heads are."""
     model: str
@@ -60,6 +63,9 @@ class Correlation:
     """Rows and columns: ``iou_gt``, then the measures, a predicted IoU as such, not 1 - it. NaN for
     a constant, as all are over one object."""
 
+
+REFINED: Final = {"best": "refined", "selected": "refined_selected"}
+"""The judged mask of eight clicks by protocol, as ``ProposalScores.by_proposal`` names it."""
 
 Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
 """By model: IoU of every object's mask, as ``ProposalScores.by_proposal`` gives it."""
@@ -70,30 +76,40 @@ def ious_of(models: Mapping[str, ModelScores]) -> Ious:
     return {model: scores.proposals.by_proposal() for model, scores in models.items()}
 
 
-def corrections(ious: Ious, model: str) -> dict[str, Correction]:
+def judged_proposal(protocol: str, task: str) -> str:
+    """The proposal whose mask counts before the correction.
+
+    Its SamScore, entropies and tokens are what the measures are computed from. The selected one in
+    the task *task*, which corrects the selection, and wherever no ground truth may be known.
+    """
+    return "selected" if task == "task" else protocol
+
+
+def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
     """What each task corrects for one model; the model task only where tiny and large are given.
 
     Notes
     -----
     Model: tiny to large. Prompt: ``center`` to ``refined``. Task: selected to best. Segmentation:
-    the model's mask to the truth. The best proposals count, save before the task correction.
+    the model's mask to the truth. Masks are the protocol's own, best or selected, save for the
+    task correction.
     """
-    best = ious[model]["best"]
+    own, refined = ious[model][protocol], ious[model][REFINED[protocol]]
     tasks = {
-        "prompt": Correction(best, ious[model]["refined"]),
-        "task": Correction(ious[model]["selected"], best),
-        "segmentation": Correction(best, np.ones_like(best)),
+        "prompt": Correction(own, refined),
+        "task": Correction(ious[model]["selected"], ious[model]["best"]),
+        "segmentation": Correction(own, np.ones_like(own)),
     }
     if {"tiny", "large"} <= set(ious):
-        return {"model": Correction(ious["tiny"]["best"], ious["large"]["best"])} | tasks
+        return {"model": Correction(ious["tiny"][protocol], ious["large"][protocol])} | tasks
     return tasks
 
 
-def default_corrections(ious: Ious) -> Iterator[tuple[str, str, Correction]]:
+def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, Correction]]:
     """Each task that the models allow, its default model, and what it corrects for that."""
     for task in TASKS:
         model = default_model(task, tuple(ious))
-        correction = corrections(ious, model).get(task)
+        correction = corrections(ious, model, protocol).get(task)
         if correction is not None:
             yield task, model, correction
 
@@ -109,27 +125,38 @@ def default_model(task: str, models: tuple[str, ...]) -> str:
 
 
 def curves(models: Mapping[str, ModelScores], n_points: int) -> Iterator[Curve]:
-    """Curves of the bounds and of every measure of each task's default model."""
-    for task, model, correction in default_corrections(ious_of(models)):
-        measures = _bounds(correction) | model_measures(models[model], model)
-        for (train_split, measure), uncertainty in measures.items():
-            fraction, mean_iou = correction_curve(
-                correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
+    """Curves of the bounds and of every measure of each task's default model, by protocol."""
+    for protocol in PROTOCOLS:
+        for task, model, correction in default_corrections(ious_of(models), protocol):
+            judged = judged_proposal(protocol, task)
+            measures = _bounds(correction) | model_measures(
+                models[model], model, protocol=protocol, judged=judged
             )
-            yield Curve(train_split, task, model, measure, fraction, mean_iou)
+            for (train_split, measure), uncertainty in measures.items():
+                fraction, mean_iou = correction_curve(
+                    correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
+                )
+                yield Curve(protocol, train_split, task, model, measure, fraction, mean_iou)
 
 
 def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
-    """Correlations of the true IoU and every measure, for each model and train split."""
-    for model, scores in models.items():
-        measures = model_measures(scores, model)
-        for train_split in scores.predictions or ("",):
-            columns = {IOU_GT: scores.proposals.best_iou.astype(np.float64)} | {
-                name: predicted_iou(name, value)
-                for (trained_on, name), value in measures.items()
-                if trained_on in {"", train_split}
-            }
-            yield Correlation(train_split, model, pd.DataFrame(columns).corr())
+    """Correlations of the true IoU and every measure, by protocol, model and train split."""
+    for protocol in PROTOCOLS:
+        for model, scores in models.items():
+            measures = model_measures(scores, model, protocol=protocol, judged=protocol)
+            iou = scores.proposals.judged_iou(protocol).astype(np.float64)
+            for train_split in _train_splits(measures):
+                columns = {IOU_GT: iou} | {
+                    name: predicted_iou(name, value)
+                    for (trained_on, name), value in measures.items()
+                    if trained_on in {"", train_split}
+                }
+                yield Correlation(protocol, train_split, model, pd.DataFrame(columns).corr())
+
+
+def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
+    """Train splits of the heads among some measures; one without a name where there are none."""
+    return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 
 def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:

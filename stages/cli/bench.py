@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.head_sets import HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import Heads, Question
 from stages.extraction.timing import time_models
@@ -68,11 +69,15 @@ def _own_question(image: Path) -> Question:
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 
+OF_USERS: Final = HeadSet("selected", "selected")
+"""Heads that need no ground truth."""
+
+
 def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
     """Heads of the first train split that has some of the family."""
     for split in train_splits:
         try:
-            return read_heads(split, {"family": family}).weights
+            return read_heads(split, {"family": family}, OF_USERS).weights
         except (DataError, WeightsError):
             continue
     return None

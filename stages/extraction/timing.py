@@ -17,7 +17,7 @@ from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, Heads, Question
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from pipeline.vocabulary import OBJECTIVES
+from pipeline.vocabulary import PROTOCOL_OBJECTIVES
 from stages.extraction.models import load_model
 from stages.shell.blocks import ExtractParams
 from stages.shell.progress import progress
@@ -113,5 +113,6 @@ def _drawn_question(size_px: int) -> Question:
 
 
 def _random_heads(sam: Sam) -> Heads:
-    networks = initial_networks(OBJECTIVES, 2 * sam.n_channels, seed=0)
-    return {objective: networks.head(i) for i, objective in enumerate(OBJECTIVES)}
+    objectives = PROTOCOL_OBJECTIVES["selected"]
+    networks = initial_networks(objectives, 2 * sam.n_channels, seed=0)
+    return {objective: networks.head(i) for i, objective in enumerate(objectives)}

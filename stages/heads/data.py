@@ -8,6 +8,7 @@ import numpy as np
 import xarray
 from jaxtyping import Float32, Int
 
+from pipeline.head_sets import HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, head_inputs, training_set
 from pipeline.vocabulary import MODELS
 from storage.errors import DataError
@@ -25,13 +26,13 @@ class HeadData:
     """``head_origin``, ``n_channels`` and ``features_digest``, of signatures and images."""
 
 
-def read_head_data(cells: SplitCells, tokens: str = "best") -> HeadData:
+def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
     """Read what heads learn from: identity cells of all models, which ``model_gap`` compares.
 
     Parameters
     ----------
-    tokens
-        What the inputs are made of, one of ``TOKEN_SETS``.
+    head_set
+        Whose inputs and targets.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def read_head_data(cells: SplitCells, tokens: str = "best") -> HeadData:
         "n_channels": str(identity[MODELS[0]].n_channels),
         "features_digest": cells.digest(["identity"]),
     }
-    return HeadData(_read_rows(cells.split, identity, group_index(cells.table), tokens), origin)
+    return HeadData(_read_rows(cells.split, identity, group_index(cells.table), head_set), origin)
 
 
 @contextmanager
@@ -62,19 +63,19 @@ def _read_rows(
     split: str,
     cells: Mapping[str, OpenCell],
     group: Int[np.ndarray, " object"],
-    tokens: str,
+    head_set: HeadSet,
 ) -> TrainingSet:
     n_channels = next(iter(cells.values())).n_channels
     # Allocated once and filled in place: of a large split the inputs take gigabytes.
     inputs = np.empty((len(cells), len(group), 2 * n_channels), np.float32)
     for own, cell in zip(inputs, cells.values(), strict=True):
-        _read_inputs(cell, tokens, own)
+        _read_inputs(cell, head_set.tokens, own)
     features = {
         model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
         for model, cell in cells.items()
     }
     with faults_of(split):
-        return training_set(inputs, features, group)
+        return training_set(inputs, features, group, protocol=head_set.protocol)
 
 
 def _read_inputs(cell: OpenCell, tokens: str, inputs: Float32[np.ndarray, "object input"]) -> None:

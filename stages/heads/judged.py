@@ -1,7 +1,7 @@
 """What the models say of an eval split: read from the cache, judged by the heads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import xarray
 from jaxtyping import Float, Int
 
 from pipeline.entropies import ENTROPIES
+from pipeline.head_sets import HeadSet, head_sets
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.vocabulary import OBJECTIVES
+from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
 from storage.errors import StoreError
 from storage.outputs.heads import read_head
@@ -23,8 +24,8 @@ from storage.split.provenance import check_head, head_origin
 
 
 @dataclass(frozen=True)
-class Heads:
-    """The heads of one train split that read one token set."""
+class TrainedHeads:
+    """One head set of one train split."""
 
     weights: Mapping[str, HeadWeights]
     metadata: Mapping[str, Mapping[str, str]]
@@ -46,14 +47,14 @@ class SplitScores:
 
 
 def read_scores(
-    cells: SplitCells, train_splits: tuple[str, ...], *, tokens: tuple[str, ...] = ("best",)
+    cells: SplitCells, train_splits: tuple[str, ...], *, ablations: tuple[str, ...] = ()
 ) -> SplitScores:
     """Read a split's scores and entropies and apply the heads of every train split.
 
     Parameters
     ----------
-    tokens
-        Token sets whose heads are applied, ``best`` among them.
+    ablations
+        Token sets whose heads are applied beside those of the protocols.
 
     Raises
     ------
@@ -67,23 +68,23 @@ def read_scores(
     identity = {model: cells.by_name[model, "identity"] for model in cells.models}
     signatures = {model: cell.signature for model, cell in identity.items()}
     origin = head_origin(signatures)
-    heads = {one: {name: read_heads(name, origin, one) for name in train_splits} for one in tokens}
+    heads = {
+        one: {name: read_heads(name, origin, one) for name in train_splits}
+        for one in head_sets(ablations)
+    }
     entropy = read_entropies(cells)
     proposals = {key: _proposal_scores(cells.by_name[key]) for key in _identity_first(cells)}
     said = {}
     for model, cell in identity.items():
-        predictions = _predictions(cell, heads)
-        best = predictions.pop("best")
         said[model] = ModelScores(
             proposals[model, "identity"],
-            entropies_of(entropy, model),
-            best,
-            other_predictions=predictions,
+            {judged: entropies_of(entropy, model, judged) for judged in JUDGED},
+            _predictions(cell, heads),
         )
     inputs = {
         "models": signatures,
         "entropy": entropy.attrs["signature"],
-        **_heads_told(heads),
+        "heads": {name: _told(heads, name) for name in train_splits},
     }
     table = cells.table
     return SplitScores(table.object_id, group_index(table), said, proposals, inputs)
@@ -94,17 +95,17 @@ def _identity_first(cells: SplitCells) -> list[tuple[str, str]]:
     return [(model, view) for model in cells.models for view in views]
 
 
-def _heads_told(heads: Mapping[str, Mapping[str, Heads]]) -> dict[str, Any]:
-    """Metadata of all heads, those of the method apart from the others."""
-    metadata = {
-        tokens: {name: trained.metadata for name, trained in of_set.items()}
-        for tokens, of_set in heads.items()
+def _told(heads: Mapping[HeadSet, Mapping[str, TrainedHeads]], train_split: str) -> dict[str, Any]:
+    """Metadata of all heads of a train split, by head set and objective."""
+    return {
+        f"{one}/{objective}": metadata
+        for one, by_split in heads.items()
+        for objective, metadata in by_split[train_split].metadata.items()
     }
-    return {"heads": metadata.pop("best"), "other_heads": metadata}
 
 
-def read_heads(train_split: str, origin: Mapping[str, str], tokens: str = "best") -> Heads:
-    """Read every head of a train split that reads a token set.
+def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> TrainedHeads:
+    """Read every head of a head set of a train split.
 
     Parameters
     ----------
@@ -120,51 +121,54 @@ def read_heads(train_split: str, origin: Mapping[str, str], tokens: str = "best"
         If one lies in the place of another, or was trained on other features.
     """
     weights, metadata = {}, {}
-    for objective in OBJECTIVES:
-        path = head_path(train_split, objective, tokens)
+    for objective in head_set.objectives:
+        path = head_path(train_split, head_set.protocol, head_set.tokens, objective)
         weights[objective], unsorted = read_head(path)
-        place = {"split": train_split, "tokens": tokens, "objective": objective}
+        place = {"split": train_split, **asdict(head_set), "objective": objective}
         check_head(path, unsorted, place=place, origin=origin)
         # Safetensors gives the keys in another order each time.
         metadata[objective] = dict(sorted(unsorted.items()))
-    return Heads(weights, metadata)
+    return TrainedHeads(weights, metadata)
 
 
-def entropies_of(entropy: xarray.Dataset, model: str) -> dict[str, Float[np.ndarray, "object"]]:
-    """Every entropy as it concerns one model: its own, or that of all models together."""
+def entropies_of(
+    entropy: xarray.Dataset, model: str, judged: str
+) -> dict[str, Float[np.ndarray, "object"]]:
+    """Every entropy as it concerns one model, its own or that of all, and the judged proposal."""
     known = entropy["model"].to_numpy().tolist()
     if model not in known:
         raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
-    of_model = entropy.isel(model=known.index(model))
-    return {entropy.name: of_model[entropy.name].to_numpy() for entropy in ENTROPIES}
+    own = entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
+    return {entropy.name: own[entropy.name].to_numpy() for entropy in ENTROPIES}
 
 
 def _proposal_scores(cell: OpenCell) -> ProposalScores:
     center, refined = (cell.signature["prompts"].index(name) for name in ("center", "refined"))
-    iou = cell.scores("iou")
+    iou, sam_score = cell.scores("iou"), cell.scores("sam_score")
     return ProposalScores(
         # Copies, lest those of seven other prompt sets stay in memory behind them.
         iou=iou[:, center].copy(),
-        sam_score=cell.scores("sam_score")[:, center].copy(),
+        sam_score=sam_score[:, center].copy(),
         refined_iou=iou[:, refined].copy(),
+        refined_sam_score=sam_score[:, refined].copy(),
     )
 
 
 def _predictions(
-    cell: OpenCell, heads: Mapping[str, Mapping[str, Heads]]
-) -> dict[str, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """What the heads read from the tokens of the click ``center``: token set -> train split."""
+    cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, TrainedHeads]]
+) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
+    """What the heads read from the tokens of the click ``center``: head set -> train split."""
     if not any(heads.values()):  # the tokens are most of the store
-        return {tokens: {} for tokens in heads}
-    blocks: dict[tuple[str, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
+        return {one: {} for one in heads}
+    blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center"):
-        for tokens, of_set in heads.items():
-            inputs = block_inputs(block, tokens)
-            for name, trained in of_set.items():
-                blocks.setdefault((tokens, name), []).append(predict(trained.weights, inputs))
+        for one, by_split in heads.items():
+            inputs = block_inputs(block, one.tokens)
+            for name, trained in by_split.items():
+                blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
     return {
-        tokens: {name: _joined(blocks[tokens, name]) for name in of_set}
-        for tokens, of_set in heads.items()
+        one: {name: _joined(blocks[one, name]) for name in by_split}
+        for one, by_split in heads.items()
     }
 
 
@@ -172,4 +176,4 @@ def _joined(
     parts: list[dict[str, Float[np.ndarray, "row"]]],
 ) -> dict[str, Float[np.ndarray, "object"]]:
     """Predictions of objects one part after the other."""
-    return {key: np.concatenate([part[key] for part in parts]) for key in OBJECTIVES}
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

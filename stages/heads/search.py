@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
+from pipeline.head_sets import HeadSet
 from pipeline.heads.hyperparameters import Trial
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.heads.training import Rows
@@ -17,6 +19,9 @@ from stages.shell.stopping import stoppable
 from storage.outputs.tuning import study_dir
 from storage.split.cells import SplitCells
 from storage.store.signature import digest, versions
+
+TUNED: Final = HeadSet("best", "best")
+"""What trials learn from, the paper's setting; the heads of all head sets take what they find."""
 
 
 def search(
@@ -46,7 +51,7 @@ def search(
         If ``max_objects`` leaves no image to learn from or to be judged on.
     """
     split, n_models = cells.split, len(cells.models)
-    data = read_head_data(cells)
+    data = read_head_data(cells, TUNED)
     # Trials of an interrupted study are taken up again only if they would end the same today.
     inputs = digest(
         {

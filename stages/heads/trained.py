@@ -1,49 +1,57 @@
 """Trained heads and their learning curves, as they lie in ``heads/<train split>``."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pandas as pd
 
+from pipeline.head_sets import HeadSet
+from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
+from pipeline.vocabulary import PROTOCOLS
 from storage.folders import whole_folder
 from storage.outputs.heads import write_head
 from storage.outputs.results import write_table
-from storage.paths import head_path, heads_dir, tokens_dir
-
-CURVES: Final = "curves.csv"
-
-Heads = Mapping[str, tuple[TrainedHead, Mapping[str, str]]]
-"""Objective -> a trained head and its metadata."""
+from storage.paths import curves_path, head_path, protocol_dir
 
 
-def write_heads(split: str, trained: Mapping[str, Heads]) -> None:
-    """Write the heads of each token set and their learning curves; ``best`` is the method's."""
-    curves = {tokens: _curves(tokens, heads) for tokens, heads in trained.items()}
-    write_table(heads_dir(split) / CURVES, curves["best"].drop(columns="tokens"), float_format=None)
-    for objective, (head, metadata) in trained["best"].items():
-        write_head(head_path(split, objective), head.weights, metadata)
-    with whole_folder(tokens_dir(split)) as folder:
-        others = {tokens: heads for tokens, heads in trained.items() if tokens != "best"}
-        # Without rows, too, where there is no other set: DVC loses folders that hold nothing.
-        table = pd.concat([curves[tokens] for tokens in others] or [curves["best"].iloc[:0]])
-        write_table(folder / CURVES, table, float_format=None)
-        for tokens, heads in others.items():
-            for objective, (head, metadata) in heads.items():
-                file = head_path(split, objective, tokens).relative_to(tokens_dir(split))
-                write_head(folder / file, head.weights, metadata)
+@dataclass(frozen=True)
+class KeptHead:
+    """A head that learned from all images, and how one that learned from four fifths did."""
+
+    objective: str
+    weights: HeadWeights
+    metadata: Mapping[str, str]
+    validated: TrainedHead
 
 
-def _curves(tokens: str, heads: Heads) -> pd.DataFrame:
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "tokens": tokens,
-                "objective": objective,
-                "epoch": range(1, len(head.train_mse) + 1),
-                "train_mse": head.train_mse,
-                "validation_mse": head.validation_mse,
-            }
-        )
-        for objective, (head, _) in heads.items()
+def write_heads(split: str, trained: Mapping[HeadSet, Iterable[KeptHead]]) -> None:
+    """Write the heads of each head set, a protocol's whole or not at all, and learning curves."""
+    for protocol in PROTOCOLS:
+        with whole_folder(protocol_dir(split, protocol)) as folder:
+            for head_set, heads in trained.items():
+                if head_set.protocol == protocol:
+                    _write_set(split, folder, head_set, heads)
+    curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
+    write_table(curves_path(split), pd.concat(curves), float_format=None)
+
+
+def _write_set(split: str, folder: Path, head_set: HeadSet, heads: Iterable[KeptHead]) -> None:
+    for head in heads:
+        path = head_path(split, head_set.protocol, head_set.tokens, head.objective)
+        file = folder / path.relative_to(protocol_dir(split, head_set.protocol))
+        write_head(file, head.weights, head.metadata)
+
+
+def _curve(head_set: HeadSet, head: KeptHead) -> pd.DataFrame:
+    found = head.validated
+    return pd.DataFrame(
+        {
+            **asdict(head_set),
+            "objective": head.objective,
+            "epoch": range(1, len(found.train_mse) + 1),
+            "train_mse": found.train_mse,
+            "validation_mse": found.validation_mse,
+        }
     )

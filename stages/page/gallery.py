@@ -40,8 +40,8 @@ class GallerySection:
     ends: Mapping[str, list[Picture]]
 
 
-def gallery_sections(gallery: Gallery, split: str) -> dict[str, GallerySection]:
-    """Pictures by task; a task shows the masks of one model."""
+def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, GallerySection]:
+    """Pictures of a protocol by task; a task shows the masks of one model."""
     sections = {}
     for task, rows in gallery.table.groupby("task", sort=False):
         (model,) = rows["model"].unique()
@@ -50,15 +50,16 @@ def gallery_sections(gallery: Gallery, split: str) -> dict[str, GallerySection]:
             str(end): [_picture(gallery, split, row, n_objects) for row in shown.to_dict("records")]
             for end, shown in rows.groupby("end", sort=False)
         }
-        anchor = f"gallery-{split}-{task}"
-        sections[str(task)] = GallerySection(anchor, shown_mask(str(task), model), ends)
+        anchor = f"gallery-{protocol}-{split}-{task}"
+        told = shown_mask(protocol, str(task), model)
+        sections[str(task)] = GallerySection(anchor, told, ends)
     return sections
 
 
 def _picture(gallery: Gallery, split: str, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
     jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
     return Picture(
-        anchor=f"picture-{split}-{row['task']}-{row['rank']}",
+        anchor=f"picture-{row['protocol']}-{split}-{row['task']}-{row['rank']}",
         source=f"data:image/jpeg;base64,{jpeg}",
         description=f"Object {row['object_id']} of {row['file']}: ground truth, prediction, click",
         file=row["file"],

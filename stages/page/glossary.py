@@ -10,7 +10,8 @@ WORDS: Final[Mapping[str, str]] = {
     "SamScore": "The IoU that SAM2 itself predicts for a proposal.",
     "best": "The proposal with the highest IoU. Only the ground truth tells which it is.",
     "selected": "The proposal with the highest SamScore: what a user gets.",
-    "refined": "The best proposal from all eight clicks together.",
+    "refined": "The best, or the selected, proposal from all eight clicks together.",
+    "judged mask": "The mask that a correction replaces: the best proposal or the selected one.",
     "view": "The image as it is (identity), flipped, compressed, blurred or with noise.",
     "model": "One of the four sizes of SAM2: tiny, small, base plus, large.",
     "family": "The release that the four models come from: mini, sam2 or sam2.1.",
@@ -20,7 +21,7 @@ WORDS: Final[Mapping[str, str]] = {
     "oracle, worst": "The orders by the true gain, falling and rising: all others lie between.",
     "AUC": "Area under the mean IoU as objects are corrected, the most uncertain first.",
     "relative AUC": "(AUC − worst) / (oracle − worst): 100 is perfect, 50 a random order.",
-    "margin": "Relative AUC minus that of 1 − SamScore, in percentage points.",
+    "margin": "Relative AUC minus that of 1 − SamScore of the same masks, in percentage points.",
     "interval": "What the middle 95 of 100 resamples of the images, or videos, span.",
 }
 """What each means, in a line; equations are the paper's."""

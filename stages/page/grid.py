@@ -16,6 +16,7 @@ from stages.tables.rows import measure_name
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "measure": measure_label,
     "model": model_label,
+    "proposal": lambda proposal: proposal.replace("_", " "),
     "task": lambda task: TASK_LABELS.get(task, task),
 }
 """How the names in a column are told; those in others stand as they are."""

@@ -1,11 +1,13 @@
 """Words and colours in which people are told of measures and tasks."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.scoring.measures import MEASURES
-from pipeline.scoring.tasks import BOUNDS, IOU_GT
+from pipeline.scoring.tasks import BOUNDS, IOU_GT, judged_proposal
 from stages.tables.radar import RADAR_LINES
+from stages.tables.report_table import Section
 
 BOUND_COLOUR: Final = "#8b949e"
 """Of the curves by the true gain, by its reverse and by nothing."""
@@ -38,20 +40,55 @@ TASK_LABELS: Final = {
     "segmentation": "Segmentation",
 }
 
+SECTION_LABELS: Final[Mapping[Section, str]] = {
+    "overview": "Relative AUC",
+    "curves": "Correction curves",
+    "radar": "All four corrections at once",
+    "tokens": "Heads without one of the tokens",
+    "iou": "Mean IoU",
+    "gallery": "Gallery",
+    "correlation": "Pearson correlation",
+    "trials": "Search for hyperparameters",
+    "runtime": "Runtime",
+}
+"""Sections of the page in a heading."""
+
+PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
+"""Protocols in a heading."""
+
+TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
+"""What stands beside a protocol in headings, where its measures know the truth."""
+
+PROTOCOL_MEANINGS: Final = {
+    "best": "As in the paper: of its three proposals, a model is judged by the best, which only "
+    "the ground truth tells. SamScores, entropies and the heads' tokens are of that mask: they "
+    "know which proposal is the best, as nobody does in use. H_Y, H_A and the highest SamScore do "
+    "not. In the task “Task”, which corrects the selection, all are of the selected mask.",
+    "selected": "As a user has it, without ground truth: a model is judged by the proposal with "
+    "the highest SamScore. SamScores, entropies, tokens and what the heads learned are of that "
+    "mask.",
+}
+"""What a protocol judges, and what it knows."""
+
+JUDGED_LABELS: Final = {"best": "best mask", "selected": "mask with the highest SamScore"}
+"""Judged proposals in a sentence."""
+
+MASK_LABELS: Final = {"best": "best masks", "selected": "selected masks"}
+"""Judged proposals in a caption."""
+
 CORRECTIONS: Final = {
-    "model": "The best mask of the tiny model gives way to that of the large one.",
-    "prompt": "The best mask of one click gives way to that of eight.",
-    "task": "The mask with the highest SamScore gives way to the best of the three.",
-    "segmentation": "The best mask gives way to the ground truth.",
+    "model": "The {mask} of the tiny model gives way to that of the large one.",
+    "prompt": "The {mask} from one click gives way to that from eight.",
+    "task": "The {mask} gives way to the best of the three.",
+    "segmentation": "The {mask} gives way to the ground truth.",
 }
 """What each task corrects."""
 
 SHOWN_MASKS: Final = {
-    "model": "The best mask of the {model} model; the second IoU is the large one's.",
-    "prompt": "The best mask of the {model} model from one click; the second IoU is that of eight.",
-    "task": "The mask of the {model} model with the highest SamScore; the second IoU is that of "
-    "the best of the three.",
-    "segmentation": "The best mask of the {model} model; the truth's IoU is 1.",
+    "model": "The {mask} of the {model} model; the second IoU is the large one's.",
+    "prompt": "The {mask} of the {model} model from one click; the second IoU is that from eight.",
+    "task": "The {mask} of the {model} model; the second IoU is that of the best of the three.",
+    "segmentation": "The {mask} of the {model} model; the truth's IoU is 1.",
 }
 """What pictures of each task show in green, of its default model."""
 
@@ -96,9 +133,27 @@ def model_label(model: str) -> str:
     return model.replace("_", " ")
 
 
-def shown_mask(task: str, model: str) -> str:
+def protocol_heading(protocol: str) -> str:
+    """Name a protocol with its mark, if it has one."""
+    mark = TRUTH_MARKS[protocol]
+    return f"{PROTOCOL_LABELS[protocol]} ({mark})" if mark else PROTOCOL_LABELS[protocol]
+
+
+def correction(protocol: str, task: str) -> str:
+    """Say what a task corrects."""
+    return CORRECTIONS[task].format(mask=JUDGED_LABELS[judged_proposal(protocol, task)])
+
+
+def shown_mask(protocol: str, task: str, model: str) -> str:
     """Say what the pictures of a task show in green."""
-    return SHOWN_MASKS[task].format(model=model_label(model))
+    mask = JUDGED_LABELS[judged_proposal(protocol, task)]
+    return SHOWN_MASKS[task].format(mask=mask, model=model_label(model))
+
+
+def caption(what: str, protocol: str, task: str = "") -> str:
+    """Say what the numbers of a protocol are, and of which masks: those of a task or of most."""
+    judged = judged_proposal(protocol, task) if protocol else ""
+    return f"{what}, {MASK_LABELS[judged]}" if judged else what
 
 
 def column_label(name: str) -> str:

@@ -1,17 +1,25 @@
 """Results as a page for people: one HTML file that needs no network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, get_args
+from dataclasses import dataclass, replace
+from typing import Final, get_args
 
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.vocabulary import PROTOCOLS
 from stages.page.commit import Commit
 from stages.page.figures import task_figure
-from stages.page.gallery import gallery_sections
+from stages.page.gallery import GallerySection, gallery_sections
 from stages.page.grid import Grid, make_grid
-from stages.page.labels import CORRECTIONS, TASK_LABELS
+from stages.page.labels import (
+    MASK_LABELS,
+    PROTOCOL_LABELS,
+    PROTOCOL_MEANINGS,
+    TASK_LABELS,
+    TRUTH_MARKS,
+    correction,
+)
 from stages.page.printed import PrintedTable, print_tables
 from stages.page.radar import radar_figure
 from stages.page.settings import head_settings, settings
@@ -19,12 +27,25 @@ from stages.page.template import page_template
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, DataSets, paper_numbers
-from stages.tables.report_table import Section
-from stages.tables.rows import BOUNDS_OF, Results, first_train_split, task_models
+from stages.tables.report_table import PAPER_PROTOCOL, Section
+from stages.tables.rows import (
+    BOUNDS_OF,
+    Results,
+    first_train_split,
+    of_protocol,
+    task_models,
+)
 from storage.outputs.gallery import Gallery
 
-OF_TASKS: Final = [row for row in REPORT_TABLES if row.section == "curves" and "{task}" in row.name]
+OF_TASKS: Final = [
+    row
+    for row in REPORT_TABLES
+    if row.section == "curves" and "{task}" in row.name and row.is_by_protocol
+]
 """Tables that stand with the curves of their task."""
+
+OF_ALL: Final[tuple[Section, ...]] = ("trials", "runtime")
+"""Sections that stand once, after those of the protocols; of the others each has its own."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +75,49 @@ class TaskSection:
     tables: list[PrintedTable]
 
 
+@dataclass(frozen=True)
+class ProtocolPart:
+    """All that the page tells of a protocol, by split where there is a mapping."""
+
+    key: str
+    label: str
+    meaning: str
+    truth_mark: str
+    """In headings; empty where nothing knows the truth."""
+    masks: str
+    """In a sentence."""
+    data_sets: DataSets
+    """Of the paper, whose numbers stand here."""
+    overviews: Mapping[str, Grid]
+    tasks: list[TaskSection]
+    radars: Mapping[str, tuple[Markup, Grid]]
+    galleries: Mapping[str, Mapping[str, GallerySection]]
+    correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
+    printed: Mapping[Section, list[PrintedTable]]
+    """Tables of the catalogue by section."""
+
+
 def render_report(contents: Contents) -> str:
     """Fill the page; equal contents give an equal page."""
-    told = _told_of_splits(contents) | _told_of_tables(contents)
+    results = contents.results
+    first = next(iter(results.values()))
+    printed = _printed(contents, "")
     page = page_template().render(
         title=contents.title,
         commit=contents.commit,
         paper_trials=paper_numbers("trials") if contents.data_sets else None,
         data_sets=contents.data_sets,
-        unlike_paper=unlike_paper(contents.results, contents.data_sets),
-        **told,
+        unlike_paper=unlike_paper(results, contents.data_sets),
+        runs={split: found.run for split, found in results.items()},
+        n_resamples=first.run["n_resamples"],
+        parts=[protocol_part(contents, protocol) for protocol in PROTOCOLS],
+        printed=printed,
+        of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
+        of_all=OF_ALL,
+        models={split: settings(found.run["models"], "model") for split, found in results.items()},
+        heads=head_settings(results),
+        runtime=contents.tables[RUNTIME.file()],
+        trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
     return page.rstrip() + "\n"
 
@@ -78,67 +132,75 @@ def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
     }
 
 
-def _told_of_splits(contents: Contents) -> dict[str, Any]:
-    """What the template shows of each split, and of the first one's heads."""
-    results = contents.results
-    first = next(iter(results.values()))
-    radars = {split: _radar(contents, split, f"radar-{i}") for i, split in enumerate(results)}
-    models = {split: settings(found.run["models"], "model") for split, found in results.items()}
-    return {
-        "runs": {split: found.run for split, found in results.items()},
-        "overviews": {split: _by_task(overview_table(results, split), "") for split in results},
-        "tasks": [task_section(contents, task) for task in task_models(results)],
-        "radars": radars,
-        "galleries": {k: gallery_sections(found, k) for k, found in contents.galleries.items()},
-        "correlations": {split: correlation_blocks(contents.tables, split) for split in results},
-        "models": models,
-        "heads": head_settings(results),
-        "n_resamples": first.run["n_resamples"],
-    }
-
-
-def _told_of_tables(contents: Contents) -> dict[str, Any]:
-    """What the template shows of all splits at once."""
-    tables = contents.tables
-    of_sections = {
-        section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
-        for section in get_args(Section)
-    }
-    return {
-        "printed": {
-            section: print_tables(rows, tables, contents.results)
-            for section, rows in of_sections.items()
+def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
+    """What the page tells of a protocol."""
+    own = replace(contents, results=of_protocol(contents.results, protocol))
+    shown = {split: gallery.of_protocol(protocol) for split, gallery in own.galleries.items()}
+    return ProtocolPart(
+        key=protocol,
+        label=PROTOCOL_LABELS[protocol],
+        meaning=PROTOCOL_MEANINGS[protocol],
+        truth_mark=TRUTH_MARKS[protocol],
+        masks=MASK_LABELS[protocol],
+        data_sets=contents.data_sets if protocol == PAPER_PROTOCOL else {},
+        overviews={
+            split: _by_task(overview_table(own.results, split), "") for split in own.results
         },
-        "runtime": tables[RUNTIME.file()],
-        "trials": trial_blocks(tables.get(TRIALS.file())),
-    }
-
-
-def task_section(contents: Contents, task: str) -> TaskSection:
-    """Figures and tables of a task."""
-    results = contents.results
-    figures = {
-        split: task_figure(found.curves, task, list(found.run["heads"]), f"curves-{task}-{i}")
-        for i, (split, found) in enumerate(results.items())
-    }
-    return TaskSection(
-        task,
-        TASK_LABELS[task],
-        CORRECTIONS[task],
-        task_models(results)[task],
-        {k: Markup(html) for k, html in figures.items()},  # noqa: S704 - names are in JSON
-        print_tables(OF_TASKS, contents.tables, results, task),
+        tasks=[task_section(own, protocol, task) for task in task_models(own.results)],
+        radars={
+            split: _radar(own, protocol, split, f"radar-{protocol}-{i}")
+            for i, split in enumerate(own.results)
+        },
+        galleries={
+            split: gallery_sections(found, protocol, split) for split, found in shown.items()
+        },
+        correlations={
+            split: correlation_blocks(own.tables, protocol, split) for split in own.results
+        },
+        printed=_printed(own, protocol),
     )
 
 
-def correlation_blocks(tables: Tables, split: str) -> dict[tuple[str, str], pd.DataFrame]:
+def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
+    """Figures and tables of a task; the results are those of the protocol."""
+    results = contents.results
+    key = f"{task}-{protocol}"
+    figures = {
+        split: task_figure(found.curves, task, list(found.run["heads"]), f"curves-{key}-{i}")
+        for i, (split, found) in enumerate(results.items())
+    }
+    return TaskSection(
+        key,
+        TASK_LABELS[task],
+        correction(protocol, task),
+        task_models(results)[task],
+        {k: Markup(html) for k, html in figures.items()},  # noqa: S704 - names are in JSON
+        print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
+    )
+
+
+def correlation_blocks(
+    tables: Tables, protocol: str, split: str
+) -> dict[tuple[str, str], pd.DataFrame]:
     """Correlations of a split, square, by model and train split."""
-    table = tables[CORRELATION.file(split)]
+    table = tables[CORRELATION.file(split, protocol)]
     return {
         (model, train_split): table[
             (table["model"] == model) & (table["train_split"] == train_split)
         ].drop(columns=["model", "train_split"])
         for model, train_split in zip(table["model"], table["train_split"], strict=True)
+    }
+
+
+def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:
+    """Tables of the catalogue by section, save those that stand with their task."""
+    of_sections = {
+        section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
+        for section in get_args(Section)
+    }
+    return {
+        section: print_tables(rows, contents.tables, contents.results, protocol=protocol)
+        for section, rows in of_sections.items()
     }
 
 
@@ -152,8 +214,8 @@ def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFr
     }
 
 
-def _radar(contents: Contents, split: str, div_id: str) -> tuple[Markup, Grid]:
-    table = contents.tables[RADAR.file(split)]
+def _radar(contents: Contents, protocol: str, split: str, div_id: str) -> tuple[Markup, Grid]:
+    table = contents.tables[RADAR.file(split, protocol)]
     found = contents.results[split]
     html = radar_figure(table, list(found.run["heads"]), div_id)
     first_heads = first_train_split(found)

@@ -7,8 +7,8 @@ from typing import Final
 import pandas as pd
 
 from stages.page.grid import Grid, make_grid
-from stages.page.labels import TASK_LABELS
-from stages.tables.report_table import ReportTable
+from stages.page.labels import TASK_LABELS, caption
+from stages.tables.report_table import PAPER_PROTOCOL, ReportTable
 from stages.tables.rows import Results, first_train_split
 
 DIFFERENCE: Final = "_difference"
@@ -42,6 +42,8 @@ def print_tables(
     rows: Iterable[ReportTable],
     tables: Mapping[str, pd.DataFrame],
     results: Results,
+    *,
+    protocol: str = "",
     task: str | None = None,
 ) -> list[PrintedTable]:
     """Tables as the page prints them, without those that have a form of their own.
@@ -50,31 +52,41 @@ def print_tables(
     ----------
     tables
         As ``report_tables`` gives them.
+    results
+        Of the protocol.
+    protocol
+        The one whose tables to print; without it, those that belong to all.
     task
-        The one whose tables to print; without it, those of all.
+        Likewise.
     """
     return [
-        _print(row, one, tables[row.file(one)], results)
+        _print(row, protocol, one, tables[row.file(one, protocol)], results)
         for row in rows
-        if row.is_grid
+        if row.is_grid and protocol in row.protocols
         for one in row.each(results)
-        if row.file(one) in tables and (task is None or one == task)
+        if row.file(one, protocol) in tables and (task is None or one == task)
     ]
 
 
-def _print(row: ReportTable, one: str, table: pd.DataFrame, results: Results) -> PrintedTable:
+def _print(
+    row: ReportTable, protocol: str, one: str, table: pd.DataFrame, results: Results
+) -> PrintedTable:
     splits = [one] if one in results else list(results)
     heads = first_train_split(next(iter(results.values())))
     number = row.paper_table_of(one)
-    source = f" (the paper's Table {number})" if number else ""
-    captions = {row.caption + source: "", "Difference in percentage points": DIFFERENCE}
+    is_papers = number and protocol in {"", PAPER_PROTOCOL}
+    source = f" (the paper's Table {number})" if is_papers else ""
+    captions = {
+        caption(row.caption, protocol, one) + source: "",
+        caption("Difference in percentage points", protocol): DIFFERENCE,
+    }
     return PrintedTable(
         row.heading,
         TASK_LABELS.get(one, one),
         row.note,
         {
-            caption: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
-            for caption, suffix in captions.items()
+            told: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
+            for told, suffix in captions.items()
             if splits[0] + suffix in table
         },
         row.n_digits,

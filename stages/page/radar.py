@@ -1,4 +1,4 @@
-"""Figure 6: how well each measure foresees all four corrections, as areas in a radar."""
+"""Figure 6: how well each measure predicts all four corrections, as areas in a radar."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -13,10 +13,11 @@ from pipeline.scoring.measures import TASK_MEASURES
 from stages.page.labels import (
     BOUND_COLOUR,
     COLOURS,
-    CORRECTIONS,
     TASK_LABELS,
+    correction,
     is_dashed,
     measure_label,
+    protocol_heading,
 )
 from stages.tables.rows import Results, first_train_split
 from storage.outputs.results import SplitResults
@@ -31,11 +32,13 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 def curve_plots(results: Results) -> dict[str, str]:
-    """A figure for each split and task, with the heads of the first train split, by file."""
+    """A figure a split, protocol and task, with the heads of the first train split, by file."""
     return {
-        f"{split}_{task}.svg": _figure_svg(of_task, str(task), split)
+        f"{split}_{protocol}_{task}.svg": _figure_svg(of_task, str(protocol), str(task), split)
         for split, found in results.items()
-        for task, of_task in first_curves(found).groupby("task", sort=False)
+        for (protocol, task), of_task in first_curves(found).groupby(
+            ["protocol", "task"], sort=False
+        )
     }
 
 
@@ -68,13 +71,16 @@ def draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
     panel.set_xticks([0, 0.5, 1])
 
 
-def _figure_svg(curves: pd.DataFrame, task: str, split: str) -> str:
+def _figure_svg(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         panel = figure.subplots()
         draw_task(panel, curves, task)
         panel.collections[0].set_label("worst to oracle")
-        panel.set_title(f"{TASK_LABELS[task]}, {split}\n{CORRECTIONS[task]}")
+        panel.set_title(
+            f"{protocol_heading(protocol)}: {TASK_LABELS[task]}, {split}\n"
+            f"{correction(protocol, task)}"
+        )
         panel.set_xlabel("corrected objects, the most uncertain first")
         panel.set_ylabel("mean IoU")
         figure.legend(frameon=False, loc="outside right center")

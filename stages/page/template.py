@@ -14,7 +14,9 @@ from stages.page.labels import (
     ENDS,
     MASK_COLOURS,
     METHOD_LABELS,
+    SECTION_LABELS,
     TASK_LABELS,
+    caption,
     column_label,
     is_dashed,
     model_label,
@@ -39,6 +41,7 @@ def page_template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
+        caption=caption,
         column_label=column_label,
         model_label=model_label,
         method_label=METHOD_LABELS.__getitem__,
@@ -52,6 +55,7 @@ def page_template() -> jinja2.Template:
         colours=COLOURS,
         is_dashed=is_dashed,
         task_labels=TASK_LABELS,
+        section_labels=SECTION_LABELS,
         mask_colours=MASK_COLOURS,
         ends=ENDS,
         paper=PAPER,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final, get_type_hints
 
 from pipeline.views import View, parse_view
-from pipeline.vocabulary import MODELS, TOKEN_SETS
+from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import (
     EntropyParams,
     EvaluateParams,
@@ -44,7 +44,7 @@ class Params:
     views: dict[str, dict[str, Annotated[int, whole(0, SEED_MAX)]]]
     eval_splits: Annotated[tuple[str, ...], split_names()]
     train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
-    tokens: Annotated[tuple[str, ...], some_of(TOKEN_SETS, needed="best")]
+    ablations: Annotated[tuple[str, ...], some_of(ABLATIONS, may_be_empty=True)]
     splits: dict[Annotated[str, split_name()], Split]
     shapes: ShapesParams
     prepare: PrepareParams
@@ -83,7 +83,7 @@ class Params:
             raise ParamsError(str(error)) from error
 
 
-LISTS: Final = ("models", "views", "eval_splits", "train_splits", "tokens", "splits")
+LISTS: Final = ("models", "views", "eval_splits", "train_splits", "ablations", "splits")
 BLOCKS: Final = tuple(name for name in get_type_hints(Params) if name not in LISTS)
 
 

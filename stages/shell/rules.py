@@ -93,13 +93,13 @@ def split_names(*, may_be_empty: bool = False) -> PlainValidator:
     )
 
 
-def some_of(known: Collection[str], *, needed: str | None = None) -> PlainValidator:
-    """A list of known words, each once, one of them in any case."""
-    must = f", with {needed}" if needed else ""
+def some_of(known: Collection[str], *, may_be_empty: bool = False) -> PlainValidator:
+    """A list of known words, each once."""
+    least = "" if may_be_empty else "at least one of "
     return _each_once(
-        f"a list of at least one of {', '.join(known)}, each once{must}",
+        f"a list of {least}{', '.join(known)}, each once",
         lambda value: isinstance(value, str) and value in known,
-        needed=needed,
+        may_be_empty=may_be_empty,
     )
 
 
@@ -126,7 +126,6 @@ def _each_once(
     rule: str,
     is_kept: Callable[[object], bool],
     *,
-    needed: str | None = None,
     may_be_empty: bool = False,
 ) -> PlainValidator:
     def check(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - yaml gives anything
@@ -135,8 +134,7 @@ def _each_once(
         if faulty:
             # Of a long list, the item that is wrong.
             raise _broken(rule, faulty[0])
-        is_short = not (value or may_be_empty) or (needed is not None and needed not in value)
-        if is_short or len(set(value)) < len(value):
+        if len(set(value)) < len(value) or not (value or may_be_empty):
             raise _broken(rule, value)
         return tuple(value)
 

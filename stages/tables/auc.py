@@ -1,13 +1,15 @@
 """Results of all eval splits as tables in the paper's form."""
 
+from itertools import product
 from math import nan
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import BASELINE
 from pipeline.scoring.tasks import BOUNDS
+from pipeline.vocabulary import PROTOCOLS
 from stages.tables.paper import paper_numbers
 from stages.tables.rows import (
     BOUNDS_OF,
@@ -19,15 +21,16 @@ from stages.tables.rows import (
     main_rows,
     measure_name,
     models_in_order,
+    of_protocol,
     task_models,
 )
 from storage.outputs.results import SplitResults
 
 N_METRIC_DIGITS: Final = 6
 
-Metrics = dict[str, dict[str, dict[str, float] | dict[str, dict[str, float]]]]
-"""Split -> task -> measure -> ``relative_auc`` and ``auc`` with their bounds; split ->
-``mean_iou`` -> model."""
+Metrics = dict[str, dict[str, dict[str, Any]]]
+"""Split -> protocol -> task -> measure -> ``relative_auc`` and ``auc`` with their bounds; split ->
+protocol -> ``mean_iou`` -> model."""
 
 
 def relative_table(results: Results, task: str) -> pd.DataFrame:
@@ -75,7 +78,8 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
 
 def correlation_table(found: SplitResults) -> pd.DataFrame:
     """Correlations of all measures of one split, the paper's rows and columns first."""
-    names = [name for name in correlation_names() if name in found.correlation]
+    known = set(found.correlation["row"])
+    names = [name for name in correlation_names() if name in known]
     blocks = [
         block.set_index("row").loc[names].reset_index()[["train_split", "model", "row", *names]]
         for _, block in found.correlation.groupby(["train_split", "model"], sort=False)
@@ -110,11 +114,13 @@ def curve_table(results: Results, task: str) -> pd.DataFrame:
 def metrics(results: Results) -> Metrics:
     """What ``dvc metrics show`` tells; a relative AUC that does not exist is left out."""
     told: Metrics = {}
-    for split, found in results.items():
-        iou = found.iou.query("view == 'identity' and proposal == 'best'").set_index("model")
-        told[split] = {"mean_iou": {str(k): _rounded(v) for k, v in iou["mean_iou"].items()}}
-        for task in task_models(results):
-            told[split][task] = _task_metrics({split: found}, task)
+    for split, protocol in product(results, PROTOCOLS):
+        found = of_protocol({split: results[split]}, protocol)
+        iou = found[split].iou.query("view == 'identity' and proposal == @protocol")
+        means = iou.set_index("model")["mean_iou"]
+        own: dict[str, Any] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
+        own |= {task: _task_metrics(found, task) for task in task_models(found)}
+        told.setdefault(split, {})[protocol] = own
     return told
 
 

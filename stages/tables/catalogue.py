@@ -1,10 +1,12 @@
 """Every table of the report: the one list that files, their numbers' format and the page follow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Final
 
 import pandas as pd
 
+from pipeline.vocabulary import PROTOCOLS
 from stages.tables.auc import (
     absolute_table,
     correlation_table,
@@ -22,7 +24,7 @@ from stages.tables.paper import (
 from stages.tables.radar import radar_table
 from stages.tables.report_table import Inputs, ReportTable
 from stages.tables.rows import Results
-from stages.tables.tokens import ablation_table, selected_table, token_margin_table
+from stages.tables.tokens import ablation_table, token_margin_table
 from storage.outputs.results import FLOAT_FORMAT, RUNTIME_FORMAT
 
 Tables = Mapping[str, pd.DataFrame]
@@ -37,12 +39,13 @@ MARGIN: Final = ReportTable(
     "Margin over 1 − SamScore",
     "overview",
     caption="Margin in percentage points of relative AUC",
-    note="How far the relative AUC lies above that of 1 − SamScore for the same task and model. "
-    "Where the whole interval is above 0 (marked), the measure predicts the gains better on images "
-    "of this kind.",
+    note="How far the relative AUC lies above that of 1 − SamScore of the same masks, for the same "
+    "task and model. Where the whole interval is above 0 (marked), the measure predicts the gains "
+    "better on images of this kind.",
     n_digits=1,
     across="task",
     marks="above 0",
+    is_by_protocol=True,
 )
 
 RELATIVE: Final = ReportTable(
@@ -55,6 +58,7 @@ RELATIVE: Final = ReportTable(
     paper=PaperNumbers("relative"),
     n_digits=1,
     marks="best",
+    is_by_protocol=True,
 )
 
 ABSOLUTE: Final = ReportTable(
@@ -66,6 +70,7 @@ ABSOLUTE: Final = ReportTable(
     paper_table=11,
     paper=PaperNumbers("auc"),
     across="model",
+    is_by_protocol=True,
 )
 
 CURVES: Final = ReportTable(
@@ -76,6 +81,7 @@ CURVES: Final = ReportTable(
     caption="Mean IoU by the corrected share of the objects",
     number_format=FLOAT_FORMAT,
     is_grid=False,
+    is_by_protocol=True,
 )
 
 RADAR: Final = ReportTable(
@@ -86,6 +92,7 @@ RADAR: Final = ReportTable(
     caption="Relative AUC in %",
     n_digits=1,
     is_grid=False,
+    is_by_protocol=True,
 )
 
 ABLATION: Final = ReportTable(
@@ -98,27 +105,19 @@ ABLATION: Final = ReportTable(
     paper=PaperNumbers("ablation"),
     n_digits=1,
     across="tokens",
-)
-
-SELECTED: Final = ReportTable(
-    "selected_tokens",
-    lambda given, _: selected_table(given.results),
-    "Tokens of the selected proposal beside those of the best",
-    "tokens",
-    caption="Relative AUC in %",
-    n_digits=1,
-    across="tokens",
+    is_by_protocol=True,
 )
 
 TOKEN_MARGIN: Final = ReportTable(
     "token_margin",
     lambda given, _: token_margin_table(given.results),
-    "Gain over the tokens of the best proposal",
+    "Without one of the tokens, compared with both",
     "tokens",
-    caption="Percentage points of relative AUC",
+    caption="Relative AUC beyond that of both tokens, in percentage points",
     n_digits=1,
     across="tokens",
     marks="above 0",
+    is_by_protocol=True,
 )
 
 IOU: Final = ReportTable(
@@ -127,8 +126,8 @@ IOU: Final = ReportTable(
     "By proposal",
     "iou",
     caption="Mean IoU in %, by proposal",
-    note="The best of the three proposals from one click, the one with the highest SamScore, and "
-    "the best of the three from all eight clicks together.",
+    note="The best of the three proposals, and the selected one, with the highest SamScore, from "
+    "one click; refined: the same from all eight clicks together.",
     across="model",
 )
 
@@ -138,10 +137,12 @@ BEST_MODEL: Final = ReportTable(
     "Where each model is the best",
     "iou",
     caption="Share of the objects in %",
-    note="Objects on which no other model's best proposal is better; models that tie share one.",
+    note="Objects on which no other model's mask from one click is better; models that tie share "
+    "one.",
     paper_table=9,
     paper=PaperNumbers("best_model"),
     across="model",
+    is_by_protocol=True,
 )
 
 VIEWS: Final = ReportTable(
@@ -150,19 +151,21 @@ VIEWS: Final = ReportTable(
     "By view",
     "iou",
     caption="Mean IoU in %, by view",
-    note="Of the best proposal, and its difference to the unchanged image.",
+    note="Of the mask from one click, and its difference to that of the unchanged image.",
     paper_table=10,
     paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
     across="model",
+    is_by_protocol=True,
 )
 
 GALLERY: Final = ReportTable(
     "figures4_7_8_gallery_{split}",
-    lambda given, split: given.galleries[split].drop(columns="picture"),
+    lambda given, split: given.galleries[split].drop(columns=["protocol", "picture"]),
     "The most and the least uncertain objects",
     "gallery",
     number_format=FLOAT_FORMAT,
     is_grid=False,
+    is_by_protocol=True,
 )
 
 CORRELATION: Final = ReportTable(
@@ -174,6 +177,7 @@ CORRELATION: Final = ReportTable(
     "correlation",
     caption="Pearson correlation",
     is_grid=False,
+    is_by_protocol=True,
 )
 
 TRIALS: Final = ReportTable(
@@ -205,7 +209,6 @@ REPORT_TABLES: Final = (
     CURVES,
     RADAR,
     ABLATION,
-    SELECTED,
     TOKEN_MARGIN,
     IOU,
     BEST_MODEL,
@@ -219,15 +222,23 @@ REPORT_TABLES: Final = (
 
 
 def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:
-    """Every table that has a row, with the paper's numbers, by the name of its CSV."""
-    made = {
-        row.file(one): beside_papers(row.make(given, one), row.paper, one, given.data_sets)
-        for row in REPORT_TABLES
-        for one in row.each(given.results)
-    }
+    """Every table that has a row, with the paper's numbers, by the path of its CSV."""
+    made = {}
+    inputs = {"": given, **{protocol: given.of_protocol(protocol) for protocol in PROTOCOLS}}
+    for row, protocol, one in _each(given.results):
+        own = inputs[protocol]
+        table = beside_papers(row.make(own, one), row.paper, one, own.data_sets)
+        made[row.file(one, protocol)] = table
     return {name: table for name, table in made.items() if not table.empty}
 
 
 def number_formats(results: Results) -> dict[str, str]:
     """Format of each CSV's numbers."""
-    return {row.file(one): row.number_format for row in REPORT_TABLES for one in row.each(results)}
+    return {row.file(one, protocol): row.number_format for row, protocol, one in _each(results)}
+
+
+def _each(results: Results) -> Iterator[tuple[ReportTable, str, str]]:
+    """Every table with its protocol and its task or split."""
+    for row in REPORT_TABLES:
+        for protocol, one in product(row.protocols, row.each(results)):
+            yield row, protocol, one

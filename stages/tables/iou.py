@@ -4,25 +4,31 @@ import numpy as np
 import pandas as pd
 
 from pipeline.views import view_order
+from pipeline.vocabulary import JUDGED
 from stages.tables.rows import BOUNDS_OF, Results, a_column_a_split, all_rows, models_in_order
 
 
 def iou_table(results: Results) -> pd.DataFrame:
-    """Mean IoU in percent of each model's best, selected and refined proposals, with its bounds."""
+    """Mean IoU in percent of every model's best and selected masks, from one click and eight."""
     rows = all_rows(results, "iou")
     rows = rows[rows["view"] == "identity"]
     return a_column_a_split(models_in_order(rows), ["model", "proposal"], "mean_iou")
 
 
 def view_table(results: Results) -> pd.DataFrame:
-    """Mean IoU of each model's best proposal in each view, in percent: the paper's Table 10.
+    """Mean IoU of each model's judged mask in each view, in percent: the paper's Table 10.
+
+    Parameters
+    ----------
+    results
+        Of one protocol.
 
     Returns
     -------
     With bounds; ``<split>_difference`` is what the view adds to identity, in percentage points.
     """
     rows = all_rows(results, "iou")
-    rows = rows[rows["proposal"] == "best"].sort_values(
+    rows = rows[rows["proposal"].isin(JUDGED)].sort_values(
         "view", key=lambda view: view.map(view_order), kind="stable"
     )
     # Identity has no difference to itself.
@@ -39,12 +45,17 @@ def best_model_table(results: Results) -> pd.DataFrame:
 
     Notes
     -----
-    By the best proposal from one click. Models that tie for the best share an object evenly, so
-    that a column adds up to 100.
+    By the mask from one click that the protocol judges. Models that tie for the best share an
+    object evenly, so that a column adds up to 100.
     """
-    columns = {split: _best_shares(found.objects) for split, found in results.items()}
+    columns = {split: _best_shares(_own(found.objects)) for split, found in results.items()}
     table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
     return models_in_order(table).reset_index(drop=True)
+
+
+def _own(objects: pd.DataFrame) -> pd.DataFrame:
+    """Objects by the mask that is judged in most tasks of their protocol."""
+    return objects[objects["judged"] == objects["protocol"]]
 
 
 def _best_shares(objects: pd.DataFrame) -> "pd.Series[float]":

@@ -1,4 +1,4 @@
-"""Figure 6 as a table: how well each measure foresees all four corrections."""
+"""Figure 6 as a table: how well each measure predicts all four corrections."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,9 @@ def radar_table(found: SplitResults) -> pd.DataFrame:
         for line in RADAR_LINES
         if line.needs_heads == bool(train_split)
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    # Some measures are not shown where the selected mask is judged.
+    return table.dropna(subset=list(models), how="all").reset_index(drop=True)
 
 
 def _value(percent: Mapping[Any, float], train_split: str, task: str, line: RadarLine) -> float:

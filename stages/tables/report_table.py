@@ -1,16 +1,19 @@
 """What is declared of a table of the report."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import pandas as pd
 
-from pipeline.vocabulary import TASKS
+from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages.tables.paper import DataSets, PaperNumbers
-from stages.tables.rows import Results, task_models
+from stages.tables.rows import Results, of_protocol, task_models
 
 PERCENT_FORMAT: Final = "%.2f"
+
+PAPER_PROTOCOL: Final = "best"
+"""The protocol of the paper's numbers."""
 
 Section = Literal[
     "overview", "curves", "radar", "tokens", "iou", "gallery", "correlation", "trials", "runtime"
@@ -30,6 +33,18 @@ class Inputs:
     timed: pd.DataFrame
     """As in ``runtime.csv``."""
     data_sets: DataSets
+
+    def of_protocol(self, protocol: str) -> "Inputs":
+        """What is of one protocol, and what is of all."""
+        galleries = {
+            split: table[table["protocol"] == protocol] for split, table in self.galleries.items()
+        }
+        return replace(
+            self,
+            results=of_protocol(self.results, protocol),
+            galleries=galleries,
+            data_sets=self.data_sets if protocol == PAPER_PROTOCOL else {},
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,8 @@ class ReportTable:
     number_format: str = PERCENT_FORMAT
     n_digits: int = 2
     """Behind the point, on the page."""
+    is_by_protocol: bool = False
+    """Whether there is one for each protocol, in a folder of its own."""
     across: str = ""
     """Column whose values stand side by side on the page; without one, splits do alone."""
     marks: Literal["", "best", "above 0"] = ""
@@ -65,11 +82,17 @@ class ReportTable:
     is_grid: bool = True
     """Whether the page prints it as it prints most; otherwise it has a form of its own there."""
 
-    def file(self, one: str = "") -> str:
-        """Name of the CSV of a task, of a split, or of all."""
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Protocols that have one; a single empty name for a table of all."""
+        return PROTOCOLS if self.is_by_protocol else ("",)
+
+    def file(self, one: str = "", protocol: str = "") -> str:
+        """Path of the CSV of a task, of a split, or of all, without its ending."""
         name = self.name.format(task=one, split=one)
         number = self.paper_table_of(one)
-        return name if number is None else f"table{number}_{name}"
+        name = name if number is None else f"table{number}_{name}"
+        return f"{protocol}/{name}" if protocol else name
 
     def paper_table_of(self, one: str = "") -> int | None:
         """Number of the paper's table of a task, or of all."""

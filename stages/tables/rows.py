@@ -1,23 +1,39 @@
 """What the tables of results share: which rows they show, and a column a split."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
 
 from pipeline.scoring.measures import TASK_MEASURES
-from pipeline.scoring.tasks import default_model
-from pipeline.vocabulary import MODELS, TASKS
+from pipeline.scoring.tasks import REFINED, default_model
+from pipeline.vocabulary import JUDGED, MODELS, TASKS
 from storage.outputs.results import SplitResults
 
 Results = Mapping[str, SplitResults]
-"""By eval split, at least one."""
+"""By eval split, at least one; a table of one protocol is made of its rows alone."""
 
-METHOD_TOKENS: Final = ("", "best")
-"""Of the measures that are the method's: without heads, or of its own."""
+METHOD_TOKENS: Final = ("", *JUDGED)
+"""Of the measures that are the method's: without heads, or of the judged proposal's tokens."""
 
 BOUNDS_OF: Final = ("_low", "_high")
 """Ends of the names of columns that bound the column before them."""
+
+
+def of_protocol(results: Results, protocol: str) -> Results:
+    """Rows of one protocol of every table; of mean IoUs, those of its masks."""
+    return {split: _of_protocol(found, protocol) for split, found in results.items()}
+
+
+def _of_protocol(found: SplitResults, protocol: str) -> SplitResults:
+    tables = {name: getattr(found, name) for name in ("auc", "curves", "correlation", "objects")}
+    own = {
+        name: table[table["protocol"] == protocol].reset_index(drop=True)
+        for name, table in tables.items()
+    }
+    is_own = found.iou["proposal"].isin([protocol, REFINED[protocol]])
+    return replace(found, **own, iou=found.iou[is_own].reset_index(drop=True))
 
 
 def task_models(results: Results) -> dict[str, str]:

@@ -16,6 +16,7 @@ from storage.folders import whole_folder
 from storage.outputs.results import read_table, write_table
 
 COLUMNS: Final = (
+    "protocol",
     "task",
     "end",
     "rank",
@@ -46,6 +47,10 @@ class Gallery:
     """``COLUMNS``, a row a picture."""
     pictures: Mapping[str, bytes]
     """JPEG by file name."""
+
+    def of_protocol(self, protocol: str) -> "Gallery":
+        """What is shown of one protocol."""
+        return Gallery(self.table[self.table["protocol"] == protocol], self.pictures)
 
 
 def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:

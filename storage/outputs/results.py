@@ -14,9 +14,23 @@ from storage.errors import DataError
 from storage.folders import whole_file, whole_folder
 from storage.paths import remedy
 
+OBJECT_COLUMNS: Final = (
+    "protocol",
+    "judged",
+    "object_id",
+    "model",
+    "iou",
+    "best_iou",
+    "selected_iou",
+    "refined_iou",
+    "refined_selected_iou",
+)
+"""Which object, judged how, and the IoUs of its masks."""
+
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "auc": (
+            "protocol",
             "train_split",
             "tokens",
             "task",
@@ -48,10 +62,18 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "gain_low",
             "gain_high",
         ),
-        "curves": ("train_split", "task", "model", "measure", "corrected_fraction", "mean_iou"),
-        "correlation": ("train_split", "model", "row"),
-        "objects": ("object_id", "model", "iou", "selected_iou", "refined_iou", "sam_score"),
-        "ranking": ("object_id", "model", "iou", "selected_iou", "refined_iou"),
+        "curves": (
+            "protocol",
+            "train_split",
+            "task",
+            "model",
+            "measure",
+            "corrected_fraction",
+            "mean_iou",
+        ),
+        "correlation": ("protocol", "train_split", "model", "row"),
+        "objects": (*OBJECT_COLUMNS, "sam_score"),
+        "ranking": OBJECT_COLUMNS,
     }
 )
 """First columns of each table; ``correlation`` goes on with a column a row, ``objects`` and
@@ -81,16 +103,17 @@ RUN_KEYS: Final = (
     "models",
     "entropy",
     "heads",
-    "other_heads",
 )
-"""Of ``run.json``: the signatures of the models' features and of the entropies, the metadata of
-the heads, and of those that read other tokens."""
+"""Of ``run.json``: the signatures of the models' features and of the entropies, and the metadata of
+the heads of each train split."""
 
 FILES: Final = "files"
 """Key of ``run.json`` beside ``RUN_KEYS``: sha256 of each table's file."""
 
 TEXT_COLUMNS: Final = dict.fromkeys(
     (
+        "protocol",
+        "judged",
         "train_split",
         "tokens",
         "task",
@@ -118,19 +141,21 @@ class SplitResults:
     """What ``evaluate`` says of one split; each table is a file of its name."""
 
     auc: pd.DataFrame
-    """AUC of every task, model and measure, fractions of 1, with intervals over images or videos;
-    ``train_split`` of the heads and the ``tokens`` that they read, empty for a measure without;
-    ``margin`` is the relative AUC beyond that of 1 - SamScore, ``tokens_margin`` that beyond the
-    same measure's from the tokens ``best``."""
+    """AUC of every protocol, task, model and measure, fractions of 1, with intervals over images or
+    videos; ``train_split`` of the heads and the ``tokens`` that they read, empty for a measure
+    without; ``margin`` is the relative AUC beyond that of 1 - SamScore of the judged mask,
+    ``tokens_margin`` that beyond the same measure's from the tokens of the judged proposal."""
     iou: pd.DataFrame
     """Mean IoU of every model, view and proposal, with intervals over images or videos; ``gain`` is
-    the mean IoU beyond that of the same model's best proposal in the first view, identity."""
+    the mean IoU beyond that of the same model's mask, best or selected, of one click in the first
+    view, identity."""
     curves: pd.DataFrame
     """Mean IoU against the corrected fraction, for each task's default model."""
     correlation: pd.DataFrame
     """Pearson correlations of each model and train split."""
     objects: pd.DataFrame
-    """IoU and measures of every object under each model."""
+    """IoU and measures of every object under each model, for each proposal that a protocol judges;
+    ``iou`` is that of the judged mask."""
     ranking: pd.DataFrame
     """Of ``objects`` what the gallery chooses by, which does not change with the views."""
     run: Mapping[str, Any]

@@ -53,7 +53,7 @@ def check_head(
     Parameters
     ----------
     place
-        What the path says of it: ``split``, ``tokens`` and ``objective``.
+        What the path says of it: ``split``, ``protocol``, ``tokens`` and ``objective``.
     origin
         Entries of ``head_origin`` of the cells that it is to judge.
 

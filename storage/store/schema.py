@@ -9,7 +9,7 @@ from typing import Final, Literal
 from zarr.codecs import ZstdCodec
 
 from pipeline.entropies import ENTROPIES
-from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 1
 """Raised with every change of this table; part of every signature.
@@ -157,7 +157,7 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
 _ENTROPY: Final[Mapping[str, ArraySpec]] = {
     **{
         entropy.name: ArraySpec(
-            ("object",) if entropy.is_shared else ("object", "model"),
+            entropy.dims,
             "float32",
             entropy.meaning,
             unit="bit",
@@ -165,6 +165,7 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         for entropy in ENTROPIES
     },
     "object_id": _object_id(),
+    "judged": _coordinate("judged", "str", "proposal of each prediction that is mixed"),
     "model": _coordinate("model", "str", "model θ"),
 }
 
@@ -178,6 +179,7 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = Mapp
         "click": SINGLE_CLICKS,
         "xy": ("x", "y"),
         "box": ("x", "y", "w", "h"),
+        "judged": JUDGED,
         "proposal": tuple(range(N_PROPOSALS)),
         "token": tuple(range(N_PROPOSALS + 1)),
     }

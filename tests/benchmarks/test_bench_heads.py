@@ -1,4 +1,4 @@
-"""Nine heads in one batched network against one by one through a DataLoader.
+"""All heads in one batched network against one by one through a DataLoader.
 
 The target of 5 is out of reach of this arithmetic: two layers of 512 x 512 make five products of
 ``(64, 512) x (512, 512)`` a step and head, which nothing shares. On two Zen 4 cores they take 1.0

@@ -14,10 +14,12 @@ import xarray
 import zarr
 
 from pipeline.auc import correction_auc
+from pipeline.head_sets import HeadSet, head_sets
 from pipeline.heads.objectives import head_inputs
 from pipeline.heads.predict import predict
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import MODELS, OBJECTIVES
+from pipeline.scoring.tasks import judged_proposal
+from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
 from stages.heads import judged
 from stages.shell.asked import weights_name
@@ -39,6 +41,10 @@ from tests.fixtures.eval_split import (
 
 SPLIT = "shapes_val"
 N_OBJECTS = 150
+N_UNTRAINED = len(UNTRAINED_MEASURES)
+
+PAPER = HeadSet("best", "best")
+"""The paper's own heads."""
 
 
 @pytest.fixture(scope="module")
@@ -81,46 +87,64 @@ def evaluated() -> SplitResults:
 def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
     write_params(root, [SPLIT], train_splits=["shapes_train", "coco_train"])
     auc = evaluated().auc
-    per_model = len(UNTRAINED_MEASURES) + 2 * len(HEAD_MEASURES)
-    assert len(auc) == 4 * len(MODELS) * per_model
+    # Where the selected mask is judged, its SamScore is the highest, and stands there once.
+    n_rows = {
+        ("best", "model"): N_UNTRAINED,
+        ("best", "prompt"): N_UNTRAINED,
+        ("best", "task"): N_UNTRAINED - 1,
+        ("best", "segmentation"): N_UNTRAINED,
+        **{("selected", task): N_UNTRAINED - 1 for task in TASKS},
+    }
+    assert auc.groupby(["protocol", "task"]).size().to_dict() == {
+        key: len(MODELS) * (n_untrained + 2 * len(HEAD_MEASURES))
+        for key, n_untrained in n_rows.items()
+    }
     assert list(auc["train_split"].unique()) == ["", "shapes_train", "coco_train"]
     margins = [f"tokens_margin{end}" for end in ("", "_low", "_high")]
     assert auc.drop(columns=margins).notna().all(axis=None)
     assert auc.loc[auc["tokens"] != "", margins].notna().all(axis=None)
-    assert set(auc["tokens"]) == {"", "best"}
-
-
-def test_heads_of_every_token_set_are_evaluated_on_their_own_tokens(root: Path) -> None:
-    write_heads(root, "shapes_train", tokens="selected")
-    write_params(root, [SPLIT], tokens=["best", "selected"])
-    results = evaluated()
-    auc = results.auc
-    assert auc.groupby("tokens").size().to_dict() == {
-        "": 4 * len(MODELS) * len(UNTRAINED_MEASURES),
-        "best": 4 * len(MODELS) * len(HEAD_MEASURES),
-        "selected": 4 * len(MODELS) * len(HEAD_MEASURES),
+    tokens = auc[auc["tokens"] != ""].groupby(["protocol", "task"])["tokens"].unique()
+    assert {key: list(found) for key, found in tokens.items()} == {
+        (protocol, task): [judged_proposal(protocol, task)]
+        for protocol in PROTOCOLS
+        for task in TASKS
     }
-    assert auc["tokens_margin"].isna().equals(auc["tokens"] == "")
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("head_set", head_sets(), ids=str)
+def test_heads_are_evaluated_on_the_tokens_that_they_read(head_set: HeadSet) -> None:
+    results = evaluated()
+    task = "task" if head_set == HeadSet("best", "selected") else "segmentation"
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    heads = judged.read_heads("shapes_train", {}, "selected")
-    usam = predict(heads.weights, inputs_of(center, "selected"))["iou_large"]
-    iou = center["iou"].values.max(axis=1)
-    expected = correction_auc(iou, np.ones_like(iou), 1 - usam.astype(np.float64))
-    (found,) = auc.query(
-        "task == 'segmentation' and model == 'large' and measure == 'usam' and tokens == 'selected'"
+    heads = judged.read_heads("shapes_train", {}, head_set)
+    usam = predict(heads.weights, inputs_of(center, head_set.tokens))["iou_large"]
+    by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
+    iou = chosen(center["iou"].values, center[by].values)
+    corrected = center["iou"].values.max(axis=1) if task == "task" else np.ones_like(iou)
+    expected = correction_auc(iou, corrected, 1 - usam.astype(np.float64))
+    (found,) = results.auc.query(
+        "protocol == @head_set.protocol and task == @task and model == 'large' "
+        "and measure == 'usam' and tokens == @head_set.tokens"
     )["relative"]
     assert found == pytest.approx(expected.relative, abs=1e-6)
-    assert list(results.run["other_heads"]) == ["selected"]
-    assert set(results.run["other_heads"]["selected"]["shapes_train"]) == set(OBJECTIVES)
 
 
-def test_other_token_sets_change_nothing_of_the_method(root: Path) -> None:
+def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Of each object, the value of the proposal that is the highest in another."""
+    return np.array([row[np.argmax(own)] for row, own in zip(values, by, strict=True)])
+
+
+def test_ablated_tokens_change_nothing_of_the_method(root: Path) -> None:
     before = evaluated()
-    write_heads(root, "shapes_train", tokens="no_mask")
-    write_params(root, [SPLIT], tokens=["no_mask", "best"])
+    write_heads(root, "shapes_train", ablations=("no_mask",))
+    write_params(root, [SPLIT], ablations=["no_mask"])
     after = evaluated()
-    of_method = after.auc[after.auc["tokens"] != "no_mask"].reset_index(drop=True)
+    is_ablated = after.auc["tokens"].str.endswith("no_mask")
+    assert set(after.auc[is_ablated]["tokens"]) == {"best_no_mask", "selected_no_mask"}
+    assert set(after.auc[is_ablated]["protocol"]) == {"best"}
+    of_method = after.auc[~is_ablated].reset_index(drop=True)
     pd.testing.assert_frame_equal(of_method, before.auc)
     for name in set(COLUMNS) - {"auc"}:
         pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
@@ -129,45 +153,53 @@ def test_other_token_sets_change_nothing_of_the_method(root: Path) -> None:
 def test_heads_of_a_token_set_that_were_not_trained_are_named(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_params(root, [SPLIT], tokens=["best", "no_iou"])
+    write_params(root, [SPLIT], ablations=["no_iou"])
     with pytest.raises(SystemExit):
         evaluate.main()
-    assert "heads/shapes_train/tokens/no_iou/iou_tiny.safetensors" in capsys.readouterr().err
+    assert "heads/shapes_train/best/best_no_iou/iou_tiny.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("root")
-def test_an_auc_is_that_of_the_stored_scores() -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_auc_is_that_of_the_stored_scores(protocol: str) -> None:
     auc = evaluated().auc
     with open_features(features_path(SPLIT, "small", "identity")) as features:
         center = features.sel(prompt="center").load()
-        refined_iou = features["iou"].sel(prompt="refined").values
+        refined = features.sel(prompt="refined").load()
+    by = {"best": "iou", "selected": "sam_score"}[protocol]
     expected = correction_auc(
-        center["iou"].values.max(axis=1),
-        refined_iou.max(axis=1),
-        1 - center["sam_score"].values.max(axis=1).astype(np.float64),
+        chosen(center["iou"].values, center[by].values),
+        chosen(refined["iou"].values, refined[by].values),
+        1 - chosen(center["sam_score"].values, center[by].values).astype(np.float64),
     )
     (found,) = auc.query(
-        "task == 'prompt' and model == 'small' and measure == 'sam_score'"
+        "protocol == @protocol and task == 'prompt' and model == 'small' and measure == 'sam_score'"
     ).to_dict("records")
     for name in ("auc", "oracle", "worst", "relative"):
         assert found[name] == pytest.approx(getattr(expected, name), abs=1e-7)
 
 
 @pytest.mark.usefixtures("root")
-def test_objects_hold_what_the_heads_say_of_their_own_rows() -> None:
+@pytest.mark.parametrize("head_set", head_sets(), ids=str)
+def test_objects_hold_what_the_heads_say_of_their_own_rows(head_set: HeadSet) -> None:
     objects = evaluated().objects
-    of_model = objects[objects["model"] == "large"].reset_index()
-    heads = judged.read_heads("shapes_train", {})
+    of_model = objects.query(
+        "model == 'large' and protocol == @head_set.protocol and judged == @head_set.tokens"
+    ).reset_index()
+    heads = judged.read_heads("shapes_train", {}, head_set)
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    inputs = inputs_of(center)
+    inputs = inputs_of(center, head_set.tokens)
     expected = predict(heads.weights, inputs)
+    by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
     np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
     np.testing.assert_allclose(of_model["usam@shapes_train"], expected["iou_large"], rtol=1e-6)
     np.testing.assert_allclose(
         of_model["delta_theta_star@shapes_train"], expected["model_gap"] - 0.5, atol=1e-6
     )
-    np.testing.assert_allclose(of_model["sam_score"], center["sam_score"].max("proposal"))
+    for name in ("iou", "sam_score"):
+        values = chosen(center[name].values, center[by].values)
+        np.testing.assert_allclose(of_model[name], values)
 
 
 def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
@@ -180,11 +212,11 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
     found = judged.read_scores(cells, ("shapes_train",))
-    heads = judged.read_heads("shapes_train", {})
+    heads = judged.read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
-    predictions = found.models["tiny"].predictions["shapes_train"]
+    predictions = found.models["tiny"].predictions[PAPER]["shapes_train"]
     for objective, values in predict(heads.weights, inputs).items():
         np.testing.assert_allclose(predictions[objective], values, rtol=1e-6)
 
@@ -224,7 +256,11 @@ def test_what_was_run_is_told() -> None:
     run = evaluated().run
     assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
     assert run["models"]["tiny"]["weights"] == weights_name(extract_params(), "tiny")
-    assert set(run["heads"]["shapes_train"]) == set(OBJECTIVES)
+    assert set(run["heads"]["shapes_train"]) == {
+        f"{one.protocol}/{one.tokens}/{objective}"
+        for one in head_sets()
+        for objective in one.objectives
+    }
 
 
 def test_two_runs_give_the_same_bytes(root: Path) -> None:
@@ -312,7 +348,7 @@ def test_entropies_without_a_model_are_refused() -> None:
         judged.read_scores(cells, ())
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        judged.entropies_of(entropy, "small")
+        judged.entropies_of(entropy, "small", "best")
 
 
 @pytest.mark.usefixtures("root")
@@ -354,7 +390,7 @@ def test_heads_that_learned_from_other_features_are_refused(
     rewrite(MODELS, **settings)
     with pytest.raises(
         DataError,
-        match=rf"shapes_train/iou_tiny.safetensors must .* of the same {message}; train it again",
+        match=rf"best/best/iou_tiny.safetensors must .* of the same {message}; train it again",
     ):
         judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
@@ -362,20 +398,21 @@ def test_heads_that_learned_from_other_features_are_refused(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (("coco_train", "iou_tiny", "best"), "split must be shapes_train, got coco_train"),
-        (("shapes_train", "iou_small", "best"), "objective must be iou_tiny, got iou_small"),
-        (("shapes_train", "iou_tiny", "no_iou"), "tokens must be best, got no_iou"),
+        (("coco_train", "best", "best", "iou_tiny"), "split must be shapes_train, got coco_train"),
+        (("shapes_train", "best", "best", "iou_small"), "objective must be iou_tiny, got iou_sma"),
+        (("shapes_train", "best", "selected", "iou_tiny"), "tokens must be best, got selected"),
+        (("shapes_train", "selected", "selected", "iou_tiny"), "protocol must be best, got select"),
     ],
-    ids=["split", "objective", "tokens"],
+    ids=["split", "objective", "tokens", "protocol"],
 )
+@pytest.mark.usefixtures("root")
 def test_a_head_in_the_place_of_another_is_refused(
-    root: Path, source: tuple[str, str, str], message: str
+    source: tuple[str, str, str, str], message: str
 ) -> None:
-    write_heads(root, "shapes_train", tokens="no_iou")
-    target = head_path("shapes_train", "iou_tiny")
+    target = head_path("shapes_train", "best", "best", "iou_tiny")
     shutil.copy(head_path(*source), target)
-    with pytest.raises(DataError, match=rf"^{target}: {message}$"):
-        judged.read_heads("shapes_train", {})
+    with pytest.raises(DataError, match=rf"^{target}: {message}"):
+        judged.read_heads("shapes_train", {}, PAPER)
 
 
 @pytest.mark.usefixtures("root")
@@ -403,10 +440,10 @@ def test_an_unfinished_store_ends_the_stage_with_one_line(
 def test_a_missing_head_ends_the_stage_with_one_line(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / head_path("shapes_train", "task_gap")).unlink()
+    (root / head_path("shapes_train", "selected", "selected", "task_gap")).unlink()
     with pytest.raises(SystemExit):
         evaluate.main()
-    assert "task_gap.safetensors" in capsys.readouterr().err
+    assert "selected/selected/task_gap.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

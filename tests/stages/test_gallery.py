@@ -13,10 +13,11 @@ from PIL import Image
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.gallery.pictures import PREDICTION_COLOUR as GREEN
 from pipeline.gallery.pictures import TINT
-from pipeline.vocabulary import N_PROPOSALS, PROMPTS, TASKS
+from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
+from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from storage.outputs.gallery import Gallery, read_gallery
-from storage.outputs.results import write_table
+from storage.outputs.results import OBJECT_COLUMNS, write_table
 from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
@@ -64,11 +65,17 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
 
 
 def ranking(table: ObjectTable) -> pd.DataFrame:
-    """Uncertainties that rise with the row."""
+    """Uncertainties that rise with the row for best masks, and fall with it for selected ones."""
     rising = np.arange(N_OBJECTS) / N_OBJECTS
-    names = ["iou", "selected_iou", "refined_iou", "sam_score", "h_theta", "h_xp", "h_a", "h_std"]
+    ious = [name for name in OBJECT_COLUMNS if name.endswith("iou")]
+    measures = ["sam_score", "h_theta", "h_xp", "h_a", "h_std"]
     blocks = [
-        pd.DataFrame({"object_id": table.object_id, "model": model} | dict.fromkeys(names, rising))
+        pd.DataFrame(
+            {"protocol": protocol, "judged": judged, "object_id": table.object_id, "model": model}
+            | dict.fromkeys(ious, rising)
+            | dict.fromkeys(measures, rising if protocol == "best" else -rising)
+        )
+        for protocol, judged in JUDGED_BY_PROTOCOL
         for model in ("tiny", "large")
     ]
     return pd.concat(blocks)
@@ -101,15 +108,22 @@ def drawn() -> Gallery:
 
 
 @pytest.mark.usefixtures("root")
-def test_the_ends_of_every_task_become_pictures() -> None:
+def test_the_ends_of_every_task_become_pictures_of_each_protocol() -> None:
     found = drawn()
-    table = found.table
-    assert table.groupby(["task", "end"], sort=False).size().tolist() == [2] * 8
-    assert table["task"].unique().tolist() == list(TASKS)
-    assert table["object_id"].tolist() == [105, 104, 101, 100] * 4
-    assert table["file"].tolist() == ["2.png", "2.png", "0.png", "0.png"] * 4
-    assert table["picture"][:4].tolist() == [f"model-{rank}.jpg" for rank in (1, 2, 5, 6)]
-    assert len(found.pictures) == 16
+    assert found.table["protocol"].tolist() == [name for name in PROTOCOLS for _ in range(16)]
+    objects = {"best": [105, 104, 101, 100], "selected": [100, 101, 104, 105]}
+    files = {"best": ["2.png", "2.png", "0.png", "0.png"]}
+    files["selected"] = files["best"][::-1]
+    for protocol in PROTOCOLS:
+        table = found.of_protocol(protocol).table
+        assert table.groupby(["task", "end"], sort=False).size().tolist() == [2] * 8
+        assert table["task"].unique().tolist() == list(TASKS)
+        assert table["object_id"].tolist() == objects[protocol] * 4
+        assert table["file"].tolist() == files[protocol] * 4
+        assert table["picture"][:4].tolist() == [
+            f"{protocol}-model-{rank}.jpg" for rank in (1, 2, 5, 6)
+        ]
+    assert len(found.pictures) == 32
 
 
 @pytest.mark.usefixtures("root")
@@ -117,8 +131,11 @@ def test_a_picture_shows_the_mask_that_its_task_corrects() -> None:
     found = drawn()
     # The crop is the middle: rows 8..55 of the image, at twice their size.
     green = (1 - TINT) * GREY + TINT * np.array(GREEN)
-    for task, rows in {"model": (16, 32), "segmentation": (16, 32), "task": (32, 48)}.items():
-        with Image.open(io.BytesIO(found.pictures[f"{task}-1.jpg"])) as image:
+    best, selected = (16, 32), (32, 48)
+    shown = {f"best-{task}": best for task in TASKS} | {"best-task": selected}
+    shown |= {f"selected-{task}": selected for task in TASKS}
+    for name, rows in shown.items():
+        with Image.open(io.BytesIO(found.pictures[f"{name}-1.jpg"])) as image:
             column = np.asarray(image)[:, 10].astype(float)
         assert len(column) == 96
         is_green = np.abs(column - green).sum(axis=1) < np.abs(column - GREY).sum(axis=1)

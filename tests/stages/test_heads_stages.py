@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.head_sets import HeadSet, head_sets
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.networks import initial_networks
-from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import check_head, predict
 from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
@@ -24,11 +25,11 @@ from stages.heads.study import LOG, PACKAGES, ROOT
 from storage.outputs.heads import read_head
 from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
 from storage.paths import (
+    curves_path,
     features_path,
     head_path,
     heads_dir,
     objects_path,
-    tokens_dir,
     trials_path,
     tuning_path,
 )
@@ -47,6 +48,9 @@ from tests.fixtures.train_split import (
 )
 
 Stage = Callable[[], None]
+
+PAPER = HeadSet("best", "best")
+"""The paper's own heads."""
 
 
 class Killed(BaseException):
@@ -284,68 +288,93 @@ def test_settings_that_change_during_training_leave_no_head(
 
 
 @pytest.mark.usefixtures("split")
-def test_train_writes_nine_heads_and_their_curves(run: Callable[..., None]) -> None:
+def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[..., None]) -> None:
     tune_all(run)
     run(train.main, SPLIT)
     inputs = np.zeros((3, 2 * N_CHANNELS), np.float32)
-    for objective in OBJECTIVES:
-        tensors, metadata = read_head(head_path(SPLIT, objective))
+    for head_set, objective in every_head():
+        tensors, metadata = read_head(path_of(head_set, objective))
         check_head(objective, tensors)
         assert predict({objective: tensors}, inputs)[objective].shape == (3,)
         assert metadata["objective"] == objective
-        assert metadata["tokens"] == "best"
+        assert (metadata["protocol"], metadata["tokens"]) == (head_set.protocol, head_set.tokens)
         assert metadata["split"] == SPLIT
         assert metadata["family"] == "mini"
         assert metadata["n_channels"] == str(N_CHANNELS)
         plan = Hyperparameters(**json.loads(metadata["hyperparameters"]))
         assert plan == read_tuning(tuning_path(SPLIT, objective)).plan
-    curves = pd.read_csv(heads_dir(SPLIT) / "curves.csv")
-    assert list(curves) == ["objective", "epoch", "train_mse", "validation_mse"]
-    assert curves.groupby("objective").size().to_dict() == dict.fromkeys(OBJECTIVES, N_EPOCHS)
-    last = curves[curves["epoch"] == N_EPOCHS].set_index("objective")["validation_mse"]
-    assert last["task_gap"] == float(read_head(head_path(SPLIT, "task_gap"))[1]["validation_mse"])
+    curves = pd.read_csv(curves_path(SPLIT))
+    keys = ["protocol", "tokens", "objective"]
+    assert list(curves) == [*keys, "epoch", "train_mse", "validation_mse"]
+    expected = {(one.protocol, one.tokens, name): N_EPOCHS for one, name in every_head()}
+    assert curves.groupby(keys).size().to_dict() == expected
+    last = curves[curves["epoch"] == N_EPOCHS].set_index(keys)["validation_mse"]
+    of_gap = read_head(path_of(HeadSet("best", "selected"), "task_gap"))[1]
+    assert last["best", "selected", "task_gap"] == float(of_gap["validation_mse"])
+
+
+def every_head(ablations: tuple[str, ...] = ()) -> list[tuple[HeadSet, str]]:
+    return [(one, objective) for one in head_sets(ablations) for objective in one.objectives]
+
+
+def path_of(head_set: HeadSet, objective: str) -> Path:
+    return head_path(SPLIT, head_set.protocol, head_set.tokens, objective)
 
 
 @pytest.mark.usefixtures("split")
-def test_each_token_set_has_heads_that_do_not_depend_on_those_beside_it(
-    run: Callable[..., None],
+def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     tune_all(run)
     run(train.main, SPLIT)
-    alone = {name: head_path(SPLIT, name).read_bytes() for name in OBJECTIVES}
-    columns = "tokens,objective,epoch,train_mse,validation_mse\n"
-    assert (tokens_dir(SPLIT) / "curves.csv").read_text() == columns
-    others = ["selected", "no_iou"]
-    write_params(tokens=["selected", "best", "no_iou"])
+    said = capsys.readouterr().out
+    head_set = HeadSet("selected", "selected")
+    data = read_head_data(open_train(SPLIT, MODELS), head_set).rows
+    plan = {"iou_best": read_tuning(tuning_path(SPLIT, "iou_best")).plan}
+    everything = Rows(np.arange(len(data.group)), np.arange(0))
+    kept = train_heads(data, everything, plan, seed=0)["iou_best"]
+    tensors, metadata = read_head(path_of(head_set, "iou_best"))
+    for name, tensor in kept.weights.items():
+        np.testing.assert_allclose(tensors[name], tensor, atol=1e-6)
+    held_out = Rows(*split_by_group(data.group, 0))
+    error = train_heads(data, held_out, plan, seed=0)["iou_best"].validation_mse[-1]
+    assert float(metadata["validation_mse"]) == pytest.approx(error, rel=1e-5)
+    assert f"selected/selected iou_best: validation error {error:.4f}" in said
+
+
+@pytest.mark.usefixtures("split")
+def test_heads_do_not_depend_on_the_head_sets_beside_them(run: Callable[..., None]) -> None:
+    tune_all(run)
     run(train.main, SPLIT)
-    assert {name: head_path(SPLIT, name).read_bytes() for name in OBJECTIVES} == alone
-    for tokens in others:
-        tensors, metadata = read_head(head_path(SPLIT, "iou_tiny", tokens))
-        assert metadata["tokens"] == tokens
-        assert (
-            metadata["hyperparameters"]
-            == read_head(head_path(SPLIT, "iou_tiny"))[1]["hyperparameters"]
-        )
+    alone = {key: path_of(*key).read_bytes() for key in every_head()}
+    write_params(ablations=["no_iou"])
+    run(train.main, SPLIT)
+    assert {key: path_of(*key).read_bytes() for key in every_head()} == alone
+    ablated = set(every_head(("no_iou",))) - set(every_head())
+    assert {head_set.tokens for head_set, _ in ablated} == {"best_no_iou", "selected_no_iou"}
+    for head_set, objective in ablated:
+        tensors, metadata = read_head(path_of(head_set, objective))
+        assert metadata["tokens"] == head_set.tokens
+        own = read_head(path_of(HeadSet("best", "best"), objective))[1]
+        assert metadata["hyperparameters"] == own["hyperparameters"]
         assert tensors["layers.0.weight"].shape == (512, 2 * N_CHANNELS)
-    n_epochs = N_EPOCHS * len(OBJECTIVES)
-    curves = pd.read_csv(tokens_dir(SPLIT) / "curves.csv")
-    assert curves.groupby("tokens").size().to_dict() == dict.fromkeys(others, n_epochs)
-    assert len(pd.read_csv(heads_dir(SPLIT) / "curves.csv")) == n_epochs
+    assert len(pd.read_csv(curves_path(SPLIT))) == N_EPOCHS * len(every_head(("no_iou",)))
 
 
 @pytest.mark.usefixtures("split")
 def test_heads_without_a_token_do_not_learn_from_it(run: Callable[..., None]) -> None:
     tune_all(run)
-    write_params(tokens=["best", "no_iou"])
+    write_params(ablations=["no_iou"])
     run(train.main, SPLIT)
     started = initial_networks(["iou_tiny"], 2 * N_CHANNELS, 0).head(0)["layers.0.weight"]
     shrunk = {
-        tokens: read_head(head_path(SPLIT, "iou_tiny", tokens))[0]["layers.0.weight"] / started
-        for tokens in ("best", "no_iou")
+        tokens: read_head(path_of(HeadSet("best", tokens), "iou_tiny"))[0]["layers.0.weight"]
+        / started
+        for tokens in ("best", "best_no_iou")
     }
     # Weight decay alone moves weights that read 0: all by one factor.
     unread = {tokens: np.ptp(ratio[:, :N_CHANNELS]) for tokens, ratio in shrunk.items()}
-    assert unread["no_iou"] < 1e-5 < unread["best"]
+    assert unread["best_no_iou"] < 1e-5 < unread["best"]
 
 
 @pytest.mark.usefixtures("split")
@@ -354,17 +383,16 @@ def test_training_again_gives_the_same_bytes(run: Callable[..., None]) -> None:
     runs = []
     for _ in range(2):
         run(train.main, SPLIT)
-        files = sorted(heads_dir(SPLIT).glob("*.*"))
-        runs.append({file.name: file.read_bytes() for file in files})
+        files = [curves_path(SPLIT), *(path_of(*key) for key in every_head())]
+        runs.append([file.read_bytes() for file in files])
         for file in files:
             file.unlink()
-    assert len(runs[0]) == len(OBJECTIVES) + 1
     assert runs[0] == runs[1]
 
 
 @pytest.mark.usefixtures("split")
 def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
-    data = read_head_data(open_train(SPLIT, MODELS))
+    data = read_head_data(open_train(SPLIT, MODELS), PAPER)
     table = object_table()
     assert data.rows.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
     np.testing.assert_array_equal(data.rows.group, np.tile(table.image_index, 4))
@@ -374,14 +402,14 @@ def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
 
 @pytest.mark.usefixtures("split")
 def test_rows_do_not_depend_on_the_blocks_that_are_read() -> None:
-    whole = read_head_data(open_train(SPLIT, MODELS)).rows
+    whole = read_head_data(open_train(SPLIT, MODELS), PAPER).rows
     cells = open_train(SPLIT, MODELS)
     for cell in cells.by_name.values():
         tokens = cell.features["mask_token"]
         # The last block is smaller than the others.
         tokens.encoding["chunks"] = (7, *tokens.encoding["chunks"][1:])
     assert N_OBJECTS % 7
-    np.testing.assert_array_equal(read_head_data(cells).rows.inputs, whole.inputs)
+    np.testing.assert_array_equal(read_head_data(cells, PAPER).rows.inputs, whole.inputs)
 
 
 def small_over_tiny() -> None:

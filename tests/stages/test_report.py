@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Final, get_args
 from xml.etree.ElementTree import Element
@@ -18,18 +18,23 @@ import pytest
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import BOUNDS
-from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
+from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.page import page as contents
 from stages.page.commit import Commit
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
+    MASK_LABELS,
     MEASURE_LABELS,
     METHOD_LABELS,
+    PROTOCOL_LABELS,
+    PROTOCOL_MEANINGS,
     RADAR_LABELS,
     SHOWN_MASKS,
     TASK_LABELS,
+    TRUTH_MARKS,
+    measure_label,
 )
 from stages.page.numbers import number, tint
 from stages.page.settings import setting, settings
@@ -39,29 +44,22 @@ from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.iou import iou_table
 from stages.tables.radar import RADAR_LINES
 from stages.tables.report_table import ReportTable, Section
+from stages.tables.rows import of_protocol
 from storage.outputs.gallery import read_gallery, write_gallery
-from storage.outputs.results import read_results, write_results, write_runtime
+from storage.outputs.results import SplitResults, read_results, write_results, write_runtime
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import read_page, section, tables, words
 from tests.fixtures.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
 
 PAGE: Final = RESULTS / "report.html"
+METRICS: Final = RESULTS / "metrics.json"
 
 CELLS: Final = ("dt", "dd", "th", "td")
 """Elements that tell a setting."""
 
 EQUATIONS: Final = {"h_y": 4, "h_theta": 5, "h_xp": 6, "h_a": 7}
 """Of the measures that have one in the paper."""
-
-
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose two eval splits are evaluated; not to be changed."""
-    root = tmp_path_factory.mktemp("evaluated")
-    evaluate_splits(root)
-    write_report_inputs(root, SPLITS, TRAIN_SPLITS)
-    return root
 
 
 @pytest.fixture
@@ -89,17 +87,34 @@ def page(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Element:
 
 def test_the_stage_writes_tables_metrics_and_page(root: Path) -> None:
     report.main()
-    tables = {path.name for path in (root / "results" / "tables").iterdir()}
-    assert tables >= {
+    folder = root / "results" / "tables"
+    of_protocol = {
         *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
         *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
         *(f"correlation_{split}.csv" for split in SPLITS),
         *(f"figure5_{task}.csv" for task in TASKS),
         *(f"figure6_radar_{split}.csv" for split in SPLITS),
         *(f"figures4_7_8_gallery_{split}.csv" for split in SPLITS),
-        *("iou.csv", "margin.csv", "table7_runtime.csv", "table10_iou_by_view.csv"),
-        *("table8_trials.csv", "table9_best_model.csv", "table6_token_ablation.csv"),
-        *("selected_tokens.csv", "token_margin.csv"),
+        *("margin.csv", "table9_best_model.csv", "table10_iou_by_view.csv"),
+    }
+    of_best = {"table6_token_ablation.csv", "token_margin.csv"}
+    tables = {str(path.relative_to(folder)) for path in folder.rglob("*.csv")}
+    assert tables >= {
+        *("iou.csv", "table7_runtime.csv", "table8_trials.csv"),
+        *(f"best/{name}" for name in of_protocol | of_best),
+        *(f"selected/{name}" for name in of_protocol),
+    }
+    of_one = {"{task}": len(TASKS), "{split}": len(SPLITS)}
+    counts = [
+        len(row.protocols) * (sum(n for one, n in of_one.items() if one in row.name) or 1)
+        for row in REPORT_TABLES
+    ]
+    # Heads without a token are the paper's alone.
+    assert len(tables) == sum(counts) - len(of_best)
+    plots = {path.name for path in (root / "results" / "plots").iterdir()}
+    assert plots == {
+        f"{split}_{protocol}_{task}.svg"
+        for split, protocol, task in product(SPLITS, PROTOCOLS, TASKS)
     }
     of_one = {"{task}": len(TASKS), "{split}": len(SPLITS)}
     counts = [sum(n for one, n in of_one.items() if one in row.name) for row in REPORT_TABLES]
@@ -108,11 +123,44 @@ def test_the_stage_writes_tables_metrics_and_page(root: Path) -> None:
     assert plots == {f"{split}_{task}.svg" for split in SPLITS for task in TASKS}
     told = json.loads((root / "results" / "metrics.json").read_text(encoding="utf-8"))
     assert list(told) == list(SPLITS)
+    assert {tuple(of_split) for of_split in told.values()} == {PROTOCOLS}
     assert (root / "results" / "report.html").exists()
-    table = (root / "results" / "tables" / "table1_model.csv").read_text(encoding="utf-8")
-    assert re.match(
-        r"measure,trained_on,shapes_val,shapes_val_low,\S+\nsam_score,,\d+\.\d\d,", table
-    )
+    head = r"measure,trained_on,shapes_val,shapes_val_low,\S+\nsam_score,,\d+\.\d\d,\S+\n"
+    for protocol, second in {"best": "sam_score_highest,,", "selected": "h_std,,"}.items():
+        table = (folder / protocol / "table1_model.csv").read_text(encoding="utf-8")
+        assert re.match(head + second, table)
+
+
+def test_each_protocol_is_told_by_its_own_rows(root: Path) -> None:
+    report.main()
+    folder, told = root / "results" / "tables", json.loads((root / METRICS).read_text("utf-8"))
+    for split, protocol in product(SPLITS, PROTOCOLS):
+        found, written = read_results(root / results_dir(split)), folder / protocol
+        auc = found.auc[(found.auc["protocol"] == protocol) & (found.auc["measure"] == "h_std")]
+        for n, task in enumerate(TASKS, 1):
+            model = "large" if task == "segmentation" else "tiny"
+            (row,) = auc[(auc["task"] == task) & (auc["model"] == model)].to_dict("records")
+            table = pd.read_csv(written / f"table{n}_{task}.csv").set_index("measure")
+            assert table[split]["h_std"] == pytest.approx(100 * row["relative"], abs=0.005)
+            table = pd.read_csv(written / f"table{n + 10}_{task}_auc.csv")
+            table = table[table["model"] == model].set_index("measure")
+            for measure, column in {"h_std": "auc", "oracle": "oracle", "worst": "worst"}.items():
+                assert table[split][measure] == pytest.approx(100 * row[column], abs=0.005)
+            metric = told[split][protocol][task]["h_std"]
+            assert metric["relative_auc"] == pytest.approx(row["relative"], abs=1e-6)
+            radar = pd.read_csv(written / f"figure6_radar_{split}.csv").set_index("measure")
+            assert radar[task]["h_std"] == pytest.approx(100 * row["relative"], abs=0.005)
+        told_of = [found.correlation, pd.read_csv(written / f"correlation_{split}.csv")]
+        told_of[0] = told_of[0][told_of[0]["protocol"] == protocol]
+        expected, shown = (
+            table[(table["model"] == "tiny") & (table["row"] == "iou_gt")]["h_std"].tolist()
+            for table in told_of
+        )
+        assert shown == pytest.approx(expected, abs=0.005)
+        pictures = pd.read_csv(written / f"figures4_7_8_gallery_{split}.csv")
+        gallery = read_gallery(root / gallery_dir(split)).table
+        gallery = gallery[gallery["protocol"] == protocol]
+        assert pictures["object_id"].tolist() == gallery["object_id"].tolist()
 
 
 def test_a_cut_table_is_refused_in_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +208,8 @@ def test_a_report_that_fails_leaves_the_last_one(
 def report_files(root: Path) -> dict[str, bytes]:
     """Every file of the report, with what may be left beside it."""
     folder = root / "results"
-    files = [folder / "metrics.json", folder / "report.html", *(folder / "tables").iterdir()]
+    tables = [path for path in (folder / "tables").rglob("*") if path.is_file()]
+    files = [folder / "metrics.json", folder / "report.html", *tables]
     hidden = folder.glob(".*")
     return {str(path): path.read_bytes() for path in [*files, *hidden]}
 
@@ -168,27 +217,35 @@ def report_files(root: Path) -> dict[str, bytes]:
 def test_shares_and_uncertainties_keep_their_digits_in_tables(root: Path) -> None:
     report.main()
     tables = root / "results" / "tables"
-    for task, curves in read_results(root / results_dir(SPLITS[0])).curves.groupby("task"):
-        oracle = curves.query("measure == 'oracle'")
-        written = pd.read_csv(tables / f"figure5_{task}.csv")
+    curves = read_results(root / results_dir(SPLITS[0])).curves
+    for (protocol, task), own in curves.groupby(["protocol", "task"]):
+        oracle = own.query("measure == 'oracle'")
+        written = pd.read_csv(tables / str(protocol) / f"figure5_{task}.csv")
         for table, column in (("corrected_fraction", "corrected_fraction"), ("oracle", "mean_iou")):
             np.testing.assert_allclose(written[table], oracle[column], rtol=1e-7)
-    shown = read_gallery(root / gallery_dir(SPLITS[0])).table
-    written = pd.read_csv(tables / f"figures4_7_8_gallery_{SPLITS[0]}.csv")
-    assert list(written) == [name for name in shown if name != "picture"]
-    np.testing.assert_allclose(written["uncertainty"], shown["uncertainty"], rtol=1e-7)
+    gallery = read_gallery(root / gallery_dir(SPLITS[0]))
+    for protocol in PROTOCOLS:
+        shown = gallery.of_protocol(protocol).table
+        written = pd.read_csv(tables / protocol / f"figures4_7_8_gallery_{SPLITS[0]}.csv")
+        assert list(written) == [name for name in shown if name not in {"protocol", "picture"}]
+        np.testing.assert_allclose(written["uncertainty"], shown["uncertainty"], rtol=1e-7)
 
 
 def test_the_stage_prints_relative_auc_and_where_the_page_is(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report.main()
-    printed = capsys.readouterr().out
-    (expected,) = relative_table(
-        {"coco_val": read_results(root / results_dir("coco_val"))}, "task"
-    ).query("measure == 'h_a'")["coco_val"]
-    assert "coco_val, 90 objects" in printed
-    assert re.search(rf"H_A .*{expected:.1f} \(\d", printed.partition("coco_val")[2])
+    printed = " ".join(capsys.readouterr().out.split())
+    results = {"coco_val": read_results(root / results_dir("coco_val"))}
+    titles = {"best": "Best masks (chosen by ground truth)", "selected": "Selected masks"}
+    for protocol, title in titles.items():
+        table = relative_table(of_protocol(results, protocol), "prompt").set_index("measure")
+        expected = table["coco_val"]["h_xp"]
+        about = f"{title}: relative AUC in %, coco_val, 90 objects"
+        assert printed.count(about) == 1
+        # Before the next table.
+        own = printed.partition(about)[2].partition("relative AUC")[0]
+        assert re.search(rf"H_Xp [^H]*\b{expected:.1f} \(\d", own)
     assert str(RESULTS / "report.html") in printed
 
 
@@ -229,17 +286,72 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(page: Element) -
     assert links
     assert links <= {f"#{i}" for i in ids}
     assert len(ids) == len(set(ids))
-    assert {f"curves-{task}-{i}" for task in TASKS for i in (0, 1)} <= set(ids)
-    assert {"radar-0", "radar-1"} <= set(ids)
+    figures = {f"curves-{task}-{name}-{i}" for task, name, i in product(TASKS, PROTOCOLS, (0, 1))}
+    assert figures <= set(ids)
+    assert {f"radar-{name}-{i}" for name, i in product(PROTOCOLS, (0, 1))} <= set(ids)
     scripts = [script.text or "" for script in page.iter("script")]
     assert sum("plotly.js v" in script for script in scripts) == 1
 
 
 def test_the_contents_name_every_part(page: Element) -> None:
     (nav,) = page.iter("nav")
-    linked = {link.get("href", "")[1:] for link in nav}
-    parts = {h2.get("id") for h2 in page.iter("h2")}
-    assert parts - {"curves"} | set(TASKS) == linked
+    linked = [link.get("href", "")[1:] for link in nav.iter("a")]
+    parts = [h2.get("id", "") for h2 in page.iter("h2")]
+    curves = {f"curves-{protocol}" for protocol in PROTOCOLS}
+    tasks = {f"{task}-{protocol}" for task, protocol in product(TASKS, PROTOCOLS)}
+    assert set(parts) - curves | tasks == set(linked)
+    assert len(linked) == len(set(linked))
+    rows = [words(row).partition(":")[0] for row in nav]
+    assert rows == [*PROTOCOL_LABELS.values(), "Both"]
+    for protocol, row in zip(PROTOCOLS, nav, strict=False):
+        assert all(link.get("href", "").endswith(f"-{protocol}") for link in row.iter("a"))
+
+
+def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> None:
+    headings = {h2.get("id", ""): words(h2) for h2 in page.iter("h2")}
+    sections = ("overview", "curves", "radar", "iou", "gallery", "correlation")
+    for protocol, label in PROTOCOL_LABELS.items():
+        own = {anchor: told for anchor, told in headings.items() if anchor.endswith(f"-{protocol}")}
+        wanted = {*sections, "tokens"} if protocol == "best" else {*sections}
+        assert {anchor.partition("-")[0] for anchor in own} == wanted
+        mark = TRUTH_MARKS[protocol]
+        assert all(told.startswith(f"{label}: ") and told.endswith(mark) for told in own.values())
+        head = words(section(page, f"overview-{protocol}"))
+        assert head.startswith(PROTOCOL_MEANINGS[protocol])
+    assert TRUTH_MARKS["best"]
+    assert not any(
+        TRUTH_MARKS["best"] in told for i, told in headings.items() if not i.endswith("-best")
+    )
+
+
+def test_captions_name_the_judged_mask(page: Element) -> None:
+    captions = [
+        (protocol, words(table[0]))
+        for protocol in PROTOCOLS
+        for anchor in ("overview", "curves", "radar", "iou", "correlation")
+        for table in section(page, f"{anchor}-{protocol}").iter("table")
+    ]
+    named = {"Relative AUC in %, selected masks (the paper's Table 3)"}
+    for protocol, told in captions:
+        if protocol == "best" and (told in named or "(the paper's Table 13)" in told):
+            # The task "task" corrects the selection.
+            assert MASK_LABELS["selected"] in told
+        else:
+            assert MASK_LABELS[protocol] in told
+        assert ("the paper's" not in told) or protocol == "best"
+    assert ("best", *named) in captions
+    assert ("selected", "Relative AUC in %, selected masks") in captions
+    corrections = {
+        (protocol, task): words(card)
+        for protocol, task in product(PROTOCOLS, TASKS)
+        for card in section(page, f"curves-{protocol}").iter("section")
+        if card.get("id") == f"{task}-{protocol}"
+    }
+    mask = {"best": "The best mask", "selected": "The mask with the highest SamScore"}
+    for (protocol, task), told in corrections.items():
+        judged = "selected" if task == "task" else protocol
+        assert f"{TASK_LABELS[task]} {mask[judged]} " in told
+    assert len(corrections) == len(PROTOCOLS) * len(TASKS)
 
 
 def test_headings_skip_no_level_and_every_table_is_captioned(page: Element) -> None:
@@ -266,55 +378,97 @@ def test_nothing_on_the_page_is_a_raw_number(page: Element) -> None:
 
 def test_measures_models_and_views_stand_across_and_down(page: Element, evaluated: Path) -> None:
     models = [model.replace("_", " ") for model in MODELS]
-    printed = tables(section(page, "iou"))
-    for caption, corner, names in (
-        ("Mean IoU in %, by proposal", "proposal", ["best", "selected", "refined"]),
-        ("Mean IoU in %, by view (the paper's Table 10)", "view", ["identity", "vflip"]),
-        ("Share of the objects in % (the paper's Table 9)", "split", list(SPLITS)),
+    proposals = ["best", "selected", "refined", "refined selected"]
+    views, best, selected = ["identity", "vflip"], "iou-best", "iou-selected"
+    for anchor, caption, corner, names in (
+        ("iou", "Mean IoU in %, by proposal", "proposal", proposals),
+        (best, "Mean IoU in %, by view, best masks (the paper's Table 10)", "view", views),
+        (best, "Difference in percentage points, best masks", "view", views),
+        (selected, "Mean IoU in %, by view, selected masks", "view", views),
+        (selected, "Difference in percentage points, selected masks", "view", views),
+        (best, "Share of the objects in %, best masks (the paper's Table 9)", "split", SPLITS),
+        (selected, "Share of the objects in %, selected masks", "split", SPLITS),
     ):
-        found = printed[caption]
+        found = tables(section(page, anchor))[caption]
         n_splits = 1 if corner == "split" else len(SPLITS)
         assert list(found) == [corner, *models * n_splits]
-        assert list(found[corner]) == names
+        assert list(found[corner]) == list(names)
     iou = read_results(evaluated / results_dir(SPLITS[1])).iou
-    wanted = iou.query("view == 'identity' and proposal == 'refined' and model == 'small'")
-    (value,) = 100 * wanted["mean_iou"]
-    refined = printed["Mean IoU in %, by proposal"].to_numpy()[2]
-    assert str(refined[1 + len(MODELS) + MODELS.index("small")]).startswith(f"{value:.2f} ")
+    place = 1 + len(MODELS) + MODELS.index("small")
+    printed = tables(section(page, "iou"))["Mean IoU in %, by proposal"].to_numpy()
+    for row, proposal in zip(printed, proposals, strict=True):
+        masks = iou[(iou["proposal"] == proposal.replace(" ", "_")) & (iou["model"] == "small")]
+        (value,) = 100 * masks[masks["view"] == "identity"]["mean_iou"]
+        assert str(row[place]).startswith(f"{value:.2f} ")
+    for anchor, protocol in ((best, "best"), (selected, "selected")):
+        masks = iou[(iou["proposal"] == protocol) & (iou["model"] == "small")]
+        ((value, gain),) = 100 * masks[masks["view"] == "vflip"][["mean_iou", "gain"]].to_numpy()
+        of_view, cost = (
+            next(table for told, table in tables(section(page, anchor)).items() if words in told)
+            for words in ("by view", "Difference")
+        )
+        assert str(of_view.to_numpy()[1][place]).startswith(f"{value:.2f} ")
+        assert str(cost.to_numpy()[1][place]).startswith(number(gain, 2))
 
 
 def test_a_new_table_appears_in_its_section(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = ("", "split", "task")
     new = [
         ReportTable(
             f"new_{part}_{{{kind}}}" if kind else f"new_{part}",
             lambda given, _: iou_table(given.results),
             f"New of {part}",
             section=part,
-            caption=f"New of {part}{kind}",
+            caption=f"New ({kind})",
             across="model",
+            is_by_protocol=is_by_protocol,
         )
-        for part in get_args(Section)
-        for kind in ("", "split", "task")
+        for part, kind, is_by_protocol in product(get_args(Section), kinds, (False, True))
     ]
     rows = (*REPORT_TABLES, *new)
     monkeypatch.setattr(catalogue, "REPORT_TABLES", rows)
     monkeypatch.setattr(contents, "REPORT_TABLES", rows)
     report.main()
     page = read_page(root / PAGE)
-    for part in get_args(Section):
-        captions = [words(table[0]) for table in section(page, part).iter("table")]
-        counts = [captions.count(f"New of {part}{kind}") for kind in ("", "split", "task")]
+    for part, end in product(get_args(Section), ("", *(f"-{protocol}" for protocol in PROTOCOLS))):
+        captions = [words(table[0]) for table in section(page, part + end).iter("table")]
+        counts = [sum(told.startswith(f"New ({kind})") for told in captions) for kind in kinds]
         assert counts == [1, len(SPLITS), len(TASKS)]
+        assert all("masks" in told for told in captions if end)
 
 
-def test_margins_above_0_are_marked(page: Element, evaluated: Path) -> None:
+def test_every_figure_of_the_overview_is_of_its_protocol(page: Element, evaluated: Path) -> None:
+    for protocol, split in product(PROTOCOLS, SPLITS):
+        auc = read_results(evaluated / results_dir(split)).auc
+        caption = f"Relative AUC in % of {split}, {MASK_LABELS[protocol]}"
+        for anchor in ("overview", "radar"):
+            found = tables(section(page, f"{anchor}-{protocol}"))[caption].set_index("measure")
+            for task, measure in {"Prompt": "h_y", "Task": "h_a", "Segmentation": "usam"}.items():
+                own = auc[(auc["protocol"] == protocol) & (auc["measure"] == measure)]
+                own = own[own["task"] == task.lower()]
+                own = own[own["model"] == ("large" if measure == "usam" else "tiny")]
+                own = own[own["tokens"].isin(["", protocol])]
+                own = own[own["train_split"].isin(["", TRAIN_SPLITS[0]])]
+                (value,) = 100 * own["relative"]
+                label = measure_label(measure)
+                if measure == "usam" and anchor == "radar":
+                    label = RADAR_LABELS["gaps"]
+                assert str(found[task][label]).startswith(number(value) + " ") or (
+                    found[task][label] == number(value)
+                )
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_margins_above_0_are_marked(
+    page: Element, results: dict[str, SplitResults], protocol: str
+) -> None:
     (table,) = (
         table
-        for table in section(page, "overview").iter("table")
+        for table in section(page, f"overview-{protocol}").iter("table")
         if words(table[0]).startswith("Margin")
     )
-    results = {split: read_results(evaluated / results_dir(split)) for split in SPLITS}
-    expected = sum((margin_table(results)[f"{split}_low"] > 0).sum() for split in SPLITS)
+    margins = margin_table(of_protocol(results, protocol))
+    expected = sum((margins[f"{split}_low"] > 0).sum() for split in SPLITS)
     assert expected
     marked = [cell for cell in table.iter("td") if "marked" in cell.get("class", "")]
     assert len(marked) == expected
@@ -391,7 +545,8 @@ def test_results_without_heads_are_reported(root: Path) -> None:
     for split in SPLITS:
         found = read_results(results_dir(split))
         correlation = found.correlation.drop(columns=list(HEAD_MEASURES))
-        correlation = correlation[correlation["train_split"] == "coco_train"]
+        is_told = ~correlation["row"].isin(HEAD_MEASURES)
+        correlation = correlation[is_told & (correlation["train_split"] == "coco_train")]
         untrained = replace(
             found,
             auc=found.auc[found.auc["train_split"] == ""],
@@ -403,18 +558,24 @@ def test_results_without_heads_are_reported(root: Path) -> None:
     report.main()
     assert "USAM" not in (root / "results/report.html").read_text().partition("<main>")[2][:5000]
     n_rows = sum(name in UNTRAINED_MEASURES for name in TASK_MEASURES["segmentation"])
-    assert pd.read_csv(root / "results/tables/table4_segmentation.csv").shape == (n_rows, 8)
+    # Of selected masks, the highest SamScore is the SamScore.
+    for protocol, n_fewer in {"best": 0, "selected": 1}.items():
+        path = root / "results/tables" / protocol / "table4_segmentation.csv"
+        assert pd.read_csv(path).shape == (n_rows - n_fewer, 8)
 
 
 def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: Path) -> None:
     figures = [e for e in page.iter("figure") if e.get("class") == "picture"]
-    assert len(figures) == len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+    assert len(figures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * 2 * N_PICTURES
     by_anchor = {figure.get("id"): figure for figure in figures}
-    for split, n_objects in zip(SPLITS, (60, 90), strict=True):
+    assert len(by_anchor) == len(figures)
+    sizes = zip(SPLITS, (60, 90), strict=True)
+    for (split, n_objects), protocol in product(sizes, PROTOCOLS):
         table = read_gallery(evaluated / gallery_dir(split)).table
+        table = table[table["protocol"] == protocol]
         shown = table[(table["task"] == "segmentation") & (table["rank"] == n_objects)]
         (row,) = shown.to_dict("records")
-        figure = by_anchor[f"picture-{split}-segmentation-{n_objects}"]
+        figure = by_anchor[f"picture-{protocol}-{split}-segmentation-{n_objects}"]
         (image,) = figure.iter("img")
         assert image.get("src", "").startswith("data:image/jpeg;base64,")
         assert image.get("alt", "").startswith(f"Object {row['object_id']} of {row['file']}: ")
@@ -425,8 +586,11 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
         )
 
 
-def test_a_picture_is_enlarged_and_left_by_links(page: Element) -> None:
-    for card in section(page, "gallery").iter("section"):
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_picture_is_enlarged_and_left_by_links(page: Element, protocol: str) -> None:
+    cards = list(section(page, f"gallery-{protocol}").iter("section"))
+    assert len(cards) == len(SPLITS) * len(TASKS)
+    for card in cards:
         for end in card.iter("div"):
             figures = end.findall("figure")
             for i, figure in enumerate(figures):
@@ -461,23 +625,36 @@ def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(root: Path
     )
     report.main()
     folder = root / "results" / "tables"
-    table = pd.read_csv(folder / "table3_task.csv", keep_default_na=False)
+    table = pd.read_csv(folder / "best" / "table3_task.csv", keep_default_na=False)
     written = table.set_index(["measure", "trained_on"])["coco_val_paper"].to_dict()
     assert (written["h_a", ""], written["delta_a", "coco_train"]) == ("57.55", "94.85")
     assert written["delta_a", "shapes_train"] == ""
     assert "shapes_val_paper" not in table
-    with_numbers = {path.name for path in folder.iterdir() if "_paper" in path.read_text("utf-8")}
+    with_numbers = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*.csv")
+        if "_paper" in path.read_text("utf-8")
+    }
     assert with_numbers == {
-        *(f"table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
-        *(f"table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
-        *("table6_token_ablation.csv", "table9_best_model.csv", "table10_iou_by_view.csv"),
-        "correlation_coco_val.csv",
+        *(f"best/table{n}_{task}.csv" for n, task in enumerate(TASKS, 1)),
+        *(f"best/table{n}_{task}_auc.csv" for n, task in enumerate(TASKS, 11)),
+        *("best/table6_token_ablation.csv", "best/table9_best_model.csv"),
+        *("best/table10_iou_by_view.csv", "best/correlation_coco_val.csv"),
     }
     page = read_page(root / PAGE)
+    (header,) = page.iter("header")
+    assert "which stand below ours of the best masks: COCO for coco_val, " in words(header)
+    of_selected = [h2.get("id", "") for h2 in page.iter("h2")]
+    of_selected = [anchor for anchor in of_selected if anchor.endswith("-selected")]
+    told = " ".join(words(section(page, anchor)) for anchor in of_selected)
+    assert not re.search(r"paper −?\d|The paper has", told)
+    told = words(section(page, "correlation-best"))
+    assert "The paper has numbers of COCO; they stand below ours." in told
     assert "The paper's Table 8: 70 trials" in words(section(page, "trials"))
-    shown = tables(section(page, "curves"))["Relative AUC in % (the paper's Table 3)"]
-    told = dict(zip(shown["measure"], shown["coco_val"], strict=True))
-    assert told["H_A"].endswith(" paper 57.5")
+    caption = "Relative AUC in %, selected masks (the paper's Table 3)"
+    shown = tables(section(page, "curves-best"))[caption]
+    found = dict(zip(shown["measure"], shown["coco_val"], strict=True))
+    assert found["H_A"].endswith(" paper 57.5")
 
 
 def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
@@ -486,9 +663,12 @@ def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
     write_gallery(folder, replace(found, table=found.table.replace("large", "base_plus")))
     report.main()
     text = (root / "results" / "report.html").read_text(encoding="utf-8")
-    assert text.count("The best mask of the large model; the truth") == 1
-    assert text.count("The best mask of the base plus model; the truth") == 1
-    assert text.count("The mask of the tiny model with the highest SamScore;") == len(SPLITS)
+    for mask in ("best mask", "mask with the highest SamScore"):
+        assert text.count(f"The {mask} of the large model; the truth") == 1
+        assert text.count(f"The {mask} of the base plus model; the truth") == 1
+    # Of both protocols, for the task "task".
+    told = "The mask with the highest SamScore of the tiny model; the second IoU is that of the"
+    assert text.count(told) == len(SPLITS) * len(PROTOCOLS)
 
 
 @pytest.mark.parametrize("family", ["mini", "sam2"])
@@ -553,6 +733,7 @@ def test_every_name_has_words_and_every_curve_a_colour() -> None:
     assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
     assert set(RADAR_LABELS) == lines
     assert set(SHOWN_MASKS) == set(TASKS)
+    assert set(PROTOCOL_LABELS) == set(PROTOCOL_MEANINGS) == set(TRUTH_MARKS) == set(PROTOCOLS)
     assert list(METHOD_LABELS) == list(METHODS)
 
 

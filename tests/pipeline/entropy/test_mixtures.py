@@ -11,6 +11,7 @@ from pipeline.entropies import ENTROPIES
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.kernels import BLOCK_PX, add_mask, add_mixtures, weighted_entropies
 from pipeline.entropy.mixtures import (
+    MIXTURES,
     ObjectEntropies,
     blocks,
     blockwise_entropies,
@@ -27,6 +28,8 @@ VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """T of the paper."""
 
 NAMES = [entropy.name for entropy in ENTROPIES]
+JUDGED_BY = ("iou", "sam_score")
+"""What the judged proposal is the highest in, in the order of ``JUDGED``."""
 Cells = dict[tuple[str, str], CellRows]
 Probabilities = dict[tuple[str, str], np.ndarray]
 
@@ -60,9 +63,9 @@ def slow_object_entropies(
         score = [float(s) for s in cells[model, view].sam_score[n, prompt]]
         return [s / sum(score) if sum(score) else 1 / 3 for s in score]
 
-    def best(model: str, view: str, prompt: int) -> np.ndarray:
-        iou = cells[model, view].iou[n, prompt].tolist()
-        return mask(model, view, prompt, iou.index(max(iou)))
+    def judged(model: str, view: str, prompt: int, by: str) -> np.ndarray:
+        values = getattr(cells[model, view], by)[n, prompt].tolist()
+        return mask(model, view, prompt, values.index(max(values)))
 
     def by_task(model: str, view: str, prompt: int) -> np.ndarray:
         parts = [w * mask(model, view, prompt, a) for a, w in enumerate(tasks(model, view, prompt))]
@@ -75,11 +78,21 @@ def slow_object_entropies(
         "h_y": [
             entropy_of_mean([by_task(m, v, c) for m in models for v in views for c in range(8)])
         ],
-        "h_theta": [entropy_of_mean([best(m, "identity", 0) for m in models])],
-        "h_xp": [entropy_of_mean([best(m, "identity", c) for c in range(8)]) for m in models],
         "h_a": [entropy_of_mean([by_task(m, "identity", 0)]) for m in models],
-        "h_std": [numpy_entropy(best(m, "identity", 0)) for m in models],
-        "h_t": [entropy_of_mean([best(m, v, 0) for v in views]) for m in models],
+        "h_theta": [
+            entropy_of_mean([judged(m, "identity", 0, by) for m in models]) for by in JUDGED_BY
+        ],
+        "h_xp": [
+            [entropy_of_mean([judged(m, "identity", c, by) for c in range(8)]) for m in models]
+            for by in JUDGED_BY
+        ],
+        "h_std": [
+            [numpy_entropy(judged(m, "identity", 0, by)) for m in models] for by in JUDGED_BY
+        ],
+        "h_t": [
+            [entropy_of_mean([judged(m, v, 0, by) for v in views]) for m in models]
+            for by in JUDGED_BY
+        ],
     }
 
 
@@ -198,7 +211,7 @@ def test_any_models_and_any_views_with_identity_will_do(
 def test_one_model_one_view_leaves_no_doubt_between_them() -> None:
     _, cells = draw_cells(1, models=("tiny",), views=("identity",), size_px=16)
     found = object_entropies(read(cells), models=("tiny",), views=("identity",))
-    np.testing.assert_allclose(found["h_theta"], found["h_std"][:, 0], atol=1e-12)
+    np.testing.assert_allclose(found["h_theta"], found["h_std"][..., 0], atol=1e-12)
     np.testing.assert_allclose(found["h_t"], found["h_std"], atol=1e-12)
 
 
@@ -258,7 +271,9 @@ def test_no_object_has_no_entropies() -> None:
     _, cells = draw_cells(0, models=("tiny",), views=("identity",), size_px=8, n_objects=0)
     found = object_entropies(read(cells), models=("tiny",), views=("identity",))
     assert found["h_y"].shape == (0,)
-    assert found["h_xp"].shape == (0, 1)
+    assert found["h_theta"].shape == (0, 2)
+    assert found["h_a"].shape == (0, 1)
+    assert found["h_xp"].shape == (0, 2, 1)
 
 
 def test_one_buffer_may_serve_every_cell() -> None:
@@ -294,7 +309,7 @@ def test_shares_of_every_mixture_sum_to_1_over_the_cells() -> None:
     over_tiny = sum(weights["tiny", view] for view in views)
     assert isinstance(over_all, np.ndarray)
     assert isinstance(over_tiny, np.ndarray)
-    is_shared = np.array([entropy.is_shared for entropy in ENTROPIES])
+    is_shared = np.array([entropy.is_shared for entropy, _ in MIXTURES])
     np.testing.assert_allclose(over_all[:, is_shared], 1)
     np.testing.assert_allclose(over_tiny[:, ~is_shared], 1)
 

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.gallery.choice import gallery_rows, ranking_columns
 from pipeline.scoring.measures import GALLERY_MEASURES
+from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import TASKS
 
 N_OBJECTS = 9
@@ -14,17 +15,21 @@ N_OBJECTS = 9
 def objects(*models: str, train_splits: tuple[str, ...] = ()) -> pd.DataFrame:
     """A table of objects drawn at random, in the form of ``objects.csv``."""
     rng = np.random.default_rng(len(train_splits))
-    names = ["iou", "selected_iou", "refined_iou", "sam_score"]
+    names = ["best_iou", "selected_iou", "refined_iou", "refined_selected_iou", "sam_score"]
     names += [untrained for _, untrained in GALLERY_MEASURES.values()]
     names += [
         f"{trained}@{split}" for split in train_splits for trained, _ in GALLERY_MEASURES.values()
     ]
+    ious = {model: rng.random((4, N_OBJECTS)) for model in models}
     blocks = [
         pd.DataFrame(
             # As in videos, ids repeat.
-            {"object_id": np.arange(N_OBJECTS) % 4, "model": model}
-            | {name: rng.random(N_OBJECTS) for name in names}
+            {"protocol": protocol, "judged": judged, "model": model}
+            | {"object_id": np.arange(N_OBJECTS) % 4}
+            | dict(zip(names, ious[model], strict=False))
+            | {name: rng.random(N_OBJECTS) for name in names[4:]}
         )
+        for protocol, judged in JUDGED_BY_PROTOCOL
         for model in models
     ]
     return pd.concat(blocks, ignore_index=True)
@@ -42,24 +47,35 @@ def test_the_ranking_holds_all_that_the_gallery_reads_and_nothing_of_several_vie
 
 
 @pytest.mark.parametrize(
-    ("task", "model", "after"),
+    ("protocol", "task", "model", "before", "after"),
     [
-        ("model", "tiny", ("large", "iou")),
-        ("prompt", "tiny", ("tiny", "refined_iou")),
-        ("task", "tiny", ("tiny", "iou")),
-        ("segmentation", "large", None),
+        ("best", "model", "tiny", "best_iou", ("large", "best_iou")),
+        ("best", "prompt", "tiny", "best_iou", ("tiny", "refined_iou")),
+        ("best", "task", "tiny", "selected_iou", ("tiny", "best_iou")),
+        ("best", "segmentation", "large", "best_iou", None),
+        ("selected", "model", "tiny", "selected_iou", ("large", "selected_iou")),
+        ("selected", "prompt", "tiny", "selected_iou", ("tiny", "refined_selected_iou")),
+        ("selected", "task", "tiny", "selected_iou", ("tiny", "best_iou")),
+        ("selected", "segmentation", "large", "selected_iou", None),
     ],
 )
 @pytest.mark.parametrize("train_splits", [(), ("a", "b")])
 def test_each_task_shows_the_ends_of_its_measure(
-    task: str, model: str, after: tuple[str, str] | None, train_splits: tuple[str, ...]
+    protocol: str,
+    task: str,
+    model: str,
+    before: str,
+    after: tuple[str, str] | None,
+    train_splits: tuple[str, ...],
 ) -> None:
     table = objects("tiny", "large", train_splits=train_splits)
-    by_model = {name: rows.reset_index() for name, rows in table.groupby("model")}
+    judged = before.removesuffix("_iou")
+    of_judged = table[(table["protocol"] == protocol) & (table["judged"] == judged)]
+    by_model = {name: rows.reset_index() for name, rows in of_judged.groupby("model")}
     of_model = by_model[model]
     rows = gallery_rows(table, 2)
     assert rows["task"].unique().tolist() == list(TASKS)
-    shown = rows[rows["task"] == task]
+    shown = rows[(rows["protocol"] == protocol) & (rows["task"] == task)]
     assert shown["end"].tolist() == ["most", "most", "least", "least"]
     assert shown["rank"].tolist() == [1, 2, N_OBJECTS - 1, N_OBJECTS]
     trained, untrained = GALLERY_MEASURES[task]
@@ -72,7 +88,6 @@ def test_each_task_shows_the_ends_of_its_measure(
     assert set(shown["train_split"]) == {"a" if train_splits else ""}
     assert set(shown["model"]) == {model}
     assert shown["object_id"].tolist() == of_model["object_id"][shown["row"]].tolist()
-    before = "selected_iou" if task == "task" else "iou"
     assert shown["iou"].tolist() == of_model[before][shown["row"]].tolist()
     corrected = by_model[after[0]][after[1]] if after else pd.Series(1.0, index=of_model.index)
     assert shown["corrected_iou"].tolist() == corrected[shown["row"]].tolist()

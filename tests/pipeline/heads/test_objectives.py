@@ -13,7 +13,7 @@ from pipeline.heads.objectives import (
     targets,
     training_set,
 )
-from pipeline.vocabulary import MODELS, OBJECTIVES, TOKEN_SETS
+from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TOKEN_SETS
 
 CENTER, REFINED = 0, 1
 
@@ -36,46 +36,56 @@ def draw_inputs(n_objects: int) -> np.ndarray:
     return np.random.default_rng(9).normal(size=shape).astype(np.float32)
 
 
-def slow_targets(models: dict[str, ModelFeatures]) -> dict[str, list[float]]:
+def slow_targets(models: dict[str, ModelFeatures], protocol: str) -> dict[str, list[float]]:
     """Every target by its sentence in the design, one object at a time."""
+
+    def best(one: ModelFeatures, k: int, prompt: int) -> float:
+        return float(max(one.iou[k, prompt]))
+
+    def selected(one: ModelFeatures, k: int, prompt: int) -> float:
+        return float(one.iou[k, prompt, int(np.argmax(one.sam_score[k, prompt]))])
+
+    judged = {"best": best, "selected": selected}[protocol]
     rows: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
     for own in models.values():
         for k in range(len(own.iou)):
-            best = {name: max(m.iou[k, CENTER]) for name, m in models.items()}
-            selected = own.iou[k, CENTER, int(np.argmax(own.sam_score[k, CENTER]))]
-            refined, mine = max(own.iou[k, REFINED]), max(own.iou[k, CENTER])
+            mask = {name: judged(m, k, CENTER) for name, m in models.items()}
             gaps = {
-                "model_gap": best["large"] - best["tiny"],
-                "prompt_gap": refined - mine,
-                "task_gap": mine - selected,
+                "model_gap": mask["large"] - mask["tiny"],
+                "prompt_gap": judged(own, k, REFINED) - judged(own, k, CENTER),
+                "task_gap": best(own, k, CENTER) - selected(own, k, CENTER),
             }
-            values = {f"iou_{name}": iou for name, iou in best.items()}
-            values |= {"iou_refined": refined, "iou_selected": selected}
+            values = {f"iou_{name}": iou for name, iou in mask.items()}
+            values |= {"iou_refined": judged(own, k, REFINED)}
+            values |= {"iou_best": best(own, k, CENTER), "iou_selected": selected(own, k, CENTER)}
             values |= {name: min(max(0.5 + gap, 0), 1) for name, gap in gaps.items()}
             for name in OBJECTIVES:
                 rows[name].append(values[name])
     return rows
 
 
-def test_targets_equal_their_definitions() -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_targets_equal_their_definitions(protocol: str) -> None:
     models = draw_models()
-    expected = slow_targets(models)
-    found = targets(models)
+    expected = slow_targets(models, protocol)
+    found = targets(models, protocol)
     assert tuple(found) == OBJECTIVES
     for name in OBJECTIVES:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
 
 
-@given(seed=st.integers(0, 2**32 - 1))
-def test_targets_lie_between_0_and_1_and_no_task_is_made_worse_by_its_best(seed: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1), protocol=st.sampled_from(PROTOCOLS))
+def test_targets_lie_between_0_and_1_and_no_task_is_made_worse_by_its_best(
+    seed: int, protocol: str
+) -> None:
     models = {model: draw_model(seed + i) for i, model in enumerate(MODELS)}
-    found = targets(models)
+    found = targets(models, protocol)
     assert all(((v >= 0) & (v <= 1)).all() for v in found.values())
     assert (found["task_gap"] >= 0.5).all()
 
 
 def test_objectives_of_a_named_model_are_the_same_on_the_rows_of_every_model() -> None:
-    found = targets(draw_models())
+    found = targets(draw_models(), "best")
     for name in ("iou_tiny", "iou_small", "iou_base_plus", "iou_large", "model_gap"):
         by_model = found[name].reshape(len(MODELS), -1)
         assert (by_model == by_model[0]).all()
@@ -85,7 +95,7 @@ def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
     models = draw_models(1)
     models["tiny"] = draw_model(0, 1, iou=np.zeros((1, 2, 3)))
     models["large"] = draw_model(0, 1, iou=np.ones((1, 2, 3)))
-    assert (targets(models)["model_gap"] == 1).all()
+    assert (targets(models, "best")["model_gap"] == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +103,9 @@ def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
     [
         ("best", [[-1, -1, -1, 9, 10, 11], [-1, -1, -1, 15, 16, 17]]),
         ("selected", [[-1, -1, -1, 3, 4, 5], [-1, -1, -1, 21, 22, 23]]),
-        ("no_mask", [[-1, -1, -1, 0, 0, 0], [-1, -1, -1, 0, 0, 0]]),
-        ("no_iou", [[0, 0, 0, 9, 10, 11], [0, 0, 0, 15, 16, 17]]),
+        ("best_no_mask", [[-1, -1, -1, 0, 0, 0], [-1, -1, -1, 0, 0, 0]]),
+        ("best_no_iou", [[0, 0, 0, 9, 10, 11], [0, 0, 0, 15, 16, 17]]),
+        ("selected_no_iou", [[0, 0, 0, 3, 4, 5], [0, 0, 0, 21, 22, 23]]),
     ],
 )
 def test_head_inputs_join_the_iou_token_with_the_mask_token_of_a_proposal(
@@ -122,7 +133,7 @@ def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
     models = draw_models(3)
     inputs = draw_inputs(3)
     group = np.array([4, 4, 9])
-    data = training_set(inputs, models, group)
+    data = training_set(inputs, models, group, protocol="best")
     np.testing.assert_array_equal(data.inputs[3:6], inputs[MODELS.index("small")])
     assert np.shares_memory(data.inputs, inputs)
     np.testing.assert_array_equal(data.group, [*group] * 4)
@@ -136,18 +147,18 @@ def test_missing_model_is_named_among_those_that_are_needed() -> None:
     models = draw_models()
     del models["large"]
     with pytest.raises(ValueError, match=r"must learn from all of tiny.*large, got tiny, small"):
-        targets(models)
+        targets(models, "best")
 
 
 def test_no_model_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="got none"):
-        targets({})
+        targets({}, "best")
 
 
 def test_models_of_other_objects_are_refused() -> None:
     models = draw_models() | {"large": draw_model(3, n_objects=5)}
     with pytest.raises(ValueError, match="iou of every model must have shape"):
-        targets(models)
+        targets(models, "best")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +170,7 @@ def test_inputs_and_groups_that_do_not_fit_the_features_are_refused(
     inputs = draw_inputs(n_objects)[:n_models]
     message = rf"4 models and 6 objects .* \({n_models}, {n_objects}, 10\) and {n_grouped} groups"
     with pytest.raises(ValueError, match=message):
-        training_set(inputs, draw_models(6), np.zeros(n_grouped, np.int64))
+        training_set(inputs, draw_models(6), np.zeros(n_grouped, np.int64), protocol="selected")
 
 
 @given(

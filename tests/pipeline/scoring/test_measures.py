@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.entropies import ENTROPIES
-from pipeline.scoring.evidence import Evidence, ModelScores, ProposalScores
+from pipeline.head_sets import HeadSet
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
 from pipeline.scoring.measures import (
     GALLERY_MEASURES,
     HEAD_MEASURES,
@@ -18,7 +19,7 @@ from pipeline.scoring.measures import (
     model_measures,
     untrained_measures,
 )
-from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
+from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
 
@@ -32,53 +33,72 @@ def scores_of_two_objects() -> ModelScores:
             iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.1]], dtype=np.float32),
             sam_score=np.array([[0.7, 0.6, 0.1], [0.8, 0.8, 0.2]], dtype=np.float32),
             refined_iou=np.array([[0.3, 0.3, 0.95], [0.6, 0.1, 0.2]], dtype=np.float32),
+            refined_sam_score=np.array([[0.3, 0.4, 0.4], [0.5, 0.1, 0.9]], dtype=np.float32),
         ),
         entropies={
-            name: column(i, i + 0.5) / 16
-            for i, name in enumerate([*(entropy.name for entropy in ENTROPIES), "h_other"])
+            judged: {
+                name: column(i, i + 0.5) / 32
+                for i, name in enumerate([*(e.name for e in ENTROPIES), "h_other"], start)
+            }
+            for start, judged in zip((0, 8), JUDGED, strict=True)
         },
         predictions={
-            split: {name: column(i / 10, 0.5) for i, name in enumerate(OBJECTIVES, start)}
-            for start, split in enumerate(("coco_train", "davis_train"))
+            HeadSet("best", tokens): {
+                split: {name: column(i / 20, 0.5) for i, name in enumerate(OBJECTIVES, start)}
+                for start, split in enumerate(("coco_train", "davis_train"), first)
+            }
+            for first, tokens in enumerate(JUDGED)
         },
     )
 
 
-def evidence_of(predictions: dict[str, np.ndarray], model: str) -> Evidence:
+def evidence_of(
+    predictions: dict[str, np.ndarray], model: str, *, protocol: str = "best"
+) -> Evidence:
     """Heads, and anything else."""
     (n_objects,) = {len(values) for values in predictions.values()}
-    return random_scores(0, n_objects).evidence(model, predictions)
+    return random_scores(0, n_objects).evidence(model, protocol, Heads(protocol, predictions))
 
 
-def test_the_selected_proposal_has_the_highest_sam_score_and_of_equals_is_the_first() -> None:
+def test_the_judged_proposal_is_the_highest_and_of_equals_the_first() -> None:
     scores = scores_of_two_objects().proposals
-    np.testing.assert_array_equal(scores.selected_iou, column(0.2, 0.5))
-    np.testing.assert_array_equal(scores.best_iou, column(0.9, 0.5))
-    np.testing.assert_array_equal(scores.best_refined_iou, column(0.95, 0.6))
+    np.testing.assert_array_equal(scores.judged_iou("best"), column(0.9, 0.5))
+    np.testing.assert_array_equal(scores.judged_iou("selected"), column(0.2, 0.5))
+    np.testing.assert_array_equal(scores.judged_refined_iou("best"), column(0.95, 0.6))
+    np.testing.assert_array_equal(scores.judged_refined_iou("selected"), column(0.3, 0.2))
+    np.testing.assert_array_equal(scores.judged_sam_score("best"), column(0.6, 0.8))
+    np.testing.assert_array_equal(scores.judged_sam_score("selected"), column(0.7, 0.8))
 
 
-def test_untrained_measures_are_the_entropies_and_the_lack_of_sam_score() -> None:
+@pytest.mark.parametrize(("judged", "sam_score"), [("best", [0.4, 0.2]), ("selected", [0.3, 0.2])])
+def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: list[float]) -> None:
     scores = scores_of_two_objects()
-    measures = untrained_measures(scores.evidence("tiny"))
-    assert tuple(measures) == UNTRAINED_MEASURES
-    assert measures["sam_score"] == pytest.approx([0.3, 0.2])
-    for name in measures.keys() & scores.entropies.keys():
-        np.testing.assert_array_equal(measures[name], scores.entropies[name])
+    measures = untrained_measures(scores.evidence("tiny", judged))
+    assert measures.pop("sam_score") == pytest.approx(sam_score)
+    # Where the selected proposal is judged, its SamScore is the highest.
+    highest = measures.pop("sam_score_highest", None)
+    assert (highest is None) == (judged == "selected")
+    assert highest is None or highest == pytest.approx([0.3, 0.2])
+    for name in measures.keys() & scores.entropies[judged].keys():
+        np.testing.assert_array_equal(measures[name], scores.entropies[judged][name])
     assert {entropy.name for entropy in ENTROPIES} <= set(measures)
 
 
+@pytest.mark.parametrize("protocol", ["best", "selected"])
 @pytest.mark.parametrize("model", MODELS)
-def test_head_measures_follow_their_formulas(model: str) -> None:
+def test_head_measures_follow_their_formulas(model: str, protocol: str) -> None:
     rng = np.random.default_rng(0)
-    heads = {name: rng.random(5, dtype=np.float32) for name in OBJECTIVES}
-    measures = head_measures(evidence_of(heads, model))
+    heads = {name: rng.random(5, dtype=np.float32) for name in PROTOCOL_OBJECTIVES[protocol]}
+    measures = head_measures(evidence_of(heads, model, protocol=protocol))
     assert tuple(measures) == HEAD_MEASURES
     usam = heads[f"iou_{model}"]
     expected = {
         "usam": 1 - usam,
         "delta_theta": heads["iou_large"] - heads["iou_tiny"],
         "delta_xp": heads["iou_refined"] - usam,
-        "delta_a": usam - heads["iou_selected"],
+        "delta_a": (
+            usam - heads["iou_selected"] if protocol == "best" else heads["iou_best"] - usam
+        ),
         "delta_theta_star": heads["model_gap"] - 0.5,
         "delta_xp_star": heads["prompt_gap"] - 0.5,
         "delta_a_star": heads["task_gap"] - 0.5,
@@ -101,32 +121,46 @@ def test_perfect_heads_give_the_true_gaps_both_ways() -> None:
 
 
 def test_a_model_has_its_measures_once_and_those_of_each_train_split() -> None:
-    measures = model_measures(scores_of_two_objects(), "tiny")
+    scores = random_scores(0)
+    measures = model_measures(scores, "tiny", protocol="best", judged="best")
     assert list(measures) == [
         *(("", name) for name in UNTRAINED_MEASURES),
-        *((split, name) for split in ("coco_train", "davis_train") for name in HEAD_MEASURES),
+        *((split, name) for split in TRAIN_SPLITS for name in HEAD_MEASURES),
     ]
     assert all(values.dtype == np.float64 for values in measures.values())
-    assert measures["coco_train", "usam"] != pytest.approx(measures["davis_train", "usam"])
+    first, second = (measures[split, "usam"] for split in TRAIN_SPLITS)
+    assert first != pytest.approx(second)
 
 
-def test_every_measure_tells_the_tokens_of_its_heads() -> None:
-    scores = random_scores(0, other_tokens=("selected", "no_iou"))
-    measures = every_measure(scores, "small")
-    assert list(measures) == [
-        *(("", "", name) for name in UNTRAINED_MEASURES),
-        *(
-            (split, tokens, name)
-            for tokens in ("best", "selected", "no_iou")
-            for split in TRAIN_SPLITS
-            for name in HEAD_MEASURES
-        ),
-    ]
-    heads = scores.other_predictions["no_iou"]["davis_train"]
-    expected = head_measures(scores.evidence("small", heads))
-    np.testing.assert_array_equal(measures["davis_train", "no_iou", "delta_a"], expected["delta_a"])
+@pytest.mark.parametrize(
+    ("protocol", "judged"), [("best", "best"), ("best", "selected"), ("selected", "selected")]
+)
+def test_heads_are_of_the_protocol_and_read_the_tokens_of_the_judged_proposal(
+    protocol: str, judged: str
+) -> None:
+    scores = random_scores(0)
+    measures = model_measures(scores, "small", protocol=protocol, judged=judged)
+    heads = scores.predictions[HeadSet(protocol, judged)]["davis_train"]
+    np.testing.assert_array_equal(
+        measures["davis_train", "delta_xp_star"], heads["prompt_gap"].astype(np.float64) - 0.5
+    )
+    np.testing.assert_array_equal(
+        measures["", "h_t"], scores.entropies[judged]["h_t"].astype(np.float64)
+    )
+
+
+def test_every_measure_has_those_of_ablated_tokens_and_of_no_other_proposal() -> None:
+    scores = random_scores(0, ablations=("no_iou",))
+    measures = every_measure(scores, "small", protocol="best", judged="best")
+    assert {tokens for _, tokens, _ in measures} == {"", "best", "best_no_iou"}
+    heads = scores.predictions[HeadSet("best", "best_no_iou")]["davis_train"]
+    expected = head_measures(scores.evidence("small", "best", Heads("best", heads)))
+    found = measures["davis_train", "best_no_iou", "delta_a"]
+    np.testing.assert_array_equal(found, expected["delta_a"])
     of_method = {(split, name) for split, tokens, name in measures if tokens in {"", "best"}}
-    assert of_method == set(model_measures(scores, "small"))
+    assert of_method == set(model_measures(scores, "small", protocol="best", judged="best"))
+    of_user = every_measure(scores, "small", protocol="selected", judged="selected")
+    assert {tokens for _, tokens, _ in of_user} == {"", "selected"}
 
 
 def test_a_missing_head_is_named() -> None:
@@ -137,9 +171,9 @@ def test_a_missing_head_is_named() -> None:
 
 def test_a_missing_entropy_is_named() -> None:
     scores = scores_of_two_objects()
-    del scores.entropies["h_xp"]  # type: ignore[attr-defined]
+    del scores.entropies["best"]["h_xp"]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
-        untrained_measures(scores.evidence("tiny"))
+        untrained_measures(scores.evidence("tiny", "best"))
 
 
 def test_rows_have_names_and_symbols_of_their_own_and_colours() -> None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 from pipeline.auc import correction_auc
+from pipeline.head_sets import HeadSet
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import AucRow, auc_rows, iou_rows, n_measures
-from pipeline.vocabulary import MODELS, TASKS
+from pipeline.scoring.tasks import judged_proposal
+from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
 RESAMPLES = resample_groups(np.arange(40) // 3, 50, seed=0)
@@ -24,24 +27,34 @@ def models() -> dict[str, ModelScores]:
 
 def test_every_task_scores_every_measure_of_every_model(models: dict[str, ModelScores]) -> None:
     rows = auc_rows(models, RESAMPLES)
-    names = [("", name) for name in UNTRAINED_MEASURES]
-    names += [(split, name) for split in TRAIN_SPLITS for name in HEAD_MEASURES]
-    assert [(row.task, row.model, row.train_split, row.measure) for row in rows] == [
-        (task, model, *name) for task in TASKS for model in MODELS for name in names
+    asked = [(row.protocol, row.task, row.model, row.train_split, row.measure) for row in rows]
+    assert asked == [
+        (protocol, task, model, *name)
+        for protocol, task in product(PROTOCOLS, TASKS)
+        for model in MODELS
+        for name in names_of(judged_proposal(protocol, task))
     ]
 
 
-def test_a_row_is_the_auc_of_its_measure(models: dict[str, ModelScores]) -> None:
+def names_of(judged: str) -> list[tuple[str, str]]:
+    """Train split and name of all measures that are shown for a judged proposal."""
+    untrained = [m for m in UNTRAINED_MEASURES if judged == "best" or m != "sam_score_highest"]
+    trained = [(split, name) for split in TRAIN_SPLITS for name in HEAD_MEASURES]
+    return [*(("", name) for name in untrained), *trained]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_row_is_the_auc_of_its_measure(models: dict[str, ModelScores], protocol: str) -> None:
     (row,) = (
         row
         for row in auc_rows(models, RESAMPLES)
-        if (row.train_split, row.task, row.model, row.measure)
-        == ("davis_train", "model", "small", "delta_theta")
+        if (row.protocol, row.train_split, row.task, row.model, row.measure)
+        == (protocol, "davis_train", "model", "small", "delta_theta")
     )
-    heads = models["small"].predictions["davis_train"]
+    heads = models["small"].predictions[HeadSet(protocol, protocol)]["davis_train"]
     expected = correction_auc(
-        models["tiny"].proposals.best_iou,
-        models["large"].proposals.best_iou,
+        models["tiny"].proposals.judged_iou(protocol),
+        models["large"].proposals.judged_iou(protocol),
         heads["iou_large"].astype(np.float64) - heads["iou_tiny"],
     )
     assert row.area == expected
@@ -51,17 +64,10 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
     base = {model: random_scores(seed, train_splits=()) for seed, model in enumerate(MODELS)}
     models = {}
     for model, scores in base.items():
-        heads = {f"iou_{other}": base[other].proposals.best_iou for other in MODELS}
-        heads["iou_refined"] = scores.proposals.best_refined_iou
-        heads["iou_selected"] = scores.proposals.selected_iou
-        model_gap = base["large"].proposals.best_iou - base["tiny"].proposals.best_iou
-        # Halved, so that no gap is clipped: only the order counts.
-        heads["model_gap"] = np.float32(0.5) + model_gap / 2
-        heads["prompt_gap"] = (
-            0.5 + (scores.proposals.best_refined_iou - scores.proposals.best_iou) / 2
-        )
-        heads["task_gap"] = 0.5 + (scores.proposals.best_iou - scores.proposals.selected_iou) / 2
-        models[model] = replace(scores, predictions={"truth": heads})
+        predictions = {
+            one: {"truth": true_heads(base, model, one.protocol)} for one in scores.predictions
+        }
+        models[model] = replace(scores, predictions=predictions)
     told_by = {
         "model": {"delta_theta", "delta_theta_star"},
         "prompt": {"delta_xp", "delta_xp_star"},
@@ -73,6 +79,22 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
             assert row.area.relative == pytest.approx(1, abs=1e-5), row
 
 
+def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dict[str, np.ndarray]:
+    """What heads would predict that know the truth."""
+    said = models[model].proposals
+    own = {name: scores.proposals.judged_iou(protocol) for name, scores in models.items()}
+    # Halved, so that no gap is clipped: only the order counts.
+    return {
+        **{f"iou_{name}": iou for name, iou in own.items()},
+        "iou_refined": said.judged_refined_iou(protocol),
+        "iou_best": said.judged_iou("best"),
+        "iou_selected": said.judged_iou("selected"),
+        "model_gap": np.float32(0.5) + (own["large"] - own["tiny"]) / 2,
+        "prompt_gap": 0.5 + (said.judged_refined_iou(protocol) - own[model]) / 2,
+        "task_gap": 0.5 + (said.judged_iou("best") - said.judged_iou("selected")) / 2,
+    }
+
+
 def test_without_tiny_there_is_no_model_task(models: dict[str, ModelScores]) -> None:
     fewer = {model: scores for model, scores in models.items() if model != "tiny"}
     assert {row.task for row in auc_rows(fewer, RESAMPLES)} == set(TASKS) - {"model"}
@@ -80,7 +102,9 @@ def test_without_tiny_there_is_no_model_task(models: dict[str, ModelScores]) -> 
 
 def test_margins_are_differences_to_sam_score(models: dict[str, ModelScores]) -> None:
     rows = auc_rows(models, RESAMPLES)
-    of_task = [row for row in rows if (row.task, row.model) == ("task", "small")]
+    of_task = [
+        row for row in rows if (row.protocol, row.task, row.model) == ("best", "task", "small")
+    ]
     relative = {(row.train_split, row.measure): row.area.relative for row in of_task}
     for row in of_task:
         expected = relative[row.train_split, row.measure] - relative["", "sam_score"]
@@ -89,24 +113,26 @@ def test_margins_are_differences_to_sam_score(models: dict[str, ModelScores]) ->
     assert own.margin == own.margin_interval.low == own.margin_interval.high == 0
 
 
-def test_token_sets_are_compared_with_the_method_on_the_same_images() -> None:
+def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> None:
     scores = random_scores(0, n_objects=400, train_splits=("coco_train",))
+    own = HeadSet("best", "best")
     near = {
-        name: value + np.float32(1e-2) * scores.entropies["h_y"]
-        for name, value in scores.predictions["coco_train"].items()
+        name: value + np.float32(1e-2) * scores.entropies["best"]["h_y"]
+        for name, value in scores.predictions[own]["coco_train"].items()
     }
-    both = replace(scores, other_predictions={"selected": {"coco_train": near}})
+    ablated = {HeadSet("best", "best_no_iou"): {"coco_train": near}}
+    both = replace(scores, predictions={**scores.predictions, **ablated})
     rows = [
         row
         for row in auc_rows({"tiny": both}, resample_groups(np.arange(400), 200, seed=0))
-        if row.task == "task"
+        if (row.protocol, row.task) == ("best", "prompt")
     ]
     found = {(row.tokens, row.measure): row for row in rows}
-    best, selected = found["best", "delta_a_star"], found["selected", "delta_a_star"]
-    interval = selected.tokens_margin_interval
-    assert selected.tokens_margin == selected.area.relative - best.area.relative != 0
-    assert interval.low <= selected.tokens_margin <= interval.high
-    assert interval.high - interval.low < (selected.relative.high - selected.relative.low) / 5
+    best, without = found["best", "delta_xp_star"], found["best_no_iou", "delta_xp_star"]
+    interval = without.tokens_margin_interval
+    assert without.tokens_margin == without.area.relative - best.area.relative != 0
+    assert interval.low <= without.tokens_margin <= interval.high
+    assert interval.high - interval.low < (without.relative.high - without.relative.low) / 5
     assert best.tokens_margin == best.tokens_margin_interval.low == 0
     assert np.isnan(found["", "h_a"].tokens_margin)
     assert np.isnan(found["", "h_a"].tokens_margin_interval.high)
@@ -114,13 +140,15 @@ def test_token_sets_are_compared_with_the_method_on_the_same_images() -> None:
 
 def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> None:
     scores = random_scores(0, n_objects=400, train_splits=())
-    near = 1 - scores.proposals.sam_score.max(axis=1) + np.float32(1e-3) * scores.entropies["h_y"]
-    scores = replace(scores, entropies={**scores.entropies, "h_std": near})
+    of_best = scores.entropies["best"]
+    near = 1 - scores.proposals.judged_sam_score("best") + np.float32(1e-3) * of_best["h_y"]
+    entropies = {**scores.entropies, "best": {**of_best, "h_std": near}}
+    scores = replace(scores, entropies=entropies)
     resamples = resample_groups(np.arange(400), 200, seed=0)
     (row,) = (
         row
         for row in auc_rows({"tiny": scores}, resamples)
-        if (row.task, row.measure) == ("segmentation", "h_std")
+        if (row.protocol, row.task, row.measure) == ("best", "segmentation", "h_std")
     )
     width = row.relative.high - row.relative.low
     assert row.margin_interval.high - row.margin_interval.low < width / 10
@@ -132,7 +160,7 @@ def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) ->
     assert (
         sum(done)
         == n_measures(models)
-        == len({(row.model, row.train_split, row.measure) for row in rows})
+        == len({(r.protocol, judged_proposal(r.protocol, r.task), *key_of(r)) for r in rows})
     )
     inside = [
         row.auc.low < row.area.auc < row.auc.high
@@ -153,12 +181,15 @@ def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
 
 def test_a_measure_that_is_nan_is_named() -> None:
     scores = random_scores(0)
-    faulty = scores.predictions["coco_train"]["task_gap"]
+    faulty = scores.predictions[HeadSet("selected", "selected")]["coco_train"]["task_gap"]
     faulty[3] = np.nan
-    message = r"delta_a_star of tiny by heads of coco_train on best tokens must .* got 1 of 40 obj"
+    message = (
+        r"delta_a_star of tiny by heads of coco_train on selected tokens must .* got 1 of 40 obj"
+    )
     with pytest.raises(ValueError, match=message):
         auc_rows({"tiny": scores}, RESAMPLES)
-    entropies = {**scores.entropies, "h_a": scores.entropies["h_a"] * np.nan}
+    of_best = scores.entropies["best"]
+    entropies = {**scores.entropies, "best": {**of_best, "h_a": of_best["h_a"] * np.nan}}
     with pytest.raises(ValueError, match="h_a of tiny must be free of NaN, got 40 of 40 objects"):
         auc_rows({"tiny": replace(scores, entropies=entropies)}, RESAMPLES)
 
@@ -168,13 +199,24 @@ def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:
     views = {("tiny", "identity"): first, ("tiny", "gray"): second, ("large", "gray"): first}
     rows = {(row.model, row.view, row.proposal): row for row in iou_rows(views, RESAMPLES)}
     start = rows["tiny", "identity", "best"]
-    assert start.mean_iou == pytest.approx(first.best_iou.mean())
+    assert start.mean_iou == pytest.approx(first.judged_iou("best").mean())
     assert start.interval.low < start.mean_iou < start.interval.high
     assert (start.gain, start.gain_interval.low, start.gain_interval.high) == (0, 0, 0)
     refined = rows["tiny", "gray", "refined"]
-    assert refined.gain == pytest.approx(second.best_refined_iou.mean() - start.mean_iou)
-    assert rows["tiny", "identity", "selected"].gain < 0
+    assert refined.gain == pytest.approx(second.judged_refined_iou("best").mean() - start.mean_iou)
     assert rows["large", "gray", "best"].gain == 0
+    # Those of selected masks with the selected one.
+    begin, chosen = rows["tiny", "identity", "selected"], rows["tiny", "gray", "selected"]
+    assert (begin.gain, begin.gain_interval.low, begin.gain_interval.high) == (0, 0, 0)
+    assert begin.mean_iou < start.mean_iou
+    assert chosen.gain == pytest.approx(chosen.mean_iou - begin.mean_iou)
+    assert chosen.gain_interval.low < chosen.gain < chosen.gain_interval.high
+    of_eight = rows["tiny", "gray", "refined_selected"]
+    assert of_eight.gain == pytest.approx(of_eight.mean_iou - begin.mean_iou)
+
+
+def key_of(row: AucRow) -> tuple[str, ...]:
+    return row.model, row.train_split, row.tokens, row.measure
 
 
 def segmentation(rows: list[AucRow]) -> Iterator[AucRow]:

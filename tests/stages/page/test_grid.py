@@ -15,7 +15,7 @@ def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     table = pd.DataFrame(
         {
             "model": ["tiny", "tiny", "base_plus", "base_plus"],
-            "proposal": ["best", "selected"] * 2,
+            "proposal": ["best", "refined_selected"] * 2,
             "a": [1.0, 2.0, 3.0, 4.0],
             "a_low": [0.5] * 4,
             "a_high": [4.5] * 4,
@@ -26,7 +26,7 @@ def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     assert grid.corner == ("proposal",)
     assert grid.splits == {"a": 2, "b": 2}
     assert grid.columns == ("tiny", "base plus") * 2
-    assert [row.names for row in grid.rows] == [("best",), ("selected",)]
+    assert [row.names for row in grid.rows] == [("best",), ("refined selected",)]
     assert [[cell.value for cell in row.cells] for row in grid.rows] == [[1, 3, 5, 7], [2, 4, 6, 8]]
     assert grid.rows[0].cells[0] == Cell(1, 0.5, 4.5, grid.rows[0].cells[0].paper)
     assert isnan(grid.rows[0].cells[2].low)

@@ -1,5 +1,6 @@
 """The report in a real browser: on a desk, on a phone, and in the dark."""
 
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,16 +11,18 @@ import pytest
 
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES
 from pipeline.scoring.tasks import BOUNDS
-from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
+from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
+from stages.page.labels import PROTOCOL_LABELS, TRUTH_MARKS
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.radar import RADAR_LINES
-from storage.outputs.results import read_results
-from storage.paths import RESULTS, results_dir
+from stages.tables.rows import of_protocol
+from storage.outputs.results import SplitResults
+from storage.paths import HEADS, RESULTS
 from tests.fixtures.browser import Seen, find_browser, look_at
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
-from tests.fixtures.report_inputs import N_PICTURES, write_report_inputs
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
+from tests.fixtures.report_inputs import N_PICTURES
 
 PHONE_PX: Final = 390
 DESK_PX: Final = 1280
@@ -28,7 +31,7 @@ QUESTION: Final = """async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
   await new Promise((done) => setTimeout(done, 1000));
   const section = (element) => [...document.querySelectorAll("h2")].findLast(
-    (h2) => h2.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING).textContent;
+    (h2) => h2.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING).id;
   const colours = (element) => {
     const style = getComputedStyle(element);
     return [style.color, style.backgroundColor];
@@ -57,7 +60,7 @@ QUESTION: Final = """async () => {
     targets.push(location.hash);
   }
   const focused = document.activeElement.hash;
-  const curve = document.querySelector("#curves-task-0");
+  const curve = document.querySelector("#curves-task-best-0");
   Plotly.Fx.hover(curve, [{ curveNumber: 3, pointNumber: 10 }]);
   await new Promise((done) => setTimeout(done, 500));
   return {
@@ -83,18 +86,21 @@ QUESTION: Final = """async () => {
     unnamed: [...document.querySelectorAll(".scroll[tabindex]")].filter(
       (part) => !part.ariaLabel).length,
     n_scrolling: document.querySelectorAll(".scroll[tabindex]").length,
+    headings: [...document.querySelectorAll("h2")].map((h2) => h2.innerText),
+    marks: [...document.querySelectorAll("h2 .truth")].map((mark) => shown(mark)[0]),
+    links: [...document.querySelectorAll("nav p")].map((row) => row.getBoundingClientRect().height),
     hover: [...curve.querySelectorAll(".hovertext text")].map((text) => text.textContent),
   };
 }"""
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose two splits are reported on, one of them as the paper's COCO."""
     find_browser()
     root = tmp_path_factory.mktemp("reported")
-    evaluate_splits(root)
-    write_report_inputs(root, SPLITS, TRAIN_SPLITS)
+    for folder in (RESULTS, HEADS):
+        shutil.copytree(evaluated / folder, root / folder)
     paper = {"coco_val": "COCO", "coco_train": "COCO"}
     settings = {"title": "A test", "paper": paper}
     write_params(root, SPLITS, train_splits=TRAIN_SPLITS, report=settings)
@@ -131,36 +137,63 @@ def test_the_console_stays_silent(seen: Seen) -> None:
 
 def test_every_table_is_there(seen: Seen) -> None:
     n_splits, n_heads = len(SPLITS), len(TRAIN_SPLITS)
+    of_iou = [row for row in REPORT_TABLES if row.section == "iou"]
+    n_of_protocol = sum(row.is_by_protocol for row in of_iou)
     assert Counter(section for section, _ in seen.answer["tables"]) == {
-        "Relative AUC": n_splits + 1,
-        "Correction curves": 2 * len(TASKS),
-        "All four corrections at once": n_splits,
-        "Heads of other tokens": sum(row.section == "tokens" for row in REPORT_TABLES),
+        **{f"overview-{protocol}": n_splits + 1 for protocol in PROTOCOLS},
+        **{f"curves-{protocol}": 2 * len(TASKS) for protocol in PROTOCOLS},
+        **{f"radar-{protocol}": n_splits for protocol in PROTOCOLS},
+        "tokens-best": sum(row.section == "tokens" for row in REPORT_TABLES),
         # That of the views has a second grid, of differences.
-        "Mean IoU": sum(row.section == "iou" for row in REPORT_TABLES) + 1,
-        "Pearson correlation": n_splits * len(MODELS) * n_heads,
+        **{f"iou-{protocol}": n_of_protocol + 1 for protocol in PROTOCOLS},
+        **{f"correlation-{name}": n_splits * len(MODELS) * n_heads for name in PROTOCOLS},
+        "iou": len(of_iou) - n_of_protocol,
         # The paper's own is the last.
-        "Search for hyperparameters": n_heads * len(OBJECTIVES) + 1,
-        "Runtime": 1,
-        "What was run": n_splits + n_heads,
+        "trials": n_heads * len(OBJECTIVES) + 1,
+        "runtime": 1,
+        "run": n_splits + n_heads,
     }
     assert all(n_rows for _, n_rows in seen.answer["tables"])
 
 
 def test_every_figure_is_drawn_as_wide_as_its_card(seen: Seen) -> None:
-    figures, n_heads = seen.answer["figures"], len(TRAIN_SPLITS)
-    n_curves = [
-        len(BOUNDS)
-        + len(TASK_MEASURES[task])
-        + sum(name in HEAD_MEASURES for name in TASK_MEASURES[task])
-        for task in TASKS
-    ]
-    expected = [n for n in n_curves for _ in SPLITS]
-    n_lines = sum(n_heads if line.needs_heads else 1 for line in RADAR_LINES)
-    assert [figure["lines"] for figure in figures] == [*expected, *[n_lines] * len(SPLITS)]
+    figures = seen.answer["figures"]
+    n_lines = []
+    n_of_radar = sum(len(TRAIN_SPLITS) if line.needs_heads else 1 for line in RADAR_LINES)
+    for protocol in PROTOCOLS:
+        for task in TASKS:
+            # The highest SamScore is that of the selected mask.
+            is_twin = protocol == "selected" or task == "task"
+            n_heads = sum(name in HEAD_MEASURES for name in TASK_MEASURES[task])
+            n_measures = len(TASK_MEASURES[task]) - is_twin + n_heads
+            n_lines += [len(BOUNDS) + n_measures] * len(SPLITS)
+        # That of the highest SamScore is in two parts: the task "task" has none.
+        n_lines += [n_of_radar + {"best": 1, "selected": -1}[protocol]] * len(SPLITS)
+    assert [figure["lines"] for figure in figures] == n_lines
     for figure in figures:
         assert figure["excess_px"] <= 1
         assert figure["share"] > 0.95
+
+
+def test_every_heading_of_a_protocol_names_it_and_marks_the_truth(seen: Seen) -> None:
+    told = seen.answer["headings"]
+    n_headings = {
+        protocol: sum(text.startswith(f"{label}: ") for text in told)
+        for protocol, label in PROTOCOL_LABELS.items()
+    }
+    assert n_headings == {"best": 7, "selected": 6}
+    assert sum(text.endswith(TRUTH_MARKS["best"]) for text in told) == n_headings["best"]
+    assert len(seen.answer["marks"]) == n_headings["best"]
+    assert all(width > 0 for width in seen.answer["marks"])
+
+
+def test_the_contents_have_a_row_a_protocol_and_one_for_both(
+    seen: Seen, view: tuple[int, bool]
+) -> None:
+    heights = seen.answer["links"]
+    assert len(heights) == len(PROTOCOLS) + 1
+    # A row is one line on a desk.
+    assert (max(heights) < 40) == (view[0] == DESK_PX)
 
 
 def test_nothing_is_wider_than_the_page(seen: Seen) -> None:
@@ -170,7 +203,7 @@ def test_nothing_is_wider_than_the_page(seen: Seen) -> None:
 
 def test_every_picture_is_shown_and_described(seen: Seen) -> None:
     pictures: list[Any] = seen.answer["pictures"]
-    assert len(pictures) == len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+    assert len(pictures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * 2 * N_PICTURES
     assert all(width == 32 and words for width, words in pictures)
 
 
@@ -181,10 +214,11 @@ def test_the_page_is_dark_where_the_reader_likes_it(seen: Seen, view: tuple[int,
         assert (red > 127) == is_light
 
 
-def test_a_press_on_the_head_of_a_column_sorts(seen: Seen, root: Path) -> None:
+def test_a_press_on_the_head_of_a_column_sorts(
+    seen: Seen, results: dict[str, SplitResults]
+) -> None:
     start, falling, rising, named = seen.answer["sorts"]
-    found = {SPLITS[0]: read_results(root / results_dir(SPLITS[0]))}
-    expected = overview_table(found, SPLITS[0])["task"]
+    expected = overview_table(of_protocol(results, "best"), SPLITS[0])["task"]
     # JSON has no NaN: it comes as null.
     for (_, values, _), ordered in (
         (start, expected),
@@ -209,8 +243,8 @@ def test_a_click_enlarges_a_picture_and_keys_lead_on_and_back(seen: Seen) -> Non
     assert large_px > 2 * small_px
     assert is_inside
     assert is_below_top
-    first, second = (f"#picture-{SPLITS[0]}-model-{rank}" for rank in (1, 2))
-    card = f"#gallery-{SPLITS[0]}-model"
+    first, second = (f"#picture-best-{SPLITS[0]}-model-{rank}" for rank in (1, 2))
+    card = f"#gallery-best-{SPLITS[0]}-model"
     # The first picture has none before it.
     assert seen.answer["targets"] == [first, second, first, first, card]
     assert seen.answer["focused"] == first

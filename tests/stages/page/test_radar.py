@@ -7,60 +7,86 @@ from math import nan
 
 import pytest
 
-from pipeline.vocabulary import TASKS
+from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages.page.labels import measure_label
 from stages.page.radar import radar_figure
 from stages.tables.auc import relative_table
 from stages.tables.radar import RADAR_LINES, radar_table
-from storage.outputs.results import SplitResults, read_results
-from storage.paths import results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
+from stages.tables.rows import Results, of_protocol
+from storage.outputs.results import SplitResults
+from tests.fixtures.eval_split import TRAIN_SPLITS
 
 UNTRAINED = [line.name for line in RADAR_LINES if not line.needs_heads]
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SplitResults]:
-    root = tmp_path_factory.mktemp("evaluated")
-    evaluate_splits(root)
-    return {split: read_results(root / results_dir(split)) for split in SPLITS}
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def test_the_radar_has_the_cells_of_the_relative_tables(
-    results: dict[str, SplitResults],
-) -> None:
-    table = radar_table(results["coco_val"])
+@pytest.fixture
+def own(results: dict[str, SplitResults], protocol: str) -> Results:
+    """Results of one protocol."""
+    return of_protocol(results, protocol)
+
+
+def untrained_of(protocol: str) -> list[str]:
+    """Lines without heads: of selected masks, the highest SamScore is the SamScore."""
+    return [n for n in UNTRAINED if protocol == "best" or n != "sam_score_highest"]
+
+
+def test_the_radar_has_the_cells_of_the_relative_tables(own: Results, protocol: str) -> None:
+    table = radar_table(own["coco_val"])
     assert list(table.columns) == ["measure", "trained_on", *TASKS]
     assert list(zip(table["measure"], table["trained_on"], strict=True)) == [
-        *((line, "") for line in UNTRAINED),
+        *((line, "") for line in untrained_of(protocol)),
         *((line, split) for split in TRAIN_SPLITS for line in ("gaps", "gaps_star")),
     ]
     lines = table.set_index(["measure", "trained_on"])
     for task in TASKS:
-        relative = relative_table(results, task).set_index(["measure", "trained_on"])["coco_val"]
+        relative = relative_table(own, task).set_index(["measure", "trained_on"])["coco_val"]
         for line in RADAR_LINES:
+            if not line.needs_heads and line.name not in untrained_of(protocol):
+                continue
             for trained_on in TRAIN_SPLITS if line.needs_heads else [""]:
                 # Not every entropy stands in the table of every task.
                 expected = relative.get((line.measures[task], trained_on), nan)
                 if expected == expected:  # noqa: PLR0124 - not NaN
                     assert lines.loc[(line.name, trained_on), task] == pytest.approx(expected)
-    assert table.notna().all(axis=None)
+    # The task "task" judges the selected mask: the highest SamScore is its own there.
+    missing = [(line, task) for line in table.index for task in TASKS if table.isna()[task][line]]
+    assert missing == ([(1, "task")] if protocol == "best" else [])
+    assert table["measure"][1] == ("sam_score_highest" if protocol == "best" else "h_std")
 
 
-def test_tasks_that_were_not_evaluated_have_no_axis(results: dict[str, SplitResults]) -> None:
-    found = results["shapes_val"]
+def test_the_radar_shows_the_rows_of_its_protocol(
+    results: dict[str, SplitResults], own: Results, protocol: str
+) -> None:
+    auc = results["coco_val"].auc
+    is_own = (auc["protocol"] == protocol) & (auc["model"] == "tiny") & (auc["task"] == "prompt")
+    expected = auc[is_own].set_index(["measure", "tokens", "train_split"])["relative"]
+    shown = radar_table(own["coco_val"]).set_index(["measure", "trained_on"])["prompt"]
+    for line, key in {
+        ("h_std", ""): ("h_std", "", ""),
+        ("gaps", "coco_train"): ("delta_xp", protocol, "coco_train"),
+    }.items():
+        assert shown[line] == pytest.approx(100 * expected[key])
+
+
+def test_tasks_that_were_not_evaluated_have_no_axis(own: Results) -> None:
+    found = own["shapes_val"]
     fewer = replace(found, auc=found.auc[found.auc["task"] != "model"])
     table = radar_table(fewer)
     assert list(table.columns) == ["measure", "trained_on", *TASKS[1:]]
     assert '"theta":["Prompt","Task","Segmentation","Prompt"]' in radar_figure(table, [], "here")
 
 
-def test_a_figure_encloses_an_area_a_line(results: dict[str, SplitResults]) -> None:
-    table = radar_table(results["shapes_val"])
+def test_a_figure_encloses_an_area_a_line(own: Results, protocol: str) -> None:
+    table = radar_table(own["shapes_val"])
     html = radar_figure(table, TRAIN_SPLITS, "here")
     names = [json.loads(f'"{name}"') for name in re.findall(r'"name":"([^"]+)"', html)]
     assert names == [
-        *(measure_label(line) for line in UNTRAINED),
+        *(measure_label(line) for line in untrained_of(protocol)),
         *("Δ and 1 − USAM", "Δ* and 1 − USAM"),
         *("Δ and 1 − USAM (coco_train)", "Δ* and 1 − USAM (coco_train)"),
     ]

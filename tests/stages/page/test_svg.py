@@ -4,24 +4,18 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from itertools import product
 
+import pandas as pd
 import pytest
 
 from pipeline.scoring.measures import TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import TASKS
-from stages.page.labels import COLOURS, TASK_LABELS, measure_label
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from stages.page import svg as svg_module
+from stages.page.labels import COLOURS, measure_label
 from stages.page.svg import curve_plots
-from storage.outputs.results import SplitResults, read_results
-from storage.paths import results_dir
-from tests.fixtures.eval_split import SPLITS, evaluate_splits
+from storage.outputs.results import SplitResults
+from tests.fixtures.eval_split import SPLITS
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SplitResults]:
-    root = tmp_path_factory.mktemp("evaluated")
-    evaluate_splits(root)
-    return {split: read_results(root / results_dir(split)) for split in SPLITS}
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +28,66 @@ def words(svg: str) -> set[str]:
     return {"".join(text.itertext()) for text in found}
 
 
-def test_there_is_a_picture_a_split_and_task(plots: dict[str, str]) -> None:
-    assert set(plots) == {f"{split}_{task}.svg" for split, task in product(SPLITS, TASKS)}
+def test_there_is_a_picture_a_split_protocol_and_task(plots: dict[str, str]) -> None:
+    assert set(plots) == {
+        f"{split}_{protocol}_{task}.svg"
+        for split, protocol, task in product(SPLITS, PROTOCOLS, TASKS)
+    }
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_picture_names_axes_and_lines_and_draws_each_in_its_colour(
-    plots: dict[str, str], task: str
+    plots: dict[str, str], protocol: str, task: str
 ) -> None:
-    svg = plots[f"coco_val_{task}.svg"]
-    labels = {measure_label(name) for name in TASK_MEASURES[task]}
+    svg = plots[f"coco_val_{protocol}_{task}.svg"]
+    names = set(TASK_MEASURES[task])
+    if protocol == "selected" or task == "task":
+        names -= {"sam_score_highest"}
+    labels = {measure_label(name) for name in names}
     expected = {"mean IoU", "corrected objects, the most uncertain first", "worst to oracle"}
     assert words(svg) >= labels | expected
-    assert any(f"{TASK_LABELS[task]}, coco_val" in text for text in words(svg))
-    assert all(COLOURS[name] in svg for name in TASK_MEASURES[task])
+    assert (measure_label("sam_score_highest") in words(svg)) == ("sam_score_highest" in names)
+    assert all(COLOURS[name] in svg for name in names)
+
+
+@pytest.mark.parametrize(
+    ("file", "title", "mask"),
+    [
+        ("best_model", "Best masks (chosen by ground truth): Model", "The best mask of the tiny"),
+        ("best_task", "Best masks (chosen by ground truth): Task", "The mask with the highest"),
+        ("selected_model", "Selected masks: Model", "The mask with the highest SamScore of the"),
+        ("selected_segmentation", "Selected masks: Segmentation", "The mask with the highest"),
+    ],
+)
+def test_a_picture_names_its_protocol_and_the_judged_mask(
+    plots: dict[str, str], file: str, title: str, mask: str
+) -> None:
+    told = words(plots[f"coco_val_{file}.svg"])
+    assert any(f"{title}, coco_val" in text for text in told)
+    assert any(text.startswith(mask) or f" {mask}" in text for text in told)
+
+
+def test_protocols_have_curves_of_their_own(
+    results: dict[str, SplitResults], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+
+    def keep(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
+        drawn[split, protocol, task] = curves
+        return ""
+
+    monkeypatch.setattr(svg_module, "_figure_svg", keep)
+    curve_plots(results)
+    for (split, protocol, task), curves in drawn.items():
+        assert set(curves["protocol"]) == {protocol}
+        model = results[split].curves.query("task == @task")["model"].iloc[0]
+        objects = results[split].objects
+        is_own = (objects["protocol"] == protocol) & (objects["model"] == model)
+        judged = "selected" if task == "task" else protocol
+        start = objects[is_own & (objects["judged"] == judged)]["iou"].mean()
+        first = curves[(curves["measure"] == "h_std") & (curves["corrected_fraction"] == 0)]
+        assert first["mean_iou"].iloc[0] == pytest.approx(start, abs=1e-6)
 
 
 def test_pictures_load_nothing(plots: dict[str, str]) -> None:
@@ -61,9 +101,8 @@ def test_pictures_load_nothing(plots: dict[str, str]) -> None:
 def test_without_heads_their_lines_are_missing(results: dict[str, SplitResults]) -> None:
     found = results["coco_val"]
     untrained = replace(found, curves=found.curves[found.curves["train_split"] == ""])
-    svg = curve_plots({"coco_val": untrained})["coco_val_task.svg"]
-    told = words(svg)
-    for name in TASK_MEASURES["task"]:
+    told = words(curve_plots({"coco_val": untrained})["coco_val_best_model.svg"])
+    for name in TASK_MEASURES["model"]:
         assert (measure_label(name) in told) == (name in UNTRAINED_MEASURES)
 
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from pipeline.views import entropy_views
-from pipeline.vocabulary import MODELS, TOKEN_SETS
+from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import ExtractParams
 from stages.shell.params import BLOCKS, LISTS, Params, read_params
 from stages.shell.parsing import parse
@@ -88,7 +88,7 @@ def test_the_papers_settings_are_the_papers() -> None:
     of_entropies = {"identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise"}
     assert set(entropy_views(read.views)) == of_entropies
     assert set(read.views) == {*of_entropies, *paper_numbers("view")["view"]}
-    assert (read.models, set(read.tokens)) == (MODELS, set(TOKEN_SETS))
+    assert (read.models, set(read.ablations)) == (MODELS, set(ABLATIONS))
     assert set(read.report.paper) == set(read.splits)
 
 
@@ -140,7 +140,10 @@ WHOLE = "must be a whole number from"
         ),
         ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
         ({"views": ["identity"]}, "views must be a mapping, got ['identity']"),
-        ({"tokens": ["selected"]}, "tokens must be .* with best, got ['selected']"),
+        (
+            {"ablations": ["no_token"]},
+            "ablations must be a list of no_mask, no_iou, each once, got 'no_token'",
+        ),
         ({"eval_splits": []}, "eval_splits must be a list of at least one of .* got []"),
         ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
         ({"eval_splits": [1]}, "eval_splits must be a list of .* got 1"),
@@ -228,7 +231,7 @@ def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: W
     assert told.startswith("splits must be named by letters, digits, _ and - alone, got ")
 
 
-@pytest.mark.parametrize("key", ["models", "tokens", "splits", "entropy", "report"])
+@pytest.mark.parametrize("key", ["models", "ablations", "splits", "entropy", "report"])
 def test_a_missing_key_is_named(key: str, write: Write) -> None:
     content = settings()
     del content[key]

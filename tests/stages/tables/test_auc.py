@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from pipeline.auc import relative_auc
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import BOUNDS, IOU_GT
-from pipeline.vocabulary import MODELS, TASKS
+from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages.page.figures import task_figure
 from stages.page.labels import measure_label
 from stages.tables.auc import (
@@ -26,26 +27,50 @@ from stages.tables.auc import (
 )
 from stages.tables.iou import best_model_table, iou_table, view_table
 from stages.tables.paper import paper_numbers
-from stages.tables.rows import task_models
-from stages.tables.tokens import ablation_table, selected_table, token_margin_table
-from storage.outputs.results import SplitResults, read_results
-from storage.paths import results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
+from stages.tables.rows import Results, of_protocol, task_models
+from stages.tables.tokens import ablation_table, token_margin_table
+from storage.outputs.results import SplitResults
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
+
+JUDGED_TOKENS = {
+    **{("best", task): "best" for task in TASKS},
+    ("best", "task"): "selected",
+    **{("selected", task): "selected" for task in TASKS},
+}
+"""Tokens of the judged mask, by protocol and task."""
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SplitResults]:
-    root = tmp_path_factory.mktemp("evaluated")
-    evaluate_splits(root)
-    return {split: read_results(root / results_dir(split)) for split in SPLITS}
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def own(results: dict[str, SplitResults], protocol: str) -> Results:
+    """Results of one protocol."""
+    return of_protocol(results, protocol)
+
+
+def rows_of(table: pd.DataFrame, **named: str) -> pd.DataFrame:
+    """Rows of a table of results that have these names."""
+    for column, name in named.items():
+        table = table[table[column] == name]
+    assert len(table)
+    return table
+
+
+def untrained_of(protocol: str, task: str) -> list[str]:
+    """Measures without heads: the highest SamScore is that of the selected mask."""
+    is_twin = JUDGED_TOKENS[protocol, task] == "selected"
+    return [n for n in UNTRAINED_MEASURES if not (is_twin and n == "sam_score_highest")]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_relative_tables_have_the_papers_rows_and_a_column_a_split(
-    results: dict[str, SplitResults], task: str
+    own: Results, protocol: str, task: str
 ) -> None:
-    table = relative_table(results, task)
-    untrained = [name for name in TASK_MEASURES[task] if name in UNTRAINED_MEASURES]
+    table = relative_table(own, task)
+    untrained = [name for name in untrained_of(protocol, task) if name in TASK_MEASURES[task]]
     trained = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
     columns = [split + end for split in SPLITS for end in ("", "_low", "_high")]
     assert list(table.columns) == ["measure", "trained_on", *columns]
@@ -59,37 +84,85 @@ def test_relative_tables_have_the_papers_rows_and_a_column_a_split(
 
 
 def test_relative_tables_show_the_default_model_in_percent(
-    results: dict[str, SplitResults],
+    results: dict[str, SplitResults], own: Results, protocol: str
 ) -> None:
-    auc = results["coco_val"].auc
     for task, model in {"prompt": "tiny", "segmentation": "large"}.items():
-        is_row = (auc["task"] == task) & (auc["model"] == model) & (auc["measure"] == "h_std")
-        (expected,) = auc.loc[is_row, "relative"]
-        (found,) = relative_table(results, task).query("measure == 'h_std'")["coco_val"]
+        row = rows_of(
+            results["coco_val"].auc, protocol=protocol, task=task, model=model, measure="h_std"
+        )
+        (expected,) = row["relative"]
+        (found,) = relative_table(own, task).query("measure == 'h_std'")["coco_val"]
         assert found == pytest.approx(100 * expected)
 
 
-def test_absolute_tables_start_each_model_with_its_bounds(
+def test_the_highest_sam_score_has_a_row_beside_that_of_the_best_mask(
     results: dict[str, SplitResults],
 ) -> None:
-    table = absolute_table(results, "segmentation")
+    first = {
+        (protocol, task): relative_table(of_protocol(results, protocol), task)["measure"].tolist()
+        for protocol, task in product(PROTOCOLS, TASKS)
+    }
+    both, one = ["sam_score", "sam_score_highest"], ["sam_score", "h_std"]
+    assert {key: names[:2] for key, names in first.items()} == {
+        ("best", "model"): both,
+        ("best", "prompt"): both,
+        ("best", "task"): one,
+        ("best", "segmentation"): both,
+        **{("selected", task): one for task in TASKS},
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_heads_read_the_tokens_of_the_judged_mask(
+    results: dict[str, SplitResults], own: Results, protocol: str, task: str
+) -> None:
+    found = relative_table(own, task).query("trained_on != ''")
+    tokens = JUDGED_TOKENS[protocol, task]
+    rows = rows_of(results["coco_val"].auc, protocol=protocol, task=task, tokens=tokens)
+    expected = rows.set_index(["model", "measure", "train_split"])["relative"]
+    model = "large" if task == "segmentation" else "tiny"
+    for row in found.to_dict("records"):
+        value = expected[model, row["measure"], row["trained_on"]]
+        assert row["coco_val"] == pytest.approx(100 * value)
+
+
+def test_protocols_are_told_apart_in_every_table(results: dict[str, SplitResults]) -> None:
+    best, selected = (of_protocol(results, protocol) for protocol in PROTOCOLS)
+    for task in TASKS:
+        key = ["measure", "trained_on"]
+        one, other = (relative_table(own, task).set_index(key) for own in (best, selected))
+        is_shared = [name for name in one.index if name in other.index]
+        assert (one.loc[is_shared, "coco_val"] != other.loc[is_shared, "coco_val"]).any()
+        assert not curve_table(best, task)["delta_a" if task == "task" else "oracle"].equals(
+            curve_table(selected, task)["delta_a" if task == "task" else "oracle"]
+        )
+    for make in (view_table, best_model_table, margin_table):
+        assert not make(best)["coco_val"].equals(make(selected)["coco_val"])
+    first, second = (correlation_table(own["coco_val"])["h_std"] for own in (best, selected))
+    assert not first.equals(second)
+
+
+def test_absolute_tables_start_each_model_with_its_bounds(
+    results: dict[str, SplitResults], own: Results, protocol: str
+) -> None:
+    table = absolute_table(own, "segmentation")
     assert list(table["model"].unique()) == list(MODELS)
     for model, rows in table.groupby("model"):
-        names = ["oracle", "worst", *UNTRAINED_MEASURES, *HEAD_MEASURES, *HEAD_MEASURES]
+        untrained = untrained_of(protocol, "segmentation")
+        names = ["oracle", "worst", *untrained, *HEAD_MEASURES, *HEAD_MEASURES]
         assert rows["measure"].tolist() == names
-        auc = results["shapes_val"].auc
-        auc = auc[(auc["task"] == "segmentation") & (auc["model"] == model)]
+        auc = rows_of(
+            results["shapes_val"].auc, protocol=protocol, task="segmentation", model=str(model)
+        )
         assert rows["shapes_val"].iloc[0] == pytest.approx(100 * auc["oracle"].iloc[0])
         assert rows["shapes_val"].iloc[2] == pytest.approx(100 * auc["auc"].iloc[0])
 
 
-def test_the_relative_tables_follow_from_the_absolute_ones(
-    results: dict[str, SplitResults],
-) -> None:
-    absolute = absolute_table(results, "task")
+def test_the_relative_tables_follow_from_the_absolute_ones(own: Results) -> None:
+    absolute = absolute_table(own, "task")
     of_tiny = absolute[(absolute["model"] == "tiny") & (absolute["trained_on"] == "")]
     auc = dict(zip(of_tiny["measure"], of_tiny["shapes_val"], strict=True))
-    for row in relative_table(results, "task").to_dict("records"):
+    for row in relative_table(own, "task").to_dict("records"):
         if not row["trained_on"]:
             expected = relative_auc(auc[row["measure"]], oracle=auc["oracle"], worst=auc["worst"])
             assert row["shapes_val"] == pytest.approx(100 * expected)
@@ -97,29 +170,30 @@ def test_the_relative_tables_follow_from_the_absolute_ones(
 
 def test_the_iou_table_holds_means_over_objects(results: dict[str, SplitResults]) -> None:
     table = iou_table(results)
-    assert table["proposal"].tolist() == ["best", "selected", "refined"] * len(MODELS)
+    proposals = ["best", "selected", "refined", "refined_selected"]
+    assert table["proposal"].tolist() == proposals * len(MODELS)
     for row in table.to_dict("records"):
-        column = {"best": "iou"}.get(row["proposal"], f"{row['proposal']}_iou")
         for split, found in results.items():
-            values = found.objects.loc[found.objects["model"] == row["model"], column]
+            objects = rows_of(found.objects, protocol="best", judged="best", model=row["model"])
+            values = objects[f"{row['proposal']}_iou"]
             assert row[split] == pytest.approx(100 * values.mean())
             assert row[f"{split}_low"] < row[split] < row[f"{split}_high"]
 
 
-def test_the_view_table_shows_the_best_proposal_of_every_view(
-    results: dict[str, SplitResults],
+def test_the_view_table_shows_the_protocols_masks_in_every_view(
+    results: dict[str, SplitResults], own: Results, protocol: str
 ) -> None:
-    table = view_table(results)
+    table = view_table(own)
     views = ["identity", "vflip"] * len(MODELS)
     assert table["view"].tolist() == views
-    of_identity = iou_table(results).query("proposal == 'best'")
+    of_identity = rows_of(iou_table(results), proposal=protocol)
     for split in SPLITS:
         shown = table.loc[table["view"] == "identity", split]
         assert shown.tolist() == of_identity[split].tolist()
 
 
-def test_the_view_table_tells_what_a_view_costs(results: dict[str, SplitResults]) -> None:
-    table = view_table(results)
+def test_the_view_table_tells_what_a_view_costs(own: Results) -> None:
+    table = view_table(own)
     identity, flipped = (table[table["view"] == view] for view in ("identity", "vflip"))
     for split in SPLITS:
         names = [f"{split}_difference{end}" for end in ("", "_low", "_high")]
@@ -131,8 +205,8 @@ def test_the_view_table_tells_what_a_view_costs(results: dict[str, SplitResults]
         assert (difference < high).all()
 
 
-def test_the_view_table_sorts_views_as_the_paper_does(results: dict[str, SplitResults]) -> None:
-    found = results["shapes_val"]
+def test_the_view_table_sorts_views_as_the_paper_does(own: Results) -> None:
+    found = own["shapes_val"]
     shuffled = found.iou.assign(view=found.iou["view"].replace("vflip", "gray"))
     both = pd.concat([shuffled, shuffled[shuffled["view"] == "gray"].assign(view="hflip")])
     table = view_table({"shapes_val": replace(found, iou=both)})
@@ -141,41 +215,52 @@ def test_the_view_table_sorts_views_as_the_paper_does(results: dict[str, SplitRe
 
 def test_models_share_the_objects_on_which_they_tie(results: dict[str, SplitResults]) -> None:
     iou = {"large": [0.5, 0.9, 0.2, 0.0], "tiny": [0.5, 0.1, 0.2, 0.0], "small": [0, 0.3, 0.2, 0]}
-    objects = pd.concat([pd.DataFrame({"model": k, "iou": v}) for k, v in iou.items()])
+    judged = {"protocol": "best", "judged": "best"}
+    objects = pd.concat([pd.DataFrame({"model": k, "iou": v} | judged) for k, v in iou.items()])
+    # The selected masks of the task "task" do not count.
+    others = objects.assign(judged="selected", iou=np.arange(len(objects)) / 100)
+    objects = pd.concat([others, objects])
     table = best_model_table({"split": replace(results["shapes_val"], objects=objects)})
     assert table["model"].tolist() == ["tiny", "small", "large"]
     expected = np.array([1 / 2 + 2 / 3, 2 / 3, 3 / 2 + 2 / 3]) / 4 * 100
     np.testing.assert_allclose(table["split"], expected)
 
 
-def test_shares_of_the_best_models_add_up(results: dict[str, SplitResults]) -> None:
-    table = best_model_table(results)
+def test_shares_of_the_best_models_add_up(
+    results: dict[str, SplitResults], own: Results, protocol: str
+) -> None:
+    table = best_model_table(own)
     assert table["model"].tolist() == list(MODELS)
     np.testing.assert_allclose(table[list(SPLITS)].sum(), 100)
+    objects = rows_of(results["coco_val"].objects, protocol=protocol, judged=protocol)
+    by_model = [rows_of(objects, model=model)[f"{protocol}_iou"] for model in MODELS]
+    wins = np.bincount(np.argmax(by_model, axis=0), minlength=len(MODELS))
+    np.testing.assert_allclose(table["coco_val"], 100 * wins / wins.sum())
 
 
-def test_margins_are_told_of_every_measure_but_the_baseline(
-    results: dict[str, SplitResults],
-) -> None:
-    table = margin_table(results)
+def test_margins_are_told_of_every_measure_but_the_baseline(own: Results, protocol: str) -> None:
+    table = margin_table(own)
     assert set(table["task"]) == set(TASKS)
     assert "sam_score" not in set(table["measure"])
-    relative = relative_table(results, "prompt").set_index("measure")["coco_val"]
-    (found,) = table.query("task == 'prompt' and measure == 'h_xp'")["coco_val"]
-    assert found == pytest.approx(relative["h_xp"] - relative["sam_score"])
+    assert ("sam_score_highest" in set(table["measure"])) == (protocol == "best")
+    for task, measure in {"prompt": "h_xp", "task": "h_a", "segmentation": "h_std"}.items():
+        relative = relative_table(own, task).set_index("measure")["coco_val"]
+        (found,) = table.query("task == @task and measure == @measure")["coco_val"]
+        assert found == pytest.approx(relative[measure] - relative["sam_score"])
 
 
 def test_the_ablation_shows_the_gaps_without_a_token_and_with_both(
     results: dict[str, SplitResults],
 ) -> None:
-    table = ablation_table(results)
-    assert list(table["tokens"].unique()) == ["no_mask", "no_iou", "best"]
+    best = of_protocol(results, "best")
+    table = ablation_table(best)
+    assert list(table["tokens"].unique()) == ["no_mask", "no_iou", "both"]
     assert list(table["task"].unique()) == ["model", "prompt", "task"]
     assert set(table["model"]) == {"tiny"}
     assert set(table["measure"]) == set(HEAD_MEASURES) - {"usam"}
-    both = table[table["tokens"] == "best"].set_index(["measure", "trained_on"])
+    both = table[table["tokens"] == "both"].set_index(["measure", "trained_on"])
     for task in ("model", "prompt", "task"):
-        for row in relative_table(results, task).query("trained_on != ''").to_dict("records"):
+        for row in relative_table(best, task).query("trained_on != ''").to_dict("records"):
             shown = both.loc[(row["measure"], row["trained_on"])]
             assert shown["coco_val"] == row["coco_val"]
             assert shown["coco_val_high"] == row["coco_val_high"]
@@ -183,10 +268,22 @@ def test_the_ablation_shows_the_gaps_without_a_token_and_with_both(
     assert (no_mask["coco_val"] != both["coco_val"]).any()
 
 
+def test_ablated_heads_lack_a_token_of_the_judged_mask(results: dict[str, SplitResults]) -> None:
+    table = ablation_table(of_protocol(results, "best"))
+    for row in table[table["tokens"] != "both"].to_dict("records"):
+        tokens = f"{JUDGED_TOKENS['best', row['task']]}_{row['tokens']}"
+        names = {name: row[name] for name in ("task", "model", "measure")}
+        rows = rows_of(
+            results["coco_val"].auc, tokens=tokens, train_split=row["trained_on"], **names
+        )
+        (expected,) = rows["relative"]
+        assert row["coco_val"] == pytest.approx(100 * expected)
+
+
 def test_the_papers_ablation_is_nearest_to_the_gaps_of_two_heads() -> None:
     relative = paper_numbers("relative").query("data_set == 'COCO'").set_index("measure")
     ablation = paper_numbers("ablation")
-    both = ablation[ablation["tokens"] == "best"]
+    both = ablation[ablation["tokens"] == "both"]
     assert both["measure"].tolist() == ["delta_theta", "delta_xp", "delta_a"]
     for row in both.to_dict("records"):
         gap, direct = (
@@ -196,39 +293,34 @@ def test_the_papers_ablation_is_nearest_to_the_gaps_of_two_heads() -> None:
         assert gap < 0.14
 
 
-def test_heads_of_the_selected_proposal_stand_beside_those_of_the_best(
+def test_token_margins_are_differences_to_heads_that_read_both(
     results: dict[str, SplitResults],
 ) -> None:
-    table = selected_table(results)
-    assert list(table["tokens"].unique()) == ["best", "selected"]
-    for _, of_set in table.groupby("tokens"):
-        assert sorted(of_set["measure"]) == sorted([*HEAD_MEASURES] * len(TRAIN_SPLITS))
-    assert table["shapes_val_low"].lt(table["shapes_val"]).all()
-
-
-def test_token_margins_are_differences_to_the_best_proposals(
-    results: dict[str, SplitResults],
-) -> None:
-    margins = token_margin_table(results)
-    assert list(margins["tokens"].unique()) == ["selected", "no_mask", "no_iou"]
+    best = of_protocol(results, "best")
+    margins = token_margin_table(best)
+    assert list(margins["tokens"].unique()) == ["no_mask", "no_iou"]
+    assert set(margins["measure"]) == set(HEAD_MEASURES)
     key = ["task", "measure", "trained_on"]
-    both = {
-        tokens: rows.set_index(key) for tokens, rows in selected_table(results).groupby("tokens")
+    sets = {
+        tokens: rows.set_index(key)["coco_val"]
+        for tokens, rows in ablation_table(best).groupby("tokens")
     }
-    expected = both["selected"]["coco_val"] - both["best"]["coco_val"]
-    found = margins[margins["tokens"] == "selected"].set_index(key)["coco_val"]
-    assert found.to_dict() == pytest.approx(expected.to_dict(), abs=1e-5)
+    for lack in ("no_mask", "no_iou"):
+        found = margins[(margins["tokens"] == lack) & (margins["measure"] != "usam")]
+        expected = (sets[lack] - sets["both"]).to_dict()
+        assert found.set_index(key)["coco_val"].to_dict() == pytest.approx(expected, abs=1e-5)
 
 
-def test_without_other_token_sets_their_tables_have_no_row(
-    results: dict[str, SplitResults],
-) -> None:
+def test_without_ablated_heads_their_tables_have_no_row(results: dict[str, SplitResults]) -> None:
+    best = of_protocol(results, "best")
     alone = {
-        split: replace(found, auc=found.auc[found.auc["tokens"].isin(("", "best"))])
-        for split, found in results.items()
+        split: replace(found, auc=found.auc[found.auc["tokens"].isin(("", "best", "selected"))])
+        for split, found in best.items()
     }
-    for table in (ablation_table, selected_table, token_margin_table):
+    for table in (ablation_table, token_margin_table):
+        assert not table(best).empty
         assert table(alone).empty
+        assert table(of_protocol(results, "selected")).empty
 
 
 def test_correlations_are_those_of_all_measures_the_papers_first() -> None:
@@ -237,44 +329,63 @@ def test_correlations_are_those_of_all_measures_the_papers_first() -> None:
     assert (correlation_names()[: len(of_paper)]) == list(of_paper)
 
 
-def test_correlation_tables_have_a_row_and_a_column_a_measure(
-    results: dict[str, SplitResults],
-) -> None:
-    table = correlation_table(results["shapes_val"])
-    assert list(table.columns) == ["train_split", "model", "row", *correlation_names()]
-    assert table["row"].tolist() == correlation_names() * len(MODELS) * len(TRAIN_SPLITS)
-    block = table.iloc[: len(correlation_names())][correlation_names()].to_numpy()
+def test_correlation_tables_have_a_row_and_a_column_a_measure(own: Results, protocol: str) -> None:
+    table = correlation_table(own["shapes_val"])
+    is_twin = protocol == "selected"
+    names = [n for n in correlation_names() if not (is_twin and n == "sam_score_highest")]
+    assert list(table.columns) == ["train_split", "model", "row", *names]
+    assert table["row"].tolist() == names * len(MODELS) * len(TRAIN_SPLITS)
+    block = table.iloc[: len(names)][names].to_numpy()
     np.testing.assert_allclose(block, block.T)
     np.testing.assert_allclose(np.diag(block), 1)
 
 
-def test_the_entropy_over_views_is_told_where_all_entropies_are(
-    results: dict[str, SplitResults],
+def test_correlations_are_those_with_the_judged_mask(
+    results: dict[str, SplitResults], own: Results, protocol: str
 ) -> None:
-    auc = results["coco_val"].auc
-    is_row = (auc["task"] == "segmentation") & (auc["model"] == "large") & (auc["measure"] == "h_t")
-    (row,) = auc[is_row].to_dict("records")
+    table = correlation_table(own["coco_val"])
+    objects = rows_of(results["coco_val"].objects, protocol=protocol, judged=protocol)
+    rows = table.query("row == 'iou_gt' and train_split == 'coco_train'").set_index("model")
+    for model in MODELS:
+        of_model = rows_of(objects, model=model)
+        for name, column in {"sam_score": "sam_score", "usam": "usam@coco_train"}.items():
+            expected = np.corrcoef(of_model[f"{protocol}_iou"], of_model[column])[0, 1]
+            assert rows[name][model] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_entropy_over_views_is_told_where_all_entropies_are(
+    results: dict[str, SplitResults], own: Results, protocol: str
+) -> None:
+    (row,) = rows_of(
+        results["coco_val"].auc,
+        protocol=protocol,
+        task="segmentation",
+        model="large",
+        measure="h_t",
+    ).to_dict("records")
     tables = {
-        "relative": relative_table(results, "segmentation"),
-        "margin": margin_table(results).query("task == 'segmentation'"),
-        "auc": absolute_table(results, "segmentation").query("model == 'large'"),
+        "relative": relative_table(own, "segmentation"),
+        "margin": margin_table(own).query("task == 'segmentation'"),
+        "auc": absolute_table(own, "segmentation").query("model == 'large'"),
     }
     for value, table in tables.items():
         (shown,) = table.query("measure == 'h_t'").to_dict("records")
         for end in ("", "_low", "_high"):
             assert shown[f"coco_val{end}"] == pytest.approx(100 * row[value + end])
-    assert "h_t" in curve_table(results, "segmentation")
-    overview = overview_table(results, "coco_val").set_index("measure").loc["h_t"]
+    assert "h_t" in curve_table(own, "segmentation")
+    overview = overview_table(own, "coco_val").set_index("measure").loc["h_t"]
     told = [f"segmentation{end}" for end in ("", "_low", "_high")]
     assert overview.dropna().index.tolist() == told
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_first_split_and_heads_have_plain_columns_in_plots(
-    results: dict[str, SplitResults], task: str
+    results: dict[str, SplitResults], own: Results, protocol: str, task: str
 ) -> None:
-    table = curve_table(results, task)
-    plain = [*BOUNDS, *TASK_MEASURES[task]]
+    table = curve_table(own, task)
+    untrained = untrained_of(protocol, task)
+    measures = [n for n in TASK_MEASURES[task] if n in untrained or n in HEAD_MEASURES]
+    plain = [*BOUNDS, *measures]
     assert table.columns[0] == "corrected_fraction"
     assert set(plain) <= set(table.columns)
     others = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
@@ -283,31 +394,54 @@ def test_the_first_split_and_heads_have_plain_columns_in_plots(
     assert len(table.columns) == 1 + 2 * (len(plain) + len(others))
     assert table.notna().all(axis=None)
     np.testing.assert_allclose(table["corrected_fraction"], np.linspace(0, 1, 21))
+    curves = rows_of(results["coco_val"].curves, protocol=protocol, task=task)
+    for name in ("oracle", "h_std"):
+        expected = rows_of(curves, measure=name)["mean_iou"]
+        assert table[f"coco_val:{name}"].tolist() == expected.tolist()
 
 
-def test_the_overview_shows_each_task_its_own_measures(results: dict[str, SplitResults]) -> None:
-    table = overview_table(results, "coco_val").set_index("measure")
+def test_the_overview_shows_each_task_its_own_measures(own: Results, protocol: str) -> None:
+    table = overview_table(own, "coco_val").set_index("measure")
     assert list(table.columns) == [task + end for task in TASKS for end in ("", "_low", "_high")]
     is_untrained = [name in UNTRAINED_MEASURES for name in table.index]
     assert is_untrained == sorted(is_untrained, reverse=True)
     for task in TASKS:
-        expected = set(TASK_MEASURES[task])
+        expected = set(TASK_MEASURES[task]) & {*untrained_of(protocol, task), *HEAD_MEASURES}
         shown = {name.partition("@")[0] for name in table.index[table[task].notna()]}
         assert shown == expected
         assert table[f"{task}_low"].notna().equals(table[task].notna())
 
 
+def test_metrics_tell_each_protocol_its_own(results: dict[str, SplitResults]) -> None:
+    told = metrics(results)
+    assert list(told) == list(SPLITS)
+    for split, protocol in product(SPLITS, PROTOCOLS):
+        assert list(told[split]) == list(PROTOCOLS)
+        found = told[split][protocol]
+        assert list(found) == ["mean_iou", *TASKS]
+        objects = rows_of(results[split].objects, protocol=protocol, judged=protocol, model="small")
+        mean = objects[f"{protocol}_iou"].mean()
+        assert found["mean_iou"]["small"] == pytest.approx(mean, abs=1e-6)
+        for task, measure in {"model": "h_theta", "task": "sam_score"}.items():
+            (row,) = rows_of(
+                results[split].auc, protocol=protocol, task=task, model="tiny", measure=measure
+            ).to_dict("records")
+            shown = found[task][measure]
+            assert shown["relative_auc"] == pytest.approx(row["relative"], abs=1e-6)
+            assert shown["auc_high"] == pytest.approx(row["auc_high"], abs=1e-6)
+
+
 def test_metrics_leave_out_a_relative_auc_that_does_not_exist(
-    results: dict[str, SplitResults],
+    results: dict[str, SplitResults], protocol: str
 ) -> None:
     found = results["shapes_val"]
     names = ["relative", "relative_low", "relative_high"]
     flat = found.auc.assign(**found.auc[names].where(found.auc["task"] != "task"))
-    told = metrics({"shapes_val": SplitResults(**{**vars(found), "auc": flat})})["shapes_val"]
+    told = metrics({"shapes_val": replace(found, auc=flat)})["shapes_val"][protocol]
     assert set(told["mean_iou"]) == set(MODELS)
     auc = {"auc", "auc_low", "auc_high"}
-    assert set(told["task"]["h_a"]) == auc  # type: ignore[arg-type]
-    assert set(told["prompt"]["delta_xp@coco_train"]) == {  # type: ignore[arg-type]
+    assert set(told["task"]["h_a"]) == auc
+    assert set(told["prompt"]["delta_xp@coco_train"]) == {
         *auc,
         *(f"relative_{name}" for name in auc),
     }
@@ -316,17 +450,21 @@ def test_metrics_leave_out_a_relative_auc_that_does_not_exist(
 def test_tasks_that_were_not_evaluated_are_not_shown(results: dict[str, SplitResults]) -> None:
     found = results["shapes_val"]
     fewer = found.auc[(found.auc["task"] != "model") & (found.auc["model"] != "tiny")]
-    shown = task_models({"shapes_val": SplitResults(**{**vars(found), "auc": fewer})})
+    shown = task_models({"shapes_val": replace(found, auc=fewer)})
     assert shown == {"prompt": "small", "task": "small", "segmentation": "large"}
 
 
-def test_a_figure_draws_bounds_and_measures(results: dict[str, SplitResults]) -> None:
-    html = task_figure(results["shapes_val"].curves, "task", TRAIN_SPLITS, "here")
+@pytest.mark.parametrize("task", ["task", "prompt"])
+def test_a_figure_draws_bounds_and_measures(own: Results, protocol: str, task: str) -> None:
+    html = task_figure(own["shapes_val"].curves, task, TRAIN_SPLITS, "here")
     names = re.findall(r'"name":"([^"]+)"', html)
     assert names[:3] == ["worst", "oracle", "random"]
     labels = [json.loads(f'"{name}"') for name in names[3:]]
+    gap = {"task": "A", "prompt": "Xp"}[task]
+    untrained = [name for name in untrained_of(protocol, task) if name in TASK_MEASURES[task]]
+    assert ("sam_score_highest" in untrained) == ((protocol, task) == ("best", "prompt"))
     assert labels == [
-        *(measure_label(name) for name in TASK_MEASURES["task"] if name in UNTRAINED_MEASURES),
-        *("Δ_A", "Δ*_A", "Δ_A (coco_train)", "Δ*_A (coco_train)"),
+        *(measure_label(name) for name in untrained),
+        *(f"Δ_{gap}", f"Δ*_{gap}", f"Δ_{gap} (coco_train)", f"Δ*_{gap} (coco_train)"),
     ]
     assert 'id="here"' in html

@@ -1,12 +1,27 @@
 """The list of the report's tables."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from pipeline.vocabulary import TASKS
-from stages.tables.catalogue import ABSOLUTE, RELATIVE, REPORT_TABLES, VIEWS
-from stages.tables.report_table import ReportTable, Section
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from stages.shell.blocks import PaperDataSet
+from stages.tables.catalogue import (
+    ABSOLUTE,
+    IOU,
+    RELATIVE,
+    REPORT_TABLES,
+    RUNTIME,
+    TRIALS,
+    VIEWS,
+    report_tables,
+)
+from stages.tables.report_table import Inputs, ReportTable, Section
+from stages.tables.trials import trial_table
+from storage.outputs.results import SplitResults
+from storage.paths import results_dir
+from tests.fixtures.report_inputs import draw_gallery, draw_runtime, draw_trials
 
 
 @pytest.mark.parametrize("row", REPORT_TABLES, ids=lambda row: row.name)
@@ -18,8 +33,9 @@ def test_a_row_tells_what_the_page_needs(row: ReportTable) -> None:
 
 def test_no_two_tables_share_a_file() -> None:
     files = [
-        row.file(one)
+        row.file(one, protocol)
         for row in REPORT_TABLES
+        for protocol in row.protocols
         for one in (TASKS if "{task}" in row.name else ["split_a"])
     ]
     assert len(set(files)) == len(files)
@@ -31,11 +47,51 @@ def test_tables_stand_in_the_order_of_the_pages_sections() -> None:
 
 
 def test_files_are_named_by_the_papers_tables() -> None:
-    assert VIEWS.file() == "table10_iou_by_view"
-    assert [RELATIVE.file(task) for task in TASKS] == [
-        "table1_model",
-        "table2_prompt",
-        "table3_task",
-        "table4_segmentation",
+    assert RUNTIME.file() == "table7_runtime"
+    assert [VIEWS.file(protocol=protocol) for protocol in VIEWS.protocols] == [
+        "best/table10_iou_by_view",
+        "selected/table10_iou_by_view",
+    ]
+    assert [RELATIVE.file(task, "selected") for task in TASKS] == [
+        "selected/table1_model",
+        "selected/table2_prompt",
+        "selected/table3_task",
+        "selected/table4_segmentation",
     ]
     assert [ABSOLUTE.paper_table_of(task) for task in TASKS] == [11, 12, 13, 14]
+
+
+def test_every_table_but_those_of_heads_machine_and_all_masks_is_of_each_protocol() -> None:
+    of_all = [row for row in REPORT_TABLES if row.protocols == ("",)]
+    assert {row.name for row in of_all} >= {IOU.name, TRIALS.name, RUNTIME.name}
+    assert {row.section for row in of_all} == {"iou", "trials", "runtime"}
+    assert {row.protocols for row in REPORT_TABLES if row not in of_all} == {PROTOCOLS}
+
+
+def test_the_papers_numbers_stand_beside_the_best_masks_alone(
+    results: dict[str, SplitResults], evaluated: Path
+) -> None:
+    data_sets: dict[str, PaperDataSet] = {"coco_val": "COCO", "coco_train": "COCO"}
+    galleries = {split: draw_gallery(evaluated / results_dir(split)).table for split in results}
+    trials = trial_table({("coco_train", "iou_tiny"): draw_trials(3)})
+    given = Inputs(results, galleries, trials, draw_runtime("mini"), data_sets)
+    made = report_tables(given)
+    names = {name for name, table in made.items() if table.filter(like="_paper").size}
+    assert names == {
+        *(f"best/table{n}_{task}" for n, task in enumerate(TASKS, 1)),
+        *(f"best/table{n}_{task}_auc" for n, task in enumerate(TASKS, 11)),
+        *("best/table6_token_ablation", "best/table9_best_model", "best/table10_iou_by_view"),
+        "best/correlation_coco_val",
+    }
+    # The paper's "both" of Table 6 is the row of the heads that read both tokens.
+    shown = made["best/table6_token_ablation"].set_index(["tokens", "measure", "trained_on"])
+    told = shown["coco_val_paper"].dropna().to_dict()
+    assert told == {
+        (tokens, measure, "coco_train"): value
+        for tokens, values in {
+            "no_mask": (61.19, 72.08, 86.89),
+            "no_iou": (62.63, 76.42, 91.96),
+            "both": (63.66, 78.30, 94.82),
+        }.items()
+        for measure, value in zip(("delta_theta", "delta_xp", "delta_a"), values, strict=True)
+    }

@@ -1,6 +1,7 @@
 """Galleries on disk come back as they were, and faults in them are named."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from storage.outputs.gallery import (
 
 def small_gallery(n_pictures: int = 2) -> Gallery:
     """Pictures that are no pictures."""
-    text = ("task", "end", "file", "model", "measure", "train_split", "picture")
+    text = ("protocol", "task", "end", "file", "model", "measure", "train_split", "picture")
     table = pd.DataFrame({name: np.arange(n_pictures) + 1 for name in COLUMNS})
     for name in text:
         table[name] = [f"00{i}" for i in range(n_pictures)]
@@ -72,3 +73,12 @@ def test_a_picture_survives_as_jpeg() -> None:
         assert image.format == "JPEG"
         difference = np.asarray(image).astype(int) - rgb
     assert np.abs(difference).mean() < 5
+
+
+def test_a_protocol_has_its_own_rows(tmp_path: Path) -> None:
+    written = small_gallery(3)
+    protocols = ["best", "selected", "best"]
+    write_gallery(tmp_path, replace(written, table=written.table.assign(protocol=protocols)))
+    found = read_gallery(tmp_path)
+    pictures = {name: found.of_protocol(name).table["picture"].tolist() for name in set(protocols)}
+    assert pictures == {"best": ["000", "002"], "selected": ["001"]}

@@ -96,7 +96,7 @@ def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> N
         pytest.param("task,model\n1,0.", "must be a CSV table that ends", id="cut in a line"),
         pytest.param("a,b\n1,2\n1,2,3\n", "must be a CSV table, got", id="ragged"),
         pytest.param("\n", "must be a CSV table, got", id="nothing"),
-        pytest.param("task,model\n", "must have train_split, .* got task", id="columns"),
+        pytest.param("task,model\n", "must have protocol, train_split, .* got task", id="columns"),
     ],
 )
 def test_a_faulty_table_is_named(tmp_path: Path, content: str, message: str) -> None:

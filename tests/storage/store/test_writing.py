@@ -10,6 +10,7 @@ import pytest
 import zarr
 
 import storage
+from pipeline.entropies import ENTROPIES
 from storage.errors import StoreError
 from storage.store import writing
 from storage.store.writing import create_store, write_store
@@ -19,10 +20,10 @@ N_OBJECTS = 6
 
 def entropy(**changes: np.ndarray) -> dict[str, Any]:
     """Arrays of a small store."""
-    of_object = {n: np.zeros(N_OBJECTS, np.float32) for n in ("h_y", "h_theta")}
-    of_model = {n: np.ones((N_OBJECTS, 2), np.float32) for n in ("h_xp", "h_a", "h_std", "h_t")}
+    sizes = {"object": N_OBJECTS, "judged": 2, "model": 2}
+    bits = {one.name: np.ones([sizes[d] for d in one.dims], np.float32) for one in ENTROPIES}
     ids = {"object_id": np.arange(N_OBJECTS), "model": ["tiny", "large"]}
-    return {**of_object, **of_model, **ids, **changes}
+    return {**bits, **ids, **changes}
 
 
 def create_features(path: Path, **changes: object) -> zarr.Group:
@@ -41,7 +42,7 @@ def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
     write_store(tmp_path / "val.zarr", "entropy", entropy(), signature={"views": ["identity"]})
     read = storage.open_entropy(tmp_path / "val.zarr", {"views": ("identity",)})
     assert read.model.values.tolist() == ["tiny", "large"]
-    assert read.h_xp.sel(model="large").dims == ("object",)
+    assert read.h_xp.sel(model="large", judged="selected").dims == ("object",)
     assert read.h_y.attrs == {"units": "bit", "long_name": "H_Y, Eq. 4: predictive entropy"}
 
 
@@ -59,7 +60,11 @@ def test_writing_again_replaces_the_store_and_failing_keeps_it(tmp_path: Path) -
     write_store(path, "entropy", entropy(), signature={"run": 2})
     with pytest.raises(StoreError, match="h_t must be float32"):
         write_store(path, "entropy", entropy(h_t=np.ones((6, 2))), signature={"run": 3})
-    assert storage.open_entropy(path, {"run": 2}).sizes == {"object": 6, "model": 2}
+    assert storage.open_entropy(path, {"run": 2}).sizes == {
+        "object": 6,
+        "judged": 2,
+        "model": 2,
+    }
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -1,0 +1,99 @@
+"""What README says of the results in words: each word follows from an interval."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, Final
+
+from pipeline.scoring.measures import HEAD_MEASURES
+from stages.page.labels import measure_label
+
+BASELINE_WORDS: Final = "1 − SamScore of the same mask"
+"""What all measures are compared with, in a sentence."""
+
+SUBJECTS: Final[Mapping[str, str]] = {
+    "model": "Foreseeing where a larger model helps",
+    "prompt": "Foreseeing where more clicks help",
+    "task": "Foreseeing where another proposal is better",
+    "segmentation": "Telling how wrong a mask is",
+}
+"""The claims: a sentence a task, of every measure that its table shows."""
+
+IN_WORDS: Final[Mapping[str, str]] = {"sam_score_highest": "1 − the highest SamScore"}
+"""Measures whose label has a comma, in a list."""
+
+PHRASES: Final[Mapping[str, tuple[str, str]]] = {
+    "better": ("beats", "beat"),
+    "no better": ("does not clearly differ from", "do not clearly differ from"),
+    "worse": ("falls short of", "fall short of"),
+}
+"""Verdicts in words, of one measure and of several."""
+
+COUNTS: Final = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+MARGIN: Final = "margin"
+"""Column of the margin, and the beginning of those of its bounds."""
+
+Row = Mapping[Hashable, Any]
+"""``task`` and ``measure`` by name, ``margin`` with its bounds."""
+
+
+def claims(margins: Iterable[Row]) -> str:
+    """Sentences about the margins over 1 - SamScore: of all heads, then a line a task."""
+    rows = list(margins)
+    of_tasks = [
+        f"- {subject}: {_sentence([row for row in rows if row['task'] == task])}"
+        for task, subject in SUBJECTS.items()
+        if any(row["task"] == task for row in rows)
+    ]
+    return "\n\n".join([*_of_heads(rows), "\n".join(of_tasks)])
+
+
+def verdict(row: Row) -> str:
+    """Whether a margin is sure to be above 0, sure to be below, or neither: one of ``PHRASES``.
+
+    One without an interval, as over a single image, is not sure.
+    """
+    if row[f"{MARGIN}_low"] > 0:
+        return "better"
+    return "worse" if row[f"{MARGIN}_high"] < 0 else "no better"
+
+
+def as_markdown(label: str) -> str:
+    """Keep a label's stars from being read as emphasis."""
+    return label.replace("*", r"\*")
+
+
+def _sentence(rows: list[Row]) -> str:
+    parts: list[str] = []
+    for name, phrases in PHRASES.items():
+        measures = [_in_words(row["measure"]) for row in rows if verdict(row) == name]
+        if measures:
+            other = "it" if parts else BASELINE_WORDS
+            parts.append(f"{_listed(measures)} {phrases[len(measures) > 1]} {other}")
+    return "; ".join(parts) + "."
+
+
+def _of_heads(rows: list[Row]) -> list[str]:
+    """How many measures of heads earn each verdict; nothing without heads."""
+    found = [verdict(row) for row in rows if row["measure"].partition("@")[0] in HEAD_MEASURES]
+    if not found:
+        return []
+    counts = {name: found.count(name) for name in PHRASES}
+    parts = [
+        f"{_counted(n)} {PHRASES[name][n > 1]} {BASELINE_WORDS if name == 'better' else 'it'}"
+        for name, n in counts.items()
+        if n or name == "better"  # that none does is news
+    ]
+    return [f"Of the heads' measures, {_counted(len(found))} in all, {_listed(parts)}."]
+
+
+def _in_words(measure: str) -> str:
+    return IN_WORDS.get(measure) or as_markdown(measure_label(measure))
+
+
+def _counted(number: int) -> str:
+    return COUNTS[number] if number < len(COUNTS) else str(number)
+
+
+def _listed(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

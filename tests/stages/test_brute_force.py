@@ -1,0 +1,215 @@
+"""Every AUC of both protocols again, from the stores and heads alone, an object at a time.
+
+Nothing of ``pipeline.scoring`` or ``pipeline.heads`` is used: what they do is said here once more,
+in the words of the design.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from safetensors.numpy import load_file
+
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
+
+SPLIT = SPLITS[0]
+MODELS = ("tiny", "small", "base_plus", "large")
+CENTER, REFINED = 0, 8
+"""Places of the prompt sets in the stores."""
+
+TASKS = ("model", "prompt", "task", "segmentation")
+PROTOCOLS = ("best", "selected")
+COLUMNS = ["protocol", "task", "model", "train_split", "measure"]
+AREAS = ["auc", "oracle", "worst", "relative"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluated")
+    evaluate_splits(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def told(root: Path) -> pd.DataFrame:
+    """What the stage says, heads without a token apart."""
+    auc = pd.read_csv(root / "results" / "splits" / SPLIT / "auc.csv", keep_default_na=False)
+    return auc[~auc["tokens"].str.contains("_no_")].set_index(COLUMNS)[AREAS].astype(float)
+
+
+@pytest.fixture(scope="module")
+def found(root: Path) -> pd.DataFrame:
+    """The same by brute force."""
+    return pd.DataFrame(rows(root)).set_index(COLUMNS)[AREAS]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's identity cell, and entropies and heads that concern it."""
+
+    name: str
+    iou: np.ndarray
+    sam_score: np.ndarray
+    iou_token: np.ndarray
+    mask_token: np.ndarray
+    entropies: dict[str, dict[str, np.ndarray]]
+    heads: Callable[[str, str, str, str], dict[str, np.ndarray]]
+    """Tensors by protocol, tokens, train split and objective."""
+
+    def judged(self, judged: str, prompt: int = CENTER) -> list[int]:
+        """The best or the selected proposal of each object; of equals, the first."""
+        by = {"best": self.iou, "selected": self.sam_score}[judged]
+        return [row.index(max(row)) for row in by[:, prompt].tolist()]
+
+    def judged_iou(self, judged: str, prompt: int = CENTER) -> np.ndarray:
+        chosen = self.judged(judged, prompt)
+        return np.array([self.iou[i, prompt, k] for i, k in enumerate(chosen)], np.float64)
+
+    def head(self, protocol: str, judged: str, train_split: str, objective: str) -> np.ndarray:
+        """What a head says of the tokens of the judged proposal."""
+        tensors = self.heads(protocol, judged, train_split, objective)
+        outputs = []
+        for i, k in enumerate(self.judged(judged)):
+            x = np.concatenate([self.iou_token[i, CENTER], self.mask_token[i, CENTER, k + 1]])
+            for layer in (0, 1):
+                x = tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"]
+                x = np.maximum(x, 0)
+            logit = (tensors["layers.2.weight"] @ x + tensors["layers.2.bias"])[0]
+            outputs.append(1 / (1 + np.exp(-np.float64(logit))))
+        return np.array(outputs)
+
+
+def read_models(root: Path) -> dict[str, Model]:
+    entropy = zarr.open_group(root / "cache" / "entropy" / f"{SPLIT}.zarr", mode="r")
+    models = {}
+    for place, name in enumerate(MODELS):
+        path = root / "cache" / "features" / SPLIT / name / "identity.zarr"
+        cell = zarr.open_group(path, mode="r")
+        names = ("iou", "sam_score", "iou_token", "mask_token")
+        iou, sam_score, iou_token, mask_token = (np.asarray(cell[key]) for key in names)
+        entropies = {
+            judged: {
+                "h_y": np.asarray(entropy["h_y"]),
+                "h_theta": np.asarray(entropy["h_theta"])[:, k],
+                "h_a": np.asarray(entropy["h_a"])[:, place],
+                **{key: np.asarray(entropy[key])[:, k, place] for key in ("h_std", "h_xp", "h_t")},
+            }
+            for k, judged in enumerate(("best", "selected"))
+        }
+        models[name] = Model(
+            name=name,
+            iou=iou,
+            sam_score=sam_score,
+            iou_token=iou_token,
+            mask_token=mask_token,
+            entropies=entropies,
+            heads=lambda *parts: read_head(root, *parts),
+        )
+    return models
+
+
+def read_head(
+    root: Path, protocol: str, tokens: str, train_split: str, objective: str
+) -> dict[str, np.ndarray]:
+    folder = root / "heads" / train_split / protocol / tokens
+    return dict(load_file(folder / f"{objective}.safetensors"))
+
+
+def rows(root: Path) -> Iterator[dict[str, str | float]]:
+    models = read_models(root)
+    for protocol in PROTOCOLS:
+        for model in models.values():
+            corrected = corrections(models, model, protocol)
+            for task in TASKS:
+                judged = "selected" if task == "task" else protocol
+                for (train_split, measure), value in measures(model, protocol, judged):
+                    key = (protocol, task, model.name, train_split, measure)
+                    areas = zip(AREAS, slow_areas(*corrected[task], value), strict=True)
+                    yield dict(zip(COLUMNS, key, strict=True)) | dict(areas)
+
+
+def corrections(
+    models: dict[str, Model], model: Model, protocol: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    own = model.judged_iou(protocol)
+    return {
+        "model": (models["tiny"].judged_iou(protocol), models["large"].judged_iou(protocol)),
+        "prompt": (own, model.judged_iou(protocol, REFINED)),
+        "task": (model.judged_iou("selected"), model.judged_iou("best")),
+        "segmentation": (own, np.ones(len(own))),
+    }
+
+
+def measures(
+    model: Model, protocol: str, judged: str
+) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
+    score = model.sam_score[:, CENTER].astype(np.float64)
+    yield ("", "sam_score"), 1 - np.array([score[i, k] for i, k in enumerate(model.judged(judged))])
+    if judged == "best":
+        yield ("", "sam_score_highest"), 1 - score.max(axis=1)
+    for name, bits in model.entropies[judged].items():
+        yield ("", name), bits.astype(np.float64)
+    for train_split in TRAIN_SPLITS:
+
+        def head(objective: str, train_split: str = train_split) -> np.ndarray:
+            return model.head(protocol, judged, train_split, objective)
+
+        own = head(f"iou_{model.name}")
+        if protocol == "best":
+            best, selected = own, head("iou_selected")
+        else:
+            best, selected = head("iou_best"), own
+        by_name = {
+            "usam": 1 - own,
+            "delta_theta": head("iou_large") - head("iou_tiny"),
+            "delta_xp": head("iou_refined") - own,
+            "delta_a": best - selected,
+            "delta_theta_star": head("model_gap") - 0.5,
+            "delta_xp_star": head("prompt_gap") - 0.5,
+            "delta_a_star": head("task_gap") - 0.5,
+        }
+        yield from (((train_split, name), value) for name, value in by_name.items())
+
+
+def slow_areas(
+    iou: np.ndarray, corrected_iou: np.ndarray, uncertainty: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Area under the curve of the mean IoU, of the order, the oracle's and the worst one's."""
+
+    def area(order: np.ndarray) -> float:
+        done, fraction, mean_iou = np.array(iou, np.float64), [0.0], [float(np.mean(iou))]
+        for value in sorted(set(order.tolist()), reverse=True):
+            # A tie is a straight line: the average over its orders.
+            tied = order == value
+            done[tied] = corrected_iou[tied]
+            fraction.append(fraction[-1] + tied.mean())
+            mean_iou.append(float(done.mean()))
+        return float(np.trapezoid(mean_iou, fraction))
+
+    gain = corrected_iou - iou
+    auc, oracle, worst = area(uncertainty), area(gain), area(-gain)
+    return auc, oracle, worst, (auc - worst) / (oracle - worst)
+
+
+def test_the_stage_says_what_brute_force_says(told: pd.DataFrame, found: pd.DataFrame) -> None:
+    assert set(told.index) == set(found.index)
+    assert len(told) == len(found)
+    pd.testing.assert_frame_equal(told, found.loc[told.index], rtol=1e-5, atol=1e-5)
+
+
+def test_protocols_that_are_exchanged_are_seen_in_every_task_but_that_of_the_selection(
+    told: pd.DataFrame, found: pd.DataFrame
+) -> None:
+    exchanged = told.rename({"best": "selected", "selected": "best"}, level="protocol")
+    shared = exchanged.index.intersection(found.index)
+    distance = (exchanged.loc[shared, "relative"] - found.loc[shared, "relative"]).abs()
+    share = distance.gt(1e-5).groupby(level=["task", "measure"]).mean()
+    for task in ("model", "prompt", "segmentation"):
+        assert (share[task] == 1).all(), task
+    # The task of the selection judges the same mask in both; its heads learned other targets.
+    assert share["task"].drop(["delta_theta_star"]).loc["usam"] == 1
+    assert (share["task"].loc[["sam_score", "h_std", "h_y"]] == 0).all()
