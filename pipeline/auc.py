@@ -25,6 +25,12 @@ def correction_auc(
 ) -> CorrectionAuc:
     """Area under the mean IoU against the corrected fraction, most uncertain objects first.
 
+    >>> iou, corrected_iou = np.array([0.2, 0.9]), np.array([1.0, 1.0])
+    >>> correction_auc(iou, corrected_iou, np.array([0.7, 0.1])).relative
+    1.0
+    >>> correction_auc(iou, corrected_iou, np.array([0.1, 0.7])).relative
+    0.0
+
     Raises
     ------
     ValueError

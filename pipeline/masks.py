@@ -23,6 +23,9 @@ FIRST_FOREGROUND_CODE: Final = N_CODES // 2
 def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Codes of foreground probabilities.
 
+    >>> encode(np.array([0.0, 0.25, 0.5, 1.0])).tolist()
+    [0, 85, 127, 255]
+
     Raises
     ------
     ValueError
@@ -46,7 +49,11 @@ def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 
 
 def decode(q: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Foreground probabilities of codes: ``sin(π/2 * q/255)**2``."""
+    """Foreground probabilities of codes: ``sin(π/2 * q/255)**2``.
+
+    >>> decode(np.array([0, 85, 255], np.uint8)).round(4).tolist()
+    [0.0, 0.25, 1.0]
+    """
     p: Float32[np.ndarray, "*shape"] = np.asarray(DECODE_TABLE[q])
     return p
 

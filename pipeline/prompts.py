@@ -18,6 +18,11 @@ Pixels = Int64[np.ndarray, " pixel"]
 def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray, "8 2"]:
     """Clicks of one object, ``center`` then ``p1`` to ``p7``.
 
+    >>> mask = np.zeros((20, 30), bool)
+    >>> mask[4:13, 10:21] = True
+    >>> sample_prompts(mask, seed=0)[0].tolist()  # x, y
+    [15, 8]
+
     Parameters
     ----------
     mask

@@ -35,6 +35,9 @@ _N_CLICKS: Final = len(SINGLE_CLICKS)
 def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndarray, "*batch"]:
     """Foreground-weighted mean pixel entropy of a mask, in bits.
 
+    >>> mask_entropy(np.array([[[0.5, 0.0]], [[1.0, 0.0]]]))
+    array([1., 0.])
+
     Returns
     -------
     In [0, 1]; 0 for an all-background map, its limit.

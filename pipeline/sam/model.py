@@ -158,7 +158,12 @@ class Sam:
 
 
 def build(family: str, model: str, *, seed: int) -> SAM2Base:
-    """Build a model with random weights; the global random state is left as it was."""
+    """Build a model with random weights; the global random state is left as it was.
+
+    >>> sam = Sam(build("mini", "tiny", seed=0), device=torch.device("cpu"), precision="fp32")
+    >>> sam.image_size_px, sam.mask_size_px, sam.n_channels
+    (256, 64, 64)
+    """
     check_member(family, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
