@@ -1,4 +1,4 @@
-"""What a store claims to be, and whether its files bear that out."""
+"""Checks a store's files against its description."""
 
 import os
 from collections.abc import Iterator, Mapping
