@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.head_sets import HeadSet
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import Heads, Question
+from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models
 from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS

@@ -14,7 +14,7 @@ import torch
 
 from pipeline.heads.networks import initial_networks
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import METHODS, Heads, Question
+from pipeline.runtime.methods import METHODS, Heads, Question
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import PROTOCOL_OBJECTIVES

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.runtime import METHODS
+from pipeline.runtime.methods import METHODS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS

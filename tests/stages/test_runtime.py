@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from pipeline.runtime import METHODS
+from pipeline.runtime.methods import METHODS
 from stages import runtime
 from stages.extraction.timing import device_name
 from storage.outputs.results import RUNTIME_COLUMNS, read_runtime

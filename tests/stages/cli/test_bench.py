@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.runtime import METHODS
+from pipeline.runtime.methods import METHODS
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.cli.bench import _trained_heads

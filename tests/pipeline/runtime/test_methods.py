@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import head_inputs
 from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
+from pipeline.runtime import methods as runtime
+from pipeline.runtime.methods import METHODS, TIMED_VIEWS, Heads, Question
 from pipeline.sam.model import Decoded, Sam, build
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view

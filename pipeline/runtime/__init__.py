@@ -1,0 +1,1 @@
+"""What one click costs: SAM2 alone, with entropies, with heads (Table 7)."""
