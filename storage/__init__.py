@@ -9,7 +9,7 @@ __all__: Final = ["open_entropy", "open_features", "open_masks", "open_objects"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
-    """Import xarray when a store is opened: it takes a third of a second of each stage's start."""
+    """Import xarray only when a store is opened: it takes a third of a second."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from storage.store import opening  # noqa: PLC0415

@@ -1,14 +1,14 @@
-"""What goes wrong on disk: types that a caller may tell apart."""
+"""Errors of what is on disk: types that a caller can tell apart, and how values are shown."""
 
 from collections.abc import Sequence
 from reprlib import Repr
 from typing import Final
 
 N_LISTED: Final = 5
-"""Faulty names in one message."""
+"""Most faulty names in one message."""
 
 N_CHARACTERS: Final = 100
-"""Of a value in a message."""
+"""Most characters of a value in a message."""
 
 # Looks at the first items of a container only: a value may be a whole file.
 _SHORT: Final = Repr()
@@ -40,7 +40,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value from a file as a message shows it: its ``repr``, of long ones some 100 characters.
+    """A value as a message shows it: its ``repr``, shortened to at most 100 characters.
 
     >>> shown("clip.mp4")
     "'clip.mp4'"

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Final
 
 SUFFIX: Final = ".partial"
-"""Ends the names of files and folders in the making; DVC and git ignore them."""
+"""Suffix of files and folders in the making; DVC and git ignore them."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
-"""Of Linux, in ``fcntl.h`` and ``linux/fs.h``."""
+"""Linux constants, from ``fcntl.h`` and ``linux/fs.h``."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write a file beside ``path`` and rename it into place when the block ends well.
+    """Write a file beside ``path`` and rename it into place when the block succeeds.
 
-    A file that stands at ``path`` is replaced. A block that was killed leaves a hidden
-    ``.partial`` file, which the next one for the same path replaces.
+    A file already at ``path`` is replaced. A kill leaves a hidden ``.partial`` file, which the next
+    write to the same path replaces.
     """
     partial = _partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,11 +40,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Build a folder beside ``path`` and put it in place when the block ends well.
+    """Build a folder beside ``path`` and put it in place when the block succeeds.
 
-    A folder that stands at ``path`` is replaced: a kill at any instant leaves it, or the new one,
-    whole. A build that was killed leaves a hidden ``.partial`` folder, which the next build of the
-    same path removes.
+    A folder already at ``path`` is replaced: a kill at any instant leaves the old one or the new
+    one, whole. A build that was killed leaves a hidden ``.partial`` folder, which the next build of
+    the same path removes.
     """
     partial = _partial(path)
     former = path.with_name(f".{path.name}.former{SUFFIX}")
@@ -63,7 +63,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         if not path.exists():
             partial.rename(path)
         elif not _exchange(partial, path):
-            # A folder cannot be renamed over one that holds something.
+            # A folder cannot be renamed over one that is not empty.
             path.rename(former)
             partial.rename(path)
         _flush_one(path.parent)
@@ -76,9 +76,9 @@ def _partial(path: Path) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two paths change names at one instant; False where the system cannot.
+    """Swap two paths atomically; False where the system cannot.
 
-    Python has no call for it. Other systems than Linux, and some network file systems, cannot.
+    Python has no call for it. Systems other than Linux, and some network file systems, cannot.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
@@ -94,7 +94,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextmanager
 def named_disk_errors(path: Path) -> Iterator[None]:
-    """Name the path in errors of the disk, which are silent on it when a write fails."""
+    """Add the path to disk errors, which do not name it when a write fails."""
     try:
         yield
     except OSError as error:
@@ -105,7 +105,7 @@ def named_disk_errors(path: Path) -> Iterator[None]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, at no cost; copy it where the file system has no hard links."""
+    """Hard-link a file; copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def flush(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names, are on the disk."""
+    """Wait until files, and their names, are on disk."""
     files = list(paths)
     for path in [*files, *sorted({file.parent for file in files})]:
         _flush_one(path)

@@ -1,4 +1,4 @@
-"""Where everything lies, relative to the root of the repository."""
+"""Where everything is, relative to the root of the repository."""
 
 import re
 from pathlib import Path
@@ -31,12 +31,12 @@ MAKERS: Final = (
     (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
     (r"results/runtime\.csv", ("runtime",)),
 )
-"""What lies where, and the stages of DVC that make it; the first row that fits counts. Of the
-identity view, it is the second stage for a train split."""
+"""What is where, and the DVC stages that make it; the first row that matches counts. The second
+stage of the identity view is that of a train split."""
 
 
 def remedy(path: Path) -> str:
-    """End of an error about something that is not there: the command that makes it.
+    """End of an error about a missing file or store: the command that makes it.
 
     >>> remedy(objects_path("val"))
     '; `dvc repro prepare@val` makes it'
@@ -47,7 +47,7 @@ def remedy(path: Path) -> str:
         found = re.fullmatch(pattern, path.as_posix())
         if found:
             commands = [f"`dvc repro {stage.format(*found.groups())}`" for stage in stages]
-            return f"; {' or, of a train split, '.join(commands)} makes it"
+            return f"; {' or, for a train split, '.join(commands)} makes it"
     return ""
 
 
@@ -72,7 +72,7 @@ def entropy_path(split: str) -> Path:
 
 
 def work_dir(split: str, model: str, view: str) -> Path:
-    """Folder of a cell's unfinished stores, one folder a signature inside."""
+    """Folder of a cell's unfinished stores, one folder per signature inside."""
     return WORK / split / model / view
 
 
@@ -82,7 +82,7 @@ def heads_dir(split: str) -> Path:
 
 
 def protocol_dir(split: str, protocol: str) -> Path:
-    """Folder of the heads that learned the targets of a protocol, one folder a token set."""
+    """Folder of the heads that learned a protocol's targets, one folder per token set inside."""
     return heads_dir(split) / protocol
 
 

@@ -1,4 +1,4 @@
-"""A cell in the making: its work folder, resumed where it was left, published when complete."""
+"""A cell in the making: its work folder, resumed after an interruption, published when complete."""
 
 import os
 import weakref
@@ -22,7 +22,7 @@ from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
 
 MAX_SWEPT: Final = 10
-"""Times that a work folder may vanish before it is locked: sweeps are rare, this is no sweep."""
+"""Attempts to lock a work folder that vanishes; sweeps are rare, so more than this is no sweep."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +32,13 @@ class CellPlan:
     Attributes
     ----------
     object_id
-        Of the split's objects, in its order.
+        Ids of the split's objects, in its order.
     n_channels
         Width of a token.
     mask_size_px
         Side of the low-resolution masks; None keeps no masks.
     shard_objects
-        Objects that are written, and marked done, together.
+        Objects that are written and marked done together.
     """
 
     prompts: tuple[str, ...]
@@ -48,7 +48,7 @@ class CellPlan:
     shard_objects: int
 
     def sizes(self, kind: str) -> dict[str, int]:
-        """Sizes that the coordinates of a store do not give."""
+        """Sizes of the dimensions without coordinates."""
         if kind == "features":
             return {"channel": self.n_channels}
         assert self.mask_size_px is not None
@@ -58,31 +58,31 @@ class CellPlan:
 class Cell:
     """The stores of a cell in the making, locked for one process until closed.
 
-    A shard's mark stands only while its data are whole, and are of the images whose digest stands
-    beside the mark: it falls before the data change, and is set when they are on the disk.
+    A shard is marked only while its data are whole and come from the images whose digest is beside
+    the mark: the mark is removed before the data change, and set once they are on disk.
     """
 
     def __init__(self, folder: Path, stores: Mapping[str, Store], lock: int) -> None:
         self.folder = folder
         self._stores = stores
-        # Freed also when the cell is forgotten: its lock would stop the next one.
+        # Released on garbage collection too; otherwise the lock blocks the next cell.
         self._release = weakref.finalize(self, os.close, lock)
 
     @classmethod
     def open(cls, work_root: Path, signature: Mapping[str, object], plan: CellPlan) -> "Cell":
-        """Open the work of this signature below ``work_root``, or begin it.
+        """Open the work folder of this signature below ``work_root``, or begin one.
 
         Raises
         ------
         StoreError
-            If another process is at work on it, what lies there is damaged or of another plan, or
-            the folder vanishes again and again.
+            If another process is working on it, what it holds is damaged or of another plan, or the
+            folder keeps vanishing.
         """
         wanted = full_signature(signature, plan.shard_objects)
         folder = work_root / digest(wanted)
         lock = _made_and_locked(folder)
         try:
-            # Not published until it is again: a sweep would take what is computed from here on.
+            # No longer marked published: a sweep would remove what is computed from here on.
             (folder / PUBLISHED).unlink(missing_ok=True)
             remove_partial(folder)
             kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
@@ -93,7 +93,7 @@ class Cell:
         return cls(folder, stores, lock)
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._release()
 
     def __enter__(self) -> "Cell":  # noqa: PYI034 - beartype refuses Self here
@@ -109,16 +109,16 @@ class Cell:
 
     @property
     def unfinished(self) -> tuple[Unfinished, ...]:
-        """Work of this cell under other settings that was begun and never published."""
+        """Work on this cell under other settings, begun but never published."""
         return find_unfinished(self.folder, self._stores["features"].signature)
 
     def pending(self, images_sha256: Sequence[str]) -> list[int]:
-        """Shards to extract: not done, done under other image content, or lacking a file.
+        """Shards to extract: not done, done from other images, or missing a file.
 
         Parameters
         ----------
         images_sha256
-            Digest of the present images of each shard, as of
+            Digest of each shard's current images, from
             ``storage.split.objects.images_of_shards``.
         """
         stored = shards.shard_images(self._stores["features"])
@@ -131,19 +131,19 @@ class Cell:
         return sorted(changed.union(*lacking))
 
     def write_shard(self, shard: int, rows: Mapping[str, np.ndarray], images_sha256: str) -> None:
-        """Write all rows of a shard, then its marks; pieces kept of it are dropped.
+        """Write all rows of a shard, then its marks, and drop the pieces kept for it.
 
         Parameters
         ----------
         rows
-            Every array of the stores that has objects, by its name.
+            Every array of the stores that has an object dimension, by name.
 
         Raises
         ------
         StoreError
-            If arrays are missing or too many, or one is of another dtype or shape than planned.
+            If an array is missing, unexpected, or of another dtype or shape than planned.
         OSError
-            If the disk is full, naming the folder; finished shards stay.
+            If the disk is full (the message names the folder); finished shards stay.
         """
         stores = [self._stores[kind] for kind in ("masks", "features") if kind in self._stores]
         names = {name for store in stores for name in shards.data_names(store)}
@@ -161,21 +161,20 @@ class Cell:
     def keep_piece(
         self, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
     ) -> None:
-        """Keep the rows of one image, of a shard that cannot be written yet."""
+        """Keep the rows of one image while its shard cannot be written yet."""
         pieces.keep_piece(self._pieces, shard, image_index, rows, image_sha256=image_sha256)
 
     def load_piece(
         self, shard: int, image_index: int, *, image_sha256: str
     ) -> dict[str, np.ndarray] | None:
-        """Rows that an earlier run kept of this image, if its content is the same."""
+        """Rows that an earlier run kept for this image, if the image is unchanged."""
         return pieces.load_piece(self._pieces, shard, image_index, image_sha256=image_sha256)
 
     def publish(self, features_path: Path, masks_path: Path | None = None) -> None:
         """Make the finished stores appear at their paths, each whole or not at all.
 
-        The work folder stays until another cell sweeps it, see ``storage.cell.work.sweep``: DVC
-        takes minutes to record an output, and deletes one that it has not recorded when it runs the
-        stage again.
+        The work folder stays until another cell sweeps it (``storage.cell.work.sweep``): DVC takes
+        minutes to record an output, and deletes an unrecorded one when it runs the stage again.
 
         Raises
         ------
@@ -196,7 +195,7 @@ class Cell:
 def _made_and_locked(folder: Path) -> int:
     for _ in range(MAX_SWEPT):
         folder.mkdir(parents=True, exist_ok=True)
-        # A sweep may take the folder before it is locked.
+        # A sweep may remove the folder before it is locked.
         with suppress(FileNotFoundError):
             return lock_folder(folder)
     raise StoreError(f"{folder} must stay while it is locked, got it removed {MAX_SWEPT} times")

@@ -10,19 +10,19 @@ import numpy as np
 from storage.folders import whole_file
 
 SHA256: Final = "image_sha256"
-"""Entry beside the rows: a piece of another image content is not used."""
+"""Entry beside the rows: a piece is not used once its image has changed."""
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError)
-"""What NumPy raises at an archive that is not whole."""
+"""What NumPy raises for a damaged archive."""
 
 
 def keep_piece(
     folder: Path, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
 ) -> None:
-    """Write the rows of one image; a kill leaves the former piece or none."""
+    """Write the rows of one image; a kill leaves the previous piece or none."""
     with (
         whole_file(_path(folder, shard, image_index)) as partial,
-        # Opened here, for NumPy adds a suffix of its own to a name.
+        # Opened here because NumPy appends a suffix to a path.
         partial.open("wb") as file,
     ):
         np.savez(file, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
@@ -31,12 +31,12 @@ def keep_piece(
 def load_piece(
     folder: Path, shard: int, image_index: int, *, image_sha256: str
 ) -> dict[str, np.ndarray] | None:
-    """Rows of one image if they were kept, are whole and of this image content.
+    """Rows of one image, if they were kept whole and the image is unchanged.
 
     A damaged piece counts as none: its rows are computed again.
     """
     try:
-        # Opened here, for NumPy leaves a damaged file open.
+        # Opened here because NumPy leaves a damaged file open.
         with (
             _path(folder, shard, image_index).open("rb") as file,
             np.load(file, allow_pickle=False) as archive,
@@ -49,7 +49,7 @@ def load_piece(
 
 
 def drop_pieces(folder: Path, shard: int) -> None:
-    """Remove what was kept of a shard."""
+    """Remove the pieces kept for a shard."""
     for path in folder.glob(f"{shard}-*.npz"):
         path.unlink()
 

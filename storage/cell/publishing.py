@@ -1,4 +1,4 @@
-"""From the work folder to the tracked output."""
+"""Publishes a work store as a tracked output."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from storage.store.writing import create_store, writable
 def publish_store(work: Store, target: Path) -> None:
     """Make a complete work store appear at ``target``, in few large chunks.
 
-    Shards of masks get a second name and take no more room. The work store stays as it is.
+    Shards of masks are hard-linked and take no extra room. The work store stays as it is.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def _copy(work: Store, source: AnyArray, group: zarr.Group, name: str) -> None:
 
 
 def _blocks(target: AnyArray) -> Iterator[slice]:
-    """Rows of one chunk at a time: what memory holds."""
+    """Rows of one chunk at a time, so that memory holds no more."""
     step = target.chunks[0]
     for start in range(0, target.shape[0], step):
         yield slice(start, min(start + step, target.shape[0]))

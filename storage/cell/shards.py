@@ -1,4 +1,4 @@
-"""One shard of a work store: its data, and the mark that says that they are whole."""
+"""One shard of a work store: its data, and the mark that says they are whole."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from storage.store.writing import checked, writable
 
 
 def data_names(store: Store) -> list[str]:
-    """Arrays that are written shard by shard, marks apart."""
+    """Arrays that are written shard by shard, except the marks."""
     return [
         name
         for name, spec in store.specs.items()
@@ -29,12 +29,12 @@ def rows_of(store: Store, shard: int) -> slice:
 
 
 def checked_rows(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Data of a shard, each array of the dtype and shape that the store has.
+    """Data of a shard, each array held to the store's dtype and shape.
 
     Raises
     ------
     StoreError
-        Naming the array.
+        If one differs (the message names it).
     """
     place = rows_of(store, shard)
     found = {}
@@ -47,8 +47,8 @@ def checked_rows(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> di
 def clear(store: Store, shard: int) -> None:
     """Remove a shard, its mark first.
 
-    An old shard would be read and merged with what is written over it, and its file may be the
-    published one under a second name.
+    What is written over an old shard would be merged with it, and its file may be a hard link to
+    the published one.
     """
     marks = [name for name in ("done", "images_sha256") if name in store.specs]
     for name in [*marks, *data_names(store)]:
@@ -56,7 +56,7 @@ def clear(store: Store, shard: int) -> None:
 
 
 def write_data(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> None:
-    """Write a shard's data and wait until they are on the disk, so that a mark does not precede."""
+    """Write a shard's data and wait until they are on disk, so that no mark precedes them."""
     place = rows_of(store, shard)
     for name, values in rows.items():
         writable(store.group, name)[place] = values
@@ -64,7 +64,7 @@ def write_data(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> None
 
 
 def mark(store: Store, shard: int, images_sha256: str) -> None:
-    """Mark a shard done; the mark itself comes last."""
+    """Mark a shard done; ``done`` itself is written last."""
     if "images_sha256" in store.specs:
         writable(store.group, "images_sha256")[shard : shard + 1] = np.array(
             [images_sha256], dtype=np.dtypes.StringDType()
@@ -73,14 +73,14 @@ def mark(store: Store, shard: int, images_sha256: str) -> None:
 
 
 def shard_images(store: Store) -> list[str | None]:
-    """Of each shard the digest of its images, or None if it is not, or not legibly, done."""
+    """Digest of each shard's images; None if its mark is absent or unreadable."""
     done = readable(cast("AnyArray", store.group["done"]))
     digests = readable(cast("AnyArray", store.group["images_sha256"]))
     return [str(text) if is_done else None for text, is_done in zip(digests, done, strict=True)]
 
 
 def lacking_shards(store: Store) -> set[int]:
-    """Shards without a mark, or with a mark and without a file, as after a disk's repair."""
+    """Shards without a mark, or marked but missing a file, as after a repair of the disk."""
     undone = np.flatnonzero(~readable(cast("AnyArray", store.group["done"])))
     keys = [key.split("/c.") for key in missing_files(store, read_arrays(store))]
     lost = {int(key.split(".")[0]) for name, key in keys if not store.specs[name].is_constant}

@@ -1,4 +1,4 @@
-"""Work folders: where cells are made, one folder a signature."""
+"""Work folders, where cells are made: one folder per signature."""
 
 import errno
 import fcntl
@@ -16,21 +16,21 @@ from storage.store.inspection import open_store
 from storage.store.signature import compare
 
 PUBLISHED: Final = "published"
-"""Marker file of a work folder whose stores stand in the outputs."""
+"""Marker file of a work folder whose stores are published."""
 
 LOCK: Final = "lock"
-"""File that whoever works in a work folder holds; it stays."""
+"""File locked by the process that works in the folder; unlocking leaves it there."""
 
 RECORDED_AFTER_S: Final = 3600.0
-"""Age at which published work may go: until DVC has recorded the outputs it may be asked again."""
+"""Age at which published work may be removed; DVC may ask for it again until it has recorded it."""
 
 NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
-"""What file systems without locks say; there, DVC's own lock has to do."""
+"""Errors of file systems without locks; there, DVC's own lock has to do."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Work of the same cell under other settings, and the settings that differ."""
+    """Work on the same cell under other settings, and how they differ."""
 
     path: Path
     difference: str
@@ -40,19 +40,19 @@ class Unfinished:
 
 
 def is_work_folder(folder: Path) -> bool:
-    """Whether a cell is made in a folder, or was."""
+    """Whether a cell is, or was, made in a folder."""
     return (folder / LOCK).exists()
 
 
 def lock_folder(folder: Path) -> int:
-    """Lock a work folder for this process; closing the handle, or dying, frees it.
+    """Lock a work folder for this process; closing the handle, or exiting, releases it.
 
     Raises
     ------
     StoreError
         If another process holds it.
     FileNotFoundError
-        If the folder is not there, or was swept meanwhile.
+        If the folder does not exist, or was swept meanwhile.
     """
     path = folder / LOCK
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -76,12 +76,12 @@ def lock_folder(folder: Path) -> int:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a kill has left of files and stores that were being written."""
+    """Remove files and stores that a kill left half-written."""
     for path in list(folder.rglob("*.partial")):
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)  # it lay in a folder that is gone
+            path.unlink(missing_ok=True)  # it was in a folder that is gone
 
 
 def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfinished, ...]:
@@ -100,28 +100,28 @@ def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfi
 
 
 def sweep(work: Path, *, keep: Path) -> list[Path]:
-    """Remove the work of all cells but one that was published ``RECORDED_AFTER_S`` ago.
+    """Remove work published ``RECORDED_AFTER_S`` ago or earlier, of all cells but one.
 
     Parameters
     ----------
     work
         Folder of all cells, ``cache/work``.
     keep
-        Folder of the cell that is about to be worked on, ``cache/work/<split>/<model>/<view>``:
-        if its output was lost before it was recorded, it is published again from there.
+        Folder of the cell about to be worked on, ``cache/work/<split>/<model>/<view>``:
+        if its output was lost before DVC recorded it, it is published again from there.
 
     Returns
     -------
-    The folders that are gone. Unfinished work stays, and so does work that another process is at,
-    or that cannot be removed.
+    The folders removed. Unfinished work stays, and so does work that another process has locked or
+    that cannot be removed.
     """
     removed = []
     for marker in sorted(work.glob(f"*/*/*/*/{PUBLISHED}")):
         folder = marker.parent
         if folder.parent == keep:
             continue
-        # Another cell, on another node perhaps, may be sweeping too, or the folder be another
-        # user's: no reason for this cell to fail.
+        # Another cell, perhaps on another node, may be sweeping too, or the folder may belong to
+        # another user: no reason for this cell to fail.
         with suppress(StoreError, OSError):
             if time.time() - marker.stat().st_mtime < RECORDED_AFTER_S:
                 continue

@@ -35,7 +35,7 @@ def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:
 
 
 def _write(model: str, own: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Write one file; what the table says of it."""
+    """Write one file; return its size and sha256 for the table."""
     path = weights.checkpoint("mini", model).path
     data = save({name: _halved(name, own[name]) for name in sorted(own)})
     with whole_file(path) as partial:

@@ -1,4 +1,4 @@
-"""Weights of the SAM2 models: where they lie, where they come from, whether they are intact."""
+"""Weights of the SAM2 models: where they are, where they come from, whether they are intact."""
 
 import csv
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from storage.errors import WeightsError
 from storage.images.files import sha256_file
 
 TABLES: Final = Path(__file__).parent
-"""One CSV a family, so that a stage can depend on the family it uses."""
+"""One CSV per family, so that a stage can depend on the family it uses."""
 
 BASE_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
 """Where Meta serves its files: ``<folder>/<file>`` below it."""
 
 DOWNLOAD_CHUNK_BYTES: Final = 1 << 20
-"""Bytes between two reports of progress; pooch's 1 KiB would be a million reports."""
+"""Bytes between reports of progress; pooch's 1 KiB would make a million of them."""
 
 State = Literal["intact", "missing", "damaged", "unlisted"]
-"""Of a weights file: as listed; not there; another sha256; there, but no sha256 is listed."""
+"""State of a weights file: as listed; absent; of another sha256; there, but with none listed."""
 
 
 @runtime_checkable
 class ProgressBar(Protocol):
-    """What pooch tells of a download: ``total`` is set to the file's bytes, 0 where unknown."""
+    """What pooch reports a download to: it sets ``total`` to the file's bytes, 0 if unknown."""
 
     total: int
 
     def update(self, n_bytes: int, /) -> None:
-        """Add bytes; pooch rounds the last step up to its chunk."""
+        """Add bytes; pooch rounds the last step up to a whole chunk."""
 
     def reset(self) -> None:
-        """Go back to 0; pooch then adds the total, to end at the end."""
+        """Go back to 0; pooch then adds the total, so that the bar ends full."""
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """End the report."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Checkpoint:
     """One line of a family's table.
 
     ``config`` is the name of the model's configuration in the ``sam2`` package, empty for ``mini``,
-    whose numbers stand in this project. ``folder`` is the one on the server, empty where the file
-    comes with the package.
+    whose configurations are in this project. ``folder`` is the one on Meta's server, empty where
+    the file comes with the package.
     """
 
     family: str
@@ -57,14 +57,14 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """Place of the file: in the package, or below ``checkpoints`` of the working folder."""
+        """Path of the file: in the package, or below ``checkpoints`` in the working folder."""
         if self.family == "mini":
             return TABLES / "mini_weights" / self.file
         return Path("checkpoints", self.family, self.file)
 
 
 def checkpoint(family: str, model: str) -> Checkpoint:
-    """Line of the family's table for a model.
+    """A model's line in the table of its family.
 
     Raises
     ------
@@ -88,12 +88,12 @@ def checkpoint(family: str, model: str) -> Checkpoint:
 
 
 def weights_path(family: str, model: str) -> Path:
-    """Place of a model's weights; nothing need be there."""
+    """Path of a model's weights, which need not exist."""
     return checkpoint(family, model).path
 
 
 def state(record: Checkpoint) -> State:
-    """What became of a weights file; reads all of it."""
+    """Whether a weights file is as listed; reads all of it."""
     if not record.path.exists():
         return "missing"
     if record.sha256 is None:
@@ -129,15 +129,15 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 def fetch(
     record: Checkpoint, *, base_url: str = BASE_URL, progressbar: ProgressBar | None = None
 ) -> Path:
-    """Download a weights file unless it is there intact; a damaged one is replaced.
+    """Download a weights file unless an intact one is there; a damaged one is replaced.
 
-    The file appears under its name only once its sha256 is that of the table.
+    The file gets its name only once its sha256 matches the table.
 
     Raises
     ------
     WeightsError
-        If the family is none that is downloaded, the server cannot be read or serves another file,
-        or the file cannot be written (naming the URL and the reason).
+        If the family is not one that is downloaded, the server cannot be read or serves another
+        file, or the file cannot be written (the message names the URL and the reason).
     """
     if not record.folder or record.sha256 is None:
         raise WeightsError(
@@ -161,7 +161,7 @@ def fetch(
         )
     except (OSError, ValueError) as error:
         raise WeightsError(f"{url} must download to {record.path}, got {error}") from error
-    # pooch renames a private temporary file; a cache is shared, so others must read it.
+    # pooch renames a private temporary file; a cache is shared, so others must be able to read it.
     record.path.chmod(0o644)
     return record.path
 

@@ -1,4 +1,4 @@
-"""The gallery of an eval split on disk: pictures of objects, and a table that tells of each."""
+"""The gallery of an eval split on disk: pictures of objects, and a table that describes them."""
 
 import io
 from collections.abc import Mapping
@@ -30,26 +30,26 @@ COLUMNS: Final = (
     "corrected_iou",
     "picture",
 )
-"""Of the table; ``end`` is ``most`` or ``least`` uncertain, ``rank`` 1 the most uncertain of all
-objects, ``file`` the image, ``picture`` the file of the picture."""
+"""Columns of the table; ``end`` is ``most`` or ``least`` uncertain, ``rank`` 1 the most uncertain
+of all objects, ``file`` the image, ``picture`` the file of the picture."""
 
 TABLE: Final = "gallery.csv"
 
 QUALITY: Final = 85
-"""Of the JPEG pictures."""
+"""Quality of the JPEG pictures."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What is shown of a split."""
+    """Pictures of a split, and what each shows."""
 
     table: pd.DataFrame
-    """``COLUMNS``, a row a picture."""
+    """One row per picture, of ``COLUMNS``."""
     pictures: Mapping[str, bytes]
-    """JPEG by file name."""
+    """JPEG bytes by file name."""
 
     def of_protocol(self, protocol: str) -> "Gallery":
-        """What is shown of one protocol."""
+        """The gallery, its table cut to one protocol."""
         return Gallery(self.table[self.table["protocol"] == protocol], self.pictures)
 
 
@@ -61,7 +61,7 @@ def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
 
 def write_gallery(folder: Path, gallery: Gallery) -> None:
-    """Write a gallery in place of the one that is there."""
+    """Write a gallery, replacing the one that is there."""
     with whole_folder(folder) as partial:
         write_table(partial / TABLE, gallery.table[list(COLUMNS)])
         for name, jpeg in gallery.pictures.items():

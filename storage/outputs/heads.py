@@ -19,7 +19,7 @@ SIZE_BYTES: Final = 8
 """Bytes that a safetensors file spends on the size of its header; the header is padded to them."""
 
 DIGEST: Final = "sha256"
-"""Key of the metadata: sha256 of the whole file while zeros stand in the place of the digits."""
+"""Key of the metadata: sha256 of the whole file, taken with zeros in place of its digits."""
 
 _FIELD: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 
@@ -33,7 +33,7 @@ def write_head(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[
 
 
 def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a head, the digest among them.
+    """Tensors and metadata of a head, including the digest.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _digest(data: bytes) -> str:
 
 
 def _with_digest(data: bytes, digest: str) -> bytes:
-    """A head's file with other digits in the place of its digest, if it has that place."""
+    """A head's file with ``digest`` in place of its own, if it has one."""
     found = _FIELD.search(data)
     if found is None:
         return data

@@ -1,4 +1,4 @@
-"""Results on disk: of an eval split, five CSV tables and what was run; of a machine, one."""
+"""Results on disk: six CSV tables and a record of the run per eval split, one table of seconds."""
 
 import hashlib
 import json
@@ -76,8 +76,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "ranking": OBJECT_COLUMNS,
     }
 )
-"""First columns of each table; ``correlation`` goes on with a column a row, ``objects`` and
-``ranking`` with one a measure."""
+"""First columns of each table; after them, ``correlation`` has one column for each of its rows,
+``objects`` and ``ranking`` one for each measure."""
 
 RUNTIME_SETTINGS: Final = (
     "family",
@@ -89,10 +89,10 @@ RUNTIME_SETTINGS: Final = (
     "image",
     "repeats",
 )
-"""What seconds depend on."""
+"""What the seconds depend on."""
 
 RUNTIME_COLUMNS: Final = ("model", "method", "seconds", "ratio", *RUNTIME_SETTINGS)
-"""Of ``runtime.csv``; ``ratio`` is that of the seconds to those of SAM2 alone, and all rows have
+"""Columns of ``runtime.csv``; ``ratio`` is the seconds over those of SAM2 alone, and all rows have
 the same settings."""
 
 RUN_KEYS: Final = (
@@ -104,8 +104,8 @@ RUN_KEYS: Final = (
     "entropy",
     "heads",
 )
-"""Of ``run.json``: the signatures of the models' features and of the entropies, and the metadata of
-the heads of each train split."""
+"""Keys of ``run.json``; ``models`` and ``entropy`` hold the signatures of features and entropies,
+``heads`` the metadata of each train split's heads."""
 
 FILES: Final = "files"
 """Key of ``run.json`` beside ``RUN_KEYS``: sha256 of each table's file."""
@@ -133,21 +133,21 @@ FLOAT_FORMAT: Final = "%.8g"
 """One digit more than single precision has."""
 
 RUNTIME_FORMAT: Final = "%.6g"
-"""Of seconds and their ratios."""
+"""Format of seconds and their ratios."""
 
 
 @dataclass(frozen=True)
 class SplitResults:
-    """What ``evaluate`` says of one split; each table is a file of its name."""
+    """What ``evaluate`` computes for one split; each table is a file of its name."""
 
     auc: pd.DataFrame
     """AUC of every protocol, task, model and measure, fractions of 1, with intervals over images or
-    videos; ``train_split`` of the heads and the ``tokens`` that they read, empty for a measure
-    without; ``margin`` is the relative AUC beyond that of 1 - SamScore of the judged mask,
-    ``tokens_margin`` that beyond the same measure's from the tokens of the judged proposal."""
+    videos. ``train_split`` and ``tokens`` are those of the heads, empty for a measure without
+    heads; ``margin`` is the relative AUC minus that of 1 - SamScore of the judged mask,
+    ``tokens_margin`` minus that of the same measure from the tokens of the judged proposal."""
     iou: pd.DataFrame
     """Mean IoU of every model, view and proposal, with intervals over images or videos; ``gain`` is
-    the mean IoU beyond that of the same model's mask, best or selected, of one click in the first
+    the mean IoU minus that of the same model's mask, best or selected, from one click in the first
     view, identity."""
     curves: pd.DataFrame
     """Mean IoU against the corrected fraction, for each task's default model."""
@@ -157,13 +157,13 @@ class SplitResults:
     """IoU and measures of every object under each model, for each proposal that a protocol judges;
     ``iou`` is that of the judged mask."""
     ranking: pd.DataFrame
-    """Of ``objects`` what the gallery chooses by, which does not change with the views."""
+    """The part of ``objects`` that the gallery chooses by; it does not change with the views."""
     run: Mapping[str, Any]
     """``RUN_KEYS``."""
 
 
 def write_results(folder: Path, results: SplitResults) -> None:
-    """Write a split's results in place of those that are there; equal results give equal bytes.
+    """Write a split's results, replacing those that are there; equal results give equal bytes.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def read_results(folder: Path) -> SplitResults:
 
 
 def write_runtime(path: Path, runtime: pd.DataFrame) -> None:
-    """Write what methods take.
+    """Write the seconds that methods take.
 
     Raises
     ------
@@ -220,12 +220,12 @@ def write_runtime(path: Path, runtime: pd.DataFrame) -> None:
 
 
 def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
-    """Read what methods take.
+    """Read the seconds that methods take.
 
     Raises
     ------
     DataError
-        If the table is missing, cut off, no CSV or lacks one of ``RUNTIME_COLUMNS``, or of
+        If the table is missing, cut off, not CSV, or lacks one of ``RUNTIME_COLUMNS`` or of
         ``models``.
     """
     table = read_table(path, RUNTIME_COLUMNS)
@@ -246,7 +246,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If it is missing, cut off inside a line, no CSV or lacks one of ``columns``.
+        If it is missing, cut off inside a line, not CSV, or lacks one of ``columns``.
     """
     _check_exists(path)
     if not path.read_bytes().endswith(b"\n"):
@@ -292,7 +292,7 @@ def _check_written(path: Path, written: str) -> None:
     found = _sha256(path)
     if found != written:
         raise DataError(
-            f"{path} must be the table that run.json tells of, got another or a cut one "
+            f"{path} must be the table that run.json lists, got another or a cut one "
             f"(sha256: {written[:12]} -> {found[:12]}): run the stage evaluate again"
         )
 

@@ -1,4 +1,4 @@
-"""What was tuned for a head: the choice, every trial, and the log of a study in the making."""
+"""The tuning of a head on disk: the choice, every trial, and the log of a running study."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from storage.folders import whole_file
 from storage.paths import WORK, remedy
 
 COLUMNS: Final = ("rank", "mse", "batch_size", "epochs", "learning_rate", "momentum")
-"""Of the table of trials; those of the paper's Table 8."""
+"""Columns of the table of trials, as in the paper's Table 8."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Tuning:
     Attributes
     ----------
     cost
-        Validation error of the best trial; None where none was made and ``plan`` is a default.
+        Validation error of the best trial; None where none was run and ``plan`` is the default.
     seed
-        Of the study, and of the split of its images.
+        Seed of the study and of the split of its images.
     """
 
     plan: Hyperparameters
@@ -35,7 +35,7 @@ class Tuning:
 
 
 def study_dir(split: str, objective: str, digest: str) -> Path:
-    """Folder of a study in the making, apart from those of other inputs."""
+    """Folder of a running study; studies on other inputs have their own."""
     return WORK / "tune" / split / objective / digest
 
 
@@ -80,8 +80,8 @@ def read_trials(path: Path) -> list[Trial]:
     Raises
     ------
     DataError
-        If there is no such file (``tune`` has not run is the usual cause), or it is no such table
-        or cut off inside a line.
+        If there is no such file (``tune`` has not run is the usual cause), or it is not such a
+        table, or is cut off inside a line.
     """
     if not path.is_file():
         raise DataError(f"trials must be a file, got none at {path}{remedy(path)}")
@@ -101,12 +101,12 @@ def append_trial(path: Path, trial: Trial) -> None:
     """Add a finished trial to the log of a study."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        # The line break comes first, so that a line that a kill cut short spoils no other.
+        # The line break comes first, so that a line cut short by a kill spoils no other.
         file.write("\n" + json.dumps({"mse": trial.mse, **asdict(trial.plan)}))
 
 
 def read_log(path: Path) -> list[Trial]:
-    """Trials of a log in order; none if there is no log. A line that was cut short is left out."""
+    """Trials of a log in order; none if there is no log. A line that was cut short is skipped."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     trials = []
     for line in filter(None, lines):

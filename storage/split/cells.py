@@ -1,8 +1,8 @@
 """The one door to the cells of a split: what every model says under every view.
 
-A cell is held to its place, to the settings that ask for it, and to the objects and images of its
-split. Each is compared with what was asked, not with another cell: which of two that differ is
-wrong, neither can tell.
+A cell must match its path, the settings that ask for it, and the objects and images of its split.
+It is compared with what was asked, not with another cell: of two that differ, neither shows which
+is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +24,12 @@ from storage.store.opening import open_features, open_masks
 from storage.store.signature import compare
 
 Asked = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Cells by model and view, and what the settings ask of their signatures."""
+"""What the settings ask of the signature of each cell, by model and view."""
 
 
 @dataclass(frozen=True)
 class OpenCell:
-    """One cell; ``masks`` is None where they were not asked for."""
+    """One cell; ``masks`` is None if they were not asked for."""
 
     path: Path
     features: xarray.Dataset
@@ -37,7 +37,7 @@ class OpenCell:
 
     @property
     def signature(self) -> Mapping[str, Any]:
-        """All that the rows depend on, the content of the images apart."""
+        """All that the rows depend on, except the content of the images."""
         signature: Mapping[str, Any] = self.features.attrs["signature"]
         return signature
 
@@ -64,10 +64,10 @@ class OpenCell:
         return values
 
     def blocks(self, prompt: str) -> Iterator[xarray.Dataset]:
-        """Scores and tokens of all objects under one prompt set, some at a time.
+        """Scores and tokens of all objects under one prompt set, a block at a time.
 
-        A block is a chunk of tokens: each is decompressed once, and no more of them, which are
-        most of the store, are in memory.
+        A block is one chunk of tokens, which are most of the store: each is decompressed once, and
+        memory holds one at a time.
         """
         of_prompt = self.features.isel(prompt=self.signature["prompts"].index(prompt))
         n_rows = of_prompt["mask_token"].encoding["chunks"][0]
@@ -105,7 +105,7 @@ class SplitCells:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """Views, likewise."""
+        """Views in the order in which they were asked for."""
         return tuple(dict.fromkeys(view for _, view in self.by_name))
 
     @property
@@ -136,10 +136,10 @@ def open_cells(split: str, asked: Asked, *, with_masks: bool = False) -> SplitCe
     Parameters
     ----------
     asked
-        Which cells, and entries that the signature of each must have, ``shard_objects`` among
-        them.
+        Which cells, and entries that the signature of each must have, including
+        ``shard_objects``.
     with_masks
-        Whether their masks are opened, too.
+        Whether their masks are opened too.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _open_cell(expected: Mapping[str, Any], *, with_masks: bool) -> OpenCell:
 
 def _open_masks(path: Path, expected: Mapping[str, Any], features: xarray.Dataset) -> MaskChunks:
     masks = open_masks(path, expected)
-    # Beyond the settings: the versions and the device of the one run that wrote both.
+    # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.attrs["signature"], features.attrs["signature"]
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:

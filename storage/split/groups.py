@@ -1,4 +1,4 @@
-"""Which objects of a split are alike: those of one image, or of one video."""
+"""Groups of objects that are alike: those of one image, or of one video."""
 
 from pathlib import PurePosixPath
 from typing import Final
@@ -11,11 +11,11 @@ from storage.images.videos import video_of
 from storage.split.objects import ObjectTable
 
 GROUPS: Final = ("image", "video")
-"""What the signature of an objects store may name under ``group``."""
+"""Values of ``group`` in the signature of an objects store."""
 
 
 def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
-    """Number of each object's video, or of its image where images are no frames of a video.
+    """Number of each object's video, or of its image where images are not frames.
 
     Returns
     -------

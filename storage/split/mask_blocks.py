@@ -11,13 +11,13 @@ from storage.split.cells import SplitCells
 from storage.split.mask_chunks import MaskChunks, shard_runs
 
 BLOCK_BYTES: Final = 2**21
-"""Decoded masks read at once: what a core's cache holds, and many objects of small masks."""
+"""Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
 
 ReadCell = Callable[[range, str, str], CellRows]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
-    """The objects in order, a run a shard of masks."""
+    """The objects in order, one run per shard of masks."""
     return shard_runs(range(cells.table.n_objects), _any_masks(cells).shard_objects)
 
 
@@ -29,7 +29,7 @@ def block_objects(cells: SplitCells) -> int:
 def block_reader(cells: SplitCells, run: range) -> ReadCell:
     """A function that reads blocks of ``run``, each at most ``block_objects`` long.
 
-    Every block's masks come in the same memory. One reader serves one thread.
+    All blocks' masks are read into the same memory, so each thread needs a reader of its own.
     """
     scores = {
         name: (cell.scores("sam_score", run), cell.scores("iou", run))
@@ -53,5 +53,5 @@ def block_reader(cells: SplitCells, run: range) -> ReadCell:
 
 
 def _any_masks(cells: SplitCells) -> MaskChunks:
-    """Masks of one cell: those of all are of its shape."""
+    """Masks of one cell; those of all cells have the same shape."""
     return next(iter(cells.by_name.values())).mask_chunks

@@ -1,4 +1,4 @@
-"""Coded masks, decoded straight into the memory that waits for them."""
+"""Coded masks, decoded straight into the caller's memory."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,9 +21,9 @@ class MaskChunks:
 
     Notes
     -----
-    zarr decodes each chunk into new memory and copies it twice, which takes twice the time of
-    decompression, behind one event loop for all threads. Decoded into memory in use, a chunk
-    takes a tenth more than its decompression, and any number of threads may read.
+    zarr decodes each chunk into new memory and copies it twice, which takes twice as long as
+    decompression, and all threads share its one event loop. Decoded into existing memory, a chunk
+    takes a tenth longer than its decompression, and any number of threads may read.
     """
 
     store: Path
@@ -41,7 +41,7 @@ class MaskChunks:
         Raises
         ------
         StoreError
-            If a shard is damaged: cut short, its index or a chunk wrong by its checksum.
+            If a shard is damaged: cut short, or its index or a chunk fails its checksum.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
         with naming_damage(self.store, "mask_code"):
@@ -50,7 +50,7 @@ class MaskChunks:
                     decompress(chunk, mask_code[row - rows.start])
 
     def compressed(self, run: range) -> list[bytes]:
-        """Chunks of consecutive objects of one shard, as they lie on the disk."""
+        """Chunks of consecutive objects of one shard, as they are on disk."""
         shard, place = divmod(run.start, self.shard_objects)
         return _read_chunks(
             self.store / "mask_code" / file_name((shard, 0, 0, 0, 0)),

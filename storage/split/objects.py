@@ -31,7 +31,7 @@ class ObjectTable:
     Raises
     ------
     StoreError
-        If objects are out of the images' order, or of an image that is not there.
+        If objects are not in the order of the images, or name an image that is not there.
     """
 
     file: Shaped[np.ndarray, " image"]
@@ -88,22 +88,22 @@ def read_objects_of(split: str) -> ObjectTable:
 
 
 def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:
-    """Write a split under a signature; the table's own, of the store it came from, is left out.
+    """Write a split under ``signature``; the table's own, of the store it came from, is not used.
 
     Raises
     ------
     StoreError
-        If an array is of another dtype or shape than the schema's.
+        If an array has another dtype or shape than the schema's.
     """
     arrays = {name: getattr(table, name) for name in NAMES}
     write_store(path, "objects", arrays, signature=signature)
 
 
 def objects_digest(table: ObjectTable) -> str:
-    """Digest of all that is asked of a split: every array save ``image_sha256``.
+    """Digest of all arrays of a split except ``image_sha256``.
 
-    The bytes of the images are tracked shard by shard, so that an image that is repaired while
-    its cell is in the making costs its shard and not the cell.
+    The bytes of the images are tracked shard by shard instead: repairing an image while its cell is
+    in the making costs its shard, not the cell.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def objects_digest(table: ObjectTable) -> str:
 
 
 def images_of_shards(table: ObjectTable, shard_objects: int) -> list[str]:
-    """Digest of the names and bytes of the images that the objects of each shard lie on.
+    """Digest of the names and bytes of each shard's images.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What entropies and heads come from: which cells, extracted how, of which images."""
+"""What entropies and heads come from: which cells, extracted how, from which images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,32 +8,32 @@ from storage.errors import DataError
 from storage.store.signature import digest
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
-"""Entries of the signatures of cells that fit together, of which split whatever they are."""
+"""Signature entries that cells used together must share, whatever their splits."""
 
 TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
-"""Entries that the signature of what is computed from cells repeats."""
+"""Entries of cells that are repeated in the signature of what is computed from them."""
 
 Signatures = Mapping[str, Mapping[str, object]]
 """Signature of each model's identity cell."""
 
 
 def content_digest(signature: Mapping[str, object], images_sha256: Sequence[str]) -> str:
-    """Digest of what a cell's rows depend on, the content of its images included.
+    """Digest of all that a cell's rows depend on, including the content of its images.
 
     Notes
     -----
-    Images are no part of a stored signature: one that is repaired redoes its shard alone.
+    Stored signatures leave images out, so that repairing an image redoes only its shard.
     """
     return digest({**signature, "images_digest": digest({"sha256": list(images_sha256)})})
 
 
 def cells_digest(contents: Mapping[tuple[str, str], str]) -> str:
-    """Digest of the content of cells, by model and view, whatever their order."""
+    """Digest of the content of cells, by model and view, in any order."""
     return digest({"/".join(name): content for name, content in contents.items()})
 
 
 def head_origin(signatures: Signatures) -> dict[str, str]:
-    """What heads that learned from cells are told by, and the cells that they judge must match."""
+    """Where heads come from: entries that the cells they judge must share with these cells."""
     shared = next(iter(signatures.values()))
     return {
         **{key: str(shared[key]) for key in EXTRACTION_KEYS},
@@ -48,19 +48,19 @@ def check_head(
     place: Mapping[str, str],
     origin: Mapping[str, str],
 ) -> None:
-    """Refuse a head of another place, or one that knows the tokens of other features.
+    """Refuse a head that belongs elsewhere, or was trained on other features.
 
     Parameters
     ----------
     place
-        What the path says of it: ``split``, ``protocol``, ``tokens`` and ``objective``.
+        What the head's path says: ``split``, ``protocol``, ``tokens`` and ``objective``.
     origin
         Entries of ``head_origin`` of the cells that it is to judge.
 
     Raises
     ------
     DataError
-        Naming the path, the key and both values.
+        If an entry differs (the message names the path, the key and both values).
     """
     for key, value in place.items():
         if (found := metadata.get(key, "none")) != value:

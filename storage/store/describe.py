@@ -1,4 +1,4 @@
-"""What is in a store, for people."""
+"""Describes what is in a store, for people."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from storage.store.inspection import (
 
 @dataclass(frozen=True)
 class ArrayDescription:
-    """One array; ``size_bytes`` is what it takes on the disk."""
+    """One array; ``size_bytes`` is its size on disk."""
 
     name: str
     dims: tuple[str, ...]
@@ -37,7 +37,7 @@ class StoreDescription:
     Attributes
     ----------
     n_done, n_shards
-        Shards that are marked done, of how many; None for the kinds without shards.
+        Shards marked done, and all shards; None for kinds without shards.
     missing
         Files that should be there, as ``<array>/<key>``.
     """
@@ -54,12 +54,12 @@ class StoreDescription:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all arrays on the disk."""
+        """Bytes of all arrays on disk."""
         return sum(array.size_bytes for array in self.arrays)
 
     @property
     def object_bytes(self) -> float | None:
-        """Bytes an object takes on the disk; None while no shard is done."""
+        """Bytes per object on disk; None while no shard is done."""
         share = 1.0 if self.n_shards is None else (self.n_done or 0) / self.n_shards
         return self.size_bytes / (share * self.sizes["object"]) if share else None
 
@@ -109,7 +109,7 @@ def describe(path: Path) -> StoreDescription:
 
 
 def find_stores(path: Path) -> list[Path]:
-    """The store at ``path``, or all stores below it; hidden folders are on their way in or out.
+    """The store at ``path``, or all below it; hidden folders, being in the making, are skipped.
 
     Raises
     ------

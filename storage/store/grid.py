@@ -31,7 +31,7 @@ class Grid:
         return self.shards or self.chunks
 
     def file_indices(self) -> list[tuple[int, ...]]:
-        """Place of every file, in C order."""
+        """Index of every file, in C order."""
         counts = (
             range(-(-size // step)) for size, step in zip(self.shape, self.file_shape, strict=True)
         )
@@ -74,5 +74,5 @@ def grid(spec: ArraySpec, sizes: Mapping[str, int], layout: Layout, shard_object
 
 
 def chunk_rows(n_rows: int) -> int:
-    """Rows of a published chunk: a multiple of ``CHUNK_ROWS``, by the number of rows alone."""
+    """Rows of a published chunk: a multiple of ``CHUNK_ROWS`` that depends on ``n_rows`` alone."""
     return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))

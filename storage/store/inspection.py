@@ -20,13 +20,13 @@ from storage.store.signature import compare
 AnyArray = zarr.Array[Any]
 
 DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
-"""What zarr raises at a damaged chunk: of zstd, of a shard's index, of a file."""
+"""What zarr raises for a damaged chunk: from zstd, a shard's index or a file."""
 
 PLACE_KEYS: Final = ("split", "model", "view")
-"""Entries of a signature that the path of a store repeats."""
+"""Entries of a signature that the store's path repeats."""
 
 N_NAMED: Final = 3
-"""Missing files that an error lists."""
+"""Most missing files that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Store:
 
     @property
     def shard_objects(self) -> int:
-        """Objects a shard; 1 for the kinds without shards."""
+        """Objects per shard; 1 for kinds without shards."""
         return cast("int", self.signature.get("shard_objects", 1))
 
 
 def open_store(path: Path, mode: Literal["r", "r+"] = "r") -> Store:
-    """Open a store, for reading if nothing else is said, and check that it is of this schema.
+    """Open a store, for reading by default, and check that it has this schema.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
     Raises
     ------
     StoreError
-        Naming the path, the key and both values.
+        If it is such a store (the message names the path, the key and both values).
     """
     if store.kind != kind:
         raise StoreError(f"{store.path}: kind must be {kind}, got {store.kind}")
@@ -96,13 +96,13 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store, each as the schema has it.
+    """Arrays of a store, each held to the schema.
 
     Raises
     ------
     StoreError
-        If one is absent, unreadable or of another dtype, shape, chunking or codec, or there is one
-        too many.
+        If one is absent, unreadable, unknown to the schema, or of another dtype, shape, chunking
+        or codec.
     """
     _check_no_strays(store)
     arrays = {name: _read_array(store, name) for name in store.specs}
@@ -138,7 +138,7 @@ def array_grid(array: AnyArray) -> Grid:
 
 
 def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray, " shard"] | None:
-    """Marks of a store that has shards.
+    """Marks of a store's shards; None for kinds without shards.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def expected_files(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, li
 
 
 def readable(marks: AnyArray) -> np.ndarray:
-    """Elements of a one-dimensional array, the fill value where a chunk is absent or damaged."""
+    """Elements of a one-dimensional array; the fill value where a chunk is absent or damaged."""
     try:
         return np.asarray(marks[...])
     except DECODE_ERRORS:
@@ -176,9 +176,9 @@ def readable(marks: AnyArray) -> np.ndarray:
 
 
 def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
-    """Files that are not there or are empty, as ``<array>/<key>``.
+    """Files that are absent or empty, as ``<array>/<key>``.
 
-    A disk that was cut off leaves empty files, and zarr reads an empty shard as fill values.
+    A loss of power can leave empty files, and zarr reads an empty shard as fill values.
     """
     missing = []
     for name, files in expected_files(store, arrays).items():
@@ -188,12 +188,12 @@ def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
 
 
 def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store, refused if it lacks a mark or a file; contents are not read.
+    """Arrays of a store with every mark and file in place; contents are not read.
 
     Raises
     ------
     StoreError
-        Naming the shards or the files.
+        If any is missing (the message names the shards or files).
     """
     arrays = read_arrays(store)
     done = done_shards(store, arrays)
@@ -214,7 +214,7 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
 
 @contextmanager
 def naming_damage(path: Path, array: str | None = None) -> Iterator[None]:
-    """Name the store, and the array if one is read, in errors that tell neither.
+    """Name the store, and the array if one is given, in errors that name neither.
 
     Raises
     ------

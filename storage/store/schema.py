@@ -14,7 +14,7 @@ from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 SCHEMA_VERSION: Final = 1
 """Raised with every change of this table; part of every signature.
 
-An entropy more is no such change: the stage ``entropy`` runs again when its code changes.
+A new entropy is no such change: the stage ``entropy`` runs again when its code changes.
 """
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
@@ -47,12 +47,12 @@ class ArraySpec:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the array is written when its store is made, and not shard by shard."""
+        """Whether the array is written when its store is made, not shard by shard."""
         return self.is_coordinate or self.chunking == "whole"
 
     @property
     def fill_value(self) -> str | int | float | bool:
-        """What a reader sees of an absent chunk: NaN if the dtype has one, so that loss shows."""
+        """What readers see for an absent chunk: NaN if the dtype has one, so that losses show."""
         by_dtype: dict[str, str | float | bool] = {"float32": math.nan, "str": "", "bool": False}
         return by_dtype.get(self.dtype, 0)
 
@@ -189,7 +189,7 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = Mapp
 MASK_FORMULA: Final = (
     "q = round(255 * 2/pi * asin(sqrt(p))), p = sin(pi/2 * q/255)**2 = probability[q]"
 )
-"""How ``mask_code`` codes a probability; stands in every masks store."""
+"""How ``mask_code`` codes a probability; kept in every masks store."""
 
 
 def coordinates(kind: str) -> str:
@@ -198,7 +198,7 @@ def coordinates(kind: str) -> str:
 
 
 def markdown() -> str:
-    """All arrays as Markdown, one table a kind of store."""
+    """All arrays as Markdown, one table per kind of store."""
     blocks = []
     for kind, arrays in SCHEMA.items():
         lines = [

@@ -1,4 +1,4 @@
-"""The index of a shard: where in its file each chunk lies."""
+"""The index of a shard: where each chunk is in its file."""
 
 import os
 from io import FileIO
@@ -12,19 +12,19 @@ ENTRY_BYTES: Final = 16
 """Offset and length of a chunk, both 64 bits."""
 
 CHECKSUM_BYTES: Final = 4
-"""CRC32C of the entries, behind them."""
+"""CRC32C of the entries, which follows them."""
 
 ABSENT: Final = 2**64 - 1
 """Offset of a chunk that a shard does not hold."""
 
 
 def index_bytes(n_chunks: int) -> int:
-    """Size of an index, which is the end of its file."""
+    """Size of an index, which ends its file."""
     return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
 
 
 def read_index(file: FileIO, n_chunks: int) -> UInt64[np.ndarray, "chunk 2"]:
-    """Offset and length of each chunk, in bytes; nothing but the end of the file is read.
+    """Offset and length of each chunk, in bytes; only the end of the file is read.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def read_index(file: FileIO, n_chunks: int) -> UInt64[np.ndarray, "chunk 2"]:
 
     Notes
     -----
-    Zarr's sharding codec, its index at the end and under a CRC32C.
+    The format of Zarr's sharding codec, with its index at the end, followed by a CRC32C.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - index_bytes(n_chunks)))

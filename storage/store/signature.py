@@ -10,16 +10,16 @@ from storage.errors import shown
 from storage.store.schema import Value
 
 DIGEST_CHARS: Final = 16
-"""Of the sha256 in hex: 64 bits, for a few dozen signatures a cell."""
+"""Hex digits kept of a sha256: 64 bits, for a few dozen signatures per cell."""
 
 
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
-    """Turn a mapping into what a store gives back: keys in order, tuples as lists.
+    """Convert a mapping to what a store gives back: keys in order, tuples as lists.
 
     Raises
     ------
     ValueError
-        If a value is no str, number, or list of these; it would not compare after a round trip.
+        If a value is not a str, number, or list of these: it would differ after a round trip.
     """
     parsed: dict[str, Value] = {}
     for key in sorted(data):
@@ -35,7 +35,7 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
 
 
 def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
-    """Keys of ``expected`` that ``stored`` holds otherwise, or None.
+    """How ``stored`` differs in the keys of ``expected``; None if it does not.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
 def differences(
     stored: Mapping[str, object], expected: Mapping[str, object]
 ) -> dict[str, tuple[object, object]]:
-    """Old and new value of each key of ``expected`` that ``stored`` holds otherwise."""
+    """Old and new value of each key of ``expected`` that differs in ``stored``."""
     return {
         key: (stored.get(key, "none"), value)
         for key, value in parse_signature(expected).items()
@@ -58,7 +58,7 @@ def differences(
 
 
 def digest(signature: Mapping[str, object]) -> str:
-    """Short hex name of a signature, the same for equal ones."""
+    """Short hex name of a signature; equal signatures have equal names."""
     text = json.dumps(parse_signature(signature), sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 
@@ -66,6 +66,6 @@ def digest(signature: Mapping[str, object]) -> str:
 def versions(*distributions: str) -> dict[str, str]:
     """Installed versions as signature entries, ``numpy_version`` and so on.
 
-    Read from the metadata, for importing a library to ask it takes seconds.
+    Read from package metadata: importing a library to ask it takes seconds.
     """
     return {f"{name.replace('-', '_')}_version": version(name) for name in distributions}

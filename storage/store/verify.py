@@ -1,4 +1,4 @@
-"""Reading every chunk of a store, to say which are damaged."""
+"""Reads every chunk of a store to find those that are damaged."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ def verify(path: Path, advance: Callable[[int], None] | None = None) -> list[Dam
     Parameters
     ----------
     advance
-        Told how many more files are read, of ``n_files``.
+        Called with the number of files just read, out of ``n_files``.
 
     Returns
     -------
-    Damaged and missing chunks, in the order of the schema; shards that are not done, unless the
-    store is in the making.
+    Shards that are not done, unless the store is in the making; then damaged and missing chunks, in
+    the order of the schema.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def verify(path: Path, advance: Callable[[int], None] | None = None) -> list[Dam
 
     Notes
     -----
-    Every flipped bit that changes a value is found. One to three bits of a chunk's header are
-    found by no one: zstd ignores them, and the values stay what they were.
+    Every flipped bit that changes a value is found. One to three bits of a chunk's header can flip
+    unnoticed: zstd ignores them, and the values stay the same.
     """
     store = open_store(path)
     arrays = read_arrays(store)
@@ -64,13 +64,13 @@ def verify(path: Path, advance: Callable[[int], None] | None = None) -> list[Dam
 
 
 def n_files(path: Path) -> int:
-    """Files of chunks that ``verify`` will read."""
+    """Number of chunk files that ``verify`` will read."""
     store = open_store(path)
     return sum(len(indices) for indices in _file_indices(store, read_arrays(store)).values())
 
 
 def _file_indices(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, list[tuple[int, ...]]]:
-    """Files that must be there, and in a work store also those that are."""
+    """Files that must be there and, in a work store, any others that are."""
     found = {}
     for name, expected in expected_files(store, arrays).items():
         present = {entry.name for entry in (store.path / name).iterdir()}
@@ -92,7 +92,7 @@ def _file_damages(file: Path, array: AnyArray, index: tuple[int, ...]) -> Iterat
     if not file.exists():
         yield Damage(name, file.name, "missing")
     elif not file.stat().st_size:
-        # Of an empty shard, zarr reads the fill value without an error.
+        # zarr reads an empty shard as the fill value, without an error.
         yield Damage(name, file.name, "empty")
     elif array.shards is not None:
         yield from _shard_damages(file, array, region, n_chunks=array.shards[0])
@@ -112,7 +112,7 @@ def _shard_damages(
 
 
 def _index_errors(file: Path, n_rows: int, n_chunks: int) -> list[str | None]:
-    """What the index says against each object of a shard; zarr reads such as the fill value."""
+    """What the index shows wrong with each object; zarr reads such objects as the fill value."""
     try:
         with file.open("rb", buffering=0) as opened:
             entries = read_index(opened, n_chunks)[:n_rows].tolist()
@@ -125,7 +125,7 @@ def _index_errors(file: Path, n_rows: int, n_chunks: int) -> list[str | None]:
 def _entry_error(offset: int, length: int, end: int) -> str | None:
     if offset == ABSENT:
         return "missing in its shard"
-    return "behind the end of its shard" if offset + length > end else None
+    return "beyond the end of its shard" if offset + length > end else None
 
 
 def _read_error(array: AnyArray, region: tuple[slice, ...]) -> str | None:

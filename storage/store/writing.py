@@ -1,4 +1,4 @@
-"""Stores are made and written here."""
+"""Makes and writes stores."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ def create_store(
     shard_objects: int | None = None,
     layout: Layout = "published",
 ) -> zarr.Group:
-    """Make a store whose coordinates are written and whose data are absent.
+    """Make a store with its coordinates written and its data absent.
 
     The signature is on disk before any array, completed by ``schema_version`` and, where the kind
     has shards, ``shard_objects``.
@@ -43,7 +43,7 @@ def create_store(
     Parameters
     ----------
     sizes
-        Of the dimensions without coordinates, e.g. ``channel``.
+        Sizes of the dimensions without coordinates, e.g. ``channel``.
     coords
         Values of the coordinates that the schema does not fix, e.g. ``object_id`` and ``prompt``.
 
@@ -88,12 +88,12 @@ def write_store(
     Parameters
     ----------
     arrays
-        Every array of the kind, save the coordinates that the schema fixes.
+        Every array of the kind, except the coordinates that the schema fixes.
 
     Raises
     ------
     StoreError
-        If arrays are missing or too many, or one is of another dtype or shape than the schema's.
+        If an array is missing, unexpected, or of another dtype or shape than the schema's.
     """
     specs = SCHEMA[kind]
     check_names(path, arrays, set(specs) - set(FIXED_COORDINATES))
@@ -114,9 +114,9 @@ def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> N
 
 
 def writable(group: zarr.Group, name: str) -> AnyArray:
-    """Array for writing; chunks that hold the fill value alone are written too.
+    """Array for writing, including chunks that hold only the fill value.
 
-    Zarr forgets that setting when a store is opened again, and an absent chunk is to be a loss.
+    An absent chunk must always mean a loss, and Zarr forgets the setting when a store is reopened.
     """
     return cast("AnyArray", group[name]).with_config({"write_empty_chunks": True})
 
@@ -127,7 +127,7 @@ def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> 
     Raises
     ------
     StoreError
-        If they have another shape, or a number another dtype (text and lists are converted).
+        If the shape differs, or the dtype of numbers in an array (text and lists are converted).
     """
     is_converted = spec.dtype == "str" or not isinstance(values, np.ndarray)
     dtype = np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
@@ -141,7 +141,7 @@ def checked(name: str, spec: ArraySpec, values: Any, shape: tuple[int, ...]) -> 
 
 
 def check_names(what: object, given: Mapping[str, object], wanted: set[str]) -> None:
-    """Refuse a mapping that lacks an array or has one too many."""
+    """Refuse a mapping that lacks an array or has an unexpected one."""
     if set(given) != wanted:
         raise StoreError(
             f"{what} must hold {', '.join(sorted(wanted))}, got {', '.join(sorted(given))}"
@@ -190,6 +190,6 @@ def _create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> N
         fill_value=spec.fill_value,
         dimension_names=spec.dims,
         attributes={"units": spec.unit, "long_name": spec.meaning},
-        # Flat names: a folder a dimension would be more folders than files.
+        # Flat names: one folder per dimension would make more folders than files.
         chunk_key_encoding={"name": "default", "separator": "."},
     )

@@ -169,7 +169,7 @@ def test_a_cut_table_is_refused_in_one_line(root: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         report.main()
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{path.relative_to(root)} must be the table that run.json tells of" in line
+    assert f"{path.relative_to(root)} must be the table that run.json lists" in line
 
 
 def test_seconds_cut_between_two_models_are_refused(

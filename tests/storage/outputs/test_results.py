@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("auc.csv", "", "auc.csv must be the table that run.json tells of", id="empty"),
+        pytest.param("auc.csv", "", "auc.csv must be the table that run.json lists", id="empty"),
         pytest.param("run.json", '{"split":', "run.json must be JSON", id="cut off"),
         pytest.param("run.json", '{"split": 1}', "must have split, n_objects", id="keys"),
     ],

@@ -66,6 +66,13 @@ def test_xarray_and_zarr_read_a_store_without_this_project(published: Path, kind
     assert loaded.sel(prompt="refined", proposal=2).sizes["object"] == 10
 
 
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_a_path_may_be_a_str(published: Path, kind: str) -> None:
+    path = published / kind / "identity.zarr"
+    of_str, of_path = (getattr(storage, f"open_{kind}")(where) for where in (str(path), path))
+    xarray.testing.assert_identical(of_str, of_path)
+
+
 def test_a_code_is_decoded_by_the_stored_table(published: Path) -> None:
     masks = storage.open_masks(published / "masks/identity.zarr")
     probability = masks.probability.values[masks.mask_code[0:2].values]

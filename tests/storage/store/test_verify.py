@@ -128,7 +128,7 @@ def test_a_shard_that_lost_bytes_before_its_index_is_found(root: Path) -> None:
     (root / SHARD).write_bytes(data[-index_bytes(SHARD_OBJECTS) :])
     found = verify(root / "masks/identity.zarr")
     assert found == [
-        Damage("mask_code", f"c.1.0.0.0.0 object {i}", "behind the end of its shard")
+        Damage("mask_code", f"c.1.0.0.0.0 object {i}", "beyond the end of its shard")
         for i in (4, 5, 6, 7)
     ]
 
