@@ -43,7 +43,8 @@ def test_the_ranking_holds_all_that_the_gallery_reads_and_nothing_of_several_vie
     ranking = table[ranking_columns(list(table.columns))]
     pd.testing.assert_frame_equal(gallery_rows(ranking, 2), gallery_rows(table, 2))
     assert not {"h_y", "h_t"} & set(ranking.columns)
-    assert len(ranking.columns) == 9  # object, model, three IoUs and a measure for each task
+    # Protocol, judged, model, object, four IoUs, and a measure for each of four tasks.
+    assert len(ranking.columns) == 12
 
 
 @pytest.mark.parametrize(
