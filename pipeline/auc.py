@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class CorrectionAuc:
-    """Area under a correction curve beside the best and the worst order's, fractions of 1."""
+    """Area under a correction curve, beside those of the best and the worst order; all in 0..1."""
 
     auc: float
     oracle: float
@@ -34,15 +34,14 @@ def correction_auc(
     Raises
     ------
     ValueError
-        If there is no object, the lengths differ, or a value is NaN or an IoU infinite.
+        If there are no objects, the lengths differ, a value is NaN or an IoU is infinite.
 
     Notes
     -----
-    The trapezoids of a curve of n objects weigh the gain of the object at rank r (1 goes first)
-    by ``(n - r + 1/2) / n``. In a random order of equal uncertainties an object stands at the
-    mean rank of its tie, and the area is linear in ranks: mean ranks give the mean over all
-    orders, without drawing any. One order and its reverse average to a random order's area, so
-    that a measure without information has a relative AUC of 1/2.
+    The trapezoid rule weights the gain of the object at rank r of n (rank 1 is corrected first)
+    by ``(n - r + 1/2) / n``. Tied objects take the mean rank of their tie: the area is linear in
+    ranks, so this gives its mean over all orders of the tie. An order and its reverse average to
+    the area of a random order, so a measure without information has a relative AUC of 1/2.
     """
     gain = _gain(iou, corrected_iou, uncertainty)
     base = float(np.mean(iou, dtype=np.float64))
@@ -53,9 +52,9 @@ def correction_auc(
 
 
 def relative_auc(auc: float, *, oracle: float, worst: float) -> float:
-    """Where ``auc`` lies between ``worst`` (0) and ``oracle`` (1), all three in one unit.
+    """Where ``auc`` lies between ``worst`` (0) and ``oracle`` (1), all three in the same unit.
 
-    NaN where oracle and worst are equal: every object gains the same, no order beats another.
+    NaN where oracle and worst are equal: every object gains the same, and no order beats another.
     """
     return (auc - worst) / (oracle - worst) if oracle != worst else nan
 
@@ -71,8 +70,8 @@ def correction_curve(
 
     Returns
     -------
-    ``n_points`` evenly spaced fractions 0..1, or every multiple of one object's, and the mean IoU,
-    interpolated between whole numbers of objects.
+    ``n_points`` evenly spaced fractions in 0..1, by default a step per object, and the mean IoU at
+    each, interpolated between whole numbers of objects.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def _area(gain: Float[np.ndarray, "object"], *, by: Float[np.ndarray, "object"])
 def _ties(
     uncertainty: Float[np.ndarray, "object"],
 ) -> tuple[Int[np.ndarray, "object"], Int[np.ndarray, "tie"]]:
-    """Tie of each object, the most uncertain one 0, and how many objects each tie holds."""
+    """Tie that each object belongs to, 0 the most uncertain, and the size of each tie."""
     _, tie, size = np.unique(uncertainty, return_inverse=True, return_counts=True)
     return len(size) - 1 - tie, size[::-1]
 
@@ -115,20 +114,21 @@ def _gain(
     corrected_iou: Float[np.ndarray, "_"],
     uncertainty: Float[np.ndarray, "_"],
 ) -> Float[np.ndarray, "object"]:
-    """Gain of each object, once the columns are known to hold what they should."""
+    """Check the columns; return the gain of each object."""
     lengths = (len(iou), len(corrected_iou), len(uncertainty))
     if len(set(lengths)) > 1 or not len(iou):
         raise ValueError(
-            f"iou, corrected_iou and uncertainty must be of one length, at least 1, got {lengths}"
+            "iou, corrected_iou and uncertainty must have the same length, at least 1, "
+            f"got {lengths}"
         )
     for name, value in (("iou", iou), ("corrected_iou", corrected_iou)):
-        _check_none(~np.isfinite(value), f"{name} must be finite")
-    # An infinite uncertainty ranks well.
-    _check_none(np.isnan(uncertainty), "uncertainty must be free of NaN")
+        _check_none(~np.isfinite(value), f"{name} must be finite, got NaN or infinity")
+    # An infinite uncertainty can be ranked.
+    _check_none(np.isnan(uncertainty), "uncertainty must not be NaN, got NaN")
     gain: Float[np.ndarray, "object"] = corrected_iou.astype(np.float64) - iou
     return gain
 
 
-def _check_none(is_faulty: np.ndarray, rule: str) -> None:
+def _check_none(is_faulty: np.ndarray, fault: str) -> None:
     if is_faulty.any():
-        raise ValueError(f"{rule}, got {is_faulty.sum()} of {is_faulty.size} objects otherwise")
+        raise ValueError(f"{fault} for {is_faulty.sum()} of {is_faulty.size} objects")

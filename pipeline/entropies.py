@@ -1,4 +1,4 @@
-"""The entropies of an object: which of its masks each of them mixes, and in which shares."""
+"""The entropies of an object: which of its masks each one mixes, and in what shares."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from jaxtyping import Float64
 from pipeline.vocabulary import SINGLE_CLICKS
 
 Shares = Float64[np.ndarray, "object click proposal"]
-"""Of the masks of one cell; over all cells that enter a mixture, they sum to 1."""
+"""Shares of the masks of one cell; over all cells that enter a mixture, they sum to 1."""
 
 _IS_CENTER: Final = np.array(SINGLE_CLICKS)[:, np.newaxis] == "center"
 
 
 @dataclass(frozen=True)
 class CellMasks:
-    """The masks of one cell, one model in one view, as a mixture weighs them."""
+    """The masks of one cell (one model in one view), as a mixture weighs them."""
 
     task_probability: Shares
-    """Of each proposal of a click, from the SamScores (Eq. 10)."""
+    """Probability of each proposal of a click, from the SamScores (Eq. 10)."""
     is_judged: Shares
     """1 for the judged proposal of a click, 0 for the others."""
     is_identity: bool
-    """Whether the view is."""
+    """Whether the view is ``identity``."""
     n_models: int
     n_views: int
 
@@ -43,12 +43,12 @@ class Entropy:
     """Entropy (Eq. 3) of a mean of masks, in bits."""
 
     name: str
-    """Of its array in the entropy store."""
+    """Name of its array in the entropy store."""
     meaning: str
     shares: Callable[[CellMasks], Shares]
-    """Of a cell's masks in the mean."""
+    """Shares of a cell's masks in the mean."""
     is_shared: bool = False
-    """Whether all models enter one mean; otherwise each model has one of its own."""
+    """Whether one mean covers all models; otherwise each model has its own."""
     follows_judged: bool = True
     """Whether it mixes judged proposals, so that there is one for each of ``JUDGED``."""
 
@@ -95,4 +95,4 @@ ENTROPIES: Final = (
         lambda cell: cell.at_center(cell.is_judged) / cell.n_views,
     ),
 )
-"""All that the stage ``entropy`` computes, in the order of the arrays of its store."""
+"""Everything that the stage ``entropy`` computes, in the order of its store's arrays."""

@@ -1,4 +1,4 @@
-"""What is fixed of each object before any model sees it: area, box and clicks."""
+"""What is known about each object before any model sees it: area, box and clicks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Mask = Bool[np.ndarray, "h w"]
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Objects in the order in which their masks came."""
+    """Area, box and clicks of objects, in the order of their masks."""
 
     area_px: Int64[np.ndarray, " object"]
     box_px: Float32[np.ndarray, "object 4"]
@@ -23,7 +23,7 @@ class GroundTruth:
 
 
 def measure_objects(masks: Iterable[tuple[Mask, int]]) -> GroundTruth:
-    """Area, box and clicks of masks, each with the seed of its clicks; taken one at a time.
+    """Measure masks one at a time, each given with the seed of its clicks.
 
     Raises
     ------

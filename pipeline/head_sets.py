@@ -1,4 +1,4 @@
-"""Head sets: nine heads that learned the targets of one protocol from the tokens of one set."""
+"""Head sets: nine heads that learned the targets of one protocol from one token set."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class HeadSet:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What its nine heads learned."""
+        """Objectives of its nine heads."""
         return PROTOCOL_OBJECTIVES[self.protocol]
 
 

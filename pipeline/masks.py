@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 N_CODES: Final = 256
-"""Codes of a byte."""
+"""Number of codes in a byte."""
 
 DECODE_TABLE: Final[Float32[np.ndarray, " code"]] = (
     np.sin(np.pi / 2 * np.arange(N_CODES) / (N_CODES - 1)) ** 2
@@ -14,7 +14,7 @@ DECODE_TABLE: Final[Float32[np.ndarray, " code"]] = (
 """Foreground probability of each code; no code means exactly 0.5."""
 
 CUT: Final = 0.5
-"""Foreground is what lies above: the probability of a logit of 0."""
+"""Foreground lies above this probability, that of a logit of 0."""
 
 FIRST_FOREGROUND_CODE: Final = N_CODES // 2
 """Lowest code of a probability above ``CUT``."""
@@ -35,13 +35,13 @@ def encode(p: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     -----
     ``round(255 * 2/π * asin(sqrt(p)))``, in float64. A step is ``π/255 * sqrt(p (1 - p))``: a
     probability moves by π/1020 at most, and by far less near 0 and 1. No code means 0.5, which
-    lies halfway between 127 and 128: it becomes 127, background, as a mask is where logits are
-    above 0.
+    lies halfway between 127 and 128: it becomes 127, background, because foreground is where
+    logits are above 0.
     """
     check_probabilities(p)
     angle = np.arcsin(np.sqrt(p, dtype=np.float64))
     code = np.rint((N_CODES - 1) * 2 / np.pi * angle)
-    # Rounding alone would send 0.5 to 128, and floats beside it to either side.
+    # Rounding alone would send 0.5 to 128, and floats near it to either side.
     background = np.minimum(code, FIRST_FOREGROUND_CODE - 1)
     foreground = np.maximum(code, FIRST_FOREGROUND_CODE)
     q: UInt8[np.ndarray, "*shape"] = np.where(p > CUT, foreground, background).astype(np.uint8)
@@ -59,12 +59,12 @@ def decode(q: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
 
 
 def check_probabilities(p: Float[np.ndarray, "*shape"]) -> None:
-    """Refuse what is no probability.
+    """Check that every value is a probability.
 
     Raises
     ------
     ValueError
-        Naming the first value outside [0, 1], or NaN.
+        If a value lies outside [0, 1] or is NaN; names the first.
     """
     is_valid = (p >= 0) & (p <= 1)
     if not is_valid.all():

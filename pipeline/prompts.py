@@ -1,4 +1,4 @@
-"""Where an object is clicked: its centre, and seven pixels drawn from it."""
+"""Where an object is clicked: its centre, and seven pixels drawn at random."""
 
 from typing import Final
 
@@ -42,9 +42,9 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
 
     Notes
     -----
-    Drawn from the mask eroded by 5x5, or from the mask where that leaves nothing, uniformly and
-    without replacement (with, below 7 pixels). ``center`` is the pixel closest to the mean of all;
-    the first in row-major order, where several are.
+    Drawn uniformly from the mask eroded by 5x5, or from the mask itself where erosion leaves
+    nothing; without replacement, unless there are fewer than 7 pixels. ``center`` is the pixel
+    closest to the mean of all; of several, the first in row-major order.
     """
     x, y = _inner_pixels(mask)
     n_random = len(SINGLE_CLICKS) - 1
@@ -55,7 +55,7 @@ def sample_prompts(mask: Bool[np.ndarray, "h w"], seed: int) -> Int32[np.ndarray
 
 
 def object_seed(seed: int, file: str, object_id: int) -> int:
-    """Seed of one object's clicks: follows from its names, never from the order of work."""
+    """Seed of one object's clicks: depends on its names, never on the order of work."""
     return derive_seed(seed, file, object_id)
 
 
@@ -67,7 +67,7 @@ def _inner_pixels(mask: Bool[np.ndarray, "h w"]) -> tuple[Pixels, Pixels]:
     if not flat.size:
         flat = np.flatnonzero(mask)
     if not flat.size:
-        raise ValueError(f"mask must have a foreground pixel, got none of {mask.size}")
+        raise ValueError(f"mask must have a foreground pixel, got none in {mask.size} pixels")
     y, x = np.divmod(flat, mask.shape[1])
     return x, y
 

@@ -1,9 +1,9 @@
-"""Seeds that follow from names, so that no order of work changes them."""
+"""Seeds derived from names, so that the order of work never changes them."""
 
 import hashlib
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Hash the parts into a seed of 64 bits; equal on every machine and in every run."""
+    """Hash the parts into a 64-bit seed, the same on every machine and in every run."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -7,7 +7,7 @@ FAMILIES: Final = (
     "sam2",
     "sam2.1",
 )
-"""Releases of SAM2 models; ``mini`` is the embedded one. What each is built from stands in
+"""Releases of SAM2 models; ``mini`` is the embedded one. What each is built from is in
 ``pipeline/sam/families.py``, its weights in ``storage/checkpoints/<family>.csv``."""
 
 MODELS: Final = ("tiny", "small", "base_plus", "large")
@@ -31,7 +31,7 @@ SamScore."""
 
 PROTOCOLS: Final = ("best", "selected")
 """What a comparison may know: the best proposal, chosen by ground truth as in the paper, or no
-ground truth at all, as a user."""
+ground truth at all, as for a user."""
 
 ABLATIONS: Final = ("no_mask", "no_iou")
 """What heads of the paper's Table 6 lack: the mask or the IoU token, set to 0."""
@@ -41,7 +41,7 @@ TOKEN_SETS: Final = (*JUDGED, *(f"{judged}_{lack}" for lack in ABLATIONS for jud
 ``selected`` proposal, or one of the two alone."""
 
 PROTOCOL_TOKENS: Final = {"best": ("best", "selected"), "selected": ("selected",)}
-"""Token sets of the heads of a protocol, those of each proposal that it judges."""
+"""Token sets of a protocol's heads, one for each proposal that it judges."""
 
 OBJECTIVES: Final = (
     "iou_tiny",
@@ -61,7 +61,7 @@ PROTOCOL_OBJECTIVES: Final = {
     "best": tuple(name for name in OBJECTIVES if name != "iou_best"),
     "selected": tuple(name for name in OBJECTIVES if name != "iou_selected"),
 }
-"""What the heads of a protocol learn, nine each; of its own judged mask, ``iou_<model>`` tells."""
+"""What the nine heads of a protocol learn; ``iou_<model>`` is about its own judged mask."""
 
 TASKS: Final = ("model", "prompt", "task", "segmentation")
 """What is corrected, in the order of the paper's Tables 1 to 4."""

@@ -1,4 +1,4 @@
-"""What a cell of the cache says of some objects."""
+"""Rows of one cell of the cache, for some objects."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
 
 @dataclass(frozen=True)
 class CellRows:
-    """What one model says of some objects under one view; prompts in the vocabulary's order.
+    """What one model predicts for some objects in one view; prompts in the order of ``PROMPTS``.
 
     Raises
     ------
@@ -24,7 +24,7 @@ class CellRows:
     iou: Float32[np.ndarray, "object prompt proposal"]
 
     def __post_init__(self) -> None:
-        """Refuse what no mixture can be made of."""
+        """Check that mixtures can be made of the rows."""
         n_prompts, n_proposals = self.sam_score.shape[1:]
         if n_prompts < len(SINGLE_CLICKS) or n_proposals != N_PROPOSALS:
             raise ValueError(

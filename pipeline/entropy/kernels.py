@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 BLOCK_PX: Final = 4096
-"""Pixels a pass: their sums stay in the fastest cache while every mask is added."""
+"""Pixels per pass: their sums stay in the fastest cache while every mask is added."""
 
 
 @njit(nogil=True, cache=True)
@@ -21,7 +21,7 @@ def add_mask(mask_code, weighted, total):  # noqa: ANN001, ANN201 - see the modu
 
     Notes
     -----
-    Eight codes are read as one word, and background, most of most masks, is skipped by the word.
+    Reads eight codes as one word and skips words of background, which is most of most masks.
     """
     words = mask_code[: mask_code.size // 8 * 8].view(np.uint64)
     for j in range(words.size):
@@ -52,7 +52,7 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
 
     Notes
     -----
-    Table look-ups, because sums of polynomials lose what lies near 0 and 1 and were slower. Sums
+    Table look-ups, because sums of polynomials lose precision near 0 and 1 and were slower. Sums
     are float64 for the same reason: at 1 - 1e-7, float32's step, a pixel has 2e-6 bits.
     """
     n_objects, n_masks, n_px = mask_code.shape
@@ -71,12 +71,12 @@ def add_mixtures(mask_code, weight, table, mixture):  # noqa: ANN001, ANN201 - s
 @njit(nogil=True, cache=True)
 @no_type_check
 def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
-    """Write Eq. 3 of every row.
+    """Write the entropy (Eq. 3) of every row.
 
     Parameters
     ----------
     p
-        float32 or float64 (row, pixel), in [0, 1] but for rounding.
+        float32 or float64 (row, pixel), in [0, 1] up to rounding.
     bits
         float64 (row,), written.
     """

@@ -15,7 +15,7 @@ from pipeline.masks import DECODE_TABLE, check_probabilities
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
-"""``ENTROPIES`` of some objects by name, in bits, of their ``dims``."""
+"""Entropies of some objects in bits, by name, with the ``dims`` that ``ENTROPIES`` declares."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
@@ -24,7 +24,7 @@ MIXTURES: Final[tuple[tuple[Entropy, str], ...]] = tuple(
     for entropy in ENTROPIES
     for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
 )
-"""Every mean of masks: an entropy, and the judged proposal where it follows that."""
+"""Every mean of masks: its entropy, and the judged proposal where the entropy follows that."""
 
 _SHARED: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if entropy.is_shared]
 _BY_MODEL: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if not entropy.is_shared]
@@ -64,22 +64,22 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
 def object_entropies(
     read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
 ) -> ObjectEntropies:
-    """Bayesian entropies of some objects from every cell of theirs.
+    """Bayesian entropies of some objects, from all of their cells.
 
     Parameters
     ----------
     read_cell
-        Gives the same objects of the cell of a model and a view. Called once a cell; what it
-        gave is done with before the next call, so that it may hand out one buffer again.
+        Returns the rows of the same objects for a model and a view. Called once per cell; its
+        result is not used after the next call, so it may reuse one buffer.
     models
         Θ, or a subset.
     views
-        T, or a subset that has ``identity``.
+        T, or a subset that includes ``identity``.
 
     Raises
     ------
     ValueError
-        If there is no model, no identity view, a name given twice, or cells that differ in shape.
+        If there is no model or no identity view, a name is given twice, or cells differ in shape.
 
     Notes
     -----
@@ -116,12 +116,12 @@ def blockwise_entropies(
     models: Sequence[str],
     views: Sequence[str],
 ) -> ObjectEntropies:
-    """Entropies of a run of objects, a block at a time, so that memory does not grow with it.
+    """Entropies of consecutive objects, one block at a time to bound the memory.
 
     Parameters
     ----------
     read_cell
-        As of ``object_entropies``, given the rows to read before model and view.
+        As for ``object_entropies``, but called with the rows to read before model and view.
     """
     return concatenate(
         [
@@ -132,14 +132,14 @@ def blockwise_entropies(
 
 
 def blocks(rows: range, block_objects: int) -> list[range]:
-    """Cut consecutive rows; the last block may be shorter."""
+    """Cut consecutive rows into blocks; the last may be shorter."""
     if block_objects < 1:
         raise ValueError(f"block_objects must be >= 1, got {block_objects}")
     return [rows[i : i + block_objects] for i in range(0, len(rows), block_objects)]
 
 
 def concatenate(parts: Sequence[ObjectEntropies]) -> ObjectEntropies:
-    """Entropies of objects one part after the other."""
+    """Join the entropies of consecutive parts of the objects."""
     return {
         entropy.name: np.concatenate([part[entropy.name] for part in parts])
         for entropy in ENTROPIES
@@ -158,7 +158,8 @@ def mixture_weights(
 
     Notes
     -----
-    Each prediction's own proposal is judged; of equals, the first. ``refined`` has no share.
+    The judged proposal is chosen for each prediction; ties go to the first. ``refined`` has no
+    share.
     """
     chosen_by = {"best": iou, "selected": sam_score}
     cells = {
@@ -180,7 +181,7 @@ def mixture_weights(
 def task_probability(
     sam_score: Float32[np.ndarray, "*batch proposal"],
 ) -> Float64[np.ndarray, "*batch proposal"]:
-    """Probability of each proposal being what was meant; uniform where all scores are 0.
+    """Probability that each proposal is what was meant; uniform where all scores are 0.
 
     Notes
     -----
@@ -196,7 +197,7 @@ def task_probability(
 def _check_names(models: Sequence[str], views: Sequence[str]) -> None:
     for thing, names in (("models", models), ("views", views)):
         if not names or len(set(names)) != len(names):
-            raise ValueError(f"{thing} must be different names, one at least, got {list(names)}")
+            raise ValueError(f"{thing} must be distinct names, at least one, got {list(names)}")
     if "identity" not in views:
         raise ValueError(f"views must have identity, got {list(views)}")
 
@@ -225,7 +226,7 @@ def _add(
 
 
 def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropies:
-    """Join what was computed for each of ``MIXTURES``, in the dimensions of each entropy."""
+    """Gather the results of ``MIXTURES`` by entropy, each in its own dimensions."""
     found: dict[str, list[Float64[np.ndarray, "..."]]] = {}
     for k, (entropy, _) in enumerate(MIXTURES):
         found.setdefault(entropy.name, []).append(bits[k])

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Int
 
 CPU_BATCH_TOKENS: Final = 8_192
-"""Image tokens that a decoder call on a CPU handles fastest, as measured by ``make bench``."""
+"""Image tokens per decoder call that run fastest on a CPU, as measured by ``make bench``."""
 
 GPU_BATCH: Final = 64
-"""Prompt sets of a decoder call on a GPU: a guess, for ``extract.decoder_batch`` to better."""
+"""Prompt sets per decoder call on a GPU: a guess, which ``extract.decoder_batch`` overrides."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
     Parameters
     ----------
     image_index
-        The image of each object; the objects of an image follow each other.
+        Image of each object; the objects of an image are consecutive.
     shard_objects
-        Objects a shard; the last one may have fewer.
+        Objects per shard; the last may have fewer.
 
     Raises
     ------
     ValueError
-        If the objects of an image are scattered, or a shard would hold nothing.
+        If the objects of an image are not consecutive, or a shard would hold nothing.
     """
     if shard_objects < 1:
         raise ValueError(f"shard_objects must be at least 1, got {shard_objects}")
@@ -66,9 +66,9 @@ def plan_shards(image_index: Int[np.ndarray, " object"], shard_objects: int) -> 
 
 
 def decoder_batch(setting: int | str, *, device: str, mask_size_px: int) -> int:
-    """Prompt sets a decoder call: the setting, or a rule where it is ``auto``.
+    """Prompt sets per decoder call: the setting, or the result of a formula where it is ``auto``.
 
-    The rule is a formula and no timing, for the batch changes the last bits of what is stored.
+    A formula, not a timing: the batch size changes the last bits of what is stored.
 
     Raises
     ------

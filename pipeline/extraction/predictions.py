@@ -19,7 +19,7 @@ Rows = dict[str, np.ndarray]
 """Arrays of consecutive objects by their names in the cache."""
 
 _UPSAMPLED_PIXELS: Final = 2**20
-"""Pixels of masks at image resolution that are held at once: 4 MB of logits, near the caches."""
+"""Mask pixels at image resolution held at once: 4 MB of logits, about what caches hold."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def extract_objects(
     Parameters
     ----------
     embedding
-        Of the image in the request's view.
+        The image, encoded in the request's view.
     batch
-        Prompt sets a decoder call.
+        Prompt sets per decoder call.
     with_masks
         Whether the rows hold ``mask_code``.
 
@@ -83,7 +83,7 @@ def mask_iou(
 
     Notes
     -----
-    As SAM2: logits are upsampled bilinearly (align_corners=False) and cut at 0.
+    As in SAM2: logits are upsampled bilinearly (align_corners=False) and cut at 0.
     """
     size = ground_truth.shape[-2:]
     step = max(1, _UPSAMPLED_PIXELS // (logits.shape[1] * size.numel()))
@@ -101,8 +101,8 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
 
     Notes
     -----
-    asin(sqrt(sigmoid(z))) = atan(exp(z / 2)), two functions fewer on the largest array there is.
-    A logit above 0 is foreground, however little, and stays so.
+    asin(sqrt(sigmoid(z))) = atan(exp(z / 2)) saves two functions on the largest array of all.
+    A logit above 0, however small, stays foreground.
     """
     code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
     first = FIRST_FOREGROUND_CODE
@@ -119,7 +119,7 @@ def _cut_iou(
 
 
 def _area(masks: Bool[Tensor, "*batch height width"]) -> Int[Tensor, "*batch"]:
-    # As bytes into 32 bits: summing booleans widens each to 64 first, at three times the time.
+    # Bytes summed into 32 bits: booleans are widened to 64 first, which takes three times as long.
     return masks.view(torch.uint8).flatten(-2).sum(-1, dtype=torch.int32)
 
 
@@ -133,7 +133,7 @@ def _calls(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Prompt columns, object rows and clicks of each decoder call.
 
-    Prompt sets of one click go together, ``refined`` goes apart: see ``Sam.decode``.
+    Prompt sets of one click share calls, ``refined`` has its own: see ``Sam.decode``.
     """
     singles = [(i, SINGLE_CLICKS.index(p)) for i, p in enumerate(prompts) if p in SINGLE_CLICKS]
     columns = np.array([column for column, _ in singles], dtype=np.int64)

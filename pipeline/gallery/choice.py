@@ -1,4 +1,4 @@
-"""Which objects of a split the gallery shows, told from its table of objects."""
+"""Chooses the objects that the gallery shows from the table of a split's objects."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -21,9 +21,9 @@ IOU_COLUMNS: Final = {
 
 
 def ranking_columns(columns: Sequence[str]) -> list[str]:
-    """Columns of ``objects.csv`` that the gallery reads: whose IoUs are shown, what ranks a task.
+    """Columns of ``objects.csv`` that the gallery reads: the IoUs it shows, what ranks a task.
 
-    None is of several views, so that one more changes no picture.
+    None depends on several views, so that adding a view changes no picture.
     """
     measures = {_measure_column(task, columns) for task in GALLERY_MEASURES}
     places = {"protocol", "judged", "object_id", "model", "iou"}
@@ -39,13 +39,13 @@ def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     Parameters
     ----------
     objects
-        As in ``objects.csv``, its ``ranking_columns`` at least.
+        Rows of ``objects.csv`` with at least its ``ranking_columns``.
     n_objects
-        At either end.
+        Objects at each end.
 
     Returns
     -------
-    Columns of the gallery's table, save ``file`` and ``picture``, and ``row``, the place of the
+    Columns of the gallery's table except ``file`` and ``picture``, and ``row``, the place of the
     object in its split.
     """
     keys = ["protocol", "judged", "model"]

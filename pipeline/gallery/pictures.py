@@ -14,7 +14,7 @@ TRUTH_COLOUR: Final = (37, 99, 235)
 """Blue, as the paper's Figures 4, 7 and 8 have the ground truth."""
 
 PREDICTION_COLOUR: Final = (34, 197, 94)
-"""Green, as theirs."""
+"""Green, as in the same figures."""
 
 CLICK_COLOUR: Final = (239, 68, 68)
 
@@ -22,13 +22,13 @@ TINT: Final = 0.3
 """Share of a mask's colour inside it."""
 
 CONTEXT: Final = 2.0
-"""Side of a picture, in longer sides of its object's box."""
+"""Side of a picture, as a multiple of the longer side of its object's box."""
 
 MIN_SIDE_PX: Final = 48
-"""Of a picture, in pixels of the image: less shows no scene."""
+"""Smallest side of a picture, in pixels of the image: less shows nothing of the scene."""
 
 MIN_PROBABILITY: Final = 1e-5
-"""Between the outermost code and the next: what a logit of a sure pixel is taken from."""
+"""Probability taken for code 0, and 1 minus it for code 255: theirs have no finite logits."""
 
 RgbImage = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
@@ -50,10 +50,10 @@ class Scene:
 def extremes(
     uncertainty: Float[np.ndarray, "object"], n_objects: int
 ) -> tuple[Int[np.ndarray, "most"], Int[np.ndarray, "least"]]:
-    """Rows of the most and of the least uncertain objects, each in falling uncertainty.
+    """Rows of the most and of the least uncertain objects, each by decreasing uncertainty.
 
-    At most ``n_objects`` of each, and none twice: of fewer than two for each, the first half is
-    the more uncertain one. Of equals, the first row counts as more uncertain.
+    At most ``n_objects`` of each, and none twice: where there are too few for both, the more
+    uncertain half goes to the former. Of tied objects, the first row counts as more uncertain.
     """
     order = np.argsort(-uncertainty, kind="stable")
     n_most = min(n_objects, math.ceil(len(order) / 2))
@@ -68,7 +68,7 @@ def foreground(
 
     Notes
     -----
-    Logits upsampled bilinearly and cut at 0; those beyond the code's ends are taken as its ends.
+    Logits are upsampled bilinearly and cut at 0; ``MIN_PROBABILITY`` bounds them.
     """
     p = decode(mask_code).astype(np.float64).clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     logit = np.log(p / (1 - p))
@@ -107,7 +107,7 @@ def draw_scene(scene: Scene, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
 def crop(
     box_px: tuple[float, float, float, float], height_px: int, width_px: int
 ) -> tuple[slice, slice]:
-    """Rows and columns of the square around a box, moved or cut to lie in the image."""
+    """Rows and columns of the square around a box, shifted or cut to lie in the image."""
     x, y, width, height = box_px
     side_px = math.ceil(max(CONTEXT * max(width, height), MIN_SIDE_PX))
     return (

@@ -14,7 +14,7 @@ RANGES: Final = {
 """Search space of the paper's appendix; the learning rate on a log scale."""
 
 WEIGHT_DECAY: Final = 0.001
-"""Of every head; not searched."""
+"""Weight decay of every head; not searched."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Hyperparameters:
     Raises
     ------
     ValueError
-        If a value cannot train: see the bounds below. Values outside ``RANGES`` are allowed.
+        If a value rules out training (bounds below). Values outside ``RANGES`` are allowed.
     """
 
     epochs: int
@@ -51,5 +51,5 @@ class Trial:
 
 
 def rank_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Sort trials, best first; of equal ones, the one tried first."""
+    """Sort trials, best first; ties keep the order in which they were tried."""
     return sorted(trials, key=lambda trial: trial.mse)

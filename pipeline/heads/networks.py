@@ -27,11 +27,11 @@ class Networks:
 
     @property
     def n_heads(self) -> int:
-        """Heads that stand side by side."""
+        """Number of heads side by side."""
         return len(self.biases[0])
 
     def first(self, n_heads: int) -> "Networks":
-        """Return the first heads, in the same memory."""
+        """Return the first heads, as views of the same memory."""
         return Networks(*(tuple(t[:n_heads] for t in part) for part in vars(self).values()))
 
     def head(self, index: int) -> HeadWeights:
@@ -44,7 +44,7 @@ class Networks:
 
 
 def initial_networks(objectives: Sequence[str], n_inputs: int, seed: int) -> Networks:
-    """Draw weights as ``torch.nn.Linear`` does, each head by a seed of its own."""
+    """Draw weights as ``torch.nn.Linear`` does, each head from its own seed."""
     widths = [n_inputs, *[HIDDEN] * (N_LAYERS - 1), 1]
     weights = tuple(torch.empty(len(objectives), *shape) for shape in pairwise(widths))
     biases = tuple(torch.empty(len(objectives), 1, width) for width in widths[1:])
@@ -65,7 +65,7 @@ def fill_gradients(
 
     Notes
     -----
-    By hand, for autograd allocates every gradient anew.
+    Written by hand, because autograd allocates every gradient anew.
     """
     layers = _forward(networks, inputs)
     output = layers.pop()

@@ -10,17 +10,17 @@ from jaxtyping import Float32, Int
 from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TOKEN_SETS, TRAIN_PROMPTS
 
 VALIDATION_SHARE: Final = 0.2
-"""Share of the images that validate."""
+"""Share of the images that is held out for validation."""
 
 
 @dataclass(frozen=True)
 class ModelFeatures:
-    """What one model said about every object, identity view.
+    """What one model predicts for every object in the identity view.
 
     Attributes
     ----------
     sam_score, iou
-        Of the prompts ``TRAIN_PROMPTS``, proposals in decoder order.
+        For the prompt sets ``TRAIN_PROMPTS``, proposals in decoder order.
     """
 
     sam_score: Float32[np.ndarray, "object prompt proposal"]
@@ -34,12 +34,11 @@ class TrainingSet:
     Attributes
     ----------
     inputs
-        As ``head_inputs`` makes them.
+        As ``head_inputs`` returns them.
     targets
-        One column an objective, in the order of ``OBJECTIVES``, in [0, 1].
+        One column per objective, in the order of ``OBJECTIVES``, in [0, 1].
     group
-        The image of each row, or its video. Rows of one image share its number, those of all
-        models too.
+        Image of each row, or its video; the same for the rows of all models.
     """
 
     inputs: Float32[np.ndarray, "row input"]
@@ -60,7 +59,7 @@ def head_inputs(
     Parameters
     ----------
     iou, sam_score
-        What the best and the selected proposal are chosen by.
+        Scores that choose the best and the selected proposal.
     tokens
         One of ``TOKEN_SETS``.
 
@@ -85,14 +84,14 @@ def head_inputs(
 def targets(
     features: Mapping[str, ModelFeatures], protocol: str
 ) -> dict[str, Float32[np.ndarray, " row"]]:
-    """What each objective is worth for every object of every model, in [0, 1].
+    """Target of each objective for every object of every model, in [0, 1].
 
     Parameters
     ----------
     features
-        Of all four models, for the same objects.
+        Features of all four models, for the same objects.
     protocol
-        Whose masks the IoUs are of: ``best`` or ``selected``.
+        Which masks the IoUs judge: ``best`` or ``selected``.
 
     Returns
     -------
@@ -105,9 +104,9 @@ def targets(
 
     Notes
     -----
-    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same on the rows of every model; the others
-    belong to the row's own. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so that the
-    sigmoid can reach it and no gain lies in the middle.
+    Sec. 3.3. ``iou_<model>`` and ``model_gap`` are the same in the rows of every model; the others
+    belong to the row's own model. A gap in [-1, 1] is learned as ``clip(0.5 + gap, 0, 1)``, so
+    that the sigmoid can reach it; no gain is 0.5.
     """
     _check_models(features)
     own = {model: _judged_iou(found, "center", protocol) for model, found in features.items()}
@@ -129,8 +128,8 @@ def training_set(
     Parameters
     ----------
     inputs
-        What ``head_inputs`` makes of the prompt ``center``, models in the order of ``features``.
-        The rows are a view of it: for large splits nothing else takes as much memory.
+        Result of ``head_inputs`` for the prompt ``center``, models in the order of ``features``.
+        The rows are a view of it: in large splits, nothing else takes as much memory.
     group_index
         Image of each object, or video.
 
@@ -143,8 +142,8 @@ def training_set(
     expected = (len(features), len(next(iter(features.values())).iou), inputs.shape[-1])
     if inputs.shape != expected or len(group_index) != expected[1]:
         raise ValueError(
-            f"inputs must be of {expected[0]} models and {expected[1]} objects and so must groups, "
-            f"got {inputs.shape} and {len(group_index)} groups"
+            f"inputs and groups must cover {expected[0]} models and {expected[1]} objects, "
+            f"got inputs of shape {inputs.shape} and {len(group_index)} groups"
         )
     return TrainingSet(
         inputs.reshape(-1, inputs.shape[-1]),
@@ -156,11 +155,11 @@ def training_set(
 def sample_by_group(
     group: Int[np.ndarray, " row"], max_rows: int, seed: int
 ) -> Int[np.ndarray, " sampled"]:
-    """Rows of images, or videos, that are drawn one after the other until the next does not fit.
+    """Rows of images, or videos, drawn one at a time until the next does not fit.
 
     Returns
     -------
-    Row numbers, ascending; all where ``max_rows`` leaves none out.
+    Row numbers, ascending; all of them if they fit.
     """
     names, n_rows = np.unique(group, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -175,7 +174,7 @@ def split_by_group(
 
     Returns
     -------
-    Row numbers that train, and that validate, ascending.
+    Row numbers for training and for validation, ascending.
 
     Raises
     ------
@@ -184,10 +183,10 @@ def split_by_group(
 
     Notes
     -----
-    The authors' code splits by row; objects of one image then stand on both sides. Frames of
-    one video are as alike.
+    The authors' code splits by row, which puts objects of one image on both sides. Frames of one
+    video are as much alike.
     """
-    # Imported here because it takes a second, and the stages that only predict need none of it.
+    # Imported here because it takes a second, and stages that only predict do not need it.
     from sklearn.model_selection import GroupShuffleSplit  # noqa: PLC0415
 
     n_groups = len(np.unique(group))
@@ -224,7 +223,7 @@ def _own_targets(found: ModelFeatures, protocol: str) -> dict[str, Float32[np.nd
 
 
 def _judged_iou(found: ModelFeatures, prompt: str, judged: str) -> Float32[np.ndarray, " object"]:
-    """IoU of the best or the selected proposal of a prompt set; of equals, the first."""
+    """IoU of the best or the selected proposal of a prompt set; ties go to the first."""
     k = TRAIN_PROMPTS.index(prompt)
     chosen = {"best": found.iou, "selected": found.sam_score}[judged][:, k].argmax(axis=1)
     iou: Float32[np.ndarray, " object"] = found.iou[np.arange(len(chosen)), k, chosen]

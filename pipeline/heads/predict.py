@@ -26,12 +26,12 @@ def predict(
     heads
         Weights by objective.
     inputs
-        As ``pipeline.heads.objectives.head_inputs`` makes them.
+        As ``pipeline.heads.objectives.head_inputs`` returns them.
 
     Raises
     ------
     ValueError
-        If the tensors of a head do not make up an MLP, or it expects inputs of another width (a
+        If the tensors of a head do not form an MLP, or it expects inputs of another width (a
         head of another family is the usual cause).
 
     Notes
@@ -43,7 +43,7 @@ def predict(
 
 
 def check_head(objective: str, head: HeadWeights) -> None:
-    """Refuse tensors that do not make up the MLP of an objective.
+    """Check that tensors form the MLP of an objective.
 
     Raises
     ------
@@ -87,5 +87,5 @@ def _forward(
 
 
 def _sigmoid(logits: Float32[np.ndarray, " row"]) -> Float32[np.ndarray, " row"]:
-    # By tanh: exp overflows, which NumPy warns of, where a sigmoid only saturates.
+    # By tanh, which only saturates: exp overflows, and NumPy warns about it.
     return (np.tanh(logits / 2) + 1) / 2

@@ -20,16 +20,16 @@ FORWARD_ROWS: Final = 1024
 """Rows of a forward pass without training: bounds its memory."""
 
 _Tensors = tuple[Float[Tensor, "row input"], Float[Tensor, "head row"]]
-"""Inputs and targets of all heads of a group, those that run on and those that are done."""
+"""Inputs and targets of all heads of a group, whether still running or done."""
 
 
 class DivergenceError(ValueError):
-    """A head left the finite numbers in training."""
+    """The training error of a head is no longer finite."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that train and rows that validate; without the latter, validation errors are NaN."""
+    """Rows for training and for validation; without the latter, validation errors are NaN."""
 
     train: Int[np.ndarray, " train"]
     validation: Int[np.ndarray, " validation"]
@@ -60,7 +60,7 @@ def train_heads(
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, TrainedHead]:
-    """Train one head an objective.
+    """Train one head per objective.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def train_heads(
         How to train each objective. Those that share a batch size are trained together; their
         other hyperparameters may differ.
     seed
-        Of initial weights and batches. A head does not depend on the heads beside it.
+        Seeds initial weights and batches. A head does not depend on the heads beside it.
     advance
-        Told after each epoch how many heads have gone through it.
+        Called after each epoch with the number of heads that went through it.
 
     Raises
     ------
     ValueError
-        If there is no row to train on, or a row is not finite, or an objective is unknown.
+        If there is no row to train on, a row is not finite, or an objective is unknown.
     DivergenceError
         If a loss is not finite; a learning rate too high for raw tokens is the usual cause.
 
@@ -93,7 +93,7 @@ def train_heads(
 
 
 def group_by_batch_size(plans: Mapping[str, Hyperparameters]) -> list[tuple[str, ...]]:
-    """Objectives that train together; in each group those of most epochs come first."""
+    """Objectives that train together; in each group, those with the most epochs come first."""
     groups: dict[int, list[str]] = {}
     for objective, plan in plans.items():
         groups.setdefault(plan.batch_size, []).append(objective)
@@ -110,7 +110,7 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters]) 
     if not len(rows.train):
         raise ValueError("heads must train on at least one row, got none")
     for name, values in (("inputs", data.inputs), ("targets", data.targets)):
-        # By sums, for a flag a value would take gigabytes; doubles hold any sum of floats.
+        # Row sums, because a flag per value would take gigabytes; a double holds any sum of floats.
         bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
         if len(bad):
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
@@ -124,7 +124,7 @@ def _train_group(
     seed: int,
     advance: Callable[[int], None],
 ) -> dict[str, TrainedHead]:
-    """Train heads that share a batch size; those of most epochs come first."""
+    """Train heads that share a batch size; those with the most epochs come first."""
     epochs = [plan.epochs for plan in plans.values()]
     (batch_size,) = {plan.batch_size for plan in plans.values()}
     tensors = _tensors(data, plans)
@@ -171,7 +171,7 @@ def _optimizer(networks: Networks, plans: Sequence[Hyperparameters]) -> torch.op
 
 
 def _stop(optimizer: torch.optim.SGD, n_running: int) -> None:
-    # The optimizer passes over parameters without a gradient.
+    # The optimizer skips parameters without a gradient.
     for group in optimizer.param_groups[n_running:]:
         for parameter in group["params"]:
             parameter.grad = None
@@ -183,7 +183,7 @@ def _train_epoch(
     tensors: _Tensors,
     batches: Sequence[Int[Tensor, "..."]],
 ) -> Float[np.ndarray, " running"]:
-    """Step once a batch; mean squared error over the epoch."""
+    """Step once per batch; return the mean squared error over the epoch."""
     inputs, targets = tensors[0], tensors[1][: networks.n_heads]
     total = torch.zeros(networks.n_heads)
     for batch in batches:

@@ -13,12 +13,12 @@ WORST_MSE: Final = 1.0
 def validation_cost(
     data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
 ) -> float:
-    """Mean squared error on the rows that validate, after the last epoch.
+    """Mean squared error on the validation rows, after the last epoch.
 
     Raises
     ------
     ValueError
-        If no row validates, or the training set is at fault.
+        If there is no validation row, or the training set is faulty.
     """
     if not len(rows.validation):
         raise ValueError("hyperparameters must be judged on at least one row, got none")

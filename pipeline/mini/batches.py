@@ -1,4 +1,4 @@
-"""What the mini models learn from: drawn scenes and clicks, a batch a step."""
+"""What the mini models learn from: drawn scenes and clicks, one batch per step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,26 +14,24 @@ from pipeline.seeds import derive_seed
 from pipeline.vocabulary import SINGLE_CLICKS
 
 SINGLE_CLICK_SHARE: Final = 0.5
-"""Steps with one click an object; the others have two to eight."""
+"""Share of the steps with one click per object; the others have two to eight."""
 
 CENTER_SHARE: Final = 0.5
-"""Of single clicks, those that are ``center``."""
-
+"""Share of single clicks that are ``center``."""
 
 MIN_AREA_PX: Final = 64
-"""What a tile must show of an object to have it clicked."""
+"""Area of an object that a tile must show for the object to be clicked."""
 
 SCENES_PER_TILE: Final = 0.5
-"""Scenes drawn for a tile: fewer than one, as a scene has several."""
-
+"""Scenes drawn per tile: less than one, as a scene has several tiles."""
 
 Style = Literal["cartoon", "scene"]
-"""Objects in plain colours of their own, or as drawn."""
+"""Each object in one plain colour, or as drawn."""
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What fixes a batch, with its step."""
+    """What determines a batch, together with its step."""
 
     seed: int
     scene_size_px: int
@@ -59,7 +57,7 @@ Image = tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "object size si
 def draw_batch(plan: BatchPlan, step: int, *, size_px: int, style: Style) -> Batch:
     """Draw the batch of a step, which follows from the arguments alone.
 
-    Images smaller than the scenes are tiles of them, not smaller scenes: what a model learns of
+    Images smaller than the scenes are tiles of them, not smaller scenes: what a model learns from
     them holds at the scenes' own scale. All prompt sets of a batch have the same number of clicks,
     so that one decoder call takes them. No step shares a scene with another.
     """
@@ -95,7 +93,7 @@ def _draw_images(
 
 
 def _tiles(scene: Scene, size_px: int) -> Iterator[Image]:
-    """Tiles of a scene that show something of an object."""
+    """Tiles of a scene that show enough of an object."""
     for y in range(0, len(scene.rgb), size_px):
         for x in range(0, len(scene.rgb), size_px):
             box = slice(y, y + size_px), slice(x, x + size_px)
@@ -117,7 +115,7 @@ def _draw_cartoon(
 
 
 def _draw_some(generator: np.random.Generator, n: int, n_drawn: int) -> list[int]:
-    """Numbers below ``n`` in random order, from the start again where there are too few."""
+    """Numbers below ``n`` in random order, repeated where there are too few."""
     return [int(number) for number in np.resize(generator.permutation(n), n_drawn)]
 
 

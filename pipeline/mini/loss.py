@@ -10,17 +10,17 @@ from torch import Tensor
 from torch.nn import functional
 
 Criterion = Literal["balanced", "overlap"]
-"""Of a proposal: cross-entropy that weighs inside and outside of the mask alike; focal and dice."""
+"""Loss of a proposal: cross-entropy that weighs inside and outside equally, or focal and dice."""
 
 FOCAL_WEIGHT: Final = 5.0
-"""Of the focal loss against dice."""
+"""Weight of the focal loss relative to dice."""
 
 OTHERS_WEIGHT: Final[Mapping[Criterion, float]] = {"balanced": 1.0, "overlap": 0.05}
-"""Of the mean over all proposals against the best. Proposals that never win would learn nothing;
-while clicks are learned, a choice of three would do instead of looking at the click."""
+"""Weight of the mean over all proposals relative to the best one. Without it, proposals that never
+win learn nothing, and a model that should learn from clicks can offer three guesses instead."""
 
 MEMBER: Final = 0.5
-"""A shrunken pixel belongs to a mask of which it holds more than this."""
+"""A downscaled pixel belongs to a mask that covers more than this share of it."""
 
 Proposals = Float[Tensor, "row proposal y x"]
 PerProposal = Float[Tensor, "row proposal"]
@@ -46,7 +46,7 @@ def assess(
     Notes
     -----
     Minimum over the proposals, plus ``OTHERS_WEIGHT`` times their mean, plus L1 between SamScore
-    and IoU of every proposal. Masks shrink by area, so that thin objects do not vanish.
+    and IoU of every proposal. Masks are downscaled by area, so that thin objects do not vanish.
     """
     side = 2 * logits.shape[-1]
     target = functional.adaptive_avg_pool2d(mask[:, None], side)
@@ -65,9 +65,9 @@ def assess(
 
 
 def _balanced(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerProposal:
-    """Cross-entropy; from random weights it finds the click's place when the others find nothing.
+    """Cross-entropy that finds the click's place from random weights, where focal and dice do not.
 
-    Focal and dice first learn that most pixels are background, where dice has no slope.
+    Those first learn that most pixels are background, and there dice has no gradient.
     """
     other = 1 - target
     weight = target / (target.sum((2, 3), keepdim=True) + 1) + other / (

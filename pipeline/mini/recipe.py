@@ -18,7 +18,7 @@ class Phase:
     style: Style
     criterion: Criterion
     rate: tuple[float, float]
-    """At the start and the end; linear in between. What reads a trunk has a share of it."""
+    """At the start and the end, linear in between. Layers that read a trunk get a share of it."""
     is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
@@ -26,19 +26,19 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the weights depend on, but for the code and the machine's arithmetic."""
+    """Everything the weights depend on, apart from the code and the machine's arithmetic."""
 
     batches: BatchPlan
     phases: tuple[Phase, ...]
     decoder_seed: int = 0
-    """Of the weights outside the image encoder, with which all members start alike."""
+    """Seed of the weights outside the image encoder, which all members start with."""
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip_norm: float = 1.0
 
     @property
     def n_steps(self) -> int:
-        """Steps of all phases."""
+        """Number of steps in all phases."""
         return sum(phase.n_steps for phase in self.phases)
 
     def at(self, step: int) -> tuple[Phase, int]:
@@ -82,4 +82,4 @@ RECIPE: Final = Recipe(
         Phase("full", 1000, 256, "scene", "overlap", (1e-3, 0.0)),
     ),
 )
-"""What the shipped weights come from."""
+"""The recipe of the shipped weights."""

@@ -6,27 +6,27 @@ from typing import Final
 from torch import Tensor
 
 ATTENTION_SCALE: Final = 3.0
-"""Of the tied projections: the click's own place gets most of the attention."""
+"""Scale of the tied projections, so that the click's own place gets most of the attention."""
 
 NECK_SCALE: Final = 0.3
-"""Of the neck: what an image holds must not drown where in the image it is."""
+"""Scale of the neck, so that what an image shows does not drown out where it shows it."""
 
 LABEL_SCALE: Final = 0.1
-"""Of the embeddings that tell foreground clicks from others: the place is the rest."""
+"""Scale of the embeddings that tell foreground clicks from others, so that place prevails."""
 
 _CROSS: Final = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn")
 _LABELS: Final = ("point_embeddings", "not_a_point_embed")
 
 
 def attentive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as built, changed such that tokens and image attend to each other by place.
+    """Change freshly built weights so that tokens and image attend to each other by place.
 
     Notes
     -----
     As built, queries and keys of the decoder's cross-attention are unrelated, and a click leaves
-    hardly a trace in the logits. Training then removes that trace first, as a click that says
-    nothing is noise, and is left with a model that segments what is salient, wherever the click
-    is. With equal projections the product of two position encodings peaks where they agree.
+    hardly a trace in the logits. Training first removes that trace as noise, and ends with a model
+    that segments whatever is salient, wherever the click is. With equal projections, the product
+    of two position encodings peaks where they agree.
     """
     return {name: _attentive(name, weights) for name in weights}
 

@@ -1,4 +1,4 @@
-"""The training of the mini models, a step at a time; its state can be kept and taken up again."""
+"""Training of the mini models, one step at a time; its state can be saved and resumed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
 
 ENCODER: Final = "image_encoder."
-"""Weights in which the members differ from the start."""
+"""Prefix of the weights in which the members differ from the start."""
 
 TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
 """Layers whose inputs are the trunk's channels, of which larger members have more."""
@@ -46,7 +46,7 @@ MapMembers = Callable[[Callable[[str], Score], Iterable[str]], Iterable[Score]]
 
 
 def mean_scores(scores: Sequence[Score]) -> list[Score]:
-    """Mean scores of each model, in the order in which they come, under its last step."""
+    """Mean scores of each model, with its last step, in order of first appearance."""
     by_model: dict[str, list[Score]] = {}
     for score in scores:
         by_model.setdefault(score.model, []).append(score)
@@ -63,16 +63,16 @@ def mean_scores(scores: Sequence[Score]) -> list[Score]:
 
 
 class Training:
-    """Members of the family in the middle of a recipe; all learn from the same batches.
+    """Members of the family partway through a recipe; all learn from the same batches.
 
-    The same recipe gives the same weights, whether or not the state was taken out and put into
-    another ``Training`` on the way.
+    The same recipe gives the same weights, whether or not the state was moved to another
+    ``Training`` on the way.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.step = 0
-        """Steps done; the number of the next one."""
+        """Steps done, which is the number of the next one."""
         self.models = {name: _start(name, recipe) for name in MODELS}
         self._optimizers = {
             name: _optimizer(name, model, recipe) for name, model in self.models.items()
@@ -89,20 +89,20 @@ class Training:
         Parameters
         ----------
         map_members
-            Teaches the members, some at once if it is the ``map`` of a pool of threads; the result
-            does not depend on it.
+            Trains the members; the ``map`` of a thread pool trains several at once, with the same
+            result.
 
         Raises
         ------
         ValueError
             If no step is left.
         FloatingPointError
-            If a loss is not a number; the member is named and has not learned from it, others may
+            If a loss is not finite. Names the member, which has not learned from it; others may
             have.
         """
         phase, within = self.recipe.at(self.step)
         rate = learning_rate(phase, within)
-        # The largest first: a long lesson begun last would be waited for alone.
+        # The largest first: a long lesson begun last would leave the other threads idle.
         lessons = map_members(
             lambda name: self._teach(name, batch, phase, rate), list(reversed(self.models))
         )
@@ -127,7 +127,7 @@ class Training:
         return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the training depends on, apart from the recipe."""
+        """Everything the rest of the training depends on, apart from the recipe."""
         return {
             "step": self.step,
             "models": {name: model.state_dict() for name, model in self.models.items()},
@@ -135,7 +135,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where ``state_dict`` was taken, under the same recipe."""
+        """Resume from where ``state_dict`` was taken, under the same recipe."""
         for name, model in self.models.items():
             model.load_state_dict(state["models"][name])
             self._optimizers[name].load_state_dict(state["optimizers"][name])
@@ -162,10 +162,10 @@ def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_nor
 
 
 def _start(name: str, recipe: Recipe) -> Network:
-    """Build a member, such that its decoder looks at the click.
+    """Build a member whose decoder looks at the click.
 
-    Its image encoder is its own, all else that of the others: how well a decoder starts differs
-    more from seed to seed than what the size of the trunk adds in the first phases.
+    It shares all but the image encoder with the others: in the first phases, members would differ
+    more by the seeds of their decoders than by the sizes of their trunks.
     """
     # PyTorch's seeds are signed.
     model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
@@ -184,10 +184,10 @@ def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimiz
 
     Notes
     -----
-    Matrices that read the trunk's channels learn at a rate that falls with their number, as the
-    steps of their weights add up over the channels (Yang, Hu et al. 2021, "Tensor Programs V",
-    table 3, Adam); all others at the same one in every member. At one rate for all, wide trunks
-    fall behind narrow ones.
+    Matrices that read the trunk's channels learn at a rate that falls with the number of channels,
+    over which the steps of their weights add up (Yang, Hu et al. 2021, "Tensor Programs V",
+    table 3, Adam); all others learn at the same rate in every member. At one rate for all, wide
+    trunks fall behind narrow ones.
     """
     narrowness = RATED_WIDTH / MINI_TRUNKS[name].width
     groups: dict[tuple[float, float], list[Tensor]] = {}

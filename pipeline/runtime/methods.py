@@ -1,4 +1,4 @@
-"""One click asked for in the ways whose cost the paper's Table 7 compares."""
+"""One click, answered in each of the ways whose cost the paper's Table 7 compares."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class Question:
 
 
 Heads = Mapping[str, HeadWeights]
-"""By objective."""
+"""Weights of the heads by objective."""
 
 
 def segment(sam: Sam, question: Question) -> Masks:
-    """SAM2 alone: the image is encoded, its first click decoded."""
+    """SAM2 alone: encode the image, decode its first click."""
     return _selected_masks(_decode_center(sam, question, "identity"))
 
 
@@ -44,7 +44,7 @@ def entropy(sam: Sam, question: Question) -> float:
 
 
 def view_entropy(sam: Sam, question: Question) -> float:
-    """Entropy of the mean mask over ``TIMED_VIEWS``; each is an image to encode."""
+    """Entropy of the mean mask over ``TIMED_VIEWS``, each of which is encoded."""
     masks = [_selected_masks(_decode_center(sam, question, view), view)[0] for view in TIMED_VIEWS]
     return float(mask_entropy(np.mean(masks, axis=0)))
 
@@ -57,7 +57,7 @@ def prompt_entropy(sam: Sam, question: Question) -> float:
 
 
 def judge(sam: Sam, question: Question, heads: Heads) -> tuple[Masks, dict[str, np.ndarray]]:
-    """The mask, and what every head says of it from the tokens of the selected proposal."""
+    """The mask, and what every head predicts for it from the tokens of the selected proposal."""
     decoded = _decode_center(sam, question, "identity")
     sam_score = decoded.sam_score.cpu().numpy()
     inputs = head_inputs(
@@ -77,7 +77,7 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
     "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
     "usam": judge,
 }
-"""Columns of Table 7; each ends with its result in NumPy, so that no device is still at work."""
+"""Columns of Table 7; each returns NumPy arrays or a number, so no device is still at work."""
 
 
 def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:

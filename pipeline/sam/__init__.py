@@ -1,4 +1,4 @@
-"""SAM2: the four models of a family, and what they say of an image and its clicks."""
+"""SAM2: the four models of a family, and what they predict for an image and its clicks."""
 
 from typing import TYPE_CHECKING, Any, Final
 

@@ -23,7 +23,7 @@ def forward(
     Parameters
     ----------
     point_px
-        One prompt set a row, as many for each image, those of one image contiguous.
+        One prompt set per row: equally many for each image, in consecutive rows.
     """
     _set_image_size(model, rgb.shape[1])
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))

@@ -17,7 +17,7 @@ MINI_CHANNELS: Final = 64
 class MiniTrunk:
     """Hiera trunk of a small model: the numbers in which the mini models differ.
 
-    Global attention stands in the third stage only, and never in its first block: a block that
+    Global attention is in the third stage only, and never in its first block: a block that
     pools between stages cannot attend globally.
     """
 
@@ -50,16 +50,16 @@ MEMBERS: Final[Mapping[tuple[str, str], str | MiniTrunk]] = {
     ("sam2.1", "base_plus"): "configs/sam2.1/sam2.1_hiera_b+.yaml",
     ("sam2.1", "large"): "configs/sam2.1/sam2.1_hiera_l.yaml",
 }
-"""By family and model: the trunk of a small model, or a configuration that ``sam2`` ships."""
+"""What each model is built from: the trunk of a small one, or a configuration of ``sam2``."""
 
 
 def check_member(family: str, model: str) -> None:
-    """Refuse a family or model that does not exist.
+    """Check that a family and a model exist.
 
     Raises
     ------
     ValueError
-        Naming the known ones.
+        If one does not; names those that do.
     """
     if family not in FAMILIES:
         raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")

@@ -31,12 +31,12 @@ IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.
 
 PIXEL_MEAN: Final = (0.485, 0.456, 0.406)
 PIXEL_STD: Final = (0.229, 0.224, 0.225)
-"""Of ImageNet, red, green, blue, on the 0..1 scale."""
+"""Mean and standard deviation of ImageNet's red, green and blue, on the 0..1 scale."""
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the encoder says of one image; every prompt of the image is decoded from it."""
+    """An encoded image; every prompt of the image is decoded from it."""
 
     image: Float[Tensor, "1 channel rows cols"]
     high_res: tuple[Tensor, Tensor]
@@ -46,7 +46,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What one decoder call says, in decoder order; proposal k belongs to mask token k + 1."""
+    """Result of one decoder call, in decoder order; proposal k belongs to mask token k + 1."""
 
     logits: Float[Tensor, "prompt 3 y x"]
     sam_score: Float[Tensor, "prompt 3"]
@@ -93,7 +93,7 @@ class Sam:
     @torch.inference_mode()
     def encode(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Embedding:
         """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN."""
-        # Uploaded as bytes, a quarter of the floats.
+        # Uploaded as bytes, a quarter of the size of floats.
         pixels = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float() / 255
         square = nn.functional.interpolate(
             pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
@@ -170,12 +170,12 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
         member = MEMBERS[family, model]
         if isinstance(member, MiniTrunk):
             return _build_small(member)
-        # Postprocessing would replace proposals by others; the cache holds what the decoder said.
+        # Postprocessing would replace proposals; the cache holds what the decoder returned.
         return build_sam2(member, None, "cpu", apply_postprocessing=False)
 
 
 class ArchitectureError(ValueError):
-    """Weights are not those of the model that they are loaded into."""
+    """Weights do not fit the model that they are loaded into."""
 
 
 def fit_weights(model: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
@@ -212,7 +212,7 @@ def load_weights(file: str) -> dict[str, Tensor]:
 
 
 class DeviceError(ValueError):
-    """A device was asked for that is not there."""
+    """The requested device is not available."""
 
 
 def select_device(name: str) -> torch.device:
@@ -221,7 +221,7 @@ def select_device(name: str) -> torch.device:
     Raises
     ------
     DeviceError
-        If the name is another, or ``cuda`` where there is none.
+        If the name is none of these, or ``cuda`` where there is no GPU.
     """
     has_cuda = torch.cuda.is_available()
     if name == "auto":
@@ -234,10 +234,10 @@ def select_device(name: str) -> torch.device:
 
 
 def _compute_exactly() -> None:
-    """Have CUDA compute as precision says, and the same on every run.
+    """Make CUDA compute in the stated precision, and the same on every run.
 
-    By default, convolutions in single precision are TF32, of 10 bits, and cuDNN may choose an
-    algorithm whose sums come in another order each time.
+    By default, single-precision convolutions run in TF32, with a mantissa of 10 bits, and cuDNN
+    may choose an algorithm that sums in a different order each time.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -17,7 +17,7 @@ _SUBPIXEL_BITS: Final = 4
 
 @dataclass(frozen=True)
 class Outline:
-    """A filled shape; what lies in an even number of its rings is a hole."""
+    """A filled shape; points inside an even number of its rings lie in a hole or outside."""
 
     kind: str
     rings: tuple[Ring, ...]
@@ -26,14 +26,14 @@ class Outline:
 def draw_outline(
     generator: np.random.Generator, kind: str, *, centre: tuple[float, float], radius: float
 ) -> Outline:
-    """Shape of one kind, its proportions and its angle drawn at random.
+    """Shape of one kind, with random proportions and angle.
 
     Parameters
     ----------
     kind
         One of ``OUTLINES``.
     centre, radius
-        Of the circle that holds the shape, in fractions of the side.
+        Circle that holds the shape, in fractions of the side.
     """
     angle = generator.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

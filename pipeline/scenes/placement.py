@@ -1,4 +1,4 @@
-"""What a scene holds and what covers what: drawn before a pixel is."""
+"""What a scene holds and what covers what, decided before any pixel is drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Item:
-    """One annotated object: what is seen of its layers."""
+    """One annotated object: the visible part of its layers."""
 
     category: str
     layers: tuple[int, ...]
@@ -54,7 +54,7 @@ class _Spot:
     radius: float
 
     def towards(self, angle: float, distance: float, radius: float) -> "_Spot":
-        """A circle of ``radius`` times this one's, off by ``distance`` radii."""
+        """A circle ``radius`` times as large as this one, ``distance`` of its radii away."""
         x, y = self.centre
         step = distance * self.radius
         return _Spot((x + step * np.cos(angle), y + step * np.sin(angle)), radius * self.radius)
@@ -77,7 +77,7 @@ def arrange(generator: np.random.Generator) -> Layout:
     for _ in range(int(generator.integers(0, 3))):
         spots.append(_draw_spot(generator, spots))
         clusters.append(_clutter(generator, spots[-1], ground))
-    # Large ones go below, mostly: what is small would else be hidden.
+    # Large ones mostly go below, where they hide no small ones.
     height = [spot.radius * generator.uniform(0.5, 2) for spot in spots]
     return _stack(ground, [clusters[k] for k in np.argsort(height)[::-1]])
 
@@ -147,7 +147,7 @@ def _pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
 
 
 def _nested_pair(generator: _Generator, spot: _Spot, ground: Texture) -> _Cluster:
-    """A pair, one of them with a part: three readings of one click."""
+    """A pair, one of which has a part: three readings of one click."""
     layers, items = _pair(generator, spot, ground)
     x, y = layers[1].outline.rings[0].mean(axis=0)
     inner = _Spot((float(x), float(y)), generator.uniform(0.2, 0.3) * _widened(spot).radius)
@@ -185,7 +185,7 @@ def _layer(generator: _Generator, kinds: tuple[str, ...], spot: _Spot, texture: 
 
 
 def _with_parts(layers: list[Layer]) -> list[Item]:
-    """The first layer with all others is the whole; each other one is a part."""
+    """All layers together are the whole; each but the first is also a part."""
     whole = Item(layers[0].outline.kind, tuple(range(len(layers))))
     return [whole, *(Item("part", (k,)) for k in range(1, len(layers)))]
 

@@ -12,10 +12,10 @@ from pipeline.scenes.placement import MAX_OBJECTS, MIN_OBJECTS, Item, Layout, ar
 from pipeline.scenes.textures import paint
 
 MIN_AREA_PX: Final = 12
-"""Less of an object than this is not annotated."""
+"""Objects that show less than this are not annotated."""
 
 MIN_SIZE_PX: Final = 64
-"""On smaller scenes the parts would be too small to annotate."""
+"""In smaller scenes the parts would be too small to annotate."""
 
 MOST_IOU: Final = 0.85
 """Two readings of a click that agree more than this count as one."""
@@ -30,7 +30,7 @@ _SEEDS_PER_ROLE: Final = 2**32
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and its annotated objects; masks are what is seen of them, and may overlap."""
+    """An image and its annotated objects; masks cover their visible parts, and may overlap."""
 
     rgb: UInt8[np.ndarray, "size size 3"]
     masks: Bool[np.ndarray, "object size size"]
@@ -59,8 +59,8 @@ def draw_scene(seed: int, size_px: int) -> Scene:
     Parameters
     ----------
     seed
-        Fixes the scene; its geometry is the same at every size, save where less than
-        ``MIN_OBJECTS`` of it show at one of them and another is drawn.
+        Fixes the scene. Its geometry is the same at every size, unless at one of them fewer than
+        ``MIN_OBJECTS`` objects are visible: then another is drawn.
     size_px
         Side of the image.
 
@@ -141,7 +141,7 @@ def _expose(
     light = 1 + direction[0] * across[None, :] + direction[1] * across[:, None]
     lit = canvas * light[..., None]
     sharp = cv2.GaussianBlur(lit, (0, 0), sigmaX=max(0.005 * blur * size_px, 0.05))
-    # Last of all draws: their number depends on the size.
+    # Drawn last: the number of draws depends on the size.
     grain = generator.standard_normal(canvas.shape, np.float32)
     exposed = sharp + np.float32(0.05 * noise) * grain
     return np.asarray(np.clip(np.rint(255 * exposed), 0, 255), np.uint8)

@@ -1,4 +1,4 @@
-"""Textures of drawn objects: two colours, and how one passes into the other."""
+"""Textures of drawn objects: two colours, and how one blends into the other."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ _GRAIN_CELLS: Final = 24
 """Random values along the side of a ``grain`` texture."""
 
 _DISTINCT: Final = 0.6
-"""Share of textures that owe nothing to what they lie on."""
+"""Share of textures that do not depend on what they lie on."""
 
 _LOW_CONTRAST: Final = 0.22
-"""Share of textures with nearly the colour beneath; the rest repeats the pattern beneath too."""
+"""Share of textures with nearly the colour beneath; the rest repeat the pattern beneath too."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Correlations of two values of the objects of each resample."""
+"""Correlations between two values of the objects, in each resample."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.ranking import Ranking
 
 NO_SPREAD: Final = 1e-12
-"""Share of a value's variance below which its spread in a resample is rounding."""
+"""Share of a value's variance below which its spread in a resample is rounding error."""
 
 
 def pearson(
@@ -18,7 +18,7 @@ def pearson(
     """Pearson correlation; NaN where a value is the same for all objects, or infinite."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return np.full(len(resamples), np.nan)
-    # Centred first: the moments of what is left lose no digits.
+    # Centred first, so that the moments lose no digits.
     x, y = (value.astype(np.float64) - np.mean(value, dtype=np.float64) for value in (x, y))
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
     moments = [
@@ -35,7 +35,7 @@ def pearson(
 def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
 ) -> Float[np.ndarray, "resample"]:
-    """Spearman correlation: Pearson's, of mean ranks; NaN where all objects tie."""
+    """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
     rankings = tuple(Ranking.of(value) for value in (x, y))
     back = tuple(np.argsort(ranking.order) for ranking in rankings)
     blocks = []

@@ -1,4 +1,4 @@
-"""Bootstrap over images, or videos: how far a result would move with others of their kind."""
+"""Bootstrap over images, or videos: how much a result would vary with others of their kind."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BLOCK_WEIGHTS: Final = 2**15
 
 @dataclass(frozen=True)
 class Interval:
-    """What a value is in the middle ``LEVEL`` of the resamples; NaN where it does not exist."""
+    """Range of a value in the middle ``LEVEL`` of the resamples; NaN where it does not exist."""
 
     low: float
     high: float
@@ -27,8 +27,8 @@ class Interval:
 class Resamples:
     """Groups of objects drawn with replacement, as many as there are.
 
-    A group is an image or, where images are frames, a video: what stands in one is alike, and
-    objects drawn one by one would make intervals too narrow.
+    A group is an image or, where images are frames, a video: objects of one group are alike,
+    and drawing them one by one would make intervals too narrow.
     """
 
     n_drawn: Int[np.ndarray, "resample group"]
@@ -42,10 +42,10 @@ class Resamples:
     def blocks(
         self, order: Int[np.ndarray, "object"] | None = None
     ) -> Iterator[Float[np.ndarray, "resample object"]]:
-        """How often each object was drawn, in an order of the objects; some resamples at a time."""
+        """How often each object was drawn, objects in the given order; some resamples at a time."""
         group = self.group if order is None else self.group[order]
         n_rows = max(1, BLOCK_WEIGHTS // len(group))
-        # At least one block, so that of no resamples there are arrays, too: empty ones.
+        # At least one block: without resamples, callers get empty arrays.
         for start in range(0, max(1, len(self)), n_rows):
             drawn = self.n_drawn[start : start + n_rows].astype(np.float64)
             yield np.take(drawn, group, axis=1)
@@ -54,8 +54,8 @@ class Resamples:
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
     """Draw the groups of objects with replacement; none if there is a single group.
 
-    One group says nothing of others of its kind: it would come out the same in every draw, and make
-    intervals without width.
+    One group says nothing about others of its kind: every draw would be the same, and intervals
+    would have no width.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: in
 
 
 def each_once(n_objects: int) -> Resamples:
-    """Draw every object once: what a statistic of resamples is of the objects themselves."""
+    """Draw every object once, to take a statistic of the objects themselves."""
     return Resamples(np.ones((1, 1), np.int32), np.zeros(n_objects, np.int64))
 
 
@@ -98,11 +98,11 @@ def resampled_areas(
 
     See Also
     --------
-    pipeline.auc.correction_auc : The same of one sample, and why mean ranks give it.
+    pipeline.auc.correction_auc : The same for one sample, and why mean ranks give it.
 
     Notes
     -----
-    An object that was drawn w times is a tie of w, and all objects of a tie share its mean rank.
+    An object drawn w times counts as w tied objects, and tied objects share their mean rank.
     """
     order = np.argsort(-uncertainty, kind="stable")
     ranked = uncertainty[order]
@@ -122,7 +122,7 @@ def interval(values: Float[np.ndarray, "resample"]) -> Interval:
 
 @dataclass(frozen=True)
 class _Ties:
-    """Runs of objects of one uncertainty."""
+    """Runs of objects with the same uncertainty."""
 
     start: Int[np.ndarray, "tie"]
     number: Int[np.ndarray, "object"]
@@ -130,7 +130,7 @@ class _Ties:
 
     @classmethod
     def of(cls, is_first: Bool[np.ndarray, "object"]) -> "_Ties | None":
-        """Ties by their first objects; None where each object stands alone, as most scores do."""
+        """Ties by their first objects; None where no objects tie, as with most scores."""
         if is_first.all():
             return None
         return cls(np.flatnonzero(is_first), np.cumsum(is_first) - 1)

@@ -1,4 +1,4 @@
-"""Calibration of predicted IoUs: whether masks are as good as they are said to be."""
+"""Calibration of predicted IoUs: whether masks are as good as predicted."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +22,7 @@ class Reliability:
 
     @property
     def error(self) -> Float[np.ndarray, "resample"]:
-        """Expected calibration error: mean distance of the two."""
+        """Expected calibration error: mean distance between the two."""
         error: Float[np.ndarray, "resample"] = np.abs(self.predicted_iou - self.iou).mean(axis=1)
         return error
 
@@ -33,7 +33,7 @@ class Accuracy:
 
     root_mean_square: Float[np.ndarray, "resample"]
     bias: Float[np.ndarray, "resample"]
-    """Mean of predicted - true; above 0, masks are said to be better than they are."""
+    """Mean of predicted - true; above 0, masks are worse than predicted."""
 
 
 def reliability(
@@ -52,10 +52,10 @@ def reliability(
 
     Notes
     -----
-    An object across an edge counts in both bins, by the share that lies in each. Objects of one
-    prediction share their mean IoU, the mean over all their orders. The edges are each resample's
-    own. The error of few objects in a bin is above 0 even where all is well: compare predictions of
-    the same objects.
+    An object on an edge counts in both bins, by the share that lies in each. Objects with the same
+    prediction share their mean IoU, the mean over all their orders. Each resample has its own
+    edges. With few objects per bin, the error is above 0 even for calibrated predictions: compare
+    predictions for the same objects.
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")

@@ -1,4 +1,4 @@
-"""What a model says of the objects of a split: all that a measure may be computed from."""
+"""What a model predicts for the objects of a split: all that measures are computed from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,15 +48,15 @@ class ProposalScores:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """What one model says of every object in the identity view, and all heads of its tokens."""
+    """One model's predictions in the identity view, and what all heads predict from its tokens."""
 
     proposals: ProposalScores
     entropies: Mapping[str, Mapping[str, Values]]
-    """By the judged proposal and their names in the entropy store, in bits."""
+    """In bits, by judged proposal, then by name in the entropy store."""
     predictions: Mapping[HeadSet, Predictions]
 
     def evidence(self, model: str, judged: str, heads: "Heads | None" = None) -> "Evidence":
-        """What is known of the judged proposal under some heads, or without."""
+        """What is known about the judged proposal, with the given heads or without."""
         return Evidence(model, judged, self.proposals, self.entropies[judged], heads)
 
 
@@ -71,10 +71,9 @@ class Heads:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of every object from one model and one set of heads.
+    """All that is known about every object from one model and one set of heads.
 
-    What a measure is computed from, and its only argument: something new to compute measures from
-    is a field more.
+    The only argument of a measure: to compute measures from something new, add a field.
     """
 
     model: str
@@ -82,7 +81,7 @@ class Evidence:
     """The proposal that is judged: ``best`` or ``selected``."""
     proposals: ProposalScores
     entropies: Mapping[str, Values]
-    """Where they mix judged proposals, of this one."""
+    """In bits, by name; those that mix judged proposals mix this one."""
     heads: Heads | None = None
 
     def sam_score(self) -> Values:
@@ -100,7 +99,7 @@ class Evidence:
         Raises
         ------
         ValueError
-            If there is none of the name.
+            If there is none of that name.
         """
         return _named("entropies", self.entropies, name)
 
@@ -115,7 +114,7 @@ class Evidence:
         return _named("heads", self.heads.predictions if self.heads else {}, objective)
 
     def own_iou(self) -> Values:
-        """IoU that the head of this very model predicts for its judged proposal: USAM_θ."""
+        """IoU that this model's own head predicts for its judged proposal: USAM_θ."""
         return self.head(f"iou_{self.model}")
 
     def best_iou(self) -> Values:
@@ -136,7 +135,7 @@ def _judged(
     sam_score: Float[np.ndarray, "object proposal"],
     judged: str,
 ) -> Values:
-    """Take the value of the judged proposal; of equals, the first."""
+    """Take the value of the judged proposal; ties go to the first."""
     chosen = {"best": iou, "selected": sam_score}[judged].argmax(axis=1)
     return np.take_along_axis(values, chosen[:, np.newaxis], axis=1)[:, 0]
 

@@ -1,4 +1,4 @@
-"""Failure detection: whether a measure tells the masks whose IoU falls short of a threshold."""
+"""Failure detection: whether a measure finds the masks whose IoU falls short of a threshold."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,20 +10,21 @@ from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.ranking import Ranking, Weights
 
 CAUGHT: Final = 0.95
-"""Share of the failures that are caught where false alarms are counted."""
+"""Share of the failures caught at the threshold where false alarms are counted."""
 
 
 @dataclass(frozen=True)
 class Detection:
     """How well uncertainty detects failures, in each resample; NaN where none or all objects fail.
 
-    Failures are the positives: what is flagged first is most uncertain.
+    Failures are the positives; the most uncertain objects are flagged first.
     """
 
     auroc: Float[np.ndarray, "resample"]
     """Probability that a failure is more uncertain than another object; a tie counts half."""
     average_precision: Float[np.ndarray, "resample"]
-    """Area under precision and recall, a step a threshold; its floor is the share of failures."""
+    """Area under the precision-recall curve, one step per threshold; a random order has the
+    share of failures."""
     false_alarms: Float[np.ndarray, "resample"]
     """Share of the sound objects that is flagged when ``CAUGHT`` of the failures are: the false
     positive rate at that true positive rate."""

@@ -8,7 +8,7 @@ from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
 from pipeline.vocabulary import TASKS
 
 HEAD_COLOUR: Final = "#ef4444"
-"""Of all measures of heads, of which a figure shows few at once."""
+"""Colour of all measures from heads; a figure shows few of them at once."""
 
 DIRECT_GAP_SHIFT: Final = 0.5
 """Gaps are learned as 0.5 + gap."""
@@ -19,38 +19,38 @@ class Measure:
     """A way to rank the objects of one model by uncertainty: larger is more uncertain."""
 
     name: str
-    """In tables and files."""
+    """Name in tables and files."""
     symbol: str
-    """As people read it."""
+    """Symbol that people read."""
     meaning: str
-    """What it measures, in a line with its equation."""
+    """What it measures, in one line with its equation."""
     compute: Callable[[Evidence], Values]
     colour: str
-    """Of its curve: of middling lightness, to stand out from white and from black."""
+    """Colour of its curve, of medium lightness to stand out on white and on black."""
     tasks: tuple[str, ...] = ()
-    """Whose tables and figures show it; tables of all measures show it in any case."""
+    """Tasks whose tables and figures show it; tables of all measures always do."""
     needs_heads: bool = False
-    """Whether there is one for each train split and token set, and none without heads."""
+    """Whether it comes from heads, once for each train split and token set."""
     judged: str = ""
-    """The judged proposal for which it is shown, where it is not shown for both."""
+    """The judged proposal for which it is shown; empty if for both."""
     is_shared: bool = False
     """Whether it is the same under every model."""
     is_dashed: bool = False
-    """Whether its curve is, to tell it from others of its colour."""
+    """Whether its curve is dashed, to tell it from others of its colour."""
     predicted_iou: str = ""
-    """Symbol of 1 - the measure where that is a predicted IoU; tables of single objects show it."""
+    """Symbol of 1 - the measure, if that is a predicted IoU; tables of single objects show it."""
     radar_lines: tuple[str, ...] = ()
-    """Lines of the radar, of several measures each, in which it stands for its tasks. A measure
-    without heads is a line of its own."""
+    """Lines of the radar chart in which it stands for its tasks; each joins several measures. A
+    measure without heads has a line of its own."""
     gallery: str = ""
-    """Task whose gallery it ranks: one measure of heads, and one where there are none."""
+    """Task whose gallery it ranks: one measure from heads, and one for when there are none."""
 
 
 MEASURES: Final = (
     Measure(
         "sam_score",
         "1 − SamScore",
-        "what the SamScore of the judged mask, an IoU that SAM2 predicts, lacks of 1",
+        "1 minus the SamScore of the judged mask, the IoU that SAM2 predicts for it",
         lambda seen: 1 - seen.sam_score(),
         colour="#3b82f6",
         tasks=TASKS,
@@ -59,8 +59,8 @@ MEASURES: Final = (
     Measure(
         "sam_score_highest",
         "1 − SamScore, highest",
-        "what the highest SamScore of the three proposals lacks of 1, whichever is judged; where "
-        "the selected one is judged, it is the row above",
+        "1 minus the highest SamScore of the three proposals, whichever is judged; where the "
+        "selected one is judged, it is the row above",
         lambda seen: 1 - seen.highest_sam_score(),
         colour="#7dabf8",
         tasks=TASKS,
@@ -126,7 +126,7 @@ MEASURES: Final = (
     Measure(
         "usam",
         "1 − USAM",
-        "what the IoU that the head of the model predicts for the judged mask lacks of 1",
+        "1 minus the IoU that the model's own head predicts for the judged mask",
         lambda seen: 1 - seen.own_iou(),
         colour=HEAD_COLOUR,
         tasks=("segmentation",),
@@ -204,7 +204,7 @@ MEASURES: Final = (
         gallery="task",
     ),
 )
-"""In the order of tables and figures: first those without heads."""
+"""Every measure in the order of tables and figures, those without heads first."""
 
 BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in MEASURES}
 
@@ -212,7 +212,7 @@ UNTRAINED_MEASURES: Final = tuple(m.name for m in MEASURES if not m.needs_heads)
 """Names of the measures that need no head."""
 
 HEAD_MEASURES: Final = tuple(m.name for m in MEASURES if m.needs_heads)
-"""Names of the measures of the heads of one train split."""
+"""Names of the measures from the heads of one train split."""
 
 TASK_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     task: tuple(m.name for m in MEASURES if task in m.tasks) for task in TASKS
@@ -225,16 +225,16 @@ GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     )
     for task in TASKS
 }
-"""Names of the measures that rank each task's gallery: of heads, and where there are none."""
+"""Names of the measures that rank each task's gallery: with heads, then without."""
 
 
 def untrained_measures(seen: Evidence) -> dict[str, Values]:
-    """Measures that need no head, of those that are shown for the judged proposal.
+    """Measures without heads that are shown for the judged proposal.
 
     Raises
     ------
     ValueError
-        If what a measure is computed from is missing.
+        If something that a measure is computed from is missing.
     """
     return {m.name: m.compute(seen) for m in MEASURES if not m.needs_heads and _is_of(m, seen)}
 
@@ -274,9 +274,9 @@ def model_measures(
 def every_measure(
     scores: ModelScores, model: str, *, protocol: str, judged: str
 ) -> dict[tuple[str, str, str], Values]:
-    """Like ``model_measures``, by (train split, tokens, name), of heads of all token sets.
+    """Like ``model_measures``, but with heads of all token sets, by (train split, tokens, name).
 
-    Heads that read the tokens of another proposal than the judged one are left out: they would
+    Heads that read the tokens of a proposal other than the judged one are left out: they would
     know what the other measures do not.
     """
     untrained = untrained_measures(scores.evidence(model, judged))
@@ -298,7 +298,7 @@ def _is_of(measure: Measure, seen: Evidence) -> bool:
 
 
 def predicted_iou(measure: str, value: Values) -> Values:
-    """A measure as tables of single objects show it: as the predicted IoU, if it is 1 - one."""
+    """A measure as tables of single objects show it: 1 - it, if that is a predicted IoU."""
     return 1 - value if BY_NAME[measure].predicted_iou else value
 
 

@@ -1,4 +1,4 @@
-"""Objects in the order of a value, with ties: what statistics of ranks are summed over."""
+"""Objects ranked by a value, with ties, for statistics that sum over ranks."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 Weights = Float[np.ndarray, "resample object"]
-"""How often each object was drawn, whole numbers."""
+"""How often each object was drawn, in whole numbers."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Objects by a value, the lowest first; those of one value are a tie.
+    """Objects by a value, the lowest first; those of equal value are a tie.
 
     Sums are taken by tie, so that no result depends on the order within one.
     """
@@ -25,21 +25,21 @@ class Ranking:
 
     @classmethod
     def of(cls, values: Float[np.ndarray, "object"]) -> "Ranking":
-        """Rank by a value; infinities rank well, NaN does not."""
+        """Rank by a value, which may be infinite but not NaN."""
         order = np.argsort(values, kind="stable")
         ranked = values[order]
         is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
         return cls(order, np.flatnonzero(is_first), np.cumsum(is_first) - 1)
 
     def by_tie(self, ordered: Weights) -> Float[np.ndarray, "resample tie"]:
-        """Sum of each tie, of values that stand in ``order``."""
+        """Sum over each tie, of values given in ``order``."""
         sums: Float[np.ndarray, "resample tie"] = np.add.reduceat(ordered, self.first, axis=1)
         return sums
 
     def mean_ranks(self, ordered: Weights) -> Weights:
-        """Rank of each object in ``order``, 1 the lowest; a tie shares its mean rank.
+        """Rank of each object in ``order``, 1 the lowest; tied objects share their mean rank.
 
-        An object that was drawn w times is a tie of w.
+        An object drawn w times counts as w tied objects.
         """
         size = self.by_tie(ordered)
         mean_rank = np.cumsum(size, axis=1) - (size - 1) / 2

@@ -1,9 +1,9 @@
 """Risk control: the uncertainty up to which masks may be kept for a promise to hold.
 
 A mask falls short if its IoU is below a threshold. Images (or videos) are the unit throughout: the
-objects of one are not exchangeable with those of another, and each image counts the same, its
-objects sharing its weight. Both promises hold for a new image, and an object of it, drawn as the
-calibrated ones were, whatever the distribution and however good or bad the measure is.
+objects of one are not exchangeable with those of another, and each image has the same weight, which
+its objects share. Both promises hold for a new image, and an object of it, drawn as those of the
+calibration were, whatever the distribution and however good or bad the measure is.
 """
 
 from collections.abc import Callable
@@ -16,24 +16,24 @@ from jaxtyping import Bool, Float, Int
 from pipeline.scoring.ranking import Ranking
 
 CONFIDENCE: Final = 0.9
-"""Probability over calibrations with which the promise of kept masks holds."""
+"""Probability over calibrations with which the promise about kept masks holds."""
 
 DESIGN_SHARE: Final = 0.25
-"""Share of the images that only propose thresholds and bets."""
+"""Share of the images that is used only to propose thresholds and bets."""
 
 N_PROPOSED: Final = 20
-"""Thresholds that are proposed: quantiles of the uncertainty."""
+"""Number of proposed thresholds, which are quantiles of the uncertainty."""
 
 N_BETS: Final = 16
-"""Bets against a threshold, of which those images choose one, too."""
+"""Number of bets against a threshold, one of which the same images choose."""
 
 NOTHING: Final = -np.inf
-"""Threshold that keeps no mask: no other is known to hold the promise."""
+"""Threshold that keeps no mask, for when no other is known to keep the promise."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Masks of calibrated images."""
+    """Masks of images to calibrate on, or to check a calibration with."""
 
     uncertainty: Float[np.ndarray, "object"]
     falls_short: Bool[np.ndarray, "object"]
@@ -41,12 +41,12 @@ class Judged:
     """Image, or video, of each object."""
 
     def of(self, objects: Bool[np.ndarray, "object"]) -> "Judged":
-        """Only some objects."""
+        """Return only some objects."""
         return Judged(self.uncertainty[objects], self.falls_short[objects], self.group[objects])
 
     @property
     def share(self) -> Float[np.ndarray, "object"]:
-        """Weight of each object: 1 an image, shared by its objects."""
+        """Weight of each object: 1 per image, shared by its objects."""
         _, place, size = np.unique(self.group, return_inverse=True, return_counts=True)
         share: Float[np.ndarray, "object"] = 1 / size[place]
         return share
@@ -55,24 +55,24 @@ class Judged:
 def threshold_of_all(judged: Judged, alpha: float) -> float:
     """Largest threshold at which, of all masks, at most ``alpha`` are kept and fall short.
 
-    The promise is of the expectation over calibrations and a new image, of the share of its masks
-    that are kept although they fall short.
+    The promise is about an expectation over calibrations and a new image: that of the share of its
+    masks that are kept although they fall short.
 
     Returns
     -------
-    An uncertainty of a calibrated object, kept itself; ``NOTHING`` where none holds.
+    The uncertainty of a calibrated object, itself kept; ``NOTHING`` where no threshold holds.
 
     Raises
     ------
     ValueError
-        If ``alpha`` is not within 0 and 1, or there is no object.
+        If ``alpha`` is not between 0 and 1, or there are no objects.
 
     Notes
     -----
     Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1). The loss of an image
     is the share of its masks that are kept and fall short: at most 1, and monotone in the
-    threshold. The threshold is the largest at which the summed losses of n images and 1, the most
-    that a new image can lose, are at most ``alpha (n + 1)``.
+    threshold. The threshold is the largest at which the summed losses of n images, plus 1, the
+    most that a new image can lose, are at most ``alpha (n + 1)``.
     """
     _check(judged, alpha)
     ranking = Ranking.of(judged.uncertainty)
@@ -93,10 +93,9 @@ def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generat
 
     Returns
     -------
-    A threshold among the uncertainties of the calibrated objects; ``NOTHING`` where none is shown
-    to hold. Each image that keeps sound masks only multiplies the evidence by at most
-    ``1 / (1 - alpha)``: fewer than ``log(0.1) / log(1 - alpha)`` images that test show nothing,
-    22 at ``alpha`` 0.1.
+    The uncertainty of a calibrated object; ``NOTHING`` where no threshold is shown to hold. An
+    image whose kept masks are all sound multiplies the evidence by at most ``1 / (1 - alpha)``, so
+    fewer than ``log(0.1) / log(1 - alpha)`` test images cannot show anything: 22 at ``alpha`` 0.1.
 
     Raises
     ------
@@ -122,9 +121,9 @@ def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generat
         return NOTHING
     quantiles = np.arange(1, N_PROPOSED + 1) / N_PROPOSED
     proposed = np.unique(np.quantile(design.uncertainty, quantiles, method="higher"))
-    foreseen = _evidence(design, proposed, alpha)
-    bet = foreseen.argmax(axis=0)
-    order = np.argsort(-foreseen.max(axis=0), kind="stable")
+    design_evidence = _evidence(design, proposed, alpha)
+    bet = design_evidence.argmax(axis=0)
+    order = np.argsort(-design_evidence.max(axis=0), kind="stable")
     evidence = _evidence(test, proposed, alpha)[bet, np.arange(len(proposed))]
     is_shown = evidence[order] >= -np.log1p(-CONFIDENCE)
     shown = proposed[order][np.logical_and.accumulate(is_shown)]
@@ -133,7 +132,7 @@ def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generat
 
 @dataclass(frozen=True)
 class Check:
-    """What thresholds kept of images that were not calibrated, by split of the images."""
+    """What thresholds kept of images that they were not calibrated on, by split of the images."""
 
     kept: Float[np.ndarray, "split"]
     """Share of the masks that is kept."""
@@ -158,16 +157,16 @@ def check(
     n_splits: int,
     generator: np.random.Generator,
 ) -> Check:
-    """Calibrate on half of the images, drawn at random, and look at the other half, many times.
+    """Calibrate on a random half of the images and check on the other half, ``n_splits`` times.
 
     Raises
     ------
     ValueError
-        If there are less than 2 images.
+        If there are fewer than 2 images.
     """
     n_groups = len(np.unique(judged.group))
     if n_groups < 2:  # noqa: PLR2004 - one a side
-        raise ValueError(f"images must be at least 2 to calibrate on some, got {n_groups}")
+        raise ValueError(f"a check must have at least 2 images, got {n_groups}")
     kept, fell_short = np.empty((2, n_splits))
     for split in range(n_splits):
         is_calibrated = _draw_groups(judged.group, 0.5, generator)
@@ -182,7 +181,7 @@ def check(
 def _evidence(
     judged: Judged, thresholds: Float[np.ndarray, "threshold"], alpha: float
 ) -> Float[np.ndarray, "bet threshold"]:
-    """Log of what each bet against a threshold's risk being above alpha has won."""
+    """Log of what each bet has won that a threshold's risk is at most alpha."""
     groups, group = np.unique(judged.group, return_inverse=True)
     is_kept = judged.uncertainty <= thresholds[:, np.newaxis]
     excess = judged.share * (judged.falls_short - alpha) * is_kept
@@ -206,6 +205,6 @@ def _draw_groups(
 
 def _check(judged: Judged, alpha: float) -> None:
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie within 0 and 1, got {alpha}")
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     if not len(judged.group):
-        raise ValueError("calibrated objects must be at least 1, got 0")
+        raise ValueError("a calibration must have at least one object, got none")

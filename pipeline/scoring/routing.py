@@ -11,7 +11,7 @@ from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.ranking import Ranking, Weights
 
 TOLERANCE: Final = 0.01
-"""Mean IoU that routing may lack of the large model's."""
+"""How far the mean IoU of routing may fall below the large model's."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Ious:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of one object: what the small model and the measure take, and what the large model takes."""
+    """Seconds per object: of the small model with its measure, and of the large model."""
 
     asked: float
     large: float
@@ -50,12 +50,12 @@ def share_to_match(
     *,
     tolerance: float = TOLERANCE,
 ) -> Float[np.ndarray, "resample"]:
-    """Least share sent on at which the mean IoU is the large model's less ``tolerance``.
+    """Smallest share sent on at which the mean IoU reaches the large model's less ``tolerance``.
 
     Notes
     -----
-    All objects sent on are the large model alone, so that the share always exists. The curve is
-    straight across ties, the mean over all their orders, and between whole objects.
+    The share always exists: sending all objects on is the large model alone. The curve is straight
+    across ties, which is its mean over all their orders, and between whole objects.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from pipeline.scoring.tasks import REFINED, Correction, corrections, ious_of, ju
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 BASELINE: Final = ("", "", "sam_score")
-"""Train split, tokens and name of the measure that others are compared with: of the same mask."""
+"""Train split, tokens and name of the measure that others are compared with, of the same mask."""
 
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; the first two are empty for those without heads."""
@@ -34,25 +34,25 @@ class AucRow:
 
     protocol: str
     train_split: str
-    """Of the heads; empty for a measure that needs none."""
+    """Train split of the heads; empty for a measure without heads."""
     tokens: str
-    """That the heads read, one of ``TOKEN_SETS``; empty for a measure without heads."""
+    """Tokens that the heads read, one of ``TOKEN_SETS``; empty for a measure without heads."""
     task: str
     model: str
-    """Whose SamScores, entropies and tokens make the measure."""
+    """Model whose SamScores, entropies and tokens make the measure."""
     measure: str
     area: CorrectionAuc
     auc: Interval
     relative: Interval
     margin: float
-    """Relative AUC beyond that of ``BASELINE`` for the same task and model."""
+    """Relative AUC minus that of ``BASELINE`` for the same task and model."""
     margin_interval: Interval
-    """Of the difference itself: both measures see the same images."""
+    """Interval of the difference itself: both measures see the same images."""
     tokens_margin: float
-    """Relative AUC beyond that of the same measure from the tokens of the judged proposal; NaN
+    """Relative AUC minus that of the same measure from the tokens of the judged proposal; NaN
     without heads."""
     tokens_margin_interval: Interval
-    """Likewise."""
+    """Interval of the difference itself."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class IouRow:
     mean_iou: float
     interval: Interval
     gain: float
-    """Mean IoU beyond that of the same model's judged mask, best or selected, of one click in its
+    """Mean IoU minus that of the same model's judged mask, best or selected, of one click in its
     first view."""
     gain_interval: Interval
-    """Of the difference itself."""
+    """Interval of the difference itself."""
 
 
 JUDGED_BY_PROTOCOL: Final = tuple(
@@ -79,7 +79,7 @@ JUDGED_BY_PROTOCOL: Final = tuple(
     for judged in JUDGED
     if judged in {judged_proposal(protocol, task) for task in TASKS}
 )
-"""The proposals that each protocol judges, in one task or another."""
+"""The proposals that each protocol judges in any task."""
 
 _JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
 """Which proposal is judged, by the names of masks of one click and of eight."""
@@ -90,12 +90,12 @@ def auc_rows(
     resamples: Resamples,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[AucRow]:
-    """AUC of every protocol, task, model and measure, of the heads of every token set.
+    """AUC of every protocol, task, model and measure, with the heads of every token set.
 
     Parameters
     ----------
     advance
-        Told after each measure of ``n_measures`` that one is done.
+        Called with 1 after each measure of ``n_measures``.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def auc_rows(
 
 
 def n_measures(models: Mapping[str, ModelScores]) -> int:
-    """Measures of all models, each resampled for all tasks at once."""
+    """Number of measures of all models, each resampled for all tasks at once."""
     return sum(
         len(every_measure(scores, model, protocol=protocol, judged=judged))
         for protocol, judged in JUDGED_BY_PROTOCOL
@@ -241,8 +241,8 @@ def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> No
         if n_faulty:
             heads = f" by heads of {train_split} on {tokens} tokens" if train_split else ""
             raise ValueError(
-                f"{measure} of {model}{heads} must be free of NaN, got {n_faulty} of {value.size} "
-                "objects otherwise"
+                f"{measure} of {model}{heads} must not be NaN, got NaN for {n_faulty} of "
+                f"{value.size} objects"
             )
 
 

@@ -14,11 +14,11 @@ class RiskCoverage:
     """Risk of the kept objects by their share, averaged over all orders of ties."""
 
     coverage: Float[np.ndarray, "point"]
-    """Share of the objects that is kept, above 0 to 1."""
+    """Share of the objects that is kept, in (0, 1]."""
     selective_risk: Float[np.ndarray, "point"]
     """Mean risk of the kept objects."""
     generalised_risk: Float[np.ndarray, "point"]
-    """Their summed risk per object, kept or not."""
+    """Summed risk of the kept objects, divided by the number of all objects."""
 
 
 def risk_coverage(
@@ -74,9 +74,9 @@ def augrc(
 
     Notes
     -----
-    Trapezoids from no coverage, where the generalised risk is 0. Of the risk 1 - IoU it is 1 - the
-    AUC of the correction *segmentation*, since the kept objects of one are those that the other has
-    not corrected yet.
+    Trapezoid rule from zero coverage, where the generalised risk is 0. For the risk 1 - IoU it is
+    1 - the AUC of the correction *segmentation*, since the objects that one keeps are those that
+    the other has not corrected yet.
     """
     by_risk = risk.astype(np.float64)[:, np.newaxis]
     return resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
@@ -93,7 +93,7 @@ def _aurc(
     scaled = np.arange(len(harmonic)) * harmonic
     upto = np.take(scaled, last)
     before = np.concatenate([np.zeros_like(upto[:, :1]), upto[:, :-1]], axis=1)
-    # Of a tie of which nothing was drawn, the summed risk is 0.
+    # A tie of which nothing was drawn has a summed risk of 0.
     weight = np.take(harmonic, n) + 1 - (upto - before) / np.maximum(size, 1)
     areas: Float[np.ndarray, "resample"] = (ranking.by_tie(weights * risk) * weight).sum(axis=1)
     return areas / n[:, 0]

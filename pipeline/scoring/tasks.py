@@ -14,7 +14,7 @@ from pipeline.scoring.measures import model_measures, predicted_iou
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 
 BOUNDS: Final = ("oracle", "worst", "random")
-"""Curves beside those of the measures: by the true gain, by its reverse, and by nothing."""
+"""Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
 
 IOU_GT: Final = "iou_gt"
 """The true IoU of the judged mask, where it stands beside the measures."""
@@ -55,13 +55,13 @@ class Correlation:
     """Pearson correlations over the objects of one model."""
 
     protocol: str
-    """Whose own judged proposal is meant: the best, or the selected one."""
+    """The judged proposal is its own: the best or the selected one."""
     train_split: str
-    """Of the heads; empty where no heads are."""
+    """Train split of the heads; empty without heads."""
     model: str
     pearson: pd.DataFrame
-    """Rows and columns: ``iou_gt``, then the measures, a predicted IoU as such, not 1 - it. NaN for
-    a constant, as all are over one object."""
+    """Rows and columns: ``iou_gt``, then the measures; those that are 1 - a predicted IoU enter as
+    that IoU. NaN for a constant, as everything is over one object."""
 
 
 REFINED: Final = {"best": "refined", "selected": "refined_selected"}
@@ -72,7 +72,7 @@ Ious = Mapping[str, Mapping[str, Float[np.ndarray, "object"]]]
 
 
 def ious_of(models: Mapping[str, ModelScores]) -> Ious:
-    """IoU of what every model says."""
+    """IoU of every model's judged masks."""
     return {model: scores.proposals.by_proposal() for model, scores in models.items()}
 
 
@@ -91,8 +91,8 @@ def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
     Notes
     -----
     Model: tiny to large. Prompt: ``center`` to ``refined``. Task: selected to best. Segmentation:
-    the model's mask to the truth. Masks are the protocol's own, best or selected, save for the
-    task correction.
+    the model's mask to the truth. Masks are the protocol's own, best or selected, except in
+    the task correction.
     """
     own, refined = ious[model][protocol], ious[model][REFINED[protocol]]
     tasks = {
@@ -117,7 +117,7 @@ def default_corrections(ious: Ious, protocol: str) -> Iterator[tuple[str, str, C
 def default_model(task: str, models: tuple[str, ...]) -> str:
     """The model whose measures the paper's table of a task shows.
 
-    Tiny, the one that would be corrected, or the smallest there is; for segmentation large, or
+    Tiny, the one that would be corrected, or else the smallest; for segmentation large, or else
     the largest.
     """
     by_size = [model for model in MODELS if model in models]
@@ -155,7 +155,7 @@ def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
 
 
 def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
-    """Train splits of the heads among some measures; one without a name where there are none."""
+    """Train splits of the heads among some measures; an unnamed one where there are none."""
     return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 

@@ -21,14 +21,14 @@ Points = Float[np.ndarray, "*batch 2"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A whole number that a kind of view is made with.
+    """A whole number that sets a kind of view.
 
     Attributes
     ----------
     default
-        None where it stands in the view's name.
+        None where the view's name gives it.
     low, high
-        Bounds, both allowed.
+        Bounds, both included.
     is_odd
         Whether it must be odd.
     """
@@ -59,16 +59,16 @@ class ViewKind:
     Attributes
     ----------
     apply
-        Called with the image and, by name, the parameters.
+        Called with the image, and the parameters by name.
     named
         The parameter that a view's name ends with, as in ``jpeg10``. Names of other kinds that
         have parameters may end with any number, which tells their views apart.
     map_points
-        Called with points (x, y) as float32, the image's height and width in pixels and, by name,
-        the parameters; None where pixels stay in place.
+        Called with points (x, y) as float32, the image's height and width in pixels, and the
+        parameters by name; None where pixels stay in place.
     unmap
         Maps what was predicted in the view back; None where there is nothing to undo. A map covers
-        the whole view whatever its own size, so that a larger view needs nothing.
+        the whole view whatever its own size, so a larger view needs no mapping.
     is_averaged
         Whether its views belong to T of the paper, over which the entropies average; the others
         serve the table of corruptions only.
@@ -90,7 +90,7 @@ class ViewKind:
 
     @property
     def pattern(self) -> str:
-        """Names of its views, for people."""
+        """Form of its views' names, for people."""
         return f"{self.name}<{self.named}>" if self.named else self.name
 
 

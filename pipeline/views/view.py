@@ -26,13 +26,13 @@ class View:
 
 
 def parse_view(name: str, parameters: Mapping[str, object]) -> View:
-    """A view of these parameters.
+    """A view with these parameters.
 
     Raises
     ------
     ValueError
         If no kind has views of that name, or a parameter is missing, unknown, out of range or
-        another than the name says.
+        different from what the name says.
     """
     kind, number = _parse_name(name)
     for key in parameters:
@@ -53,7 +53,7 @@ def parse_view(name: str, parameters: Mapping[str, object]) -> View:
 
 
 def default_view(name: str) -> View:
-    """The view of a name, its other parameters at their defaults.
+    """The view of a name, with its other parameters at their defaults.
 
     >>> default_view("jpeg10").parameters
     {'quality': 10}
@@ -64,7 +64,7 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of some views that enter the entropies, T of the paper."""
+    """Of the given views, those that enter the entropies: T of the paper."""
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 

@@ -198,12 +198,18 @@ def test_a_curve_is_the_mean_curve_of_the_orders_of_its_ties(
     ("columns", "message"),
     [
         pytest.param(([], [], []), "at least 1, got .0, 0, 0.", id="no object"),
-        pytest.param(([0.1], [0.1, 0.2], [1.0]), "one length", id="lengths differ"),
+        pytest.param(([0.1], [0.1, 0.2], [1.0]), "the same length", id="lengths differ"),
         pytest.param(([np.nan], [0.1], [1.0]), "iou must be finite", id="NaN IoU"),
         pytest.param(
-            ([0.1], [np.inf], [1.0]), "corrected_iou must be finite, got 1 of 1", id="infinite IoU"
+            ([0.1], [np.inf], [1.0]),
+            "corrected_iou must be finite, got NaN or infinity for 1 of 1",
+            id="infinite IoU",
         ),
-        pytest.param(([0.1], [0.1], [np.nan]), "uncertainty must be free of NaN", id="NaN measure"),
+        pytest.param(
+            ([0.1], [0.1], [np.nan]),
+            "uncertainty must not be NaN, got NaN for 1 of 1",
+            id="NaN measure",
+        ),
     ],
 )
 def test_faulty_columns_are_refused(columns: tuple[list[float], ...], message: str) -> None:

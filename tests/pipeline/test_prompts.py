@@ -125,7 +125,7 @@ def test_an_object_that_erosion_would_remove_keeps_its_pixels() -> None:
 
 
 def test_an_empty_mask_is_refused() -> None:
-    with pytest.raises(ValueError, match="mask must have a foreground pixel, got none of 12"):
+    with pytest.raises(ValueError, match="mask must have a foreground pixel, got none in 12"):
         sample_prompts(np.zeros((3, 4), bool), seed=0)
 
 

@@ -332,8 +332,8 @@ def rows(size: tuple[int, int]) -> CellRows:
 @pytest.mark.parametrize(
     ("models", "views", "message"),
     [
-        ((), ("identity",), r"models must be different names, one at least, got \[\]"),
-        (("tiny",), (), r"views must be different names, one at least, got \[\]"),
+        ((), ("identity",), r"models must be distinct names, at least one, got \[\]"),
+        (("tiny",), (), r"views must be distinct names, at least one, got \[\]"),
         (("tiny", "tiny"), ("identity",), r"got \['tiny', 'tiny'\]"),
         (("tiny",), ("vflip",), r"views must have identity, got \['vflip'\]"),
     ],

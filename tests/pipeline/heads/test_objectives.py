@@ -168,7 +168,9 @@ def test_inputs_and_groups_that_do_not_fit_the_features_are_refused(
     n_models: int, n_objects: int, n_grouped: int
 ) -> None:
     inputs = draw_inputs(n_objects)[:n_models]
-    message = rf"4 models and 6 objects .* \({n_models}, {n_objects}, 10\) and {n_grouped} groups"
+    message = (
+        rf"4 models and 6 objects, got .* \({n_models}, {n_objects}, 10\) and {n_grouped} groups"
+    )
     with pytest.raises(ValueError, match=message):
         training_set(inputs, draw_models(6), np.zeros(n_grouped, np.int64), protocol="selected")
 

@@ -187,7 +187,7 @@ def test_one_image_promises_nothing(threshold: Callable[[Judged, float], float])
 def test_a_promise_needs_an_alpha_between_0_and_1(
     threshold: Callable[[Judged, float], float], alpha: float
 ) -> None:
-    with pytest.raises(ValueError, match=f"alpha must lie within 0 and 1, got {alpha}"):
+    with pytest.raises(ValueError, match=f"alpha must lie between 0 and 1, got {alpha}"):
         threshold(population(np.random.default_rng(0), 3), alpha)
 
 
@@ -196,13 +196,13 @@ def test_without_objects_nothing_can_be_calibrated(
     threshold: Callable[[Judged, float], float],
 ) -> None:
     nobody = population(np.random.default_rng(0), 3)
-    with pytest.raises(ValueError, match="calibrated objects must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="a calibration must have at least one object, got none"):
         threshold(nobody.of(np.zeros(len(nobody.group), bool)), ALPHA)
 
 
 def test_a_check_needs_images_on_both_sides() -> None:
     judged = Judged(np.ones(4), np.zeros(4, bool), np.zeros(4, np.int64))
-    with pytest.raises(ValueError, match="images must be at least 2 to calibrate on some, got 1"):
+    with pytest.raises(ValueError, match="a check must have at least 2 images, got 1"):
         check(judged, lambda _: NOTHING, 5, np.random.default_rng(0))
 
 
