@@ -7,8 +7,8 @@ CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# Also for what pip builds from source, sam2 among it: pip before 25.3 reads the first, later ones
-# the second.
+# Pins what pip builds from source, such as sam2, too: pip before 25.3 reads the first variable,
+# later versions the second.
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
@@ -19,13 +19,13 @@ help: ## print this list
 
 .venv: $(INSTALLED) ## install the project and its tools
 
-# A venv without this mark is one whose installation did not finish.
+# Without this mark, the installation in .venv did not finish.
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
 	touch $@
 
-# Forced, report prints its table also where nothing has changed.
+# Forced, so that report prints its table even if nothing has changed.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'gallery@*' runtime
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --force --single-item report
@@ -36,7 +36,7 @@ readme: demo ## rewrite the results that README.md and docs/mini.md show
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m docs.blocks
 
-# A file stays in one process, so that what its tests share is made once.
+# One process per test file, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov
 
@@ -53,12 +53,12 @@ lint: $(INSTALLED) ## check style, format, types and the direction of imports
 bench: $(INSTALLED) ## time the slow parts, print ratios
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only -o addopts=
 
-# What an earlier build left in build/lib would be in the wheel, too.
+# What an earlier build left in build/lib would end up in the wheel.
 wheel: $(INSTALLED) ## build dist/usam_cache-VERSION-py3-none-any.whl
 	rm -rf build/lib dist
 	$(BIN)/pip wheel . --no-deps --no-build-isolation --wheel-dir dist
 
-# In a venv of its own: the list is of what the project needs, and a failed renewal leaves .venv be.
+# In a separate venv: it has only what the project needs, and a failed renewal leaves .venv alone.
 # PyPI knows no local versions, such as +cpu.
 constraints: ## test with the newest versions, then list them in constraints.txt
 	rm -rf build/newest
@@ -67,7 +67,7 @@ constraints: ## test with the newest versions, then list them in constraints.txt
 	build/newest/bin/pip list --format=freeze --exclude pip --exclude usam-cache | sed 's/+.*//' | LC_ALL=C sort -f >>build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
-clean: ## remove what the tools left; .venv and all that dvc made stay
+clean: ## remove what the tools left; keep .venv and all that dvc made
 	rm -rf build dist *.egg-info .coverage .coverage.* .hypothesis .benchmarks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find pipeline storage stages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,34 +10,34 @@ BASELINE_WORDS: Final = "1 − SamScore of the same mask"
 """What all measures are compared with, in a sentence."""
 
 SUBJECTS: Final[Mapping[str, str]] = {
-    "model": "Foreseeing where a larger model helps",
-    "prompt": "Foreseeing where more clicks help",
-    "task": "Foreseeing where another proposal is better",
-    "segmentation": "Telling how wrong a mask is",
+    "model": "Predicting where a larger model helps",
+    "prompt": "Predicting where more clicks help",
+    "task": "Predicting where another proposal is better",
+    "segmentation": "Predicting how wrong a mask is",
 }
-"""The claims: a sentence a task, of every measure that its table shows."""
+"""Beginning of each task's sentence, which names every measure of its table."""
 
 IN_WORDS: Final[Mapping[str, str]] = {"sam_score_highest": "1 − the highest SamScore"}
-"""Measures whose label has a comma, in a list."""
+"""Names in a list for measures whose label has a comma."""
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = {
     "better": ("beats", "beat"),
     "no better": ("does not clearly differ from", "do not clearly differ from"),
     "worse": ("falls short of", "fall short of"),
 }
-"""Verdicts in words, of one measure and of several."""
+"""Verdicts in words, for one measure and for several."""
 
 COUNTS: Final = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 MARGIN: Final = "margin"
-"""Column of the margin, and the beginning of those of its bounds."""
+"""Column of the margin; the columns of its bounds begin with it."""
 
 Row = Mapping[Hashable, Any]
 """``task`` and ``measure`` by name, ``margin`` with its bounds."""
 
 
 def claims(margins: Iterable[Row]) -> str:
-    """Sentences about the margins over 1 - SamScore: of all heads, then a line a task."""
+    """Sentences about the margins over 1 - SamScore: on all heads, then a line per task."""
     rows = list(margins)
     of_tasks = [
         f"- {subject}: {_sentence([row for row in rows if row['task'] == task])}"
@@ -50,7 +50,7 @@ def claims(margins: Iterable[Row]) -> str:
 def verdict(row: Row) -> str:
     """Whether a margin is sure to be above 0, sure to be below, or neither: one of ``PHRASES``.
 
-    One without an interval, as over a single image, is not sure.
+    A margin without an interval, as over a single image, is neither.
     """
     if row[f"{MARGIN}_low"] > 0:
         return "better"
@@ -73,7 +73,7 @@ def _sentence(rows: list[Row]) -> str:
 
 
 def _of_heads(rows: list[Row]) -> list[str]:
-    """How many measures of heads earn each verdict; nothing without heads."""
+    """How many of the heads' measures earn each verdict; empty without heads."""
     found = [verdict(row) for row in rows if row["measure"].partition("@")[0] in HEAD_MEASURES]
     if not found:
         return []
@@ -81,7 +81,7 @@ def _of_heads(rows: list[Row]) -> list[str]:
     parts = [
         f"{_counted(n)} {PHRASES[name][n > 1]} {BASELINE_WORDS if name == 'better' else 'it'}"
         for name, n in counts.items()
-        if n or name == "better"  # that none does is news
+        if n or name == "better"  # that none beats it is worth saying
     ]
     return [f"Of the heads' measures, {_counted(len(found))} in all, {_listed(parts)}."]
 

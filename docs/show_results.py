@@ -55,9 +55,9 @@ MARGIN_MEANING: Final = (
 )
 
 MARK: Final = "†"
-"""Of a number that took the ground truth to compute."""
+"""Marks a number that took the ground truth to compute."""
 
-MARK_MEANING: Final = f"{MARK} knows which proposal is the best, as only the ground truth tells."
+MARK_MEANING: Final = f"{MARK} relies on knowing the best proposal, which takes the ground truth."
 
 
 def main() -> None:
@@ -75,9 +75,9 @@ def readme_block(found: SplitResults) -> str:
     lead = (
         "Relative AUC, in %, is 100 for the order by the true gain, 50 for a random one and 0 for "
         f"the reverse. All numbers are of {run['n_objects']} objects in {run['n_groups']} images; "
-        f"in brackets is the 95 % interval over {run['n_resamples']} resamples of the images. A "
-        "measure is said to beat another where the whole interval of their difference lies above "
-        "0, and to fall short of it where it lies below."
+        f"in brackets is the 95 % interval over {run['n_resamples']} resamples of the images. One "
+        "measure beats another if the whole interval of their difference lies above 0, and falls "
+        "short of it if the whole interval lies below."
     )
     return "\n\n".join([lead, *(_protocol_block(found, protocol) for protocol in PROTOCOLS)])
 
@@ -157,7 +157,7 @@ def _margin_cells(
 
 
 def scores_block(found: SplitResults) -> str:
-    """Mean IoU of every model and view, and how well SamScores tell it."""
+    """Mean IoU of every model and view, and how well SamScores predict it."""
     iou = {
         (row["model"], row["view"], row["proposal"]): _percent(row)
         for row in found.iou.to_dict("records")
@@ -192,7 +192,7 @@ def scores_block(found: SplitResults) -> str:
 
 
 def draw_curves(found: SplitResults) -> Figure:
-    """Mean IoU against the corrected objects: a row a protocol, a panel a task."""
+    """Mean IoU against the corrected objects: a row per protocol, a panel per task."""
     tasks = task_models({SPLIT: found})
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     panels = figure.subplots(len(PROTOCOLS), len(tasks), squeeze=False)

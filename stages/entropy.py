@@ -44,7 +44,7 @@ def main(split: str) -> None:
 
 
 def split_entropies(cells: SplitCells, n_workers: int) -> ObjectEntropies:
-    """Entropies of all objects; a task reads and reduces those of one shard of masks."""
+    """Entropies of all objects; each task reads and reduces one shard of masks."""
 
     def run_entropies(run: range) -> ObjectEntropies:
         return blockwise_entropies(

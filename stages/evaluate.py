@@ -123,7 +123,7 @@ def _correlation_table(scores: SplitScores) -> pd.DataFrame:
 
 
 def _object_table(scores: SplitScores) -> pd.DataFrame:
-    """IoU and measures of each object; a head's measure is named ``<measure>@<train split>``."""
+    """IoU and measures of each object; measures of heads are named ``<measure>@<train split>``."""
     blocks = []
     for protocol, judged in JUDGED_BY_PROTOCOL:
         for model, said in scores.models.items():

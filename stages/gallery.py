@@ -3,7 +3,7 @@
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``,
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (identity), the images; ``params.yaml:extract``, to hold the cells to it.
-Writes  ``results/gallery/<split>/``: ``gallery.csv`` and a JPEG a row.
+Writes  ``results/gallery/<split>/``: ``gallery.csv`` and a JPEG per row.
 """
 
 from collections.abc import Hashable, Mapping
@@ -56,7 +56,7 @@ def main(split: str) -> None:
     images = SplitImages(Path(params.split(split).images), files)
     pictures = {}
     with progress(f"gallery {split}", len(shown), "pictures") as advance:
-        # In the images' order: frames of a video are decoded forwards.
+        # In the order of the images, so that the frames of a video are decoded forwards.
         for row in shown.sort_values("row").to_dict("records"):
             scene = _scene(table, images, row, cells.by_name[row["model"], "identity"])
             pictures[row["picture"]] = encode_jpeg(draw_scene(scene, params.gallery.side_px))

@@ -45,7 +45,7 @@ def main(split: str) -> None:
     signature = objects_signature(split, place, prepare)
     check_unchanged()
     write_objects(objects_path(split), table, signature)
-    # In DVC, evaluate depends on this folder, and without train splits nothing else would make it.
+    # Stage evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)
 
 
@@ -54,12 +54,12 @@ def _read(split: str, place: Split, min_area_px: int) -> Records:
     parts = data_set(place).list_parts(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
 
-        def told() -> Iterator[Part]:
+        def counted() -> Iterator[Part]:
             for part in parts:
                 yield part
                 advance(1)
 
-        return collect(told(), source, min_area_px=min_area_px, max_objects=place.max_objects)
+        return collect(counted(), source, min_area_px=min_area_px, max_objects=place.max_objects)
 
 
 def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:
@@ -90,7 +90,7 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
-    """Sha256 of each image; those that no extraction will read, or may misread, are named now."""
+    """Sha256 of each image; names those that no extraction will read, or may misread."""
     files = SplitImages(folder, [image.file for image in images])
     digests, faults, unconfirmed = [], [], []
     with progress(f"digest {split}", len(images), "images") as advance:

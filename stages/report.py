@@ -64,11 +64,11 @@ def main() -> None:
         data_sets=settings.paper,
         commit=last_commit(Path()),
     )
-    # Nothing is written before all is there: a report that fails leaves the last one standing.
-    page, told = render_report(contents), metrics(results)
+    # Nothing is written before all is ready: a report that fails leaves the last one in place.
+    page, numbers = render_report(contents), metrics(results)
     formats, plots = number_formats(results), curve_plots(results)
     check_unchanged()
-    write_json(RESULTS / "metrics.json", told)
+    write_json(RESULTS / "metrics.json", numbers)
     _write_tables(contents.tables, formats)
     _write_plots(plots)
     write_text(PAGE, page)
@@ -110,8 +110,8 @@ def _print_summary(results: Results) -> None:
             table.add_row(measure_label(row["measure"]), *cells)
         console.print(table)
     console.print(
-        "100 orders by the true gain, 0 the reverse, 50 at random; "
-        "95 % intervals of other images of the kind."
+        "100 is the order by true gain, 0 its reverse, 50 a random order; "
+        "95 % intervals over resampled images."
     )
     console.print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n", soft_wrap=True)
 

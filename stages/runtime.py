@@ -16,10 +16,10 @@ from storage.paths import RUNTIME_PATH
 
 @stage_main
 def main() -> None:
-    """Time every model; DVC keeps the seconds until the settings or the code that it times change.
+    """Time every model; DVC keeps the seconds until the settings or the timed code change.
 
-    Weights are random, those of the models and of the heads: they take the same time, so that
-    other weights are no reason to measure anew.
+    The weights of models and heads are random, which takes the same time, so other weights are no
+    reason to measure again.
     """
     params = read_params()
     timed = replace(params.extract, weights="random-0")

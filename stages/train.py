@@ -30,7 +30,7 @@ from storage.paths import tuning_path
 from storage.split.cells import SplitCells, open_cells
 
 Tunings = Mapping[str, Tuning]
-"""By objective."""
+"""Choice of hyperparameters by objective."""
 
 
 @stage_main
@@ -40,7 +40,7 @@ def main(split: str) -> None:
     check_known("train split", split, params.train_splits)
     cells = open_cells(split, asked_of_cells(params.extract, train_cells(split, params.models)))
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
-    # One after the other, so that no more than the tokens of one set are in memory.
+    # One after the other, so that only the tokens of one set are in memory.
     trained = {
         head_set: _train_set(cells, head_set, tunings, params.train.seed)
         for head_set in head_sets(params.ablations)
@@ -69,18 +69,18 @@ def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int
 def _train(
     what: str, data: HeadData, tunings: Tunings, seed: int
 ) -> tuple[dict[str, TrainedHead], dict[str, TrainedHead]]:
-    """Heads that are validated on a fifth of the images, and those that learned from all.
+    """Heads validated on a fifth of the images, and heads that learned from all.
 
     Notes
     -----
     As in the paper, 80/20 serves the choice of hyperparameters; the heads that are kept learn from
-    every image, and the validation error tells how well such heads do on others.
+    every image, and the validation error says how well such heads do on other images.
     """
     plans = {name: tuning.plan for name, tuning in tunings.items()}
     n_epochs = 2 * sum(plan.epochs for plan in plans.values())
     group = data.rows.group
     with progress(f"train {what}", n_epochs, "epochs") as advance:
-        # The images, or videos, that judged the trials validate the heads, too.
+        # The images, or videos, that judged the trials also validate the heads.
         parts = Rows(*split_by_group(group, _one_seed(what, tunings)))
         validated = train_heads(data.rows, parts, plans, seed=seed, advance=advance)
         whole = Rows(np.arange(len(group)), np.arange(0))

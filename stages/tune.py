@@ -50,7 +50,7 @@ def main(split: str, objective: str) -> None:
     write_trials(trials_path(split, objective), ranked)
     write_tuning(tuning_path(split, objective), tuning)
     if folder is not None:
-        # Kept, its log would answer every trial of `dvc repro -f`, and nothing be trained.
+        # If kept, its log would answer every trial of `dvc repro -f`, and nothing would be trained.
         shutil.rmtree(folder)
 
 

@@ -1,4 +1,4 @@
-"""``usam``, which is ``python -m stages.cli``, too."""
+"""``usam``, also run as ``python -m stages.cli``."""
 
 from stages.shell.stopping import listen, stoppable
 

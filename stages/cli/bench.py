@@ -32,13 +32,13 @@ app.callback()(lambda: None)
 
 @app.command()
 def runtime(
-    image: Annotated[Path | None, typer.Option(help="Image; without it, a drawn scene.")] = None,
-    family: Annotated[str | None, typer.Option(help="In place of that of the params.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
+    family: Annotated[str | None, typer.Option(help="In place of that in params.yaml.")] = None,
     weights: Annotated[str | None, typer.Option(help="file or random, likewise.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Times each, after a first one.")] = 5,
-    csv: Annotated[Path | None, typer.Option(help="Write the seconds there, too.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, after a warm-up.")] = 5,
+    csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
 ) -> None:
     """Time SAM2 alone, with entropies and with heads on one image: the paper's Table 7."""
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
@@ -59,13 +59,13 @@ def runtime(
         if csv:
             write_runtime(csv, timed)
     first = timed.iloc[0]
-    told = ", ".join(f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS)
-    Console().print(_table(timed), told, sep="\n", markup=False, highlight=False)
+    conditions = ", ".join(f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS)
+    Console().print(_table(timed), conditions, sep="\n", markup=False, highlight=False)
 
 
 def _own_question(image: Path) -> Question:
     rgb = read_rgb(image)
-    # No object is known: the clicks are those of one that fills the image.
+    # No object is known: the clicks are as for one that fills the image.
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 
@@ -74,7 +74,7 @@ OF_USERS: Final = HeadSet("selected", "selected")
 
 
 def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
-    """Heads of the first train split that has some of the family."""
+    """Heads of the first train split whose heads are of the family."""
     for split in train_splits:
         try:
             return read_heads(split, {"family": family}, OF_USERS).weights
@@ -84,7 +84,7 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
 
 
 def _table(timed: pd.DataFrame) -> Table:
-    table = Table(title="Seconds an image, and how many times SAM2 alone", title_justify="left")
+    table = Table(title="Seconds per image, and ratio to SAM2 alone", title_justify="left")
     table.add_column("model")
     for method in timed["method"].unique():
         table.add_column(METHOD_LABELS[method], justify="right")

@@ -1,4 +1,4 @@
-"""``usam cache``: says what is in a store, and reads it through for damage."""
+"""``usam cache``: says what is in a store, and reads all of it to find damage."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,9 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 
 @app.command("info")
 def info_command(path: Stores) -> None:
-    """Print all that a store says of itself; of a folder, a line for each store below it.
+    """Print all that a store says of itself; for a folder, a line for each store below it.
 
-    Exit 1 if the metadata of any is damaged.
+    Exit 1 if the metadata of any store is damaged.
     """
     with reported_errors():
         stores = find_stores(path)
@@ -44,7 +44,7 @@ def verify_command(path: Stores) -> None:
     with reported_errors():
         stores = find_stores(path)
         total = sum(_n_files(store) for store in stores)
-        # An interrupted reading, which may have taken hours, tells what it found by then.
+        # Interrupted, after hours perhaps, it prints what it found by then.
         try:
             with progress(f"verify {path}", total, unit="files") as advance:
                 for store in stores:
@@ -57,7 +57,7 @@ def verify_command(path: Stores) -> None:
 
 
 def _n_files(store: Path) -> int:
-    """Files to read; none of a store that cannot be opened, which ``_damages`` will name."""
+    """Files to read; 0 for a store that cannot be opened, which ``_damages`` will name."""
     try:
         return n_files(store)
     except (StoreError, OSError):

@@ -1,4 +1,4 @@
-"""``usam checkpoints``: fetches the weights of the SAM2 families and tells their state."""
+"""``usam checkpoints``: fetches the weights of the SAM2 families and checks them."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ def fetch(
         list[str] | None, typer.Argument(help=f"Some of {', '.join(MODELS)}; all by default.")
     ] = None,
 ) -> None:
-    """Download weights and check their sha256; what is there intact is not downloaded again."""
+    """Download weights and check their sha256; skip those that are there and intact."""
     with reported_errors():
         for record in [weights.checkpoint(family, model) for model in models or MODELS]:
             with ExitStack() as stack:
@@ -37,7 +37,7 @@ def fetch(
 def verify(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
 ) -> None:
-    """Compare each weights file with its listed sha256; exit 1 if one that is there differs."""
+    """Compare the weights files that are there with their listed sha256; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
         records = [weights.checkpoint(name, model) for name in families for model in MODELS]
@@ -49,7 +49,7 @@ def verify(
 
 
 class DownloadBar:
-    """A ``weights.ProgressBar`` in MB, shown from the first bytes on until the stack ends."""
+    """A ``weights.ProgressBar`` in MB, shown from the first bytes until the stack ends."""
 
     def __init__(self, what: str, stack: ExitStack) -> None:
         self.total = 0
@@ -68,10 +68,10 @@ class DownloadBar:
         self._advance(_mb(self._done_bytes) - _mb(before))
 
     def reset(self) -> None:
-        """Stay: the bytes that pooch adds after it are past the total."""
+        """Do nothing: the bytes that pooch adds after it are past the total."""
 
     def close(self) -> None:
-        """Wait for the stack, which also ends a download that failed."""
+        """Do nothing: the stack closes the bar, even if the download failed."""
 
 
 def _mb(n_bytes: int) -> int:

@@ -1,4 +1,4 @@
-"""Text in columns: a row a line, however long, and names as they are."""
+"""Text in columns: a line per row, however long, and names as they are."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Rows of equal length as lines; columns in ``right`` end together, the others begin so."""
+    """Rows of equal length as lines; columns in ``right`` are flush right, others flush left."""
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     lines = []
@@ -31,6 +31,6 @@ def printable(text: str) -> str:
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Numbers of bytes, three digits each, in the unit of the last."""
+    """Numbers of bytes in three digits each, all in the unit of the last."""
     power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
     return f"{' to '.join(f'{n / 1000**power:.3g}' for n in n_bytes)} {UNITS[power]}"

@@ -33,22 +33,22 @@ from storage.errors import WeightsError
 from storage.paths import WORK
 
 CLONE: Final = Path(__file__).parents[2]
-"""Folder of the packages: of a clone, unless they were installed from a wheel."""
+"""Folder of the packages: a clone, unless they were installed from a wheel."""
 
 STATE: Final = WORK / "family" / "state.pt"
-"""Of a training that goes on, or has ended; its loss curve lies beside it."""
+"""State of a training, going on or ended; its loss curve lies beside it."""
 
 SAVE_EVERY_S: Final = 120.0
 """Pause between two states: what a stopped run loses at most."""
 
 CURVE_EVERY: Final = 25
-"""Steps that a point of the loss curve is the mean of."""
+"""Steps averaged in a point of the loss curve."""
 
 N_AHEAD: Final = 8
 """Batches drawn ahead."""
 
 N_TAUGHT_AT_ONCE: Final = 2
-"""Members that learn from a batch at the same time, each in a thread of its own."""
+"""Members that learn from a batch at the same time, each in its own thread."""
 
 app = typer.Typer(no_args_is_help=True, help="The embedded mini models.")
 
@@ -73,7 +73,7 @@ def train() -> None:
 
 def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
     """Train to the end of a recipe, saving now and then; the training and its loss curve."""
-    # More threads than one add up in another order: the weights would depend on their number.
+    # Several threads add up in another order, so the weights would depend on their number.
     torch.set_num_threads(1)
     training = Training(recipe)
     curve = load_state(state, training)
@@ -87,7 +87,7 @@ def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
         for batch in drawn_batches(recipe, training.step):
             recent += training.learn(batch, pool.map)
             advance(1)
-            # Only here, so that a stopped run has the curve of an undisturbed one.
+            # Only here, so that a run that was stopped ends with the curve of an undisturbed one.
             if training.step % CURVE_EVERY == 0 or training.is_done:
                 curve += mean_scores(recent)
                 recent.clear()
@@ -98,12 +98,12 @@ def train_family(recipe: Recipe, state: Path) -> tuple[Training, list[Score]]:
 
 
 def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
-    """Batches of all steps from the first, drawn ahead in a process of its own."""
+    """Batches of all steps from the first, drawn ahead in another process."""
     with ProcessPoolExecutor(
         1, mp_context=get_context("spawn"), initializer=_prepare_worker
     ) as pool:
         ahead: deque[Future[Batch]] = deque()
-        # Ctrl-C reaches all processes of a terminal; the worker, started here, is not to hear it.
+        # Ctrl-C reaches all processes of a terminal; the worker, started here, must ignore it.
         heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
         pool.submit(int)
         signal.signal(signal.SIGINT, heard)
@@ -128,7 +128,7 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
 
 
 def _prepare_worker() -> None:
-    """Take one core, and end with the parent however it ends: a killed one says no goodbye."""
+    """Take one core, and end with the parent however it ends: a killed parent sends no word."""
     cv2.setNumThreads(1)
     Thread(target=_follow_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""State of a family's training on disk: taken up again where a run was stopped."""
+"""State of a family's training on disk, from which a stopped run resumes."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from storage.folders import whole_file
 
 
 def recipe_signature(recipe: Recipe) -> str:
-    """Digest of a recipe's numbers, of those that make the models, and of the rules of rates."""
+    """Digest of a recipe's numbers, those that make the models, and the rules of learning rates."""
     parts = (recipe, MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -36,12 +36,12 @@ def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
 
 
 def load_state(path: Path, training: Training) -> list[Score]:
-    """Go on from a saved state, where there is one; its curve so far.
+    """Resume from a saved state, if there is one, and return its curve so far.
 
     Raises
     ------
     WeightsError
-        If the state is of another recipe (naming both digests), or cannot be read.
+        If the state is from another recipe (naming both digests), or cannot be read.
     """
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""A cache at a glance: a line for each store, and one for each cell that is being made."""
+"""A cache at a glance: a line for each store, and one for each cell in the making."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from storage.store.describe import StoreDescription, describe
 
 COLUMNS: Final = ("kind", "of", "objects", "shards", "size", "state")
 NUMBERS: Final = {3, 4, 5}
-"""Columns that end together, counted with the path's, the first."""
+"""Columns that are flush right; the path's is column 0."""
 
 State = Literal["complete", "incomplete", "damaged", "in the making", "published"]
-"""The last two are of work folders: of the second, the stores stand in the outputs."""
+"""The last two are for work folders; the stores of a ``published`` one are among the outputs."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is told of a store, or of the stores of a work folder together.
+    """What is known of a store, or of the stores of a work folder together.
 
     Attributes
     ----------
     subject
-        Split, model and view; of a store of several, how many.
+        Split, model and view; how many, if the store is of several.
     shards
-        Those done, of how many; None for the kinds without shards.
+        Number done and number in all; None for kinds without shards.
     why
         What is missing or damaged.
     """
@@ -59,7 +59,7 @@ class Line:
 
 
 def overview(paths: Sequence[Path]) -> tuple[list[Line], list[Line]]:
-    """Lines of the stores that stand for themselves, and of the work folders of the others."""
+    """Lines of the stores outside work folders, and of the work folders that hold the others."""
     alone = [path for path in paths if not is_work_folder(path.parent)]
     in_work = [path for path in paths if is_work_folder(path.parent)]
     work = [
@@ -70,7 +70,7 @@ def overview(paths: Sequence[Path]) -> tuple[list[Line], list[Line]]:
 
 
 def as_text(what: str, lines: Sequence[Line]) -> str:
-    """A table, and below it how many lines are in which state."""
+    """A table, and below it the number of lines in each state."""
     table = aligned([(what, *COLUMNS), *(line.cells for line in lines)], right=NUMBERS)
     total = bytes_text(sum(line.size_bytes or 0 for line in lines))
     counts = Counter(line.state for line in lines)
@@ -80,7 +80,7 @@ def as_text(what: str, lines: Sequence[Line]) -> str:
 
 
 def own_part(path: Path, error: BaseException) -> str:
-    """What an error says, on one line, without the store's path, which stands before it."""
+    """What an error says, on one line, without the store's path at its beginning."""
     return one_line(error).removeprefix(str(path)).lstrip("/: ")
 
 
@@ -102,7 +102,7 @@ def _of_store(path: Path) -> Line:
 
 
 def _of_work(folder: Path, stores: Sequence[Line]) -> Line:
-    """A shard is done when it is so in each store."""
+    """A shard is done when it is done in each store."""
     damaged = [f"{line.path.name}: {line.why}" for line in stores if line.state == "damaged"]
     if damaged:
         return Line(folder, "damaged", "; ".join(damaged))

@@ -17,7 +17,7 @@ from storage.errors import DataError
 
 
 def plan() -> None:
-    """Print what all cells come to, which are there, and why the others would run; runs nothing.
+    """Print the size of all cells, which are there, and why the others would run; run nothing.
 
     Exit 1 if the annotations of a split cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What the cells of ``params.yaml`` ask for, told before anything runs."""
+"""What the cells of ``params.yaml`` will take, before anything runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.sam.model import build
 from pipeline.vocabulary import N_PROPOSALS
-from stages.cli.reasons import Pending, pending, told
+from stages.cli.reasons import Pending, differences_text, pending
 from stages.shell.asked import CellName, asked_of, eval_cells, train_cells
 from stages.shell.blocks import ExtractParams, PrepareParams, Split
 from stages.shell.params import Params
@@ -20,7 +20,7 @@ from storage.store.inspection import open_store
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """What a store's size depends on, the same for all models of a family."""
+    """What the size of a store depends on; the same for all models of a family."""
 
     n_channels: int
     mask_side_px: int
@@ -28,15 +28,15 @@ class ModelSizes:
 
 @dataclass(frozen=True)
 class KnownSplit:
-    """Extent of a split, and what its cells say of it once it is prepared.
+    """Extent of a split, and what its cells' signatures say of it once it is prepared.
 
     Attributes
     ----------
     objects_digest
-        None where there are no objects of these settings.
+        None if no objects were prepared under these settings.
     outdated
-        How the objects differ that are there under other settings: every cell will be made anew.
-        Empty where there are none.
+        How objects prepared under other settings differ: every cell will be made anew. Empty if
+        there are none.
     """
 
     split: str
@@ -52,11 +52,11 @@ class SplitPlan:
     Attributes
     ----------
     pending
-        Cells that are not complete on the disk under these settings, by the reason.
+        Cells that are not complete on disk under these settings, by reason.
     n_predictions
-        Decoder answers, of three masks each, to prompt sets, in all cells.
+        Answers of the decoder to prompt sets, three masks each, in all cells.
     masks_bytes
-        At least and at most; 0 of a train split.
+        At least and at most; 0 for a train split.
     """
 
     split: str
@@ -69,7 +69,7 @@ class SplitPlan:
 
     @property
     def n_there(self) -> int:
-        """Cells that are complete on the disk, under these settings."""
+        """Cells that are complete on disk under these settings."""
         return self.n_cells - sum(some.n_cells for some in self.pending)
 
 
@@ -80,7 +80,7 @@ def model_sizes(family: str) -> ModelSizes:
 
 
 def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
-    """Read a split's objects store or, where there is none of these settings, its annotations.
+    """Read a split's objects store or, if none has these settings, its annotations.
 
     Raises
     ------
@@ -103,12 +103,12 @@ def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
 
 
 def _outdated(path: Path, asked: Mapping[str, object]) -> str:
-    """How a store of other settings differs; a damaged one would be made again as it was."""
+    """How a store made under other settings differs; empty if none can be opened."""
     try:
         store = open_store(path)
     except StoreError:
         return ""
-    return told(store.signature, asked)
+    return differences_text(store.signature, asked)
 
 
 def cells_of(split: str, params: Params) -> list[CellName]:
@@ -137,7 +137,7 @@ def plan_split(
 
 
 def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:
-    """Of an object, uncompressed."""
+    """Uncompressed, per object."""
     dims = {"prompt": len(cell.prompts), "proposal": N_PROPOSALS, "token": N_PROPOSALS + 1}
     return object_bytes("features", {**dims, "channel": sizes.n_channels})
 

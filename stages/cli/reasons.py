@@ -1,4 +1,4 @@
-"""Why cells would run: what is missing, incomplete, or of other settings than those asked for."""
+"""Why cells would run: missing, incomplete, or made under other settings than those asked for."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ class Pending:
 
 
 def pending(cells: Sequence[CellName], asked: Sequence[Mapping[str, object]]) -> list[Pending]:
-    """The cells that would run, one entry a reason.
+    """The cells that would run, one entry per reason.
 
     Parameters
     ----------
@@ -42,10 +42,11 @@ def pending(cells: Sequence[CellName], asked: Sequence[Mapping[str, object]]) ->
     return [Pending(len(some), _names(some, cells), reason) for reason, some in groups.items()]
 
 
-def told(stored: Mapping[str, object], asked: Mapping[str, object]) -> str:
-    """Entries of a signature that differ, ``key: old -> new``; of a digest, the key alone.
+def differences_text(stored: Mapping[str, object], asked: Mapping[str, object]) -> str:
+    """Entries of a signature that differ, as ``key: old -> new``; for a digest, the key alone.
 
-    >>> told({"view": "gnoise", "weights": "0" * 64}, {"view": "vflip", "weights": "1" * 64})
+    >>> old = {"view": "gnoise", "weights": "0" * 64}
+    >>> differences_text(old, {"view": "vflip", "weights": "1" * 64})
     'view: gnoise -> vflip, weights'
     """
     return ", ".join(
@@ -55,7 +56,7 @@ def told(stored: Mapping[str, object], asked: Mapping[str, object]) -> str:
 
 
 def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
-    """None where the stores are complete and of these settings; contents are not read."""
+    """None if the stores are complete and made under these settings; contents are not read."""
     stores = dict(_stores(cell))
     absent = [kind for kind, path in stores.items() if not path.exists()]
     if len(absent) == len(stores):
@@ -67,7 +68,7 @@ def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
             store = open_store(path)
         except StoreError:
             return "damaged"
-        other = told(store.signature, asked)
+        other = differences_text(store.signature, asked)
         if other:
             return other
         try:
@@ -78,7 +79,7 @@ def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
 
 
 def _is_begun(cell: CellName, asked: Mapping[str, object]) -> bool:
-    """Whether there is unfinished work that extraction would go on with."""
+    """Whether there is unfinished work that an extraction would resume."""
     for store in work_dir(cell.split, cell.model, cell.view.name).glob("*/features.zarr"):
         with suppress(StoreError):
             if not differences(open_store(store).signature, asked):
@@ -94,7 +95,7 @@ def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
 
 
 def _names(some: Sequence[CellName], cells: Sequence[CellName]) -> str:
-    """Models and views of some cells, if they are all combinations of these."""
+    """Models and views of some cells if those are all their combinations, else each cell."""
     models, views = _models_and_views(some)
     if len(some) < len(models) * len(views):
         return listed([f"{cell.model}/{cell.view.name}" for cell in some])

@@ -24,7 +24,7 @@ from storage.split.objects import ObjectTable, images_of_shards, objects_digest,
 from storage.store.signature import versions
 
 N_REPORTED: Final = 20
-"""Failed images that an error names."""
+"""Failed images that an error names at most."""
 
 
 def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
@@ -33,7 +33,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     Raises
     ------
     ImageError
-        If images failed, when all others have been extracted and kept in the work folder.
+        If images failed, after all others were extracted and kept in the work folder.
     """
     table = read_objects_of(name.split)
     sam = load_model(params, name.model)
@@ -43,7 +43,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
         "objects_digest": objects_digest(table),
         "device": sam.device.type,
         "decoder_batch": settings.decoder_batch,
-        # Pillow and OpenCV read and augment, the others compute.
+        # Pillow and OpenCV read and augment; the other threads compute.
         **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
     }
     work = work_dir(name.split, name.model, name.view.name)
@@ -95,7 +95,7 @@ def _extract(steps: CellSteps, shards: Sequence[Shard], what: str) -> tuple[Fail
     n_objects = sum(shard.stop - shard.start for shard in todo)
     n_done = steps.table.n_objects - n_objects
     if n_done:
-        print(f"{what}: {n_done} objects were done before", file=sys.stderr)
+        print(f"{what}: {n_done} objects are already done", file=sys.stderr)
     with progress(f"extract {what}", n_objects) as advance:
         return run_shards(todo, steps, advance)
 

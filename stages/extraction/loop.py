@@ -15,7 +15,7 @@ from stages.shell.stopping import Stopped
 
 N_READERS: Final = 2
 N_AHEAD: Final = 4
-"""Images that are read before the model asks for them: what memory holds at most."""
+"""Images that are read before the model needs them: the most that memory holds."""
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -32,7 +32,7 @@ class Failure:
 
 @runtime_checkable
 class Steps(Protocol[T]):
-    """What the loop strings together; each step knows where its things are, the loop does not."""
+    """What the loop strings together; the steps know where things are, the loop does not."""
 
     def read(self, piece: Piece) -> T | Failure:
         """Read a piece's image; called from several threads."""
@@ -41,18 +41,18 @@ class Steps(Protocol[T]):
         """Run the model on what was read."""
 
     def recall(self, shard: Shard, piece: Piece) -> Rows | None:
-        """Rows of the piece kept by an earlier run in which its shard failed, if any."""
+        """Rows of the piece that an earlier run kept because its shard failed, if any."""
 
     def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
         """Keep the rows of a piece whose shard has failed."""
 
     def write(self, shard: Shard, rows: Rows) -> None:
-        """Write a whole shard; called from one other thread."""
+        """Write a whole shard; called from a single other thread."""
 
 
 @dataclass(frozen=True)
 class _Read(Generic[T]):
-    """A piece on its way: rows from an earlier run, or what its image gave."""
+    """A piece under way: rows from an earlier run, or what its image gave."""
 
     kept: Rows | None
     given: T | Failure | None
@@ -61,14 +61,14 @@ class _Read(Generic[T]):
 def run_shards(
     shards: Sequence[Shard], steps: Steps[T], advance: Callable[[int], None]
 ) -> tuple[Failure, ...]:
-    """Extract the shards; one that has a failed image is not written, its other images are kept.
+    """Extract the shards. One with a failed image is not written, but its other images are kept.
 
-    So are the images of the shard that a signal interrupts.
+    The images of a shard that a signal interrupts are kept, too.
 
     Parameters
     ----------
     advance
-        Told how many more objects are done.
+        Called with how many more objects are done.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def run_shards(
 
 @contextmanager
 def _readers() -> Iterator[ThreadPoolExecutor]:
-    """Threads that finish the images they are at when the block ends, and begin no other."""
+    """Threads that, when the block ends, finish the images they are at and begin no other."""
     pool = ThreadPoolExecutor(N_READERS)
     try:
         yield pool
@@ -114,7 +114,7 @@ def _compute(
     advance: Callable[[int], None],
     done: list[tuple[Piece, Rows]],
 ) -> list[Failure]:
-    """Add the rows of a shard's images to ``done``; the images that failed."""
+    """Add the rows of a shard's images to ``done``; return the images that failed."""
     failed: list[Failure] = []
     for piece in shard.pieces:
         came = next(read)
@@ -146,7 +146,7 @@ def _keep_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> 
 
 
 def _ahead(pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
-    """Results of ``work`` in the order of the jobs, ``N_AHEAD`` of them begun before asked for."""
+    """Results of ``work`` in the order of the jobs, up to ``N_AHEAD`` of them begun in advance."""
     begun: deque[Future[R]] = deque()
     for job in jobs:
         begun.append(pool.submit(work, job))

@@ -19,7 +19,7 @@ from storage.split.objects import ObjectTable
 
 @dataclass(frozen=True)
 class ViewedImage:
-    """An image in its view, and what is asked of it."""
+    """An image in its view, with the prompts and true masks of its objects."""
 
     rgb: np.ndarray
     request: Request
@@ -39,8 +39,8 @@ class CellSettings:
 class CellSteps:
     """``stages.extraction.loop.Steps`` of one cell.
 
-    An image whose objects lie in two shards is encoded once: the last embedding is kept. It is the
-    same one that encoding again would give, so a shard's bytes do not depend on what ran before.
+    An image whose objects lie in two shards is encoded once: the last embedding is kept. Encoding
+    again would give the same one, so a shard's bytes do not depend on what ran before.
     """
 
     sam: Sam
@@ -48,7 +48,7 @@ class CellSteps:
     table: ObjectTable
     images: SplitImages
     images_sha256: list[str]
-    """Digest of the images of each shard."""
+    """Digest of the images in each shard."""
     settings: CellSettings
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
@@ -75,7 +75,7 @@ class CellSteps:
         Raises
         ------
         WeightsError
-            If the model says NaN: damaged weights, or bf16 that overflows.
+            If a SamScore is not finite: the weights are damaged, or bf16 overflowed.
         """
         if self._last is None or self._last[0] != piece.image:
             self._last = (piece.image, self.sam.encode(given.rgb))

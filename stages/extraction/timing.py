@@ -39,15 +39,15 @@ def time_models(
     Parameters
     ----------
     n_repeats
-        Rounds that count, after one that does not.
+        Rounds that count, after a warm-up.
     question
-        Without one, about a drawn scene of the size that the model takes.
+        By default, about a drawn scene of the size that the model takes.
     heads
-        Without any, some of random weights, which take the same time.
+        By default, heads with random weights, which take the same time.
 
     Returns
     -------
-    A row a model and method; columns as in ``storage.outputs.results.RUNTIME_COLUMNS``.
+    A row per model and method; columns as in ``storage.outputs.results.RUNTIME_COLUMNS``.
 
     Raises
     ------
@@ -84,9 +84,9 @@ def time_models(
 def median_seconds(
     runs: Mapping[str, Callable[[], object]], n_repeats: int, advance: Callable[[int], None]
 ) -> dict[str, float]:
-    """Median time of each run, after a first one that does not count.
+    """Median time of each run, after a warm-up.
 
-    They take turns, so that what else the machine does falls on all alike.
+    The runs take turns, so that whatever else the machine does affects all alike.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(1 + n_repeats):
@@ -99,7 +99,7 @@ def median_seconds(
 
 
 def device_name(device: torch.device) -> str:
-    """Name of the processor that a device is."""
+    """Name of the processor behind a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     known = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""

@@ -23,7 +23,7 @@ class HeadData:
 
     rows: TrainingSet
     origin: Mapping[str, str]
-    """``head_origin``, ``n_channels`` and ``features_digest``, of signatures and images."""
+    """``head_origin``, ``n_channels`` and ``features_digest``, from signatures and images."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
@@ -32,14 +32,14 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
     Parameters
     ----------
     head_set
-        Whose inputs and targets.
+        The head set whose inputs and targets to read.
 
     Raises
     ------
     StoreError
         If a store is damaged.
     DataError
-        If a score or token is no finite number.
+        If a score or token is not finite.
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
     origin = {
@@ -66,7 +66,7 @@ def _read_rows(
     head_set: HeadSet,
 ) -> TrainingSet:
     n_channels = next(iter(cells.values())).n_channels
-    # Allocated once and filled in place: of a large split the inputs take gigabytes.
+    # Allocated once and filled in place: the inputs of a large split take gigabytes.
     inputs = np.empty((len(cells), len(group), 2 * n_channels), np.float32)
     for own, cell in zip(inputs, cells.values(), strict=True):
         _read_inputs(cell, head_set.tokens, own)
@@ -87,7 +87,7 @@ def _read_inputs(cell: OpenCell, tokens: str, inputs: Float32[np.ndarray, "objec
 
 
 def block_inputs(center: xarray.Dataset, tokens: str) -> Float32[np.ndarray, "object input"]:
-    """What heads read of some objects, from their features under the prompt ``center``."""
+    """What heads read of some objects: their features under the prompt ``center``."""
     return head_inputs(
         center["iou_token"].to_numpy(),
         center["mask_token"].to_numpy(),

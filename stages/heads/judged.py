@@ -34,11 +34,11 @@ class TrainedHeads:
 
 @dataclass(frozen=True)
 class SplitScores:
-    """What the models say of a split, and from which inputs."""
+    """What the models and heads say of a split, and from which inputs."""
 
     object_id: Int[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
-    """Image of each object, or video."""
+    """Image, or video, of each object."""
     models: Mapping[str, ModelScores]
     views: Mapping[tuple[str, str], ProposalScores]
     """By model and view, identity first."""
@@ -54,12 +54,12 @@ def read_scores(
     Parameters
     ----------
     ablations
-        Token sets whose heads are applied beside those of the protocols.
+        Token sets whose heads are applied, too, besides those of the protocols.
 
     Raises
     ------
     StoreError
-        If a store is damaged, or the entropies are of other cells.
+        If a store is damaged, or the entropies are from other cells.
     WeightsError
         If a head is missing or damaged.
     DataError
@@ -84,7 +84,7 @@ def read_scores(
     inputs = {
         "models": signatures,
         "entropy": entropy.attrs["signature"],
-        "heads": {name: _told(heads, name) for name in train_splits},
+        "heads": {name: _metadata_of(heads, name) for name in train_splits},
     }
     table = cells.table
     return SplitScores(table.object_id, group_index(table), said, proposals, inputs)
@@ -95,7 +95,9 @@ def _identity_first(cells: SplitCells) -> list[tuple[str, str]]:
     return [(model, view) for model in cells.models for view in views]
 
 
-def _told(heads: Mapping[HeadSet, Mapping[str, TrainedHeads]], train_split: str) -> dict[str, Any]:
+def _metadata_of(
+    heads: Mapping[HeadSet, Mapping[str, TrainedHeads]], train_split: str
+) -> dict[str, Any]:
     """Metadata of all heads of a train split, by head set and objective."""
     return {
         f"{one}/{objective}": metadata
@@ -110,15 +112,15 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     Parameters
     ----------
     origin
-        What they must have learned from: heads know the tokens of the features that they were
-        trained on, and no others.
+        What they must have learned from: heads understand only tokens like those that they were
+        trained on.
 
     Raises
     ------
     WeightsError
         If a head is missing or damaged.
     DataError
-        If one lies in the place of another, or was trained on other features.
+        If a head lies in the place of another, or was trained on other features.
     """
     weights, metadata = {}, {}
     for objective in head_set.objectives:
@@ -126,7 +128,7 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
         weights[objective], unsorted = read_head(path)
         place = {"split": train_split, **asdict(head_set), "objective": objective}
         check_head(path, unsorted, place=place, origin=origin)
-        # Safetensors gives the keys in another order each time.
+        # Safetensors returns the keys in another order each time.
         metadata[objective] = dict(sorted(unsorted.items()))
     return TrainedHeads(weights, metadata)
 
@@ -134,7 +136,7 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
 def entropies_of(
     entropy: xarray.Dataset, model: str, judged: str
 ) -> dict[str, Float[np.ndarray, "object"]]:
-    """Every entropy as it concerns one model, its own or that of all, and the judged proposal."""
+    """Every entropy for one model, its own or the one of all models, and the judged proposal."""
     known = entropy["model"].to_numpy().tolist()
     if model not in known:
         raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
@@ -146,7 +148,7 @@ def _proposal_scores(cell: OpenCell) -> ProposalScores:
     center, refined = (cell.signature["prompts"].index(name) for name in ("center", "refined"))
     iou, sam_score = cell.scores("iou"), cell.scores("sam_score")
     return ProposalScores(
-        # Copies, lest those of seven other prompt sets stay in memory behind them.
+        # Copies: views would keep those of seven other prompt sets in memory.
         iou=iou[:, center].copy(),
         sam_score=sam_score[:, center].copy(),
         refined_iou=iou[:, refined].copy(),
@@ -157,7 +159,7 @@ def _proposal_scores(cell: OpenCell) -> ProposalScores:
 def _predictions(
     cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, TrainedHeads]]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """What the heads read from the tokens of the click ``center``: head set -> train split."""
+    """What the heads predict from the tokens of the click ``center``: head set -> train split."""
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
@@ -175,5 +177,5 @@ def _predictions(
 def _joined(
     parts: list[dict[str, Float[np.ndarray, "row"]]],
 ) -> dict[str, Float[np.ndarray, "object"]]:
-    """Predictions of objects one part after the other."""
+    """Predictions of all objects, joined from their parts."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

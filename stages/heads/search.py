@@ -21,7 +21,7 @@ from storage.split.cells import SplitCells
 from storage.store.signature import digest, versions
 
 TUNED: Final = HeadSet("best", "best")
-"""What trials learn from, the paper's setting; the heads of all head sets take what they find."""
+"""The head set that trials use, the paper's; heads of all head sets take what they find."""
 
 
 def search(
@@ -32,18 +32,18 @@ def search(
     max_objects: int | None,
     seed: int,
 ) -> tuple[list[Trial], Path]:
-    """Run the study of a head, or take up one that was interrupted.
+    """Run the study of a head, or resume one that was interrupted.
 
     Parameters
     ----------
     max_objects
-        That trials learn from, and are judged on; None takes all.
+        Objects that trials learn from and are judged on; None takes all.
     seed
-        Of the search, and of the images that judge it.
+        Seed of the search, and of the images that judge it.
 
     Returns
     -------
-    Its trials, and the folder that it can be taken up from.
+    Its trials, and the folder from which it can be resumed.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def search(
     """
     split, n_models = cells.split, len(cells.models)
     data = read_head_data(cells, TUNED)
-    # Trials of an interrupted study are taken up again only if they would end the same today.
+    # Trials of an interrupted study are used only if they would end the same today.
     inputs = digest(
         {
             **data.origin,
@@ -63,7 +63,7 @@ def search(
         }
     )
     folder = study_dir(split, objective, inputs)
-    _tell_of_others(folder)
+    _note_others(folder)
     with faults_of(split):
         learned, rows = _rows_of_trials(data.rows, max_objects, n_models, seed)
     del data  # of which a sample is a small part
@@ -82,13 +82,13 @@ def search(
     return trials, folder
 
 
-def _tell_of_others(folder: Path) -> None:
-    """Name interrupted studies of the same head that are not taken up."""
+def _note_others(folder: Path) -> None:
+    """Name interrupted studies of the same head that are not resumed."""
     for other in sorted(folder.parent.glob("*")):
         if other != folder:
             print(
                 f"note: the interrupted study in {other} is of other sources, features or "
-                "settings: this one starts without its trials",
+                "settings; this one starts without its trials",
                 file=sys.stderr,
             )
 
@@ -96,9 +96,9 @@ def _tell_of_others(folder: Path) -> None:
 def _rows_of_trials(
     data: TrainingSet, max_objects: int | None, n_models: int, seed: int
 ) -> tuple[TrainingSet, Rows]:
-    """What trials learn from and are judged on: of the images, or videos, of the heads' own parts.
+    """Rows that trials learn from and are judged on, from the same two parts as those of the heads.
 
-    A head validates on images that judged its trials and that none of them learned from.
+    A head is validated on images that judged its trials and that no trial learned from.
     """
     train, validation = split_by_group(data.group, seed)
     if max_objects is None:

@@ -26,8 +26,8 @@ def sources_digest(root: Path) -> str:
 
     Notes
     -----
-    Most of them change no cost, and an edit of any ends the resuming of an interrupted study. A
-    list of those that do would be one to forget.
+    Most of them change no cost, yet an edit of any of them keeps an interrupted study from being
+    resumed. A list of those that matter would go out of date unnoticed.
     """
     files = [path for package in PACKAGES for path in (root / package).rglob("[!.]*.py")]
     return digest(
@@ -46,19 +46,19 @@ def run_study(
     seed: int,
     advance: Callable[[int], None],
 ) -> list[Trial]:
-    """Try ``n_trials`` hyperparameters, in the order in which SMAC3 asks for them.
+    """Try ``n_trials`` hyperparameters in the order in which SMAC3 asks for them.
 
-    A study that was killed goes on where it was: SMAC3 asks the same again, for its answers follow
-    from the seed and the costs, and the log answers what was tried before. SMAC3's own files keep
-    no state of its random numbers, so that going on from them ends elsewhere.
+    A study that was killed goes on where it was: SMAC3's questions follow from the seed and the
+    costs, so it asks the same again, and the log answers what was tried before. SMAC3's own files
+    keep no state of its random numbers, so resuming from them would end elsewhere.
 
     Parameters
     ----------
     cost
         Error of trained hyperparameters. What it raises ends the study.
     folder
-        Of the log and of SMAC3's files; belongs to one cost and one seed. It is the caller's to
-        remove when the trials are safe elsewhere: until then the log answers every trial.
+        For the log and SMAC3's files; belongs to one cost and one seed. The caller removes it when
+        the trials are safe elsewhere: until then the log answers every trial.
     advance
         Called after each trial with 1.
     """
@@ -78,7 +78,7 @@ def run_study(
 
 
 def _optimizer(folder: Path, n_trials: int, seed: int) -> HyperparameterOptimizationFacade:
-    # Overwritten, for SMAC3 asks on stdin what to do about files of another number of trials.
+    # Overwritten: SMAC3 would ask on stdin what to do with files of another number of trials.
     scenario = Scenario(
         _space(seed),
         name="smac",

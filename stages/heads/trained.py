@@ -18,7 +18,7 @@ from storage.paths import curves_path, head_path, protocol_dir
 
 @dataclass(frozen=True)
 class KeptHead:
-    """A head that learned from all images, and how one that learned from four fifths did."""
+    """A head that learned from all images, and how one that learned from four fifths performed."""
 
     objective: str
     weights: HeadWeights
@@ -27,7 +27,7 @@ class KeptHead:
 
 
 def write_heads(split: str, trained: Mapping[HeadSet, Iterable[KeptHead]]) -> None:
-    """Write the heads of each head set, a protocol's whole or not at all, and learning curves."""
+    """Write the heads, those of a protocol all or none, and their learning curves."""
     for protocol in PROTOCOLS:
         with whole_folder(protocol_dir(split, protocol)) as folder:
             for head_set, heads in trained.items():

@@ -17,27 +17,27 @@ class Commit:
     """A state of ``CODE``."""
 
     sha: str
-    """Its first ``N_SHA_DIGITS``."""
+    """Its first ``N_SHA_DIGITS`` digits."""
     date: str
-    """Of the commit, YYYY-MM-DD."""
+    """Date of the commit, YYYY-MM-DD."""
     changed: tuple[str, ...]
-    """Files of ``CODE`` that differ from it or are new."""
+    """Files of ``CODE`` that differ from the commit or are new."""
 
 
 def last_commit(root: Path) -> Commit | None:
-    """The last commit that changed ``CODE``; nothing outside a repository that has it.
+    """The last commit that changed ``CODE``; None outside a repository that has it.
 
     Notes
     -----
-    Stores and results hold no date, so that equal inputs give equal bytes: the commit's date
-    stands for it. Commits of anything else, such as docs or ``dvc.lock``, do not count. So the page
+    Stores and results hold no date, so that equal inputs give equal bytes; the page has that of the
+    commit instead. Commits of anything else, such as docs or ``dvc.lock``, do not count: the page
     stays the same, byte for byte, as long as the code, the settings and the results do. DVC knows
-    nothing of commits: it writes the page anew when the content of a dependency changes, and the
-    page names the commit at which it was written.
+    nothing of commits: it rewrites the page when the content of a dependency changes, and the page
+    names the commit at which it was written.
     """
     if shutil.which("git") is None:
         return None
-    # The full digest: how short it may be cut depends on the repository.
+    # The full digest: how far git abbreviates it depends on the repository.
     logged = _git(root, "log", "-1", "--format=%H %cs", "--", *CODE)
     if not logged:
         return None
@@ -49,7 +49,7 @@ def last_commit(root: Path) -> Commit | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says; nothing where it refuses, as it does outside a repository."""
+    """Output of git; empty if it refuses, as it does outside a repository."""
     # No lock on the index, which another process may be using.
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

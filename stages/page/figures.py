@@ -19,18 +19,18 @@ BAND_COLOUR: Final = "rgba(139,148,158,0.12)"
 """Between the worst and the oracle: where every curve lies."""
 
 FAINT: Final = 0.45
-"""Opacity of the heads of the second train split and on."""
+"""Opacity for heads of all train splits but the first."""
 
 
 def task_figure(curves: pd.DataFrame, task: str, train_splits: list[str], div_id: str) -> str:
-    """Curves of one task as a ``div`` with its script; the page must load plotly.js before.
+    """Curves of one task as a ``div`` with its script; the page must load plotly.js first.
 
     Parameters
     ----------
     curves
-        Of one split, as in ``curves.csv``.
+        Curves of one split, as in ``curves.csv``.
     train_splits
-        Those of the heads, in the order of the params.
+        Train splits of the heads, in the order of the params.
     """
     of_task = curves[curves["task"] == task]
     lines = [*_bound_lines(of_task), *_measure_lines(of_task, task, train_splits)]
@@ -38,13 +38,13 @@ def task_figure(curves: pd.DataFrame, task: str, train_splits: list[str], div_id
 
 
 def as_div(figure: go.Figure, div_id: str) -> str:
-    """A figure as a ``div`` with its script; the page must load plotly.js before."""
+    """A figure as a ``div`` with its script; the page must load plotly.js first."""
     html = to_html(figure, config=CONFIG, include_plotlyjs=False, full_html=False, div_id=div_id)
     return str(html)
 
 
 def bare_layout() -> go.Layout:
-    """Without colours of its own where the page's style sheet sets them, for light and dark."""
+    """A layout that leaves colours to the page's style sheet, for light and dark."""
     return go.Layout(
         template="none",
         autosize=True,

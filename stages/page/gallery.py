@@ -12,22 +12,22 @@ from storage.outputs.gallery import Gallery
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of an object, and what is told of it."""
+    """A picture of an object, and the words beside it."""
 
     anchor: str
-    """``id`` of its figure: the address of the picture, enlarged."""
+    """``id`` of its figure: the address of the enlarged picture."""
     source: str
     """Data URI."""
     description: str
-    """For those who do not see it."""
+    """Text for those who cannot see it."""
     file: str
-    """Of the image."""
+    """File of the image."""
     object_id: str
     place: str
-    """Among all objects."""
+    """Its rank among all objects."""
     uncertainty: str
     iou: str
-    """Before and after the correction."""
+    """IoU before and after the correction."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class GallerySection:
 
     anchor: str
     shown_mask: str
-    """In words."""
+    """What the pictures show, in words."""
     ends: Mapping[str, list[Picture]]
 
 
@@ -51,8 +51,8 @@ def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, G
             for end, shown in rows.groupby("end", sort=False)
         }
         anchor = f"gallery-{protocol}-{split}-{task}"
-        told = shown_mask(protocol, str(task), model)
-        sections[str(task)] = GallerySection(anchor, told, ends)
+        shown = shown_mask(protocol, str(task), model)
+        sections[str(task)] = GallerySection(anchor, shown, ends)
     return sections
 
 

@@ -19,10 +19,10 @@ WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "proposal": lambda proposal: proposal.replace("_", " "),
     "task": lambda task: TASK_LABELS.get(task, task),
 }
-"""How the names in a column are told; those in others stand as they are."""
+"""How names in these columns are worded; those in others stand as they are."""
 
 TRAINED_ON: Final = "trained_on"
-"""Column of the heads' train split, which a grid tells with the measure."""
+"""Column of the heads' train split, which a grid shows with the measure."""
 
 PARTS: Final = {"value": "", "low": "_low", "high": "_high", "paper": PAPER}
 """Ends of the names of the columns that make a ``Cell``."""
@@ -43,9 +43,9 @@ class Row:
     """A line of a grid."""
 
     names: tuple[str, ...]
-    """In words."""
+    """Names in words."""
     measure: str
-    """What the row is about, for its colour; empty where that is no measure."""
+    """The measure that the row is about, for its colour; empty if there is none."""
     is_faint: bool
     """Whether its heads are not those of the first train split."""
     cells: tuple[Cell, ...]
@@ -58,13 +58,13 @@ class Grid:
     corner: tuple[str, ...]
     """Headings of the names of the rows."""
     splits: Mapping[str, int]
-    """Headings above those of the columns, and how many columns each spans; may be empty."""
+    """Headings above the columns' own, and how many columns each spans; may be empty."""
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
     @property
     def best(self) -> tuple[float, ...]:
-        """The highest number of each column; NaN where it has none."""
+        """The highest number of each column; NaN if it has none."""
         columns = zip(*(row.cells for row in self.rows), strict=True)
         return tuple(
             max((cell.value for cell in cells if not isnan(cell.value)), default=nan)
@@ -80,19 +80,19 @@ def make_grid(
     suffix: str = "",
     first_heads: str = "",
 ) -> Grid:
-    """Lay out a table whose first columns are names and whose others are numbers of each split.
+    """Lay out a table of columns of names, then columns of numbers for each split.
 
     Parameters
     ----------
     splits
         Beginnings of the names of the columns of numbers.
     across
-        Column whose names become headings, of each split anew. If no other column has names, the
-        splits become rows. Without ``across``, each split is a column.
+        Column whose names become headings, again under each split. If no other column has names,
+        the splits become rows. Without ``across``, each split is a column.
     suffix
-        Of the numbers to print: it stands between the split and ``PARTS``.
+        What stands between the split and ``PARTS`` in the columns to print.
     first_heads
-        Train split of the heads that are not named with their measure.
+        Train split whose heads need not be named with the measure.
     """
     named = _without_implied(_with_heads(table, first_heads))
     names = list(named.columns[: list(named.columns).index(splits[0])])
@@ -139,7 +139,7 @@ def _without_implied(table: pd.DataFrame) -> pd.DataFrame:
 def _records(
     table: pd.DataFrame, names: list[str], splits: Sequence[str], suffix: str
 ) -> Iterator[dict[str, Any]]:
-    """A record a row and split: the names, ``split`` and ``PARTS``."""
+    """A record per row and split: the names, ``split`` and ``PARTS``."""
     for split in splits:
         parts = {part: split + suffix + end for part, end in PARTS.items()}
         for row in table.to_dict("records"):

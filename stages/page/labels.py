@@ -1,4 +1,4 @@
-"""Words and colours in which people are told of measures and tasks."""
+"""Words and colours for measures and tasks, as people see them."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +10,7 @@ from stages.tables.radar import RADAR_LINES
 from stages.tables.report_table import Section
 
 BOUND_COLOUR: Final = "#8b949e"
-"""Of the curves by the true gain, by its reverse and by nothing."""
+"""Colour of the curves by the true gain, by its reverse and at random."""
 
 MEASURE_LABELS: Final = {measure.name: measure.symbol for measure in MEASURES}
 """Measures as the paper writes them."""
@@ -19,7 +19,7 @@ PREDICTED_IOU_LABELS: Final = {
     IOU_GT: "IoU",
     **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
 }
-"""Where these stand as an IoU, true or predicted."""
+"""Labels of columns that hold an IoU, true or predicted."""
 
 RADAR_LABELS: Final = {line.name: line.symbol for line in RADAR_LINES}
 """Lines of the radar."""
@@ -57,15 +57,15 @@ PROTOCOL_LABELS: Final = {"best": "Best masks", "selected": "Selected masks"}
 """Protocols in a heading."""
 
 TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
-"""What stands beside a protocol in headings, where its measures know the truth."""
+"""Note beside a protocol in headings, if its measures know the truth."""
 
 PROTOCOL_MEANINGS: Final = {
-    "best": "As in the paper: of its three proposals, a model is judged by the best, which only "
-    "the ground truth tells. SamScores, entropies and the heads' tokens are of that mask: they "
-    "know which proposal is the best, as nobody does in use. H_Y, H_A and the highest SamScore do "
-    "not. In the task “Task”, which corrects the selection, all are of the selected mask.",
-    "selected": "As a user has it, without ground truth: a model is judged by the proposal with "
-    "the highest SamScore. SamScores, entropies, tokens and what the heads learned are of that "
+    "best": "As in the paper, a model is judged by the best of its three proposals, which takes "
+    "the ground truth to find. SamScores, entropies and the heads' tokens are those of that mask, "
+    "so they rely on what nobody knows in use. H_Y, H_A and the highest SamScore do not. In the "
+    "task “Task”, which corrects the selection, all are those of the selected mask.",
+    "selected": "As in use, without ground truth: a model is judged by the proposal with the "
+    "highest SamScore. SamScores, entropies, tokens and what the heads learned are those of that "
     "mask.",
 }
 """What a protocol judges, and what it knows."""
@@ -90,7 +90,7 @@ SHOWN_MASKS: Final = {
     "task": "The {mask} of the {model} model; the second IoU is that of the best of the three.",
     "segmentation": "The {mask} of the {model} model; the truth's IoU is 1.",
 }
-"""What pictures of each task show in green, of its default model."""
+"""What pictures of each task show in green."""
 
 MASK_COLOURS: Final = {
     "ground truth": TRUTH_COLOUR,
@@ -107,7 +107,7 @@ COLOURS: Final = {
     **{line.name: line.colour for line in RADAR_LINES},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
-"""Of curves and lines of the radar."""
+"""Colours of curves and of lines of the radar."""
 
 DASHED: Final = {
     *(measure.name for measure in MEASURES if measure.is_dashed),
@@ -151,7 +151,7 @@ def shown_mask(protocol: str, task: str, model: str) -> str:
 
 
 def caption(what: str, protocol: str, task: str = "") -> str:
-    """Say what the numbers of a protocol are, and of which masks: those of a task or of most."""
+    """Say what the numbers of a protocol are, and which masks they judge in a task or in most."""
     judged = judged_proposal(protocol, task) if protocol else ""
     return f"{what}, {MASK_LABELS[judged]}" if judged else what
 

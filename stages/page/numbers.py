@@ -13,20 +13,20 @@ NOTHING: Final = "–"
 
 def number(value: float, n_digits: int = 1) -> str:
     """Write a number for people, a missing one as a dash."""
-    # Not "-0.0": a sign without a value.
-    told = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
-    return NOTHING if isnan(value) else told
+    # Adding 0.0 turns -0.0 into 0.0.
+    written = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
+    return NOTHING if isnan(value) else written
 
 
 def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
     """Write a number of a row, and in brackets its bounds in whole numbers."""
     low, high = (row[column + end] for end in BOUNDS_OF)
-    told = number(row[column])
-    return told if isnan(low) else f"{told} ({number(low, 0)}–{number(high, 0)})"
+    written = number(row[column])
+    return written if isnan(low) else f"{written} ({number(low, 0)}–{number(high, 0)})"
 
 
 def interval(cell: Cell, n_digits: int) -> str:
-    """Write the ends of an interval, with a word between them where a dash could be a minus."""
+    """Write the ends of an interval, with a word between them if a dash could be a minus."""
     between = " to " if cell.low < 0 else "–"
     return number(cell.low, n_digits) + between + number(cell.high, n_digits)
 

@@ -1,5 +1,5 @@
-// What the page can do beyond links and folds. Without this script its tables are plain, and a
-// picture that is enlarged closes by its link.
+// What the page can do beyond links and folds. Without this script its tables cannot be sorted, and
+// an enlarged picture closes by its link.
 "use strict";
 
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-/** Sort by a column: numbers fall at first and names rise; once more turns the order round. */
+/** Sort by a column: numbers fall and names rise at first; clicking again reverses the order. */
 function sortBy(table, heads, column) {
   const head = heads[column];
   const isNumber = head.classList.contains("number");
@@ -53,7 +53,7 @@ document.addEventListener("keydown", (event) => {
   shown.querySelector("a.enlarge").focus({ preventScroll: shown !== picture });
 });
 
-// A part that is wider than the screen takes the focus, so that arrow keys scroll it.
+// A part wider than the screen can take the focus, so that arrow keys scroll it.
 function focusScrolling() {
   for (const part of document.querySelectorAll(".scroll")) {
     if (part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight) {

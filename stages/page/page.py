@@ -45,27 +45,27 @@ OF_TASKS: Final = [
 """Tables that stand with the curves of their task."""
 
 OF_ALL: Final[tuple[Section, ...]] = ("trials", "runtime")
-"""Sections that stand once, after those of the protocols; of the others each has its own."""
+"""Sections that stand once, after those of the protocols."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the page is made of."""
+    """All that the page is made from."""
 
     title: str
     results: Results
     tables: Tables
     """As ``report_tables`` gives them."""
     galleries: Mapping[str, Gallery]
-    """By split."""
+    """Galleries by split."""
     data_sets: DataSets
     commit: Commit | None
-    """Of the code and the settings; None if it is unknown."""
+    """Commit of the code and the settings; None if it is unknown."""
 
 
 @dataclass(frozen=True)
 class TaskSection:
-    """All that the page tells of a task; ``figures`` by split, ``correction`` in words."""
+    """All that the page shows of a task; ``figures`` by split, ``correction`` in words."""
 
     key: str
     label: str
@@ -77,17 +77,17 @@ class TaskSection:
 
 @dataclass(frozen=True)
 class ProtocolPart:
-    """All that the page tells of a protocol, by split where there is a mapping."""
+    """All that the page shows of a protocol; mappings are by split."""
 
     key: str
     label: str
     meaning: str
     truth_mark: str
-    """In headings; empty where nothing knows the truth."""
+    """Note in headings; empty if no measure knows the truth."""
     masks: str
-    """In a sentence."""
+    """The judged masks, in a sentence."""
     data_sets: DataSets
-    """Of the paper, whose numbers stand here."""
+    """Data sets of the paper whose numbers stand here."""
     overviews: Mapping[str, Grid]
     tasks: list[TaskSection]
     radars: Mapping[str, tuple[Markup, Grid]]
@@ -98,7 +98,7 @@ class ProtocolPart:
 
 
 def render_report(contents: Contents) -> str:
-    """Fill the page; equal contents give an equal page."""
+    """Render the page; equal contents give an equal page."""
     results = contents.results
     first = next(iter(results.values()))
     printed = _printed(contents, "")
@@ -123,7 +123,7 @@ def render_report(contents: Contents) -> str:
 
 
 def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of each split that stands beside the paper's numbers and is not of its family."""
+    """Family of each split that stands beside the paper's numbers but not of the paper's family."""
     families = {split: found.run["entropy"]["family"] for split, found in results.items()}
     return {
         split: family
@@ -133,7 +133,7 @@ def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
 
 
 def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
-    """What the page tells of a protocol."""
+    """What the page shows of a protocol."""
     own = replace(contents, results=of_protocol(contents.results, protocol))
     shown = {split: gallery.of_protocol(protocol) for split, gallery in own.galleries.items()}
     return ProtocolPart(
@@ -193,7 +193,7 @@ def correlation_blocks(
 
 
 def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:
-    """Tables of the catalogue by section, save those that stand with their task."""
+    """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
         for section in get_args(Section)
@@ -223,7 +223,7 @@ def _radar(contents: Contents, protocol: str, split: str, div_id: str) -> tuple[
 
 
 def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
-    """A grid of a table that has a column a task."""
+    """A grid of a table that has a column per task."""
     labels = {
         task + end: label + end for task, label in TASK_LABELS.items() for end in ("", *BOUNDS_OF)
     }

@@ -15,7 +15,7 @@ DIFFERENCE: Final = "_difference"
 """End of the names of columns that hold the difference to the first row's numbers."""
 
 MAX_COLUMNS: Final = 5
-"""Of numbers on half the width of the page."""
+"""Columns of numbers that fit on half the width of the page."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class PrintedTable:
 
     heading: str
     one: str
-    """The task or the split that it is of, in words; empty for a table of all."""
+    """Its task or split, in words; empty for a table of all."""
     note: str
     grids: Mapping[str, Grid]
-    """By caption: its numbers and, where it has some, its differences."""
+    """By caption: its numbers and, if it has any, its differences."""
     n_digits: int
     marks: str
 
@@ -46,18 +46,18 @@ def print_tables(
     protocol: str = "",
     task: str | None = None,
 ) -> list[PrintedTable]:
-    """Tables as the page prints them, without those that have a form of their own.
+    """Tables as the page prints them, apart from those that have their own form.
 
     Parameters
     ----------
     tables
         As ``report_tables`` gives them.
     results
-        Of the protocol.
+        Results of the protocol.
     protocol
-        The one whose tables to print; without it, those that belong to all.
+        Protocol whose tables to print; if empty, those that belong to all.
     task
-        Likewise.
+        Task whose tables to print, likewise.
     """
     return [
         _print(row, protocol, one, tables[row.file(one, protocol)], results)
@@ -85,8 +85,8 @@ def _print(
         TASK_LABELS.get(one, one),
         row.note,
         {
-            told: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
-            for told, suffix in captions.items()
+            text: make_grid(table, splits, across=row.across, suffix=suffix, first_heads=heads)
+            for text, suffix in captions.items()
             if splits[0] + suffix in table
         },
         row.n_digits,

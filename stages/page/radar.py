@@ -15,7 +15,7 @@ HOVER: Final = "%{fullData.name}<br>%{theta}: %{r:.1f} %<extra></extra>"
 
 
 def radar_figure(table: pd.DataFrame, train_splits: list[str], div_id: str) -> str:
-    """Lines of ``radar_table`` as a ``div``: an axis a task, 0 the worst order, 100 the oracle."""
+    """Lines of ``radar_table`` as a ``div``: an axis per task, 0 the worst order, 100 the best."""
     first = next(iter(train_splits), "")
     figure = go.Figure(list(_lines(table, first)), layout=_layout())
     return as_div(figure, div_id)
@@ -25,7 +25,7 @@ def _lines(table: pd.DataFrame, first: str) -> Iterator[go.Scatterpolar]:
     tasks = [task for task in TASKS if task in table]
     for row in table.to_dict("records"):
         line, train_split = row["measure"], row["trained_on"]
-        # Back to the first axis, to enclose an area.
+        # Back to the first axis, to close the area.
         around = [*tasks, tasks[0]]
         yield go.Scatterpolar(
             r=[row[task] for task in around],
@@ -47,7 +47,7 @@ def _layout() -> go.Layout:
     layout = bare_layout()
     layout.polar = {
         "bgcolor": "rgba(0,0,0,0)",
-        # Between two axes, where the lines leave room for its numbers.
+        # Between two axes, where the lines leave room for the numbers.
         "radialaxis": {
             "angle": 45,
             "tickangle": 45,
@@ -57,7 +57,7 @@ def _layout() -> go.Layout:
             "ticks": "",
             "showline": False,
         },
-        # The longest name at the top, where it takes no width.
+        # Puts the longest name at the top, where it takes no width.
         "angularaxis": {"direction": "clockwise", "rotation": 0, "ticks": ""},
     }
     layout.margin = {"l": 48, "r": 56, "t": 32, "b": 32}

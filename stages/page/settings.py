@@ -1,4 +1,4 @@
-"""Settings as the page tells them."""
+"""Settings as the page shows them."""
 
 import json
 import re
@@ -13,23 +13,23 @@ from stages.tables.rows import Results
 DIGEST: Final = re.compile(r"[0-9a-f]{16,}")
 
 N_DIGEST_DIGITS: Final = 12
-"""As many as of the commit."""
+"""As many digits as of the commit."""
 
 LONG_FRACTION: Final = re.compile(r"-?\d+\.\d{5,}(e-?\d+)?")
-"""A number that was not typed by a person."""
+"""A fraction too long for a person to have typed."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of several things: what they share, and what each has of its own."""
+    """Settings of several things: those they share, and those of each one alone."""
 
     shared: Mapping[str, Any]
     own: pd.DataFrame
-    """A row a thing, its name first."""
+    """A row per thing, its name first."""
 
 
 def settings(things: Mapping[str, Mapping[str, Any]], what: str) -> Settings:
-    """Tell what several things share from what is each one's own."""
+    """Separate what several things share from what is each one's own."""
     first = next(iter(things.values()), {})
     shared = {
         key: value
@@ -53,7 +53,7 @@ def head_settings(results: Results) -> dict[str, Settings]:
 
 
 def setting(value: object) -> str:
-    """Write a setting: parts of a list or mapping in a row, digests cut, fractions rounded."""
+    """Write a setting: lists and mappings in a row, digests cut, fractions rounded."""
     if isinstance(value, str) and value.startswith("{"):
         return ", ".join(f"{key} {setting(part)}" for key, part in json.loads(value).items())
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Correction curves as SVG, for pages without a script: that of ``dvc plots show``, and README."""
+"""Correction curves as SVG, for pages without scripts: ``dvc plots show`` and README."""
 
 import io
 from typing import Any, Final
@@ -32,7 +32,7 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 def curve_plots(results: Results) -> dict[str, str]:
-    """A figure a split, protocol and task, with the heads of the first train split, by file."""
+    """Figures by file: one per split, protocol and task, with heads of the first train split."""
     return {
         f"{split}_{protocol}_{task}.svg": _figure_svg(of_task, str(protocol), str(task), split)
         for split, found in results.items()
@@ -43,12 +43,12 @@ def curve_plots(results: Results) -> dict[str, str]:
 
 
 def first_curves(found: SplitResults) -> pd.DataFrame:
-    """Curves without heads, and of the heads of the first train split."""
+    """Curves of measures without heads, and of heads of the first train split."""
     return found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
 
 
 def draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
-    """Draw a task's curves over the band between the worst order and the oracle's."""
+    """Draw a task's curves over the band between the worst and the oracle's order."""
     lines = {str(name): curve for name, curve in curves.groupby("measure", sort=False)}
     x = lines["oracle"]["corrected_fraction"]
     panel.fill_between(

@@ -1,4 +1,4 @@
-"""The template of the page, with all that is the same in every report."""
+"""The page's template, with all that is the same in every report."""
 
 from pathlib import Path
 from typing import Final
@@ -27,12 +27,12 @@ from stages.tables.paper import FAMILY, PAPER
 
 FOLDER: Final = Path(__file__).parent
 
-N_TOLD: Final = 5
-"""Changed files that the page names; of more it says how many."""
+N_NAMED: Final = 5
+"""Changed files that the page names; further ones are only counted."""
 
 
 def page_template() -> jinja2.Template:
-    """The page, which lacks the results."""
+    """The page, which lacks only the results."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -60,7 +60,7 @@ def page_template() -> jinja2.Template:
         ends=ENDS,
         paper=PAPER,
         paper_family=FAMILY,
-        n_told=N_TOLD,
+        n_named=N_NAMED,
         measures=MEASURES,
         words=WORDS,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script

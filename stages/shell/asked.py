@@ -24,23 +24,23 @@ class CellName:
 
 
 def eval_cells(split: str, models: Sequence[str], views: Sequence[View]) -> list[CellName]:
-    """Cells of a split that is scored: every prompt set, with masks."""
+    """Cells of an eval split: every prompt set, with masks."""
     return [
         CellName(split, model, view, PROMPTS, with_masks=True) for model in models for view in views
     ]
 
 
 def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
-    """Cells of a split that heads learn from: identity view, two prompt sets, no masks."""
+    """Cells of a train split: identity view, two prompt sets, no masks."""
     identity = default_view("identity")
     return [CellName(split, model, identity, TRAIN_PROMPTS, with_masks=False) for model in models]
 
 
 def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """What a cell's signature owes to its name and to the settings, wherever it is made.
+    """The part of a cell's signature that follows from its name and the settings on any machine.
 
-    Neither images nor weights need be there. The batch of the decoder is left out: ``auto`` is
-    another number on another device.
+    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
+    number on another device.
     """
     return {
         "extract_version": params.version,
@@ -59,7 +59,7 @@ def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
 def asked_of_cells(
     params: ExtractParams, names: Sequence[CellName]
 ) -> dict[tuple[str, str], dict[str, object]]:
-    """What is asked of cells of one split, by model and view."""
+    """What is asked of the cells of one split, by model and view."""
     return {(name.model, name.view.name): asked_of(params, name) for name in names}
 
 
@@ -72,6 +72,6 @@ def weights_name(params: ExtractParams, model: str) -> str:
 
 
 def weights_seed(params: ExtractParams) -> int | None:
-    """Seed of random weights; None where the weights come from the family's files."""
+    """Seed of random weights; None if the weights come from the family's files."""
     kind, _, seed = params.weights.partition("-")
     return int(seed) if kind == "random" else None

@@ -1,4 +1,4 @@
-"""The blocks of ``params.yaml``: each setting with the rule that it keeps."""
+"""The blocks of ``params.yaml``: each setting with its rule."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar, cast, dataclass_transform
@@ -23,13 +23,13 @@ PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
 
 @dataclass_transform(frozen_default=True)
 def strict(block_type: type[T]) -> type[T]:
-    """Make a class a params block: frozen, no key more and none less than its fields."""
+    """Make a class a params block: frozen, with exactly its fields as keys."""
     return cast("type[T]", dataclass(frozen=True, config={"extra": "forbid"})(block_type))
 
 
 @strict
 class FrameRange:
-    """Which of a video's annotated frames are taken, counted from 0; ``end`` is not."""
+    """Which of a video's annotated frames are taken, counted from 0, ``end`` excluded."""
 
     start: Annotated[int, whole(0, 10**9)] = 0
     end: Limit = None
@@ -70,7 +70,7 @@ class PrepareParams:
 
 @strict
 class ExtractParams:
-    """The models; ``extract_train`` shares the block, for heads must fit what they judge."""
+    """The models; ``extract_train`` shares the block, since heads must fit what they judge."""
 
     version: Count
     family: Annotated[str, one_of(FAMILIES)]
@@ -90,7 +90,7 @@ class EntropyParams:
 
 @strict
 class TuneParams:
-    """Settings of the stage; with 0 trials, the last four are the choice."""
+    """Settings of the stage; with 0 trials, the last four are used."""
 
     seed: Seed
     n_trials: Annotated[int, whole(0, 100_000)]
@@ -138,4 +138,4 @@ class ReportParams:
 
     title: Text
     paper: Mapping[str, PaperDataSet]
-    """Split -> the paper's data set that it is."""
+    """Split -> which of the paper's data sets it is."""

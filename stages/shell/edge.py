@@ -1,4 +1,4 @@
-"""The edge of a stage: arguments come in, errors that a person can act on go out as one line."""
+"""The edge of a stage: arguments come in, errors that a user can fix go out as one line."""
 
 import inspect
 import sys
@@ -14,8 +14,7 @@ from stages.shell.unchanged import running
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
-"""Errors that tell what to mend outside the code; any other is a fault of ours and keeps its
-traceback."""
+"""Errors that a user can fix; any other is a bug and keeps its traceback."""
 
 
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
@@ -47,7 +46,7 @@ def reported_errors() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Message of an error without its line breaks; of an ``OSError``, the file and the reason."""
+    """Message of an error without line breaks; for an ``OSError``, the file and the reason."""
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = (name for name in (error.filename, error.filename2) if name is not None)

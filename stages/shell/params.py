@@ -38,7 +38,7 @@ PARAMS_FILE: Final = Path("params.yaml")
 
 @strict
 class Params:
-    """Every setting: what the matrices span and stages share, then a block a stage."""
+    """Every setting: what the matrices span and stages share, then a block per stage."""
 
     models: Annotated[tuple[str, ...], some_of(MODELS)]
     views: dict[str, dict[str, Annotated[int, whole(0, SEED_MAX)]]]
@@ -90,8 +90,8 @@ BLOCKS: Final = tuple(name for name in get_type_hints(Params) if name not in LIS
 def read_params(path: Path = PARAMS_FILE) -> Params:
     """Read all settings.
 
-    Every stage reads all of them, first, so that a fault in the settings of the last stage costs no
-    run of the others.
+    Every stage begins by reading all of them, so that a fault in the settings of the last stage
+    costs no run of the others.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
 
 
 def _check_together(params: Params) -> None:
-    """Refuse settings that are right each by itself, and not together."""
+    """Refuse settings that are right by themselves but not together."""
     if "identity" not in params.views:
         raise ParamsError(f"views must have identity, got {', '.join(params.views)}")
     for key in ("eval_splits", "train_splits"):

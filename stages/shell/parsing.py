@@ -1,4 +1,4 @@
-"""From the text of ``params.yaml`` to typed values, and what a fault is called."""
+"""From the text of ``params.yaml`` to typed values, and how faults are worded."""
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -24,16 +24,16 @@ RULES: Final = {
     "string_type": "must be text",
     "invalid_key": "must have text as keys",
 }
-"""What pydantic's own checks ask for, by the type of their errors."""
+"""Rules of pydantic's own checks, by the type of their errors."""
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Parse a file of settings as DVC does, which reads it, too: as YAML 1.2, each key once.
+    """Parse a file of settings as DVC does: as YAML 1.2, each key once.
 
     Raises
     ------
     ParamsError
-        If it is no file of UTF-8, no YAML, or holds something else than a mapping.
+        If it is not a file, not UTF-8, not YAML, or not a mapping.
     """
     if not path.exists():
         raise ParamsError(
@@ -107,7 +107,7 @@ def _line(error: MarkedYAMLError) -> int:
 
 def _message(block_type: type, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
-    # A mistyped key is also a missing one: the typing is the news.
+    # A mistyped key is also a missing one; the mistyped name says more.
     unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
     first = (unknown or faults)[0]
     loc = [str(part) for part in first["loc"]]

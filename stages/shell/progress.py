@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 LINE_EVERY_S: Final = 10.0
-"""Pause between two plain lines."""
+"""Time between two plain lines."""
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[
 @contextmanager
 def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     columns = (
-        TextColumn("{task.description}", markup=False),  # it may be a path, with brackets
+        TextColumn("{task.description}", markup=False),  # may be a path with brackets
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),

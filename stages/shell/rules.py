@@ -1,4 +1,4 @@
-"""Rules that settings keep: each says in words what a value must be."""
+"""Rules for settings: each says in words what a value must be."""
 
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -10,10 +10,10 @@ from pydantic_core import PydanticCustomError
 from storage.errors import shown
 
 SEED_MAX: Final = 2**32 - 1
-"""Seeds of numpy, PyTorch and SMAC3 alike."""
+"""Largest seed that numpy, PyTorch and SMAC3 all take."""
 
 TEXT_MAX: Final = 1000
-"""Characters of a path or a title."""
+"""Most characters of a path or a title."""
 
 NAME: Final = r"[A-Za-z0-9_-]{1,100}"
 """Names of splits become folders, stages of DVC and arguments of a shell."""
@@ -33,11 +33,11 @@ def check_known(thing: str, name: str, known: Collection[str]) -> None:
 
 
 def whole(low: int, high: int, *besides: str | None) -> PlainValidator:
-    """A whole number within bounds, both allowed, or one of the values besides."""
+    """A whole number within bounds, both allowed, or one of the values in ``besides``."""
     others = "".join(f" or {'null' if value is None else value}" for value in besides)
 
     def is_kept(value: object) -> bool:
-        # In Python True is 1.
+        # In Python, True equals 1.
         if isinstance(value, int) and not isinstance(value, bool):
             return low <= value <= high
         return value in besides
@@ -74,7 +74,7 @@ def one_of(known: Collection[str]) -> PlainValidator:
 
 
 def matching(pattern: str, rule: str) -> PlainValidator:
-    """Text that is all of a regular expression, which ``rule`` puts in words."""
+    """Text that fully matches a regular expression, which ``rule`` puts in words."""
     return _single(rule, lambda value: _matches(pattern, value))
 
 
@@ -132,7 +132,7 @@ def _each_once(
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         faulty = [item for item in value if not is_kept(item)] if is_list else [value]
         if faulty:
-            # Of a long list, the item that is wrong.
+            # Of a long list, only the item that is wrong.
             raise _broken(rule, faulty[0])
         if len(set(value)) < len(value) or not (value or may_be_empty):
             raise _broken(rule, value)

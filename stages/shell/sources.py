@@ -1,4 +1,4 @@
-"""From the settings of a split to what its reader is given, and to what its rows depend on."""
+"""From the settings of a split to its reader's arguments, and to what its rows depend on."""
 
 from pathlib import Path
 from typing import Final
@@ -49,17 +49,17 @@ def source_of(name: str, place: Split) -> Source:
 
 
 def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
-    """All that decides the rows, save the data set itself, whose images and masks are in them."""
+    """All that decides the rows, apart from the data set, whose images and masks are in them."""
     return {
         **asked_of_objects(split, place, params),
         "group": "video" if data_set(place).is_video else "image",
-        # Polygons are rasterised by one, masks eroded by the next, clicks drawn by the last.
+        # The first rasterises polygons, the next erodes masks, the last draws clicks.
         **versions("pycocotools", "opencv-python-headless", "numpy"),
     }
 
 
 def asked_of_objects(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
-    """What the signature of a split's objects owes to the settings, wherever they are prepared."""
+    """The part of the signature of a split's objects that follows from the settings anywhere."""
     source = source_of(split, place)
     return {
         **{key: _as_text(getattr(source, key)) for key in data_set(place).takes},
@@ -73,7 +73,7 @@ def asked_of_objects(split: str, place: Split, params: PrepareParams) -> dict[st
 
 def _frames(name: str, place: Split) -> Frames:
     frames = place.frames
-    assert frames is not None  # asked for by the caller
+    assert frames is not None  # the caller checked
     if frames.end is not None and frames.end <= frames.start:
         raise ParamsError(
             f"splits.{name}.frames.end must lie behind start, {frames.start}, got {frames.end}"

@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM: one line that says what is kept and how to go on, then the end.
 
-Imports nothing that takes long: a program listens from its first import on.
+Imports nothing slow, so that a program listens from its first import on.
 """
 
 import os
@@ -16,21 +16,21 @@ from typing import Final, NoReturn
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 GRACE_S: Final = 5.0
-"""Longest wait for what is under way; less than the ten seconds after which batch systems and
+"""Longest wait for work under way; less than the ten seconds after which batch systems and
 containers kill."""
 
 STATUS: Final = 128
-"""Beyond the number of the signal; shells know a program that was stopped by that."""
+"""Added to the number of the signal: the exit status by which shells know a stopped program."""
 
 STDERR: Final = 2
 
 _kept: Final[list[str | None]] = []
-"""What is kept of each piece of work under way, innermost last; without any there is nothing to
-unwind."""
+"""What is kept of each piece of work under way, innermost last; if empty, nothing needs
+unwinding."""
 
 
 class Stopped(BaseException):
-    """A signal has come; no ``except Exception`` takes it for an error of the work."""
+    """A signal has come; no ``except Exception`` mistakes it for an error of the work."""
 
     def __init__(self, number: int, line: str) -> None:
         super().__init__(line)
@@ -39,7 +39,7 @@ class Stopped(BaseException):
 
 
 def listen() -> None:
-    """Let signals end this program in words, for as long as it runs."""
+    """From now on, let signals end this program with a line of words."""
     if signal.getsignal(signal.SIGTERM) is _stop:
         return
     arrived, announce = os.pipe()
@@ -57,7 +57,7 @@ def stoppable(kept: str | None = None) -> Iterator[None]:
     Parameters
     ----------
     kept
-        What to say of the work in it, e.g. ``finished trials are kept in <folder>``.
+        What to say of the work in the block, e.g. ``finished trials are kept in <folder>``.
     """
     is_outermost = not _kept
     _kept.append(kept)
@@ -113,8 +113,8 @@ def _end(number: int, line: str) -> NoReturn:
     start = "\x1b[?25h\n" if os.isatty(STDERR) else ""
     with suppress(OSError):
         os.write(STDERR, f"{start}{line}\n".encode())
-    if current_thread() is main_thread():  # the other one never waits, not for a full pipe either
+    if current_thread() is main_thread():  # the other thread never waits, not even for a full pipe
         with suppress(OSError, RuntimeError):
             sys.stdout.flush()
-    # Threads that are at work would be waited for; what they write appears whole or not at all.
+    # A normal exit would wait for working threads; what they write appears whole or not at all.
     os._exit(STATUS + number)

@@ -1,6 +1,6 @@
-"""Settings that are edited while a stage runs: what it computed is not recorded as theirs.
+"""Keeps results from being recorded under settings that were edited while their stage ran.
 
-DVC reads ``params.yaml`` again when a stage has ended, and ``dvc.lock`` gets what it finds then.
+DVC reads ``params.yaml`` again when a stage has ended, and writes what it finds to ``dvc.lock``.
 """
 
 import re
@@ -22,7 +22,7 @@ PIPELINE: Final = Path("dvc.yaml")
 
 @dataclass(frozen=True)
 class _Run:
-    """A stage that runs, and the settings that it was started with."""
+    """A running stage, and the settings with which it began."""
 
     stage: str
     arguments: Mapping[str, str]
@@ -34,7 +34,7 @@ _run: Final[ContextVar[_Run]] = ContextVar("run")
 
 @contextmanager
 def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
-    """Take down the settings with which a stage starts, and compare them when it has ended well."""
+    """Note the settings with which a stage begins, and compare them when it has succeeded."""
     params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     token = _run.set(_Run(stage, arguments, params))
     try:
@@ -45,10 +45,10 @@ def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
 
 
 def check_unchanged() -> None:
-    """Refuse to go on to the outputs of a stage whose settings are no longer those it began with.
+    """Refuse to write the outputs of a stage whose settings have changed since it began.
 
-    Only settings count that ``dvc.yaml`` has under ``params`` of the stage: all that ``dvc.lock``
-    records. Where no pipeline tells, all do.
+    Only settings that ``dvc.yaml`` lists under ``params`` of the stage count: ``dvc.lock`` records
+    no others. Outside a pipeline, all count.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def check_unchanged() -> None:
 
 
 def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
-    """Names of the settings that DVC records for a stage of these arguments; None are all."""
+    """Names of the settings that DVC records for a stage with these arguments; None means all."""
     stages = read_yaml(PIPELINE)["stages"] if PIPELINE.exists() else {}
     if stage not in stages:
         return None
@@ -91,7 +91,7 @@ def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
 
 
 def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
-    """Settings by dotted name, of all below ``names``; without names, of all there are."""
+    """Settings by dotted name: those below ``names`` or, without names, all."""
     flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
     if names is None:
         return flat

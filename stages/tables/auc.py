@@ -34,12 +34,12 @@ protocol -> ``mean_iou`` -> model."""
 
 
 def relative_table(results: Results, task: str) -> pd.DataFrame:
-    """Relative AUC in percent and its bounds: the paper's Tables 1 to 4, a column a split."""
+    """Relative AUC in percent and its bounds: the paper's Tables 1 to 4, a column per split."""
     return a_column_a_split(main_rows(results, task), ["measure", "trained_on"], "relative")
 
 
 def overview_table(results: Results, split: str) -> pd.DataFrame:
-    """Relative AUC in percent of one split and its bounds: a row a measure, a column a task."""
+    """Relative AUC in percent of one split and its bounds: a row per measure, a column per task."""
     found = {split: results[split]}
     first = first_train_split(results[split])
     columns: dict[str, pd.Series[float]] = {}
@@ -48,7 +48,7 @@ def overview_table(results: Results, split: str) -> pd.DataFrame:
         names = map(measure_name, rows["measure"], rows["trained_on"], [first] * len(rows))
         rows.index = pd.Index(list(names))
         columns |= {task + end: rows[split + end] for end in ("", *BOUNDS_OF)}
-    # A frame of columns alone would sort the measures.
+    # A frame made of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
     table = pd.DataFrame(columns, index=_untrained_first(order))
     return table.rename_axis("measure").reset_index()
@@ -94,10 +94,10 @@ def correlation_names() -> list[str]:
 
 
 def curve_table(results: Results, task: str) -> pd.DataFrame:
-    """Curves of one task, a column a curve.
+    """Curves of one task, a column per curve.
 
-    A column has the plain name of its measure where split and heads are the first of all; others
-    are ``<split>:<measure>@<train split>``.
+    A column has the plain name of its measure if split and heads are the first; others are
+    ``<split>:<measure>@<train split>``.
     """
     columns: dict[str, pd.Series[float]] = {}
     for i, (split, found) in enumerate(results.items()):
@@ -112,32 +112,32 @@ def curve_table(results: Results, task: str) -> pd.DataFrame:
 
 
 def metrics(results: Results) -> Metrics:
-    """What ``dvc metrics show`` tells; a relative AUC that does not exist is left out."""
-    told: Metrics = {}
+    """What ``dvc metrics show`` prints; a relative AUC that does not exist is left out."""
+    numbers: Metrics = {}
     for split, protocol in product(results, PROTOCOLS):
         found = of_protocol({split: results[split]}, protocol)
         iou = found[split].iou.query("view == 'identity' and proposal == @protocol")
         means = iou.set_index("model")["mean_iou"]
         own: dict[str, Any] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
         own |= {task: _task_metrics(found, task) for task in task_models(found)}
-        told.setdefault(split, {})[protocol] = own
-    return told
+        numbers.setdefault(split, {})[protocol] = own
+    return numbers
 
 
 def _task_metrics(results: Results, task: str) -> dict[str, dict[str, float]]:
     (found,) = results.values()
     first = first_train_split(found)
-    told = {}
+    numbers = {}
     for row in main_rows(results, task).to_dict("records"):
         values = {
             name + end: row[column + end]
             for name, column in {"relative_auc": "relative", "auc": "auc"}.items()
             for end in ("", *BOUNDS_OF)
         }
-        told[measure_name(row["measure"], row["trained_on"], first)] = {
+        numbers[measure_name(row["measure"], row["trained_on"], first)] = {
             name: _rounded(value) for name, value in values.items() if pd.notna(value)
         }
-    return told
+    return numbers
 
 
 def _rounded(value: float) -> float:

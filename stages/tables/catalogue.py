@@ -1,4 +1,4 @@
-"""Every table of the report: the one list that files, their numbers' format and the page follow."""
+"""Every table of the report: files, their number formats and the page follow from this list."""
 
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -28,10 +28,10 @@ from stages.tables.tokens import ablation_table, token_margin_table
 from storage.outputs.results import FLOAT_FORMAT, RUNTIME_FORMAT
 
 Tables = Mapping[str, pd.DataFrame]
-"""By the name of the CSV."""
+"""Tables by the path of their CSV."""
 
 TRIAL_FORMAT: Final = "%.5g"
-"""Of errors and learning rates, with as many digits as the paper's Table 8."""
+"""Format of errors and learning rates, with as many digits as the paper's Table 8."""
 
 MARGIN: Final = ReportTable(
     "margin",
@@ -40,7 +40,7 @@ MARGIN: Final = ReportTable(
     "overview",
     caption="Margin in percentage points of relative AUC",
     note="How far the relative AUC lies above that of 1 − SamScore of the same masks, for the same "
-    "task and model. Where the whole interval is above 0 (marked), the measure predicts the gains "
+    "task and model. If the whole interval is above 0 (marked), the measure predicts the gains "
     "better on images of this kind.",
     n_digits=1,
     across="task",
@@ -126,7 +126,7 @@ IOU: Final = ReportTable(
     "By proposal",
     "iou",
     caption="Mean IoU in %, by proposal",
-    note="The best of the three proposals, and the selected one, with the highest SamScore, from "
+    note="The best of the three proposals, and the selected one (with the highest SamScore), from "
     "one click; refined: the same from all eight clicks together.",
     across="model",
 )
@@ -137,8 +137,8 @@ BEST_MODEL: Final = ReportTable(
     "Where each model is the best",
     "iou",
     caption="Share of the objects in %",
-    note="Objects on which no other model's mask from one click is better; models that tie share "
-    "one.",
+    note="Objects for which no other model's mask from one click is better; models that tie share "
+    "an object.",
     paper_table=9,
     paper=PaperNumbers("best_model"),
     across="model",
@@ -151,7 +151,7 @@ VIEWS: Final = ReportTable(
     "By view",
     "iou",
     caption="Mean IoU in %, by view",
-    note="Of the mask from one click, and its difference to that of the unchanged image.",
+    note="Mean IoU of the mask from one click, and its difference to that on the unchanged image.",
     paper_table=10,
     paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
     across="model",
@@ -218,11 +218,11 @@ REPORT_TABLES: Final = (
     TRIALS,
     RUNTIME,
 )
-"""In the order of the page."""
+"""All tables, in the order of the page."""
 
 
 def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:
-    """Every table that has a row, with the paper's numbers, by the path of its CSV."""
+    """Every table with at least one row, with the paper's numbers, by the path of its CSV."""
     made = {}
     inputs = {"": given, **{protocol: given.of_protocol(protocol) for protocol in PROTOCOLS}}
     for row, protocol, one in _each(given.results):

@@ -21,17 +21,17 @@ def view_table(results: Results) -> pd.DataFrame:
     Parameters
     ----------
     results
-        Of one protocol.
+        Results of one protocol.
 
     Returns
     -------
-    With bounds; ``<split>_difference`` is what the view adds to identity, in percentage points.
+    With bounds; ``<split>_difference`` is the change from identity, in percentage points.
     """
     rows = all_rows(results, "iou")
     rows = rows[rows["proposal"].isin(JUDGED)].sort_values(
         "view", key=lambda view: view.map(view_order), kind="stable"
     )
-    # Identity has no difference to itself.
+    # Identity has no difference from itself.
     gains = ["gain" + end for end in ("", *BOUNDS_OF)]
     rows[gains] = rows[gains].where(rows["view"] != "identity")
     index = ["model", "view"]
@@ -45,8 +45,8 @@ def best_model_table(results: Results) -> pd.DataFrame:
 
     Notes
     -----
-    By the mask from one click that the protocol judges. Models that tie for the best share an
-    object evenly, so that a column adds up to 100.
+    Models are compared by the mask from one click that the protocol judges. Those that tie for the
+    best share an object evenly, so that a column adds up to 100.
     """
     columns = {split: _best_shares(_own(found.objects)) for split, found in results.items()}
     table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
@@ -54,7 +54,7 @@ def best_model_table(results: Results) -> pd.DataFrame:
 
 
 def _own(objects: pd.DataFrame) -> pd.DataFrame:
-    """Objects by the mask that is judged in most tasks of their protocol."""
+    """Rows of the mask that most tasks of their protocol judge."""
     return objects[objects["judged"] == objects["protocol"]]
 
 

@@ -1,4 +1,4 @@
-"""The paper's own numbers, to stand beside those of a split that is the paper's data set."""
+"""The paper's own numbers, to stand beside ours if a split is one of the paper's data sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import pandas as pd
 from stages.shell.blocks import PaperDataSet
 
 DataSets = Mapping[str, PaperDataSet]
-"""Split, for evaluation or training -> the data set of the paper that it is."""
+"""Eval or train split -> which of the paper's data sets it is."""
 
 FOLDER: Final = Path(__file__).parent / "paper_numbers"
 
@@ -18,13 +18,13 @@ CORRELATED: Final = "COCO"
 """The data set of the paper's Tables 5 and 15 to 17."""
 
 FAMILY: Final = "sam2"
-"""Of the models that all of the paper's numbers are of."""
+"""Family of the models behind all of the paper's numbers."""
 
 TIMED: Final = ("sam2", "sam2.1")
 """Families of the networks that the paper's Table 7 times."""
 
 PAPER: Final = "_paper"
-"""End of the name of a column that holds the paper's number for the column before it."""
+"""End of the names of columns that hold the paper's numbers for the column before."""
 
 Name = Literal[
     "relative", "auc", "ablation", "best_model", "view", "correlation", "trials", "runtime"
@@ -37,7 +37,7 @@ class PaperNumbers:
 
     name: Name
     columns: Mapping[str, str] = field(default_factory=lambda: {"percent": ""})
-    """Of ``paper_numbers``, and what stands behind the split in the names of our columns."""
+    """Argument of ``paper_numbers``, and what follows the split in the names of our columns."""
 
 
 def paper_numbers(name: Name) -> pd.DataFrame:
@@ -45,13 +45,13 @@ def paper_numbers(name: Name) -> pd.DataFrame:
 
     Notes
     -----
-    ``relative``: Tables 1 to 4. ``auc``: Tables 11 to 14. ``ablation``: Table 6, which leaves open
+    ``relative``: Tables 1 to 4. ``auc``: Tables 11 to 14. ``ablation``: Table 6, which does not say
     which gaps it shows; Δ_Θ, Δ_Xp and Δ_A are nearest. ``best_model``: Table 9. ``view``:
     Table 10, the mIoU of each view and its difference to identity. ``correlation``: Tables 5 and
-    15 to 17. ``trials``: Table 8. ``runtime``: Table 7, of an RTX 3050 Ti.
+    15 to 17. ``trials``: Table 8. ``runtime``: Table 7, on an RTX 3050 Ti.
 
-    ``trained_on`` is the data set of the heads: in Tables 1 to 4 and 14 that of the row, for
-    MOSE COCO (the paper says SA-V; its cells in Tables 1 to 3 follow from the rows of COCO in
+    ``trained_on`` is the data set of the heads: in Tables 1 to 4 and 14 that of the row, but COCO
+    for MOSE (the paper says SA-V; its cells in Tables 1 to 3 follow from the rows of COCO in
     Tables 11 to 13). ``jpeg`` of Table 10 stands for quality 10, ``flip`` for the vertical one.
     """
     text = ["trained_on"] if name in {"relative", "auc", "ablation"} else []
@@ -62,7 +62,7 @@ def paper_numbers(name: Name) -> pd.DataFrame:
 def beside_papers(
     table: pd.DataFrame, paper: PaperNumbers | None, task: str, data_sets: DataSets
 ) -> pd.DataFrame:
-    """Put all numbers that the paper has of a table beside ours, those of a task or of all."""
+    """Put all numbers that the paper has for a table beside ours, for one task or for all."""
     if paper is None:
         return table
     numbers = paper_numbers(paper.name)
@@ -88,9 +88,9 @@ def beside_paper(
     Parameters
     ----------
     table
-        A column ``<split><suffix>`` a split, and the columns of names by which rows are found.
+        A column ``<split><suffix>`` per split, and the columns of names by which rows are found.
     numbers
-        ``value`` by names, heads (``trained_on``) and, unless it is of all, ``data_set``.
+        ``value`` by names, heads (``trained_on``) and, unless it holds for all, ``data_set``.
     """
     keys = [name for name in numbers.columns if name in table.columns]
     wanted = table[keys]
@@ -115,8 +115,8 @@ def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     timed
-        As in ``runtime.csv``. Other models than those of ``TIMED`` stay without: the ratio depends
-        on how much of the work is the image encoder's.
+        As in ``runtime.csv``. Models outside ``TIMED`` get none: the ratio depends on the image
+        encoder's share of the work.
     """
     if timed["family"].iloc[0] not in TIMED:
         return timed
@@ -139,7 +139,7 @@ def correlation_beside_paper(
     table
         As ``correlation_table`` gives it.
     data_set
-        Of the split; the paper has correlations of ``CORRELATED`` alone.
+        Data set of the split; the paper has correlations for ``CORRELATED`` alone.
     """
     if data_set != CORRELATED:
         return table
@@ -152,5 +152,5 @@ def correlation_beside_paper(
 
 
 def _heads(train_splits: "pd.Series[str]", data_sets: DataSets) -> "pd.Series[str]":
-    """Data sets of heads in the paper's words; missing where the paper has no such heads."""
+    """Data sets of heads in the paper's words; missing if the paper has no such heads."""
     return train_splits.map({"": "", **data_sets})

@@ -21,13 +21,13 @@ class RadarLine:
     symbol: str
     colour: str
     measures: Mapping[str, str]
-    """By task."""
+    """Measure by task."""
     needs_heads: bool = False
     is_dashed: bool = False
 
 
 def _of_heads(name: str, symbol: str, *, is_dashed: bool = False) -> RadarLine:
-    """The heads' own measure for each task, of those that name the line."""
+    """A line of the heads' own measure for each task."""
     of_task = {task: m.name for m in MEASURES if name in m.radar_lines for task in m.tasks}
     return RadarLine(name, symbol, HEAD_COLOUR, of_task, needs_heads=True, is_dashed=is_dashed)
 
@@ -41,16 +41,16 @@ RADAR_LINES: Final = (
     _of_heads("gaps", "Δ and 1 − USAM"),
     _of_heads("gaps_star", "Δ* and 1 − USAM", is_dashed=True),
 )
-"""Each measure without heads, then the heads' measures that are meant for the tasks."""
+"""Each measure without heads, then the heads' own measures for the tasks."""
 
 
 def radar_table(found: SplitResults) -> pd.DataFrame:
-    """Relative AUC in percent: a row a line of the radar and train split, a column a task.
+    """Relative AUC in percent: a row per line of the radar and train split, a column per task.
 
     Notes
     -----
-    The relative AUC is the area that a measure's curve encloses with the worst one, as a share
-    of what the oracle's encloses. A task's own model is that of ``task_models``.
+    The relative AUC is the area between a measure's curve and the worst one, as a share of the
+    area between the oracle's and the worst. A task's own model is that of ``task_models``.
     """
     models = task_models({"": found})
     is_shown = (found.auc["model"] == found.auc["task"].map(models)) & (

@@ -1,4 +1,4 @@
-"""What is declared of a table of the report."""
+"""What each table of the report declares."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ PAPER_PROTOCOL: Final = "best"
 Section = Literal[
     "overview", "curves", "radar", "tokens", "iou", "gallery", "correlation", "trials", "runtime"
 ]
-"""Of the page, in its order."""
+"""Sections of the page, in its order."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a table may be made of."""
+    """All that a table may be made from."""
 
     results: Results
     galleries: Mapping[str, pd.DataFrame]
-    """By split."""
+    """Galleries by split."""
     trials: pd.DataFrame
     """As ``trial_table`` gives them."""
     timed: pd.DataFrame
@@ -35,7 +35,7 @@ class Inputs:
     data_sets: DataSets
 
     def of_protocol(self, protocol: str) -> "Inputs":
-        """What is of one protocol, and what is of all."""
+        """The inputs that concern one protocol, and those that concern all."""
         galleries = {
             split: table[table["protocol"] == protocol] for split, table in self.galleries.items()
         }
@@ -55,10 +55,10 @@ class ReportTable:
     """
 
     name: str
-    """Of the CSV, behind the number of the paper's table. With ``{task}`` or ``{split}`` in it, the
-    table is one of each."""
+    """Name of the CSV, after the number of the paper's table. With ``{task}`` or ``{split}`` in it,
+    there is one table for each."""
     make: Callable[[Inputs, str], pd.DataFrame]
-    """Given the task or the split; an empty one for a table of all."""
+    """Makes the table, given the task or the split; an empty one for a table of all."""
     heading: str
     """What it shows."""
     section: Section
@@ -67,28 +67,28 @@ class ReportTable:
     note: str = ""
     """How to read it."""
     paper_table: int | None = None
-    """Number of the paper's table; of tables a task, that of the first task's."""
+    """Number of the paper's table; with ``{task}``, that of the first task's."""
     paper: PaperNumbers | None = None
     """The paper's numbers beside it, unless ``make`` puts them there."""
     number_format: str = PERCENT_FORMAT
     n_digits: int = 2
-    """Behind the point, on the page."""
+    """Digits behind the point, on the page."""
     is_by_protocol: bool = False
     """Whether there is one for each protocol, in a folder of its own."""
     across: str = ""
-    """Column whose values stand side by side on the page; without one, splits do alone."""
+    """Column whose values stand side by side on the page; without one, only the splits do."""
     marks: Literal["", "best", "above 0"] = ""
-    """What the page marks: the best of each column, or what has its whole interval above 0."""
+    """What the page marks: the best of each column, or numbers whose interval lies above 0."""
     is_grid: bool = True
-    """Whether the page prints it as it prints most; otherwise it has a form of its own there."""
+    """Whether the page prints it like most tables; otherwise it has its own form there."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """Protocols that have one; a single empty name for a table of all."""
+        """Protocols that have the table; a single empty name for a table of all."""
         return PROTOCOLS if self.is_by_protocol else ("",)
 
     def file(self, one: str = "", protocol: str = "") -> str:
-        """Path of the CSV of a task, of a split, or of all, without its ending."""
+        """Path of the CSV for a task, a split or all, without its ending."""
         name = self.name.format(task=one, split=one)
         number = self.paper_table_of(one)
         name = name if number is None else f"table{number}_{name}"
@@ -101,7 +101,7 @@ class ReportTable:
         return self.paper_table + (TASKS.index(one) if "{task}" in self.name else 0)
 
     def each(self, results: Results) -> list[str]:
-        """The tasks or the splits that have one; a single empty name for a table of all."""
+        """Tasks or splits that have the table; a single empty name for a table of all."""
         if "{task}" in self.name:
             return list(task_models(results))
         return list(results) if "{split}" in self.name else [""]

@@ -1,4 +1,4 @@
-"""What the tables of results share: which rows they show, and a column a split."""
+"""What the tables of results share: which rows they show, and a column per split."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,17 +12,17 @@ from pipeline.vocabulary import JUDGED, MODELS, TASKS
 from storage.outputs.results import SplitResults
 
 Results = Mapping[str, SplitResults]
-"""By eval split, at least one; a table of one protocol is made of its rows alone."""
+"""Results by eval split, at least one; tables of a protocol are made from its rows alone."""
 
 METHOD_TOKENS: Final = ("", *JUDGED)
-"""Of the measures that are the method's: without heads, or of the judged proposal's tokens."""
+"""Token sets of the method's own measures: none, or those of the judged proposal."""
 
 BOUNDS_OF: Final = ("_low", "_high")
 """Ends of the names of columns that bound the column before them."""
 
 
 def of_protocol(results: Results, protocol: str) -> Results:
-    """Rows of one protocol of every table; of mean IoUs, those of its masks."""
+    """Rows of one protocol from every table; among mean IoUs, those of its masks."""
     return {split: _of_protocol(found, protocol) for split, found in results.items()}
 
 
@@ -37,7 +37,7 @@ def _of_protocol(found: SplitResults, protocol: str) -> SplitResults:
 
 
 def task_models(results: Results) -> dict[str, str]:
-    """The model whose measures each task shows; only tasks that were evaluated."""
+    """The model whose measures each task shows, for tasks that were evaluated."""
     first = next(iter(results.values()))
     models = tuple(first.auc["model"].unique())
     evaluated = set(first.auc["task"])
@@ -45,37 +45,37 @@ def task_models(results: Results) -> dict[str, str]:
 
 
 def measure_name(measure: str, train_split: str, first: str) -> str:
-    """Name of a measure that tells its heads unless they are the first."""
+    """Name of a measure, with the train split of its heads unless that is the first."""
     return measure if train_split in {"", first} else f"{measure}@{train_split}"
 
 
 def first_train_split(found: SplitResults) -> str:
-    """The train split that comes first in the params; empty without heads."""
+    """The first train split of the params; empty without heads."""
     return next(iter(found.run["heads"]), "")
 
 
 def main_rows(results: Results, task: str) -> pd.DataFrame:
-    """AUC rows of a task's default model and of the measures that its table shows."""
+    """AUC rows of a task's default model and the measures that its table shows."""
     rows = task_rows(results, task)
     return rows[rows["tokens"].isin(METHOD_TOKENS)]
 
 
 def task_rows(results: Results, task: str) -> pd.DataFrame:
-    """Like ``main_rows``, of all token sets."""
+    """Like ``main_rows``, but of all token sets."""
     rows = all_rows(results, "auc")
     rows = rows[(rows["task"] == task) & (rows["model"] == task_models(results)[task])]
     return rows.loc[rows["measure"].isin(TASK_MEASURES[task])]
 
 
 def all_rows(results: Results, table: str) -> pd.DataFrame:
-    """One table of all splits below each other, with a column ``split``."""
+    """One table of all splits, stacked, with a column ``split``."""
     tables = {split: getattr(found, table) for split, found in results.items()}
     rows: pd.DataFrame = pd.concat([rows.assign(split=split) for split, rows in tables.items()])
     return rows.rename(columns={"train_split": "trained_on"})
 
 
 def models_in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows from the smallest model to the largest, otherwise as they were."""
+    """Rows from the smallest model to the largest, otherwise in their order."""
     return rows.sort_values("model", key=lambda model: model.map(MODELS.index), kind="stable")
 
 

@@ -21,7 +21,7 @@ def ablation_table(results: Results) -> pd.DataFrame:
 
     Returns
     -------
-    With bounds; no row where no such heads were trained.
+    With bounds; no rows if no such heads were trained.
 
     Notes
     -----
@@ -34,24 +34,24 @@ def ablation_table(results: Results) -> pd.DataFrame:
 
 
 def token_margin_table(results: Results) -> pd.DataFrame:
-    """Relative AUC of heads without a token beyond that of the method's, in percentage points.
+    """Relative AUC of heads without a token minus that of the method's, in percentage points.
 
     Returns
     -------
-    With bounds, of the differences themselves; no row where no such heads were trained.
+    With bounds of the differences themselves; no rows if no such heads were trained.
     """
     rows = _token_rows(results)
     return a_column_a_split(rows[rows["tokens"] != BOTH], TOKEN_INDEX, "tokens_margin")
 
 
 def _token_rows(results: Results) -> pd.DataFrame:
-    """AUC rows of all tasks by what the heads read; none where no head lacks a token."""
+    """AUC rows of all tasks by what the heads read; none if no head lacks a token."""
     rows = pd.concat([task_rows(results, task) for task in task_models(results)])
     rows = rows[rows["tokens"] != ""]
-    # The judged proposal is the task's, which stands beside it.
-    told = dict.fromkeys(JUDGED, BOTH)
-    told |= {f"{judged}_{lack}": lack for judged in JUDGED for lack in ABLATIONS}
-    rows = rows.assign(tokens=rows["tokens"].map(told))
+    # The judged proposal follows from the task, which has its own column.
+    labels = dict.fromkeys(JUDGED, BOTH)
+    labels |= {f"{judged}_{lack}": lack for judged in JUDGED for lack in ABLATIONS}
+    rows = rows.assign(tokens=rows["tokens"].map(labels))
     if set(rows["tokens"]) <= {BOTH}:
         return rows[:0]
     return rows.sort_values("tokens", key=lambda name: name.map(ABLATED.index), kind="stable")

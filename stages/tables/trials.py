@@ -12,16 +12,16 @@ from storage.outputs.tuning import COLUMNS, read_trials, read_tuning
 from storage.paths import trials_path, tuning_path
 
 Trials = Mapping[tuple[str, str], Iterable[Trial]]
-"""By train split and objective."""
+"""Trials by train split and objective."""
 
 
 def read_all_trials(train_splits: Iterable[str]) -> Trials:
-    """Trials of every head; none where the params' defaults were taken.
+    """Trials of every head; none if the params' defaults were used.
 
     Raises
     ------
     DataError
-        If a table of trials is missing or damaged, or has not as many as the choice tells of.
+        If a table of trials is missing or damaged, or has fewer or more than the choice records.
     """
     return {
         (split, objective): _read_trials(split, objective)
@@ -42,7 +42,7 @@ def _read_trials(split: str, objective: str) -> list[Trial]:
 
 
 def trial_table(trials: Trials) -> pd.DataFrame:
-    """Trials of each objective, best first; no row where none was made."""
+    """Trials of each objective, best first; no rows if there were none."""
     rows = [
         {"trained_on": split, "objective": objective, "rank": rank, "mse": trial.mse}
         | asdict(trial.plan)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.cli.reasons import told
+from stages.cli.reasons import differences_text
 from stages.shell.asked import weights_name
 from stages.shell.params import read_params
 from storage.checkpoints.weights import checkpoint
@@ -274,7 +274,7 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
 def test_a_digest_that_differs_is_named_alone() -> None:
     digests = [{"weights": digit * 64, "family": digit} for digit in "01"]
 
-    assert told(*digests) == "family: 0 -> 1, weights"
+    assert differences_text(*digests) == "family: 0 -> 1, weights"
 
 
 def test_several_splits_have_a_sum() -> None:
