@@ -48,7 +48,7 @@ def test_nothing_is_out_of_date(project: Path) -> None:
 
 
 def test_the_plan_says_that_every_cell_is_there(project: Path) -> None:
-    told = run(project, "python", "-m", "stages.cli.app", "plan")
+    told = run(project, "python", "-m", "stages.cli", "plan")
     for name in LAYOUTS:
         counts = re.search(rf"^{name}_val +\d+ +{N_OBJECTS} +(\d+) +(\d+) ", told, re.MULTILINE)
         assert counts is not None
