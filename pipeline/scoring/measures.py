@@ -42,6 +42,8 @@ class Measure:
     radar_lines: tuple[str, ...] = ()
     """Lines of the radar chart in which it stands for its tasks; each joins several measures. A
     measure without heads has a line of its own."""
+    timed_as: str = ""
+    """Method of the paper's Table 7 that takes as long as a click with it, if one does."""
     gallery: str = ""
     """Task whose gallery it ranks: one measure from heads, and one for when there are none."""
 
@@ -55,6 +57,7 @@ MEASURES: Final = (
         colour="#3b82f6",
         tasks=TASKS,
         predicted_iou="SamScore",
+        timed_as="sam",
     ),
     Measure(
         "sam_score_highest",
@@ -66,6 +69,7 @@ MEASURES: Final = (
         tasks=TASKS,
         judged="best",
         predicted_iou="SamScore, highest",
+        timed_as="sam",
     ),
     Measure(
         "h_std",
@@ -76,6 +80,7 @@ MEASURES: Final = (
         colour="#0d9488",
         tasks=TASKS,
         gallery="segmentation",
+        timed_as="entropy",
     ),
     Measure(
         "h_y",
@@ -104,6 +109,7 @@ MEASURES: Final = (
         colour="#db2777",
         tasks=("prompt", "segmentation"),
         gallery="prompt",
+        timed_as="prompts8",
     ),
     Measure(
         "h_a",
@@ -113,6 +119,7 @@ MEASURES: Final = (
         colour="#65a30d",
         tasks=("task", "segmentation"),
         gallery="task",
+        timed_as="entropy",
     ),
     Measure(
         "h_t",
@@ -122,6 +129,7 @@ MEASURES: Final = (
         colour="#9c6644",
         # No task corrects a view: it stands where all entropies do.
         tasks=("segmentation",),
+        timed_as="views5",
     ),
     Measure(
         "usam",
@@ -134,6 +142,7 @@ MEASURES: Final = (
         predicted_iou="USAM",
         radar_lines=("gaps", "gaps_star"),
         gallery="segmentation",
+        timed_as="usam",
     ),
     Measure(
         "delta_theta",
@@ -144,6 +153,7 @@ MEASURES: Final = (
         tasks=("model",),
         needs_heads=True,
         radar_lines=("gaps",),
+        timed_as="usam",
     ),
     Measure(
         "delta_xp",
@@ -154,6 +164,7 @@ MEASURES: Final = (
         tasks=("prompt",),
         needs_heads=True,
         radar_lines=("gaps",),
+        timed_as="usam",
     ),
     Measure(
         "delta_a",
@@ -165,6 +176,7 @@ MEASURES: Final = (
         tasks=("task",),
         needs_heads=True,
         radar_lines=("gaps",),
+        timed_as="usam",
     ),
     Measure(
         "delta_theta_star",
@@ -177,6 +189,7 @@ MEASURES: Final = (
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="model",
+        timed_as="usam",
     ),
     Measure(
         "delta_xp_star",
@@ -189,6 +202,7 @@ MEASURES: Final = (
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="prompt",
+        timed_as="usam",
     ),
     Measure(
         "delta_a_star",
@@ -202,6 +216,7 @@ MEASURES: Final = (
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="task",
+        timed_as="usam",
     ),
 )
 """Every measure in the order of tables and figures, those without heads first."""

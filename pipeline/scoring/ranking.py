@@ -33,6 +33,8 @@ class Ranking:
 
     def by_tie(self, ordered: Weights) -> Float[np.ndarray, "resample tie"]:
         """Sum over each tie, of values given in ``order``."""
+        if len(self.first) == len(self.order):
+            return ordered  # as for most scores, no two objects tie
         sums: Float[np.ndarray, "resample tie"] = np.add.reduceat(ordered, self.first, axis=1)
         return sums
 

@@ -24,8 +24,12 @@ DESIGN_SHARE: Final = 0.25
 N_PROPOSED: Final = 20
 """Number of proposed thresholds, which are quantiles of the uncertainty."""
 
-N_BETS: Final = 16
+N_BETS: Final = 8
 """Number of bets against a threshold, one of which the same images choose."""
+
+LARGEST_BET: Final = 0.95
+"""Largest bet, as a share of the largest that is allowed, which would lose everything to one image
+whose masks are all kept and fall short."""
 
 NOTHING: Final = -np.inf
 """Threshold that keeps no mask, for when no other is known to keep the promise."""
@@ -38,18 +42,34 @@ class Judged:
     uncertainty: Float[np.ndarray, "object"]
     falls_short: Bool[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
-    """Image, or video, of each object."""
+    """Number of each object's image, or video, from 0."""
+    share: Float[np.ndarray, "object"]
+    """Weight of each object: 1 per image, shared by its objects."""
 
-    def of(self, objects: Bool[np.ndarray, "object"]) -> "Judged":
-        """Return only some objects."""
-        return Judged(self.uncertainty[objects], self.falls_short[objects], self.group[objects])
+    @classmethod
+    def masks(
+        cls,
+        uncertainty: Float[np.ndarray, "object"],
+        falls_short: Bool[np.ndarray, "object"],
+        group: Int[np.ndarray, "object"],
+    ) -> "Judged":
+        """Take all masks of some images."""
+        _, group, size = np.unique(group, return_inverse=True, return_counts=True)
+        return cls(uncertainty, falls_short, group, 1 / size[group])
 
-    @property
-    def share(self) -> Float[np.ndarray, "object"]:
-        """Weight of each object: 1 per image, shared by its objects."""
-        _, place, size = np.unique(self.group, return_inverse=True, return_counts=True)
-        share: Float[np.ndarray, "object"] = 1 / size[place]
-        return share
+    def of(self, is_of: Bool[np.ndarray, "group"]) -> "Judged":
+        """Take the masks of some of the images, which keep their numbers."""
+        objects = is_of[self.group]
+        return Judged(
+            self.uncertainty[objects],
+            self.falls_short[objects],
+            self.group[objects],
+            self.share[objects],
+        )
+
+    def images(self) -> Int[np.ndarray, "image"]:
+        """Numbers of the images."""
+        return np.unique(self.group)
 
 
 def threshold_of_all(judged: Judged, alpha: float) -> float:
@@ -78,7 +98,7 @@ def threshold_of_all(judged: Judged, alpha: float) -> float:
     ranking = Ranking.of(judged.uncertainty)
     lost = (judged.share * judged.falls_short)[ranking.order][np.newaxis]
     summed = np.cumsum(ranking.by_tie(lost)[0])
-    n_groups = len(np.unique(judged.group))
+    n_groups = len(judged.images())
     holds = np.flatnonzero(summed + 1 <= alpha * (n_groups + 1))
     if not len(holds):
         return NOTHING
@@ -115,12 +135,12 @@ def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generat
     ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv 2010.09686).
     """
     _check(judged, alpha)
-    is_design = _draw_groups(judged.group, DESIGN_SHARE, generator)
+    is_design = _draw(judged, DESIGN_SHARE, generator)
     design, test = judged.of(is_design), judged.of(~is_design)
     if not len(design.group) or not len(test.group):
         return NOTHING
-    quantiles = np.arange(1, N_PROPOSED + 1) / N_PROPOSED
-    proposed = np.unique(np.quantile(design.uncertainty, quantiles, method="higher"))
+    ranks = np.linspace(0, len(design.group) - 1, N_PROPOSED + 1)[1:].round().astype(np.int64)
+    proposed = np.unique(np.sort(design.uncertainty)[ranks])
     design_evidence = _evidence(design, proposed, alpha)
     bet = design_evidence.argmax(axis=0)
     order = np.argsort(-design_evidence.max(axis=0), kind="stable")
@@ -164,17 +184,17 @@ def check(
     ValueError
         If there are fewer than 2 images.
     """
-    n_groups = len(np.unique(judged.group))
-    if n_groups < 2:  # noqa: PLR2004 - one a side
-        raise ValueError(f"a check must have at least 2 images, got {n_groups}")
+    n_images = len(judged.images())
+    if n_images < 2:  # noqa: PLR2004 - one a side
+        raise ValueError(f"a check must have at least 2 images, got {n_images}")
     kept, fell_short = np.empty((2, n_splits))
     for split in range(n_splits):
-        is_calibrated = _draw_groups(judged.group, 0.5, generator)
+        is_calibrated = _draw(judged, 0.5, generator)
         seen = judged.of(~is_calibrated)
         is_kept = seen.uncertainty <= threshold(judged.of(is_calibrated))
-        share = seen.share / len(np.unique(seen.group))
-        kept[split] = share @ is_kept
-        fell_short[split] = share @ (is_kept & seen.falls_short)
+        # The shares of an image sum to 1, those of all objects to the number of images.
+        kept[split] = seen.share @ is_kept / seen.share.sum()
+        fell_short[split] = seen.share @ (is_kept & seen.falls_short) / seen.share.sum()
     return Check(kept, fell_short)
 
 
@@ -182,25 +202,28 @@ def _evidence(
     judged: Judged, thresholds: Float[np.ndarray, "threshold"], alpha: float
 ) -> Float[np.ndarray, "bet threshold"]:
     """Log of what each bet has won that a threshold's risk is at most alpha."""
-    groups, group = np.unique(judged.group, return_inverse=True)
-    is_kept = judged.uncertainty <= thresholds[:, np.newaxis]
-    excess = judged.share * (judged.falls_short - alpha) * is_kept
-    by_group = np.stack([np.bincount(group, row, minlength=len(groups)) for row in excess])
-    # A bet of 1 / (1 - alpha) would lose all to one image whose masks are kept and fall short.
-    bets = np.arange(1, N_BETS + 1) / (N_BETS + 1) / (1 - alpha)
+    # Sorted by image, so that sums over an image are sums over a run.
+    order = np.argsort(judged.group, kind="stable")
+    group = judged.group[order]
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    is_kept = judged.uncertainty[order] <= thresholds[:, np.newaxis]
+    excess = (judged.share * (judged.falls_short - alpha))[order] * is_kept
+    by_image = np.add.reduceat(excess, first, axis=1)
+    bets = LARGEST_BET * np.arange(1, N_BETS + 1) / N_BETS / (1 - alpha)
     evidence: Float[np.ndarray, "bet threshold"] = np.log1p(
-        -bets[:, np.newaxis, np.newaxis] * by_group
+        -bets[:, np.newaxis, np.newaxis] * by_image
     ).sum(axis=2)
     return evidence
 
 
-def _draw_groups(
-    group: Int[np.ndarray, "object"], share: float, generator: np.random.Generator
-) -> Bool[np.ndarray, "object"]:
-    """Objects of a share of the groups, drawn at random."""
-    groups = np.unique(group)
-    drawn = generator.permutation(groups)[: round(share * len(groups))]
-    return np.isin(group, drawn)
+def _draw(
+    judged: Judged, share: float, generator: np.random.Generator
+) -> Bool[np.ndarray, "group"]:
+    """Draw a share of the images at random: whether each is among them."""
+    images = judged.images()
+    is_drawn = np.zeros(judged.group.max() + 1, bool)
+    is_drawn[generator.permutation(images)[: round(share * len(images))]] = True
+    return is_drawn
 
 
 def _check(judged: Judged, alpha: float) -> None:
