@@ -2,7 +2,7 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``views``.
+        ``statistics`` and ``views``.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.scoring import measures
+from pipeline.scoring import measures, use
 from pipeline.views import kinds
 from storage.store import schema
 
@@ -18,6 +18,7 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
     {
         (Path("docs", "cache.md"), "schema"): schema.markdown,
         (Path("docs", "method.md"), "measures"): measures.markdown,
+        (Path("docs", "method.md"), "statistics"): use.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,
     }
 )

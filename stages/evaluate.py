@@ -4,19 +4,20 @@ Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entrop
         ``cache/features/<split>``, ``heads/<train split>``; ``params.yaml:extract``, to hold the
         cells to it.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
-        ``correlation.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
+        ``correlation.csv``, ``statistics.csv``, ``coverage.csv``, ``reliability.csv``,
+        ``promises.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
 
 import pandas as pd
 
 from pipeline.gallery.choice import ranking_columns
-from pipeline.scoring.bootstrap import Interval, Resamples, resample_groups
+from pipeline.scoring.bootstrap import Resamples, resample_groups
 from pipeline.scoring.measures import model_measures, predicted_iou
 from pipeline.scoring.rows import JUDGED_BY_PROTOCOL, auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import correlations, curves
+from stages.evaluation.use import bounds, use_tables
 from stages.heads.data import faults_of
 from stages.heads.judged import SplitScores, read_scores
 from stages.shell.asked import asked_of_cells, eval_cells
@@ -53,6 +54,7 @@ def main(split: str) -> None:
             iou=_iou_table(scores, resamples),
             curves=_curve_table(scores, params.evaluate.n_curve_points),
             correlation=_correlation_table(scores),
+            **use_tables(split, scores.models, resamples, params.evaluate),
             objects=objects,
             ranking=objects[ranking_columns(list(objects.columns))],
             run=run,
@@ -73,12 +75,12 @@ def _auc_table(split: str, scores: SplitScores, resamples: Resamples) -> pd.Data
             "model": row.model,
             "measure": row.measure,
             **asdict(row.area),
-            **dict(_bounds("auc", row.auc)),
-            **dict(_bounds("relative", row.relative)),
+            **dict(bounds("auc", row.auc)),
+            **dict(bounds("relative", row.relative)),
             "margin": row.margin,
-            **dict(_bounds("margin", row.margin_interval)),
+            **dict(bounds("margin", row.margin_interval)),
             "tokens_margin": row.tokens_margin,
-            **dict(_bounds("tokens_margin", row.tokens_margin_interval)),
+            **dict(bounds("tokens_margin", row.tokens_margin_interval)),
         }
         for row in rows
     )
@@ -91,17 +93,12 @@ def _iou_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
             "view": row.view,
             "proposal": row.proposal,
             "mean_iou": row.mean_iou,
-            **dict(_bounds("mean_iou", row.interval)),
+            **dict(bounds("mean_iou", row.interval)),
             "gain": row.gain,
-            **dict(_bounds("gain", row.gain_interval)),
+            **dict(bounds("gain", row.gain_interval)),
         }
         for row in iou_rows(scores.views, resamples)
     )
-
-
-def _bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
-    yield f"{name}_low", interval.low
-    yield f"{name}_high", interval.high
 
 
 def _curve_table(scores: SplitScores, n_points: int) -> pd.DataFrame:
@@ -139,6 +136,7 @@ def _object_table(scores: SplitScores) -> pd.DataFrame:
                 "model": model,
                 "iou": said.proposals.judged_iou(judged),
                 **{f"{name}_iou": iou for name, iou in said.proposals.by_proposal().items()},
+                "group": scores.group,
             }
             blocks.append(pd.DataFrame(columns | measures))
     return pd.concat(blocks, ignore_index=True)

@@ -111,6 +111,11 @@ def results_dir(split: str) -> Path:
     return RESULTS / "splits" / split
 
 
+def gate_path(split: str, name: str) -> Path:
+    """Threshold that ``usam gate`` calibrated on a split."""
+    return RESULTS / "gates" / split / f"{name}.json"
+
+
 def gallery_dir(split: str) -> Path:
     """Folder of the pictures of a split's objects."""
     return RESULTS / "gallery" / split

@@ -22,6 +22,11 @@ WORDS: Final[Mapping[str, str]] = {
     "AUC": "Area under the mean IoU as objects are corrected, most uncertain first.",
     "relative AUC": "(AUC − worst) / (oracle − worst): 100 is perfect, 50 a random order.",
     "margin": "Relative AUC minus that of 1 − SamScore of the same masks, in percentage points.",
+    "risk": "1 − IoU of a mask: how far it falls short of a perfect one.",
+    "AURC, AUGRC": "Area under the risk of the kept masks by their share: mean or summed risk.",
+    "failure": "A mask whose IoU is below a threshold.",
+    "ECE": "Mean distance between predicted and true IoU, in bins of equal mass.",
+    "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range of the middle 95 % of resamples of the images, or videos.",
 }
 """What each word means, in a line; equations are the paper's."""

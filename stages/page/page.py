@@ -24,6 +24,7 @@ from stages.page.printed import PrintedTable, print_tables
 from stages.page.radar import radar_figure
 from stages.page.settings import head_settings, settings
 from stages.page.template import page_template
+from stages.page.use import coverage_figure, reliability_figure, routing_figure
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, DataSets, paper_numbers
@@ -36,6 +37,7 @@ from stages.tables.rows import (
     task_models,
 )
 from storage.outputs.gallery import Gallery
+from storage.outputs.results import SplitResults
 
 OF_TASKS: Final = [
     row
@@ -76,6 +78,16 @@ class TaskSection:
 
 
 @dataclass(frozen=True)
+class Uses:
+    """Figures of how useful measures are, for one split."""
+
+    coverage: Markup
+    reliability: Markup
+    routing: Markup
+    """Empty without the tiny or the large model."""
+
+
+@dataclass(frozen=True)
 class ProtocolPart:
     """All that the page shows of a protocol; mappings are by split."""
 
@@ -93,6 +105,7 @@ class ProtocolPart:
     radars: Mapping[str, tuple[Markup, Grid]]
     galleries: Mapping[str, Mapping[str, GallerySection]]
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
+    uses: Mapping[str, Uses]
     printed: Mapping[Section, list[PrintedTable]]
     """Tables of the catalogue by section."""
 
@@ -157,6 +170,10 @@ def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
         correlations={
             split: correlation_blocks(own.tables, protocol, split) for split in own.results
         },
+        uses={
+            split: _uses(found, own.tables[RUNTIME.file()], f"{protocol}-{i}")
+            for i, (split, found) in enumerate(own.results.items())
+        },
         printed=_printed(own, protocol),
     )
 
@@ -190,6 +207,15 @@ def correlation_blocks(
         ].drop(columns=["model", "train_split"])
         for model, train_split in zip(table["model"], table["train_split"], strict=True)
     }
+
+
+def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> Uses:
+    figures = (
+        coverage_figure(found, f"coverage-{key}"),
+        reliability_figure(found, f"reliability-{key}"),
+        routing_figure(found, timed, f"routing-{key}"),
+    )
+    return Uses(*map(Markup, figures))
 
 
 def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:

@@ -16,7 +16,19 @@ PAPER_PROTOCOL: Final = "best"
 """The protocol of the paper's numbers."""
 
 Section = Literal[
-    "overview", "curves", "radar", "tokens", "iou", "gallery", "correlation", "trials", "runtime"
+    "overview",
+    "curves",
+    "radar",
+    "selective",
+    "calibration",
+    "promises",
+    "routing",
+    "tokens",
+    "iou",
+    "gallery",
+    "correlation",
+    "trials",
+    "runtime",
 ]
 """Sections of the page, in its order."""
 

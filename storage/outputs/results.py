@@ -27,6 +27,9 @@ OBJECT_COLUMNS: Final = (
 )
 """Which object, judged how, and the IoUs of its masks."""
 
+MEASURE_COLUMNS: Final = ("protocol", "train_split", "model", "measure")
+"""Which measure, and of which masks."""
+
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "auc": (
@@ -72,7 +75,29 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "mean_iou",
         ),
         "correlation": ("protocol", "train_split", "model", "row"),
-        "objects": (*OBJECT_COLUMNS, "sam_score"),
+        "statistics": (
+            *MEASURE_COLUMNS,
+            "statistic",
+            "iou_below",
+            "value",
+            "value_low",
+            "value_high",
+        ),
+        "coverage": (*MEASURE_COLUMNS, "coverage", "selective_risk", "generalised_risk"),
+        "reliability": (*MEASURE_COLUMNS, "bin", "predicted_iou", "iou", "iou_low", "iou_high"),
+        "promises": (
+            *MEASURE_COLUMNS,
+            "promise",
+            "iou_at_least",
+            "alpha",
+            "held",
+            "held_low",
+            "held_high",
+            "kept",
+            "kept_low",
+            "kept_high",
+        ),
+        "objects": (*OBJECT_COLUMNS, "group", "sam_score"),
         "ranking": OBJECT_COLUMNS,
     }
 )
@@ -122,6 +147,8 @@ TEXT_COLUMNS: Final = dict.fromkeys(
         "row",
         "view",
         "proposal",
+        "statistic",
+        "promise",
         "end",
         "file",
         "picture",
@@ -153,6 +180,16 @@ class SplitResults:
     """Mean IoU against the corrected fraction, for each task's default model."""
     correlation: pd.DataFrame
     """Pearson correlations of each model and train split."""
+    statistics: pd.DataFrame
+    """Statistics of every measure, model and protocol, one per row, with intervals over images or
+    videos; ``iou_below`` is empty for those that are not about failures."""
+    coverage: pd.DataFrame
+    """Risk of the largest model's kept masks by their share, the least uncertain kept first."""
+    reliability: pd.DataFrame
+    """Predicted and true IoU of every measure that predicts one, in bins of equal mass."""
+    promises: pd.DataFrame
+    """How promises about kept masks held on images that they were not calibrated on; bounds are
+    the middle 95 % of the splits."""
     objects: pd.DataFrame
     """IoU and measures of every object under each model, for each proposal that a protocol judges;
     ``iou`` is that of the judged mask."""

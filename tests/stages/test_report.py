@@ -304,7 +304,8 @@ def test_the_contents_name_every_part(page: Element) -> None:
 
 def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> None:
     headings = {h2.get("id", ""): words(h2) for h2 in page.iter("h2")}
-    sections = ("overview", "curves", "radar", "iou", "gallery", "correlation")
+    of_use = ("selective", "calibration", "promises", "routing")
+    sections = ("overview", "curves", "radar", *of_use, "iou", "gallery", "correlation")
     for protocol, label in PROTOCOL_LABELS.items():
         own = {anchor: told for anchor, told in headings.items() if anchor.endswith(f"-{protocol}")}
         wanted = {*sections, "tokens"} if protocol == "best" else {*sections}

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES
+from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
@@ -26,6 +26,9 @@ from tests.fixtures.report_inputs import N_PICTURES
 
 PHONE_PX: Final = 390
 DESK_PX: Final = 1280
+
+OF_USE: Final = ("selective", "calibration", "promises", "routing")
+"""Sections of what measures are good for."""
 
 QUESTION: Final = """async () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
@@ -143,6 +146,11 @@ def test_every_table_is_there(seen: Seen) -> None:
         **{f"overview-{protocol}": n_splits + 1 for protocol in PROTOCOLS},
         **{f"curves-{protocol}": 2 * len(TASKS) for protocol in PROTOCOLS},
         **{f"radar-{protocol}": n_splits for protocol in PROTOCOLS},
+        **{
+            f"{name}-{protocol}": sum(row.section == name for row in REPORT_TABLES)
+            for name in OF_USE
+            for protocol in PROTOCOLS
+        },
         "tokens-best": sum(row.section == "tokens" for row in REPORT_TABLES),
         # That of the views has a second grid, of differences.
         **{f"iou-{protocol}": n_of_protocol + 1 for protocol in PROTOCOLS},
@@ -169,10 +177,28 @@ def test_every_figure_is_drawn_as_wide_as_its_card(seen: Seen) -> None:
             n_lines += [len(BOUNDS) + n_measures] * len(SPLITS)
         # That of the highest SamScore is in two parts: the task "task" has none.
         n_lines += [n_of_radar + {"best": 1, "selected": -1}[protocol]] * len(SPLITS)
+        n_lines += [n for n in _lines_of_use(protocol) for _ in SPLITS]
     assert [figure["lines"] for figure in figures] == n_lines
     for figure in figures:
         assert figure["excess_px"] <= 1
         assert figure["share"] > 0.95
+
+
+def _lines_of_use(protocol: str) -> tuple[int, int, int]:
+    """Lines of the figures of risk and coverage, reliability and routing."""
+    is_selected = protocol == "selected"
+    of_masks, of_model = (
+        [name for name in TASK_MEASURES[task] if name != "sam_score_highest" or not is_selected]
+        for task in ("segmentation", "model")
+    )
+    predicted = [name for name in BY_NAME if BY_NAME[name].predicted_iou]
+    timed = [name for name in of_model if BY_NAME[name].timed_as]
+    counts = [
+        sum(len(TRAIN_SPLITS) if BY_NAME[name].needs_heads else 1 for name in names)
+        for names in (of_masks, predicted, timed)
+    ]
+    # True predictions are a line, too.
+    return len(BOUNDS) + counts[0], 1 + counts[1] - is_selected, counts[2]
 
 
 def test_every_heading_of_a_protocol_names_it_and_marks_the_truth(seen: Seen) -> None:
@@ -181,7 +207,7 @@ def test_every_heading_of_a_protocol_names_it_and_marks_the_truth(seen: Seen) ->
         protocol: sum(text.startswith(f"{label}: ") for text in told)
         for protocol, label in PROTOCOL_LABELS.items()
     }
-    assert n_headings == {"best": 7, "selected": 6}
+    assert n_headings == {"best": 7 + len(OF_USE), "selected": 6 + len(OF_USE)}
     assert sum(text.endswith(TRUTH_MARKS["best"]) for text in told) == n_headings["best"]
     assert len(seen.answer["marks"]) == n_headings["best"]
     assert all(width > 0 for width in seen.answer["marks"])

@@ -57,7 +57,8 @@ def results() -> dict[str, SplitResults]:
     heads: dict[str, object] = {name: {} for name in DATA_SETS if name != "MOSE"}
     return {
         name: SplitResults(
-            auc_of_the_paper(name), nothing, nothing, nothing, nothing, nothing, {"heads": heads}
+            **dict.fromkeys(COLUMNS, nothing) | {"auc": auc_of_the_paper(name)},
+            run={"heads": heads},
         )
         for name in DATA_SETS
     }
@@ -211,7 +212,7 @@ def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
     rows = numbers[["model", "view"]].assign(proposal="best", mean_iou=mean, gain=gain)
     rows[[name for name in COLUMNS["iou"] if name not in rows]] = nan
     nothing = pd.DataFrame()
-    found = SplitResults(nothing, rows, nothing, nothing, nothing, nothing, {})
+    found = SplitResults(**dict.fromkeys(COLUMNS, nothing) | {"iou": rows}, run={})
     table = view_table({"paper": found}).merge(numbers, on=["model", "view"])
     assert len(table) == len(numbers) == 7 * len(MODELS)
     np.testing.assert_allclose(table["paper"], table["percent"])

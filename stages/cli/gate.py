@@ -1,0 +1,164 @@
+"""``usam gate``: the uncertainty up to which masks may be kept for a promise to hold."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import pandas as pd
+import typer
+
+from pipeline.scoring.evidence import Values
+from pipeline.scoring.measures import BY_NAME
+from pipeline.scoring.promises import PROMISES, Promise, least_images, threshold
+from pipeline.scoring.risk_control import CONFIDENCE, NOTHING, Judged
+from pipeline.scoring.use import default_in_use
+from pipeline.vocabulary import PROTOCOLS
+from stages.page.labels import MASK_LABELS, measure_label, model_label
+from stages.shell.edge import reported_errors
+from stages.shell.params import read_params
+from stages.shell.rules import ParamsError, check_known
+from storage.errors import DataError
+from storage.outputs.results import SplitResults, read_results, write_json
+from storage.paths import gate_path, results_dir
+
+SEED: Final = 0
+"""For drawing the images that propose thresholds."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A threshold, its promise, and the masks that it was calibrated on."""
+
+    split: str
+    """Eval split of those masks."""
+    protocol: str
+    """Which of a model's masks are meant, best or selected."""
+    model: str
+    measure: str
+    train_split: str
+    """Of the heads; empty for a measure without."""
+    promise: str
+    """One of ``PROMISES``."""
+    iou_at_least: float
+    alpha: float
+    confidence: float | None
+    """Probability over calibrations; None if the promise is about their mean."""
+    threshold: float
+    """A mask is kept if the measure is at most this: larger is more uncertain."""
+    kept: float
+    """Share of those masks that is kept."""
+    n_objects: int
+    n_groups: int
+    """Images, or videos."""
+
+
+def gate(
+    iou: Annotated[float, typer.Option(help="IoU below which a mask falls short.")],
+    alpha: Annotated[float, typer.Option(help="Share of masks that may fall short.")],
+    promise: Annotated[
+        str, typer.Option(help="Whether that is a share of the kept masks or of all: kept or all.")
+    ] = "kept",
+    split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
+    model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,
+    measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = "usam",
+    protocol: Annotated[str, typer.Option(help="Masks: selected or best.")] = "selected",
+) -> None:
+    """Find the uncertainty up to which masks may be kept for a promise to hold."""
+    with reported_errors():
+        params = read_params()
+        asked = Promise(promise, iou, alpha)
+        _check(asked, measure, protocol)
+        split = split or params.eval_splits[0]
+        check_known("eval split", split, params.eval_splits)
+        found = read_results(results_dir(split))
+        made = _calibrate(found, asked, (protocol, model, measure))
+        path = gate_path(split, f"{protocol}-{made.model}-{measure}")
+        write_json(path, asdict(made))
+    print(*_told(made, path), sep="\n")
+
+
+def _calibrate(found: SplitResults, asked: Promise, of: tuple[str, str | None, str]) -> Gate:
+    protocol, model, measure = of
+    split = found.run["split"]
+    models = tuple(found.objects["model"].unique())
+    model = model or default_in_use(models)
+    check_known("model", model, models)
+    rows = found.objects
+    rows = rows[
+        (rows["protocol"] == protocol) & (rows["judged"] == protocol) & (rows["model"] == model)
+    ]
+    train_split = next(iter(found.run["heads"]), "") if BY_NAME[measure].needs_heads else ""
+    judged = Judged.masks(
+        _uncertainty(rows, measure, train_split),
+        (rows["iou"] < asked.iou).to_numpy(),
+        rows["group"].to_numpy(),
+    )
+    limit = threshold(judged, asked, SEED)
+    n_groups = len(judged.images())
+    if limit == NOTHING:
+        raise DataError(_nothing(asked, measure, f"{n_groups} images of {split}"))
+    return Gate(
+        split=split,
+        protocol=protocol,
+        model=model,
+        measure=measure,
+        train_split=train_split,
+        promise=asked.of,
+        iou_at_least=asked.iou,
+        alpha=asked.alpha,
+        confidence=CONFIDENCE if asked.of == "kept" else None,
+        threshold=limit,
+        kept=float((judged.uncertainty <= limit).mean()),
+        n_objects=len(rows),
+        n_groups=n_groups,
+    )
+
+
+def _uncertainty(rows: pd.DataFrame, measure: str, train_split: str) -> Values:
+    column = f"{measure}@{train_split}" if train_split else measure
+    if column not in rows or rows[column].isna().all():
+        raise DataError(f"results of the split must have {column}, got none of these masks")
+    value: Values = rows[column].to_numpy()
+    return 1 - value if BY_NAME[measure].predicted_iou else value
+
+
+def _check(asked: Promise, measure: str, protocol: str) -> None:
+    for name, share in (("iou", asked.iou), ("alpha", asked.alpha)):
+        if not 0 < share < 1:
+            raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
+    check_known("promise", asked.of, PROMISES)
+    check_known("measure", measure, tuple(BY_NAME))
+    check_known("protocol", protocol, PROTOCOLS)
+
+
+def _nothing(asked: Promise, measure: str, images: str) -> str:
+    other = ", or --promise all" if asked.of == "kept" else ""
+    return (
+        f"{measure_label(measure)} must have a threshold that the {images} show to hold this "
+        f"promise, got none; even masks that never fall short take {least_images(asked)} images: "
+        f"ask for a larger alpha or a lower iou, or take more images{other}"
+    )
+
+
+def _told(made: Gate, path: Path) -> list[str]:
+    symbol, limit = measure_label(made.measure), made.threshold
+    predicted = BY_NAME[made.measure].predicted_iou
+    same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""
+    masks = f"{MASK_LABELS[made.protocol]} of the {model_label(made.model)} model"
+    if made.promise == "kept":
+        promise = (
+            f"with {made.confidence:.0%} confidence in this calibration, at most {made.alpha:.0%} "
+            f"of the kept masks have an IoU below {made.iou_at_least:g}"
+        )
+    else:
+        promise = (
+            f"on average over such calibrations, at most {made.alpha:.0%} of all masks are kept "
+            f"with an IoU below {made.iou_at_least:g}"
+        )
+    calibrated = f"{made.n_objects} {masks} in {made.n_groups} images of {made.split}"
+    return [
+        f"Keep a mask if {symbol} ≤ {limit:.4g}{same}.",
+        f"This keeps {made.kept:.1%} of the {calibrated}.",
+        f"Promise for images like these: {promise}.",
+        f"Written to {path}",
+    ]

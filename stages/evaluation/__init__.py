@@ -1,0 +1,1 @@
+"""Results of a split as tables."""

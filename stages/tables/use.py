@@ -1,0 +1,105 @@
+"""How useful measures are in practice, as tables."""
+
+from typing import Final
+
+import pandas as pd
+
+from pipeline.scoring.measures import BY_NAME
+from pipeline.scoring.routing import Seconds
+from pipeline.scoring.use import ROUTED, STATISTICS, default_in_use
+from stages.tables.rows import (
+    BOUNDS_OF,
+    Results,
+    a_column_a_split,
+    all_rows,
+    models_in_order,
+)
+
+LABELS: Final = {statistic.name: statistic.symbol for statistic in STATISTICS}
+"""Statistics as people read them."""
+
+ALONE: Final = "sam"
+"""Method of the runtime table that is a model without any measure."""
+
+
+def selective_table(results: Results) -> pd.DataFrame:
+    """AURC, AUGRC and correlations with the risk, in percent, of the largest model's masks."""
+    return _table_of("selective", _of_largest(_statistics(results)), [])
+
+
+def failure_table(results: Results) -> pd.DataFrame:
+    """How well failures are detected, in percent, of the largest model's masks."""
+    rows = _of_largest(_statistics(results)).sort_values("iou_below", kind="stable")
+    table = _table_of("failures", rows, ["iou_below"])
+    failing = table.pop("iou_below").map(", IoU < {:g}".format)
+    return table.assign(statistic=table["statistic"] + failing)
+
+
+def calibration_table(results: Results) -> pd.DataFrame:
+    """How far predicted IoUs are from the true ones, in percentage points, of every model."""
+    return _table_of("calibration", models_in_order(_statistics(results)), ["model"])
+
+
+def promise_table(results: Results, of: str) -> pd.DataFrame:
+    """How a promise held, and what it kept, in percent, on images not calibrated on."""
+    rows = all_rows(results, "promises")
+    rows = rows[rows["promise"] == of].sort_values(["alpha", "iou_at_least"], kind="stable")
+    rows["masks"] = rows["iou_at_least"].map("IoU ≥ {:g}".format)
+    promised = (100 - 100 * rows["alpha"]).map("{:g} % promised, ".format)
+    told = pd.concat(
+        [_renamed(rows, name, "value").assign(told=promised + name) for name in ("held", "kept")]
+    ).sort_values("alpha", kind="stable")
+    return a_column_a_split(told, ["masks", "measure", "trained_on", "told"], "value")
+
+
+def routing_table(results: Results, timed: pd.DataFrame) -> pd.DataFrame:
+    """Clicks sent on and time needed to match the large model by routing, in percent.
+
+    Parameters
+    ----------
+    timed
+        As in ``runtime.csv``. Measures that it does not time have no row of their time.
+    """
+    rows = _statistics(results)
+    rows = rows[rows["statistic"] == "routed"].assign(told=LABELS["routed"])
+    if rows.empty:
+        return pd.DataFrame()
+    seconds = {measure: seconds_with(timed, measure) for measure in rows["measure"].unique()}
+    costs = rows[rows["measure"].map(lambda measure: seconds[measure] is not None)].copy()
+    asked, large = (
+        costs["measure"].map({m: getattr(found, name) for m, found in seconds.items() if found})
+        for name in ("asked", "large")
+    )
+    for end in ("", *BOUNDS_OF):
+        costs["value" + end] = (asked + costs["value" + end] * large) / large
+    both = pd.concat([rows, costs.assign(told="time, of the large model's")])
+    return a_column_a_split(both, ["measure", "trained_on", "told"], "value")
+
+
+def seconds_with(timed: pd.DataFrame, measure: str) -> Seconds | None:
+    """Seconds per click if a measure of the small model decides; None if nothing times it."""
+    method = BY_NAME[measure].timed_as
+    seconds = timed.set_index(["model", "method"])["seconds"]
+    small, large = ROUTED
+    if (small, method) not in seconds.index or (large, ALONE) not in seconds.index:
+        return None
+    return Seconds(float(seconds[small, method]), float(seconds[large, ALONE]))
+
+
+def _statistics(results: Results) -> pd.DataFrame:
+    return all_rows(results, "statistics").reset_index(drop=True)
+
+
+def _of_largest(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["model"] == default_in_use(tuple(rows["model"].unique()))].copy()
+
+
+def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    shown = [statistic.name for statistic in STATISTICS if statistic.table == table]
+    rows = rows[rows["statistic"].isin(shown)]
+    rows = rows.assign(statistic=rows["statistic"].map(LABELS))
+    return a_column_a_split(rows, [*names, "measure", "trained_on", "statistic"], "value")
+
+
+def _renamed(rows: pd.DataFrame, name: str, to: str) -> pd.DataFrame:
+    return rows.rename(columns={name + end: to + end for end in ("", *BOUNDS_OF)})

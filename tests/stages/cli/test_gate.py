@@ -1,0 +1,116 @@
+"""``usam gate``: a threshold, what it promises, and why there is none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.scoring.risk_control import Judged, threshold_of_all
+from pipeline.vocabulary import MODELS
+from stages.cli.app import app
+from storage.outputs.results import read_results, write_results
+from storage.paths import gate_path, results_dir
+from tests.fixtures.eval_split import write_params
+
+SPLIT = "shapes_val"
+"""The first eval split."""
+
+
+@pytest.fixture
+def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results of 90 images of two objects, whose USAM tells the IoU."""
+    write_params(tmp_path, [SPLIT])
+    found = read_results(evaluated / results_dir(SPLIT))
+    rng = np.random.default_rng(0)
+    objects = pd.concat(
+        [
+            _many(rows, rng)
+            for _, rows in found.objects.groupby(["protocol", "judged", "model"], sort=False)
+        ]
+    )
+    results = type(found)(**{**vars(found), "objects": objects})
+    write_results(tmp_path / results_dir(SPLIT), results)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _many(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    many = pd.concat([rows.iloc[:1]] * 180, ignore_index=True)
+    many["iou"] = rng.random(180) ** 0.2
+    for heads in ("shapes_train", "coco_train"):
+        many[f"usam@{heads}"] = many["iou"] + 0.02 * rng.random(180)
+    return many.assign(object_id=np.arange(180), group=np.arange(180) // 2)
+
+
+def gate(*options: str, exit_code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["gate", *options])
+    assert result.exit_code == exit_code, result.output
+    return result.output
+
+
+def test_a_threshold_is_told_and_written(root: Path) -> None:
+    said = gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
+    written = json.loads((root / gate_path(SPLIT, "selected-large-usam")).read_text("utf-8"))
+    objects = read_results(results_dir(SPLIT)).objects
+    own = objects.query("protocol == 'selected' and judged == 'selected' and model == 'large'")
+    judged = Judged.masks(
+        (1 - own["usam@shapes_train"]).to_numpy(),
+        (own["iou"] < 0.8).to_numpy(),
+        own["group"].to_numpy(),
+    )
+    limit = threshold_of_all(judged, 0.1)
+    assert written["threshold"] == limit
+    assert written["kept"] == (judged.uncertainty <= limit).mean()
+    assert (written["n_groups"], written["n_objects"]) == (90, 180)
+    assert (written["confidence"], written["train_split"]) == (None, "shapes_train")
+    assert f"Keep a mask if 1 − USAM ≤ {limit:.4g}, that is USAM ≥ {1 - limit:.4g}." in said
+    assert "at most 10% of all masks are kept with an IoU below 0.8" in said
+
+
+@pytest.mark.usefixtures("root")
+def test_by_default_the_promise_is_of_the_kept_masks() -> None:
+    said = gate("--iou", "0.5", "--alpha", "0.2", "--model", "tiny", "--protocol", "best")
+    assert "with 90% confidence in this calibration, at most 20% of the kept masks have" in said
+    assert f"180 best masks of the tiny model in 90 images of {SPLIT}" in said
+    path = gate_path(SPLIT, "best-tiny-usam")
+    assert json.loads(path.read_text("utf-8"))["confidence"] == 0.9
+
+
+@pytest.mark.usefixtures("root")
+def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
+    said = gate("--iou", "0.99", "--alpha", "0.01", exit_code=1)
+    assert "90 images of shapes_val show to hold this promise, got none" in said
+    assert "take 322 images" in said
+    assert not gate_path(SPLIT, "selected-large-usam").exists()
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--iou", "1.5", "--alpha", "0.1"), "iou must lie between 0 and 1, got 1.5"),
+        (("--iou", "0.5", "--alpha", "0"), "alpha must lie between 0 and 1, got 0.0"),
+        (("--promise", "some"), "promise must be one of all, kept, got 'some'"),
+        (("--measure", "x"), "measure must be one of sam_score, "),
+        (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),
+        (("--model", "x"), f"model must be one of {', '.join(MODELS)}, got 'x'"),
+        (("--split", "x"), "eval split must be one of shapes_val, got 'x'"),
+        (("--measure", "sam_score_highest"), "must have sam_score_highest, got none of these"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_faulty_options_are_named(options: tuple[str, ...], message: str) -> None:
+    needed = () if "--iou" in options else ("--iou", "0.5", "--alpha", "0.1")
+    assert message in gate(*needed, *options, exit_code=1)
+
+
+def test_without_results_the_command_that_makes_them_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path, [SPLIT])
+    monkeypatch.chdir(tmp_path)
+    said = gate("--iou", "0.5", "--alpha", "0.1", exit_code=1)
+    assert f"dvc repro evaluate@{SPLIT}" in said

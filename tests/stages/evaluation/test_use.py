@@ -1,0 +1,77 @@
+"""Statistics of a split follow from its table of objects, by other libraries."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from pipeline.scoring.measures import BY_NAME
+from pipeline.vocabulary import PROTOCOLS
+from stages.tables.rows import of_protocol
+from storage.outputs.results import SplitResults
+from tests.fixtures.eval_split import SPLITS
+
+
+@pytest.fixture(params=SPLITS)
+def found(results: dict[str, SplitResults], request: pytest.FixtureRequest) -> SplitResults:
+    return results[request.param]
+
+
+@pytest.fixture(params=PROTOCOLS)
+def own(found: SplitResults, request: pytest.FixtureRequest) -> SplitResults:
+    """Results of one protocol, of its own masks."""
+    protocol = request.param
+    one = of_protocol({"split": found}, protocol)["split"]
+    is_own = one.objects["judged"] == protocol
+    is_method = one.auc["tokens"].isin(["", protocol])
+    return replace(one, objects=one.objects[is_own], auc=one.auc[is_method])
+
+
+def column_of(measure: str, train_split: str) -> str:
+    return f"{measure}@{train_split}" if train_split else measure
+
+
+def test_ranks_and_failures_are_those_of_the_objects(own: SplitResults) -> None:
+    rows = own.statistics[own.statistics["statistic"].isin(["spearman", "auroc", "bias"])]
+    assert set(rows["model"]) == set(own.objects["model"])
+    for row in rows.to_dict("records"):
+        objects = own.objects[own.objects["model"] == row["model"]]
+        shown = objects[column_of(row["measure"], row["train_split"])].to_numpy()
+        is_iou = BY_NAME[row["measure"]].predicted_iou
+        uncertainty, iou = (1 - shown if is_iou else shown), objects["iou"].to_numpy()
+        match row["statistic"]:
+            case "spearman":
+                expected = stats.spearmanr(1 - iou, uncertainty).statistic
+            case "auroc":
+                fails = iou < row["iou_below"]
+                expected = (
+                    roc_auc_score(fails, uncertainty) if 0 < fails.sum() < len(iou) else np.nan
+                )
+            case _:
+                expected = (shown - iou).mean()
+        assert row["value"] == pytest.approx(expected, abs=1e-6, nan_ok=True), row
+
+
+def test_the_generalised_risk_is_the_segmentation_auc_in_other_words(own: SplitResults) -> None:
+    keys = ["train_split", "model", "measure"]
+    areas = own.statistics[own.statistics["statistic"] == "augrc"]
+    auc = own.auc[own.auc["task"] == "segmentation"]
+    both = areas.merge(auc, on=keys, suffixes=("_augrc", ""))
+    assert len(both) == len(areas) == len(auc)
+    np.testing.assert_allclose(both["value"], 1 - both["auc"], atol=1e-7)
+    np.testing.assert_allclose(both["value_low"], 1 - both["auc_high"], atol=1e-7)
+
+
+def test_every_object_has_the_group_that_promises_are_calibrated_by(found: SplitResults) -> None:
+    own = found.objects.query("protocol == 'best' and judged == 'best' and model == 'tiny'")
+    assert own["group"].nunique() == found.run["n_groups"]
+
+
+def test_promises_and_bins_are_of_every_protocol(found: SplitResults) -> None:
+    for table in (found.promises, found.reliability, found.coverage):
+        assert list(table["protocol"].unique()) == list(PROTOCOLS)
+    assert set(found.promises["model"]) == set(found.coverage["model"]) == {"large"}
+    n_bins = found.reliability.groupby(["protocol", "train_split", "model", "measure"]).size()
+    assert set(n_bins) == {10}

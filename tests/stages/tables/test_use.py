@@ -1,0 +1,208 @@
+"""What measures are good for, as tables and figures of the results."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import BOUNDS
+from pipeline.scoring.use import FAILURE_IOUS, STATISTICS
+from pipeline.vocabulary import MODELS, PROTOCOLS
+from stages.page.use import coverage_figure, reliability_figure, routing_figure
+from stages.tables.rows import Results, of_protocol
+from stages.tables.use import (
+    calibration_table,
+    failure_table,
+    promise_table,
+    routing_table,
+    selective_table,
+)
+from storage.outputs.results import SplitResults
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
+from tests.fixtures.report_inputs import draw_runtime
+
+SYMBOLS = {statistic.name: statistic.symbol for statistic in STATISTICS}
+
+TIMED = draw_runtime("mini")
+"""SAM2 alone takes a second, the other methods a tenth more each, in their order."""
+
+SECONDS = {"sam": 1.0, "entropy": 1.1, "views5": 1.2, "prompts8": 1.3, "usam": 1.4}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def own(results: dict[str, SplitResults], request: pytest.FixtureRequest) -> Results:
+    """Results of one protocol."""
+    return of_protocol(results, request.param)
+
+
+def told(table: pd.DataFrame, split: str, **names: str) -> tuple[float, float, float]:
+    """Number and bounds of the one row that has these names."""
+    for column, name in names.items():
+        table = table[table[column] == name]
+    ((value, low, high),) = table[[split, f"{split}_low", f"{split}_high"]].to_numpy()
+    return value, low, high
+
+
+def statistics(own: Results, split: str, names: tuple[str, ...]) -> list[dict[Any, Any]]:
+    rows = own[split].statistics
+    found = rows[rows["statistic"].isin(names)].to_dict("records")
+    assert found
+    return found
+
+
+def percent(row: dict[Any, Any]) -> Any:  # noqa: ANN401 - what pytest compares
+    return pytest.approx([100 * row["value" + end] for end in ("", "_low", "_high")], nan_ok=True)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_areas_and_correlations_are_the_largest_models_in_percent(own: Results, split: str) -> None:
+    table = selective_table(own)
+    names = ("aurc", "excess_aurc", "augrc", "pearson", "spearman")
+    rows = [row for row in statistics(own, split, names) if row["model"] == "large"]
+    assert len(table) == len(rows)
+    for row in rows:
+        found = told(
+            table,
+            split,
+            measure=row["measure"],
+            trained_on=row["train_split"],
+            statistic=SYMBOLS[row["statistic"]],
+        )
+        assert list(found) == percent(row)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_failures_have_a_column_a_statistic_and_threshold(own: Results, split: str) -> None:
+    table = failure_table(own)
+    names = ("auroc", "average_precision", "false_alarms")
+    assert list(table["statistic"].unique()) == [
+        f"{SYMBOLS[name]}, IoU < {limit:g}" for limit in FAILURE_IOUS for name in names
+    ]
+    for row in statistics(own, split, names):
+        if row["model"] == "large":
+            found = told(
+                table,
+                split,
+                measure=row["measure"],
+                trained_on=row["train_split"],
+                statistic=f"{SYMBOLS[row['statistic']]}, IoU < {row['iou_below']:g}",
+            )
+            assert list(found) == percent(row)
+
+
+def test_calibration_is_of_every_model_and_of_predicted_ious_alone(own: Results) -> None:
+    table = calibration_table(own)
+    assert list(table["model"].unique()) == list(MODELS)
+    assert all(BY_NAME[measure].predicted_iou for measure in table["measure"])
+    names = ("calibration_error", "root_mean_square", "bias")
+    for row in statistics(own, SPLITS[0], names):
+        found = told(
+            table,
+            SPLITS[0],
+            model=row["model"],
+            measure=row["measure"],
+            trained_on=row["train_split"],
+            statistic=SYMBOLS[row["statistic"]],
+        )
+        assert list(found) == percent(row)
+
+
+@pytest.mark.parametrize("of", ["all", "kept"])
+def test_promises_stand_beside_what_they_keep(own: Results, of: str) -> None:
+    table = promise_table(own, of)
+    assert list(table["told"].unique()) == [
+        *("90 % promised, held", "90 % promised, kept"),
+        *("80 % promised, held", "80 % promised, kept"),
+    ]
+    rows = own[SPLITS[1]].promises.query("promise == @of")
+    assert len(table) == 2 * len(rows)
+    for row in rows.to_dict("records"):
+        for what in ("held", "kept"):
+            found = told(
+                table,
+                SPLITS[1],
+                masks=f"IoU ≥ {row['iou_at_least']:g}",
+                measure=row["measure"],
+                trained_on=row["train_split"],
+                told=f"{100 - 100 * row['alpha']:g} % promised, {what}",
+            )
+            expected = [100 * row[what + end] for end in ("", "_low", "_high")]
+            assert list(found) == pytest.approx(expected, nan_ok=True)
+
+
+def test_routing_takes_the_measures_time_and_the_large_models(own: Results) -> None:
+    table = routing_table(own, TIMED)
+    for row in statistics(own, SPLITS[0], ("routed",)):
+        names = {"measure": row["measure"], "trained_on": row["train_split"]}
+        assert list(told(table, SPLITS[0], **names, told="sent on")) == percent(row)
+        method = BY_NAME[row["measure"]].timed_as
+        of_time = table[table["told"] != "sent on"].query(
+            "measure == @row['measure'] and trained_on == @row['train_split']"
+        )
+        if not method:
+            assert of_time.empty
+            continue
+        # Large alone takes a second.
+        expected = [100 * (SECONDS[method] + row["value" + end]) for end in ("", "_low", "_high")]
+        found = told(of_time, SPLITS[0], told="time, of the large model's")
+        assert list(found) == pytest.approx(expected)
+
+
+def test_without_tiny_and_large_nothing_is_routed(own: Results) -> None:
+    few = {
+        split: replace(found, statistics=found.statistics.query("statistic != 'routed'"))
+        for split, found in own.items()
+    }
+    assert routing_table(few, TIMED).empty
+    (found,) = {split: few[split] for split in SPLITS[:1]}.values()
+    other_models = replace(found, curves=found.curves.query("task != 'model'"))
+    assert not routing_figure(other_models, TIMED, "routing")
+    assert not routing_figure(found, TIMED.query("model != 'large'"), "routing")
+
+
+def lines_of(figure: str) -> list[dict[str, Any]]:
+    """Traces of a figure, by plotly's own words."""
+    (found,) = re.findall(r"Plotly\.newPlot\(\s*\"[^\"]+\",\s*(\[.*?\]),\s*\{\"", figure, re.DOTALL)
+    traces: list[dict[str, Any]] = json.loads(found)
+    return traces
+
+
+def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results) -> None:
+    lines = lines_of(coverage_figure(own[SPLITS[0]], "coverage"))
+    untrained = [name for name in TASK_MEASURES["segmentation"] if name in UNTRAINED_MEASURES]
+    known = set(own[SPLITS[0]].coverage["measure"])
+    n_untrained = len([name for name in untrained if name in known])
+    n_trained = len([name for name in TASK_MEASURES["segmentation"] if name in HEAD_MEASURES])
+    assert len(lines) == len(BOUNDS) + n_untrained + n_trained * len(TRAIN_SPLITS)
+    oracle = np.array(lines[0]["y"])
+    assert lines[0]["x"][-1] == 1
+    assert all((np.array(line["y"]) >= oracle - 1e-7).all() for line in lines)
+    assert {line["opacity"] for line in lines} == {1, 0.45}
+
+
+def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -> None:
+    found = own[SPLITS[0]]
+    equal, *lines = lines_of(reliability_figure(found, "reliability"))
+    assert equal["x"] == equal["y"] == [0, 1]
+    rows = found.reliability.query("model == 'large'")
+    assert len(lines) == rows.groupby(["train_split", "measure"]).ngroups
+    first = rows[rows["measure"] == "sam_score"]
+    assert lines[0]["x"] == pytest.approx(first["predicted_iou"].tolist())
+    bar = np.array(lines[0]["error_y"]["array"])
+    np.testing.assert_allclose(first["iou"] + bar, first["iou_high"])
+
+
+def test_routing_is_drawn_from_tiny_alone_to_both(own: Results) -> None:
+    *lines, tiny, large = lines_of(routing_figure(own[SPLITS[0]], TIMED, "routing"))
+    assert (tiny["text"], large["text"]) == (["tiny alone"], ["large alone"])
+    assert tiny["x"] == large["x"] == [1.0]
+    timed = [name for name in TASK_MEASURES["model"] if BY_NAME[name].timed_as]
+    assert {"h_y", "h_theta"}.isdisjoint(timed)
+    for line in lines:
+        assert line["x"][-1] == pytest.approx(line["x"][0] + 1)
+        assert (line["y"][0], line["y"][-1]) == pytest.approx((tiny["y"][0], large["y"][0]))
