@@ -32,8 +32,8 @@ def imports_of_rooms() -> dict[str, set[str]]:
 def test_no_rooms_import_each_other_in_a_circle() -> None:
     rooms = imports_of_rooms()
     assert {"pipeline", "pipeline.heads", "storage.split", "stages"} <= set(rooms)
-    order = list(TopologicalSorter(rooms).static_order())
-    assert order.index("pipeline") < order.index("storage") < order.index("stages")
+    # Raises where there is a circle; the direction between the packages is import-linter's.
+    assert set(TopologicalSorter(rooms).static_order()) == set(rooms)
 
 
 def test_a_circle_would_be_seen() -> None:
