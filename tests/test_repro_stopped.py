@@ -70,11 +70,12 @@ def test_an_edit_that_concerns_others_does_not(project: Path) -> None:
     (project / "dvc.lock").unlink()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_of_it_ends_the_stage_in_words(
-    project: Path, number: signal.Signals, status: int
+    project: Path, number: signal.Signals
 ) -> None:
-    # As a terminal or a batch system does. DVC ignores Ctrl-C, and dies of SIGTERM.
+    # As a terminal or a batch system does. DVC ignores Ctrl-C, and dies of SIGTERM. Which status
+    # it reports is up to the shell between: bash hands on the stage's 130, dash dies itself.
     with drawing(project, n_images=100_000) as process:
         os.killpg(process.pid, number)
         out, err = process.communicate()
@@ -82,5 +83,5 @@ def test_a_signal_to_all_of_it_ends_the_stage_in_words(
     assert f"stopped by {number.name}: nothing is kept, nothing is half-written; run it" in err
     assert "Traceback" not in out + err
     if number == signal.SIGINT:
-        assert f"exited with {status}" in err
+        assert "failed to run: python -m stages.shapes, exited with" in err
     assert_nothing_stands(project)
