@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.scoring import measures, use
+from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
 from storage.store import schema
 
@@ -18,7 +18,7 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
     {
         (Path("docs", "cache.md"), "schema"): schema.markdown,
         (Path("docs", "method.md"), "measures"): measures.markdown,
-        (Path("docs", "method.md"), "statistics"): use.markdown,
+        (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,
     }
 )

@@ -27,8 +27,9 @@ from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
 from storage.images.of_split import SplitImages
+from storage.outputs.columns import COLUMNS
+from storage.outputs.files import read_table
 from storage.outputs.gallery import Gallery, encode_jpeg, write_gallery
-from storage.outputs.results import COLUMNS, read_table
 from storage.paths import gallery_dir, objects_path, results_dir
 from storage.rle import decode_rle
 from storage.split.cells import OpenCell, SplitCells, open_cells

@@ -30,14 +30,9 @@ from stages.tables.report_table import Inputs
 from stages.tables.rows import Results, of_protocol
 from stages.tables.trials import read_all_trials, trial_table
 from storage.folders import whole_folder
+from storage.outputs.files import write_json, write_table, write_text
 from storage.outputs.gallery import read_gallery
-from storage.outputs.results import (
-    read_results,
-    read_runtime,
-    write_json,
-    write_table,
-    write_text,
-)
+from storage.outputs.results import read_results, read_runtime
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
 PAGE: Final = RESULTS / "report.html"

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from pipeline.scoring.bootstrap import Interval, interval
 from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.measures import model_measures
+from pipeline.scoring.measured import model_measures
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
     DESIGN_SHARE,
@@ -23,7 +23,8 @@ from pipeline.scoring.risk_control import (
     threshold_of_all,
     threshold_of_kept,
 )
-from pipeline.scoring.use import FAILURE_IOUS, default_in_use
+from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 
 PROMISES: Final = ("all", "kept")

@@ -17,7 +17,7 @@ from pipeline.scoring.bootstrap import (
     resampled_means,
 )
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.scoring.measures import every_measure
+from pipeline.scoring.measured import every_measure
 from pipeline.scoring.tasks import REFINED, Correction, corrections, ious_of, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 

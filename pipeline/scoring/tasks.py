@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from pipeline.auc import correction_curve
 from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.measures import model_measures, predicted_iou
+from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measures import predicted_iou
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 
 BOUNDS: Final = ("oracle", "worst", "random")

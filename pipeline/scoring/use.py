@@ -15,110 +15,17 @@ from pipeline.scoring.bootstrap import Interval, Resamples, each_once, interval
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.evidence import ModelScores, Values
 from pipeline.scoring.failures import detection
-from pipeline.scoring.measures import BY_NAME, model_measures, predicted_iou
+from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.routing import Ious, share_to_match
 from pipeline.scoring.selective import augrc, aurc, risk_coverage
+from pipeline.scoring.statistics import FAILURE_IOUS
 from pipeline.scoring.tasks import BOUNDS, default_model
 from pipeline.vocabulary import PROTOCOLS
-
-FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
-"""Thresholds below which a mask counts as a failure."""
 
 ROUTED: Final = ("tiny", "large")
 """The model that answers first, and the one that is asked where that answer is uncertain."""
 
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number that says how useful a measure is."""
-
-    name: str
-    """In files."""
-    symbol: str
-    """As people read it."""
-    meaning: str
-    """What it is, in a line."""
-    table: str
-    """Name of the report table that shows it."""
-
-
-STATISTICS: Final = (
-    Statistic(
-        "aurc",
-        "AURC",
-        "mean risk (1 − IoU) of the kept masks, averaged over all numbers of kept masks",
-        "selective",
-    ),
-    Statistic(
-        "excess_aurc",
-        "excess AURC",
-        "AURC beyond that of the oracle, which keeps the best masks first",
-        "selective",
-    ),
-    Statistic(
-        "augrc",
-        "AUGRC",
-        "area under the generalised risk: the summed risk of the kept masks, divided by the number "
-        "of all masks; it is 1 − the AUC of the correction *segmentation*",
-        "selective",
-    ),
-    Statistic(
-        "pearson",
-        "Pearson",
-        "correlation between the measure and 1 − IoU",
-        "selective",
-    ),
-    Statistic(
-        "spearman",
-        "Spearman",
-        "correlation of their ranks",
-        "selective",
-    ),
-    Statistic(
-        "auroc",
-        "AUROC",
-        "probability that a failure is more uncertain than another mask; 50 % at random",
-        "failures",
-    ),
-    Statistic(
-        "average_precision",
-        "AUPR",
-        "average precision for failures; at random their share",
-        "failures",
-    ),
-    Statistic(
-        "false_alarms",
-        "FPR at 95 %",
-        "share of the other masks that is flagged when 95 % of the failures are",
-        "failures",
-    ),
-    Statistic(
-        "calibration_error",
-        "ECE",
-        "mean distance between predicted and true IoU, over ten bins of equal mass",
-        "calibration",
-    ),
-    Statistic(
-        "root_mean_square",
-        "RMSE",
-        "root mean square of predicted − true IoU",
-        "calibration",
-    ),
-    Statistic(
-        "bias",
-        "bias",
-        "mean of predicted − true IoU",
-        "calibration",
-    ),
-    Statistic(
-        "routed",
-        "sent on",
-        "smallest share of the clicks, those on which tiny is most uncertain, that must go on to "
-        "large for the mean IoU to reach that of large less one point",
-        "routing",
-    ),
-)
-"""In the order of tables."""
 
 StatisticKey = tuple[str, float | None]
 """Name of a statistic, and the IoU below which masks fail, or None."""
@@ -261,15 +168,6 @@ def reliability_rows(
 def default_in_use(models: tuple[str, ...]) -> str:
     """The model that report tables and figures show: the largest."""
     return default_model("segmentation", models)
-
-
-def markdown() -> str:
-    """All statistics as a table in Markdown."""
-    lines = ["| statistic | name | what it is | table |", "| --- " * 4 + "|"]
-    lines += [
-        f"| {one.symbol} | `{one.name}` | {one.meaning} | `{one.table}` |" for one in STATISTICS
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _asked(models: Mapping[str, ModelScores]) -> Iterator[_Asked]:

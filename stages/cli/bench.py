@@ -22,7 +22,8 @@ from stages.shell.params import read_params
 from stages.shell.parsing import parse
 from storage.errors import DataError, WeightsError
 from storage.images.files import read_rgb
-from storage.outputs.results import RUNTIME_SETTINGS, write_runtime
+from storage.outputs.columns import RUNTIME_SETTINGS
+from storage.outputs.results import write_runtime
 
 app = typer.Typer(no_args_is_help=True, help="Speed of this machine.")
 

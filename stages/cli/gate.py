@@ -18,7 +18,8 @@ from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.rules import ParamsError, check_known
 from storage.errors import DataError
-from storage.outputs.results import SplitResults, read_results, write_json
+from storage.outputs.files import write_json
+from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
 
 SEED: Final = 0

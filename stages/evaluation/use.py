@@ -1,11 +1,11 @@
 """How useful measures are in practice, as tables of a split's results."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
 
-from pipeline.scoring.bootstrap import Interval, Resamples
+from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.promises import PromiseRow, n_promised_measures, promise_rows
 from pipeline.scoring.use import (
@@ -16,9 +16,10 @@ from pipeline.scoring.use import (
     reliability_rows,
     statistic_rows,
 )
+from stages.evaluation.tables import bounds
 from stages.shell.blocks import EvaluateParams
 from stages.shell.progress import progress
-from storage.outputs.results import COLUMNS, MEASURE_COLUMNS
+from storage.outputs.columns import COLUMNS, MEASURE_COLUMNS
 
 Models = Mapping[str, ModelScores]
 
@@ -36,12 +37,6 @@ def use_tables(
         "reliability": _reliability_table(models, resamples),
         "promises": _promise_table(split, models, resamples, settings),
     }
-
-
-def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
-    """Columns of the ends of an interval."""
-    yield f"{name}_low", interval.low
-    yield f"{name}_high", interval.high
 
 
 def _statistic_table(split: str, models: Models, resamples: Resamples) -> pd.DataFrame:

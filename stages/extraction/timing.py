@@ -47,7 +47,7 @@ def time_models(
 
     Returns
     -------
-    A row per model and method; columns as in ``storage.outputs.results.RUNTIME_COLUMNS``.
+    A row per model and method; columns as in ``storage.outputs.columns.RUNTIME_COLUMNS``.
 
     Raises
     ------

@@ -11,8 +11,8 @@ from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.vocabulary import PROTOCOLS
 from storage.folders import whole_folder
+from storage.outputs.files import write_table
 from storage.outputs.heads import write_head
-from storage.outputs.results import write_table
 from storage.paths import curves_path, head_path, protocol_dir
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.routing import Seconds
-from pipeline.scoring.use import ROUTED, STATISTICS, default_in_use
+from pipeline.scoring.statistics import STATISTICS
+from pipeline.scoring.use import ROUTED, default_in_use
 from stages.tables.rows import (
     BOUNDS_OF,
     Results,

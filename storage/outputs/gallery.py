@@ -13,7 +13,7 @@ from PIL import Image
 
 from storage.errors import DataError
 from storage.folders import whole_folder
-from storage.outputs.results import read_table, write_table
+from storage.outputs.files import read_table, write_table
 
 COLUMNS: Final = (
     "protocol",

@@ -25,7 +25,8 @@ from stages.heads import judged
 from stages.shell.asked import weights_name
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
-from storage.outputs.results import COLUMNS, SplitResults, read_results
+from storage.outputs.columns import COLUMNS
+from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
 from storage.split.objects import write_objects
 from tests.fixtures.asked import extract_params, open_eval

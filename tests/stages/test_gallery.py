@@ -16,8 +16,9 @@ from pipeline.gallery.pictures import TINT
 from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
+from storage.outputs.columns import OBJECT_COLUMNS
+from storage.outputs.files import write_table
 from storage.outputs.gallery import Gallery, read_gallery
-from storage.outputs.results import OBJECT_COLUMNS, write_table
 from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects

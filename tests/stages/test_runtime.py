@@ -11,7 +11,8 @@ import yaml
 from pipeline.runtime.methods import METHODS
 from stages import runtime
 from stages.extraction.timing import device_name
-from storage.outputs.results import RUNTIME_COLUMNS, read_runtime
+from storage.outputs.columns import RUNTIME_COLUMNS
+from storage.outputs.results import read_runtime
 from storage.paths import RUNTIME_PATH
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import run

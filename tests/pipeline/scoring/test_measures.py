@@ -8,16 +8,18 @@ import pytest
 from pipeline.entropies import ENTROPIES
 from pipeline.head_sets import HeadSet
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
+from pipeline.scoring.measured import (
+    every_measure,
+    head_measures,
+    model_measures,
+    untrained_measures,
+)
 from pipeline.scoring.measures import (
     GALLERY_MEASURES,
     HEAD_MEASURES,
     MEASURES,
     TASK_MEASURES,
     UNTRAINED_MEASURES,
-    every_measure,
-    head_measures,
-    model_measures,
-    untrained_measures,
 )
 from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import model_measures
+from pipeline.scoring.measured import model_measures
 from pipeline.scoring.promises import (
     ALPHAS,
     PROMISES,
@@ -19,7 +19,7 @@ from pipeline.scoring.promises import (
     threshold,
 )
 from pipeline.scoring.risk_control import NOTHING, Judged, threshold_of_all
-from pipeline.scoring.use import FAILURE_IOUS
+from pipeline.scoring.statistics import FAILURE_IOUS
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.model_scores import random_scores
 

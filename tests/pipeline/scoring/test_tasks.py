@@ -9,12 +9,8 @@ import pytest
 
 from pipeline.head_sets import HeadSet
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measures import (
-    HEAD_MEASURES,
-    TASK_MEASURES,
-    UNTRAINED_MEASURES,
-    model_measures,
-)
+from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import (
     BOUNDS,
     corrections,

@@ -12,11 +12,11 @@ from pipeline.auc import correction_auc, correction_curve
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.measures import BY_NAME, MEASURES, model_measures, predicted_iou
+from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
+from pipeline.scoring.statistics import FAILURE_IOUS, STATISTICS
 from pipeline.scoring.tasks import BOUNDS
 from pipeline.scoring.use import (
-    FAILURE_IOUS,
-    STATISTICS,
     StatisticRow,
     coverage_curves,
     n_measures_in_use,

@@ -24,7 +24,8 @@ from stages.tables.paper import (
 )
 from stages.tables.radar import radar_table
 from stages.tables.trials import trial_table
-from storage.outputs.results import COLUMNS, SplitResults
+from storage.outputs.columns import COLUMNS
+from storage.outputs.results import SplitResults
 from tests.fixtures.report_inputs import draw_runtime
 
 DATA_SETS: dict[str, PaperDataSet] = {name: name for name in get_args(PaperDataSet)}

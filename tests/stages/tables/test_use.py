@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.statistics import FAILURE_IOUS, STATISTICS
 from pipeline.scoring.tasks import BOUNDS
-from pipeline.scoring.use import FAILURE_IOUS, STATISTICS
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from stages.page.use import coverage_figure, reliability_figure, routing_figure
 from stages.tables.rows import Results, of_protocol

@@ -9,14 +9,12 @@ import pandas as pd
 import pytest
 
 from storage.errors import DataError
+from storage.outputs.columns import COLUMNS, RUN_KEYS, TEXT_COLUMNS
+from storage.outputs.files import read_table
 from storage.outputs.results import (
-    COLUMNS,
-    RUN_KEYS,
-    TEXT_COLUMNS,
     SplitResults,
     read_results,
     read_runtime,
-    read_table,
     write_results,
     write_runtime,
 )

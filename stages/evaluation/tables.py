@@ -1,0 +1,103 @@
+"""AUC, IoU, curves, correlations and measures of objects, as tables of a split's results."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pandas as pd
+
+from pipeline.scoring.bootstrap import Interval, Resamples
+from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.rows import JUDGED_BY_PROTOCOL, auc_rows, iou_rows, n_measures
+from pipeline.scoring.tasks import correlations, curves
+from stages.heads.judged import SplitScores
+from stages.shell.progress import progress
+
+
+def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
+    """Columns of the ends of an interval."""
+    yield f"{name}_low", interval.low
+    yield f"{name}_high", interval.high
+
+
+def auc_table(split: str, scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+    """AUC of every measure, with intervals."""
+    with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
+        rows = auc_rows(scores.models, resamples, advance)
+    return pd.DataFrame(
+        {
+            "protocol": row.protocol,
+            "train_split": row.train_split,
+            "tokens": row.tokens,
+            "task": row.task,
+            "model": row.model,
+            "measure": row.measure,
+            **asdict(row.area),
+            **dict(bounds("auc", row.auc)),
+            **dict(bounds("relative", row.relative)),
+            "margin": row.margin,
+            **dict(bounds("margin", row.margin_interval)),
+            "tokens_margin": row.tokens_margin,
+            **dict(bounds("tokens_margin", row.tokens_margin_interval)),
+        }
+        for row in rows
+    )
+
+
+def iou_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+    """Mean IoU of every model, view and proposal, with intervals."""
+    return pd.DataFrame(
+        {
+            "model": row.model,
+            "view": row.view,
+            "proposal": row.proposal,
+            "mean_iou": row.mean_iou,
+            **dict(bounds("mean_iou", row.interval)),
+            "gain": row.gain,
+            **dict(bounds("gain", row.gain_interval)),
+        }
+        for row in iou_rows(scores.views, resamples)
+    )
+
+
+def curve_table(scores: SplitScores, n_points: int) -> pd.DataFrame:
+    """Mean IoU by the corrected share of the objects."""
+    return pd.concat(
+        [pd.DataFrame(vars(curve)) for curve in curves(scores.models, n_points)],
+        ignore_index=True,
+    )
+
+
+def correlation_table(scores: SplitScores) -> pd.DataFrame:
+    """Pearson correlations of the measures, below one another for each model and train split."""
+    blocks = []
+    for found in correlations(scores.models):
+        block = found.pearson.reset_index(names="row")
+        block.insert(0, "protocol", found.protocol)
+        block.insert(1, "train_split", found.train_split)
+        block.insert(2, "model", found.model)
+        blocks.append(block)
+    return pd.concat(blocks, ignore_index=True)
+
+
+def object_table(scores: SplitScores) -> pd.DataFrame:
+    """IoU and measures of each object; measures of heads are named ``<measure>@<train split>``."""
+    blocks = []
+    for protocol, judged in JUDGED_BY_PROTOCOL:
+        for model, said in scores.models.items():
+            found = model_measures(said, model, protocol=protocol, judged=judged)
+            measures = {
+                f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
+                for (train_split, name), value in found.items()
+            }
+            columns = {
+                "protocol": protocol,
+                "judged": judged,
+                "object_id": scores.object_id,
+                "model": model,
+                "iou": said.proposals.judged_iou(judged),
+                **{f"{name}_iou": iou for name, iou in said.proposals.by_proposal().items()},
+                "group": scores.group,
+            }
+            blocks.append(pd.DataFrame(columns | measures))
+    return pd.concat(blocks, ignore_index=True)

@@ -1,0 +1,81 @@
+"""Files for people and machines, each whole or not there at all: CSV tables, JSON, text."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from storage.errors import DataError
+from storage.folders import whole_file
+from storage.outputs.columns import FLOAT_FORMAT, TEXT_COLUMNS
+from storage.paths import remedy
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a table that ``write_table`` wrote.
+
+    Raises
+    ------
+    DataError
+        If it is missing, cut off inside a line, not CSV, or lacks one of ``columns``.
+    """
+    check_exists(path)
+    if not path.read_bytes().endswith(b"\n"):
+        raise DataError(
+            f"{path} must be a CSV table that ends with a line break, got a cut one: "
+            "run the stage that writes it again"
+        )
+    try:
+        # Only an empty cell is NaN: a split may be called "nan" or "NA".
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=TEXT_COLUMNS)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path} must be a CSV table, got {error}") from error
+    check_holds(path, list(table.columns), columns)
+    return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
+
+
+def write_table(path: Path, table: pd.DataFrame, float_format: str | None = FLOAT_FORMAT) -> None:
+    """Write a table as CSV without its index; NaN is an empty cell.
+
+    Without a format, floats have every digit they need.
+    """
+    with whole_file(path) as partial:
+        table.to_csv(partial, index=False, float_format=float_format, lineterminator="\n")
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON for people and machines, keys in the given order."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a page, or any other text."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def check_exists(path: Path) -> None:
+    """Check that a file is there.
+
+    Raises
+    ------
+    DataError
+        If not; it says which stage writes the file.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} must exist, got none{remedy(path)}")
+
+
+def check_holds(what: object, given: list[str], needed: tuple[str, ...]) -> None:
+    """Check that a table or a record has the columns or keys that it needs.
+
+    Raises
+    ------
+    DataError
+        If one is missing.
+    """
+    if not set(needed) <= set(given):
+        raise DataError(f"{what} must have {', '.join(needed)}, got {', '.join(given)}")
