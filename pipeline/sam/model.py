@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from safetensors.torch import load_file
 from sam2.build_sam import build_sam2
 from sam2.modeling.backbones.hieradet import Hiera
@@ -48,8 +48,9 @@ class Embedding:
 class Decoded:
     """Result of one decoder call, in decoder order; proposal k belongs to mask token k + 1."""
 
-    logits: Float[Tensor, "prompt 3 y x"]
-    sam_score: Float[Tensor, "prompt 3"]
+    logits: Float[Tensor, "prompt proposal y x"]
+    """Of three proposals, or of the single mask."""
+    sam_score: Float[Tensor, "prompt proposal"]
     iou_token: Float[Tensor, "prompt channel"]
     mask_token: Float[Tensor, "prompt 4 channel"]
     object_score: Float[Tensor, " prompt"]
@@ -91,10 +92,18 @@ class Sam:
         return int(self.model.hidden_dim)
 
     @torch.inference_mode()
-    def encode(self, rgb: UInt8[np.ndarray, "height width 3"]) -> Embedding:
-        """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN."""
+    def encode(
+        self,
+        rgb: UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"],
+    ) -> Embedding:
+        """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN.
+
+        Bytes are on the scale 0..255, floats on 0..1.
+        """
         # Uploaded as bytes, a quarter of the size of floats.
-        pixels = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float() / 255
+        pixels = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float()
+        if rgb.dtype == np.uint8:
+            pixels = pixels / 255
         square = nn.functional.interpolate(
             pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
         )
@@ -106,20 +115,40 @@ class Sam:
         return Embedding(image, (levels[0], levels[1]), (rgb.shape[0], rgb.shape[1]))
 
     @torch.inference_mode()
-    def decode(self, embedding: Embedding, points: Float[np.ndarray, "prompt click 2"]) -> Decoded:
-        """Decode foreground clicks, one prompt set a row, in pixels (x, y) of the encoded image.
+    def decode(
+        self,
+        embedding: Embedding,
+        points: Float[np.ndarray, "prompt click 2"] | None,
+        *,
+        labels: Int[np.ndarray, "prompt click"] | None = None,
+        mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
+        multimask_output: bool = True,
+    ) -> Decoded:
+        """Decode prompt sets, one a row, in pixels (x, y) of the encoded image.
 
         All prompt sets of a call have the same number of clicks: padding a shorter one would add
         tokens that the transformer attends to.
+
+        Parameters
+        ----------
+        points
+            Clicks and corners of boxes; without any, there is one prompt set.
+        labels
+            0 background, 1 foreground, 2 and 3 the upper left and lower right corner of a box; by
+            default, all are foreground.
+        mask_input
+            Logits of an earlier answer, one for each prompt set or one for all.
+        multimask_output
+            Whether to return three proposals instead of the single mask.
         """
         with self._autocast():
-            sparse, dense = self._embed(embedding, points)
+            sparse, dense = self._embed(embedding, points, labels, mask_input)
             logits, sam_score, _, object_score = self.model.sam_mask_decoder(
                 image_embeddings=embedding.image,
                 image_pe=self.model.sam_prompt_encoder.get_dense_pe(),
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
-                multimask_output=True,
+                multimask_output=multimask_output,
                 repeat_image=True,
                 high_res_features=list(embedding.high_res),
             )
@@ -134,13 +163,25 @@ class Sam:
         )
 
     def _embed(
-        self, embedding: Embedding, points: Float[np.ndarray, "prompt click 2"]
+        self,
+        embedding: Embedding,
+        points: Float[np.ndarray, "prompt click 2"] | None,
+        labels: Int[np.ndarray, "prompt click"] | None,
+        mask_input: Float[np.ndarray, "_ 1 y x"] | None,
     ) -> tuple[Tensor, Tensor]:
-        height, width = embedding.size_px
-        clicks = torch.from_numpy(points).to(self.device, torch.float32)
-        clicks = clicks / torch.tensor([width, height], device=self.device) * self.image_size_px
-        labels = torch.ones(clicks.shape[:2], dtype=torch.int32, device=self.device)
-        sparse, dense = self.model.sam_prompt_encoder((clicks, labels), boxes=None, masks=None)
+        clicks = None
+        if points is not None:
+            height, width = embedding.size_px
+            places = torch.from_numpy(points).to(self.device, torch.float32)
+            places = places / torch.tensor([width, height], device=self.device) * self.image_size_px
+            kinds = torch.ones(places.shape[:2], dtype=torch.int32, device=self.device)
+            if labels is not None:
+                kinds = torch.from_numpy(labels).to(self.device, torch.int32)
+            clicks = (places, kinds)
+        masks = None
+        if mask_input is not None:
+            masks = torch.from_numpy(mask_input).to(self.device, torch.float32)
+        sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -1,0 +1,26 @@
+"""SAM2 with the uncertainty of its masks, for images and prompts of one's own."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pipeline.predictor.heads import ProposalHeads
+    from pipeline.predictor.predictor import UncertainPredictor
+    from pipeline.predictor.prompts import PromptSet
+    from pipeline.predictor.uncertainty import Uncertainty
+
+__all__: Final = ["PromptSet", "ProposalHeads", "UncertainPredictor", "Uncertainty"]
+
+_PLACES: Final = {
+    "PromptSet": "prompts",
+    "ProposalHeads": "heads",
+    "Uncertainty": "uncertainty",
+    "UncertainPredictor": "predictor",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
+    """Import the predictor when it is asked for: torch takes seconds."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

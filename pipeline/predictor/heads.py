@@ -1,0 +1,145 @@
+"""Heads asked about each proposal of a prompt, not only about the one they learned from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from pipeline.head_sets import HeadSet
+from pipeline.heads.objectives import head_inputs
+from pipeline.heads.predict import HeadWeights, check_head, predict
+from pipeline.sam.model import Decoded
+from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
+from pipeline.scoring.measures import BY_NAME
+from pipeline.vocabulary import MODELS, N_PROPOSALS
+
+ByProposal = Float64[np.ndarray, "*prompt proposal"]
+"""A number for each proposal, in decoder order."""
+
+
+@dataclass(frozen=True)
+class ProposalHeads:
+    """One head set, and the model whose proposals it is to judge.
+
+    Raises
+    ------
+    ValueError
+        If the model is unknown, or a head is missing or no MLP.
+    """
+
+    model: str
+    head_set: HeadSet
+    weights: Mapping[str, HeadWeights]
+    """By objective."""
+
+    def __post_init__(self) -> None:
+        """Check that there is all that predictions ask for."""
+        if self.model not in MODELS:
+            raise ValueError(f"model must be one of {', '.join(MODELS)}, got {self.model!r}")
+        missing = [name for name in self.head_set.objectives if name not in self.weights]
+        if missing:
+            raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
+        for objective, head in self.weights.items():
+            check_head(objective, head)
+
+
+@dataclass(frozen=True)
+class ExpectedIou:
+    """IoUs that the heads expect, from the tokens of each proposal.
+
+    That of ``own`` is about the proposal itself; the others are about what another model or
+    prompt would give for the same object.
+    """
+
+    own: ByProposal
+    """USAM: of the proposal."""
+    tiny: ByProposal
+    small: ByProposal
+    base_plus: ByProposal
+    large: ByProposal
+    refined: ByProposal
+    """Of eight clicks instead of one."""
+    best: ByProposal
+    """Of the best of the three proposals."""
+    selected: ByProposal
+    """Of the proposal with the highest SamScore."""
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What a correction would gain in IoU, by source of uncertainty, for each proposal."""
+
+    model: ByProposal
+    """The large model instead of the tiny one."""
+    prompt: ByProposal
+    """Eight clicks instead of one."""
+    task: ByProposal
+    """The best proposal instead of the selected one."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the heads say of each proposal."""
+
+    expected_iou: ExpectedIou
+    gap: Gaps
+    """Δ: differences of two expected IoUs."""
+    direct_gap: Gaps
+    """Δ*: from heads that learned the gap itself."""
+
+    def of(self, prompt: int) -> "Judgement":
+        """The same of one prompt set."""
+        return Judgement(
+            ExpectedIou(**{name: iou[prompt] for name, iou in vars(self.expected_iou).items()}),
+            Gaps(**{name: gap[prompt] for name, gap in vars(self.gap).items()}),
+            Gaps(**{name: gap[prompt] for name, gap in vars(self.direct_gap).items()}),
+        )
+
+
+def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
+    """Ask every head about every proposal of every prompt set."""
+    seen = _evidence(heads, decoded)
+
+    def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "prompt proposal"]:
+        return values.reshape(-1, N_PROPOSALS)
+
+    def gaps(*measures: str) -> Gaps:
+        return Gaps(*(shaped(BY_NAME[name].compute(seen)) for name in measures))
+
+    expected = ExpectedIou(
+        own=shaped(seen.own_iou()),
+        **{model: shaped(seen.head(f"iou_{model}")) for model in MODELS},
+        refined=shaped(seen.head("iou_refined")),
+        best=shaped(seen.best_iou()),
+        selected=shaped(seen.selected_iou()),
+    )
+    return Judgement(
+        expected,
+        gaps("delta_theta", "delta_xp", "delta_a"),
+        gaps("delta_theta_star", "delta_xp_star", "delta_a_star"),
+    )
+
+
+def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
+    """The predictions of the heads as measures read them: a row for each proposal."""
+    predictions = predict(heads.weights, proposal_inputs(heads.head_set, decoded))
+    sam_score = decoded.sam_score.cpu().numpy().reshape(-1, 1)
+    unknown = np.full_like(sam_score, np.nan)
+    scores = ProposalScores(unknown, sam_score, unknown, unknown)
+    return Evidence(
+        heads.model, "selected", scores, {}, Heads(heads.head_set.protocol, predictions)
+    )
+
+
+def proposal_inputs(head_set: HeadSet, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
+    """What a head set reads of each proposal, as if that were the judged one."""
+    n_prompts = len(decoded.sam_score)
+    judged = np.tile(np.eye(N_PROPOSALS, dtype=np.float32), (n_prompts, 1))
+    return head_inputs(
+        np.repeat(decoded.iou_token.cpu().numpy(), N_PROPOSALS, axis=0),
+        np.repeat(decoded.mask_token.cpu().numpy(), N_PROPOSALS, axis=0),
+        iou=judged,
+        sam_score=judged,
+        tokens=head_set.tokens,
+    )

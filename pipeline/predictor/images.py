@@ -1,0 +1,52 @@
+"""Images as people have them, turned into what a model encodes."""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
+"""Bytes on the scale 0..255, floats on 0..1."""
+
+_LARGEST_FLOAT: Final = 2
+"""Resampling overshoots 1 a little; what exceeds this is on the scale 0..255."""
+
+
+def rgb_of(image: object) -> Rgb:
+    """Check an image and return its pixels.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a PIL image nor an array.
+    ValueError
+        If it has other channels than red, green and blue, no pixel, or another type or scale.
+
+    Notes
+    -----
+    ``SAM2ImagePredictor`` takes floats as they are, too; on the scale 0..255 it does not fail, but
+    sees next to nothing.
+    """
+    if isinstance(image, Image.Image):
+        if image.mode != "RGB":
+            raise ValueError(f"image must be in mode RGB, got {image.mode}: use .convert('RGB')")
+        return np.array(image)
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"image must be a PIL image or an array, got {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:  # noqa: PLR2004 - RGB
+        raise ValueError(f"image must be of shape (height, width, 3), got {image.shape}")
+    if image.dtype == np.uint8:
+        return _own(image)
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"image must be of uint8 or of floats in 0..1, got {image.dtype}")
+    largest = float(np.abs(image).max())
+    if not largest <= _LARGEST_FLOAT:
+        raise ValueError(f"image of floats must be on the scale 0..1, got {largest:g}")
+    return _own(image.astype(np.float32, copy=False))
+
+
+def _own(pixels: Rgb) -> Rgb:
+    """The pixels in memory that torch takes: not reversed by a view, and writeable."""
+    contiguous = np.ascontiguousarray(pixels)
+    return contiguous if contiguous.flags.writeable else contiguous.copy()

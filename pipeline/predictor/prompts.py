@@ -1,0 +1,154 @@
+"""Prompts as people give them, turned into what the decoder takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int32
+from numpy.typing import ArrayLike
+
+BACKGROUND: Final = 0
+FOREGROUND: Final = 1
+BOX_CORNERS: Final = (2, 3)
+"""Labels that SAM2 gives to points: clicks beside and on the object, and the corners of a box."""
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """What is asked about one object, with the arguments of ``predict``."""
+
+    point_coords: ArrayLike | None = None
+    """Clicks (x, y), ``(click, 2)``."""
+    point_labels: ArrayLike | None = None
+    """1 for a click on the object, 0 for one beside it."""
+    box: ArrayLike | None = None
+    """Left, top, right, bottom."""
+    mask_input: ArrayLike | None = None
+    """Logits of an earlier answer, ``(1, y, x)``."""
+
+
+Kind = tuple[int, bool]
+"""What prompt sets of one decoder call share: how many points, and whether there is a mask."""
+
+
+@dataclass(frozen=True)
+class DecoderPrompts:
+    """Prompt sets of one decoder call: equally many points each, corners of boxes first."""
+
+    points: Float32[np.ndarray, "prompt point 2"] | None
+    """In pixels (x, y) of the image."""
+    labels: Int32[np.ndarray, "prompt point"] | None
+    mask_input: Float32[np.ndarray, "_ 1 y x"] | None
+
+    @property
+    def n_sets(self) -> int:
+        """Number of prompt sets."""
+        given = self.points if self.points is not None else self.mask_input
+        return 1 if given is None else len(given)
+
+    @property
+    def kind(self) -> Kind:
+        """Which other prompt sets can share a decoder call with these."""
+        n_points = 0 if self.points is None else self.points.shape[1]
+        return n_points, self.mask_input is not None
+
+    @property
+    def caution(self) -> str:
+        """Why heads may be wrong about such prompts: they have learned from single clicks alone."""
+        labels = [] if self.labels is None else self.labels[0].tolist()
+        given = {
+            "a box": BOX_CORNERS[0] in labels,
+            "clicks beside the object": BACKGROUND in labels,
+            f"{labels.count(FOREGROUND)} clicks": labels.count(FOREGROUND) > 1,
+            "a mask": self.mask_input is not None,
+            "no click": not labels and self.mask_input is None,
+        }
+        told = " and ".join(name for name, is_given in given.items() if is_given)
+        learned = "the heads learned from one click on the object"
+        return f"{learned}; this prompt has {told}" if told else ""
+
+
+def parse_prompts(
+    point_coords: ArrayLike | None,
+    point_labels: ArrayLike | None,
+    box: ArrayLike | None,
+    mask_input: ArrayLike | None,
+    *,
+    scale: tuple[int, int] = (1, 1),
+) -> DecoderPrompts:
+    """Check the prompts of one set, or of several side by side.
+
+    Parameters
+    ----------
+    point_coords, point_labels
+        Clicks (x, y), ``(click, 2)`` or ``(set, click, 2)``, and whether each is on the object (1)
+        or beside it (0).
+    box
+        Left, top, right, bottom: ``(4,)`` or ``(set, 4)``.
+    mask_input
+        Logits of an earlier answer, ``(1, y, x)`` or ``(set, 1, y, x)``.
+    scale
+        What the coordinates are multiplied by to be in pixels of the image.
+
+    Raises
+    ------
+    ValueError
+        If a shape is another, clicks lack labels, or there are unequally many sets.
+    """
+    parts = []
+    if box is not None:
+        parts.append(_corners(box))
+    if point_coords is not None or point_labels is not None:
+        parts.append(_clicks(point_coords, point_labels))
+    if len({len(points) for points, _ in parts}) > 1:
+        counts = [len(points) for points, _ in parts]
+        raise ValueError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
+    mask = None if mask_input is None else _mask(mask_input)
+    if not parts:
+        return DecoderPrompts(None, None, mask)
+    points = np.concatenate([part[0] for part in parts], axis=1) * np.array(scale, np.float32)
+    labels = np.concatenate([part[1] for part in parts], axis=1)
+    if mask is not None and len(mask) not in {1, len(points)}:
+        raise ValueError(f"mask_input must be of {len(points)} prompt sets, got {len(mask)}")
+    return DecoderPrompts(points, labels, mask)
+
+
+def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:
+    """Prompt sets of one kind side by side."""
+    parts = zip(*(vars(one).values() for one in prompts), strict=True)
+    return DecoderPrompts(*(None if part[0] is None else np.concatenate(part) for part in parts))
+
+
+Points = tuple[Float32[np.ndarray, "prompt point 2"], Int32[np.ndarray, "prompt point"]]
+
+
+def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> Points:
+    if point_coords is None or point_labels is None:
+        raise ValueError("point_coords and point_labels must be given together, got one of them")
+    points = np.asarray(point_coords, np.float32)
+    labels = np.asarray(point_labels, np.int32)
+    if points.ndim not in {2, 3} or points.shape[-1] != 2:  # noqa: PLR2004 - x and y
+        raise ValueError(
+            f"point_coords must be of shape (click, 2) or (set, click, 2), got {points.shape}"
+        )
+    if labels.shape != points.shape[:-1]:
+        raise ValueError(f"point_labels must be of shape {points.shape[:-1]}, got {labels.shape}")
+    return points.reshape(-1, *points.shape[-2:]), labels.reshape(-1, labels.shape[-1])
+
+
+def _corners(box: ArrayLike) -> Points:
+    corners = np.asarray(box, np.float32)
+    if corners.ndim not in {1, 2} or corners.shape[-1] != 4:  # noqa: PLR2004 - two corners
+        raise ValueError(f"box must be of shape (4,) or (set, 4), got {corners.shape}")
+    points = corners.reshape(-1, 2, 2)
+    return points, np.tile(np.array(BOX_CORNERS, np.int32), (len(points), 1))
+
+
+def _mask(mask_input: ArrayLike) -> Float32[np.ndarray, "_ 1 y x"]:
+    mask = np.asarray(mask_input, np.float32)
+    if mask.ndim not in {3, 4} or mask.shape[-3] != 1:
+        raise ValueError(
+            f"mask_input must be of shape (1, y, x) or (set, 1, y, x), got {mask.shape}"
+        )
+    return mask.reshape(-1, *mask.shape[-3:])

@@ -1,0 +1,219 @@
+"""The predictor answers as ``SAM2ImagePredictor`` does: same arrays, same order, same values."""
+
+import inspect
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+from pipeline.predictor import UncertainPredictor
+from pipeline.predictor.images import rgb_of
+from pipeline.sam.model import Sam, build
+from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
+
+ROOT: Final = Path(__file__).parents[3]
+PHOTOGRAPHS: Final = sorted((ROOT.parent / "shared" / "samples" / "COCO").rglob("*.jpg"))[:3]
+
+MINI: Final = ("mini", "tiny")
+FULL_SIZE: Final = ("sam2.1", "tiny")
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
+)
+
+
+@cache
+def models(member: tuple[str, str]) -> tuple[Sam, SAM2ImagePredictor]:
+    """Ours and the official one, of the same weights: trained where there are some at hand."""
+    if member == MINI:
+        ours = trained_mini()
+        return ours, OfficialPredictor(ours.model).predictor
+    ours = Sam(build(*member, seed=1), device=torch.device("cpu"), precision="fp32")
+    return ours, OfficialPredictor(build(*member, seed=1).eval()).predictor
+
+
+@cache
+def earlier_logits(member: tuple[str, str]) -> np.ndarray:
+    """Logits of a first click, as people hand them back."""
+    _, official = models(member)
+    official.set_image(drawn())
+    _, scores, logits = official.predict(np.array([[100.0, 90]]), np.array([1]))
+    best: np.ndarray = logits[scores.argmax()][np.newaxis]
+    return best
+
+
+ONE: Final = np.array([[120.0, 80.5]])
+MANY: Final = np.array([[120.0, 80], [100, 60], [30, 150], [0, 0]])
+BOX: Final = np.array([40.0, 30, 200, 150])
+
+Asked = dict[str, Any]
+"""Arguments of ``predict``."""
+
+PROMPTS: Final[dict[str, Asked]] = {
+    "one click": {"point_coords": ONE, "point_labels": np.array([1])},
+    "many clicks": {"point_coords": MANY, "point_labels": np.ones(4, int)},
+    "background": {"point_coords": MANY, "point_labels": np.array([1, 1, 0, 0])},
+    "only background": {"point_coords": ONE, "point_labels": np.array([0])},
+    "box": {"box": BOX},
+    "box with clicks": {
+        "point_coords": MANY,
+        "point_labels": np.array([1, 0, 1, 0]),
+        "box": BOX,
+    },
+    "sets side by side": {"point_coords": MANY[:, np.newaxis], "point_labels": np.ones((4, 1))},
+    "boxes side by side": {"box": np.stack([BOX, BOX / 2])},
+    "fractions of the image": {
+        "point_coords": ONE / [256, 192],
+        "point_labels": np.array([1]),
+        "normalize_coords": False,
+    },
+    "nothing": {},
+}
+OUTPUTS: Final[dict[str, dict[str, bool]]] = {
+    "three": {},
+    "single": {"multimask_output": False},
+    "logits": {"return_logits": True},
+}
+
+
+def compare(member: tuple[str, str], image: np.ndarray | Image.Image, *prompts: Asked) -> None:
+    ours, official = models(member)
+    predictor = UncertainPredictor(ours, random_heads())
+    predictor.set_image(image)
+    official.set_image(image)
+    for asked in prompts:
+        found, expected = predictor.predict(**asked), official.predict(**asked)
+        for name, one, other in zip(("masks", "scores", "logits"), found, expected, strict=True):
+            assert one.shape == other.shape, name
+            assert one.dtype == other.dtype, name
+            if name == "masks" and not asked.get("return_logits"):
+                # A logit of 0 up to rounding may fall on either side.
+                assert (one != other).mean() < 1e-4
+            else:
+                np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_prompt_gives_the_arrays_of_the_official_predictor(prompt: str, output: str) -> None:
+    compare(MINI, drawn(), PROMPTS[prompt] | OUTPUTS[output])
+
+
+@pytest.mark.parametrize("prompt", ["one click", "box", "sets side by side", "nothing"])
+def test_a_mask_of_an_earlier_answer_is_taken_up(prompt: str) -> None:
+    asked = PROMPTS[prompt] | {"mask_input": earlier_logits(MINI)}
+    compare(MINI, drawn(), asked)
+    with pytest.raises(AssertionError):  # it makes a difference
+        np.testing.assert_allclose(answer(asked)[1], answer(PROMPTS[prompt])[1], atol=1e-3)
+
+
+def answer(asked: Asked) -> tuple[np.ndarray, ...]:
+    predictor = mini_predictor()
+    return predictor.predict(**asked)
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS, reason="needs the COCO samples")
+@pytest.mark.parametrize("photograph", PHOTOGRAPHS, ids=lambda path: path.stem)
+def test_photographs_give_the_arrays_of_the_official_predictor(photograph: Path) -> None:
+    image = Image.open(photograph).convert("RGB")
+    compare(
+        MINI, image, *(PROMPTS[name] for name in ("one click", "background", "box with clicks"))
+    )
+
+
+@pytest.mark.full_size
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_model_at_full_size_gives_the_arrays_of_the_official_predictor(output: str) -> None:
+    photographs = [np.array(Image.open(path).convert("RGB")) for path in PHOTOGRAPHS[:1]]
+    for image in (drawn(), *photographs):
+        masked = PROMPTS["box"] | {"mask_input": earlier_logits(FULL_SIZE)}
+        compare(FULL_SIZE, image, *(p | OUTPUTS[output] for p in (*PROMPTS.values(), masked)))
+
+
+def test_every_kind_of_image_is_taken_as_the_official_predictor_takes_it() -> None:
+    asked = PROMPTS["one click"]
+    for image in (
+        drawn(),
+        Image.fromarray(drawn()),
+        (drawn() / 255).astype(np.float32),
+        np.asfortranarray(drawn()),
+    ):
+        compare(MINI, image, asked)
+
+
+def test_views_of_an_image_give_what_copies_of_them_give() -> None:
+    predictor = mini_predictor()
+    bgr = drawn()
+    read_only = drawn().copy()
+    read_only.flags.writeable = False
+    for image, same in ((bgr[..., ::-1], bgr[..., ::-1].copy()), (read_only, drawn())):
+        answers = []
+        for one in (image, same):
+            predictor.set_image(one)
+            answers.append(predictor.predict(**PROMPTS["one click"])[2])
+        np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def test_the_signature_is_that_of_the_official_predictor() -> None:
+    ours, official = (
+        inspect.signature(one.predict).parameters.values()
+        for one in (UncertainPredictor, SAM2ImagePredictor)
+    )
+    assert [(p.name, p.default, p.kind) for p in ours] == [
+        (p.name, p.default, p.kind) for p in official
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), r"must be of shape \(height, width, 3\), got \(4, 4\)"),
+        (np.zeros((4, 0, 3), np.uint8), r"must be of shape \(height, width, 3\), got \(4, 0, 3\)"),
+        (np.zeros((4, 4, 3), np.int64), "must be of uint8 or of floats in 0..1, got int64"),
+        (np.full((4, 4, 3), 255.0), "must be on the scale 0..1, got 255"),
+        (np.full((4, 4, 3), np.nan), "must be on the scale 0..1, got nan"),
+        (Image.new("RGBA", (4, 4)), r"must be in mode RGB, got RGBA: use \.convert\('RGB'\)"),
+    ],
+)
+def test_another_image_is_refused_and_the_last_one_forgotten(image: Any, message: str) -> None:  # noqa: ANN401
+    predictor = mini_predictor()
+    with pytest.raises(ValueError, match=message):
+        predictor.set_image(image)
+    with pytest.raises(RuntimeError, match=r"must be set by set_image .*, got none"):
+        predictor.predict(**PROMPTS["one click"])
+
+
+def test_a_path_is_no_image() -> None:
+    with pytest.raises(TypeError, match="image must be a PIL image or an array, got str"):
+        rgb_of("photo.jpg")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"point_coords": ONE}, "point_coords and point_labels must be given together"),
+        ({"point_labels": [1]}, "point_coords and point_labels must be given together"),
+        ({"point_coords": [1, 2], "point_labels": [1]}, r"\(click, 2\) or .*, got \(2,\)"),
+        ({"point_coords": ONE, "point_labels": [1, 1]}, r"of shape \(1,\), got \(2,\)"),
+        ({"box": [1, 2, 3]}, r"box must be of shape \(4,\) or \(set, 4\), got \(3,\)"),
+        ({"mask_input": np.zeros((64, 64))}, r"mask_input must be .*, got \(64, 64\)"),
+        (
+            {"point_coords": ONE, "point_labels": [1], "box": [BOX, BOX]},
+            r"of equally many prompt sets, got \[2, 1\]",
+        ),
+        (
+            {"box": [BOX] * 3, "mask_input": np.zeros((2, 1, 64, 64))},
+            "mask_input must be of 3 prompt sets, got 2",
+        ),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(asked: Asked, message: str) -> None:
+    predictor = mini_predictor()
+    with pytest.raises(ValueError, match=message):
+        predictor.predict(**asked)

@@ -1,0 +1,150 @@
+"""What a prompt set gives beside its masks, alone or among others."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from pipeline.entropy.mixtures import mask_entropy
+from pipeline.head_sets import HeadSet
+from pipeline.predictor import PromptSet, ProposalHeads, Uncertainty
+from tests.fixtures.predictors import drawn, mini_predictor, random_heads
+
+Asked = dict[str, Any]
+
+CLICK: Final[Asked] = {"point_coords": [[120.0, 80.5]], "point_labels": [1]}
+OTHER_CLICK: Final[Asked] = {"point_coords": [[60, 100]], "point_labels": [1]}
+BESIDE: Final[Asked] = {"point_coords": [[120, 80], [30, 150]], "point_labels": [1, 0]}
+MANY: Final[Asked] = {"point_coords": [[120, 80], [100, 60], [110, 70]], "point_labels": [1, 1, 1]}
+BOX: Final[Asked] = {"box": [40, 30, 200, 150]}
+BOX_AND_CLICK: Final[Asked] = BOX | CLICK
+EARLIER: Final[Asked] = {"mask_input": np.zeros((1, 64, 64))}
+
+LEARNED: Final = "the heads learned from one click on the object"
+
+EVERY: Final[tuple[Asked, ...]] = (
+    CLICK,
+    BOX,
+    BESIDE,
+    OTHER_CLICK,
+    BOX_AND_CLICK,
+    EARLIER,
+    CLICK | EARLIER,
+    {},
+    MANY,
+)
+
+
+def ask(asked: Asked) -> Uncertainty:
+    return mini_predictor().predict_uncertainty(**asked)
+
+
+def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
+    """Every array and number, by its place."""
+    parts: dict[str, Any] = {}
+    for name, value in vars(found).items():
+        own = vars(value) if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
+        parts |= {f"{name} {key}": part for key, part in own.items()}
+    return {k: np.asarray(v) for k, v in parts.items() if not isinstance(v, str) and "adv" not in k}
+
+
+def test_prompt_sets_of_every_kind_are_answered_in_their_order_as_if_alone() -> None:
+    together = mini_predictor().predict_uncertainties([PromptSet(**one) for one in EVERY])
+    for asked, found in zip(EVERY, together, strict=True):
+        alone = numbers(ask(asked))
+        for name, values in numbers(found).items():
+            if name in {"masks ", "probability "}:
+                # Up to rounding, a logit may fall on either side of 0 and of each step.
+                assert (~np.isclose(values, alone[name], atol=1e-4)).mean() < 1e-3, name
+            else:
+                np.testing.assert_allclose(values, alone[name], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_masks_scores_and_logits_are_those_of_predict() -> None:
+    masks, sam_score, logits = mini_predictor().predict(**CLICK)
+    found = ask(CLICK)
+    assert found.masks.shape == (3, *drawn().shape[:2])
+    np.testing.assert_array_equal(found.masks, masks > 0)
+    np.testing.assert_array_equal(found.sam_score, sam_score)
+    np.testing.assert_array_equal(found.logits.clip(-32, 32), logits)
+    assert found.selected == sam_score.argmax()
+
+
+def test_the_weighted_mean_of_the_pixels_entropies_is_that_of_the_mask() -> None:
+    found = ask(CLICK)
+    p = found.probability
+    assert ((found.pixel_entropy >= 0) & (found.pixel_entropy <= 1)).all()
+    mean = (p * found.pixel_entropy).sum(axis=(1, 2)) / p.sum(axis=(1, 2))
+    np.testing.assert_allclose(mean, found.h_std, rtol=1e-4)
+    # That of the logits themselves, but for the 256 steps.
+    exact = mask_entropy(1 / (1 + np.exp(-found.logits.astype(np.float64))))
+    np.testing.assert_allclose(found.h_std, exact, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (CLICK, ""),
+        (BOX, "a box"),
+        (BESIDE, "clicks beside the object"),
+        (MANY, "3 clicks"),
+        (BOX_AND_CLICK, "a box"),
+        (BOX | BESIDE, "a box and clicks beside the object"),
+        (CLICK | EARLIER, "a mask"),
+        ({}, "no click"),
+    ],
+)
+def test_prompts_that_no_head_learned_from_are_said_to_be_such(asked: Asked, told: str) -> None:
+    assert ask(asked).caution == (f"{LEARNED}; this prompt has {told}" if told else "")
+
+
+def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:
+    with pytest.raises(ValueError, match="prompts must be of one set, got 2: predict_uncertaint"):
+        ask({"box": [[1, 2, 3, 4]] * 2})
+
+
+def test_nothing_asked_is_nothing_answered() -> None:
+    assert mini_predictor().predict_uncertainties([]) == []
+
+
+def test_the_alternative_is_the_better_of_the_two_that_are_not_selected() -> None:
+    found = ask(CLICK)
+    order = [k for k in range(3) if k != found.selected]
+    for values in ([0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1]):
+        iou = replace(found.expected_iou, own=np.array(values))
+        expected = max(order, key=lambda k: values[k])
+        assert replace(found, expected_iou=iou).alternative == expected
+
+
+def test_the_advice_is_about_the_selected_proposal_and_knows_no_model_above_the_largest() -> None:
+    found = ask(CLICK)
+    own = {name: float(iou[found.selected]) for name, iou in vars(found.expected_iou).items()}
+    reached = max(own["large"], own["refined"], own["best"])
+    lenient = mini_predictor().predict_uncertainty(**CLICK, good_iou=own["own"])
+    assert (lenient.advice.correction, lenient.advice.gain) == ("keep", 0)
+    strict = mini_predictor().predict_uncertainty(**CLICK, good_iou=reached + 1e-6)
+    assert strict.advice.correction == "segmentation"
+    assert strict.advice.gain == pytest.approx(1 - own["own"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "huge"}, "model must be one of tiny, .*, got 'huge'"),
+        ({"weights": {}}, "heads of selected/selected must have iou_tiny, got none"),
+        ({"head_set": HeadSet("best", "best")}, "heads of best/best must have iou_selected, got n"),
+    ],
+)
+def test_heads_that_lack_something_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(random_heads(), **changes)
+
+
+def test_heads_of_another_token_width_are_refused() -> None:
+    heads = random_heads(n_channels=32)
+    assert isinstance(heads, ProposalHeads)
+    predictor = mini_predictor()
+    predictor.heads = heads
+    with pytest.raises(ValueError, match="inputs of head iou_tiny must be 64 wide"):
+        predictor.predict_uncertainty(**CLICK)

@@ -1,0 +1,172 @@
+"""The predictor says of an object and its click what the cache and ``evaluate`` say of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import storage
+from pipeline.head_sets import HeadSet, head_sets
+from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
+from pipeline.sam.families import MINI_CHANNELS
+from pipeline.views import default_view
+from pipeline.vocabulary import JUDGED, MODELS
+from stages import entropy, evaluate, extract
+from stages.extraction.models import load_model
+from stages.shell.asked import asked_of, eval_cells
+from storage.images.files import read_rgb
+from storage.outputs.heads import read_head, write_head
+from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
+from storage.split.objects import read_objects
+from storage.split.provenance import head_origin
+from tests.fixtures.asked import extract_params
+from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
+from tests.fixtures.view_settings import view_settings
+
+OF_USERS: Final = HeadSet("selected", "selected")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn images through the mini models, up to the measures of each object."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        draw_project(n_objects=2, weights="file")
+        changed = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+        changed["views"] = view_settings("identity")
+        changed["evaluate"] |= {"n_resamples": 20, "n_splits": 2}
+        Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+        for model in MODELS:
+            run(extract, SPLIT, model, "identity")
+        run(entropy, SPLIT)
+        for head_set in head_sets():
+            draw_heads(head_set)
+        run(evaluate, SPLIT)
+    return root
+
+
+def draw_heads(head_set: HeadSet) -> None:
+    """Heads whose outputs differ by more than rounding from one token to the next."""
+    cells = eval_cells("any", MODELS, [default_view("identity")])
+    origin = head_origin({cell.model: asked_of(extract_params(), cell) for cell in cells})
+    rng = np.random.default_rng(len(str(head_set)))
+    widths = (2 * MINI_CHANNELS, 32, 32, 1)
+    for objective in head_set.objectives:
+        shapes = enumerate(zip(widths[1:], widths, strict=False))
+        tensors = {
+            f"layers.{i}.{part}": rng.normal(0, 2 * shape[1] ** -0.5, shape[:n]).astype(np.float32)
+            for i, shape in shapes
+            for part, n in (("weight", 2), ("bias", 1))
+        }
+        metadata = {"split": TRAIN_SPLIT, **asdict(head_set), "objective": objective, **origin}
+        path = head_path(TRAIN_SPLIT, head_set.protocol, head_set.tokens, objective)
+        write_head(path, tensors, metadata)
+
+
+def assert_equal(found: object, expected: object, what: str = "") -> None:
+    one, other = (np.asarray(values, np.float64) for values in (found, expected))
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=what)
+
+
+def own_heads(root: Path, model: str, head_set: HeadSet) -> ProposalHeads:
+    paths = {
+        name: root / head_path(TRAIN_SPLIT, head_set.protocol, head_set.tokens, name)
+        for name in head_set.objectives
+    }
+    return ProposalHeads(model, head_set, {name: read_head(p)[0] for name, p in paths.items()})
+
+
+@cache
+def said(root: Path, model: str, head_set: HeadSet) -> list[Uncertainty]:
+    """What a predictor says of the click ``center`` of every object."""
+    sam = load_model(extract_params(), model)
+    predictor = UncertainPredictor(sam, own_heads(root, model, head_set))
+    table = read_objects(root / objects_path(SPLIT))
+    found = []
+    for image, file in enumerate(table.file):
+        predictor.set_image(read_rgb(root / IMAGES / str(file)))
+        clicks = table.point_px[table.image_index == image, :1]
+        found += predictor.predict_uncertainties([PromptSet(one, [1]) for one in clicks])
+    return found
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_scores_and_entropies_are_those_of_the_cache(project: Path, model: str) -> None:
+    found = said(project, model, OF_USERS)
+    features = storage.open_features(project / features_path(SPLIT, model, "identity"))
+    center = features.sel(prompt="center")
+    sam_score = np.stack([one.sam_score for one in found])
+    assert_equal(sam_score, center["sam_score"])
+    assert [one.selected for one in found] == center["sam_score"].argmax("proposal").values.tolist()
+    entropies = storage.open_entropy(project / entropy_path(SPLIT)).sel(model=model)
+    assert_equal([one.h_a for one in found], entropies["h_a"])
+    by_judged = {"best": center["iou"], "selected": center["sam_score"]}
+    for judged, scores in by_judged.items():
+        judged_masks = zip(found, scores.argmax("proposal").values, strict=True)
+        h_std = [one.h_std[k] for one, k in judged_masks]
+        assert_equal(h_std, entropies["h_std"][:, JUDGED.index(judged)])
+
+
+MEASURED: Final[dict[str, Callable[[Uncertainty], np.ndarray]]] = {
+    "usam": lambda found: found.expected_iou.own,
+    "delta_theta": lambda found: found.gap.model,
+    "delta_xp": lambda found: found.gap.prompt,
+    "delta_a": lambda found: found.gap.task,
+    "delta_theta_star": lambda found: found.direct_gap.model,
+    "delta_xp_star": lambda found: found.direct_gap.prompt,
+    "delta_a_star": lambda found: found.direct_gap.task,
+}
+"""By name in ``objects.csv``, which has USAM itself."""
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("head_set", head_sets(), ids=str)
+def test_what_heads_say_is_in_the_results_of_evaluate(
+    project: Path, model: str, head_set: HeadSet
+) -> None:
+    objects = pd.read_csv(project / results_dir(SPLIT) / "objects.csv")
+    rows = objects[
+        (objects["model"] == model)
+        & (objects["protocol"] == head_set.protocol)
+        & (objects["judged"] == head_set.tokens)
+    ]
+    features = storage.open_features(project / features_path(SPLIT, model, "identity"))
+    scores = features.sel(prompt="center")[
+        {"best": "iou", "selected": "sam_score"}[head_set.tokens]
+    ]
+    judged = scores.argmax("proposal").values
+    found = said(project, model, head_set)
+    assert len(rows) == len(found) > 8
+    for name, of_proposals in MEASURED.items():
+        values = [of_proposals(one)[k] for one, k in zip(found, judged, strict=True)]
+        expected = rows[f"{name}@{TRAIN_SPLIT}"]
+        assert expected.std() > 1e-4
+        assert_equal(values, expected, name)
+
+
+def test_every_proposal_is_judged_by_its_own_token(project: Path) -> None:
+    found = said(project, "tiny", OF_USERS)
+    heads = own_heads(project, "tiny", OF_USERS).weights
+    features = storage.open_features(project / features_path(SPLIT, "tiny", "identity"))
+    center = features.sel(prompt="center")
+    for i, one in enumerate(found):
+        for k in range(3):
+            x = np.concatenate([center["iou_token"][i], center["mask_token"][i, k + 1]])
+            for objective in ("iou_tiny", "iou_refined"):
+                name = {"iou_tiny": "own"}.get(objective, objective.removeprefix("iou_"))
+                expected = getattr(one.expected_iou, name)[k]
+                assert_equal(slow_head(heads[objective], x), expected)
+
+
+def slow_head(tensors: Mapping[str, np.ndarray], x: np.ndarray) -> float:
+    for layer in (0, 1):
+        x = np.maximum(tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"], 0)
+    logit = (tensors["layers.2.weight"] @ x + tensors["layers.2.bias"])[0]
+    return float(1 / (1 + np.exp(-np.float64(logit))))
