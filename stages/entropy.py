@@ -12,7 +12,7 @@ from dask.delayed import delayed
 
 from pipeline.entropy.mixtures import ObjectEntropies, blockwise_entropies, concatenate
 from pipeline.views import entropy_views
-from stages.shell.asked import asked_of_cells, eval_cells
+from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
@@ -30,7 +30,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
-    asked = asked_of_cells(params.extract, eval_cells(split, params.models, views))
+    asked = asked_of_eval(params.extract, params.models, views)
     cells = open_cells(split, asked, with_masks=True)
     entropies = split_entropies(cells, params.entropy.n_workers)
     arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}

@@ -20,7 +20,7 @@ from stages.evaluation.tables import (
 from stages.evaluation.use import use_tables
 from stages.heads.data import faults_of
 from stages.heads.judged import read_scores
-from stages.shell.asked import asked_of_cells, eval_cells
+from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.rules import check_known
@@ -36,8 +36,8 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
-    asked = asked_of_cells(params.extract, eval_cells(split, params.models, views))
-    scores = read_scores(open_cells(split, asked), params.train_splits, ablations=params.ablations)
+    cells = open_cells(split, asked_of_eval(params.extract, params.models, views))
+    scores = read_scores(cells, params.train_splits, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,

@@ -19,7 +19,7 @@ from pipeline.gallery.pictures import Scene, draw_scene, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
-from stages.shell.asked import asked_of_cells, eval_cells
+from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
@@ -46,8 +46,9 @@ def main(split: str) -> None:
     results = results_dir(split) / "ranking.csv"
     objects = read_table(results, COLUMNS["ranking"])
     shown = gallery_rows(objects, params.gallery.n_objects)
-    names = eval_cells(split, shown["model"].unique().tolist(), [default_view("identity")])
-    cells = open_cells(split, asked_of_cells(params.extract, names), with_masks=True)
+    models = shown["model"].unique().tolist()
+    asked = asked_of_eval(params.extract, models, [default_view("identity")])
+    cells = open_cells(split, asked, with_masks=True)
     table = cells.table
     _check_objects(results, objects, cells)
     files = [str(file) for file in table.file]

@@ -18,7 +18,7 @@ from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
 from stages.heads.trained import KeptHead, write_heads
-from stages.shell.asked import asked_of_cells, train_cells
+from stages.shell.asked import asked_of_train
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
@@ -38,7 +38,7 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    cells = open_cells(split, asked_of_cells(params.extract, train_cells(split, params.models)))
+    cells = open_cells(split, asked_of_train(params.extract, params.models))
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     # One after the other, so that only the tokens of one set are in memory.
     trained = {

@@ -10,7 +10,7 @@ import shutil
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from stages.shell.asked import asked_of_cells, train_cells
+from stages.shell.asked import asked_of_train
 from stages.shell.blocks import TuneParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -34,9 +34,9 @@ def main(split: str, objective: str) -> None:
         from stages.heads.search import search  # noqa: PLC0415
         from storage.split.cells import open_cells  # noqa: PLC0415
 
-        asked = asked_of_cells(params.extract, train_cells(split, params.models))
+        cells = open_cells(split, asked_of_train(params.extract, params.models))
         trials, folder = search(
-            open_cells(split, asked),
+            cells,
             objective,
             n_trials=tune.n_trials,
             max_objects=tune.max_objects,

@@ -14,7 +14,7 @@ import yaml
 from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, PROTOCOLS
 from stages.report import PLOTS
 from stages.shapes import FOLDER as SHAPES
-from stages.shell.asked import asked_of_cells, train_cells
+from stages.shell.asked import asked_of_train
 from storage import paths
 from tests.fixtures.asked import extract_params
 from tests.fixtures.dvc_stages import (
@@ -59,13 +59,13 @@ OTHER_SETTINGS: Final[dict[str, Any]] = {
 
 def params_of_cells() -> set[str]:
     """Settings of ``extract`` that show in the signature of a cell, wherever it is made."""
-    settings, cells = extract_params(), train_cells("split", MODELS)
+    settings = extract_params()
     assert set(OTHER_SETTINGS) == set(asdict(settings))
-    asked = asked_of_cells(settings, cells)
+    asked = asked_of_train(settings, MODELS)
     return {
         f"extract.{key}"
         for key, value in OTHER_SETTINGS.items()
-        if asked_of_cells(replace(settings, **{key: value}), cells) != asked
+        if asked_of_train(replace(settings, **{key: value}), MODELS) != asked
     }
 
 

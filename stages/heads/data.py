@@ -14,7 +14,6 @@ from pipeline.vocabulary import MODELS
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
-from storage.split.provenance import head_origin
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
     origin = {
-        **head_origin({model: cell.signature for model, cell in identity.items()}),
+        **cells.head_origin,
         "n_channels": str(identity[MODELS[0]].n_channels),
         "features_digest": cells.digest(["identity"]),
     }

@@ -15,12 +15,11 @@ from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
 from storage.errors import StoreError
-from storage.outputs.heads import read_head
+from storage.outputs.heads import check_head, read_head
 from storage.paths import head_path
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
 from storage.split.groups import group_index
-from storage.split.provenance import check_head, head_origin
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,7 @@ def read_scores(
     DataError
         If a head was trained on features of another family, version, precision or weights.
     """
-    identity = {model: cells.by_name[model, "identity"] for model in cells.models}
-    signatures = {model: cell.signature for model, cell in identity.items()}
-    origin = head_origin(signatures)
+    origin = cells.head_origin
     heads = {
         one: {name: read_heads(name, origin, one) for name in train_splits}
         for one in head_sets(ablations)
@@ -75,14 +72,14 @@ def read_scores(
     entropy = read_entropies(cells)
     proposals = {key: _proposal_scores(cells.by_name[key]) for key in _identity_first(cells)}
     said = {}
-    for model, cell in identity.items():
+    for model, cell in cells.identity.items():
         said[model] = ModelScores(
             proposals[model, "identity"],
             {judged: entropies_of(entropy, model, judged) for judged in JUDGED},
             _predictions(cell, heads),
         )
     inputs = {
-        "models": signatures,
+        "models": {model: cell.signature for model, cell in cells.identity.items()},
         "entropy": entropy.attrs["signature"],
         "heads": {name: _metadata_of(heads, name) for name in train_splits},
     }

@@ -37,30 +37,30 @@ def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
 
 
 def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """The part of a cell's signature that follows from its name and the settings on any machine.
+    """The part of a cell's signature that follows from its name and the settings on any machine."""
+    return {"split": name.split, **_settings_of(params, name.model, name.view, name.prompts)}
 
-    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
-    number on another device.
-    """
+
+def asked_of_eval(
+    params: ExtractParams, models: Sequence[str], views: Sequence[View]
+) -> dict[tuple[str, str], dict[str, object]]:
+    """What is asked of the cells of any eval split, by model and view."""
     return {
-        "extract_version": params.version,
-        "split": name.split,
-        "family": params.family,
-        "model": name.model,
-        "weights": weights_name(params, name.model),
-        "view": name.view.name,
-        "view_parameters": name.view.described_parameters,
-        "prompts": list(name.prompts),
-        "precision": params.precision,
-        "shard_objects": params.shard_objects,
+        (model, view.name): _settings_of(params, model, view, PROMPTS)
+        for model in models
+        for view in views
     }
 
 
-def asked_of_cells(
-    params: ExtractParams, names: Sequence[CellName]
+def asked_of_train(
+    params: ExtractParams, models: Sequence[str]
 ) -> dict[tuple[str, str], dict[str, object]]:
-    """What is asked of the cells of one split, by model and view."""
-    return {(name.model, name.view.name): asked_of(params, name) for name in names}
+    """What is asked of the cells of any train split, by model and view."""
+    identity = default_view("identity")
+    return {
+        (model, identity.name): _settings_of(params, model, identity, TRAIN_PROMPTS)
+        for model in models
+    }
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
@@ -75,3 +75,24 @@ def weights_seed(params: ExtractParams) -> int | None:
     """Seed of random weights; None if the weights come from the family's files."""
     kind, _, seed = params.weights.partition("-")
     return int(seed) if kind == "random" else None
+
+
+def _settings_of(
+    params: ExtractParams, model: str, view: View, prompts: tuple[str, ...]
+) -> dict[str, object]:
+    """Entries of a signature that are alike in every split.
+
+    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
+    number on another device.
+    """
+    return {
+        "extract_version": params.version,
+        "family": params.family,
+        "model": model,
+        "weights": weights_name(params, model),
+        "view": view.name,
+        "view_parameters": view.described_parameters,
+        "prompts": list(prompts),
+        "precision": params.precision,
+        "shard_objects": params.shard_objects,
+    }

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from storage.errors import WeightsError
+from storage.errors import DataError, WeightsError
 from storage.folders import whole_file
 from storage.paths import remedy
 
@@ -55,6 +55,38 @@ def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata()
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
+
+
+def check_head(
+    path: Path,
+    metadata: Mapping[str, str],
+    *,
+    place: Mapping[str, str],
+    origin: Mapping[str, str],
+) -> None:
+    """Refuse a head that belongs elsewhere, or was trained on other features.
+
+    Parameters
+    ----------
+    place
+        What the head's path says: ``split``, ``protocol``, ``tokens`` and ``objective``.
+    origin
+        ``head_origin`` of the cells that it is to judge.
+
+    Raises
+    ------
+    DataError
+        If an entry differs (the message names the path, the key and both values).
+    """
+    for key, value in place.items():
+        if (found := metadata.get(key, "none")) != value:
+            raise DataError(f"{path}: {key} must be {value}, got {found}")
+    for key, value in origin.items():
+        if (found := metadata.get(key, "none")) != value:
+            raise DataError(
+                f"{path} must be trained on features of the same {key} ({found} -> {value}); "
+                "train it again"
+            )
 
 
 def _damaged(path: Path, found: str) -> WeightsError:

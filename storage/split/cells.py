@@ -8,7 +8,7 @@ is wrong.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray
@@ -18,13 +18,18 @@ from storage.errors import StoreError, listed
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.mask_chunks import MaskChunks
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.split.provenance import TOLD_KEYS, cells_digest, content_digest
 from storage.store.inspection import naming_damage
 from storage.store.opening import open_features, open_masks
-from storage.store.signature import compare
+from storage.store.signature import compare, digest
 
 Asked = Mapping[tuple[str, str], Mapping[str, Any]]
 """What the settings ask of the signature of each cell, by model and view."""
+
+EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
+"""Signature entries that cells used together must share, whatever their splits."""
+
+TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
+"""Entries of cells that are repeated in the signature of what is computed from them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,17 @@ class OpenCell:
         """All that the rows depend on, except the content of the images."""
         signature: Mapping[str, Any] = self.features.attrs["signature"]
         return signature
+
+    @property
+    def content_digest(self) -> str:
+        """Digest of all that the rows depend on, including the content of the images.
+
+        Notes
+        -----
+        Stored signatures leave images out, so that repairing an image redoes only its shard.
+        """
+        images_digest = digest({"sha256": self.images_sha256})
+        return digest({**self.signature, "images_digest": images_digest})
 
     @property
     def n_channels(self) -> int:
@@ -120,14 +136,36 @@ class SplitCells:
         }
 
     def digest(self, views: Sequence[str]) -> str:
-        """Digest of the content of the cells of some views."""
-        return cells_digest(
+        """Digest of the content of the cells of some views, in any order."""
+        return digest(
             {
-                name: content_digest(cell.signature, cell.images_sha256)
-                for name, cell in self.by_name.items()
-                if name[1] in views
+                f"{model}/{view}": cell.content_digest
+                for (model, view), cell in self.by_name.items()
+                if view in views
             }
         )
+
+    @property
+    def identity(self) -> dict[str, OpenCell]:
+        """Identity cell of each model."""
+        return {model: self.by_name[model, "identity"] for model in self.models}
+
+    @property
+    def head_origin(self) -> dict[str, str]:
+        """What heads must have learned from, to judge these cells, or what they learn from."""
+        return head_origin({model: cell.signature for model, cell in self.identity.items()})
+
+
+def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Entries that heads and the identity cells of all models, whose signatures are given, share.
+
+    A head understands only tokens like those that it learned from.
+    """
+    shared = next(iter(signatures.values()))
+    return {
+        **{key: str(shared[key]) for key in EXTRACTION_KEYS},
+        **{f"weights_{model}": str(entries["weights"]) for model, entries in signatures.items()},
+    }
 
 
 def open_cells(split: str, asked: Asked, *, with_masks: bool = False) -> SplitCells:
@@ -169,18 +207,19 @@ def _open_cell(expected: Mapping[str, Any], *, with_masks: bool) -> OpenCell:
     place = (expected["split"], expected["model"], expected["view"])
     path = features_path(*place)
     features = open_features(path, expected)
-    masks = _open_masks(masks_path(*place), expected, features) if with_masks else None
-    return OpenCell(path, features, masks)
-
-
-def _open_masks(path: Path, expected: Mapping[str, Any], features: xarray.Dataset) -> MaskChunks:
-    masks = open_masks(path, expected)
+    if not with_masks:
+        return OpenCell(path, features, None)
+    of_masks = masks_path(*place)
+    masks = open_masks(of_masks, expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.attrs["signature"], features.attrs["signature"]
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
-        raise StoreError(f"{path} was written under other inputs than its features ({difference})")
-    return MaskChunks(path, masks["mask_code"].shape, expected["shard_objects"])
+        raise StoreError(
+            f"{of_masks} was written under other inputs than its features ({difference})"
+        )
+    chunks = MaskChunks(of_masks, masks["mask_code"].shape, expected["shard_objects"])
+    return OpenCell(path, features, chunks)
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: Path) -> None:

@@ -5,8 +5,7 @@ import xarray
 from pipeline.views import entropy_views
 from storage.errors import StoreError
 from storage.paths import entropy_path
-from storage.split.cells import SplitCells
-from storage.split.provenance import TOLD_KEYS
+from storage.split.cells import TOLD_KEYS, SplitCells
 from storage.store.inspection import naming_damage
 from storage.store.opening import open_entropy
 
