@@ -23,8 +23,8 @@ from stages.shell.asked import asked_of, eval_cells
 from storage.images.files import read_rgb
 from storage.outputs.heads import read_head, write_head
 from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
+from storage.split.cells import head_origin
 from storage.split.objects import read_objects
-from storage.split.provenance import head_origin
 from tests.fixtures.asked import extract_params
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.view_settings import view_settings
