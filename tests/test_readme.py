@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from stages.cli.app import app
 from stages.shell.params import PARAMS_FILE, read_params
+from tests.benchmarks.test_bench_demo import MAX_MINUTES
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 
 README: Final = (ROOT / "README.md").read_text("utf-8")
@@ -120,6 +121,10 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("command", commands(README) + commands(CONTRIBUTING), ids=" ".join)
 def test_a_command_exists(command: Command) -> None:
     assert fault(command) == ""
+
+
+def test_the_readme_names_the_time_that_the_demo_is_held_to() -> None:
+    assert f"`make bench` times it and fails above {MAX_MINUTES}." in README
 
 
 def test_the_readme_says_how_to_start_and_how_to_test() -> None:

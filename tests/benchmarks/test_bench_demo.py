@@ -4,38 +4,60 @@ import os
 import resource
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.fixtures.project_copy import copy_files
 
-MAX_SECONDS = 360.0
-MAX_BYTES = 4e9
+N_CORES = 2
+
+MAX_MINUTES = 6
+"""On so many cores that do nothing else, as README says."""
+
+MAX_GB = 4.0
 """Of the largest process."""
 
 
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    """Hold this process, and all that it starts, to two cores of a larger machine."""
+    before = os.sched_getaffinity(0)
+    if len(before) < N_CORES:
+        pytest.fail(f"the demo must be timed on {N_CORES} cores, got {len(before)}")
+    os.sched_setaffinity(0, sorted(before)[:N_CORES])
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_the_demo_takes_some_minutes_and_little_memory(
     tmp_path: Path, benchmark: BenchmarkFixture
 ) -> None:
     copy_files(tmp_path)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    started = time.perf_counter()
+    env = os.environ | {"PATH": path}
+    env.pop("OMP_NUM_THREADS", None)  # `make bench` sets it, a user does not
+    started, before = perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     benchmark.pedantic(  # type: ignore[no-untyped-call]
         subprocess.run,
         (["dvc", "repro", "--quiet"],),
-        {"cwd": tmp_path, "env": os.environ | {"PATH": path}, "check": True},
+        {"cwd": tmp_path, "env": env, "check": True},
         rounds=1,
     )
-    seconds = time.perf_counter() - started
-    n_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    benchmark.extra_info["bytes"] = n_bytes
+    minutes = (perf_counter() - started) / 60
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = (used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime) / 60
+    gigabytes = used.ru_maxrss * 1024 / 1e9
+    benchmark.extra_info |= {"core_minutes": busy, "gigabytes": gigabytes}
+    # The work of both cores tells a slow demo from a busy machine.
     print(
-        f"\ndemo: {seconds / 60:.1f} min on {os.cpu_count()} cores, at most "
-        f"{MAX_SECONDS / 60:.0f}; largest process {n_bytes / 1e9:.2f} GB, at most "
-        f"{MAX_BYTES / 1e9:.0f}"
+        f"\ndemo: {minutes:.1f} min on {N_CORES} cores, at most {MAX_MINUTES}, "
+        f"{busy:.1f} min of work; largest process {gigabytes:.2f} GB, at most {MAX_GB:.0f}"
     )
-    assert seconds < MAX_SECONDS
-    assert n_bytes < MAX_BYTES
+    assert minutes < MAX_MINUTES
+    assert gigabytes < MAX_GB
