@@ -10,6 +10,7 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
 
 from pipeline.gallery.choice import ranking_columns
 from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.measured import judged_masks, own_masks
 from stages.evaluation.tables import (
     auc_table,
     correlation_table,
@@ -46,14 +47,16 @@ def main(split: str) -> None:
         "n_resamples": params.evaluate.n_resamples,
         **scores.inputs,
     }
-    objects = object_table(scores)
     with faults_of(split):
+        masks = judged_masks(scores.models)
+        own = own_masks(masks)
+        objects = object_table(scores, masks)
         results = SplitResults(
             auc=auc_table(split, scores, resamples),
             iou=iou_table(scores, resamples),
-            curves=curve_table(scores, params.evaluate.n_curve_points),
-            correlation=correlation_table(scores),
-            **use_tables(split, scores.models, resamples, params.evaluate),
+            curves=curve_table(scores, masks, params.evaluate.n_curve_points),
+            correlation=correlation_table(own),
+            **use_tables(split, own, resamples, params.evaluate),
             objects=objects,
             ranking=objects[ranking_columns(list(objects.columns))],
             run=run,

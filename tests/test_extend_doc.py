@@ -9,7 +9,7 @@ import pytest
 import xarray
 from PIL import Image
 
-from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
+from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.layouts import draw_picture, write_jpeg

@@ -1,7 +1,52 @@
 """The measures of a model's judged proposals."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
 from pipeline.scoring.measures import MEASURES, Measure
+from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
+
+
+@dataclass(frozen=True)
+class JudgedMasks:
+    """Masks of one model that a protocol judges in some task, and every measure of them."""
+
+    protocol: str
+    judged: str
+    """The proposal: ``best`` or ``selected``."""
+    model: str
+    iou: Values
+    measures: Mapping[tuple[str, str], Values]
+    """As ``model_measures`` gives them."""
+
+
+def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
+    """All masks that are judged, by protocol, proposal and model.
+
+    Raises
+    ------
+    ValueError
+        If an entropy or a head is missing.
+    """
+    return [
+        JudgedMasks(
+            protocol,
+            judged,
+            model,
+            scores.proposals.judged_iou(judged).astype(np.float64),
+            model_measures(scores, model, protocol=protocol, judged=judged),
+        )
+        for protocol, judged in JUDGED_BY_PROTOCOL
+        for model, scores in models.items()
+    ]
+
+
+def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
+    """Those of the proposal that a protocol is named after; the task *task* may judge another."""
+    return [one for one in masks if one.judged == one.protocol]
 
 
 def untrained_measures(seen: Evidence) -> dict[str, Values]:

@@ -1,6 +1,6 @@
 """Promises about kept masks: thresholds by each measure, checked on other images."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, product
@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.scoring.bootstrap import Interval, interval
-from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
     DESIGN_SHARE,
@@ -24,8 +23,6 @@ from pipeline.scoring.risk_control import (
     threshold_of_kept,
 )
 from pipeline.scoring.statistics import FAILURE_IOUS
-from pipeline.scoring.use import default_in_use
-from pipeline.vocabulary import PROTOCOLS
 
 PROMISES: Final = ("all", "kept")
 """At most a share alpha of all masks is kept and falls short, or of the kept masks falls short."""
@@ -67,17 +64,19 @@ class PromiseRow:
 
 
 def promise_rows(
-    models: Mapping[str, ModelScores],
+    masks: Iterable[JudgedMasks],
     group: Int[np.ndarray, "object"],
     n_splits: int,
     *,
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[PromiseRow]:
-    """Every promise by every measure of both protocols, for the largest model.
+    """Every promise by every measure.
 
     Parameters
     ----------
+    masks
+        Each protocol's own.
     group
         Image, or video, of each object.
     n_splits
@@ -85,21 +84,22 @@ def promise_rows(
     seed
         For the halves, which are the same for every measure.
     advance
-        Called with 1 after each of ``n_promised_measures`` measures. A single image gives no rows.
+        Called with 1 after each measure of the masks. A single image gives no rows.
     """
     if len(np.unique(group)) == 1:
         return
-    model = default_in_use(tuple(models))
-    for protocol, (train_split, measure), uncertainty in _promised(models):
-        iou = models[model].proposals.judged_iou(protocol).astype(np.float64)
-        for promise in (Promise(*one) for one in product(PROMISES, FAILURE_IOUS, ALPHAS)):
-            judged = Judged.masks(uncertainty, iou < promise.iou, group)
+    promises = [Promise(*one) for one in product(PROMISES, FAILURE_IOUS, ALPHAS)]
+    for asked, ((train_split, measure), uncertainty) in (
+        (one, found) for one in masks for found in one.measures.items()
+    ):
+        for promise in promises:
+            judged = Judged.masks(uncertainty, asked.iou < promise.iou, group)
             generator = np.random.default_rng(seed)
             found = check(judged, _threshold(promise, generator), n_splits, generator)
             yield PromiseRow(
-                protocol,
+                asked.protocol,
                 train_split,
-                model,
+                asked.model,
                 measure,
                 promise,
                 found.held_of_all if promise.of == "all" else found.held_of_kept,
@@ -108,11 +108,6 @@ def promise_rows(
                 interval(found.kept),
             )
         advance(1)
-
-
-def n_promised_measures(models: Mapping[str, ModelScores]) -> int:
-    """Number of measures of the largest model, over both protocols."""
-    return len(list(_promised(models)))
 
 
 def threshold(judged: Judged, promise: Promise, seed: int) -> float:
@@ -138,16 +133,6 @@ def least_images(promise: Promise) -> int:
     n_tests = ceil(-log1p(-CONFIDENCE) / each)
     # Counted up, because the number of design images is rounded.
     return next(n for n in count(n_tests) if n - round(DESIGN_SHARE * n) >= n_tests)
-
-
-def _promised(
-    models: Mapping[str, ModelScores],
-) -> Iterator[tuple[str, tuple[str, str], Values]]:
-    model = default_in_use(tuple(models))
-    for protocol in PROTOCOLS:
-        found = model_measures(models[model], model, protocol=protocol, judged=protocol)
-        for name, uncertainty in found.items():
-            yield protocol, name, uncertainty
 
 
 def _threshold(promise: Promise, generator: np.random.Generator) -> Callable[[Judged], float]:

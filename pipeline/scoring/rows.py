@@ -18,7 +18,14 @@ from pipeline.scoring.bootstrap import (
 )
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measured import every_measure
-from pipeline.scoring.tasks import REFINED, Correction, corrections, ious_of, judged_proposal
+from pipeline.scoring.tasks import (
+    JUDGED_BY_PROTOCOL,
+    REFINED,
+    Correction,
+    corrections,
+    ious_of,
+    judged_proposal,
+)
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 BASELINE: Final = ("", "", "sam_score")
@@ -72,14 +79,6 @@ class IouRow:
     gain_interval: Interval
     """Interval of the difference itself."""
 
-
-JUDGED_BY_PROTOCOL: Final = tuple(
-    (protocol, judged)
-    for protocol in PROTOCOLS
-    for judged in JUDGED
-    if judged in {judged_proposal(protocol, task) for task in TASKS}
-)
-"""The proposals that each protocol judges in any task."""
 
 _JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
 """Which proposal is judged, by the names of masks of one click and of eight."""

@@ -1,24 +1,14 @@
-"""The four corrections that a measure should predict, and its curves and correlations."""
+"""The four corrections that a measure should predict."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
-from pipeline.auc import correction_curve
-from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.measured import model_measures
-from pipeline.scoring.measures import predicted_iou
-from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
-
-BOUNDS: Final = ("oracle", "worst", "random")
-"""Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
-
-IOU_GT: Final = "iou_gt"
-"""The true IoU of the judged mask, where it stands beside the measures."""
+from pipeline.scoring.evidence import ModelScores
+from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
 
 
 @dataclass(frozen=True)
@@ -35,34 +25,6 @@ class Correction:
             self.corrected_iou, self.iou, dtype=np.float64
         )
         return gain
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Mean IoU against the corrected fraction, most uncertain objects first."""
-
-    protocol: str
-    train_split: str
-    task: str
-    model: str
-    measure: str
-    """A measure or one of ``BOUNDS``."""
-    corrected_fraction: Float[np.ndarray, "point"]
-    mean_iou: Float[np.ndarray, "point"]
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Pearson correlations over the objects of one model."""
-
-    protocol: str
-    """The judged proposal is its own: the best or the selected one."""
-    train_split: str
-    """Train split of the heads; empty without heads."""
-    model: str
-    pearson: pd.DataFrame
-    """Rows and columns: ``iou_gt``, then the measures; those that are 1 - a predicted IoU enter as
-    that IoU. NaN for a constant, as everything is over one object."""
 
 
 REFINED: Final = {"best": "refined", "selected": "refined_selected"}
@@ -84,6 +46,15 @@ def judged_proposal(protocol: str, task: str) -> str:
     the task *task*, which corrects the selection, and wherever no ground truth may be known.
     """
     return "selected" if task == "task" else protocol
+
+
+JUDGED_BY_PROTOCOL: Final = tuple(
+    (protocol, judged)
+    for protocol in PROTOCOLS
+    for judged in JUDGED
+    if judged in {judged_proposal(protocol, task) for task in TASKS}
+)
+"""The proposals that each protocol judges in any task."""
 
 
 def corrections(ious: Ious, model: str, protocol: str) -> dict[str, Correction]:
@@ -123,43 +94,3 @@ def default_model(task: str, models: tuple[str, ...]) -> str:
     """
     by_size = [model for model in MODELS if model in models]
     return by_size[-1] if task == "segmentation" else by_size[0]
-
-
-def curves(models: Mapping[str, ModelScores], n_points: int) -> Iterator[Curve]:
-    """Curves of the bounds and of every measure of each task's default model, by protocol."""
-    for protocol in PROTOCOLS:
-        for task, model, correction in default_corrections(ious_of(models), protocol):
-            judged = judged_proposal(protocol, task)
-            measures = _bounds(correction) | model_measures(
-                models[model], model, protocol=protocol, judged=judged
-            )
-            for (train_split, measure), uncertainty in measures.items():
-                fraction, mean_iou = correction_curve(
-                    correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
-                )
-                yield Curve(protocol, train_split, task, model, measure, fraction, mean_iou)
-
-
-def correlations(models: Mapping[str, ModelScores]) -> Iterator[Correlation]:
-    """Correlations of the true IoU and every measure, by protocol, model and train split."""
-    for protocol in PROTOCOLS:
-        for model, scores in models.items():
-            measures = model_measures(scores, model, protocol=protocol, judged=protocol)
-            iou = scores.proposals.judged_iou(protocol).astype(np.float64)
-            for train_split in _train_splits(measures):
-                columns = {IOU_GT: iou} | {
-                    name: predicted_iou(name, value)
-                    for (trained_on, name), value in measures.items()
-                    if trained_on in {"", train_split}
-                }
-                yield Correlation(protocol, train_split, model, pd.DataFrame(columns).corr())
-
-
-def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
-    """Train splits of the heads among some measures; an unnamed one where there are none."""
-    return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
-
-
-def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
-    gain = correction.gain
-    return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}

@@ -3,7 +3,7 @@
 The masks are each model's own, best or selected, as the protocol says.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,15 +13,15 @@ from jaxtyping import Float
 from pipeline.scoring.association import pearson, spearman
 from pipeline.scoring.bootstrap import Interval, Resamples, each_once, interval
 from pipeline.scoring.calibration import accuracy, reliability
-from pipeline.scoring.evidence import ModelScores, Values
+from pipeline.scoring.curves import BOUNDS
+from pipeline.scoring.evidence import Values
 from pipeline.scoring.failures import detection
-from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.routing import Ious, share_to_match
 from pipeline.scoring.selective import augrc, aurc, risk_coverage
 from pipeline.scoring.statistics import FAILURE_IOUS
-from pipeline.scoring.tasks import BOUNDS, default_model
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.scoring.tasks import default_model
 
 ROUTED: Final = ("tiny", "large")
 """The model that answers first, and the one that is asked where that answer is uncertain."""
@@ -78,35 +78,37 @@ class ReliabilityRow:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Masks of one model and protocol, and its measures by train split and name."""
+class _Ranked:
+    """Masks, and one measure of them."""
 
-    protocol: str
-    model: str
     iou: Values
-    measures: Mapping[tuple[str, str], Values]
+    measure: str
+    uncertainty: Values
     routed: Ious | None
-    """None unless the model is the one that answers first."""
+    """None unless the masks are of the model that answers first."""
 
 
 def statistic_rows(
-    models: Mapping[str, ModelScores],
+    masks: Sequence[JudgedMasks],
     resamples: Resamples,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[StatisticRow]:
-    """Every statistic of every protocol, model and measure.
+    """Every statistic of every measure.
 
     Parameters
     ----------
+    masks
+        Each protocol's own.
     advance
-        Called with 1 after each of ``n_measures_in_use`` measures.
+        Called with 1 after each measure of the masks.
     """
-    for asked in _asked(models):
+    for asked in masks:
         once = each_once(len(asked.iou))
         oracles = [_oracle(asked.iou, drawn) for drawn in (once, resamples)]
+        routed = _routed(asked, masks)
         for (train_split, measure), uncertainty in asked.measures.items():
             values, resampled = (
-                _statistics(asked, measure, uncertainty, drawn, oracle)
+                _statistics(_Ranked(asked.iou, measure, uncertainty, routed), drawn, oracle)
                 for drawn, oracle in zip((once, resamples), oracles, strict=True)
             )
             for (statistic, iou_below), (value,) in values.items():
@@ -123,14 +125,9 @@ def statistic_rows(
             advance(1)
 
 
-def n_measures_in_use(models: Mapping[str, ModelScores]) -> int:
-    """Number of measures, over all protocols and models."""
-    return sum(len(asked.measures) for asked in _asked(models))
-
-
-def coverage_curves(models: Mapping[str, ModelScores], n_points: int) -> Iterator[CoverageCurve]:
-    """Curves of the bounds and of every measure, for the largest model."""
-    for asked in _asked({model: models[model] for model in [default_in_use(tuple(models))]}):
+def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
+    """Curves of the bounds and of every measure."""
+    for asked in masks:
         risk = 1 - asked.iou
         bounds = dict(zip(BOUNDS, (risk, -risk, np.zeros_like(risk)), strict=True))
         measures = {("", name): value for name, value in bounds.items()} | dict(asked.measures)
@@ -140,10 +137,10 @@ def coverage_curves(models: Mapping[str, ModelScores], n_points: int) -> Iterato
 
 
 def reliability_rows(
-    models: Mapping[str, ModelScores], resamples: Resamples
+    masks: Iterable[JudgedMasks], resamples: Resamples
 ) -> Iterator[ReliabilityRow]:
     """Bins of every measure that is 1 - a predicted IoU."""
-    for asked in _asked(models):
+    for asked in masks:
         for (train_split, measure), uncertainty in asked.measures.items():
             if not BY_NAME[measure].predicted_iou:
                 continue
@@ -165,27 +162,22 @@ def reliability_rows(
                 )
 
 
+def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
+    """Masks of the model that report tables and figures show."""
+    largest = default_in_use(tuple({one.model for one in masks}))
+    return [one for one in masks if one.model == largest]
+
+
 def default_in_use(models: tuple[str, ...]) -> str:
     """The model that report tables and figures show: the largest."""
     return default_model("segmentation", models)
 
 
-def _asked(models: Mapping[str, ModelScores]) -> Iterator[_Asked]:
-    for protocol in PROTOCOLS:
-        ious = {
-            model: said.proposals.judged_iou(protocol).astype(np.float64)
-            for model, said in models.items()
-        }
-        small, large = ROUTED
-        for model, said in models.items():
-            is_routed = model == small and large in models
-            yield _Asked(
-                protocol,
-                model,
-                ious[model],
-                model_measures(said, model, protocol=protocol, judged=protocol),
-                Ious(ious[small], ious[large]) if is_routed else None,
-            )
+def _routed(asked: JudgedMasks, masks: Iterable[JudgedMasks]) -> Ious | None:
+    """IoUs of the masks and of the large model's, if these masks are of the model asked first."""
+    small, large = ROUTED
+    others = [one.iou for one in masks if (one.protocol, one.model) == (asked.protocol, large)]
+    return Ious(asked.iou, others[0]) if asked.model == small and others else None
 
 
 def _oracle(iou: Values, drawn: Resamples) -> Float[np.ndarray, "resample"]:
@@ -193,13 +185,9 @@ def _oracle(iou: Values, drawn: Resamples) -> Float[np.ndarray, "resample"]:
 
 
 def _statistics(
-    asked: _Asked,
-    measure: str,
-    uncertainty: Values,
-    drawn: Resamples,
-    oracle: Float[np.ndarray, "resample"],
+    ranked: _Ranked, drawn: Resamples, oracle: Float[np.ndarray, "resample"]
 ) -> dict[StatisticKey, Float[np.ndarray, "resample"]]:
-    risk = 1 - asked.iou
+    risk, measure, uncertainty = 1 - ranked.iou, ranked.measure, ranked.uncertainty
     area = aurc(risk, uncertainty, drawn)
     found = {
         "aurc": area,
@@ -210,14 +198,14 @@ def _statistics(
     }
     if BY_NAME[measure].predicted_iou:
         predicted = predicted_iou(measure, uncertainty)
-        found["calibration_error"] = reliability(predicted, asked.iou, drawn).error
-        found |= vars(accuracy(predicted, asked.iou, drawn))
-    if asked.routed:
-        found["routed"] = share_to_match(asked.routed, uncertainty, drawn)
+        found["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
+        found |= vars(accuracy(predicted, ranked.iou, drawn))
+    if ranked.routed:
+        found["routed"] = share_to_match(ranked.routed, uncertainty, drawn)
     named: dict[StatisticKey, Float[np.ndarray, "resample"]] = {
         (name, None): values for name, values in found.items()
     }
     for limit in FAILURE_IOUS:
-        told = detection(asked.iou < limit, uncertainty, drawn)
+        told = detection(ranked.iou < limit, uncertainty, drawn)
         named |= {(name, limit): values for name, values in vars(told).items()}
     return named

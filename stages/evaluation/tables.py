@@ -1,15 +1,16 @@
 """AUC, IoU, curves, correlations and measures of objects, as tables of a split's results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import pandas as pd
 
 from pipeline.scoring.bootstrap import Interval, Resamples
-from pipeline.scoring.measured import model_measures
+from pipeline.scoring.curves import correlations, curves
+from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.rows import JUDGED_BY_PROTOCOL, auc_rows, iou_rows, n_measures
-from pipeline.scoring.tasks import correlations, curves
+from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
+from pipeline.scoring.tasks import ious_of
 from stages.heads.judged import SplitScores
 from stages.shell.progress import progress
 
@@ -60,18 +61,18 @@ def iou_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     )
 
 
-def curve_table(scores: SplitScores, n_points: int) -> pd.DataFrame:
+def curve_table(scores: SplitScores, masks: Sequence[JudgedMasks], n_points: int) -> pd.DataFrame:
     """Mean IoU by the corrected share of the objects."""
     return pd.concat(
-        [pd.DataFrame(vars(curve)) for curve in curves(scores.models, n_points)],
+        [pd.DataFrame(vars(curve)) for curve in curves(ious_of(scores.models), masks, n_points)],
         ignore_index=True,
     )
 
 
-def correlation_table(scores: SplitScores) -> pd.DataFrame:
+def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
     """Pearson correlations of the measures, below one another for each model and train split."""
     blocks = []
-    for found in correlations(scores.models):
+    for found in correlations(masks):
         block = found.pearson.reset_index(names="row")
         block.insert(0, "protocol", found.protocol)
         block.insert(1, "train_split", found.train_split)
@@ -80,24 +81,23 @@ def correlation_table(scores: SplitScores) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def object_table(scores: SplitScores) -> pd.DataFrame:
+def object_table(scores: SplitScores, masks: Iterable[JudgedMasks]) -> pd.DataFrame:
     """IoU and measures of each object; measures of heads are named ``<measure>@<train split>``."""
     blocks = []
-    for protocol, judged in JUDGED_BY_PROTOCOL:
-        for model, said in scores.models.items():
-            found = model_measures(said, model, protocol=protocol, judged=judged)
-            measures = {
-                f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
-                for (train_split, name), value in found.items()
-            }
-            columns = {
-                "protocol": protocol,
-                "judged": judged,
-                "object_id": scores.object_id,
-                "model": model,
-                "iou": said.proposals.judged_iou(judged),
-                **{f"{name}_iou": iou for name, iou in said.proposals.by_proposal().items()},
-                "group": scores.group,
-            }
-            blocks.append(pd.DataFrame(columns | measures))
+    for one in masks:
+        measures = {
+            f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
+            for (train_split, name), value in one.measures.items()
+        }
+        proposals = scores.models[one.model].proposals
+        columns = {
+            "protocol": one.protocol,
+            "judged": one.judged,
+            "object_id": scores.object_id,
+            "model": one.model,
+            "iou": one.iou,
+            **{f"{name}_iou": iou for name, iou in proposals.by_proposal().items()},
+            "group": scores.group,
+        }
+        blocks.append(pd.DataFrame(columns | measures))
     return pd.concat(blocks, ignore_index=True)

@@ -1,18 +1,18 @@
 """How useful measures are in practice, as tables of a split's results."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
 
 from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.promises import PromiseRow, n_promised_measures, promise_rows
+from pipeline.scoring.measured import JudgedMasks
+from pipeline.scoring.promises import PromiseRow, promise_rows
 from pipeline.scoring.use import (
     ReliabilityRow,
     StatisticRow,
     coverage_curves,
-    n_measures_in_use,
+    of_largest,
     reliability_rows,
     statistic_rows,
 )
@@ -21,26 +21,27 @@ from stages.shell.blocks import EvaluateParams
 from stages.shell.progress import progress
 from storage.outputs.columns import COLUMNS, MEASURE_COLUMNS
 
-Models = Mapping[str, ModelScores]
-
 USE_TABLES: Final = ("statistics", "coverage", "reliability", "promises")
 """Names of the tables."""
 
 
 def use_tables(
-    split: str, models: Models, resamples: Resamples, settings: EvaluateParams
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, settings: EvaluateParams
 ) -> dict[str, pd.DataFrame]:
-    """Make ``USE_TABLES``, by name."""
+    """Make ``USE_TABLES``, by name, from each protocol's own masks."""
+    largest = of_largest(masks)
     return {
-        "statistics": _statistic_table(split, models, resamples),
-        "coverage": _coverage_table(models, settings.n_curve_points),
-        "reliability": _reliability_table(models, resamples),
-        "promises": _promise_table(split, models, resamples, settings),
+        "statistics": _statistic_table(split, masks, resamples),
+        "coverage": _coverage_table(largest, settings.n_curve_points),
+        "reliability": _reliability_table(masks, resamples),
+        "promises": _promise_table(split, largest, resamples, settings),
     }
 
 
-def _statistic_table(split: str, models: Models, resamples: Resamples) -> pd.DataFrame:
-    with progress(f"statistics {split}", n_measures_in_use(models), "measures") as advance:
+def _statistic_table(
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples
+) -> pd.DataFrame:
+    with progress(f"statistics {split}", _n_measures(masks), "measures") as advance:
         return pd.DataFrame(
             {
                 **_measure(row),
@@ -49,17 +50,17 @@ def _statistic_table(split: str, models: Models, resamples: Resamples) -> pd.Dat
                 "value": row.value,
                 **dict(bounds("value", row.interval)),
             }
-            for row in statistic_rows(models, resamples, advance)
+            for row in statistic_rows(masks, resamples, advance)
         )
 
 
-def _coverage_table(models: Models, n_points: int) -> pd.DataFrame:
+def _coverage_table(masks: Sequence[JudgedMasks], n_points: int) -> pd.DataFrame:
     # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
-    curves = coverage_curves(models, n_points - 1)
+    curves = coverage_curves(masks, n_points - 1)
     return pd.concat([pd.DataFrame(vars(curve)) for curve in curves], ignore_index=True)
 
 
-def _reliability_table(models: Models, resamples: Resamples) -> pd.DataFrame:
+def _reliability_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **_measure(row),
@@ -68,16 +69,16 @@ def _reliability_table(models: Models, resamples: Resamples) -> pd.DataFrame:
             "iou": row.iou,
             **dict(bounds("iou", row.interval)),
         }
-        for row in reliability_rows(models, resamples)
+        for row in reliability_rows(masks, resamples)
     )
 
 
 def _promise_table(
-    split: str, models: Models, resamples: Resamples, settings: EvaluateParams
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, settings: EvaluateParams
 ) -> pd.DataFrame:
-    with progress(f"promises {split}", n_promised_measures(models), "measures") as advance:
+    with progress(f"promises {split}", _n_measures(masks), "measures") as advance:
         rows = promise_rows(
-            models, resamples.group, settings.n_splits, seed=settings.seed, advance=advance
+            masks, resamples.group, settings.n_splits, seed=settings.seed, advance=advance
         )
         made = [
             {
@@ -94,6 +95,10 @@ def _promise_table(
         ]
     # A single image gives no rows, but the columns.
     return pd.DataFrame(made, columns=list(COLUMNS["promises"]))
+
+
+def _n_measures(masks: Sequence[JudgedMasks]) -> int:
+    return sum(len(one.measures) for one in masks)
 
 
 def _measure(row: StatisticRow | ReliabilityRow | PromiseRow) -> dict[str, str]:

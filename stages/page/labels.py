@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
+from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
-from pipeline.scoring.tasks import BOUNDS, IOU_GT, judged_proposal
+from pipeline.scoring.tasks import judged_proposal
 from stages.tables.radar import RADAR_LINES
 from stages.tables.report_table import Section
 

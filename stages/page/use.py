@@ -7,8 +7,8 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
+from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
-from pipeline.scoring.tasks import BOUNDS
 from pipeline.scoring.use import ROUTED, default_in_use
 from stages.page.figures import FAINT, as_div, bare_layout
 from stages.page.labels import BOUND_COLOUR, COLOURS, is_dashed, measure_label

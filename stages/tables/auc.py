@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import BASELINE
-from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import PROTOCOLS
 from stages.tables.paper import paper_numbers
 from stages.tables.rows import (

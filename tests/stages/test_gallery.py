@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.gallery.pictures import PREDICTION_COLOUR as GREEN
 from pipeline.gallery.pictures import TINT
-from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
+from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from storage.outputs.columns import OBJECT_COLUMNS

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from pipeline.runtime.methods import METHODS
+from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.page import page as contents

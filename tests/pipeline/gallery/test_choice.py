@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.gallery.choice import gallery_rows, ranking_columns
 from pipeline.scoring.measures import GALLERY_MEASURES
-from pipeline.scoring.rows import JUDGED_BY_PROTOCOL
+from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import TASKS
 
 N_OBJECTS = 9

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measured import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.promises import (
     ALPHAS,
     PROMISES,
     Promise,
     PromiseRow,
     least_images,
-    n_promised_measures,
     promise_rows,
     threshold,
 )
@@ -27,31 +26,35 @@ N_OBJECTS = 240
 GROUP = np.arange(N_OBJECTS) // 3
 
 
+def masks_of(scores: ModelScores) -> list[JudgedMasks]:
+    return own_masks(judged_masks({"large": scores}))
+
+
 @pytest.fixture(scope="module")
-def models() -> dict[str, ModelScores]:
+def masks() -> list[JudgedMasks]:
     """SamScores that tell the IoU well, and masks that seldom fail."""
     scores = random_scores(0, n_objects=N_OBJECTS, train_splits=())
     iou = 1 - scores.proposals.iou**3
     noisy = (iou + 0.1 * (scores.proposals.sam_score - 0.5)).astype(np.float32)
-    return {"large": replace(scores, proposals=replace(scores.proposals, iou=iou, sam_score=noisy))}
+    return masks_of(replace(scores, proposals=replace(scores.proposals, iou=iou, sam_score=noisy)))
 
 
 @pytest.fixture(scope="module")
-def rows(models: dict[str, ModelScores]) -> list[PromiseRow]:
-    return list(promise_rows(models, GROUP, 20, seed=0))
+def rows(masks: list[JudgedMasks]) -> list[PromiseRow]:
+    return list(promise_rows(masks, GROUP, 20, seed=0))
 
 
 def test_every_measure_makes_every_promise(
-    models: dict[str, ModelScores], rows: list[PromiseRow]
+    masks: list[JudgedMasks], rows: list[PromiseRow]
 ) -> None:
     done: list[int] = []
-    again = list(promise_rows(models, GROUP, 2, seed=0, advance=done.append))
-    assert sum(done) == n_promised_measures(models)
+    again = list(promise_rows(masks, GROUP, 2, seed=0, advance=done.append))
+    assert sum(done) == sum(len(one.measures) for one in masks)
     for found in (rows, again):
         assert [(row.protocol, row.train_split, row.measure, row.promise) for row in found] == [
-            (protocol, *key, Promise(*one))
-            for protocol in PROTOCOLS
-            for key in model_measures(models["large"], "large", protocol=protocol, judged=protocol)
+            (asked.protocol, *key, Promise(*one))
+            for asked in masks
+            for key in asked.measures
             for one in product(PROMISES, FAILURE_IOUS, ALPHAS)
         ]
 
@@ -87,22 +90,21 @@ def test_of_the_kept_masks_few_fall_short(rows: list[PromiseRow]) -> None:
 def test_what_keeps_nothing_promises_nothing() -> None:
     scores = random_scores(0, train_splits=())
     poor = replace(scores.proposals, iou=scores.proposals.iou / 3)
-    rows = list(
-        promise_rows({"large": replace(scores, proposals=poor)}, np.arange(40) // 4, 3, seed=0)
-    )
+    masks = masks_of(replace(scores, proposals=poor))
+    rows = list(promise_rows(masks, np.arange(40) // 4, 3, seed=0))
     nothing = [row for row in rows if row.promise.of == "kept"]
     assert all(
         row.kept == 0 and np.isnan([row.held, row.held_interval.low]).all() for row in nothing
     )
 
 
-def test_of_a_single_image_nothing_is_calibrated(models: dict[str, ModelScores]) -> None:
-    assert not list(promise_rows(models, np.zeros(N_OBJECTS, np.int64), 2, seed=0))
+def test_of_a_single_image_nothing_is_calibrated(masks: list[JudgedMasks]) -> None:
+    assert not list(promise_rows(masks, np.zeros(N_OBJECTS, np.int64), 2, seed=0))
 
 
-def test_the_seed_decides(models: dict[str, ModelScores], rows: list[PromiseRow]) -> None:
-    first = next(promise_rows(models, GROUP, 20, seed=0))
-    other = next(promise_rows(models, GROUP, 20, seed=1))
+def test_the_seed_decides(masks: list[JudgedMasks], rows: list[PromiseRow]) -> None:
+    first = next(promise_rows(masks, GROUP, 20, seed=0))
+    other = next(promise_rows(masks, GROUP, 20, seed=1))
     assert first == rows[0]
     assert other != rows[0]
 

@@ -11,15 +11,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_sq
 from pipeline.auc import correction_auc, correction_curve
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.measured import model_measures
+from pipeline.scoring.measured import JudgedMasks, judged_masks, model_measures, own_masks
 from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
 from pipeline.scoring.statistics import FAILURE_IOUS, STATISTICS
-from pipeline.scoring.tasks import BOUNDS
 from pipeline.scoring.use import (
     StatisticRow,
     coverage_curves,
-    n_measures_in_use,
+    of_largest,
     reliability_rows,
     statistic_rows,
 )
@@ -40,8 +40,13 @@ def models() -> dict[str, ModelScores]:
 
 
 @pytest.fixture(scope="module")
-def rows(models: dict[str, ModelScores]) -> list[StatisticRow]:
-    return list(statistic_rows(models, RESAMPLES))
+def masks(models: dict[str, ModelScores]) -> list[JudgedMasks]:
+    return own_masks(judged_masks(models))
+
+
+@pytest.fixture(scope="module")
+def rows(masks: list[JudgedMasks]) -> list[StatisticRow]:
+    return list(statistic_rows(masks, RESAMPLES))
 
 
 def by_hand(
@@ -122,18 +127,18 @@ def test_the_share_sent_on_matches_the_large_model(
         assert 0 < row.value < 1
 
 
-def test_without_the_large_model_nothing_is_sent_on(models: dict[str, ModelScores]) -> None:
-    few = {model: models[model] for model in ("tiny", "small")}
+def test_without_the_large_model_nothing_is_sent_on(masks: list[JudgedMasks]) -> None:
+    few = [one for one in masks if one.model in {"tiny", "small"}]
     assert "routed" not in {row.statistic for row in statistic_rows(few, RESAMPLES)}
 
 
 def test_intervals_hold_what_the_sample_gives(
-    models: dict[str, ModelScores], rows: list[StatisticRow]
+    masks: list[JudgedMasks], rows: list[StatisticRow]
 ) -> None:
     done: list[int] = []
-    again = list(statistic_rows(models, RESAMPLES, done.append))
+    again = list(statistic_rows(masks, RESAMPLES, done.append))
     assert [row.interval for row in again] == [row.interval for row in rows]
-    assert sum(done) == n_measures_in_use(models)
+    assert sum(done) == sum(len(one.measures) for one in masks)
     # Few bins of few objects are farther from true in a resample than in the sample.
     smooth = [row for row in rows if row.statistic not in {"calibration_error", "excess_aurc"}]
     inside = [row.interval.low <= row.value <= row.interval.high for row in smooth]
@@ -144,7 +149,8 @@ def test_intervals_hold_what_the_sample_gives(
 def test_masks_that_never_fail_leave_failures_untold() -> None:
     scores = random_scores(0, train_splits=())
     flawless = replace(scores.proposals, iou=np.ones_like(scores.proposals.iou))
-    for row in statistic_rows({"large": replace(scores, proposals=flawless)}, RESAMPLES):
+    masks = own_masks(judged_masks({"large": replace(scores, proposals=flawless)}))
+    for row in statistic_rows(masks, RESAMPLES):
         is_of_failures = row.iou_below is not None
         is_of_order = row.statistic in {"pearson", "spearman"}
         assert np.isnan(row.value) == np.isnan(row.interval.low) == (is_of_failures or is_of_order)
@@ -152,8 +158,10 @@ def test_masks_that_never_fail_leave_failures_untold() -> None:
             assert row.value == row.interval.low == row.interval.high == 0
 
 
-def test_curves_are_of_the_largest_model_with_its_bounds(models: dict[str, ModelScores]) -> None:
-    curves = list(coverage_curves(models, 20))
+def test_curves_are_of_the_largest_model_with_its_bounds(
+    models: dict[str, ModelScores], masks: list[JudgedMasks]
+) -> None:
+    curves = list(coverage_curves(of_largest(masks), 20))
     assert {curve.model for curve in curves} == {"large"}
     for protocol in PROTOCOLS:
         own = {
@@ -172,7 +180,7 @@ def test_curves_are_of_the_largest_model_with_its_bounds(models: dict[str, Model
 
 
 def test_bins_are_those_whose_distance_the_error_is(
-    models: dict[str, ModelScores], rows: list[StatisticRow]
+    masks: list[JudgedMasks], rows: list[StatisticRow]
 ) -> None:
     errors = {
         (row.protocol, row.train_split, row.model, row.measure): row.value
@@ -181,11 +189,11 @@ def test_bins_are_those_whose_distance_the_error_is(
     }
     is_inside = [
         row.interval.low <= row.iou <= row.interval.high
-        for row in reliability_rows(models, RESAMPLES)
+        for row in reliability_rows(masks, RESAMPLES)
     ]
     assert np.mean(is_inside) > 0.95
     gaps: dict[tuple[str, str, str, str], list[float]] = {}
-    for row in reliability_rows(models, RESAMPLES):
+    for row in reliability_rows(masks, RESAMPLES):
         key = (row.protocol, row.train_split, row.model, row.measure)
         assert row.bin == len(gaps.setdefault(key, []))
         gaps[key].append(abs(row.predicted_iou - row.iou))

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
-from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.page.labels import PROTOCOL_LABELS, TRUTH_MARKS

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
+from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import BOUNDS, IOU_GT
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages.page.figures import task_figure
 from stages.page.labels import measure_label

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.statistics import FAILURE_IOUS, STATISTICS
-from pipeline.scoring.tasks import BOUNDS
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from stages.page.use import coverage_figure, reliability_figure, routing_figure
 from stages.tables.rows import Results, of_protocol
