@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from docs.blocks import replace_block
 from docs.claims import MARGIN, as_markdown, claims, verdict
+from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.scoring.rows import BASELINE
 from pipeline.scoring.tasks import REFINED, judged_proposal
@@ -45,7 +46,7 @@ FIGURE: Final = Path("docs") / "curves.svg"
 
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
-    *(entropy.name for entropy in ENTROPIES if not entropy.follows_judged),
+    *(row.name for row in (*ENTROPIES, *AGREEMENTS) if not row.follows_judged),
 )
 """Measures that are the same whichever proposal is judged."""
 

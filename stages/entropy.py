@@ -1,4 +1,4 @@
-"""Stage ``entropy``: mask probabilities in, Bayesian entropies out.
+"""Stage ``entropy``: mask probabilities in, Bayesian entropies and agreements out.
 
 Reads   ``params.yaml:entropy``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
         ``cache/masks/<split>``; ``params.yaml:extract``, to hold the cells to it.
@@ -10,7 +10,7 @@ from dask.base import compute
 from dask.callbacks import Callback
 from dask.delayed import delayed
 
-from pipeline.entropy.mixtures import ObjectEntropies, blockwise_entropies, concatenate
+from pipeline.entropy.objects import ObjectArrays, blockwise_arrays, concatenate
 from pipeline.views import entropy_views
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
@@ -26,14 +26,14 @@ from storage.store.writing import write_store
 
 @stage_main
 def main(split: str) -> None:
-    """Compute the entropies of every object of an eval split."""
+    """Compute all that masks alone say of every object of an eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
     asked = asked_of_eval(params.extract, params.models, views)
     cells = open_cells(split, asked, with_masks=True)
-    entropies = split_entropies(cells, params.entropy.n_workers)
-    arrays = {name: bits.astype(np.float32) for name, bits in entropies.items()}
+    found = split_arrays(cells, params.entropy.n_workers)
+    arrays = {name: values.astype(np.float32) for name, values in found.items()}
     check_unchanged()
     write_store(
         entropy_path(split),
@@ -43,11 +43,11 @@ def main(split: str) -> None:
     )
 
 
-def split_entropies(cells: SplitCells, n_workers: int) -> ObjectEntropies:
-    """Entropies of all objects; each task reads and reduces one shard of masks."""
+def split_arrays(cells: SplitCells, n_workers: int) -> ObjectArrays:
+    """Entropies and the like of all objects; each task reads and reduces one shard of masks."""
 
-    def run_entropies(run: range) -> ObjectEntropies:
-        return blockwise_entropies(
+    def run_arrays(run: range) -> ObjectArrays:
+        return blockwise_arrays(
             block_reader(cells, run),
             run,
             block_objects=block_objects(cells),
@@ -55,7 +55,7 @@ def split_entropies(cells: SplitCells, n_workers: int) -> ObjectEntropies:
             views=cells.views,
         )
 
-    tasks = [delayed(run_entropies, pure=False)(run) for run in object_runs(cells)]
+    tasks = [delayed(run_arrays, pure=False)(run) for run in object_runs(cells)]
     with (
         progress("entropy", cells.table.n_objects) as advance,
         Callback(posttask=lambda _key, part, *_: advance(len(next(iter(part.values()))))),  # type: ignore[no-untyped-call]

@@ -90,3 +90,20 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
                 entropy -= y * (y * math.log2(y) + (1 - y) * math.log2(1 - y))
         # An ulp of log2 may lift an average of ones above 1.
         bits[row] = min(entropy / norm, 1.0) if norm > 0 else 0.0
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def count_codes(mask_code, counts):  # noqa: ANN001, ANN201 - see the module
+    """Count the pixels of every mask by their code.
+
+    Parameters
+    ----------
+    mask_code
+        uint8 (mask, pixel).
+    counts
+        int64 (mask, code), added to.
+    """
+    for mask in range(mask_code.shape[0]):
+        for px in range(mask_code.shape[1]):
+            counts[mask, mask_code[mask, px]] += 1

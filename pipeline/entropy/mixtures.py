@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -108,44 +107,6 @@ def object_entropies(
     return _by_entropy(dict((*shared, *own)))
 
 
-def blockwise_entropies(
-    read_cell: Callable[[range, str, str], CellRows],
-    rows: range,
-    *,
-    block_objects: int,
-    models: Sequence[str],
-    views: Sequence[str],
-) -> ObjectEntropies:
-    """Entropies of consecutive objects, one block at a time to bound the memory.
-
-    Parameters
-    ----------
-    read_cell
-        As for ``object_entropies``, but called with the rows to read before model and view.
-    """
-    return concatenate(
-        [
-            object_entropies(partial(read_cell, block), models=models, views=views)
-            for block in blocks(rows, block_objects)
-        ]
-    )
-
-
-def blocks(rows: range, block_objects: int) -> list[range]:
-    """Cut consecutive rows into blocks; the last may be shorter."""
-    if block_objects < 1:
-        raise ValueError(f"block_objects must be >= 1, got {block_objects}")
-    return [rows[i : i + block_objects] for i in range(0, len(rows), block_objects)]
-
-
-def concatenate(parts: Sequence[ObjectEntropies]) -> ObjectEntropies:
-    """Join the entropies of consecutive parts of the objects."""
-    return {
-        entropy.name: np.concatenate([part[entropy.name] for part in parts])
-        for entropy in ENTROPIES
-    }
-
-
 def mixture_weights(
     sam_score: Float32[np.ndarray, "object prompt proposal"],
     iou: Float32[np.ndarray, "object prompt proposal"],
@@ -154,15 +115,30 @@ def mixture_weights(
     n_models: int,
     n_views: int,
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Share of each mask of a cell in each of ``MIXTURES``.
+    """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share."""
+    cells = cell_masks(sam_score, iou, is_identity=is_identity, n_models=n_models, n_views=n_views)
+    weight = np.zeros((len(iou), len(MIXTURES), *iou.shape[1:]))
+    for k, (entropy, judged) in enumerate(MIXTURES):
+        weight[:, k, :_N_CLICKS] = entropy.shares(cells[judged])
+    return weight
+
+
+def cell_masks(
+    sam_score: Float32[np.ndarray, "object prompt proposal"],
+    iou: Float32[np.ndarray, "object prompt proposal"],
+    *,
+    is_identity: bool,
+    n_models: int,
+    n_views: int,
+) -> dict[str, CellMasks]:
+    """Masks of a cell as mixtures weigh them, for each judged proposal.
 
     Notes
     -----
-    The judged proposal is chosen for each prediction; ties go to the first. ``refined`` has no
-    share.
+    The judged proposal is chosen for each prediction; ties go to the first.
     """
     chosen_by = {"best": iou, "selected": sam_score}
-    cells = {
+    return {
         judged: CellMasks(
             task_probability=task_probability(sam_score[:, :_N_CLICKS]),
             is_judged=np.eye(N_PROPOSALS)[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
@@ -172,10 +148,6 @@ def mixture_weights(
         )
         for judged in JUDGED
     }
-    weight = np.zeros((len(iou), len(MIXTURES), *iou.shape[1:]))
-    for k, (entropy, judged) in enumerate(MIXTURES):
-        weight[:, k, :_N_CLICKS] = entropy.shares(cells[judged])
-    return weight
 
 
 def task_probability(

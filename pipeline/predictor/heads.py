@@ -128,7 +128,12 @@ def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
     unknown = np.full_like(sam_score, np.nan)
     scores = ProposalScores(unknown, sam_score, unknown, unknown)
     return Evidence(
-        heads.model, "selected", scores, {}, Heads(heads.head_set.protocol, predictions)
+        heads.model,
+        "selected",
+        scores,
+        entropies={},
+        agreements={},
+        heads=Heads(heads.head_set.protocol, predictions),
     )
 
 

@@ -53,11 +53,15 @@ class ModelScores:
     proposals: ProposalScores
     entropies: Mapping[str, Mapping[str, Values]]
     """In bits, by judged proposal, then by name in the entropy store."""
+    agreements: Mapping[str, Mapping[str, Values]]
+    """Likewise, of masks with each other or of a mask with itself; 1 if they are the same."""
     predictions: Mapping[HeadSet, Predictions]
 
     def evidence(self, model: str, judged: str, heads: "Heads | None" = None) -> "Evidence":
         """What is known about the judged proposal, with the given heads or without."""
-        return Evidence(model, judged, self.proposals, self.entropies[judged], heads)
+        return Evidence(
+            model, judged, self.proposals, self.entropies[judged], self.agreements[judged], heads
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class Evidence:
     proposals: ProposalScores
     entropies: Mapping[str, Values]
     """In bits, by name; those that mix judged proposals mix this one."""
+    agreements: Mapping[str, Values]
+    """By name; those of judged proposals are of this one."""
     heads: Heads | None = None
 
     def sam_score(self) -> Values:
@@ -102,6 +108,16 @@ class Evidence:
             If there is none of that name.
         """
         return _named("entropies", self.entropies, name)
+
+    def agreement(self, name: str) -> Values:
+        """An agreement of masks in double precision, 1 if they are the same.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name.
+        """
+        return _named("agreements", self.agreements, name)
 
     def head(self, objective: str) -> Values:
         """What the head of an objective predicts, in double precision.

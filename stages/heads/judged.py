@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray
 from jaxtyping import Float, Int
 
+from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.head_sets import HeadSet, head_sets
 from pipeline.heads.predict import HeadWeights, predict
+from pipeline.mask_scores import MASK_SCORES
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
@@ -20,6 +22,10 @@ from storage.paths import head_path
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
 from storage.split.groups import group_index
+
+ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
+AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
+"""Arrays of the entropy store that measures are computed from."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,12 @@ def read_scores(
     proposals = {key: _proposal_scores(cells.by_name[key]) for key in _identity_first(cells)}
     said = {}
     for model, cell in cells.identity.items():
+        entropies, agreements = (
+            {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
+            for names in (ENTROPY_NAMES, AGREEMENT_NAMES)
+        )
         said[model] = ModelScores(
-            proposals[model, "identity"],
-            {judged: entropies_of(entropy, model, judged) for judged in JUDGED},
-            _predictions(cell, heads),
+            proposals[model, "identity"], entropies, agreements, _predictions(cell, heads)
         )
     inputs = {
         "models": {model: cell.signature for model, cell in cells.identity.items()},
@@ -130,15 +138,15 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     return TrainedHeads(weights, metadata)
 
 
-def entropies_of(
-    entropy: xarray.Dataset, model: str, judged: str
+def numbers_of(
+    entropy: xarray.Dataset, names: tuple[str, ...], model: str, judged: str
 ) -> dict[str, Float[np.ndarray, "object"]]:
-    """Every entropy for one model, its own or the one of all models, and the judged proposal."""
+    """Numbers for one model, its own or those of all models, and the judged proposal, by name."""
     known = entropy["model"].to_numpy().tolist()
     if model not in known:
         raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
     own = entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
-    return {entropy.name: own[entropy.name].to_numpy() for entropy in ENTROPIES}
+    return {name: own[name].to_numpy() for name in names}
 
 
 def _proposal_scores(cell: OpenCell) -> ProposalScores:

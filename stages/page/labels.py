@@ -66,12 +66,13 @@ TRUTH_MARKS: Final = {"best": "chosen by ground truth", "selected": ""}
 
 PROTOCOL_MEANINGS: Final = {
     "best": "As in the paper, a model is judged by the best of its three proposals, which takes "
-    "the ground truth to find. SamScores, entropies and the heads' tokens are those of that mask, "
-    "so they rely on what nobody knows in use. H_Y, H_A and the highest SamScore do not. In the "
-    "task “Task”, which corrects the selection, all are those of the selected mask.",
+    "the ground truth to find. SamScores, entropies, agreements and the heads' tokens are those of "
+    "that mask, so they rely on what nobody knows in use. H_Y, H_A, the Dice among proposals and "
+    "the highest SamScore do not. In the task “Task”, which corrects the selection, all are those "
+    "of the selected mask.",
     "selected": "As in use, without ground truth: a model is judged by the proposal with the "
-    "highest SamScore. SamScores, entropies, tokens and what the heads learned are those of that "
-    "mask.",
+    "highest SamScore. SamScores, entropies, agreements, tokens and what the heads learned are "
+    "those of that mask.",
 }
 """What a protocol judges, and what it knows."""
 

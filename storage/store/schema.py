@@ -8,7 +8,9 @@ from typing import Final, Literal
 
 from zarr.codecs import ZstdCodec
 
+from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
+from pipeline.mask_scores import MASK_SCORES
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 1
@@ -164,8 +166,11 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         )
         for entropy in ENTROPIES
     },
+    **{
+        row.name: ArraySpec(row.dims, "float32", row.meaning) for row in (*AGREEMENTS, *MASK_SCORES)
+    },
     "object_id": _object_id(),
-    "judged": _coordinate("judged", "str", "proposal of each prediction that is mixed"),
+    "judged": _coordinate("judged", "str", "proposal of each prediction that counts"),
     "model": _coordinate("model", "str", "model θ"),
 }
 

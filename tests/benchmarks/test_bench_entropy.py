@@ -10,7 +10,7 @@ from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.mixtures import blockwise_entropies
+from pipeline.entropy.objects import blockwise_arrays
 from pipeline.masks import encode
 from pipeline.vocabulary import MODELS, PROMPTS
 from storage.split.cells import SplitCells
@@ -62,7 +62,7 @@ def test_entropies_take_little_longer_than_decompression(
                 decompress(chunk, memory)
 
     def read_and_compute() -> None:
-        blockwise_entropies(
+        blockwise_arrays(
             block_reader(cells, rows),
             rows,
             block_objects=block_objects(cells),

@@ -57,6 +57,7 @@ class Model:
     iou_token: np.ndarray
     mask_token: np.ndarray
     entropies: dict[str, dict[str, np.ndarray]]
+    agreements: dict[str, dict[str, np.ndarray]]
     heads: Callable[[str, str, str, str], dict[str, np.ndarray]]
     """Tensors by protocol, tokens, train split and objective."""
 
@@ -100,6 +101,17 @@ def read_models(root: Path) -> dict[str, Model]:
             }
             for k, judged in enumerate(("best", "selected"))
         }
+        agreements = {
+            judged: {
+                "dice_theta": np.asarray(entropy["dice_theta"])[:, k],
+                "dice_a": np.asarray(entropy["dice_a"])[:, place],
+                **{
+                    key: np.asarray(entropy[key])[:, k, place]
+                    for key in ("dice_xp", "dice_t", "soft_dice")
+                },
+            }
+            for k, judged in enumerate(("best", "selected"))
+        }
         models[name] = Model(
             name=name,
             iou=iou,
@@ -107,6 +119,7 @@ def read_models(root: Path) -> dict[str, Model]:
             iou_token=iou_token,
             mask_token=mask_token,
             entropies=entropies,
+            agreements=agreements,
             heads=lambda *parts: read_head(root, *parts),
         )
     return models
@@ -153,6 +166,8 @@ def measures(
         yield ("", "sam_score_highest"), 1 - score.max(axis=1)
     for name, bits in model.entropies[judged].items():
         yield ("", name), bits.astype(np.float64)
+    for name, agreement in model.agreements[judged].items():
+        yield ("", name), 1 - agreement.astype(np.float64)
     for train_split in TRAIN_SPLITS:
 
         def head(objective: str, train_split: str = train_split) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.mixtures import object_entropies
+from pipeline.entropy.objects import object_arrays
 from stages.entropy import main
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path
@@ -66,7 +66,7 @@ def test_the_store_holds_the_entropies_of_every_object(
     run()
     store = open_entropy(entropy_path("val"))
     views = ("identity", "vflip")  # hflip is none of the paper's T
-    expected = object_entropies(lambda m, v: cells[m, v], models=MODELS, views=views)
+    expected = object_arrays(lambda m, v: cells[m, v], models=MODELS, views=views)
     for name, bits in expected.items():
         np.testing.assert_array_equal(store[name], bits.astype(np.float32))
     assert store["object_id"].to_numpy().tolist() == list(range(7, 14))

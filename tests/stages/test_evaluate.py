@@ -353,7 +353,7 @@ def test_entropies_without_a_model_are_refused() -> None:
         judged.read_scores(cells, ())
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        judged.entropies_of(entropy, "small", "best")
+        judged.numbers_of(entropy, ("h_std",), "small", "best")
 
 
 @pytest.mark.usefixtures("root")

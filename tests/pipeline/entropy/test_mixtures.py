@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,14 @@ from pipeline.entropy.kernels import BLOCK_PX, add_mask, add_mixtures, weighted_
 from pipeline.entropy.mixtures import (
     MIXTURES,
     ObjectEntropies,
-    blocks,
-    blockwise_entropies,
     mask_entropy,
     mixture_weights,
     object_entropies,
     task_probability,
 )
-from pipeline.masks import decode, encode
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.masks import decode
+from pipeline.vocabulary import MODELS
+from tests.fixtures.drawn_cells import Cells, Probabilities, draw_cells, read
 from tests.fixtures.soft_masks import soft_masks
 
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
@@ -30,8 +29,6 @@ VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 NAMES = [entropy.name for entropy in ENTROPIES]
 JUDGED_BY = ("iou", "sam_score")
 """What the judged proposal is the highest in, in the order of ``JUDGED``."""
-Cells = dict[tuple[str, str], CellRows]
-Probabilities = dict[tuple[str, str], np.ndarray]
 
 
 def slow_entropy(p: np.ndarray) -> float:
@@ -94,26 +91,6 @@ def slow_object_entropies(
             for by in JUDGED_BY
         ],
     }
-
-
-def draw_cells(
-    seed: int, *, models: Sequence[str], views: Sequence[str], size_px: int, n_objects: int = 2
-) -> tuple[Probabilities, Cells]:
-    """Float probabilities and the rows made from them, some with no SamScore above 0."""
-    rng = np.random.default_rng(seed)
-    shape = (n_objects, len(PROMPTS), 3)
-    p, cells = {}, {}
-    for i, key in enumerate((m, v) for m in models for v in views):
-        masks = soft_masks(seed * 1000 + i, int(np.prod(shape)), size_px)
-        p[key] = masks.reshape(*shape, size_px, size_px)
-        score = rng.uniform(size=shape).astype(np.float32)
-        score[rng.uniform(size=shape[:2]) < 0.1] = 0
-        cells[key] = CellRows(encode(p[key]), score, rng.uniform(size=shape).astype(np.float32))
-    return p, cells
-
-
-def read(cells: Cells) -> Callable[[str, str], CellRows]:
-    return lambda model, view: cells[model, view]
 
 
 def assert_agrees(
@@ -238,33 +215,6 @@ def test_objects_together_equal_objects_alone() -> None:
         alone = object_entropies(read(rows), **names)
         for name in NAMES:
             np.testing.assert_array_equal(alone[name][0], together[name][n])
-
-
-def test_a_run_in_blocks_equals_the_run_at_once() -> None:
-    names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
-    _, cells = draw_cells(7, **names, size_px=9, n_objects=5)
-
-    def read_rows(block: range, model: str, view: str) -> CellRows:
-        whole, part = cells[model, view], slice(block.start, block.stop)
-        return CellRows(whole.mask_code[part], whole.sam_score[part], whole.iou[part])
-
-    expected = object_entropies(read(cells), **names)
-    found = blockwise_entropies(read_rows, range(5), block_objects=2, **names)
-    for name in NAMES:
-        np.testing.assert_array_equal(found[name], expected[name])
-
-
-@given(st.integers(0, 9), st.integers(0, 20), st.integers(1, 9))
-def test_blocks_cover_the_rows_in_order(start: int, n_rows: int, block_objects: int) -> None:
-    rows = range(start, start + n_rows)
-    found = blocks(rows, block_objects)
-    assert [row for block in found for row in block] == list(rows)
-    assert all(1 <= len(block) <= block_objects for block in found)
-
-
-def test_a_block_holds_an_object() -> None:
-    with pytest.raises(ValueError, match="block_objects must be >= 1, got 0"):
-        blocks(range(3), 0)
 
 
 def test_no_object_has_no_entropies() -> None:

@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.head_sets import HeadSet
+from pipeline.mask_scores import MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
 from pipeline.scoring.measured import (
     every_measure,
@@ -23,6 +25,8 @@ from pipeline.scoring.measures import (
 )
 from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
+
+AGREEMENT_NAMES = [*(row.name for row in AGREEMENTS), *(score.name for score in MASK_SCORES)]
 
 
 def column(*values: float) -> np.ndarray:
@@ -43,6 +47,10 @@ def scores_of_two_objects() -> ModelScores:
                 for i, name in enumerate([*(e.name for e in ENTROPIES), "h_other"], start)
             }
             for start, judged in zip((0, 8), JUDGED, strict=True)
+        },
+        agreements={
+            judged: {name: column(i, i + 0.5) / 64 for i, name in enumerate(AGREEMENT_NAMES, start)}
+            for start, judged in zip((16, 24), JUDGED, strict=True)
         },
         predictions={
             HeadSet("best", tokens): {
@@ -83,6 +91,8 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: l
     assert highest is None or highest == pytest.approx([0.3, 0.2])
     for name in measures.keys() & scores.entropies[judged].keys():
         np.testing.assert_array_equal(measures[name], scores.entropies[judged][name])
+    for name, value in scores.agreements[judged].items():
+        np.testing.assert_array_equal(measures[name], 1 - value.astype(np.float64))
     assert {entropy.name for entropy in ENTROPIES} <= set(measures)
 
 
@@ -205,6 +215,6 @@ def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None
         assert {trained, untrained} <= set(TASK_MEASURES[task])
 
 
-def test_a_shared_measure_is_that_of_a_shared_entropy() -> None:
-    shared = {entropy.name for entropy in ENTROPIES if entropy.is_shared}
+def test_a_shared_measure_is_that_of_a_shared_entropy_or_agreement() -> None:
+    shared = {row.name for row in (*ENTROPIES, *AGREEMENTS) if row.is_shared}
     assert {measure.name for measure in MEASURES if measure.is_shared} == shared

@@ -10,9 +10,9 @@ import pytest
 import zarr
 
 import storage
-from pipeline.entropies import ENTROPIES
 from storage.errors import StoreError
 from storage.store import writing
+from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_store
 
 N_OBJECTS = 6
@@ -21,9 +21,13 @@ N_OBJECTS = 6
 def entropy(**changes: np.ndarray) -> dict[str, Any]:
     """Arrays of a small store."""
     sizes = {"object": N_OBJECTS, "judged": 2, "model": 2}
-    bits = {one.name: np.ones([sizes[d] for d in one.dims], np.float32) for one in ENTROPIES}
+    arrays = {
+        name: np.ones([sizes[dim] for dim in spec.dims], np.float32)
+        for name, spec in SCHEMA["entropy"].items()
+        if not spec.is_coordinate
+    }
     ids = {"object_id": np.arange(N_OBJECTS), "model": ["tiny", "large"]}
-    return {**bits, **ids, **changes}
+    return {**arrays, **ids, **changes}
 
 
 def create_features(path: Path, **changes: object) -> zarr.Group:

@@ -1,0 +1,125 @@
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.hard_masks import mean_pairwise_dice
+from pipeline.entropy.mixtures import object_entropies
+from pipeline.entropy.objects import blocks, blockwise_arrays, object_arrays
+from pipeline.masks import decode
+from pipeline.vocabulary import MODELS
+from tests.fixtures.drawn_cells import Cells, draw_cells, read
+
+VIEWS = ("identity", "vflip", "jpeg10")
+JUDGED_BY = ("iou", "sam_score")
+"""What the judged proposal is the highest in, in the order of ``JUDGED``."""
+
+ALONE = np.ones(1, bool)
+"""Stands for a mask that is compared with nothing but itself."""
+
+
+def slow_agreements(
+    cells: Cells, models: tuple[str, ...], views: tuple[str, ...], n: int
+) -> dict[str, list[Any]]:
+    """Agreements of object ``n`` as their sources say them; Dice is scikit-learn's F1."""
+
+    def mask(model: str, view: str, prompt: int, proposal: int) -> np.ndarray:
+        return decode(cells[model, view].mask_code[n, prompt, proposal]).astype(np.float64).ravel()
+
+    def judged(model: str, view: str, prompt: int, by: str) -> np.ndarray:
+        values = getattr(cells[model, view], by)[n, prompt].tolist()
+        return mask(model, view, prompt, values.index(max(values)))
+
+    def dice(masks: list[np.ndarray]) -> float:
+        pairs = list(combinations([p > 0.5 for p in masks], 2)) or [(ALONE, ALONE)]
+        return float(np.mean([f1_score(*pair, zero_division=1.0) for pair in pairs]))
+
+    def confidence(p: np.ndarray) -> float:
+        hard = p > 0.5
+        return float(2 * (p * hard).sum() / (p.sum() + hard.sum())) if p.any() else 1.0
+
+    def each(of: Any) -> list[list[float]]:  # noqa: ANN401
+        return [[of(model, by) for model in models] for by in JUDGED_BY]
+
+    return {
+        "dice_theta": [dice([judged(m, "identity", 0, by) for m in models]) for by in JUDGED_BY],
+        "dice_xp": each(lambda m, by: dice([judged(m, "identity", c, by) for c in range(8)])),
+        "dice_a": [dice([mask(m, "identity", 0, a) for a in range(3)]) for m in models],
+        "dice_t": each(lambda m, by: dice([judged(m, v, 0, by) for v in views])),
+        "soft_dice": each(lambda m, by: confidence(judged(m, "identity", 0, by))),
+    }
+
+
+@pytest.mark.parametrize(
+    ("models", "views", "size_px"),
+    [
+        (MODELS, VIEWS, 16),
+        (("large", "tiny"), ("vflip", "identity"), 5),  # 25 px: not whole bytes
+        (("tiny",), ("identity",), 8),  # no pair of models or views
+    ],
+)
+def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
+    models: tuple[str, ...], views: tuple[str, ...], size_px: int
+) -> None:
+    _, cells = draw_cells(size_px, models=models, views=views, size_px=size_px, n_objects=3)
+    cells["tiny", "identity"].mask_code[1] = 0  # empty masks agree
+    cells["tiny", "identity"].mask_code[2] = 100  # no foreground, but doubts
+    found = object_arrays(read(cells), models=models, views=views)
+    for n in range(3):
+        for name, expected in slow_agreements(cells, models, views, n).items():
+            np.testing.assert_allclose(found[name][n], expected, atol=1e-12, err_msg=name)
+
+
+def test_entropies_are_those_of_the_mixtures_to_the_last_bit() -> None:
+    _, cells = draw_cells(3, models=MODELS[:2], views=VIEWS, size_px=12)
+    found = object_arrays(read(cells), models=MODELS[:2], views=VIEWS)
+    for name, bits in object_entropies(read(cells), models=MODELS[:2], views=VIEWS).items():
+        np.testing.assert_array_equal(found[name], bits)
+
+
+def test_masks_that_are_the_same_and_sure_agree() -> None:
+    hard = np.packbits(np.ones((2, 4, 9), bool), axis=-1)
+    np.testing.assert_array_equal(mean_pairwise_dice(hard), [1, 1])
+    hard[0, 0] = 0
+    # Half of the six pairs have nothing in common.
+    np.testing.assert_array_equal(mean_pairwise_dice(hard), [0.5, 1])
+
+
+def test_no_object_has_no_agreements() -> None:
+    _, cells = draw_cells(0, models=("tiny",), views=("identity",), size_px=8, n_objects=0)
+    found = object_arrays(read(cells), models=("tiny",), views=("identity",))
+    assert found["dice_theta"].shape == (0, 2)
+    assert found["dice_a"].shape == (0, 1)
+    assert found["soft_dice"].shape == found["dice_xp"].shape == (0, 2, 1)
+
+
+def test_a_run_in_blocks_equals_the_run_at_once() -> None:
+    names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
+    _, cells = draw_cells(7, **names, size_px=9, n_objects=5)
+
+    def read_rows(block: range, model: str, view: str) -> CellRows:
+        whole, part = cells[model, view], slice(block.start, block.stop)
+        return CellRows(whole.mask_code[part], whole.sam_score[part], whole.iou[part])
+
+    expected = object_arrays(read(cells), **names)
+    found = blockwise_arrays(read_rows, range(5), block_objects=2, **names)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+@given(st.integers(0, 9), st.integers(0, 20), st.integers(1, 9))
+def test_blocks_cover_the_rows_in_order(start: int, n_rows: int, block_objects: int) -> None:
+    rows = range(start, start + n_rows)
+    found = blocks(rows, block_objects)
+    assert [row for block in found for row in block] == list(rows)
+    assert all(1 <= len(block) <= block_objects for block in found)
+
+
+def test_a_block_holds_an_object() -> None:
+    with pytest.raises(ValueError, match="block_objects must be >= 1, got 0"):
+        blocks(range(3), 0)
