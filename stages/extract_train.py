@@ -18,7 +18,7 @@ def main(split: str, model: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("model", model, params.models)
     (name,) = train_cells(split, [model])
-    run_cell(name, params.split(split), params.extract)
+    run_cell(name, params.splits[split], params.extract)
 
 
 if __name__ == "__main__":

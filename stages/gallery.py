@@ -55,7 +55,7 @@ def main(split: str) -> None:
     shown["file"] = [files[image] for image in table.image_index[shown["row"]]]
     place = shown["protocol"] + "-" + shown["task"] + "-" + shown["rank"].astype(str)
     shown["picture"] = place + ".jpg"
-    images = SplitImages(Path(params.split(split).images), files)
+    images = SplitImages(Path(params.splits[split].images), files)
     pictures = {}
     with progress(f"gallery {split}", len(shown), "pictures") as advance:
         # In the order of the images, so that the frames of a video are decoded forwards.

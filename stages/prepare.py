@@ -15,10 +15,11 @@ from stages.shell.blocks import Split
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.progress import progress
+from stages.shell.rules import check_known
 from stages.shell.sources import data_set, objects_signature, source_of
 from stages.shell.unchanged import check_unchanged
 from storage.datasets.catalogue import collect
-from storage.datasets.records import ImageRecord, Part, Records
+from storage.datasets.records import ImageRecord, Part, Records, Source
 from storage.errors import ImageError, listed
 from storage.images.files import is_confirmed
 from storage.images.of_split import SplitImages
@@ -31,8 +32,10 @@ from storage.split.objects import ObjectTable, write_objects
 def main(split: str) -> None:
     """Prepare one split."""
     params = read_params()
-    place, prepare = params.split(split), params.prepare
-    records = _read(split, place, prepare.min_area_px)
+    check_known("split", split, params.splits)
+    place, prepare = params.splits[split], params.prepare
+    source, signature = source_of(split, place), objects_signature(split, place, prepare)
+    records = _read(split, place, source, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {len(records.objects)} objects in {len(records.images)} images; left out: "
@@ -42,15 +45,13 @@ def main(split: str) -> None:
     if records.empty:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
     table = _tabulate(split, records, Path(place.images), prepare.seed)
-    signature = objects_signature(split, place, prepare)
     check_unchanged()
     write_objects(objects_path(split), table, signature)
     # Stage evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, place: Split, min_area_px: int) -> Records:
-    source = source_of(split, place)
+def _read(split: str, place: Split, source: Source, min_area_px: int) -> Records:
     parts = data_set(place).list_parts(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
 

@@ -49,7 +49,7 @@ def _plan(splits: Sequence[str], params: Params, sizes: ModelSizes) -> list[Spli
     plans: list[SplitPlan | None] = []
     for split in splits:
         try:
-            known = look_at(split, params.split(split), params.prepare)
+            known = look_at(split, params.splits[split], params.prepare)
         except (DataError, OSError) as error:
             print(f"error: {split}: {one_line(error)}", file=sys.stderr)
             plans.append(None)

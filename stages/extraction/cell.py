@@ -35,11 +35,13 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     ImageError
         If images failed, after all others were extracted and kept in the work folder.
     """
+    asked = asked_of(params, name)
     table = read_objects_of(name.split)
     sam = load_model(params, name.model)
     settings = _settings(params, name, sam)
     plan = _cell_plan(name, table, sam, params.shard_objects)
-    signature = asked_of(params, name) | {
+    content = images_of_shards(table, params.shard_objects)
+    signature = asked | {
         "objects_digest": objects_digest(table),
         "device": sam.device.type,
         "decoder_batch": settings.decoder_batch,
@@ -52,7 +54,6 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
         for unfinished in cell.unfinished:
             print(f"note: {unfinished}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
-        content = images_of_shards(table, params.shard_objects)
         images = SplitImages(Path(place.images), [str(file) for file in table.file])
         steps = CellSteps(sam, cell, table, images, content, settings)
         failures = _extract(steps, shards, str(name))

@@ -9,6 +9,7 @@ from pipeline.heads.hyperparameters import RANGES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from pipeline.vocabulary import FAMILIES
 from stages.shell.rules import SEED_MAX, matching, number, one_of, text, texts, whole
+from storage.datasets.catalogue import DATA_SETS
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class FrameRange:
 class Split:
     """Where the images and objects of a split are; each reader knows some of the last four."""
 
-    reader: str
+    reader: Annotated[str, one_of(tuple(DATA_SETS))]
     images: Text
     annotations: Text
     max_objects: Limit = None

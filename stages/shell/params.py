@@ -57,17 +57,6 @@ class Params:
     runtime: RuntimeParams
     report: ReportParams
 
-    def split(self, name: str) -> Split:
-        """Settings of a split.
-
-        Raises
-        ------
-        ParamsError
-            If ``splits`` has no such name.
-        """
-        check_known("split", name, tuple(self.splits))
-        return self.splits[name]
-
     def view(self, name: str) -> View:
         """A view with its parameters.
 

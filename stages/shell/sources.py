@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from stages.shell.blocks import PrepareParams, Split
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.rules import ParamsError
 from storage.datasets.catalogue import DATA_SETS, DataSet
 from storage.datasets.records import Frames, Source
 from storage.store.signature import versions
@@ -14,7 +14,7 @@ OPTIONS: Final = ("list", "frames", "subsets", "masklets")
 
 
 def data_set(place: Split) -> DataSet:
-    """The layout of a split, whose reader is known."""
+    """The layout of a split."""
     return DATA_SETS[place.reader]
 
 
@@ -24,10 +24,8 @@ def source_of(name: str, place: Split) -> Source:
     Raises
     ------
     ParamsError
-        If there is no such reader, it needs a key that is absent, or does not know one that is
-        given.
+        If the reader needs a key that is absent, or does not know one that is given.
     """
-    check_known(f"splits.{name}.reader", place.reader, tuple(DATA_SETS))
     known = data_set(place)
     allowed = (*known.needs, *known.takes)
     given = {key: getattr(place, key) for key in OPTIONS if getattr(place, key) is not None}

@@ -12,10 +12,11 @@ from storage.images.videos import Videos, video_of
 
 
 class SplitImages:
-    """Reads the images below a folder; several threads may use it."""
+    """Reads the named images below a folder; several threads may use it."""
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self.folder = folder
+        self._video = {file: video_of(file) for file in files}
         self._videos = Videos(folder, files)
         self._sha256: dict[str, str] = {}
         self._lock = Lock()
@@ -28,7 +29,7 @@ class SplitImages:
         ImageError
             If it is missing, damaged, or of another size than its record says.
         """
-        if video_of(file) is not None:
+        if self._video[file] is not None:
             return self._videos.read(file, height_px=height_px, width_px=width_px)
         return read_rgb(self.folder / file, height_px=height_px, width_px=width_px)
 
@@ -44,13 +45,13 @@ class SplitImages:
         ImageError
             As ``read``.
         """
-        if video_of(file) is not None:
+        if self._video[file] is not None:
             return 1
         return check_header(self.folder / file, height_px=height_px, width_px=width_px)
 
     def path(self, file: str) -> Path:
         """The file that holds an image: its own, or its video."""
-        return self.folder / (video_of(file) or file)
+        return self.folder / (self._video[file] or file)
 
     def sha256(self, file: str) -> str:
         """Sha256 of the bytes that an image comes from: its file's, or its whole video's.
@@ -58,7 +59,7 @@ class SplitImages:
         A video's is computed once.
         """
         path = self.path(file)
-        video = video_of(file)
+        video = self._video[file]
         if video is None:
             return sha256_file(path)
         with self._lock:

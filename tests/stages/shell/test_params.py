@@ -78,7 +78,7 @@ def test_a_set_of_the_repository_parses_and_has_every_key(path: Path) -> None:
 
 def test_the_papers_settings_are_the_papers() -> None:
     read = read_params(ROOT / "params" / "paper.yaml")
-    readers = {read.split(name).reader for name in read.train_splits}
+    readers = {read.splits[name].reader for name in read.train_splits}
     assert readers == {"davis", "ade20k", "coco", "sav_videos"}
     assert read.eval_splits == (
         *("davis_val", "ade20k_val", "mose_train", "coco_val", "sav_val", "sav_test"),
@@ -95,7 +95,7 @@ def test_the_papers_settings_are_the_papers() -> None:
 def test_settings_come_out_typed_and_frozen(write: Write) -> None:
     read = read_params(write(settings(models=list(MODELS), **place(max_objects=7))))
     assert read.models == MODELS
-    split = read.split("shapes_val")
+    split = read.splits["shapes_val"]
     assert (split.reader, split.images, split.max_objects) == ("coco", "val/", 7)
     with pytest.raises(FrozenInstanceError):
         read.entropy.n_workers = 3  # type: ignore[misc]
@@ -284,7 +284,7 @@ def test_a_block_is_parsed_alone_too() -> None:
 def test_an_unknown_split_is_named_with_those_known() -> None:
     read = read_params(ROOT / "params.yaml")
     with pytest.raises(ParamsError, match=r"^split must be one of shapes_val, .*, got 'test'$"):
-        read.split("test")
+        check_known("split", "test", read.splits)
 
 
 @pytest.mark.parametrize("rule", [whole(0, 2), number(0, 2)])
