@@ -10,8 +10,10 @@ from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.overview import as_text, overview, own_part
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
+from storage.cell.work import is_work_folder
 from storage.errors import StoreError, listed
 from storage.store.describe import StoreDescription, describe, find_stores
+from storage.store.migration import migrate
 from storage.store.verify import Damage, n_files, verify
 
 Stores = Annotated[Path, typer.Argument(help="A store, or a folder that holds some.")]
@@ -38,8 +40,12 @@ def info_command(path: Stores) -> None:
 
 
 @app.command("verify")
-def verify_command(path: Stores) -> None:
-    """Read every chunk and print which are damaged or missing; exit 1 if any is."""
+def verify_command(
+    path: Stores,
+    *,
+    quick: Annotated[bool, typer.Option(help="Ask for the sizes of files only.")] = False,
+) -> None:
+    """Hold every file to its store's manifest and print what differs; exit 1 if any does."""
     found: dict[Path, list[Damage]] = {}
     with reported_errors():
         stores = find_stores(path)
@@ -48,11 +54,30 @@ def verify_command(path: Stores) -> None:
         try:
             with progress(f"verify {path}", total, unit="files") as advance:
                 for store in stores:
-                    found[store] = _damages(store, advance)
+                    found[store] = _damages(store, advance, quick=quick)
         finally:
             if found:
                 print(_verdict(found))
     if any(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command("migrate")
+def migrate_command(path: Stores) -> None:
+    """Bring stores of an earlier schema to the present one, without a model; exit 1 if any fails.
+
+    Each is replaced whole or not at all. `dvc commit` records the result.
+    """
+    with reported_errors():
+        stores = [store for store in find_stores(path) if not is_work_folder(store.parent)]
+    failed = False
+    for store in stores:
+        try:
+            print(f"{'migrated' if migrate(store) else 'present':8}  {printable(str(store))}")
+        except (StoreError, OSError) as error:
+            print(f"refused   {printable(str(store))}: {own_part(store, error)}")
+            failed = True
+    if failed:
         raise typer.Exit(1)
 
 
@@ -64,9 +89,9 @@ def _n_files(store: Path) -> int:
         return 0
 
 
-def _damages(store: Path, advance: Callable[[int], None]) -> list[Damage]:
+def _damages(store: Path, advance: Callable[[int], None], *, quick: bool) -> list[Damage]:
     try:
-        return verify(store, advance)
+        return verify(store, advance, sizes_only=quick)
     except (StoreError, OSError) as error:
         return [Damage("metadata", "zarr.json", own_part(store, error))]
 

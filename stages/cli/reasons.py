@@ -10,7 +10,8 @@ from typing import Final
 from stages.shell.asked import CellName
 from storage.errors import StoreError, listed, shown
 from storage.paths import WORK, features_path, masks_path, work_dir
-from storage.store.inspection import check_complete, open_store
+from storage.store.completeness import check_complete
+from storage.store.inspection import open_store
 from storage.store.signature import differences
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")

@@ -53,6 +53,8 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     with Cell.open(work, signature, plan) as cell, stoppable(_kept_in(cell.folder)):
         for unfinished in cell.unfinished:
             print(f"note: {unfinished}", file=sys.stderr)
+        for shard, fault in cell.damaged.items():
+            print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
         images = SplitImages(Path(place.images), [str(file) for file in table.file])
         steps = CellSteps(sam, cell, table, images, content, settings)

@@ -14,10 +14,12 @@ from jaxtyping import Int64
 
 from storage.cell import pieces, shards
 from storage.cell.publishing import publish_store
+from storage.cell.records import drop_records, keep_records, load_records, shard_damage
 from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
 from storage.errors import StoreError
 from storage.folders import named_disk_errors, whole_folder
 from storage.store.inspection import Store, check_identity, open_store, read_arrays, sizes_of
+from storage.store.manifest import FileRecord
 from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
 
@@ -60,11 +62,19 @@ class Cell:
 
     A shard is marked only while its data are whole and come from the images whose digest is beside
     the mark: the mark is removed before the data change, and set once they are on disk.
+
+    Attributes
+    ----------
+    damaged
+        What is wrong with finished shards whose files are not as they were written.
     """
 
     def __init__(self, folder: Path, stores: Mapping[str, Store], lock: int) -> None:
         self.folder = folder
         self._stores = stores
+        done = set(range(self._n_shards)) - self._lacking()
+        faults = {shard: shard_damage(folder, shard) for shard in sorted(done)}
+        self.damaged = {shard: fault for shard, fault in faults.items() if fault is not None}
         # Released on garbage collection too; otherwise the lock blocks the next cell.
         self._release = weakref.finalize(self, os.close, lock)
 
@@ -113,7 +123,7 @@ class Cell:
         return find_unfinished(self.folder, self._stores["features"].signature)
 
     def pending(self, images_sha256: Sequence[str]) -> list[int]:
-        """Shards to extract: not done, done from other images, or missing a file.
+        """Shards to extract: not done, done from other images, damaged or missing a file.
 
         Parameters
         ----------
@@ -127,8 +137,7 @@ class Cell:
             for shard, (old, new) in enumerate(zip(stored, images_sha256, strict=True))
             if old != new
         }
-        lacking = (shards.lacking_shards(store) for store in self._stores.values())
-        return sorted(changed.union(*lacking))
+        return sorted(changed | self._lacking() | self.damaged.keys())
 
     def write_shard(self, shard: int, rows: Mapping[str, np.ndarray], images_sha256: str) -> None:
         """Write all rows of a shard, then its marks, and drop the pieces kept for it.
@@ -152,10 +161,14 @@ class Cell:
         with named_disk_errors(self.folder):
             for store in reversed(stores):  # the mark of features first: it is the one that counts
                 shards.clear(store, shard)
+            drop_records(self.folder, shard)
             for store, data in zip(stores, checked, strict=True):
                 shards.write_data(store, shard, data)
+            files = [file for store in stores for file in shards.data_files(store, shard)]
+            keep_records(self.folder, shard, files)
             for store in stores:
                 shards.mark(store, shard, images_sha256)
+        self.damaged.pop(shard, None)
         pieces.drop_pieces(self._pieces, shard)
 
     def keep_piece(
@@ -179,13 +192,34 @@ class Cell:
         Raises
         ------
         StoreError
-            If a shard is not done.
+            If a shard is not done, or is damaged.
         """
+        if self.damaged:
+            raise StoreError(f"{self.folder}: every shard must be intact, got {self.damaged}")
         targets = {"features": features_path} | ({"masks": masks_path} if masks_path else {})
         check_names(f"targets of {self.folder}", targets, set(self._stores))
         for kind, target in targets.items():
-            publish_store(self._stores[kind], target)
+            publish_store(self._stores[kind], target, self._records(kind))
         (self.folder / PUBLISHED).touch()
+
+    def _lacking(self) -> set[int]:
+        """Shards without a mark or a file in one of the stores."""
+        return set().union(*map(shards.lacking_shards, self._stores.values()))
+
+    def _records(self, kind: str) -> dict[str, FileRecord]:
+        """Records of all files of a store's shards, by their names in the store."""
+        found = [load_records(self.folder, shard) or {} for shard in range(self._n_shards)]
+        prefix = f"{kind}.zarr/"
+        return {
+            name.removeprefix(prefix): record
+            for records in found
+            for name, record in records.items()
+            if name.startswith(prefix)
+        }
+
+    @property
+    def _n_shards(self) -> int:
+        return len(shards.shard_images(self._stores["features"]))
 
     @property
     def _pieces(self) -> Path:

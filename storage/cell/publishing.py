@@ -7,22 +7,28 @@ import numpy as np
 import zarr
 
 from storage.folders import link_or_copy, whole_folder
+from storage.store.completeness import check_complete
 from storage.store.grid import file_name
 from storage.store.inspection import (
     AnyArray,
     Store,
     array_grid,
-    check_complete,
     naming_damage,
     sizes_of,
 )
+from storage.store.manifest import Manifest, write_manifest
 from storage.store.writing import create_store, writable
 
 
-def publish_store(work: Store, target: Path) -> None:
-    """Make a complete work store appear at ``target``, in few large chunks.
+def publish_store(work: Store, target: Path, records: Manifest) -> None:
+    """Make a complete work store appear at ``target``, in few large chunks, with its manifest.
 
     Shards of masks are hard-linked and take no extra room. The work store stays as it is.
+
+    Parameters
+    ----------
+    records
+        Of the files of shards, taken when they were written: what is linked is not read again.
 
     Raises
     ------
@@ -45,6 +51,11 @@ def publish_store(work: Store, target: Path) -> None:
                 _link(work.path / name, partial / name, arrays[name])
             elif name not in names:
                 _copy(work, arrays[name], group, name)
+        linked = {name for name, spec in work.specs.items() if spec.chunking == "objects"}
+        write_manifest(
+            partial,
+            {name: record for name, record in records.items() if name.split("/")[0] in linked},
+        )
 
 
 def _copy(work: Store, source: AnyArray, group: zarr.Group, name: str) -> None:

@@ -7,8 +7,9 @@ from typing import cast
 import numpy as np
 
 from storage.folders import flush
+from storage.store.completeness import missing_files, readable
 from storage.store.grid import file_name
-from storage.store.inspection import AnyArray, Store, missing_files, read_arrays, readable
+from storage.store.inspection import AnyArray, Store, read_arrays
 from storage.store.writing import checked, writable
 
 
@@ -51,8 +52,10 @@ def clear(store: Store, shard: int) -> None:
     the published one.
     """
     marks = [name for name in ("done", "images_sha256") if name in store.specs]
-    for name in [*marks, *data_names(store)]:
+    for name in marks:
         _file(store, name, shard).unlink(missing_ok=True)
+    for file in data_files(store, shard):
+        file.unlink(missing_ok=True)
 
 
 def write_data(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> None:
@@ -61,6 +64,11 @@ def write_data(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> None
     for name, values in rows.items():
         writable(store.group, name)[place] = values
     flush(_file(store, name, shard) for name in rows)
+
+
+def data_files(store: Store, shard: int) -> list[Path]:
+    """Files of a shard's data."""
+    return [_file(store, name, shard) for name in data_names(store)]
 
 
 def mark(store: Store, shard: int, images_sha256: str) -> None:

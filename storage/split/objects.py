@@ -11,8 +11,8 @@ from jaxtyping import Float32, Int32, Int64, Shaped
 
 from storage.errors import StoreError
 from storage.paths import objects_path
+from storage.store.completeness import check_complete
 from storage.store.inspection import (
-    check_complete,
     check_identity,
     naming_damage,
     open_store,

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import StoreError
+from storage.store.completeness import done_shards, missing_files
 from storage.store.grid import Layout
 from storage.store.inspection import (
     array_grid,
-    done_shards,
-    missing_files,
     open_store,
     read_arrays,
     sizes_of,

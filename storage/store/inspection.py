@@ -1,20 +1,20 @@
-"""Checks a store's files against its description."""
+"""Opens a store and holds its description to the schema and to its manifest."""
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import numpy as np
 import zarr
-from jaxtyping import Bool
 
 from storage.errors import StoreError, shown
 from storage.paths import remedy
-from storage.store.grid import Grid, Layout, file_name, grid
-from storage.store.schema import CODEC, SCHEMA, SCHEMA_VERSION, ArraySpec
+from storage.store.files import Files
+from storage.store.grid import Grid, Layout, grid
+from storage.store.manifest import FILE, NAME, Manifest, parse_manifest
+from storage.store.schema import CODEC, MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
@@ -25,19 +25,29 @@ DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
 PLACE_KEYS: Final = ("split", "model", "view")
 """Entries of a signature that the store's path repeats."""
 
-N_NAMED: Final = 3
-"""Most missing files that an error lists."""
+ROOT: Final = "zarr.json"
+"""File of a store's attributes."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store of the present schema."""
+    """A store of the present schema; one in the making has no manifest."""
 
-    path: Path
+    files: Files
     group: zarr.Group
     kind: str
     layout: Layout
     signature: Mapping[str, object]
+    manifest: Manifest
+
+    def __str__(self) -> str:
+        return str(self.files)
+
+    @property
+    def path(self) -> Path:
+        """Folder of a store that is in one."""
+        assert self.files.folder is not None
+        return self.files.folder
 
     @property
     def specs(self) -> Mapping[str, ArraySpec]:
@@ -50,31 +60,51 @@ class Store:
         return cast("int", self.signature.get("shard_objects", 1))
 
 
-def open_store(path: Path, mode: Literal["r", "r+"] = "r") -> Store:
+def open_store(where: Path | Files, mode: Literal["r", "r+"] = "r") -> Store:
     """Open a store, for reading by default, and check that it has this schema.
 
     Raises
     ------
     StoreError
-        If there is no store at ``path``, or one of another project or schema version.
+        If there is no store, one of another project or schema version, or one whose manifest is
+        missing or damaged, or tells of other attributes.
     """
-    if not path.exists():
-        raise StoreError(f"{path} must be a Zarr store, got none{remedy(path)}")
-    try:
-        group = zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)
-        attributes = dict(group.attrs)
-    except (*DECODE_ERRORS, KeyError, TypeError) as error:
-        raise StoreError(f"{path} must be a Zarr store, got none ({error})") from error
-    kind, signature = attributes.get("kind"), attributes.get("signature")
-    if not isinstance(kind, str) or kind not in SCHEMA:
-        raise StoreError(f"{path}: kind must be one of {', '.join(SCHEMA)}, got {shown(kind)}")
-    if not isinstance(signature, Mapping):
-        raise StoreError(f"{path}: signature must be a mapping, got {shown(signature)}")
+    files = Files(str(where), where) if isinstance(where, Path) else where
+    group, kind, signature = read_description(files, mode)
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise StoreError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}")
-    layout = cast("Layout", attributes.get("layout"))
-    return Store(path, group, kind, layout, signature)
+        way = f"; `usam cache migrate {files}` brings it there" if version in MIGRATED else ""
+        raise StoreError(
+            f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}{way}"
+        )
+    layout = cast("Layout", group.attrs.get("layout"))
+    manifest = {} if layout == "work" else _read_manifest(files)
+    return Store(files, group, kind, layout, signature, manifest)
+
+
+def read_description(
+    files: Files, mode: Literal["r", "r+"] = "r"
+) -> tuple[zarr.Group, str, Mapping[str, object]]:
+    """Group, kind and signature of a store of any schema version.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or one of another project.
+    """
+    if files.folder is not None and not files.folder.exists():
+        raise StoreError(f"{files} must be a Zarr store, got none{remedy(files.folder)}")
+    try:
+        group = zarr.open_group(files.target, mode=mode, zarr_format=3, use_consolidated=False)
+        attributes = dict(group.attrs)
+    except (*DECODE_ERRORS, KeyError, TypeError) as error:
+        raise StoreError(f"{files} must be a Zarr store, got none ({error})") from error
+    kind, signature = attributes.get("kind"), attributes.get("signature")
+    if not isinstance(kind, str) or kind not in SCHEMA:
+        raise StoreError(f"{files}: kind must be one of {', '.join(SCHEMA)}, got {shown(kind)}")
+    if not isinstance(signature, Mapping):
+        raise StoreError(f"{files}: signature must be a mapping, got {shown(signature)}")
+    return group, kind, signature
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
@@ -86,13 +116,13 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
         If it is such a store (the message names the path, the key and both values).
     """
     if store.kind != kind:
-        raise StoreError(f"{store.path}: kind must be {kind}, got {store.kind}")
+        raise StoreError(f"{store}: kind must be {kind}, got {store.kind}")
     for key in PLACE_KEYS:
         if key in expected and (found := store.signature.get(key, "none")) != expected[key]:
-            raise StoreError(f"{store.path}: {key} must be {expected[key]}, got {found}")
+            raise StoreError(f"{store}: {key} must be {expected[key]}, got {found}")
     difference = compare(store.signature, expected)
     if difference is not None:
-        raise StoreError(f"{store.path} was written under other inputs ({difference})")
+        raise StoreError(f"{store} was written under other inputs ({difference})")
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:
@@ -113,7 +143,7 @@ def read_arrays(store: Store) -> dict[str, AnyArray]:
         is_dtype = array.dtype == _numpy_dtype(spec)
         if array_grid(array) != wanted or not is_dtype or array.compressors != (CODEC,):
             raise StoreError(
-                f"{store.path}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
+                f"{store}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
                 f"got {array.dtype} in {array_grid(array)} under {array.compressors}"
             )
     return arrays
@@ -126,7 +156,7 @@ def sizes_of(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, int]:
         array = arrays[name]
         dims = getattr(array.metadata, "dimension_names", None)  # Zarr v2 has none
         if dims != spec.dims:
-            raise StoreError(f"{store.path}/{name} must have dimensions {spec.dims}, got {dims}")
+            raise StoreError(f"{store}/{name} must have dimensions {spec.dims}, got {dims}")
         for dim, size in zip(spec.dims, array.shape, strict=True):
             sizes.setdefault(dim, size)
     return sizes
@@ -137,84 +167,9 @@ def array_grid(array: AnyArray) -> Grid:
     return Grid(array.shape, array.chunks, array.shards)
 
 
-def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray, " shard"] | None:
-    """Marks of a store's shards; None for kinds without shards.
-
-    Raises
-    ------
-    StoreError
-        If a mark is damaged.
-    """
-    if "done" not in arrays:
-        return None
-    with naming_damage(store.path, "done"):
-        return np.asarray(arrays["done"][...])
-
-
-def expected_files(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, list[str]]:
-    """Files that each array must have: in a work store, those of constants and done shards."""
-    done = readable(arrays["done"]) if store.layout == "work" else None
-    files = {}
-    for name, array in arrays.items():
-        indices = array_grid(array).file_indices()
-        if done is not None and not store.specs[name].is_constant:
-            indices = [index for index in indices if done[index[0]]]
-        files[name] = [file_name(index) for index in indices]
-    return files
-
-
-def readable(marks: AnyArray) -> np.ndarray:
-    """Elements of a one-dimensional array; the fill value where a chunk is absent or damaged."""
-    try:
-        return np.asarray(marks[...])
-    except DECODE_ERRORS:
-        values = np.full(marks.shape, marks.fill_value, marks.dtype)
-    for index in range(len(values)):
-        with suppress(*DECODE_ERRORS):
-            values[index : index + 1] = marks[index : index + 1]
-    return values
-
-
-def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
-    """Files that are absent or empty, as ``<array>/<key>``.
-
-    A loss of power can leave empty files, and zarr reads an empty shard as fill values.
-    """
-    missing = []
-    for name, files in expected_files(store, arrays).items():
-        present = {entry.name for entry in os.scandir(store.path / name) if entry.stat().st_size}
-        missing += [f"{name}/{file}" for file in files if file not in present]
-    return missing
-
-
-def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store with every mark and file in place; contents are not read.
-
-    Raises
-    ------
-    StoreError
-        If any is missing (the message names the shards or files).
-    """
-    arrays = read_arrays(store)
-    done = done_shards(store, arrays)
-    if done is not None and not done.all():
-        undone = np.flatnonzero(~done)
-        raise StoreError(
-            f"{store.path}: every shard must be done, got {len(undone)} of {len(done)} not done "
-            f"({_some([str(index) for index in undone])})"
-        )
-    missing = missing_files(store, arrays)
-    if missing:
-        raise StoreError(
-            f"{store.path}: every chunk must be there, got {len(missing)} missing "
-            f"({_some(missing)})"
-        )
-    return arrays
-
-
 @contextmanager
-def naming_damage(path: Path, array: str | None = None) -> Iterator[None]:
-    """Name the store, and the array if one is given, in errors that name neither.
+def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
+    """Name the store, by its path or address, and the array in errors that name neither.
 
     Raises
     ------
@@ -227,15 +182,31 @@ def naming_damage(path: Path, array: str | None = None) -> Iterator[None]:
         raise
     except DECODE_ERRORS as error:
         raise StoreError(
-            f"{path / array if array else path}: every chunk must be intact, got {error}; "
-            f"`usam cache verify {path}` lists the damaged ones"
+            f"{store}{f'/{array}' if array else ''}: every chunk must be intact, got {error}; "
+            f"`usam cache verify {store}` lists the damaged ones"
         ) from error
+
+
+def _read_manifest(files: Files) -> Manifest:
+    """The manifest of a store, which must tell of the store's attributes as they are."""
+    data = files.read(FILE)
+    if data is None:
+        raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")
+    manifest = parse_manifest(f"{files}/{FILE}", data)
+    if (wanted := manifest.get(ROOT)) != (found := files.record(ROOT)):
+        raise StoreError(
+            f"{files}/{ROOT} must be the file of the manifest, "
+            f"with sha256 {shown(wanted and wanted.sha256)}, got {found.sha256!r}"
+        )
+    return manifest
 
 
 def _check_no_strays(store: Store) -> None:
     """Refuse an array that the schema does not know: xarray would open it as one of the store's."""
-    for metadata in store.path.glob("*/zarr.json"):
-        if (name := metadata.parent.name) not in store.specs:
+    if store.files.folder is None:
+        return
+    for metadata in store.files.folder.glob("*/zarr.json"):
+        if (name := metadata.parent.name) not in {*store.specs, NAME}:
             raise StoreError(
                 f"{metadata} must not be there: arrays of {store.kind} must be "
                 f"{', '.join(store.specs)}, got {shown(name)}"
@@ -246,12 +217,8 @@ def _read_array(store: Store, name: str) -> AnyArray:
     try:
         return cast("AnyArray", store.group[name])
     except (*DECODE_ERRORS, KeyError, TypeError) as error:
-        raise StoreError(f"{store.path}/{name} must be a Zarr array, got none ({error})") from error
+        raise StoreError(f"{store}/{name} must be a Zarr array, got none ({error})") from error
 
 
 def _numpy_dtype(spec: ArraySpec) -> np.dtype:
     return np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:N_NAMED]) + (", ..." if len(names) > N_NAMED else "")

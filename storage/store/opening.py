@@ -5,9 +5,9 @@ from pathlib import Path
 
 import xarray
 
+from storage.store.completeness import check_complete
 from storage.store.inspection import (
     DECODE_ERRORS,
-    check_complete,
     check_identity,
     naming_damage,
     open_store,

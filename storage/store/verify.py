@@ -1,23 +1,28 @@
-"""Reads every chunk of a store to find those that are damaged."""
+"""Holds every file of a store to its manifest, and every chunk of one in the making to itself."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
+from storage.store.completeness import expected_files, readable
+from storage.store.files import Files
 from storage.store.grid import file_name
 from storage.store.inspection import (
     DECODE_ERRORS,
     AnyArray,
     Store,
     array_grid,
-    expected_files,
     open_store,
     read_arrays,
-    readable,
 )
+from storage.store.manifest import FILE, FileRecord
 from storage.store.shard_index import ABSENT, index_bytes, read_index
+
+N_HEX: Final = 12
+"""Hex digits of a digest that a reason shows."""
 
 
 @dataclass(frozen=True)
@@ -29,48 +34,119 @@ class Damage:
     reason: str
 
 
-def verify(path: Path, advance: Callable[[int], None] | None = None) -> list[Damage]:
-    """Read every chunk of every array of a store.
+def verify(
+    where: Path | Files,
+    advance: Callable[[int], None] | None = None,
+    *,
+    sizes_only: bool = False,
+) -> list[Damage]:
+    """Hold every file of a store to its manifest.
 
     Parameters
     ----------
     advance
-        Called with the number of files just read, out of ``n_files``.
+        Called with the number of files just looked at, out of ``n_files``.
+    sizes_only
+        Ask for the size of each file, read none: finds what is missing or cut short.
 
     Returns
     -------
-    Shards that are not done, unless the store is in the making; then damaged and missing chunks, in
-    the order of the schema.
+    Shards that are not done; files that are missing or not as the manifest says, in the order of
+    the schema; files that it does not list. In a store in the making, which has no manifest, chunks
+    that do not decode.
 
     Raises
     ------
     StoreError
         If the metadata are damaged, so that no array can be trusted.
-
-    Notes
-    -----
-    Every flipped bit that changes a value is found. One to three bits of a chunk's header can flip
-    unnoticed: zstd ignores them, and the values stay the same.
     """
-    store = open_store(path)
+    store = open_store(where)
     arrays = read_arrays(store)
     damages = list(_undone(store, arrays))
+    looked = _look_at_chunks if store.layout == "work" else _look_at_files
+    for found in looked(store, arrays, sizes_only=sizes_only):
+        damages += found
+        if advance is not None:
+            advance(1)
+    return damages + [Damage(*_place(name), "not in the manifest") for name in _strays(store)]
+
+
+def chunk_damages(where: Path) -> list[Damage]:
+    """Decode every chunk of a store, whatever its manifest says: checksums find flipped bits."""
+    store = open_store(where)
+    looked = _look_at_chunks(store, read_arrays(store), sizes_only=False)
+    return [damage for found in looked for damage in found]
+
+
+def n_files(where: Path | Files) -> int:
+    """Number of files that ``verify`` will look at."""
+    store = open_store(where)
+    if store.layout == "work":
+        return sum(len(indices) for indices in _file_indices(store, read_arrays(store)).values())
+    return len(store.manifest)
+
+
+def _look_at_files(
+    store: Store, arrays: Mapping[str, AnyArray], *, sizes_only: bool
+) -> Iterator[list[Damage]]:
+    """Damages of each file of the manifest."""
+    sizes = store.files.sizes(store.manifest)
+    order = {name: place for place, name in enumerate(arrays)}
+    for name in sorted(store.manifest, key=lambda name: order.get(_place(name)[0], -1)):
+        record = store.manifest[name]
+        if name not in sizes:
+            yield [Damage(*_place(name), "missing")]
+        elif sizes[name] != record.n_bytes:
+            yield _reasons(store, arrays, name, f"{record.n_bytes} bytes -> {sizes[name]}")
+        elif sizes_only or (found := store.files.record(name)) == record:
+            yield []
+        else:
+            yield _reasons(store, arrays, name, _difference(record, found))
+
+
+def _reasons(
+    store: Store, arrays: Mapping[str, AnyArray], name: str, difference: str
+) -> list[Damage]:
+    """What is wrong with a file that is not as the manifest says, object by object if it shows."""
+    array, key = _place(name)
+    folder = store.files.folder
+    found: list[Damage] = []
+    if folder is not None and array in arrays and (shards := arrays[array].shards) is not None:
+        index = tuple(map(int, key.split(".")[1:]))
+        region = array_grid(arrays[array]).region(index)
+        found = list(_shard_damages(folder / name, arrays[array], region, n_chunks=shards[0]))
+    return found or [Damage(array, key, difference)]
+
+
+def _difference(wanted: FileRecord, found: FileRecord) -> str:
+    return f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Array and key of a file; for those of the store itself, ``metadata`` and the name."""
+    array, _, key = name.rpartition("/")
+    return array or "metadata", key
+
+
+def _strays(store: Store) -> list[str]:
+    """Files that no manifest tells of."""
+    if store.layout == "work":
+        return []
+    return [name for name in store.files.names() if name not in {*store.manifest, FILE}]
+
+
+def _look_at_chunks(
+    store: Store, arrays: Mapping[str, AnyArray], *, sizes_only: bool
+) -> Iterator[list[Damage]]:
+    """Chunks that do not decode, file by file."""
     for name, indices in _file_indices(store, arrays).items():
         for index in indices:
-            damages += _file_damages(store.path / name / file_name(index), arrays[name], index)
-            if advance is not None:
-                advance(1)
-    return damages
-
-
-def n_files(path: Path) -> int:
-    """Number of chunk files that ``verify`` will read."""
-    store = open_store(path)
-    return sum(len(indices) for indices in _file_indices(store, read_arrays(store)).values())
+            file = store.path / name / file_name(index)
+            yield list(_file_damages(file, arrays[name], index, sizes_only=sizes_only))
 
 
 def _file_indices(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, list[tuple[int, ...]]]:
-    """Files that must be there and, in a work store, any others that are."""
+    """Files that must be there, and any others that are."""
     found = {}
     for name, expected in expected_files(store, arrays).items():
         present = {entry.name for entry in (store.path / name).iterdir()}
@@ -87,13 +163,17 @@ def _undone(store: Store, arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
             yield Damage("done", f"shard {shard}", "not done")
 
 
-def _file_damages(file: Path, array: AnyArray, index: tuple[int, ...]) -> Iterator[Damage]:
+def _file_damages(
+    file: Path, array: AnyArray, index: tuple[int, ...], *, sizes_only: bool
+) -> Iterator[Damage]:
     name, region = file.parent.name, array_grid(array).region(index)
     if not file.exists():
         yield Damage(name, file.name, "missing")
     elif not file.stat().st_size:
         # zarr reads an empty shard as the fill value, without an error.
         yield Damage(name, file.name, "empty")
+    elif sizes_only:
+        return
     elif array.shards is not None:
         yield from _shard_damages(file, array, region, n_chunks=array.shards[0])
     elif (reason := _read_error(array, region)) is not None:

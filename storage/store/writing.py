@@ -12,6 +12,7 @@ from storage.errors import StoreError
 from storage.folders import whole_folder
 from storage.store.grid import Grid, Layout, grid
 from storage.store.inspection import AnyArray
+from storage.store.manifest import write_manifest
 from storage.store.schema import (
     CODEC,
     FIXED_COORDINATES,
@@ -105,6 +106,7 @@ def write_store(
         group = create_store(partial, kind, sizes, signature=signature, coords=coords)
         for name in arrays.keys() - coords.keys():
             write_array(group, name, specs[name], arrays[name])
+        write_manifest(partial)
 
 
 def write_array(group: zarr.Group, name: str, spec: ArraySpec, values: Any) -> None:  # noqa: ANN401

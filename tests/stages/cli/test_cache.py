@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -182,7 +183,41 @@ def test_verify_lists_damage_and_fails(features: Path) -> None:
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "damaged features/identity.zarr"
     assert "iou c.0.0.0 missing" in lines
-    assert any(line.startswith("done c.0 Zstd decompression error") for line in lines)
+    n_bytes = chunk.stat().st_size
+    assert f"done c.0 {n_bytes + 1} bytes -> {n_bytes}" in lines
+
+
+def test_verify_quick_looks_at_sizes_alone(features: Path) -> None:
+    chunk = features / "done/c.0"
+    chunk.write_bytes(bytes(chunk.stat().st_size))
+    assert usam("cache", "verify", "features", "--quick").exit_code == 0
+    assert usam("cache", "verify", "features").exit_code == 1
+    chunk.unlink()
+    result = usam("cache", "verify", "features", "--quick")
+    assert result.exit_code == 1
+    assert re.search(r"done +c\.0 +missing", result.stdout)
+
+
+def test_migrate_says_which_stores_it_brought_up_and_which_it_could_not(features: Path) -> None:
+    for store in (features, Path("masks/identity.zarr")):
+        shutil.rmtree(store / "manifest")
+        text = (store / "zarr.json").read_text()
+        (store / "zarr.json").write_text(text.replace('"schema_version": 2', '"schema_version": 1'))
+    shutil.rmtree("masks/identity.zarr/probability")
+    refused = usam("cache", "info", features)
+    assert refused.stderr == (
+        f"error: {features}: schema_version must be 2, got 1; "
+        f"`usam cache migrate {features}` brings it there\n"
+    )
+    result = usam("cache", "migrate", ".")
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "migrated  features/identity.zarr\n"
+        "refused   masks/identity.zarr: must have the arrays probability of the present schema, "
+        "got a store of extract_version None without; make it again\n"
+    )
+    result = usam("cache", "migrate", "features")
+    assert (result.exit_code, result.stdout) == (0, "present   features/identity.zarr\n")
 
 
 def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path) -> None:
@@ -199,10 +234,12 @@ def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path)
 def test_an_interrupted_verify_tells_what_it_found(
     features: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(store: Path, advance: Callable[[int], None]) -> list[Damage]:
+    def interrupted(
+        store: Path, advance: Callable[[int], None], *, sizes_only: bool
+    ) -> list[Damage]:
         if store.parts[0] == "masks":
             raise KeyboardInterrupt
-        return verify(store, advance)
+        return verify(store, advance, sizes_only=sizes_only)
 
     monkeypatch.setattr("stages.cli.cache.verify", interrupted)
     (features / "iou/c.0.0.0").unlink()

@@ -14,6 +14,7 @@ from stages import extract
 from storage.cell.publishing import publish_store
 from storage.paths import CACHE, features_path
 from storage.store.inspection import Store
+from storage.store.manifest import Manifest
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -168,10 +169,10 @@ def test_outputs_that_are_gone_are_published_again_without_the_model(
 def test_a_cell_that_could_not_be_published_outlives_the_run_of_another(
     wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def publish(work: Store, target: Path) -> None:
+    def publish(work: Store, target: Path, records: Manifest) -> None:
         if work.kind == "masks":
             raise no_space(target)
-        publish_store(work, target)
+        publish_store(work, target, records)
 
     monkeypatch.setattr("storage.cell.making.publish_store", publish)
     with pytest.raises(SystemExit, match="1"):

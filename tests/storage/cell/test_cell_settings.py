@@ -80,7 +80,7 @@ def test_the_signature_is_on_disk_before_the_first_row(tmp_path: Path) -> None:
         assert store.signature == {
             "family": "mini",
             "precision": "fp32",
-            "schema_version": 1,
+            "schema_version": 2,
             "shard_objects": 4,
             "views": ["identity"],
         }

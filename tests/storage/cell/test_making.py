@@ -2,7 +2,10 @@
 
 import errno
 import os
+import re
+import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +119,56 @@ def test_a_damaged_mark_counts_as_none(tmp_path: Path) -> None:
     before = outputs(tmp_path)
     (file,) = tmp_path.glob("work/*/*/*/*/features.zarr/done/c.1")
     file.write_bytes(b"no chunk")
+    assert extract(tmp_path) == [1]
+    assert outputs(tmp_path) == before
+
+
+SHARD = "masks.zarr/mask_code/c.1.0.0.0.0"
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def swap(path: Path) -> None:
+    """For another shard, whose checksums hold."""
+    shutil.copyfile(path.with_name("c.0.0.0.0.0"), path)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def forget(path: Path) -> None:
+    (path.parents[2] / "records/1.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (flip, rf"{SHARD} must have \d+ bytes with sha256 \w{{12}}, got \d+ with \w{{12}}"),
+        (swap, rf"{SHARD} must have \d+ bytes"),
+        (cut, rf"{SHARD} must have \d+ bytes"),
+        (forget, "no record of its files"),
+    ],
+)
+def test_a_damaged_shard_is_computed_again_never_published(
+    tmp_path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
+    extract(tmp_path)
+    before = outputs(tmp_path)
+    (shard,) = tmp_path.glob(f"work/*/*/*/*/{SHARD}")
+    file = shard.read_bytes()
+    shard.unlink()  # the output is a link to it
+    shard.write_bytes(file)
+    damage(shard)
+    with open_cell(tmp_path) as cell:
+        assert list(cell.damaged) == [1]
+        assert re.match(reason, cell.damaged[1])
+        with pytest.raises(StoreError, match=r"every shard must be intact, got .*1: "):
+            cell.publish(tmp_path / "features/identity.zarr", tmp_path / "masks/identity.zarr")
     assert extract(tmp_path) == [1]
     assert outputs(tmp_path) == before
 

@@ -103,10 +103,15 @@ def test_a_store_of_another_kind_is_refused(published: Path) -> None:
         storage.open_masks(published / "features/identity.zarr")
 
 
-@pytest.mark.parametrize("version", [0, None])
-def test_a_store_of_an_older_schema_is_refused(features: Path, version: int | None) -> None:
+@pytest.mark.parametrize(
+    ("version", "way"),
+    [(0, ""), (None, ""), (1, "; `usam cache migrate .*zarr` brings it there")],
+)
+def test_a_store_of_an_older_schema_is_refused(
+    features: Path, version: int | None, way: str
+) -> None:
     edit(features, lambda m: m["attributes"]["signature"].update(schema_version=version))
-    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 1, got {version}$"):
+    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 2, got {version}{way}$"):
         storage.open_features(features)
 
 
@@ -187,11 +192,63 @@ def test_a_damaged_mark_is_an_error(features: Path) -> None:
 @pytest.mark.parametrize("size", [1, 20])
 def test_a_coordinate_that_was_cut_short_is_named(features: Path, name: str, size: int) -> None:
     os.truncate(features / name / "c.0", size)
+    message = rf"the size that the manifest says, got 1 that do not \({name}/c\.0\); .*cache verify"
+    with pytest.raises(StoreError, match=message):
+        storage.open_features(features)
+    assert [(damage.array, damage.key) for damage in verify(features)] == [(name, "c.0")]
+
+
+@pytest.mark.parametrize("name", ["prompt", "proposal", "token"])
+def test_a_coordinate_of_the_right_size_that_does_not_decode_is_named(
+    features: Path, name: str
+) -> None:
+    chunk = features / name / "c.0"
+    chunk.write_bytes(bytes(chunk.stat().st_size))
     with pytest.raises(
         StoreError, match=rf"identity\.zarr/{name}: every chunk must be intact, got .*cache verify"
     ):
         storage.open_features(features)
-    assert [(damage.array, damage.key) for damage in verify(features)] == [(name, "c.0")]
+
+
+def test_attributes_that_were_edited_are_refused(features: Path) -> None:
+    edit(features, lambda m: m["attributes"]["signature"].update(precision="bf16"))
+    with pytest.raises(StoreError, match=r"zarr/zarr\.json must be the file of the manifest, "):
+        storage.open_features(features)
+
+
+def edit_record(manifest: dict[str, Any]) -> None:
+    manifest["attributes"]["files"]["iou/c.0.0.0"]["bytes"] += 1
+
+
+def drop_digest(manifest: dict[str, Any]) -> None:
+    del manifest["attributes"]["sha256"]
+
+
+def spoil_record(manifest: dict[str, Any]) -> None:
+    manifest["attributes"]["files"]["iou/c.0.0.0"] = ["12"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit_record, r"manifest/zarr\.json must have the sha256 '\w{64}', got '\w{64}'$"),
+        (drop_digest, r"manifest/zarr\.json must be the manifest of a store, got KeyError"),
+        (spoil_record, r"manifest/zarr\.json must be the manifest of a store, got TypeError"),
+    ],
+)
+def test_a_manifest_is_held_to_its_own_digest(
+    features: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    edit(features / "manifest", change)
+    for read in (storage.open_features, verify, describe):
+        with pytest.raises(StoreError, match=message):
+            read(features)
+
+
+def test_a_store_without_its_manifest_is_refused(features: Path) -> None:
+    shutil.rmtree(features / "manifest")
+    with pytest.raises(StoreError, match=r"manifest/zarr\.json must be the manifest .*, got none$"):
+        storage.open_features(features)
 
 
 @pytest.mark.parametrize("text", ['{"zarr_format": 3', None], ids=["damaged", "whole"])

@@ -133,7 +133,7 @@ def test_the_signature_stands_before_any_array(
     with pytest.raises(KeyboardInterrupt):
         create_features(tmp_path / "identity.zarr")
     group = zarr.open_group(tmp_path / "identity.zarr", mode="r")
-    assert group.attrs["signature"] == {"family": "mini", "schema_version": 1, "shard_objects": 4}
+    assert group.attrs["signature"] == {"family": "mini", "schema_version": 2, "shard_objects": 4}
     assert not list(group.members())
 
 

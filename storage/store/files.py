@@ -1,0 +1,93 @@
+"""The files of a store: in a folder, in an archive or at an address."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zarr.abc.store import RangeByteRequest, Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from storage.store.manifest import FileRecord, record_of
+
+BLOCK_BYTES: Final = 2**24
+"""Most bytes read at once from elsewhere than a folder."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files by their names, relative to the store.
+
+    Attributes
+    ----------
+    where
+        Path or address, as errors show it.
+    target
+        What zarr opens: a folder, or a store of zarr's for anything else.
+    """
+
+    where: str
+    target: Path | Store
+
+    def __str__(self) -> str:
+        return self.where
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, if the files are in one."""
+        return self.target if isinstance(self.target, Path) else None
+
+    def read(self, name: str) -> bytes | None:
+        """A whole file; None if there is none."""
+        if isinstance(self.target, Path):
+            path = self.target / name
+            return path.read_bytes() if path.is_file() else None
+        data = sync(self.target.get(name, default_buffer_prototype()))
+        return None if data is None else data.to_bytes()
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of each of the named files that is there."""
+        if isinstance(self.target, Path):
+            paths = {name: self.target / name for name in names}
+            return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
+        return sync(_sizes(self.target, names))
+
+    def record(self, name: str) -> FileRecord:
+        """Bytes and digest of a file as it is; memory holds little of it at a time."""
+        if isinstance(self.target, Path):
+            return record_of(self.target / name)
+        return sync(_record(self.target, name))
+
+    def names(self) -> list[str]:
+        """Every file that is there, sorted."""
+        if isinstance(self.target, Path):
+            files = (path for path in self.target.rglob("*") if path.is_file())
+            return sorted(path.relative_to(self.target).as_posix() for path in files)
+        return sorted(sync(_names(self.target)))
+
+
+async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
+    async def size(name: str) -> tuple[str, int | None]:
+        try:
+            return name, await store.getsize(name)
+        except FileNotFoundError:
+            return name, None
+
+    found = await asyncio.gather(*map(size, names))
+    return {name: n_bytes for name, n_bytes in found if n_bytes is not None}
+
+
+async def _record(store: Store, name: str) -> FileRecord:
+    sha256, n_bytes = hashlib.sha256(), await store.getsize(name)
+    for start in range(0, n_bytes, BLOCK_BYTES):
+        block = RangeByteRequest(start, min(start + BLOCK_BYTES, n_bytes))
+        data = await store.get(name, default_buffer_prototype(), block)
+        sha256.update(b"" if data is None else data.to_bytes())
+    return FileRecord(n_bytes, sha256.hexdigest())
+
+
+async def _names(store: Store) -> list[str]:
+    return [name async for name in store.list()]

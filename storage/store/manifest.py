@@ -1,0 +1,104 @@
+"""The manifest of a store: what its files are, so that any change to them shows.
+
+Kept as the attributes of an empty Zarr group in the store: Zarr readers pass it over without a
+warning, where a file of another format would give one.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import zarr
+
+from storage.errors import StoreError, shown
+
+NAME: Final = "manifest"
+"""Name of the group."""
+
+FILE: Final = f"{NAME}/zarr.json"
+"""The one file that a manifest does not list."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file must be."""
+
+    n_bytes: int
+    sha256: str
+
+
+Manifest = Mapping[str, FileRecord]
+"""Records of files by their names, relative to the store."""
+
+
+def record_of(path: Path) -> FileRecord:
+    """Bytes and digest of a file as it is; memory holds little of it at a time."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileRecord(file.tell(), sha256)
+
+
+def manifest_sha256(files: Manifest) -> str:
+    """Digest of a manifest: of a line ``<sha256> <bytes> <name>`` for each file, by name.
+
+    >>> manifest_sha256({"zarr.json": FileRecord(3, "ab" * 32)})[:12]
+    '4ba2b5b3ff2d'
+    """
+    lines = (f"{files[name].sha256} {files[name].n_bytes} {name}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def write_manifest(store: Path, known: Manifest | None = None) -> None:
+    """Add the manifest to a store whose files are all written.
+
+    Parameters
+    ----------
+    known
+        Records that were taken when the files were written; all other files are read.
+    """
+    known = known or {}
+    names = sorted(file.relative_to(store).as_posix() for file in _files(store))
+    files = {name: known.get(name) or record_of(store / name) for name in names if name != FILE}
+    records = {
+        name: {"bytes": record.n_bytes, "sha256": record.sha256} for name, record in files.items()
+    }
+    zarr.create_group(
+        store / NAME,
+        zarr_format=3,
+        overwrite=True,
+        attributes={"files": records, "sha256": manifest_sha256(files)},
+    )
+
+
+def parse_manifest(where: object, data: bytes) -> Manifest:
+    """Read a manifest, and hold it to its own digest.
+
+    Raises
+    ------
+    StoreError
+        If it is no manifest, or was changed (the message names ``where`` it is).
+    """
+    try:
+        attributes = json.loads(data)["attributes"]
+        found = {name: _parse_record(value) for name, value in attributes["files"].items()}
+        wanted = attributes["sha256"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{where} must be the manifest of a store, got {shown(error)}") from error
+    if (sha256 := manifest_sha256(found)) != wanted:
+        raise StoreError(f"{where} must have the sha256 {shown(wanted)}, got {sha256!r}")
+    return found
+
+
+def _parse_record(value: object) -> FileRecord:
+    match value:
+        case {"bytes": int(n_bytes), "sha256": str(sha256)}:
+            return FileRecord(n_bytes, sha256)
+        case _:
+            raise TypeError(f"bytes and sha256 must be an int and a str, got {shown(value)}")
+
+
+def _files(store: Path) -> Iterator[Path]:
+    return (path for path in store.rglob("*") if path.is_file())
