@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo readme docs test test-full lint bench wheel constraints clean
+.PHONY: help .venv demo readme docs test test-slow test-full lint bench wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 # One process per test file, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov
+
+test-slow: $(INSTALLED) ## run the tests that need a server on this machine
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
 	$(BIN)/python -m pytest -m full_size

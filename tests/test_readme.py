@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 import typer.main
 import yaml
-from dvc.cli import DvcParserError  # type: ignore[import-untyped]
-from dvc.cli.parser import get_main_parser  # type: ignore[import-untyped]
+from dvc.cli import DvcParserError
+from dvc.cli.parser import get_main_parser
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 

@@ -97,6 +97,10 @@ def read_description(
     try:
         group = zarr.open_group(files.target, mode=mode, zarr_format=3, use_consolidated=False)
         attributes = dict(group.attrs)
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreError(f"{files} must be a Zarr store, got none") from error
     except (*DECODE_ERRORS, KeyError, TypeError) as error:
         raise StoreError(f"{files} must be a Zarr store, got none ({error})") from error
     kind, signature = attributes.get("kind"), attributes.get("signature")
@@ -216,6 +220,8 @@ def _check_no_strays(store: Store) -> None:
 def _read_array(store: Store, name: str) -> AnyArray:
     try:
         return cast("AnyArray", store.group[name])
+    except StoreError:
+        raise
     except (*DECODE_ERRORS, KeyError, TypeError) as error:
         raise StoreError(f"{store}/{name} must be a Zarr array, got none ({error})") from error
 

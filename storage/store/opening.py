@@ -1,10 +1,11 @@
-"""Opens stores as xarray datasets."""
+"""Opens stores as xarray datasets: in a folder, at an address, or in a DVC repository."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import xarray
 
+from storage.store.addresses import files_at
 from storage.store.completeness import check_complete
 from storage.store.inspection import (
     DECODE_ERRORS,
@@ -14,52 +15,59 @@ from storage.store.inspection import (
 )
 
 
-def open_objects(path: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
     """Images, objects, ground truth and clicks of a split; see ``open_checked``."""
-    return open_checked(path, "objects", expected)
+    return open_checked(where, "objects", expected)
 
 
-def open_features(path: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_features(
+    where: str | Path, expected: Mapping[str, object] | None = None
+) -> xarray.Dataset:
     """Scores and tokens of a cell; see ``open_checked``."""
-    return open_checked(path, "features", expected)
+    return open_checked(where, "features", expected)
 
 
-def open_masks(path: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
     """Coded masks of a cell; read slices: fancy indices are 20 times slower."""
-    return open_checked(path, "masks", expected)
+    return open_checked(where, "masks", expected)
 
 
-def open_entropy(path: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_entropy(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
     """Bayesian entropies of a split; see ``open_checked``."""
-    return open_checked(path, "entropy", expected)
+    return open_checked(where, "entropy", expected)
 
 
 def open_checked(
-    path: str | Path, kind: str, expected: Mapping[str, object] | None = None
+    where: str | Path, kind: str, expected: Mapping[str, object] | None = None
 ) -> xarray.Dataset:
     """Open a complete store lazily, without dask.
 
     Parameters
     ----------
+    where
+        A path, or an address: ``s3://bucket/path`` (also ``gs``, ``az``, ``https`` and what else
+        fsspec knows), or ``dvc://REPOSITORY@REVISION/path``, which needs no clone.
     expected
         Entries that the store's signature must have; it may have more.
 
     Raises
     ------
     StoreError
-        If there is no store, it is of another kind, schema or signature, incomplete, or one of
-        its coordinates is damaged. Data are read, and their checksums tested, only when used.
+        If there is no store or no way to it, it is of another kind, schema or signature,
+        incomplete, or one of its coordinates is damaged. Data are read, and their checksums
+        tested, only when used.
     """
-    path = Path(path)
-    store = open_store(path)
+    store = open_store(files_at(where))
     check_identity(store, kind, expected or {})
     arrays = check_complete(store)
     try:
-        dataset: xarray.Dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
+        dataset: xarray.Dataset = xarray.open_zarr(
+            store.files.target, chunks=None, consolidated=False
+        )
     except DECODE_ERRORS:
         # xarray reads the coordinates it indexes by, and does not say which one is damaged.
         for name in (name for name, spec in store.specs.items() if spec.dims == (name,)):
-            with naming_damage(path, name):
+            with naming_damage(store, name):
                 arrays[name][...]
         raise
     return dataset

@@ -1,0 +1,104 @@
+"""Stores open at addresses, also in the DVC repository of somebody else."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import fsspec
+import pytest
+import xarray
+
+import storage
+from storage.errors import StoreError
+from storage.store.addresses import files_at
+from storage.store.verify import verify
+from tests.fixtures.made_up_cell import extract
+
+KINDS = ("features", "masks")
+
+
+def run(root: Path, *command: str) -> None:
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell."""
+    root = tmp_path_factory.mktemp("made")
+    extract(root)
+    shutil.rmtree(root / "work")
+    return root
+
+
+@pytest.fixture(scope="module")
+def repository(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that tracks the cell and has no file of it: only the remote does."""
+    root = tmp_path_factory.mktemp("repository")
+    shutil.copytree(made, root / "cache")
+    run(root, "git", "init", "--quiet", "--initial-branch=main")
+    run(root, "dvc", "init", "--quiet")
+    (root / ".dvc/config").write_text(
+        "[core]\n    remote = shared\n    analytics = false\n    check_update = false\n"
+        f"['remote \"shared\"']\n    url = {tmp_path_factory.mktemp('remote')}\n"
+    )
+    run(root, "dvc", "add", "--quiet", *(f"cache/{kind}" for kind in KINDS))
+    run(root, "dvc", "push", "--quiet")
+    run(root, "git", "add", "--all")
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    run(root, "git", *author, "commit", "--quiet", "--message", "A cell")
+    run(root, "git", "branch", "topic/cells")
+    for folder in (".dvc/cache", *(f"cache/{kind}" for kind in KINDS)):
+        shutil.rmtree(root / folder)
+    return root
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_store_opens_out_of_a_repository_that_nobody_pulled(
+    repository: Path, made: Path, kind: str
+) -> None:
+    read = getattr(storage, f"open_{kind}")
+    there = read(f"dvc://{repository}@main/cache/{kind}/identity.zarr", {"family": "mini"})
+    xarray.testing.assert_identical(there.load(), read(made / kind / "identity.zarr").load())
+    assert not (repository / "cache" / kind).exists()
+
+
+def test_verify_reads_a_repository_at_a_branch_with_a_slash(repository: Path) -> None:
+    address = f"dvc://{repository}@topic%2Fcells/cache/masks/identity.zarr"
+    assert verify(files_at(address)) == []
+
+
+def test_a_store_opens_at_any_address_that_fsspec_knows(made: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(str(made / "masks/identity.zarr"), "/lab/identity.zarr", recursive=True)
+    there = storage.open_masks("memory://lab/identity.zarr/")
+    xarray.testing.assert_identical(
+        there.load(), storage.open_masks(f"file://{made}/masks/identity.zarr").load()
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ftq://host/x", "^scheme of ftq://host/x must be one of dvc, s3, .*, got 'ftq'$"),
+        ("dvc://repository", "^address must be dvc://REPOSITORY@REVISION/PATH, got dvc://"),
+        ("dvc:///nowhere@v1/x", "^dvc:///nowhere@v1/x must be readable, got: .*nowhere"),
+        ("dvc://{}@v9/x", "^dvc://.*@v9/x must be readable, got: unknown Git revision 'v9'$"),
+        ("dvc://{}@main/cache/x", "^dvc://.*@main/cache/x must be a Zarr store, got none$"),
+        ("memory://lab/none.zarr", "^memory://lab/none.zarr must be a Zarr store, got none$"),
+        ("s3://lab/x.zarr", "^credentials of S3 must be set in .*, got none$"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(StoreError, match=message) as caught:
+        storage.open_features(address.format(repository))
+    assert "\n" not in str(caught.value)

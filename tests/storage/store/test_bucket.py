@@ -1,0 +1,97 @@
+"""Stores in a bucket of a real S3 server, by obstore and by fsspec."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray
+from zarr.storage import FsspecStore, ObjectStore
+
+import storage
+from storage.errors import StoreError
+from storage.store.addresses import AddressStore, files_at
+from storage.store.verify import Damage, verify
+from tests.fixtures.bucket import s3_server, upload, use_server
+from tests.fixtures.made_up_cell import extract
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell."""
+    root = tmp_path_factory.mktemp("made")
+    extract(root)
+    shutil.rmtree(root / "work")
+    return root
+
+
+@pytest.fixture(params=["obstore", "fsspec"])
+def bucket(
+    server: str, made: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Address of the cell's root, read with and without obstore."""
+    use_server(server, monkeypatch)
+    if request.param == "fsspec":
+        for name in ("obstore", "obstore.exceptions", "obstore.store"):
+            monkeypatch.setitem(sys.modules, name, None)
+    address = upload(made, request.param)
+    target = files_at(address).target
+    assert isinstance(target, AddressStore)
+    assert isinstance(target._store, ObjectStore if request.param == "obstore" else FsspecStore)
+    return address
+
+
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_a_store_opens_where_it_is(bucket: str, made: Path, kind: str) -> None:
+    read = getattr(storage, f"open_{kind}")
+    there = read(f"{bucket}/{kind}/identity.zarr", {"family": "mini"})
+    xarray.testing.assert_identical(there.load(), read(made / kind / "identity.zarr").load())
+
+
+def test_verify_reads_a_bucket(bucket: str, made: Path) -> None:
+    address = f"{bucket}/masks/identity.zarr"
+    assert verify(files_at(address)) == []
+    assert verify(files_at(address), sizes_only=True) == []
+    broken = made.parent / "broken"
+    shutil.copytree(made / "masks/identity.zarr", broken, dirs_exist_ok=True)
+    shard = broken / "mask_code/c.1.0.0.0.0"
+    shutil.copyfile(broken / "mask_code/c.0.0.0.0.0", shard)
+    (broken / "stray").touch()
+    address = upload(broken, f"{bucket.rpartition('/')[2]}/broken")
+    damage, stray = verify(files_at(address))
+    assert (damage.array, damage.key) == ("mask_code", "c.1.0.0.0.0")
+    assert stray == Damage("metadata", "stray", "not in the manifest")
+
+
+@pytest.mark.parametrize("place", ["s3://nobody/x.zarr", "s3://lab/none.zarr"])
+def test_what_is_not_there_is_one_line(bucket: str, place: str) -> None:
+    assert bucket
+    with pytest.raises(StoreError, match=rf"^{place} must be a Zarr store, got none$"):
+        storage.open_features(place)
+
+
+def test_a_server_that_is_gone_is_one_line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own: fsspec keeps its clients."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    address = f"{bucket}/features/identity.zarr"
+    hidden = "sys.modules['obstore'] = sys.modules['obstore.exceptions'] = None; "
+    code = (
+        f"import sys; {hidden if 'fsspec' in bucket else ''}import storage; "
+        f"from storage.errors import StoreError\n"
+        f"try: storage.open_features({address!r})\n"
+        f"except StoreError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert re.fullmatch(rf"{address} must be readable, got: .+\n", done.stdout)
