@@ -17,9 +17,9 @@ from storage.cell.publishing import publish_store
 from storage.cell.records import drop_records, keep_records, load_records, shard_damage
 from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
 from storage.errors import StoreError
+from storage.files.manifest import FileRecord
 from storage.folders import named_disk_errors, whole_folder
 from storage.store.inspection import Store, check_identity, open_store, read_arrays, sizes_of
-from storage.store.manifest import FileRecord
 from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
 

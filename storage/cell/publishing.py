@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from storage.files.manifest import Manifest, write_manifest
 from storage.folders import link_or_copy, whole_folder
 from storage.store.completeness import check_complete
 from storage.store.grid import file_name
@@ -16,7 +17,6 @@ from storage.store.inspection import (
     naming_damage,
     sizes_of,
 )
-from storage.store.manifest import Manifest, write_manifest
 from storage.store.writing import create_store, writable
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from storage.files.manifest import FileRecord, Manifest, record_of
 from storage.folders import whole_file
-from storage.store.manifest import FileRecord, Manifest, record_of
 
 FOLDER: Final = "records"
 """Folder in a work folder, one file per shard inside."""

@@ -49,8 +49,8 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
     resized = [] if store.files.folder is None else [name for name, _ in resized_files(store)]
     if resized:
         raise StoreError(
-            f"{store}: every file must have the size that the manifest says, got {len(resized)} "
-            f"that do not ({_some(resized)}); `usam cache verify {store}` tells more"
+            f"{store}: every chunk must be intact, got {len(resized)} of another size than in the "
+            f"manifest ({_some(resized)}); `usam cache verify {store}` lists the damaged ones"
         )
     return arrays
 

@@ -10,10 +10,11 @@ import numpy as np
 import zarr
 
 from storage.errors import StoreError, shown
+from storage.files.addresses import files_at
+from storage.files.files import Files
+from storage.files.manifest import FILE, NAME, Manifest, parse_manifest
 from storage.paths import remedy
-from storage.store.files import Files
 from storage.store.grid import Grid, Layout, grid
-from storage.store.manifest import FILE, NAME, Manifest, parse_manifest
 from storage.store.schema import CODEC, MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
 
@@ -60,7 +61,7 @@ class Store:
         return cast("int", self.signature.get("shard_objects", 1))
 
 
-def open_store(where: Path | Files, mode: Literal["r", "r+"] = "r") -> Store:
+def open_store(where: str | Path | Files, mode: Literal["r", "r+"] = "r") -> Store:
     """Open a store, for reading by default, and check that it has this schema.
 
     Raises
@@ -69,7 +70,7 @@ def open_store(where: Path | Files, mode: Literal["r", "r+"] = "r") -> Store:
         If there is no store, one of another project or schema version, or one whose manifest is
         missing or damaged, or tells of other attributes.
     """
-    files = Files(str(where), where) if isinstance(where, Path) else where
+    files = where if isinstance(where, Files) else files_at(where)
     group, kind, signature = read_description(files, mode)
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:

@@ -5,10 +5,10 @@ from pathlib import Path
 import zarr
 
 from storage.errors import StoreError, listed, shown
+from storage.files.files import Files
+from storage.files.manifest import write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.store.files import Files
 from storage.store.inspection import ROOT, read_description
-from storage.store.manifest import write_manifest
 from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION
 from storage.store.verify import chunk_damages
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import xarray
 
-from storage.store.addresses import files_at
 from storage.store.completeness import check_complete
 from storage.store.inspection import (
     DECODE_ERRORS,
@@ -45,8 +44,9 @@ def open_checked(
     Parameters
     ----------
     where
-        A path, or an address: ``s3://bucket/path`` (also ``gs``, ``az``, ``https`` and what else
-        fsspec knows), or ``dvc://REPOSITORY@REVISION/path``, which needs no clone.
+        A folder, a packed store, or an address: ``s3://bucket/path`` (also ``gs``, ``az``,
+        ``https`` and what else fsspec knows), or ``dvc://REPOSITORY@REVISION/path``, which needs
+        no clone.
     expected
         Entries that the store's signature must have; it may have more.
 
@@ -57,7 +57,7 @@ def open_checked(
         incomplete, or one of its coordinates is damaged. Data are read, and their checksums
         tested, only when used.
     """
-    store = open_store(files_at(where))
+    store = open_store(where)
     check_identity(store, kind, expected or {})
     arrays = check_complete(store)
     try:

@@ -7,8 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from storage.errors import StoreError
+from storage.files.files import Files
+from storage.files.manifest import FILE, FileRecord
 from storage.store.completeness import expected_files, readable
-from storage.store.files import Files
 from storage.store.grid import file_name
 from storage.store.inspection import (
     DECODE_ERRORS,
@@ -18,7 +20,6 @@ from storage.store.inspection import (
     open_store,
     read_arrays,
 )
-from storage.store.manifest import FILE, FileRecord
 from storage.store.shard_index import ABSENT, index_bytes, read_index
 
 N_HEX: Final = 12
@@ -35,7 +36,7 @@ class Damage:
 
 
 def verify(
-    where: Path | Files,
+    where: str | Path | Files,
     advance: Callable[[int], None] | None = None,
     *,
     sizes_only: bool = False,
@@ -78,7 +79,7 @@ def chunk_damages(where: Path) -> list[Damage]:
     return [damage for found in looked for damage in found]
 
 
-def n_files(where: Path | Files) -> int:
+def n_files(where: str | Path | Files) -> int:
     """Number of files that ``verify`` will look at."""
     store = open_store(where)
     if store.layout == "work":
@@ -98,10 +99,10 @@ def _look_at_files(
             yield [Damage(*_place(name), "missing")]
         elif sizes[name] != record.n_bytes:
             yield _reasons(store, arrays, name, f"{record.n_bytes} bytes -> {sizes[name]}")
-        elif sizes_only or (found := store.files.record(name)) == record:
+        elif sizes_only or (difference := _difference(store.files, name, record)) is None:
             yield []
         else:
-            yield _reasons(store, arrays, name, _difference(record, found))
+            yield _reasons(store, arrays, name, difference)
 
 
 def _reasons(
@@ -118,7 +119,14 @@ def _reasons(
     return found or [Damage(array, key, difference)]
 
 
-def _difference(wanted: FileRecord, found: FileRecord) -> str:
+def _difference(files: Files, name: str, wanted: FileRecord) -> str | None:
+    """How the content of a file differs from its record; None if it does not."""
+    try:
+        found = files.record(name)
+    except StoreError as error:  # an archive's own checksum
+        return str(error)
+    if found == wanted:
+        return None
     return f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
 
 

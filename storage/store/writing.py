@@ -9,10 +9,10 @@ import zarr
 
 from pipeline.masks import DECODE_TABLE
 from storage.errors import StoreError
+from storage.files.manifest import write_manifest
 from storage.folders import whole_folder
 from storage.store.grid import Grid, Layout, grid
 from storage.store.inspection import AnyArray
-from storage.store.manifest import write_manifest
 from storage.store.schema import (
     CODEC,
     FIXED_COORDINATES,

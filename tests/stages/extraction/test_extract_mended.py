@@ -12,9 +12,9 @@ from PIL import Image
 import storage
 from stages import extract
 from storage.cell.publishing import publish_store
+from storage.files.manifest import Manifest
 from storage.paths import CACHE, features_path
 from storage.store.inspection import Store
-from storage.store.manifest import Manifest
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import StoreError
-from storage.store.manifest import NAME
+from storage.files.manifest import NAME
 from storage.store.migration import migrate
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import extract, open_cell

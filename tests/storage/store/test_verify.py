@@ -11,7 +11,7 @@ import zarr
 
 from storage.cell.making import Cell, CellPlan
 from storage.errors import StoreError
-from storage.store.manifest import write_manifest
+from storage.files.manifest import write_manifest
 from storage.store.schema import SCHEMA
 from storage.store.shard_index import index_bytes
 from storage.store.verify import Damage, n_files, verify

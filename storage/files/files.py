@@ -11,7 +11,7 @@ from zarr.abc.store import RangeByteRequest, Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from storage.store.manifest import FileRecord, record_of
+from storage.files.manifest import FileRecord, record_of
 
 BLOCK_BYTES: Final = 2**24
 """Most bytes read at once from elsewhere than a folder."""

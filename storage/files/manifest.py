@@ -6,7 +6,7 @@ warning, where a file of another format would give one.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,9 @@ NAME: Final = "manifest"
 
 FILE: Final = f"{NAME}/zarr.json"
 """The one file that a manifest does not list."""
+
+BLOCK_BYTES: Final = 2**22
+"""Most bytes of a file in memory."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ def record_of(path: Path) -> FileRecord:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return FileRecord(file.tell(), sha256)
+
+
+def copy_recorded(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> FileRecord:
+    """Copy from an open file to another, and record what went through."""
+    sha256, n_bytes = hashlib.sha256(), 0
+    while block := read(BLOCK_BYTES):
+        sha256.update(block)
+        n_bytes += len(block)
+        write(block)
+    return FileRecord(n_bytes, sha256.hexdigest())
 
 
 def manifest_sha256(files: Manifest) -> str:

@@ -13,7 +13,7 @@ from zarr.storage import FsspecStore, ObjectStore
 
 import storage
 from storage.errors import StoreError
-from storage.store.addresses import AddressStore, files_at
+from storage.files.addresses import AddressStore, files_at
 from storage.store.verify import Damage, verify
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.made_up_cell import extract

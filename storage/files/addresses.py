@@ -1,10 +1,11 @@
-"""Stores where they are: in a bucket, on a server, or in somebody's Git and DVC repository.
+"""Stores where they are: a folder, an archive, a bucket, a server, somebody's DVC repository.
 
 Whatever serves them is imported only when an address asks for it, and never writes.
 """
 
 import os
 import re
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -14,10 +15,10 @@ from typing import Any, Final
 
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import FsspecStore, ObjectStore, WrapperStore
+from zarr.storage import FsspecStore, ObjectStore, WrapperStore, ZipStore
 
 from storage.errors import StoreError
-from storage.store.files import Files
+from storage.files.files import Files
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -37,7 +38,8 @@ def files_at(where: str | Path) -> Files:
         If the address is malformed, of an unknown scheme, or nothing there can be asked.
     """
     if isinstance(where, Path) or "://" not in where:
-        return Files(str(where), Path(where))
+        path = Path(where)
+        return Files(str(where), _Archive(path) if zipfile.is_zipfile(path) else path)
     address = where.rstrip("/")
     scheme = address.partition("://")[0]
     if scheme == "file":
@@ -45,6 +47,24 @@ def files_at(where: str | Path) -> Files:
     with _named(address, (OSError, ValueError, ImportError)):
         store, failures = OPENERS.get(scheme, _with_fsspec)(address)
     return Files(address, AddressStore(store, address, failures))
+
+
+class _Archive(ZipStore):
+    """A store in one file; zarr would read a file to know its size."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Bytes of a file, or None."""
+        with _named(f"{self.path}/{key}", (zipfile.BadZipFile,)):
+            return await super().get(key, prototype, byte_range)
+
+    async def getsize(self, key: str) -> int:
+        """Bytes of a file."""
+        try:
+            return self._zf.getinfo(key).file_size
+        except KeyError as error:
+            raise FileNotFoundError(key) from error
 
 
 class AddressStore(WrapperStore[Store]):
@@ -179,7 +199,7 @@ def _in_repository(address: str) -> tuple[Store, Failures]:
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415
 
-    from storage.store.repositories import repository_files  # noqa: PLC0415
+    from storage.files.repositories import repository_files  # noqa: PLC0415
 
     found = DVC_ADDRESS.fullmatch(address)
     if found is None:

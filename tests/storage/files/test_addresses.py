@@ -10,7 +10,7 @@ import xarray
 
 import storage
 from storage.errors import StoreError
-from storage.store.addresses import files_at
+from storage.files.addresses import files_at
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import extract
 
