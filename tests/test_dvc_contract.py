@@ -54,7 +54,7 @@ OTHER_SETTINGS: Final[dict[str, Any]] = {
     "shard_objects": 3,
     "device": "cuda",
 }
-"""Of the block ``extract``, each another value than in the fixture's."""
+"""Settings of the block ``extract``, each with another value than in the fixture."""
 
 
 def params_of_cells() -> set[str]:
@@ -74,7 +74,7 @@ BLOCKS_READ: Final = {
     "runtime": {"runtime", "extract"},
     **{stage: {stage, "extract"} for stage in READ_CELLS},
 }
-"""Of stages that read another block than that of their name alone."""
+"""Blocks that stages read, where those are not the one of their name alone."""
 
 PARAMS_OF_OTHERS: Final = {
     "runtime": {"extract.family", "extract.precision"},
@@ -149,7 +149,7 @@ def test_an_extract_stage_depends_on_no_source(stage: str) -> None:
 def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: str) -> None:
     expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in NO_PARAM_OF_EXTRACT}
     if "view" in arguments(stage):
-        # Of its own view alone. Train splits have the identity view, which has no parameters.
+        # That of its own view alone. Train splits have the identity view, which has no parameters.
         expected.add(f"views.{VIEW}")
     declared = STAGES[stage]["params"]
     assert sorted(declared) == sorted(expected)

@@ -229,7 +229,7 @@ def test_without_the_masks_new_questions_are_answered(clone: Path) -> None:
     change(clone, "evaluate", n_curve_points=11)
     assert repro(clone, "--allow-missing").ran == ["evaluate@shapes_val", "report"]
     assert not (clone / "cache" / "masks").exists()
-    # Of the same inputs, for a lock that names a part of them makes others evaluate again.
+    # The same inputs, for a lock that names a part of them makes others evaluate again.
     assert evaluated_inputs(lock.read_text("utf-8")) == evaluated_inputs(before)
 
 

@@ -16,6 +16,6 @@ def test_dvc_runs_no_name(tmp_path: Path) -> None:
     write_params(tmp_path, read_params(tmp_path) | {"splits": {NAME: place}, "eval_splits": [NAME]})
     with pytest.raises(AssertionError) as failed:
         run(tmp_path, "dvc", "repro", "--single-item", f"prepare@{NAME}")
-    rule = "splits must be named by letters, digits, _ and - alone"
+    rule = "splits must be named by letters, digits, _ and, not first, -"
     assert f"error: params.yaml: {rule}, got {NAME!r}" in str(failed.value)
     assert not (tmp_path / "PWNED").exists()

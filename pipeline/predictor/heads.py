@@ -53,17 +53,17 @@ class ExpectedIou:
     """
 
     own: ByProposal
-    """USAM: of the proposal."""
+    """USAM: IoU of the proposal."""
     tiny: ByProposal
     small: ByProposal
     base_plus: ByProposal
     large: ByProposal
     refined: ByProposal
-    """Of eight clicks instead of one."""
+    """IoU after eight clicks instead of one."""
     best: ByProposal
-    """Of the best of the three proposals."""
+    """IoU of the best of the three proposals."""
     selected: ByProposal
-    """Of the proposal with the highest SamScore."""
+    """IoU of the proposal with the highest SamScore."""
 
 
 @dataclass(frozen=True)

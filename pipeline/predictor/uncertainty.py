@@ -31,7 +31,7 @@ class Uncertainty:
     logits: Float32[np.ndarray, "proposal y x"]
     """At low resolution, as ``predict`` takes and returns them."""
     probability: Float32[np.ndarray, "proposal y x"]
-    """Of the foreground, at low resolution, in the 256 steps of the cache."""
+    """Foreground probability at low resolution, in the 256 steps of the cache."""
     expected_iou: ExpectedIou
     gap: Gaps
     """Δ: gains as the differences of two expected IoUs."""

@@ -49,7 +49,7 @@ class Decoded:
     """Result of one decoder call, in decoder order; proposal k belongs to mask token k + 1."""
 
     logits: Float[Tensor, "prompt proposal y x"]
-    """Of three proposals, or of the single mask."""
+    """Those of three proposals, or that of the single mask."""
     sam_score: Float[Tensor, "prompt proposal"]
     iou_token: Float[Tensor, "prompt channel"]
     mask_token: Float[Tensor, "prompt 4 channel"]

@@ -48,7 +48,7 @@ class PromiseRow:
 
     protocol: str
     train_split: str
-    """Of the heads; empty for a measure without."""
+    """Train split of the heads; empty for a measure without."""
     model: str
     measure: str
     promise: Promise

@@ -37,7 +37,7 @@ class StatisticRow:
 
     protocol: str
     train_split: str
-    """Of the heads; empty for a measure without."""
+    """Train split of the heads; empty for a measure without."""
     model: str
     measure: str
     statistic: str
@@ -74,7 +74,7 @@ class ReliabilityRow:
     predicted_iou: float
     iou: float
     interval: Interval
-    """Of the true IoU."""
+    """Interval of the true IoU."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def default_view(name: str) -> View:
 
 
 def entropy_views(names: Iterable[str]) -> tuple[str, ...]:
-    """Of the given views, those that enter the entropies: T of the paper."""
+    """The given views that enter the entropies: T of the paper."""
     return tuple(name for name in names if _parse_name(name)[0].is_averaged)
 
 

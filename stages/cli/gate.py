@@ -37,7 +37,7 @@ class Gate:
     model: str
     measure: str
     train_split: str
-    """Of the heads; empty for a measure without."""
+    """Train split of the heads; empty for a measure without."""
     promise: str
     """One of ``PROMISES``."""
     iou_at_least: float

@@ -11,7 +11,7 @@ from stages.shell.asked import CellName
 from storage.errors import StoreError, listed, shown
 from storage.paths import WORK, features_path, masks_path, work_dir
 from storage.store.completeness import check_complete
-from storage.store.inspection import open_store
+from storage.store.inspection import PLACE_KEYS, open_store
 from storage.store.signature import differences
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -69,7 +69,7 @@ def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
             store = open_store(path)
         except StoreError:
             return "damaged"
-        other = differences_text(store.signature, asked)
+        other = _other(store.signature, cell, asked)
         if other:
             return other
         try:
@@ -77,6 +77,14 @@ def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
         except StoreError:
             return "incomplete"
     return None
+
+
+def _other(stored: Mapping[str, object], cell: CellName, asked: Mapping[str, object]) -> str:
+    """How a store is another than the one that is asked for; empty if it is not."""
+    place = "/".join(str(stored.get(key, "none")) for key in PLACE_KEYS)
+    if place != str(cell):
+        return f"a store of {_text(place)} lies in its place"
+    return differences_text(stored, asked)
 
 
 def _is_begun(cell: CellName, asked: Mapping[str, object]) -> bool:

@@ -128,7 +128,7 @@ def _broken_rule(loc: Sequence[str], fault: ErrorDetails) -> str:
         loc = loc[:-2]
     if fault["type"] == "invalid_key":
         loc = loc[:-1]
-    return f"{'.'.join(loc)} {rule}, got {shown(got)}"
+    return f"{'.'.join(loc) or 'settings'} {rule}, got {shown(got)}"
 
 
 def _keys(block_type: Any, loc: Sequence[str]) -> tuple[str, ...]:  # noqa: ANN401 - any annotation

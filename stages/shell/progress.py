@@ -22,7 +22,13 @@ LINE_EVERY_S: Final = 10.0
 
 @contextmanager
 def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[[int], None]]:
-    """Show how far a piece of work is; the yielded function takes how much more is done."""
+    """Show how far a piece of work is; the yielded function takes how much more is done.
+
+    Nothing is shown where there is nothing to do.
+    """
+    if not total:
+        yield lambda _: None
+        return
     console = Console(stderr=True)
     show = _bar if console.is_terminal else _lines
     with show(what, total, unit) as advance:
@@ -60,9 +66,9 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
 
     def say(now: float) -> None:
         rate = done / max(now - started, 1e-9)
-        left_s = (total - done) / rate if rate else float("inf")
+        left = f", {(total - done) / rate:.0f} s left" if rate else ""
         print(
-            f"{what}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left_s:.0f} s left",
+            f"{what}: {done}/{total} {unit}, {rate:.1f} {unit}/s{left}",
             file=sys.stderr,
             flush=True,
         )

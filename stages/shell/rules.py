@@ -15,7 +15,7 @@ SEED_MAX: Final = 2**32 - 1
 TEXT_MAX: Final = 1000
 """Most characters of a path or a title."""
 
-NAME: Final = r"[A-Za-z0-9_-]{1,100}"
+NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}"
 """Names of splits become folders, stages of DVC and arguments of a shell."""
 
 RULE: Final = "rule"
@@ -80,7 +80,7 @@ def matching(pattern: str, rule: str) -> PlainValidator:
 
 def split_name() -> PlainValidator:
     """Name of a split."""
-    return matching(NAME, "named by letters, digits, _ and - alone")
+    return matching(NAME, "named by letters, digits, _ and, not first, -")
 
 
 def split_names(*, may_be_empty: bool = False) -> PlainValidator:
@@ -132,7 +132,7 @@ def _each_once(
         is_list = isinstance(value, Sequence) and not isinstance(value, str)
         faulty = [item for item in value if not is_kept(item)] if is_list else [value]
         if faulty:
-            # Of a long list, only the item that is wrong.
+            # A list may be long: only the item that is wrong.
             raise _broken(rule, faulty[0])
         if len(set(value)) < len(value) or not (value or may_be_empty):
             raise _broken(rule, value)

@@ -18,7 +18,7 @@ from storage.images.videos import video_of
 from storage.rle import area_rle
 
 MAX_ID: Final = 2**63 - 1
-"""Of an object: stores hold ids in 64 bits."""
+"""Largest id of an object: stores hold ids in 64 bits."""
 
 _Found = tuple[ImageRecord, int, str]
 """Image, id and compressed RLE of an object."""

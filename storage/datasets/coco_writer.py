@@ -12,7 +12,7 @@ from pipeline.scenes.scene import Scene
 from storage.rle import encode_rle
 
 _COMPRESS_LEVEL: Final = 3
-"""Of PNG files: a quarter faster than Pillow's default on noisy scenes, and a tenth larger."""
+"""PNG files are written a quarter faster than at Pillow's default, and are a tenth larger."""
 
 
 def write_coco(

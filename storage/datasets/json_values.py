@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 
 MAX_COUNT: Final = 2**31 - 1
-"""Of what a file counts or measures: sides are stored in 32 bits."""
+"""Largest number that a file may count or measure: sides are stored in 32 bits."""
 
 PACKED: Final[Mapping[bytes, str]] = MappingProxyType({b"\x1f\x8b": "gzip", b"PK\3\4": "zip"})
 """Archives by their first bytes."""
@@ -35,7 +35,9 @@ def load_json(path: Path, what: str) -> Json:
     except RecursionError as error:
         raise DataError(f"{path} must be JSON nested a few levels deep, got hundreds") from error
     except ValueError as error:
-        raise DataError(f"{path} must be JSON, got: {error}") from error
+        # For a number that is too long, Python adds how a program would raise its limit.
+        fault = str(error).partition("; use sys.")[0]
+        raise DataError(f"{path} must be JSON, got: {fault}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a mapping, got {type(content).__name__}")
     return content

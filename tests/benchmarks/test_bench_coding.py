@@ -19,7 +19,7 @@ from tests.fixtures.soft_masks import soft_masks
 
 N_SCENES: Final = 4
 IMAGE_PX: Final = 256
-"""Of the scenes; the mini family's masks are 64 px."""
+"""Side of the scenes; the mini family's masks are 64 px."""
 
 BOUNDS_BITS: Final = {256: 5e-4, 64: 2e-3}
 """By the side of the masks."""

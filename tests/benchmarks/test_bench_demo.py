@@ -19,7 +19,7 @@ MAX_MINUTES = 6
 """On so many cores that do nothing else, as README says."""
 
 MAX_GB = 4.0
-"""Of the largest process."""
+"""Most memory of the largest process."""
 
 
 @pytest.fixture

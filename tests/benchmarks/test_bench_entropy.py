@@ -22,7 +22,7 @@ from tests.fixtures.split_cells import write_cell, write_table
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 
 N_OBJECTS = 32
-"""Of one shard: a quarter of the default, for reading scores is paid once a shard."""
+"""Objects of one shard: a quarter of the default, for reading scores is paid once a shard."""
 
 N_ROUNDS = 5
 MAX_RATIO = 2.5

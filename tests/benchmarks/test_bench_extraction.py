@@ -29,7 +29,7 @@ from storage.split.objects import ObjectTable, images_of_shards
 HEIGHT_PX, WIDTH_PX, N_OBJECTS = 480, 640, 15
 
 MOST_OVERHEAD = 1.25
-"""Of extraction over the bare encoder and batched decoder."""
+"""Most time of an extraction, as a multiple of the bare encoder and batched decoder."""
 
 LEAST_SPEEDUP = {"tiny": 2.0, "large": 3.5}
 """In objects/s, over a loop that encodes the image per object and decodes a prompt per call."""

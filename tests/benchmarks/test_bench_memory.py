@@ -10,7 +10,7 @@ from tests.fixtures.project_copy import copy_files, read_params, run, write_para
 N_IMAGES = (12, 96)
 
 IMAGE_SIZE_PX = 512
-"""Of 256 px, all images together are 5 % of what the libraries take, and none would be missed."""
+"""At 256 px, all images together are 5 % of what the libraries take, and none would be missed."""
 
 MAX_RATIO = 1.15
 """Measured: 1.04 and 1.06, as further images have more objects; 1.25 and 1.31 if all are kept."""

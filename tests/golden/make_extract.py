@@ -45,7 +45,7 @@ CELLS: Final = (
 
 COLUMNS: Final = [PROMPTS.index(prompt) for prompt in ("center", "p3", "refined")]
 CODE_COLUMN: Final = PROMPTS.index("p3")
-"""Of masks, the largest array, one prompt set is kept."""
+"""Prompt set whose masks are kept: they are the largest array."""
 
 INPUTS: Final = ("rgb", "masks", "point_px")
 SIZE_PX: Final = 288
@@ -56,7 +56,7 @@ N_OBJECTS: Final = 3
 
 ATOL: Final = {"sam_score": 2e-4, "object_score": 2e-4, "iou": 2e-3}
 RTOL: Final = {"iou_token": 1e-3, "mask_token": 1e-3}
-"""Of the largest element.
+"""Share of the largest element.
 
 What another machine may be off by. Other instruction sets and numbers of threads were off by 6e-7
 at most.

@@ -133,7 +133,7 @@ def test_heads_are_evaluated_on_the_tokens_that_they_read(head_set: HeadSet) -> 
 
 
 def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Of each object, the value of the proposal that is the highest in another."""
+    """Each object's value of the proposal that is the highest in another array."""
     return np.array([row[np.argmax(own)] for row, own in zip(values, by, strict=True)])
 
 

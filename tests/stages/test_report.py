@@ -59,7 +59,7 @@ CELLS: Final = ("dt", "dd", "th", "td")
 """Elements that tell a setting."""
 
 EQUATIONS: Final = {"h_y": 4, "h_theta": 5, "h_xp": 6, "h_a": 7}
-"""Of the measures that have one in the paper."""
+"""Equations of the paper, by measure."""
 
 
 @pytest.fixture
@@ -571,7 +571,7 @@ def test_results_without_heads_are_reported(root: Path) -> None:
     report.main()
     assert "USAM" not in (root / "results/report.html").read_text().partition("<main>")[2][:5000]
     n_rows = sum(name in UNTRAINED_MEASURES for name in TASK_MEASURES["segmentation"])
-    # Of selected masks, the highest SamScore is the SamScore.
+    # The highest SamScore is the SamScore of the selected mask.
     for protocol, n_fewer in {"best": 0, "selected": 1}.items():
         path = root / "results/tables" / protocol / "table4_segmentation.csv"
         assert pd.read_csv(path).shape == (n_rows - n_fewer, 8)
@@ -680,7 +680,7 @@ def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
     for mask in ("best mask", "mask with the highest SamScore"):
         assert text.count(f"The {mask} of the large model; the truth") == 1
         assert text.count(f"The {mask} of the base plus model; the truth") == 1
-    # Of both protocols, for the task "task".
+    # Both protocols show it, for the task "task".
     told = "The mask with the highest SamScore of the tiny model; the second IoU is that of the"
     assert text.count(told) == len(SPLITS) * len(PROTOCOLS)
 

@@ -141,7 +141,7 @@ def test_sound_masks_are_all_kept_once_there_are_images_enough() -> None:
 
 
 def test_images_that_propose_a_threshold_are_no_evidence_for_it() -> None:
-    """Of 30 images 22 test, and of 34 at least 25; it takes 23 to show a tenth."""
+    """22 of 30 images test, and at least 25 of 34; it takes 23 to show a tenth."""
     group = np.repeat(np.arange(34), 3)
     sound = Judged.masks(np.linspace(0, 1, 102), np.zeros(102, bool), group)
     for seed in range(5):

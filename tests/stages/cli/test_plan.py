@@ -238,6 +238,13 @@ def lose_outputs() -> None:
     shutil.rmtree(features_path(*CELL))
 
 
+def misplace() -> None:
+    other = (SPLIT, "tiny", "vflip")
+    run(extract, *other)
+    shutil.rmtree(features_path(*CELL))
+    shutil.copytree(features_path(*other), features_path(*CELL))
+
+
 def spoil() -> None:
     (features_path(*CELL) / "zarr.json").write_text("{")
 
@@ -248,6 +255,7 @@ def spoil() -> None:
         (lose_mark, "incomplete"),
         (lose_masks, "masks missing"),
         (lose_outputs, "begun, kept in cache/work"),
+        (misplace, f"a store of {SPLIT}/tiny/vflip lies in its place"),
         (spoil, "damaged"),
     ],
 )

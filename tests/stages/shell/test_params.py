@@ -222,13 +222,25 @@ def test_a_faulty_setting_is_named_with_its_rule(
 @pytest.mark.parametrize(
     "name",
     [
-        *("x;touch PWNED", "$(touch PWNED)", "it's", "/abs", "..", "a/b", "a.b", "a b", "", "é"),
-        *("a\n", "x" * 1000, 7, None, True),
+        *(
+            "x;touch PWNED",
+            "$(touch PWNED)",
+            "it's",
+            "/abs",
+            "..",
+            "-rf",
+            "a/b",
+            "a.b",
+            "a b",
+            "",
+            "é",
+        ),
+        *("a\n", "-rf", "x" * 1000, 7, None, True),
     ],
 )
 def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: Write) -> None:
     told = message(write(settings(splits=settings()["splits"] | {name: PLACE})))
-    assert told.startswith("splits must be named by letters, digits, _ and - alone, got ")
+    assert told.startswith("splits must be named by letters, digits, _ and, not first, -, got ")
 
 
 @pytest.mark.parametrize("key", ["models", "ablations", "splits", "entropy", "report"])

@@ -89,13 +89,13 @@ def test_nothing_done_has_no_rate_to_guess_from(
 ) -> None:
     with progress("extract", 5):
         clock.now_s += 1
-    assert capsys.readouterr().err == "extract: 0/5 objects, 0.0 objects/s, inf s left\n"
+    assert capsys.readouterr().err == "extract: 0/5 objects, 0.0 objects/s\n"
 
 
 def test_work_without_anything_to_do_ends_quietly(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("extract", 0):
-        pass
-    assert capsys.readouterr().err.startswith("extract: 0/0 objects")
+    with progress("extract", 0) as advance:
+        advance(0)
+    assert capsys.readouterr().err == ""
 
 
 def test_lines_hold_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def test_the_papers_trials_in_any_order_give_its_table_8() -> None:
     columns = list(paper.columns)
     assert list(found.columns) == ["trained_on", "objective", *columns]
     assert found["rank"].tolist() == list(range(1, 71))
-    # Of equal errors to its last digit, the paper's order is not known.
+    # The paper's order among errors that are equal to its last digit is not known.
     by = ["mse", "batch_size", "learning_rate"]
     np.testing.assert_array_equal(
         found.sort_values(by)[columns[1:]], paper.sort_values(by)[columns[1:]]
