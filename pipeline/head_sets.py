@@ -1,19 +1,89 @@
-"""Head sets: nine heads that learned the targets of one protocol from one token set."""
+"""Kinds of heads, and head sets: nine heads of one kind, protocol and token set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.vocabulary import PROTOCOL_OBJECTIVES, PROTOCOL_TOKENS
 
 
 @dataclass(frozen=True)
+class OneCycle:
+    """AdamW with one cycle of the learning rate, as PyTorch's ``OneCycleLR``."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    """The highest of the cycle."""
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class HeadKind:
+    """A way to make heads: what they read, and how they are trained."""
+
+    name: str
+    """Name in the params, in paths and in the names of measures."""
+    label: str
+    """How the symbols of its measures end; the paper's have no such end."""
+    meaning: str
+    """What tells it from the others, in one line."""
+    colour: str
+    """Colour of all its measures; a figure shows few of them at once."""
+    inputs: tuple[str, ...]
+    """What a head reads, names of ``pipeline.heads.inputs.PARTS`` in their order."""
+    is_standardised: bool = False
+    """Whether every input enters less its mean and over its standard deviation in training."""
+    hidden: int = 512
+    """Width of the two hidden layers."""
+    plan: OneCycle | None = None
+    """How its heads are trained; None takes SGD with what the stage ``tune`` chose."""
+
+    def named(self, name: str) -> str:
+        """Name of a measure, or of a line of the radar, for these heads: the paper's as it is."""
+        return f"{name}_{self.name}" if self.label else name
+
+
+HEAD_KINDS: Final = (
+    HeadKind(
+        "paper",
+        "",
+        "the paper's: the tokens as the decoder gives them, SGD",
+        colour="#ef4444",
+        inputs=("tokens",),
+    ),
+    HeadKind(
+        "ours",
+        ", ours",
+        "the tokens with figures of all three masks, standardised; AdamW with one cycle of the "
+        "learning rate",
+        colour="#06b6d4",
+        inputs=("tokens", "figures"),
+        is_standardised=True,
+        hidden=128,
+        plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
+    ),
+)
+"""Every kind of heads, the paper's first; ``heads`` in the params names those that are trained."""
+
+KINDS_BY_NAME: Final[Mapping[str, HeadKind]] = {kind.name: kind for kind in HEAD_KINDS}
+
+PAPER: Final = HEAD_KINDS[0].name
+
+KINDS: Final = tuple(KINDS_BY_NAME)
+"""Names of all kinds."""
+
+
+@dataclass(frozen=True)
 class HeadSet:
-    """Which heads: the protocol whose targets they learned, and the tokens that they read."""
+    """Which heads: the protocol whose targets they learned, the tokens they read, their kind."""
 
     protocol: str
     tokens: str
+    kind: str = PAPER
 
     def __str__(self) -> str:
-        return f"{self.protocol}/{self.tokens}"
+        return f"{self.protocol}/{self.kind}/{self.tokens}"
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -21,8 +91,20 @@ class HeadSet:
         return PROTOCOL_OBJECTIVES[self.protocol]
 
 
-def head_sets(ablations: tuple[str, ...] = ()) -> tuple[HeadSet, ...]:
-    """Every head set that the protocols need, then the ablations of the paper's protocol."""
-    own = [HeadSet(protocol, one) for protocol, sets in PROTOCOL_TOKENS.items() for one in sets]
-    ablated = [f"{judged}_{lack}" for lack in ablations for judged in PROTOCOL_TOKENS["best"]]
-    return (*own, *(HeadSet("best", tokens) for tokens in ablated))
+def head_sets(
+    ablations: tuple[str, ...] = (), *, kinds: tuple[str, ...] = KINDS
+) -> tuple[HeadSet, ...]:
+    """Every head set of some kinds; those without a token are the paper's, of its protocol."""
+    own = [
+        HeadSet(protocol, tokens, kind)
+        for kind in kinds
+        for protocol, sets in PROTOCOL_TOKENS.items()
+        for tokens in sets
+    ]
+    ablated = [
+        HeadSet("best", f"{judged}_{lack}")
+        for lack in ablations
+        for judged in PROTOCOL_TOKENS["best"]
+        if PAPER in kinds
+    ]
+    return (*own, *ablated)

@@ -25,6 +25,13 @@ TRAIN_PROMPTS: Final = ("center", "refined")
 N_PROPOSALS: Final = 3
 """Masks of a multimask call, Â of the paper."""
 
+PROPOSAL_PAIRS: Final = ((0, 1), (0, 2), (1, 2))
+"""Pairs of proposals that are compared, in decoder order."""
+
+MASK_FIGURES: Final = ("area", "mask_entropy", "confidence", "agreement")
+"""What is known of the proposals' masks where the masks themselves are not kept; the last is of
+``PROPOSAL_PAIRS``."""
+
 JUDGED: Final = ("best", "selected")
 """Which proposal of a prediction is judged: the one with the highest IoU, or with the highest
 SamScore."""

@@ -38,7 +38,7 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
     cells = open_cells(split, asked_of_eval(params.extract, params.models, views))
-    scores = read_scores(cells, params.train_splits, ablations=params.ablations)
+    scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,

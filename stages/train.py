@@ -2,18 +2,20 @@
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
-Writes  ``heads/<split>/<protocol>/<tokens>/<objective>.safetensors``, ``heads/<split>/curves.csv``.
+Writes  ``heads/<split>/<protocol>/<kind>/<tokens>/<objective>.safetensors``,
+        ``heads/<split>/curves.csv``.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
-from pipeline.head_sets import HeadSet, head_sets
+from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet, head_sets
 from pipeline.heads.objectives import split_by_group
-from pipeline.heads.predict import HIDDEN
+from pipeline.heads.optimizers import Plan
 from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
@@ -33,6 +35,14 @@ Tunings = Mapping[str, Tuning]
 """Choice of hyperparameters by objective."""
 
 
+@dataclass(frozen=True)
+class Seeds:
+    """Seed of initial weights and batches, and of the images that judge."""
+
+    heads: int
+    judging: int
+
+
 @stage_main
 def main(split: str) -> None:
     """Train every head of a train split."""
@@ -43,7 +53,7 @@ def main(split: str) -> None:
     # One after the other, so that only the tokens of one set are in memory.
     trained = {
         head_set: _train_set(cells, head_set, tunings, params.train.seed)
-        for head_set in head_sets(params.ablations)
+        for head_set in head_sets(params.ablations, kinds=params.heads)
     }
     check_unchanged()
     write_heads(split, trained)
@@ -51,23 +61,24 @@ def main(split: str) -> None:
 
 def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int) -> list[KeptHead]:
     """Train the heads of a head set."""
-    split = cells.split
+    split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
     data = read_head_data(cells, head_set)
-    own = {name: tunings[name] for name in head_set.objectives}
+    plans = {name: kind.plan or tunings[name].plan for name in head_set.objectives}
+    seeds = Seeds(heads=seed, judging=_judging_seed(split, tunings))
     with faults_of(split):
-        validated, kept = _train(f"{split} {head_set}", data, own, seed)
+        validated, kept = _train(split, head_set, data, plans, seeds)
     about = {"split": split, **asdict(head_set), "seed": str(seed), **data.origin}
     heads = []
     for objective, head in kept.items():
         error = float(validated[objective].validation_mse[-1])
-        metadata = about | _metadata(objective, tunings[objective], error)
+        metadata = about | _metadata(kind, objective, tunings[objective], error)
         heads.append(KeptHead(objective, head.weights, metadata, validated[objective]))
         print(f"{split} {head_set} {objective}: validation error {error:.4f}")
     return heads
 
 
 def _train(
-    what: str, data: HeadData, tunings: Tunings, seed: int
+    split: str, head_set: HeadSet, data: HeadData, plans: Mapping[str, Plan], seeds: Seeds
 ) -> tuple[dict[str, TrainedHead], dict[str, TrainedHead]]:
     """Heads validated on a fifth of the images, and heads that learned from all.
 
@@ -76,33 +87,39 @@ def _train(
     As in the paper, 80/20 serves the choice of hyperparameters; the heads that are kept learn from
     every image, and the validation error says how well such heads do on other images.
     """
-    plans = {name: tuning.plan for name, tuning in tunings.items()}
     n_epochs = 2 * sum(plan.epochs for plan in plans.values())
     group = data.rows.group
-    with progress(f"train {what}", n_epochs, "epochs") as advance:
+    with progress(f"train {split} {head_set}", n_epochs, "epochs") as advance:
+        fit = partial(
+            train_heads,
+            data.rows,
+            plans=plans,
+            seed=seeds.heads,
+            kind=KINDS_BY_NAME[head_set.kind],
+            advance=advance,
+        )
         # The images, or videos, that judged the trials also validate the heads.
-        parts = Rows(*split_by_group(group, _one_seed(what, tunings)))
-        validated = train_heads(data.rows, parts, plans, seed=seed, advance=advance)
-        whole = Rows(np.arange(len(group)), np.arange(0))
-        kept = train_heads(data.rows, whole, plans, seed=seed, advance=advance)
+        validated = fit(Rows(*split_by_group(group, seeds.judging)))
+        kept = fit(Rows(np.arange(len(group)), np.arange(0)))
     return validated, kept
 
 
-def _one_seed(what: str, tunings: Tunings) -> int:
+def _judging_seed(split: str, tunings: Tunings) -> int:
     seeds = {name: tuning.seed for name, tuning in tunings.items()}
     if len(set(seeds.values())) > 1:
-        raise DataError(f"heads of {what} must be tuned under one seed, got {seeds}")
+        raise DataError(f"heads of {split} must be tuned under one seed, got {seeds}")
     return next(iter(seeds.values()))
 
 
-def _metadata(objective: str, tuning: Tuning, validation_mse: float) -> dict[str, str]:
+def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dict[str, str]:
     return {
         "schema": "1",
         "objective": objective,
-        "hidden": str(HIDDEN),
-        "hyperparameters": json.dumps(asdict(tuning.plan)),
-        "n_trials": str(tuning.n_trials),
-        "validation_mse": str(validation_mse),
+        "inputs": " ".join(kind.inputs),
+        "hidden": str(kind.hidden),
+        "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
+        "n_trials": str(0 if kind.plan else tuning.n_trials),
+        "validation_mse": str(mse),
     }
 
 

@@ -82,13 +82,8 @@ def heads_dir(split: str) -> Path:
 
 
 def protocol_dir(split: str, protocol: str) -> Path:
-    """Folder of the heads that learned a protocol's targets, one folder per token set inside."""
+    """Folder of the heads that learned a protocol's targets, by kind, then by token set."""
     return heads_dir(split) / protocol
-
-
-def head_path(split: str, protocol: str, tokens: str, objective: str) -> Path:
-    """Weights of one head."""
-    return protocol_dir(split, protocol) / tokens / f"{objective}.safetensors"
 
 
 def curves_path(split: str) -> Path:

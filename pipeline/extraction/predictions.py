@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.extraction.figures import mask_figures
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, map_points, unview
@@ -58,8 +59,9 @@ def extract_objects(
 
     Returns
     -------
-    ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score`` and, if asked for,
-    ``mask_code``: arrays ``(object, prompt, ...)`` in decoder order.
+    ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score``, those of
+    ``mask_figures`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder
+    order.
     """
     truth = torch.from_numpy(request.ground_truth).to(sam.device)
     points = _view_points(request)
@@ -67,7 +69,8 @@ def extract_objects(
     for columns, objects, clicks in _calls(points, request.prompts, batch):
         decoded = sam.decode(embedding, clicks)
         logits = unview(decoded.logits, request.view)
-        found = _found(decoded, mask_iou(logits, truth[torch.from_numpy(objects)]))
+        iou = mask_iou(logits, truth[torch.from_numpy(objects)])
+        found = _found(decoded, iou) | mask_figures(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits).cpu().numpy()
         for name, values in found.items():

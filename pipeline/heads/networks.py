@@ -43,9 +43,11 @@ class Networks:
         return tensors
 
 
-def initial_networks(objectives: Sequence[str], n_inputs: int, seed: int) -> Networks:
+def initial_networks(
+    objectives: Sequence[str], n_inputs: int, seed: int, *, hidden: int = HIDDEN
+) -> Networks:
     """Draw weights as ``torch.nn.Linear`` does, each head from its own seed."""
-    widths = [n_inputs, *[HIDDEN] * (N_LAYERS - 1), 1]
+    widths = [n_inputs, *[hidden] * (N_LAYERS - 1), 1]
     weights = tuple(torch.empty(len(objectives), *shape) for shape in pairwise(widths))
     biases = tuple(torch.empty(len(objectives), 1, width) for width in widths[1:])
     for head, objective in enumerate(objectives):

@@ -1,4 +1,4 @@
-"""What the heads learn: inputs and targets from the features of all models."""
+"""What the heads learn: targets from the features of all models, and rows to learn from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TOKEN_SETS, TRAIN_PROMPTS
+from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TRAIN_PROMPTS
 
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that is held out for validation."""
@@ -34,7 +34,7 @@ class TrainingSet:
     Attributes
     ----------
     inputs
-        As ``head_inputs`` returns them.
+        As ``set_inputs`` returns them.
     targets
         One column per objective, in the order of ``OBJECTIVES``, in [0, 1].
     group
@@ -44,41 +44,6 @@ class TrainingSet:
     inputs: Float32[np.ndarray, "row input"]
     targets: Float32[np.ndarray, "row objective"]
     group: Int[np.ndarray, " row"]
-
-
-def head_inputs(
-    iou_token: Float32[np.ndarray, "object channel"],
-    mask_token: Float32[np.ndarray, "object token channel"],
-    *,
-    iou: Float32[np.ndarray, "object proposal"],
-    sam_score: Float32[np.ndarray, "object proposal"],
-    tokens: str = "best",
-) -> Float32[np.ndarray, "object input"]:
-    """Join the IoU token with the mask token of one proposal.
-
-    Parameters
-    ----------
-    iou, sam_score
-        Scores that choose the best and the selected proposal.
-    tokens
-        One of ``TOKEN_SETS``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such token set.
-
-    Notes
-    -----
-    ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
-    """
-    if tokens not in TOKEN_SETS:
-        raise ValueError(f"tokens must be one of {', '.join(TOKEN_SETS)}, got {tokens!r}")
-    judged, _, lack = tokens.partition("_")
-    chosen = {"best": iou, "selected": sam_score}[judged].argmax(axis=1) + 1
-    parts = {"iou": iou_token, "mask": mask_token[np.arange(len(chosen)), chosen]}
-    read = [np.zeros_like(part) if lack == f"no_{name}" else part for name, part in parts.items()]
-    return np.concatenate(read, axis=1)
 
 
 def targets(
@@ -128,7 +93,7 @@ def training_set(
     Parameters
     ----------
     inputs
-        Result of ``head_inputs`` for the prompt ``center``, models in the order of ``features``.
+        Result of ``set_inputs`` for the prompt ``center``, models in the order of ``features``.
         The rows are a view of it: in large splits, nothing else takes as much memory.
     group_index
         Image of each object, or video.

@@ -1,4 +1,4 @@
-"""Trained heads: what they predict from the tokens of a model."""
+"""Trained heads: what they predict of a model's masks."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,13 +7,17 @@ import numpy as np
 from jaxtyping import Float32
 
 HeadWeights = Mapping[str, np.ndarray]
-"""``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``."""
+"""``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``; where inputs
+are standardised, ``STANDARD``, too."""
+
+STANDARD: Final = ("inputs.mean", "inputs.scale")
+"""Mean and standard deviation of every input in training."""
 
 N_LAYERS: Final = 3
 """Linear layers of a head."""
 
 HIDDEN: Final = 512
-"""Width of the two hidden layers."""
+"""Width of the two hidden layers of the paper's heads."""
 
 
 def predict(
@@ -26,7 +30,7 @@ def predict(
     heads
         Weights by objective.
     inputs
-        As ``pipeline.heads.objectives.head_inputs`` returns them.
+        As ``pipeline.heads.inputs.set_inputs`` returns them.
 
     Raises
     ------
@@ -51,22 +55,25 @@ def check_head(objective: str, head: HeadWeights) -> None:
         If a tensor is missing, unknown, of another type, or does not fit its neighbours.
     """
     expected = {f"layers.{i}.{part}" for i in range(N_LAYERS) for part in ("weight", "bias")}
+    expected |= set(STANDARD) if set(STANDARD) & set(head) else set()
     if set(head) != expected:
         raise ValueError(
             f"head {objective} must hold {', '.join(sorted(expected))}, "
             f"got {', '.join(sorted(head)) or 'nothing'}"
         )
     width = head["layers.0.weight"].shape[-1]
+    shapes: dict[str, tuple[int, ...]] = {name: (width,) for name in STANDARD if name in head}
     for i in range(N_LAYERS):
         n_outputs = 1 if i == N_LAYERS - 1 else len(head[f"layers.{i}.bias"])
-        for part, shape in (("weight", (n_outputs, width)), ("bias", (n_outputs,))):
-            tensor = head[f"layers.{i}.{part}"]
-            if tensor.shape != shape or tensor.dtype != np.float32:
-                raise ValueError(
-                    f"layers.{i}.{part} of head {objective} must be float32 of shape {shape}, "
-                    f"got {tensor.dtype} of shape {tensor.shape}"
-                )
+        shapes |= {f"layers.{i}.weight": (n_outputs, width), f"layers.{i}.bias": (n_outputs,)}
         width = n_outputs
+    for name, shape in shapes.items():
+        tensor = head[name]
+        if tensor.shape != shape or tensor.dtype != np.float32:
+            raise ValueError(
+                f"{name} of head {objective} must be float32 of shape {shape}, "
+                f"got {tensor.dtype} of shape {tensor.shape}"
+            )
 
 
 def _forward(
@@ -78,7 +85,8 @@ def _forward(
         raise ValueError(
             f"inputs of head {objective} must be {width} wide, got shape {inputs.shape}"
         )
-    hidden = inputs
+    mean, scale = (head.get(name) for name in STANDARD)
+    hidden = inputs if mean is None or scale is None else (inputs - mean) / scale
     for i in range(N_LAYERS - 1):
         hidden = np.maximum(hidden @ head[f"layers.{i}.weight"].T + head[f"layers.{i}.bias"], 0)
     last = N_LAYERS - 1

@@ -9,17 +9,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.head_sets import KINDS_BY_NAME, PAPER, HeadKind, OneCycle
 from pipeline.heads.networks import Networks, fill_gradients, initial_networks, squared_error
 from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.optimizers import Optimizer, Plan, optimizer_of
 from pipeline.heads.predict import HeadWeights
+from pipeline.heads.standard import Inputs, standard_of
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import OBJECTIVES
 
 FORWARD_ROWS: Final = 1024
 """Rows of a forward pass without training: bounds its memory."""
 
-_Tensors = tuple[Float[Tensor, "row input"], Float[Tensor, "head row"]]
+_Tensors = tuple[Inputs, Float[Tensor, "head row"]]
 """Inputs and targets of all heads of a group, whether still running or done."""
 
 
@@ -55,9 +57,10 @@ class TrainedHead:
 def train_heads(
     data: TrainingSet,
     rows: Rows,
-    plans: Mapping[str, Hyperparameters],
+    plans: Mapping[str, Plan],
     *,
     seed: int,
+    kind: HeadKind = KINDS_BY_NAME[PAPER],
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, TrainedHead]:
     """Train one head per objective.
@@ -65,10 +68,12 @@ def train_heads(
     Parameters
     ----------
     plans
-        How to train each objective. Those that share a batch size are trained together; their
-        other hyperparameters may differ.
+        How to train each objective. Those that share a batch size are trained together; the
+        other hyperparameters of SGD may differ.
     seed
         Seeds initial weights and batches. A head does not depend on the heads beside it.
+    kind
+        Gives the width of the hidden layers, and whether inputs are standardised.
     advance
         Called after each epoch with the number of heads that went through it.
 
@@ -81,29 +86,34 @@ def train_heads(
 
     Notes
     -----
-    Mean squared error, SGD with momentum and weight decay as ``torch.optim.SGD``. Tokens enter as
-    the decoder gives them, as in the paper.
+    Mean squared error, SGD with momentum and weight decay as ``torch.optim.SGD``; a ``OneCycle``
+    as ``torch.optim.AdamW`` and ``OneCycleLR``. In the paper, tokens enter as the decoder gives
+    them.
     """
     _check(data, rows, plans)
     trained: dict[str, TrainedHead] = {}
     for objectives in group_by_batch_size(plans):
         group = {objective: plans[objective] for objective in objectives}
-        trained |= _train_group(data, rows, group, seed=seed, advance=advance)
+        trained |= _train_group(data, rows, group, seed=seed, kind=kind, advance=advance)
     return {objective: trained[objective] for objective in plans}
 
 
-def group_by_batch_size(plans: Mapping[str, Hyperparameters]) -> list[tuple[str, ...]]:
-    """Objectives that train together; in each group, those with the most epochs come first."""
-    groups: dict[int, list[str]] = {}
+def group_by_batch_size(plans: Mapping[str, Plan]) -> list[tuple[str, ...]]:
+    """Objectives that train together; in each group, those with the most epochs come first.
+
+    Those of a ``OneCycle`` share all of it: their learning rates rise and fall together.
+    """
+    groups: dict[int | OneCycle, list[str]] = {}
     for objective, plan in plans.items():
-        groups.setdefault(plan.batch_size, []).append(objective)
+        key = plan if isinstance(plan, OneCycle) else plan.batch_size
+        groups.setdefault(key, []).append(objective)
     return [
         tuple(sorted(group, key=lambda objective: -plans[objective].epochs))
         for group in groups.values()
     ]
 
 
-def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters]) -> None:
+def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
     for objective in plans:
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
@@ -119,24 +129,26 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Hyperparameters]) 
 def _train_group(
     data: TrainingSet,
     rows: Rows,
-    plans: Mapping[str, Hyperparameters],
+    plans: Mapping[str, Plan],
     *,
     seed: int,
+    kind: HeadKind,
     advance: Callable[[int], None],
 ) -> dict[str, TrainedHead]:
     """Train heads that share a batch size; those with the most epochs come first."""
     epochs = [plan.epochs for plan in plans.values()]
     (batch_size,) = {plan.batch_size for plan in plans.values()}
-    tensors = _tensors(data, plans)
+    scale = standard_of(data.inputs, rows.train) if kind.is_standardised else {}
+    tensors = Inputs(data.inputs, scale), _targets(data, plans)
     train, validation = torch.from_numpy(rows.train), torch.from_numpy(rows.validation)
-    networks = initial_networks(tuple(plans), data.inputs.shape[1], seed)
-    optimizer = _optimizer(networks, tuple(plans.values()))
+    networks = initial_networks(tuple(plans), data.inputs.shape[1], seed, hidden=kind.hidden)
+    optimizer = optimizer_of(networks, tuple(plans.values()), -(-len(train) // batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     mse = np.full((2, len(plans), max(epochs)), np.nan)
     for epoch in range(max(epochs)):
         n_running = sum(n > epoch for n in epochs)
         running = networks.first(n_running)
-        _stop(optimizer, n_running)
+        optimizer.stop(n_running)
         order = train[torch.randperm(len(train), generator=generator)]
         mse[0, :n_running, epoch] = _train_epoch(
             running, optimizer, tensors, torch.split(order, batch_size)
@@ -145,41 +157,19 @@ def _train_group(
         mse[1, :n_running, epoch] = _validate(running, tensors, validation)
         advance(n_running)
     return {
-        objective: TrainedHead(networks.head(i), *mse[:, i, : epochs[i]].copy())
+        objective: TrainedHead({**networks.head(i), **scale}, *mse[:, i, : epochs[i]].copy())
         for i, objective in enumerate(plans)
     }
 
 
-def _tensors(data: TrainingSet, objectives: Iterable[str]) -> _Tensors:
+def _targets(data: TrainingSet, objectives: Iterable[str]) -> Float[Tensor, "head row"]:
     columns = [OBJECTIVES.index(objective) for objective in objectives]
-    targets = np.ascontiguousarray(data.targets[:, columns].T)
-    return torch.from_numpy(data.inputs), torch.from_numpy(targets)
-
-
-def _optimizer(networks: Networks, plans: Sequence[Hyperparameters]) -> torch.optim.SGD:
-    """Give each head a parameter group: views of the batched tensors and of their gradients."""
-    tensors = (*networks.weights, *networks.biases)
-    gradients = (*networks.weight_gradients, *networks.bias_gradients)
-    groups = []
-    for head, plan in enumerate(plans):
-        parameters = [tensor[head] for tensor in tensors]
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient[head]
-        groups.append({"params": parameters, "lr": plan.learning_rate, "momentum": plan.momentum})
-    # Fused: one pass over weights, gradients and velocities, which no cache holds for all heads.
-    return torch.optim.SGD(groups, weight_decay=WEIGHT_DECAY, fused=True)
-
-
-def _stop(optimizer: torch.optim.SGD, n_running: int) -> None:
-    # The optimizer skips parameters without a gradient.
-    for group in optimizer.param_groups[n_running:]:
-        for parameter in group["params"]:
-            parameter.grad = None
+    return torch.from_numpy(np.ascontiguousarray(data.targets[:, columns].T))
 
 
 def _train_epoch(
     networks: Networks,
-    optimizer: torch.optim.SGD,
+    optimizer: Optimizer,
     tensors: _Tensors,
     batches: Sequence[Int[Tensor, "..."]],
 ) -> Float[np.ndarray, " running"]:
@@ -187,7 +177,7 @@ def _train_epoch(
     inputs, targets = tensors[0], tensors[1][: networks.n_heads]
     total = torch.zeros(networks.n_heads)
     for batch in batches:
-        total += fill_gradients(networks, inputs[batch], targets[:, batch])
+        total += fill_gradients(networks, inputs.take(batch), targets[:, batch])
         optimizer.step()
     return total.numpy() / np.float64(sum(map(len, batches)))
 
@@ -198,12 +188,12 @@ def _validate(
     inputs, targets = tensors[0], tensors[1][: networks.n_heads]
     total = np.zeros(networks.n_heads)
     for some in torch.split(rows, FORWARD_ROWS):
-        total += squared_error(networks, inputs[some], targets[:, some]).numpy()
+        total += squared_error(networks, inputs.take(some), targets[:, some]).numpy()
     return total / len(rows) if len(rows) else np.full(networks.n_heads, np.nan)
 
 
 def _check_finite(
-    mse: Float[np.ndarray, " running"], plans: Mapping[str, Hyperparameters], epoch: int
+    mse: Float[np.ndarray, " running"], plans: Mapping[str, Plan], epoch: int
 ) -> None:
     for value, (objective, plan) in zip(mse, plans.items(), strict=False):
         if not np.isfinite(value):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pipeline.head_sets import HeadSet
-from pipeline.heads.objectives import head_inputs
+from pipeline.extraction.figures import mask_figures
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.heads.inputs import set_inputs
 from pipeline.heads.predict import HeadWeights, check_head, predict
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
@@ -139,12 +140,16 @@ def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
 
 def proposal_inputs(head_set: HeadSet, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
     """What a head set reads of each proposal, as if that were the judged one."""
-    n_prompts = len(decoded.sam_score)
-    judged = np.tile(np.eye(N_PROPOSALS, dtype=np.float32), (n_prompts, 1))
-    return head_inputs(
-        np.repeat(decoded.iou_token.cpu().numpy(), N_PROPOSALS, axis=0),
-        np.repeat(decoded.mask_token.cpu().numpy(), N_PROPOSALS, axis=0),
-        iou=judged,
-        sam_score=judged,
-        tokens=head_set.tokens,
-    )
+    tensors = {
+        "iou_token": decoded.iou_token,
+        "mask_token": decoded.mask_token,
+        "sam_score": decoded.sam_score,
+        "object_score": decoded.object_score,
+    }
+    seen = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    if "figures" in KINDS_BY_NAME[head_set.kind].inputs:
+        seen |= mask_figures(decoded.logits)
+    seen["iou"] = np.zeros_like(seen["sam_score"])  # unknown, and not read where all are judged
+    every = np.tile(np.arange(N_PROPOSALS), len(decoded.sam_score))
+    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in seen.items()}
+    return set_inputs(repeated, head_set, judged=every)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.heads.objectives import head_inputs
+from pipeline.heads.inputs import head_inputs
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, default_view, map_points, unview

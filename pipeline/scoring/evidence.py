@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.head_sets import HeadSet
+from pipeline.head_sets import PAPER, HeadSet
 
 Values = Float[np.ndarray, "object"]
 """A number for each object."""
@@ -66,11 +66,12 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class Heads:
-    """What the heads of one train split predict, and the protocol whose targets they learned."""
+    """What the heads of one train split predict, their kind, and whose targets they learned."""
 
     protocol: str
     predictions: Mapping[str, Values]
     """By objective, in [0, 1]."""
+    kind: str = PAPER
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The measures of a model's judged proposals."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.head_sets import PAPER, HeadSet
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
@@ -61,14 +62,15 @@ def untrained_measures(seen: Evidence) -> dict[str, Values]:
 
 
 def head_measures(seen: Evidence) -> dict[str, Values]:
-    """``HEAD_MEASURES`` in double precision.
+    """Those of ``HEAD_MEASURES`` that come from heads of the given kind, in double precision.
 
     Raises
     ------
     ValueError
         If a head is missing.
     """
-    return {m.name: m.compute(seen) for m in MEASURES if m.needs_heads and _is_of(m, seen)}
+    kind = seen.heads.kind if seen.heads else PAPER
+    return {m.name: m.compute(seen) for m in MEASURES if m.heads == kind and _is_of(m, seen)}
 
 
 def model_measures(
@@ -102,16 +104,29 @@ def every_measure(
     """
     untrained = untrained_measures(scores.evidence(model, judged))
     found = {("", "", name): value for name, value in untrained.items()}
-    for head_set, predictions in scores.predictions.items():
-        if head_set.protocol != protocol or not head_set.tokens.startswith(judged):
-            continue
-        for train_split, by_objective in predictions.items():
-            seen = scores.evidence(model, judged, Heads(protocol, by_objective))
-            found |= {
-                (train_split, head_set.tokens, name): value
-                for name, value in head_measures(seen).items()
-            }
+    for train_split, head_set, by_objective in _predictions(scores, protocol, judged):
+        seen = scores.evidence(model, judged, Heads(protocol, by_objective, head_set.kind))
+        found |= {
+            (train_split, head_set.tokens, name): value
+            for name, value in head_measures(seen).items()
+        }
     return found
+
+
+def _predictions(
+    scores: ModelScores, protocol: str, judged: str
+) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
+    """What heads predict of the judged proposal: by tokens, then train split, then kind."""
+    own = {
+        head_set: predictions
+        for head_set, predictions in scores.predictions.items()
+        if head_set.protocol == protocol and head_set.tokens.startswith(judged)
+    }
+    for tokens in dict.fromkeys(head_set.tokens for head_set in own):
+        of_tokens = {one: found for one, found in own.items() if one.tokens == tokens}
+        for train_split in next(iter(of_tokens.values())):
+            for head_set, by_split in of_tokens.items():
+                yield train_split, head_set, by_split[train_split]
 
 
 def _is_of(measure: Measure, seen: Evidence) -> bool:

@@ -1,14 +1,12 @@
 """Every measure: the one table that scores, report tables, figures, plots and docs come from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from pipeline.head_sets import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
 from pipeline.scoring.evidence import Evidence, Values
 from pipeline.vocabulary import TASKS
-
-HEAD_COLOUR: Final = "#ef4444"
-"""Colour of all measures from heads; a figure shows few of them at once."""
 
 DIRECT_GAP_SHIFT: Final = 0.5
 """Gaps are learned as 0.5 + gap."""
@@ -29,8 +27,9 @@ class Measure:
     """Colour of its curve, of medium lightness to stand out on white and on black."""
     tasks: tuple[str, ...] = ()
     """Tasks whose tables and figures show it; tables of all measures always do."""
-    needs_heads: bool = False
-    """Whether it comes from heads, once for each train split and token set."""
+    heads: str = ""
+    """Kind of the heads that it comes from, once for each train split and token set; empty for a
+    measure without heads."""
     judged: str = ""
     """The judged proposal for which it is shown; empty if for both."""
     is_shared: bool = False
@@ -47,8 +46,13 @@ class Measure:
     gallery: str = ""
     """Task whose gallery it ranks: one measure from heads, and one for when there are none."""
 
+    @property
+    def needs_heads(self) -> bool:
+        """Whether it comes from heads."""
+        return bool(self.heads)
 
-MEASURES: Final = (
+
+_ROWS: Final = (
     Measure(
         "sam_score",
         "1 − SamScore",
@@ -187,9 +191,9 @@ MEASURES: Final = (
         "1 − USAM",
         "1 minus the IoU that the model's own head predicts for the judged mask",
         lambda seen: 1 - seen.own_iou(),
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("segmentation",),
-        needs_heads=True,
+        heads=PAPER,
         predicted_iou="USAM",
         radar_lines=("gaps", "gaps_star"),
         gallery="segmentation",
@@ -200,9 +204,9 @@ MEASURES: Final = (
         "Δ_Θ",
         "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
         lambda seen: seen.head("iou_large") - seen.head("iou_tiny"),
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("model",),
-        needs_heads=True,
+        heads=PAPER,
         radar_lines=("gaps",),
         timed_as="usam",
     ),
@@ -211,9 +215,9 @@ MEASURES: Final = (
         "Δ_Xp",
         "what more clicks would gain, as two heads predict it: USAM_refined − USAM",
         lambda seen: seen.head("iou_refined") - seen.own_iou(),
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("prompt",),
-        needs_heads=True,
+        heads=PAPER,
         radar_lines=("gaps",),
         timed_as="usam",
     ),
@@ -223,9 +227,9 @@ MEASURES: Final = (
         "what the best proposal has over the selected one, as two heads predict it: "
         "USAM_best − USAM_selected",
         lambda seen: seen.best_iou() - seen.selected_iou(),
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("task",),
-        needs_heads=True,
+        heads=PAPER,
         radar_lines=("gaps",),
         timed_as="usam",
     ),
@@ -234,9 +238,9 @@ MEASURES: Final = (
         "Δ*_Θ",
         "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
         lambda seen: seen.head("model_gap") - DIRECT_GAP_SHIFT,
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("model",),
-        needs_heads=True,
+        heads=PAPER,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="model",
@@ -247,9 +251,9 @@ MEASURES: Final = (
         "Δ*_Xp",
         "what more clicks would gain, as one head predicts it: IoU of eight clicks − IoU of one",
         lambda seen: seen.head("prompt_gap") - DIRECT_GAP_SHIFT,
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("prompt",),
-        needs_heads=True,
+        heads=PAPER,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="prompt",
@@ -261,16 +265,46 @@ MEASURES: Final = (
         "what the best proposal has over the selected one, as one head predicts it: IoU of the "
         "best − IoU of the selected",
         lambda seen: seen.head("task_gap") - DIRECT_GAP_SHIFT,
-        colour=HEAD_COLOUR,
+        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("task",),
-        needs_heads=True,
+        heads=PAPER,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="task",
         timed_as="usam",
     ),
 )
-"""Every measure in the order of tables and figures, those without heads first."""
+"""Measures without heads, then those of the paper's heads."""
+
+
+def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
+    """The same measure from heads of another kind."""
+    return replace(
+        measure,
+        name=kind.named(measure.name),
+        symbol=measure.symbol + kind.label,
+        meaning=f"{measure.meaning}, from the heads `{kind.name}`",
+        colour=kind.colour,
+        heads=kind.name,
+        predicted_iou=measure.predicted_iou and measure.predicted_iou + kind.label,
+        radar_lines=tuple(kind.named(name) for name in measure.radar_lines),
+        timed_as="",
+        gallery="",
+    )
+
+
+MEASURES: Final = (
+    *_ROWS,
+    *(
+        _of_kind(measure, kind)
+        for kind in HEAD_KINDS
+        if kind.name != PAPER
+        for measure in _ROWS
+        if measure.needs_heads
+    ),
+)
+"""Every measure in the order of tables and figures, those without heads first, then those of each
+kind of heads."""
 
 BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in MEASURES}
 
@@ -279,6 +313,11 @@ UNTRAINED_MEASURES: Final = tuple(m.name for m in MEASURES if not m.needs_heads)
 
 HEAD_MEASURES: Final = tuple(m.name for m in MEASURES if m.needs_heads)
 """Names of the measures from the heads of one train split."""
+
+OF_KIND: Final[Mapping[str, tuple[str, ...]]] = {
+    kind.name: tuple(m.name for m in MEASURES if m.heads == kind.name) for kind in HEAD_KINDS
+}
+"""Names of the measures from each kind of heads."""
 
 TASK_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     task: tuple(m.name for m in MEASURES if task in m.tasks) for task in TASKS

@@ -16,6 +16,7 @@ from storage.errors import StoreError
 from storage.paths import objects_path
 from storage.split.objects import objects_digest, read_objects
 from storage.store.inspection import open_store
+from storage.store.schema import FIXED_COORDINATES
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def plan_split(
 
 def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:
     """Uncompressed, per object."""
-    dims = {"prompt": len(cell.prompts), "proposal": N_PROPOSALS, "token": N_PROPOSALS + 1}
+    fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
+    dims = {**fixed, "prompt": len(cell.prompts)}
     return object_bytes("features", {**dims, "channel": sizes.n_channels})
 
 

@@ -9,7 +9,8 @@ import xarray
 from jaxtyping import Float32, Int
 
 from pipeline.head_sets import HeadSet
-from pipeline.heads.objectives import ModelFeatures, TrainingSet, head_inputs, training_set
+from pipeline.heads.inputs import READ, set_inputs
+from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
@@ -64,11 +65,7 @@ def _read_rows(
     group: Int[np.ndarray, " object"],
     head_set: HeadSet,
 ) -> TrainingSet:
-    n_channels = next(iter(cells.values())).n_channels
-    # Allocated once and filled in place: the inputs of a large split take gigabytes.
-    inputs = np.empty((len(cells), len(group), 2 * n_channels), np.float32)
-    for own, cell in zip(inputs, cells.values(), strict=True):
-        _read_inputs(cell, head_set.tokens, own)
+    inputs = _read_inputs(cells, len(group), head_set)
     features = {
         model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
         for model, cell in cells.items()
@@ -77,20 +74,22 @@ def _read_rows(
         return training_set(inputs, features, group, protocol=head_set.protocol)
 
 
-def _read_inputs(cell: OpenCell, tokens: str, inputs: Float32[np.ndarray, "object input"]) -> None:
-    start = 0
-    for block in cell.blocks("center"):
-        stop = start + block.sizes["object"]
-        inputs[start:stop] = block_inputs(block, tokens)
-        start = stop
+def _read_inputs(
+    cells: Mapping[str, OpenCell], n_objects: int, head_set: HeadSet
+) -> Float32[np.ndarray, "model object input"]:
+    inputs = np.empty((len(cells), n_objects, 0), np.float32)
+    for model, cell in enumerate(cells.values()):
+        start = 0
+        for block in cell.blocks("center"):
+            some = block_inputs(block, head_set)
+            if not inputs.size:
+                # Allocated once and filled in place: the inputs of a large split take gigabytes.
+                inputs = np.empty((len(cells), n_objects, some.shape[1]), np.float32)
+            inputs[model, start : start + len(some)] = some
+            start += len(some)
+    return inputs
 
 
-def block_inputs(center: xarray.Dataset, tokens: str) -> Float32[np.ndarray, "object input"]:
+def block_inputs(center: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
     """What heads read of some objects: their features under the prompt ``center``."""
-    return head_inputs(
-        center["iou_token"].to_numpy(),
-        center["mask_token"].to_numpy(),
-        iou=center["iou"].to_numpy(),
-        sam_score=center["sam_score"].to_numpy(),
-        tokens=tokens,
-    )
+    return set_inputs({name: center[name].to_numpy() for name in READ}, head_set)

@@ -10,15 +10,14 @@ from jaxtyping import Float, Int
 
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import HeadSet, head_sets
+from pipeline.head_sets import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
 from storage.errors import StoreError
-from storage.outputs.heads import check_head, read_head
-from storage.paths import head_path
+from storage.outputs.heads import check_head, head_path, read_head
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
 from storage.split.groups import group_index
@@ -52,12 +51,18 @@ class SplitScores:
 
 
 def read_scores(
-    cells: SplitCells, train_splits: tuple[str, ...], *, ablations: tuple[str, ...] = ()
+    cells: SplitCells,
+    train_splits: tuple[str, ...],
+    *,
+    kinds: tuple[str, ...] = KINDS,
+    ablations: tuple[str, ...] = (),
 ) -> SplitScores:
     """Read a split's scores and entropies and apply the heads of every train split.
 
     Parameters
     ----------
+    kinds
+        Kinds of heads that are applied.
     ablations
         Token sets whose heads are applied, too, besides those of the protocols.
 
@@ -73,7 +78,7 @@ def read_scores(
     origin = cells.head_origin
     heads = {
         one: {name: read_heads(name, origin, one) for name in train_splits}
-        for one in head_sets(ablations)
+        for one in head_sets(ablations, kinds=kinds)
     }
     entropy = read_entropies(cells)
     proposals = {key: _proposal_scores(cells.by_name[key]) for key in _identity_first(cells)}
@@ -129,7 +134,7 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     """
     weights, metadata = {}, {}
     for objective in head_set.objectives:
-        path = head_path(train_split, head_set.protocol, head_set.tokens, objective)
+        path = head_path(train_split, head_set, objective)
         weights[objective], unsorted = read_head(path)
         place = {"split": train_split, **asdict(head_set), "objective": objective}
         check_head(path, unsorted, place=place, origin=origin)
@@ -170,7 +175,7 @@ def _predictions(
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center"):
         for one, by_split in heads.items():
-            inputs = block_inputs(block, one.tokens)
+            inputs = block_inputs(block, one)
             for name, trained in by_split.items():
                 blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
     return {

@@ -12,8 +12,8 @@ from pipeline.heads.training import TrainedHead
 from pipeline.vocabulary import PROTOCOLS
 from storage.folders import whole_folder
 from storage.outputs.files import write_table
-from storage.outputs.heads import write_head
-from storage.paths import curves_path, head_path, protocol_dir
+from storage.outputs.heads import head_path, write_head
+from storage.paths import curves_path, protocol_dir
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def write_heads(split: str, trained: Mapping[HeadSet, Iterable[KeptHead]]) -> No
 
 def _write_set(split: str, folder: Path, head_set: HeadSet, heads: Iterable[KeptHead]) -> None:
     for head in heads:
-        path = head_path(split, head_set.protocol, head_set.tokens, head.objective)
+        path = head_path(split, head_set, head.objective)
         file = folder / path.relative_to(protocol_dir(split, head_set.protocol))
         write_head(file, head.weights, head.metadata)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, get_type_hints
 
+from pipeline.head_sets import KINDS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import (
@@ -44,6 +45,7 @@ class Params:
     views: dict[str, dict[str, Annotated[int, whole(0, SEED_MAX)]]]
     eval_splits: Annotated[tuple[str, ...], split_names()]
     train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
+    heads: Annotated[tuple[str, ...], some_of(KINDS)]
     ablations: Annotated[tuple[str, ...], some_of(ABLATIONS, may_be_empty=True)]
     splits: dict[Annotated[str, split_name()], Split]
     shapes: ShapesParams
@@ -72,7 +74,7 @@ class Params:
             raise ParamsError(str(error)) from error
 
 
-LISTS: Final = ("models", "views", "eval_splits", "train_splits", "ablations", "splits")
+LISTS: Final = ("models", "views", "eval_splits", "train_splits", "heads", "ablations", "splits")
 BLOCKS: Final = tuple(name for name in get_type_hints(Params) if name not in LISTS)
 
 

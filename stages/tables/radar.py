@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.scoring.measures import HEAD_COLOUR, MEASURES
+from pipeline.head_sets import HEAD_KINDS, HeadKind
+from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import TASKS
 from stages.tables.rows import METHOD_TOKENS, task_models
 from storage.outputs.results import SplitResults
@@ -26,10 +27,13 @@ class RadarLine:
     is_dashed: bool = False
 
 
-def _of_heads(name: str, symbol: str, *, is_dashed: bool = False) -> RadarLine:
+def _of_heads(kind: HeadKind, line: str, symbol: str, *, is_dashed: bool = False) -> RadarLine:
     """A line of the heads' own measure for each task."""
+    name = kind.named(line)
     of_task = {task: m.name for m in MEASURES if name in m.radar_lines for task in m.tasks}
-    return RadarLine(name, symbol, HEAD_COLOUR, of_task, needs_heads=True, is_dashed=is_dashed)
+    return RadarLine(
+        name, symbol + kind.label, kind.colour, of_task, needs_heads=True, is_dashed=is_dashed
+    )
 
 
 RADAR_LINES: Final = (
@@ -38,10 +42,16 @@ RADAR_LINES: Final = (
         for m in MEASURES
         if not m.needs_heads
     ),
-    _of_heads("gaps", "Δ and 1 − USAM"),
-    _of_heads("gaps_star", "Δ* and 1 − USAM", is_dashed=True),
+    *(
+        line
+        for kind in HEAD_KINDS
+        for line in (
+            _of_heads(kind, "gaps", "Δ and 1 − USAM"),
+            _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
+        )
+    ),
 )
-"""Each measure without heads, then the heads' own measures for the tasks."""
+"""Each measure without heads, then for each kind the heads' own measures for the tasks."""
 
 
 def radar_table(found: SplitResults) -> pd.DataFrame:

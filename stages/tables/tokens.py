@@ -4,6 +4,8 @@ from typing import Final
 
 import pandas as pd
 
+from pipeline.head_sets import PAPER
+from pipeline.scoring.measures import OF_KIND
 from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages.tables.rows import Results, a_column_a_split, task_models, task_rows
 
@@ -47,7 +49,7 @@ def token_margin_table(results: Results) -> pd.DataFrame:
 def _token_rows(results: Results) -> pd.DataFrame:
     """AUC rows of all tasks by what the heads read; none if no head lacks a token."""
     rows = pd.concat([task_rows(results, task) for task in task_models(results)])
-    rows = rows[rows["tokens"] != ""]
+    rows = rows[rows["measure"].isin(OF_KIND[PAPER])]
     # The judged proposal follows from the task, which has its own column.
     labels = dict.fromkeys(JUDGED, BOTH)
     labels |= {f"{judged}_{lack}": lack for judged in JUDGED for lack in ABLATIONS}

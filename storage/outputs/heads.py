@@ -11,9 +11,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from pipeline.head_sets import HeadSet
 from storage.errors import DataError, WeightsError
 from storage.folders import whole_file
-from storage.paths import remedy
+from storage.paths import protocol_dir, remedy
 
 SIZE_BYTES: Final = 8
 """Bytes that a safetensors file spends on the size of its header; the header is padded to them."""
@@ -22,6 +23,12 @@ DIGEST: Final = "sha256"
 """Key of the metadata: sha256 of the whole file, taken with zeros in place of its digits."""
 
 _FIELD: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
+
+
+def head_path(split: str, head_set: HeadSet, objective: str) -> Path:
+    """Weights of one head."""
+    folder = protocol_dir(split, head_set.protocol) / head_set.kind / head_set.tokens
+    return folder / f"{objective}.safetensors"
 
 
 def write_head(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

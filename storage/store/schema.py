@@ -11,7 +11,7 @@ from zarr.codecs import ZstdCodec
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.mask_scores import MASK_SCORES
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 2
 """Raised with every change of this table; part of every signature.
@@ -133,10 +133,32 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
     "object_score": ArraySpec(
         ("object", "prompt"), "float32", "logit of the decoder for there being an object"
     ),
+    "area": ArraySpec(
+        ("object", "prompt", "proposal"),
+        "float32",
+        "mean of p, the foreground probability of the low-resolution mask",
+    ),
+    "mask_entropy": ArraySpec(
+        ("object", "prompt", "proposal"),
+        "float32",
+        "sum(p h2(p)) / sum(p): entropy of the mask (Eq. 3), of p itself and not of its code",
+        unit="bit",
+    ),
+    "confidence": ArraySpec(
+        ("object", "prompt", "proposal"),
+        "float32",
+        "soft Dice confidence, 2 sum(p m) / sum(p + m) with m = [p > 0.5]",
+    ),
+    "agreement": ArraySpec(
+        ("object", "prompt", "pair"),
+        "float32",
+        "soft Dice of two proposals p and q, 2 sum(p q) / sum(p^2 + q^2)",
+    ),
     "object_id": _object_id(),
     "prompt": _prompt(),
     "proposal": _proposal(),
     "token": _coordinate("token", "int64", "mask token: 0 single mask, 1..3 proposals 0..2"),
+    "pair": _coordinate("pair", "str", "two proposals, in decoder order"),
     "images_sha256": ArraySpec(
         ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="marks"
     ),
@@ -190,6 +212,7 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = Mapp
         "judged": JUDGED,
         "proposal": tuple(range(N_PROPOSALS)),
         "token": tuple(range(N_PROPOSALS + 1)),
+        "pair": tuple(f"{first}-{second}" for first, second in PROPOSAL_PAIRS),
     }
 )
 """Coordinates that are the same in every store."""

@@ -19,7 +19,7 @@ from PIL import Image
 import storage
 from pipeline.ground_truth import measure_objects
 from pipeline.scenes.scene import draw_scene
-from pipeline.vocabulary import PROMPTS
+from pipeline.vocabulary import MASK_FIGURES, PROMPTS
 from stages import extract
 from stages.shell.params import PARAMS_FILE, read_params
 from storage.checkpoints.weights import checkpoint
@@ -54,7 +54,12 @@ STRIP: Final = slice(96, 168)
 
 N_OBJECTS: Final = 3
 
-ATOL: Final = {"sam_score": 2e-4, "object_score": 2e-4, "iou": 2e-3}
+ATOL: Final = {
+    "sam_score": 2e-4,
+    "object_score": 2e-4,
+    "iou": 2e-3,
+    **dict.fromkeys(MASK_FIGURES, 2e-4),
+}
 RTOL: Final = {"iou_token": 1e-3, "mask_token": 1e-3}
 """Share of the largest element.
 

@@ -47,6 +47,10 @@ def test_features_and_masks_are_those_of_their_version() -> None:
         ("iou", 5e-3),
         ("iou_token", 1e-2),
         ("mask_token", 1e-2),
+        ("area", 1e-3),
+        ("mask_entropy", -1e-3),
+        ("confidence", 1e-3),
+        ("agreement", 1e-3),
         ("iou", np.nan),
     ],
 )

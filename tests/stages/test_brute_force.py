@@ -4,8 +4,10 @@ Nothing of ``pipeline.scoring`` or ``pipeline.heads`` is used: what they do is s
 in the words of the design.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,10 @@ MODELS = ("tiny", "small", "base_plus", "large")
 CENTER, REFINED = 0, 8
 """Places of the prompt sets in the stores."""
 
+KINDS = {"paper": "", "ours": "_ours"}
+"""Kinds of heads, and how the names of their measures end."""
+
+FIGURES = ("area", "mask_entropy", "confidence", "agreement", "object_score")
 TASKS = ("model", "prompt", "task", "segmentation")
 PROTOCOLS = ("best", "selected")
 COLUMNS = ["protocol", "task", "model", "train_split", "measure"]
@@ -56,10 +62,12 @@ class Model:
     sam_score: np.ndarray
     iou_token: np.ndarray
     mask_token: np.ndarray
+    figures: dict[str, np.ndarray]
+    """Of the masks, by name in the store."""
     entropies: dict[str, dict[str, np.ndarray]]
     agreements: dict[str, dict[str, np.ndarray]]
-    heads: Callable[[str, str, str, str], dict[str, np.ndarray]]
-    """Tensors by protocol, tokens, train split and objective."""
+    heads: Callable[[str, str, str, str, str], dict[str, np.ndarray]]
+    """Tensors by protocol, kind, tokens, train split and objective."""
 
     def judged(self, judged: str, prompt: int = CENTER) -> list[int]:
         """The best or the selected proposal of each object; of equals, the first."""
@@ -70,12 +78,40 @@ class Model:
         chosen = self.judged(judged, prompt)
         return np.array([self.iou[i, prompt, k] for i, k in enumerate(chosen)], np.float64)
 
-    def head(self, protocol: str, judged: str, train_split: str, objective: str) -> np.ndarray:
-        """What a head says of the tokens of the judged proposal."""
-        tensors = self.heads(protocol, judged, train_split, objective)
+    def all_figures(self, i: int, k: int) -> list[float]:
+        """What heads of our own read of an object's masks, besides tokens, if proposal k counts."""
+        score = [float(value) for value in self.sam_score[i, CENTER]]
+        second, third = sorted({0, 1, 2} - {k}, key=lambda j: (-score[j], j))
+        order = (k, second, third)
+        clipped = [min(max(score[j], 0.001), 0.999) for j in order]
+        area, entropy, confidence = (
+            [float(self.figures[name][i, CENTER, j]) for j in order]
+            for name in ("area", "mask_entropy", "confidence")
+        )
+        dice = dict(zip(("01", "02", "12"), self.figures["agreement"][i, CENTER], strict=True))
+        pairs = ((k, second), (k, third), (second, third))
+        return [
+            *(score[j] for j in order),
+            *(math.log(p / (1 - p)) for p in clipped),
+            *area,
+            *(math.log(a + 1e-4) for a in area),
+            *entropy,
+            *confidence,
+            *(dice[f"{min(pair)}{max(pair)}"] for pair in pairs),
+            self.figures["object_score"][i, CENTER],
+        ]
+
+    def head(
+        self, protocol: str, kind: str, judged: str, train_split: str, objective: str
+    ) -> np.ndarray:
+        """What a head says of the judged proposal."""
+        tensors = self.heads(protocol, kind, judged, train_split, objective)
         outputs = []
         for i, k in enumerate(self.judged(judged)):
             x = np.concatenate([self.iou_token[i, CENTER], self.mask_token[i, CENTER, k + 1]])
+            if kind == "ours":
+                x = np.concatenate([x, self.all_figures(i, k)])
+                x = (x - tensors["inputs.mean"]) / tensors["inputs.scale"]
             for layer in (0, 1):
                 x = tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"]
                 x = np.maximum(x, 0)
@@ -118,6 +154,7 @@ def read_models(root: Path) -> dict[str, Model]:
             sam_score=sam_score,
             iou_token=iou_token,
             mask_token=mask_token,
+            figures={key: np.asarray(cell[key]) for key in FIGURES},
             entropies=entropies,
             agreements=agreements,
             heads=lambda *parts: read_head(root, *parts),
@@ -126,9 +163,9 @@ def read_models(root: Path) -> dict[str, Model]:
 
 
 def read_head(
-    root: Path, protocol: str, tokens: str, train_split: str, objective: str
+    root: Path, protocol: str, kind: str, tokens: str, train_split: str, objective: str
 ) -> dict[str, np.ndarray]:
-    folder = root / "heads" / train_split / protocol / tokens
+    folder = root / "heads" / train_split / protocol / kind / tokens
     return dict(load_file(folder / f"{objective}.safetensors"))
 
 
@@ -168,10 +205,10 @@ def measures(
         yield ("", name), bits.astype(np.float64)
     for name, agreement in model.agreements[judged].items():
         yield ("", name), 1 - agreement.astype(np.float64)
-    for train_split in TRAIN_SPLITS:
+    for train_split, (kind, end) in product(TRAIN_SPLITS, KINDS.items()):
 
-        def head(objective: str, train_split: str = train_split) -> np.ndarray:
-            return model.head(protocol, judged, train_split, objective)
+        def head(objective: str, train_split: str = train_split, kind: str = kind) -> np.ndarray:
+            return model.head(protocol, kind, judged, train_split, objective)
 
         own = head(f"iou_{model.name}")
         if protocol == "best":
@@ -187,7 +224,7 @@ def measures(
             "delta_xp_star": head("prompt_gap") - 0.5,
             "delta_a_star": head("task_gap") - 0.5,
         }
-        yield from (((train_split, name), value) for name, value in by_name.items())
+        yield from (((train_split, name + end), value) for name, value in by_name.items())
 
 
 def slow_areas(

@@ -14,8 +14,8 @@ import xarray
 import zarr
 
 from pipeline.auc import correction_auc
-from pipeline.head_sets import HeadSet, head_sets
-from pipeline.heads.objectives import head_inputs
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.heads.inputs import READ, head_inputs, set_inputs
 from pipeline.heads.predict import predict
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
@@ -26,8 +26,9 @@ from stages.shell.asked import weights_name
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.outputs.columns import COLUMNS
+from storage.outputs.heads import head_path
 from storage.outputs.results import SplitResults, read_results
-from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
+from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
 from tests.fixtures.asked import extract_params, open_eval
 from tests.fixtures.eval_split import (
@@ -70,13 +71,15 @@ def root(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def inputs_of(center: xarray.Dataset, tokens: str = "best") -> np.ndarray:
+def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
+    if head_set.kind != PAPER.kind:
+        return set_inputs({name: center[name].values for name in READ}, head_set)
     return head_inputs(
         center["iou_token"].values,
         center["mask_token"].values,
         iou=center["iou"].values,
         sam_score=center["sam_score"].values,
-        tokens=tokens,
+        tokens=head_set.tokens,
     )
 
 
@@ -116,18 +119,20 @@ def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
 @pytest.mark.parametrize("head_set", head_sets(), ids=str)
 def test_heads_are_evaluated_on_the_tokens_that_they_read(head_set: HeadSet) -> None:
     results = evaluated()
-    task = "task" if head_set == HeadSet("best", "selected") else "segmentation"
+    is_of_selection = (head_set.protocol, head_set.tokens) == ("best", "selected")
+    task = "task" if is_of_selection else "segmentation"
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
     heads = judged.read_heads("shapes_train", {}, head_set)
-    usam = predict(heads.weights, inputs_of(center, head_set.tokens))["iou_large"]
+    usam = predict(heads.weights, inputs_of(center, head_set))["iou_large"]
     by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
     iou = chosen(center["iou"].values, center[by].values)
     corrected = center["iou"].values.max(axis=1) if task == "task" else np.ones_like(iou)
     expected = correction_auc(iou, corrected, 1 - usam.astype(np.float64))
+    measure = KINDS_BY_NAME[head_set.kind].named("usam")
     (found,) = results.auc.query(
         "protocol == @head_set.protocol and task == @task and model == 'large' "
-        "and measure == 'usam' and tokens == @head_set.tokens"
+        f"and measure == '{measure}' and tokens == @head_set.tokens"
     )["relative"]
     assert found == pytest.approx(expected.relative, abs=1e-6)
 
@@ -157,7 +162,8 @@ def test_heads_of_a_token_set_that_were_not_trained_are_named(
     write_params(root, [SPLIT], ablations=["no_iou"])
     with pytest.raises(SystemExit):
         evaluate.main()
-    assert "heads/shapes_train/best/best_no_iou/iou_tiny.safetensors" in capsys.readouterr().err
+    path = head_path("shapes_train", HeadSet("best", "best_no_iou"), "iou_tiny")
+    assert str(path) in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("root")
@@ -190,13 +196,14 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows(head_set: HeadSet) ->
     heads = judged.read_heads("shapes_train", {}, head_set)
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    inputs = inputs_of(center, head_set.tokens)
+    inputs = inputs_of(center, head_set)
     expected = predict(heads.weights, inputs)
     by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
     np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
-    np.testing.assert_allclose(of_model["usam@shapes_train"], expected["iou_large"], rtol=1e-6)
+    usam, gap = map(KINDS_BY_NAME[head_set.kind].named, ("usam", "delta_theta_star"))
+    np.testing.assert_allclose(of_model[f"{usam}@shapes_train"], expected["iou_large"], rtol=1e-6)
     np.testing.assert_allclose(
-        of_model["delta_theta_star@shapes_train"], expected["model_gap"] - 0.5, atol=1e-6
+        of_model[f"{gap}@shapes_train"], expected["model_gap"] - 0.5, atol=1e-6
     )
     for name in ("iou", "sam_score"):
         values = chosen(center[name].values, center[by].values)
@@ -262,7 +269,7 @@ def test_what_was_run_is_told() -> None:
     assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
     assert run["models"]["tiny"]["weights"] == weights_name(extract_params(), "tiny")
     assert set(run["heads"]["shapes_train"]) == {
-        f"{one.protocol}/{one.tokens}/{objective}"
+        f"{one.protocol}/{one.kind}/{one.tokens}/{objective}"
         for one in head_sets()
         for objective in one.objectives
     }
@@ -395,7 +402,7 @@ def test_heads_that_learned_from_other_features_are_refused(
     rewrite(MODELS, **settings)
     with pytest.raises(
         DataError,
-        match=rf"best/best/iou_tiny.safetensors must .* of the same {message}; train it again",
+        match=rf"best/iou_tiny.safetensors must .* of the same {message}; train it again",
     ):
         judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
@@ -403,18 +410,25 @@ def test_heads_that_learned_from_other_features_are_refused(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (("coco_train", "best", "best", "iou_tiny"), "split must be shapes_train, got coco_train"),
-        (("shapes_train", "best", "best", "iou_small"), "objective must be iou_tiny, got iou_sma"),
-        (("shapes_train", "best", "selected", "iou_tiny"), "tokens must be best, got selected"),
-        (("shapes_train", "selected", "selected", "iou_tiny"), "protocol must be best, got select"),
+        (("coco_train", PAPER, "iou_tiny"), "split must be shapes_train, got coco_train"),
+        (("shapes_train", PAPER, "iou_small"), "objective must be iou_tiny, got iou_sma"),
+        (
+            ("shapes_train", HeadSet("best", "selected"), "iou_tiny"),
+            "tokens must be best, got selected",
+        ),
+        (
+            ("shapes_train", HeadSet("selected", "selected"), "iou_tiny"),
+            "protocol must be best, got select",
+        ),
+        (("shapes_train", HeadSet("best", "best", "ours"), "iou_tiny"), "kind must be paper, got"),
     ],
-    ids=["split", "objective", "tokens", "protocol"],
+    ids=["split", "objective", "tokens", "protocol", "kind"],
 )
 @pytest.mark.usefixtures("root")
 def test_a_head_in_the_place_of_another_is_refused(
-    source: tuple[str, str, str, str], message: str
+    source: tuple[str, HeadSet, str], message: str
 ) -> None:
-    target = head_path("shapes_train", "best", "best", "iou_tiny")
+    target = head_path("shapes_train", PAPER, "iou_tiny")
     shutil.copy(head_path(*source), target)
     with pytest.raises(DataError, match=rf"^{target}: {message}"):
         judged.read_heads("shapes_train", {}, PAPER)
@@ -445,10 +459,10 @@ def test_an_unfinished_store_ends_the_stage_with_one_line(
 def test_a_missing_head_ends_the_stage_with_one_line(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / head_path("shapes_train", "selected", "selected", "task_gap")).unlink()
+    (root / head_path("shapes_train", HeadSet("selected", "selected"), "task_gap")).unlink()
     with pytest.raises(SystemExit):
         evaluate.main()
-    assert "selected/selected/task_gap.safetensors" in capsys.readouterr().err
+    assert "selected/paper/selected/task_gap.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,23 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import HeadSet, head_sets
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.predict import check_head, predict
+from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.heads.data import read_head_data
 from stages.heads.study import LOG, PACKAGES, ROOT
-from storage.outputs.heads import read_head
+from storage.outputs.heads import head_path, read_head
 from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
 from storage.paths import (
     curves_path,
     features_path,
-    head_path,
     heads_dir,
     objects_path,
     trials_path,
@@ -291,34 +290,43 @@ def test_settings_that_change_during_training_leave_no_head(
 def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[..., None]) -> None:
     tune_all(run)
     run(train.main, SPLIT)
-    inputs = np.zeros((3, 2 * N_CHANNELS), np.float32)
     for head_set, objective in every_head():
+        kind = KINDS_BY_NAME[head_set.kind]
+        inputs = np.zeros((3, 2 * N_CHANNELS + 22 * ("figures" in kind.inputs)), np.float32)
         tensors, metadata = read_head(path_of(head_set, objective))
         check_head(objective, tensors)
         assert predict({objective: tensors}, inputs)[objective].shape == (3,)
         assert metadata["objective"] == objective
-        assert (metadata["protocol"], metadata["tokens"]) == (head_set.protocol, head_set.tokens)
+        assert {key: metadata[key] for key in asdict(head_set)} == asdict(head_set)
         assert metadata["split"] == SPLIT
         assert metadata["family"] == "mini"
         assert metadata["n_channels"] == str(N_CHANNELS)
-        plan = Hyperparameters(**json.loads(metadata["hyperparameters"]))
-        assert plan == read_tuning(tuning_path(SPLIT, objective)).plan
+        plan = kind.plan or read_tuning(tuning_path(SPLIT, objective)).plan
+        assert json.loads(metadata["hyperparameters"]) == asdict(plan)
+        assert (set(STANDARD) <= set(tensors)) == kind.is_standardised
     curves = pd.read_csv(curves_path(SPLIT))
-    keys = ["protocol", "tokens", "objective"]
+    keys = ["protocol", "tokens", "kind", "objective"]
     assert list(curves) == [*keys, "epoch", "train_mse", "validation_mse"]
-    expected = {(one.protocol, one.tokens, name): N_EPOCHS for one, name in every_head()}
+    expected = {
+        (one.protocol, one.tokens, one.kind, name): epochs_of(one) for one, name in every_head()
+    }
     assert curves.groupby(keys).size().to_dict() == expected
     last = curves[curves["epoch"] == N_EPOCHS].set_index(keys)["validation_mse"]
     of_gap = read_head(path_of(HeadSet("best", "selected"), "task_gap"))[1]
-    assert last["best", "selected", "task_gap"] == float(of_gap["validation_mse"])
+    assert last["best", "selected", "paper", "task_gap"] == float(of_gap["validation_mse"])
 
 
 def every_head(ablations: tuple[str, ...] = ()) -> list[tuple[HeadSet, str]]:
     return [(one, objective) for one in head_sets(ablations) for objective in one.objectives]
 
 
+def epochs_of(head_set: HeadSet) -> int:
+    plan = KINDS_BY_NAME[head_set.kind].plan
+    return plan.epochs if plan else N_EPOCHS
+
+
 def path_of(head_set: HeadSet, objective: str) -> Path:
-    return head_path(SPLIT, head_set.protocol, head_set.tokens, objective)
+    return head_path(SPLIT, head_set, objective)
 
 
 @pytest.mark.usefixtures("split")
@@ -339,7 +347,7 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
     held_out = Rows(*split_by_group(data.group, 0))
     error = train_heads(data, held_out, plan, seed=0)["iou_best"].validation_mse[-1]
     assert float(metadata["validation_mse"]) == pytest.approx(error, rel=1e-5)
-    assert f"selected/selected iou_best: validation error {error:.4f}" in said
+    assert f"selected/paper/selected iou_best: validation error {error:.4f}" in said
 
 
 @pytest.mark.usefixtures("split")
@@ -358,7 +366,8 @@ def test_heads_do_not_depend_on_the_head_sets_beside_them(run: Callable[..., Non
         own = read_head(path_of(HeadSet("best", "best"), objective))[1]
         assert metadata["hyperparameters"] == own["hyperparameters"]
         assert tensors["layers.0.weight"].shape == (512, 2 * N_CHANNELS)
-    assert len(pd.read_csv(curves_path(SPLIT))) == N_EPOCHS * len(every_head(("no_iou",)))
+    n_epochs = sum(epochs_of(head_set) for head_set, _ in every_head(("no_iou",)))
+    assert len(pd.read_csv(curves_path(SPLIT))) == n_epochs
 
 
 @pytest.mark.usefixtures("split")

@@ -1,4 +1,6 @@
+from pipeline.head_sets import HeadSet
 from storage import paths
+from storage.outputs.heads import head_path
 
 
 def test_every_thing_has_its_own_place() -> None:
@@ -9,9 +11,10 @@ def test_every_thing_has_its_own_place() -> None:
         paths.masks_path(*cell),
         paths.entropy_path("val"),
         paths.work_dir(*cell),
-        paths.head_path("val", "best", "best", "iou_tiny"),
-        paths.head_path("val", "best", "selected", "iou_tiny"),
-        paths.head_path("val", "selected", "selected", "iou_tiny"),
+        head_path("val", HeadSet("best", "best"), "iou_tiny"),
+        head_path("val", HeadSet("best", "selected"), "iou_tiny"),
+        head_path("val", HeadSet("selected", "selected"), "iou_tiny"),
+        head_path("val", HeadSet("selected", "selected", "ours"), "iou_tiny"),
         paths.curves_path("val"),
         paths.tuning_path("val", "iou_tiny"),
         paths.trials_path("val", "iou_tiny"),

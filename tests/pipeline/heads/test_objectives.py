@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.heads.inputs import head_inputs
 from pipeline.heads.objectives import (
     ModelFeatures,
-    head_inputs,
     sample_by_group,
     split_by_group,
     targets,

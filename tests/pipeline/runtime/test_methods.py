@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pipeline.entropy.mixtures import mask_entropy
+from pipeline.heads.inputs import head_inputs
 from pipeline.heads.networks import initial_networks
-from pipeline.heads.objectives import head_inputs
 from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import methods as runtime

@@ -16,6 +16,7 @@ from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import TRAIN_SPLITS
 
+OF_HEADS = ("gaps", "gaps_star", "gaps_ours", "gaps_star_ours")
 UNTRAINED = [line.name for line in RADAR_LINES if not line.needs_heads]
 
 
@@ -40,7 +41,7 @@ def test_the_radar_has_the_cells_of_the_relative_tables(own: Results, protocol: 
     assert list(table.columns) == ["measure", "trained_on", *TASKS]
     assert list(zip(table["measure"], table["trained_on"], strict=True)) == [
         *((line, "") for line in untrained_of(protocol)),
-        *((line, split) for split in TRAIN_SPLITS for line in ("gaps", "gaps_star")),
+        *((line, split) for split in TRAIN_SPLITS for line in OF_HEADS),
     ]
     lines = table.set_index(["measure", "trained_on"])
     for task in TASKS:
@@ -87,8 +88,8 @@ def test_a_figure_encloses_an_area_a_line(own: Results, protocol: str) -> None:
     names = [json.loads(f'"{name}"') for name in re.findall(r'"name":"([^"]+)"', html)]
     assert names == [
         *(measure_label(line) for line in untrained_of(protocol)),
-        *("Δ and 1 − USAM", "Δ* and 1 − USAM"),
-        *("Δ and 1 − USAM (coco_train)", "Δ* and 1 − USAM (coco_train)"),
+        *map(measure_label, OF_HEADS),
+        *(measure_label(f"{line}@coco_train") for line in OF_HEADS),
     ]
     assert 'id="here"' in html
     for around in re.findall(r'"r":\[([^\]]+)\]', html):

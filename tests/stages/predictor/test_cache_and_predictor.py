@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 import storage
-from pipeline.head_sets import HeadSet, head_sets
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS
 from pipeline.views import default_view
@@ -21,11 +22,12 @@ from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.shell.asked import asked_of, eval_cells
 from storage.images.files import read_rgb
-from storage.outputs.heads import read_head, write_head
-from storage.paths import entropy_path, features_path, head_path, objects_path, results_dir
+from storage.outputs.heads import head_path, read_head, write_head
+from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin
 from storage.split.objects import read_objects
 from tests.fixtures.asked import extract_params
+from tests.fixtures.eval_split import N_FIGURES
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.view_settings import view_settings
 
@@ -57,7 +59,10 @@ def draw_heads(head_set: HeadSet) -> None:
     cells = eval_cells("any", MODELS, [default_view("identity")])
     origin = head_origin({cell.model: asked_of(extract_params(), cell) for cell in cells})
     rng = np.random.default_rng(len(str(head_set)))
-    widths = (2 * MINI_CHANNELS, 32, 32, 1)
+    kind = KINDS_BY_NAME[head_set.kind]
+    n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)
+    widths = (n_inputs, 32, 32, 1)
+    scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
     for objective in head_set.objectives:
         shapes = enumerate(zip(widths[1:], widths, strict=False))
         tensors = {
@@ -65,8 +70,10 @@ def draw_heads(head_set: HeadSet) -> None:
             for i, shape in shapes
             for part, n in (("weight", 2), ("bias", 1))
         }
+        if kind.is_standardised:
+            tensors |= dict(zip(STANDARD, scale, strict=True))
         metadata = {"split": TRAIN_SPLIT, **asdict(head_set), "objective": objective, **origin}
-        path = head_path(TRAIN_SPLIT, head_set.protocol, head_set.tokens, objective)
+        path = head_path(TRAIN_SPLIT, head_set, objective)
         write_head(path, tensors, metadata)
 
 
@@ -76,10 +83,7 @@ def assert_equal(found: object, expected: object, what: str = "") -> None:
 
 
 def own_heads(root: Path, model: str, head_set: HeadSet) -> ProposalHeads:
-    paths = {
-        name: root / head_path(TRAIN_SPLIT, head_set.protocol, head_set.tokens, name)
-        for name in head_set.objectives
-    }
+    paths = {name: root / head_path(TRAIN_SPLIT, head_set, name) for name in head_set.objectives}
     return ProposalHeads(model, head_set, {name: read_head(p)[0] for name, p in paths.items()})
 
 
@@ -146,7 +150,7 @@ def test_what_heads_say_is_in_the_results_of_evaluate(
     assert len(rows) == len(found) > 8
     for name, of_proposals in MEASURED.items():
         values = [of_proposals(one)[k] for one, k in zip(found, judged, strict=True)]
-        expected = rows[f"{name}@{TRAIN_SPLIT}"]
+        expected = rows[f"{KINDS_BY_NAME[head_set.kind].named(name)}@{TRAIN_SPLIT}"]
         assert expected.std() > 1e-4
         assert_equal(values, expected, name)
 

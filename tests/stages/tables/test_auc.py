@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.auc import relative_auc
 from pipeline.scoring.curves import BOUNDS, IOU_GT
-from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages.page.figures import task_figure
 from stages.page.labels import measure_label
@@ -257,10 +257,11 @@ def test_the_ablation_shows_the_gaps_without_a_token_and_with_both(
     assert list(table["tokens"].unique()) == ["no_mask", "no_iou", "both"]
     assert list(table["task"].unique()) == ["model", "prompt", "task"]
     assert set(table["model"]) == {"tiny"}
-    assert set(table["measure"]) == set(HEAD_MEASURES) - {"usam"}
+    assert set(table["measure"]) == set(OF_KIND["paper"]) - {"usam"}
     both = table[table["tokens"] == "both"].set_index(["measure", "trained_on"])
     for task in ("model", "prompt", "task"):
-        for row in relative_table(best, task).query("trained_on != ''").to_dict("records"):
+        of_paper = relative_table(best, task).query("measure in @OF_KIND['paper']")
+        for row in of_paper.to_dict("records"):
             shown = both.loc[(row["measure"], row["trained_on"])]
             assert shown["coco_val"] == row["coco_val"]
             assert shown["coco_val_high"] == row["coco_val_high"]
@@ -299,7 +300,7 @@ def test_token_margins_are_differences_to_heads_that_read_both(
     best = of_protocol(results, "best")
     margins = token_margin_table(best)
     assert list(margins["tokens"].unique()) == ["no_mask", "no_iou"]
-    assert set(margins["measure"]) == set(HEAD_MEASURES)
+    assert set(margins["measure"]) == set(OF_KIND["paper"])
     key = ["task", "measure", "trained_on"]
     sets = {
         tokens: rows.set_index(key)["coco_val"]
@@ -465,6 +466,8 @@ def test_a_figure_draws_bounds_and_measures(own: Results, protocol: str, task: s
     assert ("sam_score_highest" in untrained) == ((protocol, task) == ("best", "prompt"))
     assert labels == [
         *(measure_label(name) for name in untrained),
-        *(f"Δ_{gap}", f"Δ*_{gap}", f"Δ_{gap} (coco_train)", f"Δ*_{gap} (coco_train)"),
+        *(f"Δ_{gap}", f"Δ*_{gap}", f"Δ_{gap}, ours", f"Δ*_{gap}, ours"),
+        *(f"Δ_{gap} (coco_train)", f"Δ*_{gap} (coco_train)"),
+        *(f"Δ_{gap}, ours (coco_train)", f"Δ*_{gap}, ours (coco_train)"),
     ]
     assert 'id="here"' in html

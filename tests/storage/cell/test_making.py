@@ -201,8 +201,8 @@ def broken(**changes: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (broken(extra=np.zeros(4)), "rows of shard 0 must hold iou, .*, got extra"),
-        ({"iou": rows_of(0)["iou"]}, "rows of shard 0 must hold iou, .*, got iou$"),
+        (broken(extra=np.zeros(4)), "rows of shard 0 must hold agreement, .*, got .*, extra, iou"),
+        ({"iou": rows_of(0)["iou"]}, "rows of shard 0 must hold agreement, .*, got iou$"),
         (broken(iou=np.zeros((4, 2, 3))), "iou must be float32 of shape .*, got float64"),
         (rows_of(2), r"must be .* of shape \(4, 2, 3.*got .* \(2, 2, 3"),
     ],

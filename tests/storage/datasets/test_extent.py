@@ -57,9 +57,9 @@ def test_an_empty_split_holds_nothing() -> None:
 
 
 def test_bytes_follow_from_the_schema() -> None:
-    sizes = {"prompt": 9, "proposal": 3, "token": 4, "channel": 256}
+    sizes = {"prompt": 9, "proposal": 3, "pair": 3, "token": 4, "channel": 256}
 
-    assert object_bytes("features", sizes) == 4 * 9 * (3 + 3 + 256 + 4 * 256 + 1)
+    assert object_bytes("features", sizes) == 4 * 9 * (2 * 3 + 256 + 4 * 256 + 1 + 4 * 3)
 
 
 @pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (6000, 12000)), (64, (375, 750))])

@@ -1,0 +1,162 @@
+"""What heads read of a prediction: tokens, and figures of the masks."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.vocabulary import MASK_FIGURES, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
+
+Seen = Mapping[str, np.ndarray]
+"""Arrays of ``READ`` for one prompt set, ``(object, ...)``, in decoder order."""
+
+Judged = Int[np.ndarray, " object"]
+"""A proposal of each object."""
+
+READ: Final = ("iou_token", "mask_token", "iou", "sam_score", "object_score", *MASK_FIGURES)
+"""Arrays of the cache that heads of any kind read; ``iou`` only to find the best proposal."""
+
+_PLACES: Final = {pair: place for place, pair in enumerate(PROPOSAL_PAIRS)}
+
+_EDGE: Final = np.float32(1e-3)
+"""SamScores enter as logits, too, of values this far from 0 and 1."""
+
+_LEAST_AREA: Final = np.float32(1e-4)
+"""Is added to an area before its logarithm is taken."""
+
+
+def set_inputs(
+    seen: Seen, head_set: HeadSet, *, judged: Judged | None = None
+) -> Float32[np.ndarray, "object input"]:
+    """What the heads of a set read of some objects, under one prompt set.
+
+    Parameters
+    ----------
+    judged
+        The proposal of each object that counts as the judged one; None takes that of the token set.
+    """
+    return inputs_of(seen, KINDS_BY_NAME[head_set.kind].inputs, head_set.tokens, judged=judged)
+
+
+def inputs_of(
+    seen: Seen, parts: tuple[str, ...], tokens: str, *, judged: Judged | None = None
+) -> Float32[np.ndarray, "object input"]:
+    """Join some of ``PARTS``; see ``set_inputs``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such token set.
+    """
+    own = judged_proposals(tokens, iou=seen["iou"], sam_score=seen["sam_score"])
+    chosen = own if judged is None else judged
+    return np.concatenate([PARTS[part](seen, tokens, chosen) for part in parts], axis=1)
+
+
+def judged_proposals(
+    tokens: str,
+    *,
+    iou: Float32[np.ndarray, "object proposal"],
+    sam_score: Float32[np.ndarray, "object proposal"],
+) -> Judged:
+    """The best or the selected proposal of each object, as a token set says; ties go to the first.
+
+    Raises
+    ------
+    ValueError
+        If there is no such token set.
+    """
+    if tokens not in TOKEN_SETS:
+        raise ValueError(f"tokens must be one of {', '.join(TOKEN_SETS)}, got {tokens!r}")
+    judged: Judged = {"best": iou, "selected": sam_score}[tokens.partition("_")[0]].argmax(axis=1)
+    return judged
+
+
+def head_inputs(
+    iou_token: Float32[np.ndarray, "object channel"],
+    mask_token: Float32[np.ndarray, "object token channel"],
+    *,
+    iou: Float32[np.ndarray, "object proposal"],
+    sam_score: Float32[np.ndarray, "object proposal"],
+    tokens: str = "best",
+) -> Float32[np.ndarray, "object input"]:
+    """Join the IoU token with the mask token of one proposal.
+
+    Parameters
+    ----------
+    iou, sam_score
+        Scores that choose the best and the selected proposal.
+    tokens
+        One of ``TOKEN_SETS``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such token set.
+
+    Notes
+    -----
+    ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
+    """
+    judged = judged_proposals(tokens, iou=iou, sam_score=sam_score)
+    return _token_inputs({"iou_token": iou_token, "mask_token": mask_token}, tokens, judged)
+
+
+def _token_inputs(seen: Seen, tokens: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+    lack = tokens.partition("_")[2]
+    mask_token = seen["mask_token"][np.arange(len(judged)), judged + 1]
+    parts = {"iou": seen["iou_token"], "mask": mask_token}
+    read = [np.zeros_like(part) if lack == f"no_{name}" else part for name, part in parts.items()]
+    return np.concatenate(read, axis=1)
+
+
+def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+    """Figures of the three proposals, the judged one first: 22 numbers.
+
+    Notes
+    -----
+    SamScores and their logits, areas and their logarithms, entropies, confidences, the agreement
+    of the first with the second, the first with the third, and these two, and the object score.
+    """
+    order = _judged_first(seen["sam_score"], judged)
+    score, area, entropy, confidence = (
+        np.take_along_axis(seen[name], order, axis=1)
+        for name in ("sam_score", "area", "mask_entropy", "confidence")
+    )
+    inside = np.clip(score, _EDGE, 1 - _EDGE)
+    columns = [
+        score,
+        np.log(inside / (1 - inside)),
+        area,
+        np.log(area + _LEAST_AREA),
+        entropy,
+        confidence,
+        np.take_along_axis(seen["agreement"], _pairs(order), axis=1),
+        seen["object_score"][:, np.newaxis],
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def _judged_first(
+    sam_score: Float32[np.ndarray, "object proposal"], judged: Judged
+) -> Int[np.ndarray, "object proposal"]:
+    """Proposals of each object: the judged one, then the others by their SamScores."""
+    rank = np.where(np.arange(N_PROPOSALS) == judged[:, np.newaxis], np.inf, sam_score)
+    return np.argsort(-rank, axis=1, kind="stable")
+
+
+def _pairs(order: Int[np.ndarray, "object proposal"]) -> Int[np.ndarray, "object pair"]:
+    """Where the pairs of reordered proposals stand among those in decoder order."""
+    places = np.empty((N_PROPOSALS, N_PROPOSALS), np.int64)
+    for (first, second), place in _PLACES.items():
+        places[first, second] = places[second, first] = place
+    return np.stack([places[order[:, i], order[:, j]] for i, j in PROPOSAL_PAIRS], axis=1)
+
+
+PARTS: Final[Mapping[str, Callable[[Seen, str, Judged], np.ndarray]]] = {
+    "tokens": _token_inputs,
+    "figures": _figure_inputs,
+}
+"""What a kind of heads may read, by name."""
