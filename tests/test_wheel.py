@@ -12,10 +12,12 @@ from typing import Final
 from zipfile import ZipFile
 
 import pytest
+from PIL import Image
 
 from pipeline.vocabulary import MODELS
 from storage.checkpoints.weights import TABLES
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
+from tests.fixtures.predictors import drawn
 from tests.fixtures.project_copy import copy_files
 
 OF_THE_REPOSITORY: Final = {"storage/checkpoints/mini_weights/curve.csv"}
@@ -113,7 +115,10 @@ def test_its_weights_are_those_that_are_listed(installed: Path) -> None:
 def test_its_models_load_and_its_commands_say_what_they_need(
     installed: Path, tmp_path: Path
 ) -> None:
-    commands = ["checkpoints verify mini", "--help", *OUTSIDE_A_CLONE]
+    photo = installed.parent / "photo.png"
+    Image.fromarray(drawn()).save(photo)
+    asked = f"predict {photo} --click 120,80"
+    commands = ["checkpoints verify mini", "--help", "heads info", asked, *OUTSIDE_A_CLONE]
     told = json.loads(
         run(
             [sys.executable, "-c", PROGRAM],
@@ -124,7 +129,8 @@ def test_its_models_load_and_its_commands_say_what_they_need(
     )
     assert [Path(folder).parent for folder in told["packages"]] == [installed] * 3
     said = told["said"]
-    assert said["--help"][0] == 0
+    assert said["--help"][0] == said["heads info"][0] == said[asked][0] == 0, said[asked]
+    assert "\nH_A " in said[asked][1]
     assert said["checkpoints verify mini"][0] == 0
     assert said["checkpoints verify mini"][1].count(" intact") == len(MODELS)
     for command, message in OUTSIDE_A_CLONE.items():

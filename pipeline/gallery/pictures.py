@@ -93,7 +93,7 @@ def draw_scene(scene: Scene, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
         _resize(mask[rows, columns].astype(np.float32), scale) > CUT
         for mask in (scene.truth, scene.prediction)
     )
-    picture = _tint(_tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
+    picture = tint(tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
     # One line inside, one outside: both show where the masks agree.
     line = np.ones((3, 3), np.uint8)
     n_px = max(1, side_px // 128)
@@ -101,7 +101,8 @@ def draw_scene(scene: Scene, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     picture[prediction & inner] = PREDICTION_COLOUR
     picture[(cv2.dilate(truth.astype(np.uint8), line, iterations=n_px) > 0) & ~truth] = TRUTH_COLOUR
     x, y = scene.click_px
-    return _dot(picture, (x + 0.5 - columns.start) * scale, (y + 0.5 - rows.start) * scale)
+    place = (x + 0.5 - columns.start) * scale, (y + 0.5 - rows.start) * scale
+    return dot(picture, *place, CLICK_COLOUR)
 
 
 def crop(
@@ -129,18 +130,22 @@ def _resize(pixels: np.ndarray, scale: float) -> np.ndarray:
     return resized
 
 
-def _tint(
+def tint(
     picture: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
+    """A copy of a picture with some of a colour inside a mask."""
     tinted = picture.copy()
     tinted[mask] = np.rint((1 - TINT) * picture[mask] + TINT * np.array(colour)).astype(np.uint8)
     return tinted
 
 
-def _dot(picture: UInt8[np.ndarray, "h w 3"], x: float, y: float) -> UInt8[np.ndarray, "h w 3"]:
+def dot(
+    picture: UInt8[np.ndarray, "h w 3"], x: float, y: float, colour: tuple[int, int, int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture with a dot on it, of a size that follows from the picture's."""
     radius = max(2, max(picture.shape) // 48)
     dotted = np.ascontiguousarray(picture)
     center = (int(x), int(y))
     cv2.circle(dotted, center, radius + 2, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
-    cv2.circle(dotted, center, radius, CLICK_COLOUR, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(dotted, center, radius, colour, cv2.FILLED, cv2.LINE_AA)
     return dotted

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-GOOD_IOU: Final = 0.8
+GOOD_IOU: Final = 0.7
 """Expected IoU from which a mask is kept, unless the caller names another."""
 
 KEEP: Final = "keep"

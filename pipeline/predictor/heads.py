@@ -33,6 +33,8 @@ class ProposalHeads:
     head_set: HeadSet
     weights: Mapping[str, HeadWeights]
     """By objective."""
+    first_mask_token: int = 1
+    """Mask token of proposal 0; the heads that the paper's authors publish pair it with 0."""
 
     def __post_init__(self) -> None:
         """Check that there is all that predictions ask for."""
@@ -124,7 +126,7 @@ def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
 
 def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
     """The predictions of the heads as measures read them: a row for each proposal."""
-    predictions = predict(heads.weights, proposal_inputs(heads.head_set, decoded))
+    predictions = predict(heads.weights, proposal_inputs(heads, decoded))
     sam_score = decoded.sam_score.cpu().numpy().reshape(-1, 1)
     unknown = np.full_like(sam_score, np.nan)
     scores = ProposalScores(unknown, sam_score, unknown, unknown)
@@ -138,8 +140,9 @@ def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
     )
 
 
-def proposal_inputs(head_set: HeadSet, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
-    """What a head set reads of each proposal, as if that were the judged one."""
+def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
+    """What the heads read of each proposal, as if that were the judged one."""
+    head_set = heads.head_set
     tensors = {
         "iou_token": decoded.iou_token,
         "mask_token": decoded.mask_token,
@@ -147,6 +150,8 @@ def proposal_inputs(head_set: HeadSet, decoded: Decoded) -> Float32[np.ndarray, 
         "object_score": decoded.object_score,
     }
     seen = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    # All else pairs proposal k with mask token k + 1.
+    seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)
     if "figures" in KINDS_BY_NAME[head_set.kind].inputs:
         seen |= mask_figures(decoded.logits)
     seen["iou"] = np.zeros_like(seen["sam_score"])  # unknown, and not read where all are judged

@@ -2,12 +2,14 @@
 
 import typer
 
-from stages.cli import bench, cache, checkpoints, family, gate, plan
+from stages.cli import bench, cache, checkpoints, family, gate, heads, plan, predict
 
 app = typer.Typer(no_args_is_help=True, help="UncertainSAM from a feature cache.")
 app.add_typer(bench.app, name="bench")
 app.add_typer(cache.app, name="cache")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(family.app, name="family")
+app.add_typer(heads.app, name="heads")
 app.command()(gate.gate)
 app.command()(plan.plan)
+app.command()(predict.predict)

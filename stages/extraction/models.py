@@ -3,6 +3,7 @@
 from pipeline.sam.model import (
     ArchitectureError,
     DeviceError,
+    Precision,
     Sam,
     build,
     fit_weights,
@@ -27,15 +28,35 @@ def load_model(params: ExtractParams, model: str) -> Sam:
         If the weights file is missing, damaged or of another architecture.
     """
     try:
-        device = select_device(params.device)
+        return load_sam(
+            params.family,
+            model,
+            precision=params.precision,
+            device=params.device,
+            seed=weights_seed(params),
+        )
     except DeviceError as error:
         raise ParamsError(f"extract.{error}") from error
-    seed = weights_seed(params)
-    built = build(params.family, model, seed=seed or 0)
+
+
+def load_sam(
+    family: str, model: str, *, precision: Precision, device: str, seed: int | None = None
+) -> Sam:
+    """Build a model, with its trained weights unless a seed of random ones is given.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
+    WeightsError
+        If the weights file is missing, damaged or of another architecture.
+    """
+    place = select_device(device)
+    built = build(family, model, seed=seed or 0)
     if seed is None:
-        path, _ = verified_weights(params.family, model)
+        path, _ = verified_weights(family, model)
         try:
             fit_weights(built, load_weights(str(path)), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    return Sam(built, device=device, precision=params.precision)
+    return Sam(built, device=place, precision=precision)

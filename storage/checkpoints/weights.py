@@ -1,6 +1,7 @@
 """Weights of the SAM2 models: where they are, where they come from, whether they are intact."""
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -104,6 +105,8 @@ def state(record: Checkpoint) -> State:
 def verified_weights(family: str, model: str) -> tuple[Path, str]:
     """Path and sha256 of a model's weights, after comparing the file with its listed sha256.
 
+    Where there is no such file, one that Hugging Face's library has downloaded will do.
+
     Raises
     ------
     WeightsError
@@ -116,14 +119,22 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
             f"weights of {family} {model} must have a sha256 in {_table(record)}, got none: "
             "the family has no trained weights yet, set extract.weights to random"
         )
-    if not record.path.exists():
+    path = record.path if record.path.exists() else hub_file(record.sha256)
+    if path is None:
         raise WeightsError(f"{record.path} must exist, got no file: {_remedy(record)}")
-    sha256 = sha256_file(record.path)
+    sha256 = sha256_file(path)
     if sha256 != record.sha256:
         raise WeightsError(
-            f"{record.path} must have sha256 {record.sha256}, got {sha256}: {_remedy(record)}"
+            f"{path} must have sha256 {record.sha256}, got {sha256}: {_remedy(record)}"
         )
-    return record.path, sha256
+    return path, sha256
+
+
+def hub_file(sha256: str) -> Path | None:
+    """A file in the cache of Hugging Face's library, which names large files by their sha256."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    return next(hub.glob(f"models--*/blobs/{sha256}"), None)
 
 
 def fetch(

@@ -132,8 +132,8 @@ def test_the_advice_is_about_the_selected_proposal_and_knows_no_model_above_the_
     ("changes", "message"),
     [
         ({"model": "huge"}, "model must be one of tiny, .*, got 'huge'"),
-        ({"weights": {}}, "heads of selected/selected must have iou_tiny, got none"),
-        ({"head_set": HeadSet("best", "best")}, "heads of best/best must have iou_selected, got n"),
+        ({"weights": {}}, "heads of selected/paper/selected must have iou_tiny, got none"),
+        ({"head_set": HeadSet("best", "best")}, "heads of best/paper/best must have iou_selec"),
     ],
 )
 def test_heads_that_lack_something_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -281,3 +281,28 @@ def test_looking_up_weights_imports_no_downloader() -> None:
     )
     shown = run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "False False\n"
+
+
+@pytest.mark.usefixtures("_small_table")
+@pytest.mark.parametrize(
+    ("variable", "below"), [("HF_HUB_CACHE", "a"), ("HF_HOME", "a/hub"), ("HOME", "a")]
+)
+def test_weights_that_hugging_face_s_library_has_downloaded_are_found_by_their_digest(
+    variable: str, below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HUB_CACHE", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(variable, str(tmp_path / "a"))
+    hub = tmp_path / (below if variable != "HOME" else "a/.cache/huggingface/hub")
+    blob = hub / "models--facebook--sam2.1-hiera-tiny" / "blobs" / SHA256
+    with pytest.raises(WeightsError, match="must exist, got no file"):
+        weights.verified_weights("sam2.1", "tiny")
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(CONTENT)
+    assert weights.verified_weights("sam2.1", "tiny") == (blob, SHA256)
+    blob.write_bytes(CONTENT[1:])
+    with pytest.raises(WeightsError, match=f"{SHA256} must have sha256 {SHA256}, got "):
+        weights.verified_weights("sam2.1", "tiny")
+    put(CONTENT)
+    assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)

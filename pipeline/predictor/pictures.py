@@ -1,0 +1,42 @@
+"""A mask and its uncertainty as pictures on the image."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, dot, tint
+
+BACKGROUND_COLOUR: Final = (15, 23, 42)
+"""Of clicks beside the object."""
+
+GREY: Final = 0.5
+"""Brightness of the image below a heat map."""
+
+RgbImage = UInt8[np.ndarray, "height width 3"]
+Clicks = Sequence[tuple[float, float]]
+
+
+def draw_mask(
+    rgb: RgbImage, mask: Bool[np.ndarray, "height width"], *, on: Clicks = (), beside: Clicks = ()
+) -> RgbImage:
+    """The image with the mask in green, clicks on the object in red and beside it in black."""
+    picture = tint(rgb, mask, PREDICTION_COLOUR)
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    picture[mask & inner] = PREDICTION_COLOUR
+    for clicks, colour in ((on, CLICK_COLOUR), (beside, BACKGROUND_COLOUR)):
+        for x, y in clicks:
+            picture = dot(picture, x + 0.5, y + 0.5, colour)
+    return picture
+
+
+def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
+    """The image in grey, with the entropy of each pixel as heat: bright yellow at 1 bit."""
+    height, width = rgb.shape[:2]
+    grown = cv2.resize(bits, (width, height), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
+    heat = cv2.applyColorMap((255 * grown).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., np.newaxis] * GREY
+    picture: RgbImage = (grown * heat + (1 - grown) * grey).astype(np.uint8)
+    return picture

@@ -1,0 +1,88 @@
+"""``usam heads``: head sets as files that leave the clone."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from pipeline.head_sets import KINDS, HeadSet
+from pipeline.sam.model import Precision
+from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
+from stages.cli.columns import aligned, bytes_text
+from stages.heads.judged import read_heads
+from stages.predictor.loading import OF_USERS
+from stages.predictor.published import read_published
+from stages.shell.edge import reported_errors
+from stages.shell.rules import check_known
+from storage.head_files.files import pack_heads, read_head_file, shipped_heads, write_head_file
+from storage.paths import objects_path
+from storage.split.objects import read_objects
+
+app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
+
+
+@app.command()
+def export(
+    split: Annotated[str, typer.Argument(help="Train split whose heads to write.")],
+    file: Annotated[Path, typer.Argument(help="File to write, by custom .safetensors.")],
+    protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
+    tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
+    kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
+    half: Annotated[bool, typer.Option(help="In half precision, half the bytes.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the nine heads of a head set, with their card, as one file for `usam predict`."""
+    with reported_errors():
+        check_known("protocol", protocol, PROTOCOLS)
+        check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
+        check_known("kind", kind, KINDS)
+        trained = read_heads(split, {}, HeadSet(protocol, tokens, kind))
+        table = read_objects(objects_path(split))
+        packed = pack_heads(
+            trained.weights,
+            trained.metadata,
+            n_objects=str(table.n_objects),
+            n_images=str(len(table.file)),
+            usam_cache=version("usam-cache"),
+        )
+        write_head_file(file, packed, half=half)
+    print(_written(file, len(packed.weights)))
+
+
+@app.command("import")
+def import_published(
+    folder: Annotated[Path, typer.Argument(help="Theirs of a family, such as models/mlps/sam2.1.")],
+    file: Annotated[Path, typer.Argument(help="File to write.")],
+    family: Annotated[str, typer.Option(help="What the heads learned from: sam2 or sam2.1.")],
+    precision: Annotated[str, typer.Option(help="Likewise: fp32 or bf16.")] = "fp32",
+) -> None:
+    """Write the nine heads that UncertainSAM's authors publish as a file for `usam predict`."""
+    with reported_errors():
+        check_known("family", family, FAMILIES)
+        check_known("precision", precision, get_args(Precision))
+        found = read_published(folder, family=family, precision=precision)
+        write_head_file(file, found)
+    print(_written(file, len(found.weights)))
+
+
+def _written(file: Path, n_heads: int) -> str:
+    return f"{file}: {n_heads} heads, {bytes_text(file.stat().st_size)}"
+
+
+@app.command()
+def info(
+    file: Annotated[
+        Path | None, typer.Argument(help="File of `export`; by default, the heads that ship.")
+    ] = None,
+) -> None:
+    """Print the card of a file of heads: what they learned, from what, and how well."""
+    with reported_errors():
+        path = file or shipped_heads("mini")
+        found = read_head_file(path)
+        lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
+        lines += [(key, value) for key, value in found.card.items() if key != "objectives"]
+        own = found.by_objective
+        names = list(dict.fromkeys(key for told in own.values() for key in told))
+        rows = [("objective", *names)]
+        rows += [(head, *(told.get(key, "-") for key in names)) for head, told in own.items()]
+        print(aligned(lines), aligned(rows), sep="\n\n")

@@ -1,0 +1,113 @@
+"""A predictor from the name of its model: weights and heads are found, checked and joined."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pipeline.head_sets import HeadSet
+from pipeline.predictor import ProposalHeads, UncertainPredictor
+from pipeline.sam.model import DeviceError, Precision, Sam
+from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
+from stages.extraction.models import load_sam
+from stages.shell.rules import ParamsError, check_known
+from storage.checkpoints.weights import checkpoint
+from storage.errors import DataError
+from storage.head_files.files import HeadFile, check_card, read_head_file, shipped_heads
+
+EXTRACT_VERSION: Final = 6
+"""``extract.version`` of the features that this code computes; heads read no others."""
+
+OF_USERS: Final = HeadSet("selected", "selected", "ours")
+"""The head set that ships: of masks as a user has them."""
+
+
+def load_predictor(
+    family: str,
+    model: str,
+    *,
+    heads: str | Path | None = None,
+    protocol: str = "selected",
+    precision: Precision | None = None,
+    device: str = "auto",
+    strict: bool = True,
+) -> UncertainPredictor:
+    """Load a model and the heads that judge its proposals.
+
+    Parameters
+    ----------
+    heads
+        File of ``usam heads export``; by default, the one that comes with the package, for mini.
+    protocol
+        What the heads must have learned: ``selected``, as in use, or ``best``, as in the paper.
+    precision
+        By default, that of the features that the heads learned from.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    strict
+        Whether to refuse heads that learned from other features; otherwise a warning names what
+        differs.
+
+    Raises
+    ------
+    ParamsError
+        If a name is unknown, or the device is not there.
+    WeightsError
+        If weights or heads are missing or damaged.
+    DataError
+        If the heads learned from another family, extraction version, precision or weights, from
+        tokens of another width, or under the other protocol.
+    """
+    for thing, name, known in (
+        ("family", family, FAMILIES),
+        ("model", model, MODELS),
+        ("protocol", protocol, PROTOCOLS),
+    ):
+        check_known(thing, name, known)
+    path = shipped_heads(family) if heads is None else Path(heads)
+    found = read_head_file(path)
+    asked = {
+        "family": family,
+        "extract_version": str(EXTRACT_VERSION),
+        "precision": precision or found.card["precision"],
+        f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
+        "protocol": protocol,
+    }
+    _check(path, found.card, asked, strict=strict)
+    sam = _load(family, model, "bf16" if asked["precision"] == "bf16" else "fp32", device)
+    return UncertainPredictor(sam, _heads(path, found, model, sam))
+
+
+def _check(path: Path, card: Mapping[str, str], asked: Mapping[str, str], *, strict: bool) -> None:
+    try:
+        check_card(path, card, asked)
+    except DataError as error:
+        if strict:
+            raise
+        warnings.warn(str(error), stacklevel=3)
+
+
+def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
+    try:
+        return load_sam(family, model, precision=precision, device=device)
+    except DeviceError as error:
+        raise ParamsError(str(error)) from error
+
+
+def _heads(path: Path, found: HeadFile, model: str, sam: Sam) -> ProposalHeads:
+    """Heads for a model, whose tokens no setting makes wider."""
+    check_card(path, found.card, {"n_channels": str(sam.n_channels)})
+    try:
+        return ProposalHeads(
+            model,
+            head_set_of(found.card),
+            found.weights,
+            first_mask_token=int(found.card.get("first_mask_token", "1")),
+        )
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def head_set_of(card: Mapping[str, str]) -> HeadSet:
+    """Which head set a card is of."""
+    return HeadSet(card["protocol"], card["tokens"], card["kind"])

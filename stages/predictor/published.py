@@ -1,0 +1,80 @@
+"""The heads that the authors of UncertainSAM publish, as one of our files."""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from pipeline.head_sets import HeadSet
+from pipeline.heads.predict import HIDDEN, check_head
+from pipeline.vocabulary import MODELS
+from stages.predictor.loading import EXTRACT_VERSION
+from storage.checkpoints.weights import checkpoint
+from storage.errors import WeightsError
+from storage.head_files.files import HeadFile, pack_heads
+
+HEAD_SET: Final = HeadSet("best", "best")
+"""What they learned: IoUs of the best proposals, from the tokens of these."""
+
+THEIR_NAMES: Final[Mapping[str, str]] = {
+    name: {"iou_refined": "iou_dense_prompt", "iou_selected": "iou_unsupervised"}.get(name, name)
+    for name in HEAD_SET.objectives
+}
+"""Objective -> folder of its ``model.pth``."""
+
+
+def read_published(folder: Path, *, family: str, precision: str) -> HeadFile:
+    """Read the nine heads of a family, ``<name>/model.pth``, without running their pickles.
+
+    Parameters
+    ----------
+    family, precision
+        What they learned from; the files do not say.
+
+    Raises
+    ------
+    WeightsError
+        If a head is missing, damaged, not only tensors, or of another shape.
+
+    Notes
+    -----
+    Their code pairs proposal k with mask token k, not k + 1, in training and in use, and so does
+    a predictor with these heads: ``first_mask_token`` of the card.
+    """
+    weights = {
+        objective: _read(folder / name / "model.pth", objective)
+        for objective, name in THEIR_NAMES.items()
+    }
+    digests = {model: checkpoint(family, model).sha256 or "not listed" for model in MODELS}
+    card = {
+        "family": family,
+        "precision": precision,
+        "extract_version": str(EXTRACT_VERSION),
+        "split": "published",
+        **vars(HEAD_SET),
+        "first_mask_token": "0",
+        "n_channels": str(weights["iou_tiny"]["layers.0.weight"].shape[1] // 2),
+        **{f"weights_{model}": sha256 for model, sha256 in digests.items()},
+    }
+    return pack_heads(weights, dict.fromkeys(weights, card))
+
+
+def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that it then refuses
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        head = {str(name): tensor.float().numpy() for name, tensor in found.items()}
+        check_head(objective, head)
+    except FileNotFoundError as error:
+        raise WeightsError(f"published heads must have {path}, got no such file") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise WeightsError(f"{path} must hold the tensors of a head, got: {reason}") from error
+    hidden = len(head["layers.0.bias"])
+    if hidden != HIDDEN:
+        raise WeightsError(f"{path} must be {HIDDEN} wide, got {hidden}")
+    return head

@@ -1,0 +1,130 @@
+"""A head set in one safetensors file, its card in the metadata."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from storage.errors import DataError, WeightsError
+from storage.outputs.heads import read_head, write_head
+
+SHIPPED: Final = Path(__file__).parent
+"""Folder of the heads that come with the package, one file per family."""
+
+OBJECTIVES: Final = "objectives"
+"""Entry of a card with what is told of each head by itself, as JSON."""
+
+_OWN: Final = ("objective", "sha256")
+"""Entries of a single head's metadata that its name and the file's own digest replace."""
+
+
+@dataclass(frozen=True)
+class HeadFile:
+    """Heads of one set, and where they come from."""
+
+    weights: Mapping[str, Mapping[str, np.ndarray]]
+    """Tensors by objective, in single precision."""
+    card: Mapping[str, str]
+    """What all heads share, by name; ``objectives`` has the rest."""
+
+    @property
+    def by_objective(self) -> dict[str, dict[str, str]]:
+        """What is told of each head by itself."""
+        told: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
+        return told
+
+
+def pack_heads(
+    weights: Mapping[str, Mapping[str, np.ndarray]],
+    metadata: Mapping[str, Mapping[str, str]],
+    **about: str,
+) -> HeadFile:
+    """Put single heads together.
+
+    Parameters
+    ----------
+    metadata
+        Of each head, by objective; what is the same in all becomes an entry of the card.
+    about
+        Further entries of the card.
+    """
+    told = {name: {k: v for k, v in own.items() if k not in _OWN} for name, own in metadata.items()}
+    first = next(iter(told.values()))
+    shared = {k: v for k, v in first.items() if all(own.get(k) == v for own in told.values())}
+    rest = {
+        name: {k: v for k, v in own.items() if k not in shared}
+        for name, own in sorted(told.items())
+    }
+    return HeadFile(weights, {**shared, **about, OBJECTIVES: json.dumps(rest)})
+
+
+def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
+    """Write the heads, their matrices in half precision if asked for, which takes half the bytes.
+
+    The same heads give the same bytes.
+    """
+    tensors = {
+        # Means that inputs are standardised by are too large for half precision to say finely.
+        f"{objective}.{name}": tensor.astype(np.float16 if half and tensor.ndim > 1 else np.float32)
+        for objective, own in heads.weights.items()
+        for name, tensor in own.items()
+    }
+    write_head(path, tensors, heads.card)
+
+
+def read_head_file(path: Path) -> HeadFile:
+    """Read a file that ``write_head_file`` has written.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing or damaged, or no such file, such as one of a single head.
+    """
+    tensors, card = read_head(path)
+    if OBJECTIVES not in card:
+        raise WeightsError(f"{path} must be a file of `usam heads export`, got none of its cards")
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    for name, tensor in tensors.items():
+        objective, _, own = name.partition(".")
+        weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
+    return HeadFile(weights, dict(sorted(card.items())))
+
+
+def shipped_heads(family: str) -> Path:
+    """File of the heads that come with the package.
+
+    Raises
+    ------
+    WeightsError
+        If none come for the family.
+    """
+    path = SHIPPED / f"{family}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"heads of {family} must be given as a file, got none: heads come with the package for "
+            "mini only; `usam heads export` writes a file of those that `train` has made"
+        )
+    return path
+
+
+def differences(card: Mapping[str, Any], asked: Mapping[str, str]) -> Iterable[str]:
+    """Entries of a card that are not as asked, as ``key (card's -> asked)``."""
+    for key, value in asked.items():
+        if (found := card.get(key, "none")) != value:
+            yield f"{key} ({found} -> {value})"
+
+
+def check_card(path: Path, card: Mapping[str, Any], asked: Mapping[str, str]) -> None:
+    """Refuse heads that learned from something else.
+
+    Raises
+    ------
+    DataError
+        If an entry differs (the message names the file and every such entry).
+    """
+    found = ", ".join(differences(card, asked))
+    if found:
+        raise DataError(f"heads in {path} must have learned from the same features: {found}")

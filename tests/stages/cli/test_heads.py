@@ -1,0 +1,102 @@
+"""``usam heads``: a head set leaves the clone and says the same elsewhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipeline.head_sets import HeadSet
+from stages.cli.heads import app
+from stages.heads.judged import read_heads
+from stages.predictor.loading import OF_USERS, head_set_of
+from storage.head_files.files import read_head_file
+from storage.paths import objects_path
+from storage.split.objects import write_objects
+from tests.fixtures.eval_split import object_table, write_heads
+
+SPLIT = "shapes_train"
+
+
+def usam_heads(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A train split with heads."""
+    monkeypatch.chdir(tmp_path)
+    write_heads(tmp_path, SPLIT)
+    write_objects(objects_path(SPLIT), object_table(8), {"split": SPLIT, "group": "image"})
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "head_set"),
+    [
+        ((), OF_USERS),
+        (("--kind", "paper"), HeadSet("selected", "selected", "paper")),
+        (("--protocol", "best", "--tokens", "best"), HeadSet("best", "best", "ours")),
+        (("--protocol", "best"), HeadSet("best", "selected", "ours")),
+    ],
+)
+def test_an_exported_set_has_the_tensors_of_its_heads(
+    clone: Path, options: tuple[str, ...], head_set: HeadSet
+) -> None:
+    result = usam_heads("export", SPLIT, "a.safetensors", *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("a.safetensors: 9 heads, ")
+    found = read_head_file(clone / "a.safetensors")
+    trained = read_heads(SPLIT, {}, head_set)
+    assert set(found.weights) == set(head_set.objectives)
+    for objective, own in trained.weights.items():
+        for name, tensor in own.items():
+            np.testing.assert_array_equal(found.weights[objective][name], tensor)
+    assert head_set_of(found.card) == head_set
+    assert (found.card["n_objects"], found.card["n_images"]) == ("8", "3")
+
+
+@pytest.mark.usefixtures("clone")
+def test_half_precision_takes_half_the_bytes() -> None:
+    for name, options in (("full", ()), ("half", ("--half",))):
+        assert usam_heads("export", SPLIT, f"{name}.safetensors", *options).exit_code == 0
+    tensors = read_head_file(Path("half.safetensors")).weights
+    every = [tensor for own in tensors.values() for tensor in own.values()]
+    n_numbers = sum(tensor.size for tensor in every if tensor.ndim > 1)
+    saved = Path("full.safetensors").stat().st_size - Path("half.safetensors").stat().st_size
+    assert saved == pytest.approx(2 * n_numbers, abs=300)
+
+
+@pytest.mark.usefixtures("clone")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none", "a"), "error: head must be a file, got none at heads/none/selected/"),
+        ((SPLIT, "a", "--protocol", "worst"), "error: protocol must be one of best, selected, got"),
+        ((SPLIT, "a", "--kind", "x"), "error: kind must be one of paper, ours"),
+        ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),
+    ],
+)
+def test_what_cannot_be_exported_is_named_in_a_line(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    result = usam_heads("export", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_card_of_the_heads_that_ship_is_printed() -> None:
+    result = usam_heads("info")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines() if line]
+    assert ["family", "mini"] in lines
+    assert ["split", "shapes_train"] in lines
+    assert sum(line[0].startswith(("iou_", "model_", "prompt_", "task_")) for line in lines) == 9
+
+
+def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"x" * 100)
+    result = usam_heads("info", str(tmp_path / "a.safetensors"))
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1

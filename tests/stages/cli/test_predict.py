@@ -1,0 +1,173 @@
+"""``usam predict``: what it prints for people and for programs, what it draws, what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from stages.cli.app import app
+from stages.predictor import load_predictor
+from storage.rle import decode_rle
+from tests.fixtures.head_files import write_random_heads
+from tests.fixtures.predictors import drawn
+
+HEIGHT, WIDTH = 192, 256
+
+
+def usam_predict(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["predict", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A picture in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(drawn()).save("photo.png")
+    return tmp_path / "photo.png"
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    result = usam_predict("photo.png", *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    values: dict[str, Any] = json.loads(result.stdout)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("--click", "120,80.5"), {"point_coords": [[120, 80.5]], "point_labels": [1]}),
+        (
+            ("--click", "120,80", "--click", "100,60", "--not-click", "30,150"),
+            {"point_coords": [[120, 80], [100, 60], [30, 150]], "point_labels": [1, 1, 0]},
+        ),
+        (("--box", "40,30,160,120"), {"box": [40, 30, 200, 150]}),
+        (
+            ("--box", "40,30,160,120", "--not-click", "30,150", "--model", "small"),
+            {"box": [40, 30, 200, 150], "point_coords": [[30, 150]], "point_labels": [0]},
+        ),
+    ],
+)
+def test_json_has_what_the_predictor_says(
+    arguments: tuple[str, ...], asked: dict[str, Any]
+) -> None:
+    values = told(*arguments)
+    predictor = load_predictor("mini", "small" if "small" in arguments else "tiny")
+    predictor.set_image(drawn())
+    found = predictor.predict_uncertainty(**asked)
+    assert (values["selected"], values["caution"] or "") == (found.selected, found.caution)
+    assert (values["height_px"], values["width_px"]) == (HEIGHT, WIDTH)
+    assert values["advice"]["correction"] == found.advice.correction
+    assert values["advice"]["gain"] == pytest.approx(found.advice.gain)
+    assert values["h_a"] == pytest.approx(found.h_a)
+    for k, proposal in enumerate(values["proposals"]):
+        assert proposal["sam_score"] == pytest.approx(float(found.sam_score[k]))
+        assert proposal["h_std"] == pytest.approx(found.h_std[k])
+        for part in ("expected_iou", "gap", "direct_gap"):
+            expected = {name: iou[k] for name, iou in vars(getattr(found, part)).items()}
+            assert proposal[part] == pytest.approx(expected)
+        mask = decode_rle(proposal["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
+        np.testing.assert_array_equal(mask, found.masks[k])
+        assert proposal["area_px"] == mask.sum()
+
+
+def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
+    lines = usam_predict("photo.png", "--click", "120,80").stdout.splitlines()
+    values = told("--click", "120,80")
+    assert lines[0] == "photo.png, 256 x 192 px, mini tiny"
+    selected = values["proposals"][values["selected"]]
+    (row,) = [line.split() for line in lines if line.endswith("selected")]
+    numbers = selected["sam_score"], selected["expected_iou"]["own"], selected["h_std"]
+    share = f"{selected['area_px'] / (HEIGHT * WIDTH):.1%}"
+    assert row == [str(values["selected"]), share, *(f"{n:.2f}" for n in numbers), "selected"]
+    (clicks,) = [line.split() for line in lines if line.startswith("eight clicks")]
+    gains = selected["gap"]["prompt"], selected["direct_gap"]["prompt"]
+    assert clicks[-2:] == [f"{gain:+.2f}" for gain in gains]
+    assert f"Advice: {values['advice']['words']}" in lines[-1]
+    assert "Caution" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("good_iou", "advice"),
+    [("0", "Advice: keep the mask."), ("0.999", "Advice: let a person draw it (expected IoU 0.")],
+)
+def test_what_is_good_enough_decides_on_the_advice(good_iou: str, advice: str) -> None:
+    result = usam_predict("photo.png", "--click", "120,80", "--good-iou", good_iou)
+    assert advice in result.stdout
+
+
+def test_prompts_that_no_head_learned_from_come_with_a_caution() -> None:
+    result = usam_predict("photo.png", "--box", "40,30,160,120")
+    assert result.stdout.splitlines()[-1].startswith("Caution: the heads learned from one click")
+    assert result.stdout.endswith("this prompt has a box.\n")
+
+
+def test_the_mask_and_its_entropy_are_drawn(tmp_path: Path) -> None:
+    arguments = ("--click", "120,80", "--not-click", "30,150", "--save", "out/pictures")
+    values = told(*arguments)
+    kinds = ("mask", "overlay", "entropy")
+    paths = [f"out/pictures/photo-{kind}.png" for kind in kinds]
+    assert values["saved"] == paths
+    assert sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir()) == sorted(
+        f"photo-{kind}.png" for kind in kinds
+    )
+    mask, overlay, entropy = (np.array(Image.open(path)) for path in paths)
+    counts = values["proposals"][values["selected"]]["segmentation"]["counts"]
+    is_inside = decode_rle(counts, height_px=HEIGHT, width_px=WIDTH)
+    np.testing.assert_array_equal(mask, is_inside * np.uint8(255))
+    assert overlay.shape == entropy.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(overlay[80, 120], (239, 68, 68))
+    np.testing.assert_array_equal(overlay[150, 30], (15, 23, 42))
+    # Far from mask and clicks, the image is as it was, and darker below the heat.
+    assert (overlay[185, 250] == drawn()[185, 250]).all()
+    assert entropy[185, 250].astype(int).sum() < drawn()[185, 250].astype(int).sum()
+    assert usam_predict("photo.png", *arguments).stdout.splitlines()[-3:] == paths
+
+
+def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None:
+    write_random_heads(tmp_path / "own.safetensors")
+    assert told("--click", "1,2", "--heads", "own.safetensors")["family"] == "mini"
+    write_random_heads(tmp_path / "other.safetensors", changes={"family": "sam2.1"})
+    result = usam_predict("photo.png", "--click", "1,2", "--heads", "other.safetensors")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: heads in other.safetensors must have learned from")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nope.png", "--click", "1,2"), "nope.png must be an image file, got no such file"),
+        (("photo.png",), "a prompt must be given by --click X,Y or --box X,Y,W,H, got none"),
+        (("photo.png", "--not-click", "1,2"), "a prompt must be given by --click X,Y or --box"),
+        (("photo.png", "--click", "1"), "click must be X,Y in pixels, got '1'"),
+        (("photo.png", "--click", "1,x"), "click must be X,Y in pixels, got '1,x'"),
+        (("photo.png", "--click", "nan,1"), "click must lie in the image of 256 x 192 px, got nan"),
+        (("photo.png", "--click", "256,1"), "click must lie in the image of 256 x 192 px, got 256"),
+        (
+            ("photo.png", "--click", "1,2", "--not-click", "1,192"),
+            "not-click must lie in the imag",
+        ),
+        (("photo.png", "--box", "1,2,3"), "box must be X,Y,W,H in pixels, got '1,2,3'"),
+        (("photo.png", "--box", "1,2,300,4"), "box must lie in the image of 256 x 192 px, got 1,2"),
+        (("photo.png", "--box", "1,2,0,4"), "box must lie in the image of 256 x 192 px, got 1,2,0"),
+        (
+            ("photo.png", "--click", "1,2", "--model", "x"),
+            "model must be one of tiny, small, base",
+        ),
+        (
+            ("photo.png", "--click", "1,2", "--heads", "none"),
+            "head must be a file, got none at non",
+        ),
+        (("photo.png", "--click", "1,2", "--save", "photo.png"), "photo.png"),
+    ],
+)
+def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = usam_predict(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1

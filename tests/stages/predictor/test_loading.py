@@ -1,0 +1,136 @@
+"""Which heads a predictor takes, which it refuses, and what comes with the package."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.predictor import UncertainPredictor
+from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
+from stages.predictor import load_predictor
+from stages.predictor.loading import EXTRACT_VERSION
+from stages.shell.rules import ParamsError
+from storage.checkpoints.weights import checkpoint
+from storage.errors import DataError, WeightsError
+from storage.head_files.files import read_head_file, shipped_heads
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.head_files import write_random_heads
+from tests.fixtures.predictors import drawn
+
+CLICK = ([[120.0, 80.5]], [1])
+
+
+def test_the_version_that_heads_must_be_of_is_that_of_the_settings() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    assert params["extract"]["version"] == EXTRACT_VERSION
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_mini_models_load_with_the_heads_that_ship(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    predictor = load_predictor("mini", model)
+    assert isinstance(predictor, UncertainPredictor)
+    assert (predictor.sam.image_size_px, predictor.sam.precision) == (256, "fp32")
+    predictor.set_image(drawn())
+    found = predictor.predict_uncertainty(*CLICK)
+    own = getattr(found.expected_iou, model)
+    np.testing.assert_array_equal(found.expected_iou.own, own)
+    # Trained heads say different things of different proposals.
+    assert np.ptp(own) > 0.01
+    assert ((own > 0) & (own < 1)).all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
+    found = read_head_file(shipped_heads("mini"))
+    card = found.card
+    assert (card["family"], card["protocol"], card["split"]) == ("mini", "selected", "shapes_train")
+    assert card["extract_version"] == str(EXTRACT_VERSION)
+    assert int(card["n_objects"]) > 1000
+    for model in MODELS:
+        assert card[f"weights_{model}"] == checkpoint("mini", model).sha256
+    assert set(found.by_objective) == set(PROTOCOL_OBJECTIVES["selected"])
+    for told in found.by_objective.values():
+        assert 0 < float(told["validation_mse"]) < 0.1
+
+
+REFUSED = [
+    ({"family": "sam2"}, r"family \(sam2 -> mini\)"),
+    ({"extract_version": "1"}, rf"extract_version \(1 -> {EXTRACT_VERSION}\)"),
+    ({"weights_tiny": "0" * 64}, r"weights_tiny \(0{64} -> [0-9a-f]{64}\)"),
+    ({"protocol": "best"}, r"protocol \(best -> selected\)"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED)
+def test_heads_that_learned_from_something_else_are_refused_by_name_or_warned_of(
+    changes: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    protocol = changes.get("protocol", "selected")
+    path = write_random_heads(tmp_path / "heads.safetensors", protocol=protocol, changes=changes)
+    whole = rf"heads in {re.escape(str(path))} must have learned from the same features: {message}$"
+    with pytest.raises(DataError, match=whole):
+        load_predictor("mini", "tiny", heads=path)
+    with pytest.warns(UserWarning, match=whole):
+        predictor = load_predictor("mini", "tiny", heads=str(path), strict=False)
+    predictor.set_image(drawn())
+    predictor.predict_uncertainty(*CLICK)
+
+
+def test_heads_of_another_precision_are_refused_and_taken_as_the_default(tmp_path: Path) -> None:
+    path = write_random_heads(tmp_path / "heads.safetensors", changes={"precision": "bf16"})
+    with pytest.raises(DataError, match=r"precision \(bf16 -> fp32\)"):
+        load_predictor("mini", "tiny", heads=path, precision="fp32")
+    assert load_predictor("mini", "tiny", heads=path).sam.precision == "bf16"
+
+
+def test_weights_of_the_other_models_do_not_matter(tmp_path: Path) -> None:
+    path = write_random_heads(tmp_path / "heads.safetensors", changes={"weights_large": "0" * 64})
+    load_predictor("mini", "tiny", heads=path)
+    with pytest.raises(DataError, match="weights_large"):
+        load_predictor("mini", "large", heads=path)
+
+
+def test_heads_of_the_paper_s_protocol_are_taken_when_asked_for(tmp_path: Path) -> None:
+    path = write_random_heads(tmp_path / "heads.safetensors", protocol="best")
+    predictor = load_predictor("mini", "tiny", heads=path, protocol="best")
+    predictor.set_image(drawn())
+    iou = predictor.predict_uncertainty(*CLICK).expected_iou
+    np.testing.assert_array_equal(iou.own, iou.best)
+    assert (iou.selected != iou.best).all()
+
+
+def test_tokens_of_another_width_are_refused_even_with_a_warning(tmp_path: Path) -> None:
+    path = write_random_heads(tmp_path / "heads.safetensors", n_channels=32)
+    with pytest.raises(DataError, match=r"n_channels \(32 -> 64\)"):
+        load_predictor("mini", "tiny", heads=path, strict=False)
+
+
+def test_names_are_checked_first() -> None:
+    for arguments, message in (
+        (("maxi", "tiny"), "family must be one of mini, sam2, sam2.1, got 'maxi'"),
+        (("mini", "huge"), "model must be one of tiny, small, base_plus, large, got 'huge'"),
+    ):
+        with pytest.raises(ParamsError, match=message):
+            load_predictor(*arguments)
+    with pytest.raises(ParamsError, match="protocol must be one of best, selected, got 'worst'"):
+        load_predictor("mini", "tiny", protocol="worst")
+    with pytest.raises(ParamsError, match="device must be one of auto, cpu, cuda, got 'tpu'"):
+        load_predictor("mini", "tiny", device="tpu")
+
+
+def test_a_family_without_heads_or_weights_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"heads of sam2\.1 must be given as a file"):
+        load_predictor("sam2.1", "large")
+    weights = str(checkpoint("sam2.1", "large").sha256)
+    changes = {"family": "sam2.1", "weights_large": weights}
+    path = write_random_heads(tmp_path / "a.safetensors", changes=changes)
+    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 large"):
+        load_predictor("sam2.1", "large", heads=path)

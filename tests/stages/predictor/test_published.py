@@ -1,0 +1,147 @@
+"""Heads in the form that the paper's authors publish: what they say, and what is refused."""
+
+import pickle
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner, Result
+
+from pipeline.vocabulary import MODELS
+from stages.cli.heads import app
+from stages.predictor import load_predictor
+from tests.fixtures.predictors import drawn, trained_mini
+
+NAMES: Final = (
+    *("iou_tiny", "iou_small", "iou_base_plus", "iou_large", "iou_dense_prompt"),
+    *("iou_unsupervised", "model_gap", "prompt_gap", "task_gap"),
+)
+CHANNELS: Final = 64
+LARGE: Final = Path("theirs/iou_large/model.pth")
+
+
+class TheirMlp(nn.Module):
+    """As the design has it: ``layers.{0,1,2}``, ReLU between, sigmoid at the end."""
+
+    def __init__(self, hidden: int = 512) -> None:
+        super().__init__()
+        widths = [2 * CHANNELS, hidden, hidden, 1]
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers[:-1]:
+            x = torch.relu(layer(x))
+        return torch.sigmoid(self.layers[-1](x))
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, TheirMlp]:
+    """A folder ``theirs`` with nine heads."""
+    monkeypatch.chdir(tmp_path)
+    heads = {}
+    for i, name in enumerate(NAMES):
+        torch.manual_seed(i)
+        heads[name] = TheirMlp()
+        path = Path("theirs", name, "model.pth")
+        path.parent.mkdir(parents=True)
+        torch.save(heads[name].state_dict(), path)
+    return heads
+
+
+def usam_import(*options: str) -> Result:
+    arguments = ["import", "theirs", "own.safetensors", "--family", "mini", *options]
+    return CliRunner().invoke(app, arguments)
+
+
+def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]) -> None:
+    result = usam_import()
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("own.safetensors: 9 heads, ")
+    predictor = load_predictor("mini", "tiny", heads="own.safetensors", protocol="best")
+    predictor.set_image(drawn())
+    found = predictor.predict_uncertainty([[120.0, 80.5]], [1])
+    sam = trained_mini()
+    decoded = sam.decode(sam.encode(drawn()), np.array([[[120.0, 80.5]]], np.float32))
+    for k in range(3):
+        # Mask token k, where ours read k + 1.
+        x = torch.cat([decoded.iou_token[0], decoded.mask_token[0, k]])
+        with torch.no_grad():
+            said = {name: float(head(x)) for name, head in published.items()}
+        iou, gap, direct = found.expected_iou, found.gap, found.direct_gap
+        ours = {
+            "iou_dense_prompt": iou.refined[k],
+            "iou_unsupervised": iou.selected[k],
+            "model_gap": direct.model[k] + 0.5,
+            "prompt_gap": direct.prompt[k] + 0.5,
+            "task_gap": direct.task[k] + 0.5,
+            **{f"iou_{model}": getattr(iou, model)[k] for model in MODELS},
+        }
+        assert ours == pytest.approx(said, abs=1e-6)
+        assert iou.own[k] == pytest.approx(said["iou_tiny"], abs=1e-6)
+        assert gap.task[k] == pytest.approx(said["iou_tiny"] - said["iou_unsupervised"], abs=1e-6)
+
+
+class Dangerous:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return Path("theirs/ran").mkdir, ()  # type: ignore[return-value]
+
+
+def save(content: object) -> None:
+    torch.save(content, LARGE)
+
+
+def changed(**tensors: torch.Tensor) -> dict[str, torch.Tensor]:
+    return TheirMlp().state_dict() | {k.replace("__", "."): v for k, v in tensors.items()}
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            LARGE.unlink,
+            "published heads must have ",
+        ),
+        (lambda: save(TheirMlp(hidden=256).state_dict()), "must be 512 wide, got 256"),
+        (lambda: save(changed(extra=torch.ones(1))), "hold the tensors of a head, got: head iou"),
+        (
+            lambda: save(changed(layers__2__bias=torch.ones(3))),
+            "a head, got: layers.2.bias of",
+        ),
+        (lambda: save([1, 2]), "must hold the tensors of a head, got: 'list' object"),
+        (
+            lambda: save({"layers.0.weight": Dangerous()}),
+            "must hold the tensors of a head, got: ",
+        ),
+        (lambda: LARGE.write_bytes(b"PK"), "the tensors of a head"),
+        (lambda: LARGE.write_bytes(b""), "the tensors of a head"),
+        (
+            lambda: LARGE.write_bytes(pickle.dumps(Dangerous())),
+            "must hold the tensors of a head",
+        ),
+    ],
+)
+def test_what_is_no_such_set_is_refused_by_name_and_runs_nothing(
+    spoil: Callable[[], object], message: str
+) -> None:
+    spoil()
+    result = usam_import()
+    assert result.exit_code == 1
+    assert str(LARGE) in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert re.search(message, result.stderr), result.stderr
+    assert not Path("own.safetensors").exists()
+    assert not Path("theirs/ran").exists()
+
+
+@pytest.mark.usefixtures("published")
+def test_the_family_and_the_precision_must_be_known() -> None:
+    result = CliRunner().invoke(app, ["import", "theirs", "a", "--family", "sam3"])
+    assert result.stderr.startswith("error: family must be one of mini, sam2, sam2.1, got 'sam3'")
+    assert usam_import("--precision", "fp8").stderr.startswith("error: precision must be one of fp")

@@ -1,0 +1,103 @@
+"""Files of head sets: what comes back, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.errors import DataError, WeightsError
+from storage.head_files.files import (
+    HeadFile,
+    check_card,
+    pack_heads,
+    read_head_file,
+    shipped_heads,
+    write_head_file,
+)
+from storage.outputs.heads import write_head
+
+RNG = np.random.default_rng(0)
+WEIGHTS = {
+    name: {
+        "layers.0.weight": RNG.normal(size=(3, 4)).astype(np.float32),
+        "inputs.mean": 1000 + RNG.normal(size=4).astype(np.float32),
+    }
+    for name in ("iou_tiny", "task_gap")
+}
+METADATA = {
+    name: {"family": "mini", "seed": "0", "objective": name, "sha256": name, "mse": mse}
+    for name, mse in (("iou_tiny", "0.1"), ("task_gap", "0.2"))
+}
+
+
+def packed() -> HeadFile:
+    return pack_heads(WEIGHTS, METADATA, n_objects="7")
+
+
+def test_heads_come_back_bit_by_bit_with_their_card(tmp_path: Path) -> None:
+    write_head_file(tmp_path / "a.safetensors", packed())
+    found = read_head_file(tmp_path / "a.safetensors")
+    assert set(found.weights) == set(WEIGHTS)
+    for objective, own in WEIGHTS.items():
+        assert set(found.weights[objective]) == set(own)
+        for name, tensor in own.items():
+            np.testing.assert_array_equal(found.weights[objective][name], tensor)
+    card = dict(found.card)
+    assert len(card.pop("sha256")) == 64
+    assert card.pop("objectives")
+    assert card == {"family": "mini", "seed": "0", "n_objects": "7"}
+    assert found.by_objective == {"iou_tiny": {"mse": "0.1"}, "task_gap": {"mse": "0.2"}}
+
+
+def test_the_same_heads_give_the_same_bytes(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.safetensors" for i in range(4)]
+    for path in paths:
+        write_head_file(path, packed())
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+def test_half_precision_halves_the_matrices_and_reads_as_single(tmp_path: Path) -> None:
+    full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
+    write_head_file(full, packed())
+    write_head_file(half, packed(), half=True)
+    n_numbers = sum(own["layers.0.weight"].size for own in WEIGHTS.values())
+    assert full.stat().st_size - half.stat().st_size == pytest.approx(2 * n_numbers, abs=32)
+    found = read_head_file(half).weights["iou_tiny"]
+    assert {tensor.dtype for tensor in found.values()} == {np.dtype(np.float32)}
+    weight, mean = (WEIGHTS["iou_tiny"][name] for name in ("layers.0.weight", "inputs.mean"))
+    np.testing.assert_allclose(found["layers.0.weight"], weight, rtol=1e-3)
+    assert (found["layers.0.weight"] != weight).all()
+    np.testing.assert_array_equal(found["inputs.mean"], mean)
+
+
+def test_a_flipped_byte_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_head_file(path, packed())
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"a\.safetensors \(sha256 "):
+        read_head_file(path)
+
+
+def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
+    write_head(tmp_path / "a.safetensors", WEIGHTS["iou_tiny"], METADATA["iou_tiny"])
+    with pytest.raises(WeightsError, match=r"must be a file of `usam heads export`, got none of"):
+        read_head_file(tmp_path / "a.safetensors")
+
+
+def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() -> None:
+    card = packed().card
+    check_card(Path("a"), card, {"family": "mini", "seed": "0"})
+    with pytest.raises(DataError) as refused:
+        check_card(Path("a"), card, {"family": "sam2", "seed": "0", "width": "8"})
+    assert str(refused.value) == (
+        "heads in a must have learned from the same features: "
+        "family (mini -> sam2), width (none -> 8)"
+    )
+
+
+def test_heads_ship_for_the_mini_family_alone() -> None:
+    assert shipped_heads("mini").is_file()
+    with pytest.raises(WeightsError, match=r"heads of sam2 must be given as a file, got none"):
+        shipped_heads("sam2")
