@@ -1,4 +1,4 @@
-"""Stage ``entropy``: mask probabilities in, Bayesian entropies and agreements out.
+"""Stage ``entropy``: masks in, entropies, agreements and distances to the ground truth out.
 
 Reads   ``params.yaml:entropy``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
         ``cache/masks/<split>``; ``params.yaml:extract``, to hold the cells to it.
@@ -9,8 +9,10 @@ import numpy as np
 from dask.base import compute
 from dask.callbacks import Callback
 from dask.delayed import delayed
+from jaxtyping import Bool
 
 from pipeline.entropy.objects import ObjectArrays, blockwise_arrays, concatenate
+from pipeline.entropy.truth import truth_at_size
 from pipeline.views import entropy_views
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
@@ -20,13 +22,13 @@ from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.paths import entropy_path
 from storage.split.cells import SplitCells, open_cells
-from storage.split.mask_blocks import block_objects, block_reader, object_runs
+from storage.split.mask_blocks import block_objects, block_reader, mask_size, object_runs
 from storage.store.writing import write_store
 
 
 @stage_main
 def main(split: str) -> None:
-    """Compute all that masks alone say of every object of an eval split."""
+    """Compute all that follows from the masks of every object of an eval split."""
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
@@ -45,10 +47,15 @@ def main(split: str) -> None:
 
 def split_arrays(cells: SplitCells, n_workers: int) -> ObjectArrays:
     """Entropies and the like of all objects; each task reads and reduces one shard of masks."""
+    height, width = mask_size(cells)
+
+    def read_truth(block: range) -> Bool[np.ndarray, "object y x"]:
+        return np.stack([truth_at_size(cells.table.truth(row), height, width) for row in block])
 
     def run_arrays(run: range) -> ObjectArrays:
         return blockwise_arrays(
             block_reader(cells, run),
+            read_truth,
             run,
             block_objects=block_objects(cells),
             models=cells.models,

@@ -5,7 +5,7 @@ Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entrop
         cells to it.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``correlation.csv``, ``statistics.csv``, ``coverage.csv``, ``reliability.csv``,
-        ``promises.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
+        ``promises.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
 
 from pipeline.gallery.choice import ranking_columns
@@ -17,6 +17,7 @@ from stages.evaluation.tables import (
     curve_table,
     iou_table,
     object_table,
+    pixel_table,
 )
 from stages.evaluation.use import use_tables
 from stages.heads.data import faults_of
@@ -56,6 +57,7 @@ def main(split: str) -> None:
             iou=iou_table(scores, resamples),
             curves=curve_table(scores, masks, params.evaluate.n_curve_points),
             correlation=correlation_table(own),
+            pixels=pixel_table(scores, resamples),
             **use_tables(split, own, resamples, params.evaluate),
             objects=objects,
             ranking=objects[ranking_columns(list(objects.columns))],

@@ -8,7 +8,7 @@ from jaxtyping import Float64, UInt8, UInt32
 
 from pipeline.agreements import AGREEMENTS, Agreement
 from pipeline.entropies import CellMasks
-from pipeline.masks import FIRST_FOREGROUND_CODE
+from pipeline.entropy.kernels import pack_foreground
 from pipeline.vocabulary import JUDGED
 
 HardMasks = UInt8[np.ndarray, "object _ byte"]
@@ -35,10 +35,14 @@ def compared_masks(
     is_used = np.any([one.any(axis=(0, 2)) for one in is_member.values()], axis=0)
     # Most cells are of views in which only the first click counts: the others are not packed.
     clicks = slice(int(np.flatnonzero(is_used).max(initial=-1)) + 1)
-    *n_masks, height, width = mask_code[:, clicks].shape
-    pixels = mask_code[:, clicks].reshape(*n_masks, height * width)
-    hard = np.packbits(pixels >= FIRST_FOREGROUND_CODE, axis=-1)
-    n_objects, n_bytes = len(hard), hard.shape[-1]
+    n_objects, n_clicks, n_proposals, height, width = mask_code[:, clicks].shape
+    n_bytes = -(-height * width // 8)
+    hard = np.zeros((n_objects, n_clicks, n_proposals, n_bytes), np.uint8)
+    for codes, packed in zip(mask_code, hard, strict=True):
+        pack_foreground(
+            codes[clicks].reshape(n_clicks * n_proposals, height * width),
+            packed.reshape(n_clicks * n_proposals, n_bytes),
+        )
     return {
         key: hard[one[:, clicks]].reshape(n_objects, one.sum() // max(1, n_objects), n_bytes)
         for key, one in is_member.items()

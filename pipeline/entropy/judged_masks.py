@@ -1,26 +1,49 @@
-"""Pixels of judged masks, counted: all that mask scores are computed from."""
+"""Pixels of judged masks, counted: all that scores of single masks are computed from."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from pipeline.entropies import CellMasks
 from pipeline.entropy.kernels import count_codes
+from pipeline.entropy.truth import outline_band
 from pipeline.masks import N_CODES
 from pipeline.vocabulary import JUDGED, SINGLE_CLICKS
 
-_CENTER = SINGLE_CLICKS.index("center")
+JudgedCounts = Int64[np.ndarray, "object judged band truth code"]
+"""Pixels of judged masks: far from the outline of the ground truth or near it, of the background
+or of the object, of each code."""
+
+_CENTER: Final = SINGLE_CLICKS.index("center")
 
 
 def judged_counts(
-    mask_code: UInt8[np.ndarray, "object prompt proposal y x"], chosen: Mapping[str, CellMasks]
-) -> Int64[np.ndarray, "object judged code"]:
-    """Pixels of each code in the judged masks of the click ``center``, in order of ``JUDGED``."""
-    n_px = mask_code.shape[-2] * mask_code.shape[-1]
-    counts = np.zeros((len(mask_code), len(JUDGED), N_CODES), np.int64)
+    mask_code: UInt8[np.ndarray, "object prompt proposal y x"],
+    chosen: Mapping[str, CellMasks],
+    label: UInt8[np.ndarray, "object pixel"],
+) -> JudgedCounts:
+    """Count the pixels of the judged masks of the click ``center``, in the order of ``JUDGED``.
+
+    Parameters
+    ----------
+    label
+        As ``pixel_labels`` gives them.
+    """
+    n_objects, n_px = label.shape
+    counts = np.zeros((n_objects, len(JUDGED), 4, N_CODES), np.int64)
     for place, judged in enumerate(JUDGED):
         proposal = chosen[judged].is_judged[:, _CENTER].argmax(axis=-1)
-        judged_code = mask_code[np.arange(len(mask_code)), _CENTER, proposal]
-        count_codes(judged_code.reshape(len(mask_code), n_px), counts[:, place])
-    return counts
+        judged_code = mask_code[np.arange(n_objects), _CENTER, proposal]
+        count_codes(judged_code.reshape(n_objects, n_px), label, counts[:, place])
+    return counts.reshape(n_objects, len(JUDGED), 2, 2, N_CODES)
+
+
+def pixel_labels(truth: Bool[np.ndarray, "object y x"]) -> UInt8[np.ndarray, "object pixel"]:
+    """1 for pixels of the object, 2 for those near its outline, 3 for both, 0 for neither."""
+    label = np.empty(truth.shape, np.uint8)
+    for of_object, row in zip(truth, label, strict=True):
+        row[...] = of_object + 2 * outline_band(of_object)
+    n_objects, height, width = truth.shape
+    return label.reshape(n_objects, height * width)

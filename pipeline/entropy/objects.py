@@ -4,23 +4,35 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.hard_masks import Compared, HardMasks, compared_masks, mean_agreements
-from pipeline.entropy.judged_masks import judged_counts
+from pipeline.entropy.judged_masks import JudgedCounts, judged_counts, pixel_labels
 from pipeline.entropy.mixtures import cell_masks, object_entropies
 from pipeline.mask_scores import MASK_SCORES
+from pipeline.pixel_scores import PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
-"""Numbers of some objects by name, with the ``dims`` that ``ENTROPIES``, ``AGREEMENTS`` and
-``MASK_SCORES`` declare."""
+"""Numbers of some objects by name, with the ``dims`` that ``ENTROPIES``, ``AGREEMENTS``,
+``MASK_SCORES`` and ``PIXEL_SCORES`` declare."""
 
 
 def object_arrays(
-    read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
+    read_cell: Callable[[str, str], CellRows],
+    truth: Bool[np.ndarray, "object y x"],
+    *,
+    models: Sequence[str],
+    views: Sequence[str],
 ) -> ObjectArrays:
-    """Every entropy, agreement and mask score of some objects; arguments as ``object_entropies``.
+    """Every entropy, agreement and score of some objects' masks.
+
+    Parameters
+    ----------
+    read_cell, models, views
+        As for ``object_entropies``.
+    truth
+        Ground truth of the same objects at the size of the masks.
 
     Raises
     ------
@@ -28,7 +40,8 @@ def object_arrays(
         As ``object_entropies``.
     """
     hard: dict[str, list[Mapping[Compared, HardMasks]]] = {model: [] for model in models}
-    counts: dict[str, Int64[np.ndarray, "object judged code"]] = {}
+    counts: dict[str, JudgedCounts] = {}
+    label = pixel_labels(truth)
 
     def read_and_keep(model: str, view: str) -> CellRows:
         rows = read_cell(model, view)
@@ -42,17 +55,31 @@ def object_arrays(
         )
         hard[model].append(compared_masks(rows.mask_code, chosen))
         if is_identity:
-            counts[model] = judged_counts(rows.mask_code, chosen)
+            counts[model] = judged_counts(rows.mask_code, chosen, label)
         return rows
 
     entropies = object_entropies(read_and_keep, models=models, views=views)
-    by_model = np.stack([counts[model] for model in models], axis=2)
-    scores = {score.name: score.compute(by_model) for score in MASK_SCORES}
-    return {**entropies, **mean_agreements(hard), **scores}
+    return {
+        **entropies,
+        **mean_agreements(hard),
+        **_mask_scores(np.stack([counts[model] for model in models], axis=2)),
+    }
+
+
+def _mask_scores(
+    counts: Int64[np.ndarray, "object judged model band truth code"],
+) -> ObjectArrays:
+    whole = counts.sum(axis=3)
+    regions = np.stack([whole, counts[:, :, :, 1]], axis=3)
+    return {
+        **{score.name: score.compute(whole.sum(axis=-2)) for score in MASK_SCORES},
+        **{score.name: score.compute(regions) for score in PIXEL_SCORES},
+    }
 
 
 def blockwise_arrays(
     read_cell: Callable[[range, str, str], CellRows],
+    read_truth: Callable[[range], Bool[np.ndarray, "object y x"]],
     rows: range,
     *,
     block_objects: int,
@@ -63,12 +90,12 @@ def blockwise_arrays(
 
     Parameters
     ----------
-    read_cell
-        As for ``object_arrays``, but called with the rows to read before model and view.
+    read_cell, read_truth
+        Return what ``object_arrays`` takes of the rows that they are called with.
     """
     return concatenate(
         [
-            object_arrays(partial(read_cell, block), models=models, views=views)
+            object_arrays(partial(read_cell, block), read_truth(block), models=models, views=views)
             for block in blocks(rows, block_objects)
         ]
     )

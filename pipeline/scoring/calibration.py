@@ -1,13 +1,18 @@
-"""Calibration of predicted IoUs: whether masks are as good as predicted."""
+"""Calibration: whether masks are as good as predicted, and pixels as probable."""
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.scoring.bootstrap import Resamples, resampled_means
+from pipeline.pixel_scores import REGIONS
+from pipeline.scoring.bootstrap import Interval, Resamples, each_once, interval, resampled_means
 from pipeline.scoring.ranking import Ranking, Weights
+from pipeline.vocabulary import PROTOCOLS
+
+Resampled = Float[np.ndarray, "resample"]
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
@@ -95,3 +100,80 @@ def _bin_means(
 def _from_zero(values: Float[np.ndarray, "resample tie"]) -> Float[np.ndarray, "resample edge"]:
     """Running sums, 0 first."""
     return np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1)
+
+
+@dataclass(frozen=True)
+class PixelCalibration:
+    """Probabilities and truth of the judged masks of one model in one region.
+
+    Objects without a pixel in the region have NaN throughout.
+    """
+
+    brier: Float[np.ndarray, "object"]
+    nll: Float[np.ndarray, "object"]
+    """In nats."""
+    bin_probability: Float[np.ndarray, "object bin"]
+    """Share of the pixels that lies in each bin, times their mean probability."""
+    bin_truth: Float[np.ndarray, "object bin"]
+    """Share of the pixels that lies in each bin and is foreground."""
+
+
+@dataclass(frozen=True)
+class PixelRow:
+    """One number of one model's masks."""
+
+    protocol: str
+    model: str
+    region: str
+    statistic: str
+    value: float
+    interval: Interval
+
+
+def pixel_rows(
+    scores: Mapping[tuple[str, str, str], PixelCalibration], resamples: Resamples
+) -> Iterator[PixelRow]:
+    """Every statistic of every protocol, model and region.
+
+    Parameters
+    ----------
+    scores
+        By judged proposal, model and region.
+    """
+    models = list(dict.fromkeys(model for _, model, _ in scores))
+    for protocol in PROTOCOLS:
+        for model in models:
+            for region in REGIONS:
+                found = scores[protocol, model, region]
+                once = each_once(len(found.brier))
+                for statistic, compute in _STATISTICS.items():
+                    (value,) = compute(found, once)
+                    resampled = interval(compute(found, resamples))
+                    yield PixelRow(protocol, model, region, statistic, float(value), resampled)
+
+
+def _calibration_error(found: PixelCalibration, drawn: Resamples) -> Resampled:
+    """Summed over the bins, the distance between their mean probability and truth, by share."""
+    gap = _means(found.bin_probability - found.bin_truth, drawn)
+    error: Resampled = np.abs(gap).sum(axis=1)
+    return error
+
+
+def _means(
+    values: Float[np.ndarray, "object column"], drawn: Resamples
+) -> Float[np.ndarray, "resample column"]:
+    """Means over the objects that have a value; NaN where a resample has none of them."""
+    is_known = ~np.isnan(values)
+    weighted = resampled_means(np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn)
+    summed, share = np.split(weighted, 2, axis=1)
+    mean: Float[np.ndarray, "resample column"] = np.full(summed.shape, np.nan)
+    np.divide(summed, share, out=mean, where=share > 0)
+    return mean
+
+
+_STATISTICS: Final[Mapping[str, Callable[[PixelCalibration, Resamples], Resampled]]] = {
+    "calibration_error": _calibration_error,
+    "brier": lambda found, drawn: _means(found.brier[:, np.newaxis], drawn)[:, 0],
+    "nll": lambda found, drawn: _means(found.nll[:, np.newaxis], drawn)[:, 0],
+}
+"""How each of ``PIXEL_STATISTICS`` is computed."""

@@ -99,11 +99,26 @@ STATISTICS: Final = (
 )
 """In the order of tables."""
 
+PIXEL_STATISTICS: Final = (
+    Statistic(
+        "calibration_error",
+        "ECE",
+        "distance between mean probability and share of foreground, over ten bins of equal width, "
+        "weighted by the bins' shares of the pixels",
+        "pixels",
+    ),
+    Statistic("brier", "Brier", "mean squared distance between probability and truth", "pixels"),
+    Statistic("nll", "NLL", "mean − log of the probability of the truth, in nats", "pixels"),
+)
+"""How well the pixels of masks agree with the ground truth, whatever the measure; in the order of
+tables."""
+
 
 def markdown() -> str:
     """All statistics as a table in Markdown."""
     lines = ["| statistic | name | what it is | table |", "| --- " * 4 + "|"]
     lines += [
-        f"| {one.symbol} | `{one.name}` | {one.meaning} | `{one.table}` |" for one in STATISTICS
+        f"| {one.symbol} | `{one.name}` | {one.meaning} | `{one.table}` |"
+        for one in (*STATISTICS, *PIXEL_STATISTICS)
     ]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from pipeline.scoring.bootstrap import Interval, Resamples
+from pipeline.scoring.calibration import pixel_rows
 from pipeline.scoring.curves import correlations, curves
 from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.measures import predicted_iou
@@ -66,6 +67,21 @@ def curve_table(scores: SplitScores, masks: Sequence[JudgedMasks], n_points: int
     return pd.concat(
         [pd.DataFrame(vars(curve)) for curve in curves(ious_of(scores.models), masks, n_points)],
         ignore_index=True,
+    )
+
+
+def pixel_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+    """How well mask probabilities agree with the ground truth, with intervals."""
+    return pd.DataFrame(
+        {
+            "protocol": row.protocol,
+            "model": row.model,
+            "region": row.region,
+            "statistic": row.statistic,
+            "value": row.value,
+            **dict(bounds("value", row.interval)),
+        }
+        for row in pixel_rows(scores.pixels, resamples)
     )
 
 

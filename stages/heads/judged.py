@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from pipeline.entropies import ENTROPIES
 from pipeline.head_sets import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.mask_scores import MASK_SCORES
+from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
+from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
@@ -46,6 +49,8 @@ class SplitScores:
     models: Mapping[str, ModelScores]
     views: Mapping[tuple[str, str], ProposalScores]
     """By model and view, identity first."""
+    pixels: Mapping[tuple[str, str, str], PixelCalibration]
+    """By judged proposal, model and region."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as in ``run.json``."""
 
@@ -97,7 +102,11 @@ def read_scores(
         "heads": {name: _metadata_of(heads, name) for name in train_splits},
     }
     table = cells.table
-    return SplitScores(table.object_id, group_index(table), said, proposals, inputs)
+    pixels = {
+        (judged, model, region): pixels_of(entropy, model, judged, region)
+        for judged, model, region in product(JUDGED, cells.models, REGIONS)
+    }
+    return SplitScores(table.object_id, group_index(table), said, proposals, pixels, inputs)
 
 
 def _identity_first(cells: SplitCells) -> list[tuple[str, str]]:
@@ -147,11 +156,23 @@ def numbers_of(
     entropy: xarray.Dataset, names: tuple[str, ...], model: str, judged: str
 ) -> dict[str, Float[np.ndarray, "object"]]:
     """Numbers for one model, its own or those of all models, and the judged proposal, by name."""
+    own = _of_judged(entropy, model, judged)
+    return {name: own[name].to_numpy() for name in names}
+
+
+def pixels_of(entropy: xarray.Dataset, model: str, judged: str, region: str) -> PixelCalibration:
+    """Probabilities and truth of one model's judged masks in one region."""
+    own = _of_judged(entropy, model, judged).isel(region=REGIONS.index(region))
+    return PixelCalibration(
+        **{score.name: own[score.name].to_numpy().astype(np.float64) for score in PIXEL_SCORES}
+    )
+
+
+def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
     known = entropy["model"].to_numpy().tolist()
     if model not in known:
         raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
-    own = entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
-    return {name: own[name].to_numpy() for name in names}
+    return entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
 
 
 def _proposal_scores(cell: OpenCell) -> ProposalScores:

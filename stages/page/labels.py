@@ -46,7 +46,7 @@ SECTION_LABELS: Final[Mapping[Section, str]] = {
     "curves": "Correction curves",
     "radar": "All four corrections at once",
     "selective": "Selective prediction",
-    "calibration": "Calibration of predicted IoUs",
+    "calibration": "Calibration",
     "promises": "Promises",
     "routing": "Routing",
     "tokens": "Heads without one of the tokens",

@@ -17,6 +17,7 @@ from stages.tables.auc import (
 from stages.tables.catalogue_of_use import (
     CALIBRATION,
     FAILURES,
+    PIXELS,
     PROMISE_OF_ALL,
     PROMISE_OF_KEPT,
     ROUTING,
@@ -219,6 +220,7 @@ REPORT_TABLES: Final = (
     SELECTIVE,
     FAILURES,
     CALIBRATION,
+    PIXELS,
     PROMISE_OF_ALL,
     PROMISE_OF_KEPT,
     ROUTING,

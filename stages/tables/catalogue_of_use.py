@@ -6,6 +6,7 @@ from stages.tables.report_table import ReportTable
 from stages.tables.use import (
     calibration_table,
     failure_table,
+    pixel_table,
     promise_table,
     routing_table,
     selective_table,
@@ -49,6 +50,20 @@ CALIBRATION: Final = ReportTable(
     "calibrated predictions. RMSE: root mean square of predicted − true IoU; bias: their mean, "
     "above 0 if masks are worse than predicted.",
     n_digits=1,
+    across="statistic",
+    is_by_protocol=True,
+)
+
+
+PIXELS: Final = ReportTable(
+    "pixels",
+    lambda given, _: pixel_table(given.results),
+    "Mask probabilities and the ground truth",
+    "calibration",
+    caption="ECE in %, Brier score and NLL times 100",
+    note="Of all pixels of a mask, and of the band within 2 % of the mask's diagonal of the true "
+    "outline, on either side; each object has the same weight. Low is good. NLL is in nats.",
+    n_digits=2,
     across="statistic",
     is_by_protocol=True,
 )

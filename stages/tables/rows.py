@@ -23,7 +23,7 @@ BOUNDS_OF: Final = ("_low", "_high")
 
 OF_PROTOCOL: Final = (
     *("auc", "curves", "correlation", "statistics", "coverage", "reliability", "promises"),
-    "objects",
+    *("pixels", "objects"),
 )
 """Tables of results that have a column ``protocol``."""
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.routing import Seconds
-from pipeline.scoring.statistics import STATISTICS
+from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
 from pipeline.scoring.use import ROUTED, default_in_use
 from stages.tables.rows import (
     BOUNDS_OF,
@@ -18,6 +18,12 @@ from stages.tables.rows import (
 
 LABELS: Final = {statistic.name: statistic.symbol for statistic in STATISTICS}
 """Statistics as people read them."""
+
+PIXEL_LABELS: Final = {statistic.name: statistic.symbol for statistic in PIXEL_STATISTICS}
+"""Statistics of pixels as people read them."""
+
+IN_REGIONS: Final = {"whole": "", "band": ", band"}
+"""What is added to them for a part of the mask."""
 
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
@@ -39,6 +45,15 @@ def failure_table(results: Results) -> pd.DataFrame:
 def calibration_table(results: Results) -> pd.DataFrame:
     """How far predicted IoUs are from the true ones, in percentage points, of every model."""
     return _table_of("calibration", models_in_order(_statistics(results)), ["model"])
+
+
+def pixel_table(results: Results) -> pd.DataFrame:
+    """How well probabilities of every model's masks agree with the truth, times 100."""
+    rows = models_in_order(all_rows(results, "pixels"))
+    rows = rows.assign(
+        statistic=rows["statistic"].map(PIXEL_LABELS) + rows["region"].map(IN_REGIONS)
+    )
+    return a_column_a_split(rows, ["model", "statistic"], "value")
 
 
 def promise_table(results: Results, of: str) -> pd.DataFrame:

@@ -89,6 +89,15 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "kept_low",
             "kept_high",
         ),
+        "pixels": (
+            "protocol",
+            "model",
+            "region",
+            "statistic",
+            "value",
+            "value_low",
+            "value_high",
+        ),
         "objects": (*OBJECT_COLUMNS, "group", "sam_score"),
         "ranking": OBJECT_COLUMNS,
     }
@@ -144,6 +153,7 @@ TEXT_COLUMNS: Final = dict.fromkeys(
         "row",
         "view",
         "proposal",
+        "region",
         "statistic",
         "promise",
         "end",

@@ -42,6 +42,10 @@ class SplitResults:
     promises: pd.DataFrame
     """How promises about kept masks held on images that they were not calibrated on; bounds are
     the middle 95 % of the splits."""
+    pixels: pd.DataFrame
+    """How well the pixels of each model's masks agree with the ground truth, one statistic per row,
+    with intervals over images or videos; ``region`` is all of the mask or the band around the
+    outline."""
     objects: pd.DataFrame
     """IoU and measures of every object under each model, for each proposal that a protocol judges;
     ``iou`` is that of the judged mask."""

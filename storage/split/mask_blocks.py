@@ -26,6 +26,12 @@ def block_objects(cells: SplitCells) -> int:
     return max(1, BLOCK_BYTES // _any_masks(cells).object_bytes)
 
 
+def mask_size(cells: SplitCells) -> tuple[int, int]:
+    """Height and width of every mask."""
+    height, width = _any_masks(cells).shape[-2:]
+    return height, width
+
+
 def block_reader(cells: SplitCells, run: range) -> ReadCell:
     """A function that reads blocks of ``run``, each at most ``block_objects`` long.
 

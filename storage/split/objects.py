@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Shaped
+from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
 from storage.errors import StoreError
 from storage.paths import objects_path
+from storage.rle import decode_rle
 from storage.store.completeness import check_complete
 from storage.store.inspection import (
     check_identity,
@@ -57,6 +58,18 @@ class ObjectTable:
     def n_objects(self) -> int:
         """Rows of every store of the split."""
         return len(self.object_id)
+
+    def truth(self, row: int) -> Bool[np.ndarray, "h w"]:
+        """Ground truth of an object, at the size of its image.
+
+        Raises
+        ------
+        DataError
+            If its runs do not cover the image.
+        """
+        image = self.image_index[row]
+        height, width = int(self.height_px[image]), int(self.width_px[image])
+        return decode_rle(str(self.mask_rle[row]), height, width)
 
     @property
     def n_images(self) -> int:

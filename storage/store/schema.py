@@ -11,6 +11,7 @@ from zarr.codecs import ZstdCodec
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.mask_scores import MASK_SCORES
+from pipeline.pixel_scores import N_BINS, PIXEL_SCORES, REGIONS
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 2
@@ -194,9 +195,15 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
     **{
         row.name: ArraySpec(row.dims, "float32", row.meaning) for row in (*AGREEMENTS, *MASK_SCORES)
     },
+    **{
+        score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
+        for score in PIXEL_SCORES
+    },
     "object_id": _object_id(),
     "judged": _coordinate("judged", "str", "proposal of each prediction that counts"),
     "model": _coordinate("model", "str", "model θ"),
+    "region": _coordinate("region", "str", "pixels that are compared with the ground truth"),
+    "bin": _coordinate("bin", "int64", "bin of equal width, by foreground probability"),
 }
 
 SCHEMA: Final[Mapping[str, Mapping[str, ArraySpec]]] = MappingProxyType(
@@ -210,6 +217,8 @@ FIXED_COORDINATES: Final[Mapping[str, tuple[str, ...] | tuple[int, ...]]] = Mapp
         "xy": ("x", "y"),
         "box": ("x", "y", "w", "h"),
         "judged": JUDGED,
+        "region": REGIONS,
+        "bin": tuple(range(N_BINS)),
         "proposal": tuple(range(N_PROPOSALS)),
         "token": tuple(range(N_PROPOSALS + 1)),
         "pair": tuple(f"{first}-{second}" for first, second in PROPOSAL_PAIRS),

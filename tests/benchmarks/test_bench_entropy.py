@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
@@ -11,8 +12,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.objects import blockwise_arrays
-from pipeline.masks import encode
+from pipeline.entropy.truth import truth_at_size
+from pipeline.masks import CUT, encode
 from pipeline.vocabulary import MODELS, PROMPTS
+from storage.rle import decode_rle, encode_rle
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import block_objects, block_reader
 from tests.fixtures.asked import open_eval
@@ -56,6 +59,11 @@ def test_entropies_take_little_longer_than_decompression(
     some = next(iter(cells.by_name.values())).mask_chunks
     memory = np.empty(some.shape[1:], np.uint8)
 
+    rle = encode_rle(cv2.resize(soft_masks(1, 1)[0], (640, 480)) > CUT)
+
+    def read_truth(block: range) -> np.ndarray:
+        return np.stack([truth_at_size(decode_rle(rle, 480, 640), 256, 256) for _ in block])
+
     def decompress_all() -> None:
         for shard in chunks:
             for chunk in shard:
@@ -64,6 +72,7 @@ def test_entropies_take_little_longer_than_decompression(
     def read_and_compute() -> None:
         blockwise_arrays(
             block_reader(cells, rows),
+            read_truth,
             rows,
             block_objects=block_objects(cells),
             models=cells.models,

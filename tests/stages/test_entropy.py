@@ -9,10 +9,12 @@ import pytest
 
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.objects import object_arrays
+from pipeline.entropy.truth import truth_at_size
 from stages.entropy import main
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path
 from tests.fixtures.asked import EXTRACT
+from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.settings import write_settings
 from tests.fixtures.split_cells import write_cell, write_table
 from tests.fixtures.view_settings import view_settings
@@ -66,7 +68,8 @@ def test_the_store_holds_the_entropies_of_every_object(
     run()
     store = open_entropy(entropy_path("val"))
     views = ("identity", "vflip")  # hflip is none of the paper's T
-    expected = object_arrays(lambda m, v: cells[m, v], models=MODELS, views=views)
+    truth = np.stack([truth_at_size(drawn_truth(row), 8, 8) for row in range(N_OBJECTS)])
+    expected = object_arrays(lambda m, v: cells[m, v], truth, models=MODELS, views=views)
     for name, bits in expected.items():
         np.testing.assert_array_equal(store[name], bits.astype(np.float32))
     assert store["object_id"].to_numpy().tolist() == list(range(7, 14))

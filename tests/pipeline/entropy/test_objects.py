@@ -1,17 +1,18 @@
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.hard_masks import mean_pairwise_dice
 from pipeline.entropy.mixtures import object_entropies
 from pipeline.entropy.objects import blocks, blockwise_arrays, object_arrays
 from pipeline.masks import decode
+from pipeline.pixel_scores import LEAST_PROBABILITY, REGIONS
 from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_cells import Cells, draw_cells, read
 
@@ -21,6 +22,14 @@ JUDGED_BY = ("iou", "sam_score")
 
 ALONE = np.ones(1, bool)
 """Stands for a mask that is compared with nothing but itself."""
+
+
+def draw_truth(n_objects: int, size_px: int) -> np.ndarray:
+    """Boxes, one of which reaches the edge of the frame."""
+    truth = np.zeros((n_objects, size_px, size_px), bool)
+    for n, one in enumerate(truth):
+        one[n : size_px // 2 + n, size_px // 3 :] = True
+    return truth
 
 
 def slow_agreements(
@@ -69,7 +78,7 @@ def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
     _, cells = draw_cells(size_px, models=models, views=views, size_px=size_px, n_objects=3)
     cells["tiny", "identity"].mask_code[1] = 0  # empty masks agree
     cells["tiny", "identity"].mask_code[2] = 100  # no foreground, but doubts
-    found = object_arrays(read(cells), models=models, views=views)
+    found = object_arrays(read(cells), draw_truth(3, size_px), models=models, views=views)
     for n in range(3):
         for name, expected in slow_agreements(cells, models, views, n).items():
             np.testing.assert_allclose(found[name][n], expected, atol=1e-12, err_msg=name)
@@ -77,9 +86,44 @@ def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
 
 def test_entropies_are_those_of_the_mixtures_to_the_last_bit() -> None:
     _, cells = draw_cells(3, models=MODELS[:2], views=VIEWS, size_px=12)
-    found = object_arrays(read(cells), models=MODELS[:2], views=VIEWS)
+    found = object_arrays(read(cells), draw_truth(2, 12), models=MODELS[:2], views=VIEWS)
     for name, bits in object_entropies(read(cells), models=MODELS[:2], views=VIEWS).items():
         np.testing.assert_array_equal(found[name], bits)
+
+
+@pytest.mark.parametrize("region", ["whole", "band"])
+def test_pixels_are_compared_as_slow_loops_and_scikit_learn_do(region: str) -> None:
+    models, size_px = ("tiny", "large"), 20
+    _, cells = draw_cells(8, models=models, views=VIEWS[:1], size_px=size_px, n_objects=3)
+    truth = draw_truth(3, size_px)
+    found = object_arrays(read(cells), truth, models=models, views=VIEWS[:1])
+    for n, (j, by), (m, model) in product(range(3), enumerate(JUDGED_BY), enumerate(models)):
+        cell = cells[model, "identity"]
+        proposal = int(getattr(cell, by)[n, 0].argmax())
+        is_of = slow_band(truth[n]) if region == "band" else np.ones_like(truth[n])
+        p = decode(cell.mask_code[n, 0, proposal])[is_of].astype(np.float64)
+        y = truth[n][is_of]
+        place = (n, j, m, REGIONS.index(region))
+        assert found["brier"][place] == pytest.approx(brier_score_loss(y, p))
+        clipped = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        assert found["nll"][place] == pytest.approx(log_loss(y, clipped, labels=[0, 1]))
+        is_in = [(p >= b / 10) & ((p < (b + 1) / 10) | (b == 9)) for b in range(10)]
+        for name, values in {"bin_probability": p, "bin_truth": y}.items():
+            expected = [values[one].sum() / len(p) for one in is_in]
+            np.testing.assert_allclose(found[name][place], expected, atol=1e-12)
+
+
+def slow_band(truth: np.ndarray) -> np.ndarray:
+    """Pixels whose square of 2 d + 1 pixels is not all of one kind; d is 1 in a small mask."""
+    return np.array(
+        [
+            [
+                len(np.unique(truth[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2])) > 1
+                for x in range(truth.shape[1])
+            ]
+            for y in range(truth.shape[0])
+        ]
+    )
 
 
 def test_masks_that_are_the_same_and_sure_agree() -> None:
@@ -92,9 +136,11 @@ def test_masks_that_are_the_same_and_sure_agree() -> None:
 
 def test_no_object_has_no_agreements() -> None:
     _, cells = draw_cells(0, models=("tiny",), views=("identity",), size_px=8, n_objects=0)
-    found = object_arrays(read(cells), models=("tiny",), views=("identity",))
+    found = object_arrays(read(cells), draw_truth(0, 8), models=("tiny",), views=("identity",))
     assert found["dice_theta"].shape == (0, 2)
     assert found["dice_a"].shape == (0, 1)
+    assert found["brier"].shape == (0, 2, 1, 2)
+    assert found["bin_truth"].shape == (0, 2, 1, 2, 10)
     assert found["soft_dice"].shape == found["dice_xp"].shape == (0, 2, 1)
 
 
@@ -106,8 +152,11 @@ def test_a_run_in_blocks_equals_the_run_at_once() -> None:
         whole, part = cells[model, view], slice(block.start, block.stop)
         return CellRows(whole.mask_code[part], whole.sam_score[part], whole.iou[part])
 
-    expected = object_arrays(read(cells), **names)
-    found = blockwise_arrays(read_rows, range(5), block_objects=2, **names)
+    truth = draw_truth(5, 9)
+    expected = object_arrays(read(cells), truth, **names)
+    found = blockwise_arrays(
+        read_rows, lambda block: truth[list(block)], range(5), block_objects=2, **names
+    )
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name])
 

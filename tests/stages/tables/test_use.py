@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.pixel_scores import REGIONS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.statistics import FAILURE_IOUS, STATISTICS
+from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from stages.page.use import coverage_figure, reliability_figure, routing_figure
 from stages.tables.rows import Results, of_protocol
 from stages.tables.use import (
     calibration_table,
     failure_table,
+    pixel_table,
     promise_table,
     routing_table,
     selective_table,
@@ -110,6 +112,17 @@ def test_calibration_is_of_every_model_and_of_predicted_ious_alone(own: Results)
             statistic=SYMBOLS[row["statistic"]],
         )
         assert list(found) == percent(row)
+
+
+def test_pixels_have_a_column_a_statistic_and_region(own: Results) -> None:
+    table = pixel_table(own)
+    assert list(table["model"].unique()) == list(MODELS)
+    rows = own[SPLITS[0]].pixels.to_dict("records")
+    assert len(table) == len(rows) == len(MODELS) * len(PIXEL_STATISTICS) * len(REGIONS)
+    symbols = {one.name: one.symbol for one in PIXEL_STATISTICS}
+    for row in rows:
+        symbol = symbols[row["statistic"]] + {"whole": "", "band": ", band"}[row["region"]]
+        assert list(told(table, SPLITS[0], model=row["model"], statistic=symbol)) == percent(row)
 
 
 @pytest.mark.parametrize("of", ["all", "kept"])

@@ -20,7 +20,7 @@ N_OBJECTS = 6
 
 def entropy(**changes: np.ndarray) -> dict[str, Any]:
     """Arrays of a small store."""
-    sizes = {"object": N_OBJECTS, "judged": 2, "model": 2}
+    sizes = {"object": N_OBJECTS, "judged": 2, "model": 2, "region": 2, "bin": 10}
     arrays = {
         name: np.ones([sizes[dim] for dim in spec.dims], np.float32)
         for name, spec in SCHEMA["entropy"].items()
@@ -68,6 +68,8 @@ def test_writing_again_replaces_the_store_and_failing_keeps_it(tmp_path: Path) -
         "object": 6,
         "judged": 2,
         "model": 2,
+        "region": 2,
+        "bin": 10,
     }
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,0 +1,55 @@
+"""Ground truth at the size of masks, and the band around its outline."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pipeline.entropy.truth import outline_band, truth_at_size
+
+
+def shares(n_from: int, n_to: int) -> np.ndarray:
+    """How much of each old pixel lies in each new one, along an axis."""
+    edges = np.arange(n_to + 1) * n_from / n_to
+    overlap = np.minimum(edges[1:, None], np.arange(1, n_from + 1)) - np.maximum(
+        edges[:-1, None], np.arange(n_from)
+    )
+    return overlap.clip(0) * n_to / n_from
+
+
+@pytest.mark.parametrize("size", [(48, 64), (17, 5), (9, 40), (16, 16)])
+def test_a_pixel_is_foreground_where_more_than_half_of_it_is(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(sum(size))
+    mask = ndimage.gaussian_filter(rng.normal(size=size), 1.5) > 0
+    share = shares(size[0], 16) @ mask @ shares(size[1], 16).T
+    is_clear = np.abs(share - 0.5) > 1e-6
+    found = truth_at_size(mask, 16, 16)
+    np.testing.assert_array_equal(found[is_clear], share[is_clear] > 0.5)
+
+
+def test_an_object_of_less_than_half_a_pixel_is_where_most_of_it_is() -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[20, 30] = True
+    found = truth_at_size(mask, 16, 16)
+    assert np.argwhere(found).tolist() == [[5, 7]]
+
+
+def test_an_empty_truth_is_refused() -> None:
+    with pytest.raises(ValueError, match="ground truth must have foreground, got an empty mask"):
+        truth_at_size(np.zeros((4, 4), bool), 2, 2)
+
+
+@pytest.mark.parametrize(("size_px", "reach_px"), [(256, 7), (64, 2), (8, 1)])
+def test_the_band_reaches_as_far_as_that_of_boundary_iou(size_px: int, reach_px: int) -> None:
+    truth = np.zeros((size_px, size_px), bool)
+    truth[size_px // 2 :, : size_px // 2] = True
+    # Chessboard distance to the nearest pixel of the other kind.
+    distance = np.where(
+        truth,
+        ndimage.distance_transform_cdt(truth, "chessboard"),
+        ndimage.distance_transform_cdt(~truth, "chessboard"),
+    )
+    np.testing.assert_array_equal(outline_band(truth), distance <= reach_px)
+
+
+def test_a_truth_that_fills_the_frame_has_no_outline() -> None:
+    assert not outline_band(np.ones((32, 32), bool)).any()
