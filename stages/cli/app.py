@@ -2,7 +2,7 @@
 
 import typer
 
-from stages.cli import bench, cache, checkpoints, family, gate, heads, plan, predict
+from stages.cli import bench, cache, checkpoints, family, gate, heads, plan, predict, predict_coco
 
 app = typer.Typer(no_args_is_help=True, help="UncertainSAM from a feature cache.")
 app.add_typer(bench.app, name="bench")
@@ -13,3 +13,4 @@ app.add_typer(heads.app, name="heads")
 app.command()(gate.gate)
 app.command()(plan.plan)
 app.command()(predict.predict)
+app.command()(predict_coco.predict_coco)

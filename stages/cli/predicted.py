@@ -5,6 +5,7 @@ from typing import Any, Final
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import KEEP
 from stages.cli.columns import aligned
+from stages.predictor.told import gains_told
 from storage.rle import encode_rle
 
 GAINS: Final = {
@@ -32,10 +33,7 @@ def _proposal(found: Uncertainty, k: int) -> dict[str, Any]:
         "sam_score": float(found.sam_score[k]),
         "h_std": float(found.h_std[k]),
         "area_px": int(mask.sum()),
-        **{
-            part: {name: float(values[k]) for name, values in vars(getattr(found, part)).items()}
-            for part in ("expected_iou", "gap", "direct_gap")
-        },
+        **gains_told(found, k),
         "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
     }
 

@@ -18,7 +18,8 @@ MAX_NAME: Final = 255
 MAX_PATH: Final = 4096
 """Characters of a path, likewise."""
 
-_Images = Mapping[int | str, ImageRecord]
+Images = Mapping[int | str, ImageRecord]
+"""By id, in the order of the file."""
 
 
 def list_coco(source: Source) -> tuple[Part, ...]:
@@ -37,8 +38,8 @@ def list_coco(source: Source) -> tuple[Part, ...]:
     items: list[list[Any]] = [
         value(content, key, (list,), str(path)) for key in ("images", "annotations")
     ]
-    known = _parse_images(path, items[0])
-    by_image = _group(path, items[1], known)
+    known = parse_images(path, items[0])
+    by_image = group_annotations(path, items[1], known)
     return tuple(
         Part(f"COCO image {image.file}", partial(_read, path, image, by_image[image_id]))
         for image_id, image in known.items()
@@ -46,7 +47,8 @@ def list_coco(source: Source) -> tuple[Part, ...]:
     )
 
 
-def _parse_images(path: Path, items: list[Any]) -> _Images:
+def parse_images(path: Path, items: list[Any]) -> Images:
+    """Images of a COCO file by id, their ids and names checked."""
     known: dict[int | str, ImageRecord] = {}
     for place, item in enumerate(items):
         what = f"{path}: images[{place}]"
@@ -65,7 +67,7 @@ def _parse_images(path: Path, items: list[Any]) -> _Images:
     return known
 
 
-def _group(path: Path, items: list[Any], known: _Images) -> dict[int | str, list[Json]]:
+def group_annotations(path: Path, items: list[Any], known: Images) -> dict[int | str, list[Json]]:
     """Annotations by image, their ids checked."""
     by_image: dict[int | str, list[Json]] = {}
     seen: set[int] = set()

@@ -1,0 +1,176 @@
+"""``usam predict-coco``: prompts of COCO in, results that COCO's tools read out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from typer.testing import CliRunner, Result
+
+from pipeline.predictor import UncertainPredictor
+from stages.cli.app import app
+from stages.predictor import load_predictor
+from storage.rle import decode_rle
+from tests.fixtures.predictors import drawn
+
+BOXES: dict[int, list[float]] = {1: [40, 30, 160, 120], 2: [10.5, 20, 60, 50], 3: [100, 80, 90, 90]}
+CLICKS: dict[int, list[float]] = {
+    1: [120, 80, 2],
+    2: [30, 40, 2, 0, 0, 0, 50, 50, 1],
+    3: [130, 120, 2],
+}
+IMAGE_OF = {1: 11, 2: 11, 3: 12}
+
+
+def usam(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["predict-coco", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two images, and three objects in them."""
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    height, width = drawn().shape[:2]
+    for image_id, rgb in ((11, drawn()), (12, drawn()[:, ::-1])):
+        Image.fromarray(rgb).save(f"images/{image_id}.png")
+    annotations = [
+        {
+            "id": i,
+            "image_id": IMAGE_OF[i],
+            "category_id": i + 4,
+            "bbox": BOXES[i],
+            "keypoints": CLICKS[i],
+        }
+        for i in IMAGE_OF
+    ]
+    images = [
+        {"id": i, "file_name": f"{i}.png", "height": height, "width": width} for i in (11, 12)
+    ]
+    categories = [{"id": i + 4, "name": str(i)} for i in IMAGE_OF]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    Path("asked.json").write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path
+
+
+def entries() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(Path("found.json").read_text("utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("prompt", ["box", "clicks"])
+def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str) -> None:
+    result = usam("images", "asked.json", "found.json", "--prompt", prompt)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "found.json: 3 masks in 2 images\n"
+    assert not Path("found.json.work").exists()
+    predictor = load_predictor("mini", "tiny")
+    for one in entries():
+        i = one["annotation_id"]
+        assert (one["image_id"], one["category_id"]) == (IMAGE_OF[i], i + 4)
+        predictor.set_image(Image.open(f"images/{IMAGE_OF[i]}.png").convert("RGB"))
+        x, y, w, h = BOXES[i]
+        points = [[a, b] for a, b, v in np.reshape(CLICKS[i], (-1, 3)).tolist() if v]
+        asked: dict[str, Any] = {"box": [x, y, x + w, y + h]}
+        if prompt == "clicks":
+            asked = {"point_coords": points, "point_labels": [1] * len(points)}
+        found = predictor.predict_uncertainty(**asked)
+        k = found.selected
+        height, width = one["segmentation"]["size"]
+        mask = decode_rle(one["segmentation"]["counts"], height_px=height, width_px=width)
+        np.testing.assert_array_equal(mask, found.masks[k])
+        assert one["score"] == pytest.approx(found.expected_iou.own[k], abs=1e-5)
+        told = one["uncertainty"]
+        assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[k], abs=1e-5)
+        assert (told["caution"] or "") == found.caution
+        assert told["advice"]["correction"] == found.advice.correction
+
+
+def test_coco_s_tools_read_the_results() -> None:
+    usam("images", "asked.json", "found.json")
+    loaded = COCO("asked.json").loadRes("found.json")
+    assert sorted(loaded.getImgIds()) == [11, 12]
+    found = loaded.loadAnns(loaded.getAnnIds())
+    assert [one["area"] for one in found] == [
+        float(coco_mask.area(one["segmentation"])) for one in entries()
+    ]
+    assert all("uncertainty" in one for one in found)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images were encoded, by a list that grows."""
+    seen: list[int] = []
+    set_image = UncertainPredictor.set_image
+
+    def spy(predictor: UncertainPredictor, image: np.ndarray) -> None:
+        seen.append(len(seen))
+        set_image(predictor, image)
+
+    monkeypatch.setattr(UncertainPredictor, "set_image", spy)
+    return seen
+
+
+def test_a_broken_image_is_named_the_rest_goes_on_and_only_it_is_done_again(
+    encoded: list[int],
+) -> None:
+    whole = Path("images/11.png").read_bytes()
+    Path("images/11.png").write_bytes(whole[:200])
+    result = usam("images", "asked.json", "found.json")
+    assert result.exit_code == 1
+    assert result.stdout == "found.json: 1 masks in 1 images\n"
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "1 of 2 images are left out" in error
+    assert "images/11.png must be a readable image" in error
+    assert [one["image_id"] for one in entries()] == [12]
+    Path("images/11.png").write_bytes(whole)
+    assert len(encoded) == 1
+    assert usam("images", "asked.json", "found.json").exit_code == 0
+    assert len(encoded) == 2
+    assert [one["annotation_id"] for one in entries()] == [1, 2, 3]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_results(
+    encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usam("images", "asked.json", "found.json")
+    expected = Path("found.json").read_bytes()
+    Path("found.json").unlink()
+    encoded.clear()
+    spy = UncertainPredictor.set_image
+
+    def interrupted(predictor: UncertainPredictor, image: np.ndarray) -> None:
+        if encoded:
+            raise KeyboardInterrupt
+        spy(predictor, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UncertainPredictor, "set_image", interrupted)
+        assert usam("images", "asked.json", "found.json").exit_code != 0
+    assert not Path("found.json").exists()
+    assert usam("images", "asked.json", "found.json").exit_code == 0
+    assert Path("found.json").read_bytes() == expected
+    assert len(encoded) == 2  # one each
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("images", "none.json", "a"), "none.json must be a file of COCO annotations, got no such"),
+        (
+            ("images", "asked.json", "a", "--prompt", "mask"),
+            "prompt must be one of box, clicks, ",
+        ),
+        (("images", "asked.json", "a", "--model", "x"), "model must be one of tiny, small, base_"),
+        (("images", "asked.json", "a", "--heads", "x"), "head must be a file, got none at x"),
+    ],
+)
+def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = usam(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1

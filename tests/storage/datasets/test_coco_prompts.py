@@ -1,0 +1,76 @@
+"""Boxes and keypoints of COCO as prompts; what is none is named."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.datasets.coco_prompts import CocoPrompt, read_prompts
+from storage.errors import DataError
+
+IMAGES = [
+    {"id": 7, "file_name": "a.png", "height": 20, "width": 30},
+    {"id": "x", "file_name": "b.png", "height": 20, "width": 30},
+]
+
+
+def write(path: Path, *items: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"images": IMAGES, "annotations": list(items)}), encoding="utf-8")
+    return path
+
+
+def annotation(**own: Any) -> dict[str, Any]:  # noqa: ANN401 - what JSON holds
+    return {"id": 1, "image_id": 7, "category_id": 3, **own}
+
+
+def test_boxes_become_corners_and_images_without_annotations_are_left_out(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.json",
+        annotation(bbox=[1, 2, 10.5, 4]),
+        {"id": 9, "image_id": 7, "bbox": [0, 0, 30, 20], "keypoints": "not read"},
+    )
+    (asked,) = read_prompts(path, "box")
+    assert (asked.image_id, asked.image.file) == (7, "a.png")
+    assert asked.prompts == (
+        CocoPrompt(1, 3, (1.0, 2.0, 11.5, 6.0), ()),
+        CocoPrompt(9, 1, (0.0, 0.0, 30.0, 20.0), ()),
+    )
+
+
+def test_labelled_keypoints_are_clicks(tmp_path: Path) -> None:
+    points = [1, 2, 2, 0, 0, 0, 29.5, 19, 1]
+    path = write(tmp_path / "a.json", annotation(image_id="x", keypoints=points))
+    (asked,) = read_prompts(path, "clicks")
+    assert asked.image_id == "x"
+    assert asked.prompts == (CocoPrompt(1, 3, None, ((1.0, 2.0), (29.5, 19.0))),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "message"),
+    [
+        ("box", {}, "must have a key 'bbox'"),
+        ("box", {"bbox": [1, 2, 3]}, "must be x, y, w, h, got [1, 2, 3]"),
+        ("box", {"bbox": [1, 2, 3, "4"]}, "must hold int or float only, got '4'"),
+        ("box", {"bbox": [1, 2, 0, 4]}, "must lie in the image of 30 x 20 px, got [1, 2, 0, 4]"),
+        ("box", {"bbox": [1, 2, 40, 4]}, "must lie in the image of 30 x 20 px, got [1, 2, 40, 4]"),
+        ("clicks", {}, "must have a key 'keypoints'"),
+        ("clicks", {"keypoints": []}, "must be x, y, v for each, one with v > 0 at least, got []"),
+        ("clicks", {"keypoints": [1, 2, 0]}, "one with v > 0 at least, got [1, 2, 0]"),
+        ("clicks", {"keypoints": [1, 2, 2, 3]}, "must be x, y, v for each"),
+        (
+            "clicks",
+            {"keypoints": [30, 2, 2]},
+            "must lie in the image of 30 x 20 px, got [30.0",
+        ),
+        ("box", {"bbox": [1, 2, 3, 4], "category_id": "cat"}, "category_id of "),
+    ],
+)
+def test_a_prompt_that_is_none_is_named_with_its_annotation(
+    kind: str, own: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.json", annotation(**own))
+    with pytest.raises(DataError, match=re.escape(message)) as refused:
+        read_prompts(path, kind)
+    assert "annotation 1 of a.png" in str(refused.value)
