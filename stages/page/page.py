@@ -201,11 +201,10 @@ def correlation_blocks(
 ) -> dict[tuple[str, str], pd.DataFrame]:
     """Correlations of a split, square, by model and train split."""
     table = tables[CORRELATION.file(split, protocol)]
+    keys = ["model", "train_split"]
     return {
-        (model, train_split): table[
-            (table["model"] == model) & (table["train_split"] == train_split)
-        ].drop(columns=["model", "train_split"])
-        for model, train_split in zip(table["model"], table["train_split"], strict=True)
+        (str(model), str(train_split)): rows.drop(columns=keys)
+        for (model, train_split), rows in table.groupby(keys, sort=False)
     }
 
 
