@@ -4,23 +4,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, product
-from math import ceil, log1p
+from math import ceil, log1p, nan, sqrt
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import bdtr, ndtri
 
-from pipeline.scoring.bootstrap import Interval, interval
+from pipeline.scoring.bootstrap import LEVEL, Interval, interval
 from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
     DESIGN_SHARE,
     LARGEST_BET,
+    Calibrated,
     Check,
     Judged,
+    calibrated_of_kept,
     check,
     threshold_of_all,
-    threshold_of_kept,
 )
 from pipeline.scoring.statistics import FAILURE_IOUS
 
@@ -29,6 +31,9 @@ PROMISES: Final = ("all", "kept")
 
 ALPHAS: Final = (0.1, 0.2)
 """Shares alpha in tables."""
+
+ROUNDING: Final = 1e-12
+"""Excess that is none: sums of shares are not exact."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,13 @@ class PromiseRow:
     """Share of the masks that is kept."""
     kept_interval: Interval
     """Middle 95 % of the splits."""
+    reached: float
+    """What the guarantee is about, over the splits. Promise ``all``: ``held``. Promise ``kept``:
+    the share of the splits in which, of the kept masks of all images that did not propose
+    thresholds, at most alpha fall short."""
+    reached_least: float
+    """Lowest value of ``reached`` that chance leaves to a promise that holds, in 39 of 40 draws of
+    the splits."""
 
 
 def promise_rows(
@@ -95,7 +107,8 @@ def promise_rows(
         for promise in promises:
             judged = Judged.masks(uncertainty, asked.iou < promise.iou, group)
             generator = np.random.default_rng(seed)
-            found = check(judged, _threshold(promise, generator), n_splits, generator)
+            calibrate = _calibration(promise, generator)
+            found = check(judged, calibrate, n_splits, generator, alpha=promise.alpha)
             yield PromiseRow(
                 asked.protocol,
                 train_split,
@@ -106,8 +119,39 @@ def promise_rows(
                 interval(_held(found, promise)),
                 float(found.kept.mean()),
                 interval(found.kept),
+                *reached(found, promise),
             )
         advance(1)
+
+
+def reached(found: Check, promise: Promise) -> tuple[float, float]:
+    """What came of a guarantee over splits, and the lowest value that chance leaves to it.
+
+    Notes
+    -----
+    Given the images of a data set, random splits are independent of each other, and the images of
+    one split exchangeable, which is all that both guarantees need. They hold for the splits of
+    these images, then, not only for new ones:
+
+    - ``all``: the share of masks that is kept wrongly, averaged over the checked images, has an
+      expectation of at most alpha. Its mean over the splits is compared with alpha by its standard
+      error.
+    - ``kept``: with the images that proposed set apart, the tested ones are drawn from the rest
+      without replacement. The product of ``1 - bet x``, x the excess of an image, then has an
+      expectation of at most the n-th power of its mean over the rest (Maclaurin's inequality), so
+      that the test holds for the rest as it does for a distribution: a split leaves the rest with
+      an excess above 0 with a probability of at most ``1 - CONFIDENCE``. The number of splits that
+      do not is binomial.
+    """
+    lowest = (1 - LEVEL) / 2
+    n_splits = len(found.kept)
+    if promise.of == "all":
+        deviation = found.fell_short.std(ddof=1) if n_splits > 1 else nan
+        least = 1 - promise.alpha + ndtri(lowest) * deviation / sqrt(n_splits)
+        return found.held_of_all, float(least)
+    cumulated = bdtr(np.arange(n_splits + 1), n_splits, CONFIDENCE)
+    share = float((found.excess <= ROUNDING).mean())
+    return share, float(np.searchsorted(cumulated, lowest) / n_splits)
 
 
 def threshold(judged: Judged, promise: Promise, seed: int) -> float:
@@ -118,7 +162,7 @@ def threshold(judged: Judged, promise: Promise, seed: int) -> float:
     ValueError
         As ``threshold_of_all``, or if the promise is none of ``PROMISES``.
     """
-    return _threshold(promise, np.random.default_rng(seed))(judged)
+    return _calibration(promise, np.random.default_rng(seed))(judged).threshold
 
 
 def least_images(promise: Promise) -> int:
@@ -135,12 +179,14 @@ def least_images(promise: Promise) -> int:
     return next(n for n in count(n_tests) if n - round(DESIGN_SHARE * n) >= n_tests)
 
 
-def _threshold(promise: Promise, generator: np.random.Generator) -> Callable[[Judged], float]:
+def _calibration(
+    promise: Promise, generator: np.random.Generator
+) -> Callable[[Judged], Calibrated]:
     if promise.of not in PROMISES:
         raise ValueError(f"promise must be one of {', '.join(PROMISES)}, got {promise.of!r}")
     if promise.of == "all":
-        return partial(threshold_of_all, alpha=promise.alpha)
-    return partial(threshold_of_kept, alpha=promise.alpha, generator=generator)
+        return lambda judged: Calibrated(threshold_of_all(judged, promise.alpha))
+    return partial(calibrated_of_kept, alpha=promise.alpha, generator=generator)
 
 
 def _held(found: Check, promise: Promise) -> Float[np.ndarray, "split"]:

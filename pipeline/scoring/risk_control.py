@@ -7,7 +7,7 @@ calibration were, whatever the distribution and however good or bad the measure 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -72,6 +72,15 @@ class Judged:
         return np.unique(self.group)
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """A threshold, and the images that had a say in which thresholds were tested."""
+
+    threshold: float
+    design: Int[np.ndarray, "image"] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Numbers of the images that proposed thresholds; none where all are tried."""
+
+
 def threshold_of_all(judged: Judged, alpha: float) -> float:
     """Largest threshold at which, of all masks, at most ``alpha`` are kept and fall short.
 
@@ -106,6 +115,11 @@ def threshold_of_all(judged: Judged, alpha: float) -> float:
 
 
 def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generator) -> float:
+    """Threshold of ``calibrated_of_kept`` alone."""
+    return calibrated_of_kept(judged, alpha, generator).threshold
+
+
+def calibrated_of_kept(judged: Judged, alpha: float, generator: np.random.Generator) -> Calibrated:
     """Largest threshold at which, of the kept masks, at most ``alpha`` are shown to fall short.
 
     The promise holds with probability ``CONFIDENCE`` over calibrations: where it does, an object of
@@ -138,7 +152,7 @@ def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generat
     is_design = _draw(judged, DESIGN_SHARE, generator)
     design, test = judged.of(is_design), judged.of(~is_design)
     if not len(design.group) or not len(test.group):
-        return NOTHING
+        return Calibrated(NOTHING, design.images())
     ranks = np.linspace(0, len(design.group) - 1, N_PROPOSED + 1)[1:].round().astype(np.int64)
     proposed = np.unique(np.sort(design.uncertainty)[ranks])
     design_evidence = _evidence(design, proposed, alpha)
@@ -147,7 +161,7 @@ def threshold_of_kept(judged: Judged, alpha: float, generator: np.random.Generat
     evidence = _evidence(test, proposed, alpha)[bet, np.arange(len(proposed))]
     is_shown = evidence[order] >= -np.log1p(-CONFIDENCE)
     shown = proposed[order][np.logical_and.accumulate(is_shown)]
-    return float(shown.max(initial=NOTHING))
+    return Calibrated(float(shown.max(initial=NOTHING)), design.images())
 
 
 @dataclass(frozen=True)
@@ -158,6 +172,9 @@ class Check:
     """Share of the masks that is kept."""
     fell_short: Float[np.ndarray, "split"]
     """Share of all masks that is kept and falls short."""
+    excess: Float[np.ndarray, "split"]
+    """Over all images but those that proposed thresholds: the share of masks that is kept and falls
+    short, minus alpha times the share that is kept. Above 0, too many of those kept fall short."""
 
     @property
     def held_of_all(self) -> float:
@@ -173,11 +190,18 @@ class Check:
 
 def check(
     judged: Judged,
-    threshold: Callable[[Judged], float],
+    calibrate: Callable[[Judged], Calibrated],
     n_splits: int,
     generator: np.random.Generator,
+    *,
+    alpha: float,
 ) -> Check:
     """Calibrate on a random half of the images and check on the other half, ``n_splits`` times.
+
+    Parameters
+    ----------
+    alpha
+        For ``Check.excess``.
 
     Raises
     ------
@@ -187,15 +211,20 @@ def check(
     n_images = len(judged.images())
     if n_images < 2:  # noqa: PLR2004 - one a side
         raise ValueError(f"a check must have at least 2 images, got {n_images}")
-    kept, fell_short = np.empty((2, n_splits))
+    kept, fell_short, excess = np.empty((3, n_splits))
     for split in range(n_splits):
         is_calibrated = _draw(judged, 0.5, generator)
         seen = judged.of(~is_calibrated)
-        is_kept = seen.uncertainty <= threshold(judged.of(is_calibrated))
+        found = calibrate(judged.of(is_calibrated))
+        is_kept = seen.uncertainty <= found.threshold
         # The shares of an image sum to 1, those of all objects to the number of images.
         kept[split] = seen.share @ is_kept / seen.share.sum()
         fell_short[split] = seen.share @ (is_kept & seen.falls_short) / seen.share.sum()
-    return Check(kept, fell_short)
+        rest = judged.of(~np.isin(np.arange(len(is_calibrated)), found.design))
+        is_kept = rest.uncertainty <= found.threshold
+        # By image, as the tests add it up.
+        excess[split] = rest.share @ (is_kept * (rest.falls_short - alpha)) / rest.share.sum()
+    return Check(kept, fell_short, excess)
 
 
 def _evidence(

@@ -90,6 +90,8 @@ def _promise_table(
                 **dict(bounds("held", row.held_interval)),
                 "kept": row.kept,
                 **dict(bounds("kept", row.kept_interval)),
+                "reached": row.reached,
+                "reached_least": row.reached_least,
             }
             for row in rows
         ]

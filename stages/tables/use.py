@@ -25,6 +25,17 @@ PIXEL_LABELS: Final = {statistic.name: statistic.symbol for statistic in PIXEL_S
 IN_REGIONS: Final = {"whole": "", "band": ", band"}
 """What is added to them for a part of the mask."""
 
+PROMISED: Final = {
+    "all": {"held": "held", "reached_least": "at least", "kept": "kept"},
+    "kept": {
+        "held": "held",
+        "reached": "in splits",
+        "reached_least": "of splits at least",
+        "kept": "kept",
+    },
+}
+"""What the table of each promise shows, and its words."""
+
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
 
@@ -63,7 +74,10 @@ def promise_table(results: Results, of: str) -> pd.DataFrame:
     rows["masks"] = rows["iou_at_least"].map("IoU ≥ {:g}".format)
     promised = (100 - 100 * rows["alpha"]).map("{:g} % promised, ".format)
     told = pd.concat(
-        [_renamed(rows, name, "value").assign(told=promised + name) for name in ("held", "kept")]
+        [
+            _renamed(rows, name, "value").assign(told=promised + word)
+            for name, word in PROMISED[of].items()
+        ]
     ).sort_values("alpha", kind="stable")
     return a_column_a_split(told, ["masks", "measure", "trained_on", "told"], "value")
 
@@ -118,4 +132,6 @@ def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def _renamed(rows: pd.DataFrame, name: str, to: str) -> pd.DataFrame:
-    return rows.rename(columns={name + end: to + end for end in ("", *BOUNDS_OF)})
+    """Rows with a number and its bounds under another name; NaN where it has no bounds."""
+    named = {name + end: to + end for end in ("", *BOUNDS_OF)}
+    return rows.reindex(columns=rows.columns.union(list(named), sort=False)).rename(columns=named)

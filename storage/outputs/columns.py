@@ -88,6 +88,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "kept",
             "kept_low",
             "kept_high",
+            "reached",
+            "reached_least",
         ),
         "pixels": (
             "protocol",

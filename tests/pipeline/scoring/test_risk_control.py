@@ -11,6 +11,7 @@ from pipeline.scoring import risk_control
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
     NOTHING,
+    Calibrated,
     Judged,
     check,
     threshold_of_all,
@@ -43,6 +44,10 @@ def kept_and_lost(judged: Judged, threshold: float) -> tuple[float, float]:
         for group in np.unique(judged.group)
     ]
     return tuple(np.mean(shares, axis=0))
+
+
+def of_all(judged: Judged) -> Calibrated:
+    return Calibrated(threshold_of_all(judged, ALPHA))
 
 
 def some_judged(seed: int, n_levels: int) -> Judged:
@@ -96,7 +101,7 @@ def test_exchanging_an_image_for_any_other_never_frees_the_new_one() -> None:
 @pytest.mark.parametrize("skill", [0.0, 1.0, 4.0])
 def test_over_200_splits_the_promise_of_all_is_kept_within_its_band(skill: float) -> None:
     judged = population(np.random.default_rng(5), 80, skill=skill)
-    found = check(judged, lambda seen: threshold_of_all(seen, ALPHA), 200, np.random.default_rng(0))
+    found = check(judged, of_all, 200, np.random.default_rng(0), alpha=ALPHA)
     band = 3 * found.fell_short.std() / np.sqrt(200)
     assert 1 - ALPHA - band <= found.held_of_all <= 1 - ALPHA + 2 / 41 + band
 
@@ -203,12 +208,12 @@ def test_without_objects_nothing_can_be_calibrated(
 def test_a_check_needs_images_on_both_sides() -> None:
     judged = Judged.masks(np.ones(4), np.zeros(4, bool), np.zeros(4, np.int64))
     with pytest.raises(ValueError, match="a check must have at least 2 images, got 1"):
-        check(judged, lambda _: NOTHING, 5, np.random.default_rng(0))
+        check(judged, lambda _: Calibrated(NOTHING), 5, np.random.default_rng(0), alpha=ALPHA)
 
 
 def test_what_keeps_nothing_holds_no_share_of_the_kept() -> None:
     judged = population(np.random.default_rng(0), 10)
-    found = check(judged, lambda _: NOTHING, 5, np.random.default_rng(0))
+    found = check(judged, lambda _: Calibrated(NOTHING), 5, np.random.default_rng(0), alpha=ALPHA)
     assert found.held_of_all == 1
     assert np.isnan(found.held_of_kept)
 
@@ -217,6 +222,6 @@ def test_images_count_the_same_whatever_they_hold() -> None:
     judged = Judged.masks(
         np.zeros(5), np.array([True, False, False, False, False]), np.array([7, 9, 9, 9, 9])
     )
-    found = check(judged, lambda _: 0.0, 50, np.random.default_rng(0))
+    found = check(judged, lambda _: Calibrated(0.0), 50, np.random.default_rng(0), alpha=ALPHA)
     assert set(found.fell_short) == {0, 1}
     assert set(found.kept) == {1}
