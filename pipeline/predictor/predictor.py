@@ -1,7 +1,6 @@
 """A predictor that takes the place of ``SAM2ImagePredictor``, and says how wrong a mask may be."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,11 +13,8 @@ from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.heads import ProposalHeads
 from pipeline.predictor.images import rgb_of
 from pipeline.predictor.prompts import DecoderPrompts, Kind, PromptSet, joined, parse_prompts
-from pipeline.predictor.uncertainty import Uncertainty, at_image, read_uncertainty
+from pipeline.predictor.uncertainty import Uncertainty, at_image, bounded, read_uncertainty
 from pipeline.sam.model import Decoded, Embedding, Sam
-
-LOGIT_BOUND: Final = 32
-"""Low-resolution logits are returned within this bound, as ``SAM2ImagePredictor`` does."""
 
 Prediction = tuple[
     Float32[np.ndarray, "*prompt proposal height width"],
@@ -53,7 +49,7 @@ class UncertainPredictor:
         point_labels: ArrayLike | None = None,
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
-        multimask_output: bool = True,  # noqa: FBT001, FBT002 - likewise
+        multimask_output: bool = True,  # noqa: FBT001, FBT002 - as SAM2ImagePredictor has it
         return_logits: bool = False,  # noqa: FBT001, FBT002
         normalize_coords: bool = True,  # noqa: FBT001, FBT002
     ) -> Prediction:
@@ -84,11 +80,12 @@ class UncertainPredictor:
         decoded = self._decode(prompts, multimask_output=multimask_output)
         logits = at_image(decoded.logits, embedding.size_px)
         masks = logits if return_logits else logits > 0
-        bounded = decoded.logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
         one = prompts.n_sets == 1
-        arrays = (_array(tensor, squeezed=one) for tensor in (masks, decoded.sam_score, bounded))
-        found: Prediction = (next(arrays), next(arrays), next(arrays))
-        return found
+        return (
+            _array(masks, squeezed=one),
+            _array(decoded.sam_score, squeezed=one),
+            _array(bounded(decoded.logits), squeezed=one),
+        )
 
     def predict_uncertainty(
         self,

@@ -19,6 +19,9 @@ from pipeline.vocabulary import MODELS
 
 LARGEST: Final = MODELS[-1]
 
+LOGIT_BOUND: Final = 32
+"""Low-resolution logits are returned within this bound, as ``SAM2ImagePredictor`` does."""
+
 
 @dataclass(frozen=True)
 class Uncertainty:
@@ -96,7 +99,7 @@ def read_uncertainty(
         yield Uncertainty(
             masks=(at_image(logits[None], size_px)[0] > 0).cpu().numpy(),
             sam_score=sam_score[i],
-            logits=logits.cpu().numpy(),
+            logits=bounded(logits).cpu().numpy(),
             probability=probability[i],
             expected_iou=own.expected_iou,
             gap=own.gap,
@@ -106,6 +109,11 @@ def read_uncertainty(
             advice=_advice(own, heads.model, selected, good_iou),
             caution=cautions[i],
         )
+
+
+def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
+    """Logits as a later prompt takes them for its mask."""
+    return logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
 
 
 def at_image(
