@@ -1,5 +1,6 @@
 """What DVC runs, and what it does not run again: the real stages in a small copy of the project."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -121,6 +122,34 @@ def test_every_stage_runs_once(demo: Demo) -> None:
 def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:
     assert run(demo.root, "dvc", "status").strip() == "Data and pipelines are up to date."
     assert demo.changed_files == ["dvc.lock"]
+
+
+def disk_bytes(root: Path, *folders: str) -> int:
+    """Bytes on the disk below some folders, those of linked files counted once."""
+    files = [file for folder in folders for file in (root / folder).rglob("*")]
+    stats = [file.stat() for file in files if file.is_file()]
+    return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in stats}.values())
+
+
+def test_a_byte_of_an_output_lies_on_the_disk_once(demo: Demo) -> None:
+    stages = yaml.safe_load((demo.root / "dvc.lock").read_text("utf-8"))["stages"]
+    outputs = sum(out["size"] for stage in stages.values() for out in stage["outs"])
+    places = ("data", "cache", "heads", "results", ".dvc/cache")
+    assert disk_bytes(demo.root, *places) <= 1.15 * outputs
+    # Of the cells in the making, those that DVC has are gone.
+    assert len(list(demo.root.glob("cache/work/*/*/*/*/published"))) == 1
+
+
+def test_stages_that_run_again_change_no_byte_of_the_cache(project: Path) -> None:
+    run(project, "dvc", "checkout", "--relink")
+    linked = project / "cache/objects/shapes_val.zarr/zarr.json"
+    assert linked.stat().st_nlink == 2
+    change(project, "evaluate", n_curve_points=11)
+    assert repro(project).ran == ["evaluate@shapes_val", "report"]
+    repro(project, "--force", "--single-item", "prepare@shapes_val", "entropy@shapes_val")
+    for file in (project / ".dvc/cache/files/md5").glob("*/*"):
+        found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+        assert found == file.parent.name + file.name.removesuffix(".dir")
 
 
 def test_a_changed_param_of_evaluate_runs_evaluate_and_report(project: Path) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from storage.cell.recorded import is_recorded, recorded_listings
 from storage.errors import StoreError
+from storage.paths import features_path, masks_path
 from storage.store.inspection import open_store
 from storage.store.signature import compare
 
@@ -22,7 +24,8 @@ LOCK: Final = "lock"
 """File locked by the process that works in the folder; unlocking leaves it there."""
 
 RECORDED_AFTER_S: Final = 3600.0
-"""Age at which published work may be removed; DVC may ask for it again until it has recorded it."""
+"""Age at which published work may be removed although DVC does not have it: perhaps it never will,
+where stages are run without it."""
 
 NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 """Errors of file systems without locks; there, DVC's own lock has to do."""
@@ -100,7 +103,10 @@ def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfi
 
 
 def sweep(work: Path, *, keep: Path) -> list[Path]:
-    """Remove work published ``RECORDED_AFTER_S`` ago or earlier, of all cells but one.
+    """Remove published work that DVC has, or that is old, of all cells but one.
+
+    Until DVC has an output, it deletes it when it runs the stage again, which then publishes from
+    the work folder at once.
 
     Parameters
     ----------
@@ -116,6 +122,7 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
     that cannot be removed.
     """
     removed = []
+    listings = recorded_listings()
     for marker in sorted(work.glob(f"*/*/*/*/{PUBLISHED}")):
         folder = marker.parent
         if folder.parent == keep:
@@ -123,7 +130,8 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
         # Another cell, perhaps on another node, may be sweeping too, or the folder may belong to
         # another user: no reason for this cell to fail.
         with suppress(StoreError, OSError):
-            if time.time() - marker.stat().st_mtime < RECORDED_AFTER_S:
+            is_old = time.time() - marker.stat().st_mtime >= RECORDED_AFTER_S
+            if not is_old and not _is_recorded(folder, listings):
                 continue
             handle = lock_folder(folder)
             try:
@@ -135,3 +143,11 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
     for gone in work.glob("*/*/*/.*.removed"):
         shutil.rmtree(gone, ignore_errors=True)
     return removed
+
+
+def _is_recorded(folder: Path, listings: dict[str, str]) -> bool:
+    """Whether DVC has the outputs that were published from a work folder."""
+    cell = folder.parts[-4:-1]
+    outputs = {"features": features_path(*cell), "masks": masks_path(*cell)}
+    published = [path for kind, path in outputs.items() if (folder / f"{kind}.zarr").exists()]
+    return all(is_recorded(path, listings) for path in published)

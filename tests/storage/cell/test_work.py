@@ -1,13 +1,17 @@
 import errno
 import fcntl
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from storage.cell.work import PUBLISHED, RECORDED_AFTER_S, find_unfinished, lock_folder, sweep
 from storage.errors import StoreError
+from storage.files.manifest import FILE
 from tests.fixtures.made_up_cell import (
     SIGNATURE,
     extract,
@@ -34,6 +38,76 @@ def test_work_stays_until_its_outputs_are_surely_recorded(
     published = marker.stat().st_mtime
     os.utime(marker, (published, published - RECORDED_AFTER_S))
     assert sweep(tmp_path / "work", keep=tmp_path) == [marker.parent]
+
+
+@pytest.fixture
+def young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work that was published a moment ago, its outputs where DVC tracks them."""
+    monkeypatch.setattr("storage.cell.work.RECORDED_AFTER_S", RECORDED_AFTER_S)
+    monkeypatch.chdir(tmp_path)
+    extract(Path("made"))
+    for kind in ("features", "masks"):
+        target = Path(f"cache/{kind}/val/tiny/identity.zarr")
+        target.parent.mkdir(parents=True)
+        Path(f"made/{kind}/identity.zarr").rename(target)
+    Path("made/work").rename("cache/work")
+    (marker,) = Path("cache/work").rglob(PUBLISHED)
+    return marker.parent
+
+
+def record(*kinds: str, cache: str = ".dvc/cache") -> None:
+    """Write what DVC writes when it has recorded outputs: listings, and their digests."""
+    outs = []
+    for kind in kinds:
+        path = Path(f"cache/{kind}/val/tiny/identity.zarr")
+        files = {
+            file.relative_to(path).as_posix(): hashlib.md5(file.read_bytes()).hexdigest()  # noqa: S324
+            for file in path.rglob("*")
+            if file.is_file()
+        }
+        listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in files.items()])
+        digest = hashlib.md5(listing.encode()).hexdigest() + ".dir"  # noqa: S324 - as DVC does
+        file = Path(cache) / "files/md5" / digest[:2] / digest[2:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(listing)
+        outs.append({"path": str(path), "hash": "md5", "md5": digest})
+    stages = {"extract@val-tiny-identity": {"cmd": "x", "outs": outs}}
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+
+def swept() -> list[Path]:
+    return sweep(Path("cache/work"), keep=Path("cache/work/val/large/identity"))
+
+
+def test_work_goes_as_soon_as_dvc_has_its_outputs(young: Path) -> None:
+    assert swept() == []
+    record("features")
+    assert swept() == [], "the masks are not recorded"
+    record("features", "masks")
+    assert swept() == [young]
+
+
+def test_a_cache_elsewhere_is_found(young: Path, tmp_path: Path) -> None:
+    record("features", "masks", cache=str(tmp_path / "elsewhere"))
+    assert swept() == []
+    Path(".dvc").mkdir()
+    Path(".dvc/config.local").write_text("[cache]\n    dir = ../elsewhere\n")
+    assert swept() == [young]
+
+
+@pytest.mark.parametrize("fault", ["older", "no_lock", "no_lists", "spoiled"])
+def test_what_an_earlier_run_recorded_does_not_count(young: Path, fault: str) -> None:
+    record("features", "masks")
+    if fault == "older":
+        (Path("cache/masks/val/tiny/identity.zarr") / FILE).write_text("of another run")
+    elif fault == "no_lock":
+        Path("dvc.lock").unlink()
+    elif fault == "no_lists":
+        shutil.rmtree(".dvc")
+    else:
+        Path("dvc.lock").write_text("stages: [")
+    assert swept() == []
+    assert young.exists()
 
 
 def test_sweep_leaves_what_was_published_once_and_is_being_done_again(tmp_path: Path) -> None:
