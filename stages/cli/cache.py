@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stages.cli import stores
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.overview import as_text, overview, own_part
 from stages.shell.edge import reported_errors
@@ -28,11 +29,11 @@ def info_command(path: Stores) -> None:
     Exit 1 if the metadata of any store is damaged.
     """
     with reported_errors():
-        stores = find_stores(path)
-        if stores == [path]:
+        found = find_stores(path)
+        if found == [path]:
             print(_details(describe(path)))
             return
-        alone, work = overview(stores)
+        alone, work = overview(found)
     tables = {"store": alone, "work folder": work}
     print("\n\n".join(as_text(what, lines) for what, lines in tables.items() if lines))
     if any(line.state == "damaged" for line in (*alone, *work)):
@@ -48,12 +49,12 @@ def verify_command(
     """Hold every file to its store's manifest and print what differs; exit 1 if any does."""
     found: dict[Path, list[Damage]] = {}
     with reported_errors():
-        stores = find_stores(path)
-        total = sum(_n_files(store) for store in stores)
+        paths = find_stores(path)
+        total = sum(_n_files(store) for store in paths)
         # Interrupted, after hours perhaps, it prints what it found by then.
         try:
             with progress(f"verify {path}", total, unit="files") as advance:
-                for store in stores:
+                for store in paths:
                     found[store] = _damages(store, advance, quick=quick)
         finally:
             if found:
@@ -69,9 +70,9 @@ def migrate_command(path: Stores) -> None:
     Each is replaced whole or not at all. `dvc commit` records the result.
     """
     with reported_errors():
-        stores = [store for store in find_stores(path) if not is_work_folder(store.parent)]
+        found = [store for store in find_stores(path) if not is_work_folder(store.parent)]
     failed = False
-    for store in stores:
+    for store in found:
         try:
             print(f"{'migrated' if migrate(store) else 'present':8}  {printable(str(store))}")
         except (StoreError, OSError) as error:
@@ -79,6 +80,12 @@ def migrate_command(path: Stores) -> None:
             failed = True
     if failed:
         raise typer.Exit(1)
+
+
+app.command("ls")(stores.ls)
+app.command("diff")(stores.diff)
+app.command("pack")(stores.pack)
+app.command("unpack")(stores.unpack)
 
 
 def _n_files(store: Path) -> int:

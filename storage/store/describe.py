@@ -4,11 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 from storage.errors import StoreError
 from storage.store.completeness import done_shards, missing_files
 from storage.store.grid import Layout
 from storage.store.inspection import (
+    Store,
     array_grid,
     open_store,
     read_arrays,
@@ -47,6 +49,7 @@ class StoreDescription:
     sizes: Mapping[str, int]
     arrays: tuple[ArrayDescription, ...]
     signature: Mapping[str, object]
+    shard_objects: int
     n_done: int | None
     n_shards: int | None
     missing: tuple[str, ...]
@@ -82,7 +85,7 @@ def describe(path: Path) -> StoreDescription:
     described = []
     for name, spec in store.specs.items():
         cut = array_grid(arrays[name])
-        files = [entry for entry in os.scandir(path / name) if entry.name.startswith("c.")]
+        files = _chunk_files(store, name)
         described.append(
             ArrayDescription(
                 name,
@@ -91,7 +94,7 @@ def describe(path: Path) -> StoreDescription:
                 spec.dtype,
                 cut.file_shape,
                 len(files),
-                sum(entry.stat().st_size for entry in files),
+                sum(files.values()),
             )
         )
     return StoreDescription(
@@ -101,21 +104,34 @@ def describe(path: Path) -> StoreDescription:
         sizes=sizes_of(store, arrays),
         arrays=tuple(described),
         signature=store.signature,
+        shard_objects=store.shard_objects,
         n_done=None if done is None else int(done.sum()),
         n_shards=None if done is None else len(done),
         missing=tuple(missing_files(store, arrays)),
     )
 
 
+def _chunk_files(store: Store, array: str) -> dict[str, int]:
+    """Bytes of each chunk file of an array; elsewhere than in a folder, as the manifest says."""
+    if store.files.folder is None:
+        known = {name: record.n_bytes for name, record in store.manifest.items()}
+    else:
+        entries = os.scandir(store.path / array)
+        known = {f"{array}/{entry.name}": entry.stat().st_size for entry in entries}
+    return {name: n for name, n in known.items() if name.startswith(f"{array}/c.")}
+
+
 def find_stores(path: Path) -> list[Path]:
     """The store at ``path``, or all below it; hidden folders, being in the making, are skipped.
+
+    A packed store is found only by its own path.
 
     Raises
     ------
     StoreError
         If there is none.
     """
-    found = []
+    found = [path] if is_zipfile(path) else []
     for folder, below, files in os.walk(path):
         if "zarr.json" in files:
             found.append(Path(folder))

@@ -1,0 +1,93 @@
+"""Whole stores: listed cell by cell, compared, packed and unpacked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.cli.cells import list_cells
+from stages.cli.columns import aligned, printable
+from stages.shell.edge import reported_errors
+from stages.shell.progress import progress
+from storage.paths import CACHE
+from storage.store import archive
+from storage.store.describe import find_stores
+from storage.store.difference import Difference, differences_of
+from storage.store.verify import n_files
+
+Sides = tuple[Path | None, Path | None]
+"""Where a store is on either side of a comparison."""
+
+Some = Annotated[Path, typer.Argument(help="A store, or a folder that holds some.")]
+One = Annotated[Path, typer.Argument(help="A store.")]
+Packed = Annotated[Path, typer.Argument(help="A store in one file.")]
+
+
+def ls(path: Some = CACHE) -> None:
+    """Print a line for each cell: objects done, bytes, family, device, versions and state."""
+    with reported_errors():
+        print(list_cells(find_stores(path)))
+
+
+def diff(one: Some, other: Some) -> None:
+    """Print what differs between two stores, or between all stores of two folders.
+
+    Exit 1 if anything does.
+    """
+    with reported_errors():
+        pairs = _pairs(one, other)
+        found = {
+            name: differences_of(old, new) if old and new else None
+            for name, (old, new) in pairs.items()
+        }
+    print("\n".join(_comparison(name, pairs[name], found[name]) for name in pairs))
+    if any(differences != [] for differences in found.values()):
+        raise typer.Exit(1)
+
+
+def pack(store: One, packed: Packed) -> None:
+    """Write a store to one file, which zarr opens as it is; damage is refused."""
+    with reported_errors():
+        total = n_files(store) + 1
+        with progress(f"pack {store}", total, unit="files") as advance:
+            archive.pack(store, packed, advance)
+
+
+def unpack(packed: Packed, store: One) -> None:
+    """Write a packed store to a folder, whole or not at all; damage is refused."""
+    with reported_errors():
+        total = n_files(packed) + 1
+        with progress(f"unpack {packed}", total, unit="files") as advance:
+            archive.unpack(packed, store, advance)
+
+
+def _pairs(one: Path, other: Path) -> dict[str, Sides]:
+    """Stores of two folders by their names below them, or two stores."""
+    sides = [_published(path) for path in (one, other)]
+    if all(list(side) == [""] for side in sides):
+        return {f"{one} {other}": (one, other)}
+    names = sorted(sides[0].keys() | sides[1].keys())
+    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+
+
+def _published(path: Path) -> dict[str, Path]:
+    """Published stores by their names below a folder; a store itself has none."""
+    if path.is_file():
+        return {"": path}
+    names = {store: store.relative_to(path).as_posix() for store in find_stores(path)}
+    return {
+        "" if name == "." else name: store
+        for store, name in names.items()
+        if not name.startswith("work/")
+    }
+
+
+def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | None) -> str:
+    if differences is None:
+        there = next(side for side in sides if side is not None)
+        return f"alone    {printable(str(there))}"
+    if not differences:
+        return f"same     {printable(name)}"
+    rows = [("  ", difference.what, difference.how) for difference in differences]
+    return f"differs  {printable(name)}\n{aligned(rows)}"

@@ -1,0 +1,87 @@
+"""``usam cache ls``, ``diff``, ``pack`` and ``unpack``: what they print, write and refuse."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from stages.cli.app import app
+from tests.fixtures.made_up_cell import extract, images_of, open_cell, rows_of
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A complete cell, its work gone, as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    extract(Path())
+    shutil.rmtree("work")
+
+
+FEATURES = Path("features/identity.zarr")
+
+
+def usam(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["cache", *map(str, arguments)])
+
+
+def lines_of(result: Result) -> list[list[str]]:
+    return [re.split(r" {2,}", line.strip()) for line in result.stdout.splitlines()]
+
+
+def test_ls_has_a_line_a_cell_and_tells_what_is_to_be_migrated_or_made() -> None:
+    with open_cell(Path(), split="val", model="tiny", view="vflip") as cell:
+        cell.write_shard(0, rows_of(0), images_of((0,))[0])
+    headings, published, begun = lines_of(usam("ls", "."))
+    assert headings == [
+        *("cell", "objects", "features", "masks", "family", "device", "extract", "schema", "state")
+    ]
+    assert published[0] == "10/10"  # the made-up signature names no cell
+    assert published[-2:] == ["present", "complete"]
+    assert begun[:2] == ["val tiny vflip", "4/10"]
+    assert begun[-2:] == ["present", "in the making"]
+    metadata = FEATURES / "zarr.json"
+    metadata.write_text(metadata.read_text().replace('"schema_version": 2', '"schema_version": 1'))
+    assert "1, present is 2  to be migrated" in usam("ls", "features").stdout
+    shutil.rmtree("masks/identity.zarr/done")
+    assert "damaged: masks: done must be a Zarr array" in usam("ls", "masks").stdout
+
+
+def test_diff_of_two_stores_and_of_two_folders() -> None:
+    shutil.copytree("features", "others/features")
+    result = usam("diff", FEATURES, "others/features/identity.zarr")
+    assert (result.exit_code, result.stdout[:4]) == (0, "same")
+    Path("others/more").mkdir()
+    shutil.copytree("masks/identity.zarr", "others/features/vflip.zarr")
+    result = usam("diff", "features", "others/features")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "same     identity.zarr",
+        "alone    others/features/vflip.zarr",
+    ]
+    extract(Path("again"), (0, 7, 0))
+    result = usam("diff", FEATURES, "again/features/identity.zarr")
+    assert result.exit_code == 1
+    assert re.search(r"iou +4 of 10 rows differ, by at most 0\.\d+", result.stdout)
+    result = usam("diff", FEATURES, "masks/identity.zarr")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "must be of kind features, got masks" in result.stderr
+
+
+def test_a_store_is_packed_verified_and_unpacked() -> None:
+    assert usam("pack", FEATURES, "cell.zip").exit_code == 0
+    assert usam("verify", "cell.zip").stdout.splitlines() == ["intact   cell.zip"]
+    assert "kind features, published" in " ".join(usam("info", "cell.zip").stdout.split())
+    assert usam("unpack", "cell.zip", "back.zarr").exit_code == 0
+    assert usam("diff", FEATURES, "back.zarr").exit_code == 0
+    assert usam("diff", "cell.zip", "back.zarr").exit_code == 0
+    again = usam("unpack", "cell.zip", "back.zarr")
+    assert again.exit_code == 1
+    assert again.stderr == (
+        "error: back.zarr must not exist before a store is unpacked to it, got something\n"
+    )
+    for command in (("pack", "nothing", "x.zip"), ("unpack", "nothing.zip", "x")):
+        refused = usam(*command)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(f"error: {command[1]} must be a Zarr store, got none")
