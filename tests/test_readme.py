@@ -1,4 +1,4 @@
-"""What README.md and CONTRIBUTING.md tell people to type exists."""
+"""What README.md, CONTRIBUTING.md and docs/share.md tell people to type exists."""
 
 import re
 import shlex
@@ -22,6 +22,7 @@ from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 
 README: Final = (ROOT / "README.md").read_text("utf-8")
 CONTRIBUTING: Final = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+SHARE: Final = (ROOT / "docs" / "share.md").read_text("utf-8")
 
 PROGRAMS: Final = ("make", "usam", "dvc", "python")
 
@@ -118,7 +119,9 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Path:
     return ROOT
 
 
-@pytest.mark.parametrize("command", commands(README) + commands(CONTRIBUTING), ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [c for text in (README, CONTRIBUTING, SHARE) for c in commands(text)], ids=" ".join
+)
 def test_a_command_exists(command: Command) -> None:
     assert fault(command) == ""
 

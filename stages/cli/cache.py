@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stages.cli import stores
+from stages.cli import repair, stores
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.overview import as_text, overview, own_part
 from stages.shell.edge import reported_errors
@@ -86,6 +86,7 @@ app.command("ls")(stores.ls)
 app.command("diff")(stores.diff)
 app.command("pack")(stores.pack)
 app.command("unpack")(stores.unpack)
+app.command("repair")(repair.repair)
 
 
 def _n_files(store: Path) -> int:

@@ -27,8 +27,15 @@ N_REPORTED: Final = 20
 """Failed images that an error names at most."""
 
 
-def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
+def run_cell(
+    name: CellName, place: Split, params: ExtractParams, *, is_repair: bool = False
+) -> None:
     """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
+
+    Parameters
+    ----------
+    is_repair
+        Take over what is intact of the outputs that are there; else DVC has removed them.
 
     Raises
     ------
@@ -53,7 +60,9 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
     with Cell.open(work, signature, plan) as cell, stoppable(_kept_in(cell.folder)):
         for unfinished in cell.unfinished:
             print(f"note: {unfinished}", file=sys.stderr)
-        for shard, fault in cell.damaged.items():
+        targets = outputs_of(name)
+        faults = cell.adopt(targets) if is_repair else {}
+        for shard, fault in (cell.damaged | faults).items():
             print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
         images = SplitImages(Path(place.images), [str(file) for file in table.file])
@@ -62,8 +71,14 @@ def run_cell(name: CellName, place: Split, params: ExtractParams) -> None:
         if failures:
             raise ImageError(_report(failures, table, place.images, cell.folder))
         check_unchanged()
-        masks = masks_path(name.split, name.model, name.view.name) if name.with_masks else None
-        cell.publish(features_path(name.split, name.model, name.view.name), masks)
+        cell.publish(targets["features"], targets.get("masks"))
+
+
+def outputs_of(name: CellName) -> dict[str, Path]:
+    """Stores of a cell, by their kind."""
+    place = (name.split, name.model, name.view.name)
+    masks = {"masks": masks_path(*place)} if name.with_masks else {}
+    return {"features": features_path(*place), **masks}
 
 
 def _kept_in(folder: Path) -> str:

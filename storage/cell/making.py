@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from storage.cell import pieces, shards
 from storage.cell.publishing import publish_store
 from storage.cell.records import drop_records, keep_records, load_records, shard_damage
+from storage.cell.seeding import damaged_shards, seed_shard
 from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord
@@ -138,6 +139,31 @@ class Cell:
             if old != new
         }
         return sorted(changed | self._lacking() | self.damaged.keys())
+
+    def adopt(self, published: Mapping[str, Path]) -> dict[int, str]:
+        """Take the intact shards of the cell's published stores that are lacking here.
+
+        Returns
+        -------
+        What is wrong with each of the others.
+
+        Raises
+        ------
+        StoreError
+            If a store was written under other inputs: its shards cannot stand beside new ones.
+        """
+        check_names(f"stores of {self.folder}", published, set(self._stores))
+        try:
+            stores = {kind: open_store(path) for kind, path in published.items()}
+            faults = [damaged_shards(store) for store in stores.values()]
+        except StoreError as error:
+            return dict.fromkeys(range(self._n_shards), str(error))
+        for kind, store in stores.items():
+            check_identity(store, kind, self._stores[kind].signature)
+        damaged = {shard: text for found in reversed(faults) for shard, text in found.items()}
+        for shard in sorted(self._lacking() - damaged.keys()):
+            seed_shard(self._stores, stores, shard)
+        return damaged
 
     def write_shard(self, shard: int, rows: Mapping[str, np.ndarray], images_sha256: str) -> None:
         """Write all rows of a shard, then its marks, and drop the pieces kept for it.

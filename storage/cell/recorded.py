@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +12,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from storage.files.manifest import FILE
+from storage.folders import whole_file
 
 LOCK: Final = Path("dvc.lock")
 CONFIG: Final = Path(".dvc")
 """Files of DVC, in the root of the repository."""
+
+READ_ONLY: Final = 0o444
+"""Mode of the files in DVC's cache."""
 
 FAULTS: Final = (OSError, ValueError, KeyError, TypeError, YAMLError, Error)
 """What a file of DVC's raises that is missing or not as DVC writes it: then nothing is recorded."""
@@ -41,10 +46,33 @@ def is_recorded(store: Path, listings: dict[str, str]) -> bool:
         digest = listings[store.as_posix()]
         files = json.loads((_cache_dir() / "files" / "md5" / digest[:2] / digest[2:]).read_bytes())
         known = {file["relpath"]: file["md5"] for file in files}
-        manifest = hashlib.md5((store / FILE).read_bytes(), usedforsecurity=False).hexdigest()
-        return bool(known[FILE] == manifest)
+        return bool(known[FILE] == _md5(store / FILE))
     except FAULTS:
         return False
+
+
+def mend_cache(files: Iterable[Path]) -> list[Path]:
+    """Put repaired files in the place of damaged ones in DVC's cache, which may be links of them.
+
+    Returns
+    -------
+    Files of the cache that were replaced.
+    """
+    mended = []
+    for file in files:
+        md5 = _md5(file)
+        cached = _cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
+        if cached.exists() and _md5(cached) != md5:
+            with whole_file(cached) as partial:
+                shutil.copyfile(file, partial)
+                partial.chmod(READ_ONLY)
+            mended.append(cached)
+    return mended
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _outs(stages: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,86 @@
+"""``usam cache repair`` runs the model on the images of damaged shards, and on no others."""
+
+import hashlib
+import shutil
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from stages import extract
+from stages.cli.app import app
+from storage.paths import CACHE, features_path, masks_path, objects_path
+from tests.fixtures.extract_project import (
+    CELL,
+    SPLIT,
+    draw_project,
+    encoded_images,
+    images_without,
+    outputs,
+    run,
+)
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose cell is extracted, its work gone."""
+    root = tmp_path_factory.mktemp("extracted")
+    with chdir(root):
+        draw_project()
+        run(extract, *CELL)
+        shutil.rmtree(CACHE / "work")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of it, as the working directory."""
+    shutil.copytree(extracted, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def repair(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["cache", "repair", *map(str, arguments)])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of_dvc() -> None:
+    wanted = outputs()
+    shard = masks_path(*CELL) / "mask_code/c.1.0.0.0.0"
+    md5 = hashlib.md5(shard.read_bytes()).hexdigest()  # noqa: S324 - as DVC names files
+    cached = Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
+    cached.parent.mkdir(parents=True)
+    cached.hardlink_to(shard)
+    flip(shard)
+    with encoded_images() as encoded:
+        result = repair()
+    assert result.exit_code == 0, result.output
+    assert f"repaired  {'/'.join(CELL)}" in result.stdout
+    assert f"replaced  {cached}" in result.stdout
+    assert "note: shard 1 of " in result.stderr
+    assert set(encoded) < set(images_without([]))
+    assert encoded == images_without([0, 2])
+    assert outputs() == wanted
+    assert cached.read_bytes() == shard.read_bytes()
+
+
+def test_an_intact_cache_runs_nothing() -> None:
+    with encoded_images() as encoded:
+        result = repair(CACHE / "masks")
+    assert (result.exit_code, encoded) == (0, [])
+
+
+def test_a_store_without_shards_is_named_with_the_command_that_makes_it() -> None:
+    flip(objects_path(SPLIT) / "file/c.0")
+    result = repair(objects_path(SPLIT))
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"damaged   {objects_path(SPLIT)}; `dvc repro prepare@{SPLIT}` makes it"
+    ]
+    assert features_path(*CELL).exists()

@@ -1,0 +1,112 @@
+"""The recipes of docs/share.md, typed as they stand there, on a small cache."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+
+import storage
+from storage.store.verify import verify
+from tests.fixtures.bucket import BUCKET, s3_server, use_server
+from tests.fixtures.made_up_cell import extract
+from tests.fixtures.share_page import BLOCKS, block
+
+pytestmark = pytest.mark.slow
+
+STORES = ("cache/features/val/tiny/identity.zarr", "cache/masks/val/tiny/identity.zarr")
+
+FOLDER = block("dvc remote add -d lab /mnt")
+IN_BUCKET = block("dvc remote add -d lab s3:")
+SERVER = block("dvc remote modify")
+PUBLISH = block("dvc push")
+TAKE = block("dvc pull\n")
+SSH = block("dvc remote add -d lab ssh:")
+WITHOUT_MASKS = block("dvc pull $(")
+
+
+def shell(root: Path, commands: str) -> str:
+    """Run commands as a shell does, under a Git that knows its user."""
+    names = {f"GIT_{role}_{key}" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+    environment = {
+        **os.environ,
+        **dict.fromkeys(names, "a@example.org"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    done = subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository whose only stage, a cell, is done."""
+    root = tmp_path / "ann"
+    extract(root / "made")
+    for kind, store in zip(("features", "masks"), STORES, strict=True):
+        (root / store).parent.mkdir(parents=True)
+        (root / "made" / kind / "identity.zarr").rename(root / store)
+    shutil.rmtree(root / "made")
+    stage = {"cmd": "exit 1", "params": ["seed"], "outs": list(STORES)}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"extract": stage}}))
+    (root / "params.yaml").write_text("seed: 0\n")
+    (root / ".gitignore").write_text("/cache\n")
+    shell(
+        root,
+        "git init -q -b main; dvc init -q; dvc commit -f extract; git add -A; git commit -qm A",
+    )
+    return root
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
+def taken(root: Path, clone: Path) -> str:
+    """Clone, take everything, and say what DVC ran."""
+    shell(root.parent, f"git clone -q {root} {clone}")
+    said = shell(clone, TAKE)
+    for store in STORES:
+        assert verify(clone / store) == []
+    return said
+
+
+def test_a_folder_is_pushed_to_and_pulled_from(repository: Path, tmp_path: Path) -> None:
+    shell(repository, FOLDER.replace("/mnt/lab/usam", str(tmp_path / "lab")) + PUBLISH)
+    assert "didn't change, skipping" in taken(repository, tmp_path / "clone")
+
+
+def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
+    repository: Path, tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_server(server, monkeypatch)
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    shell(repository, IN_BUCKET + SERVER.replace("http://127.0.0.1:9000", server) + PUBLISH)
+    assert "didn't change, skipping" in taken(repository, tmp_path / "clone")
+    shutil.rmtree(repository / ".dvc/cache")
+    shutil.rmtree(repository / "cache")
+    for kind, store in zip(("features", "masks"), STORES, strict=True):
+        read = getattr(storage, f"open_{kind}")
+        there, here = read(f"dvc://{repository}@main/{store}"), read(tmp_path / "clone" / store)
+        assert there.load().identical(here.load())
+
+
+def test_every_recipe_is_run_but_that_of_ssh() -> None:
+    """What follows a pull without masks needs the whole pipeline: tests/test_repro.py runs it."""
+    later = block("dvc repro --allow-missing --glob")
+    known = {FOLDER, IN_BUCKET, SERVER, PUBLISH, TAKE, WITHOUT_MASKS, later, SSH}
+    assert set(BLOCKS) == known
