@@ -13,6 +13,7 @@ from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from storage.cell.work import is_work_folder
 from storage.errors import StoreError, listed
+from storage.files.addresses import is_address
 from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.migration import migrate
 from storage.store.verify import Damage, n_files, verify
@@ -42,18 +43,18 @@ def info_command(path: Stores) -> None:
 
 @app.command("verify")
 def verify_command(
-    path: Stores,
+    where: Annotated[str, typer.Argument(help="Also the address of a store, or a packed one.")],
     *,
     quick: Annotated[bool, typer.Option(help="Ask for the sizes of files only.")] = False,
 ) -> None:
     """Hold every file to its store's manifest and print what differs; exit 1 if any does."""
-    found: dict[Path, list[Damage]] = {}
+    found: dict[str | Path, list[Damage]] = {}
     with reported_errors():
-        paths = find_stores(path)
+        paths = [where] if is_address(where) else find_stores(Path(where))
         total = sum(_n_files(store) for store in paths)
         # Interrupted, after hours perhaps, it prints what it found by then.
         try:
-            with progress(f"verify {path}", total, unit="files") as advance:
+            with progress(f"verify {where}", total, unit="files") as advance:
                 for store in paths:
                     found[store] = _damages(store, advance, quick=quick)
         finally:
@@ -89,7 +90,7 @@ app.command("unpack")(stores.unpack)
 app.command("repair")(repair.repair)
 
 
-def _n_files(store: Path) -> int:
+def _n_files(store: str | Path) -> int:
     """Files to read; 0 for a store that cannot be opened, which ``_damages`` will name."""
     try:
         return n_files(store)
@@ -97,14 +98,14 @@ def _n_files(store: Path) -> int:
         return 0
 
 
-def _damages(store: Path, advance: Callable[[int], None], *, quick: bool) -> list[Damage]:
+def _damages(store: str | Path, advance: Callable[[int], None], *, quick: bool) -> list[Damage]:
     try:
         return verify(store, advance, sizes_only=quick)
     except (StoreError, OSError) as error:
         return [Damage("metadata", "zarr.json", own_part(store, error))]
 
 
-def _verdict(found: Mapping[Path, list[Damage]]) -> str:
+def _verdict(found: Mapping[str | Path, list[Damage]]) -> str:
     """A line a store, the damaged ones last, with what is wrong below each."""
     lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
     damaged = {store: damages for store, damages in found.items() if damages}

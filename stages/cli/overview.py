@@ -79,7 +79,7 @@ def as_text(what: str, lines: Sequence[Line]) -> str:
     return f"{table}\n\n{len(lines)} {noun}, {total}: {states}"
 
 
-def own_part(path: Path, error: BaseException) -> str:
+def own_part(path: str | Path, error: BaseException) -> str:
     """What an error says, on one line, without the store's path at its beginning."""
     return one_line(error).removeprefix(str(path)).lstrip("/: ")
 

@@ -10,16 +10,21 @@ from stages.cli.cells import list_cells
 from stages.cli.columns import aligned, printable
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
+from storage.files.addresses import is_address
 from storage.paths import CACHE
 from storage.store import archive
 from storage.store.describe import find_stores
 from storage.store.difference import Difference, differences_of
 from storage.store.verify import n_files
 
-Sides = tuple[Path | None, Path | None]
+Where = str | Path
+"""An address or a path."""
+
+Sides = tuple[Where | None, Where | None]
 """Where a store is on either side of a comparison."""
 
 Some = Annotated[Path, typer.Argument(help="A store, or a folder that holds some.")]
+Compared = Annotated[str, typer.Argument(help="A store, packed or not, a folder or an address.")]
 One = Annotated[Path, typer.Argument(help="A store.")]
 Packed = Annotated[Path, typer.Argument(help="A store in one file.")]
 
@@ -30,7 +35,7 @@ def ls(path: Some = CACHE) -> None:
         print(list_cells(find_stores(path)))
 
 
-def diff(one: Some, other: Some) -> None:
+def diff(one: Compared, other: Compared) -> None:
     """Print what differs between two stores, or between all stores of two folders.
 
     Exit 1 if anything does.
@@ -62,19 +67,20 @@ def unpack(packed: Packed, store: One) -> None:
             archive.unpack(packed, store, advance)
 
 
-def _pairs(one: Path, other: Path) -> dict[str, Sides]:
+def _pairs(one: str, other: str) -> dict[str, Sides]:
     """Stores of two folders by their names below them, or two stores."""
-    sides = [_published(path) for path in (one, other)]
+    sides = [_published(where) for where in (one, other)]
     if all(list(side) == [""] for side in sides):
         return {f"{one} {other}": (one, other)}
     names = sorted(sides[0].keys() | sides[1].keys())
     return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
 
 
-def _published(path: Path) -> dict[str, Path]:
+def _published(where: str) -> dict[str, Where]:
     """Published stores by their names below a folder; a store itself has none."""
-    if path.is_file():
-        return {"": path}
+    path = Path(where)
+    if is_address(where) or path.is_file():
+        return {"": where}
     names = {store: store.relative_to(path).as_posix() for store in find_stores(path)}
     return {
         "" if name == "." else name: store

@@ -29,6 +29,11 @@ RETRY_S: Final = 30
 Failures = tuple[type[Exception], ...]
 
 
+def is_address(where: str | Path) -> bool:
+    """Whether it is an address, not a path."""
+    return isinstance(where, str) and "://" in where
+
+
 def files_at(where: str | Path) -> Files:
     """Files of a store by its path or address.
 
@@ -37,7 +42,7 @@ def files_at(where: str | Path) -> Files:
     StoreError
         If the address is malformed, of an unknown scheme, or nothing there can be asked.
     """
-    if isinstance(where, Path) or "://" not in where:
+    if isinstance(where, Path) or not is_address(where):
         path = Path(where)
         return Files(str(where), _Archive(path) if zipfile.is_zipfile(path) else path)
     address = where.rstrip("/")

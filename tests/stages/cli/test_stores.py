@@ -76,6 +76,9 @@ def test_a_store_is_packed_verified_and_unpacked() -> None:
     assert usam("unpack", "cell.zip", "back.zarr").exit_code == 0
     assert usam("diff", FEATURES, "back.zarr").exit_code == 0
     assert usam("diff", "cell.zip", "back.zarr").exit_code == 0
+    address = f"file://{Path('back.zarr').absolute()}"
+    assert usam("diff", "cell.zip", address).stdout == f"same     cell.zip {address}\n"
+    assert usam("verify", address).stdout == f"intact   {address}\n"
     again = usam("unpack", "cell.zip", "back.zarr")
     assert again.exit_code == 1
     assert again.stderr == (
