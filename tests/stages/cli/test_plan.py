@@ -65,7 +65,7 @@ def test_the_cells_are_added_up() -> None:
     n_answers = 4 * 3 * 9 * n_objects
     assert told[SPLIT][:5] == ["5", str(n_objects), "12", "0", f"{n_answers:,}"]
     assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "4", "0", str(4 * 2 * n_objects)]
-    features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1)
+    features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     assert told[SPLIT][5:7] == [f"{features / 1e6:.3g}", "MB"]
     assert told[SPLIT][7:] == [
         *(f"{n_answers * 3 * 375 / 1e6:.3g}", "to"),
