@@ -2,7 +2,8 @@
 
 import typer
 
-from stages.cli import bench, cache, checkpoints, family, gate, heads, plan, predict, predict_coco
+from stages.cli import bench, cache, checkpoints, gate, heads, plan, predict, predict_coco
+from stages.family import command as family
 
 app = typer.Typer(no_args_is_help=True, help="UncertainSAM from a feature cache.")
 app.add_typer(bench.app, name="bench")

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stages.cli.columns import bytes_text
-from stages.cli.planning import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
+from stages.planning.plans import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
 from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
 from storage.datasets.extent import mask_bytes

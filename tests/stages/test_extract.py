@@ -168,9 +168,9 @@ def test_plain_zarr_and_xarray_read_a_cell_and_warn_of_nothing(
     assert not read.stderr, read.stderr
     said = json.loads(read.stdout)
     shared = {"object": 21, "prompt": 9, "proposal": 3, "shard": 3}
-    assert said["features"]["sizes"] == {**shared, "token": 4, "channel": 64}
+    assert said["features"]["sizes"] == {**shared, "token": 4, "pair": 3, "channel": 64}
     assert said["masks"]["sizes"] == {**shared, "y": 64, "x": 64, "code": 256}
-    assert said["features"]["coords"] == ["object_id", "prompt", "proposal", "token"]
+    assert said["features"]["coords"] == ["object_id", "pair", "prompt", "proposal", "token"]
     assert said["masks"]["coords"] == ["object_id", "prompt", "proposal"]
     codes = storage.open_masks(Path(paths[1]))["mask_code"]
     # The formula of the schema, in float64.

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.cli.reasons import differences_text
+from stages.planning.reasons import differences_text
 from stages.shell.asked import weights_name
 from stages.shell.params import read_params
 from storage.checkpoints.weights import checkpoint
@@ -101,7 +101,7 @@ def test_no_video_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree("cache")
     monkeypatch.setattr(
-        "stages.cli.planning.estimate_extent",
+        "stages.planning.plans.estimate_extent",
         lambda *parts, **limits: estimate_extent(*parts, **limits, n_sampled=1),
     )
 

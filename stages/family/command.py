@@ -23,7 +23,7 @@ import typer
 from pipeline.mini.batches import Batch, draw_batch
 from pipeline.mini.recipe import RECIPE, Recipe
 from pipeline.mini.training import Score, Training, mean_scores
-from stages.cli.family_state import load_state, save_state, write_curve
+from stages.family.state import load_state, save_state, write_curve
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable

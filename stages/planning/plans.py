@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.sam.model import build
 from pipeline.vocabulary import N_PROPOSALS
-from stages.cli.reasons import Pending, differences_text, pending
+from stages.planning.reasons import Pending, differences_text, pending
 from stages.shell.asked import CellName, asked_of, eval_cells, train_cells
 from stages.shell.blocks import ExtractParams, PrepareParams, Split
 from stages.shell.params import Params

@@ -18,9 +18,9 @@ from pipeline.mini.recipe import Phase, Recipe
 from pipeline.mini.training import Training
 from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
 from pipeline.vocabulary import MODELS
-from stages.cli import family
-from stages.cli.family import app, drawn_batches, train_family
-from stages.cli.family_state import load_state, recipe_signature, save_state
+from stages.family import command as family
+from stages.family.command import app, drawn_batches, train_family
+from stages.family.state import load_state, recipe_signature, save_state
 from storage.checkpoints import weights
 from storage.errors import WeightsError
 
@@ -132,7 +132,7 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
 
 def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
     code = (
-        "from pipeline.mini.recipe import RECIPE; from stages.cli.family import drawn_batches;"
+        "from pipeline.mini.recipe import RECIPE; from stages.family.command import drawn_batches;"
         "batches = drawn_batches(RECIPE, 0);"
         "next(batches); print('drawn', flush=True); input()"
     )
@@ -171,7 +171,7 @@ def test_a_state_of_other_trunks_or_rates_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     save_state(tmp_path / "state.pt", Training(RECIPE), [])
-    monkeypatch.setattr(f"stages.cli.family_state.{name}", value)
+    monkeypatch.setattr(f"stages.family.state.{name}", value)
     with pytest.raises(WeightsError, match=r"must be of recipe \w+, got \w+: move it away"):
         load_state(tmp_path / "state.pt", Training(RECIPE))
 

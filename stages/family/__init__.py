@@ -1,0 +1,1 @@
+"""``usam family``: trains the weights of the mini family, for its maintainers."""

@@ -1,0 +1,1 @@
+"""What a run would do: the cells that are asked for, and why each of them would run."""
