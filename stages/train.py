@@ -1,4 +1,4 @@
-"""Stage ``train``: features of a train split in, nine heads of each head set out.
+"""Stage ``train``: features of a train split in, the heads of each head set out.
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
@@ -14,8 +14,10 @@ from functools import partial
 import numpy as np
 
 from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet, head_sets
+from pipeline.heads.laplace import posteriors
 from pipeline.heads.objectives import split_by_group
 from pipeline.heads.optimizers import Plan
+from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from stages.heads.data import HeadData, faults_of, read_head_data
@@ -67,12 +69,14 @@ def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int
     seeds = Seeds(heads=seed, judging=_judging_seed(split, tunings))
     with faults_of(split):
         validated, kept = _train(split, head_set, data, plans, seeds)
+        found = posteriors(_weights(kept), data.rows) if kind.has_posterior else {}
     about = {"split": split, **asdict(head_set), "seed": str(seed), **data.origin}
     heads = []
     for objective, head in kept.items():
         error = float(validated[objective].validation_mse[-1])
         metadata = about | _metadata(kind, objective, tunings[objective], error)
-        heads.append(KeptHead(objective, head.weights, metadata, validated[objective]))
+        weights = {**head.weights, **found.get(objective, {})}
+        heads.append(KeptHead(objective, weights, metadata, validated[objective]))
         print(f"{split} {head_set} {objective}: validation error {error:.4f}")
     return heads
 
@@ -104,6 +108,10 @@ def _train(
     return validated, kept
 
 
+def _weights(kept: Mapping[str, TrainedHead]) -> dict[str, HeadWeights]:
+    return {objective: head.weights for objective, head in kept.items()}
+
+
 def _judging_seed(split: str, tunings: Tunings) -> int:
     seeds = {name: tuning.seed for name, tuning in tunings.items()}
     if len(set(seeds.values())) > 1:
@@ -117,6 +125,8 @@ def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dic
         "objective": objective,
         "inputs": " ".join(kind.inputs),
         "hidden": str(kind.hidden),
+        "loss": kind.loss,
+        "n_members": str(kind.n_members),
         "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
         "n_trials": str(0 if kind.plan else tuning.n_trials),
         "validation_mse": str(mse),

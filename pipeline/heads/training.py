@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.head_sets import KINDS_BY_NAME, PAPER, HeadKind, OneCycle
-from pipeline.heads.networks import Networks, fill_gradients, initial_networks, squared_error
+from pipeline.heads.losses import LOSSES
+from pipeline.heads.networks import Networks, fill_gradients, initial_networks, means
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.optimizers import Optimizer, Plan, optimizer_of
 from pipeline.heads.predict import HeadWeights
@@ -86,9 +87,9 @@ def train_heads(
 
     Notes
     -----
-    Mean squared error, SGD with momentum and weight decay as ``torch.optim.SGD``; a ``OneCycle``
-    as ``torch.optim.AdamW`` and ``OneCycleLR``. In the paper, tokens enter as the decoder gives
-    them.
+    SGD with momentum and weight decay as ``torch.optim.SGD``; a ``OneCycle`` as
+    ``torch.optim.AdamW`` and ``OneCycleLR``. In the paper, tokens enter as the decoder gives
+    them. The networks of an ensemble see the same batches.
     """
     _check(data, rows, plans)
     trained: dict[str, TrainedHead] = {}
@@ -139,27 +140,45 @@ def _train_group(
     epochs = [plan.epochs for plan in plans.values()]
     (batch_size,) = {plan.batch_size for plan in plans.values()}
     scale = standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    tensors = Inputs(data.inputs, scale), _targets(data, plans)
+    members = [objective for objective in plans for _ in range(kind.n_members)]
+    tensors = Inputs(data.inputs, scale), _targets(data, members)
     train, validation = torch.from_numpy(rows.train), torch.from_numpy(rows.validation)
-    networks = initial_networks(tuple(plans), data.inputs.shape[1], seed, hidden=kind.hidden)
-    optimizer = optimizer_of(networks, tuple(plans.values()), -(-len(train) // batch_size))
+    networks = initial_networks(
+        tuple(plans),
+        data.inputs.shape[1],
+        seed,
+        hidden=kind.hidden,
+        n_outputs=LOSSES[kind.loss].n_outputs,
+        n_members=kind.n_members,
+    )
+    optimizer = optimizer_of(
+        networks, [plans[name] for name in members], -(-len(train) // batch_size)
+    )
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     mse = np.full((2, len(plans), max(epochs)), np.nan)
     for epoch in range(max(epochs)):
         n_running = sum(n > epoch for n in epochs)
-        running = networks.first(n_running)
-        optimizer.stop(n_running)
+        running = networks.first(n_running * kind.n_members)
+        optimizer.stop(running.n_heads)
         order = train[torch.randperm(len(train), generator=generator)]
         mse[0, :n_running, epoch] = _train_epoch(
-            running, optimizer, tensors, torch.split(order, batch_size)
+            running, optimizer, tensors, torch.split(order, batch_size), kind
         )
         _check_finite(mse[0, :n_running, epoch], plans, epoch)
-        mse[1, :n_running, epoch] = _validate(running, tensors, validation)
+        mse[1, :n_running, epoch] = _validate(running, tensors, validation, kind)
         advance(n_running)
     return {
-        objective: TrainedHead({**networks.head(i), **scale}, *mse[:, i, : epochs[i]].copy())
+        objective: TrainedHead(
+            {**networks.head(_place(i, kind)), **scale}, *mse[:, i, : epochs[i]].copy()
+        )
         for i, objective in enumerate(plans)
     }
+
+
+def _place(head: int, kind: HeadKind) -> int | slice:
+    """Where the networks of a head are."""
+    first = head * kind.n_members
+    return slice(first, first + kind.n_members) if kind.n_members > 1 else first
 
 
 def _targets(data: TrainingSet, objectives: Iterable[str]) -> Float[Tensor, "head row"]:
@@ -172,24 +191,29 @@ def _train_epoch(
     optimizer: Optimizer,
     tensors: _Tensors,
     batches: Sequence[Int[Tensor, "..."]],
+    kind: HeadKind,
 ) -> Float[np.ndarray, " running"]:
-    """Step once per batch; return the mean squared error over the epoch."""
+    """Step once per batch; return the mean squared error over the epoch, and over the members."""
+    loss = LOSSES[kind.loss]
     inputs, targets = tensors[0], tensors[1][: networks.n_heads]
     total = torch.zeros(networks.n_heads)
     for batch in batches:
-        total += fill_gradients(networks, inputs.take(batch), targets[:, batch])
+        total += fill_gradients(networks, inputs.take(batch), targets[:, batch], loss)
         optimizer.step()
-    return total.numpy() / np.float64(sum(map(len, batches)))
+    by_head: Float[np.ndarray, " running"] = total.numpy().reshape(-1, kind.n_members).mean(axis=1)
+    return by_head / np.float64(sum(map(len, batches)))
 
 
 def _validate(
-    networks: Networks, tensors: _Tensors, rows: Int[Tensor, " validation"]
+    networks: Networks, tensors: _Tensors, rows: Int[Tensor, " validation"], kind: HeadKind
 ) -> Float[np.ndarray, " running"]:
-    inputs, targets = tensors[0], tensors[1][: networks.n_heads]
-    total = np.zeros(networks.n_heads)
+    """Mean squared error of what the heads predict: of an ensemble, the members' mean."""
+    inputs, targets = tensors[0], tensors[1][: networks.n_heads : kind.n_members]
+    total = np.zeros(len(targets))
     for some in torch.split(rows, FORWARD_ROWS):
-        total += squared_error(networks, inputs.take(some), targets[:, some]).numpy()
-    return total / len(rows) if len(rows) else np.full(networks.n_heads, np.nan)
+        by_member = means(networks, inputs.take(some)).view(len(targets), kind.n_members, -1)
+        total += (by_member.mean(1) - targets[:, some]).square().sum(1).numpy()
+    return total / len(rows) if len(rows) else np.full(len(targets), np.nan)
 
 
 def _check_finite(

@@ -13,7 +13,7 @@ from pipeline.heads.predict import HeadWeights, check_head, predict
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
 from pipeline.scoring.measures import BY_NAME
-from pipeline.vocabulary import MODELS, N_PROPOSALS
+from pipeline.vocabulary import MODELS, N_PROPOSALS, PROTOCOL_OBJECTIVES
 
 ByProposal = Float64[np.ndarray, "*prompt proposal"]
 """A number for each proposal, in decoder order."""
@@ -40,7 +40,8 @@ class ProposalHeads:
         """Check that there is all that predictions ask for."""
         if self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}, got {self.model!r}")
-        missing = [name for name in self.head_set.objectives if name not in self.weights]
+        needed = PROTOCOL_OBJECTIVES[self.head_set.protocol]
+        missing = [name for name in needed if name not in self.weights]
         if missing:
             raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
         for objective, head in self.weights.items():

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.head_sets import PAPER, HeadSet
+from pipeline.head_sets import PAPER, HeadSet, std_of
 
 Values = Float[np.ndarray, "object"]
 """A number for each object."""
 
 Predictions = Mapping[str, Mapping[str, Values]]
-"""What heads predict from one model's tokens: train split -> objective -> value in [0, 1]."""
+"""What heads predict from one model's tokens: train split -> objective -> value in [0, 1]; their
+standard deviations are named by ``std_of``."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,10 @@ class Evidence:
     def own_iou(self) -> Values:
         """IoU that this model's own head predicts for its judged proposal: USAM_θ."""
         return self.head(f"iou_{self.model}")
+
+    def own_std(self) -> Values:
+        """Standard deviation of the IoU that this model's own head predicts."""
+        return self.head(std_of(f"iou_{self.model}"))
 
     def best_iou(self) -> Values:
         """IoU that the heads predict for the model's best proposal."""

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.head_sets import WHOLE_KINDS, HeadSet
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
@@ -35,7 +35,7 @@ def export(
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
-        check_known("kind", kind, KINDS)
+        check_known("kind", kind, WHOLE_KINDS)
         trained = read_heads(split, {}, HeadSet(protocol, tokens, kind))
         table = read_objects(objects_path(split))
         packed = pack_heads(

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 import xarray
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS, HeadSet, head_sets
+from pipeline.head_sets import KINDS, HeadSet, head_sets, std_of
+from pipeline.heads.deviations import deviations
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
@@ -198,11 +199,19 @@ def _predictions(
         for one, by_split in heads.items():
             inputs = block_inputs(block, one)
             for name, trained in by_split.items():
-                blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
+                blocks.setdefault((one, name), []).append(_said(trained.weights, inputs))
     return {
         one: {name: _joined(blocks[one, name]) for name in by_split}
         for one, by_split in heads.items()
     }
+
+
+def _said(
+    heads: Mapping[str, HeadWeights], inputs: Float32[np.ndarray, "row input"]
+) -> dict[str, Float[np.ndarray, "row"]]:
+    """What heads predict, and how sure they are, where they say it."""
+    stds = {std_of(name): value for name, value in deviations(heads, inputs).items()}
+    return {**predict(heads, inputs), **stds}
 
 
 def _joined(

@@ -24,7 +24,10 @@ CENTER, REFINED = 0, 8
 """Places of the prompt sets in the stores."""
 
 KINDS = {"paper": "", "ours": "_ours"}
-"""Kinds of heads, and how the names of their measures end."""
+"""Kinds of heads for everything, and how the names of their measures end."""
+
+IOU_KINDS = {"ensemble": "_ensemble", "heteroscedastic": "_heteroscedastic"}
+"""Kinds of heads for the IoU of the judged mask alone."""
 
 FIGURES = ("area", "mask_entropy", "confidence", "agreement", "object_score")
 TASKS = ("model", "prompt", "task", "segmentation")
@@ -103,21 +106,46 @@ class Model:
 
     def head(
         self, protocol: str, kind: str, judged: str, train_split: str, objective: str
-    ) -> np.ndarray:
-        """What a head says of the judged proposal."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a head expects of the judged proposal, and its standard deviation."""
         tensors = self.heads(protocol, kind, judged, train_split, objective)
-        outputs = []
+        said = []
         for i, k in enumerate(self.judged(judged)):
             x = np.concatenate([self.iou_token[i, CENTER], self.mask_token[i, CENTER, k + 1]])
-            if kind == "ours":
+            if kind != "paper":
                 x = np.concatenate([x, self.all_figures(i, k)])
                 x = (x - tensors["inputs.mean"]) / tensors["inputs.scale"]
-            for layer in (0, 1):
-                x = tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"]
-                x = np.maximum(x, 0)
-            logit = (tensors["layers.2.weight"] @ x + tensors["layers.2.bias"])[0]
-            outputs.append(1 / (1 + np.exp(-np.float64(logit))))
-        return np.array(outputs)
+            said.append(say(kind, tensors, x))
+        means, deviations = np.array(said).T
+        return means, deviations
+
+
+def say(kind: str, tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation that a head, of one network or of several, predicts."""
+    if kind == "ensemble":
+        layers = {name: t for name, t in tensors.items() if name.startswith("layers")}
+        each = [
+            run({name: tensor[i] for name, tensor in layers.items()}, x)[0][0] for i in range(5)
+        ]
+        mean = sum(each) / 5
+        return mean, math.sqrt(sum((one - mean) ** 2 for one in each) / 5)
+    outputs, hidden = run(tensors, x)
+    if kind == "heteroscedastic":
+        return outputs[0], math.sqrt(outputs[1] / 4)
+    if "laplace.root" not in tensors:
+        return outputs[0], math.nan
+    slopes = outputs[0] * (1 - outputs[0]) * np.append(hidden, 1).astype(np.float64)
+    root = tensors["laplace.root"].astype(np.float64)
+    variance = slopes @ (root @ root.T) @ slopes + float(tensors["laplace.noise"][0]) ** 2
+    return outputs[0], math.sqrt(variance)
+
+
+def run(tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[list[float], np.ndarray]:
+    """Outputs of a network, and what its last layer reads."""
+    for layer in (0, 1):
+        x = np.maximum(tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"], 0)
+    logits = tensors["layers.2.weight"] @ x + tensors["layers.2.bias"]
+    return [1 / (1 + math.exp(-float(logit))) for logit in logits], x
 
 
 def read_models(root: Path) -> dict[str, Model]:
@@ -205,18 +233,21 @@ def measures(
         yield ("", name), bits.astype(np.float64)
     for name, agreement in model.agreements[judged].items():
         yield ("", name), 1 - agreement.astype(np.float64)
-    for train_split, (kind, end) in product(TRAIN_SPLITS, KINDS.items()):
+    for train_split, (kind, end) in product(TRAIN_SPLITS, (KINDS | IOU_KINDS).items()):
+        own, deviation = model.head(protocol, kind, judged, train_split, f"iou_{model.name}")
+        yield (train_split, f"usam{end}"), 1 - own
+        yield (train_split, f"usam_std{end}"), deviation
+        if kind in IOU_KINDS:
+            continue
 
         def head(objective: str, train_split: str = train_split, kind: str = kind) -> np.ndarray:
-            return model.head(protocol, kind, judged, train_split, objective)
+            return model.head(protocol, kind, judged, train_split, objective)[0]
 
-        own = head(f"iou_{model.name}")
         if protocol == "best":
             best, selected = own, head("iou_selected")
         else:
             best, selected = head("iou_best"), own
         by_name = {
-            "usam": 1 - own,
             "delta_theta": head("iou_large") - head("iou_tiny"),
             "delta_xp": head("iou_refined") - own,
             "delta_a": best - selected,

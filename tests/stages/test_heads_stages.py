@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.head_sets import KINDS_BY_NAME, MODEL_IOUS, HeadSet, head_sets
+from pipeline.heads.deviations import deviations
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.predict import STANDARD, check_head, predict
+from pipeline.heads.predict import LAPLACE, STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
 from pipeline.vocabulary import MODELS, OBJECTIVES
@@ -304,6 +305,9 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[...,
         plan = kind.plan or read_tuning(tuning_path(SPLIT, objective)).plan
         assert json.loads(metadata["hyperparameters"]) == asdict(plan)
         assert (set(STANDARD) <= set(tensors)) == kind.is_standardised
+        has_posterior = kind.has_posterior and objective in MODEL_IOUS
+        assert (set(LAPLACE) <= set(tensors)) == has_posterior
+        assert deviations({objective: tensors}, inputs).keys() == {objective} & {*MODEL_IOUS}
     curves = pd.read_csv(curves_path(SPLIT))
     keys = ["protocol", "tokens", "kind", "objective"]
     assert list(curves) == [*keys, "epoch", "train_mse", "validation_mse"]

@@ -73,7 +73,7 @@ def test_half_precision_takes_half_the_bytes() -> None:
     [
         (("none", "a"), "error: head must be a file, got none at heads/none/selected/"),
         ((SPLIT, "a", "--protocol", "worst"), "error: protocol must be one of best, selected, got"),
-        ((SPLIT, "a", "--kind", "x"), "error: kind must be one of paper, ours"),
+        ((SPLIT, "a", "--kind", "ensemble"), "error: kind must be one of paper, ours, got"),
         ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),
     ],
 )
