@@ -106,7 +106,7 @@ def read_uncertainty(
             direct_gap=own.direct_gap,
             h_std=h_std[i],
             h_a=float(h_a[i]),
-            advice=_advice(own, heads.model, selected, good_iou),
+            advice=_advice(own, selected, good_iou),
             caution=cautions[i],
         )
 
@@ -132,15 +132,14 @@ def _mixed_entropy(
     return mask_entropy(mean.clip(0, 1))
 
 
-def _advice(judgement: Judgement, model: str, selected: int, good_iou: float) -> Advice:
+def _advice(judgement: Judgement, selected: int, good_iou: float) -> Advice:
     expected = {
         name: float(values[selected]) for name, values in vars(judgement.expected_iou).items()
     }
     own = expected["own"]
     reached = {
+        "model": expected[LARGEST],  # of the largest itself, this is its own: it gains nothing
         "prompt": expected["refined"],
         "task": own + float(judgement.gap.task[selected]),
     }
-    if model != LARGEST:
-        reached["model"] = expected[LARGEST]
     return advise(own, reached, good_iou=good_iou)

@@ -117,10 +117,15 @@ def test_the_alternative_is_the_better_of_the_two_that_are_not_selected() -> Non
         assert replace(found, expected_iou=iou).alternative == expected
 
 
-def test_the_advice_is_about_the_selected_proposal_and_knows_no_model_above_the_largest() -> None:
+def test_the_advice_is_about_the_selected_proposal() -> None:
     found = ask(CLICK)
     own = {name: float(iou[found.selected]) for name, iou in vars(found.expected_iou).items()}
-    reached = max(own["large"], own["refined"], own["best"])
+    by_correction = {"model": own["large"], "prompt": own["refined"], "task": own["best"]}
+    best, reached = max(by_correction.items(), key=lambda item: item[1])
+    assert reached > own["own"]
+    middle = mini_predictor().predict_uncertainty(**CLICK, good_iou=reached - 1e-6)
+    assert middle.advice.correction == best
+    assert middle.advice.expected_iou == pytest.approx(reached)
     lenient = mini_predictor().predict_uncertainty(**CLICK, good_iou=own["own"])
     assert (lenient.advice.correction, lenient.advice.gain) == ("keep", 0)
     strict = mini_predictor().predict_uncertainty(**CLICK, good_iou=reached + 1e-6)
@@ -148,3 +153,10 @@ def test_heads_of_another_token_width_are_refused() -> None:
     predictor.heads = heads
     with pytest.raises(ValueError, match="inputs of head iou_tiny must be 64 wide"):
         predictor.predict_uncertainty(**CLICK)
+
+
+def test_the_large_model_is_never_told_to_be_larger() -> None:
+    predictor = mini_predictor("large")
+    for good_iou in np.linspace(0.4, 0.6, 21):
+        advice = predictor.predict_uncertainty(**CLICK, good_iou=float(good_iou)).advice
+        assert advice.correction != "model"
