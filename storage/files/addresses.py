@@ -14,11 +14,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import FsspecStore, ObjectStore, WrapperStore, ZipStore
 
 from storage.errors import StoreError
 from storage.files.files import Files
+from storage.files.manifest import FILE, parse_manifest
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -108,10 +109,18 @@ class AddressStore(WrapperStore[Store]):
             return await self._store.exists(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names in a folder."""
-        with self._naming():
-            async for name in self._store.list_dir(prefix):
-                yield name
+        """Names in a folder: by the manifest, for many servers list nothing and others slowly."""
+        data = await self.get(FILE, default_buffer_prototype())
+        if data is None:
+            with self._naming():
+                async for name in self._store.list_dir(prefix):
+                    yield name
+            return
+        start = f"{prefix.rstrip('/')}/" if prefix else ""
+        names = [*parse_manifest(f"{self._address}/{FILE}", data.to_bytes()), FILE]
+        inside = (name.removeprefix(start) for name in names if name.startswith(start))
+        for name in dict.fromkeys(name.partition("/")[0] for name in inside):
+            yield name
 
     async def list(self) -> AsyncIterator[str]:
         """Every file."""
@@ -151,7 +160,9 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         from obstore.store import from_url  # noqa: PLC0415
     except ImportError:
         return _with_fsspec(address)
-    options = _s3_options() if address.startswith("s3://") else {}
+    options: dict[str, Any] = _s3_options() if address.startswith("s3") else {}
+    if address.startswith("http://"):
+        options["client_options"] = {"allow_http": True}
     options["retry_config"] = {"max_retries": 5, "retry_timeout": timedelta(seconds=RETRY_S)}
     with _named(address, (BaseError,)), suppress(FileNotFoundError):
         store = from_url(address, **options)

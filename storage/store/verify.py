@@ -138,7 +138,8 @@ def _place(name: str) -> tuple[str, str]:
 
 def _strays(store: Store) -> list[str]:
     """Files that no manifest tells of."""
-    if store.layout == "work":
+    # Servers of the web list nothing.
+    if store.layout == "work" or store.files.where.startswith(("http://", "https://")):
         return []
     return [name for name in store.files.names() if name not in {*store.manifest, FILE}]
 

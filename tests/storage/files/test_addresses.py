@@ -2,7 +2,10 @@
 
 import shutil
 import subprocess
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import pytest
@@ -74,6 +77,25 @@ def test_a_store_opens_at_any_address_that_fsspec_knows(made: Path) -> None:
     xarray.testing.assert_identical(
         there.load(), storage.open_masks(f"file://{made}/masks/identity.zarr").load()
     )
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_store_opens_on_a_web_server(made: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(made))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/features/identity.zarr"
+        there = storage.open_features(address).load()
+        xarray.testing.assert_identical(
+            there, storage.open_features(made / "features/identity.zarr").load()
+        )
+        assert verify(files_at(address), sizes_only=True) == []
+        server.shutdown()
 
 
 @pytest.mark.parametrize(
