@@ -54,7 +54,7 @@ class Measure:
         return bool(self.heads)
 
 
-_ROWS: Final = (
+DECLARED: Final = (
     Measure(
         "sam_score",
         "1 − SamScore",
@@ -289,7 +289,7 @@ _ROWS: Final = (
         timed_as="usam",
     ),
 )
-"""Measures without heads, then those of the paper's heads."""
+"""Measures without heads, then those of the paper's heads, which other kinds repeat."""
 
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
@@ -309,12 +309,12 @@ def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
 
 
 MEASURES: Final = (
-    *_ROWS,
+    *DECLARED,
     *(
         _of_kind(measure, kind)
         for kind in HEAD_KINDS
         if kind.name != PAPER
-        for measure in _ROWS
+        for measure in DECLARED
         if measure.needs_heads and (measure.is_of_own_iou or not kind.is_of_own_iou)
     ),
 )
