@@ -7,6 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 from pipeline.head_sets import WHOLE_KINDS, HeadSet
+from pipeline.heads.predict import LAPLACE, HeadWeights
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
@@ -39,7 +40,7 @@ def export(
         trained = read_heads(split, {}, HeadSet(protocol, tokens, kind))
         table = read_objects(objects_path(split))
         packed = pack_heads(
-            trained.weights,
+            {objective: _without_posterior(head) for objective, head in trained.weights.items()},
             trained.metadata,
             n_objects=str(table.n_objects),
             n_images=str(len(table.file)),
@@ -63,6 +64,13 @@ def import_published(
         found = read_published(folder, family=family, precision=precision)
         write_head_file(file, found)
     print(_written(file, len(found.weights)))
+
+
+def _without_posterior(head: HeadWeights) -> HeadWeights:
+    """What predictions read: the posterior of the last layer is as large, and says only how sure
+    they are.
+    """
+    return {name: tensor for name, tensor in head.items() if name not in LAPLACE}
 
 
 def _written(file: Path, n_heads: int) -> str:
