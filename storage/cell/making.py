@@ -20,7 +20,8 @@ from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folde
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import named_disk_errors, whole_folder
-from storage.store.inspection import Store, check_identity, open_store, read_arrays, sizes_of
+from storage.store.arrays import read_arrays, sizes_of
+from storage.store.inspection import Store, check_identity, open_store
 from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
 

@@ -8,15 +8,9 @@ import zarr
 
 from storage.files.manifest import Manifest, write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.store.completeness import check_complete
+from storage.store.arrays import array_grid, check_complete, naming_damage, sizes_of
 from storage.store.grid import file_name
-from storage.store.inspection import (
-    AnyArray,
-    Store,
-    array_grid,
-    naming_damage,
-    sizes_of,
-)
+from storage.store.inspection import AnyArray, Store
 from storage.store.writing import create_store, writable
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from storage.cell import shards
 from storage.cell.records import keep_records
 from storage.folders import link_or_copy
-from storage.store.inspection import AnyArray, Store, array_grid, read_arrays
+from storage.store.arrays import array_grid, read_arrays
+from storage.store.inspection import AnyArray, Store
 from storage.store.verify import Damage, verify
 
 

@@ -7,9 +7,9 @@ from typing import cast
 import numpy as np
 
 from storage.folders import flush
-from storage.store.completeness import missing_files, readable
+from storage.store.arrays import missing_files, read_arrays, readable
 from storage.store.grid import file_name
-from storage.store.inspection import AnyArray, Store, read_arrays
+from storage.store.inspection import AnyArray, Store
 from storage.store.writing import checked, writable
 
 

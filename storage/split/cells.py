@@ -18,7 +18,7 @@ from storage.errors import StoreError, listed
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.mask_chunks import MaskChunks
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.inspection import naming_damage
+from storage.store.arrays import naming_damage
 from storage.store.opening import open_features, open_masks
 from storage.store.signature import compare, digest
 

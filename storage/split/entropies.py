@@ -6,7 +6,7 @@ from pipeline.views import entropy_views
 from storage.errors import StoreError
 from storage.paths import entropy_path
 from storage.split.cells import TOLD_KEYS, SplitCells
-from storage.store.inspection import naming_damage
+from storage.store.arrays import naming_damage
 from storage.store.opening import open_entropy
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 
+from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
-from storage.store.inspection import naming_damage
 from storage.store.shard_index import ABSENT, read_index
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]

@@ -7,15 +7,9 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from storage.errors import StoreError
-from storage.store.completeness import done_shards, missing_files
+from storage.store.arrays import array_grid, done_shards, missing_files, read_arrays, sizes_of
 from storage.store.grid import Layout
-from storage.store.inspection import (
-    Store,
-    array_grid,
-    open_store,
-    read_arrays,
-    sizes_of,
-)
+from storage.store.inspection import Store, open_store
 
 
 @dataclass(frozen=True)

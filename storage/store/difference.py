@@ -9,7 +9,8 @@ import numpy as np
 from storage.errors import StoreError, shown
 from storage.files.files import Files
 from storage.files.manifest import Manifest
-from storage.store.inspection import AnyArray, Store, array_grid, open_store, read_arrays
+from storage.store.arrays import array_grid, read_arrays
+from storage.store.inspection import AnyArray, Store, open_store
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,19 @@
 """Opens a store and holds its description to the schema and to its manifest."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-import numpy as np
 import zarr
 
 from storage.errors import StoreError, shown
 from storage.files.addresses import files_at
 from storage.files.files import Files
-from storage.files.manifest import FILE, NAME, Manifest, parse_manifest
+from storage.files.manifest import FILE, Manifest, parse_manifest
 from storage.paths import remedy
-from storage.store.grid import Grid, Layout, grid
-from storage.store.schema import CODEC, MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
+from storage.store.grid import Layout
+from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
@@ -130,68 +128,6 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
         raise StoreError(f"{store} was written under other inputs ({difference})")
 
 
-def read_arrays(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store, each held to the schema.
-
-    Raises
-    ------
-    StoreError
-        If one is absent, unreadable, unknown to the schema, or of another dtype, shape, chunking
-        or codec.
-    """
-    _check_no_strays(store)
-    arrays = {name: _read_array(store, name) for name in store.specs}
-    sizes = sizes_of(store, arrays)
-    for name, spec in store.specs.items():
-        array = arrays[name]
-        wanted = grid(spec, sizes, store.layout, store.shard_objects)
-        is_dtype = array.dtype == _numpy_dtype(spec)
-        if array_grid(array) != wanted or not is_dtype or array.compressors != (CODEC,):
-            raise StoreError(
-                f"{store}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
-                f"got {array.dtype} in {array_grid(array)} under {array.compressors}"
-            )
-    return arrays
-
-
-def sizes_of(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, int]:
-    """Size of every dimension, in the order of the schema."""
-    sizes: dict[str, int] = {}
-    for name, spec in store.specs.items():
-        array = arrays[name]
-        dims = getattr(array.metadata, "dimension_names", None)  # Zarr v2 has none
-        if dims != spec.dims:
-            raise StoreError(f"{store}/{name} must have dimensions {spec.dims}, got {dims}")
-        for dim, size in zip(spec.dims, array.shape, strict=True):
-            sizes.setdefault(dim, size)
-    return sizes
-
-
-def array_grid(array: AnyArray) -> Grid:
-    """How a stored array is cut."""
-    return Grid(array.shape, array.chunks, array.shards)
-
-
-@contextmanager
-def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
-    """Name the store, by its path or address, and the array in errors that name neither.
-
-    Raises
-    ------
-    StoreError
-        If a chunk does not decode, or fails its checksum.
-    """
-    try:
-        yield
-    except StoreError:
-        raise
-    except DECODE_ERRORS as error:
-        raise StoreError(
-            f"{store}{f'/{array}' if array else ''}: every chunk must be intact, got {error}; "
-            f"`usam cache verify {store}` lists the damaged ones"
-        ) from error
-
-
 def _read_manifest(files: Files) -> Manifest:
     """The manifest of a store, which must tell of the store's attributes as they are."""
     data = files.read(FILE)
@@ -204,28 +140,3 @@ def _read_manifest(files: Files) -> Manifest:
             f"with sha256 {shown(wanted and wanted.sha256)}, got {found.sha256!r}"
         )
     return manifest
-
-
-def _check_no_strays(store: Store) -> None:
-    """Refuse an array that the schema does not know: xarray would open it as one of the store's."""
-    if store.files.folder is None:
-        return
-    for metadata in store.files.folder.glob("*/zarr.json"):
-        if (name := metadata.parent.name) not in {*store.specs, NAME}:
-            raise StoreError(
-                f"{metadata} must not be there: arrays of {store.kind} must be "
-                f"{', '.join(store.specs)}, got {shown(name)}"
-            )
-
-
-def _read_array(store: Store, name: str) -> AnyArray:
-    try:
-        return cast("AnyArray", store.group[name])
-    except StoreError:
-        raise
-    except (*DECODE_ERRORS, KeyError, TypeError) as error:
-        raise StoreError(f"{store}/{name} must be a Zarr array, got none ({error})") from error
-
-
-def _numpy_dtype(spec: ArraySpec) -> np.dtype:
-    return np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)

@@ -5,13 +5,8 @@ from pathlib import Path
 
 import xarray
 
-from storage.store.completeness import check_complete
-from storage.store.inspection import (
-    DECODE_ERRORS,
-    check_identity,
-    naming_damage,
-    open_store,
-)
+from storage.store.arrays import check_complete, naming_damage
+from storage.store.inspection import DECODE_ERRORS, check_identity, open_store
 
 
 def open_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:

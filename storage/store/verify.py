@@ -10,16 +10,9 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.files import Files
 from storage.files.manifest import FILE, FileRecord
-from storage.store.completeness import expected_files, readable
+from storage.store.arrays import array_grid, expected_files, read_arrays, readable
 from storage.store.grid import file_name
-from storage.store.inspection import (
-    DECODE_ERRORS,
-    AnyArray,
-    Store,
-    array_grid,
-    open_store,
-    read_arrays,
-)
+from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
 from storage.store.shard_index import ABSENT, index_bytes, read_index
 
 N_HEX: Final = 12

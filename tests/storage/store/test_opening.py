@@ -15,8 +15,8 @@ import zarr
 
 import storage
 from storage.errors import StoreError
+from storage.store.arrays import naming_damage
 from storage.store.describe import describe
-from storage.store.inspection import naming_damage
 from storage.store.schema import SCHEMA
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import SIGNATURE, extract, rows_of

@@ -1,23 +1,18 @@
-"""Whether a store has all that it should: marks, and files as its manifest lists them."""
+"""Arrays of a store, held to the schema; whether all their marks and files are there."""
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final, cast
 
 import numpy as np
 from jaxtyping import Bool
 
-from storage.errors import StoreError
-from storage.store.grid import file_name
-from storage.store.inspection import (
-    DECODE_ERRORS,
-    AnyArray,
-    Store,
-    array_grid,
-    naming_damage,
-    read_arrays,
-)
+from storage.errors import StoreError, shown
+from storage.files.manifest import NAME
+from storage.store.grid import Grid, file_name, grid
+from storage.store.inspection import DECODE_ERRORS, AnyArray, Store
+from storage.store.schema import CODEC, ArraySpec
 
 N_NAMED: Final = 3
 """Most files that an error lists."""
@@ -118,6 +113,93 @@ def resized_files(store: Store) -> list[tuple[str, int]]:
         for name, record in records
         if sizes.get(name) not in {None, record.n_bytes}
     ]
+
+
+def read_arrays(store: Store) -> dict[str, AnyArray]:
+    """Arrays of a store, each held to the schema.
+
+    Raises
+    ------
+    StoreError
+        If one is absent, unreadable, unknown to the schema, or of another dtype, shape, chunking
+        or codec.
+    """
+    _check_no_strays(store)
+    arrays = {name: _read_array(store, name) for name in store.specs}
+    sizes = sizes_of(store, arrays)
+    for name, spec in store.specs.items():
+        array = arrays[name]
+        wanted = grid(spec, sizes, store.layout, store.shard_objects)
+        is_dtype = array.dtype == _numpy_dtype(spec)
+        if array_grid(array) != wanted or not is_dtype or array.compressors != (CODEC,):
+            raise StoreError(
+                f"{store}/{name} must be {spec.dtype} in {wanted} under {CODEC}, "
+                f"got {array.dtype} in {array_grid(array)} under {array.compressors}"
+            )
+    return arrays
+
+
+def sizes_of(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, int]:
+    """Size of every dimension, in the order of the schema."""
+    sizes: dict[str, int] = {}
+    for name, spec in store.specs.items():
+        array = arrays[name]
+        dims = getattr(array.metadata, "dimension_names", None)  # Zarr v2 has none
+        if dims != spec.dims:
+            raise StoreError(f"{store}/{name} must have dimensions {spec.dims}, got {dims}")
+        for dim, size in zip(spec.dims, array.shape, strict=True):
+            sizes.setdefault(dim, size)
+    return sizes
+
+
+def array_grid(array: AnyArray) -> Grid:
+    """How a stored array is cut."""
+    return Grid(array.shape, array.chunks, array.shards)
+
+
+@contextmanager
+def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
+    """Name the store, by its path or address, and the array in errors that name neither.
+
+    Raises
+    ------
+    StoreError
+        If a chunk does not decode, or fails its checksum.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except DECODE_ERRORS as error:
+        raise StoreError(
+            f"{store}{f'/{array}' if array else ''}: every chunk must be intact, got {error}; "
+            f"`usam cache verify {store}` lists the damaged ones"
+        ) from error
+
+
+def _check_no_strays(store: Store) -> None:
+    """Refuse an array that the schema does not know: xarray would open it as one of the store's."""
+    if store.files.folder is None:
+        return
+    for metadata in store.files.folder.glob("*/zarr.json"):
+        if (name := metadata.parent.name) not in {*store.specs, NAME}:
+            raise StoreError(
+                f"{metadata} must not be there: arrays of {store.kind} must be "
+                f"{', '.join(store.specs)}, got {shown(name)}"
+            )
+
+
+def _read_array(store: Store, name: str) -> AnyArray:
+    try:
+        return cast("AnyArray", store.group[name])
+    except StoreError:
+        raise
+    except (*DECODE_ERRORS, KeyError, TypeError) as error:
+        raise StoreError(f"{store}/{name} must be a Zarr array, got none ({error})") from error
+
+
+def _numpy_dtype(spec: ArraySpec) -> np.dtype:
+    return np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
 
 
 def _some(names: list[str]) -> str:
