@@ -99,10 +99,10 @@ class Cell:
             remove_partial(folder)
             kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
             stores = {kind: _open_or_create(folder, kind, wanted, plan) for kind in kinds}
+            return cls(folder, stores, lock)
         except BaseException:
             os.close(lock)
             raise
-        return cls(folder, stores, lock)
 
     def close(self) -> None:
         """Release the lock."""
