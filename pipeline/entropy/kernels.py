@@ -102,7 +102,7 @@ def pack_foreground(mask_code, hard):  # noqa: ANN001, ANN201 - see the module
     mask_code
         uint8 (mask, pixel), each row contiguous; foreground has the highest bit set.
     hard
-        uint8 (mask, byte), written; bits of a last byte that has fewer than eight pixels are 0.
+        uint8 (mask, byte), written where there are pixels; 0 before.
 
     Notes
     -----
@@ -117,6 +117,35 @@ def pack_foreground(mask_code, hard):  # noqa: ANN001, ANN201 - see the module
             hard[mask, j] = (bits * np.uint64(0x0102040810204080)) >> np.uint64(56)
         for px in range(8 * n_words, mask_code.shape[1]):
             hard[mask, n_words] = (hard[mask, n_words] << 1) | (mask_code[mask, px] >> 7)
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def count_shared(hard, shared):  # noqa: ANN001, ANN201 - see the module
+    """Count the pixels that two masks share, for all pairs; with itself, a mask shares all.
+
+    Parameters
+    ----------
+    hard
+        uint64 (object, mask, word): a bit per pixel.
+    shared
+        int64 (object, mask, mask), written on and above the diagonal.
+    """
+    n_objects, n_masks, n_words = hard.shape
+    for i in range(n_objects):
+        for first in range(n_masks):
+            for second in range(first, n_masks):
+                n_px = 0
+                for j in range(n_words):
+                    # The bits of a word are counted in pairs, in fours, in bytes, then summed.
+                    w = hard[i, first, j] & hard[i, second, j]
+                    w -= (w >> np.uint64(1)) & np.uint64(0x5555555555555555)
+                    w = (w & np.uint64(0x3333333333333333)) + (
+                        (w >> np.uint64(2)) & np.uint64(0x3333333333333333)
+                    )
+                    w = (w + (w >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+                    n_px += np.int64((w * np.uint64(0x0101010101010101)) >> np.uint64(56))
+                shared[i, first, second] = n_px
 
 
 @njit(nogil=True, cache=True)

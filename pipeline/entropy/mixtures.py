@@ -18,6 +18,8 @@ ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
+Keep = Callable[[CellRows, Mapping[str, CellMasks], str, str], None]
+
 MIXTURES: Final[tuple[tuple[Entropy, str], ...]] = tuple(
     (entropy, judged)
     for entropy in ENTROPIES
@@ -29,6 +31,7 @@ _SHARED: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if entropy.is_sha
 _BY_MODEL: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if not entropy.is_shared]
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 _N_CLICKS: Final = len(SINGLE_CLICKS)
+_ONE_OF_ALL: Final = np.eye(N_PROPOSALS)
 
 
 def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndarray, "*batch"]:
@@ -61,7 +64,11 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
 
 
 def object_entropies(
-    read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
+    read_cell: Callable[[str, str], CellRows],
+    *,
+    models: Sequence[str],
+    views: Sequence[str],
+    keep: Keep = lambda *_: None,
 ) -> ObjectEntropies:
     """Bayesian entropies of some objects, from all of their cells.
 
@@ -74,6 +81,9 @@ def object_entropies(
         Θ, or a subset.
     views
         T, or a subset that includes ``identity``.
+    keep
+        Called with each cell while its masks are in memory: its rows, which of its masks count,
+        model and view.
 
     Raises
     ------
@@ -90,14 +100,16 @@ def object_entropies(
     for model in models:
         for view in views:
             rows = read_cell(model, view)
-            weight = mixture_weights(
+            chosen = cell_masks(
                 rows.sam_score,
                 rows.iou,
                 is_identity=view == "identity",
                 n_models=len(models),
                 n_views=len(views),
             )
+            weight = mixture_weights(chosen, rows.iou.shape[1])
             mixture = _add(rows.mask_code, weight, mixture)
+            keep(rows, chosen, model, view)
         assert mixture is not None  # there is a view
         by_model.append(_entropies(mixture, _BY_MODEL))
         mixture[:, _BY_MODEL] = 0
@@ -108,18 +120,19 @@ def object_entropies(
 
 
 def mixture_weights(
-    sam_score: Float32[np.ndarray, "object prompt proposal"],
-    iou: Float32[np.ndarray, "object prompt proposal"],
-    *,
-    is_identity: bool,
-    n_models: int,
-    n_views: int,
+    chosen: Mapping[str, CellMasks], n_prompts: int
 ) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share."""
-    cells = cell_masks(sam_score, iou, is_identity=is_identity, n_models=n_models, n_views=n_views)
-    weight = np.zeros((len(iou), len(MIXTURES), *iou.shape[1:]))
+    """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share.
+
+    Parameters
+    ----------
+    chosen
+        As ``cell_masks`` gives them.
+    """
+    n_objects = len(chosen[JUDGED[0]].is_judged)
+    weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
     for k, (entropy, judged) in enumerate(MIXTURES):
-        weight[:, k, :_N_CLICKS] = entropy.shares(cells[judged])
+        weight[:, k, :_N_CLICKS] = entropy.shares(chosen[judged])
     return weight
 
 
@@ -138,10 +151,11 @@ def cell_masks(
     The judged proposal is chosen for each prediction; ties go to the first.
     """
     chosen_by = {"best": iou, "selected": sam_score}
+    shares = task_probability(sam_score[:, :_N_CLICKS])
     return {
         judged: CellMasks(
-            task_probability=task_probability(sam_score[:, :_N_CLICKS]),
-            is_judged=np.eye(N_PROPOSALS)[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
+            task_probability=shares,
+            is_judged=_ONE_OF_ALL[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
             is_identity=is_identity,
             n_models=n_models,
             n_views=n_views,

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from pipeline.entropies import CellMasks
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.hard_masks import Compared, HardMasks, compared_masks, mean_agreements
 from pipeline.entropy.judged_masks import JudgedCounts, judged_counts, pixel_labels
-from pipeline.entropy.mixtures import cell_masks, object_entropies
+from pipeline.entropy.mixtures import object_entropies
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.pixel_scores import PIXEL_SCORES
 
@@ -43,22 +44,12 @@ def object_arrays(
     counts: dict[str, JudgedCounts] = {}
     label = pixel_labels(truth)
 
-    def read_and_keep(model: str, view: str) -> CellRows:
-        rows = read_cell(model, view)
-        is_identity = view == "identity"
-        chosen = cell_masks(
-            rows.sam_score,
-            rows.iou,
-            is_identity=is_identity,
-            n_models=len(models),
-            n_views=len(views),
-        )
+    def keep(rows: CellRows, chosen: Mapping[str, CellMasks], model: str, view: str) -> None:
         hard[model].append(compared_masks(rows.mask_code, chosen))
-        if is_identity:
+        if view == "identity":
             counts[model] = judged_counts(rows.mask_code, chosen, label)
-        return rows
 
-    entropies = object_entropies(read_and_keep, models=models, views=views)
+    entropies = object_entropies(read_cell, models=models, views=views, keep=keep)
     return {
         **entropies,
         **mean_agreements(hard),

@@ -13,6 +13,7 @@ from pipeline.entropy.kernels import BLOCK_PX, add_mask, add_mixtures, weighted_
 from pipeline.entropy.mixtures import (
     MIXTURES,
     ObjectEntropies,
+    cell_masks,
     mask_entropy,
     mixture_weights,
     object_entropies,
@@ -247,11 +248,14 @@ def test_shares_of_every_mixture_sum_to_1_over_the_cells() -> None:
     _, cells = draw_cells(6, models=models, views=views, size_px=4)
     weights = {
         (m, v): mixture_weights(
-            cells[m, v].sam_score,
-            cells[m, v].iou,
-            is_identity=v == "identity",
-            n_models=3,
-            n_views=4,
+            cell_masks(
+                cells[m, v].sam_score,
+                cells[m, v].iou,
+                is_identity=v == "identity",
+                n_models=3,
+                n_views=4,
+            ),
+            n_prompts=9,
         ).sum(axis=(2, 3))
         for m, v in cells
     }

@@ -127,7 +127,7 @@ def slow_band(truth: np.ndarray) -> np.ndarray:
 
 
 def test_masks_that_are_the_same_and_sure_agree() -> None:
-    hard = np.packbits(np.ones((2, 4, 9), bool), axis=-1)
+    hard = np.packbits(np.ones((2, 4, 64), bool), axis=-1)
     np.testing.assert_array_equal(mean_pairwise_dice(hard), [1, 1])
     hard[0, 0] = 0
     # Half of the six pairs have nothing in common.
