@@ -120,7 +120,7 @@ def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "o
     SamScores and their logits, areas and their logarithms, entropies, confidences, the agreement
     of the first with the second, the first with the third, and these two, and the object score.
     """
-    order = _judged_first(seen["sam_score"], judged)
+    order = judged_first(seen["sam_score"], judged)
     score, area, entropy, confidence = (
         np.take_along_axis(seen[name], order, axis=1)
         for name in ("sam_score", "area", "mask_entropy", "confidence")
@@ -139,7 +139,7 @@ def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "o
     return np.concatenate(columns, axis=1)
 
 
-def _judged_first(
+def judged_first(
     sam_score: Float32[np.ndarray, "object proposal"], judged: Judged
 ) -> Int[np.ndarray, "object proposal"]:
     """Proposals of each object: the judged one, then the others by their SamScores."""
