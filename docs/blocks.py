@@ -2,7 +2,7 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``statistics`` and ``views``.
+        ``kinds``, ``statistics`` and ``views``.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from pipeline import head_sets
 from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
 from storage.store import schema
@@ -17,6 +18,7 @@ from storage.store import schema
 DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
     {
         (Path("docs", "cache.md"), "schema"): schema.markdown,
+        (Path("docs", "method.md"), "kinds"): head_sets.markdown,
         (Path("docs", "method.md"), "measures"): measures.markdown,
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.scoring.measures import HEAD_MEASURES
+from pipeline.scoring.measures import OF_KIND
 from stages.page.labels import measure_label
 
 BASELINE_WORDS: Final = "1 − SamScore of the same mask"
@@ -45,14 +45,14 @@ Row = Mapping[Hashable, Any]
 
 
 def claims(margins: Iterable[Row]) -> str:
-    """Sentences about the margins over 1 - SamScore: on all heads, then a line per task."""
+    """Sentences about the margins over 1 - SamScore: on each kind of heads, then on each task."""
     rows = list(margins)
     of_tasks = [
         f"- {subject}: {_sentence([row for row in rows if row['task'] == task])}"
         for task, subject in SUBJECTS.items()
         if any(row["task"] == task for row in rows)
     ]
-    return "\n\n".join([*_of_heads(rows), "\n".join(of_tasks)])
+    return "\n\n".join([" ".join(_of_heads(rows)), "\n".join(of_tasks)]).lstrip()
 
 
 def of_promises(promises: pd.DataFrame) -> str:
@@ -97,21 +97,34 @@ def _sentence(rows: list[Row]) -> str:
 
 
 def _of_heads(rows: list[Row]) -> list[str]:
-    """How many of the heads' measures earn each verdict; empty without heads."""
-    found = [verdict(row) for row in rows if row["measure"].partition("@")[0] in HEAD_MEASURES]
-    if not found:
-        return []
+    """How many measures of each kind of heads earn each verdict; empty without heads."""
+    return [
+        _of_kind(kind, found)
+        for kind, measures in OF_KIND.items()
+        if (found := [verdict(row) for row in rows if _name(row) in measures])
+    ]
+
+
+def _name(row: Row) -> str:
+    name: str = row["measure"].partition("@")[0]
+    return name
+
+
+def _of_kind(kind: str, found: list[str]) -> str:
     counts = {name: found.count(name) for name in PHRASES}
     parts = [
         f"{_counted(n)} {PHRASES[name][n > 1]} {BASELINE_WORDS if name == 'better' else 'it'}"
         for name, n in counts.items()
         if n or name == "better"  # that none beats it is worth saying
     ]
-    return [f"Of the heads' measures, {_counted(len(found))} in all, {_listed(parts)}."]
+    return (
+        f"Of the measures of the heads `{kind}`, {_counted(len(found))} in all, {_listed(parts)}."
+    )
 
 
 def _in_words(measure: str) -> str:
-    return IN_WORDS.get(measure) or as_markdown(measure_label(measure))
+    # In a list, the comma of "Δ_Θ, ours" would part one measure from the next.
+    return IN_WORDS.get(measure) or as_markdown(measure_label(measure).replace(", ", " of "))
 
 
 def _counted(number: int) -> str:

@@ -42,7 +42,7 @@ PAGE: Final = Path("docs") / "heads.md"
 LEARNED: Final = Scenes(1, "train", 240)
 """The scenes of ``shapes_train``, with clicks of their own."""
 
-JUDGING: Final = (Scenes(101, "val", 300), Scenes(102, "val", 300))
+JUDGING: Final = (Scenes(101, "val", 240), Scenes(102, "val", 240))
 """Scenes to choose on, and scenes to see whether the choice holds."""
 
 COMPARED: Final = {"selected": tuple(CANDIDATES), "best": ("paper", "ours")}

@@ -66,8 +66,7 @@ MODEL_IOUS: Final = tuple(f"iou_{model}" for model in MODELS)
 _OURS: Final = HeadKind(
     "ours",
     ", ours",
-    "the tokens with figures of all three masks, standardised; AdamW with one cycle of the "
-    "learning rate",
+    "chosen among many for protocol `selected`",
     colour="#06b6d4",
     inputs=("tokens", "figures"),
     is_standardised=True,
@@ -79,7 +78,7 @@ HEAD_KINDS: Final = (
     HeadKind(
         "paper",
         "",
-        "the paper's: the tokens as the decoder gives them, SGD",
+        "as in the paper",
         colour="#ef4444",
         inputs=("tokens",),
     ),
@@ -152,3 +151,31 @@ def head_sets(
         if PAPER in kinds
     ]
     return (*own, *ablated)
+
+
+def markdown() -> str:
+    """All kinds of heads as a table in Markdown."""
+    lines = [
+        "| kind | is | reads | hidden layers | training |",
+        "| --- " * 5 + "|",
+        *(
+            f"| `{kind.name}` | {kind.meaning} | {_inputs_text(kind)} | 2 of {kind.hidden} "
+            f"| {_plan_text(kind.plan)} |"
+            for kind in HEAD_KINDS
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _inputs_text(kind: HeadKind) -> str:
+    inputs = " and ".join(kind.inputs)
+    return f"{inputs}, standardised" if kind.is_standardised else inputs
+
+
+def _plan_text(plan: OneCycle | None) -> str:
+    if plan is None:
+        return "SGD with momentum, hyperparameters by `tune`"
+    return (
+        f"AdamW with one cycle of the learning rate up to {plan.learning_rate:g}, weight decay "
+        f"{plan.weight_decay:g}, {plan.epochs} epochs, batches of {plan.batch_size}"
+    )

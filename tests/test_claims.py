@@ -44,7 +44,8 @@ def test_a_flipped_interval_changes_its_sentences() -> None:
         *(claims([row("delta_xp", *ends)]).split("\n\n") for ends in ((1, 5), (-1, 5), (-5, -1))),
         strict=True,
     )
-    lead, none = "Of the heads' measures, one in all,", "none beats 1 − SamScore of the same mask"
+    lead = "Of the measures of the heads `paper`, one in all,"
+    none = "none beats 1 − SamScore of the same mask"
     assert heads == (
         f"{lead} one beats 1 − SamScore of the same mask.",
         f"{lead} {none} and one does not clearly differ from it.",
@@ -82,4 +83,19 @@ def test_a_promise_below_what_chance_explains_is_counted_out() -> None:
 def test_counts_are_in_words_as_far_as_there_are_words() -> None:
     n_heads = len(COUNTS)
     said = claims([row(f"delta_xp@split{i}", 1, 2) for i in range(n_heads)])
-    assert said.startswith(f"Of the heads' measures, {n_heads} in all, {n_heads} beat 1 − SamScore")
+    lead = f"Of the measures of the heads `paper`, {n_heads} in all,"
+    assert said.startswith(f"{lead} {n_heads} beat 1 − SamScore")
+
+
+def test_each_kind_of_heads_has_its_sentence_and_a_name_without_a_comma() -> None:
+    rows = [row("delta_xp", -5, -1), row("delta_xp_ours", 1, 5), row("delta_xp_star_ours", 2, 5)]
+    baseline = "1 − SamScore of the same mask"
+    heads, tasks = claims(rows).split("\n\n")
+    assert heads == (
+        f"Of the measures of the heads `paper`, one in all, none beats {baseline} and one falls "
+        f"short of it. Of the measures of the heads `ours`, two in all, two beat {baseline}."
+    )
+    assert tasks == (
+        f"- {SUBJECTS['prompt']}: Δ_Xp of ours and Δ\\*_Xp of ours beat {baseline}; Δ_Xp falls "
+        "short of it."
+    )

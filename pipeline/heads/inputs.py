@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.vocabulary import MASK_FIGURES, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
 
 Seen = Mapping[str, np.ndarray]
@@ -19,6 +19,9 @@ READ: Final = ("iou_token", "mask_token", "iou", "sam_score", "object_score", *M
 """Arrays of the cache that heads of any kind read; ``iou`` only to find the best proposal."""
 
 _PLACES: Final = {pair: place for place, pair in enumerate(PROPOSAL_PAIRS)}
+
+N_FIGURES: Final = 22
+"""Numbers that the figures of an object's masks make."""
 
 _EDGE: Final = np.float32(1e-3)
 """SamScores enter as logits, too, of values this far from 0 and 1."""
@@ -113,7 +116,7 @@ def _token_inputs(seen: Seen, tokens: str, judged: Judged) -> Float32[np.ndarray
 
 
 def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
-    """Figures of the three proposals, the judged one first: 22 numbers.
+    """Figures of the three proposals, the judged one first: ``N_FIGURES`` numbers.
 
     Notes
     -----
@@ -160,3 +163,9 @@ PARTS: Final[Mapping[str, Callable[[Seen, str, Judged], np.ndarray]]] = {
     "figures": _figure_inputs,
 }
 """What a kind of heads may read, by name."""
+
+
+def n_inputs(kind: HeadKind, n_channels: int) -> int:
+    """Width of what heads of a kind read, from tokens of a width."""
+    widths = {"tokens": 2 * n_channels, "figures": N_FIGURES}
+    return sum(widths[part] for part in kind.inputs)

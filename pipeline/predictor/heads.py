@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pipeline.extraction.figures import mask_figures
+from pipeline.extraction.seen import seen_of
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet
 from pipeline.heads.inputs import set_inputs
 from pipeline.heads.predict import HeadWeights, check_head, predict
@@ -144,18 +144,9 @@ def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
     """What the heads read of each proposal, as if that were the judged one."""
     head_set = heads.head_set
-    tensors = {
-        "iou_token": decoded.iou_token,
-        "mask_token": decoded.mask_token,
-        "sam_score": decoded.sam_score,
-        "object_score": decoded.object_score,
-    }
-    seen = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    seen = seen_of(decoded, KINDS_BY_NAME[head_set.kind])
     # All else pairs proposal k with mask token k + 1.
     seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)
-    if "figures" in KINDS_BY_NAME[head_set.kind].inputs:
-        seen |= mask_figures(decoded.logits)
-    seen["iou"] = np.zeros_like(seen["sam_score"])  # unknown, and not read where all are judged
     every = np.tile(np.arange(N_PROPOSALS), len(decoded.sam_score))
     repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in seen.items()}
     return set_inputs(repeated, head_set, judged=every)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.heads.inputs import head_inputs
+from pipeline.extraction.seen import seen_of
+from pipeline.head_sets import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
+from pipeline.heads.inputs import set_inputs
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, default_view, map_points, unview
@@ -29,8 +32,8 @@ class Question:
     points: Int[np.ndarray, "8 2"]
 
 
-Heads = Mapping[str, HeadWeights]
-"""Weights of the heads by objective."""
+Heads = Mapping[str, Mapping[str, HeadWeights]]
+"""Weights of the heads by kind, then by objective."""
 
 
 def segment(sam: Sam, question: Question) -> Masks:
@@ -56,18 +59,13 @@ def prompt_entropy(sam: Sam, question: Question) -> float:
     return float(mask_entropy(masks.mean(axis=0)))
 
 
-def judge(sam: Sam, question: Question, heads: Heads) -> tuple[Masks, dict[str, np.ndarray]]:
-    """The mask, and what every head predicts for it from the tokens of the selected proposal."""
+def judge(
+    sam: Sam, question: Question, heads: Heads, kind: HeadKind = KINDS_BY_NAME[PAPER]
+) -> tuple[Masks, dict[str, np.ndarray]]:
+    """The mask, and what every head of a kind predicts for it, the selected proposal."""
     decoded = _decode_center(sam, question, "identity")
-    sam_score = decoded.sam_score.cpu().numpy()
-    inputs = head_inputs(
-        decoded.iou_token.cpu().numpy(),
-        decoded.mask_token.cpu().numpy(),
-        iou=sam_score,  # the true one is unknown, and not read for the selected proposal
-        sam_score=sam_score,
-        tokens="selected",
-    )
-    return _selected_masks(decoded), predict(heads, inputs)
+    inputs = set_inputs(seen_of(decoded, kind), HeadSet("selected", "selected", kind.name))
+    return _selected_masks(decoded), predict(heads[kind.name], inputs)
 
 
 METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
@@ -75,9 +73,10 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
     "entropy": lambda sam, question, _: entropy(sam, question),
     "views5": lambda sam, question, _: view_entropy(sam, question),
     "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
-    "usam": judge,
+    **{kind.named("usam"): partial(judge, kind=kind) for kind in HEAD_KINDS},
 }
-"""Columns of Table 7; each returns NumPy arrays or a number, so no device is still at work."""
+"""Columns of Table 7, for every kind of heads; each returns NumPy arrays or a number, so no device
+is still at work."""
 
 
 def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:

@@ -303,7 +303,7 @@ def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
         heads=kind.name,
         predicted_iou=measure.predicted_iou and measure.predicted_iou + kind.label,
         radar_lines=tuple(kind.named(name) for name in measure.radar_lines),
-        timed_as="",
+        timed_as=kind.named(measure.timed_as),
         gallery="",
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.head_sets import HeadSet
+from pipeline.head_sets import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models
@@ -70,15 +70,16 @@ def _own_question(image: Path) -> Question:
     return Question(rgb, sample_prompts(np.ones(rgb.shape[:2], bool), seed=0))
 
 
-OF_USERS: Final = HeadSet("selected", "selected")
-"""Heads that need no ground truth."""
-
-
 def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
-    """Heads of the first train split whose heads are of the family."""
+    """Heads that need no ground truth, of the first train split with all kinds of the family."""
     for split in train_splits:
         try:
-            return read_heads(split, {"family": family}, OF_USERS).weights
+            return {
+                kind: read_heads(
+                    split, {"family": family}, HeadSet("selected", "selected", kind)
+                ).weights
+                for kind in KINDS
+            }
         except (DataError, WeightsError):
             continue
     return None

@@ -9,10 +9,14 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import torch
 
+from pipeline.head_sets import HEAD_KINDS, HeadKind
+from pipeline.heads.inputs import n_inputs
 from pipeline.heads.networks import initial_networks
+from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.prompts import sample_prompts
 from pipeline.runtime.methods import METHODS, Heads, Question
 from pipeline.sam.model import Sam
@@ -113,6 +117,11 @@ def _drawn_question(size_px: int) -> Question:
 
 
 def _random_heads(sam: Sam) -> Heads:
-    objectives = PROTOCOL_OBJECTIVES["selected"]
-    networks = initial_networks(objectives, 2 * sam.n_channels, seed=0)
-    return {objective: networks.head(i) for i, objective in enumerate(objectives)}
+    return {kind.name: _heads_of(kind, sam.n_channels) for kind in HEAD_KINDS}
+
+
+def _heads_of(kind: HeadKind, n_channels: int) -> dict[str, HeadWeights]:
+    objectives, width = PROTOCOL_OBJECTIVES["selected"], n_inputs(kind, n_channels)
+    networks = initial_networks(objectives, width, seed=0, hidden=kind.hidden)
+    standard = dict.fromkeys(STANDARD, np.ones(width, np.float32)) if kind.is_standardised else {}
+    return {name: {**networks.head(i), **standard} for i, name in enumerate(objectives)}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.heads.predict import check_head, predict
+from pipeline.heads.predict import STANDARD, check_head, predict
 
 
 def draw_module(n_inputs: int = 6, hidden: int = 5) -> nn.Sequential:
@@ -47,6 +47,30 @@ def test_predictions_of_any_finite_input_lie_between_0_and_1_without_a_warning(
     head = {**head_of(draw_module()), "layers.2.bias": np.array([bias], np.float32)}
     found = predict({"iou_tiny": head}, inputs)["iou_tiny"]
     assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_a_head_standardises_its_inputs_itself() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(3, 10, (30, 6)).astype(np.float32)
+    plain = head_of(draw_module())
+    mean, scale = rng.uniform(1, 4, (2, 6)).astype(np.float32)
+    head = {**plain, **dict(zip(STANDARD, (mean, scale), strict=True))}
+    found = predict({"iou_tiny": head}, inputs)["iou_tiny"]
+    expected = predict({"iou_tiny": plain}, (inputs - mean) / scale)["iou_tiny"]
+    np.testing.assert_array_equal(found, expected)
+    assert (found != predict({"iou_tiny": plain}, inputs)["iou_tiny"]).any()
+
+
+def test_a_mean_without_a_scale_is_named() -> None:
+    head = {**head_of(draw_module()), STANDARD[0]: np.zeros(6, np.float32)}
+    with pytest.raises(ValueError, match=r"must hold inputs\.mean, inputs\.scale, .*, got inp"):
+        check_head("iou_tiny", head)
+
+
+def test_a_scale_of_another_width_is_named() -> None:
+    own = {name: np.ones(n, np.float32) for name, n in zip(STANDARD, (6, 5), strict=True)}
+    with pytest.raises(ValueError, match=r"inputs\.scale of head iou_tiny must be .*\(6,\), got"):
+        check_head("iou_tiny", {**head_of(draw_module()), **own})
 
 
 def test_inputs_of_another_width_name_both_widths() -> None:

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.heads.inputs import head_inputs
+from pipeline.extraction.figures import mask_figures
+from pipeline.head_sets import HEAD_KINDS, KINDS_BY_NAME, HeadSet
+from pipeline.heads.inputs import head_inputs, n_inputs, set_inputs
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
@@ -30,8 +32,11 @@ def question() -> Question:
 
 @pytest.fixture(scope="module")
 def heads(sam: Sam) -> Heads:
-    networks = initial_networks(OBJECTIVES, 2 * sam.n_channels, seed=0)
-    return {objective: networks.head(i) for i, objective in enumerate(OBJECTIVES)}
+    drawn = {}
+    for kind in HEAD_KINDS:
+        networks = initial_networks(OBJECTIVES, n_inputs(kind, sam.n_channels), seed=0)
+        drawn[kind.name] = {name: networks.head(i) for i, name in enumerate(OBJECTIVES)}
+    return drawn
 
 
 def decode(sam: Sam, question: Question, click: int = 0, view: str = "identity") -> Decoded:
@@ -79,12 +84,30 @@ def test_nine_heads_read_the_tokens_of_the_selected_proposal(
     masks, said = runtime.judge(sam, question, heads)
     np.testing.assert_allclose(masks[0], soft_mask(decoded), atol=1e-6)
     assert tuple(said) == OBJECTIVES
-    for objective, value in predict(heads, inputs).items():
+    for objective, value in predict(heads["paper"], inputs).items():
+        np.testing.assert_allclose(said[objective], value, atol=1e-6)
+
+
+def test_heads_of_our_own_read_figures_of_the_masks_too(
+    sam: Sam, question: Question, heads: Heads
+) -> None:
+    decoded = decode(sam, question)
+    seen = {
+        "iou_token": decoded.iou_token.numpy(),
+        "mask_token": decoded.mask_token.numpy(),
+        "sam_score": decoded.sam_score.numpy(),
+        "iou": 1 - decoded.sam_score.numpy(),
+        "object_score": decoded.object_score.numpy(),
+        **mask_figures(decoded.logits),
+    }
+    inputs = set_inputs(seen, HeadSet("selected", "selected", "ours"))
+    _, said = runtime.judge(sam, question, heads, KINDS_BY_NAME["ours"])
+    for objective, value in predict(heads["ours"], inputs).items():
         np.testing.assert_allclose(said[objective], value, atol=1e-6)
 
 
 def test_every_method_is_asked_in_the_same_way(sam: Sam, question: Question, heads: Heads) -> None:
-    assert list(METHODS) == ["sam", "entropy", "views5", "prompts8", "usam"]
+    assert list(METHODS) == ["sam", "entropy", "views5", "prompts8", "usam", "usam_ours"]
     said = [method(sam, question, heads) for method in METHODS.values()]
     assert said[1:4] == [
         ask(sam, question)

@@ -1,0 +1,21 @@
+"""What heads read of predictions that no store holds."""
+
+import numpy as np
+
+from pipeline.extraction.figures import mask_figures
+from pipeline.head_sets import HeadKind
+from pipeline.sam.model import Decoded
+
+
+def seen_of(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
+    """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
+    tensors = {
+        "iou_token": decoded.iou_token,
+        "mask_token": decoded.mask_token,
+        "sam_score": decoded.sam_score,
+        "object_score": decoded.object_score,
+    }
+    seen = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    if "figures" in kind.inputs:
+        seen |= mask_figures(decoded.logits)
+    return seen | {"iou": np.zeros_like(seen["sam_score"])}

@@ -1,0 +1,68 @@
+"""Figures of masks against slow formulas, in double precision."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.entropy.mixtures import mask_entropy
+from pipeline.extraction.figures import mask_figures
+from pipeline.vocabulary import MASK_FIGURES, PROPOSAL_PAIRS
+
+
+def draw_logits(seed: int, n: int = 5, side: int = 16) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 6 * torch.randn((n, 3, side, side), generator=generator)
+
+
+def dice(p: np.ndarray, q: np.ndarray) -> float:
+    return float(2 * (p * q).sum() / ((p**2).sum() + (q**2).sum()))
+
+
+def test_figures_are_those_of_slow_formulas() -> None:
+    logits = draw_logits(0)
+    found = mask_figures(logits)
+    assert tuple(found) == MASK_FIGURES
+    p = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
+    for i, masks in enumerate(p):
+        for k, mask in enumerate(masks):
+            inside = mask > 0.5
+            confidence = 2 * mask[inside].sum() / (mask.sum() + inside.sum())
+            assert found["area"][i, k] == pytest.approx(mask.mean(), rel=1e-5)
+            assert found["confidence"][i, k] == pytest.approx(confidence, rel=1e-5)
+        for place, (first, second) in enumerate(combinations(range(3), 2)):
+            expected = dice(masks[first], masks[second])
+            assert found["agreement"][i, place] == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(found["mask_entropy"], mask_entropy(p), rtol=1e-5)
+    assert tuple(combinations(range(3), 2)) == PROPOSAL_PAIRS
+    assert all(values.dtype == np.float32 for values in found.values())
+
+
+def test_the_same_mask_three_times_agrees_with_itself() -> None:
+    logits = draw_logits(1)[:, :1].expand(-1, 3, -1, -1)
+    np.testing.assert_allclose(mask_figures(logits)["agreement"], 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logit", "expected"),
+    [
+        (32.0, {"area": 1, "mask_entropy": 0, "confidence": 1, "agreement": 1}),
+        (-32.0, {"area": 0, "mask_entropy": 0, "confidence": 0}),
+        (-200.0, {"area": 0, "mask_entropy": 0, "confidence": 0, "agreement": 0}),
+        (0.0, {"area": 0.5, "mask_entropy": 1, "confidence": 0, "agreement": 1}),
+    ],
+    ids=["full", "nearly empty", "empty", "undecided"],
+)
+def test_figures_of_uniform_masks_are_finite(logit: float, expected: dict[str, float]) -> None:
+    found = mask_figures(torch.full((1, 3, 8, 8), logit))
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
+
+
+def test_an_uncertain_empty_mask_has_the_entropy_of_its_few_probabilities() -> None:
+    logits = torch.full((1, 3, 8, 8), -32.0)
+    p = 1 / (1 + np.exp(np.float64(32)))
+    expected = -(np.log2(p) * p + np.log2(1 - p) * (1 - p))
+    found = mask_figures(logits)["mask_entropy"]
+    assert found == pytest.approx(np.full((1, 3), expected), rel=1e-3, abs=1e-12)

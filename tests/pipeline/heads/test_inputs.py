@@ -1,0 +1,88 @@
+"""What heads read of a prediction."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.head_sets import HEAD_KINDS, HeadSet, head_sets
+from pipeline.heads.inputs import READ, head_inputs, inputs_of, set_inputs
+
+OURS = HeadSet("selected", "selected", "ours")
+
+SEEN = {
+    "iou_token": np.array([[1, 2]], np.float32),
+    "mask_token": np.arange(8, dtype=np.float32).reshape(1, 4, 2),
+    "iou": np.array([[0.9, 0.2, 0.1]], np.float32),
+    "sam_score": np.array([[0.3, 0.5, 0.4]], np.float32),
+    "object_score": np.array([7], np.float32),
+    "area": np.array([[0.1, 0.2, 0.3]], np.float32),
+    "mask_entropy": np.array([[0.01, 0.02, 0.03]], np.float32),
+    "confidence": np.array([[0.91, 0.92, 0.93]], np.float32),
+    "agreement": np.array([[0.5, 0.6, 0.7]], np.float32),
+}
+"""An object: the best proposal is 0, the selected one 1."""
+
+PAIRS = {frozenset({0, 1}): 0.5, frozenset({0, 2}): 0.6, frozenset({1, 2}): 0.7}
+
+
+def figures(order: tuple[int, int, int]) -> list[float]:
+    """The figures of the object with its proposals in an order."""
+    score, area = ([float(SEEN[name][0, k]) for k in order] for name in ("sam_score", "area"))
+    first, second, third = order
+    return [
+        *score,
+        *(math.log(p / (1 - p)) for p in score),
+        *area,
+        *(math.log(a + 1e-4) for a in area),
+        *(float(SEEN["mask_entropy"][0, k]) for k in order),
+        *(float(SEEN["confidence"][0, k]) for k in order),
+        PAIRS[frozenset({first, second})],
+        PAIRS[frozenset({first, third})],
+        PAIRS[frozenset({second, third})],
+        7,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "order", "mask_token"),
+    [("selected", (1, 2, 0), [4, 5]), ("best", (0, 1, 2), [2, 3])],
+)
+def test_the_judged_proposal_comes_first_and_the_others_by_their_scores(
+    tokens: str, order: tuple[int, int, int], mask_token: list[float]
+) -> None:
+    found = set_inputs(SEEN, HeadSet(tokens, tokens, "ours"))
+    np.testing.assert_allclose(found[0], [1, 2, *mask_token, *figures(order)], rtol=1e-5)
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize(("judged", "order"), [(0, (0, 1, 2)), (2, (2, 1, 0))])
+def test_any_proposal_may_count_as_the_judged_one(judged: int, order: tuple[int, int, int]) -> None:
+    found = set_inputs(SEEN, OURS, judged=np.array([judged]))
+    mask_token = SEEN["mask_token"][0, judged + 1]
+    np.testing.assert_allclose(found[0], [1, 2, *mask_token, *figures(order)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("head_set", head_sets(("no_mask", "no_iou"), kinds=("paper",)), ids=str)
+def test_the_papers_heads_read_tokens_alone(head_set: HeadSet) -> None:
+    tokens = {name: SEEN[name] for name in ("iou_token", "mask_token", "iou", "sam_score")}
+    expected = head_inputs(
+        tokens["iou_token"],
+        tokens["mask_token"],
+        iou=tokens["iou"],
+        sam_score=tokens["sam_score"],
+        tokens=head_set.tokens,
+    )
+    np.testing.assert_array_equal(set_inputs(SEEN, head_set), expected)
+
+
+def test_scores_of_0_and_1_have_finite_logits() -> None:
+    none, full = np.zeros((1, 3), np.float32), np.array([[0, 1, 1]], np.float32)
+    seen = SEEN | {"sam_score": full, "area": none}
+    assert np.isfinite(inputs_of(seen, ("figures",), "selected")).all()
+
+
+def test_kinds_read_what_the_cache_holds() -> None:
+    assert set(READ) == set(SEEN)
+    for kind in HEAD_KINDS:
+        assert len(inputs_of(SEEN, kind.inputs, "best")) == 1

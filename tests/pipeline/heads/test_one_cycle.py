@@ -1,0 +1,121 @@
+"""Heads with standardised inputs and AdamW in one cycle, against PyTorch's own loop."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.head_sets import KINDS_BY_NAME, OneCycle
+from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.optimizers import Plan
+from pipeline.heads.predict import STANDARD, HeadWeights, predict
+from pipeline.heads.standard import standard_of
+from pipeline.heads.training import Rows, group_by_batch_size, train_heads
+from pipeline.seeds import derive_seed
+from pipeline.vocabulary import OBJECTIVES
+
+PLAN = OneCycle(epochs=4, batch_size=16, learning_rate=1e-2, weight_decay=0.05)
+KIND = replace(KINDS_BY_NAME["ours"], hidden=24, plan=PLAN)
+SEED = 3
+N_ROWS, N_INPUTS = 90, 7
+
+
+def draw_data() -> TrainingSet:
+    """Inputs of very different scales, the last of them constant."""
+    rng = np.random.default_rng(0)
+    scale = 10.0 ** np.arange(-3, N_INPUTS - 3)
+    inputs = (rng.normal(2, 1, (N_ROWS, N_INPUTS)) * scale).astype(np.float32)
+    inputs[:, -1] = 0.3
+    slopes = rng.normal(size=(N_INPUTS, len(OBJECTIVES))) / scale[:, np.newaxis]
+    targets = (1 / (1 + np.exp(-(inputs - inputs.mean(0)) @ slopes))).astype(np.float32)
+    return TrainingSet(inputs, targets, np.arange(N_ROWS))
+
+
+DATA = draw_data()
+ROWS = Rows(np.arange(0, N_ROWS, 2), np.arange(1, N_ROWS, 2))
+
+
+def train_alone(objective: str) -> HeadWeights:
+    """The same head by nn.Sequential, autograd, AdamW and OneCycleLR."""
+    learned = DATA.inputs[ROWS.train].astype(np.float64)
+    mean, deviation = learned.mean(axis=0), learned.std(axis=0)
+    deviation[-1] = 1  # constant
+    standard = (DATA.inputs - mean.astype(np.float32)) / deviation.astype(np.float32)
+    inputs = torch.from_numpy(standard)
+    target = torch.from_numpy(DATA.targets[:, [OBJECTIVES.index(objective)]])
+    layers = [nn.Linear(*shape) for shape in pairwise([N_INPUTS, KIND.hidden, KIND.hidden, 1])]
+    generator = torch.Generator().manual_seed(derive_seed(SEED, objective))
+    for layer in layers:
+        bound = layer.in_features**-0.5
+        drawn = torch.empty(layer.in_features, layer.out_features)
+        layer.weight.data = drawn.uniform_(-bound, bound, generator=generator).T.contiguous()
+        layer.bias.data.uniform_(-bound, bound, generator=generator)
+    module = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2], nn.Sigmoid())
+    optimizer = torch.optim.AdamW(module.parameters(), weight_decay=PLAN.weight_decay)
+    order = torch.Generator().manual_seed(derive_seed(SEED, "batches"))
+    train = torch.from_numpy(ROWS.train)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, PLAN.learning_rate, epochs=PLAN.epochs, steps_per_epoch=3
+    )
+    for _ in range(PLAN.epochs):
+        shuffled = train[torch.randperm(len(train), generator=order)]
+        for batch in torch.split(shuffled, PLAN.batch_size):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(module(inputs[batch]), target[batch])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    weights = {
+        f"layers.{i}.{part}": getattr(layer, part).detach().numpy()
+        for i, layer in enumerate(layers)
+        for part in ("weight", "bias")
+    }
+    return weights | dict(zip(STANDARD, (mean, deviation), strict=True))
+
+
+def test_heads_trained_together_equal_heads_trained_one_by_one_with_torch() -> None:
+    plans = dict.fromkeys(("iou_tiny", "model_gap", "iou_refined"), PLAN)
+    trained = train_heads(DATA, ROWS, plans, seed=SEED, kind=KIND)
+    assert list(trained) == list(plans)
+    for objective in plans:
+        found, expected = trained[objective].weights, train_alone(objective)
+        assert set(found) == set(expected)
+        for name in found:
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=2e-5)
+            assert found[name].dtype == np.float32
+
+
+def test_the_validation_error_is_that_of_the_predictions_from_raw_inputs() -> None:
+    head = train_heads(DATA, ROWS, {"iou_tiny": PLAN}, seed=SEED, kind=KIND)["iou_tiny"]
+    found = predict({"iou_tiny": head.weights}, DATA.inputs[ROWS.validation])["iou_tiny"]
+    target = DATA.targets[ROWS.validation, OBJECTIVES.index("iou_tiny")]
+    assert head.validation_mse[-1] == pytest.approx(np.mean((found - target) ** 2), rel=1e-4)
+    assert len(head.train_mse) == PLAN.epochs
+
+
+def test_rows_that_do_not_train_change_no_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = standard_of(DATA.inputs, ROWS.train)
+    others = DATA.inputs.copy()
+    others[ROWS.validation] += 1e6
+    monkeypatch.setattr("pipeline.heads.standard.BLOCK_ROWS", 7)
+    in_blocks = standard_of(others, ROWS.train)
+    for name in STANDARD:
+        np.testing.assert_allclose(in_blocks[name], whole[name], rtol=1e-6)
+    assert whole["inputs.scale"][-1] == 1
+
+
+def test_training_leaves_the_inputs_as_they_are() -> None:
+    before = DATA.inputs.copy()
+    train_heads(DATA, ROWS, {"iou_tiny": PLAN}, seed=SEED, kind=KIND)
+    np.testing.assert_array_equal(DATA.inputs, before)
+
+
+def test_heads_of_one_cycle_train_apart_from_those_of_sgd_and_of_other_cycles() -> None:
+    sgd = Hyperparameters(epochs=4, batch_size=16, learning_rate=1e-2, momentum=0.5)
+    longer = replace(PLAN, epochs=5)
+    plans: dict[str, Plan] = {"a": PLAN, "b": sgd, "c": longer, "d": PLAN, "e": sgd}
+    assert group_by_batch_size(plans) == [("a", "d"), ("b", "e"), ("c",)]
