@@ -78,7 +78,9 @@ def readme_block(found: SplitResults) -> str:
         f"the reverse. All numbers are of {run['n_objects']} objects in {run['n_groups']} images; "
         f"in brackets is the 95 % interval over {run['n_resamples']} resamples of the images. One "
         "measure beats another if the whole interval of their difference lies above 0, and falls "
-        "short of it if the whole interval lies below."
+        "short of it if the whole interval lies below. Measures that end in *ours* come from the "
+        "second [kind of heads](docs/method.md#heads), which was chosen on other scenes "
+        "([docs/heads.md](docs/heads.md))."
     )
     return "\n\n".join([lead, *(_protocol_block(found, protocol) for protocol in PROTOCOLS)])
 

@@ -16,7 +16,8 @@ WORDS: Final[Mapping[str, str]] = {
     "model": "One of the four sizes of SAM2: tiny, small, base plus, large.",
     "family": "The release that the four models come from: mini, sam2 or sam2.1.",
     "entropy": "Uncertainty of a soft mask in bits, weighted by its foreground (Eq. 3).",
-    "head": "A small network that predicts an IoU, or a gap of two, from SAM2's tokens.",
+    "head": "A small network that predicts an IoU, or a gap of two, from SAM2's tokens; heads "
+    "“ours” read figures of the masks, too.",
     "token": "An output vector of SAM2's decoder: one for the IoU, one for each mask.",
     "oracle, worst": "The orders by true gain, falling and rising: all others lie between.",
     "AUC": "Area under the mean IoU as objects are corrected, most uncertain first.",
