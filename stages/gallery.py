@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from pipeline.gallery.choice import gallery_rows
 from pipeline.gallery.pictures import Scene, draw_scene, foreground
+from pipeline.scoring.measures import ranked_name
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
@@ -53,8 +54,7 @@ def main(split: str) -> None:
     _check_objects(results, objects, cells)
     files = [str(file) for file in table.file]
     shown["file"] = [files[image] for image in table.image_index[shown["row"]]]
-    place = shown["protocol"] + "-" + shown["task"] + "-" + shown["rank"].astype(str)
-    shown["picture"] = place + ".jpg"
+    shown["picture"] = [_picture_name(row) for row in shown.to_dict("records")]
     images = SplitImages(Path(params.splits[split].images), files)
     pictures = {}
     with progress(f"gallery {split}", len(shown), "pictures") as advance:
@@ -65,6 +65,10 @@ def main(split: str) -> None:
             advance(1)
     check_unchanged()
     write_gallery(gallery_dir(split), Gallery(shown, pictures))
+
+
+def _picture_name(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['protocol']}-{ranked_name(row['task'], row['measure'])}-{row['rank']}.jpg"
 
 
 def _check_objects(path: Path, objects: pd.DataFrame, cells: SplitCells) -> None:

@@ -25,16 +25,16 @@ def ranking_columns(columns: Sequence[str]) -> list[str]:
 
     None depends on several views, so that adding a view changes no picture.
     """
-    measures = {_measure_column(task, columns) for task in GALLERY_MEASURES}
+    measures = {name for task in GALLERY_MEASURES for name in _measure_columns(task, columns)}
     places = {"protocol", "judged", "object_id", "model", "iou"}
     read = {*places, *IOU_COLUMNS.values(), *measures}
     return [name for name in columns if name in read]
 
 
 def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
-    """The most and the least uncertain objects by protocol and task.
+    """The most and the least uncertain objects by protocol, task and kind of heads.
 
-    Heads are those of the first train split.
+    Heads are those of the first train split; without heads, another measure ranks the objects.
 
     Parameters
     ----------
@@ -61,19 +61,19 @@ def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     for protocol in PROTOCOLS:
         for task, model, correction in default_corrections(ious, protocol):
             rows = found[protocol, judged_proposal(protocol, task), model]
-            blocks.append(_ends(task, rows, correction, n_objects).assign(protocol=protocol))
+            for column in _measure_columns(task, list(rows.columns)):
+                shown = _ends(column, rows, correction, n_objects)
+                blocks.append(shown.assign(protocol=protocol, task=task))
     return pd.concat(blocks, ignore_index=True)
 
 
-def _ends(task: str, rows: pd.DataFrame, correction: Correction, n_objects: int) -> pd.DataFrame:
-    column = _measure_column(task, list(rows.columns))
+def _ends(column: str, rows: pd.DataFrame, correction: Correction, n_objects: int) -> pd.DataFrame:
     measure, _, train_split = column.partition("@")
     uncertainty = predicted_iou(measure, rows[column].to_numpy(np.float64))
     rank = np.empty(len(rows), np.int64)
     rank[np.argsort(-uncertainty, kind="stable")] = np.arange(1, len(rows) + 1)
     table = pd.DataFrame(
         {
-            "task": task,
             "rank": rank,
             "object_id": rows["object_id"],
             "model": rows["model"],
@@ -89,6 +89,10 @@ def _ends(task: str, rows: pd.DataFrame, correction: Correction, n_objects: int)
     return pd.concat([table.iloc[shown].assign(end=end) for end, shown in ends])
 
 
-def _measure_column(task: str, columns: Sequence[str]) -> str:
-    trained, untrained = GALLERY_MEASURES[task]
-    return next((name for name in columns if name.startswith(f"{trained}@")), untrained)
+def _measure_columns(task: str, columns: Sequence[str]) -> list[str]:
+    *trained, untrained = GALLERY_MEASURES[task]
+    of_first_split = [
+        next((name for name in columns if name.startswith(f"{measure}@")), "")
+        for measure in trained
+    ]
+    return [name for name in of_first_split if name] or [untrained]

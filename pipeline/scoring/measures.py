@@ -46,7 +46,7 @@ class Measure:
     timed_as: str = ""
     """Method of the paper's Table 7 that takes as long as a click with it, if one does."""
     gallery: str = ""
-    """Task whose gallery it ranks: one measure from heads, and one for when there are none."""
+    """Task whose gallery it ranks: one from each kind of heads, and one for when there are none."""
 
     @property
     def needs_heads(self) -> bool:
@@ -304,7 +304,6 @@ def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
         predicted_iou=measure.predicted_iou and measure.predicted_iou + kind.label,
         radar_lines=tuple(kind.named(name) for name in measure.radar_lines),
         timed_as=kind.named(measure.timed_as),
-        gallery="",
     )
 
 
@@ -322,6 +321,13 @@ MEASURES: Final = (
 kind of heads."""
 
 BY_NAME: Final[Mapping[str, Measure]] = {measure.name: measure for measure in MEASURES}
+
+
+def ranked_name(name: str, measure: str) -> str:
+    """Name of what a measure ranks, such as a task: with the kind of its heads, but the paper's."""
+    heads = BY_NAME[measure].heads
+    return KINDS_BY_NAME[heads].named(name) if heads else name
+
 
 UNTRAINED_MEASURES: Final = tuple(m.name for m in MEASURES if not m.needs_heads)
 """Names of the measures that need no head."""
@@ -345,7 +351,7 @@ GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     )
     for task in TASKS
 }
-"""Names of the measures that rank each task's gallery: with heads, then without."""
+"""Names of the measures that rank each task's gallery: those of heads, then the one without."""
 
 
 def predicted_iou(measure: str, value: Values) -> Values:

@@ -5,7 +5,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stages.page.labels import measure_label, shown_mask
+from pipeline.head_sets import KINDS_BY_NAME
+from pipeline.scoring.measures import BY_NAME, ranked_name
+from stages.page.labels import TASK_LABELS, measure_label, shown_mask
 from stages.page.numbers import number
 from storage.outputs.gallery import Gallery
 
@@ -34,6 +36,8 @@ class Picture:
 class GallerySection:
     """What the page shows of one task's objects in one split."""
 
+    title: str
+    """The task, and the kind of heads that ranks its objects."""
     anchor: str
     shown_mask: str
     """What the pictures show, in words."""
@@ -41,25 +45,29 @@ class GallerySection:
 
 
 def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, GallerySection]:
-    """Pictures of a protocol by task; a task shows the masks of one model."""
+    """Pictures of a protocol by task and kind of heads; a task shows the masks of one model."""
     sections = {}
-    for task, rows in gallery.table.groupby("task", sort=False):
+    for (task, measure), rows in gallery.table.groupby(["task", "measure"], sort=False):
+        name = ranked_name(str(task), str(measure))
         (model,) = rows["model"].unique()
         n_objects = rows["rank"].max()
         ends = {
             str(end): [_picture(gallery, split, row, n_objects) for row in shown.to_dict("records")]
             for end, shown in rows.groupby("end", sort=False)
         }
-        anchor = f"gallery-{protocol}-{split}-{task}"
+        heads = BY_NAME[str(measure)].heads
+        title = TASK_LABELS[str(task)] + (KINDS_BY_NAME[heads].label if heads else "")
+        anchor = f"gallery-{protocol}-{split}-{name}"
         shown = shown_mask(protocol, str(task), model)
-        sections[str(task)] = GallerySection(anchor, shown, ends)
+        sections[name] = GallerySection(title, anchor, shown, ends)
     return sections
 
 
 def _picture(gallery: Gallery, split: str, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
+    name = ranked_name(row["task"], row["measure"])
     jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
     return Picture(
-        anchor=f"picture-{row['protocol']}-{split}-{row['task']}-{row['rank']}",
+        anchor=f"picture-{row['protocol']}-{split}-{name}-{row['rank']}",
         source=f"data:image/jpeg;base64,{jpeg}",
         description=f"Object {row['object_id']} of {row['file']}: ground truth, prediction, click",
         file=row["file"],

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.head_sets import KINDS
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
@@ -603,7 +604,7 @@ def test_results_without_heads_are_reported(root: Path) -> None:
 
 def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: Path) -> None:
     figures = [e for e in page.iter("figure") if e.get("class") == "picture"]
-    assert len(figures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+    assert len(figures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(KINDS) * 2 * N_PICTURES
     by_anchor = {figure.get("id"): figure for figure in figures}
     assert len(by_anchor) == len(figures)
     sizes = zip(SPLITS, (60, 90), strict=True)
@@ -611,22 +612,24 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
         table = read_gallery(evaluated / gallery_dir(split)).table
         table = table[table["protocol"] == protocol]
         shown = table[(table["task"] == "segmentation") & (table["rank"] == n_objects)]
-        (row,) = shown.to_dict("records")
-        figure = by_anchor[f"picture-{protocol}-{split}-segmentation-{n_objects}"]
-        (image,) = figure.iter("img")
-        assert image.get("src", "").startswith("data:image/jpeg;base64,")
-        assert image.get("alt", "").startswith(f"Object {row['object_id']} of {row['file']}: ")
-        (caption,) = figure.iter("figcaption")
-        assert words(caption) == (
-            f"{row['file']} , object {row['object_id']} {n_objects} of {n_objects} "
-            f"1 − USAM: {row['uncertainty']:.3f} IoU {row['iou']:.2f} → 1.00"
-        )
+        for row in shown.to_dict("records"):
+            own = row["measure"].removeprefix("usam")
+            figure = by_anchor[f"picture-{protocol}-{split}-segmentation{own}-{n_objects}"]
+            (image,) = figure.iter("img")
+            assert image.get("src", "").startswith("data:image/jpeg;base64,")
+            assert image.get("alt", "").startswith(f"Object {row['object_id']} of {row['file']}: ")
+            (caption,) = figure.iter("figcaption")
+            assert words(caption) == (
+                f"{row['file']} , object {row['object_id']} {n_objects} of {n_objects} "
+                f"{measure_label(row['measure'])}: {row['uncertainty']:.3f} "
+                f"IoU {row['iou']:.2f} → 1.00"
+            )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_picture_is_enlarged_and_left_by_links(page: Element, protocol: str) -> None:
     cards = list(section(page, f"gallery-{protocol}").iter("section"))
-    assert len(cards) == len(SPLITS) * len(TASKS)
+    assert len(cards) == len(SPLITS) * len(TASKS) * len(KINDS)
     for card in cards:
         for end in card.iter("div"):
             figures = end.findall("figure")

@@ -16,9 +16,12 @@ def objects(*models: str, train_splits: tuple[str, ...] = ()) -> pd.DataFrame:
     """A table of objects drawn at random, in the form of ``objects.csv``."""
     rng = np.random.default_rng(len(train_splits))
     names = ["best_iou", "selected_iou", "refined_iou", "refined_selected_iou", "sam_score"]
-    names += [untrained for _, untrained in GALLERY_MEASURES.values()]
+    names += [untrained for *_, untrained in GALLERY_MEASURES.values()]
     names += [
-        f"{trained}@{split}" for split in train_splits for trained, _ in GALLERY_MEASURES.values()
+        f"{name}@{split}"
+        for split in train_splits
+        for *trained, _ in GALLERY_MEASURES.values()
+        for name in trained
     ]
     ious = {model: rng.random((4, N_OBJECTS)) for model in models}
     blocks = [
@@ -43,8 +46,9 @@ def test_the_ranking_holds_all_that_the_gallery_reads_and_nothing_of_several_vie
     ranking = table[ranking_columns(list(table.columns))]
     pd.testing.assert_frame_equal(gallery_rows(ranking, 2), gallery_rows(table, 2))
     assert not {"h_y", "h_t"} & set(ranking.columns)
-    # Protocol, judged, model, object, four IoUs, and a measure for each of four tasks.
-    assert len(ranking.columns) == 12
+    # Protocol, judged, model, object, four IoUs, and for each of four tasks a measure, or two of
+    # heads.
+    assert len(ranking.columns) == (16 if train_splits else 12)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,7 @@ def test_the_ranking_holds_all_that_the_gallery_reads_and_nothing_of_several_vie
         ("selected", "segmentation", "large", "selected_iou", None),
     ],
 )
+@pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("train_splits", [(), ("a", "b")])
 def test_each_task_shows_the_ends_of_its_measure(
     protocol: str,
@@ -68,6 +73,7 @@ def test_each_task_shows_the_ends_of_its_measure(
     before: str,
     after: tuple[str, str] | None,
     train_splits: tuple[str, ...],
+    place: int,
 ) -> None:
     table = objects("tiny", "large", train_splits=train_splits)
     judged = before.removesuffix("_iou")
@@ -76,16 +82,18 @@ def test_each_task_shows_the_ends_of_its_measure(
     of_model = by_model[model]
     rows = gallery_rows(table, 2)
     assert rows["task"].unique().tolist() == list(TASKS)
-    shown = rows[(rows["protocol"] == protocol) & (rows["task"] == task)]
+    of_task = rows[(rows["protocol"] == protocol) & (rows["task"] == task)]
+    *trained, untrained = GALLERY_MEASURES[task]
+    assert of_task["measure"].unique().tolist() == (trained if train_splits else [untrained])
+    measure = trained[place] if train_splits else untrained
+    shown = of_task[of_task["measure"] == measure]
     assert shown["end"].tolist() == ["most", "most", "least", "least"]
     assert shown["rank"].tolist() == [1, 2, N_OBJECTS - 1, N_OBJECTS]
-    trained, untrained = GALLERY_MEASURES[task]
-    value = of_model[f"{trained}@a" if train_splits else untrained]
-    uncertainty = 1 - value if train_splits and trained == "usam" else value
+    value = of_model[f"{measure}@a" if train_splits else measure]
+    uncertainty = 1 - value if train_splits and task == "segmentation" else value
     in_order = uncertainty.sort_values(ascending=False)
     assert shown["row"].tolist() == [*in_order.index[:2], *in_order.index[-2:]]
     assert shown["uncertainty"].tolist() == [*in_order[:2], *in_order[-2:]]
-    assert set(shown["measure"]) == {trained if train_splits else untrained}
     assert set(shown["train_split"]) == {"a" if train_splits else ""}
     assert set(shown["model"]) == {model}
     assert shown["object_id"].tolist() == of_model["object_id"][shown["row"]].tolist()

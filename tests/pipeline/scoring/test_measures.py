@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS_BY_NAME, MODEL_IOUS, HeadSet, std_of
+from pipeline.head_sets import KINDS_BY_NAME, MODEL_IOUS, WHOLE_KINDS, HeadSet, std_of
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
 from pipeline.scoring.measured import (
@@ -18,6 +18,7 @@ from pipeline.scoring.measured import (
     untrained_measures,
 )
 from pipeline.scoring.measures import (
+    BY_NAME,
     GALLERY_MEASURES,
     HEAD_MEASURES,
     MEASURES,
@@ -225,10 +226,10 @@ def test_lines_of_one_figure_differ() -> None:
 
 
 def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None:
-    for task, (trained, untrained) in GALLERY_MEASURES.items():
-        assert trained in HEAD_MEASURES
+    for task, (*trained, untrained) in GALLERY_MEASURES.items():
+        assert [BY_NAME[name].heads for name in trained] == list(WHOLE_KINDS)
         assert untrained in UNTRAINED_MEASURES
-        assert {trained, untrained} <= set(TASK_MEASURES[task])
+        assert {*trained, untrained} <= set(TASK_MEASURES[task])
 
 
 def test_a_shared_measure_is_that_of_a_shared_entropy_or_agreement() -> None:
