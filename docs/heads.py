@@ -27,7 +27,6 @@ from pipeline.scoring.bootstrap import (
     resampled_areas,
 )
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
-from pipeline.scoring.measured import head_measures
 from pipeline.scoring.measures import BY_NAME, OF_KIND
 from pipeline.scoring.tasks import default_corrections, ious_of, judged_proposal
 from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
@@ -52,9 +51,9 @@ SHOWN: Final = tuple(
     (task, name)
     for task in ("model", "prompt", "task", "segmentation")
     for name in OF_KIND["paper"]
-    if task in BY_NAME[name].tasks
+    if task in BY_NAME[name].tasks and BY_NAME[name].radar_lines
 )
-"""Measures of heads, each with the task that it is meant for."""
+"""The heads' own measure of each task, from two heads and from one."""
 
 N_RESAMPLES: Final = 1000
 
@@ -108,7 +107,7 @@ def _compare(
         both = [
             [
                 _relative(gain, uncertainty, resamples)
-                for uncertainty in (1 - seen.sam_score(), head_measures(seen)[name])
+                for uncertainty in (1 - seen.sam_score(), BY_NAME[name].compute(seen))
             ]
             for name, gain, seen in _asked(candidate, protocol, trained, drawn)
         ]

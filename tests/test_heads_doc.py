@@ -17,7 +17,7 @@ from pipeline.heads.inputs import READ
 from pipeline.heads.objectives import ModelFeatures
 from pipeline.heads.predict import check_head
 from pipeline.scoring.bootstrap import Interval, resample_groups
-from pipeline.scoring.measures import OF_KIND
+from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MASK_FIGURES, MODELS, TASKS
 from tests.fixtures.mask_figures import draw_figures
 
@@ -131,7 +131,9 @@ def test_a_cell_is_marked_where_its_interval_is_on_one_side(
 
 def test_measures_of_all_tasks_are_shown() -> None:
     assert {task for task, _ in SHOWN} == set(TASKS)
-    assert {name for _, name in SHOWN} == set(OF_KIND["paper"])
+    assert [BY_NAME[name].symbol for _, name in SHOWN] == [
+        *("Δ_Θ", "Δ*_Θ", "Δ_Xp", "Δ*_Xp", "Δ_A", "Δ*_A", "1 − USAM")
+    ]
 
 
 def test_scenes_are_extracted_once_and_kept(tmp_path: Path) -> None:

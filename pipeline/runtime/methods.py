@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.seen import seen_of
-from pipeline.head_sets import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
+from pipeline.head_sets import KINDS_BY_NAME, PAPER, WHOLE_KINDS, HeadKind, HeadSet
 from pipeline.heads.inputs import set_inputs
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.sam.model import Decoded, Sam
@@ -73,10 +73,13 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
     "entropy": lambda sam, question, _: entropy(sam, question),
     "views5": lambda sam, question, _: view_entropy(sam, question),
     "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
-    **{kind.named("usam"): partial(judge, kind=kind) for kind in HEAD_KINDS},
+    **{
+        KINDS_BY_NAME[name].named("usam"): partial(judge, kind=KINDS_BY_NAME[name])
+        for name in WHOLE_KINDS
+    },
 }
-"""Columns of Table 7, for every kind of heads; each returns NumPy arrays or a number, so no device
-is still at work."""
+"""Columns of Table 7, for every whole kind of heads; each returns NumPy arrays or a number, so that
+no device is still at work."""
 
 
 def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:

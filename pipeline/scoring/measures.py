@@ -294,6 +294,7 @@ DECLARED: Final = (
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
     """The same measure from heads of another kind."""
+    is_whole = not kind.is_of_own_iou
     return replace(
         measure,
         name=kind.named(measure.name),
@@ -303,7 +304,8 @@ def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
         heads=kind.name,
         predicted_iou=measure.predicted_iou and measure.predicted_iou + kind.label,
         radar_lines=tuple(kind.named(name) for name in measure.radar_lines),
-        timed_as=kind.named(measure.timed_as),
+        timed_as=kind.named(measure.timed_as) if is_whole and measure.timed_as else "",
+        gallery=measure.gallery if is_whole else "",
     )
 
 

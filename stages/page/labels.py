@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
-from pipeline.head_sets import HEAD_KINDS
+from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
@@ -31,7 +31,10 @@ METHOD_LABELS: Final = {
     "entropy": "entropy",
     "views5": "|T| = 5 views",
     "prompts8": "|X_p| = 8 clicks",
-    **{kind.named("usam"): f"nine heads{kind.label}" for kind in HEAD_KINDS},
+    **{
+        KINDS_BY_NAME[name].named("usam"): f"nine heads{KINDS_BY_NAME[name].label}"
+        for name in WHOLE_KINDS
+    },
 }
 """Columns of the paper's Table 7."""
 

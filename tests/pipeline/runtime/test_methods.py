@@ -6,7 +6,7 @@ import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.figures import mask_figures
-from pipeline.head_sets import HEAD_KINDS, KINDS_BY_NAME, HeadSet
+from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS, HeadSet
 from pipeline.heads.inputs import head_inputs, n_inputs, set_inputs
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import predict
@@ -33,7 +33,7 @@ def question() -> Question:
 @pytest.fixture(scope="module")
 def heads(sam: Sam) -> Heads:
     drawn = {}
-    for kind in HEAD_KINDS:
+    for kind in map(KINDS_BY_NAME.__getitem__, WHOLE_KINDS):
         networks = initial_networks(OBJECTIVES, n_inputs(kind, sam.n_channels), seed=0)
         drawn[kind.name] = {name: networks.head(i) for i, name in enumerate(OBJECTIVES)}
     return drawn
