@@ -390,8 +390,9 @@ def test_nothing_on_the_page_is_a_raw_number(page: Element) -> None:
     told = words(main)
     fractions = re.findall(r"\d+\.\d+", told)
     assert fractions
-    # Rounded numbers have at most five digits behind the leading zeros: an NLL times 100.
-    assert not [text for text in fractions if len(text.replace(".", "").lstrip("0")) > 5]
+    # Rounded numbers have at most two decimals, or four digits behind the leading zeros.
+    rounded = re.compile(r"\d+\.\d{1,2}|0\.0*\d{1,4}|\d\.\d{1,3}")
+    assert not [text for text in fractions if not rounded.fullmatch(text)]
     for missing in ("NaN", "nan", "None"):
         assert missing not in told.split()
 
