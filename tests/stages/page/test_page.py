@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from pipeline.head_sets import WHOLE_KINDS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
@@ -229,7 +230,8 @@ def test_nothing_is_wider_than_the_page(seen: Seen) -> None:
 
 def test_every_picture_is_shown_and_described(seen: Seen) -> None:
     pictures: list[Any] = seen.answer["pictures"]
-    assert len(pictures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * 2 * N_PICTURES
+    n_galleries = len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(WHOLE_KINDS)
+    assert len(pictures) == n_galleries * 2 * N_PICTURES
     assert all(width == 32 and words for width, words in pictures)
 
 
