@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.pixel_scores import REGIONS
+from pipeline.runtime.methods import METHODS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
@@ -34,7 +35,7 @@ SYMBOLS = {statistic.name: statistic.symbol for statistic in STATISTICS}
 TIMED = draw_runtime("mini")
 """SAM2 alone takes a second, the other methods a tenth more each, in their order."""
 
-SECONDS = {"sam": 1.0, "entropy": 1.1, "views5": 1.2, "prompts8": 1.3, "usam": 1.4}
+SECONDS = {method: 1 + i / 10 for i, method in enumerate(METHODS)}
 
 
 @pytest.fixture(params=PROTOCOLS)
