@@ -44,6 +44,16 @@ from storage.paths import results_dir
 SPLIT: Final = "shapes_val"
 FIGURE: Final = Path("docs") / "curves.svg"
 
+DRAWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": ("sam_score", "h_std", "h_theta", "delta_theta_star", "delta_theta_star_ours"),
+    "prompt": ("sam_score", "h_std", "h_xp", "delta_xp_star", "delta_xp_star_ours"),
+    "task": ("sam_score", "h_std", "h_a", "delta_a_star", "delta_a_star_ours"),
+    "segmentation": ("sam_score", "h_std", "h_t", "usam", "usam_ours"),
+}
+"""Measures in each task's panel of the figure; the report draws all of them."""
+
+BOUNDS_OF_ORDER: Final = ("worst", "oracle")
+
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
     *(row.name for row in (*ENTROPIES, *AGREEMENTS) if not row.follows_judged),
@@ -105,12 +115,20 @@ def _protocol_block(found: SplitResults, protocol: str) -> str:
             PROTOCOL_MEANINGS[protocol],
             claims(margins),
             *filter(None, [of_promises(results[SPLIT].promises)]),
-            f"Relative AUC, the highest in bold.{mark}",
-            _table(header, relative),
-            MARGIN_MEANING,
-            _table(header, _margin_cells(protocol, margins, tasks, list(overview["measure"]))),
+            _folded(
+                "Relative AUC and margins of all measures",
+                f"Relative AUC, the highest in bold.{mark}",
+                _table(header, relative),
+                MARGIN_MEANING,
+                _table(header, _margin_cells(protocol, margins, tasks, list(overview["measure"]))),
+            ),
         ]
     )
+
+
+def _folded(summary: str, *parts: str) -> str:
+    """What a reader unfolds; Markdown inside needs the blank lines."""
+    return "\n\n".join([f"<details>\n<summary>{summary}</summary>", *parts, "</details>"])
 
 
 def _relative_cells(protocol: str, overview: pd.DataFrame, tasks: list[str]) -> list[list[str]]:
@@ -196,29 +214,22 @@ def scores_block(found: SplitResults) -> str:
 
 
 def draw_curves(found: SplitResults) -> Figure:
-    """Mean IoU against the corrected objects: a row per protocol, a panel per task."""
+    """Mean IoU of some measures against the corrected objects: a row per protocol."""
     tasks = task_models({SPLIT: found})
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     panels = figure.subplots(len(PROTOCOLS), len(tasks), squeeze=False)
     for row, protocol in zip(panels, PROTOCOLS, strict=True):
         curves = first_curves(of_protocol({SPLIT: found}, protocol)[SPLIT])
         for panel, task in zip(row, tasks, strict=True):
-            draw_task(panel, curves[curves["task"] == task], task)
+            drawn = curves["measure"].isin([*DRAWN[task], *BOUNDS_OF_ORDER])
+            draw_task(panel, curves[drawn & (curves["task"] == task)], task)
         row[0].set_ylabel(f"{protocol_heading(protocol)}\nmean IoU")
     for panel in panels[1:].flat:
         panel.set_title("")
     for panel in panels[:-1].flat:
         panel.set_xlabel("")
-    # The first row has every line of the rows below.
-    for first, last in zip(panels[0], panels[-1], strict=True):
-        last.legend(
-            handles=first.lines,
-            frameon=False,
-            fontsize=7,
-            ncols=2,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.24),
-        )
+    for last in panels[-1]:
+        last.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24))
     return figure
 
 

@@ -10,6 +10,7 @@ from docs import show_results
 from docs.blocks import marks
 from docs.claims import SUBJECTS, as_markdown
 from docs.show_results import (
+    DRAWN,
     MARK,
     MARK_MEANING,
     OF_NO_PROPOSAL,
@@ -170,7 +171,7 @@ def test_the_model_card_shows_masks_of_both_protocols_and_what_every_view_costs(
     ]
 
 
-def test_the_figure_has_a_row_a_protocol_a_panel_a_task_and_a_line_a_measure(
+def test_the_figure_has_a_row_a_protocol_a_panel_a_task_and_a_line_a_drawn_measure(
     found: SplitResults,
 ) -> None:
     axes = draw_curves(found).axes
@@ -180,15 +181,20 @@ def test_the_figure_has_a_row_a_protocol_a_panel_a_task_and_a_line_a_measure(
         assert row[0].get_ylabel().startswith(protocol_heading(protocol))
         for panel, task in zip(row, TASKS, strict=True):
             assert [line.get_label() for line in panel.lines] == [
-                measure_label(measure)
-                for measure in TASK_MEASURES[task]
-                if BY_NAME[measure].judged in {"", judged_proposal(protocol, task)}
+                measure_label(measure) for measure in DRAWN[task]
             ]
-    for first, last in zip(panels[0], panels[-1], strict=True):
+    for last in panels[-1]:
         legend = last.get_legend()
         assert legend is not None
-        told = [text.get_text() for text in legend.get_texts()]
-        assert told == [line.get_label() for line in first.lines]
+        assert [text.get_text() for text in legend.get_texts()] == [
+            line.get_label() for line in last.lines
+        ]
+
+
+def test_drawn_measures_are_of_their_task_for_every_judged_proposal() -> None:
+    for task, measures in DRAWN.items():
+        assert set(measures) <= set(TASK_MEASURES[task])
+        assert not any(BY_NAME[measure].judged for measure in measures)
 
 
 def test_both_pages_and_the_figure_are_written_and_stay_equal_when_written_again(
