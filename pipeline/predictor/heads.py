@@ -35,6 +35,8 @@ class ProposalHeads:
     """By objective."""
     first_mask_token: int = 1
     """Mask token of proposal 0; the heads that the paper's authors publish pair it with 0."""
+    least_iou: float | None = None
+    """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
 
     def __post_init__(self) -> None:
         """Check that there is all that predictions ask for."""

@@ -46,6 +46,8 @@ class Uncertainty:
     """H_A: entropy of the mean of the three masks, weighted by SamScore, in bits."""
     advice: Advice
     """About the selected proposal."""
+    is_kept: bool | None
+    """Whether the gate of the heads keeps the selected proposal; None if they have no gate."""
     caution: str
     """Why the heads may be wrong about such a prompt; empty for those they learned from."""
 
@@ -107,8 +109,15 @@ def read_uncertainty(
             h_std=h_std[i],
             h_a=float(h_a[i]),
             advice=_advice(own, selected, good_iou),
+            is_kept=_is_kept(own, selected, heads.least_iou),
             caution=cautions[i],
         )
+
+
+def _is_kept(judgement: Judgement, selected: int, least_iou: float | None) -> bool | None:
+    if least_iou is None:
+        return None
+    return bool(judgement.expected_iou.own[selected] >= least_iou)
 
 
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:

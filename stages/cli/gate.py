@@ -1,6 +1,6 @@
 """``usam gate``: the uncertainty up to which masks may be kept for a promise to hold."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +14,7 @@ from pipeline.scoring.risk_control import CONFIDENCE, NOTHING, Judged
 from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
+from stages.predictor.gates import Gate
 from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.rules import ParamsError, check_known
@@ -25,32 +26,8 @@ from storage.paths import gate_path, results_dir
 SEED: Final = 0
 """For drawing the images that propose thresholds."""
 
-
-@dataclass(frozen=True)
-class Gate:
-    """A threshold, its promise, and the masks that it was calibrated on."""
-
-    split: str
-    """Eval split of those masks."""
-    protocol: str
-    """Which of a model's masks are meant, best or selected."""
-    model: str
-    measure: str
-    train_split: str
-    """Train split of the heads; empty for a measure without."""
-    promise: str
-    """One of ``PROMISES``."""
-    iou_at_least: float
-    alpha: float
-    confidence: float | None
-    """Probability over calibrations; None if the promise is about their mean."""
-    threshold: float
-    """A mask is kept if the measure is at most this: larger is more uncertain."""
-    kept: float
-    """Share of those masks that is kept."""
-    n_objects: int
-    n_groups: int
-    """Images, or videos."""
+IN_USE: Final = "usam_ours"
+"""Measure of the heads that a predictor takes by default."""
 
 
 def gate(
@@ -61,7 +38,7 @@ def gate(
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
     model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,
-    measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = "usam",
+    measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = IN_USE,
     protocol: Annotated[str, typer.Option(help="Masks: selected or best.")] = "selected",
 ) -> None:
     """Find the uncertainty up to which masks may be kept for a promise to hold."""

@@ -12,6 +12,7 @@ from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
 from stages.heads.judged import read_heads
+from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
 from stages.shell.edge import reported_errors
@@ -31,13 +32,18 @@ def export(
     tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
     half: Annotated[bool, typer.Option(help="In half precision, half the bytes.")] = False,  # noqa: FBT002
+    gates: Annotated[
+        str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
+    ] = None,
 ) -> None:
     """Write the nine heads of a head set, with their card, as one file for `usam predict`."""
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
         check_known("kind", kind, WHOLE_KINDS)
-        trained = read_heads(split, {}, HeadSet(protocol, tokens, kind))
+        head_set = HeadSet(protocol, tokens, kind)
+        trained = read_heads(split, {}, head_set)
+        calibrated = read_gates(gates, head_set, split) if gates else ()
         table = read_objects(objects_path(split))
         packed = pack_heads(
             {objective: _without_posterior(head) for objective, head in trained.weights.items()},
@@ -45,6 +51,7 @@ def export(
             n_objects=str(table.n_objects),
             n_images=str(len(table.file)),
             usam_cache=version("usam-cache"),
+            **gates_entry(calibrated),
         )
         write_head_file(file, packed, half=half)
     print(_written(file, len(packed.weights)))

@@ -21,6 +21,7 @@ def values_told(found: Uncertainty) -> dict[str, Any]:
     return {
         "selected": found.selected,
         "advice": {"words": found.advice.words, **vars(found.advice)},
+        "is_kept": found.is_kept,
         "caution": found.caution or None,
         "h_a": found.h_a,
         "proposals": [_proposal(found, k) for k in range(len(found.masks))],
@@ -54,6 +55,9 @@ def lines_told(found: Uncertainty) -> str:
         aligned(gains, right=(1, 2)),
         f"H_A {found.h_a:.2f} bits. {_advice(found)}",
     ]
+    if found.is_kept is not None:
+        verdict = "keep" if found.is_kept else "do not keep"
+        parts.append(f"Gate in the heads' card: {verdict} the mask.")
     if found.caution:
         parts.append(f"Caution: {found.caution}.")
     return "\n\n".join(parts)

@@ -10,6 +10,7 @@ from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
+from stages.predictor.gates import least_iou
 from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
@@ -103,6 +104,7 @@ def _heads(path: Path, found: HeadFile, model: str, sam: Sam) -> ProposalHeads:
             head_set_of(found.card),
             found.weights,
             first_mask_token=int(found.card.get("first_mask_token", "1")),
+            least_iou=least_iou(found.card, model),
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

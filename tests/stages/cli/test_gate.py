@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from pipeline.scoring.risk_control import Judged, threshold_of_all
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
+from stages.predictor.gates import own_measure
+from stages.predictor.loading import OF_USERS
 from storage.outputs.results import read_results, write_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
@@ -42,11 +44,13 @@ def _many(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     many["iou"] = rng.random(180) ** 0.2
     for heads in ("shapes_train", "coco_train"):
         many[f"usam@{heads}"] = many["iou"] + 0.02 * rng.random(180)
+        many[f"usam_ours@{heads}"] = many[f"usam@{heads}"] - 0.1
     return many.assign(object_id=np.arange(180), group=np.arange(180) // 2)
 
 
 def gate(*options: str, exit_code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["gate", *options])
+    measure = () if "--measure" in options else ("--measure", "usam")
+    result = CliRunner().invoke(app, ["gate", *measure, *options])
     assert result.exit_code == exit_code, result.output
     return result.output
 
@@ -77,6 +81,19 @@ def test_by_default_the_promise_is_of_the_kept_masks() -> None:
     assert f"180 best masks of the tiny model in 90 images of {SPLIT}" in said
     path = gate_path(SPLIT, "best-tiny-usam")
     assert json.loads(path.read_text("utf-8"))["confidence"] == 0.9
+
+
+@pytest.mark.usefixtures("root")
+def test_the_measure_by_default_is_that_of_the_heads_in_use() -> None:
+    asked = ("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
+    gate(*asked)
+    result = CliRunner().invoke(app, ["gate", *asked])
+    assert result.exit_code == 0, result.output
+    of_paper, of_users = (
+        json.loads(gate_path(SPLIT, f"selected-large-{measure}").read_text("utf-8"))
+        for measure in ("usam", own_measure(OF_USERS.kind))
+    )
+    assert of_users["threshold"] == pytest.approx(of_paper["threshold"] + 0.1)
 
 
 @pytest.mark.usefixtures("root")

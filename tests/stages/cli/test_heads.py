@@ -1,5 +1,7 @@
 """``usam heads``: a head set leaves the clone and says the same elsewhere."""
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,14 @@ from pipeline.head_sets import HeadSet
 from pipeline.heads.predict import LAPLACE
 from stages.cli.heads import app
 from stages.heads.judged import read_heads
+from stages.predictor.gates import Gate, least_iou
 from stages.predictor.loading import OF_USERS, head_set_of
 from storage.head_files.files import read_head_file
-from storage.paths import objects_path
+from storage.outputs.files import write_json
+from storage.paths import gate_path, objects_path
 from storage.split.objects import write_objects
 from tests.fixtures.eval_split import object_table, write_heads
+from tests.fixtures.head_files import GATE
 
 SPLIT = "shapes_train"
 
@@ -57,6 +62,31 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
             np.testing.assert_array_equal(found.weights[objective][name], tensor)
     assert head_set_of(found.card) == head_set
     assert (found.card["n_objects"], found.card["n_images"]) == ("8", "3")
+
+
+@pytest.mark.usefixtures("clone")
+def test_gates_of_its_measure_go_into_the_card() -> None:
+    others = [
+        replace(GATE, measure="usam"),
+        replace(GATE, protocol="best"),
+        replace(GATE, train_split="coco_train"),
+    ]
+    for number, gate in enumerate([*others, GATE]):
+        write_json(gate_path("shapes_val", str(number)), asdict(gate))
+    assert usam_heads("export", SPLIT, "a", "--gates", "shapes_val").exit_code == 0
+    card = read_head_file(Path("a")).card
+    assert [Gate(**values) for values in json.loads(card["gates"])] == [GATE]
+    assert least_iou(card, "tiny") == 0.75
+    assert least_iou(card, "large") is None
+
+
+@pytest.mark.usefixtures("clone")
+def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
+    write_json(gate_path("shapes_val", "other"), asdict(replace(GATE, measure="usam")))
+    result = usam_heads("export", SPLIT, "a", "--gates", "shapes_val")
+    assert result.exit_code == 1
+    assert "must have one of usam_ours for selected masks by heads of shapes_train" in result.stderr
+    assert not Path("a").exists()
 
 
 @pytest.mark.usefixtures("clone")

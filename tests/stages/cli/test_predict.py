@@ -1,6 +1,7 @@
 """``usam predict``: what it prints for people and for programs, what it draws, what it refuses."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner, Result
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from storage.rle import decode_rle
-from tests.fixtures.head_files import write_random_heads
+from tests.fixtures.head_files import GATE, write_random_heads
 from tests.fixtures.predictors import drawn
 
 HEIGHT, WIDTH = 192, 256
@@ -171,3 +172,19 @@ def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) 
     assert result.stdout == ""
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> None:
+    plain = write_random_heads(tmp_path / "plain.safetensors")
+    asked = ("--click", "120,80", "--heads")
+    before = told(*asked, str(plain))
+    assert before["is_kept"] is None
+    own = before["proposals"][before["selected"]]["expected_iou"]["own"]
+    for least, is_kept, words in ((own - 0.01, True, "keep the"), (own + 0.01, False, "do not")):
+        gate = asdict(replace(GATE, model="tiny", threshold=1 - least))
+        entry = {"gates": json.dumps([gate])}
+        gated = str(write_random_heads(tmp_path / f"{is_kept}.safetensors", changes=entry))
+        assert told(*asked, gated)["is_kept"] is is_kept
+        assert f"card: {words}" in usam_predict("photo.png", *asked, gated).stdout
+        large = told(*asked, gated, "--model", "large")
+        assert large["is_kept"] is None

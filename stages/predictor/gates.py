@@ -1,0 +1,78 @@
+"""Gates: thresholds that ``usam gate`` calibrated, in the card of a file of heads."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from storage.errors import DataError
+from storage.paths import gate_path
+
+ENTRY: Final = "gates"
+"""Entry of a card with its gates, one per model, as JSON."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A threshold, its promise, and the masks that it was calibrated on."""
+
+    split: str
+    """Eval split of those masks."""
+    protocol: str
+    """Which of a model's masks are meant, best or selected."""
+    model: str
+    measure: str
+    train_split: str
+    """Train split of the heads; empty for a measure without."""
+    promise: str
+    """One of ``PROMISES``."""
+    iou_at_least: float
+    alpha: float
+    confidence: float | None
+    """Probability over calibrations; None if the promise is about their mean."""
+    threshold: float
+    """A mask is kept if the measure is at most this: larger is more uncertain."""
+    kept: float
+    """Share of those masks that is kept."""
+    n_objects: int
+    n_groups: int
+    """Images, or videos."""
+
+
+def own_measure(kind: str) -> str:
+    """Measure of a kind of heads that a predictor can hold to a gate: 1 - USAM."""
+    return KINDS_BY_NAME[kind].named("usam")
+
+
+def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, ...]:
+    """Gates of an eval split that hold the expected IoU of a head set to a promise.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    measure = own_measure(head_set.kind)
+    folder = gate_path(split, "any").parent
+    asked = (head_set.protocol, measure, train_split)
+    gates = [Gate(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
+    own = tuple(gate for gate in gates if (gate.protocol, gate.measure, gate.train_split) == asked)
+    if not own:
+        raise DataError(
+            f"gates in {folder} must have one of {measure} for {head_set.protocol} masks by heads "
+            f"of {train_split}, got none: run usam gate --measure {measure} --protocol "
+            f"{head_set.protocol}"
+        )
+    return own
+
+
+def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
+    """Gates as the entry of a card; nothing if there are none."""
+    return {ENTRY: json.dumps([asdict(gate) for gate in gates])} if gates else {}
+
+
+def least_iou(card: Mapping[str, str], model: str) -> float | None:
+    """Expected IoU from which the card's gate keeps a mask of a model; None without a gate."""
+    gates = [Gate(**values) for values in json.loads(card.get(ENTRY, "[]"))]
+    return next((1 - gate.threshold for gate in gates if gate.model == model), None)
