@@ -41,7 +41,7 @@ docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 test: $(INSTALLED) ## run the tests, with branch coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov
 
-test-slow: $(INSTALLED) ## run the tests that need a server on this machine
+test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size

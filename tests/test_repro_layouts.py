@@ -10,6 +10,8 @@ from tests.fixtures.layouts import LAYOUTS, draw_videos
 from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
 from tests.fixtures.view_settings import view_settings
 
+pytestmark = pytest.mark.slow
+
 N_OBJECTS = 6
 
 MODEL = "tiny"

@@ -56,7 +56,7 @@ def advise(own: float, expected: Mapping[str, float], *, good_iou: float = GOOD_
 
     >>> advise(0.5, {"model": 0.6, "prompt": 0.85}).correction
     'prompt'
-    >>> advise(0.5, {"model": 0.6, "prompt": 0.7}).correction
+    >>> advise(0.5, {"model": 0.6, "prompt": 0.65}).correction
     'segmentation'
     """
     if own >= good_iou:
