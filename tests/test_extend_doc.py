@@ -16,6 +16,8 @@ from tests.fixtures.layouts import draw_picture, write_jpeg
 from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
 from tests.fixtures.recipes import follow, steps
 
+pytestmark = pytest.mark.slow
+
 TEXT: Final = (ROOT / "docs" / "extend.md").read_text("utf-8")
 
 MODELS: Final = ["tiny", "large"]

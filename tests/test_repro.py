@@ -31,6 +31,8 @@ from tests.fixtures.project_copy import (
 )
 from tests.fixtures.share_page import block
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("identity", "gnoise")
 
 WITHOUT_MASKS = block("dvc pull $(")
