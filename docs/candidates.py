@@ -28,7 +28,7 @@ TUNED: Final = Hyperparameters(epochs=10, batch_size=64, learning_rate=0.03, mom
 WeightsByObjective = Mapping[str, HeadWeights]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of predictions and targets, a row each."""
+"""Loss of predictions and targets, a row each."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def ranking_loss(found: Tensor, target: Tensor) -> Tensor:
 
 
 STEEPNESS: Final = 8.0
-"""Of the ranking loss: pairs that are right by more than a fourth cost next to nothing."""
+"""Steepness of the ranking loss: pairs right by more than a fourth cost next to nothing."""
 
 
 def _other_tokens(seen: Seen, judged: Judged) -> np.ndarray:

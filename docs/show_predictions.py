@@ -93,9 +93,9 @@ class Answers:
 
     clicked: Uncertainty
     enlarged: Uncertainty
-    """Of the large model."""
+    """What the large model says of it."""
     refined: Uncertainty
-    """Of eight clicks."""
+    """What is said of eight clicks."""
 
 
 def followed(shapes: ShapesParams) -> pd.DataFrame:

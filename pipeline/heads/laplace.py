@@ -19,7 +19,8 @@ from pipeline.heads.predict import (
 from pipeline.vocabulary import OBJECTIVES
 
 LEAST: Final = 1e-12
-"""Of both scales: heads without any error, or with nothing but 0 or 1, have a posterior, too."""
+"""Lower bound of both scales: heads without any error, or with nothing but 0 or 1, have a
+posterior, too."""
 
 MAX_STEPS: Final = 1000
 """Steps towards the greatest evidence; tens are the rule."""
@@ -43,7 +44,7 @@ class Curvature:
     gram
         J^T J, where J has the derivatives of the outputs with respect to the last layer.
     squared_error
-        Of the outputs, summed.
+        Sum over the outputs.
     """
 
     gram: Float[np.ndarray, "weight weight"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.heads.predict import GREATEST_VARIANCE
 
 LEAST_VARIANCE: Final = 1e-6
-"""Of a target that a head predicts; ``torch.nn.GaussianNLLLoss`` has the same."""
+"""Lower bound of the variance that a head predicts, as in ``torch.nn.GaussianNLLLoss``."""
 
 Gradient = Callable[
     [Float[Tensor, "head row output"], Float[Tensor, "head row"]],
@@ -38,7 +38,7 @@ def _squared_error(
 def _gaussian_nll(
     outputs: Float[Tensor, "head row output"], targets: Float[Tensor, "head row"]
 ) -> Float[Tensor, "head row output"]:
-    """Of the negative log-likelihood, 1/2 (log v + (t - m)^2 / v)."""
+    """Gradient of the negative log-likelihood, 1/2 (log v + (t - m)^2 / v)."""
     mean, scale = outputs.unbind(-1)
     variance = (GREATEST_VARIANCE * scale).clamp(min=LEAST_VARIANCE)
     error = mean - targets

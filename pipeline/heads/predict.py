@@ -25,10 +25,10 @@ HIDDEN: Final = 512
 """Width of the two hidden layers of the paper's heads."""
 
 MAX_OUTPUTS: Final = 2
-"""Of a head: the mean of its target and, if it predicts that, the variance."""
+"""Most outputs that a head has: the mean of its target and, if it predicts that, the variance."""
 
 GREATEST_VARIANCE: Final = 0.25
-"""Of anything in [0, 1]; the second output is a share of it."""
+"""Largest variance of anything in [0, 1]; the second output is a share of it."""
 
 
 def predict(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, UInt8
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, dot, tint
 
 BACKGROUND_COLOUR: Final = (15, 23, 42)
-"""Of clicks beside the object."""
+"""Colour of clicks beside the object."""
 
 GREY: Final = 0.5
 """Brightness of the image below a heat map."""

@@ -22,7 +22,8 @@ def publish_store(work: Store, target: Path, records: Manifest) -> None:
     Parameters
     ----------
     records
-        Of the files of shards, taken when they were written: what is linked is not read again.
+        Records of the shards' files, taken when they were written, so that what is linked is not
+        read again.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def pack_heads(
     Parameters
     ----------
     metadata
-        Of each head, by objective; what is the same in all becomes an entry of the card.
+        Metadata of each head, by objective; what all share becomes an entry of the card.
     about
         Further entries of the card.
     """
