@@ -4,14 +4,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan
     from pipeline.predictor.heads import ProposalHeads
     from pipeline.predictor.predictor import UncertainPredictor
     from pipeline.predictor.prompts import PromptSet
     from pipeline.predictor.uncertainty import Uncertainty
 
-__all__: Final = ["PromptSet", "ProposalHeads", "UncertainPredictor", "Uncertainty"]
+__all__: Final = [
+    "BayesianEntropies",
+    "BayesianPlan",
+    "PromptSet",
+    "ProposalHeads",
+    "UncertainPredictor",
+    "Uncertainty",
+]
 
 _PLACES: Final = {
+    "BayesianEntropies": "bayesian",
+    "BayesianPlan": "bayesian",
     "PromptSet": "prompts",
     "ProposalHeads": "heads",
     "Uncertainty": "uncertainty",

@@ -1,27 +1,25 @@
 """A predictor that takes the place of ``SAM2ImagePredictor``, and says how wrong a mask may be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float32
 from numpy.typing import ArrayLike
 from PIL.Image import Image
-from torch import Tensor
 
-from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.answers import Output, Prediction, ask, parse_one, predict_sets
+from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
+from pipeline.predictor.encoded import EncodedImage
 from pipeline.predictor.heads import ProposalHeads
 from pipeline.predictor.images import rgb_of
-from pipeline.predictor.prompts import DecoderPrompts, Kind, PromptSet, joined, parse_prompts
-from pipeline.predictor.uncertainty import Uncertainty, at_image, bounded, read_uncertainty
-from pipeline.sam.model import Decoded, Embedding, Sam
+from pipeline.predictor.prompts import PromptSet
+from pipeline.predictor.uncertainty import Uncertainty
+from pipeline.sam.model import Sam
 
-Prediction = tuple[
-    Float32[np.ndarray, "*prompt proposal height width"],
-    Float32[np.ndarray, "*prompt proposal"],
-    Float32[np.ndarray, "*prompt proposal y x"],
-]
-"""Masks, SamScores and low-resolution logits; without the first dimension for one prompt set."""
+_ENCODED_PIXELS: Final = 2**22
+"""Pixels that the encoder sees in one call: four images of 1024 px, which take some gigabytes."""
 
 
 class UncertainPredictor:
@@ -30,7 +28,8 @@ class UncertainPredictor:
     def __init__(self, sam: Sam, heads: ProposalHeads) -> None:
         self.sam = sam
         self.heads = heads
-        self._embedding: Embedding | None = None
+        self._images: tuple[EncodedImage, ...] = ()
+        self._is_batch = False
 
     def set_image(self, image: np.ndarray | Image) -> None:
         """Encode an image: bytes in 0..255, floats in 0..1, or a PIL image in mode RGB.
@@ -40,8 +39,30 @@ class UncertainPredictor:
         TypeError, ValueError
             If it is no such image.
         """
-        self._embedding = None
-        self._embedding = self.sam.encode(rgb_of(image))
+        self._set([image], is_batch=False)
+
+    def set_image_batch(self, image_list: Sequence[np.ndarray | Image]) -> None:
+        """Encode images of any sizes, for ``predict_batch`` and ``predict_uncertainty_batch``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is no such image as ``set_image`` takes.
+        """
+        self._set(image_list, is_batch=True)
+
+    def _set(self, images: Sequence[np.ndarray | Image], *, is_batch: bool) -> None:
+        self._images = ()
+        pixels = [rgb_of(image) for image in images]
+        step = max(1, _ENCODED_PIXELS // self.sam.image_size_px**2)
+        embeddings = [
+            embedding
+            for start in range(0, len(pixels), step)
+            for embedding in self.sam.encode_batch(pixels[start : start + step])
+        ]
+        pairs = zip(pixels, embeddings, strict=True)
+        self._images = tuple(EncodedImage(self.sam, *pair) for pair in pairs)
+        self._is_batch = is_batch
 
     def predict(
         self,
@@ -73,19 +94,48 @@ class UncertainPredictor:
         ValueError
             If the prompts are not of these shapes.
         """
-        embedding = self._encoded()
-        height, width = embedding.size_px
-        scale = (1, 1) if normalize_coords else (width, height)
-        prompts = parse_prompts(point_coords, point_labels, box, mask_input, scale=scale)
-        decoded = self._decode(prompts, multimask_output=multimask_output)
-        logits = at_image(decoded.logits, embedding.size_px)
-        masks = logits if return_logits else logits > 0
-        one = prompts.n_sets == 1
-        return (
-            _array(masks, squeezed=one),
-            _array(decoded.sam_score, squeezed=one),
-            _array(bounded(decoded.logits), squeezed=one),
-        )
+        asked = PromptSet(point_coords, point_labels, box, mask_input)
+        output = Output(multimask_output, return_logits, normalize_coords)
+        return predict_sets(self.sam, self._one(), asked, output)
+
+    def predict_batch(
+        self,
+        point_coords_batch: Sequence[ArrayLike] | None = None,
+        point_labels_batch: Sequence[ArrayLike] | None = None,
+        box_batch: Sequence[ArrayLike] | None = None,
+        mask_input_batch: Sequence[ArrayLike] | None = None,
+        multimask_output: bool = True,  # noqa: FBT001, FBT002 - as SAM2ImagePredictor has it
+        return_logits: bool = False,  # noqa: FBT001, FBT002
+        normalize_coords: bool = True,  # noqa: FBT001, FBT002
+    ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+        """The same for each image of ``set_image_batch``, as from ``SAM2ImagePredictor``.
+
+        Parameters
+        ----------
+        point_coords_batch, point_labels_batch, box_batch, mask_input_batch
+            The arguments of ``predict`` for one image after the other.
+
+        Raises
+        ------
+        RuntimeError
+            If no images were set.
+        ValueError
+            If the prompts are not of these shapes, or of fewer or more images.
+        """
+        images = self._all()
+        given = (point_coords_batch, point_labels_batch, box_batch, mask_input_batch)
+        for part in given:
+            if part is not None:
+                _check_count(part, images)
+        by_part = [repeat(None, len(images)) if part is None else part for part in given]
+        every = zip(*by_part, strict=True)
+        output = Output(multimask_output, return_logits, normalize_coords)
+        found = [
+            predict_sets(self.sam, image, PromptSet(*asked), output)
+            for image, asked in zip(images, every, strict=True)
+        ]
+        masks, sam_scores, logits = ([one[part] for one in found] for part in range(3))
+        return masks, sam_scores, logits
 
     def predict_uncertainty(
         self,
@@ -125,58 +175,89 @@ class UncertainPredictor:
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        size_px = self._encoded().size_px
-        parsed = [_parse_one(one) for one in prompt_sets]
-        found: dict[int, Uncertainty] = {}
-        for places in _calls([one.kind for one in parsed], self._batch):
-            some = [parsed[i] for i in places]
-            told = read_uncertainty(
-                self._decode(joined(some)),
-                self.heads,
-                size_px=size_px,
-                good_iou=good_iou,
-                cautions=[one.caution for one in some],
+        return ask(self.sam, self.heads, self._one(), prompt_sets, good_iou=good_iou)
+
+    def predict_uncertainty_batch(
+        self, prompt_sets_batch: Sequence[Sequence[PromptSet]], *, good_iou: float = GOOD_IOU
+    ) -> list[list[Uncertainty]]:
+        """The same for each image of ``set_image_batch``.
+
+        Raises
+        ------
+        RuntimeError
+            If no images were set.
+        ValueError
+            If the prompts are of fewer or more images.
+        """
+        images = self._all()
+        _check_count(prompt_sets_batch, images)
+        return [
+            ask(self.sam, self.heads, image, asked, good_iou=good_iou)
+            for image, asked in zip(images, prompt_sets_batch, strict=True)
+        ]
+
+    def predict_bayesian(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+        *,
+        others: Sequence[Sam] = (),
+        plan: BayesianPlan = BayesianPlan(),  # noqa: B008 - it is frozen
+    ) -> BayesianEntropies:
+        """Entropies over views, clicks and models, which take a pass for each.
+
+        Parameters
+        ----------
+        point_coords, point_labels, box, mask_input
+            As for ``predict``, of one prompt set.
+        others
+            The other models of the family, such as ``.sam`` of other predictors.
+        plan
+            Which views and clicks.
+
+        Returns
+        -------
+        ``h_t``, ``h_xp`` and ``h_theta`` in bits, and what they took. Encodings are kept until the
+        next image, so that the second question about an image costs less.
+
+        Raises
+        ------
+        RuntimeError
+            If no image was set.
+        ValueError
+            If the prompts are not of these shapes, or another model's masks are of another size.
+
+        Notes
+        -----
+        H_T, H_Xp (Eq. 6) and H_Θ (Eq. 5): H(mean of y_j), with H as in Eq. 3 and y_j the selected
+        mask of each view, click or model. The paper draws the clicks from the true mask, which
+        nobody has here; they are drawn from the selected one.
+        """
+        prompts = parse_one(PromptSet(point_coords, point_labels, box, mask_input))
+        return bayesian_entropies(self.sam, self._one(), prompts, others=others, plan=plan)
+
+    def _one(self) -> EncodedImage:
+        if self._is_batch:
+            n_images = len(self._images)
+            raise RuntimeError(
+                f"an image must be set by set_image before a prediction, got {n_images} by "
+                "set_image_batch: ask predict_batch or predict_uncertainty_batch"
             )
-            found.update(zip(places, told, strict=True))
-        return [found[i] for i in range(len(parsed))]
-
-    @property
-    def _batch(self) -> int:
-        device, side = self.sam.device.type, self.sam.mask_size_px
-        return decoder_batch("auto", device=device, mask_size_px=side)
-
-    def _encoded(self) -> Embedding:
-        if self._embedding is None:
+        if not self._images:
             raise RuntimeError("an image must be set by set_image before a prediction, got none")
-        return self._embedding
+        return self._images[0]
 
-    def _decode(self, prompts: DecoderPrompts, *, multimask_output: bool = True) -> Decoded:
-        return self.sam.decode(
-            self._encoded(),
-            prompts.points,
-            labels=prompts.labels,
-            mask_input=prompts.mask_input,
-            multimask_output=multimask_output,
-        )
-
-
-def _parse_one(asked: PromptSet) -> DecoderPrompts:
-    prompts = parse_prompts(**vars(asked))
-    if prompts.n_sets != 1:
-        raise ValueError(
-            f"prompts must be of one set, got {prompts.n_sets}: "
-            "predict_uncertainties takes many, each a PromptSet"
-        )
-    return prompts
+    def _all(self) -> tuple[EncodedImage, ...]:
+        if not self._is_batch:
+            raise RuntimeError(
+                "images must be set by set_image_batch before predictions about many, got "
+                f"{'one by set_image' if self._images else 'none'}"
+            )
+        return self._images
 
 
-def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
-    """Places of the prompt sets of each decoder call: of one kind, at most so many."""
-    for kind in dict.fromkeys(kinds):
-        places = [i for i, own in enumerate(kinds) if own == kind]
-        yield from (places[i : i + batch] for i in range(0, len(places), batch))
-
-
-def _array(tensor: Tensor, *, squeezed: bool) -> Float32[np.ndarray, "..."]:
-    values: Float32[np.ndarray, "..."] = tensor.float().cpu().numpy()
-    return values[0] if squeezed else values
+def _check_count(prompts: Sequence[object], images: Sequence[EncodedImage]) -> None:
+    if len(prompts) != len(images):
+        raise ValueError(f"prompts must be of {len(images)} images, got {len(prompts)}")

@@ -1,6 +1,6 @@
 """SAM2 behind a few verbs: build, load, encode, decode. The only module that touches ``sam2``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -25,6 +25,9 @@ from pipeline.sam.families import (
 )
 
 Precision = Literal["fp32", "bf16"]
+
+Pixels = UInt8[np.ndarray, "_ _ 3"] | Float32[np.ndarray, "_ _ 3"]
+"""An image: bytes on the scale 0..255, floats on 0..1."""
 
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
 """Weights that segment an image; the others serve video."""
@@ -91,28 +94,36 @@ class Sam:
         """Token width."""
         return int(self.model.hidden_dim)
 
-    @torch.inference_mode()
-    def encode(
-        self,
-        rgb: UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"],
-    ) -> Embedding:
+    def encode(self, rgb: Pixels) -> Embedding:
         """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN.
 
         Bytes are on the scale 0..255, floats on 0..1.
         """
+        (embedding,) = self.encode_batch([rgb])
+        return embedding
+
+    @torch.inference_mode()
+    def encode_batch(self, images: Sequence[Pixels]) -> list[Embedding]:
+        """Embed images of any sizes in one call of the encoder."""
+        squares = torch.cat([self._square(rgb) for rgb in images])
+        with self._autocast():
+            levels = self.model.forward_image((squares - self._mean) / self._std)["backbone_fpn"]
+        top = levels[-1]
+        if self.model.directly_add_no_mem_embed:
+            top = top + self.model.no_mem_embed.view(1, -1, 1, 1)
+        return [
+            Embedding(top[i : i + 1], (levels[0][i : i + 1], levels[1][i : i + 1]), rgb.shape[:2])
+            for i, rgb in enumerate(images)
+        ]
+
+    def _square(self, rgb: Pixels) -> Float[Tensor, "1 3 side side"]:
         # Uploaded as bytes, a quarter of the size of floats.
         pixels = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float()
         if rgb.dtype == np.uint8:
             pixels = pixels / 255
-        square = nn.functional.interpolate(
+        return nn.functional.interpolate(
             pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
         )
-        with self._autocast():
-            levels = self.model.forward_image((square - self._mean) / self._std)["backbone_fpn"]
-        image = levels[-1]
-        if self.model.directly_add_no_mem_embed:
-            image = image + self.model.no_mem_embed.view(1, -1, 1, 1)
-        return Embedding(image, (levels[0], levels[1]), (rgb.shape[0], rgb.shape[1]))
 
     @torch.inference_mode()
     def decode(

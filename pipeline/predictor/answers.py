@@ -1,0 +1,113 @@
+"""Prompt sets about an encoded image, decoded together and read as people want them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from torch import Tensor
+
+from pipeline.extraction.plan import decoder_batch
+from pipeline.predictor.encoded import EncodedImage
+from pipeline.predictor.heads import ProposalHeads
+from pipeline.predictor.prompts import DecoderPrompts, Kind, PromptSet, joined, parse_prompts
+from pipeline.predictor.uncertainty import Uncertainty, at_image, bounded, read_uncertainty
+from pipeline.sam.model import Decoded, Sam
+
+Prediction = tuple[
+    Float32[np.ndarray, "*prompt proposal height width"],
+    Float32[np.ndarray, "*prompt proposal"],
+    Float32[np.ndarray, "*prompt proposal y x"],
+]
+"""Masks, SamScores and low-resolution logits; without the first dimension for one prompt set."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What ``predict`` is to return, and whether coordinates are pixels or fractions."""
+
+    multimask_output: bool
+    return_logits: bool
+    normalize_coords: bool
+
+
+def predict_sets(sam: Sam, image: EncodedImage, asked: PromptSet, output: Output) -> Prediction:
+    """See ``UncertainPredictor.predict``."""
+    height, width = image.size_px
+    scale = (1, 1) if output.normalize_coords else (width, height)
+    prompts = parse_prompts(**vars(asked), scale=scale)
+    decoded = _decode(sam, image, prompts, multimask_output=output.multimask_output)
+    logits = at_image(decoded.logits, image.size_px)
+    masks = logits if output.return_logits else logits > 0
+    one = prompts.n_sets == 1
+    return (
+        _array(masks, squeezed=one),
+        _array(decoded.sam_score, squeezed=one),
+        _array(bounded(decoded.logits), squeezed=one),
+    )
+
+
+def ask(
+    sam: Sam,
+    heads: ProposalHeads,
+    image: EncodedImage,
+    prompt_sets: Sequence[PromptSet],
+    *,
+    good_iou: float,
+) -> list[Uncertainty]:
+    """See ``UncertainPredictor.predict_uncertainties``."""
+    parsed = [parse_one(one) for one in prompt_sets]
+    batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+    found: dict[int, Uncertainty] = {}
+    for places in _calls([one.kind for one in parsed], batch):
+        some = [parsed[i] for i in places]
+        told = read_uncertainty(
+            _decode(sam, image, joined(some)),
+            heads,
+            size_px=image.size_px,
+            good_iou=good_iou,
+            cautions=[one.caution for one in some],
+        )
+        found.update(zip(places, told, strict=True))
+    return [found[i] for i in range(len(parsed))]
+
+
+def parse_one(asked: PromptSet) -> DecoderPrompts:
+    """The prompts of one set.
+
+    Raises
+    ------
+    ValueError
+        If they are of several, or do not fit together.
+    """
+    prompts = parse_prompts(**vars(asked))
+    if prompts.n_sets != 1:
+        raise ValueError(
+            f"prompts must be of one set, got {prompts.n_sets}: "
+            "predict_uncertainties takes many, each a PromptSet"
+        )
+    return prompts
+
+
+def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
+    """Places of the prompt sets of each decoder call: of one kind, at most so many."""
+    for kind in dict.fromkeys(kinds):
+        places = [i for i, own in enumerate(kinds) if own == kind]
+        yield from (places[i : i + batch] for i in range(0, len(places), batch))
+
+
+def _decode(
+    sam: Sam, image: EncodedImage, prompts: DecoderPrompts, *, multimask_output: bool = True
+) -> Decoded:
+    return sam.decode(
+        image.embedding,
+        prompts.points,
+        labels=prompts.labels,
+        mask_input=prompts.mask_input,
+        multimask_output=multimask_output,
+    )
+
+
+def _array(tensor: Tensor, *, squeezed: bool) -> Float32[np.ndarray, "..."]:
+    values: Float32[np.ndarray, "..."] = tensor.float().cpu().numpy()
+    return values[0] if squeezed else values

@@ -1,0 +1,182 @@
+"""Entropies that take more than one pass: over views, clicks and models."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pipeline.entropy.mixtures import mask_entropy
+from pipeline.extraction.plan import decoder_batch
+from pipeline.extraction.predictions import encode_logits
+from pipeline.masks import decode
+from pipeline.predictor.encoded import IDENTITY, EncodedImage
+from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts
+from pipeline.predictor.uncertainty import at_image
+from pipeline.prompts import sample_prompts
+from pipeline.sam.model import Embedding, Sam
+from pipeline.views import View, default_view, map_points, unview
+
+SoftMask = Float32[np.ndarray, "y x"]
+"""Foreground probability at low resolution, in the 256 steps of the cache."""
+
+VIEWS: Final = tuple(
+    default_view(name) for name in ("identity", "vflip", "gblur5", "gnoise", "jpeg10", "jpeg30")
+)
+"""T of the paper."""
+
+
+@dataclass(frozen=True)
+class BayesianPlan:
+    """What the passes are."""
+
+    views: tuple[View, ...] = VIEWS
+    """T; the first pass, ``identity``, must be among them."""
+    clicks: ArrayLike | None = None
+    """Clicks (x, y) on the object beside the prompt, ``(click, 2)``; by default, seven that are
+    drawn from the predicted mask as ``sample_prompts`` draws them from the true one."""
+    seed: int = 0
+    """Seed of the drawn clicks."""
+    name: str = ""
+    """Name of the image, which seeds what is random in a view."""
+
+    def __post_init__(self) -> None:
+        """Check that the first pass is among the views."""
+        if IDENTITY not in self.views:
+            names = ", ".join(view.name for view in self.views) or "none"
+            raise ValueError(f"views must have identity, got {names}")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an answer took; one of ``predict_uncertainty`` takes no encoding and one decoding."""
+
+    n_encodes: int
+    """Images that were encoded, after that of ``set_image``; fewer the second time."""
+    n_decodes: int
+    """Prompt sets that were decoded."""
+
+
+@dataclass(frozen=True)
+class BayesianEntropies:
+    """Entropies of the mean of selected masks, in bits: each prediction's own mask of the highest
+    SamScore, as under the protocol ``selected``.
+    """
+
+    h_t: float
+    """H_T: over the views of the image (not in the paper)."""
+    h_xp: float | None
+    """H_Xp, Eq. 6: over the prompt and the other clicks; None if the mask is empty, so that none
+    can be drawn."""
+    h_theta: float | None
+    """H_Θ, Eq. 5: over this model and the others; None without others."""
+    clicks: Float32[np.ndarray, "click 2"]
+    """The other clicks (x, y)."""
+    cost: Cost
+
+
+def bayesian_entropies(
+    sam: Sam,
+    image: EncodedImage,
+    prompts: DecoderPrompts,
+    *,
+    others: Sequence[Sam],
+    plan: BayesianPlan,
+) -> BayesianEntropies:
+    """See ``UncertainPredictor.predict_bayesian``."""
+    _check_sizes(sam, others)
+    n_encoded = image.n_encodes
+    logits, first = _selected(sam, image.embedding, prompts)
+    by_view = [first]
+    for view in (view for view in plan.views if view != IDENTITY):
+        embedding = image.in_view(view, name=plan.name)
+        by_view.append(_selected(sam, embedding, _viewed(prompts, view, image), view)[1])
+    clicks = _clicks(logits, image.size_px, plan)
+    by_click = [first, *_of_clicks(sam, image.embedding, clicks)]
+    by_model = [first, *(_selected(other, image.by(other), prompts)[1] for other in others)]
+    return BayesianEntropies(
+        h_t=_entropy(by_view),
+        h_xp=_entropy(by_click) if len(clicks) else None,
+        h_theta=_entropy(by_model) if others else None,
+        clicks=clicks,
+        cost=Cost(
+            n_encodes=image.n_encodes - n_encoded,
+            n_decodes=len(by_view) + len(clicks) + len(others),
+        ),
+    )
+
+
+def _check_sizes(sam: Sam, others: Sequence[Sam]) -> None:
+    for other in others:
+        if other.mask_size_px != sam.mask_size_px:
+            raise ValueError(
+                f"other models must have masks of {sam.mask_size_px} px, got {other.mask_size_px}"
+            )
+
+
+def _selected(
+    sam: Sam, embedding: Embedding, prompts: DecoderPrompts, view: View = IDENTITY
+) -> tuple[Float32[Tensor, "y x"], SoftMask]:
+    """Logits and probabilities of the selected mask of one prompt set, mapped back from a view."""
+    (one,) = _all_selected(sam, embedding, prompts)
+    logits = unview(one, view)
+    return logits, decode(encode_logits(logits).cpu().numpy())
+
+
+def _all_selected(
+    sam: Sam, embedding: Embedding, prompts: DecoderPrompts
+) -> Float32[Tensor, "prompt y x"]:
+    decoded = sam.decode(
+        embedding, prompts.points, labels=prompts.labels, mask_input=prompts.mask_input
+    )
+    every = torch.arange(len(decoded.logits), device=decoded.logits.device)
+    return decoded.logits[every, decoded.sam_score.argmax(dim=1)]
+
+
+def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> DecoderPrompts:
+    """Prompts about a view that ask what they ask about the image."""
+    height, width = image.size_px
+    points, mask = prompts.points, prompts.mask_input
+    if points is not None:
+        points = map_points(points, view, height_px=height, width_px=width)
+        if prompts.labels is not None and prompts.labels[0, 0] == BOX_CORNERS[0]:
+            # In a flipped view, the upper left corner is another.
+            points[:, :2] = np.sort(points[:, :2], axis=1)
+    if mask is not None:
+        # A flip undoes itself.
+        mask = unview(torch.from_numpy(mask), view).numpy()
+    return DecoderPrompts(points, prompts.labels, mask)
+
+
+def _clicks(
+    logits: Float32[Tensor, "y x"], size_px: tuple[int, int], plan: BayesianPlan
+) -> Float32[np.ndarray, "click 2"]:
+    if plan.clicks is not None:
+        given = np.asarray(plan.clicks, np.float32)
+        if given.ndim != 2 or given.shape[1] != 2:  # noqa: PLR2004 - x and y
+            raise ValueError(f"clicks must be of shape (click, 2), got {given.shape}")
+        return given
+    mask = (at_image(logits[None, None], size_px)[0, 0] > 0).cpu().numpy()
+    if not mask.any():
+        return np.zeros((0, 2), np.float32)
+    return sample_prompts(mask, plan.seed)[1:].astype(np.float32)
+
+
+def _of_clicks(
+    sam: Sam, embedding: Embedding, clicks: Float32[np.ndarray, "click 2"]
+) -> Iterator[SoftMask]:
+    batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+    for start in range(0, len(clicks), batch):
+        some = clicks[start : start + batch, np.newaxis]
+        prompts = DecoderPrompts(some, np.ones(some.shape[:2], np.int32), None)
+        yield from decode(encode_logits(_all_selected(sam, embedding, prompts)).cpu().numpy())
+
+
+def _entropy(masks: Sequence[SoftMask]) -> float:
+    """Entropy of the mean of masks; in double precision, whose mean of 1s is not above 1."""
+    mean = np.mean(masks, axis=0, dtype=np.float64).clip(0, 1)
+    return float(mask_entropy(mean[np.newaxis])[0])
