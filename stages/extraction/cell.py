@@ -16,11 +16,18 @@ from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
 from stages.shell.unchanged import check_unchanged
 from storage.cell.making import Cell, CellPlan
+from storage.cell.reuse import MadeRows, find_made
 from storage.cell.work import sweep
 from storage.errors import ImageError
 from storage.images.of_split import SplitImages
 from storage.paths import WORK, features_path, masks_path, work_dir
-from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
+from storage.split.objects import (
+    ObjectTable,
+    images_of_shards,
+    input_sha256,
+    objects_digest,
+    read_objects_of,
+)
 from storage.store.signature import versions
 
 N_REPORTED: Final = 20
@@ -64,10 +71,13 @@ def run_cell(
         faults = cell.adopt(targets) if is_repair else {}
         for shard, fault in (cell.damaged | faults).items():
             print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
+        pending = set(cell.pending(content))
         shards = plan_shards(table.image_index, params.shard_objects)
+        todo = [shard for shard in shards if shard.index in pending]
         images = SplitImages(Path(place.images), [str(file) for file in table.file])
-        steps = CellSteps(sam, cell, table, images, content, settings)
-        failures = _extract(steps, shards, str(name))
+        made = _made_elsewhere(cell, table, todo, with_masks=name.with_masks)
+        steps = CellSteps(sam, cell, table, images, content, settings, made)
+        failures = _extract(steps, todo, str(name))
         if failures:
             raise ImageError(_report(failures, table, place.images, cell.folder))
         check_unchanged()
@@ -106,10 +116,21 @@ def _cell_plan(name: CellName, table: ObjectTable, sam: Sam, shard_objects: int)
     )
 
 
-def _extract(steps: CellSteps, shards: Sequence[Shard], what: str) -> tuple[Failure, ...]:
+def _made_elsewhere(
+    cell: Cell, table: ObjectTable, todo: Sequence[Shard], *, with_masks: bool
+) -> MadeRows:
+    """What other cells hold already of the shards that are to be made."""
+    pieces = [slice(piece.start, piece.stop) for shard in todo for piece in shard.pieces]
+    n_rows = {input_sha256(table, rows): rows.stop - rows.start for rows in pieces}
+    made = find_made(cell.signature, n_rows.keys(), cell.folder, with_masks=with_masks)
+    n_made = sum(n for digest, n in n_rows.items() if digest in made)
+    if n_made:
+        print(f"note: {n_made} objects are taken from cells that hold them", file=sys.stderr)
+    return made
+
+
+def _extract(steps: CellSteps, todo: Sequence[Shard], what: str) -> tuple[Failure, ...]:
     """Run the shards that are missing, or whose images have changed."""
-    pending = set(steps.cell.pending(steps.images_sha256))
-    todo = [shard for shard in shards if shard.index in pending]
     n_objects = sum(shard.stop - shard.start for shard in todo)
     n_done = steps.table.n_objects - n_objects
     if n_done:

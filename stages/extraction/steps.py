@@ -11,10 +11,11 @@ from pipeline.views import View, apply_view
 from stages.extraction.loop import Failure
 from stages.shell.edge import one_line
 from storage.cell.making import Cell
+from storage.cell.reuse import MadeRows
 from storage.errors import ImageError, WeightsError
 from storage.images.of_split import SplitImages
 from storage.rle import decode_rle
-from storage.split.objects import ObjectTable
+from storage.split.objects import ObjectTable, input_sha256
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class CellSteps:
     images_sha256: list[str]
     """Digest of the images in each shard."""
     settings: CellSettings
+    made: MadeRows = field(default_factory=MadeRows)
+    """Rows that other cells hold already."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | Failure:
@@ -92,13 +95,17 @@ class CellSteps:
                 f"SamScores of {self.table.file[piece.image]} must be finite, got {n_faulty} "
                 "others: the weights are damaged, or overflow in extract.precision"
             )
-        return rows
+        return rows | {"input_sha256": np.full(piece.stop - piece.start, self.digest(piece))}
+
+    def digest(self, piece: Piece) -> str:
+        """Digest of what the rows of a piece are computed from."""
+        return input_sha256(self.table, slice(piece.start, piece.stop))
 
     def recall(self, shard: Shard, piece: Piece) -> Rows | None:
-        """Rows that an earlier run kept."""
-        return self.cell.load_piece(
-            shard.index, piece.image, image_sha256=str(self.table.image_sha256[piece.image])
-        )
+        """Rows that an earlier run kept, or that another cell holds."""
+        image_sha256 = str(self.table.image_sha256[piece.image])
+        kept = self.cell.load_piece(shard.index, piece.image, image_sha256=image_sha256)
+        return self.made.rows(self.digest(piece)) if kept is None else kept
 
     def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
         """Keep the rows of an image in the work folder."""

@@ -120,6 +120,11 @@ class Cell:
         self.close()
 
     @property
+    def signature(self) -> Mapping[str, object]:
+        """What the rows of the cell depend on."""
+        return self._stores["features"].signature
+
+    @property
     def unfinished(self) -> tuple[Unfinished, ...]:
         """Work on this cell under other settings, begun but never published."""
         return find_unfinished(self.folder, self._stores["features"].signature)

@@ -44,11 +44,39 @@ def is_recorded(store: Path, listings: dict[str, str]) -> bool:
     """
     try:
         digest = listings[store.as_posix()]
-        files = json.loads((_cache_dir() / "files" / "md5" / digest[:2] / digest[2:]).read_bytes())
+        files = json.loads(_cached(digest).read_bytes())
         known = {file["relpath"]: file["md5"] for file in files}
         return bool(known[FILE] == _md5(store / FILE))
     except FAULTS:
         return False
+
+
+def lay_out(listing: str, folder: Path) -> bool:
+    """Lay out an output folder as DVC's cache has it, by links into the cache.
+
+    Parameters
+    ----------
+    listing
+        Digest of its listing, from ``recorded_listings``.
+
+    Returns
+    -------
+    Whether the cache has all of it; if not, nothing is laid out.
+    """
+    try:
+        files = {
+            folder / file["relpath"]: _cached(file["md5"])
+            for file in json.loads(_cached(listing).read_bytes())
+        }
+    except FAULTS:
+        return False
+    if not all(cached.is_file() for cached in files.values()):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    for path, cached in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(cached.absolute())
+    return True
 
 
 def mend_cache(files: Iterable[Path]) -> list[Path]:
@@ -61,7 +89,7 @@ def mend_cache(files: Iterable[Path]) -> list[Path]:
     mended = []
     for file in files:
         md5 = _md5(file)
-        cached = _cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
+        cached = _cached(md5)
         if cached.exists() and _md5(cached) != md5:
             with whole_file(cached) as partial:
                 shutil.copyfile(file, partial)
@@ -73,6 +101,10 @@ def mend_cache(files: Iterable[Path]) -> list[Path]:
 def _md5(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _cached(md5: str) -> Path:
+    return _cache_dir() / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def _outs(stages: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -136,6 +136,23 @@ def images_of_shards(table: ObjectTable, shard_objects: int) -> list[str]:
     return [_images_sha256(table, slice(start, start + shard_objects)) for start in starts]
 
 
+def input_sha256(table: ObjectTable, rows: slice) -> str:
+    """Digest of what consecutive objects of one image are computed from, whatever their split.
+
+    The name of the image counts, since it seeds the noise of a view; ids and areas do not.
+
+    Returns
+    -------
+    sha256 in hex.
+    """
+    (image,) = np.unique(table.image_index[rows])
+    of_image = [str(table.file[image]), str(table.image_sha256[image])]
+    of_objects = [
+        _array_sha256(name, getattr(table, name)[rows]) for name in ("mask_rle", "point_px")
+    ]
+    return hashlib.sha256("\n".join([*of_image, *of_objects]).encode()).hexdigest()
+
+
 def _images_sha256(table: ObjectTable, rows: slice) -> str:
     images = np.unique(table.image_index[rows])
     names = [f"{table.file[i]}\n{table.image_sha256[i]}\n" for i in images]

@@ -155,6 +155,12 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
         "float32",
         "soft Dice of two proposals p and q, 2 sum(p q) / sum(p^2 + q^2)",
     ),
+    "input_sha256": ArraySpec(
+        ("object",),
+        "str",
+        "digest of what the row was computed from: the image, and the clicks and masks of the "
+        "objects that were computed with it",
+    ),
     "object_id": _object_id(),
     "prompt": _prompt(),
     "proposal": _proposal(),

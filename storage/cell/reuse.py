@@ -1,0 +1,162 @@
+"""Rows that other cells hold already, found by what they were computed from."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from storage.cell import shards
+from storage.cell.recorded import lay_out, recorded_listings
+from storage.cell.records import shard_damage
+from storage.cell.seeding import damaged_shards
+from storage.errors import StoreError
+from storage.paths import CACHE, WORK, features_path, masks_path
+from storage.store.arrays import naming_damage, read_arrays
+from storage.store.inspection import AnyArray, Store, check_identity, open_store
+
+OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
+"""Entries of a signature that say which rows there are; what a row holds follows from others."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The stores of one cell, by their kinds."""
+
+    stores: Mapping[str, Store]
+    arrays: Mapping[str, AnyArray]
+
+    def rows(self, place: slice) -> dict[str, np.ndarray]:
+        found = {}
+        for store in self.stores.values():
+            for name in shards.data_names(store):
+                with naming_damage(store, name):
+                    found[name] = np.asarray(self.arrays[name][place])
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class MadeRows:
+    """Rows of finished, intact shards that the settings of a cell would give again."""
+
+    _places: Mapping[str, tuple[_Source, slice]] = field(default_factory=dict)
+
+    def __contains__(self, input_sha256: str) -> bool:
+        return input_sha256 in self._places
+
+    def rows(self, input_sha256: str) -> dict[str, np.ndarray] | None:
+        """Every array of the rows that were computed from these inputs; None if there are none.
+
+        Raises
+        ------
+        StoreError
+            If a chunk has been damaged meanwhile.
+        """
+        if input_sha256 not in self._places:
+            return None
+        source, place = self._places[input_sha256]
+        return source.rows(place)
+
+
+def find_made(
+    signature: Mapping[str, object], wanted: Collection[str], own: Path, *, with_masks: bool
+) -> MadeRows:
+    """Find rows in cells of any split: in the making, published, or replaced but in DVC's cache.
+
+    Cells of other settings are passed over, and so are damaged ones.
+
+    Parameters
+    ----------
+    signature
+        Of the cell that is to be made.
+    wanted
+        Digests of the inputs of its rows, from ``storage.split.objects.input_sha256``.
+    own
+        Its work folder, whose shards need no search.
+    """
+    asked = {key: value for key, value in signature.items() if key not in OF_A_SPLIT}
+    kinds = ("features", "masks") if with_masks else ("features",)
+    places: dict[str, tuple[_Source, slice]] = {}
+    for paths in _candidates(str(asked["model"]), str(asked["view"]), own, kinds):
+        missing = set(wanted) - places.keys()
+        if not missing:
+            break
+        # `usam cache ls` and `verify` name the stores that cannot be used.
+        with suppress(StoreError):
+            stores = {kind: open_store(path) for kind, path in paths.items()}
+            for kind, store in stores.items():
+                check_identity(store, kind, asked)
+            places |= _find(stores, missing)
+    return MadeRows(places)
+
+
+def _find(
+    stores: Mapping[str, Store], missing: Collection[str]
+) -> dict[str, tuple[_Source, slice]]:
+    """Places of the rows in shards that are done and intact."""
+    features = stores["features"]
+    arrays = {name: array for s in stores.values() for name, array in read_arrays(s).items()}
+    with naming_damage(features, "input_sha256"):
+        digests = [str(text) for text in np.asarray(arrays["input_sha256"][...])]
+    found: dict[str, slice] = {}
+    start = 0
+    for digest, same in groupby(digests):
+        stop = start + len(list(same))
+        if digest in missing:
+            found[digest] = slice(start, stop)
+        start = stop
+    if not found:
+        return {}
+    source = _Source(stores, arrays)
+    by_shard = {digest: rows.start // features.shard_objects for digest, rows in found.items()}
+    unusable = _unusable(stores, set(by_shard.values()))
+    return {name: (source, rows) for name, rows in found.items() if by_shard[name] not in unusable}
+
+
+def _unusable(stores: Mapping[str, Store], asked: Collection[int]) -> set[int]:
+    """Shards that are not done, or damaged."""
+    features = stores["features"]
+    if features.layout != "work":
+        return {shard for store in stores.values() for shard in damaged_shards(store)}
+    lacking = set[int]().union(*map(shards.lacking_shards, stores.values()))
+    folder = features.path.parent
+    return lacking | {s for s in set(asked) - lacking if shard_damage(folder, s) is not None}
+
+
+def _candidates(
+    model: str, view: str, own: Path, kinds: Collection[str]
+) -> Iterator[dict[str, Path]]:
+    """Stores of a model and a view, by kind; those of masks may not exist."""
+    for folder in sorted(WORK.glob(f"*/{model}/{view}/*/")):
+        if folder != own:
+            yield {kind: folder / f"{kind}.zarr" for kind in kinds}
+    for split in sorted(path.name for path in CACHE.glob("features/*/")):
+        yield _outputs(split, model, view, kinds)
+    yield from _replaced(model, view, own, kinds)
+
+
+def _replaced(
+    model: str, view: str, own: Path, kinds: Collection[str]
+) -> Iterator[dict[str, Path]]:
+    """Outputs that DVC's cache has, and DVC has removed to make them again."""
+    listings = recorded_listings()
+    splits = {Path(name).parts[2] for name in listings if name.startswith(f"{CACHE}/features/")}
+    for split in sorted(splits):
+        outputs = _outputs(split, model, view, kinds)
+        if any(path.exists() or path.as_posix() not in listings for path in outputs.values()):
+            continue
+        folder = own / "replaced" / split
+        laid_out = {kind: folder / f"{kind}.zarr" for kind in kinds}
+        if all(lay_out(listings[outputs[kind].as_posix()], laid_out[kind]) for kind in kinds):
+            yield laid_out
+
+
+def _outputs(split: str, model: str, view: str, kinds: Collection[str]) -> dict[str, Path]:
+    found = {
+        "features": features_path(split, model, view),
+        "masks": masks_path(split, model, view),
+    }
+    return {kind: found[kind] for kind in kinds}
