@@ -263,8 +263,24 @@ def test_the_work_folder_lies_beside_every_output() -> None:
     assert [out for out in outs if out.is_relative_to(work) or work.is_relative_to(out)] == []
 
 
-NO_STAGES_DATA: Final = {"storage/head_files/mini.safetensors"}
-"""Data that no stage reads: the heads that ship are made from what a stage writes."""
+NO_STAGES_DATA: Final = {
+    "storage/head_files/mini.safetensors",
+    *(
+        f"stages/web/static/{name}"
+        for name in (
+            "asking.js",
+            "drawing.js",
+            "index.html",
+            "page.css",
+            "page.js",
+            "panel.js",
+            "pointing.js",
+        )
+    ),
+}
+"""Data that no stage reads: the heads that ship are made from what a stage writes, and the page of
+``usam demo`` is for people.
+"""
 
 
 def test_every_data_file_of_the_packages_is_a_dependency() -> None:

@@ -54,6 +54,7 @@ def ask(
     prompt_sets: Sequence[PromptSet],
     *,
     good_iou: float,
+    mask_size_px: tuple[int, int] | None = None,
 ) -> list[Uncertainty]:
     """See ``UncertainPredictor.predict_uncertainties``."""
     parsed = [parse_one(one) for one in prompt_sets]
@@ -64,7 +65,7 @@ def ask(
         told = read_uncertainty(
             _decode(sam, image, joined(some)),
             heads,
-            size_px=image.size_px,
+            size_px=mask_size_px or image.size_px,
             good_iou=good_iou,
             cautions=[one.caution for one in some],
         )

@@ -167,15 +167,33 @@ class UncertainPredictor:
         return found
 
     def predict_uncertainties(
-        self, prompt_sets: Sequence[PromptSet], *, good_iou: float = GOOD_IOU
+        self,
+        prompt_sets: Sequence[PromptSet],
+        *,
+        good_iou: float = GOOD_IOU,
+        mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
         """The same for many prompt sets about the image, in as few decoder calls as there can be.
+
+        Parameters
+        ----------
+        good_iou
+            Expected IoU from which the advice is to keep the mask.
+        mask_size_px
+            Height and width of the masks, such as those of a screen; by default the image's.
 
         Returns
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        return ask(self.sam, self.heads, self._one(), prompt_sets, good_iou=good_iou)
+        return ask(
+            self.sam,
+            self.heads,
+            self._one(),
+            prompt_sets,
+            good_iou=good_iou,
+            mask_size_px=mask_size_px,
+        )
 
     def predict_uncertainty_batch(
         self, prompt_sets_batch: Sequence[Sequence[PromptSet]], *, good_iou: float = GOOD_IOU

@@ -79,9 +79,7 @@ def read_rgb(
     """
     with _opened(path) as image:
         _check(image, path, height_px, width_px)
-        turn = _UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image)
-        return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
+        return upright_rgb(image)
 
 
 def check_header(path: Path, *, height_px: int, width_px: int) -> int:
@@ -163,11 +161,29 @@ def _check(image: Image.Image, path: Path, height_px: int | None, width_px: int 
             f"{path} must be {wanted[0]} px high and {wanted[1]} px wide as its record says, "
             f"got {upright[0]} x {upright[1]}{turned}{hint}"
         )
+    check_mode(image, str(path))
+
+
+def check_mode(image: Image.Image, name: str) -> None:
+    """Refuse an opened image of a depth without an 8-bit RGB.
+
+    Raises
+    ------
+    ImageError
+        Naming the image.
+    """
     if image.mode not in READABLE_MODES:
         raise ImageError(
-            f"{path} must have a mode with 8-bit colours ({', '.join(READABLE_MODES)}), "
+            f"{name} must have a mode with 8-bit colours ({', '.join(READABLE_MODES)}), "
             f"got {image.mode}"
         )
+
+
+def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """Pixels of an opened image, upright as its EXIF orientation says, transparency dropped."""
+    turn = _UPRIGHT.get(_orientation(image))
+    rgb = _to_rgb(image)
+    return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

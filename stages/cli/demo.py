@@ -1,0 +1,45 @@
+"""``usam demo``: the web page."""
+
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from stages.shell.edge import reported_errors
+from stages.shell.rules import ParamsError
+
+PORT: Final = 8765
+
+NEEDED: Final = ("fastapi", "uvicorn")
+
+
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = PORT,
+    host: Annotated[
+        str, typer.Option(help="Any address but a loopback one lets others in, with a token.")
+    ] = "127.0.0.1",
+    model: Annotated[str, typer.Option(help="Chosen at first.")] = "tiny",
+    heads: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of `usam heads export` to offer; may be given many times."),
+    ] = None,
+) -> None:
+    """Serve a web page: an image, clicks on it, masks, and how far to trust them."""
+    with reported_errors():
+        missing = [name for name in NEEDED if find_spec(name) is None]
+        if missing:
+            raise ParamsError(
+                f"usam demo must have {' and '.join(missing)}, got none: "
+                "pip install 'usam-cache[demo]'"
+            )
+        from stages.web.page import Page  # noqa: PLC0415
+        from stages.web.server import find_place, serve  # noqa: PLC0415
+
+        place = find_place(host, port)
+        with closing(place.listener):
+            print(f"loading {model}", flush=True)
+            page = Page(model=model, heads=heads or ())
+            print(f"open {place.address}, end with Ctrl-C", flush=True)
+            serve(page, place)

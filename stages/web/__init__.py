@@ -1,0 +1,1 @@
+"""The web page of ``usam demo``: an image, clicks on it, and how far to trust the masks."""

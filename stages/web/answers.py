@@ -1,0 +1,97 @@
+"""What the page is told of a prompt, and what it gives to download."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from pipeline.predictor import Uncertainty
+from stages.predictor.told import gains_told
+from storage.rle import encode_rle
+
+
+def answer_told(found: Uncertainty) -> dict[str, Any]:
+    """Everything that is said of a prompt; masks and entropies as PNG."""
+    return {
+        "selected": found.selected,
+        "alternative": found.alternative,
+        "advice": {"words": found.advice.words, **vars(found.advice)},
+        "is_kept": found.is_kept,
+        "caution": found.caution,
+        "h_a": found.h_a,
+        "proposals": [_proposal(found, k) for k in range(len(found.masks))],
+    }
+
+
+def _proposal(found: Uncertainty, k: int) -> dict[str, Any]:
+    return {
+        "sam_score": float(found.sam_score[k]),
+        "h_std": float(found.h_std[k]),
+        "area": float(found.masks[k].mean()),
+        **gains_told(found, k),
+        "mask": _sent(_see_through(found.masks[k])),
+        "entropy": _sent(Image.fromarray((255 * found.pixel_entropy[k]).round().astype(np.uint8))),
+    }
+
+
+def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:
+    """White inside, transparent outside: a canvas gives it any colour."""
+    picture = Image.fromarray(mask.astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, 255, 255, 255])
+    picture.info["transparency"] = 0
+    return picture
+
+
+def _sent(picture: Image.Image) -> str:
+    png = io.BytesIO()
+    # Masks are large areas: level 1 makes them no larger than 2 kB a piece more, in half the time.
+    picture.save(png, "PNG", compress_level=1, bits=1 if picture.mode == "P" else 8)
+    return base64.b64encode(png.getvalue()).decode()
+
+
+def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
+    """A mask at the size of its image: 255 inside, 0 outside."""
+    pixels: UInt8[np.ndarray, "h w"] = mask.astype(np.uint8) * 255
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    return png.getvalue()
+
+
+def coco_told(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
+    """A COCO file of one image with one annotation: a proposal, and what is said of it.
+
+    Its ``score`` is the expected IoU, as in the results of ``usam predict-coco``.
+    """
+    mask = found.masks[k]
+    height, width = mask.shape
+    counts = encode_rle(mask)
+    rle = {"size": [height, width], "counts": counts}
+    annotation = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "iscrowd": 0,
+        "segmentation": rle,
+        "area": int(mask.sum()),
+        "bbox": coco_mask.toBbox(rle).tolist(),
+        "score": float(found.expected_iou.own[k]),
+        "uncertainty": {
+            "proposal": k,
+            "selected": found.selected,
+            "sam_score": float(found.sam_score[k]),
+            **gains_told(found, k),
+            "h_std": float(found.h_std[k]),
+            "h_a": found.h_a,
+            "advice": vars(found.advice),
+            "caution": found.caution or None,
+        },
+    }
+    return {
+        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
+        "annotations": [annotation],
+        "categories": [{"id": 1, "name": "object"}],
+    }

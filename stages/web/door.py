@@ -1,0 +1,112 @@
+"""Who may ask: the page itself, on this machine or with the token, and no other web page."""
+
+import secrets
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from storage.errors import shown
+
+API: Final = "/api/"
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+"""Sent with every answer: the page loads nothing from elsewhere, and nobody frames it."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is not answered."""
+
+    status: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Door:
+    """An ASGI application that lets only some requests through to another."""
+
+    app: ASGIApp
+    token: str | None
+    """What requests must carry; None if only this machine can send any."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refusal = refusal_of(scope, self.token)
+        if refusal is None:
+            await self.app(scope, receive, send_with_headers)
+        else:
+            response = JSONResponse({"error": refusal.words}, refusal.status)
+            await response(scope, receive, send_with_headers)
+
+
+def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> Refusal | None:
+    """Why a request must not be answered; None if it may.
+
+    Notes
+    -----
+    Without a token, the name under which the page was reached must be this machine's own: any
+    other web page may give its own name this machine's address (DNS rebinding), and is then no
+    stranger to the browser.
+    """
+    headers = Headers(scope=scope)
+    host = headers.get("host", "")
+    if token is None and not _is_loopback(host):
+        return Refusal(421, f"host must be localhost or a loopback address, got {shown(host)}")
+    if not _is_own(scope, headers, host):
+        return Refusal(403, "requests must come from the page itself, got one from another site")
+    if token is not None and scope["path"].startswith(API):
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        if not secrets.compare_digest(given.encode(), token.encode()):
+            return Refusal(401, "requests must carry the token: open the address with its #token")
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return name == "localhost" or is_loopback_address(name)
+
+
+def is_loopback_address(name: str) -> bool:
+    """Whether a name is an address of this machine that no other can reach."""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_own(scope: MutableMapping[str, Any], headers: Headers, host: str) -> bool:
+    """Whether a browser would say that the page itself asks; other programs say nothing."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != host:
+        return False
+    site = headers.get("sec-fetch-site", "none")
+    follows_link = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
+    return site in {"same-origin", "none"} or follows_link

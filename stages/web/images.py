@@ -1,0 +1,117 @@
+"""Images that people have open on the page: in memory alone, and not more than it may hold."""
+
+import io
+import secrets
+from collections import OrderedDict
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from pipeline.predictor import UncertainPredictor
+from pipeline.sam.model import Sam
+from storage.images.sent import decode_rgb
+
+MOST_PX: Final = 50_000_000
+
+MOST_IMAGES: Final = 32
+MOST_BYTES: Final = 2**30
+"""Images that are open at once, and the bytes of their pixels together; beyond, the oldest are
+dropped.
+"""
+
+MOST_ENCODED: Final = 2
+"""Models whose encoding of an image is kept: to go back and forth between two is common."""
+
+SHOWN_PX: Final = 1024
+"""Longer side of a mask as the page draws it, whatever the size of the image."""
+
+
+class OpenImage:
+    """An image of a file's bytes, and as models have encoded it.
+
+    Raises
+    ------
+    ImageError
+        If the page cannot take it.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._rgb = decode_rgb(data, most_px=MOST_PX)
+        self.height_px, self.width_px = self._rgb.shape[:2]
+        self.picture = _png(_shrunk(self._rgb))
+        """PNG, no larger than masks are shown."""
+        self._encoded: OrderedDict[Sam, UncertainPredictor] = OrderedDict()
+
+    @property
+    def n_bytes(self) -> int:
+        """What it holds beside its encodings."""
+        return self._rgb.nbytes + len(self.picture)
+
+    @property
+    def shown_size_px(self) -> tuple[int, int]:
+        """Height and width of its masks on the page."""
+        scale = SHOWN_PX / max(self.height_px, self.width_px)
+        return max(1, round(scale * self.height_px)), max(1, round(scale * self.width_px))
+
+    def before(self, predictor: UncertainPredictor) -> UncertainPredictor:
+        """A predictor of the same model and heads that has this image before it."""
+        own = self._encoded.pop(predictor.sam, None)
+        if own is None:
+            own = UncertainPredictor(predictor.sam, predictor.heads)
+            own.set_image(self._rgb)  # not copied
+        self._encoded[predictor.sam] = own
+        if len(self._encoded) > MOST_ENCODED:
+            self._encoded.popitem(last=False)
+        own.heads = predictor.heads  # other heads read the same encoding
+        return own
+
+
+class OpenImages:
+    """Open images by names that cannot be guessed, so that who lacks a name sees nothing."""
+
+    def __init__(self, *, most_images: int = MOST_IMAGES, most_bytes: int = MOST_BYTES) -> None:
+        self._images: OrderedDict[str, OpenImage] = OrderedDict()
+        self._most_images = most_images
+        self._most_bytes = most_bytes
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def add(self, image: OpenImage) -> str:
+        """Keep an image and name it; those used longest ago make room."""
+        name = secrets.token_urlsafe(24)
+        self._images[name] = image
+        while len(self._images) > 1 and self._is_too_much():
+            self._images.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> OpenImage | None:
+        """An image that is open; None if it was dropped or never there."""
+        if name in self._images:
+            self._images.move_to_end(name)
+        return self._images.get(name)
+
+    def drop(self, name: str) -> None:
+        """Forget an image, if it is there."""
+        self._images.pop(name, None)
+
+    def _is_too_much(self) -> bool:
+        n_bytes = sum(image.n_bytes for image in self._images.values())
+        return len(self._images) > self._most_images or n_bytes > self._most_bytes
+
+
+def _shrunk(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
+    scale = SHOWN_PX / max(rgb.shape)
+    if scale >= 1:
+        return rgb
+    size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _png(rgb: UInt8[np.ndarray, "y x 3"]) -> bytes:
+    png = io.BytesIO()
+    Image.fromarray(rgb).save(png, "PNG", compress_level=1)
+    return png.getvalue()

@@ -1,0 +1,161 @@
+"""What the page can ask, and what it is answered."""
+
+import json
+from typing import Any, Final, cast
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from pipeline.predictor import Uncertainty
+from pipeline.predictor.advice import GOOD_IOU
+from pipeline.vocabulary import MODELS
+from stages.web.answers import answer_told, coco_told, mask_png
+from stages.web.asking import Question, parse_question, prompt_of
+from stages.web.images import MOST_PX, OpenImage
+from stages.web.page import Page
+from stages.web.requests import read_body, while_there
+
+MOST_UPLOAD_BYTES: Final = 20_000_000
+MOST_QUESTION_BYTES: Final = 50_000
+
+router: Final = APIRouter(prefix="/api")
+
+
+def _page(request: Request) -> Page:
+    return cast("Page", request.app.state.page)
+
+
+@router.get("/options")
+async def options(request: Request) -> dict[str, Any]:
+    """What there is to choose, and the limits."""
+    page = _page(request)
+    choices = page.models.choices
+    return {
+        "models": MODELS,
+        "model": page.model,
+        "heads": [{"name": name, "label": choice.label} for name, choice in choices.items()],
+        "n_scenes": len(page.scenes),
+        "most_bytes": MOST_UPLOAD_BYTES,
+        "most_px": MOST_PX,
+        "good_iou": GOOD_IOU,
+    }
+
+
+@router.get("/queue")
+async def queue(request: Request, ticket: str = "") -> dict[str, int]:
+    """How many requests wait for the model, and how many of them before one's own."""
+    queue = _page(request).queue
+    return {"length": len(queue), "ahead": queue.ahead(ticket)}
+
+
+@router.get("/scenes/{number}")
+async def scene(request: Request, number: int) -> Response:
+    """A scene as PNG."""
+    return Response(_scene(_page(request), number), media_type="image/png")
+
+
+@router.post("/images")
+async def open_image(
+    request: Request, model: str, heads: str, scene: int | None = None, ticket: str = ""
+) -> dict[str, Any]:
+    """Open the image in the body, or a scene, and encode it for a model."""
+    page = _page(request)
+    async with page.uploads:
+        data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
+
+    async def opened() -> OpenImage:
+        image = await page.opened(data if scene is None else _scene(page, scene))
+        await page.queue.run(lambda: image.before(page.models.predictor(heads, model)), ticket)
+        return image
+
+    image = await while_there(request, opened())
+    return {
+        "image": page.images.add(image),
+        "height_px": image.height_px,
+        "width_px": image.width_px,
+        "shown_size_px": image.shown_size_px,
+    }
+
+
+@router.get("/images/{name}")
+async def picture(request: Request, name: str) -> Response:
+    """An open image as PNG, upright, and no larger than the page shows it."""
+    return Response(_image(request, name).picture, media_type="image/png")
+
+
+@router.delete("/images/{name}")
+async def close_image(request: Request, name: str) -> None:
+    """Forget an image."""
+    _page(request).images.drop(name)
+
+
+@router.post("/images/{name}/answer")
+async def answer(request: Request, name: str, ticket: str = "") -> dict[str, Any]:
+    """Three proposals for a prompt, and how far to trust them."""
+    image, question = await _asked(request, name)
+    size_px = image.shown_size_px
+
+    def told() -> dict[str, Any]:
+        return answer_told(_found(_page(request), image, question, mask_size_px=size_px))
+
+    return await while_there(request, _page(request).queue.run(told, ticket))
+
+
+@router.post("/images/{name}/coco")
+async def coco(request: Request, name: str, ticket: str = "") -> Response:
+    """A proposal as a COCO file."""
+    image, question = await _asked(request, name)
+
+    def told() -> str:
+        found = _found(_page(request), image, question)
+        return json.dumps(coco_told(found, question.proposal, question.file_name), indent=2)
+
+    text = await while_there(request, _page(request).queue.run(told, ticket))
+    return Response(text, media_type="application/json")
+
+
+@router.post("/images/{name}/mask")
+async def mask(request: Request, name: str, ticket: str = "") -> Response:
+    """A proposal as PNG, 255 inside."""
+    image, question = await _asked(request, name)
+
+    def told() -> bytes:
+        return mask_png(_found(_page(request), image, question).masks[question.proposal])
+
+    png = await while_there(request, _page(request).queue.run(told, ticket))
+    return Response(png, media_type="image/png")
+
+
+def _scene(page: Page, number: int) -> bytes:
+    if not 0 <= number < len(page.scenes):
+        raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
+    return page.scenes[number]
+
+
+def _image(request: Request, name: str) -> OpenImage:
+    image = _page(request).images.get(name)
+    if image is None:
+        raise HTTPException(
+            404, "image must still be open, got one that made room for others: open it again"
+        )
+    return image
+
+
+async def _asked(request: Request, name: str) -> tuple[OpenImage, Question]:
+    image = _image(request, name)
+    body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
+    return image, parse_question(body)
+
+
+def _found(
+    page: Page,
+    image: OpenImage,
+    question: Question,
+    *,
+    mask_size_px: tuple[int, int] | None = None,
+) -> Uncertainty:
+    prompt = prompt_of(question, image.height_px, image.width_px)
+    predictor = image.before(page.models.predictor(question.heads, question.model))
+    (found,) = predictor.predict_uncertainties([prompt], mask_size_px=mask_size_px)
+    return found

@@ -1,0 +1,74 @@
+"""The page on a port of this machine."""
+
+import contextlib
+import secrets
+import socket
+from dataclasses import dataclass
+
+import uvicorn
+
+from stages.web.app import web_app
+from stages.web.door import is_loopback_address
+from stages.web.page import Page
+
+SHUTDOWN_S = 2
+"""How long answers may take that are on their way when the server is told to end."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page is to be had."""
+
+    listener: socket.socket
+    token: str | None
+    """None where only this machine can reach it."""
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        host, port = self.listener.getsockname()[:2]
+        if self.token is None:
+            name = f"[{host}]" if ":" in host else host
+            return f"http://{name}:{port}/"
+        # Not sent to servers, so that the token stands in no log.
+        return f"http://{socket.gethostname()}:{port}/#token={self.token}"
+
+
+def find_place(host: str, port: int) -> Place:
+    """Take a port; 0 takes any that is free.
+
+    Raises
+    ------
+    OSError
+        If the host is not this machine's, or the port is in use.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+    token = None if is_loopback_address(str(address[0])) else secrets.token_urlsafe(16)
+    return Place(listener, token)
+
+
+def serve(page: Page, place: Place) -> None:
+    """Answer until Ctrl-C or SIGTERM."""
+    with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+        server_of(page, place).run(sockets=[place.listener])
+
+
+def server_of(page: Page, place: Place) -> uvicorn.Server:
+    """A server that writes nothing but its errors."""
+    config = uvicorn.Config(
+        web_app(page, token=place.token),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    return uvicorn.Server(config)

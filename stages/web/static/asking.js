@@ -1,0 +1,77 @@
+// Requests to the server that the page came from.
+
+const KEY = "usam-token";
+
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem(KEY, given); // for when the page is loaded again
+    history.replaceState(null, "", location.pathname);
+  }
+  return given ?? sessionStorage.getItem(KEY);
+}
+
+const token = takeToken();
+
+// Tells the server's words: they say what must be otherwise.
+export class Refused extends Error {
+  constructor(words, status) {
+    super(words);
+    this.status = status;
+  }
+}
+
+export async function ask(path, options = {}) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  let response;
+  try {
+    response = await fetch(`/api/${path}`, { headers, cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("The server does not answer: is usam demo still running?", 0);
+  }
+  if (response.ok) return response;
+  const told = await response.json().catch(() => ({}));
+  throw new Refused(told.error ?? `The server failed (${response.status}).`, response.status);
+}
+
+export const askJson = async (path, options) => (await ask(path, options)).json();
+
+const POLL_MS = 400;
+
+// One request at a time: a newer one gives up the one before it, here and in the server's queue.
+export class Turn {
+  #abort = null;
+  #tell;
+
+  constructor(tell) {
+    this.#tell = tell; // told how many requests are before one's own; null when it is over
+  }
+
+  async take(path, options = {}) {
+    this.giveUp();
+    const abort = new AbortController();
+    this.#abort = abort;
+    const ticket = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    const poll = setInterval(() => this.#look(ticket, abort.signal), POLL_MS);
+    try {
+      const joint = path.includes("?") ? "&" : "?";
+      return await ask(`${path}${joint}ticket=${ticket}`, { ...options, signal: abort.signal });
+    } finally {
+      clearInterval(poll);
+      if (this.#abort === abort) this.#tell(null);
+    }
+  }
+
+  giveUp() {
+    this.#abort?.abort();
+  }
+
+  async #look(ticket, signal) {
+    try {
+      this.#tell(await askJson(`queue?ticket=${ticket}`, { signal }));
+    } catch {
+      // The request itself tells what is wrong.
+    }
+  }
+}

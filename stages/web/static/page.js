@@ -1,0 +1,285 @@
+// The page: one image, one prompt, and what the server says of it.
+
+import { ask, askJson, Turn } from "./asking.js";
+import * as drawing from "./drawing.js";
+import * as panel from "./panel.js";
+import { Pointing } from "./pointing.js";
+
+const byId = (id) => document.getElementById(id);
+const canvas = byId("canvas");
+const draw = canvas.getContext("2d");
+const THUMBNAIL_PX = 216;
+const SHADE = 0.25; // on what is not in the mask
+const THUMBNAIL_SHADE = 0.6;
+const QUEUE_MS = 10_000;
+const EMPTY = { clicks: [], box: null };
+
+let options;
+let image = null; // what the server says of it, its picture and its file's name
+let prompts = [EMPTY]; // all so far: undo goes back
+let found = null; // the answer about the last prompt, its masks as layers
+let chosen = 0;
+let boxing = null; // while it is drawn
+
+const prompt = () => prompts[prompts.length - 1];
+const mode = () => document.querySelector("input[name=mode]:checked").value;
+const choice = () => ({ model: byId("model").value, heads: byId("heads").value });
+
+// Opening and asking wait for one another: a newer request gives up the older one.
+const turn = new Turn((queue) => {
+  const busy = byId("busy");
+  busy.hidden = queue === null;
+  if (queue) {
+    busy.textContent = queue.ahead > 0 ? `Waiting: ${queue.ahead} before you` : "Working";
+    showQueue(queue.length);
+  } else lookAtQueue();
+});
+
+const showQueue = (length) => { byId("queue").textContent = `Queue: ${length}`; };
+
+function tell(words) {
+  byId("fault").textContent = words;
+  byId("fault").hidden = !words;
+}
+
+// Runs what may be refused; the words of a refusal are shown. What is given up says nothing.
+async function trying(work) {
+  try {
+    await work();
+    tell("");
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    if (error.name !== "Error") throw error;
+    tell(error.message);
+  }
+}
+
+function redraw() {
+  if (!image) return;
+  drawing.drawPicture(draw, image.picture);
+  const layers = found?.layers[chosen];
+  if (layers && byId("heat").checked) drawing.drawHeat(draw, layers.heat);
+  else if (layers) drawing.drawMask(draw, layers, SHADE);
+  const dot = (8 * canvas.width) / (canvas.clientWidth || canvas.width);
+  const scale = canvas.width / image.width_px;
+  drawing.drawPrompts(draw, { ...prompt(), box: boxing ?? prompt().box }, scale, dot);
+  if (pointing.cursor) drawing.drawCursor(draw, pointing.cursor, scale, dot);
+  byId("scale").hidden = !(found && byId("heat").checked);
+}
+
+function thumbnail(k) {
+  const small = panel.element("canvas");
+  const scale = THUMBNAIL_PX / Math.max(canvas.width, canvas.height);
+  small.width = Math.max(1, scale * canvas.width);
+  small.height = Math.max(1, scale * canvas.height);
+  const own = small.getContext("2d");
+  drawing.drawPicture(own, image.picture);
+  drawing.drawMask(own, found.layers[k], THUMBNAIL_SHADE);
+  return small;
+}
+
+function showPrompt() {
+  byId("undo").disabled = prompts.length < 2;
+  byId("reset").disabled = prompt() === EMPTY;
+  redraw();
+}
+
+function choose(k) {
+  chosen = k;
+  panel.showChosen(found, k);
+  redraw();
+}
+
+function followable() {
+  const { correction } = found.advice;
+  if (correction === "task") return [`Show proposal ${found.alternative}`, () => choose(found.alternative)];
+  if (correction !== "model" || byId("model").value === options.models.at(-1)) return null;
+  return ["Ask the large model", () => {
+    byId("model").value = options.models.at(-1);
+    askAgain();
+  }];
+}
+
+async function layersOf(proposal) {
+  const [mask, entropy] = await Promise.all([proposal.mask, proposal.entropy].map(drawing.bitmapOf));
+  const thick = Math.max(mask.width, mask.height) / 256;
+  return { ...drawing.maskLayers(mask, thick), heat: drawing.heatLayer(entropy) };
+}
+
+function forgetAnswer(words) {
+  found = null;
+  for (const id of ["coco", "mask"]) byId(id).disabled = true;
+  panel.showNothing(words);
+}
+
+async function askAgain() {
+  showPrompt();
+  const asked = prompt();
+  if (!asked.box && !asked.clicks.some((click) => click.label)) {
+    turn.giveUp();
+    forgetAnswer(asked.clicks.length ? "Now click the object itself." : "Click the object that you want.");
+    redraw();
+    return;
+  }
+  await trying(async () => {
+    const body = JSON.stringify({ ...choice(), ...asked });
+    const response = await turn.take(`images/${image.image}/answer`, { method: "POST", body });
+    const told = await response.json();
+    const layers = await Promise.all(told.proposals.map(layersOf));
+    if (asked !== prompt()) return; // another was given while the masks were unpacked
+    found = { ...told, layers };
+    showAnswer();
+  });
+}
+
+function showAnswer() {
+  chosen = found.selected;
+  panel.showAdvice(found, options.good_iou);
+  panel.showFollow(followable());
+  panel.showProposals(found, chosen, thumbnail, choose);
+  for (const id of ["coco", "mask"]) byId(id).disabled = false;
+  choose(chosen);
+  document.body.dataset.answered = String(Number(document.body.dataset.answered ?? 0) + 1);
+}
+
+function give(next) {
+  prompts.push(next);
+  return askAgain();
+}
+
+async function open(address, body, fileName) {
+  await trying(async () => {
+    if (body && body.size > options.most_bytes) {
+      const given = (body.size / 1e6).toFixed(1);
+      throw new Error(`image must be of at most ${options.most_bytes / 1e6} MB, got ${given}`);
+    }
+    const query = new URLSearchParams({ ...choice(), ...address });
+    const told = await (await turn.take(`images?${query}`, { method: "POST", body })).json();
+    const picture = await createImageBitmap(await (await ask(`images/${told.image}`)).blob());
+    if (image) close(image);
+    image = { ...told, picture, fileName };
+    [canvas.height, canvas.width] = told.shown_size_px;
+    canvas.style.setProperty("--ratio", canvas.width / canvas.height);
+    canvas.ariaLabel = `Image ${fileName}, ${told.width_px} by ${told.height_px} pixels`;
+    prompts = [EMPTY];
+    pointing.forget();
+    markScene(address.scene);
+    await askAgain();
+  });
+}
+
+function close({ image: name }) {
+  ask(`images/${name}`, { method: "DELETE", keepalive: true }).catch(() => {}); // it goes by itself, too
+}
+
+const openFile = (file) => open({}, file, file.name);
+
+function markScene(number) {
+  byId("scenes").querySelectorAll("button").forEach((button, i) => {
+    button.ariaPressed = String(i === number);
+  });
+}
+
+async function download(kind, suffix, type) {
+  await trying(async () => {
+    const { fileName } = image;
+    const question = { ...choice(), ...prompt(), proposal: chosen, file_name: fileName.slice(0, 255) };
+    const body = JSON.stringify(question);
+    const response = await turn.take(`images/${image.image}/${kind}`, { method: "POST", body });
+    const href = URL.createObjectURL(new Blob([await response.blob()], { type }));
+    const stem = fileName.replace(/\.[^.]*$/, "");
+    panel.element("a", { href, download: `${stem}${suffix}` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60_000);
+  });
+}
+
+const told = ({ x, y }) => `${Math.round(x)}, ${Math.round(y)}`;
+
+const actions = {
+  u: () => byId("undo").click(),
+  h: () => byId("heat").click(),
+  ...Object.fromEntries([0, 1, 2].map((k) => [String(k), () => found && choose(k)])),
+};
+
+const pointing = new Pointing(canvas, {
+  size: () => image && { width: image.width_px, height: image.height_px },
+  mode,
+  click: (place, label) => give({ ...prompt(), clicks: [...prompt().clicks, { ...place, label }] }),
+  box: (box) => give({ ...prompt(), box }),
+  boxing: (box) => { boxing = box; redraw(); },
+  moved: (place) => { byId("place").textContent = told(place); redraw(); },
+  marked: () => { byId("place").textContent = `${told(pointing.cursor)} marked`; redraw(); },
+  key: (key) => {
+    actions[key]?.();
+    return key in actions;
+  },
+});
+
+function listen() {
+  byId("undo").addEventListener("click", () => { prompts.pop(); askAgain(); });
+  byId("reset").addEventListener("click", () => give(EMPTY));
+  byId("heat").addEventListener("change", redraw);
+  byId("coco").addEventListener("click", () => download("coco", ".json", "application/json"));
+  byId("mask").addEventListener("click", () => download("mask", "-mask.png", "image/png"));
+  byId("open").addEventListener("click", () => byId("file").click());
+  byId("file").addEventListener("change", ({ target }) => {
+    if (target.files.length) openFile(target.files[0]);
+    target.value = ""; // so that the same file can be opened again
+  });
+  for (const id of ["model", "heads"]) byId(id).addEventListener("change", () => image && askAgain());
+  document.querySelectorAll("input[name=mode]").forEach((input) => input.addEventListener("change", () => {
+    byId("frame").classList.toggle("boxes", mode() === "box");
+  }));
+  for (const name of ["focus", "blur"]) canvas.addEventListener(name, redraw);
+  new ResizeObserver(redraw).observe(canvas);
+  listenForFiles();
+  addEventListener("pagehide", ({ persisted }) => { if (image && !persisted) close(image); });
+}
+
+function listenForFiles() {
+  const isFile = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!isFile(event)) return;
+    event.preventDefault();
+    byId("drop").hidden = false;
+  });
+  addEventListener("dragleave", ({ relatedTarget }) => { if (!relatedTarget) byId("drop").hidden = true; });
+  addEventListener("drop", (event) => {
+    byId("drop").hidden = true;
+    if (!isFile(event)) return;
+    event.preventDefault();
+    if (event.dataTransfer.files.length) openFile(event.dataTransfer.files[0]);
+  });
+  addEventListener("paste", ({ clipboardData }) => {
+    if (clipboardData.files.length) openFile(clipboardData.files[0]);
+  });
+}
+
+async function addScene(number) {
+  const picture = URL.createObjectURL(await (await ask(`scenes/${number}`)).blob());
+  const button = panel.element("button", { type: "button", ariaLabel: `Scene ${number + 1}`, ariaPressed: "false" });
+  button.append(panel.element("img", { src: picture, alt: "" }));
+  button.addEventListener("click", () => open({ scene: number }, null, `scene-${number + 1}.png`));
+  return button;
+}
+
+async function lookAtQueue() {
+  if (document.hidden) return;
+  await trying(async () => showQueue((await askJson("queue")).length));
+}
+
+async function start() {
+  panel.showNothing("Click the object that you want.");
+  options = await askJson("options");
+  byId("model").append(...options.models.map((name) => new Option(name.replace("_", " "), name)));
+  byId("model").value = options.model;
+  byId("heads").append(...options.heads.map(({ name, label }) => new Option(label, name)));
+  const numbers = Array.from({ length: options.n_scenes }, (_, number) => number);
+  byId("scenes").append(...await Promise.all(numbers.map(addScene)));
+  listen();
+  setInterval(lookAtQueue, QUEUE_MS);
+  await lookAtQueue();
+  byId("scenes").firstElementChild.click();
+}
+
+trying(start);

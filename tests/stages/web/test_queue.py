@@ -1,0 +1,105 @@
+"""The queue before the model: turns, places in it, and who leaves."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from stages.web.queue import ModelQueue, QueueFullError
+
+
+@pytest.fixture
+def queue() -> Iterator[ModelQueue]:
+    queue = ModelQueue(most_waiting=4)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What a slow job waits for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def begun(work: Awaitable[Any]) -> asyncio.Task[Any]:
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(0)  # up to its place in the queue
+    assert isinstance(task, asyncio.Task)
+    return task
+
+
+def test_jobs_run_one_after_the_other_in_the_order_they_came(queue: ModelQueue) -> None:
+    ran: list[tuple[int, str]] = []
+
+    def job(number: int) -> Callable[[], int]:
+        def run() -> int:
+            ran.append((number, threading.current_thread().name))
+            return number
+
+        return run
+
+    async def run() -> list[int]:
+        return await asyncio.gather(*(queue.run(job(i)) for i in range(4)))
+
+    assert asyncio.run(run()) == [0, 1, 2, 3]
+    assert [number for number, _ in ran] == [0, 1, 2, 3]
+    assert len({thread for _, thread in ran}) == 1
+    assert len(queue) == 0
+
+
+def test_its_length_and_the_place_of_each_are_told(
+    queue: ModelQueue, gate: threading.Event
+) -> None:
+    async def run() -> None:
+        tasks = [await begun(queue.run(gate.wait, ticket)) for ticket in ("a", "b", "c")]
+        assert len(queue) == 3
+        assert [queue.ahead(ticket) for ticket in ("a", "b", "c", "nobody")] == [0, 1, 2, 3]
+        gate.set()
+        await asyncio.gather(*tasks)
+        assert (len(queue), queue.ahead("a")) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_who_leaves_is_skipped(queue: ModelQueue, gate: threading.Event) -> None:
+    ran: list[str] = []
+
+    async def run() -> None:
+        first = await begun(queue.run(gate.wait))
+        leaves = await begun(queue.run(lambda: ran.append("left")))
+        stays = await begun(queue.run(lambda: ran.append("stayed")))
+        leaves.cancel()
+        await asyncio.sleep(0)
+        assert len(queue) == 2
+        gate.set()
+        await asyncio.gather(first, stays)
+
+    asyncio.run(run())
+    assert ran == ["stayed"]
+
+
+def test_too_many_are_refused(queue: ModelQueue, gate: threading.Event) -> None:
+    async def run() -> None:
+        tasks = [await begun(queue.run(gate.wait)) for _ in range(4)]
+        with pytest.raises(QueueFullError, match="shorter than 4 requests, got 4"):
+            await queue.run(gate.wait)
+        gate.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(run())
+
+
+def test_an_error_is_that_of_its_own_job_alone(queue: ModelQueue) -> None:
+    def fail() -> None:
+        raise ValueError("own")
+
+    async def run() -> int:
+        with pytest.raises(ValueError, match="own"):
+            await queue.run(fail)
+        return await queue.run(lambda: 1)
+
+    assert asyncio.run(run()) == 1

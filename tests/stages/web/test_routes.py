@@ -1,0 +1,313 @@
+"""What the page is answered: the predictor's own words, and refusals that say why."""
+
+import asyncio
+import base64
+import io
+import json
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from pycocotools.coco import COCO
+
+from pipeline.predictor import PromptSet, Uncertainty
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from stages.predictor import load_predictor
+from stages.shell.params import read_params
+from stages.web.page import Page
+from stages.web.routes import MOST_UPLOAD_BYTES
+from stages.web.scenes import N_SCENES, SEED, SIZE_PX
+from storage.rle import decode_rle
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.head_files import write_random_heads
+from tests.fixtures.predictors import drawn
+from tests.fixtures.web_page import CHOICE, asked, opened, png, question, served
+
+CLICK = (120.0, 80.5, 1)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    other = tmp_path_factory.mktemp("heads") / "other.safetensors"
+    write_random_heads(other)
+    page = Page(heads=[other])
+    yield page
+    page.close()
+
+
+def predicted(rgb: np.ndarray, *prompts: Any, model: str = "tiny", **own: Any) -> Uncertainty:  # noqa: ANN401
+    predictor = load_predictor("mini", model, **own)
+    predictor.set_image(rgb)
+    (found,) = predictor.predict_uncertainties([PromptSet(*prompts)])
+    return found
+
+
+def answered(page: Page, data: bytes, asking: dict[str, Any], kind: str = "answer") -> bytes:
+    async def ask(client: httpx.AsyncClient) -> bytes:
+        image = await opened(client, data)
+        response = await client.post(f"/api/images/{image['image']}/{kind}", json=asking)
+        assert response.status_code == 200, response.text
+        return response.content
+
+    return asked(page, ask)
+
+
+def mask_of(told: dict[str, Any]) -> np.ndarray:
+    picture = Image.open(io.BytesIO(base64.b64decode(told["mask"])))
+    return np.asarray(picture.convert("RGBA"))[..., 3] > 0
+
+
+@pytest.mark.parametrize(
+    ("asking", "prompts"),
+    [
+        (question(CLICK), ([[120, 80.5]], [1])),
+        (question(CLICK, (30, 150, 0)), ([[120, 80.5], [30, 150]], [1, 0])),
+        (question(box=[40, 30, 200, 150]), (None, None, [40, 30, 200, 150])),
+        (question(CLICK, box=[40, 30, 200, 150]), ([[120, 80.5]], [1], [40, 30, 200, 150])),
+    ],
+    ids=["click", "background", "box", "box with a click"],
+)
+def test_an_answer_is_what_the_predictor_says(
+    page: Page, asking: dict[str, Any], prompts: tuple[Any, ...]
+) -> None:
+    told = json.loads(answered(page, png(drawn()), asking))
+    found = predicted(drawn(), *prompts)
+    assert told["selected"] == found.selected
+    assert told["advice"]["words"] == found.advice.words
+    assert told["caution"] == found.caution
+    assert told["h_a"] == pytest.approx(found.h_a, abs=1e-5)
+    for k, own in enumerate(told["proposals"]):
+        assert own["sam_score"] == pytest.approx(found.sam_score[k], abs=1e-5)
+        for name, values in vars(found.expected_iou).items():
+            assert own["expected_iou"][name] == pytest.approx(values[k], abs=1e-5)
+        for name, values in vars(found.gap).items():
+            assert own["gap"][name] == pytest.approx(values[k], abs=1e-5)
+        mask = mask_of(own)
+        assert mask.shape == (768, 1024)  # four of its pixels are one of the image
+        assert (mask[2::4, 2::4] == found.masks[k]).mean() > 0.99
+        heat = np.asarray(Image.open(io.BytesIO(base64.b64decode(own["entropy"]))))
+        np.testing.assert_allclose(heat / 255, found.pixel_entropy[k], atol=0.003)
+
+
+def test_another_model_and_other_heads_answer_when_they_are_chosen(page: Page) -> None:
+    for model, heads in (("large", "mini"), ("tiny", "other"), ("tiny", "mini")):
+        asking = question(CLICK) | {"model": model, "heads": heads}
+        told = json.loads(answered(page, png(drawn()), asking))
+        path = page.models.choices[heads].path
+        found = predicted(drawn(), [[120, 80.5]], [1], model=model, heads=path)
+        got = [own["expected_iou"]["own"] for own in told["proposals"]]
+        np.testing.assert_allclose(got, found.expected_iou.own, atol=1e-5)
+
+
+def test_the_mask_is_downloaded_at_the_size_of_the_image(page: Page) -> None:
+    data = answered(page, png(drawn()), question(CLICK, proposal=2), "mask")
+    mask = np.asarray(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(mask, 255 * predicted(drawn(), [[120, 80.5]], [1]).masks[2])
+
+
+def test_the_coco_file_is_read_by_pycocotools(page: Page, tmp_path: Path) -> None:
+    asking = question(CLICK, proposal=1, file_name="../../etc/a photo.png")
+    path = tmp_path / "found.json"
+    path.write_bytes(answered(page, png(drawn()), asking, "coco"))
+    coco = COCO(str(path))
+    (annotation,) = coco.anns.values()
+    found = predicted(drawn(), [[120, 80.5]], [1])
+    rle = annotation["segmentation"]  # not annToMask, at which NumPy warns
+    np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), found.masks[1])
+    assert annotation["score"] == pytest.approx(found.expected_iou.own[1], abs=1e-5)
+    assert annotation["uncertainty"]["advice"]["correction"] == found.advice.correction
+    assert annotation["area"] == found.masks[1].sum()
+    left, top, width, height = (int(side) for side in annotation["bbox"])
+    assert found.masks[1][top : top + height, left : left + width].sum() == annotation["area"]
+    assert coco.imgs[1]["file_name"] == "../../etc/a photo.png"  # told again, opened by nobody
+
+
+def test_a_photograph_held_sideways_is_upright(page: Page) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = io.BytesIO()
+    Image.fromarray(drawn()).save(data, "JPEG", exif=exif)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        image = await opened(client, data.getvalue())
+        assert (image["width_px"], image["height_px"]) == (192, 256)
+        picture = await client.get(f"/api/images/{image['image']}")
+        assert Image.open(io.BytesIO(picture.content)).size == (192, 256)
+
+    asked(page, ask)
+
+
+def test_the_scenes_are_those_of_the_demo(page: Page) -> None:
+    shapes = read_params(ROOT / "params.yaml").shapes
+    assert (shapes.seed, shapes.image_size_px) == (SEED, SIZE_PX)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        for number, seed in enumerate(scene_seeds(SEED, "val", N_SCENES)):
+            data = (await client.get(f"/api/scenes/{number}")).content
+            rgb = np.asarray(Image.open(io.BytesIO(data)))
+            np.testing.assert_array_equal(rgb, draw_scene(seed, SIZE_PX).rgb)
+        assert (await client.get(f"/api/scenes/{N_SCENES}")).status_code == 404
+        image = await opened(client, scene=4)
+        picture = (await client.get(f"/api/images/{image['image']}")).content
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(io.BytesIO(picture))),
+            np.asarray(Image.open(io.BytesIO(page.scenes[4]))),
+        )
+
+    asked(page, ask)
+
+
+async def sent(client: httpx.AsyncClient, content: bytes | AsyncIterator[bytes]) -> tuple[int, str]:
+    response = await client.post("/api/images", params=CHOICE, content=content)
+    return response.status_code, response.json()["error"]
+
+
+def test_too_many_bytes_are_refused_before_they_have_come_in(page: Page) -> None:
+    n_sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal n_sent
+        while True:
+            n_sent += 2**20
+            yield bytes(2**20)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        status, words = await sent(client, bytes(MOST_UPLOAD_BYTES + 10**6))
+        assert (status, words) == (413, "image must be of at most 20 MB, got 21.0")
+        status, words = await sent(client, endless())
+        assert (status, words) == (413, "image must be of at most 20 MB, got more")
+
+    asked(page, ask)
+    assert n_sent <= MOST_UPLOAD_BYTES + 2 * 2**20
+
+
+def test_a_broken_image_is_refused_in_words(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        status, words = await sent(client, b"not an image")
+        assert status == 400
+        assert words.startswith("image must be a file in one of the formats JPEG, PNG")
+        status, words = await sent(client, png(drawn())[:3000])
+        assert status == 400
+        assert words.startswith("image must be readable, got: ")
+
+    asked(page, ask)
+
+
+@pytest.mark.parametrize(
+    ("asking", "words"),
+    [
+        (question(), "prompt must have a click on the object or a box, got neither"),
+        (question((1, 1, 0)), "prompt must have a click on the object or a box, got neither"),
+        (question((300, 1, 1)), "click must lie in the image of 256 x 192 px, got 300,1"),
+        (question((1, -1, 1)), "click must lie in the image of 256 x 192 px, got 1,-1"),
+        (question(box=[9, 9, 9, 20]), "box must lie in the image of 256 x 192 px, got 9,9,9,20"),
+        (question(CLICK, model="huge"), "model must be one of tiny, .*, got 'huge'"),
+        (question(CLICK, heads="/etc/passwd"), "heads must be one of other, mini, got '/etc/"),
+        (question((1, 1, 2)), r"clicks.0.label must be as the page sends it, got: "),
+        (question(*[CLICK] * 101), "clicks must be as the page sends it, got: "),
+        (question(CLICK, path="x"), "path must be as the page sends it, got: "),
+        (question(CLICK, proposal=3), "proposal must be as the page sends it, got: "),
+        (question(CLICK, file_name="x" * 60_000), "question must be of at most 0.05 MB"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], words: str) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        image = await opened(client, png(drawn()))
+        for kind in ("answer", "coco", "mask"):
+            response = await client.post(f"/api/images/{image['image']}/{kind}", json=asking)
+            assert response.status_code in {400, 413}
+            assert re.match(words, response.json()["error"]), response.json()
+
+    asked(page, ask)
+
+
+def test_numbers_that_are_none_are_refused(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        image = await opened(client, scene=0)
+        text = json.dumps(question((float("nan"), 1, 1)))
+        response = await client.post(f"/api/images/{image['image']}/answer", content=text)
+        assert response.status_code == 400
+
+    asked(page, ask)
+
+
+def test_who_lacks_the_name_of_an_image_sees_nothing_of_it(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        image = await opened(client, png(drawn()))
+        name = image["image"]
+        for path in ("", name[:-1], name.upper()):
+            assert (await client.get(f"/api/images/{path}")).status_code in {307, 404, 405}
+        assert (await client.get(f"/api/images/{name}")).status_code == 200
+        await client.delete(f"/api/images/{name}")
+        response = await client.post(f"/api/images/{name}/answer", json=question(CLICK))
+        assert response.status_code == 404
+        assert response.json()["error"].startswith("image must still be open, got one that ")
+
+    asked(page, ask)
+
+
+def test_with_a_token_nothing_is_told_without_it(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/")).status_code == 200
+        for path in ("options", "queue", "scenes/0", "images/x", "unknown"):
+            response = await client.get(f"/api/{path}")
+            assert response.status_code == 401
+            assert "token" in response.json()["error"]
+        right = {"Authorization": "Bearer secret"}
+        assert (await client.get("/api/options", headers=right)).status_code == 200
+
+    asked(page, ask, token="secret")  # noqa: S106
+
+
+def test_an_asker_who_leaves_makes_room_in_the_queue(page: Page) -> None:
+    gate = threading.Event()
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        image = await opened(client, scene=0)
+        blocking = asyncio.create_task(page.queue.run(gate.wait))
+        await asyncio.sleep(0)
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(
+                f"/api/images/{image['image']}/answer", json=question(CLICK), timeout=0.3
+            )
+        for _ in range(100):
+            if len(page.queue) == 1:
+                break
+            await asyncio.sleep(0.01)
+        assert len(page.queue) == 1
+        gate.set()
+        await blocking
+
+    with served(page) as address:
+
+        async def run() -> None:
+            async with httpx.AsyncClient(base_url=address) as client:
+                await ask(client)
+
+        try:
+            asyncio.run(run())
+        finally:
+            gate.set()
+
+
+def test_every_answer_forbids_other_pages_and_addresses(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        for path in ("/", "/page.js", "/api/options", "/nowhere"):
+            headers = (await client.get(path)).headers
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert "access-control-allow-origin" not in headers
+        for path in ("/docs", "/redoc", "/openapi.json", "/static/page.js", "/../app.py"):
+            assert (await client.get(path)).status_code == 404
+        elsewhere = await client.get("/", headers={"Host": "evil.example"})
+        assert elsewhere.status_code == 421
+
+    asked(page, ask)
