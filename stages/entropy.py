@@ -11,7 +11,7 @@ from dask.callbacks import Callback
 from dask.delayed import delayed
 from jaxtyping import Bool
 
-from pipeline.entropy.objects import ObjectArrays, blockwise_arrays, concatenate
+from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
 from pipeline.entropy.truth import truth_at_size
 from pipeline.views import entropy_views
 from stages.shell.asked import asked_of_eval
@@ -22,7 +22,7 @@ from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.paths import entropy_path
 from storage.split.cells import SplitCells, open_cells
-from storage.split.mask_blocks import block_objects, block_reader, mask_size, object_runs
+from storage.split.mask_blocks import block_objects, mask_size, object_runs, run_reader
 from storage.store.writing import write_store
 
 
@@ -49,17 +49,17 @@ def split_arrays(cells: SplitCells, n_workers: int) -> ObjectArrays:
     """Entropies and the like of all objects; each task reads and reduces one shard of masks."""
     height, width = mask_size(cells)
 
-    def read_truth(block: range) -> Bool[np.ndarray, "object y x"]:
-        return np.stack([truth_at_size(cells.table.truth(row), height, width) for row in block])
-
     def run_arrays(run: range) -> ObjectArrays:
-        return blockwise_arrays(
-            block_reader(cells, run),
+        def read_truth(some: slice) -> Bool[np.ndarray, "object y x"]:
+            truths = (cells.table.truth(row) for row in run[some])
+            return np.stack([truth_at_size(truth, height, width) for truth in truths])
+
+        return object_arrays(
+            run_reader(cells, run),
             read_truth,
-            run,
-            block_objects=block_objects(cells),
             models=cells.models,
             views=cells.views,
+            block_objects=block_objects(cells),
         )
 
     tasks = [delayed(run_arrays, pure=False)(run) for run in object_runs(cells)]

@@ -2,11 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from pipeline.vocabulary import N_PROPOSALS, SINGLE_CLICKS
+
+
+@runtime_checkable
+class Masks(Protocol):
+    """Coded masks of many objects, an array or what reads them when it is asked for some."""
+
+    def __getitem__(self, some: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
+        """Return the masks of some objects, which are valid until the next call."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class CellRows:
         If a single click or a proposal is missing, or a score is out of its range.
     """
 
-    mask_code: UInt8[np.ndarray, "object prompt proposal y x"]
+    mask_code: Masks
     sam_score: Float32[np.ndarray, "object prompt proposal"]
     iou: Float32[np.ndarray, "object prompt proposal"]
 

@@ -2,52 +2,31 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from pipeline.agreements import AGREEMENTS, Agreement
-from pipeline.entropies import CellMasks
 from pipeline.entropy.kernels import count_shared, pack_foreground
+from pipeline.entropy.plan import Compared, PlannedCell
 from pipeline.vocabulary import JUDGED
 
 HardMasks = UInt8[np.ndarray, "object _ byte"]
 """Some masks of each object: eight pixels a byte, 1 where a mask is foreground, in whole words of
 eight bytes."""
 
-Compared = tuple[Agreement, str]
-"""An agreement, and the judged proposal where it follows that."""
-
-COMPARED: Final[tuple[Compared, ...]] = tuple(
-    (agreement, judged)
-    for agreement in AGREEMENTS
-    for judged in (JUDGED if agreement.follows_judged else JUDGED[:1])
-)
-"""Every comparison of masks."""
-
 
 def compared_masks(
-    mask_code: UInt8[np.ndarray, "object prompt proposal y x"], chosen: Mapping[str, CellMasks]
+    cell: PlannedCell, some: slice, mask_code: UInt8[np.ndarray, "object prompt proposal y x"]
 ) -> dict[Compared, HardMasks]:
-    """Masks of a cell that each of ``COMPARED`` compares, if any; ``chosen`` by judged proposal."""
-    members = np.stack([agreement.members(chosen[judged]) > 0 for agreement, judged in COMPARED])
-    # Most cells are of views in which only the first click counts: the others are not packed.
-    clicks = slice(int(np.flatnonzero(members.any(axis=(0, 1, 3))).max(initial=-1)) + 1)
-    n_objects, n_clicks, n_proposals, height, width = mask_code[:, clicks].shape
+    """Masks of a cell that each comparison takes, of some of the planned objects."""
+    n_objects, n_prompts, n_proposals, height, width = mask_code.shape
+    members = cell.members[some]
     n_bytes = 8 * -(-height * width // 64)  # whole words
-    hard = np.zeros((n_objects, n_clicks, n_proposals, n_bytes), np.uint8)
-    for codes, packed in zip(mask_code, hard, strict=True):
-        pack_foreground(
-            codes[clicks].reshape(n_clicks * n_proposals, height * width),
-            packed.reshape(n_clicks * n_proposals, n_bytes),
-        )
-    n_compared = np.count_nonzero(members, axis=(1, 2, 3)) // max(1, n_objects)
-    return {
-        key: hard[one[:, clicks]].reshape(n_objects, n, n_bytes)
-        for key, one, n in zip(COMPARED, members, n_compared.tolist(), strict=True)
-        if n or not n_objects
-    }
+    hard = np.zeros((*members.shape, n_bytes), np.uint8)
+    codes = mask_code.reshape(n_objects, n_prompts * n_proposals, height * width)
+    pack_foreground(codes, members, hard)
+    return {key: hard[:, of_comparison] for key, of_comparison in cell.compared.items()}
 
 
 def mean_agreements(

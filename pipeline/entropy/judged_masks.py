@@ -1,12 +1,10 @@
 """Pixels of judged masks, counted: all that scores of single masks are computed from."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int, Int64, UInt8
 
-from pipeline.entropies import CellMasks
 from pipeline.entropy.kernels import count_codes
 from pipeline.entropy.truth import outline_band
 from pipeline.masks import N_CODES
@@ -21,20 +19,21 @@ _CENTER: Final = SINGLE_CLICKS.index("center")
 
 def judged_counts(
     mask_code: UInt8[np.ndarray, "object prompt proposal y x"],
-    chosen: Mapping[str, CellMasks],
+    judged: Int[np.ndarray, "object judged"],
     label: UInt8[np.ndarray, "object pixel"],
 ) -> JudgedCounts:
     """Count the pixels of the judged masks of the click ``center``, in the order of ``JUDGED``.
 
     Parameters
     ----------
+    judged
+        The proposals.
     label
         As ``pixel_labels`` gives them.
     """
     n_objects, n_px = label.shape
     counts = np.zeros((n_objects, len(JUDGED), 4, N_CODES), np.int64)
-    for place, judged in enumerate(JUDGED):
-        proposal = chosen[judged].is_judged[:, _CENTER].argmax(axis=-1)
+    for place, proposal in enumerate(judged.T):
         judged_code = mask_code[np.arange(n_objects), _CENTER, proposal]
         count_codes(judged_code.reshape(n_objects, n_px), label, counts[:, place])
     return counts.reshape(n_objects, len(JUDGED), 2, 2, N_CODES)

@@ -10,8 +10,27 @@ from typing import Final, no_type_check
 import numpy as np
 from numba import njit
 
-BLOCK_PX: Final = 4096
-"""Pixels per pass: their sums stay in the fastest cache while every mask is added."""
+BLOCK_PX: Final = 16384
+"""Pixels per pass: their sums stay in a core's own cache while every mask is added."""
+
+LOG_PX: Final = 256
+"""Pixels whose logarithms are taken at once."""
+
+N_LANES: Final = 6
+"""Numbers of each that ``row_entropy`` keeps."""
+
+SMALLEST: Final = 1e-300
+"""Stands for 0 where a logarithm is taken."""
+
+TWO_OVER_LN2: Final = 2 / math.log(2)
+ONE_LESS_ROOT: Final = np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+"""Bits of 1 less those of sqrt(1/2), as floats."""
+
+TWO_TO_52: Final = np.uint64(0x4330000000000000)
+"""Bits of 2^52, as a float."""
+
+VECTORS: Final = {"fastmath": {"contract", "reassoc"}, "error_model": "numpy"}
+"""Sums in any order and no check for a division by 0, so that loops become vector instructions."""
 
 
 @njit(nogil=True, cache=True)
@@ -80,43 +99,121 @@ def weighted_entropies(p, bits):  # noqa: ANN001, ANN201 - see the module
     bits
         float64 (row,), written.
     """
+    memory = np.empty((N_LANES, LOG_PX))
     for row in range(p.shape[0]):
-        entropy = 0.0
-        norm = 0.0
-        for px in range(p.shape[1]):
-            y = np.float64(p[row, px])
-            norm += y
-            if 0 < y < 1:
-                entropy -= y * (y * math.log2(y) + (1 - y) * math.log2(1 - y))
-        # An ulp of log2 may lift an average of ones above 1.
-        bits[row] = min(entropy / norm, 1.0) if norm > 0 else 0.0
+        bits[row] = row_entropy(p[row], memory)
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
-def pack_foreground(mask_code, hard):  # noqa: ANN001, ANN201 - see the module
+def take_entropies(mixture, places, bits):  # noqa: ANN001, ANN201 - see the module
+    """Write the entropy (Eq. 3) of some mixtures of every object, and empty them.
+
+    Parameters
+    ----------
+    mixture
+        float64 (object, mixture, pixel); 0 at ``places`` afterwards.
+    places
+        int64 (place,): mixtures to take.
+    bits
+        float64 (object, place), written.
+    """
+    memory = np.empty((N_LANES, LOG_PX))
+    for i in range(mixture.shape[0]):
+        for k in range(places.size):
+            bits[i, k] = row_entropy(mixture[i, places[k]], memory)
+            mixture[i, places[k]] = 0
+
+
+@njit(nogil=True, cache=True, **VECTORS)
+@no_type_check
+def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
+    """Entropy (Eq. 3) of one mask; blocks without foreground cost a sum."""
+    y, rest, log_y, log_rest = memory[0], memory[1], memory[2], memory[3]
+    entropy = 0.0
+    norm = 0.0
+    for start in range(0, p.size, LOG_PX):
+        block = p[start : start + LOG_PX]
+        total = 0.0
+        for px in range(block.size):
+            total += block[px]
+        if total == 0:
+            continue
+        norm += total
+        for px in range(block.size):
+            is_above = np.float64(block[px])
+            is_below = 1 - is_above
+            # What has no logarithm has no share either: the smallest number stands for it.
+            y[px] = max(SMALLEST, is_above)
+            rest[px] = max(SMALLEST, is_below)
+        write_log2(y, block.size, log_y, memory[4:])
+        write_log2(rest, block.size, log_rest, memory[4:])
+        for px in range(block.size):
+            entropy -= y[px] * (y[px] * log_y[px] + rest[px] * log_rest[px])
+    # An ulp of log2 may lift an average of ones above 1.
+    return min(entropy / norm, 1.0) if norm > 0 else 0.0
+
+
+@njit(nogil=True, cache=True, **VECTORS)
+@no_type_check
+def write_log2(x, n, log2, memory):  # noqa: ANN001, ANN201 - see the module
+    """Write the binary logarithm of the first ``n`` of ``x``, normal numbers above 0, to 1e-12.
+
+    Notes
+    -----
+    ``x = 2^e m`` with m in [sqrt(1/2), sqrt(2)), and ``ln m = 2 atanh(s) = 2 (s + s^3/3 + ...)``
+    with ``s = (m - 1) / (m + 1)``, at most 0.172. Loops without calls or branches compile to vector
+    instructions, and take a third of the time of ``math.log2``.
+    """
+    exponent, mantissa = memory[0], memory[1]
+    of_x, of_exponent, of_mantissa = (
+        x.view(np.uint64),
+        exponent.view(np.uint64),
+        mantissa.view(np.uint64),
+    )
+    for j in range(n):
+        biased = (of_x[j] + ONE_LESS_ROOT) >> np.uint64(52)
+        of_mantissa[j] = of_x[j] - ((biased - np.uint64(1023)) << np.uint64(52))
+        # As the last digits of 2^52, a whole number becomes a float without a conversion.
+        of_exponent[j] = biased | TWO_TO_52
+    for j in range(n):
+        s = (mantissa[j] - 1) / (mantissa[j] + 1)
+        z = s * s
+        series = 1 / 15
+        for k in range(13, 0, -2):
+            series = series * z + 1 / k
+        log2[j] = (exponent[j] - (2.0**52 + 1023)) + TWO_OVER_LN2 * s * series
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def pack_foreground(mask_code, members, hard):  # noqa: ANN001, ANN201 - see the module
     """Write one bit per pixel, set in the foreground; pixels of one byte are in no set order.
 
     Parameters
     ----------
     mask_code
-        uint8 (mask, pixel), each row contiguous; foreground has the highest bit set.
+        uint8 (object, mask, pixel), C-contiguous; foreground has the highest bit set.
+    members
+        int64 (object, member): masks to pack.
     hard
-        uint8 (mask, byte), written where there are pixels; 0 before.
+        uint8 (object, member, byte), written where there are pixels; 0 before.
 
     Notes
     -----
     The product moves the highest bits of eight codes into one byte. ``numpy.packbits`` needs the
     masks as booleans first, in new memory, and takes four times as long.
     """
-    n_words = mask_code.shape[1] // 8
-    for mask in range(mask_code.shape[0]):
-        words = mask_code[mask, : 8 * n_words].view(np.uint64)
-        for j in range(n_words):
-            bits = (words[j] >> np.uint64(7)) & np.uint64(0x0101010101010101)
-            hard[mask, j] = (bits * np.uint64(0x0102040810204080)) >> np.uint64(56)
-        for px in range(8 * n_words, mask_code.shape[1]):
-            hard[mask, n_words] = (hard[mask, n_words] << 1) | (mask_code[mask, px] >> 7)
+    n_words = mask_code.shape[2] // 8
+    for i in range(mask_code.shape[0]):
+        for k in range(members.shape[1]):
+            codes = mask_code[i, members[i, k]]
+            words = codes[: 8 * n_words].view(np.uint64)
+            for j in range(n_words):
+                bits = (words[j] >> np.uint64(7)) & np.uint64(0x0101010101010101)
+                hard[i, k, j] = (bits * np.uint64(0x0102040810204080)) >> np.uint64(56)
+            for px in range(8 * n_words, codes.size):
+                hard[i, k, n_words] = (hard[i, k, n_words] << 1) | (codes[px] >> 7)
 
 
 @njit(nogil=True, cache=True)
@@ -156,10 +253,25 @@ def count_codes(mask_code, label, counts):  # noqa: ANN001, ANN201 - see the mod
     Parameters
     ----------
     mask_code, label
-        uint8 (mask, pixel).
+        uint8 (mask, pixel), each row contiguous.
     counts
         int64 (mask, label, code), added to.
+
+    Notes
+    -----
+    Eight pixels of label and code 0, as most are, are counted at once: one by one, each would wait
+    for the count of the last.
     """
+    n_px = mask_code.shape[1]
     for mask in range(mask_code.shape[0]):
-        for px in range(mask_code.shape[1]):
-            counts[mask, label[mask, px], mask_code[mask, px]] += 1
+        codes, labels = mask_code[mask], label[mask]
+        code_words = codes[: n_px // 8 * 8].view(np.uint64)
+        label_words = labels[: n_px // 8 * 8].view(np.uint64)
+        for j in range(code_words.size):
+            if code_words[j] | label_words[j] == 0:
+                counts[mask, 0, 0] += 8
+            else:
+                for px in range(8 * j, 8 * j + 8):
+                    counts[mask, labels[px], codes[px]] += 1
+        for px in range(8 * code_words.size, n_px):
+            counts[mask, labels[px], codes[px]] += 1

@@ -2,36 +2,29 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Float, Float64, UInt8
 
-from pipeline.entropies import ENTROPIES, CellMasks, Entropy
-from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.kernels import add_mixtures, weighted_entropies
+from pipeline.entropies import ENTROPIES
+from pipeline.entropy.kernels import add_mixtures, take_entropies, weighted_entropies
+from pipeline.entropy.plan import MIXTURES, PlannedCell
 from pipeline.masks import DECODE_TABLE, check_probabilities
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]
 """Entropies of some objects in bits, by name, with the ``dims`` that ``ENTROPIES`` declares."""
 
 Mixture = Float64[np.ndarray, "object mixture pixel"]
 
-Keep = Callable[[CellRows, Mapping[str, CellMasks], str, str], None]
+MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
 
-MIXTURES: Final[tuple[tuple[Entropy, str], ...]] = tuple(
-    (entropy, judged)
-    for entropy in ENTROPIES
-    for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
-)
-"""Every mean of masks: its entropy, and the judged proposal where the entropy follows that."""
+Keep = Callable[[PlannedCell, MaskCode], None]
 
 _SHARED: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if entropy.is_shared]
 _BY_MODEL: Final = [k for k, (entropy, _) in enumerate(MIXTURES) if not entropy.is_shared]
 _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
-_N_CLICKS: Final = len(SINGLE_CLICKS)
-_ONE_OF_ALL: Final = np.eye(N_PROPOSALS)
 
 
 def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndarray, "*batch"]:
@@ -64,132 +57,44 @@ def mask_entropy(p: Float[np.ndarray, "*batch height width"]) -> Float64[np.ndar
 
 
 def object_entropies(
-    read_cell: Callable[[str, str], CellRows],
-    *,
-    models: Sequence[str],
-    views: Sequence[str],
-    keep: Keep = lambda *_: None,
+    cells: Sequence[PlannedCell], some: slice, keep: Keep = lambda *_: None
 ) -> ObjectEntropies:
-    """Bayesian entropies of some objects, from all of their cells.
+    """Bayesian entropies of some of the planned objects, from all of their cells.
 
     Parameters
     ----------
-    read_cell
-        Returns the rows of the same objects for a model and a view. Called once per cell; its
-        result is not used after the next call, so it may reuse one buffer.
-    models
-        Θ, or a subset.
-    views
-        T, or a subset that includes ``identity``.
+    cells
+        As ``plan_cells`` gives them. The masks of one are read after those of another are used, so
+        that one buffer may serve them all.
     keep
-        Called with each cell while its masks are in memory: its rows, which of its masks count,
-        model and view.
+        Called with each cell while its masks are in memory.
 
     Raises
     ------
     ValueError
-        If there is no model or no identity view, a name is given twice, or cells differ in shape.
+        If cells differ in shape.
 
     Notes
     -----
     Eq. 4 to 7, each the entropy (Eq. 3) of a mean of masks, and H_T, which is not in the paper.
     """
-    _check_names(models, views)
     mixture: Mixture | None = None
     by_model = []
-    for model in models:
-        for view in views:
-            rows = read_cell(model, view)
-            chosen = cell_masks(
-                rows.sam_score,
-                rows.iou,
-                is_identity=view == "identity",
-                n_models=len(models),
-                n_views=len(views),
-            )
-            weight = mixture_weights(chosen, rows.iou.shape[1])
-            mixture = _add(rows.mask_code, weight, mixture)
-            keep(rows, chosen, model, view)
-        assert mixture is not None  # there is a view
-        by_model.append(_entropies(mixture, _BY_MODEL))
-        mixture[:, _BY_MODEL] = 0
+    for _, of_model in groupby(cells, key=lambda cell: cell.model):
+        for cell in of_model:
+            mask_code = cell.rows.mask_code[some]
+            mixture = _add(mask_code, cell.weight[some], mixture)
+            keep(cell, mask_code)
+        assert mixture is not None  # a model has a cell
+        by_model.append(_taken(mixture, _BY_MODEL))
     assert mixture is not None  # there is a model
-    shared = zip(_SHARED, _entropies(mixture, _SHARED).T, strict=True)
+    shared = zip(_SHARED, _taken(mixture, _SHARED).T, strict=True)
     own = zip(_BY_MODEL, np.stack(by_model, axis=-1).swapaxes(0, 1), strict=True)
     return _by_entropy(dict((*shared, *own)))
 
 
-def mixture_weights(
-    chosen: Mapping[str, CellMasks], n_prompts: int
-) -> Float64[np.ndarray, "object mixture prompt proposal"]:
-    """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share.
-
-    Parameters
-    ----------
-    chosen
-        As ``cell_masks`` gives them.
-    """
-    n_objects = len(chosen[JUDGED[0]].is_judged)
-    weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
-    for k, (entropy, judged) in enumerate(MIXTURES):
-        weight[:, k, :_N_CLICKS] = entropy.shares(chosen[judged])
-    return weight
-
-
-def cell_masks(
-    sam_score: Float32[np.ndarray, "object prompt proposal"],
-    iou: Float32[np.ndarray, "object prompt proposal"],
-    *,
-    is_identity: bool,
-    n_models: int,
-    n_views: int,
-) -> dict[str, CellMasks]:
-    """Masks of a cell as mixtures weigh them, for each judged proposal.
-
-    Notes
-    -----
-    The judged proposal is chosen for each prediction; ties go to the first.
-    """
-    chosen_by = {"best": iou, "selected": sam_score}
-    shares = task_probability(sam_score[:, :_N_CLICKS])
-    return {
-        judged: CellMasks(
-            task_probability=shares,
-            is_judged=_ONE_OF_ALL[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
-            is_identity=is_identity,
-            n_models=n_models,
-            n_views=n_views,
-        )
-        for judged in JUDGED
-    }
-
-
-def task_probability(
-    sam_score: Float32[np.ndarray, "*batch proposal"],
-) -> Float64[np.ndarray, "*batch proposal"]:
-    """Probability that each proposal is what was meant; uniform where all scores are 0.
-
-    Notes
-    -----
-    Eq. 10.
-    """
-    score = sam_score.astype(np.float64)
-    total = score.sum(axis=-1, keepdims=True)
-    probability = np.full_like(score, 1 / score.shape[-1])
-    np.divide(score, total, out=probability, where=total > 0)
-    return probability
-
-
-def _check_names(models: Sequence[str], views: Sequence[str]) -> None:
-    for thing, names in (("models", models), ("views", views)):
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"{thing} must be distinct names, at least one, got {list(names)}")
-    if "identity" not in views:
-        raise ValueError(f"views must have identity, got {list(views)}")
-
-
 def _add(
-    mask_code: UInt8[np.ndarray, "object prompt proposal y x"],
+    mask_code: MaskCode,
     weight: Float64[np.ndarray, "object mixture prompt proposal"],
     mixture: Mixture | None,
 ) -> Mixture:
@@ -224,8 +129,8 @@ def _by_entropy(bits: Mapping[int, Float64[np.ndarray, "..."]]) -> ObjectEntropi
     }
 
 
-def _entropies(mixture: Mixture, places: list[int]) -> Float64[np.ndarray, "object place"]:
+def _taken(mixture: Mixture, places: list[int]) -> Float64[np.ndarray, "object place"]:
+    """Entropies of some mixtures, which are empty afterwards."""
     bits = np.empty((len(mixture), len(places)))
-    for p, row in zip(mixture, bits, strict=True):
-        weighted_entropies(p[places], row)
+    take_entropies(mixture, np.array(places), bits)
     return bits

@@ -1,16 +1,15 @@
 """All that the stage ``entropy`` computes of some objects, from one pass over their masks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pipeline.entropies import CellMasks
 from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.hard_masks import Compared, HardMasks, compared_masks, mean_agreements
+from pipeline.entropy.hard_masks import HardMasks, compared_masks, mean_agreements
 from pipeline.entropy.judged_masks import JudgedCounts, judged_counts, pixel_labels
-from pipeline.entropy.mixtures import object_entropies
+from pipeline.entropy.mixtures import MaskCode, object_entropies
+from pipeline.entropy.plan import Compared, PlannedCell, plan_cells
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.pixel_scores import PIXEL_SCORES
 
@@ -18,38 +17,57 @@ ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
 """Numbers of some objects by name, with the ``dims`` that ``ENTROPIES``, ``AGREEMENTS``,
 ``MASK_SCORES`` and ``PIXEL_SCORES`` declare."""
 
+ReadTruth = Callable[[slice], Bool[np.ndarray, "object y x"]]
+
 
 def object_arrays(
     read_cell: Callable[[str, str], CellRows],
-    truth: Bool[np.ndarray, "object y x"],
+    read_truth: ReadTruth,
     *,
     models: Sequence[str],
     views: Sequence[str],
+    block_objects: int,
 ) -> ObjectArrays:
     """Every entropy, agreement and score of some objects' masks.
 
     Parameters
     ----------
     read_cell, models, views
-        As for ``object_entropies``.
-    truth
-        Ground truth of the same objects at the size of the masks.
+        As for ``plan_cells``.
+    read_truth
+        Returns the ground truth of some of the objects at the size of the masks.
+    block_objects
+        Objects whose masks are read together, to bound the memory.
 
     Raises
     ------
     ValueError
-        As ``object_entropies``.
+        As ``plan_cells``, or if cells differ in shape.
     """
+    cells = plan_cells(read_cell, models=models, views=views)
+    parts = [
+        _block_arrays(cells, some, read_truth(some), models)
+        for some in blocks(len(cells[0].rows.iou), block_objects)
+    ]
+    return concatenate(parts)
+
+
+def _block_arrays(
+    cells: Sequence[PlannedCell],
+    some: slice,
+    truth: Bool[np.ndarray, "object y x"],
+    models: Sequence[str],
+) -> ObjectArrays:
     hard: dict[str, list[Mapping[Compared, HardMasks]]] = {model: [] for model in models}
     counts: dict[str, JudgedCounts] = {}
     label = pixel_labels(truth)
 
-    def keep(rows: CellRows, chosen: Mapping[str, CellMasks], model: str, view: str) -> None:
-        hard[model].append(compared_masks(rows.mask_code, chosen))
-        if view == "identity":
-            counts[model] = judged_counts(rows.mask_code, chosen, label)
+    def keep(cell: PlannedCell, mask_code: MaskCode) -> None:
+        hard[cell.model].append(compared_masks(cell, some, mask_code))
+        if cell.view == "identity":
+            counts[cell.model] = judged_counts(mask_code, cell.judged[some], label)
 
-    entropies = object_entropies(read_cell, models=models, views=views, keep=keep)
+    entropies = object_entropies(cells, some, keep)
     return {
         **entropies,
         **mean_agreements(hard),
@@ -68,35 +86,12 @@ def _mask_scores(
     }
 
 
-def blockwise_arrays(
-    read_cell: Callable[[range, str, str], CellRows],
-    read_truth: Callable[[range], Bool[np.ndarray, "object y x"]],
-    rows: range,
-    *,
-    block_objects: int,
-    models: Sequence[str],
-    views: Sequence[str],
-) -> ObjectArrays:
-    """Arrays of consecutive objects, one block at a time to bound the memory.
-
-    Parameters
-    ----------
-    read_cell, read_truth
-        Return what ``object_arrays`` takes of the rows that they are called with.
-    """
-    return concatenate(
-        [
-            object_arrays(partial(read_cell, block), read_truth(block), models=models, views=views)
-            for block in blocks(rows, block_objects)
-        ]
-    )
-
-
-def blocks(rows: range, block_objects: int) -> list[range]:
-    """Cut consecutive rows into blocks; the last may be shorter."""
+def blocks(n_objects: int, block_objects: int) -> list[slice]:
+    """Cut objects into blocks; the last may be shorter, and there is at least one."""
     if block_objects < 1:
         raise ValueError(f"block_objects must be >= 1, got {block_objects}")
-    return [rows[i : i + block_objects] for i in range(0, len(rows), block_objects)]
+    starts = range(0, max(1, n_objects), block_objects)
+    return [slice(start, min(start + block_objects, n_objects)) for start in starts]
 
 
 def concatenate(parts: Sequence[ObjectArrays]) -> ObjectArrays:

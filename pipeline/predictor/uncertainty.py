@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pipeline.entropy.mixtures import mask_entropy, task_probability
+from pipeline.entropy.mixtures import mask_entropy
+from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.advice import Advice, advise

@@ -1,6 +1,7 @@
 """Masks and scores of the cells of a split, read some objects at a time."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -8,12 +9,12 @@ import numpy as np
 from pipeline.entropy.cell_rows import CellRows
 from storage.errors import StoreError
 from storage.split.cells import SplitCells
-from storage.split.mask_chunks import MaskChunks, shard_runs
+from storage.split.mask_chunks import MaskChunks, MaskCode, shard_runs
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
 
-ReadCell = Callable[[range, str, str], CellRows]
+ReadCell = Callable[[str, str], CellRows]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
@@ -32,30 +33,40 @@ def mask_size(cells: SplitCells) -> tuple[int, int]:
     return height, width
 
 
-def block_reader(cells: SplitCells, run: range) -> ReadCell:
-    """A function that reads blocks of ``run``, each at most ``block_objects`` long.
+def run_reader(cells: SplitCells, run: range) -> ReadCell:
+    """A function that reads the rows of ``run`` in a cell, masks when they are asked for.
 
-    All blocks' masks are read into the same memory, so each thread needs a reader of its own.
+    All masks are read into the same memory, so each thread needs a reader of its own, and asks for
+    at most ``block_objects`` at once.
     """
-    scores = {
-        name: (cell.scores("sam_score", run), cell.scores("iou", run))
-        for name, cell in cells.by_name.items()
-    }
     # New memory for every chunk would cost half as much again as decompressing it.
     memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
 
-    def read_cell(block: range, model: str, view: str) -> CellRows:
+    def read_cell(model: str, view: str) -> CellRows:
         cell = cells.by_name[model, view]
-        mask_code = memory[: len(block)]
-        cell.mask_chunks.read_into(block, mask_code)
-        part = slice(block.start - run.start, block.stop - run.start)
-        sam_score, iou = scores[model, view]
+        scores = [cell.scores(name, run) for name in ("sam_score", "iou")]
         try:
-            return CellRows(mask_code, sam_score[part], iou[part])
+            return CellRows(RunMasks(cell.mask_chunks, run, memory), *scores)
         except ValueError as error:
             raise StoreError(f"{cell.path}: {error}") from error
 
     return read_cell
+
+
+@dataclass(frozen=True)
+class RunMasks:
+    """Masks of consecutive objects of one cell, read when they are asked for."""
+
+    chunks: MaskChunks
+    run: range
+    memory: MaskCode
+
+    def __getitem__(self, some: slice) -> MaskCode:
+        """Read some of the objects, counted from the first of the run."""
+        block = self.run[some]
+        mask_code = self.memory[: len(block)]
+        self.chunks.read_into(block, mask_code)
+        return mask_code
 
 
 def _any_masks(cells: SplitCells) -> MaskChunks:

@@ -10,15 +10,15 @@ import pytest
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.objects import blockwise_arrays
+from pipeline.entropy.objects import object_arrays
 from pipeline.entropy.truth import truth_at_size
 from pipeline.masks import CUT, encode
 from pipeline.vocabulary import MODELS, PROMPTS
 from storage.rle import decode_rle, encode_rle
 from storage.split.cells import SplitCells
-from storage.split.mask_blocks import block_objects, block_reader
+from storage.split.mask_blocks import block_objects, run_reader
 from tests.fixtures.asked import open_eval
+from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.soft_masks import soft_masks
 from tests.fixtures.split_cells import write_cell, write_table
 
@@ -28,8 +28,8 @@ N_OBJECTS = 32
 """Objects of one shard: a quarter of the default, for reading scores is paid once a shard."""
 
 N_ROUNDS = 5
-MAX_RATIO = 2.5
-"""Time of reading and computing over that of decompressing: the bar."""
+MAX_RATIO = 2.0
+"""CPU time of reading and computing over that of decompressing: the bar."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitCells:
             shifts = place + rng.integers(-6, 7, place.shape)
             moved = np.stack([np.roll(code, tuple(shift), (2, 3)) for shift in shifts])
             score = rng.uniform(0.2, 1, (2, N_OBJECTS, len(PROMPTS), 3)).astype(np.float32)
-            write_cell(("bench", model, view), CellRows(moved, *score), shard_objects=N_OBJECTS)
+            write_cell(("bench", model, view), HeldRows(moved, *score), shard_objects=N_OBJECTS)
     return open_eval("bench", MODELS, VIEWS, with_masks=True, shard_objects=N_OBJECTS)
 
 
@@ -61,8 +61,8 @@ def test_entropies_take_little_longer_than_decompression(
 
     rle = encode_rle(cv2.resize(soft_masks(1, 1)[0], (640, 480)) > CUT)
 
-    def read_truth(block: range) -> np.ndarray:
-        return np.stack([truth_at_size(decode_rle(rle, 480, 640), 256, 256) for _ in block])
+    def read_truth(some: slice) -> np.ndarray:
+        return np.stack([truth_at_size(decode_rle(rle, 480, 640), 256, 256) for _ in rows[some]])
 
     def decompress_all() -> None:
         for shard in chunks:
@@ -70,13 +70,12 @@ def test_entropies_take_little_longer_than_decompression(
                 decompress(chunk, memory)
 
     def read_and_compute() -> None:
-        blockwise_arrays(
-            block_reader(cells, rows),
+        object_arrays(
+            run_reader(cells, rows),
             read_truth,
-            rows,
-            block_objects=block_objects(cells),
             models=cells.models,
             views=cells.views,
+            block_objects=block_objects(cells),
         )
 
     read_and_compute()  # compiles
@@ -97,6 +96,6 @@ def test_entropies_take_little_longer_than_decompression(
 
 
 def _seconds(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     work()
-    return time.perf_counter() - started
+    return time.thread_time() - started

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.objects import object_arrays
 from pipeline.entropy.truth import truth_at_size
 from stages.entropy import main
@@ -15,6 +14,7 @@ from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path
 from tests.fixtures.asked import EXTRACT
 from tests.fixtures.eval_split import drawn_truth
+from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.settings import write_settings
 from tests.fixtures.split_cells import write_cell, write_table
 from tests.fixtures.view_settings import view_settings
@@ -25,14 +25,14 @@ N_OBJECTS, SHARD_OBJECTS = 7, 3
 Run = Callable[..., None]
 
 
-def draw(seed: int) -> CellRows:
+def draw(seed: int) -> HeldRows:
     rng = np.random.default_rng(seed)
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-    return CellRows(rng.integers(0, 256, (N_OBJECTS, 9, 3, 8, 8), np.uint8), *score)
+    return HeldRows(rng.integers(0, 256, (N_OBJECTS, 9, 3, 8, 8), np.uint8), *score)
 
 
 @pytest.fixture
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], CellRows]:
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], HeldRows]:
     monkeypatch.chdir(tmp_path)
     names = [(model, view) for model in MODELS for view in VIEWS]
     cells = {name: draw(seed) for seed, name in enumerate(names)}
@@ -63,13 +63,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_the_store_holds_the_entropies_of_every_object(
-    cells: dict[tuple[str, str], CellRows], run: Run
+    cells: dict[tuple[str, str], HeldRows], run: Run
 ) -> None:
     run()
     store = open_entropy(entropy_path("val"))
     views = ("identity", "vflip")  # hflip is none of the paper's T
     truth = np.stack([truth_at_size(drawn_truth(row), 8, 8) for row in range(N_OBJECTS)])
-    expected = object_arrays(lambda m, v: cells[m, v], truth, models=MODELS, views=views)
+    expected = object_arrays(
+        lambda m, v: cells[m, v],
+        truth.__getitem__,
+        models=MODELS,
+        views=views,
+        block_objects=N_OBJECTS,
+    )
     for name, bits in expected.items():
         np.testing.assert_array_equal(store[name], bits.astype(np.float32))
     assert store["object_id"].to_numpy().tolist() == list(range(7, 14))

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.gallery.pictures import PREDICTION_COLOUR as GREEN
 from pipeline.gallery.pictures import TINT
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
@@ -24,6 +23,7 @@ from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.asked import EXTRACT
 from tests.fixtures.eval_split import write_params
+from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.split_cells import write_cell
 
 SPLIT = "val"
@@ -61,7 +61,7 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
     mask_code = np.zeros((*shape, 16, 16), np.uint8)
     for proposal in range(N_PROPOSALS):
         mask_code[:, 0, proposal, 4 * proposal : 4 * proposal + 4] = 255
-    rows = CellRows(mask_code, sam_score, iou)
+    rows = HeldRows(mask_code, sam_score, iou)
     write_cell((SPLIT, model, view), rows, shard_objects=64, table=table)
 
 

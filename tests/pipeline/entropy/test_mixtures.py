@@ -9,19 +9,28 @@ from hypothesis.extra.numpy import arrays
 
 from pipeline.entropies import ENTROPIES
 from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.kernels import BLOCK_PX, add_mask, add_mixtures, weighted_entropies
-from pipeline.entropy.mixtures import (
+from pipeline.entropy.kernels import (
+    BLOCK_PX,
+    LOG_PX,
+    add_mask,
+    add_mixtures,
+    count_codes,
+    take_entropies,
+    weighted_entropies,
+    write_log2,
+)
+from pipeline.entropy.mixtures import ObjectEntropies, mask_entropy, object_entropies
+from pipeline.entropy.plan import (
     MIXTURES,
-    ObjectEntropies,
     cell_masks,
-    mask_entropy,
     mixture_weights,
-    object_entropies,
+    plan_cells,
     task_probability,
 )
 from pipeline.masks import decode
 from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_cells import Cells, Probabilities, draw_cells, read
+from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.soft_masks import soft_masks
 
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
@@ -94,6 +103,10 @@ def slow_object_entropies(
     }
 
 
+def entropies_of(cells: Cells, models: Sequence[str], views: Sequence[str]) -> ObjectEntropies:
+    return object_entropies(plan_cells(read(cells), models=models, views=views), slice(None))
+
+
 def assert_agrees(
     found: ObjectEntropies,
     p: Probabilities,
@@ -157,7 +170,7 @@ def test_entropies_equal_the_oracle_on_decoded_masks(size_px: int) -> None:
     names = (MODELS, VIEWS)
     _, cells = draw_cells(size_px, models=MODELS, views=VIEWS, size_px=size_px)
     decoded = {key: decode(rows.mask_code) for key, rows in cells.items()}
-    found = object_entropies(read(cells), models=MODELS, views=VIEWS)
+    found = entropies_of(cells, MODELS, VIEWS)
     assert_agrees(found, decoded, cells, names, bits=1e-6)
 
 
@@ -165,7 +178,7 @@ def test_entropies_equal_the_oracle_on_decoded_masks(size_px: int) -> None:
 def test_entropies_stay_near_the_oracle_on_masks_before_coding(seed: int) -> None:
     names = (MODELS[:2], VIEWS[:2])
     p, cells = draw_cells(seed, models=names[0], views=names[1], size_px=256, n_objects=1)
-    found = object_entropies(read(cells), models=names[0], views=names[1])
+    found = entropies_of(cells, names[0], names[1])
     assert_agrees(found, p, cells, names, bits=5e-4)
 
 
@@ -182,13 +195,13 @@ def test_any_models_and_any_views_with_identity_will_do(
 ) -> None:
     _, cells = draw_cells(5, models=models, views=views, size_px=12)
     decoded = {key: decode(rows.mask_code) for key, rows in cells.items()}
-    found = object_entropies(read(cells), models=models, views=views)
+    found = entropies_of(cells, models, views)
     assert_agrees(found, decoded, cells, (models, views), bits=1e-6)
 
 
 def test_one_model_one_view_leaves_no_doubt_between_them() -> None:
     _, cells = draw_cells(1, models=("tiny",), views=("identity",), size_px=16)
-    found = object_entropies(read(cells), models=("tiny",), views=("identity",))
+    found = entropies_of(cells, ("tiny",), ("identity",))
     np.testing.assert_allclose(found["h_theta"], found["h_std"][..., 0], atol=1e-12)
     np.testing.assert_allclose(found["h_t"], found["h_std"], atol=1e-12)
 
@@ -197,8 +210,8 @@ def test_masks_that_are_sure_and_agree_have_no_entropy() -> None:
     _, cells = draw_cells(2, models=MODELS, views=VIEWS, size_px=8)
     code = np.where(cells["tiny", "identity"].mask_code[:, :1, :1] > 127, 255, 0)
     sure = np.broadcast_to(code, cells["tiny", "identity"].mask_code.shape).astype(np.uint8)
-    cells = {key: CellRows(sure, rows.sam_score, rows.iou) for key, rows in cells.items()}
-    found = object_entropies(read(cells), models=MODELS, views=VIEWS)
+    cells = {key: HeldRows(sure, rows.sam_score, rows.iou) for key, rows in cells.items()}
+    found = entropies_of(cells, MODELS, VIEWS)
     for name in NAMES:
         # 1e-16 off 1 is 1e-14 bit; float32 sums would leave 1e-5.
         np.testing.assert_allclose(found[name], 0, atol=1e-12)
@@ -207,20 +220,20 @@ def test_masks_that_are_sure_and_agree_have_no_entropy() -> None:
 def test_objects_together_equal_objects_alone() -> None:
     _, cells = draw_cells(3, models=("tiny", "small"), views=("identity", "vflip"), size_px=20)
     names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
-    together = object_entropies(read(cells), **names)
+    together = entropies_of(cells, **names)
     for n in range(2):
         rows = {
-            key: CellRows(cell.mask_code[n : n + 1], cell.sam_score[n : n + 1], cell.iou[n : n + 1])
+            key: HeldRows(cell.mask_code[n : n + 1], cell.sam_score[n : n + 1], cell.iou[n : n + 1])
             for key, cell in cells.items()
         }
-        alone = object_entropies(read(rows), **names)
+        alone = entropies_of(rows, **names)
         for name in NAMES:
             np.testing.assert_array_equal(alone[name][0], together[name][n])
 
 
 def test_no_object_has_no_entropies() -> None:
     _, cells = draw_cells(0, models=("tiny",), views=("identity",), size_px=8, n_objects=0)
-    found = object_entropies(read(cells), models=("tiny",), views=("identity",))
+    found = entropies_of(cells, ("tiny",), ("identity",))
     assert found["h_y"].shape == (0,)
     assert found["h_theta"].shape == (0, 2)
     assert found["h_a"].shape == (0, 1)
@@ -232,13 +245,20 @@ def test_one_buffer_may_serve_every_cell() -> None:
     _, cells = draw_cells(4, **names, size_px=16)
     buffer = np.empty_like(cells["tiny", "identity"].mask_code)
 
-    def into_buffer(model: str, view: str) -> CellRows:
-        rows = cells[model, view]
-        buffer[...] = rows.mask_code
-        return CellRows(buffer, rows.sam_score, rows.iou)
+    class IntoBuffer:
+        def __init__(self, masks: np.ndarray) -> None:
+            self._masks = masks
 
-    expected = object_entropies(read(cells), **names)
-    found = object_entropies(into_buffer, **names)
+        def __getitem__(self, some: slice) -> np.ndarray:
+            buffer[some] = self._masks[some]
+            return buffer[some]
+
+    def read_later(model: str, view: str) -> CellRows:
+        rows = cells[model, view]
+        return CellRows(IntoBuffer(rows.mask_code), rows.sam_score, rows.iou)
+
+    expected = entropies_of(cells, **names)
+    found = object_entropies(plan_cells(read_later, **names), slice(None))
     for name in NAMES:
         np.testing.assert_array_equal(found[name], expected[name])
 
@@ -278,9 +298,9 @@ def test_task_probabilities_are_shares_of_the_scores(score: np.ndarray) -> None:
     np.testing.assert_allclose(found * exact.sum(axis=-1, keepdims=True), exact)
 
 
-def rows(size: tuple[int, int]) -> CellRows:
+def rows(size: tuple[int, int]) -> HeldRows:
     score = np.full((1, 9, 3), 0.5, np.float32)
-    return CellRows(np.zeros((1, 9, 3, *size), np.uint8), score, score)
+    return HeldRows(np.zeros((1, 9, 3, *size), np.uint8), score, score)
 
 
 @pytest.mark.parametrize(
@@ -296,14 +316,14 @@ def test_names_that_span_no_mixture_are_refused(
     models: tuple[str, ...], views: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        object_entropies(lambda *_: rows((2, 2)), models=models, views=views)
+        plan_cells(lambda *_: rows((2, 2)), models=models, views=views)
 
 
 def test_cells_of_unlike_masks_are_refused() -> None:
     cells = {("tiny", "identity"): rows((2, 2)), ("large", "identity"): rows((4, 2))}
     message = "objects and mask size of the first, 1 and 4 px, got 1 and 4 x 2 px"
     with pytest.raises(ValueError, match=message):
-        object_entropies(read(cells), models=("tiny", "large"), views=("identity",))
+        entropies_of(cells, ("tiny", "large"), ("identity",))
 
 
 @pytest.mark.parametrize("n_px", [0, 5, 8, BLOCK_PX + 11])
@@ -337,3 +357,33 @@ def test_kernels_compute_compiled_what_they_say() -> None:
     weighted_entropies.py_func(p, bits_said)
     weighted_entropies(p, bits_compiled)
     np.testing.assert_allclose(bits_said, bits_compiled, rtol=1e-12)
+
+
+def test_logarithms_are_numpys_from_the_smallest_number_to_1() -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([10 ** rng.uniform(-300, 0, 4000), rng.uniform(0, 1, 4000), [1 - 2**-53, 1]])
+    found = np.empty_like(x)
+    write_log2(x, x.size, found, np.empty((2, x.size)))
+    np.testing.assert_allclose(found, np.log2(x), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_px", [0, 1, LOG_PX, LOG_PX + 3])
+def test_mixtures_are_empty_once_their_entropies_are_taken(n_px: int) -> None:
+    mixture = np.random.default_rng(n_px).uniform(size=(2, 3, n_px))
+    expected = [[numpy_entropy(p) for p in of_object[[2, 0]]] for of_object in mixture]
+    kept = mixture[:, 1].copy()
+    bits = np.empty((2, 2))
+    take_entropies(mixture, np.array([2, 0]), bits)
+    np.testing.assert_allclose(bits, expected, rtol=1e-12, atol=0)
+    assert not mixture[:, [0, 2]].any()
+    np.testing.assert_array_equal(mixture[:, 1], kept)
+
+
+def test_codes_are_counted_by_label() -> None:
+    rng = np.random.default_rng(0)
+    code, label = rng.integers(0, (256, 4), (2, 83, 2)).astype(np.uint8).transpose(2, 0, 1).copy()
+    code[0, 8:40] = label[0, 16:50] = 0
+    counts, expected = np.zeros((2, 2, 4, 256), np.int64)
+    count_codes(code, label, counts)
+    np.add.at(expected, (np.arange(2)[:, np.newaxis], label, code), 1)
+    np.testing.assert_array_equal(counts, expected)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.hard_masks import mean_pairwise_dice
 from pipeline.entropy.mixtures import object_entropies
-from pipeline.entropy.objects import blocks, blockwise_arrays, object_arrays
+from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
+from pipeline.entropy.plan import plan_cells
 from pipeline.masks import decode
 from pipeline.pixel_scores import LEAST_PROBABILITY, REGIONS
 from pipeline.vocabulary import MODELS
@@ -30,6 +30,22 @@ def draw_truth(n_objects: int, size_px: int) -> np.ndarray:
     for n, one in enumerate(truth):
         one[n : size_px // 2 + n, size_px // 3 :] = True
     return truth
+
+
+def arrays_of(
+    cells: Cells,
+    truth: np.ndarray,
+    models: tuple[str, ...],
+    views: tuple[str, ...],
+    block_objects: int = 9,
+) -> ObjectArrays:
+    return object_arrays(
+        read(cells),
+        truth.__getitem__,
+        models=models,
+        views=views,
+        block_objects=block_objects,
+    )
 
 
 def slow_agreements(
@@ -78,7 +94,7 @@ def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
     _, cells = draw_cells(size_px, models=models, views=views, size_px=size_px, n_objects=3)
     cells["tiny", "identity"].mask_code[1] = 0  # empty masks agree
     cells["tiny", "identity"].mask_code[2] = 100  # no foreground, but doubts
-    found = object_arrays(read(cells), draw_truth(3, size_px), models=models, views=views)
+    found = arrays_of(cells, draw_truth(3, size_px), models, views)
     for n in range(3):
         for name, expected in slow_agreements(cells, models, views, n).items():
             np.testing.assert_allclose(found[name][n], expected, atol=1e-12, err_msg=name)
@@ -86,8 +102,9 @@ def test_agreements_equal_those_of_slow_loops_and_of_scikit_learn(
 
 def test_entropies_are_those_of_the_mixtures_to_the_last_bit() -> None:
     _, cells = draw_cells(3, models=MODELS[:2], views=VIEWS, size_px=12)
-    found = object_arrays(read(cells), draw_truth(2, 12), models=MODELS[:2], views=VIEWS)
-    for name, bits in object_entropies(read(cells), models=MODELS[:2], views=VIEWS).items():
+    found = arrays_of(cells, draw_truth(2, 12), MODELS[:2], VIEWS)
+    planned = plan_cells(read(cells), models=MODELS[:2], views=VIEWS)
+    for name, bits in object_entropies(planned, slice(None)).items():
         np.testing.assert_array_equal(found[name], bits)
 
 
@@ -96,7 +113,7 @@ def test_pixels_are_compared_as_slow_loops_and_scikit_learn_do(region: str) -> N
     models, size_px = ("tiny", "large"), 20
     _, cells = draw_cells(8, models=models, views=VIEWS[:1], size_px=size_px, n_objects=3)
     truth = draw_truth(3, size_px)
-    found = object_arrays(read(cells), truth, models=models, views=VIEWS[:1])
+    found = arrays_of(cells, truth, models, VIEWS[:1])
     for n, (j, by), (m, model) in product(range(3), enumerate(JUDGED_BY), enumerate(models)):
         cell = cells[model, "identity"]
         proposal = int(getattr(cell, by)[n, 0].argmax())
@@ -136,7 +153,7 @@ def test_masks_that_are_the_same_and_sure_agree() -> None:
 
 def test_no_object_has_no_agreements() -> None:
     _, cells = draw_cells(0, models=("tiny",), views=("identity",), size_px=8, n_objects=0)
-    found = object_arrays(read(cells), draw_truth(0, 8), models=("tiny",), views=("identity",))
+    found = arrays_of(cells, draw_truth(0, 8), ("tiny",), ("identity",))
     assert found["dice_theta"].shape == (0, 2)
     assert found["dice_a"].shape == (0, 1)
     assert found["brier"].shape == (0, 2, 1, 2)
@@ -148,27 +165,21 @@ def test_a_run_in_blocks_equals_the_run_at_once() -> None:
     names: dict[str, Any] = {"models": ("tiny", "small"), "views": ("identity", "vflip")}
     _, cells = draw_cells(7, **names, size_px=9, n_objects=5)
 
-    def read_rows(block: range, model: str, view: str) -> CellRows:
-        whole, part = cells[model, view], slice(block.start, block.stop)
-        return CellRows(whole.mask_code[part], whole.sam_score[part], whole.iou[part])
-
     truth = draw_truth(5, 9)
-    expected = object_arrays(read(cells), truth, **names)
-    found = blockwise_arrays(
-        read_rows, lambda block: truth[list(block)], range(5), block_objects=2, **names
-    )
+    expected = arrays_of(cells, truth, **names)
+    found = arrays_of(cells, truth, **names, block_objects=2)
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name])
 
 
-@given(st.integers(0, 9), st.integers(0, 20), st.integers(1, 9))
-def test_blocks_cover_the_rows_in_order(start: int, n_rows: int, block_objects: int) -> None:
-    rows = range(start, start + n_rows)
-    found = blocks(rows, block_objects)
-    assert [row for block in found for row in block] == list(rows)
-    assert all(1 <= len(block) <= block_objects for block in found)
+@given(st.integers(0, 20), st.integers(1, 9))
+def test_blocks_cover_the_objects_in_order(n_objects: int, block_objects: int) -> None:
+    found = blocks(n_objects, block_objects)
+    rows = range(n_objects)
+    assert [row for block in found for row in rows[block]] == list(rows)
+    assert all(len(rows[block]) <= block_objects for block in found)
 
 
 def test_a_block_holds_an_object() -> None:
     with pytest.raises(ValueError, match="block_objects must be >= 1, got 0"):
-        blocks(range(3), 0)
+        blocks(3, 0)

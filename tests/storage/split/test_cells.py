@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.views import View, parse_view
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
-from storage.split.mask_blocks import BLOCK_BYTES, block_objects, block_reader, object_runs
+from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
 from storage.split.objects import objects_digest, write_objects
 from tests.fixtures.asked import open_eval
 from tests.fixtures.eval_split import object_table
+from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.split_cells import write_cell, write_table
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip")
@@ -24,11 +24,11 @@ N_OBJECTS, SHARD_OBJECTS = 5, 2
 TEXT = np.dtypes.StringDType()
 
 
-def draw(seed: int, size_px: int = 6) -> CellRows:
+def draw(seed: int, size_px: int = 6) -> HeldRows:
     rng = np.random.default_rng(seed)
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
     code = rng.integers(0, 256, (N_OBJECTS, 9, 3, size_px, size_px), np.uint8)
-    return CellRows(code, *score)
+    return HeldRows(code, *score)
 
 
 NAMES = [(model, view) for model in MODELS for view in VIEWS]
@@ -53,13 +53,13 @@ def root(tmp_path: Path, written: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def rewrite_last(rows: CellRows = CELLS[LAST], **changes: Any) -> None:  # noqa: ANN401
+def rewrite_last(rows: HeldRows = CELLS[LAST], **changes: Any) -> None:  # noqa: ANN401
     rewrite(LAST, rows, **changes)
 
 
 def rewrite(
     name: tuple[str, str],
-    rows: CellRows | None = None,
+    rows: HeldRows | None = None,
     **changes: Any,  # noqa: ANN401 - of `write_cell`
 ) -> None:
     for path in (features_path("val", *name), masks_path("val", *name)):
@@ -75,14 +75,15 @@ def open_split(views: Sequence[str | View] = VIEWS, **settings: object) -> Split
 def test_a_reader_gives_the_rows_of_every_cell() -> None:
     cells = open_split()
     for run in object_runs(cells):
-        read = block_reader(cells, run)
+        read = run_reader(cells, run)
         for name, expected in CELLS.items():
             for row in run:
-                found = read(range(row, row + 1), *name)
+                found = read(*name)
+                some = slice(row - run.start, row - run.start + 1)
                 part = slice(row, row + 1)
-                np.testing.assert_array_equal(found.mask_code, expected.mask_code[part])
-                np.testing.assert_array_equal(found.sam_score, expected.sam_score[part])
-                np.testing.assert_array_equal(found.iou, expected.iou[part])
+                np.testing.assert_array_equal(found.mask_code[some], expected.mask_code[part])
+                np.testing.assert_array_equal(found.sam_score[some], expected.sam_score[part])
+                np.testing.assert_array_equal(found.iou[some], expected.iou[part])
 
 
 def test_runs_are_the_shards_of_masks() -> None:
@@ -90,9 +91,9 @@ def test_runs_are_the_shards_of_masks() -> None:
 
 
 def test_blocks_come_in_the_same_memory() -> None:
-    read = block_reader(open_split(), range(2))
-    first = read(range(1), "tiny", "identity").mask_code
-    assert np.shares_memory(first, read(range(1, 2), *LAST).mask_code)
+    read = run_reader(open_split(), range(2))
+    first = read("tiny", "identity").mask_code[:1]
+    assert np.shares_memory(first, read(*LAST).mask_code[1:2])
 
 
 def test_a_block_fills_the_memory_meant_for_it_and_holds_one_object_at_least() -> None:
@@ -257,11 +258,11 @@ def test_a_score_that_is_no_number_is_named_with_its_store() -> None:
     rows = draw(4)
     rows.sam_score[3, 2, 1] = np.nan
     rewrite_last(rows)
-    read = block_reader(open_split(), range(2, 4))
-    read(range(2, 3), *LAST)
+    cells = open_split()
+    run_reader(cells, range(2))(*LAST)
     message = r"features/val/large/vflip\.zarr: sam_score must be >= 0 and finite, got nan"
     with pytest.raises(StoreError, match=message):
-        read(range(3, 4), *LAST)
+        run_reader(cells, range(2, 4))(*LAST)
 
 
 def test_damaged_masks_and_scores_are_named_with_their_store() -> None:
@@ -274,4 +275,4 @@ def test_damaged_masks_and_scores_are_named_with_their_store() -> None:
         data[30] ^= 4
         path.write_bytes(data)
         with pytest.raises(StoreError, match=rf"^{path.parent}: every chunk must be intact"):
-            block_reader(cells, range(2))(range(1), *LAST)
+            run_reader(cells, range(2))(*LAST).mask_code[:1]

@@ -6,10 +6,10 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.entropy.cell_rows import CellRows
 from storage.errors import StoreError
 from storage.paths import masks_path
 from storage.split.mask_chunks import MaskChunks, shard_runs
+from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.split_cells import write_cell
 
 N_OBJECTS, SHARD_OBJECTS, SIZE_PX = 7, 3, 5
@@ -20,7 +20,7 @@ def write(root: Path, shard_objects: int = SHARD_OBJECTS) -> MaskChunks:
     rng = np.random.default_rng(0)
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
     code = rng.integers(0, 256, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
-    write_cell(CELL, CellRows(code, *score), shard_objects=shard_objects, root=root)
+    write_cell(CELL, HeldRows(code, *score), shard_objects=shard_objects, root=root)
     return MaskChunks(root / masks_path(*CELL), code.shape, shard_objects)
 
 

@@ -1,0 +1,183 @@
+"""Which masks of every cell count, and how much: planned for many objects before any is read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int
+
+from pipeline.agreements import AGREEMENTS, Agreement
+from pipeline.entropies import ENTROPIES, CellMasks, Entropy
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
+
+MIXTURES: Final[tuple[tuple[Entropy, str], ...]] = tuple(
+    (entropy, judged)
+    for entropy in ENTROPIES
+    for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
+)
+"""Every mean of masks: its entropy, and the judged proposal where the entropy follows that."""
+
+Compared = tuple[Agreement, str]
+"""An agreement, and the judged proposal where it follows that."""
+
+COMPARED: Final[tuple[Compared, ...]] = tuple(
+    (agreement, judged)
+    for agreement in AGREEMENTS
+    for judged in (JUDGED if agreement.follows_judged else JUDGED[:1])
+)
+"""Every comparison of masks."""
+
+_N_CLICKS: Final = len(SINGLE_CLICKS)
+_CENTER: Final = SINGLE_CLICKS.index("center")
+_ONE_OF_ALL: Final = np.eye(N_PROPOSALS)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """Rows of one cell, and what is done with their masks."""
+
+    model: str
+    view: str
+    rows: CellRows
+    weight: Float64[np.ndarray, "object mixture prompt proposal"]
+    """As ``mixture_weights`` gives it."""
+    members: Int[np.ndarray, "object member"]
+    """Masks that are compared, as ``click * N_PROPOSALS + proposal``."""
+    compared: Mapping[Compared, slice]
+    """Members of each comparison that takes any."""
+    judged: Int[np.ndarray, "object judged"]
+    """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
+
+
+def plan_cells(
+    read_cell: Callable[[str, str], CellRows], *, models: Sequence[str], views: Sequence[str]
+) -> list[PlannedCell]:
+    """Plan every cell of some objects, model by model.
+
+    Parameters
+    ----------
+    read_cell
+        Returns the rows of the same objects for a model and a view.
+    models
+        Θ, or a subset.
+    views
+        T, or a subset that includes ``identity``.
+
+    Raises
+    ------
+    ValueError
+        If there is no model or no identity view, or a name is given twice.
+    """
+    _check_names(models, views)
+    return [
+        _planned(read_cell(model, view), model, view, n_models=len(models), n_views=len(views))
+        for model in models
+        for view in views
+    ]
+
+
+def _planned(rows: CellRows, model: str, view: str, *, n_models: int, n_views: int) -> PlannedCell:
+    chosen = cell_masks(
+        rows.sam_score,
+        rows.iou,
+        is_identity=view == "identity",
+        n_models=n_models,
+        n_views=n_views,
+    )
+    judged = [chosen[name].is_judged[:, _CENTER].argmax(axis=-1) for name in JUDGED]
+    return PlannedCell(
+        model,
+        view,
+        rows,
+        mixture_weights(chosen, rows.iou.shape[1]),
+        *_members(chosen),
+        np.stack(judged, axis=1),
+    )
+
+
+def mixture_weights(
+    chosen: Mapping[str, CellMasks], n_prompts: int
+) -> Float64[np.ndarray, "object mixture prompt proposal"]:
+    """Share of each mask of a cell in each of ``MIXTURES``; ``refined`` has no share.
+
+    Parameters
+    ----------
+    chosen
+        As ``cell_masks`` gives them.
+    """
+    n_objects = len(chosen[JUDGED[0]].is_judged)
+    weight = np.zeros((n_objects, len(MIXTURES), n_prompts, N_PROPOSALS))
+    for k, (entropy, judged) in enumerate(MIXTURES):
+        weight[:, k, :_N_CLICKS] = entropy.shares(chosen[judged])
+    return weight
+
+
+def _members(
+    chosen: Mapping[str, CellMasks],
+) -> tuple[Int[np.ndarray, "object member"], dict[Compared, slice]]:
+    numbers, compared, n_members = [], {}, 0
+    for agreement, judged in COMPARED:
+        is_member = agreement.members(chosen[judged]) > 0
+        n_objects = len(is_member)
+        # As many for every object.
+        n_own = int(np.count_nonzero(is_member)) // max(1, n_objects)
+        if n_own or not n_objects:
+            number = np.nonzero(is_member.reshape(n_objects, _N_CLICKS * N_PROPOSALS))[1]
+            numbers.append(number.reshape(n_objects, n_own))
+            compared[agreement, judged] = slice(n_members, n_members + n_own)
+            n_members += n_own
+    return np.concatenate(numbers, axis=1), compared
+
+
+def cell_masks(
+    sam_score: Float32[np.ndarray, "object prompt proposal"],
+    iou: Float32[np.ndarray, "object prompt proposal"],
+    *,
+    is_identity: bool,
+    n_models: int,
+    n_views: int,
+) -> dict[str, CellMasks]:
+    """Masks of a cell as mixtures weigh them, for each judged proposal.
+
+    Notes
+    -----
+    The judged proposal is chosen for each prediction; ties go to the first.
+    """
+    chosen_by = {"best": iou, "selected": sam_score}
+    shares = task_probability(sam_score[:, :_N_CLICKS])
+    return {
+        judged: CellMasks(
+            task_probability=shares,
+            is_judged=_ONE_OF_ALL[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
+            is_identity=is_identity,
+            n_models=n_models,
+            n_views=n_views,
+        )
+        for judged in JUDGED
+    }
+
+
+def task_probability(
+    sam_score: Float32[np.ndarray, "*batch proposal"],
+) -> Float64[np.ndarray, "*batch proposal"]:
+    """Probability that each proposal is what was meant; uniform where all scores are 0.
+
+    Notes
+    -----
+    Eq. 10.
+    """
+    score = sam_score.astype(np.float64)
+    total = score.sum(axis=-1, keepdims=True)
+    probability = np.full_like(score, 1 / score.shape[-1])
+    np.divide(score, total, out=probability, where=total > 0)
+    return probability
+
+
+def _check_names(models: Sequence[str], views: Sequence[str]) -> None:
+    for thing, names in (("models", models), ("views", views)):
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"{thing} must be distinct names, at least one, got {list(names)}")
+    if "identity" not in views:
+        raise ValueError(f"views must have identity, got {list(views)}")
