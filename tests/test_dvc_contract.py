@@ -42,6 +42,9 @@ LISTS: Final = {
 NO_PARAM_OF_EXTRACT: Final = {"device"}
 """Where a cell is made changes nothing in it that should cost an hour to make again."""
 
+NO_INPUT: Final = {"executor"}
+"""Blocks that change no result, and whose change re-runs nothing."""
+
 READ_CELLS: Final = ("entropy", "tune", "train", "evaluate", "gallery")
 """Stages that open cells, and hold them to the block ``extract``."""
 
@@ -176,7 +179,7 @@ def test_settings_that_no_signature_owes_its_rows_to_run_no_stage_that_reads_cel
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_no_blocks_but_its_own(stage: str) -> None:
-    assert settings_read(stage) - LISTS == BLOCKS_READ.get(stage, {stage})
+    assert settings_read(stage) - LISTS - NO_INPUT == BLOCKS_READ.get(stage, {stage})
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -195,7 +198,12 @@ def test_a_stage_compares_its_settings_before_it_publishes(stage: str) -> None:
 
 
 def test_blocks_of_params_and_stages_share_their_names() -> None:
-    assert set(PARAMS) - LISTS == set(STAGES) - {"extract_train"}
+    assert set(PARAMS) - LISTS - NO_INPUT == set(STAGES) - {"extract_train"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_depends_on_who_computes(stage: str) -> None:
+    assert [name for name in STAGES[stage]["params"] if name.split(".")[0] in NO_INPUT] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)

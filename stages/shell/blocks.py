@@ -128,6 +128,14 @@ class GalleryParams:
 
 
 @strict
+class ExecutorParams:
+    """Who runs the tasks of the stages; part of no signature, and of no stage's inputs."""
+
+    kind: Literal["inline", "local"] = "inline"
+    n_workers: Annotated[int | Literal["auto"], whole(1, 1024, "auto")] = "auto"
+
+
+@strict
 class RuntimeParams:
     """Settings of the stage."""
 

@@ -10,6 +10,7 @@ from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import (
     EntropyParams,
     EvaluateParams,
+    ExecutorParams,
     ExtractParams,
     GalleryParams,
     PrepareParams,
@@ -58,6 +59,7 @@ class Params:
     gallery: GalleryParams
     runtime: RuntimeParams
     report: ReportParams
+    executor: ExecutorParams = ExecutorParams()
 
     def view(self, name: str) -> View:
         """A view with its parameters.

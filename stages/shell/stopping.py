@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread, current_thread, main_thread
+from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -27,6 +27,9 @@ STDERR: Final = 2
 _kept: Final[list[str | None]] = []
 """What is kept of each piece of work under way, innermost last; if empty, nothing needs
 unwinding."""
+
+_asked: Final = Event()
+"""Set once tasks in threads of this process are to stop."""
 
 
 class Stopped(BaseException):
@@ -69,6 +72,23 @@ def stoppable(kept: str | None = None) -> Iterator[None]:
         raise
     finally:
         _kept.pop()
+
+
+def ask_to_stop() -> None:
+    """Let ``check_not_asked`` stop what runs in any thread of this process."""
+    _asked.set()
+
+
+def check_not_asked() -> None:
+    """Stop work in a thread that no signal reaches, at a point where it can be kept.
+
+    Raises
+    ------
+    Stopped
+        If ``ask_to_stop`` was called in this process.
+    """
+    if _asked.is_set():
+        raise Stopped(signal.SIGTERM, _line(signal.SIGTERM))
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

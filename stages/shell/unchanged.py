@@ -48,7 +48,7 @@ def check_unchanged() -> None:
     """Refuse to write the outputs of a stage whose settings have changed since it began.
 
     Only settings that ``dvc.yaml`` lists under ``params`` of the stage count: ``dvc.lock`` records
-    no others. Outside a pipeline, all count.
+    no others. Outside a pipeline, all count but those of who computes.
 
     Raises
     ------
@@ -91,10 +91,10 @@ def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
 
 
 def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
-    """Settings by dotted name: those below ``names`` or, without names, all."""
+    """Settings by dotted name: those below ``names`` or, without names, all that change results."""
     flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
     if names is None:
-        return flat
+        return {key: value for key, value in flat.items() if not key.startswith("executor.")}
     return {
         key: value
         for key, value in flat.items()

@@ -12,7 +12,7 @@ from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS, MODELS
-from stages.shell.blocks import ExtractParams
+from stages.shell.blocks import ExecutorParams, ExtractParams
 from stages.shell.params import BLOCKS, LISTS, Params, read_params
 from stages.shell.parsing import parse
 from stages.shell.rules import ParamsError, check_known, number, whole
@@ -204,10 +204,12 @@ WHOLE = "must be a whole number from"
         ({"evaluate": {1: 2}}, "evaluate must have text as keys, got 1"),
         ({"gallery": {"n_objects": 0}}, f"gallery.n_objects {WHOLE} 1 to 100, got 0"),
         ({"runtime": {"n_repeats": 0}}, f"runtime.n_repeats {WHOLE} 1 to 1000, got 0"),
+        ({"executor": {"kind": "dask"}}, "executor.kind must be 'inline' or 'local'.* got 'dask'"),
+        ({"executor": {"n_workers": 0}}, "executor.n_workers must be .* 1 to 1024 or auto, got 0"),
         ({"report": {"title": ""}}, "report.title must be text .* got ''"),
         ({"report": {"paper": {"coco": "COCO"}}}, "report.paper must name .* got 'coco'"),
         ({"report": {"paper": {"shapes_val": "coco"}}}, "report.paper.shapes_val must be .*'coco'"),
-        ({"entrpy": {}}, "key must be one of models, .* report, got 'entrpy'"),
+        ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
         ({"seed": {"a": "x" * 10**4}}, "key must be one of .* got 'seed'"),
         ({"report": {"title": "x" * 10**4}}, "report.title must be text .* got 'xxx.*xxx'"),
     ],
@@ -305,6 +307,12 @@ def test_a_boolean_is_no_number(rule: PlainValidator) -> None:
     assert adapter.validate_python(1) == 1
     with pytest.raises(ValidationError, match="number from 0 to 2"):
         adapter.validate_python(True)
+
+
+def test_settings_may_leave_out_who_computes(write: Write) -> None:
+    params = settings()
+    del params["executor"]
+    assert read_params(write(params)).executor == ExecutorParams(kind="inline")
 
 
 def test_a_known_name_passes() -> None:

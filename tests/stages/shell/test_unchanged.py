@@ -137,6 +137,17 @@ def test_outside_of_a_pipeline_every_setting_counts(change: Callable[[Change], N
     assert "report.title: " in said
 
 
+def test_who_computes_may_change_in_and_out_of_a_pipeline(
+    change: Callable[[Change], None],
+) -> None:
+    def edit() -> None:
+        change(lambda p: p["executor"].update(kind="local"))
+
+    assert refusal("extract", CELL, edit) == ""
+    PIPELINE.unlink()
+    assert refusal("extract", CELL, lambda: change(lambda p: p.pop("executor"))) == ""
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [(b"a: [", "must be YAML"), (b"", "must be a mapping"), (b"\xe9", "text in UTF-8")],

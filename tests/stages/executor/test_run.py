@@ -1,0 +1,206 @@
+"""Executors: every task is done as soon as it can be, and one that cannot be is named."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from stages.executor.run import run_on, run_tasks
+from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
+from stages.shell.blocks import ExecutorParams
+from storage.errors import DataError, StoreError
+from tests.fixtures import tasks
+from tests.fixtures.dvc_stages import ROOT
+
+LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
+
+KINDS: Final = [
+    pytest.param(ExecutorParams(), 1, id="inline"),
+    pytest.param(ExecutorParams(), 3, id="threads"),
+]
+
+
+def run(
+    todo: list[Task[Any]], params: ExecutorParams, n_threads: int = 1
+) -> tuple[dict[str, Any], list[Failure]]:
+    """Results by the names of their tasks, and the failures."""
+    found: dict[str, Any] = {}
+
+    def keep(task: Task[Any], result: object) -> None:
+        assert task.name not in found
+        found[task.name] = result
+
+    failures = run_tasks(todo, params, keep, n_threads=n_threads)
+    return found, failures
+
+
+@pytest.mark.parametrize(("params", "n_threads"), KINDS)
+def test_every_task_is_done_once(params: ExecutorParams, n_threads: int) -> None:
+    todo = [Task(f"double {i}", tasks.double, (i,)) for i in range(50)]
+    found, failures = run(todo, params, n_threads)
+    assert found == {f"double {i}": 2 * i for i in range(50)}
+    assert failures == []
+
+
+@pytest.mark.parametrize(("params", "n_threads"), KINDS)
+def test_a_task_that_fails_is_tried_three_times_and_the_rest_goes_on(
+    params: ExecutorParams, n_threads: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late, never = (tmp_path / name for name in ("late", "never"))
+    todo = [
+        Task("never", tasks.fail_at_first, (str(never), N_TRIES)),
+        Task("late", tasks.fail_at_first, (str(late), N_TRIES - 1)),
+        Task("double", tasks.double, (4,)),
+    ]
+    found, failures = run(todo, params, n_threads)
+    assert found == {"late": N_TRIES, "double": 8}
+    assert list(map(str, failures)) == ["never: call 3 must be later"]
+    assert never.read_text() == "xxx"
+    told = capsys.readouterr().err.splitlines()
+    assert sorted(told) == [
+        f"note: try {tries} of 3 of {name}: call {tries} must be later"
+        for tries in (1, 2)
+        for name in ("late", "never")
+    ]
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(TypeError, match="no len"):
+        run([Task("bug", tasks.has_bug)], ExecutorParams())
+    _, failures = run([Task("bug", tasks.has_bug)], ExecutorParams(), n_threads=2)
+    with pytest.raises(TypeError, match="no len") as caught:
+        check_all_done(failures)
+    assert Path(caught.traceback[-1].path).name == "tasks.py"
+
+
+def failures_of(*errors: BaseException) -> list[Failure]:
+    return [Failure(Task(f"t{i}", tasks.double), error) for i, error in enumerate(errors)]
+
+
+def test_the_only_failure_speaks_for_itself_and_several_are_listed() -> None:
+    check_all_done([])
+    with pytest.raises(StoreError, match=r"^torn$"):
+        check_all_done(failures_of(StoreError("torn")))
+    with pytest.raises(DataError, match=r"got 2 that did not \(t0: torn; t1: late\)"):
+        check_all_done(failures_of(StoreError("torn"), DataError("late")))
+    with pytest.raises(DataError, match=r"t19: x; and 3 more\)"):
+        check_all_done(failures_of(*[DataError("x")] * 23))
+
+
+class Window(Executor):
+    """An executor that ends the oldest of its tasks once it holds six."""
+
+    def __init__(self, end: Callable[[Future[Any]], object]) -> None:
+        self.end = end
+        self.held: list[Future[Any]] = []
+
+    def submit(self, *_: object, **__: object) -> Future[Any]:
+        """Take a task, and never run it."""
+        self.held.append(Future())
+        if len(self.held) == 6:
+            self.end(self.held[0])
+        return self.held[-1]
+
+
+def cancel(future: Future[Any]) -> None:
+    """What happens to the tasks of a scheduler that is gone."""
+    future.cancel()
+    future.set_running_or_notify_cancel()
+
+
+@pytest.mark.parametrize(
+    ("end", "error", "told"),
+    [
+        pytest.param(lambda future: future.set_result(0), LookupError, "came", id="done"),
+        pytest.param(cancel, ConnectionError, "scheduler of the workers", id="scheduler gone"),
+    ],
+)
+def test_no_more_tasks_are_taken_than_workers_have_use_for(
+    end: Callable[[Future[Any]], object], error: type[Exception], told: str
+) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[Task[int]]:
+        for i in itertools.count():
+            taken.append(i)
+            yield Task(f"{i}", tasks.double, (i,))
+
+    def stop(_task: Task[int], _result: int) -> None:
+        raise LookupError("came")
+
+    with pytest.raises(error, match=told):
+        run_on(Window(end), endless(), stop, n_workers=lambda: 3)
+    assert len(taken) == 6
+
+
+@pytest.mark.slow
+def test_local_workers_are_other_processes_that_die_and_come_back(tmp_path: Path) -> None:
+    environment = dict(os.environ)
+    todo: list[Task[Any]] = [
+        Task("die", tasks.die_at_first, (str(tmp_path / "die"), 2)),
+        Task("never", tasks.fail_at_first, (str(tmp_path / "never"), N_TRIES)),
+        *(Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)),
+    ]
+    found, failures = run(todo, LOCAL)
+    assert found.pop("die") == 3
+    assert list(map(str, failures)) == ["never: call 3 must be later"]
+    assert os.getpid() not in {pid for pid, _ in found.values()}
+    assert os.environ == environment
+
+
+def wait_until(is_so: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for what others do, but not for ever."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    status = Path("/proc", str(pid), "status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_workers_that_are_asked_to_end_keep_what_they_have_and_others_go_on(
+    tmp_path: Path,
+) -> None:
+    names = ("a", "b")
+    todo = [(name, "wait_to_be_stopped", [str(tmp_path), name, 10_000]) for name in names]
+    arguments = [json.dumps({"kind": "local", "n_workers": 2}), json.dumps(todo)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.fixtures.driver", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as driver:
+
+        def worker(name: str) -> int:
+            file = tmp_path / f"{name}.pid"
+            return int(file.read_text() or 0) if file.exists() else 0
+
+        wait_until(lambda: all(map(worker, names)))
+        first = worker("a")
+        os.kill(first, signal.SIGTERM)
+        wait_until(lambda: worker("a") not in {0, first})
+        assert not is_running(first)
+        assert int((tmp_path / "a.kept").read_text()) >= 0
+        assert not (tmp_path / "b.kept").exists()
+
+        driver.send_signal(signal.SIGTERM)
+        said = driver.communicate(timeout=10)[1]
+    assert driver.returncode == 128 + signal.SIGTERM
+    assert said == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
+    assert (tmp_path / "b.kept").exists()
+    wait_until(lambda: not any(is_running(worker(name)) for name in names))
