@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan
+    from pipeline.predictor.everything import UncertainMaskGenerator
     from pipeline.predictor.heads import ProposalHeads
     from pipeline.predictor.predictor import UncertainPredictor
     from pipeline.predictor.prompts import PromptSet
@@ -15,6 +16,7 @@ __all__: Final = [
     "BayesianPlan",
     "PromptSet",
     "ProposalHeads",
+    "UncertainMaskGenerator",
     "UncertainPredictor",
     "Uncertainty",
 ]
@@ -25,6 +27,7 @@ _PLACES: Final = {
     "PromptSet": "prompts",
     "ProposalHeads": "heads",
     "Uncertainty": "uncertainty",
+    "UncertainMaskGenerator": "everything",
     "UncertainPredictor": "predictor",
 }
 

@@ -2,10 +2,7 @@
 
 from typing import Final
 
-import numpy as np
-from jaxtyping import UInt8
-
-from pipeline.predictor.images import Rgb
+from pipeline.predictor.images import Rgb, bytes_of
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, apply_view, default_view
 
@@ -47,7 +44,9 @@ class EncodedImage:
     def _encoded(self, sam: Sam, view: View, name: str) -> Embedding:
         key = sam, _key(view, name)
         if key not in self._encodings:
-            rgb = self._rgb if view == IDENTITY else apply_view(_bytes(self._rgb), view, image=name)
+            rgb = (
+                self._rgb if view == IDENTITY else apply_view(bytes_of(self._rgb), view, image=name)
+            )
             self._encodings[key] = sam.encode(rgb)
             self.n_encodes += 1
         return self._encodings[key]
@@ -55,10 +54,3 @@ class EncodedImage:
 
 def _key(view: View, name: str) -> str:
     return view.name if view == IDENTITY else f"{view.name} {view.described_parameters} {name}"
-
-
-def _bytes(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
-    if rgb.dtype == np.uint8:
-        return rgb
-    scaled: UInt8[np.ndarray, "height width 3"] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)
-    return scaled

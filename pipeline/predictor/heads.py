@@ -105,10 +105,28 @@ class Judgement:
 
 def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
     """Ask every head about every proposal of every prompt set."""
-    seen = _evidence(heads, decoded)
+    sam_score = decoded.sam_score.cpu().numpy()
+    return judge_rows(heads, proposal_inputs(heads, decoded), sam_score)
 
-    def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "prompt proposal"]:
-        return values.reshape(-1, N_PROPOSALS)
+
+def judge_rows(
+    heads: ProposalHeads,
+    inputs: Float32[np.ndarray, "row input"],
+    sam_score: Float32[np.ndarray, "*prompt proposal"],
+) -> Judgement:
+    """Ask every head about some proposals.
+
+    Parameters
+    ----------
+    inputs
+        A row of ``proposal_inputs`` for each.
+    sam_score
+        Their SamScores; the judgement has their shape.
+    """
+    seen = _evidence(heads, inputs, sam_score.reshape(-1, 1))
+
+    def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
+        return values.reshape(sam_score.shape)
 
     def gaps(*measures: str) -> Gaps:
         return Gaps(*(shaped(BY_NAME[name].compute(seen)) for name in measures))
@@ -127,19 +145,20 @@ def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
     )
 
 
-def _evidence(heads: ProposalHeads, decoded: Decoded) -> Evidence:
+def _evidence(
+    heads: ProposalHeads,
+    inputs: Float32[np.ndarray, "row input"],
+    sam_score: Float32[np.ndarray, "row 1"],
+) -> Evidence:
     """The predictions of the heads as measures read them: a row for each proposal."""
-    predictions = predict(heads.weights, proposal_inputs(heads, decoded))
-    sam_score = decoded.sam_score.cpu().numpy().reshape(-1, 1)
     unknown = np.full_like(sam_score, np.nan)
-    scores = ProposalScores(unknown, sam_score, unknown, unknown)
     return Evidence(
         heads.model,
         "selected",
-        scores,
+        ProposalScores(unknown, sam_score, unknown, unknown),
         entropies={},
         agreements={},
-        heads=Heads(heads.head_set.protocol, predictions),
+        heads=Heads(heads.head_set.protocol, predict(heads.weights, inputs)),
     )
 
 

@@ -46,6 +46,14 @@ def rgb_of(image: object) -> Rgb:
     return _own(image.astype(np.float32, copy=False))
 
 
+def bytes_of(rgb: Rgb) -> UInt8[np.ndarray, "height width 3"]:
+    """The same pixels on the scale 0..255."""
+    if rgb.dtype == np.uint8:
+        return rgb
+    scaled: UInt8[np.ndarray, "height width 3"] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8)
+    return scaled
+
+
 def _own(pixels: Rgb) -> Rgb:
     """The pixels in memory that torch takes: not reversed by a view, and writeable."""
     contiguous = np.ascontiguousarray(pixels)

@@ -109,16 +109,17 @@ def read_uncertainty(
             direct_gap=own.direct_gap,
             h_std=h_std[i],
             h_a=float(h_a[i]),
-            advice=_advice(own, selected, good_iou),
-            is_kept=_is_kept(own, selected, heads.least_iou),
+            advice=advise_on(own, selected, good_iou),
+            is_kept=is_kept(own, selected, heads.least_iou),
             caution=cautions[i],
         )
 
 
-def _is_kept(judgement: Judgement, selected: int, least_iou: float | None) -> bool | None:
+def is_kept(judgement: Judgement, proposal: int, least_iou: float | None) -> bool | None:
+    """Whether a gate keeps a proposal; None without a gate."""
     if least_iou is None:
         return None
-    return bool(judgement.expected_iou.own[selected] >= least_iou)
+    return bool(judgement.expected_iou.own[proposal] >= least_iou)
 
 
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
@@ -142,14 +143,15 @@ def _mixed_entropy(
     return mask_entropy(mean.clip(0, 1))
 
 
-def _advice(judgement: Judgement, selected: int, good_iou: float) -> Advice:
+def advise_on(judgement: Judgement, proposal: int, good_iou: float) -> Advice:
+    """What to do with one of some proposals."""
     expected = {
-        name: float(values[selected]) for name, values in vars(judgement.expected_iou).items()
+        name: float(values[proposal]) for name, values in vars(judgement.expected_iou).items()
     }
     own = expected["own"]
     reached = {
         "model": expected[LARGEST],  # of the largest itself, this is its own: it gains nothing
         "prompt": expected["refined"],
-        "task": own + float(judgement.gap.task[selected]),
+        "task": own + float(judgement.gap.task[proposal]),
     }
     return advise(own, reached, good_iou=good_iou)

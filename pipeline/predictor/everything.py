@@ -1,0 +1,76 @@
+"""Masks of everything in an image, each with its uncertainty."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.heads import Judgement, judge_rows, proposal_inputs
+from pipeline.predictor.images import bytes_of, rgb_of
+from pipeline.predictor.predictor import UncertainPredictor
+from pipeline.predictor.uncertainty import advise_on, is_kept
+from pipeline.sam.generator import MaskGenerator, Records
+
+
+class UncertainMaskGenerator:
+    """Takes the place of ``SAM2AutomaticMaskGenerator``, and says how wrong each mask may be.
+
+    Parameters
+    ----------
+    predictor
+        Whose model and heads to take.
+    good_iou
+        Expected IoU from which the advice is to keep a mask.
+    options
+        Those of ``SAM2AutomaticMaskGenerator``, but for ``pipeline.sam.generator.UNKNOWN``.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown.
+    """
+
+    def __init__(
+        self,
+        predictor: UncertainPredictor,
+        *,
+        good_iou: float = GOOD_IOU,
+        **options: Any,  # noqa: ANN401 - theirs
+    ) -> None:
+        self._heads = predictor.heads
+        self._good_iou = good_iou
+        read = partial(proposal_inputs, predictor.heads)
+        self._generator = MaskGenerator(predictor.sam, read, options)
+
+    def generate(self, image: np.ndarray | Image) -> Records:
+        """Masks of everything in an image.
+
+        Returns
+        -------
+        The records of the official generator, in its order, each with ``expected_iou``, ``gap`` and
+        ``direct_gap`` by name, ``advice`` and ``is_kept``, as of an ``Uncertainty``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no image that ``UncertainPredictor.set_image`` takes.
+
+        Notes
+        -----
+        The heads read the tokens of the very decoder calls that gave the masks.
+        """
+        records, inputs = self._generator.generate(bytes_of(rgb_of(image)))
+        sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
+        judgement = judge_rows(self._heads, inputs, sam_score)
+        return [record | self._said(judgement, i) for i, record in enumerate(records)]
+
+    def _said(self, judgement: Judgement, i: int) -> dict[str, Any]:
+        parts = {
+            part: {name: float(values[i]) for name, values in vars(own).items()}
+            for part, own in vars(judgement).items()
+        }
+        advice = advise_on(judgement, i, self._good_iou)
+        kept = is_kept(judgement, i, self._heads.least_iou)
+        return {**parts, "advice": {"words": advice.words, **vars(advice)}, "is_kept": kept}

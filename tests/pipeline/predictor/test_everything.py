@@ -1,0 +1,153 @@
+"""Masks of everything: those of the official generator, judged as if each had been clicked."""
+
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from PIL import Image
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+
+from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
+from pipeline.sam.model import Decoded, Sam
+from tests.fixtures.predictors import drawn, random_heads, trained_mini
+
+ROOT: Final = Path(__file__).parents[3]
+PHOTOGRAPHS: Final = sorted((ROOT.parent / "shared" / "samples" / "COCO").rglob("*.jpg"))[:1]
+
+LENIENT: Final = {"points_per_side": 6, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.5}
+"""Few points, of which many masks are kept."""
+
+Records = list[dict[str, Any]]
+
+
+def official(**options: Any) -> SAM2AutomaticMaskGenerator:  # noqa: ANN401 - theirs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        generator = SAM2AutomaticMaskGenerator(trained_mini().model, **options)
+    # Hard-coded for 1024 px in the package.
+    generator.predictor._bb_feat_sizes = [(64, 64), (32, 32), (16, 16)]
+    return generator
+
+
+def uncertain(kind: str = "paper", **options: Any) -> UncertainMaskGenerator:  # noqa: ANN401
+    predictor = UncertainPredictor(trained_mini(), random_heads(kind=kind))
+    return UncertainMaskGenerator(predictor, **options)
+
+
+@cache
+def found() -> Records:
+    return uncertain("ours", **LENIENT, good_iou=0.52).generate(drawn())
+
+
+def compare(image: np.ndarray, options: dict[str, Any]) -> None:
+    ours, theirs = uncertain(**options).generate(image), official(**options).generate(image)
+    assert len(ours) == len(theirs) > 3
+    for one, other in zip(ours, theirs, strict=True):
+        assert set(one) - set(other) == {
+            *("expected_iou", "gap", "direct_gap"),
+            *("advice", "is_kept"),
+        }
+        mask, true_mask = one["segmentation"], other["segmentation"]
+        if isinstance(mask, np.ndarray):
+            # A logit of 0 up to rounding may fall on either side.
+            assert (mask != true_mask).mean() < 1e-4
+        else:
+            assert mask["size"] == true_mask["size"]
+        assert one["area"] == pytest.approx(other["area"], abs=5)
+        for name in ("predicted_iou", "point_coords", "crop_box"):
+            assert np.ravel(one[name]) == pytest.approx(np.ravel(other[name]), abs=1e-5)
+        assert one["stability_score"] == pytest.approx(other["stability_score"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"output_mode": "coco_rle", "points_per_batch": 7},
+        {"output_mode": "uncompressed_rle"},
+        {"crop_n_layers": 1, "points_per_side": 4},
+        {"points_per_side": None, "point_grids": [np.random.default_rng(0).random((20, 2))]},
+    ],
+    ids=lambda options: " ".join(options) or "default",
+)
+def test_the_records_are_those_of_the_official_generator(options: dict[str, Any]) -> None:
+    compare(drawn(), LENIENT | options)
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS, reason="needs the COCO samples")
+def test_the_records_of_a_photograph_are_those_of_the_official_generator() -> None:
+    compare(np.array(Image.open(PHOTOGRAPHS[0]).convert("RGB")), LENIENT)
+
+
+def test_every_mask_is_judged_as_if_it_had_been_clicked() -> None:
+    predictor = UncertainPredictor(trained_mini(), random_heads(kind="ours"))
+    predictor.set_image(drawn())
+    judged = set()
+    for record in found():
+        asked = predictor.predict_uncertainty(record["point_coords"], [1], good_iou=0.52)
+        (k,) = np.flatnonzero(np.isclose(asked.sam_score, record["predicted_iou"], atol=1e-5))
+        assert (asked.masks[k] != record["segmentation"]).mean() < 1e-3
+        for part in ("expected_iou", "gap", "direct_gap"):
+            expected = {name: iou[k] for name, iou in vars(getattr(asked, part)).items()}
+            assert record[part] == pytest.approx(expected, abs=1e-5)
+        assert record["is_kept"] is None
+        if k == asked.selected:
+            assert record["advice"]["correction"] == asked.advice.correction
+            assert record["advice"]["gain"] == pytest.approx(asked.advice.gain, abs=1e-5)
+        judged.add(int(k))
+    assert judged == {0, 1, 2}
+
+
+def test_a_mask_in_a_crop_is_judged_in_its_crop() -> None:
+    records = uncertain(**LENIENT | {"crop_n_layers": 1, "points_per_side": 4}).generate(drawn())
+    cropped = [one for one in records if one["crop_box"] != [0, 0, *drawn().shape[1::-1]]]
+    assert len(cropped) > 3
+    for record in cropped[:4]:
+        left, top, width, height = map(int, record["crop_box"])
+        predictor = UncertainPredictor(trained_mini(), random_heads())
+        predictor.set_image(drawn()[top : top + height, left : left + width])
+        ((x, y),) = record["point_coords"]
+        asked = predictor.predict_uncertainty([[x - left, y - top]], [1])
+        (k,) = np.flatnonzero(np.isclose(asked.sam_score, record["predicted_iou"], atol=1e-5))
+        assert record["expected_iou"]["own"] == pytest.approx(asked.expected_iou.own[k], abs=1e-5)
+
+
+def test_nothing_is_encoded_or_decoded_for_the_uncertainty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = []
+    encode_batch, decode = Sam.encode_batch, Sam.decode
+
+    def spy_encode(sam: Sam, images: list[np.ndarray]) -> Any:  # noqa: ANN401
+        done.extend(["encoded"] * len(images))
+        return encode_batch(sam, images)
+
+    def spy_decode(sam: Sam, embedding: Any, points: np.ndarray, **asked: Any) -> Decoded:  # noqa: ANN401
+        done.extend(["decoded"] * len(points))
+        return decode(sam, embedding, points, **asked)
+
+    monkeypatch.setattr(Sam, "encode_batch", spy_encode)
+    monkeypatch.setattr(Sam, "decode", spy_decode)
+    assert uncertain(**LENIENT).generate(drawn())
+    assert done == ["encoded"] + ["decoded"] * 36
+
+
+def test_every_kind_of_image_is_taken() -> None:
+    generator = uncertain("ours", **LENIENT)
+    expected = [one["expected_iou"] for one in found()]
+    for image in (Image.fromarray(drawn()), (drawn() / 255).astype(np.float32)):
+        for one, other in zip(generator.generate(image), expected, strict=True):
+            assert one["expected_iou"] == pytest.approx(other)
+
+
+def test_where_nothing_is_found_nothing_is_judged() -> None:
+    assert uncertain(**LENIENT | {"pred_iou_thresh": 0.9999}).generate(drawn()) == []
+
+
+@pytest.mark.parametrize("name", ["use_m2m", "multimask_output", "min_mask_region_area", "points"])
+def test_options_that_heads_cannot_judge_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"option must be one of points_per_side, .*, got {name}"):
+        uncertain(**{name: 1})
