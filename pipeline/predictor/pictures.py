@@ -23,12 +23,25 @@ def draw_mask(
     rgb: RgbImage, mask: Bool[np.ndarray, "height width"], *, on: Clicks = (), beside: Clicks = ()
 ) -> RgbImage:
     """The image with the mask in green, clicks on the object in red and beside it in black."""
-    picture = tint(rgb, mask, PREDICTION_COLOUR)
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    picture[mask & inner] = PREDICTION_COLOUR
+    picture = _filled(rgb, mask, PREDICTION_COLOUR)
     for clicks, colour in ((on, CLICK_COLOUR), (beside, BACKGROUND_COLOUR)):
         for x, y in clicks:
             picture = dot(picture, x + 0.5, y + 0.5, colour)
+    return picture
+
+
+def draw_masks(
+    rgb: RgbImage, masks: Sequence[Bool[np.ndarray, "height width"]], iou: Sequence[float]
+) -> RgbImage:
+    """The image with each mask in the colour of its IoU, from red at 0 to green at 1, later ones
+    above earlier ones.
+    """
+    picture = rgb
+    for mask, one in zip(masks, iou, strict=True):
+        share = np.array(one)
+        bad, good = np.array(CLICK_COLOUR), np.array(PREDICTION_COLOUR)
+        red, green, blue = np.rint(bad + share * (good - bad)).astype(int).tolist()
+        picture = _filled(picture, mask, (red, green, blue))
     return picture
 
 
@@ -39,4 +52,14 @@ def draw_entropy(rgb: RgbImage, bits: Float32[np.ndarray, "y x"]) -> RgbImage:
     heat = cv2.applyColorMap((255 * grown).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., np.newaxis] * GREY
     picture: RgbImage = (grown * heat + (1 - grown) * grey).astype(np.uint8)
+    return picture
+
+
+def _filled(
+    rgb: RgbImage, mask: Bool[np.ndarray, "height width"], colour: tuple[int, int, int]
+) -> RgbImage:
+    """The mask tinted, its outline in full colour."""
+    picture = tint(rgb, mask, colour)
+    rim = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    picture[mask & rim] = colour
     return picture

@@ -1,26 +1,35 @@
-"""``usam predict``: one object of one image, with the uncertainty of its masks."""
+"""``usam predict``: objects of one image, with the uncertainty of their masks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from pipeline.predictor import PromptSet
 from pipeline.predictor.advice import GOOD_IOU
-from stages.cli.predicted import lines_told, values_told
-from stages.predictor import load_predictor
-from stages.predictor.pictures import save_pictures
+from pipeline.vocabulary import MODELS
+from stages.cli.predicted import (
+    bayesian_lines,
+    bayesian_values,
+    everything_lines,
+    lines_told,
+    values_told,
+)
+from stages.predictor.questions import Clicks, Question, parse_clicks
 from stages.shell.edge import reported_errors
-from stages.shell.rules import ParamsError
-from storage.errors import shown
+from stages.shell.rules import ParamsError, check_known
 from storage.head_files.files import read_head_file, shipped_heads
 from storage.images.files import read_rgb
 
-Click = tuple[float, float]
-
 DEFAULT_FAMILY: Final = "mini"
+
+BAYESIAN: Final = typer.Option(
+    "--bayesian", help="Also the entropies over views, clicks and models, and what they take."
+)
+EVERYTHING: Final = typer.Option(
+    "--everything", help="Segment all there is, as SAM2's automatic mask generator."
+)
 
 
 def predict(  # noqa: PLR0913, PLR0917 - one for each option
@@ -28,6 +37,13 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     click: Annotated[list[str] | None, typer.Option(help="X,Y on the object.")] = None,
     not_click: Annotated[list[str] | None, typer.Option(help="X,Y beside the object.")] = None,
     box: Annotated[str | None, typer.Option(help="X,Y,W,H around the object.")] = None,
+    bayesian: Annotated[bool, BAYESIAN] = False,  # noqa: FBT002
+    everything: Annotated[bool, EVERYTHING] = False,  # noqa: FBT002
+    points_per_side: Annotated[
+        int, typer.Option(min=1, help="Of --everything: clicks in a row of the grid.")
+    ] = 32,
+    min_score: Annotated[float, typer.Option(help="Of --everything: least SamScore.")] = 0.8,
+    min_stability: Annotated[float, typer.Option(help="Of --everything: least stability.")] = 0.95,
     model: Annotated[str, typer.Option(help="tiny, small, base_plus or large.")] = "tiny",
     heads: Annotated[
         Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
@@ -38,58 +54,70 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Segment an object, and say how wrong its mask may be and why; all clicks make one prompt."""
     with reported_errors():
-        rgb = read_rgb(image)
-        height, width = rgb.shape[:2]
-        on = [_place("click", text, width, height) for text in click or ()]
-        beside = [_place("not-click", text, width, height) for text in not_click or ()]
-        around = None if box is None else _box(box, width, height)
-        if not on and around is None:
-            raise ParamsError("a prompt must be given by --click X,Y or --box X,Y,W,H, got none")
-        card = read_head_file(heads or shipped_heads(DEFAULT_FAMILY)).card
-        family, protocol = card["family"], card["protocol"]
-        predictor = load_predictor(family, model, heads=heads, protocol=protocol)
-        predictor.set_image(rgb)
-        asked = PromptSet(*_labelled(on, beside), around)
-        (found,) = predictor.predict_uncertainties([asked], good_iou=good_iou)
-        saved = save_pictures(save, image.stem, rgb, found, on=on, beside=beside) if save else []
-        about = {"image": str(image), "height_px": height, "width_px": width}
+        question = _question(image, model, heads, good_iou, save)
+        clicks = parse_clicks(click or [], not_click or [], box, question.size_px)
+        if everything:
+            if clicks is not None or bayesian:
+                raise ParamsError(
+                    "--everything must be given without a prompt or --bayesian, got one"
+                )
+            options = {
+                "points_per_side": points_per_side,
+                "pred_iou_thresh": min_score,
+                "stability_score_thresh": min_stability,
+            }
+            told = _everything(question, options)
+        elif clicks is None:
+            raise ParamsError(
+                "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none"
+            )
+        else:
+            told = _prompt(question, clicks, with_bayesian=bayesian)
+    _print(question, *told, as_json=as_json)
+
+
+Told = tuple[dict[str, Any], str, list[Path]]
+"""Values for programs, lines for people, and pictures."""
+
+
+def _everything(question: Question, options: Mapping[str, Any]) -> Told:
+    # Torch takes seconds to import, for which no error in the arguments should wait.
+    from stages.predictor.answering import answer_everything  # noqa: PLC0415
+
+    records, saved = answer_everything(question, options)
+    return {"masks": records}, everything_lines(records, question.size_px), saved
+
+
+def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
+    from stages.predictor.answering import answer_prompt  # noqa: PLC0415
+
+    answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
+    values, lines = values_told(answer.found), lines_told(answer.found)
+    if answer.bayesian is not None:
+        values["bayesian"] = bayesian_values(answer.bayesian, vars(answer.seconds))
+        lines += f"\n\n{bayesian_lines(values['bayesian'])}"
+    return values, lines, answer.saved
+
+
+def _print(
+    question: Question, values: dict[str, Any], lines: str, saved: list[Path], *, as_json: bool
+) -> None:
+    height, width = question.size_px
     if as_json:
-        files = [str(path) for path in saved]
-        model_told = {"family": family, "model": model}
-        print(json.dumps(about | model_told | values_told(found) | {"saved": files}, indent=2))
+        about = {"image": str(question.path), "height_px": height, "width_px": width}
+        about |= {"family": question.family, "model": question.model}
+        print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
-    print(f"{image}, {width} x {height} px, {family} {model}", lines_told(found), sep="\n\n")
+    heading = f"{question.path}, {width} x {height} px, {question.family} {question.model}"
+    print(heading, lines, sep="\n\n")
     for path in saved:
         print(path)
 
 
-def _labelled(
-    on: Sequence[Click], beside: Sequence[Click]
-) -> tuple[list[Click] | None, list[int] | None]:
-    clicks = [*on, *beside]
-    return (clicks, [1] * len(on) + [0] * len(beside)) if clicks else (None, None)
-
-
-def _place(what: str, text: str, width: int, height: int) -> Click:
-    x, y = _numbers(what, text, "X,Y")
-    if not (0 <= x < width and 0 <= y < height):
-        raise ParamsError(f"{what} must lie in the image of {width} x {height} px, got {text}")
-    return x, y
-
-
-def _box(text: str, width: int, height: int) -> list[float]:
-    """Left, top, right and bottom."""
-    x, y, w, h = _numbers("box", text, "X,Y,W,H")
-    if not (x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= width and y + h <= height):
-        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
-    return [x, y, x + w, y + h]
-
-
-def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) != len(form.split(",")):
-        raise ParamsError(f"{what} must be {form} in pixels, got {shown(text)}")
-    return values
+def _question(
+    path: Path, model: str, heads: Path | None, good_iou: float, save: Path | None
+) -> Question:
+    rgb = read_rgb(path)
+    check_known("model", model, MODELS)
+    card = read_head_file(heads or shipped_heads(DEFAULT_FAMILY)).card
+    return Question(path, rgb, card["family"], model, card["protocol"], heads, good_iou, save)

@@ -5,30 +5,35 @@ from typing import Annotated
 
 import typer
 
-from stages.predictor import load_predictor
-from stages.predictor.folder import answer_images
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.coco_prompts import KINDS, read_prompts
+from storage.datasets.coco_prompts import EVERYTHING, KINDS, read_prompts
 from storage.errors import DataError, listed
 from storage.head_files.files import read_head_file, shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
 
 
-def predict_coco(
+def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     images: Annotated[Path, typer.Argument(help="Folder of the images.")],
     annotations: Annotated[Path, typer.Argument(help="COCO file of boxes or keypoints.")],
     results: Annotated[Path, typer.Argument(help="COCO results file to write.")],
-    prompt: Annotated[str, typer.Option(help="box (bbox) or clicks (keypoints).")] = "box",
+    prompt: Annotated[
+        str, typer.Option(help="box (bbox), clicks (keypoints), or everything, without prompts.")
+    ] = "box",
+    points_per_side: Annotated[
+        int, typer.Option(min=1, help="Of everything: clicks in a row of the grid.")
+    ] = 32,
+    min_score: Annotated[float, typer.Option(help="Of everything: least SamScore.")] = 0.8,
+    min_stability: Annotated[float, typer.Option(help="Of everything: least stability.")] = 0.95,
     model: Annotated[str, typer.Option(help="tiny, small, base_plus or large.")] = "tiny",
     heads: Annotated[
         Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
     ] = None,
 ) -> None:
-    """Segment every annotated object by its box or clicks, with the uncertainty of each mask.
+    """Segment every annotated object, or all there is, with the uncertainty of each mask.
 
     An interrupted run goes on where it was; an image that cannot be read is named at the end.
     """
@@ -38,6 +43,14 @@ def predict_coco(
         path = heads or shipped_heads("mini")
         card = read_head_file(path).card
         family = card["family"]
+        # Torch takes seconds to import, for which no error in the arguments should wait.
+        from stages.predictor import load_predictor  # noqa: PLC0415
+        from stages.predictor.folder import (  # noqa: PLC0415
+            answer_images,
+            everything_answers,
+            prompt_answers,
+        )
+
         predictor = load_predictor(family, model, heads=path, protocol=card["protocol"])
         made_from = {
             "annotations": sha256_file(annotations),
@@ -46,9 +59,18 @@ def predict_coco(
             "weights": checkpoint(family, model).sha256 or "not listed",
             "prompt": prompt,
         }
+        answer = prompt_answers(predictor)
+        if prompt == EVERYTHING:
+            options = {
+                "points_per_side": points_per_side,
+                "pred_iou_thresh": min_score,
+                "stability_score_thresh": min_stability,
+            }
+            made_from |= {name: str(value) for name, value in options.items()}
+            answer = everything_answers(predictor, options)
         kept = KeptResults(results, made_from)
         with progress(f"predict {images}", len(asked), "images") as advance:
-            faults = answer_images(predictor, images, asked, kept, advance)
+            faults = answer_images(answer, images, asked, kept, advance)
         n_results = kept.write(results, [one.image_id for one in asked])
         print(f"{results}: {n_results} masks in {len(asked) - len(faults)} images")
         if faults:

@@ -1,5 +1,17 @@
 """Predictors made of weights and heads on disk."""
 
-from stages.predictor.loading import load_predictor
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["load_predictor"]
+if TYPE_CHECKING:
+    from stages.predictor.loading import load_others, load_predictor
+
+__all__: Final = ["load_others", "load_predictor"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
+    """Import the models when they are asked for: torch takes seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from stages.predictor import loading  # noqa: PLC0415
+
+    return getattr(loading, name)

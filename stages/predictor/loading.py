@@ -79,6 +79,22 @@ def load_predictor(
     return UncertainPredictor(sam, _heads(path, found, model, sam))
 
 
+def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[Sam]:
+    """The other models of a predictor's family, as ``predict_bayesian`` takes them.
+
+    Raises
+    ------
+    WeightsError
+        If weights are missing or damaged.
+    """
+    sam = predictor.sam
+    return [
+        load_sam(family, other, precision=sam.precision, device=sam.device.type)
+        for other in MODELS
+        if other != model
+    ]
+
+
 def _check(path: Path, card: Mapping[str, str], asked: Mapping[str, str], *, strict: bool) -> None:
     try:
         check_card(path, card, asked)

@@ -1,15 +1,17 @@
 """Pictures of what a predictor says."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipeline.predictor import Uncertainty
-from pipeline.predictor.pictures import draw_entropy, draw_mask
+from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from storage.folders import whole_file
+from storage.rle import decode_rle
 
 
 def save_pictures(
@@ -33,12 +35,30 @@ def save_pictures(
         "overlay": draw_mask(rgb, mask, on=on, beside=beside),
         "entropy": draw_entropy(rgb, found.pixel_entropy[found.selected]),
     }
-    paths = []
-    for kind, pixels in pictures.items():
-        path = folder / f"{name}-{kind}.png"
-        png = io.BytesIO()
-        Image.fromarray(pixels).save(png, "PNG")
-        with whole_file(path) as partial:
-            partial.write_bytes(png.getvalue())
-        paths.append(path)
-    return paths
+    return [_save(folder / f"{name}-{kind}.png", pixels) for kind, pixels in pictures.items()]
+
+
+def save_everything(
+    folder: Path, name: str, rgb: np.ndarray, records: Sequence[Mapping[str, Any]]
+) -> Path:
+    """Write ``<name>-everything.png``: all masks on the image, from red to green by expected IoU.
+
+    Parameters
+    ----------
+    records
+        As ``UncertainMaskGenerator`` returns them, with COCO's RLE.
+    """
+    height, width = rgb.shape[:2]
+    # The larger ones first, so that what lies on them is seen.
+    ordered = sorted(records, key=lambda record: -record["area"])
+    masks = [decode_rle(one["segmentation"]["counts"], height, width) for one in ordered]
+    iou = [one["expected_iou"]["own"] for one in ordered]
+    return _save(folder / f"{name}-everything.png", draw_masks(rgb, masks, iou))
+
+
+def _save(path: Path, pixels: np.ndarray) -> Path:
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    with whole_file(path) as partial:
+        partial.write_bytes(png.getvalue())
+    return path

@@ -1,11 +1,12 @@
 """What a predictor says of a proposal, as values for JSON."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.predictor import Uncertainty
+if TYPE_CHECKING:
+    from pipeline.predictor import Uncertainty
 
 
-def gains_told(found: Uncertainty, proposal: int) -> dict[str, Any]:
+def gains_told(found: "Uncertainty", proposal: int) -> dict[str, Any]:
     """Expected IoUs and gains of a proposal, by name."""
     return {
         part: {name: float(values[proposal]) for name, values in vars(own).items()}

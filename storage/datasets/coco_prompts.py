@@ -9,8 +9,11 @@ from storage.datasets.json_values import Json, check_numbers, load_json, value
 from storage.datasets.records import ImageRecord
 from storage.errors import DataError, shown
 
-KINDS: Final = ("box", "clicks")
-"""What is read as the prompt: ``bbox`` (x, y, w, h), or the labelled ``keypoints`` (x, y, v)."""
+EVERYTHING: Final = "everything"
+
+KINDS: Final = ("box", "clicks", EVERYTHING)
+"""What is read as the prompt: ``bbox`` (x, y, w, h), the labelled ``keypoints`` (x, y, v), or none
+but the images, whose objects are all to be found."""
 
 NO_CATEGORY: Final = 1
 """Category of an annotation that has none."""
@@ -37,7 +40,7 @@ class AskedImage:
 
 
 def read_prompts(path: Path, kind: str) -> list[AskedImage]:
-    """Images of a COCO file that have annotations, with a prompt for each.
+    """Images of a COCO file that have annotations, with a prompt for each; or all its images.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ def read_prompts(path: Path, kind: str) -> list[AskedImage]:
     """
     content = load_json(path, "a file of COCO annotations")
     known = parse_images(path, value(content, "images", (list,), str(path)))
+    if kind == EVERYTHING:
+        return [AskedImage(image_id, image, ()) for image_id, image in known.items()]
     by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), known)
     return [
         AskedImage(

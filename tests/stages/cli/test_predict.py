@@ -1,6 +1,10 @@
 """``usam predict``: what it prints for people and for programs, what it draws, what it refuses."""
 
+import inspect
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from typer.testing import CliRunner, Result
 
+from pipeline.predictor import UncertainMaskGenerator
 from stages.cli.app import app
+from stages.cli.predict import predict
 from stages.predictor import load_predictor
 from storage.rle import decode_rle
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import GATE, write_random_heads
 from tests.fixtures.predictors import drawn
 
@@ -142,8 +150,19 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
     ("arguments", "message"),
     [
         (("nope.png", "--click", "1,2"), "nope.png must be an image file, got no such file"),
-        (("photo.png",), "a prompt must be given by --click X,Y or --box X,Y,W,H, got none"),
+        (
+            ("photo.png",),
+            "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none",
+        ),
         (("photo.png", "--not-click", "1,2"), "a prompt must be given by --click X,Y or --box"),
+        (
+            ("photo.png", "--everything", "--click", "1,2"),
+            "--everything must be given without a prompt or --bayesian, got one",
+        ),
+        (
+            ("photo.png", "--everything", "--bayesian"),
+            "--everything must be given without a prompt or --bayesian, got one",
+        ),
         (("photo.png", "--click", "1"), "click must be X,Y in pixels, got '1'"),
         (("photo.png", "--click", "1,x"), "click must be X,Y in pixels, got '1,x'"),
         (("photo.png", "--click", "nan,1"), "click must lie in the image of 256 x 192 px, got nan"),
@@ -188,3 +207,142 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
         assert f"card: {words}" in usam_predict("photo.png", *asked, gated).stdout
         large = told(*asked, gated, "--model", "large")
         assert large["is_kept"] is None
+
+
+LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")
+
+
+def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_path: Path) -> None:
+    values = told("--everything", *LENIENT, "--good-iou", "0.6", "--save", "out")
+    generator = UncertainMaskGenerator(
+        load_predictor("mini", "tiny"),
+        good_iou=0.6,
+        points_per_side=6,
+        pred_iou_thresh=0.3,
+        stability_score_thresh=0.5,
+    )
+    expected = generator.generate(drawn())
+    assert len(values["masks"]) == len(expected) > 3
+    for one, other in zip(values["masks"], expected, strict=True):
+        mask = decode_rle(one["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
+        np.testing.assert_array_equal(mask, other["segmentation"])
+        del one["segmentation"], other["segmentation"]
+        assert one == other
+    assert values["saved"] == ["out/photo-everything.png"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo-everything.png"]
+
+
+def test_everything_is_drawn_in_the_colours_of_its_expected_iou() -> None:
+    values = told("--everything", *LENIENT, "--save", "out")
+    picture = np.array(Image.open("out/photo-everything.png"))
+    smallest = min(values["masks"], key=lambda one: one["area"])
+    mask = decode_rle(smallest["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
+    share = smallest["expected_iou"]["own"]
+    colour = [bad + share * (good - bad) for bad, good in zip(*COLOURS, strict=True)]
+    inside = np.argwhere(mask)
+    assert (np.abs(picture[tuple(inside.T)] - np.array(colour)).max(axis=1) <= 1).sum() > 4
+    outside = ~np.any(
+        [
+            decode_rle(one["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
+            for one in values["masks"]
+        ],
+        axis=0,
+    )
+    np.testing.assert_array_equal(picture[outside], drawn()[outside])
+
+
+COLOURS = ((239, 68, 68), (34, 197, 94))
+"""Red and green."""
+
+
+def test_people_get_a_row_for_each_mask_of_everything() -> None:
+    masks = told("--everything", *LENIENT)["masks"]
+    lines = usam_predict("photo.png", "--everything", *LENIENT).stdout.splitlines()
+    assert lines[0] == "photo.png, 256 x 192 px, mini tiny"
+    assert len(lines) == 3 + len(masks)
+    for i, (line, one) in enumerate(zip(lines[3:], masks, strict=True)):
+        share = f"{one['area'] / (HEIGHT * WIDTH):.1%}"
+        numbers = f"{one['predicted_iou']:.2f}", f"{one['expected_iou']['own']:.2f}"
+        gains = [f"{one['gap'][source]:+.2f}" for source in ("model", "prompt", "task")]
+        assert line.split()[:7] == [str(i), share, *numbers, *gains]
+        assert line.endswith(one["advice"]["words"])
+
+
+def test_where_nothing_is_found_a_way_to_find_more_is_named() -> None:
+    arguments = ("--everything", "--points-per-side", "2", "--min-score", "1")
+    assert told(*arguments)["masks"] == []
+    lines = usam_predict("photo.png", *arguments).stdout.splitlines()
+    assert lines[-1] == "No masks: a lower --min-score or --min-stability keeps more."
+
+
+def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
+    official = inspect.signature(SAM2AutomaticMaskGenerator).parameters
+    ours = inspect.signature(predict).parameters
+    names = {
+        "points_per_side": "points_per_side",
+        "min_score": "pred_iou_thresh",
+        "min_stability": "stability_score_thresh",
+    }
+    for own, theirs in names.items():
+        assert ours[own].default == official[theirs].default
+
+
+def test_bayesian_entropies_come_with_what_they_took() -> None:
+    values = told("--click", "120,80", "--bayesian")["bayesian"]
+    predictor = load_predictor("mini", "tiny")
+    predictor.set_image(drawn())
+    others = [load_predictor("mini", model).sam for model in ("small", "base_plus", "large")]
+    found = predictor.predict_bayesian([[120, 80]], [1], others=others)
+    for name in ("h_t", "h_xp", "h_theta"):
+        assert values[name] == pytest.approx(getattr(found, name))
+    assert values["clicks"] == found.clicks.tolist()
+    # Five views and three models; these, seven clicks and the first pass.
+    assert (values["n_encodes"], values["n_decodes"]) == (8, 16)
+    assert values["seconds_of_one_pass"] > 0
+    assert values["seconds"] > 0
+    lines = usam_predict("photo.png", "--click", "120,80", "--bayesian").stdout.splitlines()
+    assert lines[-2] == (
+        f"H_T (views) {found.h_t:.2f}, H_Xp (clicks) {found.h_xp:.2f}, "
+        f"H_Θ (models) {found.h_theta:.2f} bits."
+    )
+    assert lines[-1].startswith("They took 8 more encodings, 16 decodings and ")
+
+
+WITHOUT_TORCH = """
+import json, sys
+import typer
+from typer.testing import CliRunner
+from stages.cli import predict, predict_coco
+
+app = typer.Typer()
+app.command()(predict.predict)
+app.command()(predict_coco.predict_coco)
+results = [CliRunner().invoke(app, arguments) for arguments in json.load(sys.stdin)]
+assert not {"torch", "sam2"} & set(sys.modules)
+print(json.dumps([[result.exit_code, result.stderr] for result in results]))
+"""
+
+TOLD = {
+    "predict --help": "",
+    "predict photo.png --click 300,1": "error: click must lie in the image of 256 x 192 px, got",
+    "predict photo.png --click 1,1 --model x": "error: model must be one of tiny, small, base",
+    "predict photo.png --click 1,1 --heads x": "error: head must be a file, got none at x",
+    "predict-coco images none.json found.json": "error: ",
+}
+
+
+def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        input=json.dumps([command.split() for command in TOLD]),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    for (status, error), (command, message) in zip(
+        json.loads(done.stdout), TOLD.items(), strict=True
+    ):
+        assert status == bool(message), command
+        assert error.startswith(message)

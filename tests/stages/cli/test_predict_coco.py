@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
-from pipeline.predictor import UncertainPredictor
+from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from storage.rle import decode_rle
@@ -88,6 +88,33 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str) -> No
         assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[k], abs=1e-5)
         assert (told["caution"] or "") == found.caution
         assert told["advice"]["correction"] == found.advice.correction
+
+
+def test_everything_in_the_images_is_found_and_read_by_coco_s_tools() -> None:
+    options = ("--points-per-side", "8", "--min-score", "0.4", "--min-stability", "0.6")
+    result = usam("images", "asked.json", "found.json", "--prompt", "everything", *options)
+    assert result.exit_code == 0, result.stderr
+    generator = UncertainMaskGenerator(
+        load_predictor("mini", "tiny"),
+        points_per_side=8,
+        pred_iou_thresh=0.4,
+        stability_score_thresh=0.6,
+        output_mode="coco_rle",
+    )
+    expected = [
+        (image_id, one)
+        for image_id in (11, 12)
+        for one in generator.generate(Image.open(f"images/{image_id}.png").convert("RGB"))
+    ]
+    assert result.stdout == f"found.json: {len(expected)} masks in 2 images\n"
+    loaded = COCO("asked.json").loadRes("found.json")
+    assert len(loaded.getAnnIds()) == len(expected) > 3
+    for entry, (image_id, record) in zip(entries(), expected, strict=True):
+        assert (entry["image_id"], entry["segmentation"]) == (image_id, record["segmentation"])
+        assert entry["score"] == record["expected_iou"]["own"]
+        assert entry["uncertainty"]["sam_score"] == record["predicted_iou"]
+        for name in ("expected_iou", "gap", "direct_gap", "advice", "is_kept"):
+            assert entry["uncertainty"][name] == record[name]
 
 
 def test_coco_s_tools_read_the_results() -> None:

@@ -1,0 +1,105 @@
+"""What a user asks of an image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.predictor.prompts import PromptSet
+from stages.shell.rules import ParamsError
+from storage.errors import shown
+
+Click = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """A prompt, in pixels of the image."""
+
+    on: tuple[Click, ...]
+    """Clicks on the object."""
+    beside: tuple[Click, ...]
+    box: tuple[float, float, float, float] | None
+    """Left, top, right and bottom."""
+
+    @property
+    def prompt_set(self) -> PromptSet:
+        """The same as arguments of ``predict``."""
+        box = None if self.box is None else list(self.box)
+        clicks = [*self.on, *self.beside]
+        if not clicks:
+            return PromptSet(box=box)
+        return PromptSet(clicks, [1] * len(self.on) + [0] * len(self.beside), box)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An image, and who is to answer."""
+
+    path: Path
+    rgb: np.ndarray
+    family: str
+    model: str
+    protocol: str
+    """That of the heads."""
+    heads: Path | None
+    """File of the heads; None takes those that ship."""
+    good_iou: float
+    save: Path | None
+    """Folder for pictures."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.rgb.shape[:2]
+        return height, width
+
+
+def parse_clicks(
+    on: Sequence[str], beside: Sequence[str], box: str | None, size_px: tuple[int, int]
+) -> Clicks | None:
+    """The prompt that texts make, ``X,Y`` for clicks and ``X,Y,W,H`` for the box.
+
+    Returns
+    -------
+    None if there is no click on the object and no box.
+
+    Raises
+    ------
+    ParamsError
+        If a text has another form, or lies beyond the image.
+    """
+    clicks = Clicks(
+        tuple(_place("click", text, size_px) for text in on),
+        tuple(_place("not-click", text, size_px) for text in beside),
+        None if box is None else _box(box, size_px),
+    )
+    return clicks if clicks.on or clicks.box else None
+
+
+def _place(what: str, text: str, size_px: tuple[int, int]) -> Click:
+    height, width = size_px
+    x, y = _numbers(what, text, "X,Y")
+    if not (0 <= x < width and 0 <= y < height):
+        raise ParamsError(f"{what} must lie in the image of {width} x {height} px, got {text}")
+    return x, y
+
+
+def _box(text: str, size_px: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom."""
+    height, width = size_px
+    x, y, w, h = _numbers("box", text, "X,Y,W,H")
+    if not (x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= width and y + h <= height):
+        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
+    return x, y, x + w, y + h
+
+
+def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != len(form.split(",")):
+        raise ParamsError(f"{what} must be {form} in pixels, got {shown(text)}")
+    return values
