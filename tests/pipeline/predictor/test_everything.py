@@ -17,7 +17,11 @@ from tests.fixtures.predictors import drawn, random_heads, trained_mini
 ROOT: Final = Path(__file__).parents[3]
 PHOTOGRAPHS: Final = sorted((ROOT.parent / "shared" / "samples" / "COCO").rglob("*.jpg"))[:1]
 
-LENIENT: Final = {"points_per_side": 6, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.5}
+LENIENT: Final[dict[str, Any]] = {
+    "points_per_side": 6,
+    "pred_iou_thresh": 0.3,
+    "stability_score_thresh": 0.5,
+}
 """Few points, of which many masks are kept."""
 
 Records = list[dict[str, Any]]
@@ -149,5 +153,6 @@ def test_where_nothing_is_found_nothing_is_judged() -> None:
 
 @pytest.mark.parametrize("name", ["use_m2m", "multimask_output", "min_mask_region_area", "points"])
 def test_options_that_heads_cannot_judge_are_refused(name: str) -> None:
+    options: dict[str, Any] = {name: 1}
     with pytest.raises(ValueError, match=rf"option must be one of points_per_side, .*, got {name}"):
-        uncertain(**{name: 1})
+        uncertain(**options)
