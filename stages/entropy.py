@@ -17,6 +17,7 @@ from pipeline.views import entropy_views
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.place import cache_place
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
@@ -33,7 +34,7 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
     asked = asked_of_eval(params.extract, params.models, views)
-    cells = open_cells(split, asked, with_masks=True)
+    cells = open_cells(split, asked, with_masks=True, cache=cache_place())
     found = split_arrays(cells, params.entropy.n_workers)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     check_unchanged()

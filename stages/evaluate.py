@@ -25,6 +25,7 @@ from stages.heads.judged import read_scores
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.outputs.results import SplitResults, write_results
@@ -38,7 +39,9 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
-    cells = open_cells(split, asked_of_eval(params.extract, params.models, views))
+    cells = open_cells(
+        split, asked_of_eval(params.extract, params.models, views), cache=cache_place()
+    )
     scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {

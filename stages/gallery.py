@@ -23,6 +23,7 @@ from pipeline.vocabulary import PROMPTS
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.place import cache_place
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
@@ -49,7 +50,7 @@ def main(split: str) -> None:
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     asked = asked_of_eval(params.extract, models, [default_view("identity")])
-    cells = open_cells(split, asked, with_masks=True)
+    cells = open_cells(split, asked, with_masks=True, cache=cache_place())
     table = cells.table
     _check_objects(results, objects, cells)
     files = [str(file) for file in table.file]

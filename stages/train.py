@@ -25,6 +25,7 @@ from stages.heads.trained import KeptHead, write_heads
 from stages.shell.asked import asked_of_train
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.place import cache_place
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
@@ -50,7 +51,7 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    cells = open_cells(split, asked_of_train(params.extract, params.models))
+    cells = open_cells(split, asked_of_train(params.extract, params.models), cache=cache_place())
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     # One after the other, so that only the tokens of one set are in memory.
     trained = {

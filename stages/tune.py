@@ -14,6 +14,7 @@ from stages.shell.asked import asked_of_train
 from stages.shell.blocks import TuneParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
@@ -34,7 +35,9 @@ def main(split: str, objective: str) -> None:
         from stages.heads.search import search  # noqa: PLC0415
         from storage.split.cells import open_cells  # noqa: PLC0415
 
-        cells = open_cells(split, asked_of_train(params.extract, params.models))
+        cells = open_cells(
+            split, asked_of_train(params.extract, params.models), cache=cache_place()
+        )
         trials, folder = search(
             cells,
             objective,

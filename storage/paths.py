@@ -51,6 +51,18 @@ def remedy(path: Path) -> str:
     return ""
 
 
+def located(path: Path, cache: str | Path) -> str | Path:
+    """Where a path below ``CACHE`` is in a cache that lies elsewhere.
+
+    >>> located(objects_path("val"), "s3://lab/usam/cache/")
+    's3://lab/usam/cache/objects/val.zarr'
+    """
+    place = path.relative_to(CACHE)
+    if isinstance(cache, Path):
+        return cache / place
+    return f"{cache.rstrip('/')}/{place.as_posix()}"
+
+
 def objects_path(split: str) -> Path:
     """Store of a split's images, objects and prompts."""
     return CACHE / "objects" / f"{split}.zarr"

@@ -37,6 +37,7 @@ VIEWS = ("identity", "gnoise")
 
 WITHOUT_MASKS = block("dvc pull $(")
 THEN = block("dvc repro --allow-missing --glob")
+ELSEWHERE = block("export USAM_CACHE")
 
 PREPARED = ["shapes", "prepare@shapes_train", "prepare@shapes_val"]
 
@@ -304,6 +305,22 @@ def test_without_the_masks_the_page_is_there_and_new_questions_are_answered(clon
     assert not (clone / "cache" / "masks").exists()
     # The same inputs, for a lock that names a part of them makes others evaluate again.
     assert evaluated_inputs(lock.read_text("utf-8")) == evaluated_inputs(before)
+
+
+def test_a_clone_computes_on_cells_that_it_never_has(clone: Path, pushed: Demo) -> None:
+    head = run(clone, "git", "rev-parse", "HEAD").strip()
+    address = f"dvc://{pushed.root}@{head}/cache"
+    recipe = ELSEWHERE.replace("coco_val", "shapes_val")
+    run(clone, "bash", "-ec", re.sub(r"dvc://\S+", address, recipe))
+    assert [folder.name for folder in (clone / "cache").iterdir()] == ["entropy"]
+    store = "cache/entropy/shapes_val.zarr"
+    assert file_bytes(clone / store) == file_bytes(pushed.root / store)
+    assert not changed_files(clone)
+
+
+def file_bytes(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:

@@ -3,6 +3,7 @@
 Whatever serves them is imported only when an address asks for it, and never writes.
 """
 
+import asyncio
 import os
 import re
 import zipfile
@@ -26,6 +27,9 @@ DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/
 
 RETRY_S: Final = 30
 """Longest wait for a bucket that does not answer."""
+
+SMALL_BYTES: Final = 2**14
+"""Most bytes of a file that is asked for along with the metadata."""
 
 Failures = tuple[type[Exception], ...]
 
@@ -74,12 +78,17 @@ class _Archive(ZipStore):
 
 
 class AddressStore(WrapperStore[Store]):
-    """A store of zarr's whose failures name the address; what is absent stays absent."""
+    """A store of zarr's whose failures name the address; what is absent stays absent.
+
+    Once zarr has read the manifest, the metadata and other small files are asked for all at once
+    and kept: opening would ask for some forty of them, one after the other.
+    """
 
     def __init__(self, store: Store, address: str = "", failures: Failures = ()) -> None:
         super().__init__(store)
         self._address = address
         self._failures = failures
+        self._kept: dict[str, Buffer | None] = {}
 
     def _with_store(self, store: Store) -> "AddressStore":
         return AddressStore(store, self._address, self._failures)
@@ -88,8 +97,20 @@ class AddressStore(WrapperStore[Store]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Bytes of a file, or None."""
+        if byte_range is None and key in self._kept:
+            return self._kept[key]
         with self._naming():
-            return await self._store.get(key, prototype, byte_range)
+            data = await self._store.get(key, prototype, byte_range)
+        if key == FILE and byte_range is None and data is not None:
+            await self._keep_small(data, prototype)
+        return data
+
+    async def _keep_small(self, manifest: Buffer, prototype: BufferPrototype) -> None:
+        files = parse_manifest(f"{self._address}/{FILE}", manifest.to_bytes())
+        names = [name for name, record in files.items() if record.n_bytes <= SMALL_BYTES]
+        with self._naming():
+            found = await asyncio.gather(*(self._store.get(name, prototype) for name in names))
+        self._kept = {FILE: manifest, **dict(zip(names, found, strict=True))}
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

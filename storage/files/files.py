@@ -2,15 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zarr.abc.store import RangeByteRequest, Store
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
 
 BLOCK_BYTES: Final = 2**24
@@ -67,6 +68,40 @@ class Files:
             files = (path for path in self.target.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.target).as_posix() for path in files)
         return sorted(sync(_names(self.target)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes of a file that is elsewhere than in a folder."""
+
+    files: Files
+    name: str
+    bytes: ByteRequest
+
+    def __str__(self) -> str:
+        return f"{self.files}/{self.name}"
+
+
+def read_parts(parts: Sequence[Part]) -> list[bytes]:
+    """Parts of files, all asked for at once.
+
+    Raises
+    ------
+    StoreError
+        If a file is not there, or ends before its part does.
+    """
+    return sync(_parts(parts))
+
+
+async def _parts(parts: Sequence[Part]) -> list[bytes]:
+    async def read(part: Part) -> bytes:
+        assert not isinstance(part.files.target, Path)
+        data = await part.files.target.get(part.name, default_buffer_prototype(), part.bytes)
+        if data is None:
+            raise StoreError(f"{part} must be there, got no such file")
+        return data.to_bytes()
+
+    return await asyncio.gather(*map(read, parts))
 
 
 async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Files that a DVC repository tracks, read from its remote."""
 
 import os
+from functools import cache
 
 from dvc.api import DVCFileSystem
 
@@ -20,8 +21,12 @@ class RepositoryFiles(DVCFileSystem):  # type: ignore[misc] # dvc ships no types
             return bytes(file.read())
 
 
+@cache
 def repository_files(repository: str, revision: str) -> RepositoryFiles:
-    """Files of a repository, a folder or whatever git clones, at one of its revisions."""
+    """Files of a repository, a folder or whatever git clones, at one of its revisions.
+
+    Opened once: it takes seconds, and a cache has many stores.
+    """
     files = RepositoryFiles(url=repository, rev=revision)
     files.repo  # noqa: B018 - opens the repository, so that its faults show here
     return files

@@ -6,7 +6,9 @@ is wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +17,8 @@ import xarray
 from jaxtyping import Float32, UInt8
 
 from storage.errors import StoreError, listed
-from storage.paths import features_path, masks_path, objects_path
+from storage.files.addresses import files_at, is_address
+from storage.paths import CACHE, features_path, located, masks_path, objects_path
 from storage.split.mask_chunks import MaskChunks
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
 from storage.store.arrays import naming_damage
@@ -31,12 +34,16 @@ EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries of cells that are repeated in the signature of what is computed from them."""
 
+N_AT_ONCE: Final = 8
+"""Cells of a cache at an address that are opened at a time."""
+
 
 @dataclass(frozen=True)
 class OpenCell:
     """One cell; ``masks`` is None if they were not asked for."""
 
-    path: Path
+    where: str | Path
+    """Its features."""
     features: xarray.Dataset
     masks: MaskChunks | None
 
@@ -65,7 +72,7 @@ class OpenCell:
     @property
     def images_sha256(self) -> list[str]:
         """Digest of the images of each shard."""
-        with naming_damage(self.path, "images_sha256"):
+        with naming_damage(self.where, "images_sha256"):
             return [str(sha256) for sha256 in self.features["images_sha256"].to_numpy()]
 
     def scores(
@@ -73,7 +80,7 @@ class OpenCell:
     ) -> Float32[np.ndarray, "object prompt proposal"]:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
-        with naming_damage(self.path, name):
+        with naming_damage(self.where, name):
             values: Float32[np.ndarray, "object prompt proposal"] = self.features[name][
                 some
             ].to_numpy()
@@ -88,7 +95,7 @@ class OpenCell:
         of_prompt = self.features.isel(prompt=self.signature["prompts"].index(prompt))
         n_rows = of_prompt["mask_token"].encoding["chunks"][0]
         for start in range(0, of_prompt.sizes["object"], n_rows):
-            with naming_damage(self.path):
+            with naming_damage(self.where):
                 block = of_prompt.isel(object=slice(start, start + n_rows)).load()
             yield block
 
@@ -168,7 +175,9 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
     }
 
 
-def open_cells(split: str, asked: Asked, *, with_masks: bool = False) -> SplitCells:
+def open_cells(
+    split: str, asked: Asked, *, with_masks: bool = False, cache: str | Path = CACHE
+) -> SplitCells:
     """Open cells of a split.
 
     Parameters
@@ -178,6 +187,8 @@ def open_cells(split: str, asked: Asked, *, with_masks: bool = False) -> SplitCe
         ``shard_objects``.
     with_masks
         Whether their masks are opened too.
+    cache
+        Folder or address of the cache that has them, and the split's objects.
 
     Raises
     ------
@@ -185,31 +196,46 @@ def open_cells(split: str, asked: Asked, *, with_masks: bool = False) -> SplitCe
         If a store is missing or incomplete, of another split, model or view than its path says,
         of other settings than ``asked``, or of other objects or images than its split has now.
     """
-    table = read_objects_of(split)
+    table = read_objects_of(split, cache)
     known = {"split": split, "objects_digest": objects_digest(table)}
     images = {
         shard_objects: images_of_shards(table, shard_objects)
         for shard_objects in {entries["shard_objects"] for entries in asked.values()}
     }
+    expected = [
+        {**entries, **known, "model": model, "view": view}
+        for (model, view), entries in asked.items()
+    ]
     by_name = {}
-    for (model, view), entries in asked.items():
-        expected = {**entries, **known, "model": model, "view": view}
-        cell = _open_cell(expected, with_masks=with_masks)
-        _check_images(cell, images[entries["shard_objects"]], objects_path(split))
-        by_name[model, view] = cell
+    for name, cell in zip(asked, _opened(expected, cache, with_masks=with_masks), strict=True):
+        _check_images(
+            cell, images[asked[name]["shard_objects"]], located(objects_path(split), cache)
+        )
+        by_name[name] = cell
     shapes = {cell.masks.shape for cell in by_name.values() if cell.masks}
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
     return SplitCells(split, table, by_name)
 
 
-def _open_cell(expected: Mapping[str, Any], *, with_masks: bool) -> OpenCell:
+def _opened(
+    expected: Sequence[Mapping[str, Any]], cache: str | Path, *, with_masks: bool
+) -> list[OpenCell]:
+    """Cells in order; those at an address are opened some at once, for each waits for answers."""
+    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
+    if not is_address(cache):
+        return list(map(opened, expected))
+    with ThreadPoolExecutor(N_AT_ONCE) as pool:
+        return list(pool.map(opened, expected))
+
+
+def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     place = (expected["split"], expected["model"], expected["view"])
-    path = features_path(*place)
-    features = open_features(path, expected)
+    where = located(features_path(*place), cache)
+    features = open_features(where, expected)
     if not with_masks:
-        return OpenCell(path, features, None)
-    of_masks = masks_path(*place)
+        return OpenCell(where, features, None)
+    of_masks = located(masks_path(*place), cache)
     masks = open_masks(of_masks, expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.attrs["signature"], features.attrs["signature"]
@@ -218,11 +244,11 @@ def _open_cell(expected: Mapping[str, Any], *, with_masks: bool) -> OpenCell:
         raise StoreError(
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
-    chunks = MaskChunks(of_masks, masks["mask_code"].shape, expected["shard_objects"])
-    return OpenCell(path, features, chunks)
+    shape, shard_objects = masks["mask_code"].shape, expected["shard_objects"]
+    return OpenCell(where, features, MaskChunks(files_at(of_masks), shape, shard_objects))
 
 
-def _check_images(cell: OpenCell, known: Sequence[str], objects: Path) -> None:
+def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:
     """Refuse a cell of images that were repaired, or replaced, since it was extracted."""
     differing = [
         str(shard)
@@ -231,6 +257,6 @@ def _check_images(cell: OpenCell, known: Sequence[str], objects: Path) -> None:
     ]
     if differing:
         raise StoreError(
-            f"{cell.path} must be extracted from the images of {objects}, got others in "
+            f"{cell.where} must be extracted from the images of {objects}, got others in "
             f"{len(differing)} of {len(known)} shards ({listed(differing)})"
         )

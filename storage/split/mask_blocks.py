@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,11 +11,13 @@ from pipeline.entropy.cell_rows import CellRows
 from storage.errors import StoreError
 from storage.split.cells import SplitCells
 from storage.split.mask_chunks import MaskChunks, MaskCode, shard_runs
+from storage.split.mask_windows import MaskWindows
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
 
 ReadCell = Callable[[str, str], CellRows]
+ReadMasks = Callable[[range, MaskCode], None]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
@@ -39,6 +42,7 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
     All masks are read into the same memory, so each thread needs a reader of its own, and asks for
     at most ``block_objects`` at once.
     """
+    readers = _mask_readers(cells, run)
     # New memory for every chunk would cost half as much again as decompressing it.
     memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
 
@@ -46,9 +50,9 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
         cell = cells.by_name[model, view]
         scores = [cell.scores(name, run) for name in ("sam_score", "iou")]
         try:
-            return CellRows(RunMasks(cell.mask_chunks, run, memory), *scores)
+            return CellRows(RunMasks(readers[model, view], run, memory), *scores)
         except ValueError as error:
-            raise StoreError(f"{cell.path}: {error}") from error
+            raise StoreError(f"{cell.where}: {error}") from error
 
     return read_cell
 
@@ -57,7 +61,7 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
 class RunMasks:
     """Masks of consecutive objects of one cell, read when they are asked for."""
 
-    chunks: MaskChunks
+    read_into: ReadMasks
     run: range
     memory: MaskCode
 
@@ -65,8 +69,17 @@ class RunMasks:
         """Read some of the objects, counted from the first of the run."""
         block = self.run[some]
         mask_code = self.memory[: len(block)]
-        self.chunks.read_into(block, mask_code)
+        self.read_into(block, mask_code)
         return mask_code
+
+
+def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMasks]:
+    """What reads the masks of each cell, by model and view."""
+    masks = {name: cell.mask_chunks for name, cell in cells.by_name.items()}
+    if all(chunks.files.folder is not None for chunks in masks.values()):
+        return {name: chunks.read_into for name, chunks in masks.items()}
+    windows = MaskWindows(masks, run)
+    return {name: partial(windows.read_into, name) for name in masks}
 
 
 def _any_masks(cells: SplitCells) -> MaskChunks:

@@ -1,18 +1,22 @@
 """Coded masks, decoded straight into the caller's memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
+from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
+from storage.files.files import Files, Part, read_parts
 from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
-from storage.store.shard_index import ABSENT, read_index
+from storage.store.shard_index import ABSENT, index_bytes, parse_index, read_index
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
+ShardIndex = UInt64[np.ndarray, "chunk 2"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class MaskChunks:
     takes a tenth longer than its decompression, and any number of threads may read.
     """
 
-    store: Path
+    files: Files
     shape: tuple[int, ...]
     shard_objects: int
 
@@ -44,19 +48,92 @@ class MaskChunks:
             If a shard is damaged: cut short, or its index or a chunk fails its checksum.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
-        with naming_damage(self.store, "mask_code"):
-            for run in shard_runs(rows, self.shard_objects):
-                for row, chunk in zip(run, self.compressed(run), strict=True):
-                    decompress(chunk, mask_code[row - rows.start])
+        for run in shard_runs(rows, self.shard_objects):
+            first = run.start - rows.start
+            self.decode(self.compressed(run), mask_code[first : first + len(run)])
+
+    def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
+        """Decompress a chunk for each object; failures name the store."""
+        with naming_damage(self.files, "mask_code"):
+            for row, chunk in enumerate(chunks):
+                decompress(chunk, mask_code[row])
 
     def compressed(self, run: range) -> list[bytes]:
-        """Chunks of consecutive objects of one shard, as they are on disk."""
-        shard, place = divmod(run.start, self.shard_objects)
-        return _read_chunks(
-            self.store / "mask_code" / file_name((shard, 0, 0, 0, 0)),
-            n_chunks=min(self.shard_objects, self.shape[0]),
-            wanted=range(place, place + len(run)),
-        )
+        """Chunks of consecutive objects of one shard, as they are stored."""
+        if self.files.folder is None:
+            (span,) = read_spans([self], read_indices([self], run.start), run)
+            return [bytes(chunk) for chunk in span]
+        with naming_damage(self.files, "mask_code"):
+            return self._from_disk(self.files.folder / self.shard_file(run.start), run)
+
+    def shard_file(self, row: int) -> str:
+        """Name of the file that holds a row."""
+        return f"mask_code/{file_name((row // self.shard_objects, 0, 0, 0, 0))}"
+
+    def place(self, run: range) -> range:
+        """Places of consecutive objects in their shard."""
+        first = run.start % self.shard_objects
+        return range(first, first + len(run))
+
+    @property
+    def n_chunks(self) -> int:
+        """Entries of a shard's index."""
+        return min(self.shard_objects, self.shape[0])
+
+    def _from_disk(self, path: Path, run: range) -> list[bytes]:
+        with path.open("rb", buffering=0) as file:
+            index = read_index(file, self.n_chunks)
+            chunks = []
+            for place in self.place(run):
+                offset, length = _entry(index, place, str(path))
+                file.seek(offset)
+                chunks.append(file.read(length))
+        return chunks
+
+
+def read_indices(cells: Sequence[MaskChunks], row: int) -> list[ShardIndex]:
+    """Indices of the shards that hold a row, elsewhere than in folders; all are asked at once.
+
+    Raises
+    ------
+    StoreError
+        If a shard is missing or cut short, or its index fails its checksum.
+    """
+    parts = [
+        Part(cell.files, cell.shard_file(row), SuffixByteRequest(index_bytes(cell.n_chunks)))
+        for cell in cells
+    ]
+    indices = []
+    for cell, part, data in zip(cells, parts, read_parts(parts), strict=True):
+        with naming_damage(cell.files, "mask_code"):
+            indices.append(parse_index(data, cell.n_chunks, str(part)))
+    return indices
+
+
+def read_spans(
+    cells: Sequence[MaskChunks], indices: Sequence[ShardIndex], run: range
+) -> list[list[memoryview]]:
+    """Chunks of consecutive objects of a shard, elsewhere than in folders; all are asked at once.
+
+    Raises
+    ------
+    StoreError
+        If a shard is missing or cut short, or a chunk is absent.
+    """
+    parts, entries = [], []
+    for cell, index in zip(cells, indices, strict=True):
+        name = cell.shard_file(run.start)
+        with naming_damage(cell.files, "mask_code"):
+            found = [_entry(index, place, f"{cell.files}/{name}") for place in cell.place(run)]
+        first = min(offset for offset, _ in found)
+        last = max(offset + length for offset, length in found)
+        parts.append(Part(cell.files, name, RangeByteRequest(first, last)))
+        entries.append([(offset - first, length) for offset, length in found])
+    spans = [memoryview(data) for data in read_parts(parts)]
+    return [
+        [span[offset : offset + length] for offset, length in of_cell]
+        for span, of_cell in zip(spans, entries, strict=True)
+    ]
 
 
 def shard_runs(rows: range, shard_objects: int) -> list[range]:
@@ -66,15 +143,9 @@ def shard_runs(rows: range, shard_objects: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
-def _read_chunks(path: Path, *, n_chunks: int, wanted: range) -> list[bytes]:
-    """Compressed bytes of consecutive chunks of a shard."""
-    with path.open("rb", buffering=0) as file:
-        index = read_index(file, n_chunks)
-        chunks = []
-        for place in wanted:
-            offset, length = index[place].tolist()
-            if offset == ABSENT:
-                raise ValueError(f"chunk {place} of {path} is absent")
-            file.seek(offset)
-            chunks.append(file.read(length))
-    return chunks
+def _entry(index: ShardIndex, place: int, where: str) -> tuple[int, int]:
+    """Offset and length of a chunk."""
+    offset, length = index[place].tolist()
+    if offset == ABSENT:
+        raise ValueError(f"chunk {place} of {where} is absent")
+    return offset, length

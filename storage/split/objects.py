@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
 from storage.errors import StoreError
-from storage.paths import objects_path
+from storage.paths import CACHE, located, objects_path
 from storage.rle import decode_rle
 from storage.store.arrays import check_complete, naming_damage
 from storage.store.inspection import check_identity, open_store
@@ -73,7 +73,7 @@ class ObjectTable:
         return len(self.file)
 
 
-def read_objects(path: Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
+def read_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> ObjectTable:
     """Read a split whole; ``expected`` are entries that its signature must have.
 
     Raises
@@ -81,19 +81,19 @@ def read_objects(path: Path, expected: Mapping[str, object] | None = None) -> Ob
     StoreError
         If there is no such store, or it is incomplete, damaged or of another schema or signature.
     """
-    store = open_store(path)
+    store = open_store(where)
     check_identity(store, "objects", expected or {})
     arrays = check_complete(store)
     values = {}
     for name in NAMES:
-        with naming_damage(path, name):
+        with naming_damage(where, name):
             values[name] = np.asarray(arrays[name][...])
     return ObjectTable(**values, signature=store.signature)
 
 
-def read_objects_of(split: str) -> ObjectTable:
-    """Read a split from its place in the cache, see ``read_objects``."""
-    return read_objects(objects_path(split), {"split": split})
+def read_objects_of(split: str, cache: str | Path = CACHE) -> ObjectTable:
+    """Read a split from its place in a cache, see ``read_objects``."""
+    return read_objects(located(objects_path(split), cache), {"split": split})
 
 
 def write_objects(path: Path, table: ObjectTable, signature: Mapping[str, object]) -> None:

@@ -57,7 +57,7 @@ def open_checked(
     arrays = check_complete(store)
     try:
         dataset: xarray.Dataset = xarray.open_zarr(
-            store.files.target, chunks=None, consolidated=False
+            store.files.target, chunks=None, consolidated=False, zarr_format=3
         )
     except DECODE_ERRORS:
         # xarray reads the coordinates it indexes by, and does not say which one is damaged.

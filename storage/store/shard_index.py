@@ -29,17 +29,27 @@ def read_index(file: FileIO, n_chunks: int) -> UInt64[np.ndarray, "chunk 2"]:
     Raises
     ------
     ValueError
+        As ``parse_index``.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - index_bytes(n_chunks)))
+    return parse_index(file.read(index_bytes(n_chunks)), n_chunks, str(file.name))
+
+
+def parse_index(data: bytes, n_chunks: int, where: str) -> UInt64[np.ndarray, "chunk 2"]:
+    """Offset and length of each chunk, in bytes, from the end of the file ``where``.
+
+    Raises
+    ------
+    ValueError
         If the file is cut short, or the index fails its checksum.
 
     Notes
     -----
     The format of Zarr's sharding codec, with its index at the end, followed by a CRC32C.
     """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - index_bytes(n_chunks)))
-    data = file.read(index_bytes(n_chunks))
     entries, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
     is_whole = len(entries) == n_chunks * ENTRY_BYTES
     if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
-        raise ValueError(f"the index of {file.name} is cut short or fails its checksum")
+        raise ValueError(f"the index of {where} is cut short or fails its checksum")
     return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)

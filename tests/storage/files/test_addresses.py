@@ -1,7 +1,6 @@
 """Stores open at addresses, also in the DVC repository of somebody else."""
 
 import shutil
-import subprocess
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,12 +15,9 @@ from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import extract
+from tests.fixtures.repository import branch, publish
 
 KINDS = ("features", "masks")
-
-
-def run(root: Path, *command: str) -> None:
-    subprocess.run(command, cwd=root, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +33,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repository(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository that tracks the cell and has no file of it: only the remote does."""
     root = tmp_path_factory.mktemp("repository")
-    shutil.copytree(made, root / "cache")
-    run(root, "git", "init", "--quiet", "--initial-branch=main")
-    run(root, "dvc", "init", "--quiet")
-    (root / ".dvc/config").write_text(
-        "[core]\n    remote = shared\n    analytics = false\n    check_update = false\n"
-        f"['remote \"shared\"']\n    url = {tmp_path_factory.mktemp('remote')}\n"
-    )
-    run(root, "dvc", "add", "--quiet", *(f"cache/{kind}" for kind in KINDS))
-    run(root, "dvc", "push", "--quiet")
-    run(root, "git", "add", "--all")
-    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-    run(root, "git", *author, "commit", "--quiet", "--message", "A cell")
-    run(root, "git", "branch", "topic/cells")
-    for folder in (".dvc/cache", *(f"cache/{kind}" for kind in KINDS)):
-        shutil.rmtree(root / folder)
+    publish(made, KINDS, root, remote=tmp_path_factory.mktemp("remote"))
+    branch(root, "topic/cells")
     return root
 
 

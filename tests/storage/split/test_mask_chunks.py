@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
+from storage.files.addresses import files_at
 from storage.paths import masks_path
 from storage.split.mask_chunks import MaskChunks, shard_runs
 from tests.fixtures.held_rows import HeldRows
@@ -21,7 +22,12 @@ def write(root: Path, shard_objects: int = SHARD_OBJECTS) -> MaskChunks:
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
     code = rng.integers(0, 256, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
     write_cell(CELL, HeldRows(code, *score), shard_objects=shard_objects, root=root)
-    return MaskChunks(root / masks_path(*CELL), code.shape, shard_objects)
+    return MaskChunks(files_at(root / masks_path(*CELL)), code.shape, shard_objects)
+
+
+def folder(chunks: MaskChunks) -> Path:
+    assert chunks.files.folder is not None
+    return chunks.files.folder
 
 
 def read(chunks: MaskChunks, rows: range) -> np.ndarray:
@@ -37,7 +43,7 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> MaskChunks:
 
 @given(st.integers(0, N_OBJECTS), st.integers(0, N_OBJECTS))
 def test_any_rows_are_what_zarr_reads(intact: MaskChunks, start: int, stop: int) -> None:
-    array = zarr.open_array(intact.store / "mask_code", mode="r")
+    array = zarr.open_array(folder(intact) / "mask_code", mode="r")
     found = read(intact, range(start, max(start, stop)))
     np.testing.assert_array_equal(found, array[start:stop])
 
@@ -45,7 +51,7 @@ def test_any_rows_are_what_zarr_reads(intact: MaskChunks, start: int, stop: int)
 @pytest.mark.parametrize("shard_objects", [1, N_OBJECTS, 100])
 def test_shards_of_any_size_are_read(tmp_path: Path, shard_objects: int) -> None:
     chunks = write(tmp_path, shard_objects)
-    array = zarr.open_array(chunks.store / "mask_code", mode="r")
+    array = zarr.open_array(folder(chunks) / "mask_code", mode="r")
     np.testing.assert_array_equal(read(chunks, range(N_OBJECTS)), array[:])
 
 
@@ -62,7 +68,7 @@ def test_an_object_has_all_its_prompt_sets_and_proposals(intact: MaskChunks) -> 
 
 
 def shard(chunks: MaskChunks, index: int) -> Path:
-    return chunks.store / "mask_code" / f"c.{index}.0.0.0.0"
+    return folder(chunks) / "mask_code" / f"c.{index}.0.0.0.0"
 
 
 def test_any_flipped_bit_of_a_shard_is_caught(tmp_path: Path) -> None:
@@ -110,6 +116,6 @@ def test_an_absent_chunk_is_named_not_taken_for_zeros(tmp_path: Path) -> None:
         config={"write_empty_chunks": False},
     )
     array[1] = 1
-    chunks = MaskChunks(tmp_path, array.shape, 3)
+    chunks = MaskChunks(files_at(tmp_path), array.shape, 3)
     with pytest.raises(StoreError, match=r"chunk 2 of .*c\.0\.0\.0\.0\.0 is absent"):
         read(chunks, range(2, 3))

@@ -1,0 +1,104 @@
+"""Stages read their cells at an address, and make the same bytes of them as of a copy here."""
+
+import shutil
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from stages.shell.place import VARIABLE
+from storage.split import mask_windows
+from storage.split.mask_chunks import read_spans
+from tests.fixtures.repository import publish
+from tests.fixtures.stage_inputs import CASES, VAL, write_masked_split
+
+pytestmark = pytest.mark.slow
+
+KINDS = ("objects", "features", "masks")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    return project
+
+
+def moved(root: Path) -> Path:
+    """Take the cells out of the project."""
+    away = root.parent / "away"
+    for kind in KINDS:
+        if (root / "cache" / kind).exists():
+            shutil.move(root / "cache" / kind, away / kind)
+    return away
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_stage_makes_the_same_of_cells_elsewhere(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    case = CASES[name]
+    case.write()
+    wanted = case.run(monkeypatch)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(moved(root)), f"/{name}", recursive=True)
+    monkeypatch.setenv(VARIABLE, f"memory://{name}")
+    before = set(root.rglob("*"))
+    assert case.run(monkeypatch) == wanted
+    assert set(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("window_bytes", [1, 4000, 2**25])
+def test_windows_of_any_size_give_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch, window_bytes: int
+) -> None:
+    write_masked_split()
+    wanted = CASES["entropy"].run(monkeypatch)
+    seen: list[range] = []
+
+    def seen_spans(*given: object) -> list[list[memoryview]]:
+        assert isinstance(given[2], range)
+        seen.append(given[2])
+        return read_spans(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mask_windows, "read_spans", seen_spans)
+    monkeypatch.setattr(mask_windows, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr("storage.split.mask_blocks.BLOCK_BYTES", 1)
+    fsspec.filesystem("memory").put(str(moved(root)), f"/{window_bytes}", recursive=True)
+    monkeypatch.setenv(VARIABLE, f"memory://{window_bytes}")
+    assert CASES["entropy"].run(monkeypatch) == wanted
+    assert sum(len(run) for run in seen) == 7  # each object once
+    assert len(seen) == (3 if window_bytes > 10**6 else 7)
+
+
+def test_a_folder_elsewhere_is_read_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_masked_split()
+    wanted = CASES["entropy"].run(monkeypatch)
+    monkeypatch.setenv(VARIABLE, str(moved(root)))
+    assert CASES["entropy"].run(monkeypatch) == wanted
+
+
+def test_entropies_come_straight_out_of_a_repository(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_masked_split()
+    wanted = CASES["entropy"].run(monkeypatch)
+    repository = root.parent / "repository"
+    publish(moved(root), KINDS, repository, remote=root.parent / "remote")
+    monkeypatch.setenv(VARIABLE, f"dvc://{repository}@main/cache")
+    assert CASES["entropy"].run(monkeypatch) == wanted
+
+
+@pytest.mark.parametrize("where", ["memory://nothing", "elsewhere"])
+def test_a_cache_that_is_not_there_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    write_masked_split()
+    assert root.exists()
+    monkeypatch.setenv(VARIABLE, where)
+    with pytest.raises(SystemExit):
+        CASES["entropy"].run(monkeypatch)
+    assert f"error: {where}/objects/{VAL}.zarr must be a Zarr store, got none" in (
+        capsys.readouterr().err
+    )
