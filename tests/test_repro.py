@@ -2,21 +2,17 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from threading import Event
 
 import pytest
 import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
+from tests.fixtures.disk import MAX_PEAK, disk_bytes, outputs_bytes, watched_disk
 from tests.fixtures.dvc_stages import EXTRACT_STAGES, PACKAGES, sources
 from tests.fixtures.project_copy import (
     Reproduced,
@@ -37,7 +33,6 @@ VIEWS = ("identity", "gnoise")
 
 WITHOUT_MASKS = block("dvc pull $(")
 THEN = block("dvc repro --allow-missing --glob")
-ELSEWHERE = block("export USAM_CACHE")
 
 PREPARED = ["shapes", "prepare@shapes_train", "prepare@shapes_val"]
 
@@ -53,13 +48,6 @@ ALL_STAGES = [
     "runtime",
     "report",
 ]
-
-
-PLACES = ("data", "cache", "heads", "results", ".dvc/cache")
-"""Where outputs are made, kept and cached."""
-
-LOOK_S = 2.0
-"""Time between two looks at the disk."""
 
 
 @dataclass(frozen=True)
@@ -86,39 +74,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     changed = changed_files(root)
     commit(root)
     return Demo(root, remote, reproduced, changed, max(seen))
-
-
-def disk_bytes(root: Path) -> int:
-    """Bytes on the disk in ``PLACES``, those of linked files counted once."""
-    sizes = {}
-    # Files and folders may be renamed or removed meanwhile; os.walk passes over such folders.
-    for place in PLACES:
-        for folder, _, names in os.walk(root / place):
-            for name in names:
-                with suppress(FileNotFoundError):
-                    stat = Path(folder, name).lstat()
-                    sizes[stat.st_dev, stat.st_ino] = stat.st_size
-    return sum(sizes.values())
-
-
-@contextmanager
-def watched_disk(root: Path) -> Iterator[list[int]]:
-    """What ``disk_bytes`` gives again and again while the block runs, and when it ends."""
-    seen: list[int] = []
-    ended = Event()
-
-    def look() -> None:
-        while not ended.wait(LOOK_S):
-            seen.append(disk_bytes(root))
-
-    with ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(look)
-        try:
-            yield seen
-        finally:
-            ended.set()
-        looking.result()
-    seen.append(disk_bytes(root))
 
 
 @pytest.fixture
@@ -180,9 +135,7 @@ def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:
 
 
 def test_a_byte_of_an_output_lies_on_the_disk_once(demo: Demo) -> None:
-    stages = yaml.safe_load((demo.root / "dvc.lock").read_text("utf-8"))["stages"]
-    outputs = sum(out["size"] for stage in stages.values() for out in stage["outs"])
-    assert disk_bytes(demo.root) <= demo.peak_bytes <= 1.15 * outputs
+    assert disk_bytes(demo.root) <= demo.peak_bytes <= MAX_PEAK * outputs_bytes(demo.root)
     # Of the cells in the making, those that DVC has are gone.
     assert len(list(demo.root.glob("cache/work/*/*/*/*/published"))) == 1
 
@@ -305,22 +258,6 @@ def test_without_the_masks_the_page_is_there_and_new_questions_are_answered(clon
     assert not (clone / "cache" / "masks").exists()
     # The same inputs, for a lock that names a part of them makes others evaluate again.
     assert evaluated_inputs(lock.read_text("utf-8")) == evaluated_inputs(before)
-
-
-def test_a_clone_computes_on_cells_that_it_never_has(clone: Path, pushed: Demo) -> None:
-    head = run(clone, "git", "rev-parse", "HEAD").strip()
-    address = f"dvc://{pushed.root}@{head}/cache"
-    recipe = ELSEWHERE.replace("coco_val", "shapes_val")
-    run(clone, "bash", "-ec", re.sub(r"dvc://\S+", address, recipe))
-    assert [folder.name for folder in (clone / "cache").iterdir()] == ["entropy"]
-    store = "cache/entropy/shapes_val.zarr"
-    assert file_bytes(clone / store) == file_bytes(pushed.root / store)
-    assert not changed_files(clone)
-
-
-def file_bytes(folder: Path) -> dict[Path, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def test_without_the_masks_other_heads_are_reported(clone: Path) -> None:

@@ -28,6 +28,9 @@ DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/
 RETRY_S: Final = 30
 """Longest wait for a bucket that does not answer."""
 
+AWAY: Final = "; if the server was away, run it again"
+"""What to do about a failure in the middle of reading."""
+
 SMALL_BYTES: Final = 2**14
 """Most bytes of a file that is asked for along with the metadata."""
 
@@ -151,19 +154,19 @@ class AddressStore(WrapperStore[Store]):
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        with _named(self._address, self._failures):
+        with _named(self._address, self._failures, AWAY):
             yield
 
 
 @contextmanager
-def _named(address: str, failures: Failures) -> Iterator[None]:
+def _named(address: str, failures: Failures, advice: str = "") -> Iterator[None]:
     """Failures as one line that names the address; absent files are none of them."""
     try:
         yield
     except (FileNotFoundError, StoreError):
         raise
     except failures as error:
-        raise StoreError(f"{address} must be readable, got: {_reason(error)}") from error
+        raise StoreError(f"{address} must be readable, got: {_reason(error)}{advice}") from error
 
 
 def _reason(error: BaseException) -> str:
@@ -184,8 +187,9 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
     options: dict[str, Any] = _s3_options() if address.startswith("s3") else {}
     if address.startswith("http://"):
         options["client_options"] = {"allow_http": True}
-    options["retry_config"] = {"max_retries": 5, "retry_timeout": timedelta(seconds=RETRY_S)}
-    with _named(address, (BaseError,)), suppress(FileNotFoundError):
+    # So many that the time runs out before them.
+    options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
+    with _named(address, (BaseError,), AWAY), suppress(FileNotFoundError):
         store = from_url(address, **options)
         # Asked here and in this thread: a request that zarr gave up on, still retried in the
         # background as Python ends, aborts the process (obstore 0.12).

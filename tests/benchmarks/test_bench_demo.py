@@ -1,4 +1,4 @@
-"""The whole demo as a new user runs it, after the installation: its time and its memory."""
+"""The whole demo as a new user runs it, after the installation: its time, memory and disk."""
 
 import os
 import resource
@@ -11,6 +11,7 @@ from time import perf_counter
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from tests.fixtures.disk import MAX_PEAK, outputs_bytes, watched_disk
 from tests.fixtures.project_copy import copy_files
 
 N_CORES = 2
@@ -34,7 +35,7 @@ def two_cores() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_the_demo_takes_some_minutes_and_little_memory(
+def test_the_demo_takes_some_minutes_little_memory_and_a_disk_of_its_outputs(
     tmp_path: Path, benchmark: BenchmarkFixture
 ) -> None:
     copy_files(tmp_path)
@@ -43,21 +44,26 @@ def test_the_demo_takes_some_minutes_and_little_memory(
     env = os.environ | {"PATH": path}
     env.pop("OMP_NUM_THREADS", None)  # `make bench` sets it, a user does not
     started, before = perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    benchmark.pedantic(  # type: ignore[no-untyped-call]
-        subprocess.run,
-        (["dvc", "repro", "--quiet"],),
-        {"cwd": tmp_path, "env": env, "check": True},
-        rounds=1,
-    )
+    with watched_disk(tmp_path) as on_disk:
+        benchmark.pedantic(  # type: ignore[no-untyped-call]
+            subprocess.run,
+            (["dvc", "repro", "--quiet"],),
+            {"cwd": tmp_path, "env": env, "check": True},
+            rounds=1,
+        )
     minutes = (perf_counter() - started) / 60
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = (used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime) / 60
     gigabytes = used.ru_maxrss * 1024 / 1e9
-    benchmark.extra_info |= {"core_minutes": busy, "gigabytes": gigabytes}
+    peak = max(on_disk) / outputs_bytes(tmp_path)
+    benchmark.extra_info |= {"core_minutes": busy, "gigabytes": gigabytes, "disk_ratio": peak}
     # The work of both cores tells a slow demo from a busy machine.
     print(
         f"\ndemo: {minutes:.1f} min on {N_CORES} cores, at most {MAX_MINUTES}, "
-        f"{busy:.1f} min of work; largest process {gigabytes:.2f} GB, at most {MAX_GB:.0f}"
+        f"{busy:.1f} min of work; largest process {gigabytes:.2f} GB, at most {MAX_GB:.0f}; "
+        f"at most {max(on_disk) / 1e6:.0f} MB on the disk, {on_disk[-1] / 1e6:.0f} MB at the end, "
+        f"{peak:.3f} of the outputs, at most {MAX_PEAK}"
     )
     assert minutes < MAX_MINUTES
     assert gigabytes < MAX_GB
+    assert peak <= MAX_PEAK

@@ -12,17 +12,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.entropy.objects import object_arrays
 from pipeline.entropy.truth import truth_at_size
-from pipeline.masks import CUT, encode
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.masks import CUT
+from pipeline.vocabulary import MODELS
 from storage.rle import decode_rle, encode_rle
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import block_objects, run_reader
 from tests.fixtures.asked import open_eval
-from tests.fixtures.held_rows import HeldRows
+from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 from tests.fixtures.soft_masks import soft_masks
-from tests.fixtures.split_cells import write_cell, write_table
-
-VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 
 N_OBJECTS = 32
 """Objects of one shard: a quarter of the default, for reading scores is paid once a shard."""
@@ -35,18 +32,7 @@ MAX_RATIO = 2.0
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SplitCells:
     monkeypatch.chdir(tmp_path)
-    write_table("bench", N_OBJECTS)
-    n_masks = len(PROMPTS) * 3
-    code = encode(soft_masks(0, n_masks)).reshape(len(PROMPTS), 3, 256, 256)
-    rng = np.random.default_rng(0)
-    place = rng.integers(0, 256, (N_OBJECTS, 2))
-    for model in MODELS:
-        for view in VIEWS:
-            # Objects differ by place, and models and views disagree by some pixels.
-            shifts = place + rng.integers(-6, 7, place.shape)
-            moved = np.stack([np.roll(code, tuple(shift), (2, 3)) for shift in shifts])
-            score = rng.uniform(0.2, 1, (2, N_OBJECTS, len(PROMPTS), 3)).astype(np.float32)
-            write_cell(("bench", model, view), HeldRows(moved, *score), shard_objects=N_OBJECTS)
+    write_soft_cells("bench", N_OBJECTS, shard_objects=N_OBJECTS)
     return open_eval("bench", MODELS, VIEWS, with_masks=True, shard_objects=N_OBJECTS)
 
 

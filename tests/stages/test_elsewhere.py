@@ -1,6 +1,9 @@
 """Stages read their cells at an address, and make the same bytes of them as of a copy here."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -9,7 +12,9 @@ import pytest
 from stages.shell.place import VARIABLE
 from storage.split import mask_windows
 from storage.split.mask_chunks import read_spans
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.repository import publish
+from tests.fixtures.share_page import block
 from tests.fixtures.stage_inputs import CASES, VAL, write_masked_split
 
 pytestmark = pytest.mark.slow
@@ -86,8 +91,13 @@ def test_entropies_come_straight_out_of_a_repository(
     wanted = CASES["entropy"].run(monkeypatch)
     repository = root.parent / "repository"
     publish(moved(root), KINDS, repository, remote=root.parent / "remote")
-    monkeypatch.setenv(VARIABLE, f"dvc://{repository}@main/cache")
-    assert CASES["entropy"].run(monkeypatch) == wanted
+    shutil.rmtree("cache")
+    recipe = block("USAM_CACHE=").replace("coco_val", VAL).replace("https://github.com/ann", "")
+    command = recipe.replace("/usam@v1", f"{repository}@main")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
+    subprocess.run(["bash", "-ec", command], check=True, env=environment, capture_output=True)
+    assert CASES["entropy"].files() == wanted
 
 
 @pytest.mark.parametrize("where", ["memory://nothing", "elsewhere"])

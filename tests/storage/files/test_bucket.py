@@ -89,6 +89,7 @@ def test_a_server_that_is_gone_is_one_line(bucket: str, monkeypatch: pytest.Monk
     hidden = "sys.modules['obstore'] = sys.modules['obstore.exceptions'] = None; "
     code = (
         f"import sys; {hidden if 'fsspec' in bucket else ''}import storage; "
+        "import storage.files.addresses as addresses; addresses.RETRY_S = 1; "
         f"from storage.errors import StoreError\n"
         f"try: storage.open_features({address!r})\n"
         f"except StoreError as error: print(error)"

@@ -1,0 +1,66 @@
+"""Entropies of cells in a bucket of this machine against those of cells on its disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pipeline.views import default_view
+from pipeline.vocabulary import MODELS
+from stages.entropy import split_arrays
+from stages.shell.asked import asked_of_eval
+from storage.paths import CACHE
+from storage.split.cells import open_cells
+from tests.fixtures.asked import extract_params
+from tests.fixtures.bucket import s3_server, upload, use_server
+from tests.fixtures.soft_cells import VIEWS, write_soft_cells
+
+N_OBJECTS, SHARD_OBJECTS = 128, 64
+"""So many that the opening of 48 stores is a small part: moto answers 500 requests a second."""
+
+N_ROUNDS = 2
+MAX_RATIO = 1.5
+"""Time from the bucket over that from the disk, opening included: the bar."""
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A cache in a bucket; the same lies in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write_soft_cells("bench", N_OBJECTS, shard_objects=SHARD_OBJECTS)
+    with s3_server() as server:
+        use_server(server, monkeypatch)
+        yield upload(CACHE, "cache")
+
+
+@pytest.mark.benchmark(min_rounds=1, max_time=0.1)
+def test_entropies_from_a_bucket_take_little_longer(
+    address: str, benchmark: BenchmarkFixture
+) -> None:
+    views = [default_view(view) for view in VIEWS]
+    asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+
+    def seconds(cache: str | Path) -> float:
+        started = perf_counter()
+        cells = open_cells("bench", asked, with_masks=True, cache=cache)
+        arrays = split_arrays(cells, n_workers=2)
+        found.append(arrays["h_y"])
+        return perf_counter() - started
+
+    found: list[np.ndarray] = []
+    seconds(CACHE)  # compiles
+    # In turn, so that a busy moment of the machine hits both.
+    times = np.array([(seconds(CACHE), seconds(address)) for _ in range(N_ROUNDS)])
+    here_s, there_s = times.min(axis=0)
+    benchmark.pedantic(seconds, (address,), rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.extra_info["ratio"] = there_s / here_s
+    n_bytes = sum(path.stat().st_size for path in CACHE.rglob("c.*"))
+    print(
+        f"\nentropies of {N_OBJECTS} objects, {n_bytes / 1e6:.0f} MB: {there_s:.1f} s from a "
+        f"bucket, {here_s:.1f} s from the disk, ratio {there_s / here_s:.2f} (at most {MAX_RATIO})"
+    )
+    assert all(np.array_equal(some, found[0]) for some in found)
+    assert there_s / here_s <= MAX_RATIO

@@ -1,0 +1,88 @@
+"""A bucket that goes away while a stage reads it costs time, or the run, but never a row."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from stages.shell.place import VARIABLE
+from storage.files import addresses
+from storage.paths import entropy_path
+from tests.fixtures.bucket import s3_server, upload, use_server
+from tests.fixtures.cut_line import Line, line_to
+from tests.fixtures.stage_inputs import CASES, write_masked_split
+
+pytestmark = pytest.mark.slow
+
+AWAY_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What the stage makes of cells in this folder."""
+    monkeypatch.chdir(tmp_path)
+    write_masked_split()
+    files = CASES["entropy"].run(monkeypatch)
+    shutil.rmtree("cache/entropy")
+    return files
+
+
+@pytest.fixture
+def line(wanted: dict[str, bytes], server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    """The way to a bucket that alone has the cells."""
+    assert wanted
+    use_server(server, monkeypatch)
+    monkeypatch.setenv(VARIABLE, upload(Path("cache"), "cache"))
+    shutil.rmtree("cache")
+    with line_to(server) as line:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", line.address)
+        yield line
+
+
+def answers(line: Line, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes of the answers that an undisturbed run gets."""
+    line.n_bytes = 2**40
+    CASES["entropy"].run(monkeypatch)
+    shutil.rmtree("cache")
+    return 2**40 - line.n_bytes
+
+
+@pytest.mark.parametrize("part", [0.2, 0.9], ids=["metadata", "masks"])
+def test_a_server_that_comes_back_is_asked_again(
+    wanted: dict[str, bytes], line: Line, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    line.n_bytes = int(part * answers(line, monkeypatch))
+
+    def mend_later() -> None:
+        line.was_cut.wait()
+        line.was_cut.wait(AWAY_S)
+        line.mend()
+
+    mending = Thread(target=mend_later)
+    mending.start()
+    assert CASES["entropy"].run(monkeypatch) == wanted
+    assert line.was_cut.is_set()
+    mending.join()
+
+
+@pytest.mark.parametrize("part", [0.2, 0.9], ids=["metadata", "masks"])
+def test_a_server_that_stays_away_ends_the_stage_which_names_the_store(
+    line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: float
+) -> None:
+    n_bytes = answers(line, monkeypatch)
+    monkeypatch.setattr(addresses, "RETRY_S", 1)
+    line.n_bytes = int(part * n_bytes)
+    with pytest.raises(SystemExit, match="1"):
+        CASES["entropy"].run(monkeypatch)
+    (error,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error")]
+    assert error.startswith("error: s3://lab/cache/")
+    assert error.endswith("; if the server was away, run it again")
+    assert not entropy_path("val").exists()
