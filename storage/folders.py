@@ -1,16 +1,25 @@
-"""Files and folders that appear whole or not at all: every output comes through here."""
+"""Files and folders that appear whole or not at all: every output comes through here.
+
+Each is made under a temporary name that no other process uses, so that any number of them may make
+the same one.
+"""
 
 import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from storage.writers import is_left, new_tag
+
 SUFFIX: Final = ".partial"
 """Suffix of files and folders in the making; DVC and git ignore them."""
+
+TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
+"""Errors of renaming a folder to a name that another one has."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -22,10 +31,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Write a file beside ``path`` and rename it into place when the block succeeds.
 
     A file already at ``path`` is replaced. A kill leaves a hidden ``.partial`` file, which the next
-    write to the same path replaces.
+    write to the same path on the same machine removes.
     """
     partial = _partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in _leftovers(path):
+        leftover.unlink(missing_ok=True)
     with named_disk_errors(path):
         try:
             yield partial
@@ -44,15 +55,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     A folder already at ``path`` is replaced: a kill at any instant leaves the old one or the new
     one, whole. A build that was killed leaves a hidden ``.partial`` folder, which the next build of
-    the same path removes.
+    the same path on the same machine removes.
     """
     partial = _partial(path)
     former = path.with_name(f".{path.name}.former{SUFFIX}")
     if former.exists() and not path.exists():  # killed between two renames
         former.rename(path)
-    for leftover in (partial, former):
-        shutil.rmtree(leftover, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (*_leftovers(path), former):
+        shutil.rmtree(leftover, ignore_errors=True)
     with named_disk_errors(path):
         try:
             yield partial
@@ -71,8 +82,85 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+@contextmanager
+def first_folder(path: Path) -> Iterator[Path]:
+    """Build a folder that appears at ``path`` unless another process was first: theirs then stays.
+
+    Whoever comes second must have built the same.
+    """
+    partial = _partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with named_disk_errors(path):
+        try:
+            yield partial
+            flush(file for file in partial.rglob("*") if file.is_file())
+            partial.rename(path)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        _flush_one(path.parent)
+
+
+def put_files(contents: Mapping[Path, bytes]) -> None:
+    """Make files appear, each of them whole, whatever was at their places or is written there.
+
+    What other links of a replaced file show stays as it was.
+    """
+    partials = {path: _partial(path) for path in contents}
+    try:
+        for path, partial in partials.items():
+            with named_disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(contents[path])
+                _flush_one(partial)
+        for path, partial in partials.items():
+            partial.replace(path)
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+    for folder in sorted({path.parent for path in contents}):
+        with named_disk_errors(folder):
+            _flush_one(folder)
+
+
+def put_link(source: Path, target: Path) -> None:
+    """Make a hard link of a file, or a copy, appear whole, whatever was at its place."""
+    partial = _partial(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with named_disk_errors(target):
+        try:
+            link_or_copy(source, partial)
+            flush([partial])
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)  # stays where both names were of one file already
+
+
+def remove_left(folder: Path) -> None:
+    """Remove what dead processes of this machine left half-written anywhere below a folder."""
+    for where, folders, files in os.walk(folder):  # passes over what others remove meanwhile
+        for name in filter(_is_leftover, folders):
+            shutil.rmtree(Path(where, name), ignore_errors=True)
+        for name in filter(_is_leftover, files):
+            Path(where, name).unlink(missing_ok=True)
+        folders[:] = [name for name in folders if not name.endswith(SUFFIX)]
+
+
+def _is_leftover(name: str) -> bool:
+    return name.startswith(".") and name.endswith(SUFFIX) and is_left(name)
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """What dead processes of this machine left half-written of a file or folder."""
+    own = f".{path.name}."
+    names = [entry.name for entry in os.scandir(path.parent) if entry.name.startswith(own)]
+    return [path.with_name(name) for name in names if _is_leftover(name)]
+
+
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}{SUFFIX}")
+    return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
 
 
 def _exchange(one: Path, other: Path) -> bool:

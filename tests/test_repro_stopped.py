@@ -13,7 +13,7 @@ import pytest
 
 from tests.fixtures.project_copy import copy_project, read_params, start, write_params
 
-PARTIAL: Final = Path("data/.shapes.partial/val")
+DRAWN: Final = "data/.shapes.*.partial/val/*.png"
 """What the stage has drawn so far."""
 
 START_S: Final = 120.0
@@ -35,7 +35,7 @@ def drawing(root: Path, *, n_images: int) -> Iterator["subprocess.Popen[str]"]:
     write_params(root, params)
     with start(root, "dvc", "repro", "shapes") as process:
         end = time.monotonic() + START_S
-        while not list((root / PARTIAL).glob("*.png")):
+        while not list(root.glob(DRAWN)):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end, "the stage took too long to begin"
             time.sleep(0.02)

@@ -15,7 +15,7 @@ from stages.shell.blocks import ExtractParams, Split
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
 from stages.shell.unchanged import check_unchanged
-from storage.cell.making import Cell, CellPlan
+from storage.cell.making import CHANGED, UNDONE, Cell, CellPlan
 from storage.cell.reuse import MadeRows, find_made
 from storage.cell.work import sweep
 from storage.errors import ImageError
@@ -64,16 +64,19 @@ def run_cell(
     }
     work = work_dir(name.split, name.model, name.view.name)
     sweep(WORK, keep=work)
-    with Cell.open(work, signature, plan) as cell, stoppable(_kept_in(cell.folder)):
+    cell = Cell.open(work, signature, plan)
+    cell.tidy()
+    with stoppable(_kept_in(cell.folder)):
         for unfinished in cell.unfinished:
             print(f"note: {unfinished}", file=sys.stderr)
         targets = outputs_of(name)
         faults = cell.adopt(targets) if is_repair else {}
-        for shard, fault in (cell.damaged | faults).items():
-            print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
-        pending = set(cell.pending(content))
+        lacking = cell.lacking(content)
+        for shard, fault in (lacking | faults).items():
+            if fault not in {UNDONE, CHANGED}:
+                print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
         shards = plan_shards(table.image_index, params.shard_objects)
-        todo = [shard for shard in shards if shard.index in pending]
+        todo = [shard for shard in shards if shard.index in lacking]
         images = SplitImages(Path(place.images), [str(file) for file in table.file])
         made = _made_elsewhere(cell, table, todo, with_masks=name.with_masks)
         steps = CellSteps(sam, cell, table, images, content, settings, made)
@@ -81,7 +84,7 @@ def run_cell(
         if failures:
             raise ImageError(_report(failures, table, place.images, cell.folder))
         check_unchanged()
-        cell.publish(targets["features"], targets.get("masks"))
+        cell.publish(targets["features"], targets.get("masks"), images_sha256=content)
 
 
 def outputs_of(name: CellName) -> dict[str, Path]:

@@ -1,12 +1,11 @@
-"""A cell in the making: its work folder, resumed after an interruption, published when complete."""
+"""A cell in the making: its work folder, resumed after an interruption, published when complete.
 
-import os
-import weakref
+Any number of processes on any hosts may be at it, without a lock.
+"""
+
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 import numpy as np
@@ -14,19 +13,27 @@ from jaxtyping import Int64
 
 from storage.cell import pieces, shards
 from storage.cell.publishing import publish_store
-from storage.cell.records import drop_records, keep_records, load_records, shard_damage
 from storage.cell.seeding import damaged_shards, seed_shard
-from storage.cell.work import PUBLISHED, Unfinished, find_unfinished, lock_folder, remove_partial
+from storage.cell.work import PUBLISHED, Unfinished, find_unfinished
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord
-from storage.folders import named_disk_errors, whole_folder
+from storage.folders import first_folder, put_files, remove_left
 from storage.store.arrays import read_arrays, sizes_of
 from storage.store.inspection import Store, check_identity, open_store
+from storage.store.marks import FOLDER, Mark, Receipt, load_mark, put_mark
 from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
 
-MAX_SWEPT: Final = 10
-"""Attempts to lock a work folder that vanishes; sweeps are rare, so more than this is no sweep."""
+UNDONE: Final = "not done"
+CHANGED: Final = "other images"
+"""Why shards are computed; any other reason is damage."""
+
+MAX_REPLACED: Final = 10
+"""Attempts to publish a cell to which others write: as a rule the same bytes, once."""
+
+
+class _ReplacedError(Exception):
+    """A file was replaced after it was compared with its mark."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +67,18 @@ class CellPlan:
 
 
 class Cell:
-    """The stores of a cell in the making, locked for one process until closed.
+    """The stores of a cell in the making.
 
-    A shard is marked only while its data are whole and come from the images whose digest is beside
-    the mark: the mark is removed before the data change, and set once they are on disk.
-
-    Attributes
-    ----------
-    damaged
-        What is wrong with finished shards whose files are not as they were written.
+    A shard is whole while its files are as its mark records them: data and mark appear whole, data
+    first, and a shard that is whole is never written again.
     """
 
-    def __init__(self, folder: Path, stores: Mapping[str, Store], lock: int) -> None:
+    def __init__(self, folder: Path, stores: Mapping[str, Store], shard_objects: int) -> None:
         self.folder = folder
         self._stores = stores
-        done = set(range(self._n_shards)) - self._lacking()
-        faults = {shard: shard_damage(folder, shard) for shard in sorted(done)}
-        self.damaged = {shard: fault for shard, fault in faults.items() if fault is not None}
-        # Released on garbage collection too; otherwise the lock blocks the next cell.
-        self._release = weakref.finalize(self, os.close, lock)
+        n_objects = sizes_of(stores["features"], read_arrays(stores["features"]))["object"]
+        self._shards = range(-(-n_objects // shard_objects))
+        self._intact = shards.Intact()
 
     @classmethod
     def open(cls, work_root: Path, signature: Mapping[str, object], plan: CellPlan) -> "Cell":
@@ -87,37 +87,14 @@ class Cell:
         Raises
         ------
         StoreError
-            If another process is working on it, what it holds is damaged or of another plan, or the
-            folder keeps vanishing.
+            If what it holds is damaged or of another plan.
         """
         wanted = full_signature(signature, plan.shard_objects)
         folder = work_root / digest(wanted)
-        lock = _made_and_locked(folder)
-        try:
-            # No longer marked published: a sweep would remove what is computed from here on.
-            (folder / PUBLISHED).unlink(missing_ok=True)
-            remove_partial(folder)
-            kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
-            stores = {kind: _open_or_create(folder, kind, wanted, plan) for kind in kinds}
-            return cls(folder, stores, lock)
-        except BaseException:
-            os.close(lock)
-            raise
-
-    def close(self) -> None:
-        """Release the lock."""
-        self._release()
-
-    def __enter__(self) -> "Cell":  # noqa: PYI034 - beartype refuses Self here
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
+        stores = {kind: _open_or_create(folder, kind, wanted, plan) for kind in kinds}
+        return cls(folder, stores, plan.shard_objects)
 
     @property
     def signature(self) -> Mapping[str, object]:
@@ -129,22 +106,35 @@ class Cell:
         """Work on this cell under other settings, begun but never published."""
         return find_unfinished(self.folder, self._stores["features"].signature)
 
-    def pending(self, images_sha256: Sequence[str]) -> list[int]:
-        """Shards to extract: not done, done from other images, damaged or missing a file.
+    def tidy(self) -> None:
+        """Remove what dead processes of this machine left half-written."""
+        remove_left(self.folder)
+
+    def lacking(self, images_sha256: Sequence[str], *, sizes_only: bool = False) -> dict[int, str]:
+        """Why each shard that has to be computed is: not done, from other images, or damaged.
 
         Parameters
         ----------
         images_sha256
             Digest of each shard's current images, from
             ``storage.split.objects.images_of_shards``.
+        sizes_only
+            Read no file: ``publish`` does. Finds what is missing or cut short.
         """
-        stored = shards.shard_images(self._stores["features"])
-        changed = {
-            shard
-            for shard, (old, new) in enumerate(zip(stored, images_sha256, strict=True))
-            if old != new
+        faults = {
+            shard: self._fault(load_mark(self.folder, shard), images, sizes_only=sizes_only)
+            for shard, images in zip(self._shards, images_sha256, strict=True)
         }
-        return sorted(changed | self._lacking() | self.damaged.keys())
+        return {shard: fault for shard, fault in faults.items() if fault is not None}
+
+    def begin(self) -> None:
+        """Say that there is work in the folder which is not published: no sweep may remove it."""
+        (self.folder / PUBLISHED).unlink(missing_ok=True)
+
+    def receipts(self) -> dict[int, Receipt]:
+        """Who made each shard that is marked; of those taken over nothing is known."""
+        marks = {shard: load_mark(self.folder, shard) for shard in self._shards}
+        return {shard: mark.receipt for shard, mark in marks.items() if mark and mark.receipt}
 
     def adopt(self, published: Mapping[str, Path]) -> dict[int, str]:
         """Take the intact shards of the cell's published stores that are lacking here.
@@ -163,16 +153,25 @@ class Cell:
             stores = {kind: open_store(path) for kind, path in published.items()}
             faults = [damaged_shards(store) for store in stores.values()]
         except StoreError as error:
-            return dict.fromkeys(range(self._n_shards), str(error))
+            return dict.fromkeys(self._shards, str(error))
         for kind, store in stores.items():
             check_identity(store, kind, self._stores[kind].signature)
         damaged = {shard: text for found in reversed(faults) for shard, text in found.items()}
-        for shard in sorted(self._lacking() - damaged.keys()):
-            seed_shard(self._stores, stores, shard)
+        for shard in self._shards:
+            if shard not in damaged and self._fault(load_mark(self.folder, shard)) is not None:
+                seed_shard(self._stores, stores, shard)
         return damaged
 
-    def write_shard(self, shard: int, rows: Mapping[str, np.ndarray], images_sha256: str) -> None:
-        """Write all rows of a shard, then its marks, and drop the pieces kept for it.
+    def write_shard(
+        self,
+        shard: int,
+        rows: Mapping[str, np.ndarray],
+        images_sha256: str,
+        receipt: Receipt | None = None,
+    ) -> None:
+        """Write all rows of a shard, then its mark, and drop the pieces kept for it.
+
+        Nothing is written where another process has done the shard meanwhile.
 
         Parameters
         ----------
@@ -184,29 +183,30 @@ class Cell:
         StoreError
             If an array is missing, unexpected, or of another dtype or shape than planned.
         OSError
-            If the disk is full (the message names the folder); finished shards stay.
+            If the disk is full (the message names the file); finished shards stay.
         """
-        stores = [self._stores[kind] for kind in ("masks", "features") if kind in self._stores]
+        stores = self._stores.values()
         names = {name for store in stores for name in shards.data_names(store)}
         check_names(f"rows of shard {shard}", rows, names)
-        checked = [shards.checked_rows(store, shard, rows) for store in stores]
-        with named_disk_errors(self.folder):
-            for store in reversed(stores):  # the mark of features first: it is the one that counts
-                shards.clear(store, shard)
-            drop_records(self.folder, shard)
-            for store, data in zip(stores, checked, strict=True):
-                shards.write_data(store, shard, data)
-            files = [file for store in stores for file in shards.data_files(store, shard)]
-            keep_records(self.folder, shard, files)
-            for store in stores:
-                shards.mark(store, shard, images_sha256)
-        self.damaged.pop(shard, None)
+        checked = [(store, shards.checked_rows(store, shard, rows)) for store in stores]
+        if self._fault(load_mark(self.folder, shard), images_sha256) is not None:
+            self.begin()
+            files: dict[Path, bytes] = {}
+            for store, data in checked:
+                files |= shards.encoded(store, shard, data)
+            put_files(files)
+            records = {
+                path.relative_to(self.folder).as_posix(): FileRecord.of(data)
+                for path, data in files.items()
+            }
+            put_mark(self.folder, shard, Mark(images_sha256, records, receipt))
         pieces.drop_pieces(self._pieces, shard)
 
     def keep_piece(
         self, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
     ) -> None:
         """Keep the rows of one image while its shard cannot be written yet."""
+        self.begin()
         pieces.keep_piece(self._pieces, shard, image_index, rows, image_sha256=image_sha256)
 
     def load_piece(
@@ -215,56 +215,70 @@ class Cell:
         """Rows that an earlier run kept for this image, if the image is unchanged."""
         return pieces.load_piece(self._pieces, shard, image_index, image_sha256=image_sha256)
 
-    def publish(self, features_path: Path, masks_path: Path | None = None) -> None:
+    def publish(
+        self,
+        features_path: Path,
+        masks_path: Path | None = None,
+        *,
+        images_sha256: Sequence[str] | None = None,
+    ) -> None:
         """Make the finished stores appear at their paths, each whole or not at all.
 
         The work folder stays until another cell sweeps it (``storage.cell.work.sweep``): DVC takes
         minutes to record an output, and deletes an unrecorded one when it runs the stage again.
 
+        Parameters
+        ----------
+        images_sha256
+            Digest of each shard's current images; by default, any will do.
+
         Raises
         ------
         StoreError
-            If a shard is not done, or is damaged.
+            If a shard is not done, is damaged or of other images, or is replaced meanwhile.
         """
-        if self.damaged:
-            raise StoreError(f"{self.folder}: every shard must be intact, got {self.damaged}")
         targets = {"features": features_path} | ({"masks": masks_path} if masks_path else {})
         check_names(f"targets of {self.folder}", targets, set(self._stores))
-        for kind, target in targets.items():
-            publish_store(self._stores[kind], target, self._records(kind))
-        (self.folder / PUBLISHED).touch()
+        for _ in range(MAX_REPLACED):
+            try:
+                marks = self._whole_marks(dict(enumerate(images_sha256 or [])))
+                for kind, target in targets.items():
+                    publish_store(self._stores[kind], target, marks, self._check_unchanged)
+            except _ReplacedError:
+                continue
+            put_files({self.folder / PUBLISHED: b""})
+            return
+        raise StoreError(
+            f"{self.folder}: files must stay as they are while the cell is published, got some "
+            f"replaced {MAX_REPLACED} times by another process"
+        )
 
-    def _lacking(self) -> set[int]:
-        """Shards without a mark or a file in one of the stores."""
-        return set().union(*map(shards.lacking_shards, self._stores.values()))
+    def _whole_marks(self, images_sha256: Mapping[int, str]) -> list[Mark]:
+        """Marks of the shards that are done; refuses damaged ones."""
+        marks = {shard: load_mark(self.folder, shard) for shard in self._shards}
+        faults = {s: self._fault(mark, images_sha256.get(s)) for s, mark in marks.items()}
+        damaged = {shard: fault for shard, fault in faults.items() if fault not in {None, UNDONE}}
+        if damaged:
+            raise StoreError(f"{self.folder}: every shard must be intact, got {damaged}")
+        return [mark for mark in marks.values() if mark is not None]
 
-    def _records(self, kind: str) -> dict[str, FileRecord]:
-        """Records of all files of a store's shards, by their names in the store."""
-        found = [load_records(self.folder, shard) or {} for shard in range(self._n_shards)]
-        prefix = f"{kind}.zarr/"
-        return {
-            name.removeprefix(prefix): record
-            for records in found
-            for name, record in records.items()
-            if name.startswith(prefix)
-        }
+    def _fault(
+        self, mark: Mark | None, images_sha256: str | None = None, *, sizes_only: bool = False
+    ) -> str | None:
+        """Why a shard has to be computed; None if it is whole, and from these images if given."""
+        if mark is None:
+            return UNDONE
+        if images_sha256 not in {None, mark.images_sha256}:
+            return CHANGED
+        return self._intact.damage(self.folder, mark, sizes_only=sizes_only)
 
-    @property
-    def _n_shards(self) -> int:
-        return len(shards.shard_images(self._stores["features"]))
+    def _check_unchanged(self) -> None:
+        if any(self._intact.changed()):
+            raise _ReplacedError
 
     @property
     def _pieces(self) -> Path:
         return self.folder / "pieces"
-
-
-def _made_and_locked(folder: Path) -> int:
-    for _ in range(MAX_SWEPT):
-        folder.mkdir(parents=True, exist_ok=True)
-        # A sweep may remove the folder before it is locked.
-        with suppress(FileNotFoundError):
-            return lock_folder(folder)
-    raise StoreError(f"{folder} must stay while it is locked, got it removed {MAX_SWEPT} times")
 
 
 def _open_or_create(
@@ -273,7 +287,7 @@ def _open_or_create(
     path = folder / f"{kind}.zarr"
     sizes = plan.sizes(kind)
     if not path.exists():
-        with whole_folder(path) as partial:
+        with first_folder(path) as partial:
             create_store(
                 partial,
                 kind,
@@ -283,7 +297,7 @@ def _open_or_create(
                 shard_objects=plan.shard_objects,
                 layout="work",
             )
-    store = open_store(path, mode="r+")
+    store = open_store(path)
     check_identity(store, kind, signature)
     found = sizes_of(store, read_arrays(store))
     wanted = {"object": len(plan.object_id), "prompt": len(plan.prompts), **sizes}

@@ -1,5 +1,6 @@
 """Rows of single images, kept while another image of their shard fails."""
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from storage.folders import whole_file
+from storage.folders import put_files
 
 SHA256: Final = "image_sha256"
 """Entry beside the rows: a piece is not used once its image has changed."""
@@ -20,12 +21,9 @@ def keep_piece(
     folder: Path, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
 ) -> None:
     """Write the rows of one image; a kill leaves the previous piece or none."""
-    with (
-        whole_file(_path(folder, shard, image_index)) as partial,
-        # Opened here because NumPy appends a suffix to a path.
-        partial.open("wb") as file,
-    ):
-        np.savez(file, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
+    data = io.BytesIO()
+    np.savez(data, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
+    put_files({_path(folder, shard, image_index): data.getvalue()})
 
 
 def load_piece(
@@ -51,7 +49,7 @@ def load_piece(
 def drop_pieces(folder: Path, shard: int) -> None:
     """Remove the pieces kept for a shard."""
     for path in folder.glob(f"{shard}-*.npz"):
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may be dropping them, too
 
 
 def _path(folder: Path, shard: int, image_index: int) -> Path:

@@ -1,29 +1,33 @@
 """Publishes a work store as a tracked output."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import zarr
 
-from storage.files.manifest import Manifest, write_manifest
+from storage.files.manifest import FileRecord, write_manifest
 from storage.folders import link_or_copy, whole_folder
 from storage.store.arrays import array_grid, check_complete, naming_damage, sizes_of
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store
-from storage.store.writing import create_store, writable
+from storage.store.marks import Mark
+from storage.store.writing import create_store, writable, write_array
 
 
-def publish_store(work: Store, target: Path, records: Manifest) -> None:
+def publish_store(
+    work: Store, target: Path, marks: Sequence[Mark], check_unchanged: Callable[[], None]
+) -> None:
     """Make a complete work store appear at ``target``, in few large chunks, with its manifest.
 
     Shards of masks are hard-linked and take no extra room. The work store stays as it is.
 
     Parameters
     ----------
-    records
-        Records of the shards' files, taken when they were written, so that what is linked is not
-        read again.
+    marks
+        Of all shards, whose files were compared with them: what is linked is not read again.
+    check_unchanged
+        Called before the store appears; raises if a file was replaced since that comparison.
 
     Raises
     ------
@@ -31,26 +35,39 @@ def publish_store(work: Store, target: Path, records: Manifest) -> None:
         If the work store is incomplete or damaged.
     """
     arrays = check_complete(work)
-    names = [name for name, spec in work.specs.items() if spec.is_coordinate]
+    coordinates = [name for name, spec in work.specs.items() if spec.is_coordinate]
+    linked = [name for name, spec in work.specs.items() if spec.chunking == "objects"]
     with whole_folder(target) as partial:
         group = create_store(
             partial,
             work.kind,
             sizes_of(work, arrays),
             signature=work.signature,
-            coords={name: _read(work, arrays[name], slice(None)) for name in names},
+            coords={name: _read(work, arrays[name], slice(None)) for name in coordinates},
             shard_objects=work.shard_objects,
         )
         for name, spec in work.specs.items():
-            if spec.chunking == "objects":
+            if name in linked:
                 _link(work.path / name, partial / name, arrays[name])
-            elif name not in names:
+            elif spec.chunking == "marks":
+                write_array(group, name, spec, _of_shards(name, marks))
+            elif name not in coordinates:
                 _copy(work, arrays[name], group, name)
-        linked = {name for name, spec in work.specs.items() if spec.chunking == "objects"}
-        write_manifest(
-            partial,
-            {name: record for name, record in records.items() if name.split("/")[0] in linked},
-        )
+        write_manifest(partial, _records(work, linked, marks))
+        check_unchanged()
+
+
+def _of_shards(name: str, marks: Sequence[Mark]) -> np.ndarray | list[str]:
+    """Values of an array of marks."""
+    return np.ones(len(marks), bool) if name == "done" else [mark.images_sha256 for mark in marks]
+
+
+def _records(work: Store, names: Sequence[str], marks: Sequence[Mark]) -> dict[str, FileRecord]:
+    """Records of the files of some arrays, by their names in the store."""
+    prefix = f"{work.path.name}/"
+    files = {name: record for mark in marks for name, record in mark.files.items()}
+    own = {name.removeprefix(prefix): r for name, r in files.items() if name.startswith(prefix)}
+    return {name: record for name, record in own.items() if name.split("/")[0] in names}
 
 
 def _copy(work: Store, source: AnyArray, group: zarr.Group, name: str) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 
 from storage.cell import shards
 from storage.cell.recorded import lay_out, recorded_listings
-from storage.cell.records import shard_damage
 from storage.cell.seeding import damaged_shards
 from storage.errors import StoreError
+from storage.folders import SUFFIX
 from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import naming_damage, read_arrays
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.marks import load_mark
+from storage.writers import new_tag
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
 """Entries of a signature that say which rows there are; what a row holds follows from others."""
@@ -121,9 +123,9 @@ def _unusable(stores: Mapping[str, Store], asked: Collection[int]) -> set[int]:
     features = stores["features"]
     if features.layout != "work":
         return {shard for store in stores.values() for shard in damaged_shards(store)}
-    lacking = set[int]().union(*map(shards.lacking_shards, stores.values()))
-    folder = features.path.parent
-    return lacking | {s for s in set(asked) - lacking if shard_damage(folder, s) is not None}
+    folder, intact = features.path.parent, shards.Intact()
+    marks = {shard: load_mark(folder, shard) for shard in asked}
+    return {s for s, mark in marks.items() if mark is None or intact.damage(folder, mark)}
 
 
 def _candidates(
@@ -148,7 +150,7 @@ def _replaced(
         outputs = _outputs(split, model, view, kinds)
         if any(path.exists() or path.as_posix() not in listings for path in outputs.values()):
             continue
-        folder = own / "replaced" / split
+        folder = own / f".{split}.{new_tag()}{SUFFIX}"  # gone with this process
         laid_out = {kind: folder / f"{kind}.zarr" for kind in kinds}
         if all(lay_out(listings[outputs[kind].as_posix()], laid_out[kind]) for kind in kinds):
             yield laid_out

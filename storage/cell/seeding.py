@@ -1,15 +1,15 @@
 """Takes intact shards of published stores back into a work folder, to compute only the others."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from storage.cell import shards
-from storage.cell.records import keep_records
-from storage.folders import link_or_copy
+from storage.files.manifest import record_of
+from storage.folders import put_files, put_link
 from storage.store.arrays import array_grid, read_arrays
 from storage.store.inspection import AnyArray, Store
+from storage.store.marks import Mark, put_mark
 from storage.store.verify import Damage, verify
 
 
@@ -31,23 +31,23 @@ def damaged_shards(published: Store) -> dict[int, str]:
 def seed_shard(work: Mapping[str, Store], published: Mapping[str, Store], shard: int) -> None:
     """Put a shard of published stores into work stores, and mark it; masks are linked."""
     folder = work["features"].path.parent
-    files: list[Path] = []
+    files = {}
     for kind, store in work.items():
         place = shards.rows_of(store, shard)
         arrays = read_arrays(published[kind])
+        names = shards.data_names(store)
         if kind == "masks":
-            for file in shards.data_files(store, shard):
-                name = file.relative_to(store.path)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(published[kind].path / name, file)
+            for name in names:
+                file = shards.data_file(store, name, shard)
+                put_link(published[kind].path / file.relative_to(store.path), file)
         else:
-            rows = {name: np.asarray(arrays[name][place]) for name in shards.data_names(store)}
-            shards.write_data(store, shard, rows)
-        files += shards.data_files(store, shard)
-    keep_records(folder, shard, files)
+            rows = {name: np.asarray(arrays[name][place]) for name in names}
+            put_files(shards.encoded(store, shard, rows))
+        for name in names:
+            file = shards.data_file(store, name, shard)
+            files[file.relative_to(folder).as_posix()] = record_of(file)
     images = read_arrays(published["features"])["images_sha256"][shard : shard + 1]
-    for store in reversed(list(work.values())):
-        shards.mark(store, shard, str(np.asarray(images)[0]))
+    put_mark(folder, shard, Mark(str(np.asarray(images)[0]), files))
 
 
 def _touched(store: Store, arrays: Mapping[str, AnyArray], damage: Damage, n_shards: int) -> range:

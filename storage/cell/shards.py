@@ -1,20 +1,27 @@
-"""One shard of a work store: its data, and the mark that says they are whole."""
+"""One shard of a cell in the making: its files as bytes, and whether those on disk are whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
 
-from storage.folders import flush
-from storage.store.arrays import missing_files, read_arrays, readable
+from storage.files.manifest import FileRecord, record_of
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store
+from storage.store.marks import Mark
 from storage.store.writing import checked, writable
+
+Identity = tuple[int, int, int]
+"""Inode, bytes and time of change of a file: a file that is replaced has another one."""
 
 
 def data_names(store: Store) -> list[str]:
-    """Arrays that are written shard by shard, except the marks."""
+    """Arrays that are written shard by shard."""
     return [
         name
         for name, spec in store.specs.items()
@@ -45,56 +52,71 @@ def checked_rows(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> di
     return found
 
 
-def clear(store: Store, shard: int) -> None:
-    """Remove a shard, its mark first.
+def encoded(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> dict[Path, bytes]:
+    """Files of a shard's data, by their paths.
 
-    What is written over an old shard would be merged with it, and its file may be a hard link to
-    the published one.
+    Zarr would write them in place one by one, and merge them with those of an earlier writer.
     """
-    marks = [name for name in ("done", "images_sha256") if name in store.specs]
-    for name in marks:
-        _file(store, name, shard).unlink(missing_ok=True)
-    for file in data_files(store, shard):
-        file.unlink(missing_ok=True)
-
-
-def write_data(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> None:
-    """Write a shard's data and wait until they are on disk, so that no mark precedes them."""
     place = rows_of(store, shard)
+    prototype = default_buffer_prototype()
+    found = {}
     for name, values in rows.items():
-        writable(store.group, name)[place] = values
-    flush(_file(store, name, shard) for name in rows)
+        memory = MemoryStore()
+        metadata = (store.path / name / "zarr.json").read_bytes()
+        sync(memory.set(f"{name}/zarr.json", prototype.buffer.from_bytes(metadata)))
+        sync(memory.set("zarr.json", prototype.buffer.from_bytes(_GROUP)))
+        writable(zarr.open_group(memory, mode="r+"), name)[place] = values
+        file = data_file(store, name, shard)
+        data = sync(memory.get(file.relative_to(store.path).as_posix(), prototype))
+        assert data is not None  # chunks of fill values are written, too
+        found[file] = data.to_bytes()
+    return found
 
 
-def data_files(store: Store, shard: int) -> list[Path]:
-    """Files of a shard's data."""
-    return [_file(store, name, shard) for name in data_names(store)]
-
-
-def mark(store: Store, shard: int, images_sha256: str) -> None:
-    """Mark a shard done; ``done`` itself is written last."""
-    if "images_sha256" in store.specs:
-        writable(store.group, "images_sha256")[shard : shard + 1] = np.array(
-            [images_sha256], dtype=np.dtypes.StringDType()
-        )
-    writable(store.group, "done")[shard : shard + 1] = np.array([True])
-
-
-def shard_images(store: Store) -> list[str | None]:
-    """Digest of each shard's images; None if its mark is absent or unreadable."""
-    done = readable(cast("AnyArray", store.group["done"]))
-    digests = readable(cast("AnyArray", store.group["images_sha256"]))
-    return [str(text) if is_done else None for text, is_done in zip(digests, done, strict=True)]
-
-
-def lacking_shards(store: Store) -> set[int]:
-    """Shards without a mark, or marked but missing a file, as after a repair of the disk."""
-    undone = np.flatnonzero(~readable(cast("AnyArray", store.group["done"])))
-    keys = [key.split("/c.") for key in missing_files(store, read_arrays(store))]
-    lost = {int(key.split(".")[0]) for name, key in keys if not store.specs[name].is_constant}
-    return lost.union(undone.tolist())
-
-
-def _file(store: Store, name: str, shard: int) -> Path:
+def data_file(store: Store, name: str, shard: int) -> Path:
+    """File of a shard's rows of an array."""
     n_dims = len(store.specs[name].dims)
     return store.path / name / file_name((shard, *[0] * (n_dims - 1)))
+
+
+class Intact:
+    """Files that were found to be as they were recorded; each is read once until it changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Identity, FileRecord]] = {}
+
+    def damage(self, folder: Path, mark: Mark, *, sizes_only: bool = False) -> str | None:
+        """What is wrong with the files of a marked shard; None if they are as recorded."""
+        for name, record in mark.files.items():
+            path = folder / name
+            identity = _identity(path)
+            if identity is None:
+                return f"{name} is missing"
+            if sizes_only and identity[1] == record.n_bytes:
+                continue
+            if (found := self._record(path, identity)) != record:
+                return (
+                    f"{name} must have {record.n_bytes} bytes with sha256 {record.sha256[:12]}, "
+                    f"got {found.n_bytes} with {found.sha256[:12]}"
+                )
+        return None
+
+    def changed(self) -> Iterator[Path]:
+        """Files that were replaced since they were read."""
+        return (path for path, (known, _) in self._known.items() if _identity(path) != known)
+
+    def _record(self, path: Path, identity: Identity) -> FileRecord:
+        if path not in self._known or self._known[path][0] != identity:
+            self._known[path] = (identity, record_of(path))
+        return self._known[path][1]
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+_GROUP = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'

@@ -1,10 +1,6 @@
 """Work folders, where cells are made: one folder per signature."""
 
-import errno
-import fcntl
-import os
 import shutil
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,20 +11,11 @@ from storage.cell.recorded import is_recorded, recorded_listings
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path
 from storage.store.inspection import open_store
+from storage.store.marks import FOLDER
 from storage.store.signature import compare
 
 PUBLISHED: Final = "published"
 """Marker file of a work folder whose stores are published."""
-
-LOCK: Final = "lock"
-"""File locked by the process that works in the folder; unlocking leaves it there."""
-
-RECORDED_AFTER_S: Final = 3600.0
-"""Age at which published work may be removed although DVC does not have it: perhaps it never will,
-where stages are run without it."""
-
-NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
-"""Errors of file systems without locks; there, DVC's own lock has to do."""
 
 
 @dataclass(frozen=True)
@@ -44,47 +31,7 @@ class Unfinished:
 
 def is_work_folder(folder: Path) -> bool:
     """Whether a cell is, or was, made in a folder."""
-    return (folder / LOCK).exists()
-
-
-def lock_folder(folder: Path) -> int:
-    """Lock a work folder for this process; closing the handle, or exiting, releases it.
-
-    Raises
-    ------
-    StoreError
-        If another process holds it.
-    FileNotFoundError
-        If the folder does not exist, or was swept meanwhile.
-    """
-    path = folder / LOCK
-    handle = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise StoreError(f"{folder} must have one writer at a time, got a second one") from error
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            os.close(handle)
-            raise
-    try:
-        is_there = os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        is_there = False
-    if not is_there:
-        os.close(handle)
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    return handle
-
-
-def remove_partial(folder: Path) -> None:
-    """Remove files and stores that a kill left half-written."""
-    for path in list(folder.rglob("*.partial")):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)  # it was in a folder that is gone
+    return (folder / FOLDER).is_dir()
 
 
 def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfinished, ...]:
@@ -103,7 +50,7 @@ def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfi
 
 
 def sweep(work: Path, *, keep: Path) -> list[Path]:
-    """Remove published work that DVC has, or that is old, of all cells but one.
+    """Remove published work that DVC has, of all cells but one.
 
     Until DVC has an output, it deletes it when it runs the stage again, which then publishes from
     the work folder at once.
@@ -118,27 +65,19 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
 
     Returns
     -------
-    The folders removed. Unfinished work stays, and so does work that another process has locked or
-    that cannot be removed.
+    The folders removed. Unfinished work stays, and so does what cannot be removed.
     """
     removed = []
     listings = recorded_listings()
     for marker in sorted(work.glob(f"*/*/*/*/{PUBLISHED}")):
         folder = marker.parent
-        if folder.parent == keep:
+        if folder.parent == keep or not _is_recorded(folder, listings):
             continue
         # Another cell, perhaps on another node, may be sweeping too, or the folder may belong to
         # another user: no reason for this cell to fail.
-        with suppress(StoreError, OSError):
-            is_old = time.time() - marker.stat().st_mtime >= RECORDED_AFTER_S
-            if not is_old and not _is_recorded(folder, listings):
-                continue
-            handle = lock_folder(folder)
-            try:
-                # Renamed first: a half-removed folder would pass for unfinished work.
-                folder.rename(folder.with_name(f".{folder.name}.removed"))
-            finally:
-                os.close(handle)
+        with suppress(OSError):
+            # Renamed first: a half-removed folder would pass for unfinished work.
+            folder.rename(folder.with_name(f".{folder.name}.removed"))
             removed.append(folder)
     for gone in work.glob("*/*/*/.*.removed"):
         shutil.rmtree(gone, ignore_errors=True)

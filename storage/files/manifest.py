@@ -32,6 +32,11 @@ class FileRecord:
     n_bytes: int
     sha256: str
 
+    @classmethod
+    def of(cls, data: bytes) -> "FileRecord":
+        """Record of a file with these bytes."""
+        return cls(len(data), hashlib.sha256(data).hexdigest())
+
 
 Manifest = Mapping[str, FileRecord]
 """Records of files by their names, relative to the store."""

@@ -12,6 +12,7 @@ from storage.errors import StoreError, shown
 from storage.files.manifest import NAME
 from storage.store.grid import Grid, file_name, grid
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store
+from storage.store.marks import load_mark
 from storage.store.schema import CODEC, ArraySpec
 
 N_NAMED: Final = 3
@@ -51,7 +52,9 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
 
 
 def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray, " shard"] | None:
-    """Marks of a store's shards; None for kinds without shards.
+    """Whether each shard of a store is marked; None for kinds without shards.
+
+    The marks of a store in the making are beside it.
 
     Raises
     ------
@@ -60,17 +63,24 @@ def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray
     """
     if "done" not in arrays:
         return None
+    if store.layout == "work":
+        n_shards = arrays["done"].shape[0]
+        marked = [load_mark(store.path.parent, shard) is not None for shard in range(n_shards)]
+        return np.array(marked)
     with naming_damage(store, "done"):
         return np.asarray(arrays["done"][...])
 
 
 def expected_files(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, list[str]]:
     """Files that each array must have: in a work store, those of constants and done shards."""
-    done = readable(arrays["done"]) if store.layout == "work" else None
+    done = done_shards(store, arrays) if store.layout == "work" else None
     files = {}
     for name, array in arrays.items():
+        spec = store.specs[name]
+        if done is not None and spec.chunking == "marks":
+            continue
         indices = array_grid(array).file_indices()
-        if done is not None and not store.specs[name].is_constant:
+        if done is not None and not spec.is_constant:
             indices = [index for index in indices if done[index[0]]]
         files[name] = [file_name(index) for index in indices]
     return files

@@ -59,9 +59,9 @@ class Work:
         settings = CellSettings(default_view("identity"), PROMPTS, self.batch, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
         work = self.folder / f"work-{time.monotonic_ns()}"
-        with Cell.open(work, {"bench": 1}, plan) as cell:
-            steps = CellSteps(self.sam, cell, self.table, images, content, settings)
-            assert run_shards(shards, steps, lambda _: None) == ()
+        cell = Cell.open(work, {"bench": 1}, plan)
+        steps = CellSteps(self.sam, cell, self.table, images, content, settings)
+        assert run_shards(shards, steps, lambda _: None) == ()
 
     def bare(self) -> None:
         """The encoder once, and the decoder in batches."""

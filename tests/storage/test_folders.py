@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,17 @@ from typing import Final
 import pytest
 
 from storage import folders
-from storage.folders import flush, link_or_copy, named_disk_errors, whole_file, whole_folder
+from storage.folders import (
+    first_folder,
+    flush,
+    link_or_copy,
+    named_disk_errors,
+    put_files,
+    put_link,
+    whole_file,
+    whole_folder,
+)
+from tests.fixtures.dead_process import dead_tag
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -211,7 +222,8 @@ def test_a_file_and_its_name_are_flushed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "fsync", fsync)
     with whole_file(tmp_path / "auc.csv") as partial:
         partial.write_text("whole")
-    assert synced[0] == (".auc.csv.partial", False)
+    assert re.fullmatch(r"\.auc\.csv\.[0-9a-f-]+\.partial", synced[0][0])
+    assert not synced[0][1]
     assert synced[-1] == (tmp_path.name, True)
 
 
@@ -225,11 +237,70 @@ def test_a_link_to_a_shared_file_is_replaced_not_written_through(tmp_path: Path)
 
 
 def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:
-    fill(tmp_path / ".store.partial", "half")
+    fill(tmp_path / f".store.{dead_tag()}.partial", "half")
     fill(tmp_path / ".store.former.partial", "former")
+    (tmp_path / f".table.{dead_tag()}.partial").write_text("half")
     with whole_folder(tmp_path / "store") as partial:
         fill(partial, "new")
+    with whole_file(tmp_path / "table") as partial:
+        partial.write_text("new")
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "store", tmp_path / "table"]
+
+
+def test_two_at_the_same_folder_or_file_do_not_meet(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "store") as first, whole_folder(tmp_path / "store") as second:
+        fill(first, "first")
+        fill(second, "second")
+    with whole_file(tmp_path / "table") as first, whole_file(tmp_path / "table") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "store" / "file").read_text() == "first", "the last one to end"
+    assert (tmp_path / "table").read_text() == "first"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "store", tmp_path / "table"]
+
+
+def test_the_first_folder_stays(tmp_path: Path) -> None:
+    with first_folder(tmp_path / "store") as first, first_folder(tmp_path / "store") as second:
+        fill(first, "of who was slower")
+        fill(second, "of who was faster")
+    assert (tmp_path / "store" / "file").read_text() == "of who was faster"
     assert list(tmp_path.iterdir()) == [tmp_path / "store"]
+
+
+def test_files_are_put_whole_and_links_of_former_ones_stay(tmp_path: Path) -> None:
+    (tmp_path / "shard").write_bytes(b"former")
+    link_or_copy(tmp_path / "shard", tmp_path / "published")
+    put_files({tmp_path / "shard": b"new", tmp_path / "below" / "other": b"new"})
+    assert (tmp_path / "published").read_bytes() == b"former"
+    assert (tmp_path / "shard").read_bytes() == b"new"
+    assert [path.name for path in (tmp_path / "below").iterdir()] == ["other"]
+
+
+def test_of_files_that_are_put_none_appears_before_all_are_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_flushed = 0
+
+    def full(_: int) -> None:
+        nonlocal n_flushed
+        n_flushed += 1
+        if n_flushed == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        put_files({tmp_path / name: b"new" for name in ("one", "two")})
+    assert caught.value.filename == str(tmp_path / "two")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_put_over_whatever_is_there(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"shard")
+    (tmp_path / "two").write_bytes(b"other")
+    for _ in range(2):  # the second time both are one file already
+        put_link(tmp_path / "one", tmp_path / "two")
+        assert (tmp_path / "two").samefile(tmp_path / "one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def lines_of(result: Result) -> list[list[str]]:
 
 
 def test_ls_has_a_line_a_cell_and_tells_what_is_to_be_migrated_or_made() -> None:
-    with open_cell(Path(), split="val", model="tiny", view="vflip") as cell:
-        cell.write_shard(0, rows_of(0), images_of((0,))[0])
+    cell = open_cell(Path(), split="val", model="tiny", view="vflip")
+    cell.write_shard(0, rows_of(0), images_of((0,))[0])
     headings, published, begun = lines_of(usam("ls", "."))
     assert headings == [
         *("cell", "objects", "features", "masks", "family", "device", "extract", "schema", "state")

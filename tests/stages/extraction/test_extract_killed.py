@@ -108,18 +108,11 @@ def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
     resume(wanted)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(5, id="data_and_mark"),
-        pytest.param(6, id="the_marks_of_masks_and_features"),
-    ],
-)
 @pytest.mark.usefixtures("project")
 def test_killed_between_data_and_mark_the_next_run_gives_the_same_bytes(
-    undisturbed: tuple[dict[str, bytes], float], call: int
+    undisturbed: tuple[dict[str, bytes], float],
 ) -> None:
-    die_at("storage.cell.shards", "mark", call)
+    die_at("storage.cell.making", "put_mark", 3)
     assert done_shards() == [0, 1]
     resume(undisturbed[0])
 

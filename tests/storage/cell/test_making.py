@@ -13,10 +13,9 @@ import pytest
 import zarr
 
 import storage
-from storage.cell import shards
 from storage.cell.making import Cell
 from storage.errors import StoreError
-from storage.store.inspection import Store
+from storage.store.marks import Mark, put_mark, receipt_of
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import (
     N_SHARDS,
@@ -67,11 +66,11 @@ def test_an_output_that_was_lost_is_published_again_without_work(tmp_path: Path)
 
 def test_order_of_shards_changes_no_byte(tmp_path: Path) -> None:
     extract(tmp_path / "in_order")
-    with open_cell(tmp_path / "shuffled") as cell:
-        for shard in (2, 0, 1):
-            cell.write_shard(shard, rows_of(shard), IMAGES[shard])
-        root = tmp_path / "shuffled"
-        cell.publish(root / "features/identity.zarr", root / "masks/identity.zarr")
+    cell = open_cell(tmp_path / "shuffled")
+    for shard in (2, 0, 1):
+        cell.write_shard(shard, rows_of(shard), IMAGES[shard])
+    root = tmp_path / "shuffled"
+    cell.publish(root / "features/identity.zarr", root / "masks/identity.zarr")
     assert outputs(tmp_path / "shuffled") == outputs(tmp_path / "in_order")
 
 
@@ -88,38 +87,33 @@ def test_a_shard_done_again_leaves_the_published_file_as_it_was(tmp_path: Path) 
     before = published.read_bytes()
     assert published.stat().st_nlink == 2, "masks are published as hard links"
     published.chmod(0o444)  # as DVC does with what it caches
-    with open_cell(tmp_path) as cell:
-        cell.write_shard(1, rows_of(1, version=7), "other images")
-        assert not (cell.folder / "published").exists()
+    cell = open_cell(tmp_path)
+    cell.write_shard(1, rows_of(1, version=7), "other images")
+    assert not (cell.folder / "published").exists()
     assert published.read_bytes() == before
     assert stat.S_IMODE(published.stat().st_mode) == 0o444
     assert extract(tmp_path, (0, 0, 0)) == [1]
 
 
 @pytest.mark.parametrize(
-    "array",
-    [
-        "masks.zarr/mask_code",
-        "masks.zarr/done",
-        "features.zarr/mask_token",
-        "features.zarr/images_sha256",
-        "features.zarr/done",
-    ],
+    "file", ["masks.zarr/mask_code/c.2*", "features.zarr/mask_token/c.2*", "marks/2.json"]
 )
-def test_a_shard_that_lost_a_file_is_pending(tmp_path: Path, array: str) -> None:
+def test_a_shard_that_lost_a_file_is_lacking(tmp_path: Path, file: str) -> None:
     extract(tmp_path)
     before = outputs(tmp_path)
-    (file,) = tmp_path.glob(f"work/*/*/*/*/{array}/c.2*")
-    file.unlink()
+    (lost,) = tmp_path.glob(f"work/*/*/*/*/{file}")
+    lost.unlink()
     assert extract(tmp_path) == [2]
     assert outputs(tmp_path) == before
 
 
-def test_a_damaged_mark_counts_as_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "no mark", "{}", '{"images_sha256": "a", "files": [1]}'])
+def test_a_damaged_mark_counts_as_none(tmp_path: Path, text: str) -> None:
     extract(tmp_path)
     before = outputs(tmp_path)
-    (file,) = tmp_path.glob("work/*/*/*/*/features.zarr/done/c.1")
-    file.write_bytes(b"no chunk")
+    (file,) = tmp_path.glob("work/*/*/*/*/marks/1.json")
+    file.write_text(text)
+    assert open_cell(tmp_path).lacking(IMAGES) == {1: "not done"}
     assert extract(tmp_path) == [1]
     assert outputs(tmp_path) == before
 
@@ -142,17 +136,12 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def forget(path: Path) -> None:
-    (path.parents[2] / "records/1.json").unlink()
-
-
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (flip, rf"{SHARD} must have \d+ bytes with sha256 \w{{12}}, got \d+ with \w{{12}}"),
         (swap, rf"{SHARD} must have \d+ bytes"),
         (cut, rf"{SHARD} must have \d+ bytes"),
-        (forget, "no record of its files"),
     ],
 )
 def test_a_damaged_shard_is_computed_again_never_published(
@@ -165,33 +154,34 @@ def test_a_damaged_shard_is_computed_again_never_published(
     shard.unlink()  # the output is a link to it
     shard.write_bytes(file)
     damage(shard)
-    with open_cell(tmp_path) as cell:
-        assert list(cell.damaged) == [1]
-        assert re.match(reason, cell.damaged[1])
-        with pytest.raises(StoreError, match=r"every shard must be intact, got .*1: "):
-            cell.publish(tmp_path / "features/identity.zarr", tmp_path / "masks/identity.zarr")
+    cell = open_cell(tmp_path)
+    lacking = cell.lacking(IMAGES)
+    assert list(lacking) == [1]
+    assert re.match(reason, lacking[1])
+    with pytest.raises(StoreError, match=r"every shard must be intact, got .*1: "):
+        cell.publish(tmp_path / "features/identity.zarr", tmp_path / "masks/identity.zarr")
     assert extract(tmp_path) == [1]
     assert outputs(tmp_path) == before
 
 
 def test_publishing_before_every_shard_is_done_names_those_that_are_not(tmp_path: Path) -> None:
-    with open_cell(tmp_path) as cell:
-        cell.write_shard(1, rows_of(1), IMAGES[1])
-        with pytest.raises(StoreError, match=r"every shard must be done, got 2 of 3 .* \(0, 2\)"):
-            cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
+    cell = open_cell(tmp_path)
+    cell.write_shard(1, rows_of(1), IMAGES[1])
+    with pytest.raises(StoreError, match=r"every shard must be done, got 2 of 3 .* \(0, 2\)"):
+        cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
     assert not list(tmp_path.glob("*.zarr"))
 
 
 def test_a_cell_without_masks_has_one_store(tmp_path: Path) -> None:
     plan = type(PLAN)(PLAN.prompts, PLAN.object_id, PLAN.n_channels, None, PLAN.shard_objects)
-    with Cell.open(tmp_path / "work", SIGNATURE, plan) as cell:
-        for shard in cell.pending(IMAGES):
-            rows = rows_of(shard)
-            del rows["mask_code"]
-            cell.write_shard(shard, rows, IMAGES[shard])
-        with pytest.raises(StoreError, match="must hold features, got features, masks"):
-            cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
-        cell.publish(tmp_path / "features.zarr")
+    cell = Cell.open(tmp_path / "work", SIGNATURE, plan)
+    for shard in cell.lacking(IMAGES):
+        rows = rows_of(shard)
+        del rows["mask_code"]
+        cell.write_shard(shard, rows, IMAGES[shard])
+    with pytest.raises(StoreError, match="must hold features, got features, masks"):
+        cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
+    cell.publish(tmp_path / "features.zarr")
     assert verify(tmp_path / "features.zarr") == []
 
 
@@ -216,63 +206,75 @@ def test_rows_that_do_not_fit_are_refused_before_anything_changes(
     tmp_path: Path, rows: dict[str, np.ndarray], message: str
 ) -> None:
     extract(tmp_path)
-    with open_cell(tmp_path) as cell:
-        with pytest.raises(StoreError, match=message):
-            cell.write_shard(0, rows, "other images")
-        assert cell.pending(IMAGES) == []
+    cell = open_cell(tmp_path)
+    with pytest.raises(StoreError, match=message):
+        cell.write_shard(0, rows, "other images")
+    assert list(cell.lacking(IMAGES)) == []
 
 
-def test_marks_come_after_all_data_and_those_of_features_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    marked: list[str] = []
-    mark = shards.mark
+def test_the_mark_comes_after_all_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[int] = []
 
-    def spy(store: Store, shard: int, images: str) -> None:
-        for kind, names in (("masks", ["mask_code"]), ("features", ["iou", "mask_token"])):
-            for name in names:
-                assert list((cell.folder / f"{kind}.zarr" / name).glob(f"c.{shard}.*"))
-        marked.append(store.kind)
-        mark(store, shard, images)
+    def spy(folder: Path, shard: int, mark: Mark) -> None:
+        assert len(mark.files) == len(rows_of(1))
+        for name in mark.files:
+            assert (folder / name).exists()
+        marked.append(shard)
+        put_mark(folder, shard, mark)
 
-    monkeypatch.setattr(shards, "mark", spy)
-    with open_cell(tmp_path) as cell:
-        cell.write_shard(1, rows_of(1), IMAGES[1])
-    assert marked == ["masks", "features"]
+    monkeypatch.setattr("storage.cell.making.put_mark", spy)
+    open_cell(tmp_path).write_shard(1, rows_of(1), IMAGES[1])
+    assert marked == [1]
+
+
+def test_a_receipt_is_kept_in_the_work_folder_and_nowhere_else(tmp_path: Path) -> None:
+    extract(tmp_path / "without")
+    cell = open_cell(tmp_path)
+    for shard in range(N_SHARDS):
+        receipt = receipt_of("a processor", n_objects=4, seconds=1.5)
+        cell.write_shard(shard, rows_of(shard), IMAGES[shard], receipt)
+    assert cell.receipts() == dict.fromkeys(range(N_SHARDS), receipt)
+    cell.publish(tmp_path / "features/identity.zarr", tmp_path / "masks/identity.zarr")
+    assert outputs(tmp_path) == outputs(tmp_path / "without")
 
 
 def test_a_full_disk_is_named_and_finished_shards_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object, **__: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    cell = open_cell(tmp_path)
+    cell.write_shard(0, rows_of(0), IMAGES[0])
+    flush = os.fsync
 
-    with open_cell(tmp_path) as cell:
-        cell.write_shard(0, rows_of(0), IMAGES[0])
-        with monkeypatch.context() as patch:
-            patch.setattr("zarr.storage._local._put", full)
-            with pytest.raises(OSError, match="No space left") as caught:
-                cell.write_shard(1, rows_of(1), IMAGES[1])
-            assert caught.value.filename == str(cell.folder)
-            assert caught.value.errno == errno.ENOSPC
-        assert cell.pending(IMAGES) == [1, 2]
+    def full(handle: int) -> None:
+        if ".c.1.0.0.0.0." in Path(f"/proc/self/fd/{handle}").readlink().name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            cell.write_shard(1, rows_of(1), IMAGES[1])
+        assert str(caught.value.filename).startswith(str(cell.folder))
+        assert caught.value.errno == errno.ENOSPC
+    assert not list(cell.folder.rglob("*.partial"))
+    assert list(cell.lacking(IMAGES)) == [1, 2]
     assert extract(tmp_path) == [1, 2]
 
 
 def test_pieces_serve_until_their_shard_is_done(tmp_path: Path) -> None:
     rows = {"iou": np.ones((2, 2, 3), np.float32)}
-    with open_cell(tmp_path) as cell:
-        cell.keep_piece(1, 3, rows, image_sha256="as it is")
-        cell.keep_piece(2, 3, rows, image_sha256="as it is")
-    with open_cell(tmp_path) as cell:
-        kept = cell.load_piece(1, 3, image_sha256="as it is")
-        assert kept is not None
-        np.testing.assert_array_equal(kept["iou"], rows["iou"])
-        assert cell.load_piece(1, 3, image_sha256="repaired") is None
-        assert cell.load_piece(1, 4, image_sha256="as it is") is None
-        cell.write_shard(1, rows_of(1), IMAGES[1])
-        assert cell.load_piece(1, 3, image_sha256="as it is") is None
-        assert cell.load_piece(2, 3, image_sha256="as it is") is not None
+    cell = open_cell(tmp_path)
+    cell.keep_piece(1, 3, rows, image_sha256="as it is")
+    cell.keep_piece(2, 3, rows, image_sha256="as it is")
+    cell = open_cell(tmp_path)
+    kept = cell.load_piece(1, 3, image_sha256="as it is")
+    assert kept is not None
+    np.testing.assert_array_equal(kept["iou"], rows["iou"])
+    assert cell.load_piece(1, 3, image_sha256="repaired") is None
+    assert cell.load_piece(1, 4, image_sha256="as it is") is None
+    cell.write_shard(1, rows_of(1), IMAGES[1])
+    assert cell.load_piece(1, 3, image_sha256="as it is") is None
+    assert cell.load_piece(2, 3, image_sha256="as it is") is not None
 
 
 def test_memory_of_a_shard_is_one_shard(tmp_path: Path) -> None:

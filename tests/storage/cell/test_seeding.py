@@ -41,12 +41,12 @@ def lose(name: str) -> None:
 def repair() -> tuple[dict[int, str], list[int]]:
     """What was found damaged, and what was computed."""
     images = images_of(ORIGINAL)
-    with open_cell(Path()) as cell:
-        faults = cell.adopt(STORES)
-        pending = cell.pending(images)
-        for shard in pending:
-            cell.write_shard(shard, rows_of(shard), images[shard])
-        cell.publish(STORES["features"], STORES["masks"])
+    cell = open_cell(Path())
+    faults = cell.adopt(STORES)
+    pending = list(cell.lacking(images))
+    for shard in pending:
+        cell.write_shard(shard, rows_of(shard), images[shard])
+    cell.publish(STORES["features"], STORES["masks"])
     return faults, pending
 
 
@@ -81,16 +81,14 @@ def test_intact_stores_need_no_shard(wanted: dict[str, bytes]) -> None:
 
 
 def test_shards_of_other_inputs_are_refused() -> None:
-    with (
-        open_cell(Path(), precision="bf16") as cell,
-        pytest.raises(StoreError, match=r"written under other inputs \(precision: fp32 -> bf16\)"),
-    ):
+    cell = open_cell(Path(), precision="bf16")
+    with pytest.raises(StoreError, match=r"written under other inputs \(precision: fp32 -> bf16\)"):
         cell.adopt(STORES)
 
 
 def test_a_cell_of_changed_images_takes_over_the_others() -> None:
     images = images_of((0, 5, 0))
-    with open_cell(Path()) as cell:
-        assert cell.adopt(STORES) == {}
-        assert cell.pending(images) == [1]
-        assert len(images) == N_SHARDS
+    cell = open_cell(Path())
+    assert cell.adopt(STORES) == {}
+    assert list(cell.lacking(images)) == [1]
+    assert len(images) == N_SHARDS

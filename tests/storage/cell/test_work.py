@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -9,41 +8,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from storage.cell.work import PUBLISHED, RECORDED_AFTER_S, find_unfinished, lock_folder, sweep
-from storage.errors import StoreError
+from storage.cell.making import Cell
+from storage.cell.work import PUBLISHED, find_unfinished, sweep
 from storage.files.manifest import FILE
 from tests.fixtures.made_up_cell import (
+    PLAN,
     SIGNATURE,
     extract,
     images_of,
     open_cell,
-    outputs,
     rows_of,
 )
-
-
-@pytest.fixture(autouse=True)
-def recorded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Published work may go, however young."""
-    monkeypatch.setattr("storage.cell.work.RECORDED_AFTER_S", 0)
-
-
-def test_work_stays_until_its_outputs_are_surely_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("storage.cell.work.RECORDED_AFTER_S", RECORDED_AFTER_S)
-    extract(tmp_path)
-    (marker,) = (tmp_path / "work").rglob(PUBLISHED)
-    assert sweep(tmp_path / "work", keep=tmp_path) == []
-    published = marker.stat().st_mtime
-    os.utime(marker, (published, published - RECORDED_AFTER_S))
-    assert sweep(tmp_path / "work", keep=tmp_path) == [marker.parent]
 
 
 @pytest.fixture
 def young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work that was published a moment ago, its outputs where DVC tracks them."""
-    monkeypatch.setattr("storage.cell.work.RECORDED_AFTER_S", RECORDED_AFTER_S)
     monkeypatch.chdir(tmp_path)
     extract(Path("made"))
     for kind in ("features", "masks"):
@@ -110,108 +90,66 @@ def test_what_an_earlier_run_recorded_does_not_count(young: Path, fault: str) ->
     assert young.exists()
 
 
-def test_sweep_leaves_what_was_published_once_and_is_being_done_again(tmp_path: Path) -> None:
-    extract(tmp_path)
+@pytest.fixture
+def recorded(young: Path) -> Path:
+    """The same, recorded by DVC."""
+    record("features", "masks")
+    return young
+
+
+def test_work_that_dvc_never_records_stays(young: Path) -> None:
+    os.utime(young / PUBLISHED, (0, 0))
+    assert swept() == []
+    assert young.exists()
+
+
+def test_sweep_leaves_what_was_published_once_and_is_being_done_again(recorded: Path) -> None:
     repaired = images_of((0, 1, 0))
-    with open_cell(tmp_path) as cell:
-        assert cell.pending(repaired) == [1]
-        cell.keep_piece(1, 0, rows_of(1), image_sha256="as it is")
-    assert sweep(tmp_path / "work", keep=tmp_path) == []
-    with open_cell(tmp_path) as cell:
-        assert cell.pending(repaired) == [1]
-        assert cell.load_piece(1, 0, image_sha256="as it is") is not None
+    cell = Cell.open(recorded.parent, SIGNATURE, PLAN)
+    assert list(cell.lacking(repaired)) == [1]
+    assert (recorded / PUBLISHED).exists(), "nothing has been done yet"
+    cell.begin()
+    assert swept() == []
+    cell.write_shard(1, rows_of(1, version=1), repaired[1])
+    assert swept() == []
 
 
-def test_sweep_removes_published_work_of_other_cells_only(tmp_path: Path) -> None:
-    for name in ("mine", "theirs"):
-        extract(tmp_path / name)
-        (tmp_path / name / "work/val/tiny/identity").rename(tmp_path / name / "cell")
-    for name in ("mine", "theirs"):
-        target = tmp_path / "work/val/tiny" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name / "cell").rename(target)
-    with open_cell(tmp_path) as unfinished:
-        pass
-    kept = tmp_path / "work/val/tiny/mine"
-    published = outputs(tmp_path / "theirs")
-    for shard in (tmp_path / "theirs").glob("masks/*/mask_code/*"):
+def test_sweep_removes_published_work_of_other_cells_only(recorded: Path) -> None:
+    assert sweep(Path("cache/work"), keep=recorded.parent) == []
+    unfinished = open_cell(Path("cache/work/val/small")).folder
+    shards = list(Path("cache").glob("masks/*/*/*/mask_code/c.*"))
+    published = {shard: shard.read_bytes() for shard in shards}
+    for shard in shards:
         shard.chmod(0o444)  # as DVC does; the work folder holds the same files
-    (gone,) = sweep(tmp_path / "work", keep=kept)
-    assert gone.parent.name == "theirs"
-    assert not gone.exists()
-    assert list(kept.iterdir())
-    assert unfinished.folder.exists()
-    assert outputs(tmp_path / "theirs") == published, "outputs keep what the sweep removed"
-
-
-def test_sweep_lets_a_cell_be_that_another_process_is_at(tmp_path: Path) -> None:
-    extract(tmp_path)
-    with open_cell(tmp_path) as cell:
-        assert sweep(tmp_path / "work", keep=tmp_path) == []
-        assert cell.folder.exists()
-    extract(tmp_path)
-    assert sweep(tmp_path / "work", keep=tmp_path) == [cell.folder]
+    assert swept() == [recorded]
+    assert not recorded.exists()
+    assert unfinished.exists()
+    assert {shard: shard.read_bytes() for shard in shards} == published
 
 
 def test_a_sweep_leaves_what_it_may_not_remove(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(folder: Path) -> int:
-        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "lock"))
+    def refuse(folder: Path, _: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    extract(tmp_path)
-    monkeypatch.setattr("storage.cell.work.lock_folder", refuse)
-    assert sweep(tmp_path / "work", keep=tmp_path) == []
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_cell_that_is_swept_while_it_is_locked_begins_anew_and_alone(
-    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extract(tmp_path)
-    lock = fcntl.flock
-
-    def swept(handle: int, operation: int) -> None:
-        monkeypatch.setattr(fcntl, "flock", lock)
-        if moment == "before":
-            assert len(sweep(tmp_path / "work", keep=tmp_path)) == 1
-        else:
-            (marker,) = (tmp_path / "work").rglob(PUBLISHED)
-            marker.parent.rename(tmp_path / "moved")
-            marker.parent.mkdir()
-            (marker.parent / "lock").touch()
-        lock(handle, operation)
-
-    monkeypatch.setattr(fcntl, "flock", swept)
-    with open_cell(tmp_path) as cell:
-        assert cell.pending(images_of((0, 0, 0))) == [0, 1, 2]
-        assert (cell.folder / "lock").exists()
-        with pytest.raises(StoreError, match="must have one writer at a time"):
-            open_cell(tmp_path)
-
-
-def test_a_folder_that_never_stays_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(folder: Path) -> int:
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(folder / "lock"))
-
-    monkeypatch.setattr("storage.cell.making.lock_folder", gone)
-    with pytest.raises(StoreError, match="must stay while it is locked, got it removed 10 times"):
-        open_cell(tmp_path)
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert swept() == []
+    assert recorded.exists()
 
 
 def test_a_sweep_lets_another_one_have_what_it_took_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extract(tmp_path)
+    rename = Path.rename
 
-    def too_late(folder: Path) -> int:
+    def too_late(folder: Path, target: Path) -> Path:
         shutil.rmtree(folder)
-        return lock_folder(folder)
+        return rename(folder, target)
 
-    monkeypatch.setattr("storage.cell.work.lock_folder", too_late)
-    assert sweep(tmp_path / "work", keep=tmp_path) == []
+    monkeypatch.setattr(Path, "rename", too_late)
+    assert swept() == []
+    assert not recorded.exists()
 
 
 def test_a_sweep_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
@@ -222,8 +160,7 @@ def test_a_sweep_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None
 
 
 def test_unfinished_work_that_cannot_be_read_is_named_too(tmp_path: Path) -> None:
-    with open_cell(tmp_path) as cell:
-        pass
+    cell = open_cell(tmp_path)
     (cell.folder / "features.zarr/zarr.json").write_text("{")
     (cell.folder.parent / "stray").mkdir()
     (found,) = find_unfinished(cell.folder.parent / "other", SIGNATURE)
@@ -232,30 +169,8 @@ def test_unfinished_work_that_cannot_be_read_is_named_too(tmp_path: Path) -> Non
 
 
 def test_work_with_more_settings_than_there_are_is_named(tmp_path: Path) -> None:
-    with open_cell(tmp_path, former_setting=1) as cell:
-        pass
-    with open_cell(tmp_path) as present:
-        (found,) = present.unfinished
+    cell = open_cell(tmp_path, former_setting=1)
+    present = open_cell(tmp_path)
+    (found,) = present.unfinished
     assert found.path == cell.folder
     assert found.difference == "settings that no longer exist"
-
-
-def test_a_file_system_without_locks_is_worked_on_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    os.close(lock_folder(tmp_path))
-
-
-def test_another_error_of_locking_is_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(OSError, match="Input/output error"):
-        lock_folder(tmp_path)

@@ -105,8 +105,8 @@ def test_what_cannot_be_packed_or_unpacked_is_refused(
         unpack(store, tmp_path / "back.zarr")
     with pytest.raises(StoreError, match="must not exist before a store is unpacked"):
         unpack(packed, store)
-    with open_cell(tmp_path) as cell:
-        work = cell.folder / "masks.zarr"
+    cell = open_cell(tmp_path)
+    work = cell.folder / "masks.zarr"
     with pytest.raises(StoreError, match="must be a published store, got one in the making"):
         pack(work, tmp_path / "work.zip")
 

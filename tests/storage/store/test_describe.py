@@ -31,9 +31,9 @@ def test_a_store_without_shards(tmp_path: Path) -> None:
 
 
 def test_a_store_in_the_making(tmp_path: Path) -> None:
-    with open_cell(tmp_path) as cell:
-        assert describe(cell.folder / "features.zarr").object_bytes is None
-        cell.write_shard(2, rows_of(2), images_of((0, 0, 0))[2])
+    cell = open_cell(tmp_path)
+    assert describe(cell.folder / "features.zarr").object_bytes is None
+    cell.write_shard(2, rows_of(2), images_of((0, 0, 0))[2])
     features = describe(cell.folder / "features.zarr")
     assert (features.n_done, features.n_shards) == (1, 3)
     assert not features.is_complete

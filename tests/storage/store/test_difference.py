@@ -68,9 +68,9 @@ def test_text_has_no_gap_and_a_missing_number_equals_another(made: Path, other: 
 def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) -> None:
     small = type(PLAN)(PLAN.prompts, PLAN.object_id[:4], PLAN.n_channels, 8, PLAN.shard_objects)
     signature = {"family": "sam2", "precision": "fp32"}
-    with Cell.open(tmp_path / "small/val/tiny/x", signature, small) as cell:
-        cell.write_shard(0, rows_of(0), images_of((0,))[0])
-        cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
+    cell = Cell.open(tmp_path / "small/val/tiny/x", signature, small)
+    cell.write_shard(0, rows_of(0), images_of((0,))[0])
+    cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
     found = differences_of(made / "masks/identity.zarr", tmp_path / "masks.zarr")
     assert found == [
         Difference("signature.family", "'mini' -> 'sam2'"),
@@ -84,7 +84,7 @@ def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) ->
 def test_stores_that_cannot_be_compared_are_refused(made: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="must be of kind features, got masks"):
         differences_of(made / "features/identity.zarr", made / "masks/identity.zarr")
-    with open_cell(tmp_path) as cell:
-        work = cell.folder / "features.zarr"
+    cell = open_cell(tmp_path)
+    work = cell.folder / "features.zarr"
     with pytest.raises(StoreError, match="must be a published store, got one in the making"):
         differences_of(work, made / "features/identity.zarr")

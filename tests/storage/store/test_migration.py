@@ -71,8 +71,8 @@ def test_a_store_of_an_unknown_schema_is_refused(store: Path) -> None:
 
 
 def test_a_store_in_the_making_is_refused(tmp_path: Path) -> None:
-    with open_cell(tmp_path) as cell:
-        path = cell.folder / "masks.zarr"
+    cell = open_cell(tmp_path)
+    path = cell.folder / "masks.zarr"
     text = (path / "zarr.json").read_text()
     (path / "zarr.json").write_text(text.replace('"schema_version": 2', '"schema_version": 1'))
     with pytest.raises(StoreError, match="must be a published store, got one in the making"):

@@ -175,8 +175,8 @@ def test_a_shard_is_not_read_whole(tmp_path: Path) -> None:
     rows = {
         name: np.repeat(values[:1], n_objects, axis=0) for name, values in rows_of(0).items()
     } | {"mask_code": rng.integers(0, 256, (n_objects, 2, 3, 128, 128), np.uint8)}
-    with Cell.open(tmp_path / "work/val/tiny/identity", SIGNATURE, plan) as cell:
-        cell.write_shard(0, rows, "images")
+    cell = Cell.open(tmp_path / "work/val/tiny/identity", SIGNATURE, plan)
+    cell.write_shard(0, rows, "images")
     del rows
     masks = cell.folder / "masks.zarr"
     verify(masks)  # imports
@@ -209,20 +209,19 @@ def test_a_shard_that_is_not_done_is_found(root: Path) -> None:
 
 
 def test_what_is_not_done_yet_is_no_damage_of_a_work_store(tmp_path: Path) -> None:
-    with open_cell(tmp_path) as cell:
-        cell.write_shard(1, rows_of(1), images_of((0, 0, 0))[1])
+    cell = open_cell(tmp_path)
+    cell.write_shard(1, rows_of(1), images_of((0, 0, 0))[1])
     masks = cell.folder / "masks.zarr"
     assert verify(masks) == []
     flip(masks / "mask_code/c.1.0.0.0.0", 300)
-    flip(masks / "done/c.1", 80)
-    assert {damage.array for damage in verify(masks)} == {"mask_code", "done"}
+    assert {damage.array for damage in verify(masks)} == {"mask_code"}
     (masks / "object_id/c.0").unlink()
     assert Damage("object_id", "c.0", "missing") in verify(masks)
 
 
 def test_a_done_shard_without_its_file_is_damage_of_a_work_store(tmp_path: Path) -> None:
-    with open_cell(tmp_path) as cell:
-        cell.write_shard(1, rows_of(1), images_of((0, 0, 0))[1])
+    cell = open_cell(tmp_path)
+    cell.write_shard(1, rows_of(1), images_of((0, 0, 0))[1])
     (cell.folder / "features.zarr/iou/c.1.0.0").unlink()
     assert verify(cell.folder / "features.zarr") == [Damage("iou", "c.1.0.0", "missing")]
 
