@@ -23,6 +23,7 @@ from pipeline.sam.families import (
     MiniTrunk,
     check_member,
 )
+from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
 
@@ -45,6 +46,8 @@ class Embedding:
     high_res: tuple[Tensor, Tensor]
     size_px: tuple[int, int]
     """Height and width of the encoded image."""
+    shared: SharedImage
+    """What its prompt sets without a mask have in common."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Decoded:
 class Sam:
     """One SAM2 model on one device.
 
-    The tokens are read by a hook on the decoder's transformer, so that nothing of ``sam2`` is
-    patched or copied.
+    Prompt sets with a mask are decoded by ``sam2``'s decoder. Its tokens are read by a hook on the
+    transformer, so that nothing of ``sam2`` is patched or copied.
     """
 
     def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
@@ -72,6 +75,10 @@ class Sam:
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
         self.device = device
         self.precision = precision
+        self._shared_decoder = SharedDecoder(
+            model.sam_mask_decoder,
+            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+        )
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
@@ -111,9 +118,10 @@ class Sam:
         top = levels[-1]
         if self.model.directly_add_no_mem_embed:
             top = top + self.model.no_mem_embed.view(1, -1, 1, 1)
+        parts = [slice(i, i + 1) for i in range(len(images))]
         return [
-            Embedding(top[i : i + 1], (levels[0][i : i + 1], levels[1][i : i + 1]), rgb.shape[:2])
-            for i, rgb in enumerate(images)
+            self._embedding(top[i], (levels[0][i], levels[1][i]), rgb.shape[:2])
+            for i, rgb in zip(parts, images, strict=True)
         ]
 
     def _square(self, rgb: Pixels) -> Float[Tensor, "1 3 side side"]:
@@ -124,6 +132,19 @@ class Sam:
         return nn.functional.interpolate(
             pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
         )
+
+    def _embedding(
+        self,
+        image: Float[Tensor, "1 channel rows cols"],
+        high_res: tuple[Tensor, Tensor],
+        size_px: tuple[int, int],
+    ) -> Embedding:
+        prompts = self.model.sam_prompt_encoder
+        _, dense = prompts(points=None, boxes=None, masks=None)
+        shared = self._shared_decoder.share(
+            image, dense=dense, position=prompts.get_dense_pe(), high_res=high_res
+        )
+        return Embedding(image, high_res, size_px, shared)
 
     @torch.inference_mode()
     def decode(
@@ -152,6 +173,31 @@ class Sam:
         multimask_output
             Whether to return three proposals instead of the single mask.
         """
+        if mask_input is not None:
+            return self.decode_plainly(
+                embedding,
+                points,
+                labels=labels,
+                mask_input=mask_input,
+                multimask_output=multimask_output,
+            )
+        sparse, _ = self._embed(embedding, points, labels, None)
+        answer = self._shared_decoder.decode(
+            embedding.shared, sparse, multimask_output=multimask_output
+        )
+        return self._decoded(*answer)
+
+    @torch.inference_mode()
+    def decode_plainly(
+        self,
+        embedding: Embedding,
+        points: Float[np.ndarray, "prompt click 2"] | None,
+        *,
+        labels: Int[np.ndarray, "prompt click"] | None = None,
+        mask_input: Float[np.ndarray, "_ 1 y x"] | None = None,
+        multimask_output: bool = True,
+    ) -> Decoded:
+        """The same by ``forward`` of ``sam2``'s decoder: slower, whatever the dense embedding."""
         with self._autocast():
             sparse, dense = self._embed(embedding, points, labels, mask_input)
             logits, sam_score, _, object_score = self.model.sam_mask_decoder(
@@ -163,7 +209,11 @@ class Sam:
                 repeat_image=True,
                 high_res_features=list(embedding.high_res),
             )
-        tokens = self._taken_tokens()
+        return self._decoded(logits, sam_score, self._taken_tokens(), object_score)
+
+    def _decoded(
+        self, logits: Tensor, sam_score: Tensor, tokens: Tensor, object_score: Tensor
+    ) -> Decoded:
         first = int(self.model.pred_obj_scores)
         return Decoded(
             logits.float(),

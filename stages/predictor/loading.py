@@ -16,7 +16,7 @@ from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files.files import HeadFile, check_card, read_head_file, shipped_heads
 
-EXTRACT_VERSION: Final = 6
+EXTRACT_VERSION: Final = 7
 """``extract.version`` of the features that this code computes; heads read no others."""
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")

@@ -44,7 +44,7 @@ def test_an_empty_shard_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("device", "mask_size_px", "batch"),
-    [("cpu", 256, 2), ("cpu", 64, 32), ("cpu", 8192, 1), ("cuda", 256, GPU_BATCH)],
+    [("cpu", 256, 8), ("cpu", 64, 16), ("cpu", 8192, 1), ("cuda", 256, GPU_BATCH)],
 )
 def test_auto_fits_the_batch_to_device_and_model(
     device: str, mask_size_px: int, batch: int

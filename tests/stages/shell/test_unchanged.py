@@ -48,7 +48,7 @@ def refusal(stage: str, given: dict[str, str], edit: Callable[[], object]) -> st
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        pytest.param(lambda p: p["extract"].update(version=9), "extract.version: 6 -> 9", id="old"),
+        pytest.param(lambda p: p["extract"].update(version=9), "extract.version: 7 -> 9", id="old"),
         pytest.param(
             lambda p: p["views"]["gnoise"].update(seed=31),
             "views.gnoise.seed: 0 -> 31",

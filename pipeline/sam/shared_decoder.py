@@ -1,0 +1,253 @@
+"""SAM2's mask decoder for the prompt sets of one image: what these share is computed once.
+
+Runs the weights of a ``MaskDecoder`` in another order than its ``forward``, which repeats the image
+for every prompt set and projects all its tokens in every attention.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import linear
+
+from pipeline.sam.upscaling import by_cell, normed, upscale
+
+Module = Any
+"""A module of ``sam2``, which ships no types."""
+
+Tokens = Float[Tensor, "prompt token channel"]
+Inner = Float[Tensor, "prompt token inner"]
+"""Tokens projected to the width of an attention, all heads side by side."""
+
+Cells = Float[Tensor, "prompt cell channel"]
+
+Answer = tuple[
+    Float[Tensor, "prompt proposal y x"],
+    Float[Tensor, "prompt proposal"],
+    Float[Tensor, "prompt token channel"],
+    Float[Tensor, "prompt 1"],
+]
+"""Logits, SamScores, tokens and object scores."""
+
+
+@dataclass(frozen=True)
+class SharedImage:
+    """What all prompt sets of an image have in common; a cell is an image token.
+
+    Attributes
+    ----------
+    cells
+        The image plus the dense embedding of prompt sets without a mask.
+    keys, queries
+        One for each attention to the cells, and from them. The first is of the cells themselves;
+        the later ones, where cells differ by prompt set, are of their position code alone.
+    values
+        For the first attention to the cells, without the bias.
+    coarse, fine
+        What the upscaling adds to the quarters of cells, and to the quarters of these.
+    shape
+        Rows and columns of cells.
+    """
+
+    cells: Float[Tensor, "cell channel"]
+    keys: tuple[Float[Tensor, "head width cell"], ...]
+    queries: tuple[Float[Tensor, "head width cell"], ...]
+    values: Float[Tensor, "head cell width"]
+    coarse: Float[Tensor, "cell coarse"]
+    fine: Float[Tensor, "quarter fine"]
+    shape: tuple[int, int]
+
+
+class SharedDecoder:
+    """The weights of one ``MaskDecoder`` with high-resolution features and object scores.
+
+    Notes
+    -----
+    Prompt tokens are few, so they take over the projections of the many cells x. A score
+    q (K x + b) is (q K) x and a constant, which the softmax drops. Values V x + b under weights a
+    that sum to 1 are V (a x) + b.
+
+    Cells are computed in ``dtype``, the few prompt tokens in single precision.
+    """
+
+    def __init__(self, decoder: Module, *, dtype: torch.dtype) -> None:
+        self._decoder = decoder
+        self._transformer = decoder.transformer
+        self._n_heads = int(decoder.transformer.num_heads)
+        self._dtype = dtype
+
+    def share(
+        self,
+        image: Float[Tensor, "1 channel rows cols"],
+        *,
+        dense: Float[Tensor, "1 channel rows cols"],
+        position: Float[Tensor, "1 channel rows cols"],
+        high_res: tuple[Tensor, Tensor],
+    ) -> SharedImage:
+        """What prompt sets without a mask share.
+
+        Parameters
+        ----------
+        dense, position
+            Their dense embedding, and the position code of the cells.
+        high_res
+            Features at four and at two times the resolution of the cells.
+        """
+        layers, shape = self._transformer.layers, (image.shape[2], image.shape[3])
+        to_cells = [layer.cross_attn_token_to_image for layer in layers]
+        to_cells.append(self._transformer.final_attn_token_to_image)
+        from_cells = [layer.cross_attn_image_to_token for layer in layers]
+        cells, position = (x.float().flatten(2)[0].mT for x in (image + dense, position))
+        places = (cells + position, *repeat(position, len(layers)))
+        values = linear(cells, to_cells[0].v_proj.weight)
+        outer, _, _, inner, _ = self._decoder.output_upscaling
+        fine, coarse = (by_cell(level.float(), shape) for level in high_res)
+        return SharedImage(
+            cells=cells.to(self._dtype),
+            keys=self._projected((attention.k_proj for attention in to_cells), places),
+            queries=self._projected((attention.q_proj for attention in from_cells), places),
+            values=self._heads(values[None]).to(self._dtype).contiguous(),
+            coarse=(coarse + outer.bias).view(len(cells), -1).to(self._dtype),
+            fine=(fine + inner.bias).view(4 * len(cells), -1).to(self._dtype),
+            shape=shape,
+        )
+
+    def decode(
+        self,
+        shared: SharedImage,
+        sparse: Float[Tensor, "prompt point channel"],
+        *,
+        multimask_output: bool,
+    ) -> Answer:
+        """Three proposals for each prompt set or the single mask: none but what is asked for."""
+        decoder = self._decoder
+        own = [decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight]
+        outputs = torch.cat(own).expand(len(sparse), -1, -1)
+        tokens, cells = self._transform(shared, torch.cat([outputs, sparse], dim=1))
+        asked = range(1, decoder.num_mask_tokens) if multimask_output else range(1)
+        networks = decoder.output_hypernetworks_mlps
+        weights = torch.stack([networks[i](tokens[:, 2 + i]) for i in asked], dim=1)
+        sam_score = decoder.iou_prediction_head(tokens[:, 1])[:, asked.start : asked.stop]
+        logits = upscale(
+            decoder.output_upscaling,
+            cells,
+            weights.to(self._dtype),
+            coarse=shared.coarse,
+            fine=shared.fine,
+            shape=shared.shape,
+        )
+        return logits, sam_score, tokens, decoder.pred_obj_score_head(tokens[:, 0])
+
+    def _transform(self, shared: SharedImage, prompts: Tokens) -> tuple[Tokens, Cells]:
+        """Tokens and cells behind the two-way transformer."""
+        tokens, cells = prompts, None
+        for i, layer in enumerate(self._transformer.layers):
+            tokens = _mix(layer, tokens, prompts)
+            attention = layer.cross_attn_token_to_image
+            tokens = layer.norm2(tokens + self._read(attention, tokens + prompts, shared, i, cells))
+            tokens = layer.norm3(tokens + layer.mlp(tokens))
+            cells = self._write(layer, (tokens, prompts), shared, i, cells)
+        assert cells is not None  # there are layers
+        final, last = self._transformer.final_attn_token_to_image, len(shared.keys) - 1
+        read = self._read(final, tokens + prompts, shared, last, cells)
+        return self._transformer.norm_final_attn(tokens + read), cells
+
+    def _read(
+        self, attention: Module, placed: Tokens, shared: SharedImage, i: int, cells: Cells | None
+    ) -> Tokens:
+        """What prompt tokens find in cells of their own or, without any, in the shared ones."""
+        queries = attention.q_proj(placed)
+        scores = self._scores(queries, shared.keys[i], attention.k_proj.weight, cells)
+        weights = scores.softmax(-1)
+        if cells is None:
+            values = torch.bmm(self._by_head(weights), shared.values).float()
+        else:
+            found = self._by_head(torch.bmm(weights, cells)).float()
+            values = torch.bmm(found, self._split(attention.v_proj.weight).mT)
+        joined = values.transpose(0, 1).reshape(*placed.shape[:2], -1)
+        out: Tokens = attention.out_proj(joined + attention.v_proj.bias)
+        return out
+
+    def _write(
+        self,
+        layer: Module,
+        prompts: tuple[Tokens, Tokens],
+        shared: SharedImage,
+        i: int,
+        cells: Cells | None,
+    ) -> Cells:
+        """Cells after they have attended to the prompt tokens, given with their position code."""
+        (tokens, position), attention = prompts, layer.cross_attn_image_to_token
+        keys = attention.k_proj(tokens + position)
+        scores = self._scores(keys, shared.queries[i], attention.q_proj.weight, cells)
+        weights = scores.view(len(scores), self._n_heads, -1, scores.shape[-1]).softmax(2)
+        # The output projection, moved to the prompt tokens, and a share of its bias for each head.
+        out = self._split(attention.out_proj.weight.mT)
+        moved = torch.bmm(self._heads(attention.v_proj(tokens)), out)
+        moved = self._by_prompt(moved + attention.out_proj.bias / self._n_heads, len(tokens))
+        written = torch.baddbmm(
+            shared.cells[None] if cells is None else cells,
+            weights.view_as(scores).mT,
+            moved.to(self._dtype),
+        )
+        return normed(written, layer.norm4)
+
+    def _scores(
+        self, tokens: Inner, fixed: Tensor, weight: Tensor, cells: Cells | None
+    ) -> Float[Tensor, "prompt row cell"]:
+        """Scores between projected prompt tokens and cells; a row per head and token.
+
+        Parameters
+        ----------
+        fixed
+            Projection of the shared cells or, where prompt sets have their own, of the position
+            code.
+        weight, cells
+            Own cells of each prompt set, and the weight of the projection that they have yet to go
+            through.
+        """
+        rows = self._heads(tokens) * fixed.shape[1] ** -0.5
+        scores = self._by_prompt(torch.bmm(rows.to(self._dtype), fixed), len(tokens))
+        if cells is None:
+            return scores
+        moved = self._by_prompt(torch.bmm(rows, self._split(weight)), len(tokens))
+        return scores.baddbmm_(moved.to(self._dtype), cells.mT)
+
+    def _projected(
+        self, projections: Iterable[Module], places: Iterable[Tensor]
+    ) -> tuple[Float[Tensor, "head width cell"], ...]:
+        return tuple(
+            self._heads(own(x)[None]).mT.to(self._dtype).contiguous()
+            for own, x in zip(projections, places, strict=False)  # fewer attend from the cells
+        )
+
+    def _heads(self, x: Inner) -> Float[Tensor, "head row width"]:
+        return x.reshape(-1, self._n_heads, x.shape[-1] // self._n_heads).transpose(0, 1)
+
+    def _split(self, weight: Float[Tensor, "inner channel"]) -> Float[Tensor, "head width channel"]:
+        return weight.reshape(self._n_heads, -1, weight.shape[1])
+
+    def _by_prompt(
+        self, x: Float[Tensor, "head prompt_row n"], n_prompts: int
+    ) -> Float[Tensor, "prompt head_row n"]:
+        split = x.reshape(self._n_heads, n_prompts, -1, x.shape[-1])
+        return split.transpose(0, 1).reshape(n_prompts, -1, x.shape[-1])
+
+    def _by_head(self, x: Float[Tensor, "prompt head_row n"]) -> Float[Tensor, "head prompt_row n"]:
+        split = x.reshape(len(x), self._n_heads, -1, x.shape[-1])
+        return split.transpose(0, 1).reshape(self._n_heads, -1, x.shape[-1])
+
+
+def _mix(layer: Module, tokens: Tokens, prompts: Tokens) -> Tokens:
+    """Self-attention of the prompt tokens."""
+    if layer.skip_first_layer_pe:
+        mixed = layer.self_attn(q=tokens, k=tokens, v=tokens)
+    else:
+        placed = tokens + prompts
+        mixed = tokens + layer.self_attn(q=placed, k=placed, v=tokens)
+    normed: Tokens = layer.norm1(mixed)
+    return normed

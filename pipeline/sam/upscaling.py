@@ -1,0 +1,98 @@
+"""The upscaling of SAM2's mask decoder, cell by cell: nothing is put in rows and columns midway.
+
+Both its transposed convolutions cut each cell into quarters that do not overlap, so that they, the
+normalisation and the activations are operations on rows of channels.
+"""
+
+from typing import Any, Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import layer_norm, linear
+
+Module = Any
+"""A module of ``sam2``, which ships no types."""
+
+CPU_CELLS: Final = 4_096
+"""Cells that a CPU upscales at once, unless one prompt set has more: about what caches hold."""
+
+
+def by_cell(
+    level: Float[Tensor, "1 channel y x"], shape: tuple[int, int]
+) -> Float[Tensor, "part channel"]:
+    """A level's pixels in the order of cells, of the quarters of a cell, and of their quarters.
+
+    >>> level = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> by_cell(level, (2, 2))[:, 0].int().tolist()
+    [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
+    >>> by_cell(level, (1, 1))[:, 0].int().tolist()
+    [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
+    """
+    rows, columns = shape
+    halvings = (2,) * ((level.shape[2] // rows).bit_length() - 1)
+    split = level[0].reshape(-1, rows, *halvings, columns, *halvings)
+    n = 1 + len(halvings)
+    pairs = [axis for i in range(1, n + 1) for axis in (i, n + i)]
+    return split.permute(*pairs, 0).flatten(0, -2)
+
+
+def upscale(
+    stages: Module,
+    cells: Float[Tensor, "prompt cell channel"],
+    weights: Float[Tensor, "prompt proposal fine_channel"],
+    *,
+    coarse: Float[Tensor, "cell coarse"],
+    fine: Float[Tensor, "quarter fine"],
+    shape: tuple[int, int],
+) -> Float[Tensor, "prompt proposal y x"]:
+    """Logits of the masks that weighted sums of upscaled cells give.
+
+    Parameters
+    ----------
+    stages
+        ``output_upscaling`` of a ``MaskDecoder``.
+    weights
+        Of each mask.
+    coarse, fine
+        See ``SharedImage``.
+    """
+    n_at_once = len(cells)
+    if cells.device.type == "cpu":
+        n_at_once = max(1, CPU_CELLS // cells.shape[1])
+    parts = [
+        _upscale(stages, some, own, coarse, fine)
+        for some, own in zip(
+            torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True
+        )
+    ]
+    rows, columns = shape
+    halved = torch.cat(parts).view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
+    return halved.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*weights.shape[:2], 4 * rows, 4 * columns)
+
+
+def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
+    """Rows normalised with the weights of a module, in single precision whatever theirs."""
+    shape, weights = rows.shape[-1:], (norm.weight, norm.bias, norm.eps)
+    if rows.device.type == "cpu":
+        return layer_norm(rows, shape, *weights)  # only a CPU mixes precisions in one pass
+    return layer_norm(rows.float(), shape, *weights).to(rows.dtype)
+
+
+def _upscale(
+    stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
+) -> Float[Tensor, "prompt proposal part"]:
+    outer, norm, first_act, inner, last_act = stages
+    n_prompts = len(cells)
+    quarters = _quartered(cells, outer).add_(coarse).view(n_prompts, len(fine), -1)
+    quarters = first_act(normed(quarters, norm))
+    parts = last_act(_quartered(quarters, inner).add_(fine))
+    return torch.bmm(weights, parts.view(n_prompts, 4 * len(fine), -1).mT)
+
+
+def _quartered(
+    cells: Float[Tensor, "prompt cell channel"], convolution: Module
+) -> Float[Tensor, "prompt cell parts"]:
+    """What a transposed convolution of 2 x 2, stride 2, makes of each cell, without the bias."""
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    return linear(cells, weight.to(cells.dtype))

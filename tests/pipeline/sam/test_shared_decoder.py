@@ -1,0 +1,195 @@
+"""What prompt sets share is computed once, and every array stays that of the official decoder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.sam.families import MINI_TRUNKS
+from pipeline.sam.model import Decoded, Embedding, Sam, build
+from pipeline.sam.upscaling import by_cell, upscale
+from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.predictors import drawn, trained_mini
+
+ARRAYS: Final = ("logits", "sam_score", "iou_token", "mask_token", "object_score")
+
+Prompts = dict[str, Any]
+"""Arguments of ``Sam.decode`` but the embedding."""
+
+
+def clicks(n_sets: int, n_clicks: int = 1) -> np.ndarray:
+    points = np.random.default_rng(n_clicks).uniform(0, 192, (n_sets, n_clicks, 2))
+    return points.astype(np.float32)
+
+
+PROMPTS: Final[dict[str, Prompts]] = {
+    "clicks": {"points": clicks(5)},
+    "eight clicks": {"points": clicks(3, 8)},
+    "more clicks than channels": {"points": clicks(2, 70)},
+    "boxes with clicks": {
+        "points": clicks(4, 4),
+        "labels": np.tile(np.array([[2, 3, 1, 0]]), (4, 1)),
+    },
+    "single masks": {"points": clicks(5), "multimask_output": False},
+    "nothing": {"points": None},
+}
+
+
+def assert_same(found: Decoded, expected: Decoded, rows: slice = slice(None)) -> None:
+    """Arrays agree within 1e-5; of numbers above 1, relative to the largest."""
+    for name in ARRAYS:
+        one, other = getattr(found, name), getattr(expected, name)[rows]
+        allowed = 1e-5 * max(1, float(other.abs().max()))
+        torch.testing.assert_close(one, other, rtol=0, atol=allowed)
+
+
+@pytest.fixture(scope="module", params=MINI_TRUNKS)
+def seen(request: pytest.FixtureRequest) -> tuple[Sam, Embedding]:
+    """A trained model, and an image that it has encoded."""
+    sam = trained_mini(request.param)
+    return sam, sam.encode(drawn())
+
+
+@pytest.mark.parametrize("prompts", PROMPTS.values(), ids=PROMPTS)
+def test_prompt_sets_of_any_kind_get_the_arrays_of_the_plain_decoder(
+    prompts: Prompts, seen: tuple[Sam, Embedding]
+) -> None:
+    sam, embedding = seen
+    assert_same(sam.decode(embedding, **prompts), sam.decode_plainly(embedding, **prompts))
+
+
+def test_a_prompt_set_is_the_same_alone_and_among_others(seen: tuple[Sam, Embedding]) -> None:
+    sam, embedding = seen
+    points = clicks(40)  # more than are upscaled at once
+    among = sam.decode(embedding, points)
+    for i in (0, 17, 39):
+        assert_same(sam.decode(embedding, points[i : i + 1]), among, slice(i, i + 1))
+
+
+@pytest.mark.full_size
+@pytest.mark.parametrize("model", ["tiny", "large"])
+def test_at_full_size_every_array_is_the_official_predictor_s(model: str) -> None:
+    sam = Sam(build("sam2.1", model, seed=1), device=torch.device("cpu"), precision="fp32")
+    official = OfficialPredictor(build("sam2.1", model, seed=1).eval())
+    official.set_image(drawn())
+    embedding = sam.encode(drawn())
+    for n_clicks in (1, 8):
+        points = clicks(3, n_clicks)
+        found = sam.decode(embedding, points)
+        for i in range(3):
+            said = official.predict(points[i], np.ones(drawn().shape[:2], bool))
+            expected = Decoded(*(torch.tensor(said[name])[None] for name in ARRAYS))
+            assert_same(Decoded(*(getattr(found, name)[i : i + 1] for name in ARRAYS)), expected)
+
+
+@pytest.mark.parametrize("model", ["tiny", "large"])
+def test_bf16_is_no_farther_from_fp32_than_that_of_the_plain_decoder(model: str) -> None:
+    full = trained_mini(model)
+    half = Sam(trained_mini(model).model, device=full.device, precision="bf16")
+    exact, rounded = full.encode(drawn()), half.encode(drawn())
+    errors = {}
+    for decode in (half.decode, half.decode_plainly):
+        errors[decode.__name__] = [
+            [
+                rms(getattr(decode(rounded, points), name) - getattr(expected, name))
+                for name in ARRAYS
+            ]
+            for points in (clicks(6), clicks(6, 8))
+            for expected in [full.decode_plainly(exact, points)]
+        ]
+    shared, plain = (np.mean(errors[name], axis=0) for name in ("decode", "decode_plainly"))
+    assert (shared <= plain).all()
+    assert (shared > 0).all()
+
+
+def rms(values: Tensor) -> float:
+    return float(values.square().mean().sqrt())
+
+
+@contextmanager
+def counting(modules: dict[str, nn.Module]) -> Iterator[dict[str, int]]:
+    """How many calls of each module there are, meanwhile."""
+    counts = dict.fromkeys(modules, 0)
+
+    def count(name: str) -> None:
+        counts[name] += 1
+
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: count(name))
+        for name, module in modules.items()
+    ]
+    yield counts
+    for hook in hooks:
+        hook.remove()
+
+
+def test_an_image_s_projections_are_computed_with_it_and_in_no_call() -> None:
+    sam = trained_mini()
+    transformer = sam.model.sam_mask_decoder.transformer
+    attentions = {
+        f"{i} {name}": getattr(layer, name)
+        for i, layer in enumerate(transformer.layers)
+        for name in ("cross_attn_token_to_image", "cross_attn_image_to_token")
+    }
+    of_cells = {
+        name: attention.q_proj if "image_to_token" in name else attention.k_proj
+        for name, attention in attentions.items()
+    } | {"final": transformer.final_attn_token_to_image.k_proj}
+    with counting(of_cells) as counts:
+        embedding = sam.encode(drawn())
+        assert counts == dict.fromkeys(of_cells, 1)
+        sam.decode(embedding, clicks(5))
+        sam.decode(embedding, clicks(3, 8))
+        assert counts == dict.fromkeys(of_cells, 1)
+
+
+def test_masks_that_nobody_reads_are_not_decoded() -> None:
+    sam = trained_mini()
+    networks = dict(sam.model.sam_mask_decoder.output_hypernetworks_mlps.named_children())
+    embedding = sam.encode(drawn())
+    with counting(networks) as counts:
+        sam.decode(embedding, clicks(5))
+        assert counts == {"0": 0, "1": 1, "2": 1, "3": 1}
+    with counting(networks) as counts:
+        sam.decode(embedding, clicks(5), multimask_output=False)
+        assert counts == {"0": 1, "1": 0, "2": 0, "3": 0}
+
+
+def test_only_prompt_sets_with_a_mask_go_through_the_official_decoder() -> None:
+    sam = trained_mini()
+    embedding = sam.encode(drawn())
+    mask = np.zeros((1, 1, sam.mask_size_px, sam.mask_size_px), np.float32)
+    with counting({"official": sam.model.sam_mask_decoder}) as counts:
+        sam.decode(embedding, clicks(5))
+        assert counts == {"official": 0}
+        given = sam.decode(embedding, clicks(5), mask_input=mask)
+        assert counts == {"official": 1}
+    assert_same(given, sam.decode_plainly(embedding, clicks(5), mask_input=mask))
+
+
+def test_upscaling_by_cell_is_upscaling_by_convolution() -> None:
+    torch.manual_seed(0)
+    decoder = build("mini", "tiny", seed=0).sam_mask_decoder
+    image, fine, coarse = (
+        torch.randn(3, 64, 8, 12),
+        torch.randn(1, 8, 32, 48),
+        torch.randn(1, 16, 16, 24),
+    )
+    weights = torch.randn(3, 2, 8)
+    outer, norm, first, inner, last = decoder.output_upscaling
+    with torch.no_grad():
+        expected = last(inner(first(norm(outer(image) + coarse))) + fine)
+        found = upscale(
+            decoder.output_upscaling,
+            image.flatten(2).mT.contiguous(),
+            weights,
+            coarse=(by_cell(coarse, (8, 12)) + outer.bias).view(96, -1),
+            fine=(by_cell(fine, (8, 12)) + inner.bias).view(384, -1),
+            shape=(8, 12),
+        )
+    masks = torch.einsum("pnc,pcyx->pnyx", weights, expected)
+    torch.testing.assert_close(found, masks, rtol=1e-5, atol=1e-5)
