@@ -8,19 +8,13 @@ Writes  ``heads/<split>/<protocol>/<kind>/<tokens>/<objective>.safetensors``,
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
-
-import numpy as np
+from dataclasses import asdict
 
 from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet, head_sets
 from pipeline.heads.laplace import posteriors
-from pipeline.heads.objectives import split_by_group
-from pipeline.heads.optimizers import Plan
-from pipeline.heads.predict import HeadWeights
-from pipeline.heads.training import Rows, TrainedHead, train_heads
 from pipeline.vocabulary import OBJECTIVES
-from stages.heads.data import HeadData, faults_of, read_head_data
+from stages.heads.data import faults_of, read_head_data
+from stages.heads.fit import Seeds, fit_heads
 from stages.heads.trained import KeptHead, write_heads
 from stages.shell.asked import asked_of_train
 from stages.shell.edge import stage_main
@@ -36,14 +30,6 @@ from storage.split.cells import SplitCells, open_cells
 
 Tunings = Mapping[str, Tuning]
 """Choice of hyperparameters by objective."""
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """Seed of initial weights and batches, and of the images that judge."""
-
-    heads: int
-    judging: int
 
 
 @stage_main
@@ -68,49 +54,21 @@ def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int
     data = read_head_data(cells, head_set)
     plans = {name: kind.plan or tunings[name].plan for name in head_set.objectives}
     seeds = Seeds(heads=seed, judging=_judging_seed(split, tunings))
+    n_epochs = 2 * sum(plan.epochs for plan in plans.values())
     with faults_of(split):
-        validated, kept = _train(split, head_set, data, plans, seeds)
-        found = posteriors(_weights(kept), data.rows) if kind.has_posterior else {}
+        with progress(f"train {split} {head_set}", n_epochs, "epochs") as advance:
+            fitted = fit_heads(data.rows, plans, kind, seeds, advance)
+        learned = {name: head.weights for name, head in fitted.kept.items()}
+        found = posteriors(learned, data.rows) if kind.has_posterior else {}
     about = {"split": split, **asdict(head_set), "seed": str(seed), **data.origin}
     heads = []
-    for objective, head in kept.items():
-        error = float(validated[objective].validation_mse[-1])
+    for objective, validated in fitted.validated.items():
+        error = float(validated.validation_mse[-1])
         metadata = about | _metadata(kind, objective, tunings[objective], error)
-        weights = {**head.weights, **found.get(objective, {})}
-        heads.append(KeptHead(objective, weights, metadata, validated[objective]))
+        weights = {**learned[objective], **found.get(objective, {})}
+        heads.append(KeptHead(objective, weights, metadata, validated))
         print(f"{split} {head_set} {objective}: validation error {error:.4f}")
     return heads
-
-
-def _train(
-    split: str, head_set: HeadSet, data: HeadData, plans: Mapping[str, Plan], seeds: Seeds
-) -> tuple[dict[str, TrainedHead], dict[str, TrainedHead]]:
-    """Heads validated on a fifth of the images, and heads that learned from all.
-
-    Notes
-    -----
-    As in the paper, 80/20 serves the choice of hyperparameters; the heads that are kept learn from
-    every image, and the validation error says how well such heads do on other images.
-    """
-    n_epochs = 2 * sum(plan.epochs for plan in plans.values())
-    group = data.rows.group
-    with progress(f"train {split} {head_set}", n_epochs, "epochs") as advance:
-        fit = partial(
-            train_heads,
-            data.rows,
-            plans=plans,
-            seed=seeds.heads,
-            kind=KINDS_BY_NAME[head_set.kind],
-            advance=advance,
-        )
-        # The images, or videos, that judged the trials also validate the heads.
-        validated = fit(Rows(*split_by_group(group, seeds.judging)))
-        kept = fit(Rows(np.arange(len(group)), np.arange(0)))
-    return validated, kept
-
-
-def _weights(kept: Mapping[str, TrainedHead]) -> dict[str, HeadWeights]:
-    return {objective: head.weights for objective, head in kept.items()}
 
 
 def _judging_seed(split: str, tunings: Tunings) -> int:

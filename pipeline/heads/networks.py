@@ -31,10 +31,6 @@ class Networks:
         """Number of heads side by side."""
         return len(self.biases[0])
 
-    def first(self, n_heads: int) -> "Networks":
-        """Return the first heads, as views of the same memory."""
-        return Networks(*(tuple(t[:n_heads] for t in part) for part in vars(self).values()))
-
     def head(self, place: int | slice) -> HeadWeights:
         """Return a copy of a head in the layout of ``torch.nn.Linear``, or of an ensemble's."""
         tensors = {}
@@ -104,8 +100,21 @@ def _forward(networks: Networks, inputs: Float[Tensor, "row input"]) -> list[Ten
     """Inputs, hidden layers and output, each ``(head, row, width)``."""
     layers = [inputs.expand(networks.n_heads, -1, -1)]
     for weight, bias in zip(networks.weights, networks.biases, strict=True):
-        layers.append(torch.baddbmm(bias, layers[-1], weight))
+        layers.append(_affine(bias, layers[-1], weight))
         if len(layers) <= N_LAYERS:
             layers[-1].relu_()
     layers[-1].sigmoid_()
     return layers
+
+
+def _affine(
+    bias: Float[Tensor, "head 1 output"],
+    inputs: Float[Tensor, "head row input"],
+    weight: Float[Tensor, "head input output"],
+) -> Float[Tensor, "head row output"]:
+    if weight.shape[::2] == (1, 1):
+        # A lone vector goes through gemv, which adds in another order than the gemm of several:
+        # the bits of a head would depend on the networks beside it.
+        twice = (tensor.expand(2, -1, -1) for tensor in (bias, inputs, weight))
+        return torch.baddbmm(*twice)[:1]
+    return torch.baddbmm(bias, inputs, weight)

@@ -27,6 +27,11 @@ class Inputs:
         self._rows = torch.from_numpy(inputs)
         self._scale = [torch.from_numpy(scale[name]) for name in STANDARD] if scale else None
 
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return self._rows.shape[1]
+
     def take(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some input"]:
         """Some of the rows."""
         taken = self._rows[rows]

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Final
 
 from rich.console import Console
@@ -24,15 +25,21 @@ LINE_EVERY_S: Final = 10.0
 def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[[int], None]]:
     """Show how far a piece of work is; the yielded function takes how much more is done.
 
-    Nothing is shown where there is nothing to do.
+    Nothing is shown where there is nothing to do. Any thread may call the function.
     """
     if not total:
         yield lambda _: None
         return
     console = Console(stderr=True)
     show = _bar if console.is_terminal else _lines
+    lock = Lock()
     with show(what, total, unit) as advance:
-        yield advance
+
+        def counted(n: int) -> None:
+            with lock:
+                advance(n)
+
+        yield counted
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
+from stages.heads import fit
 from stages.heads.data import read_head_data
 from stages.heads.study import LOG, PACKAGES, ROOT
 from storage.outputs.heads import head_path, read_head
@@ -282,7 +283,7 @@ def test_settings_that_change_during_training_leave_no_head(
         Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
         return train_heads(*arguments, **named)
 
-    monkeypatch.setattr(train, "train_heads", trained)
+    monkeypatch.setattr(fit, "train_heads", trained)
     assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
     assert sorted(heads_dir(SPLIT).rglob("*")) == before
 

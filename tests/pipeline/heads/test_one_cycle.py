@@ -9,12 +9,10 @@ import torch
 from torch import nn
 
 from pipeline.head_sets import KINDS_BY_NAME, OneCycle
-from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.optimizers import Plan
 from pipeline.heads.predict import STANDARD, HeadWeights, predict
 from pipeline.heads.standard import standard_of
-from pipeline.heads.training import Rows, group_by_batch_size, train_heads
+from pipeline.heads.training import Rows, train_heads
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import OBJECTIVES
 
@@ -77,7 +75,7 @@ def train_alone(objective: str) -> HeadWeights:
     return weights | dict(zip(STANDARD, (mean, deviation), strict=True))
 
 
-def test_heads_trained_together_equal_heads_trained_one_by_one_with_torch() -> None:
+def test_heads_equal_those_of_torch() -> None:
     plans = dict.fromkeys(("iou_tiny", "model_gap", "iou_refined"), PLAN)
     trained = train_heads(DATA, ROWS, plans, seed=SEED, kind=KIND)
     assert list(trained) == list(plans)
@@ -112,10 +110,3 @@ def test_training_leaves_the_inputs_as_they_are() -> None:
     before = DATA.inputs.copy()
     train_heads(DATA, ROWS, {"iou_tiny": PLAN}, seed=SEED, kind=KIND)
     np.testing.assert_array_equal(DATA.inputs, before)
-
-
-def test_heads_of_one_cycle_train_apart_from_those_of_sgd_and_of_other_cycles() -> None:
-    sgd = Hyperparameters(epochs=4, batch_size=16, learning_rate=1e-2, momentum=0.5)
-    longer = replace(PLAN, epochs=5)
-    plans: dict[str, Plan] = {"a": PLAN, "b": sgd, "c": longer, "d": PLAN, "e": sgd}
-    assert group_by_batch_size(plans) == [("a", "d"), ("b", "e"), ("c",)]

@@ -1,0 +1,41 @@
+"""What a program has imported when its own work begins: nothing that it may not need."""
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+MODELS: Final = {"torch", "sam2", "torchvision"}
+SEARCH: Final = {"smac", "sklearn", "ConfigSpace"}
+FIGURES: Final = {"matplotlib", "plotly"}
+ARRAYS: Final = {"xarray", "pandas", "scipy", "numba", "dask"}
+WEB: Final = {"fastapi", "uvicorn", "boto3", "obstore", "fsspec.implementations.asyn_wrapper"}
+
+FORBIDDEN: Final = {
+    "stages.shapes": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+    "stages.prepare": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+    "stages.tune": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+    "stages.entropy": MODELS | SEARCH | FIGURES | WEB,
+    "stages.evaluate": MODELS | SEARCH | FIGURES | WEB | {"numba", "dask"},
+    "stages.gallery": MODELS | SEARCH | FIGURES | WEB | {"scipy", "numba", "dask"},
+    "stages.report": MODELS | SEARCH | WEB | {"matplotlib", "xarray", "scipy", "numba", "dask"},
+    "stages.shell.check": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+    "stages.cli.app": MODELS | SEARCH | FIGURES | ARRAYS | WEB | {"zarr", "cv2", "pydantic"},
+    "stages.cli.cache": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+    "stages.cli.checkpoints": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+}
+"""By program: what others need, and it does not."""
+
+TOLD: Final = (
+    "import importlib, json, sys; importlib.import_module({!r}); print(json.dumps([*sys.modules]))"
+)
+
+
+@pytest.mark.parametrize("program", FORBIDDEN)
+def test_a_program_starts_without_what_it_does_not_use(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD.format(program)], capture_output=True, text=True, check=True
+    )
+    assert FORBIDDEN[program] & set(json.loads(done.stdout)) == set()
