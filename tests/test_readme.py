@@ -15,7 +15,7 @@ from dvc.cli.parser import get_main_parser
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from stages.cli.app import app
+from stages.cli.app import COMMANDS, app, load_command
 from stages.shell.params import PARAMS_FILE, read_params
 from tests.benchmarks.test_bench_demo import MAX_MINUTES
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
@@ -67,9 +67,9 @@ def _usam_fault(words: list[str]) -> str:
     path: list[str] = []
     while words and isinstance(command, TyperGroup) and not words[0].startswith("-"):
         name = words.pop(0)
-        found = command.commands.get(name)
-        if found is None:
+        if name not in (command.commands if path else COMMANDS):
             return f"no command {name}"
+        found = command.commands[name] if path else load_command(name)
         command = found
         path.append(name)
     helped = CliRunner().invoke(app, [*path, "--help"])

@@ -1,18 +1,77 @@
 """``usam``: the command line for people; stages are run by DVC as ``python -m stages.<stage>``."""
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from stages.cli import bench, cache, checkpoints, demo, gate, heads, plan, predict, predict_coco
-from stages.family import command as family
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "demo": (
+        "stages.cli.demo",
+        "Serve a web page: an image, clicks on it, masks, and how far to trust them.",
+    ),
+    "gate": (
+        "stages.cli.gate",
+        "Find the uncertainty up to which masks may be kept for a promise to hold.",
+    ),
+    "plan": (
+        "stages.cli.plan",
+        "Print the size of all cells, which are there, and why the others would run; run nothing.",
+    ),
+    "predict": (
+        "stages.cli.predict",
+        "Segment an object, and say how wrong its mask may be and why; all clicks make one prompt.",
+    ),
+    "predict-coco": (
+        "stages.cli.predict_coco",
+        "Segment every annotated object, or all there is, with the uncertainty of each mask.",
+    ),
+    "bench": ("stages.cli.bench", "Speed of this machine."),
+    "cache": ("stages.cli.cache", "Stores of the cache."),
+    "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),
+    "family": ("stages.family.command", "The embedded mini models."),
+    "heads": ("stages.cli.heads", "Trained heads as files."),
+}
+"""Module of each command, and its line in ``usam --help``. A module has either a Typer ``app`` of
+several commands, or a function that is named like the command."""
 
-app = typer.Typer(no_args_is_help=True, help="UncertainSAM from a feature cache.")
-app.add_typer(bench.app, name="bench")
-app.add_typer(cache.app, name="cache")
-app.add_typer(checkpoints.app, name="checkpoints")
-app.add_typer(family.app, name="family")
-app.add_typer(heads.app, name="heads")
-app.command()(demo.demo)
-app.command()(gate.gate)
-app.command()(plan.plan)
-app.command()(predict.predict)
-app.command()(predict_coco.predict_coco)
+
+class LateGroup(TyperGroup):
+    """Imports a command when it runs: all together would take seconds to say ``--help``."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - click's
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
+        """What the list of commands shows of one."""
+        _, words = COMMANDS.get(cmd_name, ("", ""))
+        return TyperCommand(cmd_name, help=words) if words else None
+
+    def resolve_command(
+        self,
+        ctx: Any,  # noqa: ANN401 - click's
+        args: list[str],
+    ) -> tuple[str | None, Any, list[str]]:
+        """The command to run, imported, and its arguments."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load_command(found.name or "") if found else None, rest
+
+
+def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves
+    """Import a command."""
+    module = import_module(COMMANDS[name][0])
+    group = getattr(module, "app", None)
+    if group is not None:
+        return typer.main.get_group(group)
+    alone = typer.Typer(add_completion=False)
+    alone.command()(getattr(module, name.replace("-", "_")))
+    return typer.main.get_command(alone)
+
+
+app = typer.Typer(cls=LateGroup, no_args_is_help=True, help="UncertainSAM from a feature cache.")
+
+# Typer counts commands before it asks the group for them.
+app.callback()(lambda: None)
