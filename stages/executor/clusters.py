@@ -1,8 +1,9 @@
 """Opens the workers that the settings name."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -10,10 +11,20 @@ from typing import Any, Final
 
 from dask import config
 from distributed import Client
+from distributed.utils import silence_logging_cmgr
 
-from stages.executor.local import local_cluster
+from stages.executor.local import SILENT, local_cluster
 from stages.executor.worker import LeaveInTime
 from stages.shell.blocks import ExecutorParams
+
+TIMEOUT_S: Final = 10
+"""How long a scheduler may take to answer."""
+
+COUNT_S: Final = 2.0
+"""Time between two counts of the workers."""
+
+LOST: Final = "distributed.deploy.lost-worker-timeout"
+"""How long after its end a worker may come back, before Dask gives up its process or job."""
 
 CONFIG: Final[Mapping[str, Any]] = MappingProxyType(
     {
@@ -21,9 +32,6 @@ CONFIG: Final[Mapping[str, Any]] = MappingProxyType(
         "distributed.scheduler.allowed-failures": 2,
         # A worker is sent no task before it is free: those it has when it dies count as failed.
         "distributed.scheduler.worker-saturation": 1.0,
-        # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
-        # would close it if its worker is away again when this time has passed.
-        "distributed.deploy.lost-worker-timeout": "100 days",
         # Tasks hold an image or two, and nothing of theirs could be moved to the disk.
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
@@ -50,15 +58,48 @@ def workers_of(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Workers]:
     ------
     ConnectionError
         If they cannot be reached.
+    ParamsError
+        If SLURM is not there, or does not take the jobs.
     """
-    with (
-        config.set(CONFIG),
-        TemporaryDirectory(prefix="usam-workers-") as folder,
-        local_cluster(params.n_workers, folder, uses_gpu=uses_gpu) as cluster,
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(config.set(CONFIG))
+        stack.enter_context(silence_logging_cmgr(SILENT))
+        where = _scheduler(params, stack, uses_gpu=uses_gpu)
+        try:
+            client = stack.enter_context(Client(where, timeout=TIMEOUT_S))  # type: ignore[no-untyped-call]
+        except OSError as error:
+            raise ConnectionError(
+                f"executor.address must be that of a Dask scheduler, got no answer from {where}"
+            ) from error
         client.register_plugin(LeaveInTime())
-        yield Workers(
-            client.get_executor(pure=False, retries=0),
-            lambda: len(client.scheduler_info()["workers"]),
-        )
+        yield Workers(client.get_executor(pure=False, retries=0), _count_of(client))
+
+
+def _scheduler(params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool) -> Any:  # noqa: ANN401 - a cluster of Dask's, or the address of one
+    if params.kind == "address":
+        return params.address
+    if params.kind == "slurm":
+        from stages.executor.slurm import slurm_cluster  # noqa: PLC0415 - half a second
+
+        # A job that is requeued waits in the queue: another takes its place meanwhile.
+        stack.enter_context(config.set({LOST: "2s"}))
+        return stack.enter_context(slurm_cluster(params.slurm))
+    folder = stack.enter_context(TemporaryDirectory(prefix="usam-workers-"))
+    # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
+    # would close it if its worker is away again when this time has passed.
+    stack.enter_context(config.set({LOST: "100 days"}))
+    return stack.enter_context(local_cluster(params.n_workers, folder, uses_gpu=uses_gpu))
+
+
+def _count_of(client: Client) -> Callable[[], int]:
+    """A count of the workers that asks the scheduler now and then."""
+    counted, n = float("-inf"), 0
+
+    def count() -> int:
+        nonlocal counted, n
+        if time.monotonic() - counted > COUNT_S:
+            n = len(client.nthreads())  # type: ignore[no-untyped-call]
+            counted = time.monotonic()
+        return n
+
+    return count

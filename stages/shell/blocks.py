@@ -1,7 +1,7 @@
 """The blocks of ``params.yaml``: each setting with its rule."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar, cast, dataclass_transform
+from typing import Annotated, Final, Literal, TypeVar, cast, dataclass_transform
 
 from pydantic.dataclasses import dataclass
 
@@ -17,6 +17,9 @@ Seed = Annotated[int, whole(0, SEED_MAX)]
 Count = Annotated[int, whole(1, 10**9)]
 Limit = Annotated[int | None, whole(1, 10**9, None)]
 Text = Annotated[str, text()]
+
+WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
+"""Times as SLURM takes them."""
 
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
 """Data sets of the paper."""
@@ -128,11 +131,31 @@ class GalleryParams:
 
 
 @strict
+class SlurmParams:
+    """What SLURM is told of the job of each worker."""
+
+    partition: Text | None = None
+    account: Text | None = None
+    walltime: Annotated[str, matching(WALLTIME, "text like 04:00:00 or 2-00:00:00, in quotes")] = (
+        "04:00:00"
+    )
+    gpus: Annotated[int, whole(0, 64)] = 1
+    cores: Annotated[int, whole(1, 1024)] = 4
+    memory: Annotated[str, matching(r"[1-9][0-9]*(MB|GB|TB)", "text like 16GB")] = "16GB"
+    min_jobs: Annotated[int, whole(1, 10_000)] = 1
+    max_jobs: Annotated[int, whole(1, 10_000)] = 1
+    interface: Text | None = None
+    directives: Annotated[tuple[str, ...], texts(may_be_empty=True)] = ()
+
+
+@strict
 class ExecutorParams:
     """Who runs the tasks of the stages; part of no signature, and of no stage's inputs."""
 
-    kind: Literal["inline", "local"] = "inline"
+    kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_workers: Annotated[int | Literal["auto"], whole(1, 1024, "auto")] = "auto"
+    address: Text | None = None
+    slurm: SlurmParams = SlurmParams()
 
 
 @strict

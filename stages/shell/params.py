@@ -120,6 +120,18 @@ def _check_together(params: Params) -> None:
         params.view(name)
     for name, place in params.splits.items():
         source_of(name, place)
+    _check_executor(params.executor)
+
+
+def _check_executor(executor: ExecutorParams) -> None:
+    if executor.kind == "address" and executor.address is None:
+        raise ParamsError("executor must have an address for the kind address, got none")
+    jobs = executor.slurm
+    if jobs.min_jobs > jobs.max_jobs:
+        raise ParamsError(
+            f"executor.slurm.min_jobs must not exceed max_jobs, {jobs.max_jobs}, "
+            f"got {jobs.min_jobs}"
+        )
 
 
 def _check_splits(key: str, names: Sequence[str], params: Params) -> None:

@@ -61,9 +61,10 @@ def text() -> PlainValidator:
     return _single(f"text of one line of at most {TEXT_MAX} characters", _is_text)
 
 
-def texts() -> PlainValidator:
-    """A list of at least one text, each once."""
-    return _each_once("a list of at least one text, each once", _is_text)
+def texts(*, may_be_empty: bool = False) -> PlainValidator:
+    """A list of texts, each once."""
+    least = "texts" if may_be_empty else "at least one text"
+    return _each_once(f"a list of {least}, each once", _is_text, may_be_empty=may_be_empty)
 
 
 def one_of(known: Collection[str]) -> PlainValidator:

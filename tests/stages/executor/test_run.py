@@ -1,12 +1,9 @@
 """Executors: every task is done as soon as it can be, and one that cannot be is named."""
 
 import itertools
-import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -19,7 +16,8 @@ from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
 from stages.shell.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
-from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.driven import driven
+from tests.fixtures.slurm import wait_until
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 
@@ -157,50 +155,23 @@ def test_local_workers_are_other_processes_that_die_and_come_back(tmp_path: Path
     assert os.environ == environment
 
 
-def wait_until(is_so: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for what others do, but not for ever."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    status = Path("/proc", str(pid), "status")
-    return status.exists() and "State:\tZ" not in status.read_text()
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_workers_that_are_asked_to_end_keep_what_they_have_and_others_go_on(
     tmp_path: Path,
 ) -> None:
-    names = ("a", "b")
-    todo = [(name, "wait_to_be_stopped", [str(tmp_path), name, 10_000]) for name in names]
-    arguments = [json.dumps({"kind": "local", "n_workers": 2}), json.dumps(todo)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.fixtures.driver", *arguments],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as driver:
+    with driven({"kind": "local", "n_workers": 2}, tmp_path, ("a", "b")) as run:
+        first = run.first("a")
+        other = run.first("b")
+        os.kill(first.pid, signal.SIGTERM)
+        second = run.next_after("a", first)
+        assert not first.is_running()
+        assert run.kept("a") is not None
+        assert run.kept("b") is None
 
-        def worker(name: str) -> int:
-            file = tmp_path / f"{name}.pid"
-            return int(file.read_text() or 0) if file.exists() else 0
-
-        wait_until(lambda: all(map(worker, names)))
-        first = worker("a")
-        os.kill(first, signal.SIGTERM)
-        wait_until(lambda: worker("a") not in {0, first})
-        assert not is_running(first)
-        assert int((tmp_path / "a.kept").read_text()) >= 0
-        assert not (tmp_path / "b.kept").exists()
-
-        driver.send_signal(signal.SIGTERM)
-        said = driver.communicate(timeout=10)[1]
-    assert driver.returncode == 128 + signal.SIGTERM
-    assert said == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
-    assert (tmp_path / "b.kept").exists()
-    wait_until(lambda: not any(is_running(worker(name)) for name in names))
+        run.process.send_signal(signal.SIGTERM)
+        run.process.wait(timeout=10)
+        assert run.process.returncode == 128 + signal.SIGTERM
+        assert run.said() == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
+        assert run.kept("b") is not None
+        wait_until(lambda: not (second.is_running() or other.is_running()), 10)

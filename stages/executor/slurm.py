@@ -1,0 +1,121 @@
+"""Workers as jobs of SLURM."""
+
+import asyncio
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from threading import Event
+from typing import Final
+
+from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+
+from stages.executor.local import SILENT, THREADS
+from stages.shell.blocks import SlurmParams
+from stages.shell.edge import one_line
+from stages.shell.rules import ParamsError
+
+LOGS: Final = Path("logs", "slurm")
+"""What the jobs print, and while they run the keys that let them in."""
+
+LEAVE_S: Final = 120
+"""How long before a job's time is up its worker is told to go."""
+
+RETRY_S: Final = 5.0
+"""Time between two tries to hand in a job."""
+
+_is_over: Final = Event()
+
+
+class PatientJob(SLURMJob):
+    """A job that is handed in again while SLURM does not answer.
+
+    Dask would take a job that was refused once for one that is on its way, for ever.
+    """
+
+    async def _submit_job(self, script_filename: str) -> str:
+        while True:
+            try:
+                answer: str = await super()._submit_job(script_filename)  # type: ignore[no-untyped-call]
+            except RuntimeError as error:
+                if _is_over.is_set():
+                    raise
+                said = one_line(error).partition("stderr: ")[2]
+                print(f"note: SLURM takes no job, asking again: {said}", file=sys.stderr)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return answer
+
+
+@contextmanager
+def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
+    """Jobs that each take a task at a time; one that ends is replaced.
+
+    Raises
+    ------
+    ParamsError
+        If SLURM is not there, or refuses such a job.
+    """
+    if shutil.which("sbatch") is None:
+        raise ParamsError("executor.kind must be other than slurm where no sbatch is on the PATH")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    _is_over.clear()
+    with SLURMCluster(
+        job_cls=PatientJob,  # type: ignore[arg-type]  # a class, whatever Dask's annotation says
+        job_name="usam-worker",
+        cores=1,
+        processes=1,
+        job_cpu=params.cores,
+        memory=params.memory,
+        queue=params.partition,
+        account=params.account,
+        walltime=params.walltime,
+        interface=params.interface,
+        # Signals reach Python only if it takes the place of the shell.
+        python=f"exec {shlex.quote(sys.executable)}",
+        nanny=False,
+        worker_extra_args=["--memory-limit", "0", "--no-dashboard"],
+        job_extra_directives=_directives(params),
+        job_script_prologue=[f"export {name}={params.cores}" for name in THREADS],
+        log_directory=str(LOGS),
+        scheduler_options={"dashboard": False, "dashboard_address": None},
+        # Who can reach an open scheduler can run anything under the user's name.
+        security=True,
+        shared_temp_directory=str(LOGS.resolve()),
+        silence_logs=SILENT,
+    ) as cluster:
+        _check_accepted(cluster.job_script())
+        # Not `scale`, which never replaces a job.
+        cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)
+        try:
+            yield cluster
+        finally:
+            _is_over.set()
+
+
+def _directives(params: SlurmParams) -> list[str]:
+    gpus = [f"--gres=gpu:{params.gpus}"] if params.gpus else []
+    return [
+        *gpus,
+        "--requeue",
+        "--open-mode=append",
+        f"--signal=B:USR1@{LEAVE_S}",
+        *params.directives,
+    ]
+
+
+def _check_accepted(script: str) -> None:
+    """Hand in a job that SLURM only looks at, for its refusal to be heard at once."""
+    with NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        answer = subprocess.run(
+            ["sbatch", "--test-only", file.name], capture_output=True, text=True, check=False
+        )
+    if answer.returncode:
+        said = " ".join(answer.stderr.split()) or f"status {answer.returncode}"
+        raise ParamsError(f"executor.slurm must be as SLURM takes jobs, got {said!r}")

@@ -1,0 +1,172 @@
+"""The executors ``slurm`` and ``address``, on a real SLURM and a real scheduler of Dask."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from stages.executor import slurm as executor
+from stages.executor.run import run_tasks
+from stages.executor.tasks import Task
+from stages.shell.blocks import ExecutorParams, SlurmParams
+from stages.shell.rules import ParamsError
+from tests.fixtures import tasks
+from tests.fixtures.driven import PATIENCE_S, driven
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
+
+on_slurm = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there"),
+]
+
+BLOCK: Final[dict[str, Any]] = {
+    "kind": "slurm",
+    "slurm": {
+        "memory": "500MB",
+        "cores": 1,
+        "min_jobs": 2,
+        "max_jobs": 2,
+        "interface": "lo",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """A SLURM of two nodes."""
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+def nothing_queued(slurm: Slurm) -> bool:
+    """Whether SLURM has no job left."""
+    return not slurm.run("squeue", "--noheader")
+
+
+class TestOnSlurm:
+    """What is done to jobs and daemons while a driver runs."""
+
+    pytestmark = on_slurm
+
+    def test_a_worker_that_is_cancelled_requeued_preempted_or_out_of_time_loses_no_step(
+        self, slurm: Slurm, tmp_path: Path
+    ) -> None:
+        with driven(BLOCK, tmp_path, ("a", "b"), slurm.environment) as run:
+            first, other = run.first("a"), run.first("b")
+            assert first.job != other.job
+            slurm.run("scancel", first.job)
+            second = run.next_after("a", first)
+            cancelled = run.kept("a")
+
+            slurm.run("scontrol", "requeue", second.job)
+            third = run.next_after("a", second)
+            requeued = run.kept("a")
+
+            # As SLURM does LEAVE_S before the end of a job's time.
+            slurm.run("scancel", "--signal=USR1", "--batch", third.job)
+            fourth = run.next_after("a", third)
+            out_of_time = run.kept("a")
+
+            urgent = slurm.run(
+                *("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive"),
+                *("--wrap", "sleep 2"),
+                cwd=tmp_path,
+            )
+            run.next_after("a", fourth)
+            preempted = run.kept("a")
+            wait_until(lambda: slurm.state(urgent) == "COMPLETED", PATIENCE_S)
+            printed = run.finish()
+        assert None not in (cancelled, requeued, out_of_time, preempted)
+        assert cancelled <= requeued <= out_of_time <= preempted  # type: ignore[operator]
+        assert sorted(line.split()[0] for line in printed) == ["a", "b"]
+        wait_until(lambda: nothing_queued(slurm), PATIENCE_S)
+
+    def test_a_worker_is_replaced_though_its_node_or_slurmctld_is_gone(
+        self, slurm: Slurm, tmp_path: Path
+    ) -> None:
+        with driven(BLOCK, tmp_path, ("a",), slurm.environment) as run:
+            first = run.first("a")
+            slurm.kill_node(first.node)
+            second = run.next_after("a", first)
+            assert second.node != first.node
+            slurm.start(first.node)
+
+            slurm.kill(second.node)  # its daemon alone: what runs there goes on
+            slurm.start(second.node)
+            assert second.is_running()
+
+            wait_until(slurm.is_up, PATIENCE_S)
+            slurm.kill("slurmctld")
+            second.kill()
+            wait_until(lambda: "note: SLURM takes no job" in run.said(), PATIENCE_S)
+            slurm.start("slurmctld")
+            run.next_after("a", second)
+            assert [line.split()[0] for line in run.finish()] == ["a"]
+        wait_until(lambda: nothing_queued(slurm), PATIENCE_S)
+
+    def test_jobs_end_when_their_driver_is_killed(self, slurm: Slurm, tmp_path: Path) -> None:
+        with driven(BLOCK, tmp_path, ("a",), slurm.environment) as run:
+            first = run.first("a")
+            run.process.kill()
+            wait_until(lambda: run.kept("a") is not None, PATIENCE_S)
+            wait_until(lambda: not first.is_running(), PATIENCE_S)
+        wait_until(lambda: nothing_queued(slurm), PATIENCE_S)
+
+    def test_what_slurm_refuses_is_told_at_once(
+        self, slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+        params = ExecutorParams(kind="slurm", slurm=SlurmParams(partition="none", interface="lo"))
+        with pytest.raises(ParamsError, match=r"executor\.slurm must be .* invalid partition"):
+            run_tasks([Task("double", tasks.double, (1,))], params, lambda _task, _result: None)
+
+
+def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ParamsError, match="no sbatch"), executor.slurm_cluster(SlurmParams()):
+        pass
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed_is_named_and_its_workers_keep_what_they_have(
+    tmp_path: Path,
+) -> None:
+    found = tmp_path / "scheduler.json"
+    python = [sys.executable, "-m"]
+    local = ["--host", "127.0.0.1", "--scheduler-file", str(found)]
+    with (
+        subprocess.Popen(
+            [*python, "distributed.cli.dask_scheduler", *local, "--port", "0", "--no-dashboard"],
+            stderr=subprocess.DEVNULL,
+        ) as scheduler,
+        subprocess.Popen(
+            [*python, "distributed.cli.dask_worker", *local, "--nthreads", "1", "--no-dashboard"],
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+        ) as worker,
+    ):
+        try:
+            wait_until(found.exists, PATIENCE_S)
+            address = json.loads(found.read_text())["address"]
+            with driven({"kind": "address", "address": address}, tmp_path, ("a",)) as run:
+                run.first("a")
+                scheduler.kill()
+                assert run.process.wait(timeout=PATIENCE_S) == 1
+                assert run.said() == (
+                    "error: the scheduler of the workers must stay up, got no answer\n"
+                )
+                wait_until(lambda: run.kept("a") is not None, PATIENCE_S)
+            with driven({"kind": "address", "address": address}, tmp_path, ("a",)) as run:
+                assert run.process.wait(timeout=PATIENCE_S) == 1
+                assert f"got no answer from {address}" in run.said()
+        finally:
+            scheduler.kill()
+            worker.send_signal(signal.SIGKILL)
