@@ -24,10 +24,11 @@ class HeadChoice:
 
     @property
     def label(self) -> str:
-        """Whose models it judges, and what it learned."""
+        """Whose models it judges, what it learned from, and its kind."""
         card = self.card
-        kind = "" if card["kind"] == "paper" else f" {card['kind']},"
-        return f"{card['family']}:{kind} {card['protocol']} masks of {card['split']}"
+        name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
+        best = ", best masks" if card["protocol"] == "best" else ""
+        return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
 
 
 class Models:

@@ -12,6 +12,7 @@ const THUMBNAIL_PX = 216;
 const SHADE = 0.25; // on what is not in the mask
 const THUMBNAIL_SHADE = 0.6;
 const QUEUE_MS = 10_000;
+const NOTHING = "Click the object that you want.";
 const EMPTY = { clicks: [], box: null };
 
 let options;
@@ -20,6 +21,7 @@ let prompts = [EMPTY]; // all so far: undo goes back
 let found = null; // the answer about the last prompt, its masks as layers
 let chosen = 0;
 let boxing = null; // while it is drawn
+let opening = 0; // images on their way: clicks would be on one that goes
 
 const prompt = () => prompts[prompts.length - 1];
 const mode = () => document.querySelector("input[name=mode]:checked").value;
@@ -113,11 +115,12 @@ function forgetAnswer(words) {
 }
 
 async function askAgain() {
+  if (!image || opening) return;
   showPrompt();
   const asked = prompt();
   if (!asked.box && !asked.clicks.some((click) => click.label)) {
     turn.giveUp();
-    forgetAnswer(asked.clicks.length ? "Now click the object itself." : "Click the object that you want.");
+    forgetAnswer(asked.clicks.length ? "Now click the object itself." : NOTHING);
     redraw();
     return;
   }
@@ -148,6 +151,7 @@ function give(next) {
 }
 
 async function open(address, body, fileName) {
+  opening += 1;
   await trying(async () => {
     if (body && body.size > options.most_bytes) {
       const given = (body.size / 1e6).toFixed(1);
@@ -164,8 +168,10 @@ async function open(address, body, fileName) {
     prompts = [EMPTY];
     pointing.forget();
     markScene(address.scene);
-    await askAgain();
+    forgetAnswer(NOTHING);
+    showPrompt();
   });
+  opening -= 1;
 }
 
 function close({ image: name }) {
@@ -202,7 +208,7 @@ const actions = {
 };
 
 const pointing = new Pointing(canvas, {
-  size: () => image && { width: image.width_px, height: image.height_px },
+  size: () => image && !opening && { width: image.width_px, height: image.height_px },
   mode,
   click: (place, label) => give({ ...prompt(), clicks: [...prompt().clicks, { ...place, label }] }),
   box: (box) => give({ ...prompt(), box }),
@@ -226,7 +232,7 @@ function listen() {
     if (target.files.length) openFile(target.files[0]);
     target.value = ""; // so that the same file can be opened again
   });
-  for (const id of ["model", "heads"]) byId(id).addEventListener("change", () => image && askAgain());
+  for (const id of ["model", "heads"]) byId(id).addEventListener("change", askAgain);
   document.querySelectorAll("input[name=mode]").forEach((input) => input.addEventListener("change", () => {
     byId("frame").classList.toggle("boxes", mode() === "box");
   }));
@@ -269,7 +275,7 @@ async function lookAtQueue() {
 }
 
 async function start() {
-  panel.showNothing("Click the object that you want.");
+  panel.showNothing(NOTHING);
   options = await askJson("options");
   byId("model").append(...options.models.map((name) => new Option(name.replace("_", " "), name)));
   byId("model").value = options.model;

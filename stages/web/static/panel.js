@@ -1,9 +1,9 @@
 // What is said of a prompt: advice, proposals, bars.
 
 const SOURCES = {
-  model: ["Model", "the large one instead of the tiny one"],
+  model: ["Model", "large instead of tiny"],
   prompt: ["Prompt", "eight clicks instead of one"],
-  task: ["Task", "the best proposal instead of this one"],
+  task: ["Task", "best proposal instead of this"],
 };
 
 const FULL_BAR = 0.5; // gain in IoU that fills a bar

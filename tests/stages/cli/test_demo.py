@@ -15,7 +15,7 @@ from stages.web.server import find_place
 
 IMPORTED = """
 import json, sys
-import stages.cli.app
+import stages.cli.app, stages.cli.demo, stages.cli.predict
 print(json.dumps([name for name in ("fastapi", "uvicorn", "starlette") if name in sys.modules]))
 """
 

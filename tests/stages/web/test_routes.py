@@ -27,7 +27,7 @@ from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import write_random_heads
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import CHOICE, asked, opened, png, question, served
+from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question, served
 
 CLICK = (120.0, 80.5, 1)
 
@@ -266,7 +266,8 @@ def test_with_a_token_nothing_is_told_without_it(page: Page) -> None:
     asked(page, ask, token="secret")  # noqa: S106
 
 
-def test_an_asker_who_leaves_makes_room_in_the_queue(page: Page) -> None:
+def test_an_asker_who_leaves_makes_room_in_the_queue() -> None:
+    page = Page()  # ended with its server
     gate = threading.Event()
 
     async def ask(client: httpx.AsyncClient) -> None:
@@ -292,7 +293,7 @@ def test_an_asker_who_leaves_makes_room_in_the_queue(page: Page) -> None:
                 await ask(client)
 
         try:
-            asyncio.run(run())
+            finished(run())
         finally:
             gate.set()
 

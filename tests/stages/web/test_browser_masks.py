@@ -1,0 +1,102 @@
+"""The page in a real browser: masks where the predictor puts them."""
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from stages.web.page import Page as Served
+from tests.fixtures.chromium import answered, click_at, drawn_on, tab
+from tests.fixtures.shown_masks import (
+    SCENE,
+    SHOWN_PX,
+    assert_shows,
+    choose_shipped,
+    expected_ious,
+    predicted,
+    scene,
+    two_digits,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, address: str) -> None:
+    with tab(browser, address, scene=SCENE, viewport={"width": 1280, "height": 1000}) as page:
+        choose_shipped(page)
+        click_at(page, 120, 80)
+        found = predicted([[120, 80]], [1])
+        assert_shows(page, found, found.selected)
+        assert expected_ious(page) == two_digits(found.expected_iou.own)
+        words = found.advice.words.capitalize()
+        expect(page.locator("#advice")).to_contain_text(f"{words}.")
+        gains = [
+            float(text.replace("−", "-")) for text in page.locator("#bars b").all_inner_texts()
+        ]
+        gap = found.gap
+        both = [getattr(gap, source)[found.selected] for source in ("model", "prompt", "task")]
+        np.testing.assert_allclose(gains, both, atol=0.006)
+
+        click_at(page, 200, 40, button="right", n_answers=2)
+        found = predicted([[120, 80], [200, 40]], [1, 0])
+        assert_shows(page, found, found.selected)
+        expect(page.locator("#caution")).to_contain_text("clicks beside the object")
+
+        page.get_by_role("button", name="Undo").click()
+        answered(page, 3)
+        found = predicted([[120, 80]], [1])
+        assert_shows(page, found, found.selected)
+
+        page.get_by_role("button", name="Reset").click()
+        expect(page.locator("#words")).to_have_text("Click the object that you want.")
+        assert np.abs(drawn_on(page)[::4, ::4].astype(int) - scene(SCENE)).mean() < 8
+
+        seen = page.locator("#canvas").bounding_box()
+        assert seen is not None
+        corners = [(40, 30), (200, 150)]
+        places = [
+            (seen["x"] + seen["width"] * x / 256, seen["y"] + seen["height"] * y / 256)
+            for x, y in corners
+        ]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        page.mouse.move(*places[1], steps=4)
+        page.mouse.up()
+        answered(page, 4)
+        found = predicted(None, None, [40, 30, 200, 150])
+        assert_shows(page, found, found.selected)
+
+
+def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
+    browser: Browser, address: str
+) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        choose_shipped(page)
+        click_at(page, 120, 80)
+        found = predicted([[120, 80]], [1])
+        other = found.alternative
+        page.locator(".proposal").nth(other).click()
+        assert_shows(page, found, other)
+        page.get_by_role("switch", name="Entropy").click(force=True)
+        bits = cv2.resize(found.pixel_entropy[other], (SHOWN_PX, SHOWN_PX))
+        heat = drawn_on(page).max(axis=2)
+        assert np.corrcoef(bits.ravel(), heat.ravel())[0, 1] > 0.9
+        expect(page.locator("#scale")).to_be_visible()
+
+
+def test_the_model_and_the_heads_answer_that_are_chosen(
+    browser: Browser, address: str, served_page: Served
+) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        click_at(page, 120, 80)
+        other = served_page.models.choices["other"].path
+        assert expected_ious(page) == two_digits(
+            predicted([[120, 80]], [1], heads=other).expected_iou.own
+        )
+        choose_shipped(page)
+        answered(page, 2)
+        page.get_by_label("Model").select_option("large")
+        answered(page, 3)
+        found = predicted([[120, 80]], [1], model="large")
+        assert expected_ious(page) == two_digits(found.expected_iou.own)
+        assert_shows(page, found, found.selected)
