@@ -1,9 +1,9 @@
 // What is said of a prompt: advice, proposals, bars.
 
 const SOURCES = {
-  model: ["Model", "large instead of tiny"],
-  prompt: ["Prompt", "eight clicks instead of one"],
-  task: ["Task", "best proposal instead of this"],
+  model: ["Model", "large, not tiny"],
+  prompt: ["Prompt", "eight clicks, not one"],
+  task: ["Task", "best proposal, not this"],
 };
 
 const FULL_BAR = 0.5; // gain in IoU that fills a bar
