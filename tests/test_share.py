@@ -108,5 +108,6 @@ def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
 def test_every_recipe_is_run_but_that_of_ssh() -> None:
     """Some need stages: tests/test_repro.py and tests/stages/test_elsewhere.py run them."""
     later = {block("dvc repro --allow-missing --glob"), block("USAM_CACHE=")}
-    known = {FOLDER, IN_BUCKET, SERVER, PUBLISH, TAKE, WITHOUT_MASKS, *later, SSH}
+    of_users = {block("install -d"), block("dvc cache dir")}  # tests/test_shared_cache.py
+    known = {*of_users, FOLDER, IN_BUCKET, SERVER, PUBLISH, TAKE, WITHOUT_MASKS, *later, SSH}
     assert set(BLOCKS) == known
