@@ -16,6 +16,7 @@ from storage.store.verify import verify
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.share_page import BLOCKS, block
+from tests.fixtures.ssh import SSHD, ssh_server
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +106,18 @@ def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
         assert there.load().identical(here.load())
 
 
-def test_every_recipe_is_run_but_that_of_ssh() -> None:
+@pytest.mark.skipif(SSHD is None, reason="no OpenSSH server is installed")
+def test_a_machine_behind_ssh_is_pushed_to_and_pulled_from(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with ssh_server(tmp_path / ".ssh", name="lab.example.org"):
+        shell(repository, SSH.replace("/data/usam", str(tmp_path / "lab")) + PUBLISH)
+        assert "didn't change, skipping" in taken(repository, tmp_path / "clone")
+    assert list((tmp_path / "lab").rglob("*.dir"))
+
+
+def test_every_recipe_is_run() -> None:
     """Some need stages: tests/test_repro.py and tests/stages/test_elsewhere.py run them."""
     later = {block("dvc repro --allow-missing --glob"), block("USAM_CACHE=")}
     of_users = {block("install -d"), block("dvc cache dir")}  # tests/test_shared_cache.py
