@@ -1,0 +1,85 @@
+"""Takes the picture of the page that README shows: ``python -m docs.show_page``, with Chromium.
+
+Reads   the weights and heads that ship.
+Writes  ``docs/page.png``: the answer to the click that README asks about in Python.
+"""
+
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from docs.show_predictions import PHOTO
+from stages.web.page import Page
+from stages.web.server import find_place, server_of
+
+PICTURE: Final = Path("docs", "page.png")
+
+CLICK_PX: Final = (120, 80)
+"""As in ``docs.show_predictions.PYTHON``."""
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+
+WIDTH_PX, HEIGHT_PX = 1280, 860
+
+N_COLOURS: Final = 256
+"""Of the picture, which then takes a third of the bytes and looks the same."""
+
+
+def main() -> None:
+    """Write the picture."""
+    with _served() as address:
+        png = take_picture(address)
+    with Image.open(io.BytesIO(png)) as picture:
+        few = picture.convert("RGB").quantize(N_COLOURS, kmeans=3, dither=Image.Dither.NONE)
+    few.save(PICTURE, optimize=True)
+
+
+@contextmanager
+def _served() -> Iterator[str]:
+    place = find_place("127.0.0.1", 0)
+    server = server_of(Page(), place)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [place.listener]})
+    thread.start()
+    try:
+        yield place.address
+    finally:
+        server.should_exit = True
+        thread.join()
+        place.listener.close()
+
+
+def take_picture(address: str) -> bytes:
+    """PNG of the page after the click, whole."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit(f"error: a browser must be there, got none of {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = started.new_page(
+            viewport={"width": WIDTH_PX, "height": HEIGHT_PX}, reduced_motion="reduce"
+        )
+        page.goto(address)
+        page.locator("#scenes button[aria-pressed=true]").wait_for()
+        scene = page.locator(f"#scenes button:nth-child({int(Path(PHOTO).stem)})")
+        scene.click()
+        scene.and_(page.locator("[aria-pressed=true]")).wait_for()
+        canvas = page.locator("#canvas")
+        seen = canvas.bounding_box()
+        assert seen is not None
+        x, y = (seen["width"] * at / 256 for at in CLICK_PX)
+        canvas.click(position={"x": x, "y": y})
+        page.locator("body[data-answered]").wait_for(state="attached")
+        png = page.screenshot(full_page=True)
+        started.close()
+    return png
+
+
+if __name__ == "__main__":
+    main()
