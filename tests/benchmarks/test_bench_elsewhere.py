@@ -10,10 +10,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
-from stages.entropy import split_arrays
+from stages.reduction.entropies import cells_to_open, split_arrays
 from stages.shell.asked import asked_of_eval
+from stages.shell.blocks import ExecutorParams
 from storage.paths import CACHE
-from storage.split.cells import open_cells
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
@@ -45,8 +45,7 @@ def test_entropies_from_a_bucket_take_little_longer(
 
     def seconds(cache: str | Path) -> float:
         started = perf_counter()
-        cells = open_cells("bench", asked, with_masks=True, cache=cache)
-        arrays = split_arrays(cells, n_workers=2)
+        arrays = split_arrays(cells_to_open("bench", asked, cache), ExecutorParams(), n_threads=2)
         found.append(arrays["h_y"])
         return perf_counter() - started
 

@@ -62,6 +62,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_stage
 
 
+def stored() -> dict[str, bytes]:
+    """The files of the store."""
+    files = sorted(path for path in entropy_path("val").rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files}
+
+
 def test_the_store_holds_the_entropies_of_every_object(
     cells: dict[tuple[str, str], HeldRows], run: Run
 ) -> None:
@@ -85,15 +91,20 @@ def test_the_store_holds_the_entropies_of_every_object(
 
 @pytest.mark.usefixtures("cells")
 def test_the_number_of_workers_changes_no_byte(run: Run) -> None:
-    def stored() -> dict[str, bytes]:
-        files = sorted(path for path in entropy_path("val").rglob("*") if path.is_file())
-        return {str(path): path.read_bytes() for path in files}
-
     run(entropy={"n_workers": 1})
     alone = stored()
     run(entropy={"n_workers": 3})
     assert stored() == alone
     assert alone
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_who_computes_changes_no_byte(run: Run) -> None:
+    run()
+    alone = stored()
+    run(executor={"kind": "local", "n_workers": 2})
+    assert stored() == alone
 
 
 @pytest.mark.usefixtures("cells")
