@@ -13,7 +13,7 @@ from pipeline.vocabulary import PROPOSAL_PAIRS
 _LN2: Final = float(np.log(2))
 
 
-def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, np.ndarray]:
+def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tensor]:
     """Figures of every proposal, and of every pair of them, by their names in the cache.
 
     Parameters
@@ -42,17 +42,14 @@ def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, np.n
     shared = torch.where(is_inside, p, 0).sum(-1)
     products = torch.matmul(p, p.mT)
     squares = products.diagonal(dim1=-2, dim2=-1)
-    first, second = (list(side) for side in zip(*PROPOSAL_PAIRS, strict=True))
-    columns = {
+    pairs = [(products[:, i, j], squares[:, i] + squares[:, j]) for i, j in PROPOSAL_PAIRS]
+    shares, sums = (torch.stack(side, dim=1) for side in zip(*pairs, strict=True))
+    return {
         "area": total / flat.shape[-1],
         "mask_entropy": _ratio(entropy, total),
         "confidence": _ratio(2 * shared, total + is_inside.sum(-1)),
-        "agreement": _ratio(2 * products[:, first, second], squares[:, first] + squares[:, second]),
+        "agreement": _ratio(2 * shares, sums),
     }
-    # One transfer, because each waits for the device.
-    values = torch.cat(list(columns.values()), dim=1).cpu().numpy()
-    ends = np.cumsum([column.shape[1] for column in columns.values()])[:-1]
-    return dict(zip(columns, np.split(values, ends, axis=1), strict=True))
 
 
 def _ratio(

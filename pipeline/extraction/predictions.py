@@ -2,25 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import interpolate
 
+from pipeline.extraction.collected import Collected, Rows
 from pipeline.extraction.figures import mask_figures
+from pipeline.extraction.iou import boxed_iou, mask_iou
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, map_points, unview
 from pipeline.vocabulary import SINGLE_CLICKS
-
-Rows = dict[str, np.ndarray]
-"""Arrays of consecutive objects by their names in the cache."""
-
-_UPSAMPLED_PIXELS: Final = 2**20
-"""Mask pixels at image resolution held at once: 4 MB of logits, about what caches hold."""
 
 
 @dataclass(frozen=True)
@@ -63,40 +57,19 @@ def extract_objects(
     ``mask_figures`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder
     order.
     """
-    truth = torch.from_numpy(request.ground_truth).to(sam.device)
     points = _view_points(request)
-    rows: Rows = {}
+    truth = sam.upload(request.ground_truth)
+    is_near = sam.device.type == "cpu"
+    collected = Collected((len(points), len(request.prompts)), wait=None if is_near else sam.wait)
     for columns, objects, clicks in _calls(points, request.prompts, batch):
         decoded = sam.decode(embedding, clicks)
         logits = unview(decoded.logits, request.view)
-        iou = mask_iou(logits, truth[torch.from_numpy(objects)])
-        found = _found(decoded, iou) | mask_figures(logits)
+        score = boxed_iou if is_near else mask_iou
+        found = _found(decoded, score(logits, truth[sam.upload(objects)])) | mask_figures(logits)
         if with_masks:
-            found["mask_code"] = encode_logits(logits).cpu().numpy()
-        for name, values in found.items():
-            shape = (len(points), len(request.prompts), *values.shape[1:])
-            rows.setdefault(name, np.empty(shape, values.dtype))[objects, columns] = values
-    return rows
-
-
-def mask_iou(
-    logits: Float[Tensor, "prompt proposal y x"], ground_truth: Bool[Tensor, "prompt height width"]
-) -> Float[Tensor, "prompt proposal"]:
-    """IoU with the ground truth at image resolution.
-
-    Notes
-    -----
-    As in SAM2: logits are upsampled bilinearly (align_corners=False) and cut at 0.
-    """
-    size = ground_truth.shape[-2:]
-    step = max(1, _UPSAMPLED_PIXELS // (logits.shape[1] * size.numel()))
-    parts = [
-        _cut_iou(interpolate(some, size, mode="bilinear", align_corners=False) > 0, truth)
-        for some, truth in zip(
-            torch.split(logits, step), torch.split(ground_truth, step), strict=True
-        )
-    ]
-    return torch.cat(parts)
+            found["mask_code"] = encode_logits(logits)
+        collected.add(objects, columns, found)
+    return collected.rows()
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:
@@ -110,20 +83,6 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     code = (torch.atan(torch.exp(logits / 2)) * (510 / torch.pi)).round_()
     first = FIRST_FOREGROUND_CODE
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
-
-
-def _cut_iou(
-    cut: Bool[Tensor, "prompt proposal height width"],
-    truth: Bool[Tensor, "prompt height width"],
-) -> Float[Tensor, "prompt proposal"]:
-    shared = _area(cut & truth[:, None])
-    union = _area(cut) + _area(truth)[:, None] - shared
-    return (shared.double() / union).float()
-
-
-def _area(masks: Bool[Tensor, "*batch height width"]) -> Int[Tensor, "*batch"]:
-    # Bytes summed into 32 bits: booleans are widened to 64 first, which takes three times as long.
-    return masks.view(torch.uint8).flatten(-2).sum(-1, dtype=torch.int32)
 
 
 def _view_points(request: Request) -> Float[np.ndarray, "object 8 2"]:
@@ -157,12 +116,11 @@ def _batches(
         yield columns[some], objects[some], clicks[some]
 
 
-def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> Rows:
-    tensors = {
+def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str, Tensor]:
+    return {
         "sam_score": decoded.sam_score,
         "iou": iou,
         "iou_token": decoded.iou_token,
         "mask_token": decoded.mask_token,
         "object_score": decoded.object_score,
     }
-    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}

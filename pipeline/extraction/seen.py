@@ -15,7 +15,7 @@ def seen_of(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
         "sam_score": decoded.sam_score,
         "object_score": decoded.object_score,
     }
-    seen = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     if "figures" in kind.inputs:
-        seen |= mask_figures(decoded.logits)
+        tensors |= mask_figures(decoded.logits)
+    seen = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     return seen | {"iou": np.zeros_like(seen["sam_score"])}

@@ -126,7 +126,7 @@ class Sam:
 
     def _square(self, rgb: Pixels) -> Float[Tensor, "1 3 side side"]:
         # Uploaded as bytes, a quarter of the size of floats.
-        pixels = torch.from_numpy(rgb).to(self.device).permute(2, 0, 1)[None].float()
+        pixels = self.upload(rgb).permute(2, 0, 1)[None].float()
         if rgb.dtype == np.uint8:
             pixels = pixels / 255
         return nn.functional.interpolate(
@@ -145,6 +145,20 @@ class Sam:
             image, dense=dense, position=prompts.get_dense_pe(), high_res=high_res
         )
         return Embedding(image, high_res, size_px, shared)
+
+    def upload(self, array: np.ndarray) -> Tensor:
+        """An array on the device, which is not waited for."""
+        near = torch.from_numpy(array)
+        return near.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else near
+
+    def wait(self) -> None:
+        """Wait until the device has done all that it was asked for."""
+        if self._is_cuda:
+            torch.cuda.current_stream(self.device).synchronize()
+
+    @property
+    def _is_cuda(self) -> bool:
+        return self.device.type == "cuda"
 
     @torch.inference_mode()
     def decode(
@@ -232,16 +246,11 @@ class Sam:
     ) -> tuple[Tensor, Tensor]:
         clicks = None
         if points is not None:
-            height, width = embedding.size_px
-            places = torch.from_numpy(points).to(self.device, torch.float32)
-            places = places / torch.tensor([width, height], device=self.device) * self.image_size_px
-            kinds = torch.ones(places.shape[:2], dtype=torch.int32, device=self.device)
-            if labels is not None:
-                kinds = torch.from_numpy(labels).to(self.device, torch.int32)
-            clicks = (places, kinds)
-        masks = None
-        if mask_input is not None:
-            masks = torch.from_numpy(mask_input).to(self.device, torch.float32)
+            size_px = np.array(embedding.size_px[::-1], np.float32)
+            places = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
+            kinds = np.ones(points.shape[:2]) if labels is None else labels
+            clicks = (self.upload(places), self.upload(kinds.astype(np.int32)))
+        masks = None if mask_input is None else self.upload(mask_input.astype(np.float32))
         sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense
 

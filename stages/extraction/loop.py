@@ -9,8 +9,8 @@ from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
-from pipeline.extraction.predictions import Rows
 from stages.shell.stopping import Stopped
 
 N_READERS: Final = 2

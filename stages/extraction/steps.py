@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
-from pipeline.extraction.predictions import Request, Rows, extract_objects
+from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, apply_view
 from stages.extraction.loop import Failure

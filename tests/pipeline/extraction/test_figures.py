@@ -16,13 +16,17 @@ def draw_logits(seed: int, n: int = 5, side: int = 16) -> torch.Tensor:
     return 6 * torch.randn((n, 3, side, side), generator=generator)
 
 
+def figures(logits: torch.Tensor) -> dict[str, np.ndarray]:
+    return {name: found.numpy() for name, found in mask_figures(logits).items()}
+
+
 def dice(p: np.ndarray, q: np.ndarray) -> float:
     return float(2 * (p * q).sum() / ((p**2).sum() + (q**2).sum()))
 
 
 def test_figures_are_those_of_slow_formulas() -> None:
     logits = draw_logits(0)
-    found = mask_figures(logits)
+    found = figures(logits)
     assert tuple(found) == MASK_FIGURES
     p = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
     for i, masks in enumerate(p):
@@ -41,7 +45,7 @@ def test_figures_are_those_of_slow_formulas() -> None:
 
 def test_the_same_mask_three_times_agrees_with_itself() -> None:
     logits = draw_logits(1)[:, :1].expand(-1, 3, -1, -1)
-    np.testing.assert_allclose(mask_figures(logits)["agreement"], 1, rtol=1e-6)
+    np.testing.assert_allclose(figures(logits)["agreement"], 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_the_same_mask_three_times_agrees_with_itself() -> None:
     ids=["full", "nearly empty", "empty", "undecided"],
 )
 def test_figures_of_uniform_masks_are_finite(logit: float, expected: dict[str, float]) -> None:
-    found = mask_figures(torch.full((1, 3, 8, 8), logit))
+    found = figures(torch.full((1, 3, 8, 8), logit))
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
 
@@ -64,5 +68,5 @@ def test_an_uncertain_empty_mask_has_the_entropy_of_its_few_probabilities() -> N
     logits = torch.full((1, 3, 8, 8), -32.0)
     p = 1 / (1 + np.exp(np.float64(32)))
     expected = -(np.log2(p) * p + np.log2(1 - p) * (1 - p))
-    found = mask_figures(logits)["mask_entropy"]
+    found = figures(logits)["mask_entropy"]
     assert found == pytest.approx(np.full((1, 3), expected), rel=1e-3, abs=1e-12)

@@ -5,16 +5,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import interpolate
 
-from pipeline.extraction.predictions import Request, Rows, encode_logits, extract_objects, mask_iou
+from pipeline.extraction.collected import Rows
+from pipeline.extraction.predictions import Request, encode_logits, extract_objects
 from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Sam, build
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
-from tests.fixtures.official import OfficialPredictor, pycocotools_iou
+from tests.fixtures.official import OfficialPredictor
 
 SCENE = draw_scene(3, 160)
 POINTS = np.stack([sample_prompts(mask, i) for i, mask in enumerate(SCENE.masks)])
@@ -90,33 +90,6 @@ def test_a_flipped_view_s_masks_lie_in_the_unflipped_frame(sam: Sam) -> None:
     by_hand = extract_objects(sam, embedding, there, batch=16, with_masks=True)
     np.testing.assert_array_equal(flipped["mask_code"], by_hand["mask_code"][..., ::-1, :])
     np.testing.assert_allclose(flipped["iou"], by_hand["iou"], atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [(40, 64), (300, 170), (64, 64)])
-def test_iou_is_pycocotools_s_at_image_resolution(size: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    logits = interpolate(torch.randn(6, 3, 6, 6), (32, 32), mode="bicubic")
-    truth = interpolate(torch.randn(6, 1, 5, 5), size, mode="bicubic")[:, 0] > 0
-    full = interpolate(logits, size, mode="bilinear", align_corners=False) > 0
-    found = mask_iou(logits, truth)
-    for i in range(6):
-        expected = pycocotools_iou(full[i].numpy(), truth[i].numpy())
-        np.testing.assert_allclose(found[i], expected, rtol=1e-6)
-
-
-def test_iou_in_parts_is_iou_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    logits, truth = torch.randn(7, 3, 8, 8), torch.rand(7, 20, 30) > 0.5
-    whole = mask_iou(logits, truth)
-    monkeypatch.setattr("pipeline.extraction.predictions._UPSAMPLED_PIXELS", 1)
-    torch.testing.assert_close(mask_iou(logits, truth), whole, rtol=0, atol=0)
-
-
-def test_iou_of_an_empty_proposal_is_0_and_of_the_truth_1() -> None:
-    truth = torch.zeros(1, 16, 16, dtype=torch.bool)
-    truth[0, 4:12, 4:12] = True
-    logits = torch.stack([torch.full((16, 16), -9.0), torch.where(truth[0], 9.0, -9.0)])
-    assert mask_iou(logits[None], truth).tolist() == [[0.0, 1.0]]
 
 
 @settings(max_examples=50)

@@ -98,7 +98,7 @@ def test_heads_of_our_own_read_figures_of_the_masks_too(
         "sam_score": decoded.sam_score.numpy(),
         "iou": 1 - decoded.sam_score.numpy(),
         "object_score": decoded.object_score.numpy(),
-        **mask_figures(decoded.logits),
+        **{name: found.numpy() for name, found in mask_figures(decoded.logits).items()},
     }
     inputs = set_inputs(seen, HeadSet("selected", "selected", "ours"))
     _, said = runtime.judge(sam, question, heads, KINDS_BY_NAME["ours"])
