@@ -100,10 +100,10 @@ class UncertainPredictor:
 
     def predict_batch(
         self,
-        point_coords_batch: Sequence[ArrayLike] | None = None,
-        point_labels_batch: Sequence[ArrayLike] | None = None,
-        box_batch: Sequence[ArrayLike] | None = None,
-        mask_input_batch: Sequence[ArrayLike] | None = None,
+        point_coords_batch: Sequence[ArrayLike | None] | None = None,
+        point_labels_batch: Sequence[ArrayLike | None] | None = None,
+        box_batch: Sequence[ArrayLike | None] | None = None,
+        mask_input_batch: Sequence[ArrayLike | None] | None = None,
         multimask_output: bool = True,  # noqa: FBT001, FBT002 - as SAM2ImagePredictor has it
         return_logits: bool = False,  # noqa: FBT001, FBT002
         normalize_coords: bool = True,  # noqa: FBT001, FBT002
