@@ -2,8 +2,7 @@
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
-Writes  ``heads/<split>/<protocol>/<kind>/<tokens>/<objective>.safetensors``,
-        ``heads/<split>/curves.csv``.
+Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``, ``heads/<split>/curves.csv``.
 """
 
 import json
@@ -45,7 +44,7 @@ def main(split: str) -> None:
         for head_set in head_sets(params.ablations, kinds=params.heads)
     }
     check_unchanged()
-    write_heads(split, trained)
+    write_heads(cells, trained)
 
 
 def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int) -> list[KeptHead]:

@@ -1,6 +1,5 @@
 """``usam heads``: head sets as files that leave the clone."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -11,15 +10,14 @@ from pipeline.heads.predict import LAPLACE, HeadWeights
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
-from stages.heads.judged import read_heads
+from stages.heads.judged import read_head_set
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
 from stages.shell.edge import reported_errors
 from stages.shell.rules import check_known
-from storage.head_files.files import pack_heads, read_head_file, shipped_heads, write_head_file
-from storage.paths import objects_path
-from storage.split.objects import read_objects
+from storage.head_files.shipped import shipped_heads
+from storage.outputs.head_files import HeadFile, read_head_file, write_head_file
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
 
@@ -36,25 +34,20 @@ def export(
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
 ) -> None:
-    """Write the nine heads of a head set, with their card, as one file for `usam predict`."""
+    """Write the heads of a head set as a file for `usam predict`: what `train` has written, without
+    what only says how sure they are, and with gates.
+    """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
         check_known("kind", kind, WHOLE_KINDS)
         head_set = HeadSet(protocol, tokens, kind)
-        trained = read_heads(split, {}, head_set)
+        trained = read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
-        table = read_objects(objects_path(split))
-        packed = pack_heads(
-            {objective: _without_posterior(head) for objective, head in trained.weights.items()},
-            trained.metadata,
-            n_objects=str(table.n_objects),
-            n_images=str(len(table.file)),
-            usam_cache=version("usam-cache"),
-            **gates_entry(calibrated),
-        )
-        write_head_file(file, packed, half=half)
-    print(_written(file, len(packed.weights)))
+        weights = {name: _without_posterior(head) for name, head in trained.weights.items()}
+        exported = HeadFile(weights, {**trained.card, **gates_entry(calibrated)})
+        write_head_file(file, exported, half=half)
+    print(_written(file, len(weights)))
 
 
 @app.command("import")

@@ -19,8 +19,9 @@ from stages.cli.predicted import (
 from stages.predictor.questions import Clicks, Question, parse_clicks
 from stages.shell.edge import reported_errors
 from stages.shell.rules import ParamsError, check_known
-from storage.head_files.files import read_head_file, shipped_heads
+from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb
+from storage.outputs.head_files import read_head_file
 
 DEFAULT_FAMILY: Final = "mini"
 

@@ -11,9 +11,10 @@ from stages.shell.rules import check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco_prompts import EVERYTHING, KINDS, read_prompts
 from storage.errors import DataError, listed
-from storage.head_files.files import read_head_file, shipped_heads
+from storage.head_files.shipped import shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
+from storage.outputs.head_files import read_head_file
 
 
 def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option

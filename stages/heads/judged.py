@@ -20,8 +20,9 @@ from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
-from storage.errors import StoreError
-from storage.outputs.heads import check_head, head_path, read_head
+from storage.errors import DataError, StoreError
+from storage.outputs.head_files import HeadFile, read_head_file
+from storage.outputs.heads import check_origin, check_place, head_set_path
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
 from storage.split.groups import group_index
@@ -142,15 +143,32 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     DataError
         If a head lies in the place of another, or was trained on other features.
     """
-    weights, metadata = {}, {}
+    found = read_head_set(train_split, head_set)
+    path = head_set_path(train_split, head_set)
+    check_origin(path, found.card, origin)
+    return TrainedHeads(
+        {objective: found.weights[objective] for objective in head_set.objectives},
+        {objective: found.metadata(objective) for objective in head_set.objectives},
+    )
+
+
+def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
+    """Read the file of a head set of a train split.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing or damaged.
+    DataError
+        If it lies in the place of another, or lacks a head.
+    """
+    path = head_set_path(train_split, head_set)
+    found = read_head_file(path)
+    check_place(path, found.card, {"split": train_split, **asdict(head_set)})
     for objective in head_set.objectives:
-        path = head_path(train_split, head_set, objective)
-        weights[objective], unsorted = read_head(path)
-        place = {"split": train_split, **asdict(head_set), "objective": objective}
-        check_head(path, unsorted, place=place, origin=origin)
-        # Safetensors returns the keys in another order each time.
-        metadata[objective] = dict(sorted(unsorted.items()))
-    return TrainedHeads(weights, metadata)
+        if objective not in found.weights:
+            raise DataError(f"{path} must have the head {objective}, got none; train it again")
+    return found
 
 
 def numbers_of(

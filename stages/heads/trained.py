@@ -1,8 +1,8 @@
 """Trained heads and their learning curves, as they lie in ``heads/<train split>``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from importlib.metadata import version
 
 import pandas as pd
 
@@ -12,8 +12,10 @@ from pipeline.heads.training import TrainedHead
 from pipeline.vocabulary import PROTOCOLS
 from storage.folders import whole_folder
 from storage.outputs.files import write_table
-from storage.outputs.heads import head_path, write_head
+from storage.outputs.head_files import pack_heads, write_head_file
+from storage.outputs.heads import head_set_path
 from storage.paths import curves_path, protocol_dir
+from storage.split.cells import SplitCells
 
 
 @dataclass(frozen=True)
@@ -26,22 +28,32 @@ class KeptHead:
     validated: TrainedHead
 
 
-def write_heads(split: str, trained: Mapping[HeadSet, Iterable[KeptHead]]) -> None:
-    """Write the heads, those of a protocol all or none, and their learning curves."""
+def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]) -> None:
+    """Write the heads that learned from some cells, a file for each head set, those of a protocol
+    all or none, and their learning curves.
+    """
+    split = cells.split
+    about = {
+        "n_objects": str(cells.table.n_objects),
+        "n_images": str(len(cells.table.file)),
+        "validated_on": f"a fifth of the images of {split}, by heads that learned from the rest",
+        "usam_cache": version("usam-cache"),
+    }
     for protocol in PROTOCOLS:
         with whole_folder(protocol_dir(split, protocol)) as folder:
             for head_set, heads in trained.items():
                 if head_set.protocol == protocol:
-                    _write_set(split, folder, head_set, heads)
+                    place = head_set_path(split, head_set).relative_to(
+                        protocol_dir(split, protocol)
+                    )
+                    packed = pack_heads(
+                        {head.objective: head.weights for head in heads},
+                        {head.objective: head.metadata for head in heads},
+                        **about,
+                    )
+                    write_head_file(folder / place, packed)
     curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
     write_table(curves_path(split), pd.concat(curves), float_format=None)
-
-
-def _write_set(split: str, folder: Path, head_set: HeadSet, heads: Iterable[KeptHead]) -> None:
-    for head in heads:
-        path = head_path(split, head_set, head.objective)
-        file = folder / path.relative_to(protocol_dir(split, head_set.protocol))
-        write_head(file, head.weights, head.metadata)
 
 
 def _curve(head_set: HeadSet, head: KeptHead) -> pd.DataFrame:

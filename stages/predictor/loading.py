@@ -14,7 +14,8 @@ from stages.predictor.gates import least_iou
 from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
-from storage.head_files.files import HeadFile, check_card, read_head_file, shipped_heads
+from storage.head_files.shipped import shipped_heads
+from storage.outputs.head_files import HeadFile, check_card, read_head_file
 
 EXTRACT_VERSION: Final = 7
 """``extract.version`` of the features that this code computes; heads read no others."""

@@ -1,1 +1,1 @@
-"""Head sets as single files with a card, and the one that ships."""
+"""The heads that come with the package."""

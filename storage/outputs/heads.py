@@ -1,4 +1,4 @@
-"""Heads on disk: safetensors that carry their digest, read and written without PyTorch."""
+"""Files of heads: safetensors that carry their digest, read and written without PyTorch."""
 
 import hashlib
 import json
@@ -25,22 +25,24 @@ DIGEST: Final = "sha256"
 _FIELD: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
 
 
-def head_path(split: str, head_set: HeadSet, objective: str) -> Path:
-    """Weights of one head."""
-    folder = protocol_dir(split, head_set.protocol) / head_set.kind / head_set.tokens
-    return folder / f"{objective}.safetensors"
+def head_set_path(split: str, head_set: HeadSet) -> Path:
+    """File of a head set."""
+    folder = protocol_dir(split, head_set.protocol) / head_set.kind
+    return folder / f"{head_set.tokens}.safetensors"
 
 
-def write_head(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a head and its digest; the same tensors and metadata give the same bytes."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
+    """Write heads and their digest; the same tensors and metadata give the same bytes."""
     contiguous = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
     unsigned = _with_sorted_header(save(contiguous, {**metadata, DIGEST: "0" * 64}))
     with whole_file(path) as partial:
         partial.write_bytes(_with_digest(unsigned, _digest(unsigned)))
 
 
-def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a head, including the digest.
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of a file, including the digest.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         download is the usual cause).
     """
     if not path.is_file():
-        raise WeightsError(f"head must be a file, got none at {path}{remedy(path)}")
+        raise WeightsError(f"heads must be a file, got none at {path}{remedy(path)}")
     data = path.read_bytes()
     found, digest = _FIELD.search(data), _digest(data)
     if found is None:
@@ -64,21 +66,13 @@ def read_head(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise _damaged(path, str(error)) from error
 
 
-def check_head(
-    path: Path,
-    metadata: Mapping[str, str],
-    *,
-    place: Mapping[str, str],
-    origin: Mapping[str, str],
-) -> None:
-    """Refuse a head that belongs elsewhere, or was trained on other features.
+def check_place(path: Path, card: Mapping[str, str], place: Mapping[str, str]) -> None:
+    """Refuse heads that belong elsewhere.
 
     Parameters
     ----------
     place
-        What the head's path says: ``split``, ``protocol``, ``tokens`` and ``objective``.
-    origin
-        ``head_origin`` of the cells that it is to judge.
+        What the path says: ``split``, ``protocol``, ``kind`` and ``tokens``.
 
     Raises
     ------
@@ -86,10 +80,25 @@ def check_head(
         If an entry differs (the message names the path, the key and both values).
     """
     for key, value in place.items():
-        if (found := metadata.get(key, "none")) != value:
+        if (found := card.get(key, "none")) != value:
             raise DataError(f"{path}: {key} must be {value}, got {found}")
+
+
+def check_origin(path: Path, card: Mapping[str, str], origin: Mapping[str, str]) -> None:
+    """Refuse heads that were trained on other features.
+
+    Parameters
+    ----------
+    origin
+        ``head_origin`` of the cells that they are to judge.
+
+    Raises
+    ------
+    DataError
+        If an entry differs (the message names the path, the key and both values).
+    """
     for key, value in origin.items():
-        if (found := metadata.get(key, "none")) != value:
+        if (found := card.get(key, "none")) != value:
             raise DataError(
                 f"{path} must be trained on features of the same {key} ({found} -> {value}); "
                 "train it again"
@@ -98,7 +107,7 @@ def check_head(
 
 def _damaged(path: Path, found: str) -> WeightsError:
     return WeightsError(
-        f"head must be a safetensors file as the stage train wrote it, got {path} ({found}): "
+        f"heads must be a safetensors file as the stage train wrote it, got {path} ({found}): "
         "get it back with `dvc checkout`, or train again"
     )
 
@@ -108,7 +117,7 @@ def _digest(data: bytes) -> str:
 
 
 def _with_digest(data: bytes, digest: str) -> bytes:
-    """A head's file with ``digest`` in place of its own, if it has one."""
+    """A file with ``digest`` in place of its own, if it has one."""
     found = _FIELD.search(data)
     if found is None:
         return data

@@ -193,8 +193,9 @@ def read_models(root: Path) -> dict[str, Model]:
 def read_head(
     root: Path, protocol: str, kind: str, tokens: str, train_split: str, objective: str
 ) -> dict[str, np.ndarray]:
-    folder = root / "heads" / train_split / protocol / kind / tokens
-    return dict(load_file(folder / f"{objective}.safetensors"))
+    every = load_file(root / "heads" / train_split / protocol / kind / f"{tokens}.safetensors")
+    start = f"{objective}."
+    return {name.removeprefix(start): every[name] for name in every if name.startswith(start)}
 
 
 def rows(root: Path) -> Iterator[dict[str, str | float]]:

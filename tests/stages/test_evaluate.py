@@ -27,7 +27,8 @@ from stages.shell.asked import weights_name
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.outputs.columns import COLUMNS
-from storage.outputs.heads import head_path
+from storage.outputs.head_files import HeadFile, read_head_file, write_head_file
+from storage.outputs.heads import head_set_path
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
@@ -163,7 +164,7 @@ def test_heads_of_a_token_set_that_were_not_trained_are_named(
     write_params(root, [SPLIT], ablations=["no_iou"])
     with pytest.raises(SystemExit):
         evaluate.main()
-    path = head_path("shapes_train", HeadSet("best", "best_no_iou"), "iou_tiny")
+    path = head_set_path("shapes_train", HeadSet("best", "best_no_iou"))
     assert str(path) in capsys.readouterr().err
 
 
@@ -407,7 +408,7 @@ def test_heads_that_learned_from_other_features_are_refused(
     rewrite(MODELS, **settings)
     with pytest.raises(
         DataError,
-        match=rf"best/iou_tiny.safetensors must .* of the same {message}; train it again",
+        match=rf"best.safetensors must .* of the same {message}; train it again",
     ):
         judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
@@ -415,27 +416,30 @@ def test_heads_that_learned_from_other_features_are_refused(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (("coco_train", PAPER, "iou_tiny"), "split must be shapes_train, got coco_train"),
-        (("shapes_train", PAPER, "iou_small"), "objective must be iou_tiny, got iou_sma"),
-        (
-            ("shapes_train", HeadSet("best", "selected"), "iou_tiny"),
-            "tokens must be best, got selected",
-        ),
-        (
-            ("shapes_train", HeadSet("selected", "selected"), "iou_tiny"),
-            "protocol must be best, got select",
-        ),
-        (("shapes_train", HeadSet("best", "best", "ours"), "iou_tiny"), "kind must be paper, got"),
+        (("coco_train", PAPER), "split must be shapes_train, got coco_train"),
+        (("shapes_train", HeadSet("best", "selected")), "tokens must be best, got selected"),
+        (("shapes_train", HeadSet("selected", "selected")), "protocol must be best, got select"),
+        (("shapes_train", HeadSet("best", "best", "ours")), "kind must be paper, got"),
     ],
-    ids=["split", "objective", "tokens", "protocol", "kind"],
+    ids=["split", "tokens", "protocol", "kind"],
 )
 @pytest.mark.usefixtures("root")
-def test_a_head_in_the_place_of_another_is_refused(
-    source: tuple[str, HeadSet, str], message: str
+def test_heads_in_the_place_of_others_are_refused(
+    source: tuple[str, HeadSet], message: str
 ) -> None:
-    target = head_path("shapes_train", PAPER, "iou_tiny")
-    shutil.copy(head_path(*source), target)
+    target = head_set_path("shapes_train", PAPER)
+    shutil.copy(head_set_path(*source), target)
     with pytest.raises(DataError, match=rf"^{target}: {message}"):
+        judged.read_heads("shapes_train", {}, PAPER)
+
+
+@pytest.mark.usefixtures("root")
+def test_a_file_that_lacks_a_head_is_refused() -> None:
+    path = head_set_path("shapes_train", PAPER)
+    found = read_head_file(path)
+    rest = {name: head for name, head in found.weights.items() if name != "iou_large"}
+    write_head_file(path, HeadFile(rest, found.card))
+    with pytest.raises(DataError, match=f"^{path} must have the head iou_large, got none; train"):
         judged.read_heads("shapes_train", {}, PAPER)
 
 
@@ -464,10 +468,10 @@ def test_an_unfinished_store_ends_the_stage_with_one_line(
 def test_a_missing_head_ends_the_stage_with_one_line(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / head_path("shapes_train", HeadSet("selected", "selected"), "task_gap")).unlink()
+    (root / head_set_path("shapes_train", HeadSet("selected", "selected"))).unlink()
     with pytest.raises(SystemExit):
         evaluate.main()
-    assert "selected/paper/selected/task_gap.safetensors" in capsys.readouterr().err
+    assert "selected/paper/selected.safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from stages import train, tune
 from stages.heads import fit
 from stages.heads.data import read_head_data
 from stages.heads.study import LOG, PACKAGES, ROOT
-from storage.outputs.heads import head_path, read_head
+from storage.outputs.head_files import read_head_file
+from storage.outputs.heads import head_set_path
 from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
 from storage.paths import (
     curves_path,
@@ -34,6 +36,7 @@ from storage.paths import (
     trials_path,
     tuning_path,
 )
+from storage.split.objects import read_objects
 from tests.fixtures.asked import open_train
 from tests.fixtures.train_split import (
     N_CHANNELS,
@@ -295,7 +298,7 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[...,
     for head_set, objective in every_head():
         kind = KINDS_BY_NAME[head_set.kind]
         inputs = np.zeros((3, 2 * N_CHANNELS + 22 * ("figures" in kind.inputs)), np.float32)
-        tensors, metadata = read_head(path_of(head_set, objective))
+        tensors, metadata = head_of(head_set, objective)
         check_head(objective, tensors)
         assert predict({objective: tensors}, inputs)[objective].shape == (3,)
         assert metadata["objective"] == objective
@@ -303,6 +306,12 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[...,
         assert metadata["split"] == SPLIT
         assert metadata["family"] == "mini"
         assert metadata["n_channels"] == str(N_CHANNELS)
+        table = read_objects(objects_path(SPLIT))
+        assert int(metadata["n_objects"]) == table.n_objects
+        assert int(metadata["n_images"]) == len(table.file)
+        assert metadata["validated_on"].startswith(f"a fifth of the images of {SPLIT}, by ")
+        assert metadata["usam_cache"] == version("usam-cache")
+        assert all(f"weights_{model}" in metadata for model in MODELS)
         plan = kind.plan or read_tuning(tuning_path(SPLIT, objective)).plan
         assert json.loads(metadata["hyperparameters"]) == asdict(plan)
         assert (set(STANDARD) <= set(tensors)) == kind.is_standardised
@@ -317,7 +326,7 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[...,
     }
     assert curves.groupby(keys).size().to_dict() == expected
     last = curves[curves["epoch"] == N_EPOCHS].set_index(keys)["validation_mse"]
-    of_gap = read_head(path_of(HeadSet("best", "selected"), "task_gap"))[1]
+    of_gap = head_of(HeadSet("best", "selected"), "task_gap")[1]
     assert last["best", "selected", "paper", "task_gap"] == float(of_gap["validation_mse"])
 
 
@@ -330,8 +339,14 @@ def epochs_of(head_set: HeadSet) -> int:
     return plan.epochs if plan else N_EPOCHS
 
 
-def path_of(head_set: HeadSet, objective: str) -> Path:
-    return head_path(SPLIT, head_set, objective)
+def head_of(head_set: HeadSet, objective: str) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
+    """Tensors of a head, and all that is told of it."""
+    found = read_head_file(head_set_path(SPLIT, head_set))
+    return found.weights[objective], found.metadata(objective)
+
+
+def bytes_of_sets() -> dict[HeadSet, bytes]:
+    return {one: head_set_path(SPLIT, one).read_bytes() for one in head_sets()}
 
 
 @pytest.mark.usefixtures("split")
@@ -346,7 +361,7 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
     plan = {"iou_best": read_tuning(tuning_path(SPLIT, "iou_best")).plan}
     everything = Rows(np.arange(len(data.group)), np.arange(0))
     kept = train_heads(data, everything, plan, seed=0)["iou_best"]
-    tensors, metadata = read_head(path_of(head_set, "iou_best"))
+    tensors, metadata = head_of(head_set, "iou_best")
     for name, tensor in kept.weights.items():
         np.testing.assert_allclose(tensors[name], tensor, atol=1e-6)
     held_out = Rows(*split_by_group(data.group, 0))
@@ -359,16 +374,16 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
 def test_heads_do_not_depend_on_the_head_sets_beside_them(run: Callable[..., None]) -> None:
     tune_all(run)
     run(train.main, SPLIT)
-    alone = {key: path_of(*key).read_bytes() for key in every_head()}
+    alone = bytes_of_sets()
     write_params(ablations=["no_iou"])
     run(train.main, SPLIT)
-    assert {key: path_of(*key).read_bytes() for key in every_head()} == alone
+    assert bytes_of_sets() == alone
     ablated = set(every_head(("no_iou",))) - set(every_head())
     assert {head_set.tokens for head_set, _ in ablated} == {"best_no_iou", "selected_no_iou"}
     for head_set, objective in ablated:
-        tensors, metadata = read_head(path_of(head_set, objective))
+        tensors, metadata = head_of(head_set, objective)
         assert metadata["tokens"] == head_set.tokens
-        own = read_head(path_of(HeadSet("best", "best"), objective))[1]
+        own = head_of(HeadSet("best", "best"), objective)[1]
         assert metadata["hyperparameters"] == own["hyperparameters"]
         assert tensors["layers.0.weight"].shape == (512, 2 * N_CHANNELS)
     n_epochs = sum(epochs_of(head_set) for head_set, _ in every_head(("no_iou",)))
@@ -382,8 +397,7 @@ def test_heads_without_a_token_do_not_learn_from_it(run: Callable[..., None]) ->
     run(train.main, SPLIT)
     started = initial_networks(["iou_tiny"], 2 * N_CHANNELS, 0).head(0)["layers.0.weight"]
     shrunk = {
-        tokens: read_head(path_of(HeadSet("best", tokens), "iou_tiny"))[0]["layers.0.weight"]
-        / started
+        tokens: head_of(HeadSet("best", tokens), "iou_tiny")[0]["layers.0.weight"] / started
         for tokens in ("best", "best_no_iou")
     }
     # Weight decay alone moves weights that read 0: all by one factor.
@@ -397,7 +411,7 @@ def test_training_again_gives_the_same_bytes(run: Callable[..., None]) -> None:
     runs = []
     for _ in range(2):
         run(train.main, SPLIT)
-        files = [curves_path(SPLIT), *(path_of(*key) for key in every_head())]
+        files = [curves_path(SPLIT), *(head_set_path(SPLIT, one) for one in head_sets())]
         runs.append([file.read_bytes() for file in files])
         for file in files:
             file.unlink()

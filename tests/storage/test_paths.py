@@ -1,6 +1,6 @@
 from pipeline.head_sets import HeadSet
 from storage import paths
-from storage.outputs.heads import head_path
+from storage.outputs.heads import head_set_path
 
 
 def test_every_thing_has_its_own_place() -> None:
@@ -11,10 +11,10 @@ def test_every_thing_has_its_own_place() -> None:
         paths.masks_path(*cell),
         paths.entropy_path("val"),
         paths.work_dir(*cell),
-        head_path("val", HeadSet("best", "best"), "iou_tiny"),
-        head_path("val", HeadSet("best", "selected"), "iou_tiny"),
-        head_path("val", HeadSet("selected", "selected"), "iou_tiny"),
-        head_path("val", HeadSet("selected", "selected", "ours"), "iou_tiny"),
+        head_set_path("val", HeadSet("best", "best")),
+        head_set_path("val", HeadSet("best", "selected")),
+        head_set_path("val", HeadSet("selected", "selected")),
+        head_set_path("val", HeadSet("selected", "selected", "ours")),
         paths.curves_path("val"),
         paths.tuning_path("val", "iou_tiny"),
         paths.trials_path("val", "iou_tiny"),

@@ -56,7 +56,7 @@ def test_a_port_in_use_is_named() -> None:
         (["--model", "huge"], "error: model must be one of tiny, small, base_plus, large, got "),
         (
             ["--heads", "none.safetensors"],
-            "error: head must be a file, got none at none.safetensors",
+            "error: heads must be a file, got none at none.safetensors",
         ),
     ],
     ids=["model", "heads"],

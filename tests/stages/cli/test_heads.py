@@ -11,14 +11,13 @@ from typer.testing import CliRunner, Result
 from pipeline.head_sets import HeadSet
 from pipeline.heads.predict import LAPLACE
 from stages.cli.heads import app
-from stages.heads.judged import read_heads
 from stages.predictor.gates import Gate, least_iou
 from stages.predictor.loading import OF_USERS, head_set_of
-from storage.head_files.files import read_head_file
 from storage.outputs.files import write_json
-from storage.paths import gate_path, objects_path
-from storage.split.objects import write_objects
-from tests.fixtures.eval_split import object_table, write_heads
+from storage.outputs.head_files import read_head_file
+from storage.outputs.heads import head_set_path
+from storage.paths import gate_path
+from tests.fixtures.eval_split import write_heads
 from tests.fixtures.head_files import GATE
 
 SPLIT = "shapes_train"
@@ -33,7 +32,6 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A train split with heads."""
     monkeypatch.chdir(tmp_path)
     write_heads(tmp_path, SPLIT)
-    write_objects(objects_path(SPLIT), object_table(8), {"split": SPLIT, "group": "image"})
     return tmp_path
 
 
@@ -53,7 +51,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("a.safetensors: 9 heads, ")
     found = read_head_file(clone / "a.safetensors")
-    trained = read_heads(SPLIT, {}, head_set)
+    trained = read_head_file(head_set_path(SPLIT, head_set))
     assert set(found.weights) == set(head_set.objectives)
     for objective, own in trained.weights.items():
         assert set(found.weights[objective]) == set(own) - set(LAPLACE)
@@ -61,7 +59,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
             tensor = own[name]
             np.testing.assert_array_equal(found.weights[objective][name], tensor)
     assert head_set_of(found.card) == head_set
-    assert (found.card["n_objects"], found.card["n_images"]) == ("8", "3")
+    assert found.card == {**trained.card, "sha256": found.card["sha256"]}
 
 
 @pytest.mark.usefixtures("clone")
@@ -104,7 +102,7 @@ def test_half_precision_takes_half_the_bytes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("none", "a"), "error: head must be a file, got none at heads/none/selected/"),
+        (("none", "a"), "error: heads must be a file, got none at heads/none/selected/"),
         ((SPLIT, "a", "--protocol", "worst"), "error: protocol must be one of best, selected, got"),
         ((SPLIT, "a", "--kind", "ensemble"), "error: kind must be one of paper, ours, got"),
         ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),

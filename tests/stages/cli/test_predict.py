@@ -180,7 +180,7 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
         ),
         (
             ("photo.png", "--click", "1,2", "--heads", "none"),
-            "head must be a file, got none at non",
+            "heads must be a file, got none at non",
         ),
         (("photo.png", "--click", "1,2", "--save", "photo.png"), "photo.png"),
     ],
@@ -326,7 +326,7 @@ TOLD = {
     "predict --help": "",
     "predict photo.png --click 300,1": "error: click must lie in the image of 256 x 192 px, got",
     "predict photo.png --click 1,1 --model x": "error: model must be one of tiny, small, base",
-    "predict photo.png --click 1,1 --heads x": "error: head must be a file, got none at x",
+    "predict photo.png --click 1,1 --heads x": "error: heads must be a file, got none at x",
     "predict-coco images none.json found.json": "error: ",
 }
 

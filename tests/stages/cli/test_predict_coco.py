@@ -193,7 +193,7 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
             "prompt must be one of box, clicks, ",
         ),
         (("images", "asked.json", "a", "--model", "x"), "model must be one of tiny, small, base_"),
-        (("images", "asked.json", "a", "--heads", "x"), "head must be a file, got none at x"),
+        (("images", "asked.json", "a", "--heads", "x"), "heads must be a file, got none at x"),
     ],
 )
 def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) -> None:

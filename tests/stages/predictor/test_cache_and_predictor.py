@@ -22,7 +22,8 @@ from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.shell.asked import asked_of, eval_cells
 from storage.images.files import read_rgb
-from storage.outputs.heads import head_path, read_head, write_head
+from storage.outputs.head_files import pack_heads, read_head_file, write_head_file
+from storage.outputs.heads import head_set_path
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin
 from storage.split.objects import read_objects
@@ -64,6 +65,8 @@ def draw_heads(head_set: HeadSet) -> None:
     n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)
     widths = (n_inputs, 32, 32, 1)
     scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
+    card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin}
+    weights = {}
     for objective in head_set.objectives:
         shapes = enumerate(zip(widths[1:], widths, strict=False))
         tensors = {
@@ -75,9 +78,9 @@ def draw_heads(head_set: HeadSet) -> None:
             tensors |= dict(zip(STANDARD, scale, strict=True))
         if objective in MODEL_IOUS:
             tensors |= draw_posterior(0, hidden=widths[1])
-        metadata = {"split": TRAIN_SPLIT, **asdict(head_set), "objective": objective, **origin}
-        path = head_path(TRAIN_SPLIT, head_set, objective)
-        write_head(path, tensors, metadata)
+        weights[objective] = tensors
+    packed = pack_heads(weights, dict.fromkeys(weights, card))
+    write_head_file(head_set_path(TRAIN_SPLIT, head_set), packed)
 
 
 def assert_equal(found: object, expected: object, what: str = "") -> None:
@@ -86,8 +89,8 @@ def assert_equal(found: object, expected: object, what: str = "") -> None:
 
 
 def own_heads(root: Path, model: str, head_set: HeadSet) -> ProposalHeads:
-    paths = {name: root / head_path(TRAIN_SPLIT, head_set, name) for name in head_set.objectives}
-    return ProposalHeads(model, head_set, {name: read_head(p)[0] for name, p in paths.items()})
+    found = read_head_file(root / head_set_path(TRAIN_SPLIT, head_set))
+    return ProposalHeads(model, head_set, found.weights)
 
 
 @cache

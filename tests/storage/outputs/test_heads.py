@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from storage.errors import WeightsError
-from storage.outputs.heads import read_head, write_head
+from storage.outputs.heads import read_tensors, write_tensors
 
 TENSORS = {
     "layers.1.bias": np.arange(3, dtype=np.float32),
@@ -19,8 +19,8 @@ METADATA = {name: name * 3 for name in ("split", "objective", "family", "seed", 
 
 def test_a_head_comes_back_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "heads" / "a.safetensors"
-    write_head(path, TENSORS, METADATA)
-    tensors, metadata = read_head(path)
+    write_tensors(path, TENSORS, METADATA)
+    tensors, metadata = read_tensors(path)
     assert {key: metadata[key] for key in METADATA} == METADATA
     assert set(metadata) - set(METADATA) == {"sha256"}
     assert set(tensors) == set(TENSORS)
@@ -30,7 +30,7 @@ def test_a_head_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_torch_reads_a_head(tmp_path: Path) -> None:
-    write_head(tmp_path / "a.safetensors", TENSORS, METADATA)
+    write_tensors(tmp_path / "a.safetensors", TENSORS, METADATA)
     loaded = load_file(tmp_path / "a.safetensors")
     for name, tensor in TENSORS.items():
         assert torch.equal(loaded[name], torch.from_numpy(tensor.copy()))
@@ -39,43 +39,43 @@ def test_torch_reads_a_head(tmp_path: Path) -> None:
 def test_the_same_head_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.safetensors" for i in range(8)]
     for path in paths:
-        write_head(path, TENSORS, METADATA)
-    write_head(paths[-1], dict(reversed(TENSORS.items())), dict(reversed(METADATA.items())))
+        write_tensors(path, TENSORS, METADATA)
+    write_tensors(paths[-1], dict(reversed(TENSORS.items())), dict(reversed(METADATA.items())))
     assert len({path.read_bytes() for path in paths}) == 1
 
 
 def test_a_head_without_metadata_has_none(tmp_path: Path) -> None:
-    write_head(tmp_path / "a.safetensors", TENSORS, {})
-    assert set(read_head(tmp_path / "a.safetensors")[1]) == {"sha256"}
+    write_tensors(tmp_path / "a.safetensors", TENSORS, {})
+    assert set(read_tensors(tmp_path / "a.safetensors")[1]) == {"sha256"}
 
 
 def test_missing_head_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"head must be a file, got none at .*a\.safetensors"):
-        read_head(tmp_path / "a.safetensors")
+    with pytest.raises(WeightsError, match=r"heads must be a file, got none at .*a\.safetensors"):
+        read_tensors(tmp_path / "a.safetensors")
 
 
 def test_a_flipped_byte_anywhere_is_named_with_the_file_and_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    write_head(path, TENSORS, METADATA)
+    write_tensors(path, TENSORS, METADATA)
     whole = path.read_bytes()
     for place, byte in enumerate(whole):
         # A space that pads the header becomes a line break, which JSON takes as well.
         flip = 0x2A if byte == ord(" ") else 1 << place % 8
         path.write_bytes(whole[:place] + bytes([byte ^ flip]) + whole[place + 1 :])
         with pytest.raises(WeightsError, match=r"got .*a\.safetensors .*train again"):
-            read_head(path)
+            read_tensors(path)
 
 
 def test_a_head_of_another_program_is_refused(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3)}, tmp_path / "a.safetensors")
     with pytest.raises(WeightsError, match=r"as the stage train wrote it, .*\(no sha256\)"):
-        read_head(tmp_path / "a.safetensors")
+        read_tensors(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("n_bytes", [0, 4, 60, -1])
 def test_truncated_head_is_named(tmp_path: Path, n_bytes: int) -> None:
     path = tmp_path / "a.safetensors"
-    write_head(path, TENSORS, METADATA)
+    write_tensors(path, TENSORS, METADATA)
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(WeightsError, match=r"must be a safetensors file .* got .*a\.safetensors"):
-        read_head(path)
+        read_tensors(path)

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from storage.errors import DataError, WeightsError
-from storage.head_files.files import (
+from storage.outputs.head_files import (
     HeadFile,
     check_card,
     pack_heads,
     read_head_file,
-    shipped_heads,
     write_head_file,
 )
-from storage.outputs.heads import write_head
+from storage.outputs.heads import write_tensors
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {
@@ -81,8 +80,10 @@ def test_a_flipped_byte_is_named(tmp_path: Path) -> None:
 
 
 def test_a_single_head_is_no_file_of_nine(tmp_path: Path) -> None:
-    write_head(tmp_path / "a.safetensors", WEIGHTS["iou_tiny"], METADATA["iou_tiny"])
-    with pytest.raises(WeightsError, match=r"must be a file of `usam heads export`, got none of"):
+    write_tensors(tmp_path / "a.safetensors", WEIGHTS["iou_tiny"], METADATA["iou_tiny"])
+    with pytest.raises(
+        WeightsError, match=r"must be of the stage train or `usam heads export`, got no"
+    ):
         read_head_file(tmp_path / "a.safetensors")
 
 
@@ -95,9 +96,3 @@ def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() 
         "heads in a must have learned from the same features: "
         "family (mini -> sam2), width (none -> 8)"
     )
-
-
-def test_heads_ship_for_the_mini_family_alone() -> None:
-    assert shipped_heads("mini").is_file()
-    with pytest.raises(WeightsError, match=r"heads of sam2 must be given as a file, got none"):
-        shipped_heads("sam2")

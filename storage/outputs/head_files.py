@@ -9,10 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from storage.errors import DataError, WeightsError
-from storage.outputs.heads import read_head, write_head
-
-SHIPPED: Final = Path(__file__).parent
-"""Folder of the heads that come with the package, one file per family."""
+from storage.outputs.heads import read_tensors, write_tensors
 
 OBJECTIVES: Final = "objectives"
 """Entry of a card with what is told of each head by itself, as JSON."""
@@ -35,6 +32,12 @@ class HeadFile:
         """What is told of each head by itself."""
         told: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
         return told
+
+    def metadata(self, objective: str) -> dict[str, str]:
+        """All that is told of a head: what it shares with the others, and its own."""
+        shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
+        told = shared | self.by_objective[objective] | {"objective": objective}
+        return dict(sorted(told.items()))
 
 
 def pack_heads(
@@ -72,7 +75,7 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
         for objective, own in heads.weights.items()
         for name, tensor in own.items()
     }
-    write_head(path, tensors, heads.card)
+    write_tensors(path, tensors, heads.card)
 
 
 def read_head_file(path: Path) -> HeadFile:
@@ -83,31 +86,16 @@ def read_head_file(path: Path) -> HeadFile:
     WeightsError
         If it is missing or damaged, or no such file, such as one of a single head.
     """
-    tensors, card = read_head(path)
+    tensors, card = read_tensors(path)
     if OBJECTIVES not in card:
-        raise WeightsError(f"{path} must be a file of `usam heads export`, got none of its cards")
+        raise WeightsError(
+            f"{path} must be of the stage train or `usam heads export`, got no card of theirs"
+        )
     weights: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
         objective, _, own = name.partition(".")
         weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
     return HeadFile(weights, dict(sorted(card.items())))
-
-
-def shipped_heads(family: str) -> Path:
-    """File of the heads that come with the package.
-
-    Raises
-    ------
-    WeightsError
-        If none come for the family.
-    """
-    path = SHIPPED / f"{family}.safetensors"
-    if not path.is_file():
-        raise WeightsError(
-            f"heads of {family} must be given as a file, got none: heads come with the package for "
-            "mini only; `usam heads export` writes a file of those that `train` has made"
-        )
-    return path
 
 
 def differences(card: Mapping[str, Any], asked: Mapping[str, str]) -> Iterable[str]:
