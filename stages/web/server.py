@@ -1,12 +1,13 @@
 """The page on a port of this machine."""
 
-import contextlib
 import secrets
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import uvicorn
 
+from stages.shell.stopping import stoppable
 from stages.web.app import web_app
 from stages.web.door import is_loopback_address
 from stages.web.page import Page
@@ -28,10 +29,14 @@ class Place:
         """What to open in a browser."""
         host, port = self.listener.getsockname()[:2]
         if self.token is None:
-            name = f"[{host}]" if ":" in host else host
-            return f"http://{name}:{port}/"
-        # Not sent to servers, so that the token stands in no log.
-        return f"http://{socket.gethostname()}:{port}/#token={self.token}"
+            return f"http://{_in_address(host)}:{port}/"
+        name = socket.gethostname() if ip_address(host).is_unspecified else host
+        # What follows # is not sent to servers, so that the token stands in no log.
+        return f"http://{_in_address(name)}:{port}/#token={self.token}"
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def find_place(host: str, port: int) -> Place:
@@ -56,8 +61,8 @@ def find_place(host: str, port: int) -> Place:
 
 
 def serve(page: Page, place: Place) -> None:
-    """Answer until Ctrl-C or SIGTERM."""
-    with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+    """Answer until Ctrl-C or SIGTERM, which uvicorn hands on when the last answer is out."""
+    with stoppable("no image is kept"):
         server_of(page, place).run(sockets=[place.listener])
 
 

@@ -53,12 +53,14 @@ export class Turn {
     const abort = new AbortController();
     this.#abort = abort;
     const ticket = crypto.getRandomValues(new Uint32Array(4)).join("-");
-    const poll = setInterval(() => this.#look(ticket, abort.signal), POLL_MS);
+    const polls = new AbortController(); // its own: to abort the request's would cut its answer
+    const poll = setInterval(() => this.#look(ticket, polls.signal), POLL_MS);
     try {
       const joint = path.includes("?") ? "&" : "?";
       return await ask(`${path}${joint}ticket=${ticket}`, { ...options, signal: abort.signal });
     } finally {
       clearInterval(poll);
+      polls.abort();
       if (this.#abort === abort) this.#tell(null);
     }
   }

@@ -108,9 +108,13 @@ async function layersOf(proposal) {
   return { ...drawing.maskLayers(mask, thick), heat: drawing.heatLayer(entropy) };
 }
 
+function allowDownloads(isAllowed) {
+  for (const id of ["coco", "mask"]) byId(id).disabled = !isAllowed;
+}
+
 function forgetAnswer(words) {
   found = null;
-  for (const id of ["coco", "mask"]) byId(id).disabled = true;
+  allowDownloads(false);
   panel.showNothing(words);
 }
 
@@ -124,6 +128,7 @@ async function askAgain() {
     redraw();
     return;
   }
+  allowDownloads(false); // of an answer that is about to go
   await trying(async () => {
     const body = JSON.stringify({ ...choice(), ...asked });
     const response = await turn.take(`images/${image.image}/answer`, { method: "POST", body });
@@ -140,7 +145,7 @@ function showAnswer() {
   panel.showAdvice(found, options.good_iou);
   panel.showFollow(followable());
   panel.showProposals(found, chosen, thumbnail, choose);
-  for (const id of ["coco", "mask"]) byId(id).disabled = false;
+  allowDownloads(true);
   choose(chosen);
   document.body.dataset.answered = String(Number(document.body.dataset.answered ?? 0) + 1);
 }
@@ -271,7 +276,11 @@ async function addScene(number) {
 
 async function lookAtQueue() {
   if (document.hidden) return;
-  await trying(async () => showQueue((await askJson("queue")).length));
+  try {
+    showQueue((await askJson("queue")).length);
+  } catch (error) {
+    tell(error.message);
+  }
 }
 
 async function start() {

@@ -1,21 +1,28 @@
 """``usam demo``: what it needs, where it listens, and who gets a token."""
 
 import json
+import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 from importlib import util
+from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.vocabulary import MODELS
 from stages.cli import demo
 from stages.cli.app import app
 from stages.web.server import find_place
+from tests.fixtures.dvc_stages import ROOT
 
 IMPORTED = """
 import json, sys
-import stages.cli.app, stages.cli.demo, stages.cli.predict
+import stages.cli.app, stages.cli.demo
 print(json.dumps([name for name in ("fastapi", "uvicorn", "starlette") if name in sys.modules]))
 """
 
@@ -80,3 +87,26 @@ def test_others_need_a_token_of_their_own_that_servers_do_not_see() -> None:
     assert places[0].address.endswith(f"/#token={first}")
     for place in places:
         place.listener.close()
+
+
+@pytest.mark.slow
+def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stages.cli", "demo", "--port", "0"]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "loading tiny\n"
+    address = re.findall(r"^open (http://127.0.0.1:\d+/), end", running.stdout.readline())[0]
+    assert httpx.get(address).text.startswith("<!DOCTYPE html>")
+    assert httpx.get(f"{address}api/options").json()["models"] == list(MODELS)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGINT
+    assert errors == "stopped by SIGINT: no image is kept; run it again to go on\n"
+    assert list(tmp_path.iterdir()) == []

@@ -78,6 +78,8 @@ def test_a_broken_image_is_refused_and_the_one_before_stays(browser: Browser, ad
         before = drawn_on(page)
         drop(page, "broken.png", png(drawn())[:2000])
         expect(page.get_by_role("alert")).to_contain_text("image must be readable, got")
+        page.wait_for_timeout(1000)  # in which the page has looked at the queue
+        expect(page.get_by_role("alert")).to_contain_text("image must be readable, got")
         np.testing.assert_array_equal(drawn_on(page), before)
         drop(page, "large.png", b"", padding=20_000_001)
         expect(page.get_by_role("alert")).to_have_text("image must be of at most 20 MB, got 20.0")
