@@ -1,5 +1,6 @@
 """Opens the workers that the settings name."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -22,6 +23,9 @@ TIMEOUT_S: Final = 10
 
 COUNT_S: Final = 2.0
 """Time between two counts of the workers."""
+
+TELL_S: Final = 60.0
+"""Time between two words about workers that do not come."""
 
 LOST: Final = "distributed.deploy.lost-worker-timeout"
 """How long after its end a worker may come back, before Dask gives up its process or job."""
@@ -47,7 +51,7 @@ class Workers:
 
     pool: Executor
     count: Callable[[], int]
-    """How many there are now."""
+    """How many there are now, or may soon be."""
 
 
 @contextmanager
@@ -72,7 +76,7 @@ def workers_of(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Workers]:
                 f"executor.address must be that of a Dask scheduler, got no answer from {where}"
             ) from error
         client.register_plugin(LeaveInTime())
-        yield Workers(client.get_executor(pure=False, retries=0), _count_of(client))
+        yield Workers(client.get_executor(pure=False, retries=0), _count_of(client, params))
 
 
 def _scheduler(params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool) -> Any:  # noqa: ANN401 - a cluster of Dask's, or the address of one
@@ -91,15 +95,24 @@ def _scheduler(params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool) -> A
     return stack.enter_context(local_cluster(params.n_workers, folder, uses_gpu=uses_gpu))
 
 
-def _count_of(client: Client) -> Callable[[], int]:
-    """A count of the workers that asks the scheduler now and then."""
-    counted, n = float("-inf"), 0
+def _count_of(client: Client, params: ExecutorParams) -> Callable[[], int]:
+    """A count of the workers that asks the scheduler now and then, and tells if there is none."""
+    # Jobs come only where tasks wait for them.
+    wanted = params.slurm.max_jobs if params.kind == "slurm" else 0
+    asked = told = time.monotonic() - TELL_S
+    n = 0
 
     def count() -> int:
-        nonlocal counted, n
-        if time.monotonic() - counted > COUNT_S:
+        nonlocal asked, told, n
+        now = time.monotonic()
+        if now - asked >= COUNT_S:
             n = len(client.nthreads())  # type: ignore[no-untyped-call]
-            counted = time.monotonic()
-        return n
+            asked = now
+            if n:
+                told = now
+            elif now - told >= TELL_S:
+                print(f"note: waiting for workers of {params.kind}", file=sys.stderr)
+                told = now
+        return max(n, wanted)
 
     return count

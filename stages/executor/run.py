@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from stages.executor.tasks import N_TRIES, Failure, Task, note_failure
 from stages.shell.blocks import ExecutorParams
 from stages.shell.edge import REPORTED
 
 T = TypeVar("T")
+
+LOOK_S: Final = 5.0
+"""Longest time between two looks at how many workers there are."""
 
 OnResult = Callable[[Task[T], T], None]
 """What is done with the result of a task: called in the calling thread, as each comes."""
@@ -69,7 +72,7 @@ def run_on(
     Parameters
     ----------
     n_workers
-        How many there are now; they may come and go.
+        How many there are now; they may come and go, so that it is asked again and again.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def run_on(
             submit(task, 1)
         if not running:
             return failures
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        done, _ = wait(running, timeout=LOOK_S, return_when=FIRST_COMPLETED)
         for future in done:
             task, tries = running.pop(future)
             if future.cancelled():

@@ -28,7 +28,11 @@ LEAVE_S: Final = 120
 RETRY_S: Final = 5.0
 """Time between two tries to hand in a job."""
 
+LOOK_S: Final = 10.0
+"""Time between two looks for jobs that SLURM has forgotten."""
+
 _is_over: Final = Event()
+"""Set once the jobs are no longer wanted."""
 
 
 class PatientJob(SLURMJob):
@@ -91,10 +95,38 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
         _check_accepted(cluster.job_script())
         # Not `scale`, which never replaces a job.
         cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)
+        cluster.loop.add_callback(_replace_vanished, cluster)
         try:
             yield cluster
         finally:
             _is_over.set()
+
+
+async def _replace_vanished(cluster: SLURMCluster) -> None:
+    """Give up jobs that never became workers and that SLURM does not know, so that others come.
+
+    Dask waits for them for ever. SLURM forgets those that are cancelled while they wait, and some
+    when its controller is killed.
+    """
+    while not _is_over.is_set():
+        await asyncio.sleep(LOOK_S)
+        for name in cluster.workers.keys() - cluster.observed:
+            job = cluster.workers[name].job_id
+            if job is not None and await _is_gone(job):
+                print(f"note: job {job} of SLURM is gone; another takes its place", file=sys.stderr)
+                cluster.worker_spec.pop(name, None)
+                cluster.workers.pop(name, None)
+
+
+async def _is_gone(job: str) -> bool:
+    """Whether SLURM answers that there is no such job waiting or running."""
+    asked = await asyncio.create_subprocess_exec(
+        *("squeue", "--noheader", "--jobs", job),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asked.communicate()
+    return b"Invalid job id" in err if asked.returncode else not out.strip()
 
 
 def _directives(params: SlurmParams) -> list[str]:

@@ -110,6 +110,27 @@ class TestOnSlurm:
             assert [line.split()[0] for line in run.finish()] == ["a"]
         wait_until(lambda: nothing_queued(slurm), PATIENCE_S)
 
+    def test_a_job_that_is_cancelled_before_it_begins_is_replaced(
+        self, slurm: Slurm, tmp_path: Path
+    ) -> None:
+        exclusive = ("sbatch", "--parsable", "--nodes=2", "--exclusive", "--wrap", "sleep 1000")
+        others = slurm.run(*exclusive, cwd=tmp_path)
+        wait_until(lambda: slurm.state(others) == "RUNNING", PATIENCE_S)
+        one = BLOCK | {"slurm": BLOCK["slurm"] | {"min_jobs": 1, "max_jobs": 1}}
+        with driven(one, tmp_path, ("a",), slurm.environment) as run:
+
+            def waiting() -> list[str]:
+                pending = ("--states=PENDING", "--name=usam-worker", "--format=%i")
+                return slurm.run("squeue", "--noheader", *pending).split()
+
+            wait_until(waiting, PATIENCE_S)
+            (first,) = waiting()
+            slurm.run("scancel", first)
+            wait_until(lambda: waiting() not in ([], [first]), PATIENCE_S)
+            assert f"note: job {first} of SLURM is gone; another takes its place" in run.said()
+            slurm.run("scancel", others)
+            assert [line.split()[0] for line in run.finish()] == ["a"]
+
     def test_jobs_end_when_their_driver_is_killed(self, slurm: Slurm, tmp_path: Path) -> None:
         with driven(BLOCK, tmp_path, ("a",), slurm.environment) as run:
             first = run.first("a")
