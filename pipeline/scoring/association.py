@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.scoring.bootstrap import Resamples
+from pipeline.scoring.bootstrap import Resamples, resampled_means
 from pipeline.scoring.ranking import Ranking
 
 NO_SPREAD: Final = 1e-12
@@ -21,10 +21,7 @@ def pearson(
     # Centred first, so that the moments lose no digits.
     x, y = (value.astype(np.float64) - np.mean(value, dtype=np.float64) for value in (x, y))
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
-    moments = [
-        weights @ columns / weights.sum(axis=1, keepdims=True) for weights in resamples.blocks()
-    ]
-    mean_x, mean_y, xx, yy, xy = np.concatenate(moments).T
+    mean_x, mean_y, xx, yy, xy = resampled_means(columns, resamples).T
     return _correlation(
         xy - mean_x * mean_y,
         _spread(xx - mean_x**2, float(np.mean(x * x))),
@@ -36,19 +33,20 @@ def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
-    rankings = tuple(Ranking.of(value) for value in (x, y))
-    back = tuple(np.argsort(ranking.order) for ranking in rankings)
-    blocks = []
-    for weights in resamples.blocks():
-        centre = (weights.sum(axis=1, keepdims=True) + 1) / 2
-        a, b = (
-            np.take(ranking.mean_ranks(np.take(weights, ranking.order, axis=1)), place, axis=1)
-            - centre
-            for ranking, place in zip(rankings, back, strict=True)
-        )
-        sums = [np.einsum("ro,ro,ro->r", weights, u, v) for u, v in ((a, b), (a, a), (b, b))]
-        blocks.append(_correlation(sums[0], _spread(sums[1], 0.0), _spread(sums[2], 0.0)))
-    return np.concatenate(blocks)
+    # Numba takes half a second, which whoever reads results need not spend.
+    from pipeline.scoring.kernels import write_rank_moments  # noqa: PLC0415
+
+    rankings = [Ranking.of(value) for value in (x, y)]
+    moments = np.empty((3, len(resamples)))
+    write_rank_moments(
+        resamples.n_drawn,
+        resamples.group,
+        np.stack([ranking.order for ranking in rankings]),
+        np.stack([ranking.is_last for ranking in rankings]),
+        moments,
+    )
+    both, of_x, of_y = moments
+    return _correlation(both, _spread(of_x, 0.0), _spread(of_y, 0.0))
 
 
 def _spread(

@@ -1,18 +1,17 @@
 """Bootstrap over images, or videos: how much a result would vary with others of their kind."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+
+from pipeline.scoring.ranking import Ranking
 
 LEVEL: Final = 0.95
 """Share of the resamples that an interval holds."""
-
-BLOCK_WEIGHTS: Final = 2**15
-"""Weights (resamples x objects) in memory at once: 256 KB, which a core's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,20 @@ class Resamples:
         """Return the number of resamples."""
         return len(self.n_drawn)
 
-    def blocks(
-        self, order: Int[np.ndarray, "object"] | None = None
-    ) -> Iterator[Float[np.ndarray, "resample object"]]:
-        """How often each object was drawn, objects in the given order; some resamples at a time."""
-        group = self.group if order is None else self.group[order]
-        n_rows = max(1, BLOCK_WEIGHTS // len(group))
-        # At least one block: without resamples, callers get empty arrays.
-        for start in range(0, max(1, len(self)), n_rows):
-            drawn = self.n_drawn[start : start + n_rows].astype(np.float64)
-            yield np.take(drawn, group, axis=1)
+    @cached_property
+    def n_objects(self) -> Int[np.ndarray, "resample"]:
+        """Objects of each resample."""
+        n_objects: Int[np.ndarray, "resample"] = self.n_drawn @ np.bincount(self.group)
+        return n_objects
+
+    def sums(
+        self, columns: Float[np.ndarray, "object column"]
+    ) -> Float[np.ndarray, "resample column"]:
+        """Sum of each column over the objects of each resample."""
+        by_group = np.zeros((self.n_drawn.shape[1], columns.shape[1]))
+        np.add.at(by_group, self.group, columns)
+        sums: Float[np.ndarray, "resample column"] = self.n_drawn @ by_group
+        return sums
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
@@ -84,9 +87,10 @@ def resampled_means(
     columns: Float[np.ndarray, "object column"], resamples: Resamples
 ) -> Float[np.ndarray, "resample column"]:
     """Mean of each column over the objects of each resample."""
-    return np.concatenate(
-        [weights @ columns / weights.sum(axis=1, keepdims=True) for weights in resamples.blocks()]
+    means: Float[np.ndarray, "resample column"] = (
+        resamples.sums(columns) / resamples.n_objects[:, np.newaxis]
     )
+    return means
 
 
 def resampled_areas(
@@ -104,11 +108,20 @@ def resampled_areas(
     -----
     An object drawn w times counts as w tied objects, and tied objects share their mean rank.
     """
-    order = np.argsort(-uncertainty, kind="stable")
-    ranked = uncertainty[order]
-    ties = _Ties.of(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-    ordered = gains[order]
-    return np.concatenate([_areas(ordered, weights, ties) for weights in resamples.blocks(order)])
+    # Numba takes half a second, which whoever reads results need not spend.
+    from pipeline.scoring.kernels import write_areas  # noqa: PLC0415
+
+    ranking = Ranking.of(-uncertainty)
+    areas = np.empty((len(resamples), gains.shape[1]))
+    write_areas(
+        resamples.n_drawn,
+        resamples.group[ranking.order],
+        ranking.is_last,
+        np.ascontiguousarray(gains[ranking.order], np.float64),
+        resamples.n_objects.astype(np.float64),
+        areas,
+    )
+    return areas
 
 
 def interval(values: Float[np.ndarray, "resample"]) -> Interval:
@@ -118,36 +131,3 @@ def interval(values: Float[np.ndarray, "resample"]) -> Interval:
         return Interval(nan, nan)
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
-
-
-@dataclass(frozen=True)
-class _Ties:
-    """Runs of objects with the same uncertainty."""
-
-    start: Int[np.ndarray, "tie"]
-    number: Int[np.ndarray, "object"]
-    """The tie of each object."""
-
-    @classmethod
-    def of(cls, is_first: Bool[np.ndarray, "object"]) -> "_Ties | None":
-        """Ties by their first objects; None where no objects tie, as with most scores."""
-        if is_first.all():
-            return None
-        return cls(np.flatnonzero(is_first), np.cumsum(is_first) - 1)
-
-
-def _areas(
-    gains: Float[np.ndarray, "object task"],
-    weights: Float[np.ndarray, "resample object"],
-    ties: _Ties | None,
-) -> Float[np.ndarray, "resample task"]:
-    """Areas of objects in their order, most uncertain first."""
-    size = weights if ties is None else np.add.reduceat(weights, ties.start, axis=1)
-    last_rank = np.cumsum(size, axis=1)
-    n = last_rank[:, -1:]
-    # n - mean rank + 1/2, as in correction_auc.
-    height = n - last_rank + size / 2
-    if ties is not None:
-        height = np.take(height, ties.number, axis=1)
-    areas: Float[np.ndarray, "resample task"] = (weights * height) @ gains / n**2
-    return areas

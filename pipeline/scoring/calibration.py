@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from pipeline.pixel_scores import REGIONS
 from pipeline.scoring.bootstrap import Interval, Resamples, each_once, interval, resampled_means
-from pipeline.scoring.ranking import Ranking, Weights
+from pipeline.scoring.ranking import Ranking
 from pipeline.vocabulary import PROTOCOLS
 
 Resampled = Float[np.ndarray, "resample"]
@@ -64,12 +64,21 @@ def reliability(
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
+    # Numba takes half a second, which whoever reads results need not spend.
+    from pipeline.scoring.kernels import write_bin_means  # noqa: PLC0415
+
     ranking = Ranking.of(predicted_iou)
-    columns = [value[ranking.order].astype(np.float64) for value in (predicted_iou, iou)]
-    blocks = [
-        _bin_means(columns, weights, ranking, n_bins) for weights in resamples.blocks(ranking.order)
-    ]
-    return Reliability(*np.concatenate(blocks, axis=1))
+    columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
+    means = np.empty((2, len(resamples), n_bins))
+    write_bin_means(
+        resamples.n_drawn,
+        resamples.group[ranking.order],
+        ranking.is_last,
+        columns[ranking.order],
+        resamples.n_objects.astype(np.float64),
+        means,
+    )
+    return Reliability(*means)
 
 
 def accuracy(
@@ -81,25 +90,6 @@ def accuracy(
     error = np.subtract(predicted_iou, iou, dtype=np.float64)
     square, bias = resampled_means(np.stack([error**2, error], axis=1), resamples).T
     return Accuracy(np.sqrt(square), bias)
-
-
-def _bin_means(
-    columns: list[Float[np.ndarray, "object"]], weights: Weights, ranking: Ranking, n_bins: int
-) -> Float[np.ndarray, "column resample bin"]:
-    size = ranking.by_tie(weights)
-    mass = _from_zero(size / size.sum(axis=1, keepdims=True))
-    edges = np.arange(n_bins + 1) / n_bins
-    means = []
-    for column in columns:
-        summed = _from_zero(ranking.by_tie(weights * column) / size.sum(axis=1, keepdims=True))
-        at_edges = [np.interp(edges, *row) for row in zip(mass, summed, strict=True)]
-        means.append(np.diff(np.reshape(at_edges, (len(weights), n_bins + 1)), axis=1) * n_bins)
-    return np.stack(means)
-
-
-def _from_zero(values: Float[np.ndarray, "resample tie"]) -> Float[np.ndarray, "resample edge"]:
-    """Running sums, 0 first."""
-    return np.cumsum(np.pad(values, ((0, 0), (1, 0))), axis=1)
 
 
 @dataclass(frozen=True)

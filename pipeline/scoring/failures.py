@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.ranking import Ranking, Weights
+from pipeline.scoring.ranking import Ranking
 
 CAUGHT: Final = 0.95
 """Share of the failures caught at the threshold where false alarms are counted."""
@@ -41,29 +41,19 @@ def detection(
     -----
     A threshold flags a whole tie, as in scikit-learn.
     """
+    # Numba takes half a second, which whoever reads results need not spend.
+    from pipeline.scoring.kernels import write_detection  # noqa: PLC0415
+
     ranking = Ranking.of(-uncertainty)
-    ordered = is_failure[ranking.order].astype(np.float64)
-    blocks = [_detection(ordered, weights, ranking) for weights in resamples.blocks(ranking.order)]
-    return Detection(*np.concatenate(blocks, axis=1))
-
-
-def _detection(
-    is_failure: Float[np.ndarray, "object"], weights: Weights, ranking: Ranking
-) -> Float[np.ndarray, "statistic resample"]:
-    failures = ranking.by_tie(weights * is_failure)
-    flagged = np.cumsum(ranking.by_tie(weights), axis=1)
-    caught = np.cumsum(failures, axis=1)
-    alarms = flagged - caught
-    n_failures, n_sound = (np.where(n > 0, n, np.nan) for n in (caught[:, -1], alarms[:, -1]))
-    exists = n_failures * n_sound
-    # Sound objects less uncertain than each tie, and half of those within.
-    sound = np.diff(alarms, prepend=0, axis=1)
-    below = alarms[:, -1:] - alarms + sound / 2
-    auroc = (failures * below).sum(axis=1) / exists
-    precision = caught / np.maximum(flagged, 1)
-    average_precision = (failures * precision).sum(axis=1) / n_failures
-    threshold = np.argmax(caught / n_failures[:, np.newaxis] >= CAUGHT, axis=1)
-    false_alarms = np.take_along_axis(alarms, threshold[:, np.newaxis], axis=1)[:, 0] / n_sound
-    stacked = np.stack([auroc, average_precision, false_alarms])
-    stacked[:, np.isnan(exists)] = np.nan
-    return stacked
+    sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
+    found = np.full((3, len(resamples)), np.nan)
+    write_detection(
+        resamples.n_drawn,
+        resamples.group[ranking.order],
+        ranking.is_last,
+        is_failure[ranking.order].astype(np.float64),
+        sums.T,
+        CAUGHT,
+        found,
+    )
+    return Detection(*found)

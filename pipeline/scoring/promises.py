@@ -12,7 +12,9 @@ from jaxtyping import Float, Int
 from scipy.special import bdtr, ndtri
 
 from pipeline.scoring.bootstrap import LEVEL, Interval, interval
+from pipeline.scoring.evidence import Values
 from pipeline.scoring.measured import JudgedMasks
+from pipeline.scoring.parts import Each, one_by_one
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
     DESIGN_SHARE,
@@ -82,6 +84,7 @@ def promise_rows(
     *,
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
+    each: Each = one_by_one,
 ) -> Iterator[PromiseRow]:
     """Every promise by every measure.
 
@@ -97,18 +100,17 @@ def promise_rows(
         For the halves, which are the same for every measure.
     advance
         Called with 1 after each measure of the masks. A single image gives no rows.
+    each
+        How the measures are gone through.
     """
     if len(np.unique(group)) == 1:
         return
-    promises = [Promise(*one) for one in product(PROMISES, FAILURE_IOUS, ALPHAS)]
-    for asked, ((train_split, measure), uncertainty) in (
-        (one, found) for one in masks for found in one.measures.items()
+    measured = [(one, *found) for one in masks for found in one.measures.items()]
+    work = partial(_checked, group=group, n_splits=n_splits, seed=seed)
+    for (asked, (train_split, measure), _), checks in zip(
+        measured, each(work, measured), strict=True
     ):
-        for promise in promises:
-            judged = Judged.masks(uncertainty, asked.iou < promise.iou, group)
-            generator = np.random.default_rng(seed)
-            calibrate = _calibration(promise, generator)
-            found = check(judged, calibrate, n_splits, generator, alpha=promise.alpha)
+        for promise, found in checks.items():
             yield PromiseRow(
                 asked.protocol,
                 train_split,
@@ -122,6 +124,23 @@ def promise_rows(
                 *reached(found, promise),
             )
         advance(1)
+
+
+def _checked(
+    measured: tuple[JudgedMasks, tuple[str, str], Values],
+    group: Int[np.ndarray, "object"],
+    n_splits: int,
+    seed: int,
+) -> dict[Promise, Check]:
+    """Check every promise by one measure."""
+    asked, _, uncertainty = measured
+    checks = {}
+    for promise in (Promise(*one) for one in product(PROMISES, FAILURE_IOUS, ALPHAS)):
+        judged = Judged.masks(uncertainty, asked.iou < promise.iou, group)
+        generator = np.random.default_rng(seed)
+        calibrate = _calibration(promise, generator)
+        checks[promise] = check(judged, calibrate, n_splits, generator, alpha=promise.alpha)
+    return checks
 
 
 def reached(found: Check, promise: Promise) -> tuple[float, float]:

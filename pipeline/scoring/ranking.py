@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
-
-Weights = Float[np.ndarray, "resample object"]
-"""How often each object was drawn, in whole numbers."""
+from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -31,18 +28,15 @@ class Ranking:
         is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
         return cls(order, np.flatnonzero(is_first), np.cumsum(is_first) - 1)
 
-    def by_tie(self, ordered: Weights) -> Float[np.ndarray, "resample tie"]:
+    @property
+    def is_last(self) -> Bool[np.ndarray, "object"]:
+        """Whether each object in ``order`` is the last of its tie."""
+        is_last: Bool[np.ndarray, "object"] = np.append(self.tie[1:] != self.tie[:-1], [True])
+        return is_last
+
+    def by_tie(self, ordered: Float[np.ndarray, "object"]) -> Float[np.ndarray, "tie"]:
         """Sum over each tie, of values given in ``order``."""
         if len(self.first) == len(self.order):
             return ordered  # as for most scores, no two objects tie
-        sums: Float[np.ndarray, "resample tie"] = np.add.reduceat(ordered, self.first, axis=1)
+        sums: Float[np.ndarray, "tie"] = np.add.reduceat(ordered, self.first)
         return sums
-
-    def mean_ranks(self, ordered: Weights) -> Weights:
-        """Rank of each object in ``order``, 1 the lowest; tied objects share their mean rank.
-
-        An object drawn w times counts as w tied objects.
-        """
-        size = self.by_tie(ordered)
-        mean_rank = np.cumsum(size, axis=1) - (size - 1) / 2
-        return np.take(mean_rank, self.tie, axis=1)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from pipeline.auc import correction_curve
 from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.ranking import Ranking, Weights
+from pipeline.scoring.ranking import Ranking
 
 TOLERANCE: Final = 0.01
 """How far the mean IoU of routing may fall below the large model's."""
@@ -64,29 +64,18 @@ def share_to_match(
     """
     if tolerance < 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
+    # Numba takes half a second, which whoever reads results need not spend.
+    from pipeline.scoring.kernels import write_shares  # noqa: PLC0415
+
     ranking = Ranking.of(-uncertainty)
     gain = np.subtract(ious.large, ious.small, dtype=np.float64)[ranking.order]
-    return np.concatenate(
-        [
-            _share_to_match(gain, weights, ranking, tolerance)
-            for weights in resamples.blocks(ranking.order)
-        ]
+    shares = np.empty(len(resamples))
+    write_shares(
+        resamples.n_drawn,
+        resamples.group[ranking.order],
+        ranking.is_last,
+        gain,
+        tolerance,
+        shares,
     )
-
-
-def _share_to_match(
-    gain: Float[np.ndarray, "object"], weights: Weights, ranking: Ranking, tolerance: float
-) -> Float[np.ndarray, "resample"]:
-    sent = np.cumsum(np.pad(ranking.by_tie(weights), ((0, 0), (1, 0))), axis=1)
-    gained = np.cumsum(np.pad(ranking.by_tie(weights * gain), ((0, 0), (1, 0))), axis=1)
-    n = sent[:, -1]
-    needed = gained[:, -1] - tolerance * n
-    reached = np.argmax(gained >= needed[:, np.newaxis], axis=1)
-    # Straight from the tie before to the one that reaches it.
-    rows, before = np.arange(len(n)), np.maximum(reached - 1, 0)
-    step = gained[rows, reached] - gained[rows, before]
-    part = np.where(step > 0, needed - gained[rows, before], 0) / np.where(step > 0, step, 1)
-    share: Float[np.ndarray, "resample"] = (
-        sent[rows, before] + part * (sent[rows, reached] - sent[rows, before])
-    ) / n
-    return share
+    return shares

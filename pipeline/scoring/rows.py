@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 from typing import Final
 
@@ -18,6 +19,7 @@ from pipeline.scoring.bootstrap import (
 )
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measured import every_measure
+from pipeline.scoring.parts import Each, one_by_one
 from pipeline.scoring.tasks import (
     JUDGED_BY_PROTOCOL,
     REFINED,
@@ -88,6 +90,7 @@ def auc_rows(
     models: Mapping[str, ModelScores],
     resamples: Resamples,
     advance: Callable[[int], None] = lambda _: None,
+    each: Each = one_by_one,
 ) -> list[AucRow]:
     """AUC of every protocol, task, model and measure, with the heads of every token set.
 
@@ -95,6 +98,8 @@ def auc_rows(
     ----------
     advance
         Called with 1 after each measure of ``n_measures``.
+    each
+        How the measures of a model are gone through.
 
     Raises
     ------
@@ -114,7 +119,12 @@ def auc_rows(
             measures = every_measure(scores, model, protocol=protocol, judged=judged)
             _check_measures(measures, model)
             asked = _Asked(protocol, model, judged, tasks)
-            rows += _rows_of_model(asked, measures, resamples, advance)
+            work = partial(_areas, tasks=tasks, resamples=resamples)
+            areas = {}
+            for key, area in zip(measures, each(work, measures.values()), strict=True):
+                areas[key] = area
+                advance(1)
+            rows += _rows_of_model(asked, areas, resamples)
     return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
 
 
@@ -159,6 +169,14 @@ def iou_rows(
 
 
 @dataclass(frozen=True)
+class _Areas:
+    """Areas of one measure in each task: of the objects themselves, and in each resample."""
+
+    of_all: Mapping[str, CorrectionAuc]
+    resampled: Float[np.ndarray, "resample task"]
+
+
+@dataclass(frozen=True)
 class _Scale:
     """What areas of one task are measured against, in each resample."""
 
@@ -186,19 +204,12 @@ class _Asked:
 
 
 def _rows_of_model(
-    asked: _Asked,
-    measures: Mapping[MeasureKey, Float[np.ndarray, "object"]],
-    resamples: Resamples,
-    advance: Callable[[int], None],
+    asked: _Asked, areas: Mapping[MeasureKey, _Areas], resamples: Resamples
 ) -> Iterator[AucRow]:
-    areas = _areas_of(measures, asked.tasks, resamples, advance)
     for place, (task, correction) in enumerate(asked.tasks.items()):
         scale = _scale(correction, resamples)
-        relative = {key: scale.relative(area[:, place]) for key, area in areas.items()}
-        found = {
-            key: correction_auc(correction.iou, correction.corrected_iou, value)
-            for key, value in measures.items()
-        }
+        relative = {key: scale.relative(area.resampled[:, place]) for key, area in areas.items()}
+        found = {key: area.of_all[task] for key, area in areas.items()}
         for (train_split, tokens, measure), area in found.items():
             key, own = (train_split, tokens, measure), (train_split, asked.judged, measure)
             yield AucRow(
@@ -209,7 +220,7 @@ def _rows_of_model(
                 asked.model,
                 measure,
                 area=area,
-                auc=interval(scale.start + areas[key][:, place]),
+                auc=interval(scale.start + areas[key].resampled[:, place]),
                 relative=interval(relative[key]),
                 margin=area.relative - found[BASELINE].relative,
                 margin_interval=interval(relative[key] - relative[BASELINE]),
@@ -220,18 +231,15 @@ def _rows_of_model(
             )
 
 
-def _areas_of(
-    measures: Mapping[MeasureKey, Float[np.ndarray, "object"]],
-    tasks: Mapping[str, Correction],
-    resamples: Resamples,
-    advance: Callable[[int], None],
-) -> dict[MeasureKey, Float[np.ndarray, "resample task"]]:
+def _areas(
+    uncertainty: Float[np.ndarray, "object"], tasks: Mapping[str, Correction], resamples: Resamples
+) -> _Areas:
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
-    areas = {}
-    for key, value in measures.items():
-        areas[key] = resampled_areas(gains, value, resamples)
-        advance(1)
-    return areas
+    of_all = {
+        task: correction_auc(correction.iou, correction.corrected_iou, uncertainty)
+        for task, correction in tasks.items()
+    }
+    return _Areas(of_all, resampled_areas(gains, uncertainty, resamples))
 
 
 def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:

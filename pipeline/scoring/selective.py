@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.scoring.bootstrap import Resamples, resampled_areas
-from pipeline.scoring.ranking import Ranking, Weights
+from pipeline.scoring.ranking import Ranking
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def risk_coverage(
     if n_points < 1:
         raise ValueError(f"n_points must be at least 1, got {n_points}")
     ranking = Ranking.of(uncertainty)
-    ordered = risk[ranking.order].astype(np.float64)[np.newaxis]
+    ordered = risk[ranking.order].astype(np.float64)
     n = len(risk)
-    kept = np.concatenate([[0], np.cumsum(ranking.by_tie(np.ones((1, n))))])
+    kept = np.concatenate([[0], np.cumsum(ranking.by_tie(np.ones(n)))])
     summed = np.concatenate([[0], np.cumsum(ranking.by_tie(ordered))])
     coverage = np.arange(1, n_points + 1) / n_points
     generalised = np.interp(coverage, kept / n, summed / n)
@@ -58,11 +58,23 @@ def aurc(
     ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
     ``aurc(risk, risk, resamples)``.
     """
+    # Numba takes half a second, which whoever reads results need not spend.
+    from pipeline.scoring.kernels import write_aurc  # noqa: PLC0415
+
     ranking = Ranking.of(uncertainty)
-    ordered = risk[ranking.order].astype(np.float64)
-    return np.concatenate(
-        [_aurc(ordered, weights, ranking) for weights in resamples.blocks(ranking.order)]
+    n_most = resamples.n_objects.max(initial=0)
+    harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n_most + 1))])
+    areas = np.empty(len(resamples))
+    write_aurc(
+        resamples.n_drawn,
+        resamples.group[ranking.order],
+        ranking.is_last,
+        risk[ranking.order].astype(np.float64),
+        harmonic,
+        resamples.n_objects,
+        areas,
     )
+    return areas
 
 
 def augrc(
@@ -80,20 +92,3 @@ def augrc(
     """
     by_risk = risk.astype(np.float64)[:, np.newaxis]
     return resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
-
-
-def _aurc(
-    risk: Float[np.ndarray, "object"], weights: Weights, ranking: Ranking
-) -> Float[np.ndarray, "resample"]:
-    size = ranking.by_tie(weights)
-    last = np.cumsum(size, axis=1).astype(np.int64)
-    n = last[:, -1:]
-    harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n.max(initial=0) + 1))])
-    # k H_k, whose differences are sums of harmonic numbers.
-    scaled = np.arange(len(harmonic)) * harmonic
-    upto = np.take(scaled, last)
-    before = np.concatenate([np.zeros_like(upto[:, :1]), upto[:, :-1]], axis=1)
-    # A tie of which nothing was drawn has a summed risk of 0.
-    weight = np.take(harmonic, n) + 1 - (upto - before) / np.maximum(size, 1)
-    areas: Float[np.ndarray, "resample"] = (ranking.by_tie(weights * risk) * weight).sum(axis=1)
-    return areas / n[:, 0]

@@ -5,6 +5,7 @@ The masks are each model's own, best or selected, as the protocol says.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.scoring.evidence import Values
 from pipeline.scoring.failures import detection
 from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.measures import BY_NAME, predicted_iou
+from pipeline.scoring.parts import Each, one_by_one
 from pipeline.scoring.routing import Ious, share_to_match
 from pipeline.scoring.selective import augrc, aurc, risk_coverage
 from pipeline.scoring.statistics import FAILURE_IOUS
@@ -92,6 +94,7 @@ def statistic_rows(
     masks: Sequence[JudgedMasks],
     resamples: Resamples,
     advance: Callable[[int], None] = lambda _: None,
+    each: Each = one_by_one,
 ) -> Iterator[StatisticRow]:
     """Every statistic of every measure.
 
@@ -101,16 +104,19 @@ def statistic_rows(
         Each protocol's own.
     advance
         Called with 1 after each measure of the masks.
+    each
+        How the measures are gone through.
     """
+    draws = (each_once(len(resamples.group)), resamples)
     for asked in masks:
-        once = each_once(len(asked.iou))
-        oracles = [_oracle(asked.iou, drawn) for drawn in (once, resamples)]
         routed = _routed(asked, masks)
-        for (train_split, measure), uncertainty in asked.measures.items():
-            values, resampled = (
-                _statistics(_Ranked(asked.iou, measure, uncertainty, routed), drawn, oracle)
-                for drawn, oracle in zip((once, resamples), oracles, strict=True)
-            )
+        ranked = [
+            _Ranked(asked.iou, measure, uncertainty, routed)
+            for (_, measure), uncertainty in asked.measures.items()
+        ]
+        oracles = [_oracle(asked.iou, drawn) for drawn in draws]
+        found = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
+        for (train_split, measure), (values, resampled) in zip(asked.measures, found, strict=True):
             for (statistic, iou_below), (value,) in values.items():
                 yield StatisticRow(
                     asked.protocol,
@@ -182,6 +188,14 @@ def _routed(asked: JudgedMasks, masks: Iterable[JudgedMasks]) -> Ious | None:
 
 def _oracle(iou: Values, drawn: Resamples) -> Float[np.ndarray, "resample"]:
     return aurc(1 - iou, 1 - iou, drawn)
+
+
+def _drawn_statistics(
+    ranked: _Ranked, draws: Iterable[Resamples], oracles: Iterable[Float[np.ndarray, "_"]]
+) -> list[dict[StatisticKey, Float[np.ndarray, "_"]]]:
+    return [
+        _statistics(ranked, drawn, oracle) for drawn, oracle in zip(draws, oracles, strict=True)
+    ]
 
 
 def _statistics(

@@ -14,6 +14,7 @@ from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import ious_of
 from stages.heads.judged import SplitScores
 from stages.shell.progress import progress
+from stages.shell.threads import in_threads
 
 
 def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
@@ -25,7 +26,7 @@ def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
 def auc_table(split: str, scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
     with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
-        rows = auc_rows(scores.models, resamples, advance)
+        rows = auc_rows(scores.models, resamples, advance, in_threads)
     return pd.DataFrame(
         {
             "protocol": row.protocol,

@@ -19,6 +19,7 @@ from pipeline.scoring.use import (
 from stages.evaluation.tables import bounds
 from stages.shell.blocks import EvaluateParams
 from stages.shell.progress import progress
+from stages.shell.threads import in_threads
 from storage.outputs.columns import COLUMNS, MEASURE_COLUMNS
 
 USE_TABLES: Final = ("statistics", "coverage", "reliability", "promises")
@@ -50,7 +51,7 @@ def _statistic_table(
                 "value": row.value,
                 **dict(bounds("value", row.interval)),
             }
-            for row in statistic_rows(masks, resamples, advance)
+            for row in statistic_rows(masks, resamples, advance, in_threads)
         )
 
 
@@ -78,7 +79,12 @@ def _promise_table(
 ) -> pd.DataFrame:
     with progress(f"promises {split}", _n_measures(masks), "measures") as advance:
         rows = promise_rows(
-            masks, resamples.group, settings.n_splits, seed=settings.seed, advance=advance
+            masks,
+            resamples.group,
+            settings.n_splits,
+            seed=settings.seed,
+            advance=advance,
+            each=in_threads,
         )
         made = [
             {

@@ -8,6 +8,7 @@ from scipy import stats
 
 from pipeline.scoring.association import pearson, spearman
 from pipeline.scoring.bootstrap import each_once, resample_groups
+from pipeline.scoring.kernels import write_mean_ranks
 from pipeline.scoring.ranking import Ranking
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
 
@@ -46,10 +47,12 @@ def test_of_the_objects_themselves_they_are_those_of_pandas(seed: int, n_levels:
 @settings(max_examples=20, deadline=None)
 @given(seeds, levels)
 def test_mean_ranks_are_those_of_scipy(seed: int, n_levels: int) -> None:
-    _, uncertainty, _ = tied_objects(seed, n_levels)
+    _, uncertainty, resamples = tied_objects(seed, n_levels)
     ranking = Ranking.of(uncertainty)
-    (ranks,) = ranking.mean_ranks(np.ones((1, len(uncertainty))))
-    np.testing.assert_array_equal(ranks, stats.rankdata(uncertainty)[ranking.order])
+    drawn, ranks = resamples.n_drawn[0], np.empty(len(uncertainty))
+    write_mean_ranks(drawn, resamples.group[ranking.order], ranking.order, ranking.is_last, ranks)
+    rows = drawn_objects(resamples, 0)
+    np.testing.assert_array_equal(ranks[rows], stats.rankdata(uncertainty[rows]))
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.auc import correction_auc
-from pipeline.scoring import bootstrap
 from pipeline.scoring.bootstrap import (
     each_once,
     interval,
@@ -45,7 +44,7 @@ def test_an_infinite_uncertainty_goes_first() -> None:
 
 def test_objects_come_and_go_with_their_group() -> None:
     resamples = resample_groups(np.array([4, 4, 4, 9, 9]), 100, seed=0)
-    (weights,) = resamples.blocks()
+    weights = resamples.n_drawn[:, resamples.group]
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 3] == weights[:, 4]).all()
     assert (weights[:, 0] + weights[:, 3] == 2).all()
@@ -65,28 +64,15 @@ def test_the_seed_decides() -> None:
     assert (first != other).any()
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    resamples = resample_groups(np.arange(30) // 2, 25, seed=0)
-    gains, uncertainty = rng.random((30, 2)), rng.random(30)
-    areas = resampled_areas(gains, uncertainty, resamples)
-    means = resampled_means(gains, resamples)
-    monkeypatch.setattr(bootstrap, "BLOCK_WEIGHTS", 4 * 30)
-    assert len(list(resamples.blocks())) == 7
-    np.testing.assert_allclose(resampled_areas(gains, uncertainty, resamples), areas, rtol=1e-12)
-    np.testing.assert_allclose(resampled_means(gains, resamples), means, rtol=1e-12)
-    monkeypatch.setattr(bootstrap, "BLOCK_WEIGHTS", 1)
-    assert len(list(resamples.blocks())) == 25
-
-
 def test_an_interval_holds_95_percent() -> None:
     found = interval(np.arange(1001) / 1000)
     assert (found.low, found.high) == pytest.approx((0.025, 0.975))
 
 
 def test_the_objects_themselves_are_each_drawn_once() -> None:
-    (weights,) = each_once(3).blocks()
-    np.testing.assert_array_equal(weights, [[1, 1, 1]])
+    once = each_once(3)
+    np.testing.assert_array_equal(once.n_drawn[:, once.group], [[1, 1, 1]])
+    np.testing.assert_array_equal(once.n_objects, [3])
 
 
 def test_values_that_do_not_exist_do_not_count() -> None:

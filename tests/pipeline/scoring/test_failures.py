@@ -40,7 +40,8 @@ def test_weights_of_scikit_learn_count_as_objects_drawn_several_times() -> None:
     risk, uncertainty, resamples = tied_objects(1, 5)
     is_failure = risk > 0.5
     found = detection(is_failure, uncertainty, resamples)
-    for resample, (weights,) in enumerate(zip(*resamples.blocks(), strict=True)):
+    for resample, drawn in enumerate(resamples.n_drawn):
+        weights = drawn[resamples.group]
         expected = roc_auc_score(is_failure, uncertainty, sample_weight=weights)
         assert found.auroc[resample] == pytest.approx(expected, abs=1e-12)
 
