@@ -86,7 +86,7 @@ def test_too_many_are_refused(queue: ModelQueue, gate: threading.Event) -> None:
     async def run() -> None:
         tasks = [await begun(queue.run(gate.wait)) for _ in range(4)]
         with pytest.raises(QueueFullError, match="shorter than 4 requests, got 4"):
-            await queue.run(gate.wait)
+            await asyncio.wait_for(queue.run(gate.wait), 5)
         gate.set()
         await asyncio.gather(*tasks)
 
