@@ -141,6 +141,7 @@ def test_a_narrow_page_is_not_wider_than_its_screen(
 
 def test_a_finger_taps_and_draws_boxes_on_a_dark_phone(browser: Browser, address: str) -> None:
     with tab(browser, address, scene=SCENE, **PHONE) as page:
+        expect(page.locator("#keys")).to_be_hidden()  # a finger has none
         choose_shipped(page)
         page.locator("#canvas").scroll_into_view_if_needed()
         seen = page.locator("#canvas").bounding_box()
