@@ -44,6 +44,7 @@ def main(split: str, objective: str) -> None:
             n_trials=tune.n_trials,
             max_objects=tune.max_objects,
             seed=tune.seed,
+            facade=tune.facade,
         )
     ranked = rank_trials(trials)
     best = ranked[0] if ranked else None

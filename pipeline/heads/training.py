@@ -1,6 +1,6 @@
 """Training of heads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,21 +91,39 @@ def train_heads(
     reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
     """
     _check(data, rows, plans)
-    scale = standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    lesson = _Lesson(
-        Inputs(data.inputs, scale),
-        torch.from_numpy(rows.train),
-        torch.from_numpy(rows.validation),
-        kind,
-    )
+    lesson = _lesson(data, rows, kind)
     trained = {}
     for objective, plan in plans.items():
-        column = torch.from_numpy(data.targets[:, OBJECTIVES.index(objective)].copy())
-        targets = column.expand(kind.n_members, -1)
-        networks, mse = _train_head(lesson, objective, targets, plan, seed=seed, advance=advance)
+        networks = _networks(lesson, objective, seed)
+        errors = np.empty((2, plan.epochs))
+        for epoch, both in enumerate(_epochs(lesson, networks, objective, plan, seed)):
+            errors[:, epoch] = both
+            advance(1)
         weights = networks.head(slice(None) if kind.n_members > 1 else 0)
-        trained[objective] = TrainedHead({**weights, **scale}, *mse)
+        trained[objective] = TrainedHead({**weights, **lesson.scale}, *errors)
     return trained
+
+
+def validation_errors(
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    plan: Plan,
+    *,
+    seed: int,
+    kind: HeadKind = KINDS_BY_NAME[PAPER],
+) -> Iterator[float]:
+    """Validation error of a head after each epoch, which is trained as the next is asked for.
+
+    Raises
+    ------
+    ValueError
+        As ``train_heads``.
+    """
+    _check(data, rows, {objective: plan})
+    lesson = _lesson(data, rows, kind)
+    networks = _networks(lesson, objective, seed)
+    return (error for _, error in _epochs(lesson, networks, objective, plan, seed))
 
 
 @dataclass(frozen=True)
@@ -113,9 +131,37 @@ class _Lesson:
     """What all heads of a training learn from, and how."""
 
     inputs: Inputs
+    scale: HeadWeights
+    targets: Mapping[str, Float[Tensor, "member row"]]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
     kind: HeadKind
+
+
+def _lesson(data: TrainingSet, rows: Rows, kind: HeadKind) -> _Lesson:
+    scale = standard_of(data.inputs, rows.train) if kind.is_standardised else {}
+    columns = torch.from_numpy(np.ascontiguousarray(data.targets.T))
+    return _Lesson(
+        Inputs(data.inputs, scale),
+        scale,
+        {name: columns[i].expand(kind.n_members, -1) for i, name in enumerate(OBJECTIVES)},
+        torch.from_numpy(rows.train),
+        torch.from_numpy(rows.validation),
+        kind,
+    )
+
+
+def _networks(lesson: _Lesson, objective: str, seed: int) -> Networks:
+    """The networks of a head before training."""
+    kind = lesson.kind
+    return initial_networks(
+        (objective,),
+        lesson.inputs.width,
+        seed,
+        hidden=kind.hidden,
+        n_outputs=LOSSES[kind.loss].n_outputs,
+        n_members=kind.n_members,
+    )
 
 
 def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
@@ -131,40 +177,23 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 
 
-def _train_head(
-    lesson: _Lesson,
-    objective: str,
-    targets: Float[Tensor, "member row"],
-    plan: Plan,
-    *,
-    seed: int,
-    advance: Callable[[int], None],
-) -> tuple[Networks, Float[np.ndarray, "2 epoch"]]:
-    """The networks of a head, and its errors in training and validation."""
-    kind, train = lesson.kind, lesson.train
-    networks = initial_networks(
-        (objective,),
-        lesson.inputs.width,
-        seed,
-        hidden=kind.hidden,
-        n_outputs=LOSSES[kind.loss].n_outputs,
-        n_members=kind.n_members,
-    )
+def _epochs(
+    lesson: _Lesson, networks: Networks, objective: str, plan: Plan, seed: int
+) -> Iterator[tuple[float, float]]:
+    """Train the networks of a head; its errors in training and validation after each epoch."""
+    train, targets = lesson.train, lesson.targets[objective]
     optimizer = optimizer_of(networks, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
-    mse = np.empty((2, plan.epochs))
     for epoch in range(plan.epochs):
         order = train[torch.randperm(len(train), generator=generator)]
         batches = torch.split(order, plan.batch_size)
-        mse[0, epoch] = _train_epoch(networks, optimizer, lesson, targets, batches)
-        if not np.isfinite(mse[0, epoch]):
+        error = _train_epoch(networks, optimizer, lesson, targets, batches)
+        if not np.isfinite(error):
             raise DivergenceError(
-                f"training error of {objective} must stay finite, got {mse[0, epoch]} in epoch "
+                f"training error of {objective} must stay finite, got {error} in epoch "
                 f"{epoch + 1} with {plan}"
             )
-        mse[1, epoch] = _validate(networks, lesson, targets)
-        advance(1)
-    return networks, mse
+        yield error, _validate(networks, lesson, targets)
 
 
 def _train_epoch(

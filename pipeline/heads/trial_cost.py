@@ -1,13 +1,18 @@
 """What a trial of hyperparameters costs."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain, islice, repeat
 from typing import Final
 
-from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.hyperparameters import RANGES, Hyperparameters
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.training import DivergenceError, Rows, train_heads
+from pipeline.heads.training import DivergenceError, Rows, validation_errors
 
 WORST_MSE: Final = 1.0
 """Largest error between a target and a prediction in [0, 1]: the cost of a trial that diverges."""
+
+MOST_EPOCHS: Final = int(RANGES["epochs"][1])
 
 
 def validation_cost(
@@ -20,10 +25,51 @@ def validation_cost(
     ValueError
         If there is no validation row, or the training set is faulty.
     """
+    *_, last = islice(_costs(data, rows, objective, plan, seed), plan.epochs)
+    return last
+
+
+def continued_costs(
+    data: TrainingSet, rows: Rows, objective: str, *, seed: int
+) -> Callable[[Hyperparameters], float]:
+    """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
+
+    Every head that may go on stays in memory.
+
+    Raises
+    ------
+    ValueError
+        As ``validation_cost``.
+    """
+    running: dict[Hyperparameters, tuple[int, Iterator[float]]] = {}
+
+    def cost(plan: Hyperparameters) -> float:
+        longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
+        n_done, costs = running.pop(longest, (plan.epochs, iter(())))
+        if n_done >= plan.epochs:
+            n_done, costs = 0, _costs(data, rows, objective, longest, seed)
+        *_, last = islice(costs, plan.epochs - n_done)
+        if plan.epochs < longest.epochs:
+            running[longest] = plan.epochs, costs
+        return last
+
+    return cost
+
+
+def _costs(
+    data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, seed: int
+) -> Iterator[float]:
+    """What a trial costs after each epoch, without end."""
     if not len(rows.validation):
         raise ValueError("hyperparameters must be judged on at least one row, got none")
+    return chain(
+        _until_divergence(validation_errors(data, rows, objective, plan, seed=seed)),
+        repeat(WORST_MSE),
+    )
+
+
+def _until_divergence(errors: Iterator[float]) -> Iterator[float]:
     try:
-        trained = train_heads(data, rows, {objective: plan}, seed=seed)
+        yield from errors
     except DivergenceError:
-        return WORST_MSE
-    return float(trained[objective].validation_mse[-1])
+        return

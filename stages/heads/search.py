@@ -1,18 +1,19 @@
 """The search for the hyperparameters of a head: what its trials learn from, and its study."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from pipeline.head_sets import HeadSet
-from pipeline.heads.hyperparameters import Trial
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.heads.training import Rows
-from pipeline.heads.trial_cost import validation_cost
+from pipeline.heads.trial_cost import continued_costs, validation_cost
 from stages.heads.data import faults_of, read_head_data
-from stages.heads.study import ROOT, run_study, sources_digest
+from stages.heads.study import ROOT, Facade, run_study, sources_digest
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
 from stages.shell.stopping import stoppable
@@ -31,6 +32,7 @@ def search(
     n_trials: int,
     max_objects: int | None,
     seed: int,
+    facade: Facade = "full",
 ) -> tuple[list[Trial], Path]:
     """Run the study of a head, or resume one that was interrupted.
 
@@ -58,6 +60,7 @@ def search(
             **data.origin,
             "seed": seed,
             "max_objects": str(max_objects),
+            "facade": facade,
             "sources": sources_digest(ROOT),
             **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
         }
@@ -65,7 +68,7 @@ def search(
     folder = study_dir(split, objective, inputs)
     _note_others(folder)
     with faults_of(split):
-        learned, rows = _rows_of_trials(data.rows, max_objects, n_models, seed)
+        learned, rows = rows_of_trials(data.rows, max_objects, n_models, seed)
     del data  # of which a sample is a small part
     with (
         faults_of(split),
@@ -73,13 +76,23 @@ def search(
         progress(f"tune {objective}", n_trials, "trials") as advance,
     ):
         trials = run_study(
-            lambda plan: validation_cost(learned, rows, objective, plan, seed=seed),
+            cost_of_trials(facade, learned, rows, objective, seed),
             folder,
             n_trials=n_trials,
             seed=seed,
             advance=advance,
+            facade=facade,
         )
     return trials, folder
+
+
+def cost_of_trials(
+    facade: Facade, learned: TrainingSet, rows: Rows, objective: str, seed: int
+) -> Callable[[Hyperparameters], float]:
+    """Cost of a plan, under the given way to choose plans."""
+    if facade == "multifidelity":
+        return continued_costs(learned, rows, objective, seed=seed)
+    return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
 
 
 def _note_others(folder: Path) -> None:
@@ -93,7 +106,7 @@ def _note_others(folder: Path) -> None:
             )
 
 
-def _rows_of_trials(
+def rows_of_trials(
     data: TrainingSet, max_objects: int | None, n_models: int, seed: int
 ) -> tuple[TrainingSet, Rows]:
     """Rows that trials learn from and are judged on, from the same two parts as those of the heads.

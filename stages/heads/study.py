@@ -1,13 +1,13 @@
 """A study of hyperparameters: SMAC3 asks, the cost answers, a log remembers."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ConfigSpace import Configuration, ConfigurationSpace, Float, Integer
-from smac import HyperparameterOptimizationFacade, Scenario
-from smac.runhistory import TrialValue
+from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
+from smac.runhistory import TrialInfo, TrialValue
 
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial
 from storage.outputs.tuning import append_trial, read_log
@@ -19,6 +19,11 @@ ROOT: Final = Path(__file__).parents[2]
 """Folder of the packages."""
 
 PACKAGES: Final = ("pipeline", "stages", "storage")
+
+
+Facade = Literal["full", "multifidelity"]
+"""How trials are chosen: as in the paper, where epochs are searched and each trial trains to its
+end; or by Hyperband, where all begin with few epochs and those that do well get more."""
 
 
 def sources_digest(root: Path) -> str:
@@ -45,6 +50,7 @@ def run_study(
     n_trials: int,
     seed: int,
     advance: Callable[[int], None],
+    facade: Facade = "full",
 ) -> list[Trial]:
     """Try ``n_trials`` hyperparameters in the order in which SMAC3 asks for them.
 
@@ -63,11 +69,11 @@ def run_study(
         Called after each trial with 1.
     """
     known = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
-    optimizer = _optimizer(folder, n_trials, seed)
+    optimizer = _optimizer(facade, folder, n_trials, seed)
     trials = []
     for _ in range(n_trials):
         asked = optimizer.ask()
-        plan = _plan(asked.config)
+        plan = _plan(asked)
         if plan not in known:
             known[plan] = cost(plan)
             append_trial(folder / LOG, Trial(plan, known[plan]))
@@ -77,24 +83,35 @@ def run_study(
     return trials
 
 
-def _optimizer(folder: Path, n_trials: int, seed: int) -> HyperparameterOptimizationFacade:
+def _optimizer(
+    facade: Facade, folder: Path, n_trials: int, seed: int
+) -> HyperparameterOptimizationFacade:
+    least, most = RANGES["epochs"] if facade == "multifidelity" else (None, None)
     # Overwritten: SMAC3 would ask on stdin what to do with files of another number of trials.
     scenario = Scenario(
-        _space(seed),
+        _space(facade, seed),
         name="smac",
         output_directory=folder,
         deterministic=True,
         n_trials=n_trials,
         seed=seed,
         n_workers=1,
+        min_budget=least,
+        max_budget=most,
     )
-    return HyperparameterOptimizationFacade(
-        scenario, _never_called, overwrite=True, logging_level=False
-    )
+    called = _never_called if facade == "full" else _never_called_with_budget
+    return FACADES[facade](scenario, called, overwrite=True, logging_level=False)
 
 
-def _space(seed: int) -> ConfigurationSpace:
-    whole = [Integer(name, _whole(name)) for name in ("epochs", "batch_size")]
+FACADES: Final[Mapping[Facade, type[HyperparameterOptimizationFacade]]] = {
+    "full": HyperparameterOptimizationFacade,
+    "multifidelity": MultiFidelityFacade,
+}
+
+
+def _space(facade: Facade, seed: int) -> ConfigurationSpace:
+    names = {"full": ("epochs", "batch_size"), "multifidelity": ("batch_size",)}[facade]
+    whole = [Integer(name, _whole(name)) for name in names]
     rate = Float("learning_rate", RANGES["learning_rate"], log=True)
     return ConfigurationSpace(
         space=[*whole, rate, Float("momentum", RANGES["momentum"])], seed=seed
@@ -110,9 +127,16 @@ def _never_called(config: Configuration, seed: int) -> float:
     raise AssertionError(f"trials must be asked for and told, got a call with {config}, {seed}")
 
 
-def _plan(config: Configuration) -> Hyperparameters:
+def _never_called_with_budget(config: Configuration, seed: int, budget: float) -> float:
+    # SMAC3 warns of a function that takes no budget where there are some, and of one that does
+    # where there are none.
+    return _never_called(config, seed) + budget
+
+
+def _plan(asked: TrialInfo) -> Hyperparameters:
+    config = asked.config
     return Hyperparameters(
-        epochs=int(config["epochs"]),
+        epochs=int(config["epochs"]) if asked.budget is None else round(asked.budget),
         batch_size=int(config["batch_size"]),
         learning_rate=float(config["learning_rate"]),
         momentum=float(config["momentum"]),

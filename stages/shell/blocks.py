@@ -94,7 +94,7 @@ class EntropyParams:
 
 @strict
 class TuneParams:
-    """Settings of the stage; with 0 trials, the last four are used."""
+    """Settings of the stage; with 0 trials, the four hyperparameters are used."""
 
     seed: Seed
     n_trials: Annotated[int, whole(0, 100_000)]
@@ -103,6 +103,7 @@ class TuneParams:
     batch_size: Annotated[int, whole(*map(int, RANGES["batch_size"]))]
     learning_rate: Annotated[float, number(*RANGES["learning_rate"])]
     momentum: Annotated[float, number(*RANGES["momentum"])]
+    facade: Literal["full", "multifidelity"] = "full"
 
 
 @strict

@@ -3,8 +3,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,32 @@ def tune_all(run: Callable[..., None]) -> None:
         run(tune.main, SPLIT, objective)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A split whose heads of all kinds are trained, not to be changed; ``said`` is what it said."""
+    return trained_split(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with heads without the IoU token."""
+    return trained_split(tmp_path_factory.mktemp("ablated"), ablations=["no_iou"])
+
+
+def trained_split(root: Path, **changes: Any) -> Path:  # noqa: ANN401
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.chdir(root)
+        write_params(**changes)
+        write_split()
+        for name in OBJECTIVES:
+            patch.setattr(sys, "argv", ["tune", SPLIT, name])
+            tune.main()
+        patch.setattr(sys, "argv", ["train", SPLIT])
+        train.main()
+    (root / "said").write_text(said.getvalue(), "utf-8")
+    return root
+
+
 def assert_fails(
     capsys: pytest.CaptureFixture[str], run: Callable[..., None], *arguments: object
 ) -> str:
@@ -157,6 +185,15 @@ def note_trials(
 def tuning_bytes() -> list[bytes]:
     paths = (tuning_path(SPLIT, "iou_tiny"), trials_path(SPLIT, "iou_tiny"))
     return [path.read_bytes() for path in paths]
+
+
+@pytest.mark.usefixtures("split", "small_ranges")
+def test_multifidelity_judges_trials_by_heads_of_few_epochs_first(run: Callable[..., None]) -> None:
+    write_params(n_trials=3, facade="multifidelity")
+    run(tune.main, SPLIT, "iou_tiny")
+    table = pd.read_csv(trials_path(SPLIT, "iou_tiny"))
+    assert table["epochs"].value_counts().to_dict() == {1: 2, 3: 1}
+    assert read_tuning(tuning_path(SPLIT, "iou_tiny")).cost == table["mse"].min()
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
@@ -286,15 +323,16 @@ def test_settings_that_change_during_training_leave_no_head(
         Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
         return train_heads(*arguments, **named)
 
+    write_params(heads=["heteroscedastic"])
     monkeypatch.setattr(fit, "train_heads", trained)
     assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
     assert sorted(heads_dir(SPLIT).rglob("*")) == before
 
 
-@pytest.mark.usefixtures("split")
-def test_train_writes_nine_heads_of_each_set_and_their_curves(run: Callable[..., None]) -> None:
-    tune_all(run)
-    run(train.main, SPLIT)
+def test_train_writes_nine_heads_of_each_set_and_their_curves(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(whole)
     for head_set, objective in every_head():
         kind = KINDS_BY_NAME[head_set.kind]
         inputs = np.zeros((3, 2 * N_CHANNELS + 22 * ("figures" in kind.inputs)), np.float32)
@@ -345,17 +383,11 @@ def head_of(head_set: HeadSet, objective: str) -> tuple[Mapping[str, np.ndarray]
     return found.weights[objective], found.metadata(objective)
 
 
-def bytes_of_sets() -> dict[HeadSet, bytes]:
-    return {one: head_set_path(SPLIT, one).read_bytes() for one in head_sets()}
-
-
-@pytest.mark.usefixtures("split")
 def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tune_all(run)
-    run(train.main, SPLIT)
-    said = capsys.readouterr().out
+    monkeypatch.chdir(whole)
+    said = Path("said").read_text("utf-8")
     head_set = HeadSet("selected", "selected")
     data = read_head_data(open_train(SPLIT, MODELS), head_set).rows
     plan = {"iou_best": read_tuning(tuning_path(SPLIT, "iou_best")).plan}
@@ -370,17 +402,16 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
     assert f"selected/paper/selected iou_best: validation error {error:.4f}" in said
 
 
-@pytest.mark.usefixtures("split")
-def test_heads_do_not_depend_on_the_head_sets_beside_them(run: Callable[..., None]) -> None:
-    tune_all(run)
-    run(train.main, SPLIT)
-    alone = bytes_of_sets()
-    write_params(ablations=["no_iou"])
-    run(train.main, SPLIT)
-    assert bytes_of_sets() == alone
-    ablated = set(every_head(("no_iou",))) - set(every_head())
-    assert {head_set.tokens for head_set, _ in ablated} == {"best_no_iou", "selected_no_iou"}
-    for head_set, objective in ablated:
+def test_heads_do_not_depend_on_the_head_sets_beside_them(
+    whole: Path, ablated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in head_sets():
+        place = head_set_path(SPLIT, one)
+        assert (ablated / place).read_bytes() == (whole / place).read_bytes()
+    monkeypatch.chdir(ablated)
+    others = set(every_head(("no_iou",))) - set(every_head())
+    assert {head_set.tokens for head_set, _ in others} == {"best_no_iou", "selected_no_iou"}
+    for head_set, objective in others:
         tensors, metadata = head_of(head_set, objective)
         assert metadata["tokens"] == head_set.tokens
         own = head_of(HeadSet("best", "best"), objective)[1]
@@ -390,11 +421,10 @@ def test_heads_do_not_depend_on_the_head_sets_beside_them(run: Callable[..., Non
     assert len(pd.read_csv(curves_path(SPLIT))) == n_epochs
 
 
-@pytest.mark.usefixtures("split")
-def test_heads_without_a_token_do_not_learn_from_it(run: Callable[..., None]) -> None:
-    tune_all(run)
-    write_params(ablations=["no_iou"])
-    run(train.main, SPLIT)
+def test_heads_without_a_token_do_not_learn_from_it(
+    ablated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ablated)
     started = initial_networks(["iou_tiny"], 2 * N_CHANNELS, 0).head(0)["layers.0.weight"]
     shrunk = {
         tokens: head_of(HeadSet("best", tokens), "iou_tiny")[0]["layers.0.weight"] / started
@@ -406,16 +436,11 @@ def test_heads_without_a_token_do_not_learn_from_it(run: Callable[..., None]) ->
 
 
 @pytest.mark.usefixtures("split")
-def test_training_again_gives_the_same_bytes(run: Callable[..., None]) -> None:
+def test_training_again_gives_the_same_bytes(whole: Path, run: Callable[..., None]) -> None:
     tune_all(run)
-    runs = []
-    for _ in range(2):
-        run(train.main, SPLIT)
-        files = [curves_path(SPLIT), *(head_set_path(SPLIT, one) for one in head_sets())]
-        runs.append([file.read_bytes() for file in files])
-        for file in files:
-            file.unlink()
-    assert runs[0] == runs[1]
+    run(train.main, SPLIT)
+    for file in (curves_path(SPLIT), *(head_set_path(SPLIT, one) for one in head_sets())):
+        assert file.read_bytes() == (whole / file).read_bytes()
 
 
 @pytest.mark.usefixtures("split")

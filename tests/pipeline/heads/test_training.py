@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HIDDEN, HeadWeights, predict
 from pipeline.heads.training import DivergenceError, Rows, train_heads
-from pipeline.heads.trial_cost import WORST_MSE, validation_cost
+from pipeline.heads.trial_cost import WORST_MSE, continued_costs, validation_cost
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import OBJECTIVES
 
@@ -182,6 +183,31 @@ def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:
     trained = train_heads(DATA, ROWS, {"iou_tiny": PLAN}, seed=SEED)["iou_tiny"]
     cost = validation_cost(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
     assert cost == trained.validation_mse[-1]
+
+
+@pytest.mark.parametrize("more", [1, 2, 5])
+def test_a_trial_that_goes_on_costs_as_much_as_one_from_the_start(
+    more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.heads.trial_cost.MOST_EPOCHS", 6)
+    cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
+    other = replace(PLAN, momentum=0.2)
+    for plan in (PLAN, other, replace(PLAN, epochs=PLAN.epochs + more), PLAN):
+        assert cost(plan) == validation_cost(DATA, ROWS, "iou_tiny", plan, seed=SEED)
+
+
+def test_a_trial_that_goes_on_trains_only_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+
+    def errors(*_: object, **__: object) -> Iterator[float]:
+        for epoch in range(100):
+            trained.append(epoch)
+            yield 1 / (epoch + 1)
+
+    monkeypatch.setattr("pipeline.heads.trial_cost.validation_errors", errors)
+    cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
+    assert [cost(replace(PLAN, epochs=n)) for n in (2, 5)] == [1 / 2, 1 / 5]
+    assert trained == [0, 1, 2, 3, 4]
 
 
 def test_a_trial_that_diverges_costs_most() -> None:

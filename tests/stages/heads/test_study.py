@@ -1,10 +1,11 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
-from stages.heads.study import LOG, PACKAGES, ROOT, run_study, sources_digest
+from stages.heads.study import FACADES, LOG, PACKAGES, ROOT, Facade, run_study, sources_digest
 from storage.outputs.tuning import read_log
 
 N_TRIALS = 8
@@ -19,17 +20,23 @@ def slope(plan: Hyperparameters) -> float:
     return (plan.momentum - 0.7) ** 2 + plan.learning_rate + plan.epochs / 1000
 
 
-def run(folder: Path, cost: Callable[[Hyperparameters], float]) -> list[Trial]:
-    return run_study(cost, folder, n_trials=N_TRIALS, seed=3, advance=lambda _: None)
+def run(folder: Path, cost: Callable[[Hyperparameters], float], facade: Facade) -> list[Trial]:
+    return run_study(cost, folder, n_trials=N_TRIALS, seed=3, advance=lambda _: None, facade=facade)
+
+
+@pytest.fixture(scope="module", params=FACADES)
+def facade(request: pytest.FixtureRequest) -> Facade:
+    name: Facade = request.param
+    return name
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
-    return run(tmp_path_factory.mktemp("undisturbed"), slope)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, facade: Facade) -> list[Trial]:
+    return run(tmp_path_factory.mktemp("undisturbed"), slope, facade)
 
 
 def test_a_study_killed_on_the_way_goes_on_to_the_same_trials(
-    tmp_path: Path, undisturbed: list[Trial]
+    tmp_path: Path, undisturbed: list[Trial], facade: Facade
 ) -> None:
     calls: list[Hyperparameters] = []
 
@@ -44,9 +51,9 @@ def test_a_study_killed_on_the_way_goes_on_to_the_same_trials(
         return slope(plan)
 
     with pytest.raises(Killed):
-        run(tmp_path, dying)
+        run(tmp_path, dying, facade)
     assert read_log(tmp_path / LOG) == undisturbed[:N_DONE]
-    resumed = run(tmp_path, living)
+    resumed = run(tmp_path, living, facade)
     assert resumed == undisturbed
     assert rank_trials(resumed)[0] == rank_trials(undisturbed)[0]
     assert calls == [trial.plan for trial in undisturbed], "a finished trial was run again"
@@ -58,12 +65,28 @@ def test_trials_stay_in_the_ranges(undisturbed: list[Trial]) -> None:
             assert low <= getattr(trial.plan, name) <= high
 
 
+def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_path: Path) -> None:
+    trials = run_study(
+        slope, tmp_path, n_trials=11, seed=3, advance=lambda _: None, facade="multifidelity"
+    )
+    by_epochs = {
+        epochs: [replace(trial.plan, epochs=1) for trial in rank_trials(trials)
+                 if trial.plan.epochs == epochs]
+        for epochs in (9, 27, 80)
+    }  # fmt: skip
+    assert sum(map(len, by_epochs.values())) == len(trials)
+    begun, more, most = by_epochs.values()
+    assert set(more) == set(begun[: len(more)])
+    assert most == more[: len(most)]
+    assert len(begun) > len(more) > len(most)
+
+
 def test_an_error_of_the_cost_ends_the_study(tmp_path: Path) -> None:
     def faulty(plan: Hyperparameters) -> float:
         raise RuntimeError(plan)
 
     with pytest.raises(RuntimeError):
-        run(tmp_path, faulty)
+        run(tmp_path, faulty, "full")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
