@@ -2,7 +2,8 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics`` and ``views``.
+        ``kinds``, ``statistics`` and ``views``; in ``docs/scale.md`` between ``<!-- costs -->`` and
+        ``<!-- /costs -->``.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from docs import scale
 from pipeline import head_sets
 from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
@@ -22,6 +24,7 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
         (Path("docs", "method.md"), "measures"): measures.markdown,
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,
+        (Path("docs", "scale.md"), "costs"): scale.markdown,
     }
 )
 """Tables by page and name of their block."""

@@ -69,7 +69,7 @@ def _table(stage: str, plans: Sequence[SplitPlan]) -> Table:
     )
     total = _cells(plans)
     table.add_column("split", "all", no_wrap=True)
-    names = ("images", "objects", "cells", "there", "predictions", "features", "masks")
+    names = ("images", "objects", "cells", "there", "predictions", "features", "masks", "files")
     for name, text in zip(names, total, strict=True):
         table.add_column(name, text, justify="right", overflow="fold")
     for made in plans:
@@ -101,4 +101,5 @@ def _cells(plans: Sequence[SplitPlan]) -> list[str]:
         f"{about}{sum(made.n_predictions for made in plans):,}",
         f"{about}{bytes_text(sum(made.features_bytes for made in plans))}",
         f"{about}{bytes_text(low, high)}" if high else "none",
+        f"{about}{sum(made.n_files for made in plans):,}",
     ]

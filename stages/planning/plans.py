@@ -15,6 +15,7 @@ from storage.datasets.extent import Extent, estimate_extent, mask_bytes, object_
 from storage.errors import StoreError
 from storage.paths import objects_path
 from storage.split.objects import objects_digest, read_objects
+from storage.store.grid import n_store_files
 from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES
 
@@ -58,6 +59,8 @@ class SplitPlan:
         Answers of the decoder to prompt sets, three masks each, in all cells.
     masks_bytes
         At least and at most; 0 for a train split.
+    n_files
+        Of all stores together.
     """
 
     split: str
@@ -67,6 +70,7 @@ class SplitPlan:
     n_predictions: int
     features_bytes: int
     masks_bytes: tuple[int, int]
+    n_files: int
 
     @property
     def n_there(self) -> int:
@@ -134,7 +138,15 @@ def plan_split(
         n_predictions=n_objects * sum(len(cell.prompts) for cell in cells),
         features_bytes=n_objects * sum(_features_bytes(cell, sizes) for cell in cells),
         masks_bytes=(n_masks * low, n_masks * high),
+        n_files=sum(n_cell_files(cell, n_objects, params.shard_objects) for cell in cells),
     )
+
+
+def n_cell_files(cell: CellName, n_objects: int, shard_objects: int) -> int:
+    """Files of a published cell; their number does not depend on the size of masks and tokens."""
+    sizes = {"object": max(n_objects, 1), "prompt": len(cell.prompts), "channel": 1, "y": 1, "x": 1}
+    kinds = ("features", "masks") if cell.with_masks else ("features",)
+    return sum(n_store_files(kind, sizes, shard_objects) for kind in kinds)
 
 
 def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:

@@ -1,17 +1,21 @@
 """How arrays are cut into chunks, shards and files."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Final, Literal
 
-from storage.store.schema import ArraySpec
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 
 CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
 
 MAX_ROW_CHUNKS: Final = 64
 """Most chunks along the rows: a large split gets larger chunks, not thousands of files."""
+
+N_CODES: Final = 256
+"""Codes of a mask."""
 
 Layout = Literal["published", "work"]
 """A store that is finished, or one in the making."""
@@ -36,6 +40,13 @@ class Grid:
             range(-(-size // step)) for size, step in zip(self.shape, self.file_shape, strict=True)
         )
         return list(product(*counts))
+
+    @property
+    def n_files(self) -> int:
+        """Files of all chunks or shards."""
+        return math.prod(
+            -(-size // step) for size, step in zip(self.shape, self.file_shape, strict=True)
+        )
 
     def region(self, index: tuple[int, ...]) -> tuple[slice, ...]:
         """Elements that the file at ``index`` holds."""
@@ -71,6 +82,14 @@ def grid(spec: ArraySpec, sizes: Mapping[str, int], layout: Layout, shard_object
         return Grid(shape, shape)
     rows = min(chunk_rows(shape[0]), shape[0])
     return Grid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
+
+
+def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> int:
+    """Files of a published store of such sizes, metadata and manifest included."""
+    fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
+    known = {**fixed, "code": N_CODES, **sizes, "shard": -(-sizes["object"] // shard_objects)}
+    grids = [grid(spec, known, "published", shard_objects) for spec in SCHEMA[kind].values()]
+    return 2 + sum(1 + made.n_files for made in grids)
 
 
 def chunk_rows(n_rows: int) -> int:

@@ -67,11 +67,24 @@ def test_the_cells_are_added_up() -> None:
     assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "4", "0", str(4 * 2 * n_objects)]
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     assert told[SPLIT][5:7] == [f"{features / 1e6:.3g}", "MB"]
-    assert told[SPLIT][7:] == [
+    assert told[SPLIT][7:-1] == [
         *(f"{n_answers * 3 * 375 / 1e6:.3g}", "to"),
         *(f"{n_answers * 3 * 750 / 1e6:.3g}", "MB"),
     ]
-    assert told[TRAIN_SPLIT][-1] == "none"
+    assert told[TRAIN_SPLIT][-2] == "none"
+
+
+def test_as_many_files_are_told_as_a_cell_has() -> None:
+    run(extract_train, TRAIN_SPLIT, "tiny")
+    run(extract, *CELL)
+    stores = {
+        SPLIT: [features_path(*CELL), masks_path(*CELL)],
+        TRAIN_SPLIT: [features_path(TRAIN_SPLIT, "tiny", "identity")],
+    }
+    told = rows()
+    for split, n_cells in ((SPLIT, 12), (TRAIN_SPLIT, 4)):
+        files = [file for store in stores[split] for file in store.rglob("*") if file.is_file()]
+        assert told[split][-1] == f"{n_cells * len(files):,}"
 
 
 def test_the_assumed_size_of_a_mask_is_told() -> None:
