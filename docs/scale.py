@@ -32,6 +32,9 @@ RLE_BYTES: Final = 200
 
 N_WORKERS: Final = 64
 
+TWO_DIGITS: Final = 10
+"""The least number of two."""
+
 A100_FPS: Final = {"tiny": 91.2, "small": 84.8, "base_plus": 64.1, "large": 39.5}
 """Frames per second of SAM 2.1 on an A100, by Meta's README of December 2024. They track an object
 through a video, so encoding an image takes less than a frame."""
@@ -106,8 +109,8 @@ def cost(extent: Extent) -> Cost:
     return Cost(
         features_bytes=extent.n_objects * features,
         masks_bytes=(low, high),
-        n_files=sum(files),
-        largest_store=max(files),
+        n_files=sum(map(sum, files)),
+        largest_store=max(map(max, files)),
         n_shards=len(cells) * -(-extent.n_objects // SHARD_OBJECTS),
         table_bytes=extent.n_objects * (RLE_BYTES + 8 * 2 * 4 + 4 * 4 + 4 + 2 * 8),
     )
@@ -147,7 +150,7 @@ def markdown() -> str:
 
 def _sizes() -> str:
     heads = ("split", "images", "objects", "cells", "predictions", "features", "masks", "files",
-             "files of the largest cell", "shards", "S3 a month", "objects in memory")  # fmt: skip
+             "files of the largest store", "shards", "S3 a month", "objects in memory")  # fmt: skip
     rows = []
     for extent in EXTENTS:
         made = cost(extent)
@@ -174,15 +177,21 @@ def _sizes() -> str:
 
 def _hours() -> str:
     measured = pd.read_csv(RATES)
-    devices = {f"{measured['device'][0]}, measured": measured, "A100, estimated": a100(measured)}
+    core = f"one core of {measured['device'][0]}, measured"
+    devices = {core: measured, "A100, estimated": a100(measured)}
     heads = ("split", "device", "hours on one", f"hours on {N_WORKERS}", "slowest shard")
     rows = []
     for extent in EXTENTS:
         for device, rates in devices.items():
             alone, tail = hours(extent, rates), shard_s(extent, rates)
             many = alone / N_WORKERS + tail / 3600
-            rows.append((extent.name, device, f"{alone:,.1f}", f"{many:,.1f}", f"{tail:,.0f} s"))
+            rows.append((extent.name, device, _short(alone), _short(many), f"{_short(tail)} s"))
     return _table(heads, rows)
+
+
+def _short(number: float) -> str:
+    """At least two digits."""
+    return f"{number:.2g}" if round(number, 1) < TWO_DIGITS else f"{number:,.0f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

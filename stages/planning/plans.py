@@ -138,15 +138,15 @@ def plan_split(
         n_predictions=n_objects * sum(len(cell.prompts) for cell in cells),
         features_bytes=n_objects * sum(_features_bytes(cell, sizes) for cell in cells),
         masks_bytes=(n_masks * low, n_masks * high),
-        n_files=sum(n_cell_files(cell, n_objects, params.shard_objects) for cell in cells),
+        n_files=sum(sum(n_cell_files(cell, n_objects, params.shard_objects)) for cell in cells),
     )
 
 
-def n_cell_files(cell: CellName, n_objects: int, shard_objects: int) -> int:
-    """Files of a published cell; their number does not depend on the size of masks and tokens."""
+def n_cell_files(cell: CellName, n_objects: int, shard_objects: int) -> list[int]:
+    """Files of each store of a published cell, whatever the size of masks and tokens."""
     sizes = {"object": max(n_objects, 1), "prompt": len(cell.prompts), "channel": 1, "y": 1, "x": 1}
     kinds = ("features", "masks") if cell.with_masks else ("features",)
-    return sum(n_store_files(kind, sizes, shard_objects) for kind in kinds)
+    return [n_store_files(kind, sizes, shard_objects) for kind in kinds]
 
 
 def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:

@@ -11,8 +11,9 @@ from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
 
-MAX_ROW_CHUNKS: Final = 64
-"""Most chunks along the rows: a large split gets larger chunks, not thousands of files."""
+MAX_ROW_CHUNKS: Final = 32
+"""Most chunks along the rows: a store of features, with 27 arrays and prompt sets cut so, has fewer
+than a thousand files; a large split gets larger chunks."""
 
 N_CODES: Final = 256
 """Codes of a mask."""

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.store.grid import Grid, chunk_rows, file_name, grid
+from storage.store.grid import Grid, chunk_rows, file_name, grid, n_store_files
 from storage.store.schema import SCHEMA
 
 TOKENS = SCHEMA["features"]["mask_token"]
@@ -31,16 +31,16 @@ def test_files_tile_the_array(dims: list[tuple[int, int]], is_sharded: bool) -> 
 
 
 @given(st.integers(1, 2_000_000))
-def test_published_chunks_hold_1024_rows_or_more_in_64_blocks_or_fewer(n_rows: int) -> None:
+def test_published_chunks_hold_1024_rows_or_more_in_32_blocks_or_fewer(n_rows: int) -> None:
     rows = chunk_rows(n_rows)
     assert rows % 1024 == 0
-    assert -(-n_rows // rows) <= 64
-    assert rows == 1024 or n_rows > 64 * (rows - 1024), "no larger than it need be"
+    assert -(-n_rows // rows) <= 32
+    assert rows == 1024 or n_rows > 32 * (rows - 1024), "no larger than it need be"
 
 
 @pytest.mark.parametrize(
     ("n_objects", "chunks"),
-    [(60, (60, 1, 4, 256)), (5000, (1024, 1, 4, 256)), (860_000, (14336, 1, 4, 256))],
+    [(60, (60, 1, 4, 256)), (5000, (1024, 1, 4, 256)), (860_000, (27648, 1, 4, 256))],
 )
 def test_tokens_are_cut_by_prompt_set(n_objects: int, chunks: tuple[int, ...]) -> None:
     assert grid(TOKENS, sizes(n_objects), "published", 128) == Grid((n_objects, 9, 4, 256), chunks)
@@ -65,3 +65,9 @@ def test_a_split_smaller_than_a_shard_is_one_shard() -> None:
 
 def test_a_file_is_named_by_its_place() -> None:
     assert file_name((3, 0, 1)) == "c.3.0.1"
+
+
+@given(st.integers(1, 10**8))
+def test_a_store_of_features_has_less_than_a_thousand_files(n_objects: int) -> None:
+    given = {"object": n_objects, "prompt": 9, "channel": 256}
+    assert n_store_files("features", given, -(-n_objects // 999)) < 1000
