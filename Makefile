@@ -33,6 +33,7 @@ demo: $(INSTALLED) ## run the whole method on the drawn data set, print its tabl
 readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m docs.show_results
 	$(BIN)/python -m docs.show_predictions
+	$(BIN)/python -m docs.show_notebook
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m docs.blocks

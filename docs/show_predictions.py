@@ -1,8 +1,8 @@
 """Writes what the predictor says into ``README.md`` and ``docs/predict.md``: ``make readme``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``.
-Writes  the parts of both pages between ``<!-- python -->`` and ``<!-- /python -->``, ``shell`` and
-        ``advice`` likewise.
+Writes  the parts of both pages between ``<!-- python -->`` and ``<!-- /python -->``, ``shell``,
+        ``advice`` and ``example`` likewise.
 """
 
 import contextlib
@@ -53,7 +53,9 @@ def main() -> None:
         replace_block(page, "python", f"\n{python_block(shapes)}")
     page = Path("docs", "predict.md")
     replace_block(page, "shell", f"\n{shell_block(shapes)}")
-    replace_block(page, "advice", f"\n{advice_table(followed(shapes))}\n")
+    rows = followed(shapes)
+    replace_block(page, "advice", f"\n{advice_table(rows)}\n")
+    replace_block(page, "example", f"\n{example_table(rows)}\n")
 
 
 def python_block(shapes: ShapesParams) -> str:
@@ -104,7 +106,7 @@ def followed(shapes: ShapesParams) -> pd.DataFrame:
     """
     rows = []
     small, large = load_predictor("mini", "tiny"), load_predictor("mini", "large")
-    for scene in _scenes(shapes):
+    for number, scene in enumerate(_scenes(shapes), start=1):
         points = measure_objects((mask, 0) for mask in scene.masks).point_px
         for predictor in (small, large):
             predictor.set_image(scene.rgb)
@@ -115,7 +117,10 @@ def followed(shapes: ShapesParams) -> pd.DataFrame:
             small.predict_uncertainties([PromptSet(one, np.ones(8, int)) for one in points]),
             strict=True,
         )
-        rows += [_row(Answers(*own), mask) for own, mask in zip(told, scene.masks, strict=True)]
+        rows += [
+            {"scene": number, "x": x, "y": y, **_row(Answers(*own), mask)}
+            for own, mask, (x, y) in zip(told, scene.masks, points[:, 0], strict=True)
+        ]
     return pd.DataFrame(rows)
 
 
@@ -130,6 +135,7 @@ def _row(answers: Answers, truth: np.ndarray) -> dict[str, float | str]:
     }
     return {
         "advice": found.advice.correction,
+        "sam_score": float(found.sam_score[found.selected]),
         "expected": float(found.expected_iou.own[found.selected]),
         "iou": iou[KEEP],
         "corrected": iou[found.advice.correction],
@@ -151,6 +157,28 @@ def advice_table(rows: pd.DataFrame) -> str:
         means = [f"{own[name].mean():.2f}" for name in ("expected", "iou", "corrected")]
         cells = means if len(own) else ["–"] * len(means)
         lines.append(f"| {' | '.join([words, str(len(own)), *cells])} |")
+    return "\n".join(lines)
+
+
+SHOWN: Final = (KEEP, "prompt", "segmentation")
+"""Advice of the worked example."""
+
+
+def example_table(rows: pd.DataFrame) -> str:
+    """The first object of each advice in ``SHOWN``."""
+    lines = [
+        "| scene, click | SamScore | expected IoU | advice | true IoU | after the advice |",
+        "| --- | ---: | ---: | --- | ---: | ---: |",
+    ]
+    for correction in SHOWN:
+        row = rows[rows["advice"] == correction].iloc[0]
+        cells = [
+            f"`{row['scene']:06}.png`, {row['x']},{row['y']}",
+            *(f"{row[name]:.2f}" for name in ("sam_score", "expected")),
+            CORRECTIONS[correction],
+            *(f"{row[name]:.2f}" for name in ("iou", "corrected")),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

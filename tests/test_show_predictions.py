@@ -12,6 +12,7 @@ from docs.show_predictions import (
     PYTHON,
     SHELL,
     advice_table,
+    example_table,
     followed,
     python_block,
     shell_block,
@@ -68,6 +69,16 @@ def test_every_advice_has_a_row_with_what_came_of_it(shapes: ShapesParams) -> No
     kept = rows[rows["advice"] == "keep"]
     assert (kept["iou"] == kept["corrected"]).all()
     assert (rows["expected"][rows["advice"] == "keep"] >= 0.7).all()
+    examples = [line.strip("| ").split(" | ") for line in example_table(rows).splitlines()[2:]]
+    assert [row[3] for row in examples] == ["keep the mask", "click again", "let a person draw it"]
+    for row in examples:
+        first = rows[rows["advice"] == next(k for k, v in CORRECTIONS.items() if v == row[3])]
+        one = first.iloc[0]
+        numbers = [one[name] for name in ("sam_score", "expected", "iou", "corrected")]
+        assert [float(row[i]) for i in (1, 2, 4, 5)] == pytest.approx(numbers, abs=0.006)
+        assert row[0] == f"`{one['scene']:06}.png`, {one['x']},{one['y']}"
+    shown_example = read_block(PREDICT, "example").strip()
+    assert words(shown_example) == words(f"\n{example_table(rows)}".strip()), "run `make readme`"
     shown = read_block(PREDICT, "advice").strip().splitlines()
     assert [line.split(" | ")[0] for line in shown] == [
         line.split(" | ")[0] for line in advice_table(rows).splitlines()

@@ -127,13 +127,26 @@ def test_photographs_give_the_arrays_of_the_official_predictor(photograph: Path)
     )
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not PHOTOGRAPHS, reason="needs the COCO samples")
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_prompt_about_a_photograph_gives_the_arrays_of_the_official_predictor(
+    output: str,
+) -> None:
+    image = Image.open(PHOTOGRAPHS[0]).convert("RGB")
+    earlier = {"mask_input": earlier_logits(MINI)}
+    masked = [PROMPTS[name] | earlier for name in ("one click", "box", "sets side by side")]
+    compare(MINI, image, *(one | OUTPUTS[output] for one in (*PROMPTS.values(), *masked)))
+
+
 @pytest.mark.full_size
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_a_model_at_full_size_gives_the_arrays_of_the_official_predictor(output: str) -> None:
     photographs = [np.array(Image.open(path).convert("RGB")) for path in PHOTOGRAPHS[:1]]
     for image in (drawn(), *photographs):
-        masked = PROMPTS["box"] | {"mask_input": earlier_logits(FULL_SIZE)}
-        compare(FULL_SIZE, image, *(p | OUTPUTS[output] for p in (*PROMPTS.values(), masked)))
+        earlier = {"mask_input": earlier_logits(FULL_SIZE)}
+        masked = [PROMPTS[name] | earlier for name in ("one click", "box", "nothing")]
+        compare(FULL_SIZE, image, *(p | OUTPUTS[output] for p in (*PROMPTS.values(), *masked)))
 
 
 def test_every_kind_of_image_is_taken_as_the_official_predictor_takes_it() -> None:
