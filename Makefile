@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo readme docs test test-slow test-full lint bench wheel constraints clean
+.PHONY: help .venv demo readme docs test test-slow test-full lint bench bench-full wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ lint: $(INSTALLED) ## check style, format, types and the direction of imports
 # Without the addopts of pyproject.toml: they skip benchmarks and slow down what is timed.
 bench: $(INSTALLED) ## time the slow parts, print ratios
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only -o addopts=
+
+bench-full: $(INSTALLED) ## time evaluate and train at the paper's size, half an hour or so
+	$(BIN)/python -m tests.benchmarks.full_size
 
 # What an earlier build left in build/lib would end up in the wheel.
 wheel: $(INSTALLED) ## build dist/usam_cache-VERSION-py3-none-any.whl

@@ -1,0 +1,103 @@
+"""Ten times the objects: memory of a stage, its time and the files of its stores."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pipeline.masks import encode
+from pipeline.vocabulary import MODELS, PROMPTS
+from tests.fixtures.asked import EXTRACT
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.eval_split import VIEWS, write_heads, write_params, write_split
+from tests.fixtures.held_rows import HeldRows
+from tests.fixtures.soft_masks import soft_masks
+from tests.fixtures.split_cells import write_cell, write_table
+
+SPLIT: Final = "coco_val"
+SIDE_PX: Final = 64
+MAX_TIME: Final = 11.0
+MAX_FILES: Final = 1000
+
+STAGE: Final = """
+import json, re, sys, time
+from pathlib import Path
+from stages import {stage}
+sys.argv = ["{stage}", "coco_val"]
+started = time.process_time()
+{stage}.main()
+seconds = time.process_time() - started
+# Not ru_maxrss, which begins at what the parent had.
+peak_kb = re.search(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]
+told = {{"seconds": seconds, "peak_bytes": 1024 * int(peak_kb)}}
+Path("told.json").write_text(json.dumps(told))
+"""
+
+
+def write_cells(n_objects: int) -> None:
+    """Masks and features of every model and view."""
+    write_table(SPLIT, n_objects)
+    code = encode(soft_masks(0, len(PROMPTS) * 3, SIDE_PX))
+    code = code.reshape(len(PROMPTS), 3, SIDE_PX, SIDE_PX)
+    rng = np.random.default_rng(0)
+    for model in MODELS:
+        for view in VIEWS:
+            moved = np.stack(
+                [np.roll(code, shift, -1) for shift in rng.integers(64, size=n_objects)]
+            )
+            score = rng.uniform(0.2, 1, (2, n_objects, len(PROMPTS), 3)).astype(np.float32)
+            rows = HeldRows(moved, *score)
+            write_cell((SPLIT, model, view), rows, shard_objects=EXTRACT["shard_objects"])
+
+
+def write_scores(n_objects: int) -> None:
+    """Features and entropies, and heads that judge them."""
+    write_split(SPLIT, n_objects)
+    write_heads(Path(), "shapes_train")
+
+
+@pytest.mark.parametrize(
+    ("stage", "write", "n_few", "max_memory"),
+    [("entropy", write_cells, 128, 1.10), ("evaluate", write_scores, 400, 1.10)],
+)
+def test_ten_times_the_objects_take_as_much_memory(
+    tmp_path: Path,
+    benchmark: BenchmarkFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    write: Callable[[int], None],
+    n_few: int,
+    max_memory: float,
+) -> None:
+    told = []
+    for n_objects in (n_few, 10 * n_few):
+        root = tmp_path / str(n_objects)
+        root.mkdir()
+        monkeypatch.chdir(root)
+        write_params(root, [SPLIT])
+        write(n_objects)
+        command = (sys.executable, "-c", STAGE.format(stage=stage))
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        told.append(json.loads((root / "told.json").read_text(encoding="utf-8")))
+    few, many = told
+    time_ratio, memory_ratio = (many[key] / few[key] for key in ("seconds", "peak_bytes"))
+    n_files = max(
+        sum(path.is_file() for path in store.rglob("*")) for store in root.rglob("*.zarr")
+    )
+    benchmark.extra_info |= {"time": time_ratio, "memory": memory_ratio, "files": n_files}
+    benchmark(lambda: None)
+    print(
+        f"\n{stage} of {10 * n_few} objects against {n_few}: CPU time {time_ratio:.1f}x (at most "
+        f"{MAX_TIME}), memory {memory_ratio:.2f}x (at most {max_memory}, "
+        f"{many['peak_bytes'] / 1e6:.0f} MB), at most {n_files} files a store (below {MAX_FILES})"
+    )
+    assert time_ratio <= MAX_TIME
+    assert memory_ratio <= max_memory
+    assert n_files < MAX_FILES
