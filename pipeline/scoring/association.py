@@ -34,7 +34,7 @@ def spearman(
 ) -> Float[np.ndarray, "resample"]:
     """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
     # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.kernels import write_rank_moments  # noqa: PLC0415
+    from pipeline.scoring.passes.ranks import write_rank_moments  # noqa: PLC0415
 
     rankings = [Ranking.of(value) for value in (x, y)]
     moments = np.empty((3, len(resamples)))

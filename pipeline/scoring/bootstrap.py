@@ -109,7 +109,7 @@ def resampled_areas(
     An object drawn w times counts as w tied objects, and tied objects share their mean rank.
     """
     # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.kernels import write_areas  # noqa: PLC0415
+    from pipeline.scoring.passes.areas import write_areas  # noqa: PLC0415
 
     ranking = Ranking.of(-uncertainty)
     areas = np.empty((len(resamples), gains.shape[1]))

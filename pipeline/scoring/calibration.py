@@ -65,7 +65,7 @@ def reliability(
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
     # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.kernels import write_bin_means  # noqa: PLC0415
+    from pipeline.scoring.passes.ranks import write_bin_means  # noqa: PLC0415
 
     ranking = Ranking.of(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)

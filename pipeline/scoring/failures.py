@@ -42,7 +42,7 @@ def detection(
     A threshold flags a whole tie, as in scikit-learn.
     """
     # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.kernels import write_detection  # noqa: PLC0415
+    from pipeline.scoring.passes.ranks import write_detection  # noqa: PLC0415
 
     ranking = Ranking.of(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))

@@ -1,7 +1,8 @@
 """The measures of a model's judged proposals."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -9,6 +10,23 @@ from pipeline.head_sets import PAPER, HeadSet
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@runtime_checkable
+class Each(Protocol):
+    """Does the same work for each of some items, as ``map`` does: results come in their order."""
+
+    def __call__(self, work: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
+        """Return what ``work`` gives for each item."""
+        ...
+
+
+def one_by_one(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+    """Do each item's work when its result is asked for."""
+    return map(work, items)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from scipy.special import bdtr, ndtri
 
 from pipeline.scoring.bootstrap import LEVEL, Interval, interval
 from pipeline.scoring.evidence import Values
-from pipeline.scoring.measured import JudgedMasks
-from pipeline.scoring.parts import Each, one_by_one
+from pipeline.scoring.measured import Each, JudgedMasks, one_by_one
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
     DESIGN_SHARE,

@@ -65,7 +65,7 @@ def share_to_match(
     if tolerance < 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
     # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.kernels import write_shares  # noqa: PLC0415
+    from pipeline.scoring.passes.areas import write_shares  # noqa: PLC0415
 
     ranking = Ranking.of(-uncertainty)
     gain = np.subtract(ious.large, ious.small, dtype=np.float64)[ranking.order]

@@ -18,8 +18,7 @@ from pipeline.scoring.bootstrap import (
     resampled_means,
 )
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.scoring.measured import every_measure
-from pipeline.scoring.parts import Each, one_by_one
+from pipeline.scoring.measured import Each, every_measure, one_by_one
 from pipeline.scoring.tasks import (
     JUDGED_BY_PROTOCOL,
     REFINED,

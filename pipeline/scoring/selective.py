@@ -59,7 +59,7 @@ def aurc(
     ``aurc(risk, risk, resamples)``.
     """
     # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.kernels import write_aurc  # noqa: PLC0415
+    from pipeline.scoring.passes.areas import write_aurc  # noqa: PLC0415
 
     ranking = Ranking.of(uncertainty)
     n_most = resamples.n_objects.max(initial=0)

@@ -17,9 +17,8 @@ from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.evidence import Values
 from pipeline.scoring.failures import detection
-from pipeline.scoring.measured import JudgedMasks
+from pipeline.scoring.measured import Each, JudgedMasks, one_by_one
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.parts import Each, one_by_one
 from pipeline.scoring.routing import Ious, share_to_match
 from pipeline.scoring.selective import augrc, aurc, risk_coverage
 from pipeline.scoring.statistics import FAILURE_IOUS

@@ -8,7 +8,7 @@ from scipy import stats
 
 from pipeline.scoring.association import pearson, spearman
 from pipeline.scoring.bootstrap import each_once, resample_groups
-from pipeline.scoring.kernels import write_mean_ranks
+from pipeline.scoring.passes.ranks import write_mean_ranks
 from pipeline.scoring.ranking import Ranking
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
 
