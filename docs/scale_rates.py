@@ -23,7 +23,7 @@ from pipeline.sam.model import Sam, build, select_device
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, PROMPTS
-from stages.extraction.timing import device_name
+from stages.extraction.models import device_name
 
 PATH: Final = Path("docs", "scale.csv")
 

@@ -4,7 +4,7 @@ Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the
 Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<model>/<view>.zarr``.
 """
 
-from stages.extraction.cell import run_cell
+from stages.filling.cell import run_cell
 from stages.shell.asked import eval_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -18,7 +18,7 @@ def main(split: str, model: str, view: str) -> None:
     check_known("eval split", split, params.eval_splits)
     check_known("model", model, params.models)
     (name,) = eval_cells(split, [model], [params.view(view)])
-    run_cell(name, params.splits[split], params.extract)
+    run_cell(name, params.splits[split], params.extract, params.executor)
 
 
 if __name__ == "__main__":

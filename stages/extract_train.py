@@ -4,7 +4,7 @@ Reads   ``params.yaml:extract``, ``cache/objects/<split>.zarr``, the images, the
 Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center`` and ``refined``.
 """
 
-from stages.extraction.cell import run_cell
+from stages.filling.cell import run_cell
 from stages.shell.asked import train_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -18,7 +18,7 @@ def main(split: str, model: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("model", model, params.models)
     (name,) = train_cells(split, [model])
-    run_cell(name, params.splits[split], params.extract)
+    run_cell(name, params.splits[split], params.extract, params.executor)
 
 
 if __name__ == "__main__":

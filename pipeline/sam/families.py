@@ -53,6 +53,24 @@ MEMBERS: Final[Mapping[tuple[str, str], str | MiniTrunk]] = {
 """What each model is built from: the trunk of a small one, or a configuration of ``sam2``."""
 
 
+@dataclass(frozen=True)
+class FamilySizes:
+    """What the size of a store depends on; the same for all models of a family."""
+
+    n_channels: int
+    """Width of a token."""
+    mask_side_px: int
+    """Side of a low-resolution mask."""
+
+
+SIZES: Final[Mapping[str, FamilySizes]] = {
+    "mini": FamilySizes(MINI_CHANNELS, MINI_IMAGE_SIZE_PX // 4),
+    "sam2": FamilySizes(256, 256),
+    "sam2.1": FamilySizes(256, 256),
+}
+"""Told here for those who plan or publish cells: building a model to ask it takes seconds."""
+
+
 def check_member(family: str, model: str) -> None:
     """Check that a family and a model exist.
 

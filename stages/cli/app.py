@@ -12,6 +12,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.cli.demo",
         "Serve a web page: an image, clicks on it, masks, and how far to trust them.",
     ),
+    "fill": (
+        "stages.cli.fill",
+        "Compute the missing shards of cells; `dvc repro` publishes them.",
+    ),
     "gate": (
         "stages.cli.gate",
         "Find the uncertainty up to which masks may be kept for a promise to hold.",

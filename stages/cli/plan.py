@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.sam.families import SIZES, FamilySizes
 from stages.cli.columns import bytes_text
-from stages.planning.plans import ModelSizes, SplitPlan, cells_of, look_at, model_sizes, plan_split
+from stages.planning.plans import SplitPlan, cells_of, look_at, plan_split
 from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
 from storage.datasets.extent import mask_bytes
@@ -23,7 +24,7 @@ def plan() -> None:
     """
     with reported_errors():
         params = read_params()
-        sizes = model_sizes(params.extract.family)
+        sizes = SIZES[params.extract.family]
         eval_plans = _plan(params.eval_splits, params, sizes)
         train_plans = _plan(params.train_splits, params, sizes)
     console = Console()
@@ -44,7 +45,7 @@ def plan() -> None:
         raise typer.Exit(1)
 
 
-def _plan(splits: Sequence[str], params: Params, sizes: ModelSizes) -> list[SplitPlan | None]:
+def _plan(splits: Sequence[str], params: Params, sizes: FamilySizes) -> list[SplitPlan | None]:
     """Plans of the splits that can be read; the others are named."""
     plans: list[SplitPlan | None] = []
     for split in splits:

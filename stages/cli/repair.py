@@ -70,14 +70,20 @@ def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
 
 def _repair(name: CellName, params: Params) -> None:
     # Its imports take seconds, and most caches need no repair.
-    from stages.extraction.cell import outputs_of, run_cell  # noqa: PLC0415
+    from stages.filling.cell import outputs_of, run_cell  # noqa: PLC0415
 
     stage = "extract" if name.with_masks else "extract_train"
     arguments = {"split": name.split, "model": name.model}
     if name.with_masks:
         arguments["view"] = name.view.name
     with running(stage, arguments):
-        run_cell(name, params.splits[name.split], params.extract, is_repair=True)
+        run_cell(
+            name,
+            params.splits[name.split],
+            params.extract,
+            params.executor,
+            is_repair=True,
+        )
     files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")

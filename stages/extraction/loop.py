@@ -1,17 +1,18 @@
 """The loop of an extraction: reading ahead and writing behind overlap with the models."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
-from stages.shell.stopping import Stopped
+from stages.shell.stopping import Stopped, finishing
 
 N_READERS: Final = 2
 N_AHEAD: Final = 4
@@ -59,7 +60,7 @@ class _Read(Generic[T]):
 
 
 def run_shards(
-    shards: Sequence[Shard], steps: Steps[T], advance: Callable[[int], None]
+    shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
 ) -> tuple[Failure, ...]:
     """Extract the shards. One with a failed image is not written, but its other images are kept.
 
@@ -67,6 +68,8 @@ def run_shards(
 
     Parameters
     ----------
+    shards
+        Taken one by one, shortly before the images of each are read.
     advance
         Called with how many more objects are done.
 
@@ -77,13 +80,13 @@ def run_shards(
     failures: list[Failure] = []
     # However the block ends, it waits for the shard that is being written.
     with _readers() as readers, ThreadPoolExecutor(1) as writer:
-        todo = [(shard, piece) for shard in shards for piece in shard.pieces]
-        read = _ahead(readers, lambda job: _read(steps, *job), todo)
+        todo = ((shard, piece) for shard in shards for piece in shard.pieces)
+        read = _ahead(readers, lambda job: (*job, _read(steps, *job)), todo)
         written: Future[None] | None = None
-        for shard in shards:
+        for shard, pieces in groupby(read, key=lambda came: came[0]):
             done: list[tuple[Piece, Rows]] = []
             try:
-                failed = _compute(shard, steps, read, advance, done)
+                failed = _compute(steps, pieces, advance, done)
                 failures.extend(failed)
                 if written is not None:
                     written.result()  # one shard in flight: memory stays flat, errors surface
@@ -108,22 +111,21 @@ def _readers() -> Iterator[ThreadPoolExecutor]:
 
 
 def _compute(
-    shard: Shard,
     steps: Steps[T],
-    read: Iterator[_Read[T]],
+    pieces: Iterable[tuple[Shard, Piece, _Read[T]]],
     advance: Callable[[int], None],
     done: list[tuple[Piece, Rows]],
 ) -> list[Failure]:
     """Add the rows of a shard's images to ``done``; return the images that failed."""
     failed: list[Failure] = []
-    for piece in shard.pieces:
-        came = next(read)
+    for _, piece, came in pieces:
         if isinstance(came.given, Failure):
             failed.append(came.given)
             continue
         if came.kept is None:
             assert came.given is not None  # no rows were kept, so the image was read
-            done.append((piece, steps.compute(piece, came.given)))
+            with finishing():
+                done.append((piece, steps.compute(piece, came.given)))
         else:
             done.append((piece, came.kept))
         advance(piece.stop - piece.start)

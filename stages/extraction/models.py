@@ -1,5 +1,13 @@
 """Models as the block ``extract`` of the params names them."""
 
+import platform
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import torch
+
 from pipeline.sam.model import (
     ArchitectureError,
     DeviceError,
@@ -16,6 +24,9 @@ from stages.shell.rules import ParamsError
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 
+CPU_INFO: Final = Path("/proc/cpuinfo")
+"""Where Linux names the processor."""
+
 
 def load_model(params: ExtractParams, model: str) -> Sam:
     """Build a model, with its trained weights unless the settings ask for random ones.
@@ -27,16 +38,46 @@ def load_model(params: ExtractParams, model: str) -> Sam:
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
+    return _load(params, model, params.device)
+
+
+@lru_cache(maxsize=1)
+def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
+    """Model that fills cells on a device; kept until another one is asked for, see ``load_model``.
+
+    Notes
+    -----
+    On a CPU the process computes with one thread from here on. Sums that threads share have other
+    last digits with every number of threads, and the bytes of a shard must not depend on who fills
+    it. More processes use more cores.
+    """
+    if device == "cpu":
+        torch.set_num_threads(1)
+    return _load(params, model, device)
+
+
+def settled_device(setting: str) -> torch.device:
+    """Device of this process under ``extract.device``.
+
+    Raises
+    ------
+    ParamsError
+        If it is not there.
+    """
     try:
-        return load_sam(
-            params.family,
-            model,
-            precision=params.precision,
-            device=params.device,
-            seed=weights_seed(params),
-        )
+        return select_device(setting)
     except DeviceError as error:
         raise ParamsError(f"extract.{error}") from error
+
+
+def _load(params: ExtractParams, model: str, device: str) -> Sam:
+    return load_sam(
+        params.family,
+        model,
+        precision=params.precision,
+        device=settled_device(device).type,
+        seed=weights_seed(params),
+    )
 
 
 def load_sam(
@@ -60,3 +101,12 @@ def load_sam(
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
     return Sam(built, device=place, precision=precision)
+
+
+def device_name(device: torch.device) -> str:
+    """Name of the processor behind a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    known = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
+    found = re.search(r"^model name\s*: (.+)$", known, re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()

@@ -1,6 +1,8 @@
 """The steps of one cell's extraction: where its images, its model and its rows are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from storage.errors import ImageError, WeightsError
 from storage.images.of_split import SplitImages
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, input_sha256
+from storage.store.marks import receipt_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class CellSteps:
     settings: CellSettings
     made: MadeRows = field(default_factory=MadeRows)
     """Rows that other cells hold already."""
+    device: str = ""
+    """Name of the processor, for the receipts."""
+    release: Callable[[int], None] = lambda _: None
+    """Called with each shard that is written."""
+    _seconds: dict[int, float] = field(default_factory=dict, init=False)
+    _ready: float = field(default=0.0, init=False)
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | Failure:
@@ -81,6 +90,7 @@ class CellSteps:
         WeightsError
             If a SamScore is not finite: the weights are damaged, or bf16 overflowed.
         """
+        began = self._ready or perf_counter()
         if self._last is None or self._last[0] != piece.image:
             self._last = (piece.image, self.sam.encode(given.rgb))
         rows = extract_objects(
@@ -96,6 +106,9 @@ class CellSteps:
                 f"SamScores of {self.table.file[piece.image]} must be finite, got {n_faulty} "
                 "others: the weights are damaged, or overflow in extract.precision"
             )
+        # Since the last image, so that what the model waits for counts.
+        self._ready = perf_counter()
+        self._seconds[piece.start] = self._ready - began
         return rows | {"input_sha256": np.full(piece.stop - piece.start, self.digest(piece))}
 
     def digest(self, piece: Piece) -> str:
@@ -115,7 +128,10 @@ class CellSteps:
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a shard and mark it."""
-        self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index])
+        seconds = sum(self._seconds.pop(piece.start, 0.0) for piece in shard.pieces)
+        receipt = receipt_of(self.device, shard.stop - shard.start, seconds)
+        self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index], receipt)
+        self.release(shard.index)
 
     def _check_unchanged(self, image: int) -> None:
         file, known = str(self.table.file[image]), str(self.table.image_sha256[image])

@@ -1,13 +1,9 @@
 """How long the methods of the paper's Table 7 take on this machine."""
 
-import platform
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -22,12 +18,9 @@ from pipeline.runtime.methods import METHODS, Heads, Question
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import PROTOCOL_OBJECTIVES
-from stages.extraction.models import load_model
+from stages.extraction.models import device_name, load_model
 from stages.shell.blocks import ExtractParams
 from stages.shell.progress import progress
-
-CPU_INFO: Final = Path("/proc/cpuinfo")
-"""Where Linux names the processor."""
 
 
 def time_models(
@@ -100,15 +93,6 @@ def median_seconds(
             times[name].append(perf_counter() - started)
         advance(1)
     return {name: median(taken[1:]) for name, taken in times.items()}
-
-
-def device_name(device: torch.device) -> str:
-    """Name of the processor behind a device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    known = CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.exists() else ""
-    found = re.search(r"^model name\s*: (.+)$", known, re.MULTILINE)
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def _drawn_question(size_px: int) -> Question:

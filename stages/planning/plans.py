@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.sam.model import build
+from pipeline.sam.families import FamilySizes
 from pipeline.vocabulary import N_PROPOSALS
 from stages.planning.reasons import Pending, differences_text, pending
 from stages.shell.asked import CellName, asked_of, eval_cells, train_cells
@@ -18,14 +18,6 @@ from storage.split.objects import objects_digest, read_objects
 from storage.store.grid import n_store_files
 from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES
-
-
-@dataclass(frozen=True)
-class ModelSizes:
-    """What the size of a store depends on; the same for all models of a family."""
-
-    n_channels: int
-    mask_side_px: int
 
 
 @dataclass(frozen=True)
@@ -78,12 +70,6 @@ class SplitPlan:
         return self.n_cells - sum(some.n_cells for some in self.pending)
 
 
-def model_sizes(family: str) -> ModelSizes:
-    """Token width and mask side, read from the smallest model."""
-    model = build(family, "tiny", seed=0)
-    return ModelSizes(int(model.hidden_dim), 4 * int(model.sam_image_embedding_size))
-
-
 def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
     """Read a split's objects store or, if none has these settings, its annotations.
 
@@ -124,7 +110,7 @@ def cells_of(split: str, params: Params) -> list[CellName]:
 
 
 def plan_split(
-    cells: Sequence[CellName], known: KnownSplit, params: ExtractParams, sizes: ModelSizes
+    cells: Sequence[CellName], known: KnownSplit, params: ExtractParams, sizes: FamilySizes
 ) -> SplitPlan:
     """Add up the cells of one split."""
     n_objects = known.extent.n_objects
@@ -136,7 +122,7 @@ def plan_split(
         n_cells=len(cells),
         pending=tuple(_pending(cells, known, params)),
         n_predictions=n_objects * sum(len(cell.prompts) for cell in cells),
-        features_bytes=n_objects * sum(_features_bytes(cell, sizes) for cell in cells),
+        features_bytes=n_objects * sum(features_bytes(cell, sizes) for cell in cells),
         masks_bytes=(n_masks * low, n_masks * high),
         n_files=sum(sum(n_cell_files(cell, n_objects, params.shard_objects)) for cell in cells),
     )
@@ -149,7 +135,7 @@ def n_cell_files(cell: CellName, n_objects: int, shard_objects: int) -> list[int
     return [n_store_files(kind, sizes, shard_objects) for kind in kinds]
 
 
-def _features_bytes(cell: CellName, sizes: ModelSizes) -> int:
+def features_bytes(cell: CellName, sizes: FamilySizes) -> int:
     """Uncompressed, per object."""
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     dims = {**fixed, "prompt": len(cell.prompts)}

@@ -37,10 +37,10 @@ def pending(cells: Sequence[CellName], asked: Sequence[Mapping[str, object]]) ->
     """
     groups: dict[str, list[CellName]] = {}
     for cell, signature in zip(cells, asked, strict=True):
-        reason = _reason(cell, signature)
+        reason = reason_to_run(cell, signature)
         if reason is not None:
             groups.setdefault(reason, []).append(cell)
-    return [Pending(len(some), _names(some, cells), reason) for reason, some in groups.items()]
+    return [Pending(len(some), names_text(some, cells), reason) for reason, some in groups.items()]
 
 
 def differences_text(stored: Mapping[str, object], asked: Mapping[str, object]) -> str:
@@ -56,7 +56,7 @@ def differences_text(stored: Mapping[str, object], asked: Mapping[str, object]) 
     )
 
 
-def _reason(cell: CellName, asked: Mapping[str, object]) -> str | None:
+def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:
     """None if the stores are complete and made under these settings; contents are not read."""
     stores = dict(_stores(cell))
     absent = [kind for kind, path in stores.items() if not path.exists()]
@@ -103,7 +103,7 @@ def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
         yield "masks", masks_path(*names)
 
 
-def _names(some: Sequence[CellName], cells: Sequence[CellName]) -> str:
+def names_text(some: Sequence[CellName], cells: Sequence[CellName]) -> str:
     """Models and views of some cells if those are all their combinations, else each cell."""
     models, views = _models_and_views(some)
     if len(some) < len(models) * len(views):

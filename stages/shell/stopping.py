@@ -9,11 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Final, NoReturn
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""SLURM sends the last one, where it is asked to, to jobs whose time is nearly over."""
+
+REQUEUED: Final = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals after which a batch system starts the same job again."""
 
 GRACE_S: Final = 5.0
 """Longest wait for work under way; less than the ten seconds after which batch systems and
@@ -24,9 +30,25 @@ STATUS: Final = 128
 
 STDERR: Final = 2
 
-_kept: Final[list[str | None]] = []
-"""What is kept of each piece of work under way, innermost last; if empty, nothing needs
-unwinding."""
+FINISH_S: Final = 3.0
+"""Longest wait for a block that is to be finished."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A piece of work under way."""
+
+    kept: str | None
+    """What to say of it."""
+    is_requeued: bool
+    """Whether a batch system may start it again, so that being stopped is no failure."""
+
+
+_under_way: Final[list[_Work]] = []
+"""Innermost last; if empty, nothing needs unwinding."""
+
+_finishing: Final[list[int | None]] = []
+"""The signal that came in each block that is to be finished."""
 
 _asked: Final = Event()
 """Set once tasks in threads of this process are to stop."""
@@ -35,10 +57,11 @@ _asked: Final = Event()
 class Stopped(BaseException):
     """A signal has come; no ``except Exception`` mistakes it for an error of the work."""
 
-    def __init__(self, number: int, line: str) -> None:
+    def __init__(self, number: int, line: str, status: int | None = None) -> None:
         super().__init__(line)
         self.number = number
         self.line = line
+        self.status = STATUS + number if status is None else status
 
 
 def listen() -> None:
@@ -54,24 +77,53 @@ def listen() -> None:
 
 
 @contextmanager
-def stoppable(kept: str | None = None) -> Iterator[None]:
+def stoppable(kept: str | None = None, *, is_requeued: bool = False) -> Iterator[None]:
     """A block that a signal leaves by an exception; the outermost one then ends the program.
 
     Parameters
     ----------
     kept
         What to say of the work in the block, e.g. ``finished trials are kept in <folder>``.
+    is_requeued
+        Whether a batch system starts the program again: the signals that it sends then end it
+        with status 0.
     """
-    is_outermost = not _kept
-    _kept.append(kept)
+    is_outermost = not _under_way
+    _under_way.append(_Work(kept, is_requeued))
     try:
         yield
     except Stopped as stopped:
         if is_outermost:
-            _end(stopped.number, stopped.line)
+            _end(stopped.line, stopped.status)
         raise
     finally:
-        _kept.pop()
+        _under_way.pop()
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """A block that a signal lets end first, unless it takes more than ``FINISH_S``.
+
+    Raises
+    ------
+    Stopped
+        After the block, or in it once that time is over; after it also where ``ask_to_stop`` was
+        called.
+    """
+    if current_thread() is not main_thread():
+        yield
+        check_not_asked()
+        return
+    _finishing.append(None)
+    try:
+        yield
+    finally:
+        number = _finishing.pop()
+        if number is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    if number is not None:
+        raise _stopped(number)
+    check_not_asked()
 
 
 def ask_to_stop() -> None:
@@ -88,19 +140,32 @@ def check_not_asked() -> None:
         If ``ask_to_stop`` was called in this process.
     """
     if _asked.is_set():
-        raise Stopped(signal.SIGTERM, _line(signal.SIGTERM))
+        raise _stopped(signal.SIGTERM)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     for each in SIGNALS:  # whoever asks twice does not want to wait
         signal.signal(each, _end_now)
-    if not _kept:
+    if not _under_way:
         _end_now(number, _frame)
-    raise Stopped(number, _line(number))
+    if not _finishing:
+        raise _stopped(number)
+    _finishing[-1] = number
+    signal.signal(signal.SIGALRM, partial(_stop_late, number))
+    signal.setitimer(signal.ITIMER_REAL, FINISH_S)
+
+
+def _stop_late(number: int, _alarm: int, _frame: FrameType | None) -> None:
+    _finishing[-1] = None
+    raise _stopped(number)
+
+
+def _stopped(number: int) -> Stopped:
+    return Stopped(number, _line(number), _status(number))
 
 
 def _end_now(number: int, _frame: FrameType | None) -> None:
-    _end(number, _line(number))
+    _end(_line(number), _status(number))
 
 
 def _end_late(arrived: int) -> None:
@@ -110,14 +175,14 @@ def _end_late(arrived: int) -> None:
     comes at once.
     """
     number = os.read(arrived, 1)[0]
-    line = _line(number)
+    line, status = _line(number), _status(number)
     time.sleep(GRACE_S)
-    _end(number, line)
+    _end(line, status)
 
 
 def kept_work() -> str | None:
     """What is kept of the innermost work under way."""
-    return _kept[-1] if _kept else None
+    return _under_way[-1].kept if _under_way else None
 
 
 def _line(number: int) -> str:
@@ -128,7 +193,12 @@ def _line(number: int) -> str:
     return f"stopped by {name}: {kept}; run it again to go on"
 
 
-def _end(number: int, line: str) -> NoReturn:
+def _status(number: int) -> int:
+    is_requeued = number in REQUEUED and any(work.is_requeued for work in _under_way)
+    return 0 if is_requeued else STATUS + number
+
+
+def _end(line: str, status: int) -> NoReturn:
     # Not print: a signal may have come in the middle of one. A progress bar hides the cursor.
     start = "\x1b[?25h\n" if os.isatty(STDERR) else ""
     with suppress(OSError):
@@ -137,4 +207,4 @@ def _end(number: int, line: str) -> NoReturn:
         with suppress(OSError, RuntimeError):
             sys.stdout.flush()
     # A normal exit would wait for working threads; what they write appears whole or not at all.
-    os._exit(STATUS + number)
+    os._exit(status)

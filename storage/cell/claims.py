@@ -15,6 +15,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Final
 
+from storage.folders import named_disk_errors
 from storage.writers import Writer, this_writer
 
 FOLDER: Final = "claims"
@@ -44,7 +45,7 @@ class Claims:
         path = self._folder / f"{shard}.json"
         self._folder.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
-            with suppress(FileExistsError):
+            with suppress(FileExistsError), named_disk_errors(path):
                 self._hold(shard, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
                 return True
             holder = read_claim(path)

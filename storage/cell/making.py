@@ -12,21 +12,18 @@ import numpy as np
 from jaxtyping import Int64
 
 from storage.cell import pieces, shards
+from storage.cell.marked import MarkedShards
 from storage.cell.publishing import publish_store
 from storage.cell.seeding import damaged_shards, seed_shard
 from storage.cell.work import PUBLISHED, Unfinished, find_unfinished
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord
-from storage.folders import first_folder, put_files, remove_left
+from storage.folders import first_folder, put_files
 from storage.store.arrays import read_arrays, sizes_of
 from storage.store.inspection import Store, check_identity, open_store
-from storage.store.marks import FOLDER, Mark, Receipt, load_mark, put_mark
+from storage.store.marks import FOLDER, Mark, Receipt, put_mark
 from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, full_signature
-
-UNDONE: Final = "not done"
-CHANGED: Final = "other images"
-"""Why shards are computed; any other reason is damage."""
 
 MAX_REPLACED: Final = 10
 """Attempts to publish a cell to which others write: as a rule the same bytes, once."""
@@ -73,12 +70,10 @@ class Cell:
     first, and a shard that is whole is never written again.
     """
 
-    def __init__(self, folder: Path, stores: Mapping[str, Store], shard_objects: int) -> None:
-        self.folder = folder
+    def __init__(self, stores: Mapping[str, Store], marked: MarkedShards) -> None:
+        self.folder = marked.folder
+        self.marked = marked
         self._stores = stores
-        n_objects = sizes_of(stores["features"], read_arrays(stores["features"]))["object"]
-        self._shards = range(-(-n_objects // shard_objects))
-        self._intact = shards.Intact()
 
     @classmethod
     def open(cls, work_root: Path, signature: Mapping[str, object], plan: CellPlan) -> "Cell":
@@ -90,11 +85,11 @@ class Cell:
             If what it holds is damaged or of another plan.
         """
         wanted = full_signature(signature, plan.shard_objects)
-        folder = work_root / digest(wanted)
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        marked = marked_shards(work_root, signature, plan.shard_objects, len(plan.object_id))
+        (marked.folder / FOLDER).mkdir(parents=True, exist_ok=True)
         kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
-        stores = {kind: _open_or_create(folder, kind, wanted, plan) for kind in kinds}
-        return cls(folder, stores, plan.shard_objects)
+        stores = {kind: _open_or_create(marked.folder, kind, wanted, plan) for kind in kinds}
+        return cls(stores, marked)
 
     @property
     def signature(self) -> Mapping[str, object]:
@@ -106,35 +101,13 @@ class Cell:
         """Work on this cell under other settings, begun but never published."""
         return find_unfinished(self.folder, self._stores["features"].signature)
 
-    def tidy(self) -> None:
-        """Remove what dead processes of this machine left half-written."""
-        remove_left(self.folder)
-
-    def lacking(self, images_sha256: Sequence[str], *, sizes_only: bool = False) -> dict[int, str]:
-        """Why each shard that has to be computed is: not done, from other images, or damaged.
-
-        Parameters
-        ----------
-        images_sha256
-            Digest of each shard's current images, from
-            ``storage.split.objects.images_of_shards``.
-        sizes_only
-            Read no file: ``publish`` does. Finds what is missing or cut short.
-        """
-        faults = {
-            shard: self._fault(load_mark(self.folder, shard), images, sizes_only=sizes_only)
-            for shard, images in zip(self._shards, images_sha256, strict=True)
-        }
-        return {shard: fault for shard, fault in faults.items() if fault is not None}
+    def lacking(self, images_sha256: Sequence[str]) -> dict[int, str]:
+        """Why each shard that has to be computed is, see ``MarkedShards.lacking``."""
+        return self.marked.lacking(images_sha256)
 
     def begin(self) -> None:
         """Say that there is work in the folder which is not published: no sweep may remove it."""
         (self.folder / PUBLISHED).unlink(missing_ok=True)
-
-    def receipts(self) -> dict[int, Receipt]:
-        """Who made each shard that is marked; of those taken over nothing is known."""
-        marks = {shard: load_mark(self.folder, shard) for shard in self._shards}
-        return {shard: mark.receipt for shard, mark in marks.items() if mark and mark.receipt}
 
     def adopt(self, published: Mapping[str, Path]) -> dict[int, str]:
         """Take the intact shards of the cell's published stores that are lacking here.
@@ -153,12 +126,12 @@ class Cell:
             stores = {kind: open_store(path) for kind, path in published.items()}
             faults = [damaged_shards(store) for store in stores.values()]
         except StoreError as error:
-            return dict.fromkeys(self._shards, str(error))
+            return dict.fromkeys(self.marked.indices, str(error))
         for kind, store in stores.items():
             check_identity(store, kind, self._stores[kind].signature)
         damaged = {shard: text for found in reversed(faults) for shard, text in found.items()}
-        for shard in self._shards:
-            if shard not in damaged and self._fault(load_mark(self.folder, shard)) is not None:
+        for shard in self.marked.indices:
+            if shard not in damaged and self.marked.fault(shard) is not None:
                 seed_shard(self._stores, stores, shard)
         return damaged
 
@@ -189,7 +162,7 @@ class Cell:
         names = {name for store in stores for name in shards.data_names(store)}
         check_names(f"rows of shard {shard}", rows, names)
         checked = [(store, shards.checked_rows(store, shard, rows)) for store in stores]
-        if self._fault(load_mark(self.folder, shard), images_sha256) is not None:
+        if self.marked.fault(shard, images_sha256) is not None:
             self.begin()
             files: dict[Path, bytes] = {}
             for store, data in checked:
@@ -241,7 +214,7 @@ class Cell:
         check_names(f"targets of {self.folder}", targets, set(self._stores))
         for _ in range(MAX_REPLACED):
             try:
-                marks = self._whole_marks(dict(enumerate(images_sha256 or [])))
+                marks = self.marked.whole(dict(enumerate(images_sha256 or [])))
                 for kind, target in targets.items():
                     publish_store(self._stores[kind], target, marks, self._check_unchanged)
             except _ReplacedError:
@@ -253,32 +226,21 @@ class Cell:
             f"replaced {MAX_REPLACED} times by another process"
         )
 
-    def _whole_marks(self, images_sha256: Mapping[int, str]) -> list[Mark]:
-        """Marks of the shards that are done; refuses damaged ones."""
-        marks = {shard: load_mark(self.folder, shard) for shard in self._shards}
-        faults = {s: self._fault(mark, images_sha256.get(s)) for s, mark in marks.items()}
-        damaged = {shard: fault for shard, fault in faults.items() if fault not in {None, UNDONE}}
-        if damaged:
-            raise StoreError(f"{self.folder}: every shard must be intact, got {damaged}")
-        return [mark for mark in marks.values() if mark is not None]
-
-    def _fault(
-        self, mark: Mark | None, images_sha256: str | None = None, *, sizes_only: bool = False
-    ) -> str | None:
-        """Why a shard has to be computed; None if it is whole, and from these images if given."""
-        if mark is None:
-            return UNDONE
-        if images_sha256 not in {None, mark.images_sha256}:
-            return CHANGED
-        return self._intact.damage(self.folder, mark, sizes_only=sizes_only)
-
     def _check_unchanged(self) -> None:
-        if any(self._intact.changed()):
+        if self.marked.is_replaced():
             raise _ReplacedError
 
     @property
     def _pieces(self) -> Path:
         return self.folder / "pieces"
+
+
+def marked_shards(
+    work_root: Path, signature: Mapping[str, object], shard_objects: int, n_objects: int
+) -> MarkedShards:
+    """Shards of the cell of this signature below ``work_root``, begun or not."""
+    folder = work_root / digest(full_signature(signature, shard_objects))
+    return MarkedShards(folder, -(-n_objects // shard_objects))
 
 
 def _open_or_create(

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from storage.cell import shards
+from storage.cell.marked import MarkedShards
 from storage.cell.recorded import lay_out, recorded_listings
 from storage.cell.seeding import damaged_shards
 from storage.errors import StoreError
@@ -17,7 +18,6 @@ from storage.folders import SUFFIX
 from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import naming_damage, read_arrays
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
-from storage.store.marks import load_mark
 from storage.writers import new_tag
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -123,9 +123,8 @@ def _unusable(stores: Mapping[str, Store], asked: Collection[int]) -> set[int]:
     features = stores["features"]
     if features.layout != "work":
         return {shard for store in stores.values() for shard in damaged_shards(store)}
-    folder, intact = features.path.parent, shards.Intact()
-    marks = {shard: load_mark(folder, shard) for shard in asked}
-    return {s for s, mark in marks.items() if mark is None or intact.damage(folder, mark)}
+    marked = MarkedShards(features.path.parent, max(asked) + 1)
+    return {shard for shard in asked if marked.fault(shard) is not None}
 
 
 def _candidates(

@@ -1,8 +1,8 @@
-"""One shard of a cell in the making: its files as bytes, and whether those on disk are whole."""
+"""One shard of a cell in the making: its rows and its files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 import zarr
@@ -10,14 +10,9 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
-from storage.files.manifest import FileRecord, record_of
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store
-from storage.store.marks import Mark
 from storage.store.writing import checked, writable
-
-Identity = tuple[int, int, int]
-"""Inode, bytes and time of change of a file: a file that is replaced has another one."""
 
 
 def data_names(store: Store) -> list[str]:
@@ -79,44 +74,4 @@ def data_file(store: Store, name: str, shard: int) -> Path:
     return store.path / name / file_name((shard, *[0] * (n_dims - 1)))
 
 
-class Intact:
-    """Files that were found to be as they were recorded; each is read once until it changes."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[Identity, FileRecord]] = {}
-
-    def damage(self, folder: Path, mark: Mark, *, sizes_only: bool = False) -> str | None:
-        """What is wrong with the files of a marked shard; None if they are as recorded."""
-        for name, record in mark.files.items():
-            path = folder / name
-            identity = _identity(path)
-            if identity is None:
-                return f"{name} is missing"
-            if sizes_only and identity[1] == record.n_bytes:
-                continue
-            if (found := self._record(path, identity)) != record:
-                return (
-                    f"{name} must have {record.n_bytes} bytes with sha256 {record.sha256[:12]}, "
-                    f"got {found.n_bytes} with {found.sha256[:12]}"
-                )
-        return None
-
-    def changed(self) -> Iterator[Path]:
-        """Files that were replaced since they were read."""
-        return (path for path, (known, _) in self._known.items() if _identity(path) != known)
-
-    def _record(self, path: Path, identity: Identity) -> FileRecord:
-        if path not in self._known or self._known[path][0] != identity:
-            self._known[path] = (identity, record_of(path))
-        return self._known[path][1]
-
-
-def _identity(path: Path) -> Identity | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-_GROUP = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'
+_GROUP: Final = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'

@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.runtime.methods import METHODS
 from stages import runtime
-from stages.extraction.timing import device_name
+from stages.extraction.models import device_name
 from storage.outputs.columns import RUNTIME_COLUMNS
 from storage.outputs.results import read_runtime
 from storage.paths import RUNTIME_PATH

@@ -16,7 +16,7 @@ from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.cli.bench import _trained_heads
 from stages.extraction import timing
-from stages.extraction.timing import device_name
+from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import write_heads

@@ -13,7 +13,8 @@ import yaml
 from PIL import Image
 
 from stages import extract, extract_train
-from stages.extraction import cell, loop
+from stages.extraction import loop
+from stages.filling import pool
 from storage.images.files import sha256_file
 from storage.paths import objects_path
 from tests.fixtures.extract_project import (
@@ -75,12 +76,14 @@ def test_an_unknown_cell(refuse: Refuse, cell: tuple[str, ...], message: str) ->
 def test_settings_that_change_meanwhile_keep_the_work_and_publish_nothing(refuse: Refuse) -> None:
     before = Path("params.yaml").read_text("utf-8")
 
+    real = loop.run_shards
+
     def run_shards(*arguments: Any) -> object:  # noqa: ANN401
         write_params(precision="bf16")
-        return loop.run_shards(*arguments)
+        return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell, "run_shards", run_shards)
+        patch.setattr(loop, "run_shards", run_shards)
         said = refuse()
     (work,) = Path("cache/work").joinpath(*CELL).iterdir()
     assert said == (
@@ -196,7 +199,7 @@ def test_an_image_that_is_gone_since_prepare(refuse: Refuse) -> None:
 def test_of_many_images_some_are_named_and_the_others_counted(
     refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.extraction.cell.N_REPORTED", 2)
+    monkeypatch.setattr(pool, "N_REPORTED", 2)
     for path in IMAGES.iterdir():
         overwrite(path)
     prepare_splits()

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.extraction import timing
-from stages.extraction.timing import device_name, median_seconds
+from stages.extraction import models, timing
+from stages.extraction.models import device_name
+from stages.extraction.timing import median_seconds
 
 
 def test_a_median_leaves_the_first_round_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +26,7 @@ def test_a_median_leaves_the_first_round_out(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_processor_that_linux_does_not_name_has_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timing, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(models, "CPU_INFO", tmp_path / "cpuinfo")
     assert device_name(torch.device("cpu"))
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 9\n")
     assert device_name(torch.device("cpu")) == "Abacus 9"

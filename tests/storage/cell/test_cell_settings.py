@@ -66,7 +66,7 @@ def test_what_the_dead_left_half_written_is_removed_and_the_livings_stays(tmp_pa
     elsewhere = array / ".c.0.0.0.0.0.01234567-1-01234567.partial"
     for other in (living, elsewhere):
         other.write_bytes(b"half a shard")
-    cell.tidy()
+    cell.marked.tidy()
     assert not half.exists()
     assert not unborn.exists()
     assert living.exists()

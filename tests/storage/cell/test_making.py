@@ -233,7 +233,7 @@ def test_a_receipt_is_kept_in_the_work_folder_and_nowhere_else(tmp_path: Path) -
     for shard in range(N_SHARDS):
         receipt = receipt_of("a processor", n_objects=4, seconds=1.5)
         cell.write_shard(shard, rows_of(shard), IMAGES[shard], receipt)
-    assert cell.receipts() == dict.fromkeys(range(N_SHARDS), receipt)
+    assert cell.marked.receipts() == dict.fromkeys(range(N_SHARDS), receipt)
     cell.publish(tmp_path / "features/identity.zarr", tmp_path / "masks/identity.zarr")
     assert outputs(tmp_path) == outputs(tmp_path / "without")
 

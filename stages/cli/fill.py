@@ -1,0 +1,107 @@
+"""``usam fill``: computes the missing shards of any cells; ``dvc repro`` then publishes them."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from stages.cli.columns import aligned, bytes_text
+from stages.filling.choice import Chosen, choose, choose_names, parse_part
+from stages.filling.estimate import Cost, Rates, cost, known_rates, total
+from stages.filling.pool import fill as fill_pool
+from stages.planning.reasons import names_text
+from stages.shell.asked import CellName
+from stages.shell.edge import one_line, reported_errors
+from stages.shell.params import Params, read_params
+from stages.shell.stopping import stoppable
+from storage.paths import WORK
+
+HEADINGS: Final = ("split", "cells", "which", "shards", "objects", "bytes", "seconds", "why")
+NUMBERS: Final = {1, 3, 4, 5, 6}
+
+Globs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[GLOB]...", help="Cells, as split/model/view; all by default."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what is missing and why, run nothing.")
+]
+Range = Annotated[
+    str,
+    typer.Option(metavar="I/N", help="Of the pool of shards, the I-th of N parts: for job arrays."),
+]
+SameDevice = Annotated[
+    bool,
+    typer.Option("--same-device", help="Refuse to mix kinds of processors in a cell."),
+]
+
+
+def fill(
+    globs: Globs = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - typer's options
+    shard_range: Range = "1/1",
+    same_device: SameDevice = False,  # noqa: FBT002
+) -> None:
+    """Compute the missing shards of cells; `dvc repro` publishes them.
+
+    The executor of params.yaml computes. Any number of these commands may run at a time, on any
+    hosts that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep what is done; after the last two
+    the exit status is 0, since batch systems start the job again. Exit 1 if shards are missing in
+    the end, each cell named with the reason.
+    """
+    kept = f"finished shards and images are kept in {WORK}"
+    with reported_errors(), stoppable(kept, is_requeued=True):
+        params = read_params()
+        names = choose_names(globs or [], params)
+        chosen = choose(names, params, parse_part(shard_range), same_device=same_device)
+        todo = [some for some in chosen if some.filling.todo()]
+        if dry_run:
+            print(_table(todo, names, params))
+            return
+        n_shards = sum(len(some.filling.todo()) for some in todo)
+        fill_pool([some.filling for some in todo], params.executor)
+    failed = {some.filling.job: some.filling.error for some in todo if some.filling.error}
+    for job, error in failed.items():
+        print(f"error: {job}: {one_line(error)}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+    if todo:
+        print(f"filled {n_shards} shards of {len(todo)} cells; `dvc repro` publishes them")
+    else:
+        print(f"nothing is missing of {len(names)} cells")
+
+
+def _table(todo: Sequence[Chosen], names: Sequence[CellName], params: Params) -> str:
+    """What is missing, a line for each split and reason, and what it takes."""
+    if not todo:
+        return f"nothing is missing of {len(names)} cells"
+    known = known_rates(names, params)
+    groups: dict[tuple[str, str], list[Chosen]] = {}
+    for some in todo:
+        groups.setdefault((some.filling.job.name.split, some.why), []).append(some)
+    rows = [
+        _row(split, cells, why, [n for n in names if n.split == split], known)
+        for (split, why), cells in groups.items()
+    ]
+    costs = total([cost(some.filling, known) for some in todo])
+    last = ("all", f"{len(todo)} of {len(names)}", "", *_cost_cells(costs), "")
+    return aligned([HEADINGS, *rows, *([last] if len(rows) > 1 else [])], right=NUMBERS)
+
+
+def _row(
+    split: str, some: Sequence[Chosen], why: str, names: Sequence[CellName], known: Rates
+) -> tuple[str, ...]:
+    costs = total([cost(chosen.filling, known) for chosen in some])
+    missing = {str(chosen.filling.job) for chosen in some}
+    which = names_text([name for name in names if str(name) in missing], names)
+    return split, f"{len(some)} of {len(names)}", which, *_cost_cells(costs), why
+
+
+def _cost_cells(costs: Cost) -> tuple[str, ...]:
+    return (
+        f"{costs.n_shards:,}",
+        f"{costs.n_objects:,}",
+        bytes_text(costs.low_bytes, costs.high_bytes),
+        "unknown" if costs.seconds is None else f"{costs.seconds:.0f}",
+    )

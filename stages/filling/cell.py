@@ -1,0 +1,94 @@
+"""Runs one cell: fills what is missing, publishes what is whole."""
+
+import sys
+from pathlib import Path
+
+from stages.filling.job import DEVICES, CellJob, Prepared, prepared
+from stages.filling.pool import Filling, device_of, fill
+from stages.shell.asked import CellName
+from stages.shell.blocks import ExecutorParams, ExtractParams, Split
+from stages.shell.stopping import stoppable
+from stages.shell.unchanged import check_unchanged
+from storage.cell.marked import CHANGED, UNDONE
+from storage.cell.work import sweep
+from storage.paths import WORK, features_path, masks_path
+
+
+def run_cell(
+    name: CellName,
+    place: Split,
+    params: ExtractParams,
+    executor: ExecutorParams,
+    *,
+    is_repair: bool = False,
+) -> None:
+    """Extract one cell into ``cache/features`` and, with masks, ``cache/masks``.
+
+    Where all its shards are done, no model is needed, nor its libraries.
+
+    Parameters
+    ----------
+    is_repair
+        Take over what is intact of the outputs that are there; else DVC has removed them.
+
+    Raises
+    ------
+    ImageError
+        If images failed, after all others were extracted and kept in the work folder.
+    """
+    split = prepared(name.split, params.shard_objects)
+    job = done_job(name, place, params, split) or job_on(
+        device_of(params, executor).type, name, place, params, split
+    )
+    sweep(WORK, keep=job.work)
+    targets = outputs_of(name)
+    with stoppable(f"finished shards and images are kept in {job.marked(split).folder}"):
+        filling = Filling.of(job, split, is_read=True)
+        faults = job.open(split.table).adopt(targets) if is_repair else {}
+        lacking = filling.marked.lacking(split.images_sha256)
+        for shard, fault in (lacking | faults).items():
+            if fault not in {UNDONE, CHANGED}:
+                print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
+        if lacking:
+            _fill(filling, lacking, executor)
+        check_unchanged()
+        cell = job.open(split.table)
+        cell.publish(targets["features"], targets.get("masks"), images_sha256=split.images_sha256)
+
+
+def job_on(
+    device: str, name: CellName, place: Split, params: ExtractParams, split: Prepared
+) -> CellJob:
+    """Cell on a device."""
+    return CellJob(name, place, params, device, split.objects_digest, split.images_digest)
+
+
+def done_job(
+    name: CellName, place: Split, params: ExtractParams, split: Prepared
+) -> CellJob | None:
+    """Cell on the device that did all of it, so that nobody need ask for one; None if none did."""
+    for device in DEVICES if params.device == "auto" else (params.device,):
+        job = job_on(device, name, place, params, split)
+        marked = job.marked(split)
+        if marked.folder.exists() and not marked.lacking(split.images_sha256, sizes_only=True):
+            return job
+    return None
+
+
+def outputs_of(name: CellName) -> dict[str, Path]:
+    """Stores of a cell, by their kind."""
+    place = (name.split, name.model, name.view.name)
+    masks = {"masks": masks_path(*place)} if name.with_masks else {}
+    return {"features": features_path(*place), **masks}
+
+
+def _fill(filling: Filling, lacking: dict[int, str], executor: ExecutorParams) -> None:
+    job = filling.job
+    for unfinished in job.open(filling.split.table).unfinished:
+        print(f"note: {unfinished}", file=sys.stderr)
+    n_done = filling.split.table.n_objects - filling.n_objects(list(lacking))
+    if n_done:
+        print(f"{job}: {n_done} objects are already done", file=sys.stderr)
+    fill([filling], executor)
+    if filling.error is not None:
+        raise filling.error

@@ -1,0 +1,180 @@
+"""All that is missing of any cells, as one pool of shards, and whoever computes them."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.vocabulary import MODELS
+from stages.executor.run import run_tasks
+from stages.executor.tasks import Task, check_all_done
+from stages.filling.job import CellJob, Prepared
+from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_told
+from stages.shell.asked import CellName
+from stages.shell.blocks import ExecutorParams, ExtractParams
+from stages.shell.edge import REPORTED
+from stages.shell.progress import progress
+from storage.cell.claims import Watch
+from storage.cell.marked import MarkedShards
+from storage.errors import ImageError
+
+N_REPORTED: Final = 20
+"""Failed images that an error names at most."""
+
+POLL_S: Final = 1.0
+"""Time between two looks at shards that others are at."""
+
+
+@dataclass(eq=False)
+class Filling:
+    """A cell on its way.
+
+    Attributes
+    ----------
+    own
+        Shards that are this process's to see to.
+    errors
+        What keeps shards from being done.
+    given_up
+        These shards.
+    kinds
+        Names of the processors that made its shards.
+    is_read
+        Whether files of finished shards are read, to find damage that leaves their size.
+    """
+
+    job: CellJob
+    split: Prepared
+    marked: MarkedShards
+    own: frozenset[int]
+    is_read: bool = False
+    failed_images: dict[str, str] = field(default_factory=dict)
+    errors: list[BaseException] = field(default_factory=list)
+    given_up: set[int] = field(default_factory=set)
+    kinds: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, job: CellJob, split: Prepared, *, is_read: bool = False) -> "Filling":
+        """A cell whose shards are all this process's."""
+        marked = job.marked(split)
+        return cls(job, split, marked, frozenset(marked.indices), is_read)
+
+    def todo(self) -> list[int]:
+        """Shards that are lacking and can be had."""
+        lacking = self.marked.lacking(self.split.images_sha256, sizes_only=not self.is_read)
+        return [shard for shard in lacking if shard in self.own - self.given_up]
+
+    def n_objects(self, shards: Sequence[int]) -> int:
+        """Objects of some shards."""
+        size, total = self.job.params.shard_objects, self.split.table.n_objects
+        return sum(min(size, total - shard * size) for shard in shards)
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the cell is not whole."""
+        if self.errors:
+            return self.errors[0]
+        return ImageError(self._torn()) if self.failed_images else None
+
+    def _torn(self) -> str:
+        some = [f"{file}: {why}" for file, why in self.failed_images.items()][:N_REPORTED]
+        n_more = len(self.failed_images) - len(some)
+        return (
+            f"images in {self.job.place.images} must be readable, got {len(self.failed_images)} "
+            f"that are not ({'; '.join(some)}{f'; and {n_more} more' if n_more else ''}); all "
+            f"others are kept in {self.marked.folder}: mend these and run again"
+        )
+
+
+def device_of(params: ExtractParams, executor: ExecutorParams, *, is_named: bool = False) -> Device:
+    """Device that will compute.
+
+    Parameters
+    ----------
+    is_named
+        Whether its name is needed; of workers elsewhere it costs a start of them.
+
+    Raises
+    ------
+    ParamsError
+        If there is none as the settings ask for.
+    """
+    setting = params.device
+    if executor.kind in {"inline", "local"}:
+        return device_here(setting)
+    if setting != "auto" and not is_named:
+        return Device(setting, "")
+    found: list[Device] = []
+    task = Task("the device of a worker", device_here, (setting,))
+    check_all_done(run_tasks([task], executor, lambda _, device: found.append(device)))
+    return found[0]
+
+
+def widest_first(name: CellName) -> tuple[object, ...]:
+    """Sorts cells: those with most prompt sets first, and cells of a model together."""
+    return -len(name.prompts), -MODELS.index(name.model), name.split, name.view.name
+
+
+def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
+    """Compute what is missing of some cells; what others are at is waited for.
+
+    What cannot be done is noted in each cell and keeps no other from being done.
+    """
+    watch = Watch()
+    for filling in fillings:
+        filling.marked.tidy()
+        filling.kinds |= {receipt.device for receipt in filling.marked.receipts().values()}
+    while todo := {some: shards for some in fillings if (shards := some.todo())}:
+        living = {some: watch.living(some.marked.folder) for some in todo}
+        free = {some: [s for s in todo[some] if s not in living[some]] for some in todo}
+        ready = {some: shards for some, shards in free.items() if shards}
+        if ready:
+            _run(ready, executor)
+        else:
+            time.sleep(POLL_S)
+
+
+def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> None:
+    is_inline = executor.kind == "inline"
+    by_job = {some.job: some for some in ready}
+    n_objects = sum(some.n_objects(shards) for some, shards in ready.items())
+    uses_gpu = any(job.device != "cpu" for job in by_job)
+    # One process shows the images of a cell, several the shards of all.
+    with progress("fill", 0 if is_inline else n_objects) as advance:
+
+        def note(task: Task[Filled], filled: Filled) -> None:
+            job, shards = task.arguments
+            some = by_job[job]
+            some.failed_images |= dict(filled.failed_images)
+            some.given_up |= set(filled.failed_shards)
+            _note_kind(some, filled.kind)
+            advance(some.n_objects(shards))
+
+        tasks = _tasks(ready, is_inline=is_inline)
+        for failure in run_tasks(tasks, executor, note, uses_gpu=uses_gpu):
+            if not isinstance(failure.error, REPORTED):
+                raise failure.error
+            job, shards = failure.task.arguments
+            by_job[job].errors.append(failure.error)
+            by_job[job].given_up |= set(shards)
+
+
+def _tasks(ready: Mapping[Filling, Sequence[int]], *, is_inline: bool) -> Iterator[Task[Filled]]:
+    """A task per shard; where one process does all, one per cell, which reads and writes ahead."""
+    for some, shards in sorted(ready.items(), key=lambda item: widest_first(item[0].job.name)):
+        if is_inline:
+            yield Task(str(some.job), fill_told, (some.job, tuple(shards)))
+        else:
+            for shard in shards:
+                yield Task(f"shard {shard} of {some.job}", fill_shards, (some.job, (shard,)))
+
+
+def _note_kind(some: Filling, kind: str) -> None:
+    if some.kinds and kind not in some.kinds:
+        print(
+            f"note: {some.job} mixes kinds of device ({', '.join(sorted(some.kinds))} and {kind}), "
+            "which differ in the last digits; `usam fill --same-device` refuses that",
+            file=sys.stderr,
+        )
+    some.kinds.add(kind)

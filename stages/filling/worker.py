@@ -1,0 +1,173 @@
+"""What a process does that fills shards; the first one it fills brings in the models."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline.extraction.plan import Shard, plan_shards
+from stages.filling.job import CellJob, Prepared, prepared
+from stages.shell.progress import progress
+from storage.cell.claims import Claims
+from storage.cell.making import Cell
+from storage.cell.reuse import MadeRows, find_made
+from storage.errors import StoreError
+from storage.images.of_split import SplitImages
+from storage.split.objects import input_sha256
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What kept some shards of a cell from being done, if anything did.
+
+    Attributes
+    ----------
+    kind
+        Name of the processor or GPU that computed.
+    failed_images
+        Images that could not be extracted, each with its reason.
+    failed_shards
+        Shards that are not done for them; their other images are kept.
+    """
+
+    kind: str
+    failed_images: tuple[tuple[str, str], ...] = ()
+    failed_shards: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Device:
+    """What computes: ``cpu`` or ``cuda``, and the name of the processor."""
+
+    type: str
+    kind: str
+
+
+def device_here(setting: str) -> Device:
+    """Device that this process computes on under ``extract.device``.
+
+    Raises
+    ------
+    ParamsError
+        If there is none such.
+    """
+    # The models' imports take seconds, and most who import this module compute nothing.
+    from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
+
+    device = settled_device(setting)
+    return Device(device.type, device_name(device))
+
+
+def fill_shards(job: CellJob, shards: tuple[int, ...]) -> Filled:
+    """Compute shards of a cell, except those that others are at or have done meanwhile.
+
+    A model stays in memory for the next call.
+
+    Raises
+    ------
+    StoreError
+        If the split is another one here, or the job is for another kind of device.
+    ParamsError
+        If the device of the job is not there.
+    WeightsError
+        If the weights are missing, damaged or of another architecture.
+    """
+    return _fill(job, shards, is_told=False)
+
+
+def fill_told(job: CellJob, shards: tuple[int, ...]) -> Filled:
+    """Compute shards of a cell and show how far they are, see ``fill_shards``."""
+    _known.cache_clear()  # a process that does whole cells comes to each of them once
+    return _fill(job, shards, is_told=True)
+
+
+def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
+    from stages.extraction.loop import run_shards  # noqa: PLC0415
+    from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
+    from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
+
+    known = _known(job)
+    sam = kept_model(job.params, job.name.model, job.device)
+    kind = device_name(sam.device)
+    if job.kind not in {"", kind}:
+        raise StoreError(f"{job} must be filled by one kind of device, {job.kind}, got {kind}")
+    cell = job.open(known.split.table)
+    settings = CellSettings(
+        job.name.view, job.name.prompts, job.decoder_batch, with_masks=job.name.with_masks
+    )
+    todo = [known.plan[shard] for shard in shards]
+    n_objects = sum(shard.stop - shard.start for shard in todo) if is_told else 0
+    with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as advance:
+        steps = CellSteps(
+            sam,
+            cell,
+            known.split.table,
+            known.images,
+            known.split.images_sha256,
+            settings,
+            known.made,
+            device=kind,
+            release=claims.release,
+        )
+        failures = run_shards(_claimed(cell, claims, todo, known, advance), steps, advance)
+    failed = {str(known.split.table.file[f.piece.image]): f.reason for f in failures}
+    torn = {f.piece.start // job.params.shard_objects for f in failures}
+    return Filled(kind, tuple(failed.items()), tuple(sorted(torn)))
+
+
+def _claimed(
+    cell: Cell,
+    claims: Claims,
+    todo: Sequence[Shard],
+    known: "_Known",
+    advance: Callable[[int], None],
+) -> Iterator[Shard]:
+    """Shards that nobody else is at, or has done meanwhile, each claimed as its turn comes."""
+    for shard in todo:
+        if claims.take(shard.index):
+            if cell.marked.fault(shard.index, known.split.images_sha256[shard.index]) is not None:
+                cell.begin()
+                yield shard
+                continue
+            claims.release(shard.index)
+        advance(shard.stop - shard.start)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the shards of a cell share."""
+
+    split: Prepared
+    plan: tuple[Shard, ...]
+    images: SplitImages
+    made: MadeRows
+
+
+@lru_cache(maxsize=1)
+def _known(job: CellJob) -> _Known:
+    split = prepared(job.name.split, job.params.shard_objects)
+    found, wanted = ((one.objects_digest, one.images_digest) for one in (split, job))
+    if found != wanted:
+        raise StoreError(
+            f"the split {job.name.split} must be the same wherever {job} is filled, got objects "
+            f"and images {found} for {wanted}"
+        )
+    table = split.table
+    plan = plan_shards(table.image_index, job.params.shard_objects)
+    images = SplitImages(Path(job.place.images), [str(file) for file in table.file])
+    return _Known(split, plan, images, _made_elsewhere(job, split, plan))
+
+
+def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> MadeRows:
+    """What other cells hold already of the shards that are to be made."""
+    marked = job.marked(split)
+    lacking = marked.lacking(split.images_sha256, sizes_only=True)
+    pieces = [piece for shard in plan if shard.index in lacking for piece in shard.pieces]
+    rows = [slice(piece.start, piece.stop) for piece in pieces]
+    n_rows = {input_sha256(split.table, some): some.stop - some.start for some in rows}
+    made = find_made(job.signature, n_rows.keys(), marked.folder, with_masks=job.name.with_masks)
+    n_made = sum(n for digest, n in n_rows.items() if digest in made)
+    if n_made:
+        print(f"note: {n_made} objects are taken from cells that hold them", file=sys.stderr)
+    return made
