@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from dask import config
@@ -15,6 +16,9 @@ HOST: Final = "127.0.0.1"
 
 SILENT: Final = logging.CRITICAL + 1
 """Dask says nothing: what failed is told by the driver, once."""
+
+NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address": f"{HOST}:0"})
+"""Without a dashboard, a scheduler still answers a few questions of browsers: on any free port."""
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables by which libraries know how many threads to compute with."""
@@ -50,7 +54,7 @@ def local_cluster(
     workers: dict[int, dict[str, Any]] = {
         i: {"cls": Nanny, "options": options | {"env": _gpu_of(i, gpus)}} for i in range(n)
     }
-    scheduler = {"cls": Scheduler, "options": {"host": HOST, "port": 0, "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"host": HOST, "port": 0, **NO_DASHBOARD}}
     with (
         _threads_of_workers(max(1, n_processors // n)),
         SpecCluster(workers=workers, scheduler=scheduler, silence_logs=SILENT) as cluster,  # type: ignore[no-untyped-call]

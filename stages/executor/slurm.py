@@ -14,7 +14,7 @@ from typing import Final
 
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
-from stages.executor.local import SILENT, THREADS
+from stages.executor.local import NO_DASHBOARD, SILENT, THREADS
 from stages.shell.blocks import SlurmParams
 from stages.shell.edge import one_line
 from stages.shell.rules import ParamsError
@@ -86,7 +86,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
         job_extra_directives=_directives(params),
         job_script_prologue=[f"export {name}={params.cores}" for name in THREADS],
         log_directory=str(LOGS),
-        scheduler_options={"dashboard": False, "dashboard_address": None},
+        scheduler_options=dict(NO_DASHBOARD),
         # Who can reach an open scheduler can run anything under the user's name.
         security=True,
         shared_temp_directory=str(LOGS.resolve()),

@@ -16,7 +16,7 @@ from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
 from stages.shell.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
-from tests.fixtures.driven import driven
+from tests.fixtures.driven import driven, listens_to
 from tests.fixtures.slurm import wait_until
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
@@ -163,6 +163,8 @@ def test_workers_that_are_asked_to_end_keep_what_they_have_and_others_go_on(
     with driven({"kind": "local", "n_workers": 2}, tmp_path, ("a", "b")) as run:
         first = run.first("a")
         other = run.first("b")
+        for pid in (run.process.pid, first.pid, other.pid):
+            assert listens_to(pid) == {"127.0.0.1"}
         os.kill(first.pid, signal.SIGTERM)
         second = run.next_after("a", first)
         assert not first.is_running()
