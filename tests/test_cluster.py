@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +47,7 @@ def test_every_fault_has_a_test_that_is_there() -> None:
 
 
 def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:
-    assert set(SCRIPTS) == {"cell.sh", "pipeline.sh"}
+    assert set(SCRIPTS) == {"cell.sh", "fill.sh", "pipeline.sh"}
     for text in SCRIPTS.values():
         assert text.splitlines()[-1].startswith("exec ")
         for directive in ("--requeue", "--open-mode=append", "--output=logs/slurm/"):
@@ -78,37 +79,96 @@ def settings(root: Path, **changes: Any) -> None:  # noqa: ANN401 - any setting
     project_copy.write_params(root, project_copy.read_params(root) | changes)
 
 
-def submit(slurm: Slurm, root: Path, *arguments: str) -> None:
-    """Hand in a job as the page says, and wait until it is done."""
-    command = ("sbatch", "--parsable", *arguments)
-    job = slurm.run(*command, cwd=root, environment=project_copy.environment(root))
-    wait_until(lambda: slurm.state(job) not in {"PENDING", "RUNNING", "COMPLETING"}, JOB_S)
-    (log,) = (root / "logs" / "slurm").glob(f"*-{job}.out")
-    assert slurm.state(job) == "COMPLETED", log.read_text()
+def submit(slurm: Slurm, root: Path, *arguments: str) -> str:
+    """Hand in a job as the page says; its number."""
+    # For `usam`: unlike `python -m`, it does not look into the working directory first.
+    environment = project_copy.environment(root) | {"PYTHONPATH": str(root)}
+    return slurm.run("sbatch", "--parsable", *arguments, cwd=root, environment=environment)
 
 
-def files(store: Path) -> dict[str, bytes]:
-    """Files of a store."""
-    found = {str(path): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+def logs(root: Path) -> str:
+    """What all jobs have printed."""
+    return "".join(log.read_text() for log in sorted((root / "logs" / "slurm").glob("*.out")))
+
+
+def wait_for(slurm: Slurm, root: Path, job: str) -> None:
+    """Wait until a job has succeeded, with all tasks of an array."""
+    going = {"PENDING", "RUNNING", "COMPLETING"}
+    wait_until(lambda: not going & set(slurm.state(job).split()), JOB_S)
+    assert set(slurm.state(job).split()) == {"COMPLETED"}, logs(root)
+
+
+def files(*stores: Path) -> dict[str, bytes]:
+    """Files of some stores."""
+    found = {
+        str(path): path.read_bytes()
+        for store in stores
+        for path in store.rglob("*")
+        if path.is_file()
+    }
     assert found
     return found
 
 
+def shards_done(root: Path) -> int:
+    """Shards of cells in the making that are marked as done."""
+    return len(list((root / "cache" / "work").rglob("marks/*.json")))
+
+
+needs_slurm = pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
+@needs_slurm
 def test_scripts_of_the_page_make_what_is_made_without_slurm(slurm: Slurm, project: Path) -> None:
-    submit(slurm, project, "cell.sh", *CELL)
-    assert (project / "cache" / "masks" / Path(*CELL).with_suffix(".zarr")).is_dir()
+    cell = [
+        project / "cache" / kind / Path(*CELL).with_suffix(".zarr")
+        for kind in ("features", "masks")
+    ]
+    entropies = project / "cache" / "entropy" / "shapes_val.zarr"
+    # With no executor of its own, an array fills the cell; DVC finds it whole.
+    project_copy.repro(project, "prepare@shapes_val")
+    array = submit(slurm, project, "--array=1-2", "fill.sh")
+    behind = submit(slurm, project, f"--dependency=afterany:{array}", "cell.sh", *CELL)
+    wait_for(slurm, project, array)
+    assert logs(project).count("filled 1 shards of 1 cells") == 2
+    wait_for(slurm, project, behind)
+    published = (project / "logs" / "slurm" / f"cell-{behind}.out").read_text()
+    assert "objects/s" not in published  # it had nothing to compute
+    by_array = files(*cell)
 
     jobs = {"memory": "500MB", "cores": 1, "interface": "lo", "max_jobs": 2}
     settings(project, executor={"kind": "slurm", "slurm": jobs})
-    submit(slurm, project, "pipeline.sh", "entropy@shapes_val")
-    entropies = project / "cache" / "entropy" / "shapes_val.zarr"
-    on_slurm = files(entropies)
+    forget(project, cell)
+    wait_for(slurm, project, submit(slurm, project, "pipeline.sh", "entropy@shapes_val"))
+    by_executor = files(*cell, entropies)
     assert list((project / "logs" / "slurm").glob("usam-worker-*.err"))
 
     settings(project, executor={"kind": "inline"})
-    done = project_copy.repro(project, "entropy@shapes_val")
-    assert done.ran == []  # who computes is no reason to run
-    project_copy.repro(project, "--force", "--single-item", "entropy@shapes_val")
-    assert files(entropies) == on_slurm
+    forget(project, cell)
+    stages = (f"extract@{'-'.join(CELL)}", "entropy@shapes_val")
+    project_copy.repro(project, "--force", "--single-item", *stages)
+    assert files(*cell, entropies) == by_executor
+    assert files(*cell) == by_array
+
+
+def forget(root: Path, cell: list[Path]) -> None:
+    """Remove a cell, the work on it, and what DVC keeps of it."""
+    for folder in (*cell, root / "cache" / "work", root / ".dvc" / "cache"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Path) -> None:
+    forget(project, [])
+    project_copy.repro(project, "prepare@shapes_val")
+    settings(project, views={"identity": {}, "vflip": {}, "hflip": {}, "gray": {}})
+    array = submit(slurm, project, "--array=1-1", "fill.sh")
+    wait_until(lambda: shards_done(project), JOB_S)
+    # As SLURM does two minutes before the end of the job's time.
+    slurm.run("scancel", "--signal=USR1", "--batch", array)
+    wait_for(slurm, project, array)
+    said = "stopped by SIGUSR1: finished shards and images are kept in cache/work; run it again"
+    assert said in logs(project)
+    wait_for(slurm, project, submit(slurm, project, "--array=1-1", "fill.sh"))
