@@ -16,7 +16,7 @@ from docs.timed_extraction import PLAIN_BATCH, Work
 from pipeline.extraction.figures import mask_figures
 from pipeline.extraction.iou import boxed_iou, mask_iou
 from pipeline.extraction.predictions import encode_logits
-from stages.extraction.timing import device_name
+from stages.extraction.models import device_name
 from stages.shell.progress import progress
 from storage.rle import decode_rle
 
