@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": (
-        "stages.cli.demo",
+        "stages.web.command",
         "Serve a web page: an image, clicks on it, masks, and how far to trust them.",
     ),
     "fill": (

@@ -15,14 +15,14 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.vocabulary import MODELS
-from stages.cli import demo
 from stages.cli.app import app
+from stages.web import command
 from stages.web.server import find_place
 from tests.fixtures.dvc_stages import ROOT
 
 IMPORTED = """
 import json, sys
-import stages.cli.app, stages.cli.demo
+import stages.cli.app, stages.web.command
 print(json.dumps([name for name in ("fastapi", "uvicorn", "starlette") if name in sys.modules]))
 """
 
@@ -36,7 +36,7 @@ def refused(*arguments: str) -> str:
 
 def test_without_its_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        demo, "find_spec", lambda name: None if name == "uvicorn" else util.find_spec(name)
+        command, "find_spec", lambda name: None if name == "uvicorn" else util.find_spec(name)
     )
     assert refused() == (
         "error: usam demo must have uvicorn, got none: pip install 'usam-cache[demo]'\n"
