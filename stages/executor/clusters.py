@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -106,7 +106,8 @@ def _count_of(client: Client, params: ExecutorParams) -> Callable[[], int]:
         nonlocal asked, told, n
         now = time.monotonic()
         if now - asked >= COUNT_S:
-            n = len(client.nthreads())  # type: ignore[no-untyped-call]
+            with suppress(OSError):  # a scheduler that is gone ends the tasks: they tell
+                n = len(client.nthreads())  # type: ignore[no-untyped-call]
             asked = now
             if n:
                 told = now
