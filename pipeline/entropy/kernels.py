@@ -143,13 +143,15 @@ def row_entropy(p, memory):  # noqa: ANN001, ANN201 - see the module
         for px in range(block.size):
             is_above = np.float64(block[px])
             is_below = 1 - is_above
-            # What has no logarithm has no share either: the smallest number stands for it.
+            # 0 has no logarithm, and no share in the sum below.
             y[px] = max(SMALLEST, is_above)
             rest[px] = max(SMALLEST, is_below)
         write_log2(y, block.size, log_y, memory[4:])
         write_log2(rest, block.size, log_rest, memory[4:])
         for px in range(block.size):
-            entropy -= y[px] * (y[px] * log_y[px] + rest[px] * log_rest[px])
+            is_above = np.float64(block[px])
+            is_below = max(0.0, 1 - is_above)  # weights may add up to an ulp more than 1
+            entropy -= is_above * (is_above * log_y[px] + is_below * log_rest[px])
     # An ulp of log2 may lift an average of ones above 1.
     return min(entropy / norm, 1.0) if norm > 0 else 0.0
 

@@ -107,7 +107,7 @@ def root(both: Path) -> Path:
 def brief(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same without plots, and with nothing of a protocol on the page."""
     monkeypatch.setattr(contents, "PROTOCOLS", ())
-    monkeypatch.setattr(report, "curve_plots", lambda _: {"one.svg": "<svg/>"})
+    monkeypatch.setattr("stages.page.svg.curve_plots", lambda _: {"one.svg": "<svg/>"})
     return root
 
 

@@ -1,6 +1,6 @@
 """Stage ``extract`` takes the weights that are listed, and no others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,12 @@ from safetensors.torch import load_file, save_file
 import storage
 from pipeline.sam.model import build
 from stages import extract
+from stages.extraction.models import kept_model
 from storage.images.files import sha256_file
 from storage.paths import features_path
 from tests.fixtures.extract_project import (
     CELL,
+    done_shards,
     draw_project,
     encoded_images,
     refused,
@@ -24,8 +26,11 @@ HEADER = "model,config,file,bytes,sha256,folder"
 
 
 @pytest.fixture
-def listed_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def listed_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Path]]:
     """Put a model's weights where those of mini tiny belong, and list their sha256."""
+    kept_model.cache_clear()  # as in a process of its own
     monkeypatch.chdir(tmp_path)
     tables = tmp_path / "tables"
     monkeypatch.setattr("storage.checkpoints.weights.TABLES", tables)
@@ -40,7 +45,8 @@ def listed_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         (tables / "mini.csv").write_text(f"{HEADER}\n{line}\n")
         return path
 
-    return put
+    yield put
+    kept_model.cache_clear()
 
 
 def remedy(path: Path) -> str:
@@ -103,4 +109,4 @@ def test_weights_of_another_architecture(
         error = refused(capsys)
     assert error.startswith(f"weights in {path} must fit the model's architecture, got ")
     assert not encoded
-    assert not Path("cache/work").exists()
+    assert not done_shards()
