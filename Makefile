@@ -42,10 +42,10 @@ docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 
 # One process per test file, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov -rs
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow -rs
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
 	$(BIN)/python -m pytest -m full_size
