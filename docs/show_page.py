@@ -6,9 +6,6 @@ Writes  ``docs/page.png``: the answer to the click that README asks about in Pyt
 
 import io
 import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from docs.show_predictions import PHOTO
 from stages.web.page import Page
-from stages.web.server import find_place, server_of
+from stages.web.server import served
 
 PICTURE: Final = Path("docs", "page.png")
 
@@ -34,25 +31,11 @@ N_COLOURS: Final = 256
 
 def main() -> None:
     """Write the picture."""
-    with _served() as address:
+    with served(Page()) as address:
         png = take_picture(address)
     with Image.open(io.BytesIO(png)) as picture:
         few = picture.convert("RGB").quantize(N_COLOURS, kmeans=3, dither=Image.Dither.NONE)
     few.save(PICTURE, optimize=True)
-
-
-@contextmanager
-def _served() -> Iterator[str]:
-    place = find_place("127.0.0.1", 0)
-    server = server_of(Page(), place)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [place.listener]})
-    thread.start()
-    try:
-        yield place.address
-    finally:
-        server.should_exit = True
-        thread.join()
-        place.listener.close()
 
 
 def take_picture(address: str) -> bytes:

@@ -13,6 +13,7 @@ from stages.cli.predicted import (
     bayesian_lines,
     bayesian_values,
     everything_lines,
+    grid_options,
     lines_told,
     values_told,
 )
@@ -62,12 +63,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
                 raise ParamsError(
                     "--everything must be given without a prompt or --bayesian, got one"
                 )
-            options = {
-                "points_per_side": points_per_side,
-                "pred_iou_thresh": min_score,
-                "stability_score_thresh": min_stability,
-            }
-            told = _everything(question, options)
+            told = _everything(question, grid_options(points_per_side, min_score, min_stability))
         elif clicks is None:
             raise ParamsError(
                 "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none"

@@ -1,10 +1,12 @@
 """``usam predict-coco``: a folder of images and a COCO file of prompts in, COCO results out."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stages.cli.predicted import grid_options
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
@@ -15,6 +17,9 @@ from storage.head_files.shipped import shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
 from storage.outputs.head_files import read_head_file
+
+if TYPE_CHECKING:
+    from stages.predictor.folder import Answer
 
 
 def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
@@ -43,33 +48,22 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         asked = read_prompts(annotations, prompt)
         path = heads or shipped_heads("mini")
         card = read_head_file(path).card
-        family = card["family"]
-        # Torch takes seconds to import, for which no error in the arguments should wait.
-        from stages.predictor import load_predictor  # noqa: PLC0415
-        from stages.predictor.folder import (  # noqa: PLC0415
-            answer_images,
-            everything_answers,
-            prompt_answers,
+        options = (
+            grid_options(points_per_side, min_score, min_stability) if prompt == EVERYTHING else {}
         )
-
-        predictor = load_predictor(family, model, heads=path, protocol=card["protocol"])
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
             "heads": card["sha256"],
-            "weights": checkpoint(family, model).sha256 or "not listed",
+            "weights": checkpoint(card["family"], model).sha256 or "not listed",
             "prompt": prompt,
+            **{name: str(value) for name, value in options.items()},
         }
-        answer = prompt_answers(predictor)
-        if prompt == EVERYTHING:
-            options = {
-                "points_per_side": points_per_side,
-                "pred_iou_thresh": min_score,
-                "stability_score_thresh": min_stability,
-            }
-            made_from |= {name: str(value) for name, value in options.items()}
-            answer = everything_answers(predictor, options)
+        answer = _answer(path, card, model, options)
         kept = KeptResults(results, made_from)
+        # As heavy to import as what answers.
+        from stages.predictor.folder import answer_images  # noqa: PLC0415
+
         with progress(f"predict {images}", len(asked), "images") as advance:
             faults = answer_images(answer, images, asked, kept, advance)
         n_results = kept.write(results, [one.image_id for one in asked])
@@ -80,3 +74,15 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
                 f"{listed(faults)}"
             )
         kept.forget()
+
+
+def _answer(
+    path: Path, card: Mapping[str, str], model: str, options: Mapping[str, Any]
+) -> "Answer":
+    """What answers an image: all there is where there are options for that, else its prompts."""
+    # Torch takes seconds to import, for which no error in the arguments should wait.
+    from stages.predictor import load_predictor  # noqa: PLC0415
+    from stages.predictor.folder import everything_answers, prompt_answers  # noqa: PLC0415
+
+    predictor = load_predictor(card["family"], model, heads=path, protocol=card["protocol"])
+    return everything_answers(predictor, options) if options else prompt_answers(predictor)

@@ -2,8 +2,11 @@
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from threading import Thread
 
 import uvicorn
 
@@ -64,6 +67,21 @@ def serve(page: Page, place: Place) -> None:
     """Answer until Ctrl-C or SIGTERM, which uvicorn hands on when the last answer is out."""
     with stoppable("no image is kept"):
         server_of(page, place).run(sockets=[place.listener])
+
+
+@contextmanager
+def served(page: Page, *, host: str = "127.0.0.1") -> Iterator[str]:
+    """Address of a page on a free port, answered by a thread until the block ends."""
+    place = find_place(host, 0)
+    server = server_of(page, place)
+    thread = Thread(target=server.run, kwargs={"sockets": [place.listener]})
+    thread.start()
+    try:
+        yield place.address
+    finally:
+        server.should_exit = True
+        thread.join()
+        place.listener.close()
 
 
 def server_of(page: Page, place: Place) -> uvicorn.Server:

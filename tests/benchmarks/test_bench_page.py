@@ -11,7 +11,8 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from stages.web.page import Page
-from tests.fixtures.web_page import CHOICE, question, served
+from stages.web.server import served
+from tests.fixtures.web_page import CHOICE, question
 
 MOST_S: Final = 0.15
 

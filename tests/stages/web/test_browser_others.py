@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from stages.web.page import Page as Served
+from stages.web.server import served
 from tests.fixtures.chromium import click_at, open_scene, tab
 from tests.fixtures.shown_masks import SCENE
-from tests.fixtures.web_page import served
 
 pytestmark = pytest.mark.slow
 

@@ -23,11 +23,12 @@ from stages.shell.params import read_params
 from stages.web.page import Page
 from stages.web.routes import MOST_UPLOAD_BYTES
 from stages.web.scenes import N_SCENES, SEED, SIZE_PX
+from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import write_random_heads
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question, served
+from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
 
 CLICK = (120.0, 80.5, 1)
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from pipeline.scenes.scene import draw_scene
 from stages.web.page import Page
+from stages.web.server import served
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import asked, finished, opened, png, question, served
+from tests.fixtures.web_page import asked, finished, opened, png, question
 
 N_SESSIONS: Final = 20
 
