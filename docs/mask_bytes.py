@@ -66,7 +66,7 @@ class Way:
     turn: Callable[[Code, Code], np.ndarray] = lambda code, _: code
     """Values to compress, from an object's masks and those of the view ``identity``."""
     back: Callable[[np.ndarray, Code], None] = lambda *_: None
-    """Turns values into masks again, in place; None where they are read as they are."""
+    """Turns values into masks again, in place; nothing to do where they are read as they are."""
     pack: Bytes = lambda values: bytes(compress(values, 3, checksum=True))
     unpack: Callable[[bytes, np.ndarray], object] = decompress
     n_objects: int = 1
@@ -196,7 +196,10 @@ def _measure(way: Way, objects: Sequence[Masks]) -> Measured:
                 way.back(memory, chunk[1])
             seconds.append(time.thread_time() - started)
         unpack_s += min(seconds)
-        if memory.shape == chunk[0].shape:
+        again = np.empty_like(values)
+        way.unpack(packed, again)
+        np.testing.assert_array_equal(again, values)
+        if memory.shape == chunk[0].shape:  # in the order of the axes as stored
             np.testing.assert_array_equal(memory, chunk[0])
         n_bytes += len(packed)
         n_masks += len(chunk[0])

@@ -1,4 +1,4 @@
-"""SAM2 behind a few verbs: build, load, encode, decode. The only module that touches ``sam2``."""
+"""SAM2 behind a few verbs: build, load, encode, decode."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -23,7 +23,7 @@ PACKAGES: Final = ("pipeline", "stages", "storage")
 
 Facade = Literal["full", "multifidelity"]
 """How trials are chosen: as in the paper, where epochs are searched and each trial trains to its
-end; or by Hyperband, where all begin with few epochs and those that do well get more."""
+end; or by Hyperband, where most begin with few epochs and those that do well get more."""
 
 
 def sources_digest(root: Path) -> str:
