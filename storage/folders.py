@@ -71,15 +71,25 @@ def whole_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        if not path.exists():
-            partial.rename(path)
-        elif not _exchange(partial, path):
+        is_placed = not path.exists() and _is_first(partial, path)
+        if not is_placed and not _exchange(partial, path):
             # A folder cannot be renamed over one that is not empty.
             path.rename(former)
             partial.rename(path)
         _flush_one(path.parent)
     for leftover in (partial, former):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_first(partial: Path, path: Path) -> bool:
+    """Put a folder in a place that is free; False if it is not."""
+    try:
+        partial.rename(path)
+    except OSError as error:
+        if error.errno not in TAKEN:
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -94,10 +104,7 @@ def first_folder(path: Path) -> Iterator[Path]:
         try:
             yield partial
             flush(file for file in partial.rglob("*") if file.is_file())
-            partial.rename(path)
-        except OSError as error:
-            if error.errno not in TAKEN:
-                raise
+            _is_first(partial, path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         _flush_one(path.parent)

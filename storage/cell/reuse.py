@@ -16,8 +16,9 @@ from storage.cell.seeding import damaged_shards
 from storage.errors import StoreError
 from storage.folders import SUFFIX
 from storage.paths import CACHE, WORK, features_path, masks_path
-from storage.store.arrays import naming_damage, read_arrays
-from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.arrays import array_grid, naming_damage, read_arrays
+from storage.store.grid import file_name
+from storage.store.inspection import ROOT, AnyArray, Store, check_identity, open_store
 from storage.writers import new_tag
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -30,6 +31,8 @@ class _Source:
 
     stores: Mapping[str, Store]
     arrays: Mapping[str, AnyArray]
+    roots: Mapping[str, tuple[int, int]]
+    """Identity of each store's own file when its shards were found intact."""
 
     def rows(self, place: slice) -> dict[str, np.ndarray]:
         found = {}
@@ -38,6 +41,26 @@ class _Source:
                 with naming_damage(store, name):
                     found[name] = np.asarray(self.arrays[name][place])
         return found
+
+    def is_there(self, place: slice) -> bool:
+        """Whether nobody removed or replaced what was read: absent chunks read as fill values."""
+        try:
+            same = all(_root(store) == self.roots[kind] for kind, store in self.stores.items())
+        except OSError:
+            return False
+        return same and all(file.exists() for file in self._files(place))
+
+    def _files(self, place: slice) -> Iterator[Path]:
+        for store in self.stores.values():
+            for name in shards.data_names(store):
+                cut = array_grid(self.arrays[name])
+                first, last = (
+                    place.start // cut.file_shape[0],
+                    (place.stop - 1) // cut.file_shape[0],
+                )
+                for index in cut.file_indices():
+                    if first <= index[0] <= last:
+                        yield store.path / name / file_name(index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +73,21 @@ class MadeRows:
         return input_sha256 in self._places
 
     def rows(self, input_sha256: str) -> dict[str, np.ndarray] | None:
-        """Every array of the rows that were computed from these inputs; None if there are none.
+        """Every array of the rows that were computed from these inputs.
 
-        Raises
-        ------
-        StoreError
-            If a chunk has been damaged meanwhile.
+        Returns
+        -------
+        None if there are none, or if their cell was removed, replaced or damaged meanwhile.
         """
         if input_sha256 not in self._places:
             return None
         source, place = self._places[input_sha256]
-        return source.rows(place)
+        try:
+            found = source.rows(place)
+        except StoreError:
+            return None
+        is_asked = bool((found["input_sha256"] == input_sha256).all())
+        return found if is_asked and source.is_there(place) else None
 
 
 def find_made(
@@ -86,8 +113,8 @@ def find_made(
         missing = set(wanted) - places.keys()
         if not missing:
             break
-        # `usam cache ls` and `verify` name the stores that cannot be used.
-        with suppress(StoreError):
+        # `usam cache ls` and `verify` name the stores that cannot be used; others may remove one.
+        with suppress(StoreError, FileNotFoundError):
             stores = {kind: open_store(path) for kind, path in paths.items()}
             for kind, store in stores.items():
                 check_identity(store, kind, asked)
@@ -100,6 +127,7 @@ def _find(
 ) -> dict[str, tuple[_Source, slice]]:
     """Places of the rows in shards that are done and intact."""
     features = stores["features"]
+    roots = {kind: _root(store) for kind, store in stores.items()}
     arrays = {name: array for s in stores.values() for name, array in read_arrays(s).items()}
     with naming_damage(features, "input_sha256"):
         digests = [str(text) for text in np.asarray(arrays["input_sha256"][...])]
@@ -112,10 +140,15 @@ def _find(
         start = stop
     if not found:
         return {}
-    source = _Source(stores, arrays)
+    source = _Source(stores, arrays, roots)
     by_shard = {digest: rows.start // features.shard_objects for digest, rows in found.items()}
     unusable = _unusable(stores, set(by_shard.values()))
     return {name: (source, rows) for name, rows in found.items() if by_shard[name] not in unusable}
+
+
+def _root(store: Store) -> tuple[int, int]:
+    known = (store.path / ROOT).stat()
+    return known.st_dev, known.st_ino
 
 
 def _unusable(stores: Mapping[str, Store], asked: Collection[int]) -> set[int]:

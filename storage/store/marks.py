@@ -76,12 +76,6 @@ def load_mark(folder: Path, shard: int) -> Mark | None:
         return None
 
 
-def marked_shards(folder: Path) -> set[int]:
-    """Shards that have a mark."""
-    stems = (path.stem for path in (folder / FOLDER).glob("*.json"))
-    return {int(stem) for stem in stems if stem.isdecimal()}
-
-
 def _receipt(values: Mapping[str, Any] | None) -> Receipt | None:
     return None if values is None else Receipt(**{**values, "writer": Writer(**values["writer"])})
 
