@@ -59,7 +59,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
         question = _question(image, model, heads, good_iou, save)
         clicks = parse_clicks(click or [], not_click or [], box, question.size_px)
         if everything:
-            if clicks is not None or bayesian:
+            if click or not_click or box or bayesian:
                 raise ParamsError(
                     "--everything must be given without a prompt or --bayesian, got one"
                 )

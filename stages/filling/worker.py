@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from storage.cell.reuse import MadeRows, find_made
 from storage.errors import StoreError
 from storage.images.of_split import SplitImages
 from storage.split.objects import input_sha256
+from storage.store.signature import compare
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,12 @@ def _known(job: CellJob) -> _Known:
         raise StoreError(
             f"the split {job.name.split} must be the same wherever {job} is filled, got objects "
             f"and images {found} for {wanted}"
+        )
+    # The signature came with the job; a new one has the versions of this process.
+    difference = compare(replace(job).signature, job.signature)
+    if difference is not None:
+        raise StoreError(
+            f"{job} must be filled by the versions that asked for it, got others ({difference})"
         )
     table = split.table
     plan = plan_shards(table.image_index, job.params.shard_objects)

@@ -105,7 +105,7 @@ def is_loopback_address(name: str) -> bool:
 def _is_own(scope: MutableMapping[str, Any], headers: Headers, host: str) -> bool:
     """Whether a browser would say that the page itself asks; other programs say nothing."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and origin.partition("://")[2] != host:
         return False
     site = headers.get("sec-fetch-site", "none")
     follows_link = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"

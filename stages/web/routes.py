@@ -61,15 +61,16 @@ async def open_image(
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
-    async with page.uploads:
-        data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
-    async def opened() -> OpenImage:
+    async def opened(data: bytes) -> OpenImage:
         image = await page.opened(data if scene is None else _scene(page, scene))
         await page.queue.run(lambda: image.before(page.models.predictor(heads, model)), ticket)
         return image
 
-    image = await while_there(request, opened())
+    # Until it is among the open images, which are bounded, its place here bounds what it takes.
+    async with page.uploads:
+        data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
+        image = await while_there(request, opened(data))
     return {
         "image": page.images.add(image),
         "height_px": image.height_px,

@@ -13,14 +13,7 @@ function takeToken() {
 
 const token = takeToken();
 
-// Tells the server's words: they say what must be otherwise.
-export class Refused extends Error {
-  constructor(words, status) {
-    super(words);
-    this.status = status;
-  }
-}
-
+// Errors tell the server's words: they say what must be otherwise.
 export async function ask(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let response;
@@ -28,11 +21,11 @@ export async function ask(path, options = {}) {
     response = await fetch(`/api/${path}`, { headers, cache: "no-store", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused("The server does not answer: is usam demo still running?", 0);
+    throw new Error("The server does not answer: is usam demo still running?");
   }
   if (response.ok) return response;
   const told = await response.json().catch(() => ({}));
-  throw new Refused(told.error ?? `The server failed (${response.status}).`, response.status);
+  throw new Error(told.error ?? `The server failed (${response.status}).`);
 }
 
 export const askJson = async (path, options) => (await ask(path, options)).json();

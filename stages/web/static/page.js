@@ -22,6 +22,7 @@ let found = null; // the answer about the last prompt, its masks as layers
 let chosen = 0;
 let boxing = null; // while it is drawn
 let opening = 0; // images on their way: clicks would be on one that goes
+let nAsked = 0; // answers and images asked for: what an older one brings is dropped
 
 const prompt = () => prompts[prompts.length - 1];
 const mode = () => document.querySelector("input[name=mode]:checked").value;
@@ -122,6 +123,7 @@ async function askAgain() {
   if (!image || opening) return;
   showPrompt();
   const asked = prompt();
+  const own = ++nAsked;
   if (!asked.box && !asked.clicks.some((click) => click.label)) {
     turn.giveUp();
     forgetAnswer(asked.clicks.length ? "Now click the object itself." : NOTHING);
@@ -134,7 +136,7 @@ async function askAgain() {
     const response = await turn.take(`images/${image.image}/answer`, { method: "POST", body });
     const told = await response.json();
     const layers = await Promise.all(told.proposals.map(layersOf));
-    if (asked !== prompt()) return; // another was given while the masks were unpacked
+    if (own !== nAsked) return; // another was asked while the masks were unpacked
     found = { ...told, layers };
     showAnswer();
   });
@@ -157,6 +159,7 @@ function give(next) {
 
 async function open(address, body, fileName) {
   opening += 1;
+  const own = ++nAsked;
   await trying(async () => {
     if (body && body.size > options.most_bytes) {
       const given = (body.size / 1e6).toFixed(1);
@@ -165,6 +168,10 @@ async function open(address, body, fileName) {
     const query = new URLSearchParams({ ...choice(), ...address });
     const told = await (await turn.take(`images?${query}`, { method: "POST", body })).json();
     const picture = await createImageBitmap(await (await ask(`images/${told.image}`)).blob());
+    if (own !== nAsked) {
+      close(told); // another was opened while the picture came
+      return;
+    }
     if (image) close(image);
     image = { ...told, picture, fileName };
     [canvas.height, canvas.width] = told.shown_size_px;

@@ -47,7 +47,7 @@ export class Pointing {
   }
 
   #down(event) {
-    if (!this.page.size() || event.button > 2) return;
+    if (!this.page.size() || ![0, 2].includes(event.button)) return;
     this.cursor = null;
     this.start = { place: this.#placeOf(event), x: event.clientX, y: event.clientY };
     this.canvas.setPointerCapture(event.pointerId);

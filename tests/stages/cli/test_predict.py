@@ -160,6 +160,10 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             "--everything must be given without a prompt or --bayesian, got one",
         ),
         (
+            ("photo.png", "--everything", "--not-click", "1,2"),
+            "--everything must be given without a prompt or --bayesian, got one",
+        ),
+        (
             ("photo.png", "--everything", "--bayesian"),
             "--everything must be given without a prompt or --bayesian, got one",
         ),

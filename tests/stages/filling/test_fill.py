@@ -17,6 +17,12 @@ from typer.testing import CliRunner
 
 from stages import extract
 from stages.cli.app import app
+from stages.filling.cell import job_on
+from stages.filling.choice import choose_names
+from stages.filling.job import prepared as prepared_split
+from stages.filling.worker import fill_told
+from stages.shell.params import read_params
+from storage.errors import StoreError
 from storage.paths import CACHE
 from tests.fixtures.extract_project import (
     CELL,
@@ -185,6 +191,20 @@ def test_another_kind_of_device_is_told_and_may_be_refused(
     status, _, said = fill(NAME)
     assert status == 0
     assert f"note: {NAME} mixes kinds of device (" in said
+
+
+def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = read_params()
+    (name,) = choose_names([NAME], params)
+    split = prepared_split(SPLIT, SHARD_OBJECTS)
+    job = job_on("cpu", name, params.splits[SPLIT], params.extract, split)
+    assert "torch_version" in job.signature  # as it travels
+    monkeypatch.setattr("stages.filling.job.versions", lambda *_: {"torch_version": "0.1"})
+    with pytest.raises(
+        StoreError, match=r"by the versions that asked for it, got others .*0\.1 ->"
+    ):
+        fill_told(job, (0,))
+    assert not done_shards()
 
 
 def test_a_changed_image_is_missing_from_a_published_cell() -> None:

@@ -42,6 +42,7 @@ def test_a_name_that_is_given_this_address_is_refused(host: str) -> None:
         {"origin": "http://evil.example"},
         {"origin": "http://127.0.0.1:9999"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
         {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},

@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found() -> MadeRows:
-    return find_made(SIGNATURE | CELL, [INPUTS], Path("own"), with_masks=True)
+    return find_made({**SIGNATURE, **CELL}, [INPUTS], Path("own"), with_masks=True)
 
 
 def test_rows_are_found_by_what_they_come_from(folder: Path) -> None:
