@@ -25,7 +25,8 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
 	touch $@
 
-# A process per core fills the cells, and dvc publishes them. Forced, so that report prints its table even if nothing has changed.
+# A process per core fills the cells, and dvc publishes them; what a process could not do is told by
+# dvc's own stage. Forced, so that report prints its table even if nothing has changed.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'prepare@*'
 	for i in $$(seq $$(getconf _NPROCESSORS_ONLN)); do $(BIN)/usam fill & done; wait

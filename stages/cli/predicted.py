@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.predictor.advice import KEEP
 from stages.cli.columns import aligned
-from stages.predictor.told import gains_told
+from stages.predictor.told import prompt_told, proposal_told
 from storage.rle import encode_rle
 
 if TYPE_CHECKING:
@@ -31,11 +31,7 @@ def grid_options(points_per_side: int, min_score: float, min_stability: float) -
 def values_told(found: "Uncertainty") -> dict[str, Any]:
     """Everything but the arrays of pixels; masks as COCO's compressed RLE."""
     return {
-        "selected": found.selected,
-        "advice": {"words": found.advice.words, **vars(found.advice)},
-        "is_kept": found.is_kept,
-        "caution": found.caution or None,
-        "h_a": found.h_a,
+        **prompt_told(found),
         "proposals": [_proposal(found, k) for k in range(len(found.masks))],
     }
 
@@ -43,10 +39,8 @@ def values_told(found: "Uncertainty") -> dict[str, Any]:
 def _proposal(found: "Uncertainty", k: int) -> dict[str, Any]:
     mask = found.masks[k]
     return {
-        "sam_score": float(found.sam_score[k]),
-        "h_std": float(found.h_std[k]),
+        **proposal_told(found, k),
         "area_px": int(mask.sum()),
-        **gains_told(found, k),
         "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
     }
 

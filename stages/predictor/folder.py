@@ -12,7 +12,7 @@ from pipeline.predictor import (
     UncertainPredictor,
     Uncertainty,
 )
-from stages.predictor.told import gains_told
+from stages.predictor.told import prompt_told, proposal_told
 from storage.datasets.coco_prompts import NO_CATEGORY, AskedImage, CocoPrompt
 from storage.errors import ImageError
 from storage.images.files import read_rgb
@@ -106,11 +106,7 @@ def _result(asked: AskedImage, prompt: CocoPrompt, found: Uncertainty) -> dict[s
         "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
-            "sam_score": float(found.sam_score[k]),
-            **gains_told(found, k),
-            "h_std": float(found.h_std[k]),
-            "h_a": found.h_a,
-            "advice": vars(found.advice),
-            "caution": found.caution or None,
+            **proposal_told(found, k),
+            **prompt_told(found),
         },
     }

@@ -1,4 +1,4 @@
-"""What a predictor says of a proposal, as values for JSON."""
+"""What a predictor says of a prompt and its proposals, as values for JSON."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,4 +15,25 @@ def gains_told(found: "Uncertainty", proposal: int) -> dict[str, Any]:
             ("gap", found.gap),
             ("direct_gap", found.direct_gap),
         )
+    }
+
+
+def proposal_told(found: "Uncertainty", proposal: int) -> dict[str, Any]:
+    """Scores of a proposal: everything but its mask."""
+    return {
+        "sam_score": float(found.sam_score[proposal]),
+        "h_std": float(found.h_std[proposal]),
+        **gains_told(found, proposal),
+    }
+
+
+def prompt_told(found: "Uncertainty") -> dict[str, Any]:
+    """What is said of all proposals together."""
+    return {
+        "selected": found.selected,
+        "alternative": found.alternative,
+        "advice": {"words": found.advice.words, **vars(found.advice)},
+        "is_kept": found.is_kept,
+        "caution": found.caution or None,
+        "h_a": found.h_a,
     }

@@ -10,29 +10,22 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from pipeline.predictor import Uncertainty
-from stages.predictor.told import gains_told
+from stages.predictor.told import prompt_told, proposal_told
 from storage.rle import encode_rle
 
 
 def answer_told(found: Uncertainty) -> dict[str, Any]:
     """Everything that is said of a prompt; masks and entropies as PNG."""
     return {
-        "selected": found.selected,
-        "alternative": found.alternative,
-        "advice": {"words": found.advice.words, **vars(found.advice)},
-        "is_kept": found.is_kept,
-        "caution": found.caution,
-        "h_a": found.h_a,
+        **prompt_told(found),
         "proposals": [_proposal(found, k, bits) for k, bits in enumerate(found.pixel_entropy)],
     }
 
 
 def _proposal(found: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]) -> dict[str, Any]:
     return {
-        "sam_score": float(found.sam_score[k]),
-        "h_std": float(found.h_std[k]),
+        **proposal_told(found, k),
         "area": float(found.masks[k].mean()),
-        **gains_told(found, k),
         "mask": _sent(_see_through(found.masks[k])),
         "entropy": _sent(Image.fromarray((255 * bits).round().astype(np.uint8))),
     }
@@ -80,13 +73,8 @@ def coco_told(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
             "proposal": k,
-            "selected": found.selected,
-            "sam_score": float(found.sam_score[k]),
-            **gains_told(found, k),
-            "h_std": float(found.h_std[k]),
-            "h_a": found.h_a,
-            "advice": vars(found.advice),
-            "caution": found.caution or None,
+            **proposal_told(found, k),
+            **prompt_told(found),
         },
     }
     return {

@@ -87,6 +87,8 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str) -> No
         told = one["uncertainty"]
         assert told["gap"]["prompt"] == pytest.approx(found.gap.prompt[k], abs=1e-5)
         assert (told["caution"] or "") == found.caution
+        assert told["is_kept"] is found.is_kept
+        assert told["advice"]["words"] == found.advice.words
         assert told["advice"]["correction"] == found.advice.correction
 
 

@@ -81,7 +81,7 @@ def test_an_answer_is_what_the_predictor_says(
     found = predicted(drawn(), *prompts)
     assert told["selected"] == found.selected
     assert told["advice"]["words"] == found.advice.words
-    assert told["caution"] == found.caution
+    assert told["caution"] == (found.caution or None)
     assert told["h_a"] == pytest.approx(found.h_a, abs=1e-5)
     for k, own in enumerate(told["proposals"]):
         assert own["sam_score"] == pytest.approx(found.sam_score[k], abs=1e-5)
@@ -123,6 +123,7 @@ def test_the_coco_file_is_read_by_pycocotools(page: Page, tmp_path: Path) -> Non
     np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), found.masks[1])
     assert annotation["score"] == pytest.approx(found.expected_iou.own[1], abs=1e-5)
     assert annotation["uncertainty"]["advice"]["correction"] == found.advice.correction
+    assert annotation["uncertainty"]["is_kept"] is found.is_kept
     assert annotation["area"] == found.masks[1].sum()
     left, top, width, height = (int(side) for side in annotation["bbox"])
     assert found.masks[1][top : top + height, left : left + width].sum() == annotation["area"]
