@@ -11,12 +11,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dask import config
-from distributed import Client
+from distributed import Client, KilledWorker
 from distributed.utils import silence_logging_cmgr
 
 from stages.executor.local import SILENT, local_cluster
+from stages.executor.tasks import Failure
 from stages.executor.worker import LeaveInTime
 from stages.shell.blocks import ExecutorParams
+from storage.errors import DataError
 
 TIMEOUT_S: Final = 10
 """How long a scheduler may take to answer."""
@@ -117,3 +119,14 @@ def _count_of(client: Client, params: ExecutorParams) -> Callable[[], int]:
         return max(n, wanted)
 
     return count
+
+
+def named_deaths(failure: Failure) -> Failure:
+    """The failure of a task whose workers died, in words; any other as it is."""
+    if not isinstance(failure.error, KilledWorker):
+        return failure
+    died = DataError(
+        f"workers must live through {failure.task.name}, got all that tried it dead, for want of "
+        "memory perhaps"
+    )
+    return Failure(failure.task, died)

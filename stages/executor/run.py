@@ -54,10 +54,11 @@ def run_tasks(
         with _threads(n_threads) as pool:
             return run_on(pool, tasks, on_result, n_workers=lambda: n_threads)
     # Imported here because it takes a second, and the default needs none of it.
-    from stages.executor.clusters import workers_of  # noqa: PLC0415
+    from stages.executor.clusters import named_deaths, workers_of  # noqa: PLC0415
 
     with workers_of(params, uses_gpu=uses_gpu) as workers:
-        return run_on(workers.pool, tasks, on_result, n_workers=workers.count)
+        failures = run_on(workers.pool, tasks, on_result, n_workers=workers.count)
+    return [named_deaths(failure) for failure in failures]
 
 
 def run_on(

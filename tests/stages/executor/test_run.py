@@ -177,3 +177,19 @@ def test_workers_that_are_asked_to_end_keep_what_they_have_and_others_go_on(
         assert run.said() == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
         assert run.kept("b") is not None
         wait_until(lambda: not (second.is_running() or other.is_running()), 10)
+
+
+def test_a_task_whose_workers_die_is_named_in_words() -> None:
+    # Imported here because it takes a second, which the other tests need not wait for.
+    from distributed import KilledWorker  # noqa: PLC0415
+
+    from stages.executor.clusters import named_deaths  # noqa: PLC0415
+
+    task = Task("shard 3 of drawn/tiny/identity", int)
+    dead = named_deaths(Failure(task, KilledWorker("task", None, 2)))  # type: ignore[arg-type]
+    with pytest.raises(
+        DataError, match=r"workers must live through shard 3 of .*, got all .* dead"
+    ):
+        check_all_done([dead])
+    other = Failure(task, StoreError("own"))
+    assert named_deaths(other) is other
