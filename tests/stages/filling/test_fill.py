@@ -237,10 +237,16 @@ def test_stopped_by_a_batch_system_it_keeps_its_images_and_may_be_started_again(
     assert outputs() == wanted
 
 
+def marked() -> dict[Path, int]:
+    """Marks of shards, each a file that another one would replace."""
+    return {path: path.stat().st_ino for path in marks()}
+
+
 @pytest.mark.slow
 def test_processes_that_are_killed_cost_no_more_than_their_shards(
     wanted: dict[str, bytes],
 ) -> None:
+    before: dict[Path, int] = {}
     for n_shards in (1, 3):
         with started(NAME) as one, started(NAME) as other:
             wait_for_shards(n_shards)
@@ -249,6 +255,8 @@ def test_processes_that_are_killed_cost_no_more_than_their_shards(
                 other.kill()
             one.communicate()
             other.communicate()
+        assert marked().items() >= before.items(), "what was done is not done again"
+        before = marked()
     assert other.returncode == 0
     assert done_shards() == list(range(N_SHARDS))
     run(extract, *CELL)
