@@ -58,8 +58,10 @@ lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/lint-imports
 
 # Without the addopts of pyproject.toml: they skip benchmarks and slow down what is timed.
-bench: $(INSTALLED) ## time the slow parts, print ratios
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only -o addopts=
+# `python -m docs.bars` makes tables of its record.
+bench: $(INSTALLED) ## time the slow parts, hold them to their bars
+	mkdir -p build
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only --benchmark-json=build/bench.json -o addopts=
 
 bench-full: $(INSTALLED) ## time evaluate and train at the paper's size, half an hour or so
 	$(BIN)/python -m tests.benchmarks.full_size

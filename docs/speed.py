@@ -39,10 +39,10 @@ def main() -> None:
     with TemporaryDirectory() as folder, progress("speed", 2 * len(MODELS) + 2, "tables") as done:
         works = {model: Work.of(model, N_OBJECTS, _folder(folder, model)) for model in MODELS}
         images = _images(works, done)
-        blocks = [_machine(), "## One image", images, "## Objects in the image"]
-        blocks += [_counts(folder), "## Decoder alone"]
+        blocks = [_machine(), "### One image", images, "### Objects in the image"]
+        blocks += [_counts(folder), "### Decoder alone"]
         done(1)
-        blocks += [_decoder(works["tiny"]), "## By part"]
+        blocks += [_decoder(works["tiny"]), "### By part"]
         done(1)
         blocks.append(_parts(works, done))
     written = "\n\n".join(blocks)

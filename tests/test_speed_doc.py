@@ -34,4 +34,4 @@ def test_the_page_shows_a_block_that_the_command_wrote() -> None:
     begin, end = marks("speed")
     written = speed.PAGE.read_text("utf-8").partition(begin)[2].partition(end)[0]
     for heading in ("One image", "Objects in the image", "Decoder alone", "By part"):
-        assert f"## {heading}" in written
+        assert f"### {heading}" in written

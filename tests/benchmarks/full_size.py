@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from docs.bars import Bar, write_record
 from pipeline.head_sets import KINDS_BY_NAME
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
@@ -56,6 +57,9 @@ N_CHANNELS: Final = 256
 N_RESAMPLES: Final = 1000
 N_SPLITS: Final = 200
 
+MAX_MINUTES: Final = 10.0
+MAX_GB: Final = 4.0
+
 TRAIN_OBJECTS: Final = 50_000
 TRAIN_HEADS: Final = 18
 TRAIN_EPOCHS: Final = 40
@@ -87,6 +91,7 @@ def main() -> None:
         subprocess.run(command, check=True)
         told = json.loads(Path("told.json").read_text(encoding="utf-8"))
         os.chdir(root)
+    write_record(root / "build" / "bench-full.json", _bars(told))
     print(_words(told, _epoch_seconds()))
 
 
@@ -194,6 +199,14 @@ def _epoch_seconds() -> float:
         return time.perf_counter() - started
 
     return seconds(2) - seconds(1)
+
+
+def _bars(told: dict[str, Any]) -> list[Bar]:
+    what = f"`evaluate` of {N_OBJECTS:,} objects"
+    return [
+        Bar(what, told["total"][0] / 60, at_most=MAX_MINUTES, unit="min"),
+        Bar(f"{what}: memory", told["peak_bytes"] / 1e9, at_most=MAX_GB, unit="GB"),
+    ]
 
 
 def _words(told: dict[str, Any], epoch_s: float) -> str:

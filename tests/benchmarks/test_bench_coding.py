@@ -15,6 +15,7 @@ from pipeline.sam.model import Sam, build, fit_weights, load_weights
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import MODELS
 from storage.checkpoints.weights import verified_weights
+from tests.fixtures.bars import note_bar
 from tests.fixtures.soft_masks import soft_masks
 
 N_SCENES: Final = 4
@@ -35,6 +36,8 @@ def test_the_entropy_stays_within_the_bound_that_the_docs_name(benchmark: Benchm
             f"\n{len(p)} masks of {size_px} px: coding changes the entropy by "
             f"{changes.max():.1e} bit at most, {np.median(changes):.1e} in the median"
         )
+        what = f"coding of masks of {size_px} px: change of an entropy"
+        note_bar(benchmark, what, changes.max(), at_most=BOUNDS_BITS[size_px], unit="bit")
         assert changes.max() < BOUNDS_BITS[size_px]
     benchmark(encode, masks[256])
 

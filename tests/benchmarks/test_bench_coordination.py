@@ -22,6 +22,7 @@ from storage.cell.claims import Claims, Watch
 from storage.files.manifest import FileRecord
 from storage.store.marks import FOLDER as MARKS
 from storage.store.marks import Mark, load_mark, put_mark, receipt_of
+from tests.fixtures.bars import note_bar
 
 N_WORKERS = 1000
 N_SHARDS = int(os.environ.get("USAM_BENCH_SHARDS", "100_000"))
@@ -73,6 +74,8 @@ def test_claims_and_marks_cost_less_than_a_hundredth_of_the_work(
     ms = 1000 * seconds / (shards * N_CELLS)
     benchmark.pedantic(lambda: None, rounds=1)  # type: ignore[no-untyped-call]
     benchmark.extra_info |= {"ms_per_shard": ms, "share": ms / 1000 / SHARD_S}
+    what = f"claims and marks of {N_WORKERS:,} workers, over the work of their shards"
+    note_bar(benchmark, what, ms / 1000 / SHARD_S, at_most=MAX_SHARE)
     print(
         f"\n{N_WORKERS} workers, {shards * N_CELLS} shards in {N_CELLS} cells, "
         f"{n_done - shards * N_CELLS} done twice: {ms:.2f} ms of a processor per shard, "

@@ -11,6 +11,7 @@ from time import perf_counter
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from tests.fixtures.bars import note_bar
 from tests.fixtures.disk import MAX_PEAK, outputs_bytes, watched_disk
 from tests.fixtures.project_copy import copy_files
 
@@ -64,6 +65,9 @@ def test_the_demo_takes_some_minutes_little_memory_and_a_disk_of_its_outputs(
     gigabytes = used.ru_maxrss * 1024 / 1e9
     peak = max(on_disk) / outputs_bytes(tmp_path)
     benchmark.extra_info |= {"core_minutes": busy, "gigabytes": gigabytes, "disk_ratio": peak}
+    note_bar(benchmark, "the demo on two cores", minutes, at_most=MAX_MINUTES, unit="min")
+    note_bar(benchmark, "the demo: largest process", gigabytes, at_most=MAX_GB, unit="GB")
+    note_bar(benchmark, "the demo: disk at most, over its outputs", peak, at_most=MAX_PEAK)
     # The work of both cores tells a slow demo from a busy machine.
     print(
         f"\ndemo: {minutes:.1f} min on {N_CORES} cores, at most {MAX_MINUTES}, "

@@ -15,6 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pipeline.masks import encode
 from pipeline.vocabulary import MODELS, PROMPTS
 from tests.fixtures.asked import EXTRACT
+from tests.fixtures.bars import note_bar
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import VIEWS, write_heads, write_params, write_split
 from tests.fixtures.held_rows import HeldRows
@@ -91,7 +92,10 @@ def test_ten_times_the_objects_take_as_much_memory(
     n_files = max(
         sum(path.is_file() for path in store.rglob("*")) for store in root.rglob("*.zarr")
     )
-    benchmark.extra_info |= {"time": time_ratio, "memory": memory_ratio, "files": n_files}
+    what = f"{stage} of ten times the objects"
+    note_bar(benchmark, f"{what}: processor time", time_ratio, at_most=MAX_TIME)
+    note_bar(benchmark, f"{what}: memory", memory_ratio, at_most=max_memory)
+    note_bar(benchmark, f"{what}: files a store", n_files, at_most=MAX_FILES)
     benchmark(lambda: None)
     print(
         f"\n{stage} of {10 * n_few} objects against {n_few}: CPU time {time_ratio:.1f}x (at most "

@@ -1,0 +1,96 @@
+"""Tables of what benchmarks found beside their bars: ``python -m docs.bars``.
+
+Reads   ``build/bench.json`` of ``make bench`` and ``build/bench-full.json`` of ``make bench-full``,
+        whichever there is.
+Writes  the parts of ``docs/speed.md`` between ``<!-- bench -->`` and ``<!-- /bench -->``, and
+        likewise ``bench-full``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
+
+from docs.blocks import replace_block
+
+PAGE: Final = Path(__file__).with_name("speed.md")
+
+RECORDS: Final = Path("build")
+
+BLOCKS: Final = ("bench", "bench-full")
+"""Of the page, each made of the record of its name."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What was found, and the bar that it should meet."""
+
+    what: str
+    figure: float
+    at_most: float | None = None
+    at_least: float | None = None
+    unit: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the figure is on the right side of the bar."""
+        if self.at_most is not None:
+            return self.figure <= self.at_most
+        assert self.at_least is not None
+        return self.figure >= self.at_least
+
+    def row(self) -> str:
+        """Its line of the table."""
+        sense, bar = (
+            ("at least", self.at_least) if self.at_most is None else ("at most", self.at_most)
+        )
+        assert bar is not None
+        said = (self.what, _number(self.figure, self.unit), f"{sense} {_number(bar, self.unit)}")
+        return f"| {' | '.join(said)} | {'yes' if self.is_met else '**no**'} |"
+
+
+def main() -> None:
+    """Write a table for each record."""
+    records = {name: RECORDS / f"{name}.json" for name in BLOCKS}
+    found = {name: path for name, path in records.items() if path.exists()}
+    if not found:
+        raise SystemExit(f"{RECORDS} must hold a record of `make bench`, got none")
+    for name, path in found.items():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        noted = [benchmark["extra_info"].get("bars", []) for benchmark in record["benchmarks"]]
+        bars = [Bar(**bar) for some in noted for bar in some]
+        replace_block(PAGE, name, f"\n{table(bars, record['machine_info'])}\n")
+
+
+def write_record(path: Path, bars: Iterable[Bar]) -> None:
+    """Write a record as pytest-benchmark does, of what is no test."""
+    record = {
+        "machine_info": pytest_benchmark_generate_machine_info(),  # type: ignore[no-untyped-call]
+        "benchmarks": [{"extra_info": {"bars": [asdict(bar) for bar in bars]}}],
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def table(bars: Iterable[Bar], machine: Mapping[str, Any]) -> str:
+    """A line per bar, below the name of the machine."""
+    cpu = machine["cpu"]
+    said = (
+        f"Measured on {cpu.get('brand_raw', machine['machine'])}, {cpu['count']} processors, "
+        f"{machine['system']}, Python {machine['python_version']}."
+    )
+    lines = ["| what | figure | bar | met |", "| --- | ---: | ---: | --- |"]
+    return "\n".join([said, "", *lines, *(bar.row() for bar in bars)])
+
+
+def _number(value: float, unit: str) -> str:
+    """Three digits, or all of a whole number."""
+    text = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+    return f"{text} {unit}".rstrip()
+
+
+if __name__ == "__main__":
+    main()
