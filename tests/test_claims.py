@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from docs.claims import COUNTS, PROMISE_WORDS, SUBJECTS, claims, of_promises, verdict
-from pipeline.scoring.promises import PROMISES
+from pipeline.scoring.kept.promises import PROMISES
 from pipeline.vocabulary import TASKS
 
 

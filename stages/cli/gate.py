@@ -8,9 +8,10 @@ import pandas as pd
 import typer
 
 from pipeline.scoring.evidence import Values
+from pipeline.scoring.kept.images import Judged
+from pipeline.scoring.kept.promises import PROMISES, Promise, least_images, threshold
+from pipeline.scoring.kept.risk_control import CONFIDENCE, NOTHING
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.promises import PROMISES, Promise, least_images, threshold
-from pipeline.scoring.risk_control import CONFIDENCE, NOTHING, Judged
 from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label

@@ -6,8 +6,8 @@ from typing import Final
 import pandas as pd
 
 from pipeline.scoring.bootstrap import Resamples
+from pipeline.scoring.kept.promises import PromiseRow, promise_rows
 from pipeline.scoring.measured import JudgedMasks
-from pipeline.scoring.promises import PromiseRow, promise_rows
 from pipeline.scoring.use import (
     ReliabilityRow,
     StatisticRow,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.scoring.risk_control import Judged, threshold_of_all
+from pipeline.scoring.kept.images import Judged
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.predictor.gates import own_measure
@@ -16,6 +16,7 @@ from stages.predictor.loading import OF_USERS
 from storage.outputs.results import read_results, write_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
+from tests.fixtures.judged import threshold_of_all
 
 SPLIT = "shapes_val"
 """The first eval split."""

@@ -7,16 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.scoring import risk_control
-from pipeline.scoring.risk_control import (
+from pipeline.scoring.kept import risk_control
+from pipeline.scoring.kept.images import Judged, Splits, random_halves
+from pipeline.scoring.kept.risk_control import (
     CONFIDENCE,
+    LARGEST_BET,
+    N_BETS,
+    N_PROPOSED,
     NOTHING,
-    Calibrated,
-    Judged,
     check,
-    threshold_of_all,
-    threshold_of_kept,
+    thresholds_of_all,
+    thresholds_of_kept,
 )
+from tests.fixtures.judged import of_images, threshold_of_all, threshold_of_kept
 from tests.fixtures.resampled import levels, seeds, tied_objects
 
 ALPHA = 0.1
@@ -44,10 +47,6 @@ def kept_and_lost(judged: Judged, threshold: float) -> tuple[float, float]:
         for group in np.unique(judged.group)
     ]
     return tuple(np.mean(shares, axis=0))
-
-
-def of_all(judged: Judged) -> Calibrated:
-    return Calibrated(threshold_of_all(judged, ALPHA))
 
 
 def some_judged(seed: int, n_levels: int) -> Judged:
@@ -92,8 +91,8 @@ def test_exchanging_an_image_for_any_other_never_frees_the_new_one() -> None:
     losses = []
     for left_out in range(60):
         is_left_out = np.arange(60) == left_out
-        threshold = threshold_of_all(judged.of(~is_left_out), ALPHA)
-        losses.append(kept_and_lost(judged.of(is_left_out), threshold)[1])
+        threshold = threshold_of_all(of_images(judged, ~is_left_out), ALPHA)
+        losses.append(kept_and_lost(of_images(judged, is_left_out), threshold)[1])
     assert np.mean(losses) <= ALPHA
     assert np.mean(losses) > ALPHA / 2
 
@@ -101,7 +100,8 @@ def test_exchanging_an_image_for_any_other_never_frees_the_new_one() -> None:
 @pytest.mark.parametrize("skill", [0.0, 1.0, 4.0])
 def test_over_200_splits_the_promise_of_all_is_kept_within_its_band(skill: float) -> None:
     judged = population(np.random.default_rng(5), 80, skill=skill)
-    found = check(judged, of_all, 200, np.random.default_rng(0), alpha=ALPHA)
+    halves = random_halves(80, 200, np.random.default_rng(0), has_design=False)
+    found = check(judged, halves, thresholds_of_all(judged, halves, ALPHA), ALPHA)
     band = 3 * found.fell_short.std() / np.sqrt(200)
     assert 1 - ALPHA - band <= found.held_of_all <= 1 - ALPHA + 2 / 41 + band
 
@@ -140,9 +140,9 @@ def test_sound_masks_are_all_kept_once_there_are_images_enough() -> None:
     sound = Judged.masks(np.linspace(0, 1, 180), np.zeros(180, bool), group)
     rng = np.random.default_rng(0)
     assert threshold_of_kept(sound, ALPHA, rng) > 0.9
-    assert threshold_of_kept(sound.of(np.arange(60) < 20), ALPHA, rng) == NOTHING
+    assert threshold_of_kept(of_images(sound, np.arange(60) < 20), ALPHA, rng) == NOTHING
     assert threshold_of_all(sound, ALPHA) == 1
-    assert threshold_of_all(sound.of(np.arange(60) < 8), ALPHA) == NOTHING
+    assert threshold_of_all(of_images(sound, np.arange(60) < 8), ALPHA) == NOTHING
 
 
 def test_images_that_propose_a_threshold_are_no_evidence_for_it() -> None:
@@ -151,21 +151,20 @@ def test_images_that_propose_a_threshold_are_no_evidence_for_it() -> None:
     sound = Judged.masks(np.linspace(0, 1, 102), np.zeros(102, bool), group)
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        assert threshold_of_kept(sound.of(np.arange(34) < 30), ALPHA, rng) == NOTHING
+        assert threshold_of_kept(of_images(sound, np.arange(34) < 30), ALPHA, rng) == NOTHING
         assert threshold_of_kept(sound, ALPHA, rng) > NOTHING
 
 
-def test_after_one_threshold_fails_no_other_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_one_threshold_fails_no_other_is_tried() -> None:
     """Images that propose are sound throughout, so that the loosest is tested first, and fails."""
     group = np.repeat(np.arange(80), 4)
     uncertainty = np.tile([0.1, 0.2, 0.8, 0.9], 80)
     is_design = np.arange(80) < 20
-    monkeypatch.setattr(risk_control, "_draw", lambda *_: is_design)
-    rng = np.random.default_rng(0)
+    split = Splits(is_design[np.newaxis], ~is_design[np.newaxis])
     misled = Judged.masks(uncertainty, (uncertainty > 0.5) & ~is_design[group], group)
-    assert threshold_of_kept(misled, ALPHA, rng) == NOTHING
+    assert thresholds_of_kept(misled, split, ALPHA) == [NOTHING]
     warned = Judged.masks(uncertainty, uncertainty > 0.5, group)
-    assert threshold_of_kept(warned, ALPHA, rng) == 0.2
+    assert thresholds_of_kept(warned, split, ALPHA) == [0.2]
 
 
 def thresholds() -> list[Callable[[Judged, float], float]]:
@@ -202,18 +201,18 @@ def test_without_objects_nothing_can_be_calibrated(
 ) -> None:
     nobody = population(np.random.default_rng(0), 3)
     with pytest.raises(ValueError, match="a calibration must have at least one object, got none"):
-        threshold(nobody.of(np.zeros(3, bool)), ALPHA)
+        threshold(of_images(nobody, np.zeros(3, bool)), ALPHA)
 
 
 def test_a_check_needs_images_on_both_sides() -> None:
-    judged = Judged.masks(np.ones(4), np.zeros(4, bool), np.zeros(4, np.int64))
     with pytest.raises(ValueError, match="a check must have at least 2 images, got 1"):
-        check(judged, lambda _: Calibrated(NOTHING), 5, np.random.default_rng(0), alpha=ALPHA)
+        random_halves(1, 5, np.random.default_rng(0), has_design=False)
 
 
 def test_what_keeps_nothing_holds_no_share_of_the_kept() -> None:
     judged = population(np.random.default_rng(0), 10)
-    found = check(judged, lambda _: Calibrated(NOTHING), 5, np.random.default_rng(0), alpha=ALPHA)
+    halves = random_halves(10, 5, np.random.default_rng(0), has_design=False)
+    found = check(judged, halves, np.full(5, NOTHING), ALPHA)
     assert found.held_of_all == 1
     assert np.isnan(found.held_of_kept)
 
@@ -222,6 +221,63 @@ def test_images_count_the_same_whatever_they_hold() -> None:
     judged = Judged.masks(
         np.zeros(5), np.array([True, False, False, False, False]), np.array([7, 9, 9, 9, 9])
     )
-    found = check(judged, lambda _: Calibrated(0.0), 50, np.random.default_rng(0), alpha=ALPHA)
+    halves = random_halves(2, 50, np.random.default_rng(0), has_design=False)
+    found = check(judged, halves, np.zeros(50), ALPHA)
     assert set(found.fell_short) == {0, 1}
     assert set(found.kept) == {1}
+
+
+def shown_one_by_one(judged: Judged, is_design: np.ndarray, is_test: np.ndarray) -> float:
+    """``thresholds_of_kept`` of one split, each threshold, bet and image by itself."""
+    design = of_images(judged, is_design)
+    places = np.linspace(0, len(design.group) - 1, N_PROPOSED + 1)[1:].round().astype(int)
+    bets = [LARGEST_BET * (i + 1) / N_BETS / (1 - ALPHA) for i in range(N_BETS)]
+
+    def evidence(threshold: float, is_of: np.ndarray, bet: float) -> float:
+        lost = judged.share * (judged.falls_short - ALPHA) * (judged.uncertainty <= threshold)
+        by_image = [lost[judged.group == image].sum() for image in np.flatnonzero(is_of)]
+        return float(np.log1p(-bet * np.array(by_image)).sum())
+
+    said = []
+    for threshold in np.unique(design.uncertainty[places]):
+        found = [evidence(threshold, is_design, bet) for bet in bets]
+        said.append((max(found), threshold, bets[int(np.argmax(found))]))
+    shown = NOTHING
+    for _, threshold, bet in sorted(said, key=lambda one: -one[0]):
+        if evidence(threshold, is_test, bet) < -np.log(1 - CONFIDENCE):
+            break
+        shown = max(shown, threshold)
+    return shown
+
+
+@pytest.mark.parametrize("skill", [1.0, 4.0])
+@pytest.mark.parametrize("block_numbers", [1, 2**18])
+def test_many_splits_at_once_are_as_one_after_the_other(
+    skill: float, block_numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(risk_control, "BLOCK_NUMBERS", block_numbers)
+    judged = population(np.random.default_rng(2), 120, failure_rate=0.1, skill=skill)
+    halves = random_halves(120, 8, np.random.default_rng(0), has_design=True)
+    of_all = thresholds_of_all(judged, halves, ALPHA)
+    of_kept = thresholds_of_kept(judged, halves, ALPHA)
+    found = check(judged, halves, of_kept, ALPHA)
+    assert len(np.unique(of_kept)) > 2
+    for split, (is_design, is_test) in enumerate(
+        zip(halves.is_design, halves.is_test, strict=True)
+    ):
+        half = of_images(judged, is_design | is_test)
+        assert of_all[split] == threshold_of_all(half, ALPHA)
+        assert of_kept[split] == shown_one_by_one(judged, is_design, is_test)
+        others = of_images(judged, ~(is_design | is_test))
+        kept, lost = kept_and_lost(others, of_kept[split])
+        assert (found.kept[split], found.fell_short[split]) == pytest.approx((kept, lost))
+        kept, lost = kept_and_lost(of_images(judged, ~is_design), of_kept[split])
+        assert found.excess[split] == pytest.approx(lost - ALPHA * kept)
+
+
+def test_halves_are_of_all_images_and_designs_a_quarter_of_them() -> None:
+    halves = random_halves(40, 30, np.random.default_rng(0), has_design=True)
+    assert set(halves.is_calibrated.sum(axis=1)) == {20}
+    assert set(halves.is_design.sum(axis=1)) == {5}
+    assert not (halves.is_design & halves.is_test).any()
+    assert len(np.unique(halves.is_calibrated, axis=0)) == 30

@@ -1,10 +1,11 @@
 """Promises about kept masks: thresholds by each measure, checked on other images."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, product
 from math import ceil, log1p, nan, sqrt
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -13,21 +14,22 @@ from scipy.special import bdtr, ndtri
 
 from pipeline.scoring.bootstrap import LEVEL, Interval, interval
 from pipeline.scoring.evidence import Values
-from pipeline.scoring.measured import Each, JudgedMasks, one_by_one
-from pipeline.scoring.risk_control import (
+from pipeline.scoring.kept.images import DESIGN_SHARE, Judged, Splits, all_images, random_halves
+from pipeline.scoring.kept.risk_control import (
     CONFIDENCE,
-    DESIGN_SHARE,
     LARGEST_BET,
-    Calibrated,
     Check,
-    Judged,
-    calibrated_of_kept,
     check,
-    threshold_of_all,
+    thresholds_of_all,
+    thresholds_of_kept,
 )
+from pipeline.scoring.measured import Each, JudgedMasks, one_by_one
 from pipeline.scoring.statistics import FAILURE_IOUS
 
-PROMISES: Final = ("all", "kept")
+CALIBRATIONS: Final = MappingProxyType({"all": thresholds_of_all, "kept": thresholds_of_kept})
+"""How the thresholds of each promise are found."""
+
+PROMISES: Final = tuple(CALIBRATIONS)
 """At most a share alpha of all masks is kept and falls short, or of the kept masks falls short."""
 
 ALPHAS: Final = (0.1, 0.2)
@@ -105,7 +107,7 @@ def promise_rows(
     if len(np.unique(group)) == 1:
         return
     measured = [(one, *found) for one in masks for found in one.measures.items()]
-    work = partial(_checked, group=group, n_splits=n_splits, seed=seed)
+    work = partial(_checked, group=group, splits=_splits(group, n_splits, seed))
     for (asked, (train_split, measure), _), checks in zip(
         measured, each(work, measured), strict=True
     ):
@@ -125,20 +127,28 @@ def promise_rows(
         advance(1)
 
 
+def _splits(group: Int[np.ndarray, "object"], n_splits: int, seed: int) -> dict[str, Splits]:
+    """Halves of the images by promise, the same for every measure."""
+    n_images = len(np.unique(group))
+    return {
+        of: random_halves(n_images, n_splits, np.random.default_rng(seed), has_design=of == "kept")
+        for of in PROMISES
+    }
+
+
 def _checked(
     measured: tuple[JudgedMasks, tuple[str, str], Values],
     group: Int[np.ndarray, "object"],
-    n_splits: int,
-    seed: int,
+    splits: Mapping[str, Splits],
 ) -> dict[Promise, Check]:
     """Check every promise by one measure."""
     asked, _, uncertainty = measured
+    judged = {iou: Judged.masks(uncertainty, asked.iou < iou, group) for iou in FAILURE_IOUS}
     checks = {}
     for promise in (Promise(*one) for one in product(PROMISES, FAILURE_IOUS, ALPHAS)):
-        judged = Judged.masks(uncertainty, asked.iou < promise.iou, group)
-        generator = np.random.default_rng(seed)
-        calibrate = _calibration(promise, generator)
-        checks[promise] = check(judged, calibrate, n_splits, generator, alpha=promise.alpha)
+        seen, halves = judged[promise.iou], splits[promise.of]
+        thresholds = CALIBRATIONS[promise.of](seen, halves, promise.alpha)
+        checks[promise] = check(seen, halves, thresholds, promise.alpha)
     return checks
 
 
@@ -178,9 +188,13 @@ def threshold(judged: Judged, promise: Promise, seed: int) -> float:
     Raises
     ------
     ValueError
-        As ``threshold_of_all``, or if the promise is none of ``PROMISES``.
+        As ``thresholds_of_all``, or if the promise is none of ``PROMISES``.
     """
-    return _calibration(promise, np.random.default_rng(seed))(judged).threshold
+    if promise.of not in PROMISES:
+        raise ValueError(f"promise must be one of {', '.join(PROMISES)}, got {promise.of!r}")
+    generator = np.random.default_rng(seed) if promise.of == "kept" else None
+    (found,) = CALIBRATIONS[promise.of](judged, all_images(judged, generator), promise.alpha)
+    return float(found)
 
 
 def least_images(promise: Promise) -> int:
@@ -195,16 +209,6 @@ def least_images(promise: Promise) -> int:
     n_tests = ceil(-log1p(-CONFIDENCE) / each)
     # Counted up, because the number of design images is rounded.
     return next(n for n in count(n_tests) if n - round(DESIGN_SHARE * n) >= n_tests)
-
-
-def _calibration(
-    promise: Promise, generator: np.random.Generator
-) -> Callable[[Judged], Calibrated]:
-    if promise.of not in PROMISES:
-        raise ValueError(f"promise must be one of {', '.join(PROMISES)}, got {promise.of!r}")
-    if promise.of == "all":
-        return lambda judged: Calibrated(threshold_of_all(judged, promise.alpha))
-    return partial(calibrated_of_kept, alpha=promise.alpha, generator=generator)
 
 
 def _held(found: Check, promise: Promise) -> Float[np.ndarray, "split"]:

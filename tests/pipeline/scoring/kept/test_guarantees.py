@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from pipeline.scoring.promises import Promise, reached
-from pipeline.scoring.risk_control import (
+from pipeline.scoring.kept.images import Judged, Splits, random_halves
+from pipeline.scoring.kept.promises import Promise, reached
+from pipeline.scoring.kept.risk_control import (
     CONFIDENCE,
     NOTHING,
-    Calibrated,
     Check,
-    Judged,
-    calibrated_of_kept,
     check,
-    threshold_of_all,
+    thresholds_of_all,
+    thresholds_of_kept,
 )
+from tests.fixtures.judged import of_images
 
 ALPHA, N_SPLITS = 0.1, 200
 
-Calibrate = Callable[[Judged, np.random.Generator], Calibrated]
+Calibrate = Callable[[Judged, Splits], np.ndarray]
 
 
 def images(seed: int, n_images: int, n_masks: int, failure_rate: float) -> Judged:
@@ -31,40 +31,57 @@ def images(seed: int, n_images: int, n_masks: int, failure_rate: float) -> Judge
     return Judged.masks(uncertainty, (rng.random(n_images) < failure_rate)[group], group)
 
 
-def of_all(judged: Judged, _: np.random.Generator) -> Calibrated:
-    return Calibrated(threshold_of_all(judged, ALPHA))
+def of_all(judged: Judged, halves: Splits) -> np.ndarray:
+    return thresholds_of_all(judged, halves, ALPHA)
 
 
-def without_the_new_image(judged: Judged, _: np.random.Generator) -> Calibrated:
+def of_kept(judged: Judged, halves: Splits) -> np.ndarray:
+    return thresholds_of_kept(judged, halves, ALPHA)
+
+
+def one_by_one(calibrate: Callable[[Judged], float]) -> Calibrate:
+    """Calibrate on the images of one half after the other."""
+    return lambda judged, halves: np.array(
+        [calibrate(of_images(judged, is_half)) for is_half in halves.is_calibrated]
+    )
+
+
+@one_by_one
+def without_the_new_image(judged: Judged) -> float:
     """Off by one: as if the calibrated images were all there are."""
     thresholds = np.unique(judged.uncertainty)
     is_lost = (judged.uncertainty <= thresholds[:, np.newaxis]) & judged.falls_short
     holds = is_lost @ judged.share <= ALPHA * len(judged.images()) + 1e-9
-    return Calibrated(thresholds[holds].max(initial=NOTHING))
+    return float(thresholds[holds].max(initial=NOTHING))
 
 
-def by_mask(calibrate: Calibrate) -> Calibrate:
-    """As if every mask were an image of its own."""
-    return lambda judged, rng: calibrate(
-        Judged.masks(judged.uncertainty, judged.falls_short, np.arange(len(judged.group))), rng
-    )
-
-
-def of_kept(judged: Judged, rng: np.random.Generator) -> Calibrated:
-    return calibrated_of_kept(judged, ALPHA, rng)
-
-
-def without_a_test(judged: Judged, _: np.random.Generator) -> Calibrated:
+@one_by_one
+def without_a_test(judged: Judged) -> float:
     """The largest threshold that seems to hold."""
     thresholds = np.unique(judged.uncertainty)[::30]
     excess = judged.share * (judged.falls_short - ALPHA)
     holds = (judged.uncertainty <= thresholds[:, np.newaxis]) @ excess <= 0
-    return Calibrated(thresholds[holds].max(initial=NOTHING))
+    return float(thresholds[holds].max(initial=NOTHING))
+
+
+def by_mask(calibrate: Calibrate) -> Calibrate:
+    """As if every mask were an image of its own, of which a quarter propose."""
+
+    def of_masks(judged: Judged, halves: Splits) -> np.ndarray:
+        alone = np.arange(len(judged.group))
+        masks = Judged.masks(judged.uncertainty, judged.falls_short, alone)
+        is_half = halves.is_calibrated[:, judged.group]
+        is_design = is_half & (np.cumsum(is_half, axis=1) % 4 == 0)
+        return calibrate(masks, Splits(is_design, is_half & ~is_design))
+
+    return of_masks
 
 
 def told(judged: Judged, calibrate: Calibrate, of: str) -> tuple[float, float]:
+    n_images = len(judged.images())
     rng = np.random.default_rng(1)
-    found = check(judged, lambda seen: calibrate(seen, rng), N_SPLITS, rng, alpha=ALPHA)
+    halves = random_halves(n_images, N_SPLITS, rng, has_design=of == "kept")
+    found = check(judged, halves, calibrate(judged, halves), ALPHA)
     return reached(found, Promise(of, 0.5, ALPHA))
 
 
@@ -111,17 +128,16 @@ def test_the_least_share_of_splits_is_a_quantile_of_the_binomial(n_splits: int) 
 
 def test_a_share_of_exactly_alpha_is_no_excess() -> None:
     judged = Judged.masks(np.zeros(40), np.arange(40) % 10 == 0, np.arange(40))
-    keep = Calibrated(0.0, design=np.empty(0, np.int64))
-    found = check(judged, lambda _: keep, 3, np.random.default_rng(0), alpha=ALPHA)
+    halves = random_halves(40, 3, np.random.default_rng(0), has_design=False)
+    found = check(judged, halves, np.zeros(3), ALPHA)
     assert reached(found, Promise("kept", 0.5, ALPHA))[0] == 1
 
 
 def test_images_that_propose_do_not_count_in_what_is_reached() -> None:
     """The first image alone falls short."""
     judged = Judged.masks(np.zeros(8), np.arange(8) < 1, np.arange(8))
-    keep = Calibrated(0.0, design=np.array([0]))
-    found = check(judged, lambda _: keep, 3, np.random.default_rng(0), alpha=ALPHA)
-    assert found.excess == pytest.approx(-ALPHA)
+    halves = Splits(np.arange(8)[np.newaxis] < 1, np.arange(8)[np.newaxis] > 4)
+    assert check(judged, halves, np.zeros(1), ALPHA).excess == pytest.approx(-ALPHA)
 
 
 def test_of_one_split_chance_cannot_be_told() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measured import JudgedMasks, judged_masks, own_masks
-from pipeline.scoring.promises import (
+from pipeline.scoring.kept.images import Judged
+from pipeline.scoring.kept.promises import (
     ALPHAS,
     PROMISES,
     Promise,
@@ -17,9 +17,11 @@ from pipeline.scoring.promises import (
     promise_rows,
     threshold,
 )
-from pipeline.scoring.risk_control import NOTHING, Judged, threshold_of_all
+from pipeline.scoring.kept.risk_control import NOTHING
+from pipeline.scoring.measured import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.statistics import FAILURE_IOUS
 from pipeline.vocabulary import PROTOCOLS
+from tests.fixtures.judged import threshold_of_all
 from tests.fixtures.model_scores import random_scores
 
 N_OBJECTS = 240
