@@ -36,16 +36,19 @@ def spearman(
     # Numba takes half a second, which whoever reads results need not spend.
     from pipeline.scoring.passes.ranks import write_rank_moments  # noqa: PLC0415
 
-    rankings = [Ranking.of(value) for value in (x, y)]
-    moments = np.empty((3, len(resamples)))
+    first, second = rankings = [Ranking.of(value) for value in (x, y)]
+    place = np.empty_like(first.order)
+    place[first.order] = np.arange(len(place))
+    moments = resamples.empty(3)
     write_rank_moments(
-        resamples.n_drawn,
-        resamples.group,
-        np.stack([ranking.order for ranking in rankings]),
+        resamples.drawn,
+        np.stack([resamples.group[ranking.order] for ranking in rankings]),
         np.stack([ranking.is_last for ranking in rankings]),
+        place[second.order],
+        resamples.by_lane(resamples.n_objects.astype(np.float64)),
         moments,
     )
-    both, of_x, of_y = moments
+    both, of_x, of_y = resamples.by_resample(moments)
     return _correlation(both, _spread(of_x, 0.0), _spread(of_y, 0.0))
 
 

@@ -69,16 +69,17 @@ def reliability(
 
     ranking = Ranking.of(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
-    means = np.empty((2, len(resamples), n_bins))
+    means = resamples.empty(2, n_bins)
     write_bin_means(
-        resamples.n_drawn,
+        resamples.drawn,
         resamples.group[ranking.order],
         ranking.is_last,
         columns[ranking.order],
-        resamples.n_objects.astype(np.float64),
+        resamples.by_lane(resamples.n_objects.astype(np.float64)),
         means,
     )
-    return Reliability(*means)
+    by_bin = resamples.by_resample(means).swapaxes(1, 2)
+    return Reliability(*np.ascontiguousarray(by_bin))
 
 
 def accuracy(

@@ -46,14 +46,14 @@ def detection(
 
     ranking = Ranking.of(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
-    found = np.full((3, len(resamples)), np.nan)
+    found = resamples.empty(3)
     write_detection(
-        resamples.n_drawn,
+        resamples.drawn,
         resamples.group[ranking.order],
         ranking.is_last,
-        is_failure[ranking.order].astype(np.float64),
-        sums.T,
+        is_failure[ranking.order],
+        resamples.by_lane(sums.T),
         CAUGHT,
         found,
     )
-    return Detection(*found)
+    return Detection(*resamples.by_resample(found))

@@ -69,13 +69,13 @@ def share_to_match(
 
     ranking = Ranking.of(-uncertainty)
     gain = np.subtract(ious.large, ious.small, dtype=np.float64)[ranking.order]
-    shares = np.empty(len(resamples))
+    shares = resamples.empty()
     write_shares(
-        resamples.n_drawn,
+        resamples.drawn,
         resamples.group[ranking.order],
         ranking.is_last,
         gain,
         tolerance,
         shares,
     )
-    return shares
+    return resamples.by_resample(shares)

@@ -64,17 +64,17 @@ def aurc(
     ranking = Ranking.of(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
     harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n_most + 1))])
-    areas = np.empty(len(resamples))
+    areas = resamples.empty()
     write_aurc(
-        resamples.n_drawn,
+        resamples.drawn,
         resamples.group[ranking.order],
         ranking.is_last,
         risk[ranking.order].astype(np.float64),
         harmonic,
-        resamples.n_objects,
+        resamples.by_lane(resamples.n_objects),
         areas,
     )
-    return areas
+    return resamples.by_resample(areas)
 
 
 def augrc(

@@ -1,10 +1,12 @@
 """Inner loops of the statistics of resamples, compiled; they release the GIL.
 
-Each passes once over the objects in their order for every resample, which needs no memory for the
-weights of all objects in all resamples. All take
+Each passes over the objects in their order, once for a block of resamples, which needs no memory
+for the weights of all objects in all resamples. A lane is a resample of a block: what is done for
+each lane in turn becomes vector instructions, and adds up in the same order as for one alone. All
+take
 
-n_drawn
-    int32 (resample, group): how often each group was drawn.
+drawn
+    int32 (block, group, lane): how often each group was drawn.
 group
     int64 (object,): the group of each object in order.
 is_last

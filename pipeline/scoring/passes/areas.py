@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_areas(n_drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001, ANN201
+def write_areas(drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN001, ANN201
     """Write the area between each correction curve and its start; first objects go first.
 
     Parameters
@@ -16,37 +16,56 @@ def write_areas(n_drawn, group, is_last, gains, n_objects, areas):  # noqa: ANN0
     gains
         float64 (object, task), in order.
     n_objects
-        float64 (resample,): objects of each resample.
+        float64 (block, lane): objects of each resample.
     areas
-        float64 (resample, task), written.
+        float64 (block, task, lane), written.
     """
-    gained = np.empty(gains.shape[1])
-    for r in range(n_drawn.shape[0]):
-        n = n_objects[r]
-        rank = 0.0
-        size = 0.0
-        gained[:] = 0
-        areas[r] = 0
+    n_tasks, n_lanes = areas.shape[1:]
+    gained = np.empty((n_tasks, n_lanes))
+    rank, size, height = np.empty(n_lanes), np.empty(n_lanes), np.empty(n_lanes)
+    for block in range(drawn.shape[0]):
+        n, area = n_objects[block], areas[block]
+        gained[:], rank[:], size[:], area[:] = 0, 0, 0, 0
         for i in range(group.size):
-            w = np.float64(n_drawn[r, group[i]])
-            size += w
-            for task in range(gained.size):
-                gained[task] += w * gains[i, task]
+            w = drawn[block, group[i]]
             if is_last[i]:
-                rank += size
-                # n - mean rank + 1/2, as in correction_auc.
-                height = n - rank + size / 2
-                for task in range(gained.size):
-                    areas[r, task] += gained[task] * height
-                    gained[task] = 0
-                size = 0.0
-        for task in range(gained.size):
-            areas[r, task] /= n**2
+                for lane in range(n_lanes):
+                    of_tie = size[lane] + w[lane]
+                    rank[lane] += of_tie
+                    # n - mean rank + 1/2, as in correction_auc.
+                    height[lane] = n[lane] - rank[lane] + of_tie / 2
+                    size[lane] = 0
+                add_areas(w, gains[i], gained, height, area)
+            else:
+                add_gains(w, gains[i], size, gained)
+        for lane in range(n_lanes):
+            area[:, lane] /= n[lane] ** 2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_aurc(n_drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa: ANN001, ANN201
+def add_gains(w, gains, size, gained):  # noqa: ANN001, ANN201
+    """Add an object to its tie."""
+    for lane in range(w.size):
+        size[lane] += w[lane]
+    for task in range(gains.size):
+        for lane in range(w.size):
+            gained[task, lane] += w[lane] * gains[task]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def add_areas(w, gains, gained, height, area):  # noqa: ANN001, ANN201
+    """Add a tie with its last object, which most often is its only one."""
+    for task in range(gains.size):
+        for lane in range(w.size):
+            area[task, lane] += (gained[task, lane] + w[lane] * gains[task]) * height[lane]
+            gained[task, lane] = 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def write_aurc(drawn, group, is_last, risk, harmonic, n_objects, areas):  # noqa: ANN001, ANN201
     """Write the area under the risk-coverage curve; first objects are kept first.
 
     Parameters
@@ -56,35 +75,42 @@ def write_aurc(n_drawn, group, is_last, risk, harmonic, n_objects, areas):  # no
     harmonic
         float64 (k,): the harmonic number of k.
     n_objects
-        int64 (resample,): objects of each resample.
+        int64 (block, lane): objects of each resample.
     areas
-        float64 (resample,), written.
+        float64 (block, lane), written.
     """
     # k H_k, whose differences are sums of harmonic numbers.
     scaled = np.arange(harmonic.size) * harmonic
-    for r in range(n_drawn.shape[0]):
-        whole = harmonic[n_objects[r]] + 1
-        kept = 0
-        size = 0
-        summed = 0.0
-        area = 0.0
+    n_lanes = areas.shape[1]
+    kept, size = np.empty(n_lanes, np.uint32), np.empty(n_lanes)
+    summed, before, whole = np.empty(n_lanes), np.empty(n_lanes), np.empty(n_lanes)
+    for block in range(drawn.shape[0]):
+        n, area = n_objects[block], areas[block]
+        kept[:], size[:], summed[:], before[:], area[:] = 0, 0, 0, 0, 0
+        for lane in range(n_lanes):
+            whole[lane] = harmonic[n[lane]] + 1
         for i in range(group.size):
-            w = n_drawn[r, group[i]]
-            size += w
-            summed += w * risk[i]
+            w = drawn[block, group[i]]
+            for lane in range(n_lanes):
+                kept[lane] += np.uint32(w[lane])
+                size[lane] += w[lane]
+                summed[lane] += w[lane] * risk[i]
             if is_last[i]:
-                # A tie of which nothing was drawn has a summed risk of 0.
-                share = (scaled[kept + size] - scaled[kept]) / max(size, 1)
-                area += summed * (whole - share)
-                kept += size
-                size = 0
-                summed = 0.0
-        areas[r] = area / n_objects[r]
+                for lane in range(n_lanes):
+                    after = scaled[kept[lane]]
+                    # A tie of which nothing was drawn has a summed risk of 0.
+                    share = (after - before[lane]) / max(size[lane], 1.0)
+                    area[lane] += summed[lane] * (whole[lane] - share)
+                    before[lane] = after
+                    size[lane] = 0
+                    summed[lane] = 0
+        for lane in range(n_lanes):
+            area[lane] /= n[lane]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_shares(n_drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
+def write_shares(drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN001, ANN201
     """Write the smallest share of the objects, the first first, whose gain is nearly that of all.
 
     Parameters
@@ -94,31 +120,48 @@ def write_shares(n_drawn, group, is_last, gain, tolerance, shares):  # noqa: ANN
     tolerance
         What the mean gain may lack.
     shares
-        float64 (resample,), written.
+        float64 (block, lane), written.
     """
-    for r in range(n_drawn.shape[0]):
-        n, total, tied = 0.0, 0.0, 0.0
+    n_lanes = shares.shape[1]
+    n, total, tied, needed = (
+        np.empty(n_lanes),
+        np.empty(n_lanes),
+        np.empty(n_lanes),
+        np.empty(n_lanes),
+    )
+    for block in range(drawn.shape[0]):
+        n[:], total[:], tied[:] = 0, 0, 0
         for i in range(group.size):
-            w = np.float64(n_drawn[r, group[i]])
-            n += w
-            tied += w * gain[i]
+            w = drawn[block, group[i]]
+            for lane in range(n_lanes):
+                n[lane] += w[lane]
+                tied[lane] += w[lane] * gain[i]
             if is_last[i]:
-                total += tied
-                tied = 0.0
-        needed = total - tolerance * n
-        sent, gained, size = 0.0, 0.0, 0.0
-        shares[r] = 0.0
-        if needed <= 0:
-            continue
-        for i in range(group.size):
-            w = np.float64(n_drawn[r, group[i]])
-            size += w
-            tied += w * gain[i]
-            if is_last[i]:
-                if gained + tied >= needed:
-                    # Straight from the tie before to the one that reaches it.
-                    shares[r] = (sent + (needed - gained) / tied * size) / n
-                    break
-                sent += size
-                gained += tied
-                size, tied = 0.0, 0.0
+                for lane in range(n_lanes):
+                    total[lane] += tied[lane]
+                    tied[lane] = 0
+        for lane in range(n_lanes):
+            needed[lane] = total[lane] - tolerance * n[lane]
+            of_lane = drawn[block, :, lane]
+            shares[block, lane] = share_of(of_lane, group, is_last, gain, needed[lane]) / n[lane]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def share_of(drawn, group, is_last, gain, needed):  # noqa: ANN001, ANN201
+    """Objects of one resample, the first first, that gain what is needed."""
+    if needed <= 0:
+        return 0.0
+    sent, gained, size, tied = 0.0, 0.0, 0.0, 0.0
+    for i in range(group.size):
+        w = np.float64(drawn[group[i]])
+        size += w
+        tied += w * gain[i]
+        if is_last[i]:
+            if gained + tied >= needed:
+                # Straight from the tie before to the one that reaches it.
+                return sent + (needed - gained) / tied * size
+            sent += size
+            gained += tied
+            size, tied = 0.0, 0.0
+    return 0.0

@@ -1,125 +1,166 @@
 """Ranks, detected failures and bins of objects in their order."""
 
-from typing import no_type_check
+from typing import Final, no_type_check
 
 import numpy as np
 from numba import njit
 
+SOUND: Final = 0
+FAILED: Final = 1
+AT_SHARE: Final = 2
+"""Rows of what ``write_detection`` keeps: objects of either kind, and the alarms so far."""
+
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_mean_ranks(drawn, group, order, is_last, ranks):  # noqa: ANN001, ANN201
-    """Write the rank of each object in one resample, 1 the first; a tie shares its mean rank.
+def write_twice_ranks(drawn, group, place, is_last, ranks):  # noqa: ANN001, ANN201
+    """Write twice the rank of each object, 1 the first; a tie shares its mean rank.
 
     An object drawn w times counts as w tied objects.
 
     Parameters
     ----------
     drawn
-        int32 (group,): how often each group was drawn.
-    order
-        int64 (object,): rows of the objects in order.
+        int32 (group, lane): one block, or a part of it.
+    place
+        int64 (object,): where to write the rank of each object in order.
     ranks
-        float64 (object,), written by row.
+        int32 (object, lane), written.
     """
-    rank = 0.0
-    size = 0.0
+    n_lanes = ranks.shape[1]
+    before, size = np.zeros(n_lanes, np.int32), np.zeros(n_lanes, np.int32)
     first = 0
     for i in range(group.size):
-        size += drawn[group[i]]
+        w = drawn[group[i]]
+        for lane in range(n_lanes):
+            size[lane] += w[lane]
         if is_last[i]:
-            mean = rank + (size + 1) / 2
             for j in range(first, i + 1):
-                ranks[order[j]] = mean
-            rank += size
-            size = 0.0
+                of_object = ranks[place[j]]
+                for lane in range(n_lanes):
+                    of_object[lane] = 2 * before[lane] + size[lane] + 1
+            for lane in range(n_lanes):
+                before[lane] += size[lane]
+                size[lane] = 0
             first = i + 1
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_rank_moments(n_drawn, group, orders, are_last, moments):  # noqa: ANN001, ANN201
+def write_rank_moments(drawn, groups, are_last, place, n_objects, moments):  # noqa: ANN001, ANN201
     """Write the second moments of two values' ranks about their mean, not divided by the number.
 
     Parameters
     ----------
-    group
-        int64 (object,): by row, as no single order is meant.
-    orders, are_last
-        int64 and bool (value, object), of each of the two.
+    groups, are_last
+        int64 and bool (value, object), in the order of each of the two.
+    place
+        int64 (object,): where each object of the second order stands in the first.
+    n_objects
+        float64 (block, lane): objects of each resample.
     moments
-        float64 (moment, resample), written: of both, of the first, of the second.
+        float64 (block, moment, lane), written: of both, of the first, of the second.
+
+    Notes
+    -----
+    Four times each moment is a whole number, exact up to 300,000 objects, in whatever order it is
+    summed.
     """
-    n = group.size
-    ranks = np.empty((2, n))
-    ordered = np.empty((2, n), np.int64)
-    for value in range(2):
-        for i in range(n):
-            ordered[value, i] = group[orders[value, i]]
-    for r in range(n_drawn.shape[0]):
-        for value in range(2):
-            write_mean_ranks(
-                n_drawn[r], ordered[value], orders[value], are_last[value], ranks[value]
-            )
-        n_objects = 0.0
-        for i in range(n):
-            n_objects += n_drawn[r, group[i]]
-        centre = (n_objects + 1) / 2
-        both, first, second = 0.0, 0.0, 0.0
-        for i in range(n):
-            w = np.float64(n_drawn[r, group[i]])
-            a, b = ranks[0, i] - centre, ranks[1, i] - centre
-            both += w * a * b
-            first += w * a * a
-            second += w * b * b
-        moments[0, r], moments[1, r], moments[2, r] = both, first, second
+    ranks = np.empty((groups.shape[1], drawn.shape[2]), np.int32)
+    for block in range(drawn.shape[0]):
+        middle = (n_objects[block] + 1) / 2
+        write_twice_ranks(drawn[block], groups[1], place, are_last[1], ranks)
+        add_moments(drawn[block], groups[0], are_last[0], ranks, middle, moments[block])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_detection(n_drawn, group, is_last, is_failure, n_all, share, found):  # noqa: ANN001, ANN201
+def add_moments(drawn, group, is_last, ranks, middle, moments):  # noqa: ANN001, ANN201
+    """Write the moments of one block, from twice the ranks of the second value."""
+    n_lanes = drawn.shape[1]
+    before, size, tied = np.zeros(n_lanes), np.zeros(n_lanes), np.zeros(n_lanes)
+    both, first, second = moments[0], moments[1], moments[2]
+    moments[:] = 0
+    for i in range(group.size):
+        w = drawn[group[i]]
+        for lane in range(n_lanes):
+            b = np.float64(ranks[i, lane]) / 2 - middle[lane]
+            size[lane] += w[lane]
+            tied[lane] += w[lane] * b
+            second[lane] += w[lane] * b * b
+        if is_last[i]:
+            for lane in range(n_lanes):
+                a = before[lane] + (size[lane] + 1) / 2 - middle[lane]
+                both[lane] += tied[lane] * a
+                first[lane] += size[lane] * a * a
+                before[lane] += size[lane]
+                size[lane], tied[lane] = 0, 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def write_detection(drawn, group, is_last, is_failure, n_all, share, found):  # noqa: ANN001, ANN201
     """Write AUROC, average precision and false alarms; first objects are flagged first.
 
     Parameters
     ----------
     is_failure
-        float64 (object,), in order: 1 for a failure.
+        bool (object,), in order.
     n_all
-        float64 (kind, resample): sound objects and failures of each resample.
+        float64 (kind, block, lane): sound objects and failures of each resample.
     share
         Share of the failures that is caught where false alarms are counted.
     found
-        float64 (statistic, resample), written where a resample has both kinds.
+        float64 (block, statistic, lane), written; NaN where a resample lacks one kind.
     """
-    for r in range(n_drawn.shape[0]):
-        n_sound, n_failures = n_all[0, r], n_all[1, r]
-        if n_sound == 0 or n_failures == 0:
-            continue
-        pairs, precision = 0.0, 0.0
-        caught, alarms = 0.0, 0.0
-        failures, sound = 0.0, 0.0
-        at_share = -1.0
+    n_lanes = drawn.shape[2]
+    so_far, tie = np.empty((3, n_lanes)), np.empty((2, n_lanes))
+    for block in range(drawn.shape[0]):
+        found[block] = 0
+        n_sound, n_failures = n_all[SOUND, block], n_all[FAILED, block]
+        so_far[:], so_far[AT_SHARE], tie[:] = 0, -1, 0
+        has_failure = False
         for i in range(group.size):
-            w = np.float64(n_drawn[r, group[i]])
-            failures += w * is_failure[i]
-            sound += w * (1 - is_failure[i])
+            w, of_kind = drawn[block, group[i]], tie[np.int64(is_failure[i])]
+            has_failure |= is_failure[i]
+            for lane in range(n_lanes):
+                of_kind[lane] += w[lane]
             if is_last[i]:
-                caught += failures
-                alarms += sound
-                # Sound objects less uncertain than the tie, and half of those within.
-                pairs += failures * (n_sound - alarms + sound / 2)
-                precision += failures * caught / max(caught + alarms, 1.0)
-                if at_share < 0 and caught / n_failures >= share:
-                    at_share = alarms
-                failures, sound = 0.0, 0.0
-        found[0, r] = pairs / (n_failures * n_sound)
-        found[1, r] = precision / n_failures
-        found[2, r] = at_share / n_sound
+                if has_failure:
+                    add_caught(tie, so_far, n_sound, n_failures, share, found[block])
+                    has_failure = False
+                alarms, sound = so_far[SOUND], tie[SOUND]
+                for lane in range(n_lanes):
+                    alarms[lane] += sound[lane]
+                    sound[lane] = 0
+        for lane in range(n_lanes):
+            one = 1.0 if n_sound[lane] > 0 and n_failures[lane] > 0 else np.nan
+            found[block, 0, lane] /= one * n_failures[lane] * n_sound[lane]
+            found[block, 1, lane] /= one * n_failures[lane]
+            found[block, 2, lane] = so_far[AT_SHARE, lane] / (one * n_sound[lane])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def write_bin_means(n_drawn, group, is_last, columns, n_objects, means):  # noqa: ANN001, ANN201
+def add_caught(tie, so_far, n_sound, n_failures, share, found):  # noqa: ANN001, ANN201
+    """Add a tie that has failures; ``so_far`` are those of ties before, and alarms at the share."""
+    sound, failures = tie[SOUND], tie[FAILED]
+    alarms, caught, at_share = so_far[SOUND], so_far[FAILED], so_far[AT_SHARE]
+    pairs, precision = found[0], found[1]
+    for lane in range(sound.size):
+        n_alarms = alarms[lane] + sound[lane]
+        caught[lane] += failures[lane]
+        # Sound objects less uncertain than the tie, and half of those within.
+        pairs[lane] += failures[lane] * (n_sound[lane] - n_alarms + sound[lane] / 2)
+        precision[lane] += failures[lane] * caught[lane] / max(caught[lane] + n_alarms, 1.0)
+        is_reached = at_share[lane] < 0 and caught[lane] / n_failures[lane] >= share
+        at_share[lane] = n_alarms if is_reached else at_share[lane]
+        failures[lane] = 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def write_bin_means(drawn, group, is_last, columns, n_objects, means):  # noqa: ANN001, ANN201
     """Write the means of columns over bins of equal mass, an object on an edge in both by share.
 
     Parameters
@@ -127,38 +168,72 @@ def write_bin_means(n_drawn, group, is_last, columns, n_objects, means):  # noqa
     columns
         float64 (object, column), in order.
     n_objects
-        float64 (resample,): objects of each resample.
+        float64 (block, lane): objects of each resample.
     means
-        float64 (column, resample, bin), written.
+        float64 (block, column, bin, lane), written.
     """
-    n_columns, _, n_bins = means.shape
-    before, tie = np.empty(n_columns), np.empty(n_columns)
-    at_edge = np.empty(n_columns)
-    for r in range(n_drawn.shape[0]):
-        per_bin = n_objects[r] / n_bins
-        mass, size = 0.0, 0.0
-        before[:] = 0
-        tie[:] = 0
-        at_edge[:] = 0
-        edge = 1
+    _, n_columns, n_bins, n_lanes = means.shape
+    before, tie = np.empty((n_columns, n_lanes)), np.empty((n_columns, n_lanes))
+    mass, size = np.empty(n_lanes), np.empty(n_lanes)
+    edge, at_edge = np.empty(n_lanes), np.empty((n_columns, n_lanes))
+    for block in range(drawn.shape[0]):
+        per_bin = n_objects[block] / n_bins
+        before[:], tie[:], mass[:], size[:] = 0, 0, 0, 0
+        edge[:], at_edge[:] = 1, 0
         for i in range(group.size):
-            w = np.float64(n_drawn[r, group[i]])
-            size += w
-            for c in range(n_columns):
-                tie[c] += w * columns[i, c]
+            add_object(drawn[block, group[i]], columns[i], size, tie)
             if is_last[i]:
-                # The last edge lies at the last object, whatever rounding says.
-                while edge < n_bins and edge * per_bin <= mass + size:
-                    part = (edge * per_bin - mass) / size if size > 0 else 0.0
-                    for c in range(n_columns):
-                        summed = before[c] + part * tie[c]
-                        means[c, r, edge - 1] = (summed - at_edge[c]) / per_bin
-                        at_edge[c] = summed
-                    edge += 1
-                mass += size
-                size = 0.0
+                if has_passed(edge, per_bin, mass, size):
+                    write_passed((mass, size, before, tie), edge, at_edge, per_bin, means[block])
+                for lane in range(n_lanes):
+                    mass[lane] += size[lane]
+                    size[lane] = 0
                 for c in range(n_columns):
-                    before[c] += tie[c]
-                    tie[c] = 0.0
-        for c in range(n_columns):
-            means[c, r, edge - 1 :] = (before[c] - at_edge[c]) / per_bin
+                    for lane in range(n_lanes):
+                        before[c, lane] += tie[c, lane]
+                        tie[c, lane] = 0
+        for lane in range(n_lanes):
+            for c in range(n_columns):
+                inside = before[c, lane] - at_edge[c, lane]
+                means[block, c, np.int64(edge[lane]) - 1 :, lane] = inside / per_bin[lane]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def add_object(w, values, size, tie):  # noqa: ANN001, ANN201
+    """Add an object to its tie: its weight in each lane, and its values times that."""
+    for lane in range(w.size):
+        size[lane] += w[lane]
+    for c in range(values.size):
+        for lane in range(w.size):
+            tie[c, lane] += w[lane] * values[c]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def has_passed(edge, per_bin, mass, size):  # noqa: ANN001, ANN201
+    """Whether a tie reaches the next edge in any lane."""
+    n_passed = 0
+    for lane in range(edge.size):
+        n_passed += edge[lane] * per_bin[lane] <= mass[lane] + size[lane]
+    return n_passed > 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def write_passed(sums, edge, at_edge, per_bin, means):  # noqa: ANN001, ANN201
+    """Write the means of bins that end within a tie."""
+    mass, size, before, tie = sums
+    n_columns, n_bins, n_lanes = means.shape
+    for lane in range(n_lanes):
+        reached = mass[lane] + size[lane]
+        # The last edge lies at the last object, whatever rounding says.
+        while edge[lane] < n_bins and edge[lane] * per_bin[lane] <= reached:
+            rest = edge[lane] * per_bin[lane] - mass[lane]
+            part = rest / size[lane] if size[lane] > 0 else 0.0
+            for c in range(n_columns):
+                summed = before[c, lane] + part * tie[c, lane]
+                inside = summed - at_edge[c, lane]
+                means[c, np.int64(edge[lane]) - 1, lane] = inside / per_bin[lane]
+                at_edge[c, lane] = summed
+            edge[lane] += 1

@@ -6,13 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.auc import correction_auc
+from pipeline.scoring.association import spearman
 from pipeline.scoring.bootstrap import (
+    LANES,
+    Resamples,
     each_once,
     interval,
     resample_groups,
     resampled_areas,
     resampled_means,
 )
+from pipeline.scoring.calibration import reliability
+from pipeline.scoring.failures import detection
+from pipeline.scoring.routing import Ious, share_to_match
+from pipeline.scoring.selective import aurc
 from tests.fixtures.resampled import drawn_objects
 
 
@@ -40,6 +47,32 @@ def test_an_infinite_uncertainty_goes_first() -> None:
     infinite = resampled_areas(gains, np.array([0, np.inf, np.inf]), resamples)
     large = resampled_areas(gains, np.array([0.0, 5.0, 5.0]), resamples)
     np.testing.assert_array_equal(infinite, large)
+
+
+@pytest.mark.parametrize("n_levels", [4, 10**6])
+def test_a_resample_among_blocks_of_others_gives_the_bits_that_it_gives_alone(
+    n_levels: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    iou, noise = rng.random((2, 90))
+    uncertainty = np.floor((iou + noise) * n_levels) / n_levels
+
+    def statistics(drawn: Resamples) -> np.ndarray:
+        return np.column_stack(
+            [
+                resampled_areas(np.stack([iou, noise], axis=1), uncertainty, drawn),
+                aurc(iou, uncertainty, drawn),
+                spearman(iou, uncertainty, drawn),
+                share_to_match(Ious(iou, np.ones(90)), uncertainty, drawn),
+                *vars(detection(iou < 0.3, uncertainty, drawn)).values(),
+                reliability(uncertainty, iou, drawn).iou,
+            ]
+        )
+
+    together = resample_groups(np.arange(90) // 4, LANES + 3, seed=0)
+    alone = [Resamples(n_drawn[np.newaxis], together.group) for n_drawn in together.n_drawn]
+    found = np.concatenate([statistics(one) for one in alone])
+    np.testing.assert_array_equal(statistics(together), found)
 
 
 def test_objects_come_and_go_with_their_group() -> None:
