@@ -1,5 +1,6 @@
-"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal of its own, a plain line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from rich.progress import (
 LINE_EVERY_S: Final = 10.0
 """Time between two plain lines."""
 
+STDIN: Final = 0
+STDERR: Final = 2
+
 
 @contextmanager
 def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[[int], None]]:
@@ -31,7 +35,7 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[
         yield lambda _: None
         return
     console = Console(stderr=True)
-    show = _bar if console.is_terminal else _lines
+    show = _bar if console.is_terminal and is_in_front() else _lines
     lock = Lock()
     with show(what, total, unit) as advance:
 
@@ -40,6 +44,18 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[
                 advance(n)
 
         yield counted
+
+
+def is_in_front() -> bool:
+    """Whether the terminal waits for this process: bars of two would be drawn over each other.
+
+    Of those that run in the background, an interactive shell keeps another group of processes in
+    front; a script, such as one of make, gives them no terminal to read from.
+    """
+    try:
+        return os.isatty(STDIN) and os.tcgetpgrp(STDERR) == os.getpgrp()
+    except OSError:  # no terminal of this session
+        return False
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """Progress: a line now and then where there is no terminal, a bar where there is one."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from io import StringIO
 
 import pytest
@@ -8,6 +12,7 @@ from rich.console import Console
 
 from stages.shell import progress as module
 from stages.shell.progress import progress
+from tests.fixtures.dvc_stages import ROOT
 
 
 class Clock:
@@ -45,6 +50,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
         return Console(file=screen, force_terminal=True, width=120, color_system=None)
 
     monkeypatch.setattr(module, "Console", console)
+    monkeypatch.setattr(module, "is_in_front", lambda: True)
     return screen
 
 
@@ -122,6 +128,30 @@ def test_a_terminal_gets_a_bar_with_count_rate_and_percent(
     end = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).strip().splitlines()[-1]
     assert re.fullmatch(r"extract tiny ━+ 8/8 100% 4\.0 objects/s 0:00:00", end.strip())
     assert capsys.readouterr().err == ""
+
+
+WORK = """
+from stages.shell.progress import progress
+with progress("fill", 1) as advance:
+    advance(1)
+"""
+
+
+@pytest.mark.parametrize(("script", "is_bar"), [("{}", True), ("{} & wait", False)])
+def test_in_the_background_of_a_terminal_there_are_lines(script: str, is_bar: bool) -> None:
+    command = script.format(shlex.join([sys.executable, "-c", WORK]))
+    # Another process, for Python warns of a new terminal where there are threads.
+    on_terminal = "import pty, sys; pty.spawn(['sh', '-c', sys.argv[1]])"
+    shown = subprocess.run(
+        [sys.executable, "-c", on_terminal, command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
+    ).stdout
+    assert "fill" in shown
+    assert ("\x1b[" in shown) == is_bar
 
 
 def test_brackets_in_a_name_are_no_markup(clock: Clock, terminal: StringIO) -> None:
