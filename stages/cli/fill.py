@@ -54,7 +54,8 @@ def fill(
     with reported_errors(), stoppable(kept, is_requeued=True):
         params = read_params()
         names = choose_names(globs or [], params)
-        chosen = choose(names, params, parse_part(shard_range), same_device=same_device)
+        part = parse_part(shard_range)
+        chosen = choose(names, params, part, same_device=same_device, is_dry=dry_run)
         todo = [some for some in chosen if some.filling.todo()]
         if dry_run:
             print(_table(todo, names, params))
@@ -67,7 +68,9 @@ def fill(
     if failed:
         raise typer.Exit(1)
     if todo:
-        print(f"filled {n_shards} shards of {len(todo)} cells; `dvc repro` publishes them")
+        n_made = sum(some.filling.n_made for some in todo)
+        others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
+        print(f"filled {n_made} shards of {len(todo)} cells{others}; `dvc repro` publishes them")
     else:
         print(f"nothing is missing of {len(names)} cells")
 
@@ -77,6 +80,9 @@ def _table(todo: Sequence[Chosen], names: Sequence[CellName], params: Params) ->
     if not todo:
         return f"nothing is missing of {len(names)} cells"
     known = known_rates(names, params)
+    if known.kinds:
+        kinds = ", ".join(sorted(known.kinds))
+        print(f"note: seconds are those of one process on {kinds}", file=sys.stderr)
     groups: dict[tuple[str, str], list[Chosen]] = {}
     for some in todo:
         groups.setdefault((some.filling.job.name.split, some.why), []).append(some)

@@ -59,6 +59,8 @@ class CellSteps:
     """Rows that other cells hold already."""
     device: str = ""
     """Name of the processor, for the receipts."""
+    check: Callable[[], None] = lambda: None
+    """Called before a shard is written, which it may refuse."""
     release: Callable[[int], None] = lambda _: None
     """Called with each shard that is written."""
     _seconds: dict[int, float] = field(default_factory=dict, init=False)
@@ -128,8 +130,12 @@ class CellSteps:
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a shard and mark it."""
-        seconds = sum(self._seconds.pop(piece.start, 0.0) for piece in shard.pieces)
-        receipt = receipt_of(self.device, shard.stop - shard.start, seconds)
+        self.check()
+        # Rows that were recalled took no time.
+        computed = [piece for piece in shard.pieces if piece.start in self._seconds]
+        seconds = sum((self._seconds.pop(piece.start) for piece in computed), 0.0)
+        n_objects = sum(piece.stop - piece.start for piece in computed)
+        receipt = receipt_of(self.device, n_objects, seconds)
         self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index], receipt)
         self.release(shard.index)
 

@@ -11,6 +11,7 @@ from stages.shell.stopping import stoppable
 from stages.shell.unchanged import check_unchanged
 from storage.cell.marked import CHANGED, UNDONE
 from storage.cell.work import sweep
+from storage.errors import StoreError
 from storage.paths import WORK, features_path, masks_path
 
 
@@ -37,8 +38,8 @@ def run_cell(
         If images failed, after all others were extracted and kept in the work folder.
     """
     split = prepared(name.split, params.shard_objects)
-    job = done_job(name, place, params, split) or job_on(
-        device_of(params, executor).type, name, place, params, split
+    job = done_job(name, place, params, split) or job_here(
+        device_of(params, executor), name, place, params, split
     )
     sweep(WORK, keep=job.work)
     targets = outputs_of(name)
@@ -52,7 +53,7 @@ def run_cell(
         if lacking:
             _fill(filling, lacking, executor)
         check_unchanged()
-        cell = job.open(split.table)
+        cell = job.open(split.table, filling.marked)
         cell.publish(targets["features"], targets.get("masks"), images_sha256=split.images_sha256)
 
 
@@ -61,6 +62,45 @@ def job_on(
 ) -> CellJob:
     """Cell on a device."""
     return CellJob(name, place, params, device, split.objects_digest, split.images_digest)
+
+
+def job_here(
+    device: str | None, name: CellName, place: Split, params: ExtractParams, split: Prepared
+) -> CellJob:
+    """Cell on the device that ``extract.device`` means here.
+
+    Raises
+    ------
+    StoreError
+        If GPUs have begun it, and none is here: it would be made anew on a processor, unasked.
+    """
+    if params.device == "auto" and device == "cpu":
+        n_done, n_shards = job_on("cuda", name, place, params, split).progress(split)
+        if n_done:
+            raise StoreError(
+                f"{name} must be finished on a GPU, as it was begun ({n_done} of {n_shards} shards "
+                "are done), got none here; extract.device: cpu would begin it anew on this "
+                "processor, and keep what the GPU has done"
+            )
+    assert device is not None  # whoever computes knows it
+    return job_on(device, name, place, params, split)
+
+
+def begun_job(
+    device: str | None, name: CellName, place: Split, params: ExtractParams, split: Prepared
+) -> CellJob:
+    """Cell on a device, or rather on a GPU if that has begun it.
+
+    Parameters
+    ----------
+    device
+        Where it would be filled; None if only its workers know.
+    """
+    jobs = {each: job_on(each, name, place, params, split) for each in DEVICES}
+    if device is None:
+        return max(jobs.values(), key=lambda job: job.progress(split)[0])
+    is_begun = params.device == "auto" and jobs["cuda"].progress(split)[0]
+    return jobs["cuda" if is_begun else device]
 
 
 def done_job(

@@ -7,9 +7,9 @@ from itertools import chain
 
 import numpy as np
 
-from stages.filling.cell import done_job, job_on, outputs_of
-from stages.filling.job import CellJob, Prepared, prepared
-from stages.filling.pool import Filling, device_of, widest_first
+from stages.filling.cell import begun_job, done_job, job_here, outputs_of
+from stages.filling.job import Prepared, prepared
+from stages.filling.pool import Filling, device_of, likely_device, own_device, widest_first
 from stages.planning.plans import cells_of
 from stages.planning.reasons import reason_to_run
 from stages.shell.asked import CellName, asked_of
@@ -69,7 +69,12 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
 
 
 def choose(
-    names: Sequence[CellName], params: Params, part: Part, *, same_device: bool = False
+    names: Sequence[CellName],
+    params: Params,
+    part: Part,
+    *,
+    same_device: bool = False,
+    is_dry: bool = False,
 ) -> list[Chosen]:
     """Cells that are not published, the widest first, each with the shards that are this part's.
 
@@ -80,14 +85,51 @@ def choose(
     ----------
     same_device
         Whether all shards of a cell must be made by one kind of device.
+    is_dry
+        Whether nothing will be computed: then no worker is asked for its device, and cells that
+        GPUs have begun are shown where there is none.
 
     Raises
     ------
     StoreError
-        If a split is not prepared, or ``same_device`` cannot be.
+        If a split is not prepared, ``same_device`` cannot be, or a GPU has begun a cell and none is
+        here.
     ParamsError
         If the device that the settings name is not there.
     """
+    wanted = _wanted(names, params, part)
+    places, extract, executor = params.splits, params.extract, params.executor
+    done = {str(w.name): done_job(w.name, places[w.name.split], extract, w.split) for w in wanted}
+    device, here = None, None
+    if not all(done.values()):
+        device = likely_device(extract, executor) if is_dry else device_of(extract, executor)
+        here = own_device(extract, executor) if same_device and not is_dry else None
+    chosen = []
+    for one in wanted:
+        job = done[str(one.name)]
+        if job is None:
+            arguments = (one.name, places[one.name.split], extract, one.split)
+            job = begun_job(device, *arguments) if is_dry else job_here(device, *arguments)
+            job = replace(job, is_one_kind=same_device)
+        filling = Filling(job, one.split, job.marked(one.split), one.own)
+        if here is not None:
+            job.check_kind(filling.marked.kinds(), here.kind)
+        chosen.append(Chosen(filling, _begun(filling, one.why)))
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A cell that is not published, and why."""
+
+    name: CellName
+    split: Prepared
+    own: frozenset[int]
+    why: str
+
+
+def _wanted(names: Sequence[CellName], params: Params, part: Part) -> list[_Wanted]:
+    """Cells that are not published, the widest first, each with the shards of a part."""
     size = params.extract.shard_objects
     splits = {split: prepared(split, size) for split in dict.fromkeys(n.split for n in names)}
     first, wanted = 0, []
@@ -96,22 +138,8 @@ def choose(
         shards = range((part.number - 1 - first) % part.of, len(split.images_sha256), part.of)
         first += len(split.images_sha256)
         if why := _why(name, params, split):
-            wanted.append((name, split, frozenset(shards), why))
-    extract, places = params.extract, params.splits
-    jobs = {str(n): done_job(n, places[n.split], extract, split) for n, split, _, _ in wanted}
-    here = None
-    if not all(jobs.values()):
-        here = device_of(extract, params.executor, is_named=same_device)
-    chosen = []
-    for name, split, own, why in wanted:
-        job = jobs[str(name)]
-        if job is None:
-            assert here is not None  # asked for, as a cell is not done
-            job = job_on(here.type, name, places[name.split], extract, split)
-            job = _of_one_kind(job, split, here.kind) if same_device else job
-        filling = Filling(job, split, job.marked(split), own)
-        chosen.append(Chosen(filling, _begun(filling, why)))
-    return chosen
+            wanted.append(_Wanted(name, split, frozenset(shards), why))
+    return wanted
 
 
 def _why(name: CellName, params: Params, split: Prepared) -> str | None:
@@ -133,14 +161,5 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
 
 def _begun(filling: Filling, why: str) -> str:
     """The reason, and how far the cell is."""
-    n_shards = len(filling.marked.indices)
-    n_done = n_shards - len(filling.marked.lacking(filling.split.images_sha256, sizes_only=True))
+    n_done, n_shards = filling.job.progress(filling.split)
     return f"{n_done} of {n_shards} shards are done" if n_done else why
-
-
-def _of_one_kind(job: CellJob, split: Prepared, kind: str) -> CellJob:
-    known = {receipt.device for receipt in job.marked(split).receipts().values()}
-    if known - {kind}:
-        made = ", ".join(sorted(known))
-        raise StoreError(f"{job} must be filled by one kind of device, {made}, got {kind}")
-    return replace(job, kind=kind)

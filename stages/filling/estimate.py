@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from pipeline.sam.families import SIZES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.cell import job_on
-from stages.filling.job import prepared
-from stages.filling.pool import Filling, device_of
+from stages.filling.job import DEVICES, CellJob, prepared
+from stages.filling.pool import Filling, own_device
 from stages.planning.plans import features_bytes
 from stages.shell.asked import CellName
 from stages.shell.params import Params
@@ -23,28 +24,45 @@ class Cost:
     low_bytes: int
     high_bytes: int
     seconds: float | None
-    """Of one process on this device; None if no receipt tells."""
+    """Of one process; None if no receipt tells."""
 
 
-Rates = Mapping[tuple[str, int], float]
-"""Seconds per object, by model and number of prompt sets."""
+@dataclass(frozen=True)
+class Rates:
+    """How fast shards that are done were made.
+
+    Attributes
+    ----------
+    seconds
+        Per object, by device, model and number of prompt sets.
+    kinds
+        Names of the processors and GPUs that took them.
+    """
+
+    seconds: Mapping[tuple[str, str, int], float]
+    kinds: frozenset[str]
 
 
 def known_rates(names: Sequence[CellName], params: Params) -> Rates:
-    """Seconds per object on this device, from the shards of any cells that it has done."""
-    here = device_of(params.extract, params.executor, is_named=True)
+    """Seconds per object by the receipts of any cells: of this device, if it is the one to compute.
+
+    Elsewhere, what workers will be is not known: all kinds of GPU, or of processor, count.
+    """
+    own = own_device(params.extract, params.executor)
     size = params.extract.shard_objects
     splits = {split: prepared(split, size) for split in {name.split for name in names}}
-    totals: dict[tuple[str, int], tuple[float, int]] = {}
-    for name in names:
+    totals: dict[tuple[str, str, int], tuple[float, int]] = {}
+    kinds = set()
+    for name, device in product(names, DEVICES):
         split = splits[name.split]
-        job = job_on(here.type, name, params.splits[name.split], params.extract, split)
-        marked = job.marked(split)
-        for receipt in marked.receipts().values():
-            if receipt.device == here.kind and receipt.seconds:
-                seconds, n = totals.get(_key(name), (0.0, 0))
-                totals[_key(name)] = (seconds + receipt.seconds, n + receipt.n_objects)
-    return {key: seconds / n for key, (seconds, n) in totals.items()}
+        job = job_on(device, name, params.splits[name.split], params.extract, split)
+        for receipt in job.marked(split).receipts().values():
+            is_other = own is not None and own.type == device and own.kind != receipt.device
+            if receipt.n_objects and not is_other:
+                kinds.add(receipt.device)
+                seconds, n = totals.get(_key(job), (0.0, 0))
+                totals[_key(job)] = (seconds + receipt.seconds, n + receipt.n_objects)
+    return Rates({key: seconds / n for key, (seconds, n) in totals.items()}, frozenset(kinds))
 
 
 def cost(some: Filling, known: Rates) -> Cost:
@@ -55,7 +73,7 @@ def cost(some: Filling, known: Rates) -> Cost:
     fixed = n * features_bytes(name, sizes)
     n_masks = n * N_PROPOSALS * len(name.prompts) if name.with_masks else 0
     low, high = mask_bytes(sizes.mask_side_px)
-    rate = known.get(_key(name))
+    rate = known.seconds.get(_key(some.job))
     return Cost(
         len(shards),
         n,
@@ -78,5 +96,5 @@ def total(costs: Sequence[Cost]) -> Cost:
     )
 
 
-def _key(name: CellName) -> tuple[str, int]:
-    return name.model, len(name.prompts)
+def _key(job: CellJob) -> tuple[str, str, int]:
+    return job.device, job.name.model, len(job.name.prompts)

@@ -11,6 +11,7 @@ from stages.shell.asked import CellName, asked_of
 from stages.shell.blocks import ExtractParams, Split
 from storage.cell.making import Cell, CellPlan, marked_shards
 from storage.cell.marked import MarkedShards
+from storage.errors import StoreError
 from storage.paths import work_dir
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
 from storage.store.signature import digest, versions
@@ -42,8 +43,8 @@ class CellJob:
     ----------
     objects_digest, images_digest
         Of the split as whoever asks sees it.
-    kind
-        The only processor or GPU that may compute; any, if empty.
+    is_one_kind
+        Whether all of its shards must be made by one kind of processor or GPU.
     """
 
     name: CellName
@@ -52,7 +53,7 @@ class CellJob:
     device: str
     objects_digest: str
     images_digest: str
-    kind: str = ""
+    is_one_kind: bool = False
 
     def __str__(self) -> str:
         return str(self.name)
@@ -69,8 +70,13 @@ class CellJob:
             mask_size_px=SIZES[self.params.family].mask_side_px,
         )
 
-    def open(self, table: ObjectTable) -> Cell:
+    def open(self, table: ObjectTable, marked: MarkedShards | None = None) -> Cell:
         """Open the cell in its work folder, or begin it.
+
+        Parameters
+        ----------
+        marked
+            Its shards as known already: files that they have read are not read again.
 
         Raises
         ------
@@ -85,13 +91,38 @@ class CellJob:
             mask_size_px=sizes.mask_side_px if name.with_masks else None,
             shard_objects=self.params.shard_objects,
         )
-        return Cell.open(self.work, self.signature, plan)
+        return Cell.open(self.work, self.signature, plan, marked)
 
     def marked(self, split: Prepared) -> MarkedShards:
         """Shards of the cell, begun or not."""
         return marked_shards(
             self.work, self.signature, self.params.shard_objects, split.table.n_objects
         )
+
+    def progress(self, split: Prepared) -> tuple[int, int]:
+        """How many of its shards are done, and how many there are; no file of theirs is read."""
+        marked = self.marked(split)
+        n_shards = len(marked.indices)
+        return n_shards - len(marked.lacking(split.images_sha256, sizes_only=True)), n_shards
+
+    def check_kind(self, made: set[str], kind: str) -> None:
+        """Refuse a shard of another kind of device than the others, where they must be alike.
+
+        Parameters
+        ----------
+        made
+            Kinds that have made shards, or hold the cell.
+
+        Raises
+        ------
+        StoreError
+            Naming the kinds.
+        """
+        if self.is_one_kind and made - {kind}:
+            others = ", ".join(sorted(made - {kind}))
+            raise StoreError(
+                f"shards of {self} must be made by one kind of device, {others}, got {kind}"
+            )
 
     @property
     def work(self) -> Path:

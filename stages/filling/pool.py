@@ -15,6 +15,7 @@ from stages.shell.asked import CellName
 from stages.shell.blocks import ExecutorParams, ExtractParams
 from stages.shell.edge import REPORTED
 from stages.shell.progress import progress
+from stages.shell.rules import ParamsError
 from storage.cell.claims import Watch
 from storage.cell.marked import MarkedShards
 from storage.errors import ImageError
@@ -24,6 +25,11 @@ N_REPORTED: Final = 20
 
 POLL_S: Final = 1.0
 """Time between two looks at shards that others are at."""
+
+FIRST_S: Final = 0.1
+LATE_S: Final = 10.0
+"""Shortest and longest time to wait for marks that others have written and that show late, as they
+do on NFS."""
 
 
 @dataclass(eq=False)
@@ -40,6 +46,8 @@ class Filling:
         These shards.
     kinds
         Names of the processors that made its shards.
+    n_made
+        Shards that were computed for this process.
     is_read
         Whether files of finished shards are read, to find damage that leaves their size.
     """
@@ -53,6 +61,7 @@ class Filling:
     errors: list[BaseException] = field(default_factory=list)
     given_up: set[int] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
+    n_made: int = 0
 
     @classmethod
     def of(cls, job: CellJob, split: Prepared, *, is_read: bool = False) -> "Filling":
@@ -87,13 +96,8 @@ class Filling:
         )
 
 
-def device_of(params: ExtractParams, executor: ExecutorParams, *, is_named: bool = False) -> Device:
-    """Device that will compute.
-
-    Parameters
-    ----------
-    is_named
-        Whether its name is needed; of workers elsewhere it costs a start of them.
+def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
+    """Device that will compute, ``cpu`` or ``cuda``.
 
     Raises
     ------
@@ -102,13 +106,33 @@ def device_of(params: ExtractParams, executor: ExecutorParams, *, is_named: bool
     """
     setting = params.device
     if executor.kind in {"inline", "local"}:
-        return device_here(setting)
-    if setting != "auto" and not is_named:
-        return Device(setting, "")
+        return device_here(setting).type
+    if setting != "auto":
+        return setting
+    if executor.kind == "slurm":
+        # No job is handed in to find out: it might wait for hours, and those that compute again.
+        return "cuda" if executor.slurm.gpus else "cpu"
     found: list[Device] = []
     task = Task("the device of a worker", device_here, (setting,))
     check_all_done(run_tasks([task], executor, lambda _, device: found.append(device)))
-    return found[0]
+    return found[0].type
+
+
+def own_device(params: ExtractParams, executor: ExecutorParams) -> Device | None:
+    """Device of this process, if it is this machine that computes and has one as asked for."""
+    if executor.kind not in {"inline", "local"}:
+        return None
+    try:
+        return device_here(params.device)
+    except ParamsError:  # a GPU that is elsewhere, as on the login node of a cluster
+        return None
+
+
+def likely_device(params: ExtractParams, executor: ExecutorParams) -> str | None:
+    """Device that would compute, for all that can be known without asking any worker."""
+    if params.device != "auto":
+        return params.device
+    return None if executor.kind == "address" else device_of(params, executor)
 
 
 def widest_first(name: CellName) -> tuple[object, ...]:
@@ -124,18 +148,25 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     watch = Watch()
     for filling in fillings:
         filling.marked.tidy()
-        filling.kinds |= {receipt.device for receipt in filling.marked.receipts().values()}
+        filling.kinds |= filling.marked.kinds()
+    late_s = FIRST_S
     while todo := {some: shards for some in fillings if (shards := some.todo())}:
         living = {some: watch.living(some.marked.folder) for some in todo}
         free = {some: [s for s in todo[some] if s not in living[some]] for some in todo}
         ready = {some: shards for some, shards in free.items() if shards}
-        if ready:
-            _run(ready, executor)
-        else:
+        if not ready:
             time.sleep(POLL_S)
+        elif _run(ready, executor):
+            late_s = FIRST_S
+        else:
+            # Others have done these shards; until their marks show here, workers have no use.
+            time.sleep(late_s)
+            late_s = min(2 * late_s, LATE_S)
 
 
-def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> None:
+def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> bool:
+    """Whether any of the shards was computed, or given up."""
+    before = [(some.n_made, len(some.given_up)) for some in ready]
     is_inline = executor.kind == "inline"
     by_job = {some.job: some for some in ready}
     n_objects = sum(some.n_objects(shards) for some, shards in ready.items())
@@ -148,7 +179,9 @@ def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> No
             some = by_job[job]
             some.failed_images |= dict(filled.failed_images)
             some.given_up |= set(filled.failed_shards)
-            _note_kind(some, filled.kind)
+            some.n_made += filled.n_made
+            if filled.n_made:
+                _note_kind(some, filled.kind)
             advance(some.n_objects(shards))
 
         tasks = _tasks(ready, is_inline=is_inline)
@@ -158,6 +191,7 @@ def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> No
             job, shards = failure.task.arguments
             by_job[job].errors.append(failure.error)
             by_job[job].given_up |= set(shards)
+    return [(some.n_made, len(some.given_up)) for some in ready] != before
 
 
 def _tasks(ready: Mapping[Filling, Sequence[int]], *, is_inline: bool) -> Iterator[Task[Filled]]:

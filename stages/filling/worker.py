@@ -1,26 +1,32 @@
 """What a process does that fills shards; the first one it fills brings in the models."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.extraction.plan import Shard, plan_shards
 from stages.filling.job import CellJob, Prepared, prepared
 from stages.shell.progress import progress
 from storage.cell.claims import Claims
 from storage.cell.making import Cell
+from storage.cell.marked import MarkedShards
 from storage.cell.reuse import MadeRows, find_made
 from storage.errors import StoreError
 from storage.images.of_split import SplitImages
 from storage.split.objects import input_sha256
 from storage.store.signature import compare
 
+if TYPE_CHECKING:
+    from pipeline.sam.model import Sam
+    from stages.extraction.steps import CellSteps
+
 
 @dataclass(frozen=True)
 class Filled:
-    """What kept some shards of a cell from being done, if anything did.
+    """What became of some shards of a cell.
 
     Attributes
     ----------
@@ -30,9 +36,13 @@ class Filled:
         Images that could not be extracted, each with its reason.
     failed_shards
         Shards that are not done for them; their other images are kept.
+    n_made
+        Shards that were computed here; any others had been done meanwhile, or were left to those
+        who are at them.
     """
 
     kind: str
+    n_made: int
     failed_images: tuple[tuple[str, str], ...] = ()
     failed_shards: tuple[int, ...] = ()
 
@@ -68,7 +78,7 @@ def fill_shards(job: CellJob, shards: tuple[int, ...]) -> Filled:
     Raises
     ------
     StoreError
-        If the split is another one here, or the job is for another kind of device.
+        If the split is another one here, or another kind of device is at a cell that must have one.
     ParamsError
         If the device of the job is not there.
     WeightsError
@@ -86,35 +96,35 @@ def fill_told(job: CellJob, shards: tuple[int, ...]) -> Filled:
 def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
     from stages.extraction.loop import run_shards  # noqa: PLC0415
     from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
-    from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
 
     known = _known(job)
     sam = kept_model(job.params, job.name.model, job.device)
-    kind = device_name(sam.device)
-    if job.kind not in {"", kind}:
-        raise StoreError(f"{job} must be filled by one kind of device, {job.kind}, got {kind}")
     cell = job.open(known.split.table)
-    settings = CellSettings(
-        job.name.view, job.name.prompts, job.decoder_batch, with_masks=job.name.with_masks
-    )
+    kind = device_name(sam.device)
+    check = partial(_check_kind, job, cell.marked, kind)
     todo = [known.plan[shard] for shard in shards]
     n_objects = sum(shard.stop - shard.start for shard in todo) if is_told else 0
+    begun: list[int] = []
     with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as advance:
-        steps = CellSteps(
-            sam,
-            cell,
-            known.split.table,
-            known.images,
-            known.split.images_sha256,
-            settings,
-            known.made,
-            device=kind,
-            release=claims.release,
-        )
-        failures = run_shards(_claimed(cell, claims, todo, known, advance), steps, advance)
+        steps = _steps(job, known, sam, cell)
+        steps.device, steps.release = kind, claims.release
+        steps.check = partial(check, is_kept=True)
+        claimed = _claimed(cell, claims, todo, known, advance)
+        failures = run_shards(_noted(claimed, check, begun), steps, advance)
     failed = {str(known.split.table.file[f.piece.image]): f.reason for f in failures}
     torn = {f.piece.start // job.params.shard_objects for f in failures}
-    return Filled(kind, tuple(failed.items()), tuple(sorted(torn)))
+    n_made = len(set(begun) - torn)
+    return Filled(kind, n_made, tuple(failed.items()), tuple(sorted(torn)))
+
+
+def _steps(job: CellJob, known: "_Known", sam: "Sam", cell: Cell) -> "CellSteps":
+    from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
+
+    name, split = job.name, known.split
+    settings = CellSettings(name.view, name.prompts, job.decoder_batch, with_masks=name.with_masks)
+    return CellSteps(
+        sam, cell, split.table, known.images, split.images_sha256, settings, known.made
+    )
 
 
 def _claimed(
@@ -133,6 +143,28 @@ def _claimed(
                 continue
             claims.release(shard.index)
         advance(shard.stop - shard.start)
+
+
+def _noted(shards: Iterable[Shard], check: Callable[[], None], begun: list[int]) -> Iterator[Shard]:
+    """The same shards, each checked and noted as it begins."""
+    for shard in shards:
+        check()
+        begun.append(shard.index)
+        yield shard
+
+
+def _check_kind(job: CellJob, marked: MarkedShards, kind: str, *, is_kept: bool = False) -> None:
+    """Hold a shard to the kind of device of its cell, where it must have one.
+
+    Parameters
+    ----------
+    is_kept
+        Whether the shard is about to be marked: the first one decides, whoever else began.
+    """
+    if job.is_one_kind:
+        job.check_kind(marked.kinds(), kind)
+        if is_kept:
+            job.check_kind({marked.hold_to(kind)}, kind)
 
 
 @dataclass(frozen=True)

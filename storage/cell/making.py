@@ -76,8 +76,19 @@ class Cell:
         self._stores = stores
 
     @classmethod
-    def open(cls, work_root: Path, signature: Mapping[str, object], plan: CellPlan) -> "Cell":
+    def open(
+        cls,
+        work_root: Path,
+        signature: Mapping[str, object],
+        plan: CellPlan,
+        marked: MarkedShards | None = None,
+    ) -> "Cell":
         """Open the work folder of this signature below ``work_root``, or begin one.
+
+        Parameters
+        ----------
+        marked
+            Its shards as known already: files that they have read are not read again.
 
         Raises
         ------
@@ -85,7 +96,9 @@ class Cell:
             If what it holds is damaged or of another plan.
         """
         wanted = full_signature(signature, plan.shard_objects)
-        marked = marked_shards(work_root, signature, plan.shard_objects, len(plan.object_id))
+        marked = marked or marked_shards(
+            work_root, signature, plan.shard_objects, len(plan.object_id)
+        )
         (marked.folder / FOLDER).mkdir(parents=True, exist_ok=True)
         kinds = ("features",) if plan.mask_size_px is None else ("features", "masks")
         stores = {kind: _open_or_create(marked.folder, kind, wanted, plan) for kind in kinds}

@@ -6,12 +6,15 @@ from typing import Final
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
-from storage.folders import remove_left
+from storage.folders import first_folder, remove_left
 from storage.store.marks import Mark, Receipt, load_mark
 
 UNDONE: Final = "not done"
 CHANGED: Final = "other images"
 """Why shards are computed; any other reason is damage."""
+
+KIND: Final = "kind"
+"""Folder in a work folder that names the kind of device which the cell is held to, in a file."""
 
 Identity = tuple[int, int, int]
 """Inode, bytes and time of change of a file: a file that is replaced has another one."""
@@ -71,6 +74,24 @@ class MarkedShards:
         """Who made each shard that is marked; of those taken over nothing is known."""
         marks = {shard: load_mark(self.folder, shard) for shard in self.indices}
         return {shard: mark.receipt for shard, mark in marks.items() if mark and mark.receipt}
+
+    def kinds(self) -> set[str]:
+        """Names of the processors and GPUs that made its shards, as far as known."""
+        return {receipt.device for receipt in self.receipts().values()}
+
+    def hold_to(self, kind: str) -> str:
+        """Hold the cell to a kind of device, unless another process was first.
+
+        Returns
+        -------
+        The kind that it is held to: the same for all who ask.
+        """
+        held = self.folder / KIND
+        if not held.exists():
+            with first_folder(held) as partial:
+                partial.mkdir()
+                (partial / "name").write_text(kind, encoding="utf-8")
+        return (held / "name").read_text(encoding="utf-8")
 
     def tidy(self) -> None:
         """Remove what dead processes of this machine left half-written."""

@@ -5,92 +5,48 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Final
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
 from stages import extract
-from stages.cli.app import app
+from stages.filling import pool
 from stages.filling.cell import job_on
 from stages.filling.choice import choose_names
 from stages.filling.job import prepared as prepared_split
+from stages.filling.pool import Filling
 from stages.filling.worker import fill_told
+from stages.shell.blocks import ExecutorParams
 from stages.shell.params import read_params
+from storage.cell import marked as marks_of
 from storage.errors import StoreError
+from storage.files.manifest import FileRecord, record_of
 from storage.paths import CACHE
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
     SPLIT,
     done_shards,
-    draw_project,
+    encoded_images,
     outputs,
     prepare_splits,
     run,
     write_params,
 )
-
-ROOT: Final = Path(__file__).parents[3]
-SHARD_OBJECTS: Final = 5
-N_SHARDS: Final = 7
-START_S: Final = 120.0
-NAME: Final = "/".join(CELL)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that awaits extraction."""
-    root = tmp_path_factory.mktemp("prepared")
-    with chdir(root):
-        draw_project(n_objects=8, shard_objects=SHARD_OBJECTS)
-    return root
-
-
-@pytest.fixture(scope="module")
-def wanted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Outputs of a cell that one process extracted, undisturbed."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(prepared, root, dirs_exist_ok=True)
-    with chdir(root):
-        run(extract, *CELL)
-        return outputs()
-
-
-@pytest.fixture(autouse=True)
-def project(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the prepared project, as the working directory."""
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-
-
-def fill(*arguments: str) -> tuple[int, str, str]:
-    """Status, stdout and stderr of the command."""
-    result = CliRunner().invoke(app, ["fill", *arguments])
-    return result.exit_code, result.stdout, result.stderr
-
-
-@contextmanager
-def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "stages.cli", "fill", *arguments]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
-        yield process
-        if process.poll() is None:
-            process.kill()
-
-
-def wait_for_shards(n_shards: int) -> None:
-    end = time.monotonic() + START_S
-    while len(done_shards()) < n_shards:
-        assert time.monotonic() < end, f"{n_shards} shards took too long"
-        time.sleep(0.01)
+from tests.fixtures.fill_command import (
+    N_SHARDS,
+    NAME,
+    SHARD_OBJECTS,
+    START_S,
+    fill,
+    job_of,
+    once_encoding,
+    receipts,
+    set_executor,
+    started,
+    wait_for_shards,
+)
 
 
 def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> None:
@@ -180,19 +136,6 @@ def test_an_image_that_cannot_be_read_keeps_no_other_cell_from_being_done() -> N
     assert 0 < len(done_shards()) < N_SHARDS
 
 
-def test_another_kind_of_device_is_told_and_may_be_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fill(NAME, "--shard-range", "1/2")
-    monkeypatch.setattr("stages.extraction.models.device_name", lambda _: "another processor")
-    status, _, said = fill(NAME, "--same-device")
-    assert status == 1
-    assert f"error: {NAME} must be filled by one kind of device, " in said
-    status, _, said = fill(NAME)
-    assert status == 0
-    assert f"note: {NAME} mixes kinds of device (" in said
-
-
 def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     params = read_params()
     (name,) = choose_names([NAME], params)
@@ -217,6 +160,57 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     assert said.splitlines()[-1].split("  ")[-1].endswith("shards are done")
     shutil.rmtree(CACHE / "work")
     assert fill("--dry-run", NAME)[1].rstrip().endswith("other images")
+
+
+def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, bytes]) -> None:
+    def do_the_last() -> None:
+        assert fill_told(job_of(NAME), (N_SHARDS - 1,)).n_made == 1
+
+    with once_encoding(do_the_last):
+        status, said, _ = fill(NAME)
+    counts = f"filled {N_SHARDS - 1} shards of 1 cells, other processes 1"
+    assert (status, said) == (0, f"{counts}; `dvc repro` publishes them\n")
+    run(extract, *CELL)
+    assert outputs() == wanted
+
+
+def test_a_receipt_counts_what_was_computed_not_what_was_copied() -> None:
+    fill(NAME)
+    n_objects = prepared_split(SPLIT, SHARD_OBJECTS).table.n_objects
+    assert sum(one.n_objects for one in receipts()) == n_objects
+    write_params(shard_objects=2 * SHARD_OBJECTS)
+    with encoded_images() as seen:
+        fill(NAME)
+    n_computed = sum(one.n_objects for one in receipts())
+    assert n_computed < n_objects, "images that lie in one shard as before are copied"
+    assert (n_computed > 0) == bool(seen)
+    assert {one.n_objects > 0 for one in receipts()} == {one.seconds > 0 for one in receipts()}
+
+
+def test_marks_that_show_late_are_looked_for_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = job_of(NAME)
+    some = Filling.of(job, prepared_split(SPLIT, SHARD_OBJECTS))
+    slept: list[float] = []
+    monkeypatch.setattr(pool, "_run", lambda *_: False)
+    monkeypatch.setattr(Filling, "todo", lambda _: [] if len(slept) == 9 else [0])
+    monkeypatch.setattr("time.sleep", slept.append)
+    pool.fill([some], ExecutorParams())
+    assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10]
+
+
+def test_a_shard_is_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(NAME)
+    read: list[Path] = []
+
+    def spied(path: Path) -> FileRecord:
+        read.append(path)
+        return record_of(path)
+
+    monkeypatch.setattr(marks_of, "record_of", spied)
+    run(extract, *CELL)
+    assert len(read) == len(set(read)) > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -265,9 +259,7 @@ def test_processes_that_are_killed_cost_no_more_than_their_shards(
 
 @pytest.mark.slow
 def test_processes_of_this_machine_give_the_bytes_of_one(wanted: dict[str, bytes]) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
-    params["executor"] = {"kind": "local", "n_workers": 2}
-    Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    set_executor(kind="local", n_workers=2)
     run(extract, *CELL)
     assert outputs() == wanted
     makers = {mark.read_text().split('"pid": ')[1].split(",")[0] for mark in marks()}

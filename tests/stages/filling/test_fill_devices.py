@@ -1,0 +1,161 @@
+"""Devices of cells: held to one kind, found without a job, and GPUs that have begun."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from stages import extract
+from stages.filling import pool
+from stages.filling.job import prepared
+from stages.filling.worker import fill_told
+from stages.shell.params import read_params
+from storage.cell.marked import MarkedShards
+from storage.errors import StoreError
+from storage.paths import CACHE
+from tests.fixtures.extract_project import (
+    CELL,
+    SPLIT,
+    done_shards,
+    files_of,
+    refused,
+    run,
+    write_params,
+)
+from tests.fixtures.fill_command import (
+    N_SHARDS,
+    NAME,
+    SHARD_OBJECTS,
+    START_S,
+    fill,
+    job_of,
+    once_encoding,
+    receipts,
+    set_executor,
+    started,
+)
+
+NAMED: Final = """
+import sys
+from stages.extraction import models
+from stages.cli.app import app
+models.device_name = lambda _: "{kind}"
+app(sys.argv[1:])
+"""
+"""``usam`` on a made-up device."""
+
+
+def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """From now on, this process computes on another kind of device."""
+    monkeypatch.setattr("stages.extraction.models.device_name", lambda _: kind)
+
+
+def test_another_kind_of_device_is_told_and_may_be_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(NAME, "--shard-range", "1/2")
+    name_device(monkeypatch, "another")
+    status, _, said = fill(NAME, "--same-device")
+    assert status == 1
+    assert said.startswith(f"error: shards of {NAME} must be made by one kind of device, ")
+    assert said.endswith(", got another\n")
+    status, _, said = fill(NAME)
+    assert status == 0
+    assert f"note: {NAME} mixes kinds of device (" in said
+
+
+def test_a_shard_is_held_to_the_kind_that_was_first_to_keep_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = job_of(NAME, is_one_kind=True)
+
+    def do_another_elsewhere() -> None:
+        name_device(monkeypatch, "another")
+        fill_told(job, (1,))
+
+    name_device(monkeypatch, "one")
+    with once_encoding(do_another_elsewhere), pytest.raises(StoreError, match="another, got one"):
+        fill_told(job, (0,))
+    assert done_shards() == [1]
+    name_device(monkeypatch, "one")
+    with pytest.raises(StoreError, match="another, got one"):
+        fill_told(job, (2,))
+
+
+def test_two_that_keep_their_first_shard_at_once_are_held_to_one_kind(tmp_path: Path) -> None:
+    cell = MarkedShards(tmp_path / "work", 2)
+    assert [cell.hold_to(kind) for kind in ("one", "another")] == ["one", "one"]
+
+
+@pytest.mark.slow
+def test_tasks_of_an_array_on_two_kinds_of_device_never_mix_them() -> None:
+    with (
+        started(
+            *(NAME, "--same-device", "--shard-range", "1/2"), program=NAMED.format(kind="one")
+        ) as one,
+        started(
+            *(NAME, "--same-device", "--shard-range", "2/2"), program=NAMED.format(kind="another")
+        ) as another,
+    ):
+        said = [process.communicate(timeout=START_S)[1] for process in (one, another)]
+    assert sorted([one.returncode, another.returncode]) == [0, 1], said
+    assert "must be made by one kind of device, " in "".join(said)
+    assert len({receipt.device for receipt in receipts()}) == 1
+
+
+def begin_on_a_gpu() -> dict[str, bytes]:
+    """Let a GPU have done half of the cell's shards; its files."""
+    fill(NAME, "--shard-range", "1/2")
+    here, there = (job_of(NAME, device=device) for device in ("cpu", "cuda"))
+    split = prepared(SPLIT, SHARD_OBJECTS)
+    here.marked(split).folder.rename(there.marked(split).folder)
+    return files_of(CACHE / "work")
+
+
+def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    n_done = len(range(0, N_SHARDS, 2))
+    begun = begin_on_a_gpu()
+    wanted = (
+        f"{NAME} must be finished on a GPU, as it was begun ({n_done} of {N_SHARDS} shards are "
+        "done), got none here; extract.device: cpu would begin it anew on this processor, and keep "
+        "what the GPU has done"
+    )
+    write_params(shard_objects=SHARD_OBJECTS, device="auto")
+    assert refused(capsys) == wanted
+    assert fill(NAME) == (1, "", f"error: {wanted}\n")
+    assert files_of(CACHE / "work") == begun
+    assert f"{n_done} of {N_SHARDS} shards are done" in fill("--dry-run", NAME)[1]
+    write_params(shard_objects=SHARD_OBJECTS, device="cpu")
+    run(extract, *CELL)
+    assert files_of(CACHE / "work").items() >= begun.items()
+
+
+def no_job(*_: object, **__: object) -> None:
+    """In the place of what would start workers."""
+    raise AssertionError("no worker may be started")
+
+
+def test_what_jobs_compute_on_is_known_before_any_is_handed_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_params(shard_objects=SHARD_OBJECTS, device="auto")
+    monkeypatch.setattr(pool, "run_tasks", no_job)
+    for n_gpus, device in ((1, "cuda"), (0, "cpu")):
+        set_executor(kind="slurm", slurm={"gpus": n_gpus})
+        params = read_params()
+        assert pool.device_of(params.extract, params.executor) == device
+
+
+@pytest.mark.parametrize("kind", ["slurm", "address"])
+def test_a_dry_run_starts_no_worker(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_on_a_gpu()
+    write_params(shard_objects=SHARD_OBJECTS, device="auto")
+    set_executor(kind=kind, address="tcp://127.0.0.1:1")
+    monkeypatch.setattr(pool, "run_tasks", no_job)
+    status, said, noted = fill("--dry-run", NAME)
+    assert status == 0
+    assert f"of {N_SHARDS} shards are done" in said
+    assert "unknown" not in said
+    assert noted.startswith("note: seconds are those of one process on ")
