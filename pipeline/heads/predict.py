@@ -77,7 +77,7 @@ def last_outputs(
     head: HeadWeights, hidden: Float32[np.ndarray, "member row hidden"]
 ) -> Float32[np.ndarray, "member row output"]:
     """Outputs by what the last layer reads."""
-    return _sigmoid(_linear(head, N_LAYERS - 1, hidden))
+    return sigmoid(_linear(head, N_LAYERS - 1, hidden))
 
 
 def hidden_features(
@@ -151,6 +151,7 @@ def _linear(head: HeadWeights, layer: int, inputs: np.ndarray) -> np.ndarray:
     return inputs @ by_member + bias.reshape(-1, 1, n_outputs)
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The logistic function."""
     # By tanh, which only saturates: exp overflows, and NumPy warns about it.
     return (np.tanh(logits / 2) + 1) / 2

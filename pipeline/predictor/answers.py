@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float32
-from torch import Tensor
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.encoded import EncodedImage
 from pipeline.predictor.heads import ProposalHeads
 from pipeline.predictor.prompts import DecoderPrompts, Kind, PromptSet, joined, parse_prompts
-from pipeline.predictor.uncertainty import Uncertainty, at_image, bounded, read_uncertainty
+from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
+from pipeline.predictor.upsampling import at_image, masks_at_image
 from pipeline.sam.model import Decoded, Sam
 
 Prediction = tuple[
@@ -31,22 +32,25 @@ class Output:
     normalize_coords: bool
 
 
+@torch.inference_mode()
 def predict_sets(sam: Sam, image: EncodedImage, asked: PromptSet, output: Output) -> Prediction:
     """See ``UncertainPredictor.predict``."""
     height, width = image.size_px
     scale = (1, 1) if output.normalize_coords else (width, height)
     prompts = parse_prompts(**vars(asked), scale=scale)
     decoded = _decode(sam, image, prompts, multimask_output=output.multimask_output)
-    logits = at_image(decoded.logits, image.size_px)
-    masks = logits if output.return_logits else logits > 0
-    one = prompts.n_sets == 1
-    return (
-        _array(masks, squeezed=one),
-        _array(decoded.sam_score, squeezed=one),
-        _array(bounded(decoded.logits), squeezed=one),
-    )
+    if output.return_logits:
+        masks = at_image(decoded.logits, image.size_px).cpu().numpy()
+    else:
+        masks = masks_at_image(decoded.logits, image.size_px).astype(np.float32)
+    parts = masks, decoded.sam_score.cpu().numpy(), bounded(decoded.logits).cpu().numpy()
+    if prompts.n_sets > 1:
+        return parts
+    (masks, sam_score, logits) = (part[0] for part in parts)
+    return masks, sam_score, logits
 
 
+@torch.inference_mode()
 def ask(
     sam: Sam,
     heads: ProposalHeads,
@@ -107,8 +111,3 @@ def _decode(
         mask_input=prompts.mask_input,
         multimask_output=multimask_output,
     )
-
-
-def _array(tensor: Tensor, *, squeezed: bool) -> Float32[np.ndarray, "..."]:
-    values: Float32[np.ndarray, "..."] = tensor.float().cpu().numpy()
-    return values[0] if squeezed else values

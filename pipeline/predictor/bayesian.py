@@ -16,7 +16,7 @@ from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.encoded import IDENTITY, EncodedImage
 from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts
-from pipeline.predictor.uncertainty import at_image
+from pipeline.predictor.upsampling import masks_at_image
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, default_view, map_points, unview
@@ -160,7 +160,7 @@ def _clicks(
         if given.ndim != 2 or given.shape[1] != 2:  # noqa: PLR2004 - x and y
             raise ValueError(f"clicks must be of shape (click, 2), got {given.shape}")
         return given
-    mask = (at_image(logits[None, None], size_px)[0, 0] > 0).cpu().numpy()
+    mask = masks_at_image(logits[None, None], size_px)[0, 0]
     if not mask.any():
         return np.zeros((0, 2), np.float32)
     return sample_prompts(mask, plan.seed)[1:].astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -9,7 +10,8 @@ from jaxtyping import Float32, Float64
 from pipeline.extraction.seen import seen_of
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet
 from pipeline.heads.inputs import set_inputs
-from pipeline.heads.predict import HeadWeights, check_head, predict
+from pipeline.heads.predict import HeadWeights
+from pipeline.predictor.stacked import StackedHeads, stack_heads
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
 from pipeline.scoring.measures import BY_NAME
@@ -26,7 +28,7 @@ class ProposalHeads:
     Raises
     ------
     ValueError
-        If the model is unknown, or a head is missing or no MLP.
+        If the model is unknown, a head is missing or no MLP, or heads differ in their shapes.
     """
 
     model: str
@@ -46,8 +48,12 @@ class ProposalHeads:
         missing = [name for name in needed if name not in self.weights]
         if missing:
             raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
-        for objective, head in self.weights.items():
-            check_head(objective, head)
+        assert self.stacked  # raises if a head is no MLP
+
+    @cached_property
+    def stacked(self) -> StackedHeads:
+        """The heads as one network."""
+        return stack_heads(self.weights)
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ def _evidence(
         ProposalScores(unknown, sam_score, unknown, unknown),
         entropies={},
         agreements={},
-        heads=Heads(heads.head_set.protocol, predict(heads.weights, inputs)),
+        heads=Heads(heads.head_set.protocol, heads.stacked.predict(inputs)),
     )
 
 

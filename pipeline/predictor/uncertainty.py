@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.entropy.plan import task_probability
@@ -15,6 +14,7 @@ from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.advice import Advice, advise
 from pipeline.predictor.heads import ExpectedIou, Gaps, Judgement, ProposalHeads, judge_proposals
+from pipeline.predictor.upsampling import masks_at_image
 from pipeline.sam.model import Decoded
 from pipeline.vocabulary import MODELS
 
@@ -100,7 +100,7 @@ def read_uncertainty(
         selected = int(sam_score[i].argmax())
         own = judgement.of(i)
         yield Uncertainty(
-            masks=(at_image(logits[None], size_px)[0] > 0).cpu().numpy(),
+            masks=masks_at_image(logits[None], size_px)[0],
             sam_score=sam_score[i],
             logits=bounded(logits).cpu().numpy(),
             probability=probability[i],
@@ -125,13 +125,6 @@ def is_kept(judgement: Judgement, proposal: int, least_iou: float | None) -> boo
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
     """Logits as a later prompt takes them for its mask."""
     return logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
-
-
-def at_image(
-    logits: Float[Tensor, "prompt proposal y x"], size_px: tuple[int, int]
-) -> Float[Tensor, "prompt proposal height width"]:
-    """Logits at the size of the image, as SAM2 upsamples them."""
-    return interpolate(logits, size_px, mode="bilinear", align_corners=False)
 
 
 def _mixed_entropy(
