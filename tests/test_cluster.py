@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages.shell.blocks import ExecutorParams
 from stages.shell.parsing import parse
 from tests.fixtures import project_copy
@@ -20,6 +21,8 @@ from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
 CELL: Final = ("shapes_val", "tiny", "identity")
 
 JOB_S: Final = 120.0
+
+N_STUDIES: Final = 4
 
 YAML: Final = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -47,7 +50,7 @@ def test_every_fault_has_a_test_that_is_there() -> None:
 
 
 def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:
-    assert set(SCRIPTS) == {"cell.sh", "fill.sh", "pipeline.sh"}
+    assert set(SCRIPTS) == {"cell.sh", "fill.sh", "pipeline.sh", "tune.sh"}
     for text in SCRIPTS.values():
         assert text.splitlines()[-1].startswith("exec ")
         for directive in ("--requeue", "--open-mode=append", "--output=logs/slurm/"):
@@ -156,6 +159,23 @@ def forget(root: Path, cell: list[Path]) -> None:
     """Remove a cell, the work on it, and what DVC keeps of it."""
     for folder in (*cell, root / "cache" / "work", root / ".dvc" / "cache"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_studies_of_an_array_run_side_by_side_in_one_clone(slurm: Slurm, project: Path) -> None:
+    settings(project, train_splits=["shapes_train"], models=list(MODELS))
+    project_copy.repro(project, "prepare@shapes_train")
+    # Without trials, a study reads no features, but DVC wants them there.
+    (project / "cache" / "features" / "shapes_train").mkdir(parents=True, exist_ok=True)
+    wait_for(slurm, project, submit(slurm, project, f"--array=1-{N_STUDIES}", "tune.sh"))
+    said = [log.read_text() for log in (project / "logs" / "slurm").glob("tune-*.out")]
+    assert len(said) == N_STUDIES
+    assert "ERROR" not in "".join(said)
+    studies = [f"tune@shapes_train-{name}" for name in list(OBJECTIVES)[:N_STUDIES]]
+    done = project_copy.repro(project, "--single-item", *studies)
+    assert (done.ran, len(done.unchanged)) == ([], N_STUDIES)
+    settings(project, train_splits=[], models=["tiny"])
 
 
 @pytest.mark.slow
