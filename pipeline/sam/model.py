@@ -16,6 +16,7 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from pipeline.sam.compiling import naming_compiler
 from pipeline.sam.families import (
     MEMBERS,
     MINI_CHANNELS,
@@ -79,6 +80,7 @@ class Sam:
             model.sam_mask_decoder,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
+        self._forward_image = model.forward_image
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
@@ -101,6 +103,26 @@ class Sam:
         """Token width."""
         return int(self.model.hidden_dim)
 
+    def compile(self) -> None:
+        """Compile the encoder, for single images, and the end of the decoder, which takes minutes.
+
+        Raises
+        ------
+        CompilerError
+            If a CPU has no C++ compiler, or one that does not work.
+        """
+        torch.compiler.reset()  # code of another model is no longer asked for
+        blank = np.zeros((*2 * (self.image_size_px,), 3), np.uint8)
+        with naming_compiler():
+            embedding = self.encode(blank)
+            # The shorter one first: a compiler that is missing is missed sooner.
+            self._shared_decoder.compile()
+            # On a GPU, the second number of prompt sets makes code for any, except for one.
+            for n in (2, 3, 1):
+                self.decode(embedding, np.zeros((n, 1, 2), np.float32))
+            self._forward_image = torch.compile(self.model.forward_image, fullgraph=True)
+            self.encode(blank)
+
     def encode(self, rgb: Pixels) -> Embedding:
         """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN.
 
@@ -114,7 +136,7 @@ class Sam:
         """Embed images of any sizes in one call of the encoder."""
         squares = torch.cat([self._square(rgb) for rgb in images])
         with self._autocast():
-            levels = self.model.forward_image((squares - self._mean) / self._std)["backbone_fpn"]
+            levels = self._forward_image((squares - self._mean) / self._std)["backbone_fpn"]
         top = levels[-1]
         if self.model.directly_add_no_mem_embed:
             top = top + self.model.no_mem_embed.view(1, -1, 1, 1)

@@ -4,15 +4,19 @@ Both its transposed convolutions cut each cell into quarters that do not overlap
 normalisation and the activations are operations on rows of channels.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import layer_norm, linear
+from torch.nn.functional import layer_norm, linear, pad
 
 Module = Any
 """A module of ``sam2``, which ships no types."""
+
+Part = Callable[[Module, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""``upscale_part``, or what has been compiled of it."""
 
 CPU_CELLS: Final = 4_096
 """Cells that a CPU upscales at once, unless one prompt set has more: about what caches hold."""
@@ -45,6 +49,7 @@ def upscale(
     coarse: Float[Tensor, "cell coarse"],
     fine: Float[Tensor, "quarter fine"],
     shape: tuple[int, int],
+    part: Part | None = None,
 ) -> Float[Tensor, "prompt proposal y x"]:
     """Logits of the masks that weighted sums of upscaled cells give.
 
@@ -56,12 +61,12 @@ def upscale(
         Of each mask.
     coarse, fine
         See ``SharedImage``.
+    part
+        Upscales some prompt sets; by default, ``upscale_part``.
     """
-    n_at_once = len(cells)
-    if cells.device.type == "cpu":
-        n_at_once = max(1, CPU_CELLS // cells.shape[1])
+    n_at_once, run = _n_at_once(cells), part or upscale_part
     parts = [
-        _upscale(stages, some, own, coarse, fine)
+        run(stages, some, own, coarse, fine)
         for some, own in zip(
             torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True
         )
@@ -69,6 +74,28 @@ def upscale(
     rows, columns = shape
     halved = torch.cat(parts).view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
     return halved.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*weights.shape[:2], 4 * rows, 4 * columns)
+
+
+def compiled_part() -> Part:
+    """``upscale_part`` as ``torch.compile`` makes it anew.
+
+    A CPU is given equally many prompt sets each time, the last ones of 0 if need be: every number
+    of them would be compiled for itself.
+    """
+    run = torch.compile(upscale_part, fullgraph=True)
+
+    def padded(
+        stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
+    ) -> Tensor:
+        n_more = (0, 0, 0, 0, 0, _n_at_once(cells) - len(cells))
+        parts: Tensor = run(stages, pad(cells, n_more), pad(weights, n_more), coarse, fine)
+        return parts[: len(cells)]
+
+    return padded
+
+
+def _n_at_once(cells: Float[Tensor, "prompt cell channel"]) -> int:
+    return max(1, CPU_CELLS // cells.shape[1]) if cells.device.type == "cpu" else len(cells)
 
 
 def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
@@ -79,9 +106,10 @@ def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor,
     return layer_norm(rows.float(), shape, *weights).to(rows.dtype)
 
 
-def _upscale(
+def upscale_part(
     stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
 ) -> Float[Tensor, "prompt proposal part"]:
+    """Logits of some prompt sets, by cell; see ``upscale``."""
     outer, norm, first_act, inner, last_act = stages
     n_prompts = len(cells)
     quarters = _quartered(cells, outer).add_(coarse).view(n_prompts, len(fine), -1)

@@ -2,12 +2,14 @@
 
 import platform
 import re
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import torch
 
+from pipeline.sam.compiling import CompilerError
 from pipeline.sam.model import (
     ArchitectureError,
     DeviceError,
@@ -45,6 +47,11 @@ def load_model(params: ExtractParams, model: str) -> Sam:
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     """Model that fills cells on a device; kept until another one is asked for, see ``load_model``.
 
+    Raises
+    ------
+    ParamsError
+        Also if it cannot be compiled, and is to be.
+
     Notes
     -----
     On a CPU the process computes with one thread from here on. Sums that threads share have other
@@ -53,7 +60,14 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     """
     if device == "cpu":
         torch.set_num_threads(1)
-    return _load(params, model, device)
+    sam = _load(params, model, device)
+    if params.compile:
+        print(f"note: {model} is compiled first, which takes minutes", file=sys.stderr)
+        try:
+            sam.compile()
+        except CompilerError as error:
+            raise ParamsError(f"extract.{error}") from error
+    return sam
 
 
 def settled_device(setting: str) -> torch.device:

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.heads.hyperparameters import RANGES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from pipeline.vocabulary import FAMILIES
-from stages.shell.rules import SEED_MAX, matching, number, one_of, text, texts, whole
+from stages.shell.rules import SEED_MAX, flag, matching, number, one_of, text, texts, whole
 from storage.datasets.catalogue import DATA_SETS
 
 T = TypeVar("T")
@@ -83,6 +83,7 @@ class ExtractParams:
     decoder_batch: Annotated[int | Literal["auto"], whole(1, 4096, "auto")]
     shard_objects: Annotated[int, whole(1, 4096)]
     device: Literal["auto", "cpu", "cuda"]
+    compile: Annotated[bool, flag()] = False
 
 
 @strict

@@ -56,6 +56,11 @@ def number(low: float, high: float) -> PlainValidator:
     return _single(f"a number from {low:g} to {high:g}", is_kept)
 
 
+def flag() -> PlainValidator:
+    """Yes or no; a number is neither."""
+    return _single("true or false", lambda value: isinstance(value, bool))
+
+
 def text() -> PlainValidator:
     """Text of one line."""
     return _single(f"text of one line of at most {TEXT_MAX} characters", _is_text)

@@ -22,7 +22,7 @@ from storage.folders import first_folder, put_files
 from storage.store.arrays import read_arrays, sizes_of
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.marks import FOLDER, Mark, Receipt, put_mark
-from storage.store.signature import digest
+from storage.store.signature import digest, in_full
 from storage.store.writing import check_names, create_store, full_signature
 
 MAX_REPLACED: Final = 10
@@ -112,7 +112,7 @@ class Cell:
     @property
     def unfinished(self) -> tuple[Unfinished, ...]:
         """Work on this cell under other settings, begun but never published."""
-        return find_unfinished(self.folder, self._stores["features"].signature)
+        return find_unfinished(self.folder, in_full(self._stores["features"].signature))
 
     def lacking(self, images_sha256: Sequence[str]) -> dict[int, str]:
         """Why each shard that has to be computed is, see ``MarkedShards.lacking``."""
@@ -141,7 +141,7 @@ class Cell:
         except StoreError as error:
             return dict.fromkeys(self.marked.indices, str(error))
         for kind, store in stores.items():
-            check_identity(store, kind, self._stores[kind].signature)
+            check_identity(store, kind, in_full(self._stores[kind].signature))
         damaged = {shard: text for found in reversed(faults) for shard, text in found.items()}
         for shard in self.marked.indices:
             if shard not in damaged and self.marked.fault(shard) is not None:

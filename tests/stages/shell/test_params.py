@@ -188,6 +188,8 @@ WHOLE = "must be a whole number from"
         ({"extract": {"decoder_batch": None}}, "extract.decoder_batch must .* got None"),
         ({"extract": {"shard_objects": 10**6}}, f"extract.shard_objects {WHOLE} .* got 1000000"),
         ({"extract": {"device": 0}}, "extract.device must be 'auto', 'cpu' or 'cuda', got 0"),
+        ({"extract": {"compile": "yes"}}, "extract.compile must be true or false, got 'yes'"),
+        ({"extract": {"compile": 1}}, "extract.compile must be true or false, got 1"),
         ({"extract": None}, "extract must be a mapping, got None"),
         ({"entropy": [2]}, "entropy must be a mapping, got [2]"),
         ({"entropy": {"n_workers": 100_000}}, f"entropy.n_workers {WHOLE} 1 to 1024, got 100000"),

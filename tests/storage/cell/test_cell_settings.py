@@ -38,6 +38,13 @@ def test_other_settings_get_another_folder_and_the_unfinished_is_named(tmp_path:
     assert cell.unfinished == (), "published work is finished"
 
 
+def test_unfinished_work_that_was_compiled_is_told_from_work_that_is_not(tmp_path: Path) -> None:
+    former = open_cell(tmp_path, compile=True).folder
+    assert [str(other) for other in open_cell(tmp_path).unfinished] == [
+        f"unfinished work under other settings is kept in {former} (compile: True -> False)"
+    ]
+
+
 def test_another_size_of_shards_is_another_signature(tmp_path: Path) -> None:
     extract(tmp_path)
     plan = type(PLAN)(PLAN.prompts, PLAN.object_id, PLAN.n_channels, 8, shard_objects=5)

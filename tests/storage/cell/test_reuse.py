@@ -38,6 +38,13 @@ def test_rows_are_found_by_what_they_come_from(folder: Path) -> None:
         np.testing.assert_array_equal(rows[name].astype(values.dtype), values)
 
 
+def test_rows_of_a_compiled_model_serve_no_other(folder: Path) -> None:
+    assert folder.exists()
+    asked = {**SIGNATURE, **CELL, "compile": True}
+    assert INPUTS not in find_made(asked, [INPUTS], Path("own"), with_masks=True)
+    assert INPUTS in find_made({**asked, "compile": False}, [INPUTS], Path("own"), with_masks=True)
+
+
 def remove_masks(folder: Path) -> None:
     (folder / "masks.zarr" / "mask_code" / "c.1.0.0.0.0").unlink()
 

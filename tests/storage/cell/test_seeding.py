@@ -86,6 +86,16 @@ def test_shards_of_other_inputs_are_refused() -> None:
         cell.adopt(STORES)
 
 
+def test_compiled_shards_are_refused_where_others_are_asked_for() -> None:
+    compiled = open_cell(Path("other"), compile=True)
+    for shard, images in enumerate(images_of(ORIGINAL)):
+        compiled.write_shard(shard, rows_of(shard), images)
+    stores = {kind: Path("other") / path for kind, path in STORES.items()}
+    compiled.publish(*stores.values())
+    with pytest.raises(StoreError, match=r"other inputs \(compile: True -> False\)"):
+        open_cell(Path()).adopt(stores)
+
+
 def test_a_cell_of_changed_images_takes_over_the_others() -> None:
     images = images_of((0, 5, 0))
     cell = open_cell(Path())

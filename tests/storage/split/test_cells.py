@@ -143,6 +143,7 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
     [
         ({"family": "sam2"}, r"\(family: sam2 -> mini, weights: \w+ -> \w+\)"),
         ({"precision": "bf16"}, r"\(precision: bf16 -> fp32\)"),
+        ({"compile": True}, r"\(compile: True -> False\)"),
         ({"version": 2}, r"\(extract_version: 2 -> 1\)"),
         ({"weights": "random-1"}, r"\(weights: random, seed 1 -> \w+\)"),
         ({"view_parameters": "up"}, r"\(view_parameters: up -> \)"),
@@ -150,7 +151,17 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
         ({"shard_objects": 3}, r"\(shard_objects: 3 -> 2\)"),
         ({"prompts": ["center"]}, r"\(prompts: \['center'\] -> \['center', 'p1'"),
     ],
-    ids=["family", "precision", "version", "weights", "view", "objects", "shards", "prompts"],
+    ids=[
+        "family",
+        "precision",
+        "compile",
+        "version",
+        "weights",
+        "view",
+        "objects",
+        "shards",
+        "prompts",
+    ],
 )
 def test_a_cell_of_other_settings_is_told(changes: dict[str, Any], message: str) -> None:
     rewrite_last(**changes)
