@@ -85,7 +85,7 @@ def info(
 ) -> None:
     """Print the card of a file of heads: what they learned, from what, and how well."""
     with reported_errors():
-        path = file or shipped_heads("mini")
+        path = file or shipped_heads()
         found = read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
         lines += [(key, value) for key, value in found.card.items() if key != "objectives"]

@@ -24,8 +24,6 @@ from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb
 from storage.outputs.head_files import read_head_file
 
-DEFAULT_FAMILY: Final = "mini"
-
 BAYESIAN: Final = typer.Option(
     "--bayesian", help="Also the entropies over views, clicks and models, and what they take."
 )
@@ -116,5 +114,5 @@ def _question(
 ) -> Question:
     rgb = read_rgb(path)
     check_known("model", model, MODELS)
-    card = read_head_file(heads or shipped_heads(DEFAULT_FAMILY)).card
+    card = read_head_file(heads or shipped_heads()).card
     return Question(path, rgb, card["family"], model, card["protocol"], heads, good_iou, save)

@@ -46,7 +46,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     with reported_errors():
         check_known("prompt", prompt, KINDS)
         asked = read_prompts(annotations, prompt)
-        path = heads or shipped_heads("mini")
+        path = heads or shipped_heads()
         card = read_head_file(path).card
         options = (
             grid_options(points_per_side, min_score, min_stability) if prompt == EVERYTHING else {}

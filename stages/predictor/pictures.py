@@ -1,16 +1,15 @@
 """Pictures of what a predictor says."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from storage.folders import whole_file
+from storage.images.png import png_bytes
 from storage.rle import decode_rle
 
 
@@ -57,8 +56,6 @@ def save_everything(
 
 
 def _save(path: Path, pixels: np.ndarray) -> Path:
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
     with whole_file(path) as partial:
-        partial.write_bytes(png.getvalue())
+        partial.write_bytes(png_bytes(pixels))
     return path

@@ -11,6 +11,10 @@ from stages.shell.rules import ParamsError
 from storage.errors import shown
 
 Click = tuple[float, float]
+"""x and y."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,7 @@ class Clicks:
     on: tuple[Click, ...]
     """Clicks on the object."""
     beside: tuple[Click, ...]
-    box: tuple[float, float, float, float] | None
-    """Left, top, right and bottom."""
+    box: Box | None
 
     @property
     def prompt_set(self) -> PromptSet:
@@ -79,20 +82,36 @@ def parse_clicks(
 
 
 def _place(what: str, text: str, size_px: tuple[int, int]) -> Click:
-    height, width = size_px
     x, y = _numbers(what, text, "X,Y")
-    if not (0 <= x < width and 0 <= y < height):
-        raise ParamsError(f"{what} must lie in the image of {width} x {height} px, got {text}")
+    check_click(what, (x, y), size_px)
     return x, y
 
 
-def _box(text: str, size_px: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom."""
-    height, width = size_px
+def _box(text: str, size_px: tuple[int, int]) -> Box:
     x, y, w, h = _numbers("box", text, "X,Y,W,H")
-    if not (x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= width and y + h <= height):
-        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
-    return x, y, x + w, y + h
+    box = (x, y, x + w, y + h)
+    check_box(box, size_px, told=text)
+    return box
+
+
+def check_click(what: str, click: Click, size_px: tuple[int, int]) -> None:
+    """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones."""
+    (x, y), (height, width) = click, size_px
+    if not (0 <= x < width and 0 <= y < height):
+        raise ParamsError(f"{what} must lie in the image of {width} x {height} px, got {x:g},{y:g}")
+
+
+def check_box(box: Box, size_px: tuple[int, int], *, told: str) -> None:
+    """Refuse a box that is empty, or reaches beyond the edges.
+
+    Parameters
+    ----------
+    told
+        How the user gave it.
+    """
+    (left, top, right, bottom), (height, width) = box, size_px
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {told}")
 
 
 def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:

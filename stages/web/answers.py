@@ -1,16 +1,16 @@
 """What the page is told of a prompt, and what it gives to download."""
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from pipeline.predictor import Uncertainty
 from stages.predictor.told import prompt_told, proposal_told
+from storage.images.png import png_bytes
 from storage.rle import encode_rle
 
 
@@ -40,17 +40,13 @@ def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:
 
 
 def _sent(picture: Image.Image) -> str:
-    png = io.BytesIO()
-    picture.save(png, "PNG", bits=1 if picture.mode == "P" else 8)
-    return base64.b64encode(png.getvalue()).decode()
+    png = png_bytes(picture, bits=1 if picture.mode == "P" else 8)
+    return base64.b64encode(png).decode()
 
 
 def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
     """A mask at the size of its image: 255 inside, 0 outside."""
-    pixels: UInt8[np.ndarray, "h w"] = mask.astype(np.uint8) * 255
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
-    return png.getvalue()
+    return png_bytes(mask.astype(np.uint8) * 255)
 
 
 def coco_told(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.predictor import PromptSet
 from pipeline.vocabulary import N_PROPOSALS
+from stages.predictor.questions import check_box, check_click
 from stages.shell.rules import ParamsError
 
 MOST_CLICKS: Final = 100
@@ -67,15 +68,11 @@ def prompt_of(question: Question, height_px: int, width_px: int) -> PromptSet:
     clicks, box = question.clicks, question.box
     if box is None and not any(click.label for click in clicks):
         raise ParamsError("prompt must have a click on the object or a box, got neither")
-    size = f"{width_px} x {height_px} px"
+    size_px = height_px, width_px
     for click in clicks:
-        if not (0 <= click.x <= width_px and 0 <= click.y <= height_px):
-            raise ParamsError(f"click must lie in the image of {size}, got {click.x:g},{click.y:g}")
+        check_click("click", (click.x, click.y), size_px)
     if box is not None:
-        left, top, right, bottom = box
-        if not (0 <= left < right <= width_px and 0 <= top < bottom <= height_px):
-            told = ",".join(f"{side:g}" for side in box)
-            raise ParamsError(f"box must lie in the image of {size}, got {told}")
+        check_box(box, size_px, told=",".join(f"{side:g}" for side in box))
     corners = None if box is None else list(box)
     if not clicks:
         return PromptSet(box=corners)

@@ -1,6 +1,5 @@
 """Images that people have open on the page: in memory alone, and not more than it may hold."""
 
-import io
 import secrets
 from collections import OrderedDict
 from typing import Final
@@ -8,10 +7,10 @@ from typing import Final
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
+from storage.images.png import png_bytes
 from storage.images.sent import decode_rgb
 
 MOST_PX: Final = 50_000_000
@@ -41,7 +40,7 @@ class OpenImage:
     def __init__(self, data: bytes) -> None:
         self._rgb = decode_rgb(data, most_px=MOST_PX)
         self.height_px, self.width_px = self._rgb.shape[:2]
-        self.picture = _png(_shrunk(self._rgb))
+        self.picture = png_bytes(_shrunk(self._rgb), compress_level=1)
         """PNG, no larger than masks are shown."""
         self._encoded: OrderedDict[Sam, UncertainPredictor] = OrderedDict()
 
@@ -109,9 +108,3 @@ def _shrunk(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
         return rgb
     size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _png(rgb: UInt8[np.ndarray, "y x 3"]) -> bytes:
-    png = io.BytesIO()
-    Image.fromarray(rgb).save(png, "PNG", compress_level=1)
-    return png.getvalue()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
@@ -12,8 +11,6 @@ from stages.predictor import load_predictor
 from stages.shell.rules import ParamsError, check_known
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import read_head_file
-
-SHIPPED_FAMILY: Final = "mini"
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Models:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.choices: dict[str, HeadChoice] = {}
-        for path in (*files, shipped_heads(SHIPPED_FAMILY)):
+        for path in (*files, shipped_heads()):
             if path.stem in self.choices:
                 raise ParamsError(f"files of heads must have names of their own, got {path.stem}")
             self.choices[path.stem] = HeadChoice(path, read_head_file(path).card)

@@ -1,11 +1,9 @@
 """Scenes that the page offers: drawn at start, of those that the demo evaluates on."""
 
-import io
 from typing import Final
 
-from PIL import Image
-
 from pipeline.scenes.scene import draw_scene, scene_seeds
+from storage.images.png import png_bytes
 
 N_SCENES: Final = 6
 
@@ -16,9 +14,5 @@ SIZE_PX: Final = 256
 
 def scene_files() -> tuple[bytes, ...]:
     """PNG files of the first validation scenes, which neither models nor heads have learned."""
-    files = []
-    for seed in scene_seeds(SEED, "val", N_SCENES):
-        png = io.BytesIO()
-        Image.fromarray(draw_scene(seed, SIZE_PX).rgb).save(png, "PNG")
-        files.append(png.getvalue())
-    return tuple(files)
+    seeds = scene_seeds(SEED, "val", N_SCENES)
+    return tuple(png_bytes(draw_scene(seed, SIZE_PX).rgb) for seed in seeds)

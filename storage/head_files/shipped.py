@@ -5,11 +5,14 @@ from typing import Final
 
 from storage.errors import WeightsError
 
+SHIPPED_FAMILY: Final = "mini"
+"""The family whose heads come with the package."""
+
 SHIPPED: Final = Path(__file__).parent
 """One file per family."""
 
 
-def shipped_heads(family: str) -> Path:
+def shipped_heads(family: str = SHIPPED_FAMILY) -> Path:
     """File of the heads that come with the package.
 
     Raises
@@ -20,7 +23,8 @@ def shipped_heads(family: str) -> Path:
     path = SHIPPED / f"{family}.safetensors"
     if not path.is_file():
         raise WeightsError(
-            f"heads of {family} must be given as a file, got none: heads come with the package for "
-            "mini only; `usam heads export` writes a file of those that `train` has made"
+            f"heads of {family} must be given as a file, got none: heads come with the package "
+            f"for {SHIPPED_FAMILY} only; `usam heads export` writes a file of those that `train` "
+            "has made"
         )
     return path

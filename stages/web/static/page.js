@@ -22,6 +22,7 @@ let found = null; // the answer about the last prompt, its masks as layers
 let chosen = 0;
 let boxing = null; // while it is drawn
 let opening = 0; // images on their way: clicks would be on one that goes
+let isAwaited = false; // whether the answer about the last prompt is yet to come
 let nAsked = 0; // answers and images asked for: what an older one brings is dropped
 
 const prompt = () => prompts[prompts.length - 1];
@@ -45,16 +46,19 @@ function tell(words) {
   byId("fault").hidden = !words;
 }
 
-// Runs what may be refused; the words of a refusal are shown. What is given up says nothing.
-async function trying(work) {
+// Runs what may be refused, and says whether it was; the words of a refusal are shown, and those of
+// an earlier one end when something is done. What is given up says nothing.
+async function isRefused(work, words = "") {
   try {
     await work();
-    tell("");
+    tell(words);
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError") return false;
     if (error.name !== "Error") throw error;
     tell(error.message);
+    return true;
   }
+  return false;
 }
 
 function redraw() {
@@ -115,11 +119,13 @@ function allowDownloads(isAllowed) {
 
 function forgetAnswer(words) {
   found = null;
+  isAwaited = false;
   allowDownloads(false);
   panel.showNothing(words);
 }
 
-async function askAgain() {
+// `words` of a refusal are to stay beside the answer.
+async function askAgain(words = "") {
   if (!image || opening) return;
   showPrompt();
   const asked = prompt();
@@ -131,15 +137,18 @@ async function askAgain() {
     return;
   }
   allowDownloads(false); // of an answer that is about to go
-  await trying(async () => {
+  isAwaited = true;
+  const refused = await isRefused(async () => {
     const body = JSON.stringify({ ...choice(), ...asked });
     const response = await turn.take(`images/${image.image}/answer`, { method: "POST", body });
     const told = await response.json();
     const layers = await Promise.all(told.proposals.map(layersOf));
     if (own !== nAsked) return; // another was asked while the masks were unpacked
     found = { ...told, layers };
+    isAwaited = false;
     showAnswer();
-  });
+  }, words);
+  if (refused) isAwaited = false;
 }
 
 function showAnswer() {
@@ -160,7 +169,7 @@ function give(next) {
 async function open(address, body, fileName) {
   opening += 1;
   const own = ++nAsked;
-  await trying(async () => {
+  const refused = await isRefused(async () => {
     if (body && body.size > options.most_bytes) {
       const given = (body.size / 1e6).toFixed(1);
       throw new Error(`image must be of at most ${options.most_bytes / 1e6} MB, got ${given}`);
@@ -184,6 +193,8 @@ async function open(address, body, fileName) {
     showPrompt();
   });
   opening -= 1;
+  // It has cut off the answer about the image that stays.
+  if (refused && isAwaited) await askAgain(byId("fault").textContent);
 }
 
 function close({ image: name }) {
@@ -199,7 +210,7 @@ function markScene(number) {
 }
 
 async function download(kind, suffix, type) {
-  await trying(async () => {
+  await isRefused(async () => {
     const { fileName } = image;
     const question = { ...choice(), ...prompt(), proposal: chosen, file_name: fileName.slice(0, 255) };
     const body = JSON.stringify(question);
@@ -244,7 +255,7 @@ function listen() {
     if (target.files.length) openFile(target.files[0]);
     target.value = ""; // so that the same file can be opened again
   });
-  for (const id of ["model", "heads"]) byId(id).addEventListener("change", askAgain);
+  for (const id of ["model", "heads"]) byId(id).addEventListener("change", () => askAgain());
   document.querySelectorAll("input[name=mode]").forEach((input) => input.addEventListener("change", () => {
     byId("frame").classList.toggle("boxes", mode() === "box");
   }));
@@ -304,4 +315,4 @@ async function start() {
   byId("scenes").firstElementChild.click();
 }
 
-trying(start);
+isRefused(start);

@@ -3,6 +3,7 @@
 const DRAG_PX = 6; // on the screen; less is a click
 const STEP = 0.03; // of the longer side
 const FINE_STEP = 0.004;
+const INSIDE_PX = 0.01; // of the image: its right and lower edge are no longer in it
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const between = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -73,8 +74,13 @@ export class Pointing {
     if (box) {
       if (isWide(box)) this.page.box(box);
     } else if (this.page.mode() !== "box" || event.button === 2) {
-      this.page.click(place, event.button !== 2 && this.page.mode() !== "background" ? 1 : 0);
+      this.#click(place, event.button !== 2 && this.page.mode() !== "background" ? 1 : 0);
     }
+  }
+
+  #click({ x, y }, label) {
+    const { width, height } = this.page.size();
+    this.page.click({ x: Math.min(x, width - INSIDE_PX), y: Math.min(y, height - INSIDE_PX) }, label);
   }
 
   #stop() {
@@ -104,8 +110,8 @@ export class Pointing {
   }
 
   #marked(key) {
-    if (key === "enter" || key === " ") this.page.click(this.cursor, 1);
-    else if (key === "b") this.page.click(this.cursor, 0);
+    if (key === "enter" || key === " ") this.#click(this.cursor, 1);
+    else if (key === "b") this.#click(this.cursor, 0);
     else if (key === "escape" && this.corner) {
       this.corner = null;
       this.page.boxing(null);

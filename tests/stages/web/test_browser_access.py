@@ -70,6 +70,11 @@ def test_everything_works_by_keyboard_and_is_told(browser: Browser, address: str
         box = [right - 5 * 0.03 * 256, y, right, bottom]
         assert expected_ious(page) == two_digits(predicted([[x, y]], [1], box).expected_iou.own)
 
+        for key in ("ArrowRight",) * 34 + ("Enter",):  # on the right edge, which is no pixel's
+            page.keyboard.press(key)
+        answered(page, 5)
+        expect(page.get_by_role("alert")).to_be_hidden()
+
         while page.evaluate("document.activeElement.name") != "proposal":
             page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")

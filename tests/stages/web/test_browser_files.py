@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from stages.predictor import load_predictor
 from storage.rle import decode_rle
@@ -16,7 +16,9 @@ from tests.fixtures.chromium import answered, click_at, drawn_on, tab
 from tests.fixtures.predictors import drawn
 from tests.fixtures.shown_masks import (
     SCENE,
+    assert_shows,
     choose_shipped,
+    predicted,
 )
 from tests.fixtures.web_page import png
 
@@ -85,3 +87,24 @@ def test_a_broken_image_is_refused_and_the_one_before_stays(browser: Browser, ad
         expect(page.get_by_role("alert")).to_have_text("image must be of at most 20 MB, got 20.0")
         click_at(page, 100, 80, n_answers=2)
         expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_an_answer_that_a_broken_image_cut_off_is_asked_for_again(
+    browser: Browser, address: str
+) -> None:
+    with tab(browser, address, may_be_refused=True, scene=SCENE) as page:
+        choose_shipped(page)
+        held: list[Route] = []
+        page.route(
+            "**/answer?*", lambda route: held.append(route) if not held else route.fallback()
+        )
+        with page.expect_request("**/answer?*"):
+            page.locator("#canvas").click()
+        drop(page, "broken.png", png(drawn())[:2000])
+        answered(page, 1)
+        expect(page.get_by_role("alert")).to_contain_text("image must be readable, got")
+        found = predicted([[128, 128]], [1])
+        assert_shows(page, found, found.selected)
+        drop(page, "broken.png", png(drawn())[:2000])
+        page.wait_for_timeout(500)
+        answered(page, 1)  # what is there is not asked for again

@@ -63,8 +63,9 @@ def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, addr
         page.mouse.move(*places[1], steps=4)
         page.mouse.up()
         answered(page, 4)
-        found = predicted(None, None, [40, 30, 200, 150])
-        assert_shows(page, found, found.selected)
+        box = [*corners[0], *corners[1]]
+        found = predicted(None, None, box)
+        assert_shows(page, found, found.selected, box=box)
 
 
 def test_another_proposal_and_its_entropy_are_drawn_when_chosen(

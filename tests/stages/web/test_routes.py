@@ -207,6 +207,8 @@ def test_a_broken_image_is_refused_in_words(page: Page) -> None:
         (question(), "prompt must have a click on the object or a box, got neither"),
         (question((1, 1, 0)), "prompt must have a click on the object or a box, got neither"),
         (question((300, 1, 1)), "click must lie in the image of 256 x 192 px, got 300,1"),
+        (question((256, 1, 1)), "click must lie in the image of 256 x 192 px, got 256,1"),
+        (question((1, 192, 1)), "click must lie in the image of 256 x 192 px, got 1,192"),
         (question((1, -1, 1)), "click must lie in the image of 256 x 192 px, got 1,-1"),
         (question(box=[9, 9, 9, 20]), "box must lie in the image of 256 x 192 px, got 9,9,9,20"),
         (question(CLICK, model="huge"), "model must be one of tiny, .*, got 'huge'"),
