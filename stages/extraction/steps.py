@@ -119,14 +119,12 @@ class CellSteps:
 
     def recall(self, shard: Shard, piece: Piece) -> Rows | None:
         """Rows that an earlier run kept, or that another cell holds."""
-        image_sha256 = str(self.table.image_sha256[piece.image])
-        kept = self.cell.load_piece(shard.index, piece.image, image_sha256=image_sha256)
+        kept = self.cell.load_piece(shard.index, piece.image, origin=self._origin(piece))
         return self.made.rows(self.digest(piece)) if kept is None else kept
 
     def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
         """Keep the rows of an image in the work folder."""
-        image_sha256 = str(self.table.image_sha256[piece.image])
-        self.cell.keep_piece(shard.index, piece.image, rows, image_sha256=image_sha256)
+        self.cell.keep_piece(shard.index, piece.image, rows, origin=self._origin(piece))
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a shard and mark it."""
@@ -138,6 +136,10 @@ class CellSteps:
         receipt = receipt_of(self.device, n_objects, seconds)
         self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index], receipt)
         self.release(shard.index)
+
+    def _origin(self, piece: Piece) -> str:
+        """What the rows of a piece follow from: kinds of device differ in the last digits."""
+        return f"{self.table.image_sha256[piece.image]} on {self.device}"
 
     def _check_unchanged(self, image: int) -> None:
         file, known = str(self.table.file[image]), str(self.table.image_sha256[image])

@@ -189,17 +189,23 @@ class Cell:
         pieces.drop_pieces(self._pieces, shard)
 
     def keep_piece(
-        self, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
+        self, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, origin: str
     ) -> None:
-        """Keep the rows of one image while its shard cannot be written yet."""
+        """Keep the rows of one image while its shard cannot be written yet.
+
+        Parameters
+        ----------
+        origin
+            What they were computed from, and on what.
+        """
         self.begin()
-        pieces.keep_piece(self._pieces, shard, image_index, rows, image_sha256=image_sha256)
+        pieces.keep_piece(self._pieces, shard, image_index, rows, origin=origin)
 
     def load_piece(
-        self, shard: int, image_index: int, *, image_sha256: str
+        self, shard: int, image_index: int, *, origin: str
     ) -> dict[str, np.ndarray] | None:
-        """Rows that an earlier run kept for this image, if the image is unchanged."""
-        return pieces.load_piece(self._pieces, shard, image_index, image_sha256=image_sha256)
+        """Rows that an earlier run kept for this image, if they are of this origin."""
+        return pieces.load_piece(self._pieces, shard, image_index, origin=origin)
 
     def publish(
         self,

@@ -10,26 +10,26 @@ import numpy as np
 
 from storage.folders import put_files
 
-SHA256: Final = "image_sha256"
-"""Entry beside the rows: a piece is not used once its image has changed."""
+ORIGIN: Final = "origin"
+"""Entry beside the rows: a piece is not used once it would come from another image or device."""
 
 DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError)
 """What NumPy raises for a damaged archive."""
 
 
 def keep_piece(
-    folder: Path, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, image_sha256: str
+    folder: Path, shard: int, image_index: int, rows: Mapping[str, np.ndarray], *, origin: str
 ) -> None:
     """Write the rows of one image; a kill leaves the previous piece or none."""
     data = io.BytesIO()
-    np.savez(data, allow_pickle=False, **{SHA256: np.array(image_sha256)}, **rows)
+    np.savez(data, allow_pickle=False, **{ORIGIN: np.array(origin)}, **rows)
     put_files({_path(folder, shard, image_index): data.getvalue()})
 
 
 def load_piece(
-    folder: Path, shard: int, image_index: int, *, image_sha256: str
+    folder: Path, shard: int, image_index: int, *, origin: str
 ) -> dict[str, np.ndarray] | None:
-    """Rows of one image, if they were kept whole and the image is unchanged.
+    """Rows of one image, if they were kept whole and are of this origin.
 
     A damaged piece counts as none: its rows are computed again.
     """
@@ -39,9 +39,9 @@ def load_piece(
             _path(folder, shard, image_index).open("rb") as file,
             np.load(file, allow_pickle=False) as archive,
         ):
-            if str(archive[SHA256]) != image_sha256:
+            if str(archive[ORIGIN]) != origin:
                 return None
-            return {name: archive[name] for name in archive.files if name != SHA256}
+            return {name: archive[name] for name in archive.files if name != ORIGIN}
     except DAMAGE:
         return None
 

@@ -15,9 +15,12 @@ from storage.errors import StoreError
 from storage.paths import CACHE
 from tests.fixtures.extract_project import (
     CELL,
+    IMAGES,
     SPLIT,
     done_shards,
+    encoded_images,
     files_of,
+    prepare_splits,
     refused,
     run,
     write_params,
@@ -85,6 +88,21 @@ def test_a_shard_is_held_to_the_kind_that_was_first_to_keep_one(
 def test_two_that_keep_their_first_shard_at_once_are_held_to_one_kind(tmp_path: Path) -> None:
     cell = MarkedShards(tmp_path / "work", 2)
     assert [cell.hold_to(kind) for kind in ("one", "another")] == ["one", "one"]
+
+
+def test_images_that_another_kind_of_device_kept_are_computed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (IMAGES / "small.png").write_bytes(b"no image")
+    prepare_splits()
+    fill(NAME)  # keeps the other images of the shards that have this one
+    with encoded_images() as seen:
+        fill(NAME)
+    assert not seen
+    name_device(monkeypatch, "another")
+    with encoded_images() as seen:
+        fill(NAME)
+    assert seen
 
 
 @pytest.mark.slow

@@ -264,17 +264,17 @@ def test_a_full_disk_is_named_and_finished_shards_stay(
 def test_pieces_serve_until_their_shard_is_done(tmp_path: Path) -> None:
     rows = {"iou": np.ones((2, 2, 3), np.float32)}
     cell = open_cell(tmp_path)
-    cell.keep_piece(1, 3, rows, image_sha256="as it is")
-    cell.keep_piece(2, 3, rows, image_sha256="as it is")
+    cell.keep_piece(1, 3, rows, origin="as it is")
+    cell.keep_piece(2, 3, rows, origin="as it is")
     cell = open_cell(tmp_path)
-    kept = cell.load_piece(1, 3, image_sha256="as it is")
+    kept = cell.load_piece(1, 3, origin="as it is")
     assert kept is not None
     np.testing.assert_array_equal(kept["iou"], rows["iou"])
-    assert cell.load_piece(1, 3, image_sha256="repaired") is None
-    assert cell.load_piece(1, 4, image_sha256="as it is") is None
+    assert cell.load_piece(1, 3, origin="repaired") is None
+    assert cell.load_piece(1, 4, origin="as it is") is None
     cell.write_shard(1, rows_of(1), IMAGES[1])
-    assert cell.load_piece(1, 3, image_sha256="as it is") is None
-    assert cell.load_piece(2, 3, image_sha256="as it is") is not None
+    assert cell.load_piece(1, 3, origin="as it is") is None
+    assert cell.load_piece(2, 3, origin="as it is") is not None
 
 
 def test_memory_of_a_shard_is_one_shard(tmp_path: Path) -> None:

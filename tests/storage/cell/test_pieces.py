@@ -12,8 +12,8 @@ ROWS: dict[str, np.ndarray] = {
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
-    keep_piece(tmp_path / "pieces", 3, 14, ROWS, image_sha256="abc")
-    loaded = load_piece(tmp_path / "pieces", 3, 14, image_sha256="abc")
+    keep_piece(tmp_path / "pieces", 3, 14, ROWS, origin="abc")
+    loaded = load_piece(tmp_path / "pieces", 3, 14, origin="abc")
     assert loaded is not None
     assert list(loaded) == list(ROWS)
     for name, values in ROWS.items():
@@ -21,29 +21,29 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_a_piece_of_other_image_content_is_none(tmp_path: Path) -> None:
-    keep_piece(tmp_path, 3, 14, ROWS, image_sha256="abc")
-    assert load_piece(tmp_path, 3, 14, image_sha256="abd") is None
+    keep_piece(tmp_path, 3, 14, ROWS, origin="abc")
+    assert load_piece(tmp_path, 3, 14, origin="abd") is None
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 3, 200, -1])
 def test_a_cut_piece_is_none(tmp_path: Path, keep_bytes: int) -> None:
-    keep_piece(tmp_path, 3, 14, ROWS, image_sha256="abc")
+    keep_piece(tmp_path, 3, 14, ROWS, origin="abc")
     path = tmp_path / "3-14.npz"
     path.write_bytes(path.read_bytes()[:keep_bytes])
-    assert load_piece(tmp_path, 3, 14, image_sha256="abc") is None
+    assert load_piece(tmp_path, 3, 14, origin="abc") is None
 
 
 def test_a_flipped_bit_of_a_piece_is_found(tmp_path: Path) -> None:
-    keep_piece(tmp_path, 3, 14, ROWS, image_sha256="abc")
+    keep_piece(tmp_path, 3, 14, ROWS, origin="abc")
     path = tmp_path / "3-14.npz"
     data = bytearray(path.read_bytes())
     data[data.index(ROWS["iou"].tobytes()) + 5] ^= 1
     path.write_bytes(data)
-    assert load_piece(tmp_path, 3, 14, image_sha256="abc") is None
+    assert load_piece(tmp_path, 3, 14, origin="abc") is None
 
 
 def test_pieces_of_one_shard_are_dropped(tmp_path: Path) -> None:
     for shard, image in ((3, 1), (3, 2), (13, 1)):
-        keep_piece(tmp_path, shard, image, ROWS, image_sha256="abc")
+        keep_piece(tmp_path, shard, image, ROWS, origin="abc")
     drop_pieces(tmp_path, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["13-1.npz"]
