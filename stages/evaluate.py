@@ -16,7 +16,8 @@ from stages.evaluation.tables import (
     correlation_table,
     curve_table,
     iou_table,
-    object_table,
+    object_blocks,
+    object_columns,
     pixel_table,
 )
 from stages.evaluation.use import use_tables
@@ -28,7 +29,8 @@ from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
-from storage.outputs.results import SplitResults, write_results
+from storage.outputs.files import Table
+from storage.outputs.results import write_results
 from storage.paths import results_dir
 from storage.split.cells import open_cells
 
@@ -54,20 +56,19 @@ def main(split: str) -> None:
     with faults_of(split):
         masks = judged_masks(scores.models)
         own = own_masks(masks)
-        objects = object_table(scores, masks)
-        results = SplitResults(
-            auc=auc_table(split, scores, resamples),
-            iou=iou_table(scores, resamples),
-            curves=curve_table(scores, masks, params.evaluate.n_curve_points),
-            correlation=correlation_table(own),
-            pixels=pixel_table(scores, resamples),
+        ranked = ranking_columns(object_columns(masks))
+        tables: dict[str, Table] = {
+            "auc": auc_table(split, scores, resamples),
+            "iou": iou_table(scores, resamples),
+            "curves": curve_table(scores, masks, params.evaluate.n_curve_points),
+            "correlation": correlation_table(own),
+            "pixels": pixel_table(scores, resamples),
             **use_tables(split, own, resamples, params.evaluate),
-            objects=objects,
-            ranking=objects[ranking_columns(list(objects.columns))],
-            run=run,
-        )
-    check_unchanged()
-    write_results(results_dir(split), results)
+            "objects": object_blocks(scores, masks),
+            "ranking": (block[ranked] for block in object_blocks(scores, masks)),
+        }
+        check_unchanged()
+        write_results(results_dir(split), tables, run)
 
 
 if __name__ == "__main__":

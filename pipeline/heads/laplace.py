@@ -112,16 +112,21 @@ def laplace(objective: str, head: HeadWeights, blocks: Iterable[Block]) -> dict[
 
 
 def laplace_variance(
-    objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
+    head: HeadWeights, hidden: Float32[np.ndarray, "1 row hidden"]
 ) -> Float[np.ndarray, " row"]:
     """Variance of the target of each row, given the data that the head learned from.
+
+    Parameters
+    ----------
+    hidden
+        As ``hidden_features`` gives it.
 
     Notes
     -----
     The output is linear in the weights around those that were learned, so that its mean is the
     output itself.
     """
-    _, slopes = _outputs_and_slopes(objective, head, inputs)
+    _, slopes = _outputs_and_slopes(head, hidden)
     root, noise = (head[name].astype(np.float64) for name in LAPLACE)
     variance: Float[np.ndarray, " row"] = np.square(slopes @ root).sum(axis=1) + noise**2
     return variance
@@ -132,7 +137,7 @@ def curvature(objective: str, head: HeadWeights, blocks: Iterable[Block]) -> Cur
     gram = np.zeros((len(last_weights(head)),) * 2)
     squared_error, n_rows = 0.0, 0
     for inputs, targets in blocks:
-        outputs, slopes = _outputs_and_slopes(objective, head, inputs)
+        outputs, slopes = _outputs_and_slopes(head, hidden_features(objective, head, inputs))
         gram += slopes.T @ slopes
         squared_error += float(np.square(outputs - targets).sum())
         n_rows += len(targets)
@@ -181,10 +186,9 @@ def posterior_root(
 
 
 def _outputs_and_slopes(
-    objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
+    head: HeadWeights, hidden: Float32[np.ndarray, "1 row hidden"]
 ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row weight"]]:
     """Outputs, and their derivatives with respect to weights and bias of the last layer."""
-    hidden = hidden_features(objective, head, inputs)
     (outputs,) = last_outputs(head, hidden)[..., 0].astype(np.float64)
     read = np.column_stack([*hidden, np.ones(len(outputs))])
     return outputs, (outputs * (1 - outputs))[:, np.newaxis] * read

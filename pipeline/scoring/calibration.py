@@ -145,7 +145,7 @@ def pixel_rows(
 
 def _calibration_error(found: PixelCalibration, drawn: Resamples) -> Resampled:
     """Summed over the bins, the distance between their mean probability and truth, by share."""
-    gap = _means(found.bin_probability - found.bin_truth, drawn)
+    gap = _means(np.subtract(found.bin_probability, found.bin_truth, dtype=np.float64), drawn)
     error: Resampled = np.abs(gap).sum(axis=1)
     return error
 
@@ -154,7 +154,7 @@ def _means(
     values: Float[np.ndarray, "object column"], drawn: Resamples
 ) -> Float[np.ndarray, "resample column"]:
     """Means over the objects that have a value; NaN where a resample has none of them."""
-    is_known = ~np.isnan(values)
+    is_known, values = ~np.isnan(values), values.astype(np.float64)
     weighted = resampled_means(np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn)
     summed, share = np.split(weighted, 2, axis=1)
     mean: Float[np.ndarray, "resample column"] = np.full(summed.shape, np.nan)

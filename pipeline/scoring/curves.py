@@ -52,11 +52,11 @@ class Correlation:
 
 def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[Curve]:
     """Curves of the bounds and of every measure of each task's default model, by protocol."""
-    by_place = {(one.protocol, one.judged, one.model): one.measures for one in masks}
+    by_place = {(one.protocol, one.judged, one.model): one for one in masks}
     for protocol in PROTOCOLS:
         for task, model, correction in default_corrections(ious, protocol):
             judged = judged_proposal(protocol, task)
-            measures = _bounds(correction) | dict(by_place[protocol, judged, model])
+            measures = _bounds(correction) | dict(by_place[protocol, judged, model].measures)
             for (train_split, measure), uncertainty in measures.items():
                 fraction, mean_iou = correction_curve(
                     correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
@@ -67,10 +67,11 @@ def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[
 def correlations(masks: Iterable[JudgedMasks]) -> Iterator[Correlation]:
     """Correlations of the true IoU and every measure, by masks and train split."""
     for one in masks:
-        for train_split in _train_splits(one.measures):
+        measures = one.measures
+        for train_split in _train_splits(measures):
             columns = {IOU_GT: one.iou} | {
                 name: predicted_iou(name, value)
-                for (trained_on, name), value in one.measures.items()
+                for (trained_on, name), value in measures.items()
                 if trained_on in {"", train_split}
             }
             pearson = pd.DataFrame(columns).corr()

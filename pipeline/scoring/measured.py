@@ -6,10 +6,11 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from pipeline.head_sets import PAPER, HeadSet
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
+from pipeline.head_sets import PAPER, HeadSet, std_of
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
+from pipeline.vocabulary import N_PROPOSALS
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,27 +38,31 @@ class JudgedMasks:
     judged: str
     """The proposal: ``best`` or ``selected``."""
     model: str
-    iou: Values
-    measures: Mapping[tuple[str, str], Values]
-    """As ``model_measures`` gives them."""
+    scores: ModelScores
+
+    @property
+    def iou(self) -> Values:
+        """True IoU of each mask, in double precision."""
+        return self.scores.proposals.judged_iou(self.judged).astype(np.float64)
+
+    @property
+    def measures(self) -> Mapping[tuple[str, str], Values]:
+        """As ``model_measures`` gives them, computed anew each time.
+
+        Those of all masks, kept, would be most of what a large split holds in memory.
+
+        Raises
+        ------
+        ValueError
+            If an entropy or a head is missing.
+        """
+        return model_measures(self.scores, self.model, protocol=self.protocol, judged=self.judged)
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
-    """All masks that are judged, by protocol, proposal and model.
-
-    Raises
-    ------
-    ValueError
-        If an entropy or a head is missing.
-    """
+    """All masks that are judged, by protocol, proposal and model."""
     return [
-        JudgedMasks(
-            protocol,
-            judged,
-            model,
-            scores.proposals.judged_iou(judged).astype(np.float64),
-            model_measures(scores, model, protocol=protocol, judged=judged),
-        )
+        JudgedMasks(protocol, judged, model, scores)
         for protocol, judged in JUDGED_BY_PROTOCOL
         for model, scores in models.items()
     ]
@@ -129,6 +134,28 @@ def every_measure(
             for name, value in head_measures(seen).items()
         }
     return found
+
+
+def heads_read(model: str, head_set: HeadSet) -> frozenset[str]:
+    """What the measures of a model's masks take from the heads of a set.
+
+    Returns
+    -------
+    Objectives, and ``std_of`` them: those without which the measures, of no object, fail.
+    """
+    told = {*head_set.objectives, *map(std_of, head_set.objectives)}
+    return frozenset(name for name in told if not _suffice(told - {name}, model, head_set))
+
+
+def _suffice(names: Iterable[str], model: str, head_set: HeadSet) -> bool:
+    heads = Heads(head_set.protocol, dict.fromkeys(names, np.empty(0)), head_set.kind)
+    proposals = ProposalScores(*np.empty((4, 0, N_PROPOSALS)))
+    judged = head_set.tokens.partition("_")[0]
+    try:
+        head_measures(Evidence(model, judged, proposals, {}, {}, heads))
+    except ValueError:
+        return False
+    return True
 
 
 def _predictions(

@@ -108,14 +108,14 @@ def statistic_rows(
     """
     draws = (each_once(len(resamples.group)), resamples)
     for asked in masks:
-        routed = _routed(asked, masks)
+        iou, measures, routed = asked.iou, asked.measures, _routed(asked, masks)
         ranked = [
-            _Ranked(asked.iou, measure, uncertainty, routed)
-            for (_, measure), uncertainty in asked.measures.items()
+            _Ranked(iou, measure, uncertainty, routed)
+            for (_, measure), uncertainty in measures.items()
         ]
-        oracles = [_oracle(asked.iou, drawn) for drawn in draws]
+        oracles = [_oracle(iou, drawn) for drawn in draws]
         found = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
-        for (train_split, measure), (values, resampled) in zip(asked.measures, found, strict=True):
+        for (train_split, measure), (values, resampled) in zip(measures, found, strict=True):
             for (statistic, iou_below), (value,) in values.items():
                 yield StatisticRow(
                     asked.protocol,
@@ -146,13 +146,13 @@ def reliability_rows(
 ) -> Iterator[ReliabilityRow]:
     """Bins of every measure that is 1 - a predicted IoU."""
     for asked in masks:
+        iou = asked.iou
         for (train_split, measure), uncertainty in asked.measures.items():
             if not BY_NAME[measure].predicted_iou:
                 continue
             predicted = predicted_iou(measure, uncertainty)
             found, resampled = (
-                reliability(predicted, asked.iou, drawn)
-                for drawn in (each_once(len(asked.iou)), resamples)
+                reliability(predicted, iou, drawn) for drawn in (each_once(len(iou)), resamples)
             )
             for place, ious in enumerate(resampled.iou.T):
                 yield ReliabilityRow(

@@ -15,6 +15,7 @@ from pipeline.scoring.tasks import ious_of
 from stages.heads.judged import SplitScores
 from stages.shell.progress import progress
 from stages.shell.threads import in_threads
+from storage.outputs.columns import OBJECT_COLUMNS
 
 
 def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
@@ -98,23 +99,34 @@ def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def object_table(scores: SplitScores, masks: Iterable[JudgedMasks]) -> pd.DataFrame:
-    """IoU and measures of each object; measures of heads are named ``<measure>@<train split>``."""
-    blocks = []
+def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:
+    """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
+    measures = (measure for one in masks for measure in one.measures)
+    return list(dict.fromkeys((*OBJECT_COLUMNS, "group", *(_column(*key) for key in measures))))
+
+
+def object_blocks(scores: SplitScores, masks: Sequence[JudgedMasks]) -> Iterator[pd.DataFrame]:
+    """IoU and measures of each object, a block for the masks of each model, made when asked for.
+
+    The whole table would take more memory than all else.
+    """
+    order = object_columns(masks)
     for one in masks:
-        measures = {
-            f"{name}@{train_split}" if train_split else name: predicted_iou(name, value)
-            for (train_split, name), value in one.measures.items()
-        }
-        proposals = scores.models[one.model].proposals
         columns = {
             "protocol": one.protocol,
             "judged": one.judged,
             "object_id": scores.object_id,
             "model": one.model,
             "iou": one.iou,
-            **{f"{name}_iou": iou for name, iou in proposals.by_proposal().items()},
+            **{
+                f"{name}_iou": iou
+                for name, iou in scores.models[one.model].proposals.by_proposal().items()
+            },
             "group": scores.group,
+            **{_column(*key): predicted_iou(key[1], value) for key, value in one.measures.items()},
         }
-        blocks.append(pd.DataFrame(columns | measures))
-    return pd.concat(blocks, ignore_index=True)
+        yield pd.DataFrame(columns).reindex(columns=order)
+
+
+def _column(train_split: str, measure: str) -> str:
+    return f"{measure}@{train_split}" if train_split else measure

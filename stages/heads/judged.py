@@ -7,17 +7,18 @@ from typing import Any, Final
 
 import numpy as np
 import xarray
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS, HeadSet, head_sets, std_of
-from pipeline.heads.deviations import deviations
-from pipeline.heads.predict import HeadWeights, predict
+from pipeline.head_sets import KINDS, HeadSet, head_sets
+from pipeline.heads.deviations import answers
+from pipeline.heads.predict import HeadWeights
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
+from pipeline.scoring.measured import heads_read
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
 from storage.errors import DataError, StoreError
@@ -182,9 +183,7 @@ def numbers_of(
 def pixels_of(entropy: xarray.Dataset, model: str, judged: str, region: str) -> PixelCalibration:
     """Probabilities and truth of one model's judged masks in one region."""
     own = _of_judged(entropy, model, judged).isel(region=REGIONS.index(region))
-    return PixelCalibration(
-        **{score.name: own[score.name].to_numpy().astype(np.float64) for score in PIXEL_SCORES}
-    )
+    return PixelCalibration(**{score.name: own[score.name].to_numpy() for score in PIXEL_SCORES})
 
 
 def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
@@ -209,27 +208,26 @@ def _proposal_scores(cell: OpenCell) -> ProposalScores:
 def _predictions(
     cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, TrainedHeads]]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """What the heads predict from the tokens of the click ``center``: head set -> train split."""
+    """What measures take from the heads, which read the tokens of the click ``center``.
+
+    Returns
+    -------
+    Head set -> train split -> objective, or ``std_of`` it.
+    """
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
+    names = {one: heads_read(cell.signature["model"], one) for one in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center"):
         for one, by_split in heads.items():
             inputs = block_inputs(block, one)
             for name, trained in by_split.items():
-                blocks.setdefault((one, name), []).append(_said(trained.weights, inputs))
+                said = answers(trained.weights, inputs, names[one])
+                blocks.setdefault((one, name), []).append(said)
     return {
         one: {name: _joined(blocks[one, name]) for name in by_split}
         for one, by_split in heads.items()
     }
-
-
-def _said(
-    heads: Mapping[str, HeadWeights], inputs: Float32[np.ndarray, "row input"]
-) -> dict[str, Float[np.ndarray, "row"]]:
-    """What heads predict, and how sure they are, where they say it."""
-    stds = {std_of(name): value for name, value in deviations(heads, inputs).items()}
-    return {**predict(heads, inputs), **stds}
 
 
 def _joined(

@@ -1,7 +1,7 @@
 """Files for people and machines, each whole or not there at all: CSV tables, JSON, text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from storage.errors import DataError
 from storage.folders import whole_file
 from storage.outputs.columns import FLOAT_FORMAT, TEXT_COLUMNS
 from storage.paths import remedy
+
+Table = pd.DataFrame | Iterable[pd.DataFrame]
+"""Rows, or blocks of rows with the same columns, which are made as they are written."""
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -36,13 +39,39 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
 
 
-def write_table(path: Path, table: pd.DataFrame, float_format: str | None = FLOAT_FORMAT) -> None:
+def write_table(path: Path, table: Table, float_format: str | None = FLOAT_FORMAT) -> None:
     """Write a table as CSV without its index; NaN is an empty cell.
 
     Without a format, floats have every digit they need.
     """
-    with whole_file(path) as partial:
-        table.to_csv(partial, index=False, float_format=float_format, lineterminator="\n")
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        for place, block in enumerate(_blocks(table)):
+            block.to_csv(
+                file,
+                index=False,
+                header=place == 0,
+                float_format=float_format,
+                lineterminator="\n",
+            )
+
+
+def checked_blocks(what: str, table: Table, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+    """Blocks of a table that has some columns.
+
+    Raises
+    ------
+    DataError
+        If it lacks one of them, or its blocks have not all the same columns.
+    """
+    first: tuple[str, ...] = ()
+    for block in _blocks(table):
+        check_holds(what, list(block.columns), first or columns)
+        first = first or tuple(block.columns)
+        yield block
+
+
+def _blocks(table: Table) -> Iterable[pd.DataFrame]:
+    return [table] if isinstance(table, pd.DataFrame) else table
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

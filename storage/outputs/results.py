@@ -12,7 +12,15 @@ import pandas as pd
 from storage.errors import DataError
 from storage.folders import whole_folder
 from storage.outputs.columns import COLUMNS, FILES, RUN_KEYS, RUNTIME_COLUMNS, RUNTIME_FORMAT
-from storage.outputs.files import check_exists, check_holds, read_table, write_json, write_table
+from storage.outputs.files import (
+    Table,
+    check_exists,
+    check_holds,
+    checked_blocks,
+    read_table,
+    write_json,
+    write_table,
+)
 
 
 @dataclass(frozen=True)
@@ -56,23 +64,27 @@ class SplitResults:
     """``RUN_KEYS``."""
 
 
-def write_results(folder: Path, results: SplitResults) -> None:
+def write_results(folder: Path, tables: Mapping[str, Table], run: Mapping[str, Any]) -> None:
     """Write a split's results, replacing those that are there; equal results give equal bytes.
+
+    Parameters
+    ----------
+    tables, run
+        As ``SplitResults`` has them.
 
     Raises
     ------
     DataError
         If a table or ``run`` lacks a column or key.
     """
-    check_holds("run", list(results.run), RUN_KEYS)
+    check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
         digests = {}
-        for name in COLUMNS:
-            table, path = getattr(results, name), partial / f"{name}.csv"
-            check_holds(f"table {name!r}", list(table.columns), COLUMNS[name])
-            write_table(path, table)
+        for name, columns in COLUMNS.items():
+            path = partial / f"{name}.csv"
+            write_table(path, checked_blocks(f"table {name!r}", tables[name], columns))
             digests[path.name] = _sha256(path)
-        write_json(partial / "run.json", {**results.run, FILES: digests})
+        write_json(partial / "run.json", {**run, FILES: digests})
 
 
 def read_results(folder: Path) -> SplitResults:

@@ -68,7 +68,6 @@ TIMED_SHARE: Final = 0.1
 
 PARTS: Final[tuple[tuple[ModuleType, str, str], ...]] = (
     (evaluate, "read_scores", "reading the stores, applying the heads"),
-    (evaluate, "object_table", "table of objects"),
     (evaluate, "auc_table", "AUC of every task, with intervals"),
     (evaluate, "curve_table", "curves"),
     (evaluate, "correlation_table", "correlations"),
@@ -76,7 +75,7 @@ PARTS: Final[tuple[tuple[ModuleType, str, str], ...]] = (
     (use, "_statistic_table", "statistics of use, with intervals"),
     (use, "_reliability_table", "reliability, with intervals"),
     (use, "_promise_table", "promises, over random halves"),
-    (evaluate, "write_results", "writing the tables"),
+    (evaluate, "write_results", "table of objects, writing all tables"),
 )
 """Module, function and what it does."""
 

@@ -47,11 +47,12 @@ from stages.tables.radar import RADAR_LINES
 from stages.tables.report_table import ReportTable, Section
 from stages.tables.rows import of_protocol
 from storage.outputs.gallery import read_gallery, write_gallery
-from storage.outputs.results import SplitResults, read_results, write_results, write_runtime
+from storage.outputs.results import SplitResults, read_results, write_runtime
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import read_page, section, tables, words
 from tests.fixtures.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
+from tests.fixtures.written_results import write_split_results
 
 PAGE: Final = RESULTS / "report.html"
 METRICS: Final = RESULTS / "metrics.json"
@@ -555,7 +556,7 @@ def test_another_family_beside_the_papers_numbers_is_told(
     write_params(brief, [SPLIT], train_splits=TRAIN_SPLITS, report=settings)
     found = read_results(results_dir("coco_val"))
     run = {**found.run, "entropy": found.run["entropy"] | {"family": family}}
-    write_results(results_dir("coco_val"), replace(found, run=run))
+    write_split_results(results_dir("coco_val"), replace(found, run=run))
     report.main()
     notes = [words(p) for p in read_page(brief / PAGE).iter("p") if p.get("role") == "note"]
     assert bool(notes) == is_cautious
@@ -574,7 +575,7 @@ def test_names_are_escaped_in_the_page(root: Path) -> None:
     }
     keep = found.auc["train_split"] != "shapes_train"
     renamed["auc"] = renamed["auc"][keep]
-    write_results(results_dir("coco_val"), replace(found, **renamed, run=run))
+    write_split_results(results_dir("coco_val"), replace(found, **renamed, run=run))
     report.main()
     text = (root / "results" / "report.html").read_text(encoding="utf-8")
     assert "<title>&lt;b&gt;&amp;</title>" in text
@@ -593,7 +594,7 @@ def test_results_without_heads_are_reported(root: Path) -> None:
         correlation=correlation.assign(train_split=""),
         run={**found.run, "heads": {}},
     )
-    write_results(results_dir(SPLIT), untrained)
+    write_split_results(results_dir(SPLIT), untrained)
     report.main()
     assert "USAM" not in (root / "results/report.html").read_text().partition("<main>")[2][:5000]
     n_rows = sum(name in UNTRAINED_MEASURES for name in TASK_MEASURES["segmentation"])

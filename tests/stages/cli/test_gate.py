@@ -13,10 +13,11 @@ from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.predictor.gates import own_measure
 from stages.predictor.loading import OF_USERS
-from storage.outputs.results import read_results, write_results
+from storage.outputs.results import read_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.judged import threshold_of_all
+from tests.fixtures.written_results import write_split_results
 
 SPLIT = "shapes_val"
 """The first eval split."""
@@ -35,7 +36,7 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         ]
     )
     results = type(found)(**{**vars(found), "objects": objects})
-    write_results(tmp_path / results_dir(SPLIT), results)
+    write_split_results(tmp_path / results_dir(SPLIT), results)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -15,10 +15,10 @@ from storage.outputs.results import (
     SplitResults,
     read_results,
     read_runtime,
-    write_results,
     write_runtime,
 )
 from tests.fixtures.report_inputs import draw_runtime
+from tests.fixtures.written_results import write_split_results
 
 
 def small_results() -> SplitResults:
@@ -36,7 +36,7 @@ def small_results() -> SplitResults:
 
 def test_results_come_back_as_they_were(tmp_path: Path) -> None:
     written = small_results()
-    write_results(tmp_path / "split", written)
+    write_split_results(tmp_path / "split", written)
     found = read_results(tmp_path / "split")
     for name in COLUMNS:
         pd.testing.assert_frame_equal(
@@ -47,7 +47,7 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     for folder in ("first", "second"):
-        write_results(tmp_path / folder, small_results())
+        write_split_results(tmp_path / folder, small_results())
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
         assert b"\r" not in path.read_bytes()
@@ -55,7 +55,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [*(f"{name}.csv" for name in COLUMNS), "run.json"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    write_results(tmp_path, small_results())
+    write_split_results(tmp_path, small_results())
     (tmp_path / name).unlink()
     with pytest.raises(DataError, match=f"{name} must exist, got none"):
         read_results(tmp_path)
@@ -70,7 +70,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_a_faulty_file_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
-    write_results(tmp_path, small_results())
+    write_split_results(tmp_path, small_results())
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_results(tmp_path)
@@ -78,7 +78,7 @@ def test_a_faulty_file_is_named(tmp_path: Path, name: str, content: str, message
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> None:
-    write_results(tmp_path, small_results())
+    write_split_results(tmp_path, small_results())
     path = tmp_path / f"{name}.csv"
     whole = path.read_bytes()
     for n_bytes in range(0, len(whole), 7):
@@ -115,11 +115,11 @@ def test_seconds_cut_between_lines_are_refused(tmp_path: Path) -> None:
 
 
 def test_results_that_fail_leave_those_before(tmp_path: Path) -> None:
-    write_results(tmp_path / "split", small_results())
+    write_split_results(tmp_path / "split", small_results())
     before = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
     faulty = replace(small_results(), objects=small_results().objects.iloc[:, 1:])
     with pytest.raises(DataError, match=r"objects.* must have"):
-        write_results(tmp_path / "split", faulty)
+        write_split_results(tmp_path / "split", faulty)
     assert {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["split"]
 
@@ -129,10 +129,10 @@ def test_incomplete_results_are_not_written(tmp_path: Path, name: str) -> None:
     results = small_results()
     faulty: Any = {} if name == "run" else getattr(results, name).iloc[:, 1:]
     with pytest.raises(DataError, match=f"{name}.* must have"):
-        write_results(tmp_path, replace(results, **{name: faulty}))
+        write_split_results(tmp_path, replace(results, **{name: faulty}))
 
 
 def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:
     run = dict(small_results().run) | {"entropy": float("nan")}
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_results(tmp_path, replace(small_results(), run=run))
+        write_split_results(tmp_path, replace(small_results(), run=run))
