@@ -32,7 +32,10 @@ AWAY: Final = "; if the server was away, run it again"
 """What to do about a failure in the middle of reading."""
 
 SMALL_BYTES: Final = 2**14
-"""Most bytes of a file that is asked for along with the metadata."""
+"""Most bytes of a file that is asked for along with the manifest."""
+
+OPENED: Final = re.compile(r"(.*/)?(zarr\.json|c\.\d+)")
+"""Files that opening reads: metadata, and arrays of one dimension, such as coordinates."""
 
 Failures = tuple[type[Exception], ...]
 
@@ -83,8 +86,8 @@ class _Archive(ZipStore):
 class AddressStore(WrapperStore[Store]):
     """A store of zarr's whose failures name the address; what is absent stays absent.
 
-    Once zarr has read the manifest, the metadata and other small files are asked for all at once
-    and kept: opening would ask for some forty of them, one after the other.
+    Once zarr has read the manifest, the small files that opening reads are asked for all at once
+    and kept: it would ask for some thirty of them, one after the other.
     """
 
     def __init__(self, store: Store, address: str = "", failures: Failures = ()) -> None:
@@ -110,7 +113,11 @@ class AddressStore(WrapperStore[Store]):
 
     async def _keep_small(self, manifest: Buffer, prototype: BufferPrototype) -> None:
         files = parse_manifest(f"{self._address}/{FILE}", manifest.to_bytes())
-        names = [name for name, record in files.items() if record.n_bytes <= SMALL_BYTES]
+        names = [
+            name
+            for name, record in files.items()
+            if record.n_bytes <= SMALL_BYTES and OPENED.fullmatch(name)
+        ]
         with self._naming():
             found = await asyncio.gather(*(self._store.get(name, prototype) for name in names))
         self._kept = {FILE: manifest, **dict(zip(names, found, strict=True))}

@@ -11,7 +11,7 @@ import numpy as np
 
 from storage.split.mask_chunks import MaskChunks, MaskCode, ShardIndex, read_indices, read_spans
 
-WINDOW_BYTES: Final = 2**25
+WINDOW_BYTES: Final = 2**26
 """Compressed masks of all cells that a window holds, unless one object has more."""
 
 Name = tuple[str, str]
