@@ -68,19 +68,25 @@ def main() -> None:
 def write_record(path: Path, bars: Iterable[Bar]) -> None:
     """Write a record as pytest-benchmark does, of what is no test."""
     record = {
-        "machine_info": pytest_benchmark_generate_machine_info(),  # type: ignore[no-untyped-call]
+        "machine_info": machine(),
         "benchmarks": [{"extra_info": {"bars": [asdict(bar) for bar in bars]}}],
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record), encoding="utf-8")
 
 
-def table(bars: Iterable[Bar], machine: Mapping[str, Any]) -> str:
+def machine() -> Mapping[str, Any]:
+    """What pytest-benchmark says of this machine."""
+    found: Mapping[str, Any] = pytest_benchmark_generate_machine_info()  # type: ignore[no-untyped-call]
+    return found
+
+
+def table(bars: Iterable[Bar], machine_info: Mapping[str, Any]) -> str:
     """A line per bar, below the name of the machine."""
-    cpu = machine["cpu"]
+    cpu = machine_info["cpu"]
     said = (
-        f"Measured on {cpu.get('brand_raw', machine['machine'])}, {cpu['count']} processors, "
-        f"{machine['system']}, Python {machine['python_version']}."
+        f"Measured on {cpu.get('brand_raw', machine_info['machine'])}, {cpu['count']} processors, "
+        f"{machine_info['system']}, Python {machine_info['python_version']}."
     )
     lines = ["| what | figure | bar | met |", "| --- | ---: | ---: | --- |"]
     return "\n".join([said, "", *lines, *(bar.row() for bar in bars)])

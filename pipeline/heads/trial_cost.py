@@ -34,7 +34,8 @@ def continued_costs(
 ) -> Callable[[Hyperparameters], float]:
     """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
 
-    Every head that may go on stays in memory.
+    Heads stay in memory until one of them has had most epochs; the others, which fell behind it,
+    would begin anew.
 
     Raises
     ------
@@ -51,6 +52,8 @@ def continued_costs(
         *_, last = islice(costs, plan.epochs - n_done)
         if plan.epochs < longest.epochs:
             running[longest] = plan.epochs, costs
+        else:
+            running.clear()
         return last
 
     return cost

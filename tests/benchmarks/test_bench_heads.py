@@ -4,8 +4,8 @@ Most of a step are five products of ``(64, 512) x (512, 512)`` for the two layer
 which both loops make.
 """
 
-from collections.abc import Iterator
-from time import perf_counter
+from collections.abc import Callable, Iterator
+from time import perf_counter, process_time
 
 import numpy as np
 import pytest
@@ -15,7 +15,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.losses import LOSSES
+from pipeline.heads.networks import fill_gradients, initial_networks
 from pipeline.heads.objectives import TrainingSet
+from pipeline.heads.optimizers import optimizer_of
 from pipeline.heads.predict import HIDDEN
 from pipeline.heads.training import Rows, train_heads
 from pipeline.vocabulary import OBJECTIVES
@@ -27,6 +30,14 @@ PLAN = Hyperparameters(epochs=5, batch_size=64, learning_rate=0.03, momentum=0.9
 N_THREADS = 2
 LEAST_RATIO = 1.1
 """Guards against a loss, with room for a noisy machine."""
+
+LEAST_BATCHED = 0.75
+"""Time of trials side by side over that of the same trials one after the other: below it they
+should share a network."""
+
+N_TOGETHER = 4
+N_STEPS = 50
+N_ROUNDS = 5
 
 
 @pytest.fixture
@@ -101,3 +112,35 @@ def test_nine_heads_beat_nine_through_a_loader(benchmark: BenchmarkFixture) -> N
         f"{N_THREADS} threads: loader {loader_s:.1f} s, ratio {ratio:.2f}"
     )
     assert ratio >= LEAST_RATIO
+
+
+def stepper(n_heads: int, batch_size: int) -> Callable[[], float]:
+    """Times some steps of heads side by side, each time it is called."""
+    networks = initial_networks(("iou_tiny",), N_INPUTS, 0, n_members=n_heads)
+    optimizer = optimizer_of(networks, PLAN, N_STEPS)
+    inputs, targets = torch.randn(batch_size, N_INPUTS), torch.rand(n_heads, batch_size)
+
+    def seconds() -> float:
+        started = process_time()
+        for _ in range(N_STEPS):
+            fill_gradients(networks, inputs, targets, LOSSES["squared_error"])
+            optimizer.step()
+        return process_time() - started
+
+    return seconds
+
+
+@pytest.mark.parametrize("batch_size", [16, 64, 256])
+def test_trials_side_by_side_take_about_as_long_as_one_after_the_other(
+    benchmark: BenchmarkFixture, batch_size: int
+) -> None:
+    """Why trials that share a batch size do not train as one batched network."""
+    alone, together = (stepper(n_heads, batch_size) for n_heads in (1, N_TOGETHER))
+    seconds = np.array([(alone(), together()) for _ in range(N_ROUNDS)])
+    benchmark.pedantic(together, rounds=1)  # type: ignore[no-untyped-call]
+    alone_s, together_s = seconds.min(axis=0)
+    ratio = together_s / (N_TOGETHER * alone_s)
+    what = f"{N_TOGETHER} trials in one batched network, over one after the other"
+    note_bar(benchmark, f"{what}, batches of {batch_size}", ratio, at_least=LEAST_BATCHED)
+    print(f"\nbatches of {batch_size}: {N_TOGETHER} heads side by side take {ratio:.2f}x")
+    assert ratio >= LEAST_BATCHED
