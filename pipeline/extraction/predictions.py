@@ -1,6 +1,6 @@
 """All prompt sets of an image's objects through one model: tokens, masks, SamScores and IoUs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,24 @@ class Request:
     prompts: tuple[str, ...]
 
 
+Call = tuple[np.ndarray, np.ndarray, Decoded]
+"""Object row and prompt column of each prompt set of a decoder call, and what it gave."""
+
+Found = tuple[np.ndarray, np.ndarray, dict[str, Tensor]]
+"""The same, with all that is kept of it."""
+
+Each = Callable[[Callable[[Call], Found], Iterable[Call]], Iterable[Found]]
+"""``map``, or what does the same in another time."""
+
+
 def extract_objects(
-    sam: Sam, embedding: Embedding, request: Request, *, batch: int, with_masks: bool
+    sam: Sam,
+    embedding: Embedding,
+    request: Request,
+    *,
+    batch: int,
+    with_masks: bool,
+    each: Each = map,
 ) -> Rows:
     """Decode every prompt set of every object of an image.
 
@@ -50,6 +66,9 @@ def extract_objects(
         Prompt sets per decoder call.
     with_masks
         Whether the rows hold ``mask_code``.
+    each
+        Does as ``map`` does; may be at one call, to score and code its masks, while the next one is
+        decoded.
 
     Returns
     -------
@@ -60,15 +79,23 @@ def extract_objects(
     points = _view_points(request)
     truth = sam.upload(request.ground_truth)
     is_near = sam.device.type == "cpu"
-    collected = Collected((len(points), len(request.prompts)), wait=None if is_near else sam.wait)
-    for columns, objects, clicks in _calls(points, request.prompts, batch):
-        decoded = sam.decode(embedding, clicks)
+    score = boxed_iou if is_near else mask_iou
+
+    def judged(call: Call) -> Found:
+        objects, columns, decoded = call
         logits = unview(decoded.logits, request.view)
-        score = boxed_iou if is_near else mask_iou
         found = _found(decoded, score(logits, truth[sam.upload(objects)])) | mask_figures(logits)
         if with_masks:
             found["mask_code"] = encode_logits(logits)
-        collected.add(objects, columns, found)
+        return objects, columns, found
+
+    calls = (
+        (objects, columns, sam.decode(embedding, clicks))
+        for columns, objects, clicks in _calls(points, request.prompts, batch)
+    )
+    collected = Collected((len(points), len(request.prompts)), wait=None if is_near else sam.wait)
+    for found in each(judged, calls):
+        collected.add(*found)
     return collected.rows()
 
 

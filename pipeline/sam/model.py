@@ -40,6 +40,15 @@ PIXEL_STD: Final = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
+class Square:
+    """An image as the encoder takes it, on the model's device."""
+
+    pixels: Float[Tensor, "1 3 side side"]
+    size_px: tuple[int, int]
+    """Height and width of the image."""
+
+
+@dataclass(frozen=True)
 class Embedding:
     """An encoded image; every prompt of the image is decoded from it."""
 
@@ -131,29 +140,40 @@ class Sam:
         (embedding,) = self.encode_batch([rgb])
         return embedding
 
-    @torch.inference_mode()
     def encode_batch(self, images: Sequence[Pixels]) -> list[Embedding]:
         """Embed images of any sizes in one call of the encoder."""
-        squares = torch.cat([self._square(rgb) for rgb in images])
-        with self._autocast():
-            levels = self._forward_image((squares - self._mean) / self._std)["backbone_fpn"]
-        top = levels[-1]
-        if self.model.directly_add_no_mem_embed:
-            top = top + self.model.no_mem_embed.view(1, -1, 1, 1)
-        parts = [slice(i, i + 1) for i in range(len(images))]
-        return [
-            self._embedding(top[i], (levels[0][i], levels[1][i]), rgb.shape[:2])
-            for i, rgb in zip(parts, images, strict=True)
-        ]
+        return self._encode([self.square(rgb) for rgb in images])
 
-    def _square(self, rgb: Pixels) -> Float[Tensor, "1 3 side side"]:
+    @torch.inference_mode()
+    def square(self, rgb: Pixels) -> Square:
+        """Resize an image, and normalise it."""
         # Uploaded as bytes, a quarter of the size of floats.
         pixels = self.upload(rgb).permute(2, 0, 1)[None].float()
         if rgb.dtype == np.uint8:
             pixels = pixels / 255
-        return nn.functional.interpolate(
+        resized = nn.functional.interpolate(
             pixels, 2 * (self.image_size_px,), mode="bilinear", align_corners=False, antialias=True
         )
+        return Square((resized - self._mean) / self._std, rgb.shape[:2])
+
+    def encode_square(self, square: Square) -> Embedding:
+        """Embed an image that has been resized."""
+        (embedding,) = self._encode([square])
+        return embedding
+
+    @torch.inference_mode()
+    def _encode(self, squares: Sequence[Square]) -> list[Embedding]:
+        with self._autocast():
+            together = torch.cat([square.pixels for square in squares])
+            levels = self._forward_image(together)["backbone_fpn"]
+        top = levels[-1]
+        if self.model.directly_add_no_mem_embed:
+            top = top + self.model.no_mem_embed.view(1, -1, 1, 1)
+        parts = [slice(i, i + 1) for i in range(len(squares))]
+        return [
+            self._embedding(top[i], (levels[0][i], levels[1][i]), square.size_px)
+            for i, square in zip(parts, squares, strict=True)
+        ]
 
     def _embedding(
         self,

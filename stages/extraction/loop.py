@@ -15,8 +15,8 @@ from pipeline.extraction.plan import Piece, Shard
 from stages.shell.stopping import Stopped, finishing
 
 N_READERS: Final = 2
-N_AHEAD: Final = 4
-"""Images that are read before the model needs them: the most that memory holds."""
+N_AHEAD: Final = 2
+"""Images that are read before the model needs them, besides those that readers are at."""
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -81,7 +81,7 @@ def run_shards(
     # However the block ends, it waits for the shard that is being written.
     with _readers() as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        read = _ahead(readers, lambda job: (*job, _read(steps, *job)), todo)
+        read = ahead(readers, lambda job: (*job, _read(steps, *job)), todo, n=N_AHEAD)
         written: Future[None] | None = None
         for shard, pieces in groupby(read, key=lambda came: came[0]):
             done: list[tuple[Piece, Rows]] = []
@@ -147,12 +147,14 @@ def _keep_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> 
         steps.keep(shard, piece, rows)
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
-    """Results of ``work`` in the order of the jobs, up to ``N_AHEAD`` of them begun in advance."""
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[J], R], jobs: Iterable[J], *, n: int
+) -> Iterator[R]:
+    """Results of ``work`` in the order of the jobs, up to ``n`` of them begun in advance."""
     begun: deque[Future[R]] = deque()
     for job in jobs:
         begun.append(pool.submit(work, job))
-        if len(begun) > N_AHEAD:
+        if len(begun) > n:
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()

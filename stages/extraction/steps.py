@@ -1,17 +1,20 @@
 """The steps of one cell's extraction: where its images, its model and its rows are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 
 from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
-from pipeline.extraction.predictions import Request, extract_objects
-from pipeline.sam.model import Embedding, Sam
+from pipeline.extraction.predictions import Each, Request, extract_objects
+from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import View, apply_view
-from stages.extraction.loop import Failure
+from stages.extraction.loop import Failure, ahead
 from stages.shell.edge import one_line
 from storage.cell.making import Cell
 from storage.cell.reuse import MadeRows
@@ -24,9 +27,9 @@ from storage.store.marks import receipt_of
 
 @dataclass(frozen=True)
 class ViewedImage:
-    """An image in its view, with the prompts and true masks of its objects."""
+    """An image in its view, resized, with the prompts and true masks of its objects."""
 
-    rgb: np.ndarray
+    square: Square
     request: Request
 
 
@@ -38,6 +41,19 @@ class CellSettings:
     prompts: tuple[str, ...]
     decoder_batch: int
     with_masks: bool
+
+
+@contextmanager
+def behind(device: str) -> Iterator[Each]:
+    """On a CPU, a thread that scores and codes one decoder call while the next one decodes.
+
+    A GPU is given the work of all calls before it has done the first.
+    """
+    if device != "cpu":
+        yield map
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield partial(ahead, pool, n=1)
 
 
 @dataclass
@@ -68,7 +84,7 @@ class CellSteps:
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | Failure:
-        """Read and augment an image; decode the true masks of its objects."""
+        """Read, augment and resize an image; decode the true masks of its objects."""
         table, file = self.table, str(self.table.file[piece.image])
         height, width = int(table.height_px[piece.image]), int(table.width_px[piece.image])
         try:
@@ -82,7 +98,7 @@ class CellSteps:
         request = Request(
             table.point_px[rows], np.stack(truth), self.settings.view, self.settings.prompts
         )
-        return ViewedImage(viewed, request)
+        return ViewedImage(self.sam.square(viewed), request)
 
     def compute(self, piece: Piece, given: ViewedImage) -> Rows:
         """Encode the image, unless it was the last one, and decode its objects.
@@ -94,14 +110,16 @@ class CellSteps:
         """
         began = self._ready or perf_counter()
         if self._last is None or self._last[0] != piece.image:
-            self._last = (piece.image, self.sam.encode(given.rgb))
-        rows = extract_objects(
-            self.sam,
-            self._last[1],
-            given.request,
-            batch=self.settings.decoder_batch,
-            with_masks=self.settings.with_masks,
-        )
+            self._last = (piece.image, self.sam.encode_square(given.square))
+        with behind(self.sam.device.type) as each:
+            rows = extract_objects(
+                self.sam,
+                self._last[1],
+                given.request,
+                batch=self.settings.decoder_batch,
+                with_masks=self.settings.with_masks,
+                each=each,
+            )
         n_faulty = int((~np.isfinite(rows["sam_score"])).sum())
         if n_faulty:
             raise WeightsError(
