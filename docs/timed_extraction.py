@@ -1,6 +1,7 @@
-"""One image of COCO's size with its objects, to time extractions at the models' full size.
+"""One image of COCO's size with its objects, to time extractions.
 
-Random weights, bf16, identity view, all nine prompt sets, on the CPU.
+Random weights, identity view, all nine prompt sets, on the CPU; by default, in bf16 at the models'
+full size.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from PIL import Image
 
 from pipeline.extraction.plan import decoder_batch, plan_shards
 from pipeline.prompts import sample_prompts
-from pipeline.sam.model import Sam, build
+from pipeline.sam.model import Precision, Sam, build
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards
@@ -44,10 +45,18 @@ class Work:
     folder: Path
 
     @classmethod
-    def of(cls, model: str, n_objects: int, folder: Path) -> "Work":
+    def of(
+        cls,
+        model: str,
+        n_objects: int,
+        folder: Path,
+        *,
+        family: str = "sam2.1",
+        precision: Precision = "bf16",
+    ) -> "Work":
         """Random weights, and a drawn image."""
         device = torch.device("cpu")
-        sam = Sam(build("sam2.1", model, seed=0), device=device, precision="bf16")
+        sam = Sam(build(family, model, seed=0), device=device, precision=precision)
         rgb, masks = _draw_image(n_objects)
         return cls(sam, rgb, _write_image(folder, rgb, masks), folder)
 

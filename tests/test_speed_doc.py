@@ -2,8 +2,8 @@
 
 import time
 
-from docs import speed
-from docs.blocks import marks
+from docs import compiled, speed
+from docs.blocks import marks, read_block
 
 
 def test_the_least_time_of_each_run_is_taken_and_the_runs_take_turns() -> None:
@@ -35,3 +35,11 @@ def test_the_page_shows_a_block_that_the_command_wrote() -> None:
     written = speed.PAGE.read_text("utf-8").partition(begin)[2].partition(end)[0]
     for heading in ("One image", "Objects in the image", "Decoder alone", "By part"):
         assert f"### {heading}" in written
+
+
+def test_the_page_says_what_compiling_takes_and_gives_for_each_model() -> None:
+    lines = read_block(speed.PAGE, "compiled").strip().splitlines()[2:]
+    names = [
+        f"| {model} of {family}, {precision} |" for family, model, precision in compiled.MODELS
+    ]
+    assert [line.startswith(name) for line, name in zip(lines, names, strict=True)] == [True] * 2
