@@ -6,6 +6,9 @@ VENV := .venv
 CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CORES = $(shell getconf _NPROCESSORS_ONLN)
+# Stages run the python of the PATH.
+DVC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc
 
 # Pins what pip builds from source, such as sam2, too: pip before 25.3 reads the first variable,
 # later versions the second.
@@ -25,13 +28,17 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
 	touch $@
 
-# A process per core fills the cells, and dvc publishes them; what a process could not do is told by
-# dvc's own stage. Forced, so that report prints its table even if nothing has changed.
+# A process per core fills the cells. Two of dvc then publish them side by side, one stage each at a
+# time: those that the heads learn from, after which it trains, and those that are scored. What any of
+# these could not do, the third of dvc does or tells. Forced, so that report prints its table even if
+# nothing has changed.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'prepare@*'
-	for i in $$(seq $$(getconf _NPROCESSORS_ONLN)); do $(BIN)/usam fill & done; wait
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --glob 'gallery@*' runtime
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro --force --single-item report
+	$(DVC) repro --glob 'prepare@*'
+	for i in $$(seq $(CORES)); do $(BIN)/usam fill & done; wait
+	$(DVC) --wait-for-lock repro --single-item --glob 'extract@*' 'entropy@*' & \
+	$(DVC) --wait-for-lock repro --single-item --glob 'extract_train@*' 'tune@*' 'train@*'; wait
+	$(DVC) repro --glob 'gallery@*' runtime
+	$(DVC) repro --force --single-item report
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m docs.show_results

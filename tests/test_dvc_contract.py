@@ -338,3 +338,30 @@ def test_every_setting_is_explained() -> None:
         elif setting and not (len(setting[1]) > 2 and setting[1] + setting[2] in explained):
             unexplained.append(f"params.yaml:{n}: {line.strip()}")
     assert not unexplained, "\n".join(["these lines must say what they do:", *unexplained])
+
+
+def places(names: list[str], keys: tuple[str, ...]) -> set[PurePosixPath]:
+    """Folders of what stages depend on or write, down to where the settings name them."""
+    found = set()
+    for name in names:
+        matrix = STAGES[name]["matrix"]["split"]
+        for split in PARAMS[matrix.removeprefix("${").removesuffix("}")]:
+            for key in keys:
+                texts = [text.replace("${item.split}", split) for text in STAGES[name][key]]
+                found |= {PurePosixPath(re.split(r"/?\$\{", text)[0]) for text in texts}
+    return found
+
+
+def test_stages_that_the_demo_runs_side_by_side_write_nothing_that_the_others_touch() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    sides = [
+        re.findall(r"'(\w+)@\*'", line)
+        for line in makefile.splitlines()
+        if "repro --single-item --glob" in line
+    ]
+    assert len(sides) == 2
+    for one, other in (sides, sides[::-1]):
+        for written in places(one, ("outs",)):
+            for touched in places(other, ("deps", "outs")):
+                assert not written.is_relative_to(touched)
+                assert not touched.is_relative_to(written)

@@ -8,8 +8,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from storage.files.manifest import FILE
 from storage.folders import whole_file
@@ -21,14 +20,16 @@ CONFIG: Final = Path(".dvc")
 READ_ONLY: Final = 0o444
 """Mode of the files in DVC's cache."""
 
-FAULTS: Final = (OSError, ValueError, KeyError, TypeError, YAMLError, Error)
+FAULTS: Final = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, Error)
 """What a file of DVC's raises that is missing or not as DVC writes it: then nothing is recorded."""
 
 
 def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
     """Digest of the listing of each output folder in a ``dvc.lock``, by its path."""
     try:
-        stages = YAML(typ="safe").load(lock.read_bytes())["stages"]
+        # By libyaml: ruamel.yaml, in Python, takes 0.2 s for the demo's, a tenth of an extraction
+        # that only publishes.
+        stages = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader)["stages"]
         return {out["path"]: out["md5"] for out in _outs(stages) if "md5" in out}
     except FAULTS:
         return {}
