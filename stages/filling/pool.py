@@ -172,7 +172,7 @@ def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> bo
     n_objects = sum(some.n_objects(shards) for some, shards in ready.items())
     uses_gpu = any(job.device != "cpu" for job in by_job)
     # One process shows the images of a cell, several the shards of all.
-    with progress("fill", 0 if is_inline else n_objects) as advance:
+    with progress("fill", 0 if is_inline else n_objects) as count:
 
         def note(task: Task[Filled], filled: Filled) -> None:
             job, shards = task.arguments
@@ -182,7 +182,7 @@ def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> bo
             some.n_made += filled.n_made
             if filled.n_made:
                 _note_kind(some, filled.kind)
-            advance(some.n_objects(shards))
+            (count if filled.n_made else count.leave)(some.n_objects(shards))
 
         tasks = _tasks(ready, is_inline=is_inline)
         for failure in run_tasks(tasks, executor, note, uses_gpu=uses_gpu):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.extraction.plan import Shard, plan_shards
 from stages.filling.job import CellJob, Prepared, prepared
-from stages.shell.progress import progress
+from stages.shell.progress import Count, progress
 from storage.cell.claims import Claims
 from storage.cell.making import Cell
 from storage.cell.marked import MarkedShards
@@ -105,12 +105,12 @@ def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
     todo = [known.plan[shard] for shard in shards]
     n_objects = sum(shard.stop - shard.start for shard in todo) if is_told else 0
     begun: list[int] = []
-    with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as advance:
+    with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as count:
         steps = _steps(job, known, sam, cell)
         steps.device, steps.release = kind, claims.release
         steps.check = partial(check, is_kept=True)
-        claimed = _claimed(cell, claims, todo, known, advance)
-        failures = run_shards(_noted(claimed, check, begun), steps, advance)
+        claimed = _claimed(cell, claims, todo, known, count)
+        failures = run_shards(_noted(claimed, check, begun), steps, count)
     failed = {str(known.split.table.file[f.piece.image]): f.reason for f in failures}
     torn = {f.piece.start // job.params.shard_objects for f in failures}
     n_made = len(set(begun) - torn)
@@ -132,7 +132,7 @@ def _claimed(
     claims: Claims,
     todo: Sequence[Shard],
     known: "_Known",
-    advance: Callable[[int], None],
+    count: Count,
 ) -> Iterator[Shard]:
     """Shards that nobody else is at, or has done meanwhile, each claimed as its turn comes."""
     for shard in todo:
@@ -142,7 +142,7 @@ def _claimed(
                 yield shard
                 continue
             claims.release(shard.index)
-        advance(shard.stop - shard.start)
+        count.leave(shard.stop - shard.start)
 
 
 def _noted(shards: Iterable[Shard], check: Callable[[], None], begun: list[int]) -> Iterator[Shard]:

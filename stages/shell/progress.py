@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -25,25 +27,38 @@ STDIN: Final = 0
 STDERR: Final = 2
 
 
-@contextmanager
-def progress(what: str, total: int, unit: str = "objects") -> Iterator[Callable[[int], None]]:
-    """Show how far a piece of work is; the yielded function takes how much more is done.
+@dataclass(frozen=True)
+class Count:
+    """Counts a piece of work; called with how much more of it is done, from any thread."""
 
-    Nothing is shown where there is nothing to do. Any thread may call the function.
+    add: Callable[[int], None]
+    leave: Callable[[int], None]
+    """Called with what turns out to be others' work: it no longer counts."""
+
+    def __call__(self, n: int) -> None:
+        """Count what is done."""
+        self.add(n)
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str = "objects") -> Iterator[Count]:
+    """Show how far a piece of work is, as it is counted.
+
+    Nothing is shown where there is nothing to do.
     """
     if not total:
-        yield lambda _: None
+        yield Count(lambda _: None, lambda _: None)
         return
     console = Console(stderr=True)
     show = _bar if console.is_terminal and is_in_front() else _lines
     lock = Lock()
-    with show(what, total, unit) as advance:
+    with show(what, total, unit) as count:
 
-        def counted(n: int) -> None:
+        def locked(step: Callable[[int], None], n: int) -> None:
             with lock:
-                advance(n)
+                step(n)
 
-        yield counted
+        yield Count(partial(locked, count.add), partial(locked, count.leave))
 
 
 def is_in_front() -> bool:
@@ -59,7 +74,7 @@ def is_in_front() -> bool:
 
 
 @contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
     columns = (
         TextColumn("{task.description}", markup=False),  # may be a path with brackets
         BarColumn(),
@@ -79,11 +94,16 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
             rate = done / max(time.monotonic() - started, 1e-9)
             bar.update(task, advance=n, rate=f"{rate:.1f} {unit}/s")
 
-        yield advance
+        def leave(n: int) -> None:
+            nonlocal total
+            total -= n
+            bar.update(task, total=total)
+
+        yield Count(advance, leave)
 
 
 @contextmanager
-def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def _lines(what: str, total: int, unit: str) -> Iterator[Count]:
     started = last = time.monotonic()
     done = 0
 
@@ -104,5 +124,10 @@ def _lines(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
             last = now
             say(now)
 
-    yield advance
-    say(time.monotonic())
+    def leave(n: int) -> None:
+        nonlocal total
+        total -= n
+
+    yield Count(advance, leave)
+    if total:
+        say(time.monotonic())

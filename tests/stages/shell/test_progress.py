@@ -104,6 +104,25 @@ def test_work_without_anything_to_do_ends_quietly(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == ""
 
 
+def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("extract", 10) as count:
+        count.leave(6)
+        clock.now_s += 2
+        count(4)
+    assert capsys.readouterr().err == "extract: 4/4 objects, 2.0 objects/s, 0 s left\n"
+    with progress("extract", 10) as count:
+        count.leave(10)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_of_what_others_did_in_part_ends_full(clock: Clock, terminal: StringIO) -> None:
+    with progress("extract", 10) as count:
+        count.leave(6)
+        clock.now_s += 2
+        count(4)
+    assert "4/4 100%" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+
+
 def test_lines_hold_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     with progress("extract", 1) as advance:
         advance(1)
