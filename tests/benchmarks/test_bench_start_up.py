@@ -15,6 +15,8 @@ N_ROUNDS: Final = 3
 
 PROGRAMS: Final = (
     "stages.prepare",
+    "stages.extract",
+    "stages.extract_train",
     "stages.tune",
     "stages.entropy",
     "stages.evaluate",
