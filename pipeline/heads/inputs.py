@@ -124,9 +124,9 @@ def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "o
     of the first with the second, the first with the third, and these two, and the object score.
     """
     order = judged_first(seen["sam_score"], judged)
+    rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` takes five times as long
     score, area, entropy, confidence = (
-        np.take_along_axis(seen[name], order, axis=1)
-        for name in ("sam_score", "area", "mask_entropy", "confidence")
+        seen[name][rows, order] for name in ("sam_score", "area", "mask_entropy", "confidence")
     )
     inside = np.clip(score, _EDGE, 1 - _EDGE)
     columns = [
@@ -136,7 +136,7 @@ def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "o
         np.log(area + _LEAST_AREA),
         entropy,
         confidence,
-        np.take_along_axis(seen["agreement"], _pairs(order), axis=1),
+        seen["agreement"][rows, _pairs(order)],
         seen["object_score"][:, np.newaxis],
     ]
     return np.concatenate(columns, axis=1)

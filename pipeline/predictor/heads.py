@@ -172,8 +172,9 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
     """What the heads read of each proposal, as if that were the judged one."""
     head_set = heads.head_set
     seen = seen_of(decoded, KINDS_BY_NAME[head_set.kind])
-    # All else pairs proposal k with mask token k + 1.
-    seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)
+    if heads.first_mask_token != 1:
+        # All else pairs proposal k with mask token k + 1.
+        seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)
     every = np.tile(np.arange(N_PROPOSALS), len(decoded.sam_score))
     repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in seen.items()}
     return set_inputs(repeated, head_set, judged=every)

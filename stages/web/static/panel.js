@@ -75,7 +75,8 @@ export function showProposals(found, chosen, paint, choose) {
     input.addEventListener("change", () => choose(k));
     const canvas = paint(k);
     canvas.ariaHidden = "true";
-    const under = element("small", {}, "expected IoU", element("br"), k === found.selected ? `${k}, selected` : `${k}`);
+    const lines = ["expected IoU", `proposal ${k}`, ...(k === found.selected ? ["selected"] : [])];
+    const under = element("small", {}, ...lines.flatMap((line) => [line, element("br")]));
     return element("label", { className: "proposal" }, input, canvas, element("b", {}, own), under);
   });
   byId("proposals").replaceChildren(...made);
