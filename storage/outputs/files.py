@@ -1,9 +1,10 @@
 """Files for people and machines, each whole or not there at all: CSV tables, JSON, text."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -11,6 +12,9 @@ from storage.errors import DataError
 from storage.folders import whole_file
 from storage.outputs.columns import FLOAT_FORMAT, TEXT_COLUMNS
 from storage.paths import remedy
+
+CHUNK_ROWS: Final = 256
+"""Rows that are text in memory before they are written."""
 
 Table = pd.DataFrame | Iterable[pd.DataFrame]
 """Rows, or blocks of rows with the same columns, which are made as they are written."""
@@ -25,7 +29,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         If it is missing, cut off inside a line, not CSV, or lacks one of ``columns``.
     """
     check_exists(path)
-    if not path.read_bytes().endswith(b"\n"):
+    if not _ends_with_a_line(path):
         raise DataError(
             f"{path} must be a CSV table that ends with a line break, got a cut one: "
             "run the stage that writes it again"
@@ -52,6 +56,7 @@ def write_table(path: Path, table: Table, float_format: str | None = FLOAT_FORMA
                 header=place == 0,
                 float_format=float_format,
                 lineterminator="\n",
+                chunksize=CHUNK_ROWS,
             )
 
 
@@ -68,6 +73,12 @@ def checked_blocks(what: str, table: Table, columns: tuple[str, ...]) -> Iterato
         check_holds(what, list(block.columns), first or columns)
         first = first or tuple(block.columns)
         yield block
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        return file.read(1) == b"\n"
 
 
 def _blocks(table: Table) -> Iterable[pd.DataFrame]:

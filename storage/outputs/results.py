@@ -147,7 +147,8 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:  # not read whole: the table of objects is large
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_written(path: Path, written: str) -> None:

