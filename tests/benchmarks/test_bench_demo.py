@@ -20,8 +20,9 @@ N_CORES = 2
 DEMO = ("make", "--old-file=.venv/.installed", f"CORES={N_CORES}", "demo")
 """After the installation, which is that of this very Python."""
 
+WANTED_MINUTES = 3.5
 MAX_MINUTES = 6
-"""On so many cores that do nothing else, as README says."""
+"""On so many cores that do nothing else: what it should take, and what README promises."""
 
 MAX_GB = 4.0
 """Most memory of the largest process."""
@@ -61,7 +62,7 @@ def test_the_demo_takes_some_minutes_little_memory_and_a_disk_of_its_outputs(
     gigabytes = used.ru_maxrss * 1024 / 1e9
     peak = max(on_disk) / outputs_bytes(tmp_path)
     benchmark.extra_info |= {"core_minutes": busy, "gigabytes": gigabytes, "disk_ratio": peak}
-    note_bar(benchmark, "the demo on two cores", minutes, at_most=MAX_MINUTES, unit="min")
+    note_bar(benchmark, "the demo on two cores", minutes, at_most=WANTED_MINUTES, unit="min")
     note_bar(benchmark, "the demo: largest process", gigabytes, at_most=MAX_GB, unit="GB")
     note_bar(benchmark, "the demo: disk at most, over its outputs", peak, at_most=MAX_PEAK)
     # The work of both cores tells a slow demo from a busy machine.

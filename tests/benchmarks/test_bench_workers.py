@@ -1,0 +1,57 @@
+"""Entropies by two workers against one, each with one thread."""
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pipeline.views import default_view
+from pipeline.vocabulary import MODELS
+from stages.reduction.entropies import cells_to_open, split_arrays
+from stages.shell.asked import asked_of_eval
+from stages.shell.blocks import ExecutorParams
+from storage.paths import CACHE
+from tests.fixtures.asked import extract_params
+from tests.fixtures.bars import note_bar
+from tests.fixtures.soft_cells import VIEWS, write_soft_cells
+
+N_OBJECTS, SHARD_OBJECTS = 256, 16
+"""Of Meta's size, so as many bytes as 4,096 objects of the mini models."""
+
+N_ROUNDS = 2
+MIN_RATIO = 1.7
+"""Of two workers over one, start of the workers included, on two cores that do nothing else."""
+
+
+@pytest.mark.benchmark(min_rounds=1, max_time=0.1)
+def test_two_workers_take_little_more_than_half_the_time_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: BenchmarkFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # one worker has a thread, too
+    write_soft_cells("bench", N_OBJECTS, shard_objects=SHARD_OBJECTS)
+    views = [default_view(view) for view in VIEWS]
+    asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    found: list[np.ndarray] = []
+
+    def seconds(n_workers: int) -> float:
+        started = perf_counter()
+        executor = ExecutorParams(kind="local", n_workers=n_workers)
+        arrays = split_arrays(cells_to_open("bench", asked, CACHE), executor, n_threads=1)
+        found.append(arrays["h_y"])
+        return perf_counter() - started
+
+    # In turn, so that a busy moment of the machine hits both; the first compiles.
+    times = np.array([[seconds(n_workers) for n_workers in (1, 2)] for _ in range(1 + N_ROUNDS)])
+    one_s, two_s = times[1:].min(axis=0)
+    benchmark.pedantic(seconds, (2,), rounds=1)  # type: ignore[no-untyped-call]
+    what = "entropies by two workers, over one: times as fast"
+    note_bar(benchmark, what, one_s / two_s, at_least=MIN_RATIO)
+    print(
+        f"\nentropies of {N_OBJECTS} objects: {one_s:.1f} s by one worker, {two_s:.1f} s by two: "
+        f"{one_s / two_s:.2f} times as fast (at least {MIN_RATIO})"
+    )
+    assert all(np.array_equal(some, found[0]) for some in found)
+    assert one_s / two_s >= MIN_RATIO
