@@ -73,6 +73,18 @@ def root(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def results(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResults:
+    """Of these stores and heads, by the settings of ``root``."""
+    root = tmp_path_factory.mktemp("evaluated") / "root"
+    shutil.copytree(drawn, root)
+    write_params(root, [SPLIT])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(sys, "argv", ["evaluate", SPLIT])
+        return evaluated()
+
+
 def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
     if head_set.kind != PAPER.kind:
         return set_inputs({name: center[name].values for name in READ}, head_set)
@@ -119,8 +131,9 @@ def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("head_set", head_sets(), ids=str)
-def test_heads_are_evaluated_on_the_tokens_that_they_read(head_set: HeadSet) -> None:
-    results = evaluated()
+def test_heads_are_evaluated_on_the_tokens_that_they_read(
+    head_set: HeadSet, results: SplitResults
+) -> None:
     is_of_selection = (head_set.protocol, head_set.tokens) == ("best", "selected")
     task = "task" if is_of_selection else "segmentation"
     with open_features(features_path(SPLIT, "large", "identity")) as features:
@@ -144,8 +157,8 @@ def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     return np.array([row[np.argmax(own)] for row, own in zip(values, by, strict=True)])
 
 
-def test_ablated_tokens_change_nothing_of_the_method(root: Path) -> None:
-    before = evaluated()
+def test_ablated_tokens_change_nothing_of_the_method(root: Path, results: SplitResults) -> None:
+    before = results
     write_heads(root, "shapes_train", ablations=("no_mask",))
     write_params(root, [SPLIT], ablations=["no_mask"])
     after = evaluated()
@@ -170,8 +183,8 @@ def test_heads_of_a_token_set_that_were_not_trained_are_named(
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_an_auc_is_that_of_the_stored_scores(protocol: str) -> None:
-    auc = evaluated().auc
+def test_an_auc_is_that_of_the_stored_scores(protocol: str, results: SplitResults) -> None:
+    auc = results.auc
     with open_features(features_path(SPLIT, "small", "identity")) as features:
         center = features.sel(prompt="center").load()
         refined = features.sel(prompt="refined").load()
@@ -190,8 +203,10 @@ def test_an_auc_is_that_of_the_stored_scores(protocol: str) -> None:
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("head_set", head_sets(), ids=str)
-def test_objects_hold_what_the_heads_say_of_their_own_rows(head_set: HeadSet) -> None:
-    objects = evaluated().objects
+def test_objects_hold_what_the_heads_say_of_their_own_rows(
+    head_set: HeadSet, results: SplitResults
+) -> None:
+    objects = results.objects
     of_model = objects.query(
         "model == 'large' and protocol == @head_set.protocol and judged == @head_set.tokens"
     ).reset_index()
@@ -247,8 +262,10 @@ def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itself() -> None:
-    iou = evaluated().iou
+def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itself(
+    results: SplitResults,
+) -> None:
+    iou = results.iou
     assert list(iou["view"].unique()) == ["identity", "vflip"]
     with open_features(features_path(SPLIT, "large", "vflip")) as flipped:
         expected = float(flipped["iou"].sel(prompt="refined").max("proposal").mean())
@@ -261,8 +278,8 @@ def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itsel
     assert start["gain_low"] == start["gain_high"] == 0
 
 
-def test_intervals_follow_from_the_seed(root: Path) -> None:
-    first = evaluated().auc
+def test_intervals_follow_from_the_seed(root: Path, results: SplitResults) -> None:
+    first = results.auc
     write_params(
         root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "n_splits": 5, "seed": 1}
     )
@@ -272,8 +289,8 @@ def test_intervals_follow_from_the_seed(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_what_was_run_is_told() -> None:
-    run = evaluated().run
+def test_what_was_run_is_told(results: SplitResults) -> None:
+    run = results.run
     assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
     assert run["models"]["tiny"]["weights"] == weights_name(extract_params(), "tiny")
     assert set(run["heads"]["shapes_train"]) == {
