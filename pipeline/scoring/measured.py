@@ -137,25 +137,26 @@ def every_measure(
 
 
 def heads_read(model: str, head_set: HeadSet) -> frozenset[str]:
-    """What the measures of a model's masks take from the heads of a set.
-
-    Returns
-    -------
-    Objectives, and ``std_of`` them: those without which the measures, of no object, fail.
-    """
-    told = {*head_set.objectives, *map(std_of, head_set.objectives)}
-    return frozenset(name for name in told if not _suffice(told - {name}, model, head_set))
-
-
-def _suffice(names: Iterable[str], model: str, head_set: HeadSet) -> bool:
-    heads = Heads(head_set.protocol, dict.fromkeys(names, np.empty(0)), head_set.kind)
+    """Objectives, and ``std_of`` them, that the measures of a model's masks take from a set."""
+    told = (*head_set.objectives, *map(std_of, head_set.objectives))
+    predictions = _Noting(dict.fromkeys(told, np.empty(0)))
+    heads = Heads(head_set.protocol, predictions, head_set.kind)
     proposals = ProposalScores(*np.empty((4, 0, N_PROPOSALS)))
     judged = head_set.tokens.partition("_")[0]
-    try:
-        head_measures(Evidence(model, judged, proposals, {}, {}, heads))
-    except ValueError:
-        return False
-    return True
+    head_measures(Evidence(model, judged, proposals, {}, {}, heads))
+    return frozenset(predictions.read)
+
+
+class _Noting(dict[str, Values]):
+    """Predictions of no object, and which of them are read."""
+
+    def __init__(self, predictions: Mapping[str, Values]) -> None:
+        super().__init__(predictions)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Values:
+        self.read.add(name)
+        return super().__getitem__(name)
 
 
 def _predictions(
