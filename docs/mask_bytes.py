@@ -26,7 +26,8 @@ from torch.nn.functional import interpolate
 from docs.blocks import replace_block
 from pipeline.extraction.predictions import encode_logits
 from pipeline.prompts import sample_prompts
-from pipeline.sam.model import Sam, build, fit_weights, load_weights
+from pipeline.sam.building import build, fit_weights, load_weights
+from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import apply_view, default_view, map_points, unview
 from pipeline.vocabulary import MODELS

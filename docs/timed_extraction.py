@@ -16,7 +16,8 @@ from PIL import Image
 
 from pipeline.extraction.plan import decoder_batch, plan_shards
 from pipeline.prompts import sample_prompts
-from pipeline.sam.model import Precision, Sam, build
+from pipeline.sam.building import build
+from pipeline.sam.model import Precision, Sam
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards

@@ -15,7 +15,7 @@ PUBLIC = (
     "pipeline.masks.decode",
     "pipeline.masks.encode",
     "pipeline.prompts.sample_prompts",
-    "pipeline.sam.model.build",
+    "pipeline.sam.building.build",
 )
 
 MODULES = sorted(

@@ -40,7 +40,7 @@ import json, sys
 from typer.testing import CliRunner
 import pipeline, stages, storage
 from pipeline.sam import build
-from pipeline.sam.model import fit_weights, load_weights
+from pipeline.sam.building import fit_weights, load_weights
 from stages.cli.app import app
 from storage.checkpoints.weights import verified_weights
 

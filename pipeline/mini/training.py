@@ -15,9 +15,9 @@ from pipeline.mini.batches import Batch
 from pipeline.mini.loss import assess
 from pipeline.mini.recipe import Phase, Recipe, learning_rate
 from pipeline.mini.start import attentive
+from pipeline.sam.building import IMAGE_PATH, build
 from pipeline.sam.differentiable import Network, forward
 from pipeline.sam.families import MINI_TRUNKS
-from pipeline.sam.model import IMAGE_PATH, build
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
 

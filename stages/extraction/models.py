@@ -9,17 +9,9 @@ from typing import Final
 
 import torch
 
+from pipeline.sam.building import ArchitectureError, build, fit_weights, load_weights
 from pipeline.sam.compiling import CompilerError
-from pipeline.sam.model import (
-    ArchitectureError,
-    DeviceError,
-    Precision,
-    Sam,
-    build,
-    fit_weights,
-    load_weights,
-    select_device,
-)
+from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.shell.asked import weights_seed
 from stages.shell.blocks import ExtractParams
 from stages.shell.rules import ParamsError

@@ -11,7 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.masks import decode, encode
 from pipeline.prompts import sample_prompts
-from pipeline.sam.model import Sam, build, fit_weights, load_weights
+from pipeline.sam.building import build, fit_weights, load_weights
+from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import MODELS
 from storage.checkpoints.weights import verified_weights

@@ -13,7 +13,8 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
-from pipeline.sam.model import Sam, build
+from pipeline.sam.building import build
+from pipeline.sam.model import Sam
 from stages.predictor import load_predictor
 from tests.fixtures.bars import note_bar
 from tests.fixtures.official import OfficialPredictor

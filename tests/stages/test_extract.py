@@ -11,7 +11,7 @@ import pytest
 
 import storage
 from pipeline.masks import encode
-from pipeline.sam.model import build
+from pipeline.sam.building import build
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from stages import extract, extract_train

@@ -10,7 +10,8 @@ from pipeline.extraction.collected import Rows
 from pipeline.extraction.predictions import Request, encode_logits, extract_objects
 from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompts import sample_prompts
-from pipeline.sam.model import Sam, build
+from pipeline.sam.building import build
+from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.mini.start import NECK_SCALE, attentive
-from pipeline.sam.model import build
+from pipeline.sam.building import build
 
 BUILT = build("mini", "tiny", seed=4).state_dict()
 STARTED = attentive(BUILT)

@@ -10,7 +10,8 @@ import torch
 from pipeline.predictor import BayesianPlan, UncertainPredictor
 from pipeline.predictor.bayesian import VIEWS
 from pipeline.prompts import sample_prompts
-from pipeline.sam.model import Sam, build
+from pipeline.sam.building import build
+from pipeline.sam.model import Sam
 from pipeline.views import apply_view, default_view, entropy_views, unview
 from pipeline.views.kinds import VIEW_KINDS
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini

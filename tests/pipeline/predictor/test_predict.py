@@ -13,7 +13,8 @@ from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.images import rgb_of
-from pipeline.sam.model import Sam, build
+from pipeline.sam.building import build
+from pipeline.sam.model import Sam
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
 

@@ -13,7 +13,8 @@ from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import methods as runtime
 from pipeline.runtime.methods import METHODS, TIMED_VIEWS, Heads, Question
-from pipeline.sam.model import Decoded, Sam, build
+from pipeline.sam.building import build
+from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import OBJECTIVES

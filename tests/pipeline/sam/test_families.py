@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from pipeline.sam.building import build
 from pipeline.sam.families import SIZES, FamilySizes
-from pipeline.sam.model import Sam, build
+from pipeline.sam.model import Sam
 from pipeline.vocabulary import FAMILIES, MODELS
 
 

@@ -9,17 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pipeline.sam.building import IMAGE_PATH, ArchitectureError, build, fit_weights, load_weights
 from pipeline.sam.families import MINI_TRUNKS
-from pipeline.sam.model import (
-    IMAGE_PATH,
-    ArchitectureError,
-    DeviceError,
-    Sam,
-    build,
-    fit_weights,
-    load_weights,
-    select_device,
-)
+from pipeline.sam.model import DeviceError, Sam, select_device
 from tests.fixtures.official import OfficialPredictor
 
 CPU = torch.device("cpu")

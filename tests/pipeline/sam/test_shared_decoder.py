@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.sam.building import build
 from pipeline.sam.families import MINI_TRUNKS
-from pipeline.sam.model import Decoded, Embedding, Sam, build
+from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.sam.upscaling import by_cell, upscale
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, trained_mini

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import storage
-from pipeline.sam.model import build
+from pipeline.sam.building import build
 from stages import extract
 from stages.extraction.models import kept_model
 from storage.images.files import sha256_file

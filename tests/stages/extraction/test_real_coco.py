@@ -13,7 +13,7 @@ import yaml
 
 import storage
 from pipeline.masks import encode
-from pipeline.sam.model import build
+from pipeline.sam.building import build
 from pipeline.vocabulary import MODELS, PROMPTS
 from stages import extract, extract_train, prepare
 from storage.images.files import read_rgb

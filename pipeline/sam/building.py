@@ -1,0 +1,109 @@
+"""Builds the models of SAM2, and loads their weights."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from safetensors.torch import load_file
+from sam2.build_sam import build_sam2
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor, nn
+
+from pipeline.sam.families import (
+    MEMBERS,
+    MINI_CHANNELS,
+    MINI_IMAGE_SIZE_PX,
+    MiniTrunk,
+    check_member,
+)
+
+IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
+"""Weights that segment an image; the others serve video."""
+
+
+def build(family: str, model: str, *, seed: int) -> SAM2Base:
+    """Build a model with random weights; the global random state is left as it was.
+
+    >>> from pipeline.sam.model import Sam
+    >>> sam = Sam(build("mini", "tiny", seed=0), device=torch.device("cpu"), precision="fp32")
+    >>> sam.image_size_px, sam.mask_size_px, sam.n_channels
+    (256, 64, 64)
+    """
+    check_member(family, model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        member = MEMBERS[family, model]
+        if isinstance(member, MiniTrunk):
+            return _build_small(member)
+        # Postprocessing would replace proposals; the cache holds what the decoder returned.
+        return build_sam2(member, None, "cpu", apply_postprocessing=False)
+
+
+class ArchitectureError(ValueError):
+    """Weights do not fit the model that they are loaded into."""
+
+
+def fit_weights(model: SAM2Base, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Load weights; those of the image path must all be there.
+
+    Raises
+    ------
+    ArchitectureError
+        If a weight is missing, unknown or of another shape (weights of another model, usually).
+    """
+    own = model.state_dict()
+    missing = [k for k in own if k.startswith(IMAGE_PATH) and k not in weights]
+    unknown = [k for k in weights if k not in own]
+    reshaped = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
+    for what, keys in (
+        ("no", missing),
+        ("an unknown", unknown),
+        ("a differently shaped", reshaped),
+    ):
+        if keys:
+            raise ArchitectureError(
+                f"weights in {source} must fit the model's architecture, got {what} {keys[0]!r} "
+                f"({len(keys)} such)"
+            )
+    model.load_state_dict(weights, strict=False)
+
+
+def load_weights(file: str) -> dict[str, Tensor]:
+    """Read ``.safetensors``, or one of Meta's ``.pt`` files without running its pickle."""
+    if file.endswith(".safetensors"):
+        return load_file(file)
+    weights: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)["model"]
+    return weights
+
+
+def _build_small(trunk: MiniTrunk) -> SAM2Base:
+    hiera = Hiera(
+        embed_dim=trunk.width,
+        stages=trunk.depths,
+        global_att_blocks=trunk.global_blocks,
+        window_spec=(8, 4, 8, 4),
+        window_pos_embed_bkg_spatial_size=(8, 8),
+    )
+    neck = FpnNeck(
+        PositionEmbeddingSine(MINI_CHANNELS),
+        d_model=MINI_CHANNELS,
+        backbone_channel_list=hiera.channel_list,
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
+    )
+    return SAM2Base(
+        ImageEncoder(hiera, neck, scalp=1),
+        memory_attention=nn.Identity(),  # serves video only
+        memory_encoder=nn.Identity(),
+        num_maskmem=1,
+        image_size=MINI_IMAGE_SIZE_PX,
+        directly_add_no_mem_embed=True,
+        use_high_res_features_in_sam=True,
+        multimask_output_in_sam=True,
+        iou_prediction_use_sigmoid=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
+    )
