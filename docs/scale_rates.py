@@ -20,7 +20,8 @@ from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import Request, extract_objects
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
-from pipeline.sam.model import Sam, select_device
+from pipeline.sam.device import select_device
+from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, PROMPTS

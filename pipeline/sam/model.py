@@ -12,6 +12,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from pipeline.sam.compiling import naming_compiler
+from pipeline.sam.device import compute_exactly
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
@@ -66,7 +67,7 @@ class Sam:
 
     def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
         if device.type == "cuda":
-            _compute_exactly()
+            compute_exactly()
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
         self.device = device
         self.precision = precision
@@ -293,37 +294,3 @@ class Sam:
         tokens, self._tokens = self._tokens, None
         assert tokens is not None  # the hook has just run
         return tokens
-
-
-class DeviceError(ValueError):
-    """The requested device is not available."""
-
-
-def select_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
-
-    Raises
-    ------
-    DeviceError
-        If the name is none of these, or ``cuda`` where there is no GPU.
-    """
-    has_cuda = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if has_cuda else "cpu")
-    if name not in {"cpu", "cuda"}:
-        raise DeviceError(f"device must be one of auto, cpu, cuda, got {name!r}")
-    if name == "cuda" and not has_cuda:
-        raise DeviceError("device must be auto or cpu where torch sees no GPU, got 'cuda'")
-    return torch.device(name)
-
-
-def _compute_exactly() -> None:
-    """Make CUDA compute in the stated precision, and the same on every run.
-
-    By default, single-precision convolutions run in TF32, with a mantissa of 10 bits, and cuDNN
-    may choose an algorithm that sums in a different order each time.
-    """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False

@@ -7,8 +7,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from pipeline.head_sets import PAPER, HeadSet, std_of
+from pipeline.scoring.declared import Measure
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
-from pipeline.scoring.measures import MEASURES, Measure
+from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS
 

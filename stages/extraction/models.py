@@ -11,7 +11,8 @@ import torch
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights, load_weights
 from pipeline.sam.compiling import CompilerError
-from pipeline.sam.model import DeviceError, Precision, Sam, select_device
+from pipeline.sam.device import DeviceError, select_device
+from pipeline.sam.model import Precision, Sam
 from stages.shell.asked import weights_seed
 from stages.shell.blocks import ExtractParams
 from stages.shell.rules import ParamsError

@@ -7,7 +7,8 @@ from typing import Final
 
 from pipeline.head_sets import HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.model import DeviceError, Precision, Sam
+from pipeline.sam.device import DeviceError
+from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou
