@@ -64,8 +64,10 @@ def split_arrays(cells: CellsToOpen, executor: ExecutorParams, n_threads: int) -
             parts[task.name] = part
             advance(len(next(iter(part.values()))))
 
-        # Threads do in one process: decompression and the kernels release the GIL.
-        check_all_done(run_tasks(tasks, executor, keep, n_threads=n_threads))
+        # Threads do in one process: decompression and the kernels release the GIL. Elsewhere than
+        # on the disk, one waits for masks while another computes.
+        n_at_once = 2 * n_threads if is_address(cells.cache) else n_threads
+        check_all_done(run_tasks(tasks, executor, keep, n_threads=n_at_once))
     return concatenate([parts[task.name] for task in tasks])
 
 
