@@ -21,6 +21,7 @@ from stages.evaluation.tables import (
     pixel_table,
 )
 from stages.evaluation.use import use_tables
+from stages.executor.each import each_by
 from stages.heads.data import faults_of
 from stages.heads.judged import read_scores
 from stages.shell.asked import asked_of_eval
@@ -53,17 +54,17 @@ def main(split: str) -> None:
         "n_resamples": params.evaluate.n_resamples,
         **scores.inputs,
     }
-    with faults_of(split):
+    with faults_of(split), each_by(params.executor, "measure") as each:
         masks = judged_masks(scores.models)
         own = own_masks(masks)
         ranked = ranking_columns(object_columns(masks))
         tables: dict[str, Table] = {
-            "auc": auc_table(split, scores, resamples),
+            "auc": auc_table(split, scores, resamples, each),
             "iou": iou_table(scores, resamples),
             "curves": curve_table(scores, masks, params.evaluate.n_curve_points),
             "correlation": correlation_table(own),
             "pixels": pixel_table(scores, resamples),
-            **use_tables(split, own, resamples, params.evaluate),
+            **use_tables(split, own, resamples, params.evaluate, each),
             "objects": object_blocks(scores, masks),
             "ranking": (block[ranked] for block in object_blocks(scores, masks)),
         }

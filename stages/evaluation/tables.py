@@ -8,13 +8,12 @@ import pandas as pd
 from pipeline.scoring.bootstrap import Interval, Resamples
 from pipeline.scoring.calibration import pixel_rows
 from pipeline.scoring.curves import correlations, curves
-from pipeline.scoring.measured import JudgedMasks
+from pipeline.scoring.measured import Each, JudgedMasks
 from pipeline.scoring.measures import predicted_iou
 from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import ious_of
 from stages.heads.judged import SplitScores
 from stages.shell.progress import progress
-from stages.shell.threads import in_threads
 from storage.outputs.columns import OBJECT_COLUMNS
 
 
@@ -24,10 +23,10 @@ def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
     yield f"{name}_high", interval.high
 
 
-def auc_table(split: str, scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
     with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
-        rows = auc_rows(scores.models, resamples, advance, in_threads)
+        rows = auc_rows(scores.models, resamples, advance, each)
     return pd.DataFrame(
         {
             "protocol": row.protocol,

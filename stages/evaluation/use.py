@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.kept.promises import PromiseRow, promise_rows
-from pipeline.scoring.measured import JudgedMasks
+from pipeline.scoring.measured import Each, JudgedMasks
 from pipeline.scoring.use import (
     ReliabilityRow,
     StatisticRow,
@@ -19,7 +19,6 @@ from pipeline.scoring.use import (
 from stages.evaluation.tables import bounds
 from stages.shell.blocks import EvaluateParams
 from stages.shell.progress import progress
-from stages.shell.threads import in_threads
 from storage.outputs.columns import COLUMNS, MEASURE_COLUMNS
 
 USE_TABLES: Final = ("statistics", "coverage", "reliability", "promises")
@@ -27,20 +26,24 @@ USE_TABLES: Final = ("statistics", "coverage", "reliability", "promises")
 
 
 def use_tables(
-    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, settings: EvaluateParams
+    split: str,
+    masks: Sequence[JudgedMasks],
+    resamples: Resamples,
+    settings: EvaluateParams,
+    each: Each,
 ) -> dict[str, pd.DataFrame]:
     """Make ``USE_TABLES``, by name, from each protocol's own masks."""
     largest = of_largest(masks)
     return {
-        "statistics": _statistic_table(split, masks, resamples),
+        "statistics": _statistic_table(split, masks, resamples, each),
         "coverage": _coverage_table(largest, settings.n_curve_points),
         "reliability": _reliability_table(masks, resamples),
-        "promises": _promise_table(split, largest, resamples, settings),
+        "promises": _promise_table(split, largest, resamples, settings, each),
     }
 
 
 def _statistic_table(
-    split: str, masks: Sequence[JudgedMasks], resamples: Resamples
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
 ) -> pd.DataFrame:
     with progress(f"statistics {split}", _n_measures(masks), "measures") as advance:
         return pd.DataFrame(
@@ -51,7 +54,7 @@ def _statistic_table(
                 "value": row.value,
                 **dict(bounds("value", row.interval)),
             }
-            for row in statistic_rows(masks, resamples, advance, in_threads)
+            for row in statistic_rows(masks, resamples, advance, each)
         )
 
 
@@ -75,7 +78,11 @@ def _reliability_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd
 
 
 def _promise_table(
-    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, settings: EvaluateParams
+    split: str,
+    masks: Sequence[JudgedMasks],
+    resamples: Resamples,
+    settings: EvaluateParams,
+    each: Each,
 ) -> pd.DataFrame:
     with progress(f"promises {split}", _n_measures(masks), "measures") as advance:
         rows = promise_rows(
@@ -84,7 +91,7 @@ def _promise_table(
             settings.n_splits,
             seed=settings.seed,
             advance=advance,
-            each=in_threads,
+            each=each,
         )
         made = [
             {

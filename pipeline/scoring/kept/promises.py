@@ -106,11 +106,14 @@ def promise_rows(
     """
     if len(np.unique(group)) == 1:
         return
-    measured = [(one, *found) for one in masks for found in one.measures.items()]
+    asked_of, measured = [], []
+    for one in masks:
+        iou = one.iou
+        for key, uncertainty in one.measures.items():
+            asked_of.append((one, *key))
+            measured.append((iou, uncertainty))
     work = partial(_checked, group=group, splits=_splits(group, n_splits, seed))
-    for (asked, (train_split, measure), _), checks in zip(
-        measured, each(work, measured), strict=True
-    ):
+    for (asked, train_split, measure), checks in zip(asked_of, each(work, measured), strict=True):
         for promise, found in checks.items():
             yield PromiseRow(
                 asked.protocol,
@@ -137,13 +140,13 @@ def _splits(group: Int[np.ndarray, "object"], n_splits: int, seed: int) -> dict[
 
 
 def _checked(
-    measured: tuple[JudgedMasks, tuple[str, str], Values],
+    measured: tuple[Values, Values],
     group: Int[np.ndarray, "object"],
     splits: Mapping[str, Splits],
 ) -> dict[Promise, Check]:
-    """Check every promise by one measure."""
-    asked, _, uncertainty = measured
-    judged = {iou: Judged.masks(uncertainty, asked.iou < iou, group) for iou in FAILURE_IOUS}
+    """Check every promise by one measure; of each mask, its true IoU and its uncertainty."""
+    true_iou, uncertainty = measured
+    judged = {iou: Judged.masks(uncertainty, true_iou < iou, group) for iou in FAILURE_IOUS}
     checks = {}
     for promise in (Promise(*one) for one in product(PROMISES, FAILURE_IOUS, ALPHAS)):
         seen, halves = judged[promise.iou], splits[promise.of]

@@ -1,0 +1,87 @@
+"""The same work for each of many items, where the settings say."""
+
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from pipeline.scoring.measured import Each
+from stages.executor.run import run_on
+from stages.executor.tasks import Task, check_all_done
+from stages.shell.blocks import ExecutorParams
+from storage.paths import WORK
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def each_by(params: ExecutorParams, name: str) -> Iterator[Each]:
+    """A ``map`` by threads of this process, or by workers, which end with the block.
+
+    Threads do for compiled code that releases the GIL.
+
+    Parameters
+    ----------
+    name
+        Of an item, as messages call it.
+
+    Raises
+    ------
+    ConnectionError
+        If workers cannot be reached, or are lost on the way.
+    DataError
+        If items failed as often as they were tried.
+    """
+    if params.kind == "inline":
+        yield in_threads
+        return
+    # Imported here because it takes a second, and the default needs none of it.
+    from stages.executor.clusters import named_deaths, workers_of  # noqa: PLC0415
+
+    WORK.mkdir(parents=True, exist_ok=True)
+    # In the project, where all workers see it, and no other user's: workers run what is in it.
+    with (
+        TemporaryDirectory(prefix="each-", dir=WORK) as folder,
+        workers_of(params, uses_gpu=False) as workers,
+    ):
+        n_works = 0
+
+        def each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+            nonlocal n_works
+            n_works += 1
+            # A file that all read once: what the work holds may be larger than all items.
+            path = Path(folder, f"{n_works}.pickle").resolve()
+            path.write_bytes(pickle.dumps(work))
+            tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
+            results: dict[str, R] = {}
+
+            def keep(task: Task[R], result: R) -> None:
+                results[task.name] = result
+
+            failures = run_on(workers.pool, tasks, keep, n_workers=workers.count)
+            check_all_done([named_deaths(failure) for failure in failures])
+            return [results[task.name] for task in tasks]
+
+        yield each
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Do the same work for each item, some at once on every core; results come in their order."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield from pool.map(work, items)
+
+
+def _do(path: str, item: object) -> Any:  # noqa: ANN401 - what the work gives
+    return _work(path)(item)
+
+
+@lru_cache(maxsize=1)  # read once per process, not once per item
+def _work(path: str) -> Callable[[Any], Any]:
+    work: Callable[[Any], Any] = pickle.loads(Path(path).read_bytes())  # noqa: S301 - our own
+    return work
