@@ -30,6 +30,10 @@ whose masks are all kept and fall short."""
 NOTHING: Final = -np.inf
 """Threshold that keeps no mask, for when no other is known to keep the promise."""
 
+N_FACTORS: Final = 16
+"""Numbers that are multiplied before a logarithm is taken, which costs as much as twenty products.
+They are at least ``1 - LARGEST_BET`` and at most 20, so that no product leaves the range of floats."""
+
 BLOCK_NUMBERS: Final = 2**18
 """Numbers of some splits whose logarithms are taken at once: they fit in a cache."""
 
@@ -121,12 +125,12 @@ def _shown(judged: Judged, splits: Splits, alpha: float) -> Float[np.ndarray, "s
         _excess(judged, is_of, (proposed, n_proposed), alpha)
         for is_of in (splits.is_design, splits.is_test)
     )
-    of_bets = _evidence(bets[:, np.newaxis, np.newaxis] * design[:, np.newaxis])
+    of_bets = _evidence(bets[:, np.newaxis, np.newaxis], design[:, np.newaxis])
     bet = bets[of_bets.argmax(axis=1), np.newaxis]
     # What was not proposed comes last, and is shown by no image.
     is_proposed = np.arange(N_PROPOSED) < n_proposed[:, np.newaxis]
     order = np.argsort(-np.where(is_proposed, of_bets.max(axis=1), -np.inf), axis=1, kind="stable")
-    ordered = np.take_along_axis(_evidence(bet * test), order, axis=1)
+    ordered = np.take_along_axis(_evidence(bet, test), order, axis=1)
     is_shown = np.logical_and.accumulate(ordered >= -np.log1p(-CONFIDENCE), axis=1)
     shown = np.where(is_shown, np.take_along_axis(proposed, order, axis=1), NOTHING)
     largest: Float[np.ndarray, "split"] = shown.max(axis=1)
@@ -208,9 +212,20 @@ def _excess(
     return excess
 
 
-def _evidence(lost: Float[np.ndarray, "split *any image"]) -> Float[np.ndarray, "split *any"]:
+def _evidence(
+    bet: Float[np.ndarray, "..."], excess: Float[np.ndarray, "split *any image"]
+) -> Float[np.ndarray, "split *any"]:
     """Log of what a bet has won that a threshold's risk is at most alpha."""
-    evidence: Float[np.ndarray, "split *any"] = np.log1p(-lost).sum(-1)
+    *rest, n_images = np.broadcast_shapes(bet.shape, excess.shape)
+    n_logs = -(-n_images // N_FACTORS)
+    # Ones at the end change no product.
+    won = np.empty((*rest, N_FACTORS * n_logs))
+    won[..., n_images:] = 1
+    of_images = won[..., :n_images]
+    np.multiply(bet, excess, out=of_images)
+    np.subtract(1, of_images, out=of_images)
+    factors = won.reshape(*rest, N_FACTORS, n_logs).prod(-2)
+    evidence: Float[np.ndarray, "split *any"] = np.log(factors, out=factors).sum(-1)
     return evidence
 
 
