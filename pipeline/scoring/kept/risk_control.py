@@ -32,7 +32,8 @@ NOTHING: Final = -np.inf
 
 N_FACTORS: Final = 16
 """Numbers that are multiplied before a logarithm is taken, which costs as much as twenty products.
-They are at least ``1 - LARGEST_BET`` and at most 20, so that no product leaves the range of floats."""
+They lie between ``1 - LARGEST_BET`` and ``1 / (1 - alpha)``: no product leaves the range of
+floats."""
 
 BLOCK_NUMBERS: Final = 2**18
 """Numbers of some splits whose logarithms are taken at once: they fit in a cache."""
@@ -213,8 +214,8 @@ def _excess(
 
 
 def _evidence(
-    bet: Float[np.ndarray, "..."], excess: Float[np.ndarray, "split *any image"]
-) -> Float[np.ndarray, "split *any"]:
+    bet: Float[np.ndarray, "#*any #image"], excess: Float[np.ndarray, "#*any image"]
+) -> Float[np.ndarray, "*any"]:
     """Log of what a bet has won that a threshold's risk is at most alpha."""
     *rest, n_images = np.broadcast_shapes(bet.shape, excess.shape)
     n_logs = -(-n_images // N_FACTORS)
@@ -225,7 +226,7 @@ def _evidence(
     np.multiply(bet, excess, out=of_images)
     np.subtract(1, of_images, out=of_images)
     factors = won.reshape(*rest, N_FACTORS, n_logs).prod(-2)
-    evidence: Float[np.ndarray, "split *any"] = np.log(factors, out=factors).sum(-1)
+    evidence: Float[np.ndarray, "*any"] = np.log(factors, out=factors).sum(-1)
     return evidence
 
 
