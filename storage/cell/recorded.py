@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from yaml import YAMLError
 
 from storage.files.manifest import FILE
 from storage.folders import whole_file
@@ -20,16 +21,17 @@ CONFIG: Final = Path(".dvc")
 READ_ONLY: Final = 0o444
 """Mode of the files in DVC's cache."""
 
-FAULTS: Final = (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, Error)
+FAULTS: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError, Error)
 """What a file of DVC's raises that is missing or not as DVC writes it: then nothing is recorded."""
 
 
 def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
     """Digest of the listing of each output folder in a ``dvc.lock``, by its path."""
     try:
-        # By libyaml: ruamel.yaml, in Python, takes 0.2 s for the demo's, a tenth of an extraction
-        # that only publishes.
-        stages = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader)["stages"]
+        # By libyaml, which a PyYAML built from source may lack: in Python, the demo's takes 0.2 s,
+        # a tenth of an extraction that only publishes.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        stages = yaml.load(lock.read_bytes(), Loader=loader)["stages"]  # noqa: S506 - both are
         return {out["path"]: out["md5"] for out in _outs(stages) if "md5" in out}
     except FAULTS:
         return {}
