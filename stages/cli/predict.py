@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -13,44 +13,63 @@ from stages.cli.predicted import (
     bayesian_lines,
     bayesian_values,
     everything_lines,
-    grid_options,
     lines_told,
     values_told,
 )
-from stages.predictor.questions import Clicks, Question, parse_clicks
+from stages.predictor.questions import (
+    Clicks,
+    Question,
+    check_share,
+    grid_options,
+    parse_clicks,
+)
 from stages.shell.edge import reported_errors
 from stages.shell.rules import ParamsError, check_known
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb
 from storage.outputs.head_files import read_head_file
 
-BAYESIAN: Final = typer.Option(
-    "--bayesian", help="Also the entropies over views, clicks and models, and what they take."
-)
-EVERYTHING: Final = typer.Option(
-    "--everything", help="Segment all there is, as SAM2's automatic mask generator."
-)
+ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
+OnObject = Annotated[list[str] | None, typer.Option(help="X,Y on the object.")]
+BesideObject = Annotated[list[str] | None, typer.Option(help="X,Y beside the object.")]
+AroundObject = Annotated[str | None, typer.Option(help="X,Y,W,H around the object.")]
+Bayesian = Annotated[
+    bool,
+    typer.Option(
+        "--bayesian", help="Also the entropies over views, clicks and models, and what they take."
+    ),
+]
+Everything = Annotated[
+    bool,
+    typer.Option("--everything", help="Segment all there is, as SAM2's automatic mask generator."),
+]
+PointsPerSide = Annotated[int, typer.Option(help="Of everything: clicks in a row of the grid.")]
+MinScore = Annotated[float, typer.Option(help="Of everything: least SamScore.")]
+MinStability = Annotated[float, typer.Option(help="Of everything: least stability.")]
+Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
+Heads = Annotated[
+    Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
+]
+GoodIou = Annotated[float, typer.Option(help="Expected IoU that is enough.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Save = Annotated[Path | None, typer.Option(help="Folder for pictures.")]
 
 
 def predict(  # noqa: PLR0913, PLR0917 - one for each option
-    image: Annotated[Path, typer.Argument(help="Image file.")],
-    click: Annotated[list[str] | None, typer.Option(help="X,Y on the object.")] = None,
-    not_click: Annotated[list[str] | None, typer.Option(help="X,Y beside the object.")] = None,
-    box: Annotated[str | None, typer.Option(help="X,Y,W,H around the object.")] = None,
-    bayesian: Annotated[bool, BAYESIAN] = False,  # noqa: FBT002
-    everything: Annotated[bool, EVERYTHING] = False,  # noqa: FBT002
-    points_per_side: Annotated[
-        int, typer.Option(min=1, help="Of --everything: clicks in a row of the grid.")
-    ] = 32,
-    min_score: Annotated[float, typer.Option(help="Of --everything: least SamScore.")] = 0.8,
-    min_stability: Annotated[float, typer.Option(help="Of --everything: least stability.")] = 0.95,
-    model: Annotated[str, typer.Option(help="tiny, small, base_plus or large.")] = "tiny",
-    heads: Annotated[
-        Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
-    ] = None,
-    good_iou: Annotated[float, typer.Option(help="Expected IoU that is enough.")] = GOOD_IOU,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
-    save: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
+    image: ImageFile,
+    click: OnObject = None,
+    not_click: BesideObject = None,
+    box: AroundObject = None,
+    bayesian: Bayesian = False,  # noqa: FBT002 - typer's options
+    everything: Everything = False,  # noqa: FBT002
+    points_per_side: PointsPerSide = 32,
+    min_score: MinScore = 0.8,
+    min_stability: MinStability = 0.95,
+    model: Model = "tiny",
+    heads: Heads = None,
+    good_iou: GoodIou = GOOD_IOU,
+    as_json: AsJson = False,  # noqa: FBT002
+    save: Save = None,
 ) -> None:
     """Segment an object, and say how wrong its mask may be and why; all clicks make one prompt."""
     with reported_errors():
@@ -62,10 +81,6 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
                     "--everything must be given without a prompt or --bayesian, got one"
                 )
             told = _everything(question, grid_options(points_per_side, min_score, min_stability))
-        elif clicks is None:
-            raise ParamsError(
-                "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none"
-            )
         else:
             told = _prompt(question, clicks, with_bayesian=bayesian)
     _print(question, *told, as_json=as_json)
@@ -83,7 +98,11 @@ def _everything(question: Question, options: Mapping[str, Any]) -> Told:
     return {"masks": records}, everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
+def _prompt(question: Question, clicks: Clicks | None, *, with_bayesian: bool) -> Told:
+    if clicks is None:
+        raise ParamsError(
+            "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none"
+        )
     from stages.predictor.answering import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
@@ -114,5 +133,8 @@ def _question(
 ) -> Question:
     rgb = read_rgb(path)
     check_known("model", model, MODELS)
+    check_share("good-iou", good_iou)
+    if save is not None and save.exists() and not save.is_dir():
+        raise ParamsError(f"--save must be a folder, got the file {save}")
     card = read_head_file(heads or shipped_heads()).card
     return Question(path, rgb, card["family"], model, card["protocol"], heads, good_iou, save)

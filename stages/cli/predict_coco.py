@@ -1,17 +1,18 @@
 """``usam predict-coco``: a folder of images and a COCO file of prompts in, COCO results out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stages.cli.predicted import grid_options
+from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
+from stages.predictor.questions import grid_options
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
-from stages.shell.rules import check_known
+from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.coco_prompts import EVERYTHING, KINDS, read_prompts
+from storage.datasets.coco_prompts import EVERYTHING, KINDS, AskedImage, read_prompts
 from storage.errors import DataError, listed
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import sha256_file
@@ -22,22 +23,24 @@ if TYPE_CHECKING:
     from stages.predictor.folder import Answer
 
 
+Images = Annotated[Path, typer.Argument(help="Folder of the images.")]
+Annotations = Annotated[Path, typer.Argument(help="COCO file of boxes or keypoints.")]
+ResultsFile = Annotated[Path, typer.Argument(help="COCO results file to write.")]
+Prompt = Annotated[
+    str, typer.Option(help="box (bbox), clicks (keypoints), or everything, without prompts.")
+]
+
+
 def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
-    images: Annotated[Path, typer.Argument(help="Folder of the images.")],
-    annotations: Annotated[Path, typer.Argument(help="COCO file of boxes or keypoints.")],
-    results: Annotated[Path, typer.Argument(help="COCO results file to write.")],
-    prompt: Annotated[
-        str, typer.Option(help="box (bbox), clicks (keypoints), or everything, without prompts.")
-    ] = "box",
-    points_per_side: Annotated[
-        int, typer.Option(min=1, help="Of everything: clicks in a row of the grid.")
-    ] = 32,
-    min_score: Annotated[float, typer.Option(help="Of everything: least SamScore.")] = 0.8,
-    min_stability: Annotated[float, typer.Option(help="Of everything: least stability.")] = 0.95,
-    model: Annotated[str, typer.Option(help="tiny, small, base_plus or large.")] = "tiny",
-    heads: Annotated[
-        Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
-    ] = None,
+    images: Images,
+    annotations: Annotations,
+    results: ResultsFile,
+    prompt: Prompt = "box",
+    points_per_side: PointsPerSide = 32,
+    min_score: MinScore = 0.8,
+    min_stability: MinStability = 0.95,
+    model: Model = "tiny",
+    heads: Heads = None,
 ) -> None:
     """Segment every annotated object, or all there is, with the uncertainty of each mask.
 
@@ -45,12 +48,12 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     """
     with reported_errors():
         check_known("prompt", prompt, KINDS)
+        _check_paths(images, annotations, results)
         asked = read_prompts(annotations, prompt)
         path = heads or shipped_heads()
         card = read_head_file(path).card
-        options = (
-            grid_options(points_per_side, min_score, min_stability) if prompt == EVERYTHING else {}
-        )
+        grid = grid_options(points_per_side, min_score, min_stability)
+        options = grid if prompt == EVERYTHING else {}
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
@@ -61,19 +64,36 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         }
         answer = _answer(path, card, model, options)
         kept = KeptResults(results, made_from)
-        # As heavy to import as what answers.
-        from stages.predictor.folder import answer_images  # noqa: PLC0415
+        _answer_all(answer, images, asked, kept, results)
 
-        with progress(f"predict {images}", len(asked), "images") as advance:
-            faults = answer_images(answer, images, asked, kept, advance)
-        n_results = kept.write(results, [one.image_id for one in asked])
-        print(f"{results}: {n_results} masks in {len(asked) - len(faults)} images")
-        if faults:
-            raise DataError(
-                f"{len(faults)} of {len(asked)} images are left out, mend them and run again: "
-                f"{listed(faults)}"
-            )
-        kept.forget()
+
+def _check_paths(images: Path, annotations: Path, results: Path) -> None:
+    """Refuse paths before a run of hours whose results they would lose."""
+    if not images.is_dir():
+        raise ParamsError(f"images must be in a folder, got none at {images}")
+    if results.is_dir():
+        raise ParamsError(f"results must go to a file, got the folder {results}")
+    if results.exists() and annotations.exists() and results.samefile(annotations):
+        raise ParamsError(f"results must go to a file of their own, got the annotations {results}")
+
+
+def _answer_all(
+    answer: "Answer", images: Path, asked: Sequence[AskedImage], kept: KeptResults, results: Path
+) -> None:
+    """Write what is said of all images that can be read; name the others."""
+    # As heavy to import as what answers.
+    from stages.predictor.folder import answer_images  # noqa: PLC0415
+
+    with progress(f"predict {images}", len(asked), "images") as advance:
+        faults = answer_images(answer, images, asked, kept, advance)
+    n_results = kept.write(results, [one.image_id for one in asked])
+    print(f"{results}: {n_results} masks in {len(asked) - len(faults)} images")
+    if faults:
+        raise DataError(
+            f"{len(faults)} of {len(asked)} images are left out, mend them and run again: "
+            f"{listed(faults)}"
+        )
+    kept.forget()
 
 
 def _answer(

@@ -19,15 +19,6 @@ GAINS: Final = {
 """Sources of uncertainty, as the gains that would remove them."""
 
 
-def grid_options(points_per_side: int, min_score: float, min_stability: float) -> dict[str, Any]:
-    """Options of ``--everything``, as SAM2's generator of masks names them."""
-    return {
-        "points_per_side": points_per_side,
-        "pred_iou_thresh": min_score,
-        "stability_score_thresh": min_stability,
-    }
-
-
 def values_told(found: "Uncertainty") -> dict[str, Any]:
     """Everything but the arrays of pixels; masks as COCO's compressed RLE."""
     return {

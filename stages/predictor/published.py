@@ -69,7 +69,7 @@ def _read(path: Path, objective: str) -> dict[str, np.ndarray]:
             found = torch.load(path, map_location="cpu", weights_only=True)
         head = {str(name): tensor.float().numpy() for name, tensor in found.items()}
         check_head(objective, head)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise WeightsError(f"published heads must have {path}, got no such file") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, ValueError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]

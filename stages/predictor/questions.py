@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from pipeline.predictor.prompts import PromptSet
 from stages.shell.rules import ParamsError
 from storage.errors import shown
+
+MAX_POINTS: Final = 1000
+"""Most clicks in a row of a grid: a million, which take hours."""
 
 Click = tuple[float, float]
 """x and y."""
@@ -79,6 +83,33 @@ def parse_clicks(
         None if box is None else _box(box, size_px),
     )
     return clicks if clicks.on or clicks.box else None
+
+
+def grid_options(points_per_side: int, min_score: float, min_stability: float) -> dict[str, Any]:
+    """Options of ``--everything``, as SAM2's generator of masks names them.
+
+    Raises
+    ------
+    ParamsError
+        If one is out of range.
+    """
+    if not 1 <= points_per_side <= MAX_POINTS:
+        raise ParamsError(
+            f"points-per-side must be a whole number from 1 to {MAX_POINTS}, got {points_per_side}"
+        )
+    check_share("min-score", min_score)
+    check_share("min-stability", min_stability)
+    return {
+        "points_per_side": points_per_side,
+        "pred_iou_thresh": min_score,
+        "stability_score_thresh": min_stability,
+    }
+
+
+def check_share(what: str, share: float) -> None:
+    """Refuse what is no share, both ends allowed."""
+    if not 0 <= share <= 1:
+        raise ParamsError(f"{what} must be a number from 0 to 1, got {share:g}")
 
 
 def _place(what: str, text: str, size_px: tuple[int, int]) -> Click:

@@ -10,10 +10,12 @@ from threading import Thread
 
 import uvicorn
 
+from stages.shell.rules import ParamsError
 from stages.shell.stopping import stoppable
 from stages.web.app import web_app
 from stages.web.door import is_loopback_address
 from stages.web.page import Page
+from storage.errors import shown
 
 SHUTDOWN_S = 2
 """How long answers may take that are on their way when the server is told to end."""
@@ -47,10 +49,18 @@ def find_place(host: str, port: int) -> Place:
 
     Raises
     ------
+    ParamsError
+        If the host has no address.
     OSError
-        If the host is not this machine's, or the port is in use.
+        If that is not this machine's, or the port is in use.
     """
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # the latter for a label that is empty or too long
+        raise ParamsError(
+            f"host must be a name or an address of this machine, got {shown(host)}"
+        ) from error
+    family, kind, _, _, address = found[0]
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -54,10 +54,15 @@ def _text(path: Path, what: str) -> str:
     for beginning, archive in PACKED.items():
         if data.startswith(beginning):
             raise DataError(f"{path} must be {what}, got a {archive} file: unpack it first")
+    encoding = json.detect_encoding(data)
     try:
-        return data.decode(json.detect_encoding(data))
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be JSON, got: {error}") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path} must be text in {encoding.upper()}, got the byte "
+            f"{data[error.start]:#04x} in line {line}"
+        ) from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Json:

@@ -123,7 +123,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def unreadable(path: Path, kind: str, error: Exception) -> str:
     """Message about a file at which Pillow raised one of ``DECODER_ERRORS``."""
-    reason = str(error).replace(f" {str(path)!r}", "")
+    own = error.strerror if isinstance(error, OSError) else None
+    reason = own or str(error).replace(f" {str(path)!r}", "")
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
     return f"{path} must be a readable {kind}, got: {reason}"

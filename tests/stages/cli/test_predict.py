@@ -186,7 +186,35 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             ("photo.png", "--click", "1,2", "--heads", "none"),
             "heads must be a file, got none at non",
         ),
-        (("photo.png", "--click", "1,2", "--save", "photo.png"), "photo.png"),
+        (
+            ("photo.png", "--click", "1,2", "--save", "photo.png"),
+            "--save must be a folder, got the file photo.png",
+        ),
+        ((".", "--click", "1,2"), ". must be a readable image, got: Is a directory"),
+        (
+            ("photo.png", "--click", "1,2", "--good-iou", "80"),
+            "good-iou must be a number from 0 to 1, got 80",
+        ),
+        (
+            ("photo.png", "--click", "1,2", "--good-iou", "nan"),
+            "good-iou must be a number from 0 to 1, got nan",
+        ),
+        (
+            ("photo.png", "--everything", "--min-score", "80"),
+            "min-score must be a number from 0 to 1, got 80",
+        ),
+        (
+            ("photo.png", "--everything", "--min-stability", "-1"),
+            "min-stability must be a number from 0 to 1, got -1",
+        ),
+        (
+            ("photo.png", "--everything", "--points-per-side", "100000"),
+            "points-per-side must be a whole number from 1 to 1000, got 100000",
+        ),
+        (
+            ("photo.png", "--everything", "--points-per-side", "0"),
+            "points-per-side must be a whole number from 1 to 1000, got 0",
+        ),
     ],
 )
 def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) -> None:

@@ -196,10 +196,26 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
         ),
         (("images", "asked.json", "a", "--model", "x"), "model must be one of tiny, small, base_"),
         (("images", "asked.json", "a", "--heads", "x"), "heads must be a file, got none at x"),
+        (("photos", "asked.json", "a"), "images must be in a folder, got none at photos"),
+        (("asked.json", "asked.json", "a"), "images must be in a folder, got none at asked.json"),
+        (("images", "asked.json", "images"), "results must go to a file, got the folder images"),
+        (
+            ("images", "asked.json", "./asked.json"),
+            "results must go to a file of their own, got the annotations asked.json",
+        ),
+        (
+            ("images", "asked.json", "a", "--prompt", "everything", "--min-score", "80"),
+            "min-score must be a number from 0 to 1, got 80",
+        ),
     ],
 )
-def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+def test_faults_are_named_in_one_line_before_anything_is_written(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    asked = Path("asked.json").read_bytes()
     result = usam(*arguments)
+    assert Path("asked.json").read_bytes() == asked
+    assert not Path("a").exists()
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") == 1

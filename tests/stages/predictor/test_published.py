@@ -145,3 +145,14 @@ def test_the_family_and_the_precision_must_be_known() -> None:
     result = CliRunner().invoke(app, ["import", "theirs", "a", "--family", "sam3"])
     assert result.stderr.startswith("error: family must be one of mini, sam2, sam2.1, got 'sam3'")
     assert usam_import("--precision", "fp8").stderr.startswith("error: precision must be one of fp")
+
+
+def test_a_file_in_place_of_their_folder_is_refused() -> None:
+    Path("theirs.zip").write_bytes(b"PK")
+    result = CliRunner().invoke(
+        app, ["import", "theirs.zip", "own.safetensors", "--family", "sam2.1"]
+    )
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: published heads must have theirs.zip/iou_tiny/model.pth, got no such file\n"
+    )

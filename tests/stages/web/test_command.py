@@ -57,6 +57,13 @@ def test_a_port_in_use_is_named() -> None:
         assert refused("--port", str(port)) == f"error: 127.0.0.1:{port}: Address already in use\n"
 
 
+@pytest.mark.parametrize("host", ["no..host", "x" * 64])
+def test_a_host_without_an_address_is_named(host: str) -> None:
+    assert refused("--host", host) == (
+        f"error: host must be a name or an address of this machine, got {host!r}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -27,8 +27,14 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "two values": (b"{} {}", "must be JSON, got: Extra data"),
     "a list": (b"[]", "must hold a mapping, got list"),
     "null": (b"null", "must hold a mapping, got NoneType"),
-    "bytes that are no text": (b"\xff\xfe\x00\xd8", "must be JSON, got: 'utf-16"),
-    "Latin-1": ('{"a": "é"}'.encode("latin-1"), "must be JSON, got: 'utf-8' codec"),
+    "bytes that are no text": (
+        b"\xff\xfe\x00\xd8",
+        "must be text in UTF-16, got the byte 0x00 in line 1$",
+    ),
+    "Latin-1": (
+        '{"a":\n"é"}'.encode("latin-1"),
+        "must be text in UTF-8, got the byte 0xe9 in line 2$",
+    ),
     "gzip": (gzip.compress(b"{}"), "must be a file of COCO instances, got a gzip file: unpack it"),
     "zip": (_zipped("{}"), "must be a file of COCO instances, got a zip file: unpack it"),
     "nested deep": (
