@@ -8,7 +8,8 @@ Writes  ``cache/entropy/<split>.zarr``.
 import numpy as np
 
 from pipeline.views import entropy_views
-from stages.reduction.entropies import cells_to_open, opened, split_arrays
+from stages.executor.cells import cells_to_open, opened
+from stages.reduction.entropies import split_arrays
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -26,7 +27,7 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
     asked = asked_of_eval(params.extract, params.models, views)
-    to_open = cells_to_open(split, asked, cache_place())
+    to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
     found = split_arrays(to_open, params.executor, params.entropy.n_workers)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)

@@ -10,22 +10,22 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet, head_sets
-from pipeline.heads.laplace import posteriors
+from pipeline.heads.optimizers import Plan
 from pipeline.vocabulary import OBJECTIVES
-from stages.heads.data import faults_of, read_head_data
-from stages.heads.fit import Seeds, fit_heads
+from stages.executor.cells import cells_to_open, opened
+from stages.heads.data import faults_of, origin_of
+from stages.heads.fit import FittedHeads, Seeds, fit_sets, heads_to_fit
 from stages.heads.trained import KeptHead, write_heads
 from stages.shell.asked import asked_of_train
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.place import cache_place
-from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
 from storage.outputs.tuning import Tuning, read_tuning
 from storage.paths import tuning_path
-from storage.split.cells import SplitCells, open_cells
+from storage.split.cells import SplitCells
 
 Tunings = Mapping[str, Tuning]
 """Choice of hyperparameters by objective."""
@@ -36,36 +36,38 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    cells = open_cells(split, asked_of_train(params.extract, params.models), cache=cache_place())
+    to_open = cells_to_open(split, asked_of_train(params.extract, params.models), cache_place())
+    cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
-    # One after the other, so that only the tokens of one set are in memory.
-    trained = {
-        head_set: _train_set(cells, head_set, tunings, params.train.seed)
+    seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))
+    todo = {
+        head_set: heads_to_fit(head_set, _plans(head_set, tunings), seeds)
         for head_set in head_sets(params.ablations, kinds=params.heads)
     }
+    trained = {}
+    with faults_of(split):
+        for head_set, fitted in fit_sets(to_open, todo, params.executor):
+            trained[head_set] = _told(cells, head_set, fitted, tunings, params.train.seed)
     check_unchanged()
     write_heads(cells, trained)
 
 
-def _train_set(cells: SplitCells, head_set: HeadSet, tunings: Tunings, seed: int) -> list[KeptHead]:
-    """Train the heads of a head set."""
+def _plans(head_set: HeadSet, tunings: Tunings) -> dict[str, Plan]:
+    plan = KINDS_BY_NAME[head_set.kind].plan
+    return {name: plan or tunings[name].plan for name in head_set.objectives}
+
+
+def _told(
+    cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
+) -> list[KeptHead]:
+    """The heads of a set with their metadata; says how they validate."""
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
-    data = read_head_data(cells, head_set)
-    plans = {name: kind.plan or tunings[name].plan for name in head_set.objectives}
-    seeds = Seeds(heads=seed, judging=_judging_seed(split, tunings))
-    n_epochs = 2 * sum(plan.epochs for plan in plans.values())
-    with faults_of(split):
-        with progress(f"train {split} {head_set}", n_epochs, "epochs") as advance:
-            fitted = fit_heads(data.rows, plans, kind, seeds, advance)
-        learned = {name: head.weights for name, head in fitted.kept.items()}
-        found = posteriors(learned, data.rows) if kind.has_posterior else {}
-    about = {"split": split, **asdict(head_set), "seed": str(seed), **data.origin}
+    about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
     heads = []
     for objective, validated in fitted.validated.items():
         error = float(validated.validation_mse[-1])
         metadata = about | _metadata(kind, objective, tunings[objective], error)
-        weights = {**learned[objective], **found.get(objective, {})}
-        heads.append(KeptHead(objective, weights, metadata, validated))
+        heads.append(KeptHead(objective, fitted.kept[objective].weights, metadata, validated))
         print(f"{split} {head_set} {objective}: validation error {error:.4f}")
     return heads
 

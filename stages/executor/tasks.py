@@ -79,5 +79,5 @@ def check_all_done(failures: Sequence[Failure]) -> None:
     more = f"; and {len(failures) - N_NAMED} more" if len(failures) > N_NAMED else ""
     raise DataError(
         f"every task must succeed within {N_TRIES} tries, got {len(failures)} that did not "
-        f"({named}{more}); what the others made is kept"
+        f"({named}{more})"
     )

@@ -23,7 +23,7 @@ class HeadData:
 
     rows: TrainingSet
     origin: Mapping[str, str]
-    """``head_origin``, ``n_channels`` and ``features_digest``, from signatures and images."""
+    """As ``origin_of`` gives it, from signatures and images."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
@@ -42,12 +42,17 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
         If a score or token is not finite.
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
-    origin = {
+    rows = _read_rows(cells.split, identity, group_index(cells.table), head_set)
+    return HeadData(rows, origin_of(cells))
+
+
+def origin_of(cells: SplitCells) -> dict[str, str]:
+    """Where rows come from: ``head_origin``, ``n_channels`` and ``features_digest``."""
+    return {
         **cells.head_origin,
-        "n_channels": str(identity[MODELS[0]].n_channels),
+        "n_channels": str(cells.by_name[MODELS[0], "identity"].n_channels),
         "features_digest": cells.digest(["identity"]),
     }
-    return HeadData(_read_rows(cells.split, identity, group_index(cells.table), head_set), origin)
 
 
 @contextmanager

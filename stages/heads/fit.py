@@ -1,17 +1,24 @@
-"""Heads validated on a fifth of the images and heads that learned from all, many at once."""
+"""Heads validated on a fifth of the images and heads that learned from all, a task for each."""
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
 
-from pipeline.head_sets import HeadKind
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.heads.laplace import posteriors
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.optimizers import Plan
 from pipeline.heads.training import Rows, TrainedHead, train_heads
+from stages.executor.cells import CellsToOpen, opened
+from stages.executor.run import run_tasks
+from stages.executor.tasks import Task, check_all_done
+from stages.heads.data import read_head_data
+from stages.shell.blocks import ExecutorParams
+from stages.shell.progress import progress
+from stages.shell.stopping import check_not_asked
 
 
 @dataclass(frozen=True)
@@ -23,64 +30,199 @@ class Seeds:
 
 
 @dataclass(frozen=True)
+class HeadToFit:
+    """A head to train, in words that travel to any worker."""
+
+    head_set: HeadSet
+    objective: str
+    plan: Plan
+    seeds: Seeds
+    is_kept: bool
+    """Whether it learns from all images, not from four fifths to be judged on the others."""
+
+    def __str__(self) -> str:
+        return f"the head {self.head_set} {self.objective}{'' if self.is_kept else ', validated'}"
+
+
+@dataclass(frozen=True)
 class FittedHeads:
     """Heads by objective."""
 
     validated: Mapping[str, TrainedHead]
     kept: Mapping[str, TrainedHead]
+    """With their posteriors, if the kind has them."""
 
 
-def fit_heads(
-    data: TrainingSet,
-    plans: Mapping[str, Plan],
-    kind: HeadKind,
-    seeds: Seeds,
-    advance: Callable[[int], None],
-) -> FittedHeads:
-    """Heads validated on a fifth of the images, and heads that learned from all.
+Fitted = TrainedHead | ValueError
+"""What comes of a task: a head, or why the method does not take the data, which no other try would
+change."""
+
+_read: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
+"""What a worker has read last: it has many heads of a set to train."""
+
+
+def heads_to_fit(head_set: HeadSet, plans: Mapping[str, Plan], seeds: Seeds) -> list[HeadToFit]:
+    """Two heads for each objective.
 
     Parameters
     ----------
-    advance
-        Called with 1 after each epoch of a head, from any thread.
+    plans
+        How to train each objective.
+    """
+    # The longer ones first, so that no worker begins one when the others end.
+    return [
+        HeadToFit(head_set, objective, plan, seeds, is_kept)
+        for is_kept in (True, False)
+        for objective, plan in plans.items()
+    ]
+
+
+def fit_sets(
+    cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
+) -> Iterator[tuple[HeadSet, FittedHeads]]:
+    """The heads of each set, as ``heads_to_fit`` has them.
 
     Raises
     ------
     ValueError
         As ``pipeline.heads.training.train_heads``.
+    DataError
+        If the executor could not train a head.
 
     Notes
     -----
     As in the paper, 80/20 serves the choice of hyperparameters; the heads that are kept learn from
     every image, and the validation error says how well such heads do on other images.
     """
-    everything = Rows(np.arange(len(data.group)), np.arange(0))
-    # The images, or videos, that judged the trials also validate the heads.
-    held_out = Rows(*split_by_group(data.group, seeds.judging))
-
-    def fit(job: tuple[Rows, str]) -> TrainedHead:
-        rows, name = job
-        plan = {name: plans[name]}
-        return train_heads(data, rows, plan, seed=seeds.heads, kind=kind, advance=advance)[name]
-
-    with _threads() as pool:
-        # The longer ones first, so that no thread begins one when the others end.
-        fitted = pool.map(fit, [(rows, name) for rows in (everything, held_out) for name in plans])
-        kept = {name: next(fitted) for name in plans}
-        return FittedHeads({name: next(fitted) for name in plans}, kept)
+    if executor.kind != "inline":
+        return _fit_elsewhere(cells, todo, executor)
+    # One after the other, so that only the tokens of one set are in memory.
+    return ((head_set, _fit_set_here(cells, head_set, heads)) for head_set, heads in todo.items())
 
 
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as PyTorch may use, each of which computes alone.
+def _fit_set_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToFit]) -> FittedHeads:
+    data = _rows_of(cells, head_set)
+    n_epochs = sum(one.plan.epochs for one in heads)
+    with progress(f"train {cells.split} {head_set}", n_epochs, "epochs") as advance:
+        fitted = _by_objective(heads, fit_here(data, heads, advance))
+    return _with_posteriors(fitted, data) if _has_posterior(head_set) else fitted
 
+
+def _fit_elsewhere(
+    cells: CellsToOpen, todo: Mapping[HeadSet, Sequence[HeadToFit]], executor: ExecutorParams
+) -> Iterator[tuple[HeadSet, FittedHeads]]:
+    every = [one for heads in todo.values() for one in heads]
+    with progress(f"train {cells.split}", sum(one.plan.epochs for one in every), "epochs") as count:
+        # Workers read the data themselves.
+        tasks = [Task(str(one), fit_there, (cells, one)) for one in every]
+        found = _run(tasks, executor, lambda one: count(one.plan.epochs))
+    for head_set, heads in todo.items():
+        fitted = _by_objective(heads, found)
+        if _has_posterior(head_set):
+            fitted = _with_posteriors(fitted, _rows_of(cells, head_set))
+        yield head_set, fitted
+
+
+def fit_here(
+    data: TrainingSet, heads: Sequence[HeadToFit], advance: Callable[[int], None]
+) -> dict[HeadToFit, TrainedHead]:
+    """Train heads in as many threads as PyTorch may use, each of which computes alone.
+
+    Parameters
+    ----------
+    advance
+        Called with 1 after each epoch of a head, from any thread.
+
+    Notes
+    -----
     Two that train a head each end in two thirds of the time that two take for one head after the
     other: its products are small.
     """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(n_threads) as pool:
-            yield pool
+        # Nothing of this travels.
+        tasks = [Task(str(one), _fit, (data, one, advance)) for one in heads]
+        return _run(tasks, ExecutorParams(), lambda _: None, n_threads)
     finally:
         torch.set_num_threads(n_threads)
+
+
+def fit_there(cells: CellsToOpen, one: HeadToFit) -> Fitted:
+    """Train a head in a process that does nothing else."""
+    torch.set_num_threads(1)  # as ``fit_here``, for the same bits
+    key = cells, one.head_set
+    data = _read.get(key)
+    if data is None:
+        _read.clear()  # first, so that only the tokens of one set are in memory
+        data = _read[key] = _rows_of(cells, one.head_set)
+    return _fit(data, one, lambda _: check_not_asked())
+
+
+def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> Fitted:
+    try:
+        # The images, or videos, that judged the trials also validate the heads. A split that has
+        # none to spare is refused at once.
+        held_out = Rows(*split_by_group(data.group, one.seeds.judging))
+        everything = Rows(np.arange(len(data.group)), np.arange(0))
+        return train_heads(
+            data,
+            everything if one.is_kept else held_out,
+            {one.objective: one.plan},
+            seed=one.seeds.heads,
+            kind=KINDS_BY_NAME[one.head_set.kind],
+            advance=advance,
+        )[one.objective]
+    except ValueError as error:
+        return error
+
+
+def _run(
+    tasks: Sequence[Task[Fitted]],
+    executor: ExecutorParams,
+    note: Callable[[HeadToFit], None],
+    n_threads: int = 1,
+) -> dict[HeadToFit, TrainedHead]:
+    found: dict[HeadToFit, TrainedHead] = {}
+
+    def keep(task: Task[Fitted], fitted: Fitted) -> None:
+        if isinstance(fitted, ValueError):
+            raise fitted
+        one = task.arguments[1]
+        found[one] = fitted
+        note(one)
+
+    check_all_done(run_tasks(tasks, executor, keep, n_threads=n_threads))
+    return found
+
+
+def _by_objective(
+    heads: Sequence[HeadToFit], found: Mapping[HeadToFit, TrainedHead]
+) -> FittedHeads:
+    validated, kept = (
+        {one.objective: found[one] for one in heads if one.is_kept == is_kept}
+        for is_kept in (False, True)
+    )
+    return FittedHeads(validated, kept)
+
+
+def _has_posterior(head_set: HeadSet) -> bool:
+    return KINDS_BY_NAME[head_set.kind].has_posterior
+
+
+def _with_posteriors(fitted: FittedHeads, data: TrainingSet) -> FittedHeads:
+    """Heads with what the data leave open of them.
+
+    By the process of the stage, whoever trained: with another number of threads, NumPy gives other
+    last bits.
+    """
+    weights = {name: head.weights for name, head in fitted.kept.items()}
+    more = {
+        name: replace(fitted.kept[name], weights={**weights[name], **tensors})
+        for name, tensors in posteriors(weights, data).items()
+    }
+    return replace(fitted, kept={**fitted.kept, **more})
+
+
+def _rows_of(cells: CellsToOpen, head_set: HeadSet) -> TrainingSet:
+    return read_head_data(opened(cells), head_set).rows

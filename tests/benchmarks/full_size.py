@@ -21,14 +21,14 @@ from typing import Any, Final
 import numpy as np
 
 from docs.bars import Bar, write_record
-from pipeline.head_sets import KINDS_BY_NAME
+from pipeline.head_sets import HeadSet
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from stages.evaluation import use
-from stages.heads.fit import Seeds, fit_heads
+from stages.heads.fit import Seeds, fit_here, heads_to_fit
 from stages.shell.asked import eval_cells
 from storage.files.manifest import write_manifest
 from storage.paths import features_path, objects_path
@@ -194,8 +194,9 @@ def _epoch_seconds() -> float:
     def seconds(epochs: int) -> float:
         plan = Hyperparameters(epochs=epochs, batch_size=64, learning_rate=0.03, momentum=0.9)
         plans = dict.fromkeys(OBJECTIVES, plan)
+        heads = heads_to_fit(HeadSet("best", "best"), plans, Seeds(heads=0, judging=0))
         started = time.perf_counter()
-        fit_heads(data, plans, KINDS_BY_NAME["paper"], Seeds(heads=0, judging=0), lambda _: None)
+        fit_here(data, heads, lambda _: None)
         return time.perf_counter() - started
 
     return seconds(2) - seconds(1)

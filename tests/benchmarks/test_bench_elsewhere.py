@@ -14,7 +14,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
-from stages.reduction.entropies import cells_to_open, split_arrays
+from stages.executor.cells import cells_to_open
+from stages.reduction.entropies import split_arrays
 from stages.shell.asked import asked_of_eval
 from stages.shell.blocks import ExecutorParams
 from storage.paths import CACHE
@@ -63,7 +64,9 @@ def test_entropies_from_a_bucket_take_little_longer(
 
     def seconds(cache: str | Path) -> tuple[float, float]:
         started = perf_counter(), process_time()
-        arrays = split_arrays(cells_to_open("bench", asked, cache), ExecutorParams(), n_threads=1)
+        arrays = split_arrays(
+            cells_to_open("bench", asked, cache, with_masks=True), ExecutorParams(), n_threads=1
+        )
         found.append(arrays["h_y"])
         return perf_counter() - started[0], process_time() - started[1]
 

@@ -9,7 +9,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
-from stages.reduction.entropies import cells_to_open, split_arrays
+from stages.executor.cells import cells_to_open
+from stages.reduction.entropies import split_arrays
 from stages.shell.asked import asked_of_eval
 from stages.shell.blocks import ExecutorParams
 from storage.paths import CACHE
@@ -39,7 +40,9 @@ def test_two_workers_take_little_more_than_half_the_time_of_one(
     def seconds(n_workers: int) -> float:
         started = perf_counter()
         executor = ExecutorParams(kind="local", n_workers=n_workers)
-        arrays = split_arrays(cells_to_open("bench", asked, CACHE), executor, n_threads=1)
+        arrays = split_arrays(
+            cells_to_open("bench", asked, CACHE, with_masks=True), executor, n_threads=1
+        )
         found.append(arrays["h_y"])
         return perf_counter() - started
 

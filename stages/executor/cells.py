@@ -1,0 +1,45 @@
+"""Cells that tasks read: named by the driver, opened by each worker."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from uuid import uuid4
+
+from storage.files.addresses import is_address
+from storage.split.cells import SplitCells, open_cells
+
+
+@dataclass(frozen=True)
+class CellsToOpen:
+    """Cells of a split, in words that travel to any worker."""
+
+    split: str
+    asked: str
+    """What is asked of each cell, as JSON."""
+    with_masks: bool
+    cache: str
+    """Folder or address."""
+    run: str
+    """Differs between runs of a stage, which may find other cells at the same place."""
+
+
+def cells_to_open(
+    split: str,
+    asked: Mapping[tuple[str, str], Mapping[str, object]],
+    cache: str | Path,
+    *,
+    with_masks: bool = False,
+) -> CellsToOpen:
+    """Cells as they lie now in a cache, under the settings that are asked of each."""
+    listed = [[*names, dict(settings)] for names, settings in asked.items()]
+    return CellsToOpen(split, json.dumps(listed), with_masks, str(cache), uuid4().hex)
+
+
+@lru_cache(maxsize=1)  # once per process, not once per task
+def opened(cells: CellsToOpen) -> SplitCells:
+    """The cells, held to what is asked of them."""
+    asked = {(model, view): settings for model, view, settings in json.loads(cells.asked)}
+    cache = cells.cache if is_address(cells.cache) else Path(cells.cache)
+    return open_cells(cells.split, asked, with_masks=cells.with_masks, cache=cache)

@@ -1,0 +1,146 @@
+"""Who trains the heads changes none of them."""
+
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from pipeline.head_sets import MODEL_IOUS, HeadSet, OneCycle, head_sets
+from pipeline.vocabulary import MODELS, OBJECTIVES
+from stages import train, tune
+from stages.executor.cells import CellsToOpen, cells_to_open
+from stages.executor.run import run_tasks
+from stages.executor.tasks import Failure, Task
+from stages.heads import fit
+from stages.heads.data import HeadData, read_head_data
+from stages.heads.fit import Seeds, fit_sets, heads_to_fit
+from stages.shell.asked import asked_of_train
+from stages.shell.blocks import ExecutorParams
+from storage.outputs.heads import head_set_path
+from storage.paths import CACHE, curves_path, features_path
+from storage.split.cells import SplitCells
+from tests.fixtures.asked import extract_params
+from tests.fixtures.train_split import (
+    N_CHANNELS,
+    N_OBJECTS,
+    SPLIT,
+    write_features,
+    write_params,
+    write_split,
+)
+
+LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
+
+PLAN: Final = OneCycle(epochs=1, batch_size=32, learning_rate=1e-3, weight_decay=0.05)
+
+TODO: Final = {
+    one: heads_to_fit(one, dict.fromkeys(MODEL_IOUS, PLAN), Seeds(heads=0, judging=0))
+    for one in (HeadSet("best", "best", "ours"), HeadSet("selected", "selected", "heteroscedastic"))
+}
+"""One set whose heads have posteriors, and one whose heads have none."""
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
+    """Cells of a train split, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write_split()
+    return cells_to_open(SPLIT, asked_of_train(extract_params(), MODELS), CACHE)
+
+
+@pytest.fixture
+def travelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of any kind are this process; what they are given and give has travelled."""
+
+    def run(
+        tasks: Iterable[Task[Any]], params: ExecutorParams, on_result: Callable[..., None], **_: int
+    ) -> list[Failure]:
+        if params.kind == "inline":
+            return run_tasks(tasks, params, on_result)
+        return run_tasks(
+            map(travelled, tasks),
+            ExecutorParams(),
+            lambda task, found: on_result(task, travelled(found)),
+        )
+
+    monkeypatch.setattr(fit, "run_tasks", run)
+
+
+def travelled(thing: Any) -> Any:  # noqa: ANN401 - anything
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - our own
+
+
+@pytest.mark.usefixtures("travelling")
+def test_workers_train_the_same_heads_and_read_each_set_once(
+    cells: CellsToOpen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = dict(fit_sets(cells, TODO, ExecutorParams()))
+    read: list[HeadSet] = []
+
+    def noted(opened: SplitCells, head_set: HeadSet) -> HeadData:
+        read.append(head_set)
+        return read_head_data(opened, head_set)
+
+    monkeypatch.setattr(fit, "read_head_data", noted)
+    found = dict(fit_sets(cells, TODO, LOCAL))
+    first, second = TODO
+    assert read == [first, second, first]  # the posteriors are not the workers'
+    assert list(found) == list(expected)
+    for one, heads in expected.items():
+        np.testing.assert_equal(astuple(found[one]), astuple(heads))
+        assert list(found[one].kept) == list(heads.validated) == list(MODEL_IOUS)
+
+
+@pytest.mark.usefixtures("travelling")
+def test_what_the_method_refuses_is_not_tried_again(
+    cells: CellsToOpen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(features_path(SPLIT, "small", "identity"))
+    write_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
+    for executor in (ExecutorParams(), LOCAL):
+        with pytest.raises(ValueError, match=rf"inputs must be finite, got {N_OBJECTS} rows"):
+            list(fit_sets(cells, TODO, executor))
+    assert "note: try" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cells")
+def test_who_trains_changes_no_byte_though_a_worker_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = trained(monkeypatch)
+    killed: list[BaseProcess] = []
+
+    def kill_once(_: int) -> None:
+        if not killed:
+            killed.append(active_children()[0])
+            killed[0].kill()
+
+    @contextmanager
+    def counting(*_: object) -> Iterator[Callable[[int], None]]:
+        yield kill_once
+
+    monkeypatch.setattr(fit, "progress", counting)
+    assert trained(monkeypatch, executor={"kind": "local", "n_workers": 2}) == alone
+    assert killed
+
+
+def trained(monkeypatch: pytest.MonkeyPatch, **changes: object) -> list[bytes]:
+    """The files that ``train`` writes of the paper's heads."""
+    write_params(heads=["paper"], **changes)
+    for objective in OBJECTIVES:
+        monkeypatch.setattr(sys, "argv", ["tune", SPLIT, objective])
+        tune.main()
+    monkeypatch.setattr(sys, "argv", ["train", SPLIT])
+    train.main()
+    places = (head_set_path(SPLIT, one) for one in head_sets(kinds=("paper",)))
+    return [file.read_bytes() for file in (curves_path(SPLIT), *places)]
