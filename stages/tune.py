@@ -7,6 +7,8 @@ Writes  ``heads/<train split>/tuning/``: ``<objective>.json`` and, every trial, 
 """
 
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
@@ -27,25 +29,8 @@ def main(split: str, objective: str) -> None:
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, OBJECTIVES)
-    tune = params.tune
-    trials: list[Trial] = []
-    folder = None
-    if tune.n_trials:
-        # Imported here because it takes seconds, and 0 trials need none of it.
-        from stages.heads.search import search  # noqa: PLC0415
-        from storage.split.cells import open_cells  # noqa: PLC0415
-
-        cells = open_cells(
-            split, asked_of_train(params.extract, params.models), cache=cache_place()
-        )
-        trials, folder = search(
-            cells,
-            objective,
-            n_trials=tune.n_trials,
-            max_objects=tune.max_objects,
-            seed=tune.seed,
-            facade=tune.facade,
-        )
+    tune, asked = params.tune, asked_of_train(params.extract, params.models)
+    trials, folder = _search(split, objective, asked, tune) if tune.n_trials else ([], None)
     ranked = rank_trials(trials)
     best = ranked[0] if ranked else None
     plan, cost = (best.plan, best.mse) if best else (_default(tune), None)
@@ -56,6 +41,26 @@ def main(split: str, objective: str) -> None:
     if folder is not None:
         # If kept, its log would answer every trial of `dvc repro -f`, and nothing would be trained.
         shutil.rmtree(folder)
+
+
+def _search(
+    split: str,
+    objective: str,
+    asked: Mapping[tuple[str, str], Mapping[str, object]],
+    tune: TuneParams,
+) -> tuple[list[Trial], Path]:
+    # Imported here because it takes seconds, and 0 trials need none of it.
+    from stages.heads.search import search  # noqa: PLC0415
+    from storage.split.cells import open_cells  # noqa: PLC0415
+
+    return search(
+        open_cells(split, asked, cache=cache_place()),
+        objective,
+        n_trials=tune.n_trials,
+        max_objects=tune.max_objects,
+        seed=tune.seed,
+        facade=tune.facade,
+    )
 
 
 def _default(params: TuneParams) -> Hyperparameters:

@@ -59,13 +59,7 @@ def gate(
 def _calibrate(found: SplitResults, asked: Promise, of: tuple[str, str | None, str]) -> Gate:
     protocol, model, measure = of
     split = found.run["split"]
-    models = tuple(found.objects["model"].unique())
-    model = model or default_in_use(models)
-    check_known("model", model, models)
-    rows = found.objects
-    rows = rows[
-        (rows["protocol"] == protocol) & (rows["judged"] == protocol) & (rows["model"] == model)
-    ]
+    model, rows = _rows_of_model(found.objects, protocol, model)
     train_split = next(iter(found.run["heads"]), "") if BY_NAME[measure].needs_heads else ""
     judged = Judged.masks(
         _uncertainty(rows, measure, train_split),
@@ -91,6 +85,19 @@ def _calibrate(found: SplitResults, asked: Promise, of: tuple[str, str | None, s
         n_objects=len(rows),
         n_groups=n_groups,
     )
+
+
+def _rows_of_model(
+    rows: pd.DataFrame, protocol: str, model: str | None
+) -> tuple[str, pd.DataFrame]:
+    """The model asked for, or the one in use by default, and its masks under a protocol."""
+    models = tuple(rows["model"].unique())
+    model = model or default_in_use(models)
+    check_known("model", model, models)
+    is_asked = (
+        (rows["protocol"] == protocol) & (rows["judged"] == protocol) & (rows["model"] == model)
+    )
+    return model, rows[is_asked]
 
 
 def _uncertainty(rows: pd.DataFrame, measure: str, train_split: str) -> Values:

@@ -68,7 +68,20 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
         raise ParamsError("executor.kind must be other than slurm where no sbatch is on the PATH")
     LOGS.mkdir(parents=True, exist_ok=True)
     _is_over.clear()
-    with SLURMCluster(
+    with _new_cluster(params) as cluster:
+        _check_accepted(cluster.job_script())
+        # Not `scale`, which never replaces a job.
+        cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)
+        cluster.loop.add_callback(_replace_vanished, cluster)
+        try:
+            yield cluster
+        finally:
+            _is_over.set()
+
+
+def _new_cluster(params: SlurmParams) -> SLURMCluster:
+    """A scheduler in this process, which has no job yet."""
+    return SLURMCluster(
         job_cls=PatientJob,  # type: ignore[arg-type]  # a class, whatever Dask's annotation says
         job_name="usam-worker",
         cores=1,
@@ -91,15 +104,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
         security=True,
         shared_temp_directory=str(LOGS.resolve()),
         silence_logs=SILENT,
-    ) as cluster:
-        _check_accepted(cluster.job_script())
-        # Not `scale`, which never replaces a job.
-        cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)
-        cluster.loop.add_callback(_replace_vanished, cluster)
-        try:
-            yield cluster
-        finally:
-            _is_over.set()
+    )
 
 
 async def _replace_vanished(cluster: SLURMCluster) -> None:

@@ -1,6 +1,6 @@
 """What the models say of an eval split: read from the cache, judged by the heads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Final
@@ -90,25 +90,21 @@ def read_scores(
     }
     entropy = read_entropies(cells)
     proposals = {key: _proposal_scores(cells.by_name[key]) for key in _identity_first(cells)}
-    said = {}
-    for model, cell in cells.identity.items():
-        entropies, agreements = (
-            {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
-            for names in (ENTROPY_NAMES, AGREEMENT_NAMES)
+    said = {
+        model: ModelScores(
+            proposals[model, "identity"],
+            _by_judged(entropy, ENTROPY_NAMES, model),
+            _by_judged(entropy, AGREEMENT_NAMES, model),
+            _predictions(cell, heads),
         )
-        said[model] = ModelScores(
-            proposals[model, "identity"], entropies, agreements, _predictions(cell, heads)
-        )
+        for model, cell in cells.identity.items()
+    }
     inputs = {
         "models": {model: cell.signature for model, cell in cells.identity.items()},
         "entropy": entropy.attrs["signature"],
         "heads": {name: _metadata_of(heads, name) for name in train_splits},
     }
-    table = cells.table
-    pixels = {
-        (judged, model, region): pixels_of(entropy, model, judged, region)
-        for judged, model, region in product(JUDGED, cells.models, REGIONS)
-    }
+    table, pixels = cells.table, _every_pixels(entropy, cells.models)
     return SplitScores(table.object_id, group_index(table), said, proposals, pixels, inputs)
 
 
@@ -180,10 +176,25 @@ def numbers_of(
     return {name: own[name].to_numpy() for name in names}
 
 
+def _by_judged(
+    entropy: xarray.Dataset, names: tuple[str, ...], model: str
+) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
+    return {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
+
+
 def pixels_of(entropy: xarray.Dataset, model: str, judged: str, region: str) -> PixelCalibration:
     """Probabilities and truth of one model's judged masks in one region."""
     own = _of_judged(entropy, model, judged).isel(region=REGIONS.index(region))
     return PixelCalibration(**{score.name: own[score.name].to_numpy() for score in PIXEL_SCORES})
+
+
+def _every_pixels(
+    entropy: xarray.Dataset, models: Iterable[str]
+) -> dict[tuple[str, str, str], PixelCalibration]:
+    return {
+        (judged, model, region): pixels_of(entropy, model, judged, region)
+        for judged, model, region in product(JUDGED, models, REGIONS)
+    }
 
 
 def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:

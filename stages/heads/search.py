@@ -1,7 +1,7 @@
 """The search for the hyperparameters of a head: what its trials learn from, and its study."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -54,18 +54,8 @@ def search(
     """
     split, n_models = cells.split, len(cells.models)
     data = read_head_data(cells, TUNED)
-    # Trials of an interrupted study are used only if they would end the same today.
-    inputs = digest(
-        {
-            **data.origin,
-            "seed": seed,
-            "max_objects": str(max_objects),
-            "facade": facade,
-            "sources": sources_digest(ROOT),
-            **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
-        }
-    )
-    folder = study_dir(split, objective, inputs)
+    given = {**data.origin, "seed": seed, "max_objects": str(max_objects), "facade": facade}
+    folder = study_dir(split, objective, _digest_of_study(given))
     _note_others(folder)
     with faults_of(split):
         learned, rows = rows_of_trials(data.rows, max_objects, n_models, seed)
@@ -93,6 +83,13 @@ def cost_of_trials(
     if facade == "multifidelity":
         return continued_costs(learned, rows, objective, seed=seed)
     return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
+
+
+def _digest_of_study(given: Mapping[str, object]) -> str:
+    """Digest of all that trials follow from: an interrupted study goes on only under the same."""
+    sources = {"sources": sources_digest(ROOT)}
+    packages = versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace")
+    return digest({**given, **sources, **packages})
 
 
 def _note_others(folder: Path) -> None:

@@ -114,6 +114,10 @@ def _optimizer(
         return HyperparameterOptimizationFacade(
             scenario, _never_called, overwrite=True, logging_level=False
         )
+    return _multifidelity(scenario)
+
+
+def _multifidelity(scenario: Scenario) -> MultiFidelityFacade:
     return MultiFidelityFacade(
         scenario,
         _never_called_with_budget,

@@ -9,7 +9,7 @@ from zipfile import is_zipfile
 from storage.errors import StoreError
 from storage.store.arrays import array_grid, done_shards, missing_files, read_arrays, sizes_of
 from storage.store.grid import Layout
-from storage.store.inspection import Store, open_store
+from storage.store.inspection import AnyArray, Store, open_store
 
 
 @dataclass(frozen=True)
@@ -76,32 +76,25 @@ def describe(path: Path) -> StoreDescription:
     store = open_store(path)
     arrays = read_arrays(store)
     done = done_shards(store, arrays)
-    described = []
-    for name, spec in store.specs.items():
-        cut = array_grid(arrays[name])
-        files = _chunk_files(store, name)
-        described.append(
-            ArrayDescription(
-                name,
-                spec.dims,
-                cut.shape,
-                spec.dtype,
-                cut.file_shape,
-                len(files),
-                sum(files.values()),
-            )
-        )
     return StoreDescription(
         path=path,
         kind=store.kind,
         layout=store.layout,
         sizes=sizes_of(store, arrays),
-        arrays=tuple(described),
+        arrays=tuple(_described(store, name, arrays[name]) for name in store.specs),
         signature=store.signature,
         shard_objects=store.shard_objects,
         n_done=None if done is None else int(done.sum()),
         n_shards=None if done is None else len(done),
         missing=tuple(missing_files(store, arrays)),
+    )
+
+
+def _described(store: Store, name: str, array: AnyArray) -> ArrayDescription:
+    spec, cut, files = store.specs[name], array_grid(array), _chunk_files(store, name)
+    n_bytes = sum(files.values())
+    return ArrayDescription(
+        name, spec.dims, cut.shape, spec.dtype, cut.file_shape, len(files), n_bytes
     )
 
 
