@@ -20,6 +20,9 @@ PAGES = sorted(
 
 REPOSITORY_PATH = re.compile(r"`((?:pipeline|storage|stages|tests|docs|params)/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -29,6 +32,23 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
     named = [ROOT / path for path in REPOSITORY_PATH.findall(text)]
     linked = [page.parent / path for path in LINK.findall(text)]
     assert [str(path) for path in (*named, *linked) if not path.exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors that GitHub makes of a page's headings."""
+    headings = HEADING.findall(FENCED.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / RECIPES], ids=lambda page: page.name)
+def test_headings_that_a_page_links_to_are_there(page: Path) -> None:
+    links = ANCHOR.findall(page.read_text("utf-8"))
+    absent = [
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if anchor not in anchors(page.parent / path if path else page)
+    ]
+    assert absent == []
 
 
 def _is_in(module: ModuleType, name: str) -> bool:
