@@ -102,6 +102,8 @@ def _damages(store: str | Path, advance: Callable[[int], None], *, quick: bool) 
     try:
         return verify(store, advance, sizes_only=quick)
     except (StoreError, OSError) as error:
+        if is_address(store):
+            raise  # it may be out of reach, or nowhere: that is no damage
         return [Damage("metadata", "zarr.json", own_part(store, error))]
 
 

@@ -18,6 +18,7 @@ from stages.executor.local import SILENT, local_cluster
 from stages.executor.tasks import Failure
 from stages.executor.worker import LeaveInTime
 from stages.shell.blocks import ExecutorParams
+from stages.shell.rules import ParamsError
 from storage.errors import DataError
 
 TIMEOUT_S: Final = 10
@@ -65,7 +66,7 @@ def workers_of(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Workers]:
     ConnectionError
         If they cannot be reached.
     ParamsError
-        If SLURM is not there, or does not take the jobs.
+        If SLURM is not there, or does not take the jobs; or if keys for the scheduler are missing.
     """
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
@@ -76,6 +77,13 @@ def workers_of(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Workers]:
         except OSError as error:
             raise ConnectionError(
                 f"executor.address must be that of a Dask scheduler, got no answer from {where}"
+            ) from error
+        except TypeError as error:
+            if params.kind != "address":
+                raise
+            # Dask's for tls:// without a certificate.
+            raise ParamsError(
+                f"executor.address must be one that Dask has TLS keys for, got {where}"
             ) from error
         client.register_plugin(LeaveInTime())
         yield Workers(client.get_executor(pure=False, retries=0), _count_of(client, params))

@@ -21,6 +21,9 @@ Text = Annotated[str, text()]
 WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
 """Times as SLURM takes them."""
 
+SCHEDULER: Final = r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
+"""Addresses as Dask takes them."""
+
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
 """Data sets of the paper."""
 
@@ -156,7 +159,7 @@ class ExecutorParams:
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_workers: Annotated[int | Literal["auto"], whole(1, 1024, "auto")] = "auto"
-    address: Text | None = None
+    address: Annotated[str, matching(SCHEDULER, "text like tcp://login1:8786")] | None = None
     slurm: SlurmParams = SlurmParams()
 
 

@@ -88,3 +88,20 @@ def test_a_store_is_packed_verified_and_unpacked() -> None:
         refused = usam(*command)
         assert refused.exit_code == 1
         assert refused.stderr.startswith(f"error: {command[1]} must be a Zarr store, got none")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("gopher://lab/x.zarr", "scheme of gopher://lab/x.zarr must be one of dvc, s3, "),
+        ("dvc://lab/x.zarr", "address must be dvc://REPOSITORY@REVISION/PATH, got dvc://lab/x.z"),
+        ("file:///nowhere/x.zarr", "file:///nowhere/x.zarr must be a Zarr store, got none"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_an_error_and_no_damage(
+    address: str, message: str
+) -> None:
+    result = usam("verify", address)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1

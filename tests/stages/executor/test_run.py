@@ -14,6 +14,7 @@ import pytest
 from stages.executor.run import run_on, run_tasks
 from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
 from stages.shell.blocks import ExecutorParams
+from stages.shell.rules import ParamsError
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
 from tests.fixtures.driven import driven, listens_to
@@ -39,6 +40,12 @@ def run(
 
     failures = run_tasks(todo, params, keep, n_threads=n_threads)
     return found, failures
+
+
+def test_an_encrypted_scheduler_without_keys_is_named() -> None:
+    params = ExecutorParams(kind="address", address="tls://127.0.0.1:9")
+    with pytest.raises(ParamsError, match="must be one that Dask has TLS keys for, got tls://127"):
+        run([Task("double", tasks.double, (4,))], params)
 
 
 @pytest.mark.parametrize(("params", "n_threads"), KINDS)
