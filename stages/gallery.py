@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from pipeline.gallery.choice import gallery_rows
+from pipeline.gallery.choice import Judging, by_judged, gallery_rows
 from pipeline.gallery.pictures import Scene, draw_scene, foreground
 from pipeline.scoring.measures import ranked_name
 from pipeline.scoring.tasks import judged_proposal
@@ -30,7 +30,7 @@ from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
 from storage.images.of_split import SplitImages
 from storage.outputs.columns import COLUMNS
-from storage.outputs.files import read_table
+from storage.outputs.files import read_blocks
 from storage.outputs.gallery import Gallery, encode_jpeg, write_gallery
 from storage.paths import gallery_dir, objects_path, results_dir
 from storage.rle import decode_rle
@@ -46,7 +46,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     results = results_dir(split) / "ranking.csv"
-    objects = read_table(results, COLUMNS["ranking"])
+    objects = by_judged(read_blocks(results, COLUMNS["ranking"]))
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     asked = asked_of_eval(params.extract, models, [default_view("identity")])
@@ -72,9 +72,10 @@ def _picture_name(row: Mapping[Hashable, Any]) -> str:
     return f"{row['protocol']}-{ranked_name(row['task'], row['measure'])}-{row['rank']}.jpg"
 
 
-def _check_objects(path: Path, objects: pd.DataFrame, cells: SplitCells) -> None:
-    for (protocol, judged, model), rows in objects.groupby(["protocol", "judged", "model"]):
-        if not np.array_equal(rows["object_id"], cells.table.object_id):
+def _check_objects(path: Path, objects: Mapping[Judging, pd.DataFrame], cells: SplitCells) -> None:
+    for key in sorted(objects):
+        if not np.array_equal(objects[key]["object_id"], cells.table.object_id):
+            protocol, judged, model = key
             raise DataError(
                 f"{path} must hold the objects of {objects_path(cells.split)} for {model} "
                 f"({protocol}, {judged})"

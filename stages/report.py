@@ -25,6 +25,7 @@ from stages.shell.params import read_params
 from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics, overview_table
 from stages.tables.catalogue import Tables, number_formats, report_tables
+from stages.tables.iou import BEST_MODEL_COLUMNS
 from stages.tables.report_table import Inputs
 from stages.tables.rows import Results, of_protocol
 from stages.tables.trials import read_all_trials, trial_table
@@ -44,7 +45,10 @@ def main() -> None:
     """Report on every eval split."""
     params = read_params()
     settings = params.report
-    results = {split: read_results(results_dir(split)) for split in params.eval_splits}
+    results = {
+        split: read_results(results_dir(split), of_objects=BEST_MODEL_COLUMNS)
+        for split in params.eval_splits
+    }
     trials = trial_table(read_all_trials(params.train_splits))
     models = {model for found in results.values() for model in found.run["models"]}
     timed = read_runtime(RUNTIME_PATH, models)

@@ -1,6 +1,6 @@
 """Chooses the objects that the gallery shows from the table of a split's objects."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,11 @@ from pipeline.gallery.pictures import extremes
 from pipeline.scoring.measures import GALLERY_MEASURES, predicted_iou
 from pipeline.scoring.tasks import Correction, default_corrections, judged_proposal
 from pipeline.vocabulary import PROTOCOLS
+
+Judging = tuple[str, str, str]
+"""Protocol, judged proposal and model."""
+
+KEYS: Final = ["protocol", "judged", "model"]
 
 IOU_COLUMNS: Final = {
     "best": "best_iou",
@@ -31,7 +36,23 @@ def ranking_columns(columns: Sequence[str]) -> list[str]:
     return [name for name in columns if name in read]
 
 
-def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
+def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
+    """Rows of ``objects.csv``, in their order, by protocol, judged proposal and model.
+
+    Parameters
+    ----------
+    blocks
+        The table in pieces: as a whole it takes thrice the memory.
+    """
+    parts: dict[Judging, list[pd.DataFrame]] = {}
+    for block in blocks:
+        for (protocol, judged, model), rows in block.groupby(KEYS, sort=False):
+            key = str(protocol), str(judged), str(model)
+            parts.setdefault(key, []).append(rows.drop(columns=KEYS))
+    return {key: pd.concat(some, ignore_index=True) for key, some in parts.items()}
+
+
+def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.DataFrame:
     """The most and the least uncertain objects by protocol, task and kind of heads.
 
     Heads are those of the first train split; without heads, another measure ranks the objects.
@@ -39,7 +60,7 @@ def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     Parameters
     ----------
     objects
-        Rows of ``objects.csv`` with at least its ``ranking_columns``.
+        Rows of ``objects.csv`` as ``by_judged`` gives them, with at least its ``ranking_columns``.
     n_objects
         Objects at each end.
 
@@ -48,26 +69,23 @@ def gallery_rows(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
     Columns of the gallery's table except ``file`` and ``picture``, and ``row``, the place of the
     object in its split.
     """
-    keys = ["protocol", "judged", "model"]
-    found = {
-        tuple(map(str, key)): rows.reset_index(drop=True)
-        for key, rows in objects.groupby(keys, sort=False)
-    }
     ious = {
         model: {mask: rows[column].to_numpy() for mask, column in IOU_COLUMNS.items()}
-        for (_, _, model), rows in found.items()
+        for (_, _, model), rows in objects.items()
     }
     blocks = []
     for protocol in PROTOCOLS:
         for task, model, correction in default_corrections(ious, protocol):
-            rows = found[protocol, judged_proposal(protocol, task), model]
+            rows = objects[protocol, judged_proposal(protocol, task), model]
             for column in _measure_columns(task, list(rows.columns)):
-                shown = _ends(column, rows, correction, n_objects)
+                shown = _ends(rows, column, correction, model=model, n_objects=n_objects)
                 blocks.append(shown.assign(protocol=protocol, task=task))
     return pd.concat(blocks, ignore_index=True)
 
 
-def _ends(column: str, rows: pd.DataFrame, correction: Correction, n_objects: int) -> pd.DataFrame:
+def _ends(
+    rows: pd.DataFrame, column: str, correction: Correction, *, model: str, n_objects: int
+) -> pd.DataFrame:
     measure, _, train_split = column.partition("@")
     uncertainty = predicted_iou(measure, rows[column].to_numpy(np.float64))
     rank = np.empty(len(rows), np.int64)
@@ -76,7 +94,7 @@ def _ends(column: str, rows: pd.DataFrame, correction: Correction, n_objects: in
         {
             "rank": rank,
             "object_id": rows["object_id"],
-            "model": rows["model"],
+            "model": model,
             "measure": measure,
             "train_split": train_split,
             "uncertainty": uncertainty,

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,31 +17,65 @@ from storage.paths import remedy
 CHUNK_ROWS: Final = 256
 """Rows that are text in memory before they are written."""
 
+BLOCK_ROWS: Final = 4096
+"""Rows of a table that are read at once, where it is read in blocks."""
+
+EMPTY: Final = [""]
+"""Only an empty cell is NaN: a split may be called "nan" or "NA"."""
+
 Table = pd.DataFrame | Iterable[pd.DataFrame]
 """Rows, or blocks of rows with the same columns, which are made as they are written."""
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: tuple[str, ...], only: Collection[str] | None = None
+) -> pd.DataFrame:
     """Read a table that ``write_table`` wrote.
+
+    Parameters
+    ----------
+    only
+        The columns to read; None takes all, also those that are not in ``columns``.
 
     Raises
     ------
     DataError
         If it is missing, cut off inside a line, not CSV, or lacks one of ``columns``.
     """
-    check_exists(path)
-    if not _ends_with_a_line(path):
-        raise DataError(
-            f"{path} must be a CSV table that ends with a line break, got a cut one: "
-            "run the stage that writes it again"
+    _check_whole(path)
+    with _naming_faults(path):
+        table = pd.read_csv(
+            path,
+            # Not for all columns: lines that are too long would pass.
+            usecols=None if only is None else lambda name: name in only,
+            keep_default_na=False,
+            na_values=EMPTY,
+            dtype=TEXT_COLUMNS,
         )
-    try:
-        # Only an empty cell is NaN: a split may be called "nan" or "NA".
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=TEXT_COLUMNS)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path} must be a CSV table, got {error}") from error
-    check_holds(path, list(table.columns), columns)
-    return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
+    return _checked(path, table, columns)
+
+
+def read_blocks(path: Path, columns: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+    """Read a table a block at a time: one of objects takes as much memory as all else.
+
+    Raises
+    ------
+    DataError
+        As ``read_table``, when the block is read.
+    """
+    _check_whole(path)
+    with (
+        _naming_faults(path),
+        pd.read_csv(
+            path,
+            chunksize=BLOCK_ROWS,
+            keep_default_na=False,
+            na_values=EMPTY,
+            dtype=TEXT_COLUMNS,
+        ) as blocks,
+    ):
+        for block in blocks:
+            yield _checked(path, block, columns)
 
 
 def write_table(path: Path, table: Table, float_format: str | None = FLOAT_FORMAT) -> None:
@@ -75,10 +110,28 @@ def checked_blocks(what: str, table: Table, columns: tuple[str, ...]) -> Iterato
         yield block
 
 
-def _ends_with_a_line(path: Path) -> bool:
+def _check_whole(path: Path) -> None:
+    check_exists(path)
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
-        return file.read(1) == b"\n"
+        if file.read(1) != b"\n":
+            raise DataError(
+                f"{path} must be a CSV table that ends with a line break, got a cut one: "
+                "run the stage that writes it again"
+            )
+
+
+@contextmanager
+def _naming_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{path} must be a CSV table, got {error}") from error
+
+
+def _checked(path: Path, table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    check_holds(path, list(table.columns), columns)
+    return table.fillna(dict.fromkeys(TEXT_COLUMNS.keys() & set(table.columns), ""))
 
 
 def _blocks(table: Table) -> Iterable[pd.DataFrame]:

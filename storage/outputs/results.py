@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -21,6 +21,9 @@ from storage.outputs.files import (
     write_json,
     write_table,
 )
+
+OF_OBJECTS: Final = ("objects", "ranking")
+"""Tables with a row for each object under each model and judged mask."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,14 @@ def write_results(folder: Path, tables: Mapping[str, Table], run: Mapping[str, A
         write_json(partial / "run.json", {**run, FILES: digests})
 
 
-def read_results(folder: Path) -> SplitResults:
+def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> SplitResults:
     """Read a split's results.
+
+    Parameters
+    ----------
+    of_objects
+        Columns of ``objects`` and ``ranking`` to read, which grow with the objects and take more
+        memory than all else; None takes all.
 
     Raises
     ------
@@ -109,7 +118,9 @@ def read_results(folder: Path) -> SplitResults:
         file = folder / f"{name}.csv"
         check_exists(file)
         _check_written(file, str(digests.get(file.name, "none")))
-        tables[name] = read_table(file, COLUMNS[name])
+        only = of_objects if name in OF_OBJECTS else None
+        needed = tuple(one for one in COLUMNS[name] if only is None or one in only)
+        tables[name] = read_table(file, needed, only)
     return SplitResults(**tables, run=run)
 
 

@@ -5,31 +5,41 @@ The stages that fill cells are in ``test_bench_memory``: what an extraction hold
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.masks import encode
 from pipeline.vocabulary import MODELS, PROMPTS
+from stages import evaluate
+from storage.outputs.results import read_results
+from storage.paths import results_dir
 from tests.fixtures.asked import EXTRACT
 from tests.fixtures.bars import note_bar
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.eval_split import VIEWS, write_heads, write_params, write_split
+from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
 from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, annotation, image_record
+from tests.fixtures.report_inputs import write_report_inputs
 from tests.fixtures.soft_masks import soft_masks
 from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.written_results import write_split_results
 
 SPLIT: Final = "coco_val"
 SIDE_PX: Final = 64
+N_EVALUATED: Final = 40
+"""Objects whose results are repeated."""
+
 MAX_TIME: Final = 11.0
 MAX_MEMORY: Final = 1.10
 MAX_FILES: Final = 1000
@@ -94,10 +104,49 @@ def write_scores(n_objects: int) -> None:
     write_heads(Path(), "shapes_train")
 
 
+def write_results(n_objects: int) -> None:
+    """Results of few objects, whose tables of objects have many."""
+    write_split(SPLIT, N_EVALUATED)
+    write_heads(Path(), "shapes_train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["evaluate", SPLIT])
+        evaluate.main()
+    write_report_inputs(Path(), [SPLIT], ["shapes_train"])
+    found = read_results(results_dir(SPLIT))
+    objects, ranking = (repeated(table, n_objects) for table in (found.objects, found.ranking))
+    write_split_results(results_dir(SPLIT), replace(found, objects=objects, ranking=ranking))
+
+
+def repeated(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:
+    """Rows of many objects under each model and judged mask."""
+    object_id = object_table(n_objects).object_id
+    times = np.arange(n_objects) % N_EVALUATED
+    parts = objects.groupby(["protocol", "judged", "model"], sort=False)
+    return pd.concat([rows.iloc[times].assign(object_id=object_id) for _, rows in parts])
+
+
+def write_ranking(n_objects: int) -> None:
+    """What the gallery chooses by, and the cells and images of its pictures."""
+    write_results(n_objects)
+    shutil.rmtree("cache")
+    write_table(SPLIT, n_objects)
+    rng = np.random.default_rng(0)
+    for model in MODELS:
+        score = rng.uniform(size=(2, n_objects, len(PROMPTS), 3)).astype(np.float32)
+        code = rng.integers(0, 256, (n_objects, len(PROMPTS), 3, 8, 8), np.uint8)
+        rows = HeldRows(code, *score)
+        write_cell((SPLIT, model, "identity"), rows, shard_objects=EXTRACT["shard_objects"])
+    Path("data").mkdir()
+    for file in object_table(n_objects).file:
+        Image.new("RGB", (9, 8)).save(Path("data", str(file)))
+
+
 CASES: Final = (
     Case("prepare", write_data_set, 300),
     Case("entropy", write_cells, 128),
     Case("evaluate", write_scores, 400),
+    Case("gallery", write_ranking, 400),
+    Case("report", write_results, 400, ()),
 )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.gallery.choice import gallery_rows, ranking_columns
+from pipeline.gallery.choice import by_judged, gallery_rows, ranking_columns
 from pipeline.scoring.measures import GALLERY_MEASURES
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import TASKS
@@ -44,7 +44,9 @@ def test_the_ranking_holds_all_that_the_gallery_reads_and_nothing_of_several_vie
 ) -> None:
     table = objects("tiny", "large", train_splits=train_splits).assign(h_y=0.5, h_t=0.5)
     ranking = table[ranking_columns(list(table.columns))]
-    pd.testing.assert_frame_equal(gallery_rows(ranking, 2), gallery_rows(table, 2))
+    pd.testing.assert_frame_equal(
+        gallery_rows(by_judged([ranking]), 2), gallery_rows(by_judged([table]), 2)
+    )
     assert not {"h_y", "h_t"} & set(ranking.columns)
     # Protocol, judged, model, object, four IoUs, and for each of four tasks a measure, or two of
     # heads.
@@ -80,7 +82,7 @@ def test_each_task_shows_the_ends_of_its_measure(
     of_judged = table[(table["protocol"] == protocol) & (table["judged"] == judged)]
     by_model = {name: rows.reset_index() for name, rows in of_judged.groupby("model")}
     of_model = by_model[model]
-    rows = gallery_rows(table, 2)
+    rows = gallery_rows(by_judged([table]), 2)
     assert rows["task"].unique().tolist() == list(TASKS)
     of_task = rows[(rows["protocol"] == protocol) & (rows["task"] == task)]
     *trained, untrained = GALLERY_MEASURES[task]
@@ -103,4 +105,6 @@ def test_each_task_shows_the_ends_of_its_measure(
 
 
 def test_without_two_sizes_there_is_no_model_task() -> None:
-    assert gallery_rows(objects("small"), 2)["task"].unique().tolist() == list(TASKS[1:])
+    assert gallery_rows(by_judged([objects("small")]), 2)["task"].unique().tolist() == list(
+        TASKS[1:]
+    )

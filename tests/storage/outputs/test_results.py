@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from storage.errors import DataError
+from storage.outputs import files
 from storage.outputs.columns import COLUMNS, RUN_KEYS, TEXT_COLUMNS
-from storage.outputs.files import read_table
+from storage.outputs.files import read_blocks, read_table
 from storage.outputs.results import (
     SplitResults,
     read_results,
@@ -43,6 +44,32 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
             getattr(found, name), getattr(written, name), check_dtype=False, rtol=1e-7
         )
     assert found.run == written.run
+
+
+def test_tables_of_objects_can_be_read_by_column(tmp_path: Path) -> None:
+    write_split_results(tmp_path, small_results())
+    whole, found = read_results(tmp_path), read_results(tmp_path, of_objects=("iou", "group"))
+    assert (list(found.objects), list(found.ranking)) == (["iou", "group"], ["iou"])
+    pd.testing.assert_frame_equal(found.objects, whole.objects[["iou", "group"]])
+    pd.testing.assert_frame_equal(found.iou, whole.iou)
+
+
+def test_a_table_is_the_same_in_blocks_and_its_faults_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BLOCK_ROWS", 2)
+    write_split_results(tmp_path, small_results())
+    path, columns = tmp_path / "ranking.csv", COLUMNS["ranking"]
+    blocks = list(read_blocks(path, columns))
+    assert [len(block) for block in blocks] == [2, 1]
+    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), read_table(path, columns))
+    with pytest.raises(DataError, match=r"ranking\.csv must have .*, group, got"):
+        list(read_blocks(path, (*columns, "group")))
+    text = path.read_text(encoding="utf-8")
+    for torn, message in ((text[:-1], "got a cut one"), (f"{text}a{',' * 99}\n", "must be a CSV")):
+        path.write_text(torn, encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            list(read_blocks(path, columns))
 
 
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
