@@ -7,15 +7,16 @@ CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES = $(shell getconf _NPROCESSORS_ONLN)
-# Stages run the python of the PATH.
-DVC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc
+HALF = $(shell seq $$(( ($(CORES) + 1) / 2 )))
+# Stages run the python of the PATH. Each stage for itself: those before it have just run.
+REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --single-item --glob
 
 # Pins what pip builds from source, such as sam2, too: pip before 25.3 reads the first variable,
 # later versions the second.
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo readme docs test test-slow test-full lint bench bench-full wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies readme docs test test-slow test-full lint bench bench-full wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,17 +29,30 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	SAM2_BUILD_CUDA=0 $(PINNED) $(BIN)/pip install $(CONSTRAINTS:%=-c %) -e '.[dev]'
 	touch $@
 
-# A process per core fills the cells. Two of dvc then publish them side by side, one stage each at a
-# time: those that the heads learn from, after which it trains, and those that are scored. What any of
-# these could not do, the third of dvc does or tells. Forced, so that report prints its table even if
-# nothing has changed.
+# What needs nothing of one another runs side by side, as jobs of make, which Ctrl-C ends together.
+# Half of the cores extract what the heads learn from, and train; the other half what is scored.
+# Nothing may run beside `runtime`, which measures. `report` is forced, so that it prints its table
+# even if nothing has changed.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
-	$(DVC) repro --glob 'prepare@*'
-	for i in $$(seq $(CORES)); do $(BIN)/usam fill & done; wait
-	$(DVC) --wait-for-lock repro --single-item --glob 'extract@*' 'entropy@*' & \
-	$(DVC) --wait-for-lock repro --single-item --glob 'extract_train@*' 'tune@*' 'train@*'; wait
-	$(DVC) repro --glob 'gallery@*' runtime
-	$(DVC) repro --force --single-item report
+	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
+	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
+	$(REPRO) 'evaluate@*' 'gallery@*' runtime
+	$(REPRO) --force report
+
+demo-data:
+	$(REPRO) shapes 'prepare@*'
+
+demo-compiled:
+	$(BIN)/python -m stages.evaluation.compiled
+
+demo-heads: $(HALF:%=fill-shapes_train.%)
+	$(REPRO) 'extract_train@*' 'tune@*' 'train@*'
+
+demo-entropies: $(HALF:%=fill-shapes_val.%)
+	$(REPRO) 'extract@*' 'entropy@*'
+
+fill-%:
+	$(BIN)/usam fill '$(basename $*)/*'
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m docs.show_results

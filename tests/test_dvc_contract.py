@@ -355,9 +355,10 @@ def places(names: list[str], keys: tuple[str, ...]) -> set[PurePosixPath]:
 def test_stages_that_the_demo_runs_side_by_side_write_nothing_that_the_others_touch() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     sides = [
-        re.findall(r"'(\w+)@\*'", line)
-        for line in makefile.splitlines()
-        if "repro --single-item --glob" in line
+        re.findall(r"'(\w+)@\*'", stages)
+        for stages in re.findall(
+            r"^demo-(?:heads|entropies):.*\n\t\$\(REPRO\) (.*)", makefile, re.MULTILINE
+        )
     ]
     assert len(sides) == 2
     for one, other in (sides, sides[::-1]):

@@ -1,0 +1,58 @@
+"""``python -m stages.evaluation.compiled``: lets Numba compile what results are computed by.
+
+It keeps the code beside the source. That takes seconds, once per clone, for which ``make demo`` has
+an idle core at its start.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from pipeline.entropy import mask_entropy
+from pipeline.scoring.association import spearman
+from pipeline.scoring.bootstrap import resample_groups, resampled_areas
+from pipeline.scoring.calibration import reliability
+from pipeline.scoring.failures import detection
+from pipeline.scoring.kept.images import Judged, random_halves
+from pipeline.scoring.kept.risk_control import check, thresholds_of_all, thresholds_of_kept
+from pipeline.scoring.routing import Ious, share_to_match
+from pipeline.scoring.selective import aurc
+
+A_FEW: Final = 0.3
+"""Share of the drawn objects that fail, or of the kept ones that may."""
+
+
+def statistics() -> list[np.ndarray]:
+    """Whatever the passes of areas and ranks are there for, with ties, of a few drawn objects."""
+    n_objects = 24
+    resamples = resample_groups(np.arange(n_objects) // 3, 3, seed=0)
+    iou, noise = np.random.default_rng(0).random((2, n_objects))
+    uncertainty = np.round(iou + noise, 1)
+    return [
+        resampled_areas(np.stack([iou, noise], axis=1), uncertainty, resamples),
+        aurc(iou, uncertainty, resamples),
+        spearman(iou, uncertainty, resamples),
+        share_to_match(Ious(iou, np.ones(n_objects)), uncertainty, resamples),
+        *vars(detection(iou < A_FEW, uncertainty, resamples)).values(),
+        *vars(reliability(uncertainty, iou, resamples)).values(),
+    ]
+
+
+def promised() -> list[np.ndarray]:
+    """What the passes of thresholds are there for, on halves of some images."""
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(40), 2)
+    uncertainty = np.round(rng.random(80), 2)
+    judged = Judged.masks(uncertainty, rng.random(80) < uncertainty**4, group)
+    found = []
+    for of in (thresholds_of_all, thresholds_of_kept):
+        halves = random_halves(40, 3, rng, has_design=of is thresholds_of_kept)
+        chosen = of(judged, halves, A_FEW)
+        found += [chosen, *vars(check(judged, halves, chosen, A_FEW)).values()]
+    return found
+
+
+if __name__ == "__main__":
+    statistics()
+    promised()
+    mask_entropy(np.ones((1, 1, 1), np.float32))  # for the stage ``runtime``
