@@ -64,5 +64,7 @@ def test_a_device_that_is_not_there_is_named(
     write_params(device="cuda")
     with pytest.raises(SystemExit):
         run(runtime)
-    assert "extract.device" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "error: extract.device must be auto or cpu where torch sees no GPU, got 'cuda'\n"
+    )
     assert not RUNTIME_PATH.exists()

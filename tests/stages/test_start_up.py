@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Final
 
 import pytest
@@ -31,6 +32,12 @@ FORBIDDEN: Final = {
 TOLD: Final = (
     "import importlib, json, sys; importlib.import_module({!r}); print(json.dumps([*sys.modules]))"
 )
+
+
+def test_everything_forbidden_is_there_to_be_imported() -> None:
+    # Under a name that it no longer has, it would never be missed.
+    names = set().union(*FORBIDDEN.values(), FORBIDDEN)
+    assert {name for name in names if find_spec(name) is None} == set()
 
 
 @pytest.mark.parametrize("program", FORBIDDEN)

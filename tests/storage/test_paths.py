@@ -20,6 +20,7 @@ def test_every_thing_has_its_own_place() -> None:
         paths.trials_path("val", "iou_tiny"),
         paths.results_dir("val"),
         paths.gallery_dir("val"),
+        paths.gate_path("val", "selected-large-usam_ours"),
     ]
     assert len(set(places)) == len(places)
     assert [str(path) for path in places[:5]] == [
@@ -29,4 +30,5 @@ def test_every_thing_has_its_own_place() -> None:
         "cache/entropy/val.zarr",
         "cache/work/val/tiny/identity",
     ]
+    assert str(places[-1]) == "results/gates/val/selected-large-usam_ours.json"
     assert not any(path.is_relative_to(paths.WORK) for path in places if path != places[4])

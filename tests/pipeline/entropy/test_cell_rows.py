@@ -1,3 +1,5 @@
+"""Rows of a cell are checked before mixtures are made of them."""
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,19 @@ def rows(**changes: np.ndarray) -> CellRows:
 
 def full(value: float) -> np.ndarray:
     return np.full((1, 9, 3), value, np.float32)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sam_score": full(0), "iou": full(0)},
+        {"sam_score": full(1.25), "iou": full(1)},  # an IoU that is predicted may exceed 1
+        {"sam_score": full(0.5)[:, :8], "iou": full(0.5)[:, :8]},
+    ],
+    ids=["zeros", "large_score", "single_clicks"],
+)
+def test_rows_at_the_limits_are_taken(changes: dict[str, np.ndarray]) -> None:
+    assert rows(**changes).iou is changes["iou"]
 
 
 @pytest.mark.parametrize(

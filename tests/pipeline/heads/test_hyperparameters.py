@@ -1,3 +1,5 @@
+"""Hyperparameters that rule out training are refused, and trials have an order."""
+
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +23,14 @@ PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.01, momentum=0.9
 def test_value_that_cannot_train_is_refused(change: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         replace(PLAN, **change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 1}, {"batch_size": 1}, {"learning_rate": 1e-12}, {"momentum": 0.0}]
+)
+def test_values_at_the_limits_are_taken(change: dict[str, Any]) -> None:
+    ((name, value),) = change.items()
+    assert getattr(replace(PLAN, **change), name) == value
 
 
 def test_trials_are_ranked_by_error_and_equal_ones_by_turn() -> None:

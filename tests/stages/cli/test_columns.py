@@ -23,16 +23,28 @@ def test_what_a_terminal_shows_stays(text: str) -> None:
     assert printable(text) == text
 
 
-@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "\udcff", "tab\t"])
-def test_what_it_would_obey_or_refuse_is_escaped(text: str) -> None:
-    shown = printable(text)
-    assert shown.isprintable()
-    assert shown.isascii()
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\nlines", r"two\nlines"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\udcff", r"\udcff"),
+        ("tab\t", r"tab\t"),
+    ],
+)
+def test_what_it_would_obey_or_refuse_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
 
 
 @pytest.mark.parametrize(
     ("n_bytes", "text"),
-    [((0,), "0 B"), ((999,), "999 B"), ((1000,), "1 kB"), ((1_500_000, 2_000_000), "1.5 to 2 MB")],
+    [
+        ((0,), "0 B"),
+        ((999,), "999 B"),
+        ((1000,), "1 kB"),
+        ((1_500_000, 2_000_000), "1.5 to 2 MB"),
+        ((10**18,), "1e+06 TB"),
+    ],
 )
 def test_bytes_have_three_digits_and_a_unit(n_bytes: tuple[int, ...], text: str) -> None:
     assert bytes_text(*n_bytes) == text

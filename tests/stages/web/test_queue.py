@@ -93,6 +93,31 @@ def test_too_many_are_refused(queue: ModelQueue, gate: threading.Event) -> None:
     asyncio.run(run())
 
 
+def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
+    queue: ModelQueue, gate: threading.Event
+) -> None:
+    is_running, ran = threading.Event(), []
+
+    def slow() -> None:
+        is_running.set()
+        gate.wait()
+        ran.append("slow")
+
+    async def run() -> None:
+        runs = await begun(queue.run(slow))
+        waits = await begun(queue.run(lambda: ran.append("waited")))
+        await asyncio.to_thread(is_running.wait, 5)
+        threading.Timer(0.05, gate.set).start()
+        queue.close()
+        assert ran == ["slow"]
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        await runs
+
+    asyncio.run(run())
+    assert ran == ["slow"]
+
+
 def test_an_error_is_that_of_its_own_job_alone(queue: ModelQueue) -> None:
     def fail() -> None:
         raise ValueError("own")

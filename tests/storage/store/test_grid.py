@@ -1,10 +1,16 @@
+"""How arrays are cut into files, and how many files that makes."""
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.store.describe import describe
 from storage.store.grid import Grid, chunk_rows, file_name, grid, n_store_files
 from storage.store.schema import SCHEMA
+from tests.fixtures.made_up_cell import extract
 
 TOKENS = SCHEMA["features"]["mask_token"]
 MASKS = SCHEMA["masks"]["mask_code"]
@@ -26,8 +32,10 @@ def test_files_tile_the_array(dims: list[tuple[int, int]], is_sharded: bool) -> 
     cut = Grid(shape, (1,) * len(shape), steps) if is_sharded else Grid(shape, steps)
     n_files_at = np.zeros(shape, int)
     for index in cut.file_indices():
+        assert n_files_at[cut.region(index)].size, "no file beyond the array"
         n_files_at[cut.region(index)] += 1
     assert (n_files_at == 1).all()
+    assert len(cut.file_indices()) == cut.n_files
 
 
 @given(st.integers(1, 2_000_000))
@@ -65,6 +73,14 @@ def test_a_split_smaller_than_a_shard_is_one_shard() -> None:
 
 def test_a_file_is_named_by_its_place() -> None:
     assert file_name((3, 0, 1)) == "c.3.0.1"
+
+
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_the_files_of_a_store_are_foretold(kind: str, tmp_path: Path) -> None:
+    extract(tmp_path)
+    store = describe(tmp_path / kind / "identity.zarr")
+    n_files = sum(path.is_file() for path in store.path.rglob("*"))
+    assert n_store_files(kind, store.sizes, store.shard_objects) == n_files
 
 
 @given(st.integers(1, 10**8))
