@@ -1,5 +1,6 @@
 """``usam heads``: head sets as files that leave the clone."""
 
+import re
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -92,5 +93,13 @@ def info(
         own = found.by_objective
         names = list(dict.fromkeys(key for told in own.values() for key in told))
         rows = [("objective", *names)]
-        rows += [(head, *(told.get(key, "-") for key in names)) for head, told in own.items()]
+        rows += [
+            (head, *(_four_digits(told.get(key, "-")) for key in names))
+            for head, told in own.items()
+        ]
         print(aligned(lines), aligned(rows), sep="\n\n")
+
+
+def _four_digits(value: str) -> str:
+    """An error of a head in as many digits as people compare; anything else as it is."""
+    return f"{float(value):.4f}" if re.fullmatch(r"0\.[0-9]{5,}", value) else value

@@ -123,7 +123,11 @@ def test_the_card_of_the_heads_that_ship_is_printed() -> None:
     lines = [line.split() for line in result.stdout.splitlines() if line]
     assert ["family", "mini"] in lines
     assert ["split", "shapes_train"] in lines
-    assert sum(line[0].startswith(("iou_", "model_", "prompt_", "task_")) for line in lines) == 9
+    errors = [
+        line[1] for line in lines if line[0].startswith(("iou_", "model_", "prompt_", "task_"))
+    ]
+    assert len(errors) == 9
+    assert all(re.fullmatch(r"0\.0[0-9]{3}", error) for error in errors)
 
 
 def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path) -> None:

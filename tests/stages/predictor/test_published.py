@@ -147,7 +147,10 @@ def test_the_family_and_the_precision_must_be_known() -> None:
     assert usam_import("--precision", "fp8").stderr.startswith("error: precision must be one of fp")
 
 
-def test_a_file_in_place_of_their_folder_is_refused() -> None:
+def test_a_file_in_place_of_their_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     Path("theirs.zip").write_bytes(b"PK")
     result = CliRunner().invoke(
         app, ["import", "theirs.zip", "own.safetensors", "--family", "sam2.1"]
