@@ -27,11 +27,14 @@ def test_it_may_only_read_and_takes_no_more_than_90_minutes() -> None:
     assert JOB["timeout-minutes"] == 90
 
 
-def test_it_installs_under_the_python_of_the_constraints() -> None:
+def test_it_installs_under_the_python_of_the_constraints_and_the_newest_of_readme() -> None:
     (setup,) = (step["with"] for step in JOB["steps"] if "setup-python" in step.get("uses", ""))
     assert setup["cache"] == "pip"
+    assert setup["python-version"] == "${{ matrix.python }}"
+    oldest, newest = JOB["strategy"]["matrix"]["python"]
     header = (ROOT / setup["cache-dependency-path"]).read_text("utf-8").partition("\n")[0]
-    assert f"Python {setup['python-version']}." in header
+    assert f"Python {oldest}." in header
+    assert f"Python {oldest} to {newest}, " in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("event", ["push", "pull_request"])
