@@ -1,6 +1,7 @@
 """``usam heads``: a head set leaves the clone and says the same elsewhere."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
