@@ -1,4 +1,4 @@
-"""``python -m stages.evaluation.compiled``: lets Numba compile what results are computed by.
+"""``python -m stages.evaluation.compiled``: lets Numba compile what it is used for.
 
 It keeps the code beside the source. That takes seconds, once per clone, for which ``make demo`` has
 an idle core at its start.
@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 
 from pipeline.entropy import mask_entropy
+from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.objects import ObjectArrays, object_arrays
 from pipeline.scoring.association import spearman
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
@@ -17,6 +19,7 @@ from pipeline.scoring.kept.images import Judged, random_halves
 from pipeline.scoring.kept.risk_control import check, thresholds_of_all, thresholds_of_kept
 from pipeline.scoring.routing import Ious, share_to_match
 from pipeline.scoring.selective import aurc
+from pipeline.vocabulary import MODELS, N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3
 """Share of the drawn objects that fail, or of the kept ones that may."""
@@ -52,7 +55,19 @@ def promised() -> list[np.ndarray]:
     return found
 
 
+def entropies() -> ObjectArrays:
+    """What the stage ``entropy`` computes, of two blank objects."""
+    shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
+    ones = np.ones(shape, np.float32)
+    rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), ones, ones)
+    truth = np.ones((2, side_px, side_px), bool)
+    return object_arrays(
+        lambda *_: rows, lambda _: truth, models=MODELS, views=("identity",), block_objects=2
+    )
+
+
 if __name__ == "__main__":
+    entropies()
     statistics()
     promised()
     mask_entropy(np.ones((1, 1, 1), np.float32))  # for the stage ``runtime``
