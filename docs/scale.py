@@ -10,6 +10,8 @@ from typing import Final
 
 import pandas as pd
 
+from pipeline.head_sets import HEAD_KINDS
+from pipeline.heads.inputs import n_inputs
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, N_PROPOSALS
 from stages.cli.columns import bytes_text
@@ -29,6 +31,11 @@ N_CHANNELS, MASK_SIDE_PX = 256, 256
 
 RLE_BYTES: Final = 200
 """About what the ground truth of an object takes."""
+
+FLOAT_BYTES: Final = 4
+
+_WIDEST: Final = max(n_inputs(kind, N_CHANNELS) for kind in HEAD_KINDS)
+"""Numbers that heads read of an object under one model."""
 
 N_WORKERS: Final = 64
 
@@ -87,6 +94,8 @@ class Cost:
     n_shards: int
     table_bytes: int
     """Objects, images and ground truth, in the memory of each process that fills."""
+    head_bytes: int
+    """What the heads of a set read of a train split, in the memory of each process that trains."""
 
     @property
     def dollars(self) -> tuple[float, float]:
@@ -113,6 +122,7 @@ def cost(extent: Extent) -> Cost:
         largest_store=max(map(max, files)),
         n_shards=len(cells) * -(-extent.n_objects // SHARD_OBJECTS),
         table_bytes=extent.n_objects * (RLE_BYTES + 8 * 2 * 4 + 4 * 4 + 4 + 2 * 8),
+        head_bytes=extent.n_objects * len(MODELS) * _WIDEST * FLOAT_BYTES if extent.is_train else 0,
     )
 
 
@@ -150,7 +160,8 @@ def markdown() -> str:
 
 def _sizes() -> str:
     heads = ("split", "images", "objects", "cells", "predictions", "features", "masks", "files",
-             "files of the largest store", "shards", "S3 a month", "objects in memory")  # fmt: skip
+             "files of the largest store", "shards", "S3 a month", "objects in memory",
+             "inputs of heads in memory")  # fmt: skip
     rows = []
     for extent in EXTENTS:
         made = cost(extent)
@@ -170,6 +181,7 @@ def _sizes() -> str:
                 f"{made.n_shards:,}",
                 f"${low:,.0f}" if extent.is_train else f"${low:,.0f} to {high:,.0f}",
                 bytes_text(made.table_bytes),
+                bytes_text(made.head_bytes) if extent.is_train else "none",
             )
         )
     return _table(heads, rows)

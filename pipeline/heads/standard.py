@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pipeline.heads.predict import STANDARD, HeadWeights
 
-BLOCK_ROWS: Final = 65_536
-"""Rows that are summed at once: bounds the memory of double precision."""
+BLOCK_ROWS: Final = 1024
+"""Rows that a thread has in double precision at once: bounds its memory."""
 
 _LEAST_SPREAD: Final = 1e-6
 """Inputs that vary by less, relative to their size, count as constant: dividing by rounding errors
@@ -48,12 +48,27 @@ def standard_of(
 
     An input that is constant gets the deviation 1, so that it enters as 0.
     """
-    mean = sum(block.sum(axis=0) for block in _blocks(inputs, rows)) / len(rows)
-    square = sum(((block - mean) ** 2).sum(axis=0) for block in _blocks(inputs, rows)) / len(rows)
+    mean = _sum(_blocks(inputs, rows)) / len(rows)
+    square = _sum(_squares(_blocks(inputs, rows), mean)) / len(rows)
     deviation = np.sqrt(square)
     is_constant = deviation <= _LEAST_SPREAD * np.maximum(1, np.abs(mean))
     values = mean, np.where(is_constant, 1, deviation)
     return {name: value.astype(np.float32) for name, value in zip(STANDARD, values, strict=True)}
+
+
+def _sum(blocks: Iterator[np.ndarray]) -> Float[np.ndarray, " input"]:
+    """Sum over the rows of all blocks, which it changes; the same bits in blocks of any size."""
+    total: Float[np.ndarray, " input"] = next(blocks).sum(axis=0)
+    for block in blocks:
+        block[0] += total
+        total = block.sum(axis=0)
+    return total
+
+
+def _squares(blocks: Iterator[np.ndarray], mean: np.ndarray) -> Iterator[np.ndarray]:
+    for block in blocks:
+        np.subtract(block, mean, out=block)
+        yield np.square(block, out=block)
 
 
 def _blocks(inputs: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
