@@ -24,8 +24,7 @@ from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics, overview_table
-from stages.tables.catalogue import Tables, number_formats, report_tables
-from stages.tables.iou import BEST_MODEL_COLUMNS
+from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
 from stages.tables.report_table import Inputs
 from stages.tables.rows import Results, of_protocol
 from stages.tables.trials import read_all_trials, trial_table
@@ -46,7 +45,7 @@ def main() -> None:
     params = read_params()
     settings = params.report
     results = {
-        split: read_results(results_dir(split), of_objects=BEST_MODEL_COLUMNS)
+        split: read_results(results_dir(split), of_objects=columns_of_objects())
         for split in params.eval_splits
     }
     trials = trial_table(read_all_trials(params.train_splits))

@@ -148,6 +148,7 @@ BEST_MODEL: Final = ReportTable(
     caption="Share of the objects in %",
     note="Objects for which no other model's mask from one click is better; models that tie share "
     "an object.",
+    of_objects=("judged", "model", "iou"),
     paper_table=9,
     paper=PaperNumbers("best_model"),
     across="model",
@@ -235,6 +236,11 @@ REPORT_TABLES: Final = (
     RUNTIME,
 )
 """All tables, in the order of the page."""
+
+
+def columns_of_objects() -> set[str]:
+    """Columns that tables read of the table of objects."""
+    return {"protocol"}.union(*(row.of_objects for row in REPORT_TABLES))
 
 
 def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:

@@ -1,16 +1,11 @@
 """Mean IoU of models, views and proposals as tables in the paper's form."""
 
-from typing import Final
-
 import numpy as np
 import pandas as pd
 
 from pipeline.views import view_order
 from pipeline.vocabulary import JUDGED
 from stages.tables.rows import BOUNDS_OF, Results, a_column_a_split, all_rows, models_in_order
-
-BEST_MODEL_COLUMNS: Final = ("protocol", "judged", "model", "iou")
-"""Columns of objects that ``best_model_table`` reads, as no other table of the report does."""
 
 
 def iou_table(results: Results) -> pd.DataFrame:

@@ -78,6 +78,9 @@ class ReportTable:
     """What its numbers are, and their unit."""
     note: str = ""
     """How to read it."""
+    of_objects: tuple[str, ...] = ()
+    """Columns that it reads of the table of objects, beside ``protocol``; others are not in memory,
+    for that table grows with the objects."""
     paper_table: int | None = None
     """Number of the paper's table; with ``{task}``, that of the first task's."""
     paper: PaperNumbers | None = None
