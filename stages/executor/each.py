@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.scoring.measured import Each
 from stages.executor.run import run_on
 from stages.executor.tasks import Task, check_all_done
 from stages.shell.blocks import ExecutorParams
 from storage.paths import WORK
+
+if TYPE_CHECKING:
+    from stages.executor.clusters import Workers
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +46,7 @@ def each_by(params: ExecutorParams, name: str) -> Iterator[Each]:
         yield in_threads
         return
     # Imported here because it takes a second, and the default needs none of it.
-    from stages.executor.clusters import named_deaths, workers_of  # noqa: PLC0415
+    from stages.executor.clusters import workers_of  # noqa: PLC0415
 
     WORK.mkdir(parents=True, exist_ok=True)
     # In the project, where all workers see it, and no other user's: workers run what is in it.
@@ -50,25 +54,30 @@ def each_by(params: ExecutorParams, name: str) -> Iterator[Each]:
         TemporaryDirectory(prefix="each-", dir=WORK) as folder,
         workers_of(params, uses_gpu=False) as workers,
     ):
-        n_works = 0
+        yield _each_of(workers, Path(folder).resolve(), name)
 
-        def each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-            nonlocal n_works
-            n_works += 1
-            # A file that all read once: what the work holds may be larger than all items.
-            path = Path(folder, f"{n_works}.pickle").resolve()
-            path.write_bytes(pickle.dumps(work))
-            tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
-            results: dict[str, R] = {}
 
-            def keep(task: Task[R], result: R) -> None:
-                results[task.name] = result
+def _each_of(workers: "Workers", folder: Path, name: str) -> Each:
+    """A ``map`` by workers, which read the work from a folder."""
+    from stages.executor.clusters import named_deaths  # noqa: PLC0415
 
-            failures = run_on(workers.pool, tasks, keep, n_workers=workers.count)
-            check_all_done([named_deaths(failure) for failure in failures])
-            return [results[task.name] for task in tasks]
+    numbers = count(1)
 
-        yield each
+    def each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        # A file that all read once: what the work holds may be larger than all items.
+        path = folder / f"{next(numbers)}.pickle"
+        path.write_bytes(pickle.dumps(work))
+        tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
+        results: dict[str, R] = {}
+
+        def keep(task: Task[R], result: R) -> None:
+            results[task.name] = result
+
+        failures = run_on(workers.pool, tasks, keep, n_workers=workers.count)
+        check_all_done([named_deaths(failure) for failure in failures])
+        return [results[task.name] for task in tasks]
+
+    return each
 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

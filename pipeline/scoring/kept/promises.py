@@ -106,12 +106,7 @@ def promise_rows(
     """
     if len(np.unique(group)) == 1:
         return
-    asked_of, measured = [], []
-    for one in masks:
-        iou = one.iou
-        for key, uncertainty in one.measures.items():
-            asked_of.append((one, *key))
-            measured.append((iou, uncertainty))
+    asked_of, measured = _measured(masks)
     work = partial(_checked, group=group, splits=_splits(group, n_splits, seed))
     for (asked, train_split, measure), checks in zip(asked_of, each(work, measured), strict=True):
         for promise, found in checks.items():
@@ -128,6 +123,19 @@ def promise_rows(
                 *reached(found, promise),
             )
         advance(1)
+
+
+def _measured(
+    masks: Iterable[JudgedMasks],
+) -> tuple[list[tuple[JudgedMasks, str, str]], list[tuple[Values, Values]]]:
+    """Masks with each train split and measure of theirs; and their true IoUs and uncertainties."""
+    asked_of, measured = [], []
+    for one in masks:
+        iou = one.iou
+        for (train_split, measure), uncertainty in one.measures.items():
+            asked_of.append((one, train_split, measure))
+            measured.append((iou, uncertainty))
+    return asked_of, measured
 
 
 def _splits(group: Int[np.ndarray, "object"], n_splits: int, seed: int) -> dict[str, Splits]:
