@@ -27,7 +27,6 @@ from tests.fixtures.bars import note_bar
 N_ROWS = 20_000
 N_INPUTS = 512
 PLAN = Hyperparameters(epochs=5, batch_size=64, learning_rate=0.03, momentum=0.9)
-N_THREADS = 2
 LEAST_RATIO = 1.1
 """Guards against a loss, with room for a noisy machine."""
 
@@ -40,11 +39,11 @@ N_STEPS = 50
 N_ROUNDS = 5
 
 
-@pytest.fixture
-def n_threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """So many threads for all that is compared, whatever the tests beside this one take."""
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As ``train`` and ``tune`` compute, whatever the tests beside these take."""
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -90,8 +89,6 @@ def train_through_loader(data: TrainingSet, column: int) -> float:
     return squared_error / N_ROWS
 
 
-@pytest.mark.parametrize("n_threads", [N_THREADS], indirect=True)
-@pytest.mark.usefixtures("n_threads")
 def test_nine_heads_beat_nine_through_a_loader(benchmark: BenchmarkFixture) -> None:
     data = draw_data()
     rows = Rows(np.arange(N_ROWS), np.arange(0))
@@ -111,7 +108,7 @@ def test_nine_heads_beat_nine_through_a_loader(benchmark: BenchmarkFixture) -> N
     note_bar(benchmark, what, ratio, at_least=LEAST_RATIO)
     print(
         f"\nnine heads, {N_ROWS} rows, {PLAN.epochs} epochs, batches of {PLAN.batch_size}, "
-        f"{N_THREADS} threads: loader {loader_s:.1f} s, ratio {ratio:.2f}"
+        f"one thread: loader {loader_s:.1f} s, ratio {ratio:.2f}"
     )
     assert ratio >= LEAST_RATIO
 
@@ -133,8 +130,6 @@ def stepper(n_heads: int, batch_size: int) -> Callable[[], float]:
 
 
 @pytest.mark.parametrize("batch_size", [16, 64, 256])
-@pytest.mark.parametrize("n_threads", [1], indirect=True)  # as `train` and `tune` compute
-@pytest.mark.usefixtures("n_threads")
 def test_trials_side_by_side_take_about_as_long_as_one_after_the_other(
     benchmark: BenchmarkFixture, batch_size: int
 ) -> None:
