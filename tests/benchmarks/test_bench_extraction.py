@@ -1,19 +1,22 @@
 """Extraction of one image of COCO's size, at the models' full size, against the bare model.
 
+By the time of the processor, in one thread, as a process extracts on a CPU: the clock would count
+the second core for us, on which a thread scores masks while the next ones are decoded.
+
 The bars are ratios of one run. ``python -m docs.speed`` writes more of them to ``docs/speed.md``.
 """
 
-import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from docs.speed import least_seconds
 from docs.timed_extraction import PLAIN_BATCH, Work
 from tests.fixtures.bars import note_bar
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 N_OBJECTS = 15
 
@@ -37,36 +40,22 @@ def named_work(
     return request.param, Work.of(request.param, N_OBJECTS, tmp_path_factory.mktemp(request.param))
 
 
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
 def test_extraction_takes_less_than_the_bare_model(
     named_work: tuple[str, Work], benchmark: BenchmarkFixture
 ) -> None:
     model, work = named_work
     work.bare()
-    # In turn, for the machine's speed drifts.
-    bare, loop = [], []
-
-    def others() -> None:
-        bare.append(seconds(work.bare))
-        loop.append(seconds(partial(work.loop, N_LOOPED)))
-
-    benchmark.pedantic(work.extract, setup=others, rounds=2)  # type: ignore[no-untyped-call]
-    ours = benchmark.stats.stats.min  # type: ignore[union-attr]
-    ratio = ours / min(bare)
-    speedup = (min(loop) / N_LOOPED) / (ours / N_OBJECTS)
+    runs = {"ours": work.extract, "bare": work.bare, "loop": partial(work.loop, N_LOOPED)}
+    seconds = benchmark.pedantic(least_seconds, (runs,), rounds=1)  # type: ignore[no-untyped-call]
+    ratio = seconds["ours"] / seconds["bare"]
+    speedup = (seconds["loop"] / N_LOOPED) / (seconds["ours"] / N_OBJECTS)
     what = f"extraction of an image of {N_OBJECTS} objects, {model}"
     note_bar(benchmark, f"{what}, over SAM2 alone", ratio, at_most=MOST_TIME[model])
     what += ": speed over a loop of encodings per object and calls per prompt"
     note_bar(benchmark, what, speedup, at_least=LEAST_SPEEDUP[model])
     print(
-        f"\n{model}, {N_OBJECTS} objects, {torch.get_num_threads()} threads, batches of "
-        f"{work.batch}: {ours:.1f} s, {ratio:.2f} x the bare model, "
-        f"{speedup:.2f} x the objects/s of the loop"
+        f"\n{model}, {N_OBJECTS} objects, batches of {work.batch}: {seconds['ours']:.1f} s, "
+        f"{ratio:.2f} x the bare model, {speedup:.2f} x the objects/s of the loop"
     )
     assert ratio <= MOST_TIME[model]
     assert speedup >= LEAST_SPEEDUP[model]
@@ -83,16 +72,14 @@ def test_decoder_batches(
     points, plain_points = (
         rng.uniform(0, 400, (n, 1, 2)).astype(np.float32) for n in (batch, PLAIN_BATCH)
     )
-    plain: list[float] = []
-
-    def other() -> None:
-        plain.append(seconds(partial(work.sam.decode_plainly, embedding, plain_points)))
-
-    benchmark.pedantic(  # type: ignore[no-untyped-call]
-        work.sam.decode, args=(embedding, points), setup=other, rounds=3, warmup_rounds=1
-    )
-    ours = benchmark.stats.stats.min / batch  # type: ignore[union-attr]
-    ratio = ours / (min(plain) / PLAIN_BATCH)
+    runs = {
+        "ours": partial(work.sam.decode, embedding, points),
+        "plain": partial(work.sam.decode_plainly, embedding, plain_points),
+    }
+    least_seconds(runs, 1)  # a warm-up
+    seconds = benchmark.pedantic(least_seconds, (runs, 3), rounds=1)  # type: ignore[no-untyped-call]
+    ours = seconds["ours"] / batch
+    ratio = ours / (seconds["plain"] / PLAIN_BATCH)
     print(f"\nbatch of {batch}: {1000 * ours:.1f} ms a prompt set, {ratio:.2f} x SAM2's decoder")
     if batch == work.batch:
         what = f"decoder of {model} in batches of {batch}, over SAM2's at its best batch"

@@ -1,10 +1,10 @@
 """Nine heads by our loop against nine by the usual one, through a DataLoader.
 
 Most of a step are five products of ``(64, 512) x (512, 512)`` for the two layers of 512 x 512,
-which both loops make.
+which both loops make. In one thread, as ``train`` and ``tune`` compute.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import perf_counter, process_time
 
 import numpy as np
@@ -24,6 +24,8 @@ from pipeline.heads.training import Rows, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from tests.fixtures.bars import note_bar
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 N_ROWS = 20_000
 N_INPUTS = 512
 PLAN = Hyperparameters(epochs=5, batch_size=64, learning_rate=0.03, momentum=0.9)
@@ -37,15 +39,6 @@ should share a network."""
 N_TOGETHER = 4
 N_STEPS = 50
 N_ROUNDS = 5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As ``train`` and ``tune`` compute, whatever the tests beside these take."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def draw_data() -> TrainingSet:

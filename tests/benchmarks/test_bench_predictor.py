@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sam2.sam2_image_predictor import SAM2ImagePredictor
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredictor
 from pipeline.sam.building import build
@@ -19,6 +18,8 @@ from stages.predictor import load_predictor
 from tests.fixtures.bars import note_bar
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, random_heads
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MOST_OVERHEAD = {"mini": 1.05, "sam2.1": 1.05}
 """Most time of a click with its uncertainty, as a multiple of SAM2's click alone: our decoder and
@@ -44,16 +45,6 @@ N_ROUNDS = {"mini": 40, "sam2.1": 8}
 POINTS_PER_SIDE = {"mini": 32, "sam2.1": 8}
 
 N_PROMPTS = 32
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Processor time is work then; several threads also spend it waiting for each other."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(n_threads)
 
 
 def predictor_of(family: str, model: str) -> UncertainPredictor:

@@ -1,0 +1,17 @@
+"""What several benchmarks share."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Processor time is work then; several threads also spend it waiting for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
