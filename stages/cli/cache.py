@@ -31,10 +31,11 @@ def info_command(path: Stores) -> None:
     """
     with reported_errors():
         found = find_stores(path)
-        if found == [path]:
-            print(_details(describe(path)))
-            return
-        alone, work = overview(found)
+        details = _details(describe(path)) if found == [path] else None
+        alone, work = overview(found) if details is None else ([], [])
+    if details is not None:
+        print(details)
+        return
     tables = {"store": alone, "work folder": work}
     print("\n\n".join(as_text(what, lines) for what, lines in tables.items() if lines))
     if any(line.state == "damaged" for line in (*alone, *work)):

@@ -42,7 +42,8 @@ def verify(
         families = FAMILIES if family is None else (family,)
         records = [weights.checkpoint(name, model) for name in families for model in MODELS]
         states = [weights.state(record) for record in records]
-        print(_table(records, states))
+    print(_table(records, states))
+    with reported_errors():
         for record, state in zip(records, states, strict=True):
             if state == "damaged":
                 weights.verified_weights(record.family, record.model)

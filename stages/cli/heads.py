@@ -97,7 +97,7 @@ def info(
             (head, *(_four_digits(told.get(key, "-")) for key in names))
             for head, told in own.items()
         ]
-        print(aligned(lines), aligned(rows), sep="\n\n")
+    print(aligned(lines), aligned(rows), sep="\n\n")
 
 
 def _four_digits(value: str) -> str:

@@ -19,6 +19,7 @@ from stages.cli.predicted import (
 from stages.predictor.questions import (
     Clicks,
     Question,
+    check_no_grid,
     check_share,
     grid_options,
     parse_clicks,
@@ -43,9 +44,15 @@ Everything = Annotated[
     bool,
     typer.Option("--everything", help="Segment all there is, as SAM2's automatic mask generator."),
 ]
-PointsPerSide = Annotated[int, typer.Option(help="Of everything: clicks in a row of the grid.")]
-MinScore = Annotated[float, typer.Option(help="Of everything: least SamScore.")]
-MinStability = Annotated[float, typer.Option(help="Of everything: least stability.")]
+PointsPerSide = Annotated[
+    int | None, typer.Option(help="Of everything: clicks in a row of the grid; 32 by default.")
+]
+MinScore = Annotated[
+    float | None, typer.Option(help="Of everything: least SamScore; 0.8 by default.")
+]
+MinStability = Annotated[
+    float | None, typer.Option(help="Of everything: least stability; 0.95 by default.")
+]
 Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
 Heads = Annotated[
     Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
@@ -62,9 +69,9 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     box: AroundObject = None,
     bayesian: Bayesian = False,  # noqa: FBT002 - typer's options
     everything: Everything = False,  # noqa: FBT002
-    points_per_side: PointsPerSide = 32,
-    min_score: MinScore = 0.8,
-    min_stability: MinStability = 0.95,
+    points_per_side: PointsPerSide = None,
+    min_score: MinScore = None,
+    min_stability: MinStability = None,
     model: Model = "tiny",
     heads: Heads = None,
     good_iou: GoodIou = GOOD_IOU,
@@ -72,6 +79,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     save: Save = None,
 ) -> None:
     """Segment an object, and say how wrong its mask may be and why; all clicks make one prompt."""
+    grid = points_per_side, min_score, min_stability
     with reported_errors():
         question = _question(image, model, heads, good_iou, save)
         clicks = parse_clicks(click or [], not_click or [], box, question.size_px)
@@ -80,8 +88,9 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
                 raise ParamsError(
                     "--everything must be given without a prompt or --bayesian, got one"
                 )
-            told = _everything(question, grid_options(points_per_side, min_score, min_stability))
+            told = _everything(question, grid_options(grid))
         else:
+            check_no_grid(grid, "--everything")
             told = _prompt(question, clicks, with_bayesian=bayesian)
     _print(question, *told, as_json=as_json)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
-from stages.predictor.questions import grid_options
+from stages.predictor.questions import Grid, check_no_grid, grid_options
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError, check_known
@@ -36,9 +36,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     annotations: Annotations,
     results: ResultsFile,
     prompt: Prompt = "box",
-    points_per_side: PointsPerSide = 32,
-    min_score: MinScore = 0.8,
-    min_stability: MinStability = 0.95,
+    points_per_side: PointsPerSide = None,
+    min_score: MinScore = None,
+    min_stability: MinStability = None,
     model: Model = "tiny",
     heads: Heads = None,
 ) -> None:
@@ -52,8 +52,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         asked = read_prompts(annotations, prompt)
         path = heads or shipped_heads()
         card = read_head_file(path).card
-        grid = grid_options(points_per_side, min_score, min_stability)
-        options = grid if prompt == EVERYTHING else {}
+        options = _options(prompt, (points_per_side, min_score, min_stability))
         made_from = {
             "annotations": sha256_file(annotations),
             "images": str(images.resolve()),
@@ -65,6 +64,13 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         answer = _answer(path, card, model, options)
         kept = KeptResults(results, made_from)
         _answer_all(answer, images, asked, kept, results)
+
+
+def _options(prompt: str, grid: Grid) -> dict[str, Any]:
+    if prompt == EVERYTHING:
+        return grid_options(grid)
+    check_no_grid(grid, f"--prompt {EVERYTHING}")
+    return {}
 
 
 def _check_paths(images: Path, annotations: Path, results: Path) -> None:

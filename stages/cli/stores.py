@@ -32,7 +32,8 @@ Packed = Annotated[Path, typer.Argument(help="A store in one file.")]
 def ls(path: Some = CACHE) -> None:
     """Print a line for each cell: objects done, bytes, family, device, versions and state."""
     with reported_errors():
-        print(list_cells(find_stores(path)))
+        lines = list_cells(find_stores(path))
+    print(lines)
 
 
 def diff(one: Compared, other: Compared) -> None:

@@ -9,11 +9,16 @@ from typing import Final, TypeVar
 from stages.executor.tasks import N_TRIES, Failure, Task, note_failure
 from stages.shell.blocks import ExecutorParams
 from stages.shell.edge import REPORTED
+from stages.shell.rules import ParamsError
+from storage.errors import WeightsError
 
 T = TypeVar("T")
 
 LOOK_S: Final = 5.0
 """Longest time between two looks at how many workers there are."""
+
+LASTING: Final = (ParamsError, WeightsError)
+"""What another try on the same machine does not change."""
 
 OnResult = Callable[[Task[T], T], None]
 """What is done with the result of a task: called in the calling thread, as each comes."""
@@ -29,7 +34,8 @@ def run_tasks(
 ) -> list[Failure]:
     """Run all tasks, each until it succeeds, but at most ``N_TRIES`` times.
 
-    A task that fails keeps no other from running. Tasks are taken from the iterable as workers have
+    Where this process runs them, settings and weights that are wrong are not tried again. A task
+    that fails keeps no other from running. Tasks are taken from the iterable as workers have
     use for them.
 
     Parameters
@@ -114,10 +120,10 @@ def _run_here(tasks: Iterable[Task[T]], on_result: OnResult[T]) -> list[Failure]
             try:
                 result = task.run()
             except REPORTED as error:  # any other is a bug: its traceback says more than 3 tries
-                if tries == N_TRIES:
+                if tries == N_TRIES or isinstance(error, LASTING):
                     failures.append(Failure(task, error))
-                else:
-                    note_failure(Failure(task, error), tries)
+                    break
+                note_failure(Failure(task, error), tries)
             else:
                 on_result(task, result)
                 break

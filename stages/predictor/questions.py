@@ -14,6 +14,12 @@ from storage.errors import shown
 MAX_POINTS: Final = 1000
 """Most clicks in a row of a grid: a million, which take hours."""
 
+Grid = tuple[int | None, float | None, float | None]
+"""Clicks in a row, least SamScore and least stability; None is the default of each."""
+
+GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
+"""Their options, and their defaults, which are SAM2's."""
+
 Click = tuple[float, float]
 """x and y."""
 
@@ -85,7 +91,7 @@ def parse_clicks(
     return clicks if clicks.on or clicks.box else None
 
 
-def grid_options(points_per_side: int, min_score: float, min_stability: float) -> dict[str, Any]:
+def grid_options(grid: Grid) -> dict[str, Any]:
     """Options of ``--everything``, as SAM2's generator of masks names them.
 
     Raises
@@ -93,6 +99,10 @@ def grid_options(points_per_side: int, min_score: float, min_stability: float) -
     ParamsError
         If one is out of range.
     """
+    points_per_side, min_score, min_stability = (
+        default if given is None else given
+        for given, default in zip(grid, GRID.values(), strict=True)
+    )
     if not 1 <= points_per_side <= MAX_POINTS:
         raise ParamsError(
             f"points-per-side must be a whole number from 1 to {MAX_POINTS}, got {points_per_side}"
@@ -104,6 +114,19 @@ def grid_options(points_per_side: int, min_score: float, min_stability: float) -
         "pred_iou_thresh": min_score,
         "stability_score_thresh": min_stability,
     }
+
+
+def check_no_grid(grid: Grid, needed: str) -> None:
+    """Refuse options of a grid where nothing reads them.
+
+    Parameters
+    ----------
+    needed
+        The option that they come with.
+    """
+    for name, given in zip(GRID, grid, strict=True):
+        if given is not None:
+            raise ParamsError(f"{name} must come with {needed}, got {given:g} without it")
 
 
 def check_share(what: str, share: float) -> None:

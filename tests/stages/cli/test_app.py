@@ -1,5 +1,10 @@
 """``usam``: its list of commands, none of which is imported before it runs."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -22,3 +27,22 @@ def test_an_unknown_command_is_named() -> None:
     result = CliRunner().invoke(app, ["extract"])
     assert result.exit_code == 2
     assert "No such command 'extract'" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["heads info", "checkpoints verify mini", "cache ls cache"])
+def test_a_reader_who_has_seen_enough_gets_no_error(command: str, tmp_path: Path) -> None:
+    store = tmp_path / "cache" / "one.zarr"
+    store.mkdir(parents=True)
+    (store / "zarr.json").write_text("{}")
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, "-m", "stages.cli", *command.split()],
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (result.returncode, result.stderr) == (1, "")

@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 from pipeline.predictor import UncertainMaskGenerator
 from stages.cli.app import app
-from stages.cli.predict import predict
 from stages.predictor import load_predictor
+from stages.predictor.questions import GRID, grid_options
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import GATE, write_random_heads
@@ -200,6 +200,14 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             "good-iou must be a number from 0 to 1, got nan",
         ),
         (
+            ("photo.png", "--click", "1,2", "--min-score", "0.5"),
+            "min-score must come with --everything, got 0.5 without it",
+        ),
+        (
+            ("photo.png", "--click", "1,2", "--points-per-side", "0"),
+            "points-per-side must come with --everything, got 0 without it",
+        ),
+        (
             ("photo.png", "--everything", "--min-score", "80"),
             "min-score must be a number from 0 to 1, got 80",
         ),
@@ -309,14 +317,10 @@ def test_where_nothing_is_found_a_way_to_find_more_is_named() -> None:
 
 def test_the_thresholds_of_everything_are_those_of_the_official_generator() -> None:
     official = inspect.signature(SAM2AutomaticMaskGenerator).parameters
-    ours = inspect.signature(predict).parameters
-    names = {
-        "points_per_side": "points_per_side",
-        "min_score": "pred_iou_thresh",
-        "min_stability": "stability_score_thresh",
-    }
-    for own, theirs in names.items():
-        assert ours[own].default == official[theirs].default
+    names = ("points_per_side", "pred_iou_thresh", "stability_score_thresh")
+    assert grid_options((None, None, None)) == {name: official[name].default for name in names}
+    help_text = " ".join(usam_predict("--help").stdout.replace("│", "").split())
+    assert all(f"{default} by default" in help_text for default in GRID.values())
 
 
 def test_bayesian_entropies_come_with_what_they_took() -> None:

@@ -207,6 +207,10 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
             ("images", "asked.json", "a", "--prompt", "everything", "--min-score", "80"),
             "min-score must be a number from 0 to 1, got 80",
         ),
+        (
+            ("images", "asked.json", "a", "--min-stability", "0.8"),
+            "min-stability must come with --prompt everything, got 0.8 without it",
+        ),
     ],
 )
 def test_faults_are_named_in_one_line_before_anything_is_written(

@@ -78,6 +78,16 @@ def test_a_task_that_fails_is_tried_three_times_and_the_rest_goes_on(
     ]
 
 
+def test_weights_that_are_missing_here_are_not_looked_for_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    todo = [Task("lost", tasks.lack_weights), Task("double", tasks.double, (4,))]
+    found, failures = run(todo, ExecutorParams())
+    assert found == {"double": 8}
+    assert list(map(str, failures)) == ["lost: weights must be there"]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(TypeError, match="no len"):
         run([Task("bug", tasks.has_bug)], ExecutorParams())
