@@ -1,8 +1,9 @@
 """``usam gate``: the uncertainty up to which masks may be kept for a promise to hold."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import pandas as pd
 import typer
@@ -20,8 +21,9 @@ from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.rules import ParamsError, check_known
 from storage.errors import DataError
+from storage.outputs.columns import COLUMNS
 from storage.outputs.files import write_json
-from storage.outputs.results import SplitResults, read_results
+from storage.outputs.results import SplitResults, read_results, read_run
 from storage.paths import gate_path, results_dir
 
 SEED: Final = 0
@@ -49,20 +51,28 @@ def gate(
         _check(asked, measure, protocol)
         split = split or params.eval_splits[0]
         check_known("eval split", split, params.eval_splits)
-        found = read_results(results_dir(split))
-        made = _calibrate(found, asked, (protocol, model, measure))
+        column = _column(measure, read_run(results_dir(split)))
+        found = read_results(results_dir(split), of_objects={*COLUMNS["objects"], column})
+        made = _calibrate(found, asked, (protocol, model, measure), column)
         path = gate_path(split, f"{protocol}-{made.model}-{measure}")
         write_json(path, asdict(made))
     print(*_told(made, path), sep="\n")
 
 
-def _calibrate(found: SplitResults, asked: Promise, of: tuple[str, str | None, str]) -> Gate:
+def _column(measure: str, run: Mapping[str, Any]) -> str:
+    """Where the table of objects has a measure, under the first of the heads."""
+    heads = next(iter(run["heads"]), "") if BY_NAME[measure].needs_heads else ""
+    return f"{measure}@{heads}" if heads else measure
+
+
+def _calibrate(
+    found: SplitResults, asked: Promise, of: tuple[str, str | None, str], column: str
+) -> Gate:
     protocol, model, measure = of
     split = found.run["split"]
     model, rows = _rows_of_model(found.objects, protocol, model)
-    train_split = next(iter(found.run["heads"]), "") if BY_NAME[measure].needs_heads else ""
     judged = Judged.masks(
-        _uncertainty(rows, measure, train_split),
+        _uncertainty(rows, measure, column),
         (rows["iou"] < asked.iou).to_numpy(),
         rows["group"].to_numpy(),
     )
@@ -75,7 +85,7 @@ def _calibrate(found: SplitResults, asked: Promise, of: tuple[str, str | None, s
         protocol=protocol,
         model=model,
         measure=measure,
-        train_split=train_split,
+        train_split=column.removeprefix(measure).removeprefix("@"),
         promise=asked.of,
         iou_at_least=asked.iou,
         alpha=asked.alpha,
@@ -100,8 +110,7 @@ def _rows_of_model(
     return model, rows[is_asked]
 
 
-def _uncertainty(rows: pd.DataFrame, measure: str, train_split: str) -> Values:
-    column = f"{measure}@{train_split}" if train_split else measure
+def _uncertainty(rows: pd.DataFrame, measure: str, column: str) -> Values:
     if column not in rows or rows[column].isna().all():
         raise DataError(f"results of the split must have {column}, got none of these masks")
     value: Values = rows[column].to_numpy()

@@ -105,13 +105,7 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
         If a file is missing or lacks a column or key (written by another version), or a table is
         not the one that was written: cut off, or edited.
     """
-    path = folder / "run.json"
-    check_exists(path)
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} must be JSON, got {error}") from error
-    check_holds(path, list(run), (*RUN_KEYS, FILES))
+    run = read_run(folder)
     digests = run.pop(FILES)
     tables = {}
     for name in COLUMNS:
@@ -122,6 +116,24 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
         needed = tuple(one for one in COLUMNS[name] if only is None or one in only)
         tables[name] = read_table(file, needed, only)
     return SplitResults(**tables, run=run)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read the record of the run whose results are in a folder, with the digests of its tables.
+
+    Raises
+    ------
+    DataError
+        If it is missing, or lacks a key (written by another version).
+    """
+    path = folder / "run.json"
+    check_exists(path)
+    try:
+        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} must be JSON, got {error}") from error
+    check_holds(path, list(run), (*RUN_KEYS, FILES))
+    return run
 
 
 def write_runtime(path: Path, runtime: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.predictor.gates import own_measure
 from stages.predictor.loading import OF_USERS
-from storage.outputs.results import read_results
+from storage.outputs.columns import COLUMNS
+from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.judged import threshold_of_all
@@ -74,6 +76,20 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
     assert (written["confidence"], written["train_split"]) == (None, "shapes_train")
     assert f"Keep a mask if 1 − USAM ≤ {limit:.4g}, that is USAM ≥ {1 - limit:.4g}." in said
     assert "at most 10% of all masks are kept with an IoU below 0.8" in said
+
+
+@pytest.mark.usefixtures("root")
+def test_of_the_objects_one_measure_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[SplitResults] = []
+
+    def noted(*args: Any, **kwargs: Any) -> SplitResults:
+        read.append(read_results(*args, **kwargs))
+        return read[-1]
+
+    monkeypatch.setattr("stages.cli.gate.read_results", noted)
+    gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
+    (found,) = read
+    assert set(found.objects) == {*COLUMNS["objects"], "usam@shapes_train"}
 
 
 @pytest.mark.usefixtures("root")
