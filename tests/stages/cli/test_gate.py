@@ -82,8 +82,8 @@ def test_a_threshold_is_told_and_written(root: Path) -> None:
 def test_of_the_objects_one_measure_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[SplitResults] = []
 
-    def noted(*args: Any, **kwargs: Any) -> SplitResults:
-        read.append(read_results(*args, **kwargs))
+    def noted(folder: Path, **of: Any) -> SplitResults:  # noqa: ANN401
+        read.append(read_results(folder, **of))
         return read[-1]
 
     monkeypatch.setattr("stages.cli.gate.read_results", noted)
