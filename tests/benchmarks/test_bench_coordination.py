@@ -74,7 +74,7 @@ def test_claims_and_marks_cost_less_than_a_hundredth_of_the_work(
     ms = 1000 * seconds / (shards * N_CELLS)
     benchmark.pedantic(lambda: None, rounds=1)  # type: ignore[no-untyped-call]
     benchmark.extra_info |= {"ms_per_shard": ms, "share": ms / 1000 / SHARD_S}
-    what = f"claims and marks of {N_WORKERS:,} workers, over the work of their shards"
+    what = f"claims and marks of {N_WORKERS:,} workers at {N_SHARDS:,} shards, over their work"
     note_bar(benchmark, what, ms / 1000 / SHARD_S, at_most=MAX_SHARE)
     print(
         f"\n{N_WORKERS} workers, {shards * N_CELLS} shards in {N_CELLS} cells, "
