@@ -14,11 +14,12 @@ from storage.cell.marked import MarkedShards
 from storage.cell.recorded import lay_out, recorded_listings
 from storage.cell.seeding import damaged_shards
 from storage.errors import StoreError
+from storage.files.manifest import ROOT
 from storage.folders import SUFFIX
 from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import array_grid, naming_damage, read_arrays
 from storage.store.grid import file_name
-from storage.store.inspection import ROOT, AnyArray, Store, check_identity, open_store
+from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.writers import new_tag
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")

@@ -4,23 +4,21 @@ Whatever serves them is imported only when an address asks for it, and never wri
 """
 
 import asyncio
-import os
 import re
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
-from zarr.storage import FsspecStore, ObjectStore, WrapperStore, ZipStore
+from zarr.storage import FsspecStore, WrapperStore, ZipStore
 
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import FILE, parse_manifest
+from storage.files.manifest import FILE, ROOT, FileRecord, parse_manifest
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -39,14 +37,23 @@ OPENED: Final = re.compile(r"(.*/)?(zarr\.json|c\.\d+)")
 
 Failures = tuple[type[Exception], ...]
 
+Known = dict[str, Buffer]
+"""Small files that were read, by their sha256."""
+
 
 def is_address(where: str | Path) -> bool:
     """Whether it is an address, not a path."""
     return isinstance(where, str) and "://" in where
 
 
-def files_at(where: str | Path) -> Files:
+def files_at(where: str | Path, known: Known | None = None) -> Files:
     """Files of a store by its path or address.
+
+    Parameters
+    ----------
+    known
+        Shared by stores at addresses that are opened together: a file that the manifests of two
+        say is the same is read from the first one alone.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def files_at(where: str | Path) -> Files:
         return Files(address, Path(address.removeprefix("file://")))
     with _named(address, (OSError, ValueError, ImportError)):
         store, failures = OPENERS.get(scheme, _with_fsspec)(address)
-    return Files(address, AddressStore(store, address, failures))
+    return Files(address, AddressStore(store, address, failures, known))
 
 
 class _Archive(ZipStore):
@@ -87,17 +94,25 @@ class AddressStore(WrapperStore[Store]):
     """A store of zarr's whose failures name the address; what is absent stays absent.
 
     Once zarr has read the manifest, the small files that opening reads are asked for all at once
-    and kept: it would ask for some thirty of them, one after the other.
+    and kept: it would ask for some thirty of them, one after the other. Those that are in ``known``
+    are not asked for: stores of a cache have most of their metadata in common.
     """
 
-    def __init__(self, store: Store, address: str = "", failures: Failures = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        address: str = "",
+        failures: Failures = (),
+        known: Known | None = None,
+    ) -> None:
         super().__init__(store)
         self._address = address
         self._failures = failures
+        self._known = {} if known is None else known
         self._kept: dict[str, Buffer | None] = {}
 
     def _with_store(self, store: Store) -> "AddressStore":
-        return AddressStore(store, self._address, self._failures)
+        return AddressStore(store, self._address, self._failures, self._known)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -107,20 +122,31 @@ class AddressStore(WrapperStore[Store]):
             return self._kept[key]
         with self._naming():
             data = await self._store.get(key, prototype, byte_range)
-        if key == FILE and byte_range is None and data is not None:
-            await self._keep_small(data, prototype)
+        if byte_range is None and data is not None:
+            if key == ROOT:
+                self._kept[key] = data
+            if key == FILE:
+                await self._keep_small(data, prototype)
         return data
 
     async def _keep_small(self, manifest: Buffer, prototype: BufferPrototype) -> None:
         files = parse_manifest(f"{self._address}/{FILE}", manifest.to_bytes())
-        names = [
-            name
+        small = {
+            name: record.sha256
             for name, record in files.items()
-            if record.n_bytes <= SMALL_BYTES and OPENED.fullmatch(name)
-        ]
+            if record.n_bytes <= SMALL_BYTES and OPENED.fullmatch(name) and name not in self._kept
+        }
+        self._kept[FILE] = manifest
+        self._kept |= {
+            name: self._known[sha256] for name, sha256 in small.items() if sha256 in self._known
+        }
+        asked = [name for name in small if name not in self._kept]
         with self._naming():
-            found = await asyncio.gather(*(self._store.get(name, prototype) for name in names))
-        self._kept = {FILE: manifest, **dict(zip(names, found, strict=True))}
+            found = await asyncio.gather(*(self._store.get(name, prototype) for name in asked))
+        for name, data in zip(asked, found, strict=True):
+            self._kept[name] = data
+            if data is not None and FileRecord.of(data.to_bytes()) == files[name]:
+                self._known[small[name]] = data
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -186,42 +212,13 @@ def _reason(error: BaseException) -> str:
 def _in_bucket(address: str) -> tuple[Store, Failures]:
     """By obstore where it is installed: it reads some three times as fast as fsspec."""
     try:
-        from obstore import head  # noqa: PLC0415
         from obstore.exceptions import BaseError  # noqa: PLC0415
-        from obstore.store import from_url  # noqa: PLC0415
     except ImportError:
         return _with_fsspec(address)
-    options: dict[str, Any] = _s3_options() if address.startswith("s3") else {}
-    if address.startswith("http://"):
-        options["client_options"] = {"allow_http": True}
-    # So many that the time runs out before them.
-    options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=RETRY_S)}
-    with _named(address, (BaseError,), AWAY), suppress(FileNotFoundError):
-        store = from_url(address, **options)
-        # Asked here and in this thread: a request that zarr gave up on, still retried in the
-        # background as Python ends, aborts the process (obstore 0.12).
-        head(store, "zarr.json")
-    return ObjectStore(store, read_only=True), (BaseError,)
+    from storage.files.buckets import bucket_folder  # noqa: PLC0415
 
-
-def _s3_options() -> dict[str, Any]:
-    """What obstore does not find out alone: credentials of a profile, and a plain endpoint."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    options: dict[str, Any] = {"client_options": {"allow_http": endpoint.startswith("http://")}}
-    if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() == "true":
-        return options
-    try:
-        from boto3 import Session  # noqa: PLC0415
-        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
-    except ImportError:
-        return options
-    session = Session()
-    if session.get_credentials() is None:
-        raise StoreError(
-            "credentials of S3 must be set in the environment or in ~/.aws "
-            "(AWS_SKIP_SIGNATURE=true reads a public bucket without any), got none"
-        )
-    return {**options, "credential_provider": Boto3CredentialProvider(session)}
+    with _named(address, (BaseError,), AWAY):
+        return bucket_folder(address, RETRY_S), (BaseError,)
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:

@@ -82,7 +82,7 @@ class Part:
         return f"{self.files}/{self.name}"
 
 
-def read_parts(parts: Sequence[Part]) -> list[bytes]:
+def read_parts(parts: Sequence[Part]) -> list[bytes | memoryview]:
     """Parts of files, all asked for at once.
 
     Raises
@@ -93,13 +93,14 @@ def read_parts(parts: Sequence[Part]) -> list[bytes]:
     return sync(_parts(parts))
 
 
-async def _parts(parts: Sequence[Part]) -> list[bytes]:
-    async def read(part: Part) -> bytes:
+async def _parts(parts: Sequence[Part]) -> list[bytes | memoryview]:
+    async def read(part: Part) -> bytes | memoryview:
         assert not isinstance(part.files.target, Path)
         data = await part.files.target.get(part.name, default_buffer_prototype(), part.bytes)
         if data is None:
             raise StoreError(f"{part} must be there, got no such file")
-        return data.to_bytes()
+        # As they came: a copy of masks would cost a third of the time that they take to come.
+        return memoryview(data.as_buffer_like())
 
     return await asyncio.gather(*map(read, parts))
 

@@ -21,6 +21,9 @@ NAME: Final = "manifest"
 FILE: Final = f"{NAME}/zarr.json"
 """The one file that a manifest does not list."""
 
+ROOT: Final = "zarr.json"
+"""File of a store's attributes."""
+
 BLOCK_BYTES: Final = 2**22
 """Most bytes of a file in memory."""
 

@@ -17,7 +17,7 @@ import xarray
 from jaxtyping import Float32, UInt8
 
 from storage.errors import StoreError, listed
-from storage.files.addresses import files_at, is_address
+from storage.files.addresses import Known, files_at, is_address
 from storage.paths import CACHE, features_path, located, masks_path, objects_path
 from storage.split.mask_chunks import MaskChunks
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
@@ -34,7 +34,7 @@ EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries of cells that are repeated in the signature of what is computed from them."""
 
-N_AT_ONCE: Final = 8
+N_AT_ONCE: Final = 16
 """Cells of a cache at an address that are opened at a time."""
 
 
@@ -222,20 +222,23 @@ def _opened(
     expected: Sequence[Mapping[str, Any]], cache: str | Path, *, with_masks: bool
 ) -> list[OpenCell]:
     """Cells in order; those at an address are opened some at once, for each waits for answers."""
-    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
+    opened = partial(_open_cell, cache=cache, with_masks=with_masks, known={})
     if not is_address(cache):
         return list(map(opened, expected))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        return list(pool.map(opened, expected))
+        # The first alone: most files of the others are then known, and not asked for.
+        return [*map(opened, expected[:1]), *pool.map(opened, expected[1:])]
 
 
-def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
+def _open_cell(
+    expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool, known: Known
+) -> OpenCell:
     place = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*place), cache)
-    features = open_features(where, expected)
+    features = open_features(files_at(where, known), expected)
     if not with_masks:
         return OpenCell(where, features, None)
-    of_masks = located(masks_path(*place), cache)
+    of_masks = files_at(located(masks_path(*place), cache), known)
     masks = open_masks(of_masks, expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.attrs["signature"], features.attrs["signature"]
@@ -245,7 +248,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
     shape, shard_objects = masks["mask_code"].shape, expected["shard_objects"]
-    return OpenCell(where, features, MaskChunks(files_at(of_masks), shape, shard_objects))
+    return OpenCell(where, features, MaskChunks(of_masks, shape, shard_objects))
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:

@@ -1,15 +1,18 @@
 """Masks and scores of the cells of a split, read some objects at a time."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float32
 
 from pipeline.entropy.cell_rows import CellRows
 from storage.errors import StoreError
-from storage.split.cells import SplitCells
+from storage.files.addresses import is_address
+from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells
 from storage.split.mask_chunks import MaskChunks, MaskCode, shard_runs
 from storage.split.mask_windows import MaskWindows
 
@@ -18,6 +21,8 @@ BLOCK_BYTES: Final = 2**21
 
 ReadCell = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, MaskCode], None]
+Scores = Float32[np.ndarray, "object prompt proposal"]
+ReadScores = Callable[[], list[Scores]]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
@@ -42,15 +47,15 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
     All masks are read into the same memory, so each thread needs a reader of its own, and asks for
     at most ``block_objects`` at once.
     """
-    readers = _mask_readers(cells, run)
+    readers, scores = _mask_readers(cells, run), _score_readers(cells, run)
     # New memory for every chunk would cost half as much again as decompressing it.
     memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
 
     def read_cell(model: str, view: str) -> CellRows:
         cell = cells.by_name[model, view]
-        scores = [cell.scores(name, run) for name in ("sam_score", "iou")]
+        found = scores[model, view]()
         try:
-            return CellRows(RunMasks(readers[model, view], run, memory), *scores)
+            return CellRows(RunMasks(readers[model, view], run, memory), *found)
         except ValueError as error:
             raise StoreError(f"{cell.where}: {error}") from error
 
@@ -80,6 +85,20 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
         return {name: chunks.read_into for name, chunks in masks.items()}
     windows = MaskWindows(masks, run)
     return {name: partial(windows.read_into, name) for name in masks}
+
+
+def _score_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadScores]:
+    """What reads SamScores and IoUs of each cell, by model and view."""
+    readers = {name: partial(_scores, cell, run) for name, cell in cells.by_name.items()}
+    if not any(is_address(cell.where) for cell in cells.by_name.values()):
+        return dict(readers)
+    # Asked for side by side; what fails does so when its cell is read, as on the disk.
+    with ThreadPoolExecutor(N_AT_ONCE) as pool:
+        return {name: pool.submit(read).result for name, read in readers.items()}
+
+
+def _scores(cell: OpenCell, run: range) -> list[Scores]:
+    return [cell.scores(name, run) for name in ("sam_score", "iou")]
 
 
 def _any_masks(cells: SplitCells) -> MaskChunks:

@@ -106,7 +106,7 @@ def read_indices(cells: Sequence[MaskChunks], row: int) -> list[ShardIndex]:
     indices = []
     for cell, part, data in zip(cells, parts, read_parts(parts), strict=True):
         with naming_damage(cell.files, "mask_code"):
-            indices.append(parse_index(data, cell.n_chunks, str(part)))
+            indices.append(parse_index(bytes(data), cell.n_chunks, str(part)))
     return indices
 
 

@@ -10,7 +10,7 @@ import zarr
 from storage.errors import StoreError, shown
 from storage.files.addresses import files_at
 from storage.files.files import Files
-from storage.files.manifest import FILE, Manifest, parse_manifest
+from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, parse_manifest
 from storage.paths import remedy
 from storage.store.grid import Layout
 from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
@@ -23,9 +23,6 @@ DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
 
 PLACE_KEYS: Final = ("split", "model", "view")
 """Entries of a signature that the store's path repeats."""
-
-ROOT: Final = "zarr.json"
-"""File of a store's attributes."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,8 @@ def _read_manifest(files: Files) -> Manifest:
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")
     manifest = parse_manifest(f"{files}/{FILE}", data)
-    if (wanted := manifest.get(ROOT)) != (found := files.record(ROOT)):
+    found = FileRecord.of(files.read(ROOT) or b"")
+    if (wanted := manifest.get(ROOT)) != found:
         raise StoreError(
             f"{files}/{ROOT} must be the file of the manifest, "
             f"with sha256 {shown(wanted and wanted.sha256)}, got {found.sha256!r}"

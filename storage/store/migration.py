@@ -6,9 +6,9 @@ import zarr
 
 from storage.errors import StoreError, listed, shown
 from storage.files.files import Files
-from storage.files.manifest import write_manifest
+from storage.files.manifest import ROOT, write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.store.inspection import ROOT, read_description
+from storage.store.inspection import read_description
 from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION
 from storage.store.verify import chunk_damages
 

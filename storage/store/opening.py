@@ -5,6 +5,7 @@ from pathlib import Path
 
 import xarray
 
+from storage.files.files import Files
 from storage.store.arrays import check_complete, naming_damage
 from storage.store.inspection import DECODE_ERRORS, check_identity, open_store
 
@@ -15,13 +16,15 @@ def open_objects(where: str | Path, expected: Mapping[str, object] | None = None
 
 
 def open_features(
-    where: str | Path, expected: Mapping[str, object] | None = None
+    where: str | Path | Files, expected: Mapping[str, object] | None = None
 ) -> xarray.Dataset:
     """Scores and tokens of a cell; see ``open_checked``."""
     return open_checked(where, "features", expected)
 
 
-def open_masks(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_masks(
+    where: str | Path | Files, expected: Mapping[str, object] | None = None
+) -> xarray.Dataset:
     """Coded masks of a cell; read slices: fancy indices are 20 times slower."""
     return open_checked(where, "masks", expected)
 
@@ -32,7 +35,7 @@ def open_entropy(where: str | Path, expected: Mapping[str, object] | None = None
 
 
 def open_checked(
-    where: str | Path, kind: str, expected: Mapping[str, object] | None = None
+    where: str | Path | Files, kind: str, expected: Mapping[str, object] | None = None
 ) -> xarray.Dataset:
     """Open a complete store lazily, without dask.
 

@@ -4,16 +4,20 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import xarray
+from zarr.abc.store import RangeByteRequest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 from zarr.storage import FsspecStore, ObjectStore
 
 import storage
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, files_at
+from storage.files.files import Files, Part, read_parts
 from storage.store.verify import Damage, verify
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.made_up_cell import extract
@@ -57,6 +61,56 @@ def test_a_store_opens_where_it_is(bucket: str, made: Path, kind: str) -> None:
     read = getattr(storage, f"open_{kind}")
     there = read(f"{bucket}/{kind}/identity.zarr", {"family": "mini"})
     xarray.testing.assert_identical(there.load(), read(made / kind / "identity.zarr").load())
+
+
+def test_stores_of_a_bucket_share_a_client_and_other_credentials_get_another(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_server(server, monkeypatch)
+
+    def client(folder: str) -> object:
+        target = files_at(f"s3://lab/{folder}").target
+        assert isinstance(target, AddressStore)
+        assert isinstance(target._store, ObjectStore)
+        return target._store.store
+
+    one = client("one")
+    assert client("two") is one
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody else")
+    assert client("one") is not one
+
+
+def test_ranges_of_files_and_names_are_those_of_the_folder(bucket: str, made: Path) -> None:
+    files = files_at(f"{bucket}/masks/identity.zarr")
+    name = "mask_code/c.0.0.0.0.0"
+    data = (made / "masks/identity.zarr" / name).read_bytes()
+    (found,) = read_parts([Part(files, name, RangeByteRequest(3, 9))])
+    assert bytes(found) == data[3:9]
+    wanted = Files("here", made / "masks/identity.zarr")
+    assert files.names() == wanted.names()
+    assert isinstance(files.target, AddressStore)
+    store, ranges = files.target, [(name, RangeByteRequest(3, 9))]
+    (some,) = sync(store.get_partial_values(default_buffer_prototype(), ranges))
+    assert some is not None
+    assert some.to_bytes() == data[3:9]
+    assert sync(_listed(store._store.list_dir("mask_code"))) == sorted(
+        file.name for file in (made / "masks/identity.zarr/mask_code").iterdir()
+    )
+    assert sync(store.exists(name))
+    assert not sync(store.exists("none"))
+
+
+async def _listed(names: AsyncIterator[str]) -> list[str]:
+    return sorted([name async for name in names])
+
+
+def test_an_address_may_be_written_as_a_url(bucket: str, made: Path) -> None:
+    if "fsspec" in bucket:
+        pytest.skip("fsspec takes addresses as they are")
+    shutil.copytree(made / "masks/identity.zarr", made.parent / "spaced/a b.zarr")
+    address = upload(made.parent / "spaced", "spaced")
+    for name in ("a b.zarr", "a%20b.zarr"):
+        assert verify(files_at(f"{address}/{name}")) == []
 
 
 def test_verify_reads_a_bucket(bucket: str, made: Path) -> None:
