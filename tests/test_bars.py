@@ -28,6 +28,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (Bar("ratio", 0.5312, at_most=0.8), "| ratio | 0.531 | at most 0.8 | yes |"),
         (Bar("files", 1200, at_most=1000), "| files | 1,200 | at most 1,000 | **no** |"),
         (Bar("speed", 1.95, at_least=2), "| speed | 1.95 | at least 2 | **no** |"),
+        (Bar("noted", 1.4912), "| noted | 1.49 | none | |"),
         (Bar("demo", 3.5, at_most=3.5, unit="min"), "| demo | 3.5 min | at most 3.5 min | yes |"),
     ],
 )

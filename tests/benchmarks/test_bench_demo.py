@@ -12,6 +12,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.fixtures.bars import note_bar
+from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.disk import MAX_PEAK, outputs_bytes, watched_disk
 from tests.fixtures.project_copy import copy_files
 
@@ -31,12 +32,8 @@ MAX_GB = 4.0
 @pytest.fixture
 def two_cores() -> Iterator[None]:
     """Hold this process, and all that it starts, to two cores of a larger machine."""
-    before = os.sched_getaffinity(0)
-    if len(before) < N_CORES:
-        pytest.fail(f"the demo must be timed on {N_CORES} cores, got {len(before)}")
-    os.sched_setaffinity(0, sorted(before)[:N_CORES])
-    yield
-    os.sched_setaffinity(0, before)
+    with held_to(own_cores(N_CORES)):
+        yield
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -3,8 +3,7 @@
 The program has a core, and the server has another, as it would have a machine of its own.
 """
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -22,6 +21,7 @@ from storage.paths import CACHE
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
 from tests.fixtures.bucket import s3_server, upload, use_server
+from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 
 N_OBJECTS, SHARD_OBJECTS = 256, 64
@@ -32,27 +32,17 @@ MAX_RATIO = 1.5
 """Time from the bucket over that from the disk, opening included: the bar."""
 
 
-def hold_to(cores: Iterable[int]) -> None:
-    """Let every thread of this process, and what it starts from now on, run on these cores."""
-    for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cores)
-
-
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A cache in a bucket; the same lies in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_soft_cells("bench", N_OBJECTS, shard_objects=SHARD_OBJECTS)
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) == 1:
-        pytest.fail("program and server must have a core each, got one core")
-    hold_to(cores[1:])
-    with s3_server() as server:
+    for_program, for_server = own_cores(2)
+    with held_to([for_server]), s3_server() as server:
         use_server(server, monkeypatch)
         uploaded = upload(CACHE, "cache")
-        hold_to(cores[:1])
-        yield uploaded
-    hold_to(cores)
+        with held_to([for_program]):
+            yield uploaded
 
 
 @pytest.mark.benchmark(min_rounds=1, max_time=0.1)

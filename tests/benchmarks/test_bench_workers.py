@@ -1,4 +1,8 @@
-"""Entropies by two workers against one, each with one thread."""
+"""Entropies by two workers against one, each with one thread and a core of its own.
+
+The process that hands out the work runs on the cores of its workers: beside one worker, too, it has
+no other to itself.
+"""
 
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +20,7 @@ from stages.shell.blocks import ExecutorParams
 from storage.paths import CACHE
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
+from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 
 N_OBJECTS, SHARD_OBJECTS = 1024, 32
@@ -36,13 +41,15 @@ def test_two_workers_take_little_more_than_half_the_time_of_one(
     views = [default_view(view) for view in VIEWS]
     asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
     found: list[np.ndarray] = []
+    cores = own_cores(2)
 
     def seconds(n_workers: int) -> float:
         started = perf_counter()
         executor = ExecutorParams(kind="local", n_workers=n_workers)
-        arrays = split_arrays(
-            cells_to_open("bench", asked, CACHE, with_masks=True), executor, n_threads=1
-        )
+        with held_to(cores[:n_workers]):
+            arrays = split_arrays(
+                cells_to_open("bench", asked, CACHE, with_masks=True), executor, n_threads=1
+            )
         found.append(arrays["h_y"])
         return perf_counter() - started
 
