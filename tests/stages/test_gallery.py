@@ -15,6 +15,7 @@ from pipeline.gallery.pictures import TINT
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
+from stages.drawing.scenes import Shown, by_source
 from storage.outputs.columns import OBJECT_COLUMNS
 from storage.outputs.files import write_table
 from storage.outputs.gallery import Gallery, read_gallery
@@ -151,6 +152,12 @@ def test_two_runs_give_the_same_bytes(root: Path) -> None:
         return {path.name: path.read_bytes() for path in (root / gallery_dir(SPLIT)).iterdir()}
 
     assert files() == files()
+
+
+def test_frames_of_a_video_are_drawn_together_and_forwards() -> None:
+    files = {4: "b.mp4#00008", 1: "0.png", 3: "b.mp4#00000", 2: "a.mp4#00000", 5: "b.mp4#00008"}
+    shown: list[Shown] = [{"row": row, "file": file} for row, file in files.items()]
+    assert [[one["row"] for one in some] for some in by_source(shown)] == [[1], [2], [3, 4, 5]]
 
 
 def spoil_images(root: Path, table: ObjectTable) -> None:

@@ -1,0 +1,1 @@
+"""Draws the pictures of the gallery, an image or a video at a time."""

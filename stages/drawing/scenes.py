@@ -1,0 +1,86 @@
+"""Pictures of objects of a split: what is seen on an image, where a mask is right and wrong."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.gallery.pictures import Scene, draw_scene, foreground
+from pipeline.scoring.tasks import judged_proposal
+from pipeline.vocabulary import PROMPTS
+from stages.executor.cells import CellsToOpen, opened
+from storage.images.of_split import SplitImages
+from storage.images.videos import video_of
+from storage.outputs.gallery import encode_jpeg
+from storage.rle import decode_rle
+from storage.split.cells import OpenCell
+from storage.split.objects import ObjectTable
+
+Shown = Mapping[Hashable, Any]
+"""An object to show: ``protocol``, ``task``, ``model``, its ``row``, its ``file``, and the name of
+its ``picture``."""
+
+
+def by_source(shown: Sequence[Shown]) -> list[list[Shown]]:
+    """Objects in the order of their split, those of one image or one video together.
+
+    Whoever draws those of a video decodes it once, forwards.
+    """
+    together: dict[str, list[Shown]] = {}
+    for one in sorted(shown, key=lambda one: one["row"]):
+        together.setdefault(video_of(one["file"]) or one["file"], []).append(one)
+    return list(together.values())
+
+
+def drawn(
+    cells: CellsToOpen, folder: Path, side_px: int, shown: Sequence[Shown]
+) -> dict[str, bytes]:
+    """Pictures of objects as JPEG, by their names.
+
+    Parameters
+    ----------
+    cells
+        With masks.
+    folder
+        Of the images.
+    side_px
+        Longest side of a picture.
+
+    Raises
+    ------
+    ImageError
+        If an image is missing, damaged, or of another size than its record says.
+    StoreError
+        If a store is damaged.
+    """
+    here, images = opened(cells), SplitImages(folder, [one["file"] for one in shown])
+    return {
+        one["picture"]: encode_jpeg(draw_scene(_scene(here.table, images, one, cell), side_px))
+        for one in shown
+        for cell in [here.by_name[one["model"], "identity"]]
+    }
+
+
+def _scene(table: ObjectTable, images: SplitImages, one: Shown, cell: OpenCell) -> Scene:
+    row, judged = one["row"], judged_proposal(one["protocol"], one["task"])
+    image = table.image_index[row]
+    size = {"height_px": int(table.height_px[image]), "width_px": int(table.width_px[image])}
+    x, y = table.point_px[row, PROMPTS.index("center")].tolist()
+    return Scene(
+        rgb=images.read(one["file"], **size),
+        truth=decode_rle(str(table.mask_rle[row]), **size),
+        prediction=foreground(_mask_code(cell, row, judged), **size),
+        click_px=(x, y),
+        box_px=tuple(table.box_px[row].tolist()),
+    )
+
+
+def _mask_code(cell: OpenCell, row: int, judged: str) -> UInt8[np.ndarray, "y x"]:
+    """Coded mask of the judged proposal."""
+    by = {"best": "iou", "selected": "sam_score"}[judged]
+    center = PROMPTS.index("center")
+    scores = cell.scores(by, range(row, row + 1))[0, center]
+    code: UInt8[np.ndarray, "y x"] = cell.mask_code(row)[center, int(scores.argmax())]
+    return code
