@@ -4,7 +4,7 @@ import asyncio
 import signal
 from typing import Final
 
-from distributed import Worker, WorkerPlugin
+from distributed import Status, Worker, WorkerPlugin
 
 from stages.shell.stopping import ask_to_stop
 
@@ -35,6 +35,10 @@ class LeaveInTime(WorkerPlugin):
         # Ctrl-C reaches all processes of a terminal; the driver tells its workers to end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's signature
-        """Stop the task that is running; called before the worker waits for it."""
-        ask_to_stop()
+    def teardown(self, worker: Worker) -> None:
+        """Stop the task that is running; called before a worker that ends waits for it.
+
+        Also called where the next stage sends the same worker its own copy of this.
+        """
+        if worker.status is Status.closing:
+            ask_to_stop()

@@ -102,16 +102,6 @@ def evaluated() -> SplitResults:
     return read_results(results_dir(SPLIT))
 
 
-@pytest.mark.slow
-def test_workers_give_the_same_bytes(root: Path) -> None:
-    evaluated()
-    here = shutil.copytree(results_dir(SPLIT), root / "here")
-    write_params(root, [SPLIT], executor={"kind": "local", "n_workers": 2})
-    evaluated()
-    for path in here.iterdir():
-        assert path.read_bytes() == (results_dir(SPLIT) / path.name).read_bytes(), path.name
-
-
 def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
     write_params(root, [SPLIT], train_splits=["shapes_train", "coco_train"])
     auc = evaluated().auc

@@ -1,0 +1,154 @@
+"""Whoever computes the tasks of a stage, it writes the bytes that it writes alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from stages.executor import clusters
+from stages.executor.clusters import Workers
+from stages.shell.blocks import ExecutorParams
+from tests.fixtures.driven import PATIENCE_S
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.slurm import missing, running_slurm, wait_until
+from tests.fixtures.stage_inputs import CASES
+
+pytestmark = pytest.mark.slow
+
+STAGES: Final = ("gallery", "evaluate", "train")
+
+JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo", "min_jobs": 2, "max_jobs": 2}
+
+Block = dict[str, Any]
+"""The setting ``executor``."""
+
+
+@contextmanager
+def local(_folder: Path) -> Iterator[Block]:
+    """Two processes of this machine."""
+    yield {"kind": "local", "n_workers": 2}
+
+
+@contextmanager
+def address(folder: Path) -> Iterator[Block]:
+    """A scheduler with one worker, which starts at the root of the project."""
+    found = folder / "scheduler.json"
+    local = ["--host", "127.0.0.1", "--scheduler-file", str(found), "--no-dashboard"]
+    commands = (
+        ["dask_scheduler", *local, "--port", "0"],
+        ["dask_worker", *local, "--nthreads", "1"],
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{command}", *options],
+            stderr=subprocess.DEVNULL,
+            env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        for command, *options in commands
+    ]
+    try:
+        wait_until(found.exists, PATIENCE_S)
+        yield {"kind": "address", "address": json.loads(found.read_text())["address"]}
+    finally:
+        for process in reversed(running):
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Stages that have computed alone, and what they read."""
+
+    root: Path
+    params: dict[str, Any]
+    """Settings of each."""
+    made: dict[str, dict[str, bytes]]
+    """What each has made, which is as before."""
+
+    def write_params(self, name: str, executor: Block) -> None:
+        """Settings of a stage that others compute, into the working directory."""
+        Path("params.yaml").write_text(yaml.safe_dump(self.params[name] | {"executor": executor}))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    """Every stage by itself."""
+    found = Alone(tmp_path_factory.mktemp("alone"), {}, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(found.root)
+        for name in STAGES:
+            case = CASES[name]
+            case.write()
+            before = case.files()
+            found.params[name] = yaml.safe_load(Path("params.yaml").read_text())
+            found.made[name] = case.run(patch)
+            shutil.rmtree(case.made)
+            for file, data in before.items():  # which another stage may read
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                Path(file).write_bytes(data)
+            assert found.made[name] != before
+    return found
+
+
+@pytest.fixture
+def project(alone: Alone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what they read."""
+    return Path(shutil.copytree(alone.root, tmp_path_factory.mktemp("project") / "root"))
+
+
+@pytest.mark.parametrize("workers", [local, address])
+def test_workers_of_any_kind_write_the_bytes_of_inline(
+    workers: Callable[[Path], AbstractContextManager[Block]],
+    project: Path,
+    alone: Alone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    asked = noted_executors(monkeypatch)
+    with workers(tmp_path) as block:
+        for name in STAGES:
+            alone.write_params(name, block)
+            assert CASES[name].run(monkeypatch) == alone.made[name], name
+    assert asked == [block["kind"]] * len(STAGES)
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
+def test_jobs_of_slurm_write_the_bytes_of_inline(
+    project: Path,
+    alone: Alone,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        for name in STAGES:
+            alone.write_params(name, {"kind": "slurm", "slurm": JOBS})
+            # As DVC does: a function of the stage's own file would be unknown to workers.
+            command = (sys.executable, "-m", f"stages.{name}", *CASES[name].arguments)
+            slurm.run(*command, cwd=project, environment=environment)
+            assert CASES[name].files() == alone.made[name], name
+    assert len(list(Path("logs/slurm").glob("usam-worker-*.err"))) >= len(STAGES)
+
+
+def noted_executors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Kinds of the executors whose workers a stage asks for, once it has."""
+    asked: list[str] = []
+    workers_of = clusters.workers_of
+
+    def noted(params: ExecutorParams, *, uses_gpu: bool) -> AbstractContextManager[Workers]:
+        asked.append(params.kind)
+        return workers_of(params, uses_gpu=uses_gpu)
+
+    monkeypatch.setattr(clusters, "workers_of", noted)
+    return asked
