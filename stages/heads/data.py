@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray
@@ -85,8 +86,8 @@ def _read_inputs(
     inputs = np.empty((len(cells), n_objects, 0), np.float32)
     for model, cell in enumerate(cells.values()):
         start = 0
-        for block in cell.blocks("center"):
-            some = block_inputs(block, head_set)
+        # ``map`` keeps no block while the next is read.
+        for some in map(partial(block_inputs, head_set=head_set), cell.blocks("center")):
             if not inputs.size:
                 # Allocated once and filled in place: the inputs of a large split take gigabytes.
                 inputs = np.empty((len(cells), n_objects, some.shape[1]), np.float32)

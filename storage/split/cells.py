@@ -95,9 +95,11 @@ class OpenCell:
         of_prompt = self.features.isel(prompt=self.signature["prompts"].index(prompt))
         n_rows = of_prompt["mask_token"].encoding["chunks"][0]
         for start in range(0, of_prompt.sizes["object"], n_rows):
+            some = of_prompt.isel(object=slice(start, start + n_rows))
             with naming_damage(self.where):
-                block = of_prompt.isel(object=slice(start, start + n_rows)).load()
-            yield block
+                some.load()
+            yield some
+            del some  # or two blocks would be in memory while the next is read
 
     @property
     def mask_chunks(self) -> MaskChunks:
