@@ -161,7 +161,7 @@ def markdown() -> str:
 def _sizes() -> str:
     heads = ("split", "images", "objects", "cells", "predictions", "features", "masks", "files",
              "files of the largest store", "shards", "S3 a month", "objects in memory",
-             "inputs of heads in memory")  # fmt: skip
+             "inputs of heads on the disk")  # fmt: skip
     rows = []
     for extent in EXTENTS:
         made = cost(extent)

@@ -16,6 +16,7 @@ from pipeline.vocabulary import MODELS
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
+from storage.split.scratch import scratch_array
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def _read_inputs(
         # ``map`` keeps no block while the next is read.
         for some in map(partial(block_inputs, head_set=head_set), cell.blocks("center")):
             if not inputs.size:
-                # Allocated once and filled in place: the inputs of a large split take gigabytes.
-                inputs = np.empty((len(cells), n_objects, some.shape[1]), np.float32)
+                # Once, and filled in place: the inputs of a large split take gigabytes.
+                inputs = scratch_array((len(cells), n_objects, some.shape[1]))
             inputs[model, start : start + len(some)] = some
             start += len(some)
     return inputs

@@ -1,9 +1,10 @@
 """Ten times the objects: memory of each stage, its time and the files of its stores.
 
 The stages that fill cells are in ``test_bench_memory``: what an extraction holds is a shard's.
-``tune`` and ``train`` have to hold what heads read of all objects, in one copy: batches are drawn
-from any of them. The few objects of these two fill no whole block of 1,024, the many do, and glibc
-keeps its memory: that is most of what they take beyond.
+``tune`` and ``train`` have what heads read of all objects in one copy, for batches are drawn from
+any of them: pages of a file, which the kernel counts for the process and takes back where memory is
+short. The few objects of these two fill no whole block of 1,024, the many do, and glibc keeps its
+memory: that is most of what they take beyond.
 """
 
 import json
@@ -80,7 +81,7 @@ class Case:
     n_few: int
     arguments: tuple[str, ...] = (SPLIT,)
     held_bytes: int = 0
-    """What the stage has to hold of each object."""
+    """What the stage has of each object in pages of a file."""
 
 
 def write_data_set(n_objects: int) -> None:

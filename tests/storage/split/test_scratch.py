@@ -1,0 +1,48 @@
+"""Arrays in files that end with them."""
+
+import errno
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.paths import WORK
+from storage.split.scratch import scratch_array
+from tests.fixtures.full_disk import full_at_write
+
+
+def own_bytes() -> int:
+    """Memory that the kernel cannot take back from this process."""
+    found = re.search(r"RssAnon:\s+([0-9]+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+def test_pages_are_those_of_a_file_that_nobody_else_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = own_bytes()
+    array = scratch_array((1024, 16, 1024))
+    assert array.nbytes == 2**26
+    assert not array.any()
+    array[:] = 1
+    assert own_bytes() - before < array.nbytes / 8
+    assert list(WORK.iterdir()) == []
+    assert array.sum(dtype=np.float64) == array.size
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with full_at_write(tmp_path / "small", room_kb=512):
+        monkeypatch.chdir(tmp_path / "small")
+        with pytest.raises(OSError, match=str(WORK)) as caught:
+            scratch_array((1024, 1024))
+        assert caught.value.errno == errno.ENOSPC
+        assert scratch_array((64, 1024)).shape == (64, 1024)
+
+
+def test_nothing_takes_no_file() -> None:
+    assert scratch_array((4, 0, 8)).shape == (4, 0, 8)
