@@ -1,7 +1,6 @@
 """Arrays in files that end with them."""
 
 import errno
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +9,19 @@ import pytest
 from storage.paths import WORK
 from storage.split.scratch import scratch_array
 from tests.fixtures.full_disk import full_at_write
-
-
-def own_bytes() -> int:
-    """Memory that the kernel cannot take back from this process."""
-    found = re.search(r"RssAnon:\s+([0-9]+)", Path("/proc/self/status").read_text())
-    assert found is not None
-    return 1024 * int(found[1])
+from tests.fixtures.memory import memory_bytes
 
 
 def test_pages_are_those_of_a_file_that_nobody_else_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    before = own_bytes()
+    before = memory_bytes("RssAnon")
     array = scratch_array((1024, 16, 1024))
     assert array.nbytes == 2**26
     assert not array.any()
     array[:] = 1
-    assert own_bytes() - before < array.nbytes / 8
+    assert memory_bytes("RssAnon") - before < array.nbytes / 8
     assert list(WORK.iterdir()) == []
     assert array.sum(dtype=np.float64) == array.size
 
