@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.executor import clusters
 from stages.executor.clusters import Workers
@@ -77,6 +78,13 @@ class Alone:
     def write_params(self, name: str, executor: Block) -> None:
         """Settings of a stage that others compute, into the working directory."""
         Path("params.yaml").write_text(yaml.safe_dump(self.params[name] | {"executor": executor}))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the stages that these tests start, whatever NumPy found when this process began."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")
