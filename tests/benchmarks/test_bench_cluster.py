@@ -36,8 +36,8 @@ SIGNAL: Final = "--signal=B:USR1@50"
 
 KILL_EVERY_S: Final = 20.0
 N_KILLS: Final = 6
-UNDISTURBED_S: Final = 110.0
-"""So much work that it lasts two minutes when workers are killed."""
+UNDISTURBED_S: Final = 135.0
+"""So much work that it lasts two minutes when workers are killed, which costs little of it."""
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
