@@ -147,7 +147,8 @@ def test_a_worker_killed_every_20_s_for_two_minutes_costs_no_row(
     tmp_path: Path, benchmark: BenchmarkFixture
 ) -> None:
     drawn = tmp_path / "drawn"
-    draw_demo(drawn, max_objects=None, shard_objects=32)
+    # More than the demo's images, which take two workers less than two minutes.
+    draw_demo(drawn, max_objects=None, shard_objects=32, n_train_images=240, n_val_images=60)
     set_executor(drawn, kind="local", n_workers=2)
     quiet = shutil.copytree(drawn, tmp_path / "quiet", symlinks=True)
     with started(quiet) as process:
