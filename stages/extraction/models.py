@@ -1,6 +1,5 @@
 """Models as the block ``extract`` of the params names them."""
 
-import ctypes
 import platform
 import re
 import sys
@@ -14,6 +13,7 @@ from pipeline.sam.building import ArchitectureError, build, fit_weights, load_we
 from pipeline.sam.compiling import CompilerError
 from pipeline.sam.device import DeviceError, select_device
 from pipeline.sam.model import Precision, Sam
+from stages.shell.allocator import keep_freed_memory
 from stages.shell.asked import weights_seed
 from stages.shell.blocks import ExtractParams
 from stages.shell.rules import ParamsError
@@ -22,10 +22,6 @@ from storage.errors import WeightsError
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
 """Where Linux names the processor."""
-
-MALLOPT: Final = {"M_TRIM_THRESHOLD": (-1, 2**29), "M_MMAP_THRESHOLD": (-3, 2**25)}
-"""Numbers of settings of glibc's ``mallopt``, and bytes: free ones to keep, and the largest piece
-to take from them."""
 
 
 def load_model(params: ExtractParams, model: str) -> Sam:
@@ -58,7 +54,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     """
     if device == "cpu":
         torch.set_num_threads(1)
-        _keep_freed_memory()
+        keep_freed_memory()
     sam = _load(params, model, device)
     if params.compile:
         print(f"note: {model} is compiled first, which takes minutes", file=sys.stderr)
@@ -67,18 +63,6 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
         except CompilerError as error:
             raise ParamsError(f"extract.{error}") from error
     return sam
-
-
-def _keep_freed_memory() -> None:
-    """Let what a decoder call frees serve the next one.
-
-    By default glibc gives it back to Linux, which clears every page before it comes again: two
-    thirds of all page faults of an extraction, a twentieth of its time.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for setting, n_bytes in MALLOPT.values():
-            libc.mallopt(setting, n_bytes)
 
 
 def settled_device(setting: str) -> torch.device:

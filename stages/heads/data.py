@@ -1,11 +1,9 @@
 """What the heads of a split learn from: the features of all models, put together."""
 
-import ctypes
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import numpy as np
 import xarray
@@ -15,17 +13,11 @@ from pipeline.head_sets import HeadSet
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
+from stages.shell.allocator import freed_memory_given_back
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
 from storage.split.scratch import scratch_array
-
-M_MMAP_THRESHOLD: Final = -3
-"""Number of a setting of glibc's ``mallopt``: bytes from which on memory is given back at once."""
-
-READING_BYTES: Final = 2**17
-TRAINING_BYTES: Final = 2**25
-"""Its default, and its most, up to which glibc comes by itself."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ def _read_rows(
     group: Int[np.ndarray, " object"],
     head_set: HeadSet,
 ) -> TrainingSet:
-    with _blocks_given_back():
+    with freed_memory_given_back():
         inputs = _read_inputs(cells, len(group), head_set)
     features = {
         model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
@@ -105,22 +97,6 @@ def _read_inputs(
             inputs[model, start : start + len(some)] = some
             start += len(some)
     return inputs
-
-
-@contextmanager
-def _blocks_given_back() -> Iterator[None]:
-    """Give Linux what a block has taken when it is let go, which glibc keeps for each thread that
-    has read one; heads are trained in memory that is kept.
-    """
-    libc = ctypes.CDLL(None)
-    can_tell = hasattr(libc, "mallopt")
-    if can_tell:
-        libc.mallopt(M_MMAP_THRESHOLD, READING_BYTES)
-    try:
-        yield
-    finally:
-        if can_tell:
-            libc.mallopt(M_MMAP_THRESHOLD, TRAINING_BYTES)
 
 
 def block_inputs(center: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:

@@ -1,0 +1,27 @@
+"""Memory that is freed: kept for the next step, or given back."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from stages.shell.allocator import freed_memory_given_back, keep_freed_memory
+from tests.fixtures.memory import memory_bytes
+
+N_PIECES, PIECE_BYTES = 64, 2**20
+
+
+def kept_bytes() -> int:
+    """What stays with this process of pieces that were freed."""
+    before = memory_bytes("RssAnon")
+    pieces = [np.ones(PIECE_BYTES, np.uint8) for _ in range(N_PIECES)]
+    del pieces
+    return memory_bytes("RssAnon") - before
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_what_is_freed_goes_back_within_the_block_and_is_kept_after_it() -> None:
+    keep_freed_memory()
+    with freed_memory_given_back():
+        assert kept_bytes() < PIECE_BYTES * N_PIECES / 8
+    assert kept_bytes() > PIECE_BYTES * N_PIECES / 2
