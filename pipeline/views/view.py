@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from reprlib import repr as shortened
 
 import numpy as np
 from jaxtyping import Num, UInt8
@@ -45,7 +46,7 @@ def parse_view(name: str, parameters: Mapping[str, object]) -> View:
             raise ValueError(f"views.{name}.{key} must be {parameter.rule}, got none")
         value = parameters[key]
         if not isinstance(value, int) or not parameter.allows(value):
-            raise ValueError(f"views.{name}.{key} must be {parameter.rule}, got {value!r}")
+            raise ValueError(f"views.{name}.{key} must be {parameter.rule}, got {shortened(value)}")
         if key == kind.named and value != number:
             raise ValueError(f"views.{name}.{key} must be {number}, as the name says, got {value}")
         values[key] = value

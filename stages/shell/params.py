@@ -24,13 +24,11 @@ from stages.shell.blocks import (
 )
 from stages.shell.parsing import parse, read_yaml
 from stages.shell.rules import (
-    SEED_MAX,
     ParamsError,
     check_known,
     some_of,
     split_name,
     split_names,
-    whole,
 )
 from stages.shell.sources import source_of
 from storage.errors import listed, shown
@@ -43,7 +41,7 @@ class Params:
     """Every setting: what the matrices span and stages share, then a block per stage."""
 
     models: Annotated[tuple[str, ...], some_of(MODELS)]
-    views: dict[str, dict[str, Annotated[int, whole(0, SEED_MAX)]]]
+    views: dict[str, dict[str, object]]
     eval_splits: Annotated[tuple[str, ...], split_names()]
     train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
     heads: Annotated[tuple[str, ...], some_of(KINDS)]

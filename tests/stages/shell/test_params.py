@@ -136,7 +136,15 @@ WHOLE = "must be a whole number from"
         ({"views": {"identity": {}, "jpeg10": {}}}, "views.jpeg10.quality must be .* got none"),
         (
             {"views": {"identity": {}, "jpeg10": {"quality": True}}},
-            "views.jpeg10.quality must be a whole number from 0 to 4294967295, got True",
+            "views.jpeg10.quality must be a whole number from 1 to 100, got True",
+        ),
+        (
+            {"views": {"identity": {}, "gnoise": {"variance": -1, "seed": 0}}},
+            "views.gnoise.variance must be a whole number from 1 to 65025, got -1",
+        ),
+        (
+            {"views": {"identity": {}, "gblur5": {"kernel_px": "5" * 60}}},
+            "views.gblur5.kernel_px must be an odd number from 3 to 99, got '55555.*55555'",
         ),
         ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
         ({"views": ["identity"]}, "views must be a mapping, got ['identity']"),
