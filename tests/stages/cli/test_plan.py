@@ -18,7 +18,7 @@ from stages.planning.reasons import differences_text
 from stages.shell.asked import weights_name
 from stages.shell.params import read_params
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.extent import estimate_extent
+from storage.datasets.extent import estimate_extent, mask_bytes
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from tests.fixtures.extract_project import (
@@ -68,8 +68,8 @@ def test_the_cells_are_added_up() -> None:
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
     assert told[SPLIT][5:7] == [f"{features / 1e6:.3g}", "MB"]
     assert told[SPLIT][7:-1] == [
-        *(f"{n_answers * 3 * 375 / 1e6:.3g}", "to"),
-        *(f"{n_answers * 3 * 750 / 1e6:.3g}", "MB"),
+        *(f"{n_answers * 3 * 1250 / 1e6:.3g}", "to"),
+        *(f"{n_answers * 3 * 2000 / 1e6:.3g}", "MB"),
     ]
     assert told[TRAIN_SPLIT][-2] == "none"
 
@@ -88,7 +88,19 @@ def test_as_many_files_are_told_as_a_cell_has() -> None:
 
 
 def test_the_assumed_size_of_a_mask_is_told() -> None:
-    assert "masks at 375 to 750 B for each of 64 x 64" in plan().stdout
+    assert "masks at 1.25 to 2 kB for each of 64 x 64" in plan().stdout
+
+
+def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
+    write_params(weights="file")
+    run(extract, *CELL)
+    codes = masks_path(*CELL) / "mask_code"
+    n_bytes = sum(file.stat().st_size for file in codes.iterdir())
+    n_masks = 9 * 3 * read_objects(objects_path(SPLIT)).n_objects
+
+    low, high = mask_bytes(64)
+
+    assert low <= n_bytes / n_masks <= high
 
 
 def test_before_prepare_the_annotations_are_counted_and_no_image_is_opened(

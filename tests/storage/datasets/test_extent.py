@@ -62,6 +62,6 @@ def test_bytes_follow_from_the_schema() -> None:
     assert object_bytes("features", sizes) == 4 * 9 * (2 * 3 + 256 + 4 * 256 + 1 + 4 * 3)
 
 
-@pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (6000, 12000)), (64, (375, 750))])
-def test_a_mask_takes_its_areas_share(side_px: int, n_bytes: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (5000, 32000)), (64, (1250, 2000))])
+def test_a_mask_takes_its_sides_to_its_areas_share(side_px: int, n_bytes: tuple[int, int]) -> None:
     assert mask_bytes(side_px) == n_bytes
