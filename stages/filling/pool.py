@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from pipeline.vocabulary import MODELS
@@ -87,6 +88,11 @@ class Filling:
         return ImageError(self._torn()) if self.failed_images else None
 
     def _torn(self) -> str:
+        if not Path(self.job.place.images).is_dir():
+            return (
+                f"images must be in the folder {self.job.place.images}, got no such folder: put it "
+                "there and run again"
+            )
         some = [f"{file}: {why}" for file, why in self.failed_images.items()][:N_REPORTED]
         n_more = len(self.failed_images) - len(some)
         return (

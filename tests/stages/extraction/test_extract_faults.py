@@ -196,6 +196,13 @@ def test_an_image_that_is_gone_since_prepare(refuse: Refuse) -> None:
     assert "(square.png: images/square.png: No such file or directory)" in refuse()
 
 
+def test_a_folder_that_is_gone_is_named_instead_of_its_images(refuse: Refuse) -> None:
+    IMAGES.rename("elsewhere")
+    assert refuse() == (
+        "images must be in the folder images, got no such folder: put it there and run again"
+    )
+
+
 def test_of_many_images_some_are_named_and_the_others_counted(
     refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
