@@ -1,6 +1,7 @@
 """``usam predict``: objects of one image, with the uncertainty of their masks."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from stages.cli.predicted import (
     lines_told,
     values_told,
 )
+from stages.predictor.gates import gated_models
 from stages.predictor.questions import (
     Clicks,
     Question,
@@ -91,6 +93,11 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
             told = _everything(question, grid_options(grid))
         else:
             check_no_grid(grid, "--everything")
+            if clicks is None:
+                raise ParamsError(
+                    "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, "
+                    f"got {'--not-click alone' if not_click else 'none'}"
+                )
             told = _prompt(question, clicks, with_bayesian=bayesian)
     _print(question, *told, as_json=as_json)
 
@@ -107,11 +114,7 @@ def _everything(question: Question, options: Mapping[str, Any]) -> Told:
     return {"masks": records}, everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: Question, clicks: Clicks | None, *, with_bayesian: bool) -> Told:
-    if clicks is None:
-        raise ParamsError(
-            "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none"
-        )
+def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
     from stages.predictor.answering import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
@@ -146,4 +149,8 @@ def _question(
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
     card = read_head_file(heads or shipped_heads()).card
+    gated = gated_models(card)
+    if gated and model not in gated:
+        told = f"a gate for {', '.join(gated)}, which says nothing of masks of {model}"
+        print(f"note: the heads' card has {told}", file=sys.stderr)
     return Question(path, rgb, card["family"], model, card["protocol"], heads, good_iou, save)

@@ -46,7 +46,7 @@ def lines_told(found: "Uncertainty") -> str:
     gains: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
     for source, words in GAINS.items():
         both = (getattr(part, source)[found.selected] for part in (found.gap, found.direct_gap))
-        gains.append((words, *(f"{gain:+.2f}" for gain in both)))
+        gains.append((words, *(f"{gain:+z.2f}" for gain in both)))
     parts = [
         aligned(rows, right=range(5)),
         aligned(gains, right=(1, 2)),
@@ -111,7 +111,7 @@ def everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, i
                 str(i),
                 f"{one['area'] / (height * width):.1%}",
                 *(f"{score:.2f}" for score in scores),
-                *(f"{one['gap'][source]:+.2f}" for source in GAINS),
+                *(f"{one['gap'][source]:+z.2f}" for source in GAINS),
                 one["advice"]["words"],
             )
         )

@@ -61,8 +61,8 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, .
     if not own:
         raise DataError(
             f"gates in {folder} must have one of {measure} for {head_set.protocol} masks by heads "
-            f"of {train_split}, got none: run usam gate --measure {measure} --protocol "
-            f"{head_set.protocol}"
+            f"of {train_split}, got none: run `usam gate --iou IOU --alpha ALPHA --split {split} "
+            f"--measure {measure} --protocol {head_set.protocol}` first"
         )
     return own
 
@@ -74,5 +74,13 @@ def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
 
 def least_iou(card: Mapping[str, str], model: str) -> float | None:
     """Expected IoU from which the card's gate keeps a mask of a model; None without a gate."""
-    gates = [Gate(**values) for values in json.loads(card.get(ENTRY, "[]"))]
-    return next((1 - gate.threshold for gate in gates if gate.model == model), None)
+    return next((1 - gate.threshold for gate in _gates(card) if gate.model == model), None)
+
+
+def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
+    """Models that the card has a gate for."""
+    return tuple(gate.model for gate in _gates(card))
+
+
+def _gates(card: Mapping[str, str]) -> list[Gate]:
+    return [Gate(**values) for values in json.loads(card.get(ENTRY, "[]"))]

@@ -164,8 +164,10 @@ def check_box(box: Box, size_px: tuple[int, int], *, told: str) -> None:
         How the user gave it.
     """
     (left, top, right, bottom), (height, width) = box, size_px
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+    if not (left >= 0 and top >= 0 and right <= width and bottom <= height):
         raise ParamsError(f"box must lie in the image of {width} x {height} px, got {told}")
+    if left >= right or top >= bottom:
+        raise ParamsError(f"box must be wider and higher than 0 px, got {told}")
 
 
 def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:

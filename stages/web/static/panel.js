@@ -9,7 +9,10 @@ const SOURCES = {
 const FULL_BAR = 0.5; // gain in IoU that fills a bar
 
 const byId = (id) => document.getElementById(id);
-const signed = (gain) => `${gain < 0 ? "−" : "+"}${Math.abs(gain).toFixed(2)}`;
+const signed = (gain) => {
+  const digits = Math.abs(gain).toFixed(2);
+  return `${gain < 0 && Number(digits) ? "−" : "+"}${digits}`;
+};
 
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);

@@ -85,6 +85,8 @@ def test_without_a_gate_of_its_measure_nothing_is_written() -> None:
     result = usam_heads("export", SPLIT, "a", "--gates", "shapes_val")
     assert result.exit_code == 1
     assert "must have one of usam_ours for selected masks by heads of shapes_train" in result.stderr
+    told = "usam gate --iou IOU --alpha ALPHA --split shapes_val --measure usam_ours"
+    assert f"{told} --protocol selected" in " ".join(result.stderr.split())
     assert not Path("a").exists()
 
 

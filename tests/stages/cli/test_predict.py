@@ -154,7 +154,10 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             ("photo.png",),
             "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got none",
         ),
-        (("photo.png", "--not-click", "1,2"), "a prompt must be given by --click X,Y or --box"),
+        (
+            ("photo.png", "--not-click", "1,2"),
+            "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, got --not-cl",
+        ),
         (
             ("photo.png", "--everything", "--click", "1,2"),
             "--everything must be given without a prompt or --bayesian, got one",
@@ -177,7 +180,12 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
         ),
         (("photo.png", "--box", "1,2,3"), "box must be X,Y,W,H in pixels, got '1,2,3'"),
         (("photo.png", "--box", "1,2,300,4"), "box must lie in the image of 256 x 192 px, got 1,2"),
-        (("photo.png", "--box", "1,2,0,4"), "box must lie in the image of 256 x 192 px, got 1,2,0"),
+        (("photo.png", "--box", "1,2,0,4"), "box must be wider and higher than 0 px, got 1,2,0,4"),
+        (
+            ("photo.png", "--box", "9,9,4,-5"),
+            "box must be wider and higher than 0 px, got 9,9,4,-5",
+        ),
+        (("photo.png", "--box", "nan,2,4,4"), "box must lie in the image of 256 x 192 px, got nan"),
         (
             ("photo.png", "--click", "1,2", "--model", "x"),
             "model must be one of tiny, small, base",
@@ -247,6 +255,10 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
         assert f"card: {words}" in usam_predict("photo.png", *asked, gated).stdout
         large = told(*asked, gated, "--model", "large")
         assert large["is_kept"] is None
+        said = usam_predict("photo.png", *asked, gated, "--model", "large").stderr
+        assert said == (
+            "note: the heads' card has a gate for tiny, which says nothing of masks of large\n"
+        )
 
 
 LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")
@@ -303,7 +315,7 @@ def test_people_get_a_row_for_each_mask_of_everything() -> None:
     for i, (line, one) in enumerate(zip(lines[3:], masks, strict=True)):
         share = f"{one['area'] / (HEIGHT * WIDTH):.1%}"
         numbers = f"{one['predicted_iou']:.2f}", f"{one['expected_iou']['own']:.2f}"
-        gains = [f"{one['gap'][source]:+.2f}" for source in ("model", "prompt", "task")]
+        gains = [f"{one['gap'][source]:+z.2f}" for source in ("model", "prompt", "task")]
         assert line.split()[:7] == [str(i), share, *numbers, *gains]
         assert line.endswith(one["advice"]["words"])
 
