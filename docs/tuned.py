@@ -32,8 +32,8 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import validation_cost
 from stages.heads.data import read_head_data
-from stages.heads.search import TUNED, cost_of_trials, rows_of_trials
 from stages.heads.study import ETA, Facade, run_study
+from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
 from stages.shell.asked import asked_of_train
 from stages.shell.params import read_params
 from stages.shell.place import cache_place

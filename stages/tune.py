@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
 from stages.shell.asked import asked_of_train
-from stages.shell.blocks import TuneParams
+from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.place import cache_place
@@ -30,7 +30,9 @@ def main(split: str, objective: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, OBJECTIVES)
     tune, asked = params.tune, asked_of_train(params.extract, params.models)
-    trials, folder = _search(split, objective, asked, tune) if tune.n_trials else ([], None)
+    trials, folder = (
+        _search(split, objective, asked, tune, params.executor) if tune.n_trials else ([], None)
+    )
     ranked = rank_trials(trials)
     best = ranked[0] if ranked else None
     plan, cost = (best.plan, best.mse) if best else (_default(tune), None)
@@ -48,19 +50,14 @@ def _search(
     objective: str,
     asked: Mapping[tuple[str, str], Mapping[str, object]],
     tune: TuneParams,
+    executor: ExecutorParams,
 ) -> tuple[list[Trial], Path]:
     # Imported here because it takes seconds, and 0 trials need none of it.
-    from stages.heads.search import search  # noqa: PLC0415
-    from storage.split.cells import open_cells  # noqa: PLC0415
+    from stages.executor.cells import cells_to_open  # noqa: PLC0415
+    from stages.heads.search import Study, search  # noqa: PLC0415
 
-    return search(
-        open_cells(split, asked, cache=cache_place()),
-        objective,
-        n_trials=tune.n_trials,
-        max_objects=tune.max_objects,
-        seed=tune.seed,
-        facade=tune.facade,
-    )
+    cells = cells_to_open(split, asked, cache_place())
+    return search(Study(cells, objective, tune), executor)
 
 
 def _default(params: TuneParams) -> Hyperparameters:

@@ -16,21 +16,37 @@ MOST_EPOCHS: Final = int(RANGES["epochs"][1])
 
 
 def validation_cost(
-    data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    plan: Hyperparameters,
+    *,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> float:
     """Mean squared error on the validation rows, after the last epoch.
+
+    Parameters
+    ----------
+    advance
+        Called with 1 after each epoch.
 
     Raises
     ------
     ValueError
         If there is no validation row, or the training set is faulty.
     """
-    *_, last = islice(_costs(data, rows, objective, plan, seed), plan.epochs)
+    *_, last = islice(_costs(data, rows, objective, plan, seed, advance), plan.epochs)
     return last
 
 
 def continued_costs(
-    data: TrainingSet, rows: Rows, objective: str, *, seed: int
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    *,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Callable[[Hyperparameters], float]:
     """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
 
@@ -48,7 +64,7 @@ def continued_costs(
         longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
         n_done, costs = running.pop(longest, (plan.epochs, iter(())))
         if n_done >= plan.epochs:
-            n_done, costs = 0, _costs(data, rows, objective, longest, seed)
+            n_done, costs = 0, _costs(data, rows, objective, longest, seed, advance)
         *_, last = islice(costs, plan.epochs - n_done)
         if plan.epochs < longest.epochs:
             running[longest] = plan.epochs, costs
@@ -60,19 +76,26 @@ def continued_costs(
 
 
 def _costs(
-    data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, seed: int
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    plan: Hyperparameters,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> Iterator[float]:
     """What a trial costs after each epoch, without end."""
     if not len(rows.validation):
         raise ValueError("hyperparameters must be judged on at least one row, got none")
     return chain(
-        _until_divergence(validation_errors(data, rows, objective, plan, seed=seed)),
+        _until_divergence(validation_errors(data, rows, objective, plan, seed=seed), advance),
         repeat(WORST_MSE),
     )
 
 
-def _until_divergence(errors: Iterator[float]) -> Iterator[float]:
+def _until_divergence(errors: Iterator[float], advance: Callable[[int], None]) -> Iterator[float]:
     try:
-        yield from errors
+        for error in errors:
+            advance(1)
+            yield error
     except DivergenceError:
         return

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import torch
 
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet
 from pipeline.heads.laplace import posteriors
@@ -16,6 +15,7 @@ from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
 from stages.heads.data import read_head_data
+from stages.heads.threads import one_thread_each
 from stages.shell.blocks import ExecutorParams
 from stages.shell.progress import progress
 from stages.shell.stopping import check_not_asked
@@ -138,25 +138,21 @@ def fit_here(
     Two that train a head each end in two thirds of the time that two take for one head after the
     other: its products are small.
     """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread_each() as n_threads:
         # Nothing of this travels.
         tasks = [Task(str(one), _fit, (data, one, advance)) for one in heads]
         return _run(tasks, ExecutorParams(), lambda _: None, n_threads)
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def fit_there(cells: CellsToOpen, one: HeadToFit) -> Fitted:
     """Train a head in a process that does nothing else."""
-    torch.set_num_threads(1)  # as ``fit_here``, for the same bits
     key = cells, one.head_set
     data = _read.get(key)
     if data is None:
         _read.clear()  # first, so that only the tokens of one set are in memory
         data = _read[key] = _rows_of(cells, one.head_set)
-    return _fit(data, one, lambda _: check_not_asked())
+    with one_thread_each():  # as ``fit_here``, for the same bits
+        return _fit(data, one, lambda _: check_not_asked())
 
 
 def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> Fitted:

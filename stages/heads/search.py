@@ -1,47 +1,48 @@
-"""The search for the hyperparameters of a head: what its trials learn from, and its study."""
+"""The search for the hyperparameters of a head, by whoever the settings name."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Final
 
-import numpy as np
-
-from pipeline.head_sets import HeadSet
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
-from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
-from pipeline.heads.training import Rows
-from pipeline.heads.trial_cost import continued_costs, validation_cost
-from stages.heads.data import faults_of, read_head_data
-from stages.heads.study import ROOT, Facade, run_study, sources_digest
+from pipeline.heads.hyperparameters import Trial
+from stages.executor.cells import CellsToOpen, opened
+from stages.executor.run import run_tasks
+from stages.executor.tasks import Task, check_all_done
+from stages.heads.data import faults_of, origin_of, read_head_data
+from stages.heads.study import LOG, ROOT, run_study, sources_digest
+from stages.heads.threads import one_thread_each
+from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
+from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.progress import progress
-from stages.shell.rules import ParamsError
-from stages.shell.stopping import stoppable
-from storage.outputs.tuning import study_dir
-from storage.split.cells import SplitCells
+from stages.shell.stopping import check_not_asked, stoppable
+from storage.outputs.tuning import read_log, study_dir
 from storage.store.signature import digest, versions
 
-TUNED: Final = HeadSet("best", "best")
-"""The head set that trials use, the paper's; heads of all head sets take what they find."""
+LOOK_S: Final = 2.0
+"""Time between two looks at how many trials a worker has finished."""
+
+Found = list[Trial] | ValueError
+"""What comes of a study: its trials, or why it cannot be made, which no other try would change."""
 
 
-def search(
-    cells: SplitCells,
-    objective: str,
-    *,
-    n_trials: int,
-    max_objects: int | None,
-    seed: int,
-    facade: Facade = "full",
-) -> tuple[list[Trial], Path]:
-    """Run the study of a head, or resume one that was interrupted.
+@dataclass(frozen=True)
+class Study:
+    """A search for the hyperparameters of a head, in words that travel to any worker."""
 
-    Parameters
-    ----------
-    max_objects
-        Objects that trials learn from and are judged on; None takes all.
-    seed
-        Seed of the search, and of the images that judge it.
+    cells: CellsToOpen
+    objective: str
+    settings: TuneParams
+
+    def __str__(self) -> str:
+        return f"the study of {self.objective} on {self.cells.split}"
+
+
+def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
+    """Run a study, or resume one that was interrupted.
 
     Returns
     -------
@@ -49,47 +50,115 @@ def search(
 
     Raises
     ------
-    ParamsError
-        If ``max_objects`` leaves no image to learn from or to be judged on.
+    StoreError
+        If a store is damaged.
+    DataError
+        If the data cannot be learned from, if ``max_objects`` leaves no image to learn from or to
+        be judged on, or if the executor could not finish the study.
+    ConnectionError
+        If workers cannot be reached, or are lost on the way.
     """
-    split, n_models = cells.split, len(cells.models)
-    data = read_head_data(cells, TUNED)
-    given = {**data.origin, "seed": seed, "max_objects": str(max_objects), "facade": facade}
-    folder = study_dir(split, objective, _digest_of_study(given))
+    folder = _folder_of(study)
     _note_others(folder)
-    with faults_of(split):
-        learned, rows = rows_of_trials(data.rows, max_objects, n_models, seed)
-    del data  # of which a sample is a small part
     with (
-        faults_of(split),
         stoppable(f"finished trials are kept in {folder}"),
-        progress(f"tune {objective}", n_trials, "trials") as advance,
+        progress(f"tune {study.objective}", study.settings.n_trials, "trials") as advance,
     ):
-        trials = run_study(
-            cost_of_trials(facade, learned, rows, objective, seed),
-            folder,
-            n_trials=n_trials,
-            seed=seed,
-            advance=advance,
-            facade=facade,
+        if executor.kind == "inline":
+            return search_here(study, folder, count=advance), folder
+        with _followed(folder / LOG, study.settings.n_trials, advance):
+            return _search_elsewhere(study, folder, executor), folder
+
+
+def search_here(
+    study: Study,
+    folder: Path,
+    *,
+    count: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Trial]:
+    """Run a study in this process.
+
+    Parameters
+    ----------
+    count
+        Called with 1 after each trial.
+    advance
+        Called with 1 after each epoch of a trial.
+    """
+    settings, cells = study.settings, opened(study.cells)
+    rows_of_all = read_head_data(cells, TUNED).rows
+    with faults_of(cells.split), one_thread_each():
+        learned, rows = rows_of_trials(
+            rows_of_all, settings.max_objects, len(cells.models), settings.seed
         )
-    return trials, folder
+        del rows_of_all  # of which a sample is a small part
+        return run_study(
+            cost_of_trials(settings.facade, learned, rows, study.objective, settings.seed, advance),
+            folder,
+            n_trials=settings.n_trials,
+            seed=settings.seed,
+            advance=count,
+            facade=settings.facade,
+        )
 
 
-def cost_of_trials(
-    facade: Facade, learned: TrainingSet, rows: Rows, objective: str, seed: int
-) -> Callable[[Hyperparameters], float]:
-    """Cost of a plan, under the given way to choose plans."""
-    if facade == "multifidelity":
-        return continued_costs(learned, rows, objective, seed=seed)
-    return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
+def search_there(study: Study, folder: Path) -> Found:
+    """Run a study in a worker, which leaves it after an epoch if it is asked to."""
+    try:
+        return search_here(study, folder, advance=lambda _: check_not_asked())
+    except ValueError as error:
+        return error
 
 
-def _digest_of_study(given: Mapping[str, object]) -> str:
-    """Digest of all that trials follow from: an interrupted study goes on only under the same."""
-    sources = {"sources": sources_digest(ROOT)}
-    packages = versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace")
-    return digest({**given, **sources, **packages})
+def _search_elsewhere(study: Study, folder: Path, executor: ExecutorParams) -> list[Trial]:
+    found: list[Found] = []
+    task = Task(str(study), search_there, (study, folder))
+    # SMAC3 chooses each trial by those before it, so that a second worker would have nothing to do.
+    one = replace(executor, n_workers=1)
+    check_all_done(run_tasks([task], one, lambda _, result: found.append(result)))
+    if isinstance(found[0], ValueError):
+        raise found[0]
+    return found[0]
+
+
+@contextmanager
+def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Iterator[None]:
+    """Count the trials that a worker adds to a log, and those that it finds there."""
+    n_seen, is_over = 0, Event()
+
+    def look() -> None:
+        nonlocal n_seen
+        n = min(len(read_log(log)), n_trials)
+        advance(n - n_seen)
+        n_seen = n
+
+    def follow() -> None:
+        while not is_over.wait(LOOK_S):
+            look()
+
+    thread = Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+    look()
+
+
+def _folder_of(study: Study) -> Path:
+    """Folder of all that trials follow from: an interrupted study goes on only under the same."""
+    settings = study.settings
+    given = {
+        **origin_of(opened(study.cells)),
+        "seed": settings.seed,
+        "max_objects": str(settings.max_objects),
+        "facade": settings.facade,
+        "sources": sources_digest(ROOT),
+        **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
+    }
+    return study_dir(study.cells.split, study.objective, digest(given))
 
 
 def _note_others(folder: Path) -> None:
@@ -101,29 +170,3 @@ def _note_others(folder: Path) -> None:
                 "settings; this one starts without its trials",
                 file=sys.stderr,
             )
-
-
-def rows_of_trials(
-    data: TrainingSet, max_objects: int | None, n_models: int, seed: int
-) -> tuple[TrainingSet, Rows]:
-    """Rows that trials learn from and are judged on, from the same two parts as those of the heads.
-
-    A head is validated on images that judged its trials and that no trial learned from.
-    """
-    train, validation = split_by_group(data.group, seed)
-    if max_objects is None:
-        return data, Rows(train, validation)
-    n_judging = round(VALIDATION_SHARE * max_objects) * n_models
-    most = {"learn from": max_objects * n_models - n_judging, "be judged on": n_judging}
-    parts = []
-    for part, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
-        sampled = part[sample_by_group(data.group[part], n_rows, seed)]
-        if not len(sampled):
-            raise ParamsError(
-                f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
-                f"{n_rows // n_models} of them for that"
-            )
-        parts.append(sampled)
-    kept = np.concatenate(parts)
-    rows = Rows(*np.split(np.arange(len(kept)), [len(parts[0])]))
-    return TrainingSet(data.inputs[kept], data.targets[kept], data.group[kept]), rows

@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
 from ConfigSpace import Configuration, ConfigurationSpace, Float, Integer
+from joblib import parallel_config
 from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
+from smac.acquisition.maximizer import AbstractAcquisitionMaximizer, LocalSearch
 from smac.intensifier.successive_halving import SuccessiveHalving
 from smac.main.config_selector import ConfigSelector
 from smac.runhistory import TrialInfo, TrialValue
@@ -80,25 +83,41 @@ def run_study(
         Called after each trial with 1.
     """
     known = {trial.plan: trial.mse for trial in read_log(folder / LOG)}
-    optimizer = _optimizer(facade, folder, n_trials, seed)
     trials = []
-    for _ in range(n_trials):
-        asked = optimizer.ask()
-        plan = _plan(asked)
-        if plan not in known:
-            known[plan] = cost(plan)
-            append_trial(folder / LOG, Trial(plan, known[plan]))
-        optimizer.tell(asked, TrialValue(cost=known[plan]), save=False)
-        trials.append(Trial(plan, known[plan]))
-        advance(1)
+    # A folder of its own: where a lost worker still runs, its files are not those of the next.
+    # And one thread for its forest: with more, sums of trees have their order by chance.
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="smac-", dir=folder) as unread, parallel_config("sequential"):
+        optimizer = _optimizer(facade, Path(unread), n_trials, seed)
+        for _ in range(n_trials):
+            asked = optimizer.ask()
+            plan = _plan(asked)
+            if plan not in known:
+                known[plan] = cost(plan)
+                append_trial(folder / LOG, Trial(plan, known[plan]))
+            optimizer.tell(asked, TrialValue(cost=known[plan]), save=False)
+            trials.append(Trial(plan, known[plan]))
+            advance(1)
     return trials
+
+
+class SortedLocalSearch(LocalSearch):
+    """SMAC3's local search from the same starting points in an order that is always the same.
+
+    SMAC3 takes them from a set of hashes of text, which are others in every process; what it draws
+    on the way from each would be, too.
+    """
+
+    def _search(self, start_points: list[Configuration]) -> list[tuple[float, Configuration]]:
+        ordered = sorted(start_points, key=lambda point: tuple(point.get_array()))
+        found: list[tuple[float, Configuration]] = super()._search(ordered)
+        return found
 
 
 def _optimizer(
     facade: Facade, folder: Path, n_trials: int, seed: int
 ) -> HyperparameterOptimizationFacade:
     least, most = RANGES["epochs"] if facade == "multifidelity" else (None, None)
-    # Overwritten: SMAC3 would ask on stdin what to do with files of another number of trials.
     scenario = Scenario(
         _space(facade, seed),
         name="smac",
@@ -110,24 +129,28 @@ def _optimizer(
         min_budget=least,
         max_budget=most,
     )
-    if facade == "full":
-        return HyperparameterOptimizationFacade(
-            scenario, _never_called, overwrite=True, logging_level=False
-        )
-    return _multifidelity(scenario)
+    maximizer = HyperparameterOptimizationFacade.get_acquisition_maximizer(scenario)
+    maximizer._local_search = SortedLocalSearch(scenario.configspace, seed=seed)  # noqa: SLF001
+    if facade == "multifidelity":
+        return _multifidelity(scenario, maximizer)
+    return HyperparameterOptimizationFacade(
+        scenario, _never_called, acquisition_maximizer=maximizer, logging_level=False
+    )
 
 
-def _multifidelity(scenario: Scenario) -> MultiFidelityFacade:
+def _multifidelity(
+    scenario: Scenario, maximizer: AbstractAcquisitionMaximizer
+) -> MultiFidelityFacade:
     return MultiFidelityFacade(
         scenario,
         _never_called_with_budget,
         intensifier=SuccessiveHalving(scenario, eta=ETA),
+        acquisition_maximizer=maximizer,
         # The whole first round: of what it asks beyond, SMAC3 draws some twice.
         initial_design=MultiFidelityFacade.get_initial_design(
             scenario, n_configs=FIRST_ROUND, max_ratio=1
         ),
         config_selector=ConfigSelector(scenario, min_trials=LEAST_MODELLED),
-        overwrite=True,
         logging_level=False,
     )
 

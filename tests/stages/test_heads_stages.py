@@ -171,14 +171,18 @@ def note_trials(
     noted: list[Hyperparameters] = []
 
     def cost(
-        data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
+        data: TrainingSet,
+        rows: Rows,
+        objective: str,
+        plan: Hyperparameters,
+        **options: Any,  # noqa: ANN401
     ) -> float:
         if len(noted) == n_before_death:
             raise Killed
         noted.append(plan)
-        return validation_cost(data, rows, objective, plan, seed=seed)
+        return validation_cost(data, rows, objective, plan, **options)
 
-    monkeypatch.setattr("stages.heads.search.validation_cost", cost)
+    monkeypatch.setattr("stages.heads.trials.validation_cost", cost)
     return noted
 
 
@@ -244,12 +248,16 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
     judged: list[tuple[TrainingSet, Rows]] = []
 
     def cost(
-        data: TrainingSet, rows: Rows, objective: str, plan: Hyperparameters, *, seed: int
+        data: TrainingSet,
+        rows: Rows,
+        objective: str,
+        plan: Hyperparameters,
+        **options: Any,  # noqa: ANN401
     ) -> float:
         judged.append((data, rows))
-        return validation_cost(data, rows, objective, plan, seed=seed)
+        return validation_cost(data, rows, objective, plan, **options)
 
-    monkeypatch.setattr("stages.heads.search.validation_cost", cost)
+    monkeypatch.setattr("stages.heads.trials.validation_cost", cost)
     for max_objects in (10, None):
         write_params(n_trials=1, max_objects=max_objects)
         run(tune.main, SPLIT, "iou_tiny")

@@ -20,12 +20,12 @@ from stages.executor.clusters import Workers
 from stages.shell.blocks import ExecutorParams
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.slurm import missing, running_slurm, wait_until
+from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
 from tests.fixtures.stage_inputs import CASES
 
 pytestmark = pytest.mark.slow
 
-STAGES: Final = ("gallery", "evaluate", "train")
+STAGES: Final = ("gallery", "evaluate", "train", "tune")
 
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo", "min_jobs": 2, "max_jobs": 2}
 
@@ -147,6 +147,38 @@ def test_jobs_of_slurm_write_the_bytes_of_inline(
             slurm.run(*command, cwd=project, environment=environment)
             assert CASES[name].files() == alone.made[name], name
     assert len(list(Path("logs/slurm").glob("usam-worker-*.err"))) >= len(STAGES)
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
+def test_studies_run_side_by_side_as_jobs(
+    project: Path,
+    alone: Alone,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    split, one = CASES["tune"].arguments
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        alone.write_params(
+            "tune", {"kind": "slurm", "slurm": JOBS | {"min_jobs": 1, "max_jobs": 1}}
+        )
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "stages.tune", split, objective],
+                env={**slurm.environment, "PYTHONPATH": str(ROOT)},
+            )
+            for objective in (one, "task_gap")
+        ]
+        wait_until(lambda: n_running(slurm) == len(running), PATIENCE_S)
+        assert [process.wait(PATIENCE_S) for process in running] == [0, 0]
+    found = CASES["tune"].files()
+    changed = {Path(file).stem for file in found if found[file] != alone.made["tune"][file]}
+    assert changed == {"task_gap"}
+
+
+def n_running(slurm: Slurm) -> int:
+    """Jobs that run now."""
+    return len(slurm.run("squeue", "--noheader", "--states=running").splitlines())
 
 
 def noted_executors(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +82,26 @@ def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_pa
     assert set(more) == set(begun[: len(more)])
     assert most == more[: len(most)]
     assert [len(begun), len(more), len(most)] == [16, 4, 1]
+
+
+ASKED_FOR = """
+import sys
+from pathlib import Path
+from tests.stages.heads.test_study import slope
+from stages.heads.study import run_study
+options = {"n_trials": 23, "seed": 3, "advance": lambda _: None, "facade": sys.argv[1]}
+print(run_study(slope, Path(sys.argv[1]), **options))
+"""
+
+
+def test_every_process_asks_for_the_same_trials(tmp_path: Path, facade: Facade) -> None:
+    told = set()
+    for seed in "01":  # of the hashes of text, by which sets have their order
+        (tmp_path / seed).mkdir()
+        environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-W", "ignore", "-c", ASKED_FOR, facade]
+        told.add(subprocess.check_output(command, cwd=tmp_path / seed, env=environment))
+    assert len(told) == 1
 
 
 def test_an_error_of_the_cost_ends_the_study(tmp_path: Path) -> None:

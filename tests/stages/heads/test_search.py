@@ -1,0 +1,183 @@
+"""Who runs a study changes none of its trials."""
+
+import pickle
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from pipeline.heads.hyperparameters import Trial
+from pipeline.vocabulary import MODELS
+from stages.executor.cells import CellsToOpen, cells_to_open
+from stages.executor.run import run_tasks
+from stages.executor.tasks import Failure, Task
+from stages.heads import search as searching
+from stages.heads.search import Study, search, search_there
+from stages.heads.study import LOG
+from stages.shell import stopping
+from stages.shell.asked import asked_of_train
+from stages.shell.blocks import ExecutorParams, TuneParams
+from stages.shell.stopping import Stopped, ask_to_stop
+from storage.errors import DataError
+from storage.outputs.tuning import append_trial, read_log
+from storage.paths import CACHE, features_path
+from tests.fixtures.asked import extract_params
+from tests.fixtures.train_split import (
+    N_CHANNELS,
+    N_OBJECTS,
+    SPLIT,
+    write_features,
+    write_split,
+)
+
+LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
+
+N_TRIALS: Final = 4
+
+SETTINGS: Final = TuneParams(
+    seed=0,
+    n_trials=N_TRIALS,
+    max_objects=None,
+    epochs=5,
+    batch_size=16,
+    learning_rate=0.05,
+    momentum=0.5,
+)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """A study of a train split in the working directory, whose trials are counted at once."""
+    monkeypatch.chdir(tmp_path)
+    write_split()
+    monkeypatch.setattr(searching, "LOOK_S", 0.02)
+    cells: CellsToOpen = cells_to_open(SPLIT, asked_of_train(extract_params(), MODELS), CACHE)
+    return Study(cells, "iou_tiny", SETTINGS)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExecutorParams]:
+    """Executors that are asked for workers: this process, whose tasks and finds have travelled."""
+    seen: list[ExecutorParams] = []
+
+    def run(
+        tasks: Iterable[Task[Any]], params: ExecutorParams, on_result: Callable[..., None]
+    ) -> list[Failure]:
+        seen.append(params)
+        return run_tasks(
+            map(travelled, tasks),
+            ExecutorParams(),
+            lambda task, found: on_result(task, travelled(found)),
+        )
+
+    monkeypatch.setattr(searching, "run_tasks", run)
+    return seen
+
+
+def travelled(thing: Any) -> Any:  # noqa: ANN401 - anything
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - our own
+
+
+def counted_by(monkeypatch: pytest.MonkeyPatch, count: Callable[[int], None]) -> None:
+    """Whoever shows progress tells this function."""
+
+    @contextmanager
+    def counting(*_: object) -> Iterator[Callable[[int], None]]:
+        yield count
+
+    monkeypatch.setattr(searching, "progress", counting)
+
+
+def test_a_worker_finds_the_trials_of_inline_and_goes_on_from_those_that_are_kept(
+    study: Study, asked: list[ExecutorParams], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    counted_by(monkeypatch, counted.append)
+    expected, folder = search(study, ExecutorParams())
+    assert (asked, counted) == ([], [1] * N_TRIALS)
+    shutil.rmtree(folder)
+
+    first, *others = expected
+    kept = replace(first, mse=first.mse / 2)  # no trial of its plan would find it
+    append_trial(folder / LOG, kept)
+    counted.clear()
+    assert search(study, LOCAL) == ([kept, *others], folder)
+    assert [one.n_workers for one in asked] == [1], "a study takes a worker"
+    assert sum(counted) == N_TRIALS
+
+
+@pytest.mark.usefixtures("asked")
+def test_trials_of_a_study_that_had_more_are_not_counted(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = search(study, LOCAL)
+    counted: list[int] = []
+    counted_by(monkeypatch, counted.append)
+    fewer = replace(study, settings=replace(SETTINGS, n_trials=1))
+    assert search(fewer, LOCAL)[0] == found[:1]
+    assert sum(counted) == 1
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_the_method_refuses_is_not_tried_again(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(features_path(SPLIT, "small", "identity"))
+    write_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
+    for executor in (ExecutorParams(), LOCAL):
+        with pytest.raises(DataError, match=rf"^{SPLIT}: inputs must be finite, got {N_OBJECTS} "):
+            search(study, executor)
+    assert "note: try" not in capsys.readouterr().err
+
+
+def test_a_worker_that_is_asked_to_go_leaves_a_trial_in_the_middle(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_epochs = 0
+
+    def check_not_asked() -> None:
+        nonlocal n_epochs
+        n_epochs += 1
+        if n_epochs == 2:  # no trial has fewer than five
+            ask_to_stop()
+        stopping.check_not_asked()
+
+    monkeypatch.setattr(searching, "check_not_asked", check_not_asked)
+    try:
+        with pytest.raises(Stopped):
+            search_there(study, tmp_path)
+    finally:
+        stopping._asked.clear()
+    assert n_epochs == 2
+    assert read_log(tmp_path / LOG) == []
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_trial_but_the_one_in_hand(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, folder = search(study, ExecutorParams())
+    shutil.rmtree(folder)
+    killed: list[BaseProcess] = []
+    kept: list[Trial] = []
+
+    def kill_once(n: int) -> None:
+        if n and not killed:
+            killed.append(active_children()[0])
+            killed[0].kill()
+            kept.extend(read_log(folder / LOG))
+
+    counted_by(monkeypatch, kill_once)
+    found, _ = search(study, LOCAL)
+    assert found == expected
+    assert killed
+    assert 0 < len(kept) < N_TRIALS
+    # Each plan once: nobody tried again what was kept.
+    assert len(read_log(folder / LOG)) == len({trial.plan for trial in found})
