@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -157,21 +157,19 @@ def test_studies_run_side_by_side_as_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(project)
+    alone.write_params("tune", {"kind": "slurm", "slurm": JOBS | {"max_jobs": 1, "min_jobs": 1}})
     split, one = CASES["tune"].arguments
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
-        alone.write_params(
-            "tune", {"kind": "slurm", "slurm": JOBS | {"min_jobs": 1, "max_jobs": 1}}
-        )
-        running = [
-            subprocess.Popen(
-                [sys.executable, "-m", "stages.tune", split, objective],
-                env={**slurm.environment, "PYTHONPATH": str(ROOT)},
-            )
-            for objective in (one, "task_gap")
-        ]
+    with running_slurm(tmp_path_factory.mktemp("slurm")) as slurm, ExitStack() as stack:
+        environment = {**slurm.environment, "PYTHONPATH": str(ROOT)}
+        running = []
+        for objective in (one, "task_gap"):
+            command = [sys.executable, "-m", "stages.tune", split, objective]
+            running.append(stack.enter_context(subprocess.Popen(command, env=environment)))
+            stack.callback(running[-1].kill)
         wait_until(lambda: n_running(slurm) == len(running), PATIENCE_S)
         assert [process.wait(PATIENCE_S) for process in running] == [0, 0]
     found = CASES["tune"].files()
+    assert found.keys() == alone.made["tune"].keys()
     changed = {Path(file).stem for file in found if found[file] != alone.made["tune"][file]}
     assert changed == {"task_gap"}
 
