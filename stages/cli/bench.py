@@ -35,7 +35,7 @@ app.callback()(lambda: None)
 def runtime(
     image: Annotated[Path | None, typer.Option(help="Image; a drawn scene by default.")] = None,
     family: Annotated[str | None, typer.Option(help="In place of that in params.yaml.")] = None,
-    weights: Annotated[str | None, typer.Option(help="file or random, likewise.")] = None,
+    weights: Annotated[str | None, typer.Option(help="file or random-SEED, likewise.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, after a warm-up.")] = 5,
@@ -87,7 +87,8 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
 
 def _table(timed: pd.DataFrame) -> Table:
     table = Table(title="Seconds per image, and ratio to SAM2 alone", title_justify="left")
-    table.add_column("model")
+    # On a narrow screen, rich would cut a name that it cannot break.
+    table.add_column("model", min_width=int(timed["model"].str.len().max()))
     for method in timed["method"].unique():
         table.add_column(METHOD_LABELS[method], justify="right")
     for model, rows in timed.groupby("model", sort=False):

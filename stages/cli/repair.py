@@ -35,6 +35,8 @@ def repair(path: Some = CACHE) -> None:
         }.values():
             _repair(name, params)
             print(f"repaired  {name}")
+    if not damaged:
+        print(f"nothing is damaged in {printable(str(path))}")
     left = [store for store in damaged if store not in cells]
     for store in left:
         print(f"damaged   {printable(str(store))}{remedy(store)}")

@@ -1,6 +1,7 @@
 """``usam bench runtime`` on the mini models."""
 
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline.runtime.methods import METHODS
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
-from stages.cli.bench import _trained_heads
+from stages.cli.bench import _table, _trained_heads
 from stages.extraction import timing
 from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
@@ -61,6 +63,15 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
         *METHOD_LABELS.values(),
     ):
         assert text in said
+
+
+def test_names_of_models_are_whole_on_a_narrow_screen() -> None:
+    rows = [(model, method, 0.0123, 1.0) for model in MODELS for method in METHODS]
+    timed = pd.DataFrame(rows, columns=["model", "method", "seconds", "ratio"])
+    screen = Console(width=80, file=StringIO())
+    with screen.capture() as printed:
+        screen.print(_table(timed))
+    assert all(f" {model} " in printed.get() for model in MODELS)
 
 
 @pytest.mark.usefixtures("root")

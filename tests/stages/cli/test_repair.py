@@ -70,10 +70,11 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
     assert cached.read_bytes() == shard.read_bytes()
 
 
-def test_an_intact_cache_runs_nothing() -> None:
+def test_an_intact_cache_runs_nothing_and_is_told_so() -> None:
     with encoded_images() as encoded:
         result = repair(CACHE / "masks")
     assert (result.exit_code, encoded) == (0, [])
+    assert result.stdout == f"nothing is damaged in {CACHE / 'masks'}\n"
 
 
 def test_a_store_without_shards_is_named_with_the_command_that_makes_it() -> None:
