@@ -1,10 +1,11 @@
 """The page's template, with all that is the same in every report."""
 
+import re
 from pathlib import Path
 from typing import Final
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from pipeline.scoring.measures import MEASURES
@@ -50,6 +51,7 @@ def page_template() -> jinja2.Template:
         significant=significant,
         setting=setting,
         tint=tint,
+        coded=coded,
     )
     environment.globals.update(
         colours=COLOURS,
@@ -66,3 +68,12 @@ def page_template() -> jinja2.Template:
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
     )
     return environment.get_template("report.html.j2")
+
+
+def coded(text: str) -> Markup:
+    """Text with what stands between backticks as code.
+
+    >>> coded("heads `a` & b")
+    Markup('heads <code>a</code> &amp; b')
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped

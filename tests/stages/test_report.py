@@ -517,6 +517,7 @@ def test_every_measure_and_its_equation_stand_in_the_glossary(page: Element) -> 
     glossary = section(page, "glossary")
     told = {words(term): words(meaning) for term, meaning in glossary.iter("div")}
     assert set(MEASURE_LABELS.values()) <= set(told)
+    assert not any("`" in meaning for meaning in told.values())
     assert {"SamScore", "best", "selected", "view", "prompt", "relative AUC", "margin"} <= set(told)
     equations = {MEASURE_LABELS[name]: f"Eq. {n}" for name, n in EQUATIONS.items()}
     for term, equation in equations.items():
