@@ -15,9 +15,12 @@ from stages.planning.reasons import reason_to_run
 from stages.shell.asked import CellName, asked_of
 from stages.shell.params import Params
 from stages.shell.rules import ParamsError
+from stages.shell.sources import asked_of_objects
 from storage.errors import StoreError, shown
+from storage.paths import objects_path, remedy
 from storage.store.arrays import naming_damage, read_arrays
 from storage.store.inspection import open_store
+from storage.store.signature import compare
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ def choose(
     Raises
     ------
     StoreError
-        If a split is not prepared, ``same_device`` cannot be, or a GPU has begun a cell and none is
-        here.
+        If a split is not prepared as the settings have it, ``same_device`` cannot be, or a GPU has
+        begun a cell and none is here.
     ParamsError
         If the device that the settings name is not there.
     """
@@ -130,8 +133,7 @@ class _Wanted:
 
 def _wanted(names: Sequence[CellName], params: Params, part: Part) -> list[_Wanted]:
     """Cells that are not published, the widest first, each with the shards of a part."""
-    size = params.extract.shard_objects
-    splits = {split: prepared(split, size) for split in dict.fromkeys(n.split for n in names)}
+    splits = {split: _prepared(split, params) for split in dict.fromkeys(n.split for n in names)}
     first, wanted = 0, []
     for name in sorted(names, key=widest_first):
         split = splits[name.split]
@@ -140,6 +142,16 @@ def _wanted(names: Sequence[CellName], params: Params, part: Part) -> list[_Want
         if why := _why(name, params, split):
             wanted.append(_Wanted(name, split, frozenset(shards), why))
     return wanted
+
+
+def _prepared(split: str, params: Params) -> Prepared:
+    """A split, held to the settings: DVC would prepare it anew, but does not run ``usam fill``."""
+    found = prepared(split, params.extract.shard_objects)
+    asked = asked_of_objects(split, params.splits[split], params.prepare)
+    if difference := compare(found.table.signature, asked):
+        path = objects_path(split)
+        raise StoreError(f"{path} was written under other inputs ({difference}){remedy(path)}")
+    return found
 
 
 def _why(name: CellName, params: Params, split: Prepared) -> str | None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stages import extract
 from stages.filling import pool
@@ -160,6 +161,20 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     assert said.splitlines()[-1].split("  ")[-1].endswith("shards are done")
     shutil.rmtree(CACHE / "work")
     assert fill("--dry-run", NAME)[1].rstrip().endswith("other images")
+
+
+def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+    params["splits"][SPLIT]["max_objects"] = 3
+    Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    wanted = (
+        f"error: cache/objects/{SPLIT}.zarr was written under other inputs (max_objects: all -> 3)"
+        f"; `dvc repro prepare@{SPLIT}` makes it\n"
+    )
+    assert fill(NAME) == (1, "", wanted)
+    assert fill("--dry-run", NAME) == (1, "", wanted)
+    prepare_splits()
+    assert fill(NAME)[0] == 0
 
 
 def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, bytes]) -> None:
