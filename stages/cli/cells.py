@@ -1,6 +1,6 @@
 """The cells of a cache: how much of each is there, made how, on what, under which schema."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from storage.cell.work import is_work_folder
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.store.describe import StoreDescription, describe
-from storage.store.inspection import read_description
+from storage.store.inspection import PLACE_KEYS, read_description
 from storage.store.schema import MIGRATED, SCHEMA_VERSION
 
 HEADINGS: Final = (
@@ -36,16 +36,19 @@ def list_cells(paths: Iterable[Path]) -> str:
     """A line for each cell that some of the stores belong to, published or in the making."""
     cells: dict[tuple[str, ...], _Cell] = {}
     for path in paths:
+        work = is_work_folder(path.parent)
+        signature: Mapping[str, object] = {}
         try:
             _, kind, signature = read_description(files_at(path))
-        except (StoreError, OSError):
-            continue  # `usam cache info` names it
-        if kind not in KINDS:
+            name = tuple(str(signature.get(key, "")) for key in PLACE_KEYS)
+        except (StoreError, OSError):  # ``describe`` says what is wrong
+            kind, *place = _place(path)
+            name = tuple(place)
+        if kind not in KINDS and signature:
             continue
-        work = is_work_folder(path.parent)
-        name = tuple(str(signature.get(key, "")) for key in ("split", "model", "view"))
         cell = cells.setdefault((*name, path.parent.name if work else ""), _Cell())
-        cell.signature, cell.is_work = dict(signature), work
+        cell.signature |= signature
+        cell.is_work = work
         try:
             cell.stores[kind] = describe(path)
         except (StoreError, OSError) as error:
@@ -54,17 +57,30 @@ def list_cells(paths: Iterable[Path]) -> str:
     return aligned([HEADINGS, *lines], right=NUMBERS)
 
 
+def _place(path: Path) -> tuple[str, ...]:
+    """Kind, split, model and view of a store by where it lies; elsewhere, the path takes theirs."""
+    kind, *name = path.absolute().with_suffix("").parts[-4:]
+    if is_work_folder(path.parent):
+        kind, name = path.stem, list(path.absolute().parts[-5:-2])
+    return (kind, *name) if kind in KINDS else ("store", str(path))
+
+
 def _line(name: str, cell: _Cell) -> tuple[str, ...]:
     signature = cell.signature
-    version = signature.get("schema_version")
     return (
         name,
         _coverage(cell),
         *(_size(cell.stores.get(kind)) for kind in KINDS),
         *(str(signature.get(key, "")) for key in ("family", "device", "extract_version")),
-        "present" if version == SCHEMA_VERSION else f"{version}, present is {SCHEMA_VERSION}",
+        _age(signature.get("schema_version")),
         _state(cell),
     )
+
+
+def _age(version: object) -> str:
+    if version in {None, SCHEMA_VERSION}:
+        return "" if version is None else "present"
+    return f"{version}, present is {SCHEMA_VERSION}"
 
 
 def _coverage(cell: _Cell) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from storage.errors import StoreError
+from storage.files.manifest import ROOT
 from storage.store.arrays import array_grid, done_shards, missing_files, read_arrays, sizes_of
 from storage.store.grid import Layout
 from storage.store.inspection import AnyArray, Store, open_store
@@ -120,7 +121,8 @@ def find_stores(path: Path) -> list[Path]:
     """
     found = [path] if is_zipfile(path) else []
     for folder, below, files in os.walk(path):
-        if "zarr.json" in files:
+        # By its name, too: without its own file, each of its arrays would be taken for a store.
+        if ROOT in files or folder.endswith(".zarr"):
             found.append(Path(folder))
             below.clear()
         below[:] = sorted(name for name in below if not name.startswith("."))

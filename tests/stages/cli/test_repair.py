@@ -70,6 +70,15 @@ def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of
     assert cached.read_bytes() == shard.read_bytes()
 
 
+@pytest.mark.parametrize("file", ["zarr.json", "manifest/zarr.json"])
+def test_a_store_that_lost_its_own_file_is_made_again(file: str) -> None:
+    wanted = outputs()
+    (features_path(*CELL) / file).unlink()
+    result = repair()
+    assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(CELL)}\n")
+    assert outputs() == wanted
+
+
 def test_an_intact_cache_runs_nothing_and_is_told_so() -> None:
     with encoded_images() as encoded:
         result = repair(CACHE / "masks")

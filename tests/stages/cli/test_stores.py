@@ -48,6 +48,27 @@ def test_ls_has_a_line_a_cell_and_tells_what_is_to_be_migrated_or_made() -> None
     assert "damaged: masks: done must be a Zarr array" in usam("ls", "masks").stdout
 
 
+@pytest.mark.parametrize("text", [None, "garbage"])
+def test_ls_calls_no_cell_complete_of_which_a_store_cannot_be_read(
+    tmp_path: Path, text: str | None
+) -> None:
+    for kind in ("features", "masks"):
+        place = Path("cache", kind, "val/tiny/identity.zarr")
+        place.parent.mkdir(parents=True)
+        Path(kind, "identity.zarr").rename(place)
+        lost = place / "zarr.json"
+        lost.write_text(text) if text else lost.unlink()
+    cell = open_cell(Path("cache"), split="val", model="tiny", view="identity")
+    (cell.folder / "masks.zarr/zarr.json").write_text("garbage")
+    _, published, begun = lines_of(usam("ls"))
+    assert published[0] == begun[0] == "val tiny identity"
+    assert "damaged: features: must be a Zarr store, got none" in published[-1]
+    assert "; masks: must be a Zarr store, got none" in published[-1]
+    assert begun[-1].startswith("damaged: masks: must be a Zarr store, got none")
+    (tmp_path / "lost.zarr").mkdir()
+    assert lines_of(usam("ls", "."))[1][0] == "lost.zarr"
+
+
 def test_diff_of_two_stores_and_of_two_folders() -> None:
     shutil.copytree("features", "others/features")
     result = usam("diff", FEATURES, "others/features/identity.zarr")

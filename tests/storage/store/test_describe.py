@@ -63,6 +63,13 @@ def test_stores_below_a_folder_are_found(tmp_path: Path) -> None:
     assert find_stores(found[0]) == [found[0]]
 
 
+def test_a_store_without_its_own_file_is_found_as_one(tmp_path: Path) -> None:
+    extract(tmp_path)
+    store = tmp_path / "features/identity.zarr"
+    (store / "zarr.json").unlink()
+    assert find_stores(tmp_path / "features") == [store]
+
+
 def test_no_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="must be a store or hold some, got none"):
         find_stores(tmp_path)
