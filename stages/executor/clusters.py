@@ -64,7 +64,7 @@ def workers_of(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Workers]:
     Raises
     ------
     ConnectionError
-        If they cannot be reached.
+        If they cannot be reached; from ``Workers.count``, if jobs end before they are workers.
     ParamsError
         If SLURM is not there, or does not take the jobs; or if keys for the scheduler are missing.
     """
@@ -107,13 +107,18 @@ def _scheduler(params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool) -> A
 
 def _count_of(client: Client, params: ExecutorParams) -> Callable[[], int]:
     """A count of the workers that asks the scheduler now and then, and tells if there is none."""
-    # Jobs come only where tasks wait for them.
-    wanted = params.slurm.max_jobs if params.kind == "slurm" else 0
+    wanted, check = 0, _no_check
+    if params.kind == "slurm":
+        from stages.executor.slurm import check_jobs  # noqa: PLC0415 - half a second
+
+        # Jobs come only where tasks wait for them.
+        wanted, check = params.slurm.max_jobs, check_jobs
     asked = told = time.monotonic() - TELL_S
     n = 0
 
     def count() -> int:
         nonlocal asked, told, n
+        check()
         now = time.monotonic()
         if now - asked >= COUNT_S:
             with suppress(OSError):  # a scheduler that is gone ends the tasks: they tell
@@ -127,6 +132,10 @@ def _count_of(client: Client, params: ExecutorParams) -> Callable[[], int]:
         return max(n, wanted)
 
     return count
+
+
+def _no_check() -> None:
+    """Workers that are no jobs need none."""
 
 
 def named_deaths(failure: Failure) -> Failure:

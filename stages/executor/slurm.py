@@ -13,6 +13,7 @@ from threading import Event
 from typing import Final
 
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+from distributed.utils import get_ip_interface
 
 from stages.executor.local import NO_DASHBOARD, SILENT, THREADS
 from stages.shell.blocks import SlurmParams
@@ -31,8 +32,14 @@ RETRY_S: Final = 5.0
 LOOK_S: Final = 10.0
 """Time between two looks for jobs that SLURM has forgotten."""
 
+N_FRUITLESS: Final = 10
+"""Looks in a row that find jobs gone and no worker, after which no more jobs are handed in."""
+
 _is_over: Final = Event()
 """Set once the jobs are no longer wanted."""
+
+_are_fruitless: Final = Event()
+"""Set once jobs end again and again before they are workers."""
 
 
 class PatientJob(SLURMJob):
@@ -62,12 +69,14 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
     Raises
     ------
     ParamsError
-        If SLURM is not there, or refuses such a job.
+        If SLURM is not there, or refuses such a job; or if this host has no such interface.
     """
     if shutil.which("sbatch") is None:
         raise ParamsError("executor.kind must be other than slurm where no sbatch is on the PATH")
+    _check_interface(params.interface)
     LOGS.mkdir(parents=True, exist_ok=True)
     _is_over.clear()
+    _are_fruitless.clear()
     with _new_cluster(params) as cluster:
         _check_accepted(cluster.job_script())
         # Not `scale`, which never replaces a job.
@@ -111,16 +120,37 @@ async def _replace_vanished(cluster: SLURMCluster) -> None:
     """Give up jobs that never became workers and that SLURM does not know, so that others come.
 
     Dask waits for them for ever. SLURM forgets those that are cancelled while they wait, and some
-    when its controller is killed.
+    when its controller is killed; others end before they are workers, for want of a library, say.
     """
-    while not _is_over.is_set():
+    n_fruitless = 0
+    while not (_is_over.is_set() or _are_fruitless.is_set()):
         await asyncio.sleep(LOOK_S)
+        n_gone = 0
         for name in cluster.workers.keys() - cluster.observed:
             job = cluster.workers[name].job_id
             if job is not None and await _is_gone(job):
                 print(f"note: job {job} of SLURM is gone; another takes its place", file=sys.stderr)
                 cluster.worker_spec.pop(name, None)
                 cluster.workers.pop(name, None)
+                n_gone += 1
+        n_fruitless = 0 if cluster.observed else n_fruitless + bool(n_gone)
+        if n_fruitless == N_FRUITLESS:
+            _are_fruitless.set()
+
+
+def check_jobs() -> None:
+    """Refuse to wait for jobs that never become workers.
+
+    Raises
+    ------
+    ConnectionError
+        If that was so again and again.
+    """
+    if _are_fruitless.is_set():
+        raise ConnectionError(
+            f"jobs of SLURM must become workers, got {N_FRUITLESS} times in a row some that ended "
+            f"before, and no worker; {LOGS} has what they printed"
+        )
 
 
 async def _is_gone(job: str) -> bool:
@@ -143,6 +173,18 @@ def _directives(params: SlurmParams) -> list[str]:
         f"--signal=B:USR1@{LEAVE_S}",
         *params.directives,
     ]
+
+
+def _check_interface(name: str | None) -> None:
+    """Refuse a network that Dask would refuse with a traceback, when it starts its scheduler."""
+    if name is None:
+        return
+    try:
+        get_ip_interface(name)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ParamsError(
+            f"executor.slurm.interface must be a network of this host, got {error}"
+        ) from error
 
 
 def _check_accepted(script: str) -> None:

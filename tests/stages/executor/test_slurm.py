@@ -1,11 +1,14 @@
 """The executors ``slurm`` and ``address``, on a real SLURM and a real scheduler of Dask."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -153,6 +156,64 @@ def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ParamsError, match="no sbatch"), executor.slurm_cluster(SlurmParams()):
+        pass
+
+
+class Vanishing:
+    """A cluster whose jobs are gone whenever one looks."""
+
+    def __init__(self, n_seen: int) -> None:
+        self.n_seen = n_seen
+        self.worker_spec: dict[str, object] = {}
+        self.n_looks = 0
+
+    @property
+    def workers(self) -> dict[str, SimpleNamespace]:
+        """The job that was handed in last."""
+        return {"7": SimpleNamespace(job_id="7")}
+
+    @property
+    def observed(self) -> set[str]:
+        """At the first looks, another job is a worker."""
+        return {"6"} if self.n_looks <= self.n_seen else set()
+
+
+@pytest.mark.parametrize("n_seen", [0, 1])
+def test_jobs_that_never_become_workers_are_given_up(
+    n_seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Vanishing(n_seen)
+
+    async def is_gone(_job: str) -> bool:
+        cluster.n_looks += 1
+        if cluster.n_looks == executor.N_FRUITLESS:
+            executor._is_over.set()
+        return True
+
+    monkeypatch.setattr(executor, "_is_gone", is_gone)
+    monkeypatch.setattr(executor, "LOOK_S", 0)
+    monkeypatch.setattr(executor, "_is_over", Event())
+    monkeypatch.setattr(executor, "_are_fruitless", Event())
+    asyncio.run(executor._replace_vanished(cluster))  # type: ignore[arg-type]
+    assert cluster.n_looks == executor.N_FRUITLESS
+    if n_seen:
+        executor.check_jobs()
+        return
+    with pytest.raises(ConnectionError, match=r"must become workers, .* logs/slurm has what they"):
+        executor.check_jobs()
+
+
+def test_a_network_that_this_host_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    params = SlurmParams(interface="ib7")
+    message = r"executor\.slurm\.interface must be a network of this host, got 'ib7' is not a"
+    with pytest.raises(ParamsError, match=message), executor.slurm_cluster(params):
         pass
 
 
