@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 import yaml
@@ -251,13 +252,27 @@ def marked() -> dict[Path, int]:
     return {path: path.stat().st_ino for path in marks()}
 
 
+ANOTHER_HOST: Final = """
+import socket, sys
+from functools import partial
+socket.gethostname = lambda: "another"
+from stages.cli.app import app
+from stages.filling import pool
+from storage.cell.claims import BEAT_S, Watch
+pool.Watch = partial(Watch, silent_s=1.5 * BEAT_S)
+app(sys.argv[1:])
+"""
+"""``usam`` on another host, which cannot know who lives on this one, with less patience."""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("program", [None, ANOTHER_HOST], ids=["one_host", "two_hosts"])
 def test_processes_that_are_killed_cost_no_more_than_their_shards(
-    wanted: dict[str, bytes],
+    wanted: dict[str, bytes], program: str | None
 ) -> None:
     before: dict[Path, int] = {}
     for n_shards in (1, 3):
-        with started(NAME) as one, started(NAME) as other:
+        with started(NAME) as one, started(NAME, program=program) as other:
             wait_for_shards(n_shards)
             one.kill()
             if n_shards == 1:
@@ -268,6 +283,8 @@ def test_processes_that_are_killed_cost_no_more_than_their_shards(
         before = marked()
     assert other.returncode == 0
     assert done_shards() == list(range(N_SHARDS))
+    hosts = {receipt.writer.host for receipt in receipts()}
+    assert ("another" in hosts) == (program is not None)
     run(extract, *CELL)
     assert outputs() == wanted
 

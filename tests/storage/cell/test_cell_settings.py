@@ -17,6 +17,7 @@ from tests.fixtures.made_up_cell import (
     extract,
     images_of,
     open_cell,
+    outputs,
     rows_of,
 )
 
@@ -78,6 +79,9 @@ def test_what_the_dead_left_half_written_is_removed_and_the_livings_stays(tmp_pa
     assert not unborn.exists()
     assert living.exists()
     assert elsewhere.exists()
+    extract(tmp_path)
+    extract(tmp_path / "undisturbed")
+    assert outputs(tmp_path) == outputs(tmp_path / "undisturbed")
 
 
 def test_the_signature_is_on_disk_before_the_first_row(tmp_path: Path) -> None:
