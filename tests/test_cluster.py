@@ -180,6 +180,21 @@ def test_studies_of_an_array_run_side_by_side_in_one_clone(slurm: Slurm, project
 
 @pytest.mark.slow
 @needs_slurm
+def test_cells_of_a_split_run_side_by_side_in_one_clone(slurm: Slurm, project: Path) -> None:
+    views = ("identity", "vflip", "hflip")
+    settings(project, views={view: {} for view in views})
+    project_copy.repro(project, "prepare@shapes_val")
+    for job in [submit(slurm, project, "cell.sh", *CELL[:2], view) for view in views]:
+        wait_for(slurm, project, job)
+    cells = [f"extract@{'-'.join(CELL[:2])}-{view}" for view in views]
+    done = project_copy.repro(project, "--single-item", *cells)
+    assert (done.ran, len(done.unchanged)) == ([], len(cells))
+    forget(project, [project / "cache" / kind for kind in ("features", "masks")])
+    settings(project, views={"identity": {}})
+
+
+@pytest.mark.slow
+@needs_slurm
 def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Path) -> None:
     forget(project, [])
     project_copy.repro(project, "prepare@shapes_val")
