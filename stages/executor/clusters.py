@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, Final
@@ -97,7 +97,8 @@ def _scheduler(params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool) -> A
 
         # A job that is requeued waits in the queue: another takes its place meanwhile.
         stack.enter_context(config.set({LOST: "2s"}))
-        return stack.enter_context(slurm_cluster(params.slurm))
+        jobs = params.slurm if uses_gpu else replace(params.slurm, gpus=0)
+        return stack.enter_context(slurm_cluster(jobs))
     folder = stack.enter_context(TemporaryDirectory(prefix="usam-workers-"))
     # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
     # would close it if its worker is away again when this time has passed.

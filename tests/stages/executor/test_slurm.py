@@ -203,6 +203,22 @@ def test_jobs_that_never_become_workers_are_given_up(
         executor.check_jobs()
 
 
+@pytest.mark.parametrize("uses_gpu", [True, False])
+def test_jobs_ask_for_gpus_only_where_tasks_use_them(
+    uses_gpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text('#!/bin/sh\ncp "$2" script\nexit 1\n')
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
+    task = Task("double", tasks.double, (1,))
+    with pytest.raises(ParamsError, match="as SLURM takes jobs"):
+        run_tasks([task], params, lambda _task, _result: None, uses_gpu=uses_gpu)
+    assert ("#SBATCH --gres=gpu:2" in Path("script").read_text()) == uses_gpu
+
+
 def test_a_network_that_this_host_lacks_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
