@@ -13,6 +13,9 @@ FOREGROUND: Final = 1
 BOX_CORNERS: Final = (2, 3)
 """Labels that SAM2 gives to points: clicks beside and on the object, and the corners of a box."""
 
+LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX_CORNERS)
+"""All that SAM2's prompt encoder knows; -1 marks a point that fills up a batch."""
+
 
 @dataclass(frozen=True)
 class PromptSet:
@@ -94,7 +97,8 @@ def parse_prompts(
     Raises
     ------
     ValueError
-        If a shape is another, clicks lack labels, or there are unequally many sets.
+        If a shape is another, clicks lack labels, a label is unknown, a coordinate is not finite,
+        or there are unequally many sets.
     """
     parts = []
     if box is not None:
@@ -134,6 +138,10 @@ def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> P
         )
     if labels.shape != points.shape[:-1]:
         raise ValueError(f"point_labels must be of shape {points.shape[:-1]}, got {labels.shape}")
+    unknown = labels[~np.isin(labels, LABELS)]
+    if unknown.size:
+        raise ValueError(f"point_labels must be 1 on the object or 0 beside it, got {unknown[0]}")
+    _check_finite("point_coords", points)
     return points.reshape(-1, *points.shape[-2:]), labels.reshape(-1, labels.shape[-1])
 
 
@@ -141,8 +149,15 @@ def _corners(box: ArrayLike) -> Points:
     corners = np.asarray(box, np.float32)
     if corners.ndim not in {1, 2} or corners.shape[-1] != 4:  # noqa: PLR2004 - two corners
         raise ValueError(f"box must be of shape (4,) or (set, 4), got {corners.shape}")
+    _check_finite("box", corners)
     points = corners.reshape(-1, 2, 2)
     return points, np.tile(np.array(BOX_CORNERS, np.int32), (len(points), 1))
+
+
+def _check_finite(what: str, values: np.ndarray) -> None:
+    strange = values[~np.isfinite(values)]
+    if strange.size:
+        raise ValueError(f"{what} must be finite numbers, got {strange[0]}")
 
 
 def _mask(mask_input: ArrayLike) -> Float32[np.ndarray, "_ 1 y x"]:

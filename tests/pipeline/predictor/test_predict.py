@@ -215,6 +215,9 @@ def test_a_path_is_no_image() -> None:
         ({"point_labels": [1]}, "point_coords and point_labels must be given together"),
         ({"point_coords": [1, 2], "point_labels": [1]}, r"\(click, 2\) or .*, got \(2,\)"),
         ({"point_coords": ONE, "point_labels": [1, 1]}, r"of shape \(1,\), got \(2,\)"),
+        ({"point_coords": ONE, "point_labels": [5]}, "must be 1 on the .* or 0 beside it, got 5"),
+        ({"point_coords": [[1, np.nan]], "point_labels": [1]}, "must be finite numbers, got nan"),
+        ({"box": [1, 2, np.inf, 9]}, "box must be finite numbers, got inf"),
         ({"box": [1, 2, 3]}, r"box must be of shape \(4,\) or \(set, 4\), got \(3,\)"),
         ({"mask_input": np.zeros((64, 64))}, r"mask_input must be .*, got \(64, 64\)"),
         (
