@@ -77,13 +77,24 @@ def _figure_svg(curves: pd.DataFrame, protocol: str, task: str, split: str) -> s
         panel = figure.subplots()
         draw_task(panel, curves, task)
         panel.collections[0].set_label("worst to oracle")
-        panel.set_title(
+        panel.set_title("")
+        # Across the whole figure: above the panel alone, it would be cut, or run into the legend.
+        figure.suptitle(
             f"{protocol_heading(protocol)}: {TASK_LABELS[task]}, {split}\n"
-            f"{correction(protocol, task)}"
+            f"{correction(protocol, task)}",
+            fontsize="medium",
+            x=0.01,
+            horizontalalignment="left",
         )
         panel.set_xlabel("corrected objects, the most uncertain first")
         panel.set_ylabel("mean IoU")
-        figure.legend(frameon=False, loc="outside right center")
+        panel.legend(
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            fontsize="small",
+            borderaxespad=0,
+        )
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()

@@ -1,5 +1,6 @@
 """The pictures of ``dvc plots show``."""
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from itertools import product
@@ -66,6 +67,15 @@ def test_a_picture_names_its_protocol_and_the_judged_mask(
     told = words(plots[f"coco_val_{file}.svg"])
     assert any(f"{title}, coco_val" in text for text in told)
     assert any(text.startswith(mask) or f" {mask}" in text for text in told)
+
+
+def test_the_title_is_whole_and_above_the_names_of_all_lines(plots: dict[str, str]) -> None:
+    for svg in plots.values():
+        title = re.findall(r'transform="translate\((\S+) (\S+)\)">(?:Best|Selected|The) ', svg)
+        names = re.findall(r'y="(\S+)"[^>]*>(?:worst to oracle|1 − SamScore)<', svg)
+        assert len(title) == 2
+        assert min(float(x) for x, _ in title) >= 0
+        assert max(float(y) for _, y in title) < min(map(float, names))
 
 
 def test_protocols_have_curves_of_their_own(
