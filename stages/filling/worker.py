@@ -205,7 +205,13 @@ def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> Mad
     pieces = [piece for shard in plan if shard.index in lacking for piece in shard.pieces]
     rows = [slice(piece.start, piece.stop) for piece in pieces]
     n_rows = {input_sha256(split.table, some): some.stop - some.start for some in rows}
-    made = find_made(job.signature, n_rows.keys(), marked.folder, with_masks=job.name.with_masks)
+    made = find_made(
+        job.signature,
+        n_rows.keys(),
+        marked.folder,
+        with_masks=job.name.with_masks,
+        made_by=device_here(job.device).kind if job.is_one_kind else None,
+    )
     n_made = sum(n for digest, n in n_rows.items() if digest in made)
     if n_made:
         print(f"note: {n_made} objects are taken from cells that hold them", file=sys.stderr)

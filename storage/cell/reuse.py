@@ -92,7 +92,12 @@ class MadeRows:
 
 
 def find_made(
-    signature: Mapping[str, object], wanted: Collection[str], own: Path, *, with_masks: bool
+    signature: Mapping[str, object],
+    wanted: Collection[str],
+    own: Path,
+    *,
+    with_masks: bool,
+    made_by: str | None = None,
 ) -> MadeRows:
     """Find rows in cells of any split: in the making, published, or replaced but in DVC's cache.
 
@@ -106,6 +111,9 @@ def find_made(
         Digests of the inputs of its rows, from ``storage.split.objects.input_sha256``.
     own
         Its work folder, whose shards need no search.
+    made_by
+        Name of the processor or GPU that must have made the rows, if it matters: receipts tell,
+        which stores have only while they are in the making.
     """
     asked = {key: value for key, value in signature.items() if key not in OF_A_SPLIT}
     kinds = ("features", "masks") if with_masks else ("features",)
@@ -119,12 +127,12 @@ def find_made(
             stores = {kind: open_store(path) for kind, path in paths.items()}
             for kind, store in stores.items():
                 check_identity(store, kind, asked)
-            places |= _find(stores, missing)
+            places |= _find(stores, missing, made_by)
     return MadeRows(places)
 
 
 def _find(
-    stores: Mapping[str, Store], missing: Collection[str]
+    stores: Mapping[str, Store], missing: Collection[str], made_by: str | None
 ) -> dict[str, tuple[_Source, slice]]:
     """Places of the rows in shards that are done and intact."""
     features = stores["features"]
@@ -143,7 +151,7 @@ def _find(
         return {}
     source = _Source(stores, arrays, roots)
     by_shard = {digest: rows.start // features.shard_objects for digest, rows in found.items()}
-    unusable = _unusable(stores, set(by_shard.values()))
+    unusable = _unusable(stores, set(by_shard.values()), made_by)
     return {name: (source, rows) for name, rows in found.items() if by_shard[name] not in unusable}
 
 
@@ -152,13 +160,21 @@ def _root(store: Store) -> tuple[int, int]:
     return known.st_dev, known.st_ino
 
 
-def _unusable(stores: Mapping[str, Store], asked: Collection[int]) -> set[int]:
-    """Shards that are not done, or damaged."""
+def _unusable(
+    stores: Mapping[str, Store], asked: Collection[int], made_by: str | None
+) -> Collection[int]:
+    """Shards that are not done, damaged, or not known to be made by the kind of device asked."""
     features = stores["features"]
     if features.layout != "work":
+        if made_by is not None:
+            return asked
         return {shard for store in stores.values() for shard in damaged_shards(store)}
     marked = MarkedShards(features.path.parent, max(asked) + 1)
-    return {shard for shard in asked if marked.fault(shard) is not None}
+    others = set[int]()
+    if made_by is not None:
+        made = {shard for shard, one in marked.receipts().items() if one.device == made_by}
+        others = set(asked) - made
+    return {shard for shard in asked if shard in others or marked.fault(shard) is not None}
 
 
 def _candidates(

@@ -1,5 +1,6 @@
 """Devices of cells: held to one kind, found without a job, and GPUs that have begun."""
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -103,6 +104,28 @@ def test_images_that_another_kind_of_device_kept_are_computed_again(
     with encoded_images() as seen:
         fill(NAME)
     assert seen
+
+
+def test_rows_of_other_cells_serve_one_kind_of_device_only_if_it_is_known_to_have_made_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def encoded(shard_objects: int, *options: str) -> int:
+        write_params(shard_objects=shard_objects)
+        with encoded_images() as seen:
+            assert fill(NAME, *options)[0] == 0
+        return len(seen)
+
+    n_images = encoded(SHARD_OBJECTS)
+    assert encoded(2 * SHARD_OBJECTS, "--same-device") < n_images
+    name_device(monkeypatch, "another")
+    assert encoded(3 * SHARD_OBJECTS, "--same-device") == n_images
+    # Those that "another" has just made; all of them lie in one shard now.
+    assert encoded(100 * SHARD_OBJECTS, "--same-device") < n_images
+    run(extract, *CELL)
+    shutil.rmtree(CACHE / "work")
+    assert encoded(2 * SHARD_OBJECTS, "--same-device") == n_images, "nobody knows who made these"
+    shutil.rmtree(CACHE / "work")
+    assert encoded(2 * SHARD_OBJECTS) < n_images
 
 
 @pytest.mark.slow
