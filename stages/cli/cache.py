@@ -76,7 +76,7 @@ def migrate_command(path: Stores) -> None:
     failed = False
     for store in found:
         try:
-            print(f"{'migrated' if migrate(store) else 'present':8}  {printable(str(store))}")
+            print(f"{'migrated' if migrate(store) else 'current':8}  {printable(str(store))}")
         except (StoreError, OSError) as error:
             print(f"refused   {printable(str(store))}: {own_part(store, error)}")
             failed = True

@@ -79,8 +79,8 @@ def _line(name: str, cell: _Cell) -> tuple[str, ...]:
 
 def _age(version: object) -> str:
     if version in {None, SCHEMA_VERSION}:
-        return "" if version is None else "present"
-    return f"{version}, present is {SCHEMA_VERSION}"
+        return "" if version is None else "current"
+    return f"{version}, current is {SCHEMA_VERSION}"
 
 
 def _coverage(cell: _Cell) -> str:

@@ -25,7 +25,7 @@ Globs = Annotated[
     typer.Argument(metavar="[GLOB]...", help="Cells, as split/model/view; all by default."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what is missing and why, run nothing.")
+    bool, typer.Option("--dry-run", help="Say what is missing and why; run nothing.")
 ]
 Range = Annotated[
     str,

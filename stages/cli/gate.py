@@ -42,7 +42,7 @@ def gate(
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
     model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,
     measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = IN_USE,
-    protocol: Annotated[str, typer.Option(help="Masks: selected or best.")] = "selected",
+    protocol: Annotated[str, typer.Option(help="Which masks: selected or best.")] = "selected",
 ) -> None:
     """Find the uncertainty up to which masks may be kept for a promise to hold."""
     with reported_errors():

@@ -26,11 +26,13 @@ app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
 @app.command()
 def export(
     split: Annotated[str, typer.Argument(help="Train split whose heads to write.")],
-    file: Annotated[Path, typer.Argument(help="File to write, by custom .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="File to write, usually named *.safetensors.")],
     protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
     tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
-    half: Annotated[bool, typer.Option(help="In half precision, half the bytes.")] = False,  # noqa: FBT002
+    half: Annotated[
+        bool, typer.Option(help="Write half precision, which takes half the bytes.")
+    ] = False,  # noqa: FBT002
     gates: Annotated[
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
@@ -53,7 +55,12 @@ def export(
 
 @app.command("import")
 def import_published(
-    folder: Annotated[Path, typer.Argument(help="Theirs of a family, such as models/mlps/sam2.1.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of the published heads of one family, such as models/mlps/sam2.1."
+        ),
+    ],
     file: Annotated[Path, typer.Argument(help="File to write.")],
     family: Annotated[str, typer.Option(help="What the heads learned from: sam2 or sam2.1.")],
     precision: Annotated[str, typer.Option(help="Likewise: fp32 or bf16.")] = "fp32",

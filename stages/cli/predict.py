@@ -39,29 +39,31 @@ AroundObject = Annotated[str | None, typer.Option(help="X,Y,W,H around the objec
 Bayesian = Annotated[
     bool,
     typer.Option(
-        "--bayesian", help="Also the entropies over views, clicks and models, and what they take."
+        "--bayesian", help="Also the entropies over views, clicks and models, and what they cost."
     ),
 ]
 Everything = Annotated[
     bool,
-    typer.Option("--everything", help="Segment all there is, as SAM2's automatic mask generator."),
+    typer.Option(
+        "--everything", help="Segment all there is, as SAM2's automatic mask generator does."
+    ),
 ]
 PointsPerSide = Annotated[
-    int | None, typer.Option(help="Of everything: clicks in a row of the grid; 32 by default.")
+    int | None, typer.Option(help="For everything: clicks per row of the grid; 32 by default.")
 ]
 MinScore = Annotated[
-    float | None, typer.Option(help="Of everything: least SamScore; 0.8 by default.")
+    float | None, typer.Option(help="For everything: lowest SamScore to keep; 0.8 by default.")
 ]
 MinStability = Annotated[
-    float | None, typer.Option(help="Of everything: least stability; 0.95 by default.")
+    float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
 ]
 Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
 Heads = Annotated[
-    Path | None, typer.Option(help="File of `usam heads export`; names the family, too.")
+    Path | None, typer.Option(help="File written by `usam heads export`; it also names the family.")
 ]
-GoodIou = Annotated[float, typer.Option(help="Expected IoU that is enough.")]
+GoodIou = Annotated[float, typer.Option(help="Expected IoU from which to keep the mask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Save = Annotated[Path | None, typer.Option(help="Folder for pictures.")]
+Save = Annotated[Path | None, typer.Option(help="Folder to write pictures to.")]
 
 
 def predict(  # noqa: PLR0913, PLR0917 - one for each option

@@ -16,11 +16,13 @@ NEEDED: Final = ("fastapi", "uvicorn")
 
 
 def demo(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")
+    ] = PORT,
     host: Annotated[
         str, typer.Option(help="Any address but a loopback one lets others in, with a token.")
     ] = "127.0.0.1",
-    model: Annotated[str, typer.Option(help="Chosen at first.")] = "tiny",
+    model: Annotated[str, typer.Option(help="Model that the page starts with.")] = "tiny",
     heads: Annotated[
         list[Path] | None,
         typer.Option(help="File of `usam heads export` to offer; may be given many times."),

@@ -217,7 +217,7 @@ def test_migrate_says_which_stores_it_brought_up_and_which_it_could_not(features
         "got a store of extract_version None without; make it again\n"
     )
     result = usam("cache", "migrate", "features")
-    assert (result.exit_code, result.stdout) == (0, "present   features/identity.zarr\n")
+    assert (result.exit_code, result.stdout) == (0, "current   features/identity.zarr\n")
 
 
 def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path) -> None:

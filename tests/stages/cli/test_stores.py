@@ -38,12 +38,12 @@ def test_ls_has_a_line_a_cell_and_tells_what_is_to_be_migrated_or_made() -> None
         *("cell", "objects", "features", "masks", "family", "device", "extract", "schema", "state")
     ]
     assert published[0] == "10/10"  # the made-up signature names no cell
-    assert published[-2:] == ["present", "complete"]
+    assert published[-2:] == ["current", "complete"]
     assert begun[:2] == ["val tiny vflip", "4/10"]
-    assert begun[-2:] == ["present", "in the making"]
+    assert begun[-2:] == ["current", "in the making"]
     metadata = FEATURES / "zarr.json"
     metadata.write_text(metadata.read_text().replace('"schema_version": 2', '"schema_version": 1'))
-    assert "1, present is 2  to be migrated" in usam("ls", "features").stdout
+    assert "1, current is 2  to be migrated" in usam("ls", "features").stdout
     shutil.rmtree("masks/identity.zarr/done")
     assert "damaged: masks: done must be a Zarr array" in usam("ls", "masks").stdout
 
