@@ -30,9 +30,7 @@ def export(
     protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
     tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
-    half: Annotated[
-        bool, typer.Option(help="Write half precision, which takes half the bytes.")
-    ] = False,  # noqa: FBT002
+    half: Annotated[bool, typer.Option(help="Half precision: half the bytes.")] = False,  # noqa: FBT002
     gates: Annotated[
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
