@@ -29,20 +29,23 @@ def plan() -> None:
         train_plans = _plan(params.train_splits, params, sizes)
     console = Console()
     by_stage = {
-        stage: [made for made in plans if made]
+        stage: made
         for stage, plans in (("extract", eval_plans), ("extract_train", train_plans))
+        if (made := [one for one in plans if one])
     }
     for stage, plans in by_stage.items():
         console.print(_table(stage, plans))
     if any(made.pending for plans in by_stage.values() for made in plans):
         console.print(_reasons(by_stage))
-    console.print(
-        f"features uncompressed, masks at {bytes_text(*mask_bytes(sizes.mask_side_px))} for each "
-        f"of {sizes.mask_side_px} x {sizes.mask_side_px}; ~ estimated from some annotations",
-        highlight=False,
-    )
+    if by_stage:
+        console.print(_assumed(sizes.mask_side_px), highlight=False)
     if None in (*eval_plans, *train_plans):
         raise typer.Exit(1)
+
+
+def _assumed(side_px: int) -> str:
+    size = f"{bytes_text(*mask_bytes(side_px))} for each of {side_px} x {side_px}"
+    return f"features uncompressed, masks at {size}; ~ estimated from some annotations"
 
 
 def _plan(splits: Sequence[str], params: Params, sizes: FamilySizes) -> list[SplitPlan | None]:

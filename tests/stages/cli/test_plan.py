@@ -340,6 +340,17 @@ def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> No
         f"error: {TRAIN_SPLIT}: gone.json must be a file of COCO instances, got no such file\n"
     )
     assert SPLIT in result.stdout
+    assert "extract_train" not in result.stdout
+
+
+def test_where_no_split_can_be_read_no_empty_table_is_printed() -> None:
+    Path("annotations.json").unlink()
+    shutil.rmtree("cache")
+
+    result = plan()
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 2
 
 
 def test_a_faulty_setting_is_one_line() -> None:
