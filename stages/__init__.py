@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 from stages.shell.stopping import listen
 
@@ -13,4 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # What Python has there while it looks for the module of `python -m stages.<stage>`, whose imports
 # take seconds.
 if sys.argv[0] == "-m":
+    if find_spec("sam2") is None:  # DVC runs the python of the PATH
+        sys.exit(
+            "error: python must be that of the environment where usam-cache is installed, got "
+            f"{sys.executable}: activate it first (source .venv/bin/activate)"
+        )
     listen()

@@ -1,6 +1,8 @@
 """Errors that a person can act on are one line; faults of ours keep their traceback."""
 
 import errno
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from stages.shell.edge import one_line, stage_main
 from stages.shell.rules import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
+from tests.fixtures.dvc_stages import ROOT
 
 
 def run(
@@ -130,3 +133,17 @@ def test_the_program_keeps_the_docstring_of_its_stage() -> None:
         del split
 
     assert stage_main(main).__doc__ == "What the stage does."
+
+
+def test_the_python_of_another_environment_is_named() -> None:
+    # Without -S, the packages of this environment would be there.
+    command = (sys.executable, "-S", "-m", "stages.report")
+    environment = {"PATH": os.environ["PATH"]}
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "error: python must be that of the environment where usam-cache is installed, got "
+        f"{sys.executable}: activate it first (source .venv/bin/activate)\n"
+    )
