@@ -8,7 +8,7 @@ import typer
 
 from stages.cli.columns import aligned, bytes_text
 from stages.filling.choice import Chosen, choose, choose_names, parse_part
-from stages.filling.estimate import Cost, Rates, cost, known_rates, total
+from stages.filling.estimate import Cost, cost, known_rates, total
 from stages.filling.pool import fill as fill_pool
 from stages.planning.reasons import names_text
 from stages.shell.asked import CellName
@@ -86,19 +86,19 @@ def _table(todo: Sequence[Chosen], names: Sequence[CellName], params: Params) ->
     groups: dict[tuple[str, str], list[Chosen]] = {}
     for some in todo:
         groups.setdefault((some.filling.job.name.split, some.why), []).append(some)
+    costs = {key: total([cost(c.filling, known) for c in some]) for key, some in groups.items()}
     rows = [
-        _row(split, cells, why, [n for n in names if n.split == split], known)
+        _row(split, cells, why, [n for n in names if n.split == split], costs[split, why])
         for (split, why), cells in groups.items()
     ]
-    costs = total([cost(some.filling, known) for some in todo])
-    last = ("all", f"{len(todo)} of {len(names)}", "", *_cost_cells(costs), "")
+    all_costs = _cost_cells(total(list(costs.values())))
+    last = ("all", f"{len(todo)} of {len(names)}", "", *all_costs, "")
     return aligned([HEADINGS, *rows, *([last] if len(rows) > 1 else [])], right=NUMBERS)
 
 
 def _row(
-    split: str, some: Sequence[Chosen], why: str, names: Sequence[CellName], known: Rates
+    split: str, some: Sequence[Chosen], why: str, names: Sequence[CellName], costs: Cost
 ) -> tuple[str, ...]:
-    costs = total([cost(chosen.filling, known) for chosen in some])
     missing = {str(chosen.filling.job) for chosen in some}
     which = names_text([name for name in names if str(name) in missing], names)
     return split, f"{len(some)} of {len(names)}", which, *_cost_cells(costs), why

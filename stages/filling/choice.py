@@ -161,7 +161,7 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
         asked |= {"decoder_batch": params.extract.decoder_batch}
     reason = reason_to_run(name, asked)
     if reason is not None:
-        return reason
+        return "other objects" if reason == "objects_digest" else reason
     try:
         store = open_store(outputs_of(name)["features"])
         with naming_damage(store, "images_sha256"):

@@ -2,17 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
+from pipeline.extraction.plan import plan_shards
 from pipeline.sam.families import SIZES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.cell import job_on
 from stages.filling.job import DEVICES, CellJob, prepared
 from stages.filling.pool import Filling, own_device
+from stages.filling.worker import inputs_of
 from stages.planning.plans import features_bytes
 from stages.shell.asked import CellName
 from stages.shell.params import Params
+from storage.cell.reuse import find_made
 from storage.datasets.extent import mask_bytes
+from storage.split.objects import ObjectTable
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Cost:
 
     n_shards: int
     n_objects: int
+    """To be computed: rows that other cells hold are copied."""
     low_bytes: int
     high_bytes: int
     seconds: float | None
@@ -74,13 +80,34 @@ def cost(some: Filling, known: Rates) -> Cost:
     n_masks = n * N_PROPOSALS * len(name.prompts) if name.with_masks else 0
     low, high = mask_bytes(sizes.mask_side_px)
     rate = known.seconds.get(_key(some.job))
+    n_computed = n - _n_held(some, shards)
     return Cost(
         len(shards),
-        n,
+        n_computed,
         fixed + n_masks * low,
         fixed + n_masks * high,
-        None if rate is None else n * rate,
+        None if rate is None else n_computed * rate,
     )
+
+
+def _n_held(some: Filling, shards: Sequence[int]) -> int:
+    """Rows of shards that other cells hold, whoever made them."""
+    job, split = some.job, some.split
+    n_rows = _inputs_of(split.table, job.params.shard_objects, frozenset(shards))
+    made = find_made(
+        job.signature,
+        n_rows.keys(),
+        some.marked.folder,
+        with_masks=job.name.with_masks,
+        is_estimate=True,
+    )
+    return sum(n for digest, n in n_rows.items() if digest in made)
+
+
+@lru_cache(maxsize=8)
+def _inputs_of(table: ObjectTable, shard_objects: int, shards: frozenset[int]) -> dict[str, int]:
+    """The same for all cells of a split that lack the same shards."""
+    return inputs_of(table, plan_shards(table.image_index, shard_objects), shards)
 
 
 def total(costs: Sequence[Cost]) -> Cost:

@@ -1,7 +1,7 @@
 """What a process does that fills shards; the first one it fills brings in the models."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from storage.cell.marked import MarkedShards
 from storage.cell.reuse import MadeRows, find_made
 from storage.errors import StoreError
 from storage.images.of_split import SplitImages
-from storage.split.objects import input_sha256
+from storage.split.objects import ObjectTable, input_sha256
 from storage.store.signature import compare
 
 if TYPE_CHECKING:
@@ -202,9 +202,7 @@ def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> Mad
     """What other cells hold already of the shards that are to be made."""
     marked = job.marked(split)
     lacking = marked.lacking(split.images_sha256, sizes_only=True)
-    pieces = [piece for shard in plan if shard.index in lacking for piece in shard.pieces]
-    rows = [slice(piece.start, piece.stop) for piece in pieces]
-    n_rows = {input_sha256(split.table, some): some.stop - some.start for some in rows}
+    n_rows = inputs_of(split.table, plan, lacking)
     made = find_made(
         job.signature,
         n_rows.keys(),
@@ -216,3 +214,10 @@ def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> Mad
     if n_made:
         print(f"note: {n_made} objects are taken from cells that hold them", file=sys.stderr)
     return made
+
+
+def inputs_of(table: ObjectTable, plan: Sequence[Shard], shards: Collection[int]) -> dict[str, int]:
+    """How many rows of some shards are computed from each input, by its digest."""
+    pieces = [piece for shard in plan if shard.index in shards for piece in shard.pieces]
+    rows = [slice(piece.start, piece.stop) for piece in pieces]
+    return {input_sha256(table, some): some.stop - some.start for some in rows}

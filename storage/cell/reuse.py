@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Final
 
@@ -98,6 +98,7 @@ def find_made(
     *,
     with_masks: bool,
     made_by: str | None = None,
+    is_estimate: bool = False,
 ) -> MadeRows:
     """Find rows in cells of any split: in the making, published, or replaced but in DVC's cache.
 
@@ -114,11 +115,16 @@ def find_made(
     made_by
         Name of the processor or GPU that must have made the rows, if it matters: receipts tell,
         which stores have only while they are in the making.
+    is_estimate
+        Write nothing and read few files: damage that leaves their size does not count, nor what
+        DVC's cache alone has.
     """
     asked = {key: value for key, value in signature.items() if key not in OF_A_SPLIT}
     kinds = ("features", "masks") if with_masks else ("features",)
     places: dict[str, tuple[_Source, slice]] = {}
-    for paths in _candidates(str(asked["model"]), str(asked["view"]), own, kinds):
+    model, view = str(asked["model"]), str(asked["view"])
+    replaced = () if is_estimate else _replaced(model, view, own, kinds)
+    for paths in chain(_candidates(model, view, own, kinds), replaced):
         missing = set(wanted) - places.keys()
         if not missing:
             break
@@ -127,12 +133,16 @@ def find_made(
             stores = {kind: open_store(path) for kind, path in paths.items()}
             for kind, store in stores.items():
                 check_identity(store, kind, asked)
-            places |= _find(stores, missing, made_by)
+            places |= _find(stores, missing, made_by, sizes_only=is_estimate)
     return MadeRows(places)
 
 
 def _find(
-    stores: Mapping[str, Store], missing: Collection[str], made_by: str | None
+    stores: Mapping[str, Store],
+    missing: Collection[str],
+    made_by: str | None,
+    *,
+    sizes_only: bool,
 ) -> dict[str, tuple[_Source, slice]]:
     """Places of the rows in shards that are done and intact."""
     features = stores["features"]
@@ -151,7 +161,7 @@ def _find(
         return {}
     source = _Source(stores, arrays, roots)
     by_shard = {digest: rows.start // features.shard_objects for digest, rows in found.items()}
-    unusable = _unusable(stores, set(by_shard.values()), made_by)
+    unusable = _unusable(stores, set(by_shard.values()), made_by, sizes_only=sizes_only)
     return {name: (source, rows) for name, rows in found.items() if by_shard[name] not in unusable}
 
 
@@ -161,20 +171,29 @@ def _root(store: Store) -> tuple[int, int]:
 
 
 def _unusable(
-    stores: Mapping[str, Store], asked: Collection[int], made_by: str | None
+    stores: Mapping[str, Store],
+    asked: Collection[int],
+    made_by: str | None,
+    *,
+    sizes_only: bool,
 ) -> Collection[int]:
     """Shards that are not done, damaged, or not known to be made by the kind of device asked."""
     features = stores["features"]
     if features.layout != "work":
         if made_by is not None:
             return asked
-        return {shard for store in stores.values() for shard in damaged_shards(store)}
+        damaged = [damaged_shards(store, sizes_only=sizes_only) for store in stores.values()]
+        return set(chain.from_iterable(damaged))
     marked = MarkedShards(features.path.parent, max(asked) + 1)
     others = set[int]()
     if made_by is not None:
         made = {shard for shard, one in marked.receipts().items() if one.device == made_by}
         others = set(asked) - made
-    return {shard for shard in asked if shard in others or marked.fault(shard) is not None}
+    return {
+        shard
+        for shard in asked
+        if shard in others or marked.fault(shard, sizes_only=sizes_only) is not None
+    }
 
 
 def _candidates(
@@ -186,7 +205,6 @@ def _candidates(
             yield {kind: folder / f"{kind}.zarr" for kind in kinds}
     for split in sorted(path.name for path in CACHE.glob("features/*/")):
         yield _outputs(split, model, view, kinds)
-    yield from _replaced(model, view, own, kinds)
 
 
 def _replaced(

@@ -13,7 +13,7 @@ from storage.store.marks import Mark, put_mark
 from storage.store.verify import Damage, verify
 
 
-def damaged_shards(published: Store) -> dict[int, str]:
+def damaged_shards(published: Store, *, sizes_only: bool = False) -> dict[int, str]:
     """What is wrong with each shard of a published store whose files are not as its manifest says.
 
     Marks are of all shards. What is written anew with every store, such as coordinates, is of none.
@@ -21,7 +21,7 @@ def damaged_shards(published: Store) -> dict[int, str]:
     arrays = read_arrays(published)
     n_shards = arrays["done"].shape[0]
     found: dict[int, str] = {}
-    for damage in verify(published.files):
+    for damage in verify(published.files, sizes_only=sizes_only):
         text = f"{published.kind} {damage.array}/{damage.key}: {damage.reason}"
         for shard in _touched(published, arrays, damage, n_shards):
             found.setdefault(shard, text)

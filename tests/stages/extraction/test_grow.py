@@ -25,6 +25,7 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
+from tests.fixtures.fill_command import fill
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +108,20 @@ def test_added_images_alone_are_encoded(
     assert grow() == list(FILES[3:])
     note = f"note: {n_old_objects()} objects are taken from cells that hold them"
     assert note in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_what_is_new(grow: Extracted) -> None:
+    held = n_old_objects()
+    forget_work()
+    annotate(FILES)
+    before = set(CACHE.rglob("*"))
+    n_new = read_objects(objects_path(SPLIT)).n_objects - held
+    status, said, _ = fill("--dry-run", "/".join(CELL))
+    row = said.splitlines()[1].split("  ")
+    assert (status, row[-1].strip()) == (0, "other objects")
+    assert f" {n_new} " in said.splitlines()[1]
+    assert set(CACHE.rglob("*")) == before
+    assert grow() == list(FILES[3:])
 
 
 def test_published_rows_serve_when_the_work_is_gone(grow: Extracted) -> None:
