@@ -101,6 +101,10 @@ def test_what_cannot_be_packed_or_unpacked_is_refused(
 ) -> None:
     with pytest.raises(StoreError, match=r"must be a folder to be packed, got a file"):
         pack(packed, tmp_path / "twice.zip")
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(StoreError, match=rf"^{tmp_path} must be the name of a file .*, got a fold"):
+        pack(store, tmp_path)
+    assert set(tmp_path.rglob("*")) == before
     with pytest.raises(StoreError, match="must be an archive, got a folder"):
         unpack(store, tmp_path / "back.zarr")
     with pytest.raises(StoreError, match="must not exist before a store is unpacked"):
