@@ -73,6 +73,8 @@ QUESTION: Final = """async () => {
     overflow_px: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     wide: [...document.querySelectorAll(".card > *")].filter(
       (part) => part.getBoundingClientRect().right > innerWidth).length,
+    held: Math.max(...[...document.querySelectorAll(".scroll tbody th:first-child")].map(
+      (name) => name.getBoundingClientRect().width / name.closest(".scroll").clientWidth)),
     figures: [...document.querySelectorAll(".figure")].map((figure) => {
       const svg = figure.querySelector("svg.main-svg").getBoundingClientRect();
       const box = figure.getBoundingClientRect();
@@ -163,6 +165,10 @@ def test_every_table_is_there(seen: Seen) -> None:
         "run": n_splits + n_heads,
     }
     assert all(n_rows for _, n_rows in seen.answer["tables"])
+
+
+def test_names_that_stay_in_view_leave_room_for_what_scrolls_beneath(seen: Seen) -> None:
+    assert seen.answer["held"] < 0.6
 
 
 def test_every_figure_is_drawn_as_wide_as_its_card(seen: Seen) -> None:
