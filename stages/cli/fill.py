@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from stages.cli.columns import aligned, bytes_text
+from stages.filling.cell import note_damage
 from stages.filling.choice import Chosen, choose, choose_names, parse_part
 from stages.filling.estimate import Cost, cost, known_rates, total
 from stages.filling.pool import fill as fill_pool
@@ -60,6 +61,8 @@ def fill(
         if dry_run:
             print(_table(todo, names, params))
             return
+        for some in todo:
+            note_damage(some.filling.job, some.filling.lacking())
         n_shards = sum(len(some.filling.todo()) for some in todo)
         fill_pool([some.filling for some in todo], params.executor)
     failed = {some.filling.job: some.filling.error for some in todo if some.filling.error}

@@ -1,6 +1,7 @@
 """Runs one cell: fills what is missing, publishes what is whole."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from stages.filling.job import DEVICES, CellJob, Prepared, prepared
@@ -47,14 +48,19 @@ def run_cell(
         filling = Filling.of(job, split, is_read=True)
         faults = job.open(split.table).adopt(targets) if is_repair else {}
         lacking = filling.marked.lacking(split.images_sha256)
-        for shard, fault in (lacking | faults).items():
-            if fault not in {UNDONE, CHANGED}:
-                print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
+        note_damage(job, lacking | faults)
         if lacking:
             _fill(filling, lacking, executor)
         check_unchanged()
         cell = job.open(split.table, filling.marked)
         cell.publish(targets["features"], targets.get("masks"), images_sha256=split.images_sha256)
+
+
+def note_damage(job: CellJob, faults: Mapping[int, str]) -> None:
+    """Say which shards are extracted again because they are damaged."""
+    for shard, fault in faults.items():
+        if fault not in {UNDONE, CHANGED}:
+            print(f"note: shard {shard} of {job} is extracted again: {fault}", file=sys.stderr)
 
 
 def job_on(

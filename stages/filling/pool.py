@@ -72,8 +72,12 @@ class Filling:
 
     def todo(self) -> list[int]:
         """Shards that are lacking and can be had."""
-        lacking = self.marked.lacking(self.split.images_sha256, sizes_only=not self.is_read)
-        return [shard for shard in lacking if shard in self.own - self.given_up]
+        return list(self.lacking())
+
+    def lacking(self) -> dict[int, str]:
+        """Why each of these shards is to be computed."""
+        found = self.marked.lacking(self.split.images_sha256, sizes_only=not self.is_read)
+        return {s: fault for s, fault in found.items() if s in self.own - self.given_up}
 
     def n_objects(self, shards: Sequence[int]) -> int:
         """Objects of some shards."""

@@ -164,6 +164,18 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     assert fill("--dry-run", NAME)[1].rstrip().endswith("other images")
 
 
+def test_a_shard_that_lost_a_file_is_named_and_computed_again(wanted: dict[str, bytes]) -> None:
+    fill(NAME)
+    (lost,) = CACHE.glob("work/*/*/*/*/features.zarr/iou/c.1.*")
+    lost.unlink()
+    status, said, noted = fill(NAME)
+    assert (status, said[:15]) == (0, "filled 1 shards")
+    note = f"note: shard 1 of {NAME} is extracted again: features.zarr/iou/{lost.name} is missing"
+    assert noted.splitlines()[0] == note
+    run(extract, *CELL)
+    assert outputs() == wanted
+
+
 def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
     params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
     params["splits"][SPLIT]["max_objects"] = 3
