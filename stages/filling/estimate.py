@@ -15,8 +15,10 @@ from stages.filling.worker import inputs_of
 from stages.planning.plans import features_bytes
 from stages.shell.asked import CellName
 from stages.shell.params import Params
+from storage.cell.rates import made_below
 from storage.cell.reuse import find_made
 from storage.datasets.extent import mask_bytes
+from storage.paths import WORK
 from storage.split.objects import ObjectTable
 
 
@@ -57,17 +59,20 @@ def known_rates(names: Sequence[CellName], params: Params) -> Rates:
     own = own_device(params.extract, params.executor)
     size = params.extract.shard_objects
     splits = {split: prepared(split, size) for split in {name.split for name in names}}
+    all_made = made_below(WORK)
     totals: dict[tuple[str, str, int], tuple[float, int]] = {}
     kinds = set()
     for name, device in product(names, DEVICES):
         split = splits[name.split]
         job = job_on(device, name, params.splits[name.split], params.extract, split)
-        for receipt in job.marked(split).receipts().values():
-            is_other = own is not None and own.type == device and own.kind != receipt.device
-            if receipt.n_objects and not is_other:
-                kinds.add(receipt.device)
+        if _key(job) in totals:
+            continue
+        for made in all_made:
+            is_other = own is not None and own.type == device and own.kind != made.device
+            if made.is_under(job.signature) and not is_other:
+                kinds.add(made.device)
                 seconds, n = totals.get(_key(job), (0.0, 0))
-                totals[_key(job)] = (seconds + receipt.seconds, n + receipt.n_objects)
+                totals[_key(job)] = (seconds + made.seconds, n + made.n_objects)
     return Rates({key: seconds / n for key, (seconds, n) in totals.items()}, frozenset(kinds))
 
 

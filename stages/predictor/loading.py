@@ -10,16 +10,13 @@ from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.device import DeviceError
 from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
-from stages.extraction.models import load_sam
+from stages.extraction.models import EXTRACT_VERSION, load_sam
 from stages.predictor.gates import least_iou
 from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import HeadFile, check_card, read_head_file
-
-EXTRACT_VERSION: Final = 7
-"""``extract.version`` of the features that this code computes; heads read no others."""
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""

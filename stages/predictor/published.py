@@ -12,7 +12,7 @@ import torch
 from pipeline.head_sets import HeadSet
 from pipeline.heads.predict import HIDDEN, check_head
 from pipeline.vocabulary import MODELS
-from stages.predictor.loading import EXTRACT_VERSION
+from stages.extraction.models import EXTRACT_VERSION
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
 from storage.outputs.head_files import HeadFile, pack_heads

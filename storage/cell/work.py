@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from storage.cell.rates import keep_rates
 from storage.cell.recorded import is_recorded, recorded_listings
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path
@@ -50,7 +51,7 @@ def find_unfinished(folder: Path, signature: Mapping[str, object]) -> tuple[Unfi
 
 
 def sweep(work: Path, *, keep: Path) -> list[Path]:
-    """Remove published work that DVC has, of all cells but one.
+    """Remove published work that DVC has, of all cells but one; how fast it was made is kept.
 
     Until DVC has an output, it deletes it when it runs the stage again, which then publishes from
     the work folder at once.
@@ -73,6 +74,8 @@ def sweep(work: Path, *, keep: Path) -> list[Path]:
         folder = marker.parent
         if folder.parent == keep or not _is_recorded(folder, listings):
             continue
+        with suppress(OSError):  # a full disk, which what follows may mend
+            keep_rates(folder, work)
         # Another cell, perhaps on another node, may be sweeping too, or the folder may belong to
         # another user: no reason for this cell to fail.
         with suppress(OSError):

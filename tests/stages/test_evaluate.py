@@ -22,6 +22,7 @@ from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
+from stages.extraction.models import EXTRACT_VERSION
 from stages.heads import judged
 from stages.shell.asked import weights_name
 from storage import open_entropy, open_features
@@ -417,7 +418,7 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
     [
         ({"weights": "random-1"}, r"weights_tiny \(\w+ -> random, seed 1\)"),
         ({"precision": "bf16"}, r"precision \(fp32 -> bf16\)"),
-        ({"version": 2}, r"extract_version \(1 -> 2\)"),
+        ({"version": 2}, rf"extract_version \({EXTRACT_VERSION} -> 2\)"),
         ({"family": "sam2"}, r"family \(mini -> sam2\)"),
     ],
 )

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
+from stages.extraction.models import EXTRACT_VERSION
 from stages.planning.reasons import differences_text
 from stages.shell.asked import weights_name
 from stages.shell.params import read_params
@@ -240,7 +241,7 @@ def test_cells_of_other_settings_are_grouped_by_what_differs() -> None:
     run(extract_train, TRAIN_SPLIT, "tiny")
     write_params(version=2, precision="bf16")
     some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
-    differ = "extract_version: 1 -> 2, precision: fp32 -> bf16"
+    differ = f"extract_version: {EXTRACT_VERSION} -> 2, precision: fp32 -> bf16"
 
     assert reasons() == [
         ("extract", "2 of 12", "tiny in identity, vflip", differ),

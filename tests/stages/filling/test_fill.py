@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from stages import extract
+from stages.extraction.models import EXTRACT_VERSION
 from stages.filling import pool
 from stages.filling.cell import job_on
 from stages.filling.choice import choose_names
@@ -21,9 +22,10 @@ from stages.filling.worker import fill_told
 from stages.shell.blocks import ExecutorParams
 from stages.shell.params import read_params
 from storage.cell import marked as marks_of
+from storage.cell.rates import keep_rates
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
-from storage.paths import CACHE
+from storage.paths import CACHE, WORK
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
@@ -123,6 +125,28 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     write_params(shard_objects=SHARD_OBJECTS)
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/vflip", NAME)
     assert "4 of 7 shards are done" in said
+
+
+def test_a_dry_run_knows_the_seconds_of_work_that_is_gone() -> None:
+    fill(NAME)
+    assert "unknown" not in fill("--dry-run", f"{SPLIT}/tiny/vflip")[1]
+    (work,) = (WORK / SPLIT / "tiny" / "identity").iterdir()
+    keep_rates(work, WORK)  # as its sweep does
+    shutil.rmtree(work)
+    _, said, noted = fill("--dry-run", f"{SPLIT}/tiny/vflip")
+    assert "unknown" not in said
+    assert noted.startswith("note: seconds are those of one process on ")
+
+
+def test_rows_are_computed_under_the_version_of_the_code_alone() -> None:
+    write_params(shard_objects=SHARD_OBJECTS, version=EXTRACT_VERSION - 1)
+    status, _, said = fill(NAME)
+    assert status == 1
+    assert said.endswith(
+        f"extract.version must be {EXTRACT_VERSION}, that of what this code computes, got "
+        f"{EXTRACT_VERSION - 1}\n"
+    )
+    assert done_shards() == []
 
 
 def test_an_image_that_cannot_be_read_keeps_no_other_cell_from_being_done() -> None:

@@ -1,5 +1,6 @@
 """Devices of cells: held to one kind, found without a job, and GPUs that have begun."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from stages.filling.worker import fill_told
 from stages.shell.params import read_params
 from storage.cell.marked import MarkedShards
 from storage.errors import StoreError
+from storage.files.manifest import ROOT
 from storage.paths import CACHE
 from tests.fixtures.extract_project import (
     CELL,
@@ -149,7 +151,11 @@ def begin_on_a_gpu() -> dict[str, bytes]:
     fill(NAME, "--shard-range", "1/2")
     here, there = (job_of(NAME, device=device) for device in ("cpu", "cuda"))
     split = prepared(SPLIT, SHARD_OBJECTS)
-    here.marked(split).folder.rename(there.marked(split).folder)
+    folder = here.marked(split).folder.rename(there.marked(split).folder)
+    for store in folder.glob("*.zarr"):
+        described = json.loads((store / ROOT).read_text())
+        described["attributes"]["signature"] |= there.signature
+        (store / ROOT).write_text(json.dumps(described))
     return files_of(CACHE / "work")
 
 

@@ -9,8 +9,8 @@ import yaml
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
+from stages.extraction.models import EXTRACT_VERSION
 from stages.predictor import load_predictor
-from stages.predictor.loading import EXTRACT_VERSION
 from stages.shell.rules import ParamsError
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError

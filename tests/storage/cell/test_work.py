@@ -3,14 +3,17 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from storage.cell.making import Cell
+from storage.cell.rates import made_below
 from storage.cell.work import PUBLISHED, find_unfinished, sweep
 from storage.files.manifest import FILE
+from storage.store.marks import load_mark, put_mark, receipt_of
 from tests.fixtures.made_up_cell import (
     PLAN,
     SIGNATURE,
@@ -65,6 +68,27 @@ def test_work_goes_as_soon_as_dvc_has_its_outputs(young: Path) -> None:
     assert swept() == [], "the masks are not recorded"
     record("features", "masks")
     assert swept() == [young]
+
+
+def test_how_fast_work_was_made_is_known_when_it_is_gone(recorded: Path) -> None:
+    work = Path("cache/work")
+    mark = load_mark(recorded, 0)
+    assert mark is not None
+    put_mark(recorded, 0, replace(mark, receipt=receipt_of("a processor", 4, 2.0)))
+    assert swept() == [recorded]
+    assert [(one.device, one.n_objects, one.seconds) for one in made_below(work)] == [
+        ("a processor", 4, 2.0)
+    ]
+
+
+def test_work_goes_though_nothing_can_be_kept_of_it(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("storage.cell.work.keep_rates", full)
+    assert swept() == [recorded]
 
 
 def test_a_cache_elsewhere_is_found(young: Path, tmp_path: Path) -> None:
