@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,15 +62,17 @@ def keep_rates(folder: Path, work: Path) -> None:
 
 def made_below(work: Path) -> list[Made]:
     """What was computed below ``cache/work``, in folders that are there or gone, of any split."""
-    kept = [
-        Made(**one)
-        for file in (work / RATES).glob("*.json")
-        for one in json.loads(file.read_bytes())
-    ]
-    return [
-        *kept,
-        *(one for marks in work.glob(f"*/*/*/*/{FOLDER}") for one in _told_by(marks.parent)),
-    ]
+    kept = [_kept_in(file) for file in (work / RATES).glob("*.json")]
+    told = [_told_by(marks.parent) for marks in work.glob(f"*/*/*/*/{FOLDER}")]
+    return list(chain.from_iterable([*kept, *told]))
+
+
+def _kept_in(file: Path) -> list[Made]:
+    """What is kept of a work folder; nothing if the file is damaged, like a mark that is."""
+    try:
+        return [Made(**one) for one in json.loads(file.read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _told_by(folder: Path) -> Iterator[Made]:

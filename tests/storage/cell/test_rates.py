@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from storage.cell.rates import Made, keep_rates, made_below
+from storage.cell.rates import RATES, Made, keep_rates, made_below
 from storage.store.marks import FOLDER, receipt_of
 from tests.fixtures.made_up_cell import N_SHARDS, ORIGINAL, images_of, open_cell, rows_of
 
@@ -27,6 +27,10 @@ def test_what_receipts_tell_is_kept_when_they_go(tmp_path: Path) -> None:
     shutil.rmtree(cell.folder)
     assert made_below(work) == before
     assert before[0].signature["precision"] == "fp32"
+    (kept,) = (work / RATES).iterdir()
+    for damaged in (b"[{", b'[{"device": "one"}]', b"\xff"):
+        kept.write_bytes(damaged)
+        assert made_below(work) == []
 
 
 def test_a_folder_that_tells_nothing_leaves_no_file(tmp_path: Path) -> None:
@@ -39,7 +43,7 @@ def test_a_folder_that_tells_nothing_leaves_no_file(tmp_path: Path) -> None:
     keep_rates(cell.folder, tmp_path / "work")
     shutil.rmtree(cell.folder / "features.zarr")
     keep_rates(cell.folder, tmp_path / "work")
-    assert list((tmp_path / "work").glob("rates/*")) == []
+    assert list((tmp_path / "work").glob(f"{RATES}/*")) == []
 
 
 def test_cells_of_other_splits_and_views_take_as_long_those_of_other_settings_do_not() -> None:
