@@ -107,7 +107,7 @@ def _data() -> tuple[TrainingSet, int]:
 
 def study(facade: Facade, learned: TrainingSet, rows: Rows, seed: int) -> Study:
     """Run a study and judge its choice."""
-    cost = cost_of_trials(facade, learned, rows, OBJECTIVE, seed)
+    cost = cost_of_trials(facade, learned, rows, OBJECTIVE, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         trials = run_study(

@@ -65,17 +65,22 @@ def fill(
             note_damage(some.filling.job, some.filling.lacking())
         n_shards = sum(len(some.filling.todo()) for some in todo)
         fill_pool([some.filling for some in todo], params.executor)
+    if not todo:
+        print(f"nothing is missing of {len(names)} cells")
+        return
+    _tell(todo, n_shards)
+
+
+def _tell(todo: Sequence[Chosen], n_shards: int) -> None:
+    """Say what became of cells with so many shards to fill; exit 1 if any of them failed."""
     failed = {some.filling.job: some.filling.error for some in todo if some.filling.error}
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-    if todo:
-        n_made = sum(some.filling.n_made for some in todo)
-        others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
-        print(f"filled {n_made} shards of {len(todo)} cells{others}; `dvc repro` publishes them")
-    else:
-        print(f"nothing is missing of {len(names)} cells")
+    n_made = sum(some.filling.n_made for some in todo)
+    others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
+    print(f"filled {n_made} shards of {len(todo)} cells{others}; `dvc repro` publishes them")
 
 
 def _table(todo: Sequence[Chosen], names: Sequence[CellName], params: Params) -> str:

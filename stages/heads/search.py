@@ -93,8 +93,16 @@ def search_here(
             rows_of_all, settings.max_objects, len(cells.models), settings.seed
         )
         del rows_of_all  # of which a sample is a small part
+        cost = cost_of_trials(
+            settings.facade,
+            learned,
+            rows,
+            study.objective,
+            seed=settings.seed,
+            advance=advance,
+        )
         return run_study(
-            cost_of_trials(settings.facade, learned, rows, study.objective, settings.seed, advance),
+            cost,
             folder,
             n_trials=settings.n_trials,
             seed=settings.seed,

@@ -22,6 +22,7 @@ def cost_of_trials(
     learned: TrainingSet,
     rows: Rows,
     objective: str,
+    *,
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Callable[[Hyperparameters], float]:
