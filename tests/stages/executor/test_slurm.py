@@ -203,15 +203,20 @@ def test_jobs_that_never_become_workers_are_given_up(
         executor.check_jobs()
 
 
+def put_sbatch(does: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a script in the working directory be ``sbatch``."""
+    sbatch = Path("sbatch").absolute()
+    sbatch.write_text(f"#!/bin/sh\n{does}\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:/usr/bin:/bin")
+
+
 @pytest.mark.parametrize("uses_gpu", [True, False])
 def test_jobs_ask_for_gpus_only_where_tasks_use_them(
     uses_gpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sbatch = tmp_path / "sbatch"
-    sbatch.write_text('#!/bin/sh\ncp "$2" script\nexit 1\n')
-    sbatch.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    put_sbatch('cp "$2" script\nexit 1', monkeypatch)
     params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
     task = Task("double", tasks.double, (1,))
     with pytest.raises(ParamsError, match="as SLURM takes jobs"):
@@ -223,10 +228,7 @@ def test_a_network_that_this_host_lacks_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sbatch = tmp_path / "sbatch"
-    sbatch.write_text("#!/bin/sh\n")
-    sbatch.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    put_sbatch("exit 0", monkeypatch)
     params = SlurmParams(interface="ib7")
     message = r"executor\.slurm\.interface must be a network of this host, got 'ib7' is not a"
     with pytest.raises(ParamsError, match=message), executor.slurm_cluster(params):

@@ -1,6 +1,5 @@
 """Who trains the heads changes none of them."""
 
-import pickle
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +36,7 @@ from tests.fixtures.train_split import (
     write_params,
     write_split,
 )
+from tests.fixtures.travelling import run_travelled
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 
@@ -66,17 +66,9 @@ def travelling(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> list[Failure]:
         if params.kind == "inline":
             return run_tasks(tasks, params, on_result)
-        return run_tasks(
-            map(travelled, tasks),
-            ExecutorParams(),
-            lambda task, found: on_result(task, travelled(found)),
-        )
+        return run_travelled(tasks, on_result)
 
     monkeypatch.setattr(fit, "run_tasks", run)
-
-
-def travelled(thing: Any) -> Any:  # noqa: ANN401 - anything
-    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - our own
 
 
 @pytest.mark.usefixtures("travelling")

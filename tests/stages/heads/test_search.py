@@ -1,6 +1,5 @@
 """Who runs a study changes none of its trials."""
 
-import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ import pytest
 from pipeline.heads.hyperparameters import Trial
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
-from stages.executor.run import run_tasks
 from stages.executor.tasks import Failure, Task
 from stages.heads import search as searching
 from stages.heads.search import Study, search, search_there
@@ -36,6 +34,7 @@ from tests.fixtures.train_split import (
     write_features,
     write_split,
 )
+from tests.fixtures.travelling import run_travelled
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 
@@ -71,18 +70,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExecutorParams]:
         tasks: Iterable[Task[Any]], params: ExecutorParams, on_result: Callable[..., None]
     ) -> list[Failure]:
         seen.append(params)
-        return run_tasks(
-            map(travelled, tasks),
-            ExecutorParams(),
-            lambda task, found: on_result(task, travelled(found)),
-        )
+        return run_travelled(tasks, on_result)
 
     monkeypatch.setattr(searching, "run_tasks", run)
     return seen
-
-
-def travelled(thing: Any) -> Any:  # noqa: ANN401 - anything
-    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - our own
 
 
 def counted_by(monkeypatch: pytest.MonkeyPatch, count: Callable[[int], None]) -> None:
