@@ -18,20 +18,23 @@ from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.migration import migrate
 from storage.store.verify import Damage, n_files, verify
 
-Stores = Annotated[Path, typer.Argument(help="A store, or a folder that holds some.")]
-
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 
 
 @app.command("info")
-def info_command(path: Stores) -> None:
+def info_command(
+    where: Annotated[
+        str, typer.Argument(help="A store, packed or at an address too, or a folder of some.")
+    ],
+) -> None:
     """Print all that a store says of itself; for a folder, a line for each store below it.
 
     Exit 1 if the metadata of any store is damaged.
     """
     with reported_errors():
-        found = find_stores(path)
-        details = _details(describe(path)) if found == [path] else None
+        found = [] if is_address(where) else find_stores(Path(where))
+        is_alone = is_address(where) or found == [Path(where)]
+        details = _details(describe(where)) if is_alone else None
         alone, work = overview(found) if details is None else ([], [])
     if details is not None:
         print(details)
@@ -66,13 +69,14 @@ def verify_command(
 
 
 @app.command("migrate")
-def migrate_command(path: Stores) -> None:
+def migrate_command(path: stores.Some) -> None:
     """Bring stores of an earlier schema to the present one, without a model; exit 1 if any fails.
 
     Each is replaced whole or not at all. `dvc commit` records the result.
     """
     with reported_errors():
-        found = [store for store in find_stores(path) if not is_work_folder(store.parent)]
+        below = find_stores(stores.on_disk(path))
+        found = [store for store in below if not is_work_folder(store.parent)]
     failed = False
     for store in found:
         try:
@@ -143,7 +147,12 @@ def _details(store: StoreDescription) -> str:
     ]
     headings = ("array", "dimensions", "dtype", "a file holds", "files", "size")
     return "\n".join(
-        [printable(str(store.path)), aligned(facts), "", aligned([headings, *arrays], right={4, 5})]
+        [
+            printable(str(store.where)),
+            aligned(facts),
+            "",
+            aligned([headings, *arrays], right={4, 5}),
+        ]
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from stages.cli.columns import printable
-from stages.cli.stores import Some
+from stages.cli.stores import Some, on_disk
 from stages.shell.asked import CellName, eval_cells, train_cells
 from stages.shell.edge import reported_errors
 from stages.shell.params import Params, read_params
@@ -20,23 +20,24 @@ from storage.store.describe import find_stores
 from storage.store.verify import Damage, verify
 
 
-def repair(path: Some = CACHE) -> None:
+def repair(path: Some = str(CACHE)) -> None:
     """Hold stores to their manifests, compute damaged shards again and put them in place.
 
     What is intact is taken over, also into DVC's cache where it held the same damage. Exit 1 if a
     store is damaged that has no shards, or belongs to no cell of params.yaml.
     """
     with reported_errors():
+        folder = on_disk(path)
         params = read_params()
         cells = {store: name for name, store in _cells(params)}
-        damaged = _damaged(path)
+        damaged = _damaged(folder)
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
         }.values():
             _repair(name, params)
             print(f"repaired  {name}")
     if not damaged:
-        print(f"nothing is damaged in {printable(str(path))}")
+        print(f"nothing is damaged in {printable(path)}")
     left = [store for store in damaged if store not in cells]
     for store in left:
         print(f"damaged   {printable(str(store))}{remedy(store)}")

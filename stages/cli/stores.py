@@ -10,6 +10,7 @@ from stages.cli.cells import list_cells
 from stages.cli.columns import aligned, printable
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
+from stages.shell.rules import ParamsError
 from storage.files.addresses import is_address
 from storage.paths import CACHE
 from storage.store import archive
@@ -23,16 +24,16 @@ Where = str | Path
 Sides = tuple[Where | None, Where | None]
 """Where a store is on either side of a comparison."""
 
-Some = Annotated[Path, typer.Argument(help="A store, or a folder that holds some.")]
+Some = Annotated[str, typer.Argument(help="A store, or a folder that holds some.")]
 Compared = Annotated[str, typer.Argument(help="A store, packed or not, a folder or an address.")]
-One = Annotated[Path, typer.Argument(help="A store.")]
-Packed = Annotated[Path, typer.Argument(help="A store in one file.")]
+One = Annotated[str, typer.Argument(help="A store.")]
+Packed = Annotated[str, typer.Argument(help="A store in one file.")]
 
 
-def ls(path: Some = CACHE) -> None:
+def ls(path: Some = str(CACHE)) -> None:
     """Print a line for each cell: objects done, bytes, family, device, versions and state."""
     with reported_errors():
-        lines = list_cells(find_stores(path))
+        lines = list_cells(find_stores(on_disk(path)))
     print(lines)
 
 
@@ -55,17 +56,35 @@ def diff(one: Compared, other: Compared) -> None:
 def pack(store: One, packed: Packed) -> None:
     """Write a store to one file, which zarr opens as it is; damage is refused."""
     with reported_errors():
-        total = n_files(store) + 1
+        source, target = on_disk(store), on_disk(packed)
+        total = n_files(source) + 1
         with progress(f"pack {store}", total, unit="files") as advance:
-            archive.pack(store, packed, advance)
+            archive.pack(source, target, advance)
 
 
 def unpack(packed: Packed, store: One) -> None:
     """Write a packed store to a folder, whole or not at all; damage is refused."""
     with reported_errors():
-        total = n_files(packed) + 1
+        source, target = on_disk(packed), on_disk(store)
+        total = n_files(source) + 1
         with progress(f"unpack {packed}", total, unit="files") as advance:
-            archive.unpack(packed, store, advance)
+            archive.unpack(source, target, advance)
+
+
+def on_disk(where: str) -> Path:
+    """The path that an argument is.
+
+    Raises
+    ------
+    ParamsError
+        If it is an address, which would pass for a relative path.
+    """
+    if is_address(where):
+        raise ParamsError(
+            f"{where} must be a path, got an address: `usam cache info`, `verify` and `diff` take "
+            "those, each of one store"
+        )
+    return Path(where)
 
 
 def _pairs(one: str, other: str) -> dict[str, Sides]:

@@ -38,7 +38,7 @@ class StoreDescription:
         Files that should be there, as ``<array>/<key>``.
     """
 
-    path: Path
+    where: str | Path
     kind: str
     layout: Layout
     sizes: Mapping[str, int]
@@ -66,19 +66,19 @@ class StoreDescription:
         return self.n_done == self.n_shards and not self.missing
 
 
-def describe(path: Path) -> StoreDescription:
+def describe(where: str | Path) -> StoreDescription:
     """Look at a store's metadata, marks and file sizes.
 
     Raises
     ------
     StoreError
-        If there is no store at ``path``, or its metadata or marks are damaged.
+        If there is no store at ``where``, or its metadata or marks are damaged.
     """
-    store = open_store(path)
+    store = open_store(where)
     arrays = read_arrays(store)
     done = done_shards(store, arrays)
     return StoreDescription(
-        path=path,
+        where=where,
         kind=store.kind,
         layout=store.layout,
         sizes=sizes_of(store, arrays),

@@ -100,6 +100,7 @@ def test_a_store_is_packed_verified_and_unpacked() -> None:
     address = f"file://{Path('back.zarr').absolute()}"
     assert usam("diff", "cell.zip", address).stdout == f"same     cell.zip {address}\n"
     assert usam("verify", address).stdout == f"intact   {address}\n"
+    assert usam("info", address).stdout.startswith(f"{address}\nkind ")
     again = usam("unpack", "cell.zip", "back.zarr")
     assert again.exit_code == 1
     assert again.stderr == (
@@ -126,3 +127,28 @@ def test_an_address_that_cannot_be_read_is_an_error_and_no_damage(
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ls", "s3://lab/x"),
+        ("migrate", "s3://lab/x"),
+        ("repair", "s3://lab/x"),
+        ("pack", "s3://lab/x", "x.zip"),
+        ("pack", str(FEATURES), "s3://lab/x"),
+        ("unpack", "s3://lab/x", "back.zarr"),
+        ("unpack", "x.zip", "s3://lab/x"),
+    ],
+    ids=" ".join,
+)
+def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it(
+    command: tuple[str, ...],
+) -> None:
+    result = usam(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: s3://lab/x must be a path, got an address: `usam cache info`, `verify` and "
+        "`diff` take those, each of one store\n"
+    )
+    assert not Path("s3:").exists()

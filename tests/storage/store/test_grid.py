@@ -78,8 +78,9 @@ def test_a_file_is_named_by_its_place() -> None:
 @pytest.mark.parametrize("kind", ["features", "masks"])
 def test_the_files_of_a_store_are_foretold(kind: str, tmp_path: Path) -> None:
     extract(tmp_path)
-    store = describe(tmp_path / kind / "identity.zarr")
-    n_files = sum(path.is_file() for path in store.path.rglob("*"))
+    path = tmp_path / kind / "identity.zarr"
+    store = describe(path)
+    n_files = sum(found.is_file() for found in path.rglob("*"))
     assert n_store_files(kind, store.sizes, store.shard_objects) == n_files
 
 
