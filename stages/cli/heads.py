@@ -16,9 +16,11 @@ from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
 from stages.shell.edge import reported_errors
+from stages.shell.params import read_params
 from stages.shell.rules import check_known
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import HeadFile, read_head_file, write_head_file
+from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
 
@@ -43,6 +45,8 @@ def export(
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
         check_known("kind", kind, WHOLE_KINDS)
         head_set = HeadSet(protocol, tokens, kind)
+        if not heads_dir(split).is_dir():
+            check_known("train split", split, _train_splits())
         trained = read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
         weights = {name: _without_posterior(head) for name, head in trained.weights.items()}
@@ -70,6 +74,12 @@ def import_published(
         found = read_published(folder, family=family, precision=precision)
         write_head_file(file, found)
     print(_written(file, len(found.weights)))
+
+
+def _train_splits() -> tuple[str, ...]:
+    """Those of the settings, and others that have heads here."""
+    trained = sorted(path.name for path in HEADS.glob("*/"))
+    return tuple(dict.fromkeys((*read_params().train_splits, *trained)))
 
 
 def _without_posterior(head: HeadWeights) -> HeadWeights:

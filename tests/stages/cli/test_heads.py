@@ -20,8 +20,12 @@ from storage.outputs.heads import head_set_path
 from storage.paths import gate_path
 from tests.fixtures.eval_split import write_heads
 from tests.fixtures.head_files import GATE
+from tests.fixtures.settings import settings, write_settings
 
 SPLIT = "shapes_train"
+
+OTHER = "coco_train"
+"""A train split of the settings without heads."""
 
 
 def usam_heads(*arguments: str) -> Result:
@@ -30,9 +34,12 @@ def usam_heads(*arguments: str) -> Result:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A train split with heads."""
+    """A train split with heads that the settings no longer have."""
     monkeypatch.chdir(tmp_path)
     write_heads(tmp_path, SPLIT)
+    where = {"reader": "coco", "images": "data", "annotations": "data.json"}
+    splits = settings()["splits"] | {OTHER: where}
+    write_settings(tmp_path, train_splits=[OTHER], splits=splits)
     return tmp_path
 
 
@@ -105,7 +112,8 @@ def test_half_precision_takes_half_the_bytes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("none", "a"), "error: heads must be a file, got none at heads/none/selected/"),
+        (("typo", "a"), f"error: train split must be one of {OTHER}, {SPLIT}, got 'typo'"),
+        ((OTHER, "a"), f"error: heads must be a file, got none at heads/{OTHER}/selected/"),
         ((SPLIT, "a", "--protocol", "worst"), "error: protocol must be one of best, selected, got"),
         ((SPLIT, "a", "--kind", "ensemble"), "error: kind must be one of paper, ours, got"),
         ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),
