@@ -20,7 +20,7 @@ from stages.shell.sources import data_set, objects_signature, source_of
 from stages.shell.unchanged import check_unchanged
 from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records, Source
-from storage.errors import ImageError, listed
+from storage.errors import ImageError, counted, listed
 from storage.images.files import is_confirmed
 from storage.images.of_split import SplitImages
 from storage.paths import HEADS, objects_path
@@ -38,8 +38,9 @@ def main(split: str) -> None:
     records = _read(split, place, source, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
-        f"{split}: {len(records.objects)} objects in {len(records.images)} images; left out: "
-        f"{records.n_crowd} crowds, {records.n_small} below {prepare.min_area_px} px"
+        f"{split}: {counted(len(records.objects), 'object')} in "
+        f"{counted(len(records.images), 'image')}; left out: "
+        f"{counted(records.n_crowd, 'crowd')}, {records.n_small} below {prepare.min_area_px} px"
         f"{without_auto if records.n_without_auto else ''}"
     )
     if records.empty:
@@ -110,7 +111,7 @@ def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[st
         (unconfirmed, "must be looked at, turned by an EXIF orientation that no size confirms"),
     ):
         if names:
-            print(f"note: {len(names)} of {len(images)} images {rule}: {listed(names)}")
+            print(f"note: {len(names)} of {counted(len(images), 'image')} {rule}: {listed(names)}")
     return digests
 
 

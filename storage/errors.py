@@ -39,6 +39,15 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:N_LISTED]) + rest
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "image"), counted(2500, "image")
+    ('1 image', '2500 images')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def shown(value: object) -> str:
     """A value as a message shows it: its ``repr``, shortened to at most 100 characters.
 

@@ -12,7 +12,7 @@ from stages.cli.overview import as_text, overview, own_part
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from storage.cell.work import is_work_folder
-from storage.errors import StoreError, listed
+from storage.errors import StoreError, counted, listed
 from storage.files.addresses import is_address
 from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.migration import migrate
@@ -163,7 +163,9 @@ def _size(store: StoreDescription) -> str:
 
 
 def _completeness(store: StoreDescription) -> str:
-    parts = [] if store.n_shards is None else [f"{store.n_done} of {store.n_shards} shards done"]
+    parts = []
+    if store.n_shards is not None:
+        parts.append(f"{store.n_done} of {counted(store.n_shards, 'shard')} done")
     if store.missing:
         parts.append(f"missing {listed(store.missing)}")
     return "; ".join([*parts, "complete" if store.is_complete else "incomplete"])

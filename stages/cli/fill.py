@@ -16,6 +16,7 @@ from stages.shell.asked import CellName
 from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
 from stages.shell.stopping import stoppable
+from storage.errors import counted
 from storage.paths import WORK
 
 HEADINGS: Final = ("split", "cells", "which", "shards", "objects", "bytes", "seconds", "why")
@@ -66,7 +67,7 @@ def fill(
         n_shards = sum(len(some.filling.todo()) for some in todo)
         fill_pool([some.filling for some in todo], params.executor)
     if not todo:
-        print(f"nothing is missing of {len(names)} cells")
+        print(f"nothing is missing of {counted(len(names), 'cell')}")
         return
     _tell(todo, n_shards)
 
@@ -80,13 +81,14 @@ def _tell(todo: Sequence[Chosen], n_shards: int) -> None:
         raise typer.Exit(1)
     n_made = sum(some.filling.n_made for some in todo)
     others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
-    print(f"filled {n_made} shards of {len(todo)} cells{others}; `dvc repro` publishes them")
+    filled = f"filled {counted(n_made, 'shard')} of {counted(len(todo), 'cell')}"
+    print(f"{filled}{others}; `dvc repro` publishes them")
 
 
 def _table(todo: Sequence[Chosen], names: Sequence[CellName], params: Params) -> str:
     """What is missing, a line for each split and reason, and what it takes."""
     if not todo:
-        return f"nothing is missing of {len(names)} cells"
+        return f"nothing is missing of {counted(len(names), 'cell')}"
     known = known_rates(names, params)
     if known.kinds:
         kinds = ", ".join(sorted(known.kinds))

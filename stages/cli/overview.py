@@ -10,7 +10,7 @@ from typing import Final, Literal
 from stages.cli.columns import aligned, bytes_text
 from stages.shell.edge import one_line
 from storage.cell.work import PUBLISHED, is_work_folder
-from storage.errors import StoreError, listed
+from storage.errors import StoreError, counted, listed
 from storage.store.describe import StoreDescription, describe
 
 COLUMNS: Final = ("kind", "of", "objects", "shards", "size", "state")
@@ -75,8 +75,7 @@ def as_text(what: str, lines: Sequence[Line]) -> str:
     total = bytes_text(sum(line.size_bytes or 0 for line in lines))
     counts = Counter(line.state for line in lines)
     states = ", ".join(f"{n} {state}" for state, n in counts.items())
-    noun = what if len(lines) == 1 else f"{what}s"
-    return f"{table}\n\n{len(lines)} {noun}, {total}: {states}"
+    return f"{table}\n\n{counted(len(lines), what)}, {total}: {states}"
 
 
 def own_part(path: str | Path, error: BaseException) -> str:
@@ -121,6 +120,6 @@ def _of_work(folder: Path, stores: Sequence[Line]) -> Line:
 def _subject(store: StoreDescription) -> str:
     signature = store.signature
     names = [str(signature[key]) for key in ("split", "model", "view") if key in signature]
-    many = {key: signature.get(key) for key in ("models", "views")}
-    counts = [f"{len(value)} {key}" for key, value in many.items() if isinstance(value, list)]
+    many = {noun: signature.get(f"{noun}s") for noun in ("model", "view")}
+    counts = [counted(len(value), noun) for noun, value in many.items() if isinstance(value, list)]
     return " ".join(names) or ", ".join(counts)

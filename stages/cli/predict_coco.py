@@ -13,7 +13,7 @@ from stages.shell.progress import progress
 from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco_prompts import EVERYTHING, KINDS, AskedImage, read_prompts
-from storage.errors import DataError, listed
+from storage.errors import DataError, counted, listed
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
@@ -93,10 +93,11 @@ def _answer_all(
     with progress(f"predict {images}", len(asked), "images") as advance:
         faults = answer_images(answer, images, asked, kept, advance)
     n_results = kept.write(results, [one.image_id for one in asked])
-    print(f"{results}: {n_results} masks in {len(asked) - len(faults)} images")
+    n_read = len(asked) - len(faults)
+    print(f"{results}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}")
     if faults:
         raise DataError(
-            f"{len(faults)} of {len(asked)} images are left out, mend them and run again: "
+            f"{len(faults)} of {counted(len(asked), 'image')} left out, mend and run again: "
             f"{listed(faults)}"
         )
     kept.forget()

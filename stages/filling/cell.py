@@ -12,7 +12,7 @@ from stages.shell.stopping import stoppable
 from stages.shell.unchanged import check_unchanged
 from storage.cell.marked import CHANGED, UNDONE
 from storage.cell.work import sweep
-from storage.errors import StoreError
+from storage.errors import StoreError, counted
 from storage.paths import WORK, features_path, masks_path
 
 
@@ -84,9 +84,9 @@ def job_here(
         n_done, n_shards = job_on("cuda", name, place, params, split).progress(split)
         if n_done:
             raise StoreError(
-                f"{name} must be finished on a GPU, as it was begun ({n_done} of {n_shards} shards "
-                "are done), got none here; extract.device: cpu would begin it anew on this "
-                "processor, and keep what the GPU has done"
+                f"{name} must be finished on a GPU, as it was begun ({n_done} of "
+                f"{counted(n_shards, 'shard')} done), got none here; extract.device: cpu would "
+                "begin it anew on this processor, and keep what the GPU has done"
             )
     assert device is not None  # whoever computes knows it
     return job_on(device, name, place, params, split)
@@ -134,7 +134,7 @@ def _fill(filling: Filling, lacking: dict[int, str], executor: ExecutorParams) -
         print(f"note: {unfinished}", file=sys.stderr)
     n_done = filling.split.table.n_objects - filling.n_objects(list(lacking))
     if n_done:
-        print(f"{job}: {n_done} objects are already done", file=sys.stderr)
+        print(f"{job}: {counted(n_done, 'object')} already done", file=sys.stderr)
     fill([filling], executor)
     if filling.error is not None:
         raise filling.error

@@ -16,7 +16,7 @@ from stages.shell.asked import CellName, asked_of
 from stages.shell.params import Params
 from stages.shell.rules import ParamsError
 from stages.shell.sources import asked_of_objects
-from storage.errors import StoreError, shown
+from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
 from storage.store.arrays import naming_damage, read_arrays
 from storage.store.inspection import open_store
@@ -174,4 +174,4 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
 def _begun(filling: Filling, why: str) -> str:
     """The reason, and how far the cell is."""
     n_done, n_shards = filling.job.progress(filling.split)
-    return f"{n_done} of {n_shards} shards are done" if n_done else why
+    return f"{n_done} of {counted(n_shards, 'shard')} done" if n_done else why

@@ -14,7 +14,7 @@ from storage.cell.claims import Claims
 from storage.cell.making import Cell
 from storage.cell.marked import MarkedShards
 from storage.cell.reuse import MadeRows, find_made
-from storage.errors import StoreError
+from storage.errors import StoreError, counted
 from storage.images.of_split import SplitImages
 from storage.split.objects import ObjectTable, input_sha256
 from storage.store.signature import compare
@@ -212,7 +212,7 @@ def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> Mad
     )
     n_made = sum(n for digest, n in n_rows.items() if digest in made)
     if n_made:
-        print(f"note: {n_made} objects are taken from cells that hold them", file=sys.stderr)
+        print(f"note: {counted(n_made, 'object')} taken from other cells", file=sys.stderr)
     return made
 
 

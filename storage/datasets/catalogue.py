@@ -13,7 +13,7 @@ from storage.datasets.mose import list_mose
 from storage.datasets.records import ImageRecord, ObjectRecord, Part, Records, Source
 from storage.datasets.sav_frames import list_sav_frames
 from storage.datasets.sav_videos import list_sav_videos
-from storage.errors import DataError, listed, shown
+from storage.errors import DataError, counted, listed, shown
 from storage.images.videos import video_of
 from storage.rle import area_rle
 
@@ -83,7 +83,7 @@ def collect(
     if not found:
         raise DataError(
             f"{source.annotations} must have an object of {min_area_px} px or more, got none "
-            f"({skipped['crowd']} crowds, {skipped['small']} smaller ones)"
+            f"({counted(skipped['crowd'], 'crowd')}, {counted(skipped['small'], 'smaller one')})"
         )
     used = list(dict.fromkeys(image for image, _, _ in found))
     _check_files(source, used)

@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 from jaxtyping import Float32, UInt8
 
-from storage.errors import StoreError, listed
+from storage.errors import StoreError, counted, listed
 from storage.files.addresses import Known, files_at, is_address
 from storage.paths import CACHE, features_path, located, masks_path, objects_path
 from storage.split.mask_chunks import MaskChunks
@@ -263,5 +263,5 @@ def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> 
     if differing:
         raise StoreError(
             f"{cell.where} must be extracted from the images of {objects}, got others in "
-            f"{len(differing)} of {len(known)} shards ({listed(differing)})"
+            f"{len(differing)} of {counted(len(known), 'shard')} ({listed(differing)})"
         )

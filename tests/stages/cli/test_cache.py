@@ -74,7 +74,7 @@ def test_info_of_a_folder_has_a_line_a_store_and_work_apart(features: Path) -> N
     assert [line[0] for line in lines] == ["store", "features/identity.zarr", "masks/identity.zarr"]
     assert [line[1] for line in lines] == ["kind", "features", "masks"]
     assert [line[-1] for line in lines] == ["state", "complete", "complete"]
-    assert lines[1][2:5] == ["1 views", "10", "3/3"]
+    assert lines[1][2:5] == ["1 view", "10", "3/3"]
     assert total.endswith(": 2 complete")
     (folder,) = (cells_of(line) for line in work.splitlines()[1:])
     assert folder[0].startswith("work/val/tiny/identity/")

@@ -151,9 +151,9 @@ def test_a_broken_image_is_named_the_rest_goes_on_and_only_it_is_done_again(
     Path("images/11.png").write_bytes(whole[:200])
     result = usam("images", "asked.json", "found.json")
     assert result.exit_code == 1
-    assert result.stdout == "found.json: 1 masks in 1 images\n"
+    assert result.stdout == "found.json: 1 mask in 1 image\n"
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert "1 of 2 images are left out" in error
+    assert "1 of 2 images left out" in error
     assert "images/11.png must be a readable image" in error
     assert [one["image_id"] for one in entries()] == [12]
     Path("images/11.png").write_bytes(whole)

@@ -106,7 +106,7 @@ def test_added_images_alone_are_encoded(
 ) -> None:
     forget_outputs()
     assert grow() == list(FILES[3:])
-    note = f"note: {n_old_objects()} objects are taken from cells that hold them"
+    note = f"note: {n_old_objects()} objects taken from other cells"
     assert note in capsys.readouterr().err
 
 

@@ -57,7 +57,7 @@ def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> 
     status, said, _ = fill(NAME)
     assert (status, said) == (
         0,
-        f"filled {N_SHARDS} shards of 1 cells; `dvc repro` publishes them\n",
+        f"filled {N_SHARDS} shards of 1 cell; `dvc repro` publishes them\n",
     )
     assert not outputs()
     program = (
@@ -73,7 +73,7 @@ def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> 
     )
     assert done.stdout == "[]\n"
     assert outputs() == wanted
-    assert fill(NAME) == (0, "nothing is missing of 1 cells\n", "")
+    assert fill(NAME) == (0, "nothing is missing of 1 cell\n", "")
 
 
 def test_parts_of_a_job_array_make_the_whole(wanted: dict[str, bytes]) -> None:
@@ -117,14 +117,14 @@ def test_a_dry_run_says_what_is_missing_and_why() -> None:
     assert not CACHE.joinpath("work").exists()
     fill(NAME, "--shard-range", "1/2")
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
-    assert "4 of 7 shards are done" in said
+    assert "4 of 7 shards done" in said
     assert "unknown" not in said, "the receipts tell how long an object takes"
     write_params(precision="bf16", shard_objects=SHARD_OBJECTS)
     fill(NAME)
     run(extract, *CELL)
     write_params(shard_objects=SHARD_OBJECTS)
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/vflip", NAME)
-    assert "4 of 7 shards are done" in said
+    assert "4 of 7 shards done" in said
 
 
 def test_a_dry_run_knows_the_seconds_of_work_that_is_gone() -> None:
@@ -183,7 +183,7 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     prepare_splits()
     status, said, _ = fill("--dry-run", NAME)
     assert status == 0
-    assert said.splitlines()[-1].split("  ")[-1].endswith("shards are done")
+    assert said.splitlines()[-1].split("  ")[-1].endswith("shards done")
     shutil.rmtree(CACHE / "work")
     assert fill("--dry-run", NAME)[1].rstrip().endswith("other images")
 
@@ -193,7 +193,7 @@ def test_a_shard_that_lost_a_file_is_named_and_computed_again(wanted: dict[str, 
     (lost,) = CACHE.glob("work/*/*/*/*/features.zarr/iou/c.1.*")
     lost.unlink()
     status, said, noted = fill(NAME)
-    assert (status, said[:15]) == (0, "filled 1 shards")
+    assert (status, said[:15]) == (0, "filled 1 shard ")
     note = f"note: shard 1 of {NAME} is extracted again: features.zarr/iou/{lost.name} is missing"
     assert noted.splitlines()[0] == note
     run(extract, *CELL)
@@ -220,7 +220,7 @@ def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, 
 
     with once_encoding(do_the_last):
         status, said, _ = fill(NAME)
-    counts = f"filled {N_SHARDS - 1} shards of 1 cells, other processes 1"
+    counts = f"filled {N_SHARDS - 1} shards of 1 cell, other processes 1"
     assert (status, said) == (0, f"{counts}; `dvc repro` publishes them\n")
     run(extract, *CELL)
     assert outputs() == wanted

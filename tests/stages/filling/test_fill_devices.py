@@ -173,7 +173,7 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     assert refused(capsys) == wanted
     assert fill(NAME) == (1, "", f"error: {wanted}\n")
     assert files_of(CACHE / "work") == begun
-    assert f"{n_done} of {N_SHARDS} shards are done" in fill("--dry-run", NAME)[1]
+    assert f"{n_done} of {N_SHARDS} shards done" in fill("--dry-run", NAME)[1]
     write_params(shard_objects=SHARD_OBJECTS, device="cpu")
     run(extract, *CELL)
     assert files_of(CACHE / "work").items() >= begun.items()
@@ -203,6 +203,6 @@ def test_a_dry_run_starts_no_worker(kind: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pool, "run_tasks", no_job)
     status, said, noted = fill("--dry-run", NAME)
     assert status == 0
-    assert f"of {N_SHARDS} shards are done" in said
+    assert f"of {N_SHARDS} shards done" in said
     assert "unknown" not in said
     assert noted.startswith("note: seconds are those of one process on ")

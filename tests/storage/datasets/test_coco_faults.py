@@ -188,7 +188,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "crowds alone": (
         lambda c: c.update(annotations=[annotation(1, 7, iscrowd=1)]),
-        r"must have an object of 10 px or more, got none \(1 crowds, 0 smaller ones\)",
+        r"must have an object of 10 px or more, got none \(1 crowd, 0 smaller ones\)",
     ),
 }
 
