@@ -165,7 +165,7 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     n_done = len(range(0, N_SHARDS, 2))
     begun = begin_on_a_gpu()
     wanted = (
-        f"{NAME} must be finished on a GPU, as it was begun ({n_done} of {N_SHARDS} shards are "
+        f"{NAME} must be finished on a GPU, as it was begun ({n_done} of {N_SHARDS} shards "
         "done), got none here; extract.device: cpu would begin it anew on this processor, and keep "
         "what the GPU has done"
     )
