@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from importlib.util import find_spec
 
 from stages.shell.stopping import listen
@@ -10,6 +11,10 @@ from stages.shell.stopping import listen
 # threads that read and write (or other people's work) beside them, that made extraction on two busy
 # cores eight times slower than sleeping does.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Pillow warns of images of more than 89 million pixels, and tells nobody what to do; those of twice
+# as many are refused. Filters of the user come before this one.
+warnings.filterwarnings("ignore", "Image size .* decompression bomb", append=True)
 
 # What Python has there while it looks for the module of `python -m stages.<stage>`, whose imports
 # take seconds.

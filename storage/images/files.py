@@ -34,7 +34,7 @@ DECODER_ERRORS: Final = (
 MAX_PIXELS: Final = 178_956_970
 """Most pixels of an image: Pillow takes a file of more for a decompression bomb."""
 
-SHRINK: Final = "shrink it, and its masks and its record with it"
+SHRINK: Final = "shrink it, and its masks and record, if it has any, with it"
 """What to do about an image of too many pixels."""
 
 STRIP: Final = "if its masks are of the pixels as stored, remove that tag from the file"

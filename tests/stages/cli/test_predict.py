@@ -394,3 +394,16 @@ def test_help_and_faults_in_the_arguments_are_told_without_torch() -> None:
     ):
         assert status == bool(message), command
         assert error.startswith(message)
+
+
+def test_a_photograph_that_pillow_warns_of_is_read_without_a_word(photo: Path) -> None:
+    Image.new("1", (10_000, 9_000)).save(photo)
+    photo.write_bytes(photo.read_bytes()[:-50])  # and refused: to segment it would take seconds
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.cli", "predict", photo.name, "--click", "1,1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stderr.startswith("error: photo.png must be a readable image, got: ")
