@@ -10,7 +10,14 @@ from jaxtyping import Float32
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.encoded import EncodedImage
 from pipeline.predictor.heads import ProposalHeads
-from pipeline.predictor.prompts import DecoderPrompts, Kind, PromptSet, joined, parse_prompts
+from pipeline.predictor.prompts import (
+    DecoderPrompts,
+    Kind,
+    PromptSet,
+    check_clicks,
+    joined,
+    parse_prompts,
+)
 from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
 from pipeline.predictor.upsampling import at_image, masks_at_image
 from pipeline.sam.model import Decoded, Sam
@@ -61,7 +68,7 @@ def ask(
     mask_size_px: tuple[int, int] | None = None,
 ) -> list[Uncertainty]:
     """See ``UncertainPredictor.predict_uncertainties``."""
-    parsed = [parse_one(one) for one in prompt_sets]
+    parsed = [parse_one(one, image.size_px) for one in prompt_sets]
     batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
     found: dict[int, Uncertainty] = {}
     for places in _calls([one.kind for one in parsed], batch):
@@ -77,13 +84,14 @@ def ask(
     return [found[i] for i in range(len(parsed))]
 
 
-def parse_one(asked: PromptSet) -> DecoderPrompts:
-    """The prompts of one set.
+def parse_one(asked: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
+    """The prompts of one set about an image of a height and a width.
 
     Raises
     ------
     ValueError
-        If they are of several, or do not fit together.
+        If they are of several, do not fit together, or a click is not in the image. SAM2 answers
+        those, and so does ``predict``; of what the heads would make of them, nothing is known.
     """
     prompts = parse_prompts(**vars(asked))
     if prompts.n_sets != 1:
@@ -91,6 +99,7 @@ def parse_one(asked: PromptSet) -> DecoderPrompts:
             f"prompts must be of one set, got {prompts.n_sets}: "
             "predict_uncertainties takes many, each a PromptSet"
         )
+    check_clicks("point_coords", prompts.clicks, size_px)
     return prompts
 
 

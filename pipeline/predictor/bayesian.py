@@ -15,7 +15,7 @@ from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.encoded import IDENTITY, EncodedImage
-from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts
+from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts, check_clicks
 from pipeline.predictor.upsampling import masks_at_image
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Embedding, Sam
@@ -159,6 +159,7 @@ def _clicks(
         given = np.asarray(plan.clicks, np.float32)
         if given.ndim != 2 or given.shape[1] != 2:  # noqa: PLR2004 - x and y
             raise ValueError(f"clicks must be of shape (click, 2), got {given.shape}")
+        check_clicks("clicks", given, size_px)
         return given
     mask = masks_at_image(logits[None, None], size_px)[0, 0]
     if not mask.any():

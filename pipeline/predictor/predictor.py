@@ -160,7 +160,8 @@ class UncertainPredictor:
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts are not of these shapes, or of several prompt sets.
+            If the prompts are not of these shapes, of several prompt sets, or a click is not in the
+            image.
         """
         asked = PromptSet(point_coords, point_labels, box, mask_input)
         (found,) = self.predict_uncertainties([asked], good_iou=good_iou)
@@ -245,7 +246,8 @@ class UncertainPredictor:
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts are not of these shapes, or another model's masks are of another size.
+            If the prompts are not of these shapes, a click is not in the image, or another model's
+            masks are of another size.
 
         Notes
         -----
@@ -253,8 +255,9 @@ class UncertainPredictor:
         mask of each view, click or model. The paper draws the clicks from the true mask, which
         nobody has here; they are drawn from the selected one.
         """
-        prompts = parse_one(PromptSet(point_coords, point_labels, box, mask_input))
-        return bayesian_entropies(self.sam, self._one(), prompts, others=others, plan=plan)
+        asked, image = PromptSet(point_coords, point_labels, box, mask_input), self._one()
+        prompts = parse_one(asked, image.size_px)
+        return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
 
     def _one(self) -> EncodedImage:
         if self._is_batch:

@@ -51,6 +51,13 @@ class DecoderPrompts:
         return 1 if given is None else len(given)
 
     @property
+    def clicks(self) -> Float32[np.ndarray, "click 2"]:
+        """Clicks on and beside the objects, of all sets."""
+        if self.points is None or self.labels is None:
+            return np.zeros((0, 2), np.float32)
+        return self.points[np.isin(self.labels, (BACKGROUND, FOREGROUND))]
+
+    @property
     def kind(self) -> Kind:
         """Which other prompt sets can share a decoder call with these."""
         n_points = 0 if self.points is None else self.points.shape[1]
@@ -116,6 +123,22 @@ def parse_prompts(
     if mask is not None and len(mask) not in {1, len(points)}:
         raise ValueError(f"mask_input must be of {len(points)} prompt sets, got {len(mask)}")
     return DecoderPrompts(points, labels, mask)
+
+
+def check_clicks(what: str, clicks: ArrayLike, size_px: tuple[int, int]) -> None:
+    """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones.
+
+    Raises
+    ------
+    ValueError
+        Naming the click and the size of the image; x and y that are swapped are the usual cause.
+    """
+    height, width = size_px
+    for x, y in np.asarray(clicks):
+        if not (0 <= x < width and 0 <= y < height):
+            raise ValueError(
+                f"{what} must lie in the image of {width} x {height} px, got {x:g},{y:g}"
+            )
 
 
 def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.predictor.prompts import PromptSet
+from pipeline.predictor.prompts import PromptSet, check_clicks
 from stages.shell.rules import ParamsError
 from storage.errors import shown
 
@@ -149,10 +149,11 @@ def _box(text: str, size_px: tuple[int, int]) -> Box:
 
 
 def check_click(what: str, click: Click, size_px: tuple[int, int]) -> None:
-    """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones."""
-    (x, y), (height, width) = click, size_px
-    if not (0 <= x < width and 0 <= y < height):
-        raise ParamsError(f"{what} must lie in the image of {width} x {height} px, got {x:g},{y:g}")
+    """Refuse a click that is not in the image, as predictors do, and without their imports."""
+    try:
+        check_clicks(what, [click], size_px)
+    except ValueError as error:
+        raise ParamsError(str(error)) from error
 
 
 def check_box(box: Box, size_px: tuple[int, int], *, told: str) -> None:

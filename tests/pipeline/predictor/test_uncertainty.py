@@ -106,6 +106,22 @@ def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:
         ask({"box": [[1, 2, 3, 4]] * 2})
 
 
+@pytest.mark.parametrize("place", [(256, 9), (9, 192), (-1, 9)])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_click_that_is_not_in_the_image_is_refused_but_by_what_takes_sam2s_place(
+    place: tuple[int, int], label: int
+) -> None:
+    outside: Asked = {"point_coords": [[9, 9], place], "point_labels": [1, label]}
+    told = rf"point_coords must lie in the image of 256 x 192 px, got {place[0]},{place[1]}$"
+    predictor = mini_predictor()
+    for refusing in (predictor.predict_uncertainty, predictor.predict_bayesian):
+        with pytest.raises(ValueError, match=told):
+            refusing(**outside)
+    predictor.predict(**outside)
+    ask({"box": [-0.4, 1, 256.3, 9]})  # as detectors round it
+    ask({"point_coords": [[9, 9], [-1, -1]], "point_labels": [1, -1]})  # SAM2's filling
+
+
 def test_nothing_asked_is_nothing_answered() -> None:
     assert mini_predictor().predict_uncertainties([]) == []
 
