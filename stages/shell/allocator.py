@@ -1,6 +1,7 @@
 """What becomes of memory that is freed, where glibc allocates it; nothing happens elsewhere."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -8,6 +9,13 @@ from typing import Final
 M_TRIM_THRESHOLD: Final = -1
 M_MMAP_THRESHOLD: Final = -3
 """Numbers of glibc's settings: free bytes to keep, and the least piece that goes back at once."""
+
+NAMES: Final = {
+    M_TRIM_THRESHOLD: ("MALLOC_TRIM_THRESHOLD_", "glibc.malloc.trim_threshold"),
+    M_MMAP_THRESHOLD: ("MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold"),
+}
+"""Variable of the environment, and entry of ``GLIBC_TUNABLES``, by which a user sets each; that
+stays as it is."""
 
 KEPT_BYTES: Final = 2**29
 LARGEST_KEPT_BYTES: Final = 2**25
@@ -41,6 +49,9 @@ def freed_memory_given_back() -> Iterator[None]:
 
 
 def _set(setting: int, n_bytes: int) -> None:
+    variable, tunable = NAMES[setting]
+    if variable in os.environ or tunable in os.environ.get("GLIBC_TUNABLES", ""):
+        return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(setting, n_bytes)

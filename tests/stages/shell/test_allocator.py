@@ -29,10 +29,28 @@ def kept_within_and_after() -> tuple[int, int]:
     return within, kept_bytes()
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+on_glibc = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+
+
+@on_glibc
 def test_what_is_freed_goes_back_within_the_block_and_is_kept_after_it() -> None:
     # A process that has freed nothing yet: otherwise the pieces may lie in what it has kept before.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         within, after = pool.submit(kept_within_and_after).result()
     assert within < PIECE_BYTES * N_PIECES / 8
     assert after > PIECE_BYTES * N_PIECES / 2
+
+
+@on_glibc
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MALLOC_MMAP_THRESHOLD_", "131072"),
+        ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072"),
+    ],
+)
+def test_what_a_user_sets_stays(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        _, after = pool.submit(kept_within_and_after).result()
+    assert after < PIECE_BYTES * N_PIECES / 8
