@@ -93,23 +93,24 @@ def _promise_table(
             advance=advance,
             each=each,
         )
-        made = [
-            {
-                **_measure(row),
-                "promise": row.promise.of,
-                "iou_at_least": row.promise.iou,
-                "alpha": row.promise.alpha,
-                "held": row.held,
-                **dict(bounds("held", row.held_interval)),
-                "kept": row.kept,
-                **dict(bounds("kept", row.kept_interval)),
-                "reached": row.reached,
-                "reached_least": row.reached_least,
-            }
-            for row in rows
-        ]
+        made = [_promise(row) for row in rows]
     # A single image gives no rows, but the columns.
     return pd.DataFrame(made, columns=list(COLUMNS["promises"]))
+
+
+def _promise(row: PromiseRow) -> dict[str, object]:
+    return {
+        **_measure(row),
+        "promise": row.promise.of,
+        "iou_at_least": row.promise.iou,
+        "alpha": row.promise.alpha,
+        "held": row.held,
+        **dict(bounds("held", row.held_interval)),
+        "kept": row.kept,
+        **dict(bounds("kept", row.kept_interval)),
+        "reached": row.reached,
+        "reached_least": row.reached_least,
+    }
 
 
 def _n_measures(masks: Sequence[JudgedMasks]) -> int:

@@ -1,6 +1,7 @@
 """The page's template, with all that is the same in every report."""
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,18 +42,7 @@ def page_template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(
-        caption=caption,
-        column_label=column_label,
-        model_label=model_label,
-        method_label=METHOD_LABELS.__getitem__,
-        number=number,
-        interval=interval,
-        significant=significant,
-        setting=setting,
-        tint=tint,
-        coded=coded,
-    )
+    environment.filters |= FILTERS
     environment.globals.update(
         colours=COLOURS,
         is_dashed=is_dashed,
@@ -77,3 +67,18 @@ def coded(text: str) -> Markup:
     Markup('heads <code>a</code> &amp; b')
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+FILTERS: Final[Mapping[str, Callable[..., object]]] = {
+    "caption": caption,
+    "column_label": column_label,
+    "model_label": model_label,
+    "method_label": METHOD_LABELS.__getitem__,
+    "number": number,
+    "interval": interval,
+    "significant": significant,
+    "setting": setting,
+    "tint": tint,
+    "coded": coded,
+}
+"""How the page words what it shows."""
