@@ -21,6 +21,7 @@ RUNTIME_PATH: Final = RESULTS / "runtime.csv"
 
 
 MAKERS: Final = (
+    (r"data/shapes/.+", ("shapes",)),
     (r"cache/objects/(.+)\.zarr", ("prepare@{}",)),
     (r"cache/features/(.+)/(.+)/(identity)\.zarr", ("extract@{}-{}-{}", "extract_train@{}-{}")),
     (r"cache/(?:features|masks)/(.+)/(.+)/(.+)\.zarr", ("extract@{}-{}-{}",)),
@@ -40,6 +41,8 @@ def remedy(path: Path) -> str:
 
     >>> remedy(objects_path("val"))
     '; `dvc repro prepare@val` makes it'
+    >>> remedy(Path("data/shapes/annotations/val.json"))
+    '; `dvc repro shapes` makes it'
     >>> remedy(Path("elsewhere.zarr"))
     ''
     """

@@ -31,6 +31,7 @@ def printable(text: str) -> str:
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Numbers of bytes in three digits each, all in the unit of the last."""
+    """Numbers of bytes in three digits each, all in the unit of the last; like ones once."""
     power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
-    return f"{' to '.join(f'{n / 1000**power:.3g}' for n in n_bytes)} {UNITS[power]}"
+    numbers = dict.fromkeys(f"{n / 1000**power:.3g}" for n in n_bytes)
+    return f"{' to '.join(numbers)} {UNITS[power]}"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from storage.errors import DataError, shown
+from storage.paths import remedy
 from storage.rle import check_runs, compress_runs, parse_counts
 
 Json = Mapping[str, Any]
@@ -48,7 +49,7 @@ def _text(path: Path, what: str) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{path} must be {what}, got no such file") from error
+        raise DataError(f"{path} must be {what}, got no such file{remedy(path)}") from error
     except IsADirectoryError as error:
         raise DataError(f"{path} must be {what}, got a folder") from error
     for beginning, archive in PACKED.items():

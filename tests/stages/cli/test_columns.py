@@ -43,6 +43,7 @@ def test_what_it_would_obey_or_refuse_is_escaped(text: str, shown: str) -> None:
         ((999,), "999 B"),
         ((1000,), "1 kB"),
         ((1_500_000, 2_000_000), "1.5 to 2 MB"),
+        ((17_810_000, 17_790_000), "17.8 MB"),
         ((10**18,), "1e+06 TB"),
     ],
 )
