@@ -134,7 +134,7 @@ def test_scripts_of_the_page_make_what_is_made_without_slurm(slurm: Slurm, proje
     array = submit(slurm, project, "--array=1-2", "fill.sh")
     behind = submit(slurm, project, f"--dependency=afterany:{array}", "cell.sh", *CELL)
     wait_for(slurm, project, array)
-    assert logs(project).count("filled 1 shard of 1 cell;") == 2
+    assert logs(project).count("filled 1 shard of 1 cell") == 2
     wait_for(slurm, project, behind)
     published = (project / "logs" / "slurm" / f"cell-{behind}.out").read_text()
     assert "objects/s" not in published  # it had nothing to compute
