@@ -8,12 +8,11 @@ is wrong.
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import xarray
 from jaxtyping import Float32, UInt8
 
 from storage.errors import StoreError, counted, listed
@@ -21,9 +20,12 @@ from storage.files.addresses import Known, files_at, is_address
 from storage.paths import CACHE, features_path, located, masks_path, objects_path
 from storage.split.mask_chunks import MaskChunks
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.arrays import naming_damage
-from storage.store.opening import open_features, open_masks
+from storage.store.arrays import naming_damage, open_complete
+from storage.store.inspection import AnyArray, Store
 from storage.store.signature import compare, digest
+
+if TYPE_CHECKING:
+    import xarray
 
 Asked = Mapping[tuple[str, str], Mapping[str, Any]]
 """What the settings ask of the signature of each cell, by model and view."""
@@ -44,14 +46,23 @@ class OpenCell:
 
     where: str | Path
     """Its features."""
-    features: xarray.Dataset
+    store: Store
+    arrays: Mapping[str, AnyArray]
+    """Of the features, too."""
     masks: MaskChunks | None
+
+    @cached_property
+    def features(self) -> "xarray.Dataset":
+        """Scores and tokens, with named dimensions."""
+        # xarray takes a third of a second, and workers of `entropy` do without.
+        from storage.store.opening import dataset_of  # noqa: PLC0415
+
+        return dataset_of(self.store, self.arrays)
 
     @property
     def signature(self) -> Mapping[str, Any]:
         """All that the rows depend on, except the content of the images."""
-        signature: Mapping[str, Any] = self.features.attrs["signature"]
-        return signature
+        return self.store.signature
 
     @property
     def content_digest(self) -> str:
@@ -67,13 +78,13 @@ class OpenCell:
     @property
     def n_channels(self) -> int:
         """Width of a token."""
-        return int(self.features.sizes["channel"])
+        return int(self.arrays["iou_token"].shape[-1])
 
-    @property
+    @cached_property
     def images_sha256(self) -> list[str]:
-        """Digest of the images of each shard."""
+        """Digest of the images of each shard, as it was when the cell was opened."""
         with naming_damage(self.where, "images_sha256"):
-            return [str(sha256) for sha256 in self.features["images_sha256"].to_numpy()]
+            return [str(sha256) for sha256 in np.asarray(self.arrays["images_sha256"][...])]
 
     def scores(
         self, name: str, rows: range | None = None
@@ -81,12 +92,9 @@ class OpenCell:
         """Read ``sam_score`` or ``iou`` of consecutive objects, or of all."""
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
         with naming_damage(self.where, name):
-            values: Float32[np.ndarray, "object prompt proposal"] = self.features[name][
-                some
-            ].to_numpy()
-        return values
+            return np.asarray(self.arrays[name][some])
 
-    def blocks(self, prompt: str) -> Iterator[xarray.Dataset]:
+    def blocks(self, prompt: str) -> Iterator["xarray.Dataset"]:
         """Scores and tokens of all objects under one prompt set, a block at a time.
 
         A block is one chunk of tokens, which are most of the store: each is decompressed once, and
@@ -237,20 +245,20 @@ def _open_cell(
 ) -> OpenCell:
     place = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*place), cache)
-    features = open_features(files_at(where, known), expected)
+    features, arrays = open_complete(files_at(where, known), "features", expected)
     if not with_masks:
-        return OpenCell(where, features, None)
+        return OpenCell(where, features, arrays, None)
     of_masks = files_at(located(masks_path(*place), cache), known)
-    masks = open_masks(of_masks, expected)
+    masks, of_arrays = open_complete(of_masks, "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
-    stored, wanted = masks.attrs["signature"], features.attrs["signature"]
+    stored, wanted = masks.signature, features.signature
     difference = compare(stored, {key: wanted.get(key, "none") for key in {*stored, *wanted}})
     if difference is not None:
         raise StoreError(
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
-    shape, shard_objects = masks["mask_code"].shape, expected["shard_objects"]
-    return OpenCell(where, features, MaskChunks(of_masks, shape, shard_objects))
+    shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
+    return OpenCell(where, features, arrays, MaskChunks(of_masks, shape, shard_objects))
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:

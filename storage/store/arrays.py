@@ -3,20 +3,43 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
 from jaxtyping import Bool
 
 from storage.errors import StoreError, shown
+from storage.files.files import Files
 from storage.files.manifest import NAME
 from storage.store.grid import Grid, file_name, grid
-from storage.store.inspection import DECODE_ERRORS, AnyArray, Store
+from storage.store.inspection import (
+    DECODE_ERRORS,
+    AnyArray,
+    Store,
+    check_identity,
+    open_store,
+)
 from storage.store.marks import load_mark
 from storage.store.schema import CODEC, ArraySpec
 
 N_NAMED: Final = 3
 """Most files that an error lists."""
+
+
+def open_complete(
+    where: str | Path | Files, kind: str, expected: Mapping[str, object]
+) -> tuple[Store, dict[str, AnyArray]]:
+    """A store whose signature has what is expected, and its arrays, see ``check_complete``.
+
+    Raises
+    ------
+    StoreError
+        If there is none such.
+    """
+    store = open_store(where)
+    check_identity(store, kind, expected)
+    return store, check_complete(store)
 
 
 def check_complete(store: Store) -> dict[str, AnyArray]:

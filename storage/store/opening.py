@@ -6,8 +6,8 @@ from pathlib import Path
 import xarray
 
 from storage.files.files import Files
-from storage.store.arrays import check_complete, naming_damage
-from storage.store.inspection import DECODE_ERRORS, check_identity, open_store
+from storage.store.arrays import naming_damage, open_complete
+from storage.store.inspection import DECODE_ERRORS, AnyArray, Store
 
 
 def open_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
@@ -55,9 +55,17 @@ def open_checked(
         incomplete, or one of its coordinates is damaged. Data are read, and their checksums
         tested, only when used.
     """
-    store = open_store(where)
-    check_identity(store, kind, expected or {})
-    arrays = check_complete(store)
+    return dataset_of(*open_complete(where, kind, expected or {}))
+
+
+def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> xarray.Dataset:
+    """A complete store as xarray shows it.
+
+    Raises
+    ------
+    StoreError
+        If one of its coordinates is damaged.
+    """
     try:
         dataset: xarray.Dataset = xarray.open_zarr(
             store.files.target, chunks=None, consolidated=False, zarr_format=3

@@ -18,7 +18,7 @@ FORBIDDEN: Final = {
     "stages.shapes": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.prepare": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.tune": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
-    "stages.entropy": MODELS | SEARCH | FIGURES | WEB,
+    "stages.entropy": MODELS | SEARCH | FIGURES | WEB | {"xarray", "pandas", "dask"},
     "stages.evaluate": MODELS | SEARCH | FIGURES | WEB | {"numba", "dask"},
     "stages.gallery": MODELS | SEARCH | FIGURES | WEB | {"scipy", "numba", "dask"},
     "stages.report": MODELS | SEARCH | WEB | {"matplotlib", "xarray", "scipy", "numba", "dask"},

@@ -1,4 +1,5 @@
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from storage.split.objects import objects_digest, write_objects
 from tests.fixtures.asked import open_eval
 from tests.fixtures.eval_split import object_table
 from tests.fixtures.held_rows import HeldRows
-from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.split_cells import N_CHANNELS, write_cell, write_table
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip")
 LAST = ("large", "vflip")
@@ -275,6 +276,15 @@ def test_a_score_that_is_no_number_is_named_with_its_store() -> None:
     message = r"features/val/large/vflip\.zarr: sam_score must be >= 0 and finite, got nan"
     with pytest.raises(StoreError, match=message):
         run_reader(cells, range(2, 4))(*LAST)
+
+
+def test_masks_and_scores_are_read_without_xarray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "storage.store.opening", None)
+    cells = open_split()
+    assert len(run_reader(cells, range(2))(*LAST).iou) == 2
+    assert cells.by_name[LAST].n_channels == N_CHANNELS
+    with pytest.raises(ImportError):
+        next(cells.by_name[LAST].blocks("center"))
 
 
 def test_damaged_masks_and_scores_are_named_with_their_store() -> None:
