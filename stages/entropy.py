@@ -26,7 +26,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
-    asked = asked_of_eval(params.extract, params.models, views)
+    asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
     to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
     found = split_arrays(to_open, params.executor, params.entropy.n_workers)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}

@@ -42,9 +42,8 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
-    cells = open_cells(
-        split, asked_of_eval(params.extract, params.models, views), cache=cache_place()
-    )
+    asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
+    cells = open_cells(split, asked, cache=cache_place())
     scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {

@@ -17,7 +17,7 @@ def main(split: str, model: str, view: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     check_known("model", model, params.models)
-    (name,) = eval_cells(split, [model], [params.view(view)])
+    (name,) = eval_cells(split, [model], [params.view(view)], params.extra_prompts)
     run_cell(name, params.splits[split], params.extract, params.executor)
 
 

@@ -44,7 +44,8 @@ def main(split: str) -> None:
     objects = by_judged(read_blocks(results, COLUMNS["ranking"]))
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
-    asked = asked_of_eval(params.extract, models, [default_view("identity")])
+    identity = [default_view("identity")]
+    asked = asked_of_eval(params.extract, models, identity, params.extra_prompts)
     to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)

@@ -153,8 +153,9 @@ def test_an_extract_stage_depends_on_no_source(stage: str) -> None:
 def test_an_extract_stage_depends_on_each_of_its_params_but_the_device(stage: str) -> None:
     expected = {f"extract.{key}" for key in PARAMS["extract"] if key not in NO_PARAM_OF_EXTRACT}
     if "view" in arguments(stage):
-        # That of its own view alone. Train splits have the identity view, which has no parameters.
-        expected.add(f"views.{VIEW}")
+        # That of its own view alone. Train splits have the identity view, which has no parameters,
+        # and the prompt sets that heads learn from.
+        expected |= {f"views.{VIEW}", "extra_prompts"}
     declared = STAGES[stage]["params"]
     assert sorted(declared) == sorted(expected)
     assert set(PARAMS["extract"]) >= NO_PARAM_OF_EXTRACT

@@ -10,7 +10,7 @@ import xarray
 from PIL import Image
 
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.vocabulary import PROMPTS, PROTOCOLS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.layouts import draw_picture, write_jpeg
 from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
@@ -117,6 +117,17 @@ def test_a_view_has_cells_of_its_own(project: Path) -> None:
     views = set(table(project, "splits/pictures_val/iou")["view"])
     assert views == {"identity", "dark50"}
     assert (project / "cache/masks/pictures_val/tiny/dark50.zarr").is_dir()
+
+
+def test_a_prompt_set_is_in_every_cell(project: Path) -> None:
+    for model in MODELS:
+        cell = f"pictures_val/{model}/dark50.zarr"
+        features = xarray.open_zarr(project / "cache/features" / cell, consolidated=False)
+        masks = xarray.open_zarr(project / "cache/masks" / cell, consolidated=False)
+        assert features["prompt"].values.tolist() == [*PROMPTS, "pair"]
+        assert masks.sizes["prompt"] == len(PROMPTS) + 1
+        assert features["iou"].sel(prompt="pair").notnull().all()
+    assert "| `pair` | the first two clicks together | its own |" in read_doc(project, "method")
 
 
 def test_a_reader_reads_its_split(project: Path) -> None:

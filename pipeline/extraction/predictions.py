@@ -1,6 +1,6 @@
 """All prompt sets of an image's objects through one model: tokens, masks, SamScores and IoUs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,9 @@ from pipeline.extraction.collected import Collected, Rows
 from pipeline.extraction.figures import mask_figures
 from pipeline.extraction.iou import boxed_iou, mask_iou
 from pipeline.masks import FIRST_FOREGROUND_CODE
+from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, map_points, unview
-from pipeline.vocabulary import SINGLE_CLICKS
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Request:
     ground_truth
         True masks of the objects.
     view, prompts
-        The augmentation and the prompt sets.
+        The augmentation and the prompt sets, see ``PROMPT_KINDS``.
     """
 
     points: Int[np.ndarray, "object 8 2"]
@@ -76,7 +76,6 @@ def extract_objects(
     ``mask_figures`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder
     order.
     """
-    points = _view_points(request)
     truth = sam.upload(request.ground_truth)
     is_near = sam.device.type == "cpu"
     score = boxed_iou if is_near else mask_iou
@@ -90,10 +89,11 @@ def extract_objects(
         return objects, columns, found
 
     calls = (
-        (objects, columns, sam.decode(embedding, clicks))
-        for columns, objects, clicks in _calls(points, request.prompts, batch)
+        (objects, columns, sam.decode(embedding, points, labels=labels))
+        for objects, columns, points, labels in _calls(request, batch)
     )
-    collected = Collected((len(points), len(request.prompts)), wait=None if is_near else sam.wait)
+    shape = len(request.points), len(request.prompts)
+    collected = Collected(shape, wait=None if is_near else sam.wait)
     for found in each(judged, calls):
         collected.add(*found)
     return collected.rows()
@@ -112,35 +112,37 @@ def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch 
     return torch.where(logits > 0, code.clamp(min=first), code.clamp(max=first - 1)).to(torch.uint8)
 
 
-def _view_points(request: Request) -> Float[np.ndarray, "object 8 2"]:
-    height, width = request.ground_truth.shape[1:]
-    return map_points(request.points, request.view, height_px=height, width_px=width)
-
-
 def _calls(
-    points: Float[np.ndarray, "object 8 2"], prompts: tuple[str, ...], batch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Prompt columns, object rows and clicks of each decoder call.
+    request: Request, batch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Object rows, prompt columns, points and labels of each decoder call.
 
-    Prompt sets of one click share calls, ``refined`` has its own: see ``Sam.decode``.
+    Prompt sets of several numbers of points cannot share one: see ``Sam.decode``.
     """
-    singles = [(i, SINGLE_CLICKS.index(p)) for i, p in enumerate(prompts) if p in SINGLE_CLICKS]
-    columns = np.array([column for column, _ in singles], dtype=np.int64)
-    clicks = np.array([click for _, click in singles], dtype=np.int64)
-    objects = np.repeat(np.arange(len(points)), len(singles))
-    columns, clicks = np.tile(columns, len(points)), np.tile(clicks, len(points))
-    yield from _batches(columns, objects, points[objects, clicks][:, None], batch)
-    if "refined" in prompts:
-        every = np.arange(len(points))
-        yield from _batches(np.full_like(every, prompts.index("refined")), every, points, batch)
+    every = range(len(request.points))
+    for kinds in calls_of(request.prompts):
+        objects = np.repeat(every, len(kinds))
+        columns = np.tile([request.prompts.index(kind.name) for kind in kinds], len(every))
+        points = np.concatenate([_view_points(request, row, kinds) for row in every])
+        labels = np.tile([kind.labels for kind in kinds], (len(every), 1))
+        for start in range(0, len(objects), batch):
+            some = slice(start, start + batch)
+            yield objects[some], columns[some], points[some], labels[some]
 
 
-def _batches(
-    columns: np.ndarray, objects: np.ndarray, clicks: np.ndarray, batch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    for start in range(0, len(objects), batch):
-        some = slice(start, start + batch)
-        yield columns[some], objects[some], clicks[some]
+def _view_points(
+    request: Request, row: int, kinds: Sequence[PromptKind]
+) -> Float[np.ndarray, "kind point 2"]:
+    """Points of an object's prompt sets, in its view."""
+    clicks, truth = request.points[row], request.ground_truth[row]
+    height, width = truth.shape
+    points = np.stack([kind.points(clicks, truth) for kind in kinds])
+    there = map_points(points, request.view, height_px=height, width_px=width)
+    # A view may turn a box over.
+    for k, kind in enumerate(kinds):
+        is_corner = np.isin(kind.labels, BOX)
+        there[k, is_corner] = np.sort(there[k, is_corner], axis=0)
+    return there
 
 
 def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str, Tensor]:

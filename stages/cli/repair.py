@@ -62,7 +62,10 @@ def _damaged(path: Path) -> dict[Path, list[Damage]]:
 def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
     """Stores of all cells of the settings."""
     views = [params.view(name) for name in params.views]
-    eval_names = [eval_cells(split, params.models, views) for split in params.eval_splits]
+    eval_names = [
+        eval_cells(split, params.models, views, params.extra_prompts)
+        for split in params.eval_splits
+    ]
     train_names = [train_cells(split, params.models) for split in params.train_splits]
     for name in (name for names in (*eval_names, *train_names) for name in names):
         place = (name.split, name.model, name.view.name)

@@ -105,7 +105,8 @@ def _outdated(path: Path, asked: Mapping[str, object]) -> str:
 def cells_of(split: str, params: Params) -> list[CellName]:
     """Cells of an eval or a train split."""
     if split in params.eval_splits:
-        return eval_cells(split, params.models, [params.view(name) for name in params.views])
+        views = [params.view(name) for name in params.views]
+        return eval_cells(split, params.models, views, params.extra_prompts)
     return train_cells(split, params.models)
 
 

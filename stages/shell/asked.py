@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
-from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
+from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.shell.blocks import ExtractParams
 from storage.checkpoints.weights import checkpoint
 
@@ -23,10 +24,13 @@ class CellName:
         return f"{self.split}/{self.model}/{self.view.name}"
 
 
-def eval_cells(split: str, models: Sequence[str], views: Sequence[View]) -> list[CellName]:
-    """Cells of an eval split: every prompt set, with masks."""
+def eval_cells(
+    split: str, models: Sequence[str], views: Sequence[View], extra_prompts: Sequence[str] = ()
+) -> list[CellName]:
+    """Cells of an eval split: the prompt sets of the method and more, with masks."""
+    prompts = with_extra(extra_prompts)
     return [
-        CellName(split, model, view, PROMPTS, with_masks=True) for model in models for view in views
+        CellName(split, model, view, prompts, with_masks=True) for model in models for view in views
     ]
 
 
@@ -42,11 +46,15 @@ def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
 
 
 def asked_of_eval(
-    params: ExtractParams, models: Sequence[str], views: Sequence[View]
+    params: ExtractParams,
+    models: Sequence[str],
+    views: Sequence[View],
+    extra_prompts: Sequence[str] = (),
 ) -> dict[tuple[str, str], dict[str, object]]:
     """What is asked of the cells of any eval split, by model and view."""
+    prompts = with_extra(extra_prompts)
     return {
-        (model, view.name): _settings_of(params, model, view, PROMPTS)
+        (model, view.name): _settings_of(params, model, view, prompts)
         for model in models
         for view in views
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final, get_type_hints
 
 from pipeline.head_sets import KINDS
+from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import (
@@ -42,6 +43,7 @@ class Params:
 
     models: Annotated[tuple[str, ...], some_of(MODELS)]
     views: dict[str, dict[str, object]]
+    extra_prompts: Annotated[tuple[str, ...], some_of(EXTRA_PROMPTS, may_be_empty=True)]
     eval_splits: Annotated[tuple[str, ...], split_names()]
     train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
     heads: Annotated[tuple[str, ...], some_of(KINDS)]
@@ -74,7 +76,16 @@ class Params:
             raise ParamsError(str(error)) from error
 
 
-LISTS: Final = ("models", "views", "eval_splits", "train_splits", "heads", "ablations", "splits")
+LISTS: Final = (
+    "models",
+    "views",
+    "extra_prompts",
+    "eval_splits",
+    "train_splits",
+    "heads",
+    "ablations",
+    "splits",
+)
 BLOCKS: Final = tuple(name for name in get_type_hints(Params) if name not in LISTS)
 
 

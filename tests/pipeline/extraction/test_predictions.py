@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from pipeline.extraction.collected import Rows
 from pipeline.extraction.predictions import Request, encode_logits, extract_objects
 from pipeline.masks import FIRST_FOREGROUND_CODE, encode
+from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
-from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.official import OfficialPredictor, Said
 
 SCENE = draw_scene(3, 160)
 POINTS = np.stack([sample_prompts(mask, i) for i, mask in enumerate(SCENE.masks)])
@@ -47,11 +48,40 @@ def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(sam: Sa
     for i, truth in enumerate(SCENE.masks):
         for j in range(len(PROMPTS)):
             clicks = POINTS[i] if j == 8 else POINTS[i, j : j + 1]
-            said = official.predict(clicks, truth)
-            for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
-                np.testing.assert_allclose(found[name][i, j], said[name], atol=1e-3, err_msg=name)
-            code = encode(1 / (1 + np.exp(-said["logits"].astype(np.float64))))
-            assert np.abs(found["mask_code"][i, j].astype(int) - code).max() <= 1
+            assert_said(found, (i, j), official.predict(clicks, truth))
+
+
+def assert_said(found: Rows, at: tuple[int, int], said: Said) -> None:
+    for name in ("sam_score", "iou_token", "mask_token", "object_score", "iou"):
+        np.testing.assert_allclose(found[name][at], said[name], atol=1e-3, err_msg=name)
+    code = encode(1 / (1 + np.exp(-said["logits"].astype(np.float64))))
+    assert np.abs(found["mask_code"][at].astype(int) - code).max() <= 1
+
+
+def box_of(truth: np.ndarray) -> np.ndarray:
+    """Corners as the official predictor takes them: x, y of the first and the last pixel."""
+    y, x = np.nonzero(truth)
+    return np.array([x.min(), y.min(), x.max(), y.max()])
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["identity", "vflip"])
+def test_a_box_is_what_the_official_predictor_says_of_it(sam: Sam, turned: bool) -> None:
+    found = rows(sam, view="vflip" if turned else "identity", prompts=("box",))
+    flip = slice(None, None, -1 if turned else 1)
+    official = OfficialPredictor(build("mini", "tiny", seed=1).eval())
+    official.set_image(SCENE.rgb[flip].copy())
+    for i, truth in enumerate(SCENE.masks):
+        said = official.predict(None, truth[flip], box=box_of(truth[flip]))
+        assert_said(found, (i, 0), said | {"logits": said["logits"][:, flip]})
+
+
+def test_more_prompt_sets_change_no_byte_of_the_others(sam: Sam) -> None:
+    few, more = rows(sam), rows(sam, prompts=with_extra(EXTRA_PROMPTS))
+    for name, values in few.items():
+        assert more[name][:, : len(PROMPTS)].tobytes() == values.tobytes(), name
+    refined = rows(sam, prompts=("refined",))
+    for name, values in refined.items():
+        assert few[name][:, [PROMPTS.index("refined")]].tobytes() == values.tobytes(), name
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])

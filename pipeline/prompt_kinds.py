@@ -1,0 +1,119 @@
+"""The kinds of prompt sets: one row each, from which names, settings, calls and docs follow."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Int, Num
+
+from pipeline.vocabulary import PROMPTS, SINGLE_CLICKS
+
+BOX: Final = (2, 3)
+"""Labels of the corners of a box, the upper left and the lower right one."""
+
+Clicks = Int[np.ndarray, "8 2"]
+Mask = Bool[np.ndarray, "height width"]
+Points = Num[np.ndarray, "point 2"]
+
+
+@dataclass(frozen=True)
+class PromptKind:
+    """One row of the table: a prompt set.
+
+    Attributes
+    ----------
+    points
+        Takes the clicks of an object, in the order of ``SINGLE_CLICKS``, and its ground truth;
+        gives the points (x, y) of the prompt set, in pixels of the unaugmented image.
+    labels
+        Of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
+    call_group
+        Prompt sets of one group share decoder calls; by default, one has calls of its own. The last
+        bits of what is stored depend on the calls, so that one added to a group changes the others.
+    """
+
+    name: str
+    meaning: str
+    points: Callable[[Clicks, Mask], Points]
+    labels: tuple[int, ...] = (1,)
+    call_group: str = ""
+
+
+def bounding_box(mask: Mask) -> Int[np.ndarray, "2 2"]:
+    """Upper left and lower right pixel (x, y) of a mask's bounding box, both within it.
+
+    >>> mask = np.zeros((20, 30), bool)
+    >>> mask[4:13, 10:21] = True
+    >>> bounding_box(mask).tolist()
+    [[10, 4], [20, 12]]
+    """
+    pixels = np.argwhere(mask)[:, ::-1]
+    return np.stack([pixels.min(axis=0), pixels.max(axis=0)])
+
+
+def _click(index: int, clicks: Clicks, _: Mask) -> Points:
+    return clicks[[index]]
+
+
+PROMPT_KINDS: Final = (
+    *(
+        PromptKind(name, "one click", partial(_click, index), call_group="single clicks")
+        for index, name in enumerate(SINGLE_CLICKS)
+    ),
+    PromptKind(
+        "refined",
+        "all eight clicks together",
+        lambda clicks, _: clicks,
+        labels=(1,) * len(SINGLE_CLICKS),
+    ),
+    PromptKind(
+        "box",
+        "the bounding box of the object",
+        lambda _, mask: bounding_box(mask),
+        labels=BOX,
+    ),
+)
+"""Those of the method, in the order of ``PROMPTS``, then those of ``extra_prompts``."""
+
+EXTRA_PROMPTS: Final = tuple(kind.name for kind in PROMPT_KINDS[len(PROMPTS) :])
+"""Prompt sets that no formula of the method asks for."""
+
+
+def with_extra(extra: Collection[str]) -> tuple[str, ...]:
+    """``PROMPTS`` and some of ``EXTRA_PROMPTS``, in the order of the table."""
+    return tuple(kind.name for kind in PROMPT_KINDS if kind.name in {*PROMPTS, *extra})
+
+
+def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
+    """Prompt sets that share decoder calls, in the order of the table, which has no others."""
+    found: dict[str, list[PromptKind]] = {}
+    for kind in PROMPT_KINDS:
+        if kind.name in prompts:
+            found.setdefault(kind.call_group or kind.name, []).append(kind)
+    return list(found.values())
+
+
+def same_calls(asked: Collection[str], held: Collection[str]) -> tuple[str, ...]:
+    """Which of the prompt sets that are asked for were decoded in the same calls with others.
+
+    >>> same_calls(["center", "refined"], ["center", "p1", "refined"])
+    ('refined',)
+    """
+    known = calls_of(held)
+    return tuple(kind.name for call in calls_of(asked) if call in known for kind in call)
+
+
+def markdown() -> str:
+    """The table as the docs show it."""
+    columns = "| prompt sets | what is given | decoder calls | asked for |"
+    lines = [columns, "| --- | --- | --- | --- |"]
+    for _, alike in groupby(PROMPT_KINDS, lambda kind: kind.call_group or kind.name):
+        kinds = list(alike)
+        names = ", ".join(f"`{kind.name}`" for kind in kinds)
+        calls = "shared" if len(kinds) > 1 else "its own"
+        asked = "by `extra_prompts`" if kinds[0].name in EXTRA_PROMPTS else "always"
+        lines.append(f"| {names} | {kinds[0].meaning} | {calls} | {asked} |")
+    return "\n".join(lines) + "\n"
