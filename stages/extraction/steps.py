@@ -1,6 +1,6 @@
 """The steps of one cell's extraction: where its images, its model and its rows are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from pipeline.views import View, apply_view
 from stages.extraction.loop import Failure, ahead
 from stages.shell.edge import one_line
 from storage.cell.making import Cell
+from storage.cell.parts import Part, joined
 from storage.cell.reuse import MadeRows
 from storage.errors import ImageError, WeightsError
 from storage.images.of_split import SplitImages
@@ -27,10 +28,19 @@ from storage.store.marks import receipt_of
 
 @dataclass(frozen=True)
 class ViewedImage:
-    """An image in its view, resized, with the prompts and true masks of its objects."""
+    """An image in its view, resized, and what is asked about its objects.
+
+    Attributes
+    ----------
+    request
+        For the prompt sets that no part has.
+    parts
+        Rows that other cells hold.
+    """
 
     square: Square
     request: Request
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -95,13 +105,14 @@ class CellSteps:
         rows = slice(piece.start, piece.stop)
         truth = [decode_rle(str(counts), height, width) for counts in table.mask_rle[rows]]
         viewed = apply_view(rgb, self.settings.view, image=file)
+        parts = self.made.parts(self.digest(piece))
         request = Request(
-            table.point_px[rows], np.stack(truth), self.settings.view, self.settings.prompts
+            table.point_px[rows], np.stack(truth), self.settings.view, self._lacking(parts)
         )
-        return ViewedImage(self.sam.square(viewed), request)
+        return ViewedImage(self.sam.square(viewed), request, tuple(parts))
 
     def compute(self, piece: Piece, given: ViewedImage) -> Rows:
-        """Encode the image, unless it was the last one, and decode its objects.
+        """Encode the image, unless it was the last one, and decode what no other cell holds.
 
         Raises
         ------
@@ -109,6 +120,13 @@ class CellSteps:
             If a SamScore is not finite: the weights are damaged, or bf16 overflowed.
         """
         began = self._ready or perf_counter()
+        computed = self._computed(piece, given) if given.request.prompts else []
+        # Since the last image, so that what the model waits for counts.
+        self._ready = perf_counter()
+        self._seconds[piece.start] = self._ready - began
+        return self._whole(piece, [*given.parts, *computed])
+
+    def _computed(self, piece: Piece, given: ViewedImage) -> list[Part]:
         if self._last is None or self._last[0] != piece.image:
             self._last = (piece.image, self.sam.encode_square(given.square))
         with behind(self.sam.device.type) as each:
@@ -126,10 +144,7 @@ class CellSteps:
                 f"SamScores of {self.table.file[piece.image]} must be finite, got {n_faulty} "
                 "others: the weights are damaged, or overflow in extract.precision"
             )
-        # Since the last image, so that what the model waits for counts.
-        self._ready = perf_counter()
-        self._seconds[piece.start] = self._ready - began
-        return rows | {"input_sha256": np.full(piece.stop - piece.start, self.digest(piece))}
+        return [Part(given.request.prompts, rows)]
 
     def digest(self, piece: Piece) -> str:
         """Digest of what the rows of a piece are computed from."""
@@ -138,7 +153,10 @@ class CellSteps:
     def recall(self, shard: Shard, piece: Piece) -> Rows | None:
         """Rows that an earlier run kept, or that another cell holds."""
         kept = self.cell.load_piece(shard.index, piece.image, origin=self._origin(piece))
-        return self.made.rows(self.digest(piece)) if kept is None else kept
+        if kept is not None or self.made.lacking(self.digest(piece)):
+            return kept
+        parts = self.made.parts(self.digest(piece))
+        return None if self._lacking(parts) else self._whole(piece, parts)
 
     def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
         """Keep the rows of an image in the work folder."""
@@ -154,6 +172,16 @@ class CellSteps:
         receipt = receipt_of(self.device, n_objects, seconds)
         self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index], receipt)
         self.release(shard.index)
+
+    def _lacking(self, parts: Sequence[Part]) -> tuple[str, ...]:
+        """Prompt sets that no part has."""
+        held = {prompt for part in parts for prompt in part.prompts}
+        return tuple(prompt for prompt in self.settings.prompts if prompt not in held)
+
+    def _whole(self, piece: Piece, parts: Sequence[Part]) -> Rows:
+        """All rows of a piece, from parts that have all prompt sets together."""
+        rows = joined(parts, self.settings.prompts)
+        return rows | {"input_sha256": np.full(piece.stop - piece.start, self.digest(piece))}
 
     def _origin(self, piece: Piece) -> str:
         """What the rows of a piece follow from: kinds of device differ in the last digits."""

@@ -96,7 +96,7 @@ def cost(some: Filling, known: Rates) -> Cost:
 
 
 def _n_held(some: Filling, shards: Sequence[int]) -> int:
-    """Rows of shards that other cells hold, whoever made them."""
+    """Rows of shards that other cells hold with every prompt set, whoever made them."""
     job, split = some.job, some.split
     n_rows = _inputs_of(split.table, job.params.shard_objects, frozenset(shards))
     made = find_made(
@@ -106,7 +106,7 @@ def _n_held(some: Filling, shards: Sequence[int]) -> int:
         with_masks=job.name.with_masks,
         is_estimate=True,
     )
-    return sum(n for digest, n in n_rows.items() if digest in made)
+    return sum(n for digest, n in n_rows.items() if not made.lacking(digest))
 
 
 @lru_cache(maxsize=8)

@@ -210,9 +210,14 @@ def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> Mad
         with_masks=job.name.with_masks,
         made_by=device_here(job.device).kind if job.is_one_kind else None,
     )
-    n_made = sum(n for digest, n in n_rows.items() if digest in made)
+    n_lacking = {name: len(made.lacking(name)) for name in n_rows}
+    n_made = sum(n for name, n in n_rows.items() if not n_lacking[name])
     if n_made:
         print(f"note: {counted(n_made, 'object')} taken from other cells", file=sys.stderr)
+    n_part = sum(n for name, n in n_rows.items() if 0 < n_lacking[name] < len(made.prompts))
+    if n_part:
+        some = f"some prompt sets of {counted(n_part, 'object')}"
+        print(f"note: {some} taken from other cells", file=sys.stderr)
     return made
 
 

@@ -1,16 +1,22 @@
-"""Rows that other cells hold already, found by what they were computed from."""
+"""Rows that other cells hold already, found by what they were computed from.
 
-from collections.abc import Collection, Iterator, Mapping
+A cell may hold some of the prompt sets that are asked for. Each serves by itself, if it was decoded
+in the calls that would be made for it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
+from pipeline.prompt_kinds import same_calls
 from storage.cell import shards
 from storage.cell.marked import MarkedShards
+from storage.cell.parts import Part
 from storage.cell.recorded import lay_out, recorded_listings
 from storage.cell.seeding import damaged_shards
 from storage.errors import StoreError
@@ -34,14 +40,22 @@ class _Source:
     arrays: Mapping[str, AnyArray]
     roots: Mapping[str, tuple[int, int]]
     """Identity of each store's own file when its shards were found intact."""
+    prompts: tuple[str, ...]
 
-    def rows(self, place: slice) -> dict[str, np.ndarray]:
+    def part(self, place: slice, prompts: tuple[str, ...]) -> Part:
+        columns = [self.prompts.index(prompt) for prompt in prompts]
         found = {}
         for store in self.stores.values():
             for name in shards.data_names(store):
-                with naming_damage(store, name):
-                    found[name] = np.asarray(self.arrays[name][place])
-        return found
+                if name != "input_sha256":
+                    with naming_damage(store, name):
+                        found[name] = np.asarray(self.arrays[name][place])[:, columns]
+        return Part(prompts, found)
+
+    def is_from(self, input_sha256: str, place: slice) -> bool:
+        """Whether the rows are those that were found there."""
+        with naming_damage(self.stores["features"], "input_sha256"):
+            return bool((np.asarray(self.arrays["input_sha256"][place]) == input_sha256).all())
 
     def is_there(self, place: slice) -> bool:
         """Whether nobody removed or replaced what was read: absent chunks read as fill values."""
@@ -65,30 +79,52 @@ class _Source:
 
 
 @dataclass(frozen=True, eq=False)
+class _Place:
+    """Where rows are, and which prompt sets are taken from there."""
+
+    source: _Source
+    rows: slice
+    prompts: tuple[str, ...]
+
+
+@dataclass(eq=False)
 class MadeRows:
-    """Rows of finished, intact shards that the settings of a cell would give again."""
+    """Rows of finished, intact shards that the settings of a cell would give again.
 
-    _places: Mapping[str, tuple[_Source, slice]] = field(default_factory=dict)
+    Attributes
+    ----------
+    prompts
+        Prompt sets of that cell.
+    """
 
-    def __contains__(self, input_sha256: str) -> bool:
-        return input_sha256 in self._places
+    prompts: tuple[str, ...] = ()
+    _places: dict[str, list[_Place]] = field(default_factory=dict)
 
-    def rows(self, input_sha256: str) -> dict[str, np.ndarray] | None:
-        """Every array of the rows that were computed from these inputs.
+    def lacking(self, input_sha256: str) -> tuple[str, ...]:
+        """Prompt sets that no rows have which were computed from these inputs."""
+        held = {name for place in self._places.get(input_sha256, ()) for name in place.prompts}
+        return tuple(name for name in self.prompts if name not in held)
 
-        Returns
-        -------
-        None if there are none, or if their cell was removed, replaced or damaged meanwhile.
+    def parts(self, input_sha256: str) -> list[Part]:
+        """The rows that were computed from these inputs, without ``input_sha256`` itself.
+
+        Those of a cell that was removed, replaced or damaged meanwhile are left out.
         """
-        if input_sha256 not in self._places:
-            return None
-        source, place = self._places[input_sha256]
-        try:
-            found = source.rows(place)
-        except StoreError:
-            return None
-        is_asked = bool((found["input_sha256"] == input_sha256).all())
-        return found if is_asked and source.is_there(place) else None
+        found = []
+        for place in self._places.get(input_sha256, ()):
+            with suppress(StoreError):
+                part = place.source.part(place.rows, place.prompts)
+                is_asked = place.source.is_from(input_sha256, place.rows)
+                if is_asked and place.source.is_there(place.rows):
+                    found.append(part)
+        return found
+
+    def add(self, source: _Source, rows: Mapping[str, slice], prompts: Collection[str]) -> None:
+        """Take what is still lacking of some prompt sets from rows by their digests."""
+        for input_sha256, place in rows.items():
+            taken = tuple(name for name in self.lacking(input_sha256) if name in prompts)
+            if taken:
+                self._places.setdefault(input_sha256, []).append(_Place(source, place, taken))
 
 
 def find_made(
@@ -119,37 +155,47 @@ def find_made(
         Write nothing and read few files: damage that leaves their size does not count, nor what
         DVC's cache alone has.
     """
-    asked = {key: value for key, value in signature.items() if key not in OF_A_SPLIT}
+    own_keys = (*OF_A_SPLIT, "prompts")
+    asked = {key: value for key, value in signature.items() if key not in own_keys}
     kinds = ("features", "masks") if with_masks else ("features",)
-    places: dict[str, tuple[_Source, slice]] = {}
+    made = MadeRows(tuple(cast("Sequence[str]", signature["prompts"])))
     model, view = str(asked["model"]), str(asked["view"])
     replaced = () if is_estimate else _replaced(model, view, own, kinds)
     for paths in chain(_candidates(model, view, own, kinds), replaced):
-        missing = set(wanted) - places.keys()
-        if not missing:
+        lacking = {digest: names for digest in wanted if (names := made.lacking(digest))}
+        if not lacking:
             break
         # `usam cache ls` and `verify` name the stores that cannot be used; others may remove one.
         with suppress(StoreError, FileNotFoundError):
             stores = {kind: open_store(path) for kind, path in paths.items()}
             for kind, store in stores.items():
                 check_identity(store, kind, asked)
-            places |= _find(stores, missing, made_by, sizes_only=is_estimate)
-    return MadeRows(places)
+            source = _opened(stores)
+            prompts = same_calls(made.prompts, source.prompts)
+            missing = {digest for digest, names in lacking.items() if {*names} & {*prompts}}
+            made.add(source, _find(source, missing, made_by, sizes_only=is_estimate), prompts)
+    return made
+
+
+def _opened(stores: Mapping[str, Store]) -> _Source:
+    roots = {kind: _root(store) for kind, store in stores.items()}
+    arrays = {name: array for s in stores.values() for name, array in read_arrays(s).items()}
+    with naming_damage(stores["features"], "prompt"):
+        prompts = tuple(str(name) for name in np.asarray(arrays["prompt"][...]))
+    return _Source(stores, arrays, roots, prompts)
 
 
 def _find(
-    stores: Mapping[str, Store],
+    source: _Source,
     missing: Collection[str],
     made_by: str | None,
     *,
     sizes_only: bool,
-) -> dict[str, tuple[_Source, slice]]:
+) -> dict[str, slice]:
     """Places of the rows in shards that are done and intact."""
-    features = stores["features"]
-    roots = {kind: _root(store) for kind, store in stores.items()}
-    arrays = {name: array for s in stores.values() for name, array in read_arrays(s).items()}
+    features = source.stores["features"]
     with naming_damage(features, "input_sha256"):
-        digests = [str(text) for text in np.asarray(arrays["input_sha256"][...])]
+        digests = [str(text) for text in np.asarray(source.arrays["input_sha256"][...])]
     found: dict[str, slice] = {}
     start = 0
     for digest, same in groupby(digests):
@@ -159,10 +205,9 @@ def _find(
         start = stop
     if not found:
         return {}
-    source = _Source(stores, arrays, roots)
     by_shard = {digest: rows.start // features.shard_objects for digest, rows in found.items()}
-    unusable = _unusable(stores, set(by_shard.values()), made_by, sizes_only=sizes_only)
-    return {name: (source, rows) for name, rows in found.items() if by_shard[name] not in unusable}
+    unusable = _unusable(source.stores, set(by_shard.values()), made_by, sizes_only=sizes_only)
+    return {name: rows for name, rows in found.items() if by_shard[name] not in unusable}
 
 
 def _root(store: Store) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from stages import extract, prepare
+from pipeline.vocabulary import PROMPTS
+from stages import extract, extract_train, prepare
 from storage.paths import CACHE, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from tests.fixtures.extract_project import (
@@ -19,6 +20,8 @@ from tests.fixtures.extract_project import (
     IMAGES,
     SIZES_PX,
     SPLIT,
+    TRAIN_SPLIT,
+    decoded_prompts,
     draw_project,
     encoded_images,
     files_of,
@@ -185,3 +188,75 @@ def test_rows_of_other_settings_do_not_serve(
     with encoded_images() as encoded:
         run(extract, *CELL)
     assert encoded == list(OLD)
+
+
+BOX_POINTS: Final = 2
+
+
+@pytest.fixture
+def prompted(
+    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, bytes]:
+    """Files of the cell with boxes, extracted at once; its project without them is entered."""
+    whole, there = tmp_path / "whole", tmp_path / "there"
+    for folder in (whole, there):
+        shutil.copytree(projects[1], folder)
+    monkeypatch.chdir(whole)
+    shutil.rmtree(CACHE / "features")
+    shutil.rmtree(CACHE / "masks")
+    forget_work()
+    write_params(extra_prompts=["box"])
+    run(extract, *CELL)
+    wanted = published()
+    monkeypatch.chdir(there)
+    return wanted
+
+
+def test_an_added_prompt_set_alone_is_decoded_and_changes_no_other(
+    prompted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = published()
+    forget_work()
+    write_params(extra_prompts=["box"])
+    with decoded_prompts() as decoded:
+        run(extract, *CELL)
+    assert decoded == [BOX_POINTS] * n_old_objects()
+    note = f"note: some prompt sets of {n_old_objects()} objects taken from other cells"
+    assert note in capsys.readouterr().err
+    assert published() == prompted, "as if all had been extracted at once"
+    assert prompted != before
+
+
+def test_a_prompt_set_that_is_dropped_costs_nothing(prompted: dict[str, bytes]) -> None:
+    before = published()
+    write_params(extra_prompts=["box"])
+    run(extract, *CELL)
+    forget_work()
+    write_params()
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert (encoded, published()) == ([], before)
+    assert prompted != before
+
+
+def test_images_are_added_together_with_a_prompt_set(prompted: dict[str, bytes]) -> None:
+    n_old = n_old_objects()
+    annotate(FILES)
+    write_params(extra_prompts=["box"])
+    with decoded_prompts() as decoded:
+        run(extract, *CELL)
+    n_new = read_objects(objects_path(SPLIT)).n_objects - n_old
+    assert len(decoded) == n_old + n_new * (len(PROMPTS) + 1)
+    assert prompted.keys() <= published().keys()
+
+
+def test_heads_take_from_evaluated_cells_what_was_decoded_alone(
+    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    run(prepare, TRAIN_SPLIT)
+    with decoded_prompts() as decoded:
+        run(extract_train, TRAIN_SPLIT, CELL[1])
+    # `refined` has decoder calls of its own; `center` shared them with the other clicks.
+    assert decoded == [1] * n_old_objects()

@@ -2,15 +2,26 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from storage.cell.making import Cell
+from storage.cell.parts import joined
 from storage.cell.reuse import MadeRows, find_made
-from tests.fixtures.made_up_cell import ORIGINAL, SIGNATURE, images_of, open_cell, rows_of
+from tests.fixtures.made_up_cell import (
+    ORIGINAL,
+    PLAN,
+    PROMPTS,
+    SIGNATURE,
+    images_of,
+    open_cell,
+    rows_of,
+)
 
-CELL = {"model": "tiny", "view": "identity"}
+CELL = {"model": "tiny", "view": "identity", "prompts": PROMPTS}
 INPUTS = str(rows_of(1)["input_sha256"][0])
 """Digest of what the rows of shard 1 come from."""
 
@@ -32,17 +43,61 @@ def found() -> MadeRows:
 
 def test_rows_are_found_by_what_they_come_from(folder: Path) -> None:
     assert folder.exists()
-    rows = found().rows(INPUTS)
-    assert rows is not None
-    for name, values in rows_of(1).items():
-        np.testing.assert_array_equal(rows[name].astype(values.dtype), values)
+    (part,) = found().parts(INPUTS)
+    wanted = rows_of(1)
+    assert (part.prompts, set(part.rows)) == (PROMPTS, set(wanted) - {"input_sha256"})
+    for name, values in part.rows.items():
+        np.testing.assert_array_equal(values, wanted[name])
 
 
 def test_rows_of_a_compiled_model_serve_no_other(folder: Path) -> None:
     assert folder.exists()
     asked = {**SIGNATURE, **CELL, "compile": True}
-    assert INPUTS not in find_made(asked, [INPUTS], Path("own"), with_masks=True)
-    assert INPUTS in find_made({**asked, "compile": False}, [INPUTS], Path("own"), with_masks=True)
+    alike = {**asked, "compile": False}
+    made = find_made(asked, [INPUTS], Path("own"), with_masks=True)
+    assert made.lacking(INPUTS) == PROMPTS
+    assert find_made(alike, [INPUTS], Path("own"), with_masks=True).lacking(INPUTS) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        (("center", "refined", "box"), ("center", "refined")),
+        (("refined", "box"), ("refined",)),
+        # Clicks share decoder calls: `center` among others has other last bits than alone.
+        (("center", "p1", "refined"), ("refined",)),
+        (("box",), ()),
+    ],
+)
+def test_prompt_sets_serve_one_by_one_if_their_calls_are_the_same(
+    folder: Path, asked: tuple[str, ...], taken: tuple[str, ...]
+) -> None:
+    assert folder.exists()
+    made = find_made(
+        {**SIGNATURE, **CELL, "prompts": list(asked)}, [INPUTS], Path("own"), with_masks=True
+    )
+    assert made.lacking(INPUTS) == tuple(name for name in asked if name not in taken)
+    parts = made.parts(INPUTS)
+    assert [part.prompts for part in parts] == [taken] * bool(taken)
+    for part in parts:
+        columns = [PROMPTS.index(name) for name in taken]
+        np.testing.assert_array_equal(part.rows["iou"], rows_of(1)["iou"][:, columns])
+
+
+def test_two_cells_serve_together(folder: Path) -> None:
+    assert folder.exists()
+    plan = replace(PLAN, prompts=("box", "refined"))
+    signature = SIGNATURE | CELL | {"prompts": plan.prompts}
+    cell = Cell.open(Path("cache/work/other/tiny/identity"), signature, plan)
+    other = rows_of(1, version=2) | {"input_sha256": rows_of(1)["input_sha256"]}
+    cell.write_shard(1, other, images_of(ORIGINAL)[1])
+    asked = ("center", "refined", "box")
+    made = find_made(SIGNATURE | CELL | {"prompts": asked}, [INPUTS], Path("own"), with_masks=True)
+    whole = joined(made.parts(INPUTS), asked)
+    assert made.lacking(INPUTS) == ()
+    for name, column in (("iou", 0), ("mask_code", 0), ("iou_token", 0)):
+        np.testing.assert_array_equal(whole[name][:, 2], other[name][:, column])
+    assert {name for name in whole if whole[name].shape[1] != len(asked)} == set()
 
 
 def remove_masks(folder: Path) -> None:
@@ -68,6 +123,6 @@ def test_rows_that_are_gone_meanwhile_are_not_taken_for_empty_ones(
     folder: Path, change: Callable[[Path], None]
 ) -> None:
     made = found()
-    assert INPUTS in made
+    assert made.lacking(INPUTS) == ()
     change(folder)
-    assert made.rows(INPUTS) is None
+    assert made.parts(INPUTS) == []
