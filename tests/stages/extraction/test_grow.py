@@ -13,6 +13,8 @@ import pytest
 
 from pipeline.vocabulary import PROMPTS
 from stages import extract, extract_train, prepare
+from storage.cell.parts import Part
+from storage.cell.reuse import MadeRows
 from storage.paths import CACHE, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from tests.fixtures.extract_project import (
@@ -248,6 +250,26 @@ def test_images_are_added_together_with_a_prompt_set(prompted: dict[str, bytes])
     n_new = read_objects(objects_path(SPLIT)).n_objects - n_old
     assert len(decoded) == n_old + n_new * (len(PROMPTS) + 1)
     assert prompted.keys() <= published().keys()
+
+
+def test_rows_that_can_be_read_again_after_all_are_taken(
+    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    before, parts, asked = published(), MadeRows.parts, set[str]()
+
+    def late(made: MadeRows, input_sha256: str) -> list[Part]:
+        is_again = input_sha256 in asked
+        asked.add(input_sha256)
+        return parts(made, input_sha256) if is_again else []
+
+    forget_work()
+    monkeypatch.setattr(MadeRows, "parts", late)
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert (encoded, published()) == ([], before)
+    assert asked
 
 
 def test_heads_take_from_evaluated_cells_what_was_decoded_alone(

@@ -152,6 +152,10 @@ WHOLE = "must be a whole number from"
             {"ablations": ["no_token"]},
             "ablations must be a list of no_mask, no_iou, each once, got 'no_token'",
         ),
+        (
+            {"extra_prompts": ["box", "center"]},
+            "extra_prompts must be a list of box, each once, got 'center'",
+        ),
         ({"eval_splits": []}, "eval_splits must be a list of at least one of .* got []"),
         ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
         ({"eval_splits": [1]}, "eval_splits must be a list of .* got 1"),

@@ -118,7 +118,16 @@ def put_another(folder: Path) -> None:
     (folder / "another.zarr").rename(folder / "features.zarr")
 
 
-@pytest.mark.parametrize("change", [remove_masks, remove_scores, remove_all, put_another])
+def write_again(folder: Path) -> None:
+    """As whoever sees another image does."""
+    cell = open_cell(Path("cache"), **CELL)
+    assert cell.folder == folder
+    cell.write_shard(1, rows_of(1, version=1), images_of((0, 1, 0))[1])
+
+
+@pytest.mark.parametrize(
+    "change", [remove_masks, remove_scores, remove_all, put_another, write_again]
+)
 def test_rows_that_are_gone_meanwhile_are_not_taken_for_empty_ones(
     folder: Path, change: Callable[[Path], None]
 ) -> None:
