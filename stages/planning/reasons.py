@@ -46,14 +46,25 @@ def pending(cells: Sequence[CellName], asked: Sequence[Mapping[str, object]]) ->
 def differences_text(stored: Mapping[str, object], asked: Mapping[str, object]) -> str:
     """Entries of a signature that differ, as ``key: old -> new``; for a digest, the key alone.
 
-    >>> old = {"view": "gnoise", "weights": "0" * 64}
-    >>> differences_text(old, {"view": "vflip", "weights": "1" * 64})
-    'view: gnoise -> vflip, weights'
+    Of lists, what comes or goes.
+
+    >>> old = {"prompts": ["center", "p1"], "view": "gnoise", "weights": "0" * 64}
+    >>> differences_text(old, {"prompts": ["center", "box"], "view": "vflip", "weights": "1" * 64})
+    'prompts: box added, p1 dropped, view: gnoise -> vflip, weights'
     """
     return ", ".join(
-        key if DIGEST.fullmatch(str(old)) else f"{key}: {_text(old)} -> {_text(new)}"
-        for key, (old, new) in differences(stored, asked).items()
+        _difference(key, old, new) for key, (old, new) in differences(stored, asked).items()
     )
+
+
+def _difference(key: str, old: object, new: object) -> str:
+    if DIGEST.fullmatch(str(old)):
+        return key
+    if isinstance(old, list) and isinstance(new, list) and set(old) != set(new):
+        changes = [f"{_text(item)} added" for item in new if item not in old]
+        changes += [f"{_text(item)} dropped" for item in old if item not in new]
+        return f"{key}: {', '.join(changes)}"
+    return f"{key}: {_text(old)} -> {_text(new)}"
 
 
 def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:
