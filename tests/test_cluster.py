@@ -224,14 +224,15 @@ def test_cells_of_jobs_that_are_cancelled_requeued_preempted_and_killed_are_thos
     forget(project, [])
     # A shard an object, so that each job has done some before it goes.
     extract = project_copy.read_params(project)["extract"] | {"shard_objects": 1}
-    views = {name: {} for name in ("identity", "vflip")}
+    views: dict[str, Any] = {name: {} for name in ("identity", "vflip")}
     settings(project, models=list(MODELS), views=views, extract=extract)
     project_copy.repro(project, "prepare@shapes_val")
     quiet = shutil.copytree(project, tmp_path / "quiet", symlinks=True)
     project_copy.run(quiet, *FILL)
     jobs = {"memory": "500MB", "cores": 1, "interface": "lo"}
     settings(project, executor={"kind": "slurm", "slurm": jobs})
-    environment = {**project_copy.environment(project), **slurm.environment}
+    conf = {"SLURM_CONF": slurm.environment["SLURM_CONF"]}
+    environment = project_copy.environment(project) | conf
     gone: list[int] = []
     with Popen(FILL, cwd=project, env=environment, stderr=PIPE, text=True) as driver:
         for happens in (cancel, requeue, tell_its_time_is_up, preempt, cut_its_power):
