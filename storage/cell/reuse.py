@@ -26,6 +26,7 @@ from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import array_grid, naming_damage, read_arrays
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.signature import in_full
 from storage.writers import new_tag
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -158,7 +159,7 @@ def find_made(
     own_keys = (*OF_A_SPLIT, "prompts")
     asked = {key: value for key, value in signature.items() if key not in own_keys}
     kinds = ("features", "masks") if with_masks else ("features",)
-    made = MadeRows(tuple(cast("Sequence[str]", signature["prompts"])))
+    made = MadeRows(_prompts(signature))
     model, view = str(asked["model"]), str(asked["view"])
     replaced = () if is_estimate else _replaced(model, view, own, kinds)
     for paths in chain(_candidates(model, view, own, kinds), replaced):
@@ -167,22 +168,27 @@ def find_made(
             break
         # `usam cache ls` and `verify` name the stores that cannot be used; others may remove one.
         with suppress(StoreError, FileNotFoundError):
-            stores = {kind: open_store(path) for kind, path in paths.items()}
-            for kind, store in stores.items():
-                check_identity(store, kind, asked)
-            source = _opened(stores)
+            source = _opened(paths, asked)
             prompts = same_calls(made.prompts, source.prompts)
             missing = {digest for digest, names in lacking.items() if {*names} & {*prompts}}
             made.add(source, _find(source, missing, made_by, sizes_only=is_estimate), prompts)
     return made
 
 
-def _opened(stores: Mapping[str, Store]) -> _Source:
+def _opened(paths: Mapping[str, Path], asked: Mapping[str, object]) -> _Source:
+    stores = {kind: open_store(path) for kind, path in paths.items()}
+    signature = stores["features"].signature
+    check_identity(stores["features"], "features", asked)
+    for kind, store in stores.items():
+        # DVC checks out each alone: those of one cell alone have the same rows and columns.
+        check_identity(store, kind, in_full(signature))
     roots = {kind: _root(store) for kind, store in stores.items()}
     arrays = {name: array for s in stores.values() for name, array in read_arrays(s).items()}
-    with naming_damage(stores["features"], "prompt"):
-        prompts = tuple(str(name) for name in np.asarray(arrays["prompt"][...]))
-    return _Source(stores, arrays, roots, prompts)
+    return _Source(stores, arrays, roots, _prompts(signature))
+
+
+def _prompts(signature: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(cast("Sequence[str]", signature["prompts"]))
 
 
 def _find(
@@ -198,14 +204,16 @@ def _find(
         digests = [str(text) for text in np.asarray(source.arrays["input_sha256"][...])]
     found: dict[str, slice] = {}
     start = 0
-    for digest, same in groupby(digests):
+    # Objects that are alike have one digest, and may end a shard and begin the next.
+    shard_of = [row // features.shard_objects for row in range(len(digests))]
+    for (_, digest), same in groupby(zip(shard_of, digests, strict=True)):
         stop = start + len(list(same))
         if digest in missing:
             found[digest] = slice(start, stop)
         start = stop
     if not found:
         return {}
-    by_shard = {digest: rows.start // features.shard_objects for digest, rows in found.items()}
+    by_shard = {digest: shard_of[rows.start] for digest, rows in found.items()}
     unusable = _unusable(source.stores, set(by_shard.values()), made_by, sizes_only=sizes_only)
     return {name: rows for name, rows in found.items() if by_shard[name] not in unusable}
 

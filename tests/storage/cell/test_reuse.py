@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from storage.cell.making import Cell
 from storage.cell.parts import joined
 from storage.cell.reuse import MadeRows, find_made
+from storage.paths import features_path, masks_path
 from tests.fixtures.made_up_cell import (
     ORIGINAL,
     PLAN,
@@ -98,6 +100,41 @@ def test_two_cells_serve_together(folder: Path) -> None:
     for name, column in (("iou", 0), ("mask_code", 0), ("iou_token", 0)):
         np.testing.assert_array_equal(whole[name][:, 2], other[name][:, column])
     assert {name for name in whole if whole[name].shape[1] != len(asked)} == set()
+
+
+@pytest.mark.parametrize(
+    "other", [{"prompts": ("box", "refined")}, {"objects_digest": "another"}], ids=str
+)
+def test_masks_that_are_not_of_the_cell_of_their_features_do_not_serve(
+    folder: Path, other: dict[str, Any]
+) -> None:
+    shutil.rmtree(folder)
+    features, masks = (place("val", "tiny", "identity") for place in (features_path, masks_path))
+    own = SIGNATURE | CELL | {"objects_digest": "of this split"}
+    for signature, targets in (
+        (own | other, (Path("aside"), Path("other"))),
+        (own, (features, masks)),
+    ):
+        plan = replace(PLAN, prompts=tuple(signature["prompts"]))
+        cell = Cell.open(Path("elsewhere"), signature, plan)
+        for shard, images in enumerate(images_of(ORIGINAL)):
+            cell.write_shard(shard, rows_of(shard), images)
+        cell.publish(*targets)
+    assert found().lacking(INPUTS) == ()
+    shutil.rmtree(masks)
+    Path("other").rename(masks)
+    assert found().lacking(INPUTS) == PROMPTS
+
+
+def test_objects_that_are_alike_serve_on_both_sides_of_a_cut(folder: Path) -> None:
+    cell, images = open_cell(Path("cache"), **CELL), images_of((0, 1, 1))
+    for shard in (1, 2):
+        alike = {"input_sha256": np.full(len(rows_of(shard)["iou"]), "alike")}
+        cell.write_shard(shard, rows_of(shard) | alike, images[shard])
+    made = find_made({**SIGNATURE, **CELL}, ["alike"], Path("own"), with_masks=True)
+    (part,) = made.parts("alike")
+    assert len(part.rows["iou"]) in {len(rows_of(shard)["iou"]) for shard in (1, 2)}
+    assert folder.exists()
 
 
 def remove_masks(folder: Path) -> None:
