@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,10 @@ Mask = Bool[np.ndarray, "height width"]
 Points = Num[np.ndarray, "point 2"]
 
 
+class PromptError(ValueError):
+    """A prompt set gives points that its row of the table does not promise."""
+
+
 @dataclass(frozen=True)
 class PromptKind:
     """One row of the table: a prompt set.
@@ -30,16 +33,46 @@ class PromptKind:
         gives the points (x, y) of the prompt set, in pixels of the unaugmented image.
     labels
         Of each point: 0 background, 1 foreground, 2 and 3 the corners of a box.
-    call_group
-        Prompt sets of one group share decoder calls; by default, one has calls of its own. The last
-        bits of what is stored depend on the calls, so that one added to a group changes the others.
+
+    Raises
+    ------
+    ValueError
+        If a label is another, or a box has one corner.
     """
 
     name: str
     meaning: str
     points: Callable[[Clicks, Mask], Points]
     labels: tuple[int, ...] = (1,)
-    call_group: str = ""
+
+    def __post_init__(self) -> None:
+        corners = tuple(label for label in self.labels if label in BOX)
+        if not self.labels or not {*self.labels} <= {0, 1, *BOX} or corners not in {(), BOX}:
+            raise ValueError(
+                f"labels of prompt set {self.name} must be some of 0 and 1, or 2 before 3 once, "
+                f"got {self.labels}"
+            )
+
+    def points_of(self, clicks: Clicks, mask: Mask) -> Points:
+        """Points of an object, as many as there are labels.
+
+        Raises
+        ------
+        PromptError
+            If there are more or fewer, or one is not in the image.
+        """
+        points = np.asarray(self.points(clicks, mask))
+        if points.shape != (wanted := (len(self.labels), 2)):
+            raise PromptError(
+                f"points of prompt set {self.name} must have the shape {wanted}, got {points.shape}"
+            )
+        size_px = mask.shape[::-1]
+        for x, y in points[~((points >= 0) & (points <= size_px)).all(axis=1)]:  # NaN, too
+            raise PromptError(
+                f"points of prompt set {self.name} must lie in the image of {size_px[0]} x "
+                f"{size_px[1]} px, got {x:g},{y:g}"
+            )
+        return points
 
 
 def bounding_box(mask: Mask) -> Int[np.ndarray, "2 2"]:
@@ -58,9 +91,26 @@ def _click(index: int, clicks: Clicks, _: Mask) -> Points:
     return clicks[[index]]
 
 
-PROMPT_KINDS: Final = (
+def table_of(*kinds: PromptKind) -> tuple[PromptKind, ...]:
+    """The rows, held to the order that arrays have.
+
+    Raises
+    ------
+    ValueError
+        If those of the method are not the first, in their order, or a name is there twice.
+    """
+    names = tuple(kind.name for kind in kinds)
+    if names[: len(PROMPTS)] != PROMPTS or len({*names}) != len(names):
+        raise ValueError(
+            f"PROMPT_KINDS must be {', '.join(PROMPTS)}, then others, each name once, got "
+            f"{', '.join(names)}"
+        )
+    return kinds
+
+
+PROMPT_KINDS: Final = table_of(
     *(
-        PromptKind(name, "one click", partial(_click, index), call_group="single clicks")
+        PromptKind(name, "one click", partial(_click, index))
         for index, name in enumerate(SINGLE_CLICKS)
     ),
     PromptKind(
@@ -88,12 +138,14 @@ def with_extra(extra: Collection[str]) -> tuple[str, ...]:
 
 
 def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
-    """Prompt sets that share decoder calls, in the order of the table, which has no others."""
-    found: dict[str, list[PromptKind]] = {}
-    for kind in PROMPT_KINDS:
-        if kind.name in prompts:
-            found.setdefault(kind.call_group or kind.name, []).append(kind)
-    return list(found.values())
+    """Prompt sets that share decoder calls, in the order of the table, which has no others.
+
+    The last bits of what is stored depend on the calls. Clicks of the method share theirs; any
+    other has its own, so that it changes no other, and none need be known that was in the table.
+    """
+    asked = [kind for kind in PROMPT_KINDS if kind.name in prompts]
+    clicks = [kind for kind in asked if kind.name in SINGLE_CLICKS]
+    return [*([clicks] if clicks else []), *([kind] for kind in asked if kind not in clicks)]
 
 
 def same_calls(asked: Collection[str], held: Collection[str]) -> tuple[str, ...]:
@@ -110,8 +162,7 @@ def markdown() -> str:
     """The table as the docs show it."""
     columns = "| prompt sets | what is given | decoder calls | asked for |"
     lines = [columns, "| --- | --- | --- | --- |"]
-    for _, alike in groupby(PROMPT_KINDS, lambda kind: kind.call_group or kind.name):
-        kinds = list(alike)
+    for kinds in calls_of([kind.name for kind in PROMPT_KINDS]):
         names = ", ".join(f"`{kind.name}`" for kind in kinds)
         calls = "shared" if len(kinds) > 1 else "its own"
         asked = "by `extra_prompts`" if kinds[0].name in EXTRA_PROMPTS else "always"

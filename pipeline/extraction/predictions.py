@@ -1,7 +1,8 @@
 """All prompt sets of an image's objects through one model: tokens, masks, SamScores and IoUs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -35,6 +36,27 @@ class Request:
     ground_truth: Bool[np.ndarray, "object height width"]
     view: View
     prompts: tuple[str, ...]
+
+    @cached_property
+    def places(self) -> dict[str, Float[np.ndarray, "object point 2"]]:
+        """Points of each prompt set on every object, in the view.
+
+        Raises
+        ------
+        PromptError
+            If a prompt set gives others than its row of the table promises.
+        """
+        return {kind.name: self._places(kind) for call in calls_of(self.prompts) for kind in call}
+
+    def _places(self, kind: PromptKind) -> Float[np.ndarray, "object point 2"]:
+        height, width = self.ground_truth.shape[1:]
+        given = zip(self.points, self.ground_truth, strict=True)
+        points = np.stack([kind.points_of(clicks, truth) for clicks, truth in given])
+        there = map_points(points, self.view, height_px=height, width_px=width)
+        # A view may turn a box over.
+        is_corner = np.isin(kind.labels, BOX)
+        there[:, is_corner] = np.sort(there[:, is_corner], axis=1)
+        return there
 
 
 Call = tuple[np.ndarray, np.ndarray, Decoded]
@@ -123,26 +145,11 @@ def _calls(
     for kinds in calls_of(request.prompts):
         objects = np.repeat(every, len(kinds))
         columns = np.tile([request.prompts.index(kind.name) for kind in kinds], len(every))
-        points = np.concatenate([_view_points(request, row, kinds) for row in every])
+        points = np.concatenate(np.stack([request.places[kind.name] for kind in kinds], axis=1))
         labels = np.tile([kind.labels for kind in kinds], (len(every), 1))
         for start in range(0, len(objects), batch):
             some = slice(start, start + batch)
             yield objects[some], columns[some], points[some], labels[some]
-
-
-def _view_points(
-    request: Request, row: int, kinds: Sequence[PromptKind]
-) -> Float[np.ndarray, "kind point 2"]:
-    """Points of an object's prompt sets, in its view."""
-    clicks, truth = request.points[row], request.ground_truth[row]
-    height, width = truth.shape
-    points = np.stack([kind.points(clicks, truth) for kind in kinds])
-    there = map_points(points, request.view, height_px=height, width_px=width)
-    # A view may turn a box over.
-    for k, kind in enumerate(kinds):
-        is_corner = np.isin(kind.labels, BOX)
-        there[k, is_corner] = np.sort(there[k, is_corner], axis=0)
-    return there
 
 
 def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str, Tensor]:

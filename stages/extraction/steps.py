@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
 from pipeline.extraction.predictions import Each, Request, extract_objects
+from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import View, apply_view
 from stages.extraction.loop import Failure, ahead
@@ -95,21 +96,29 @@ class CellSteps:
 
     def read(self, piece: Piece) -> ViewedImage | Failure:
         """Read, augment and resize an image; decode the true masks of its objects."""
-        table, file = self.table, str(self.table.file[piece.image])
-        height, width = int(table.height_px[piece.image]), int(table.width_px[piece.image])
+        file = str(self.table.file[piece.image])
+        height, width = self._size_px(piece)
+        parts = self.made.parts(self.digest(piece))
         try:
             self._check_unchanged(piece.image)
             rgb = self.images.read(file, height_px=height, width_px=width)
-        except (ImageError, OSError) as error:
+            request = self._request(piece, self._lacking(parts))
+        except (ImageError, OSError, PromptError) as error:
             return Failure(piece, one_line(error))
-        rows = slice(piece.start, piece.stop)
-        truth = [decode_rle(str(counts), height, width) for counts in table.mask_rle[rows]]
         viewed = apply_view(rgb, self.settings.view, image=file)
-        parts = self.made.parts(self.digest(piece))
-        request = Request(
-            table.point_px[rows], np.stack(truth), self.settings.view, self._lacking(parts)
-        )
         return ViewedImage(self.sam.square(viewed), request, tuple(parts))
+
+    def _request(self, piece: Piece, prompts: tuple[str, ...]) -> Request:
+        rows, size_px = slice(piece.start, piece.stop), self._size_px(piece)
+        truth = [decode_rle(str(counts), *size_px) for counts in self.table.mask_rle[rows]]
+        clicks, view = self.table.point_px[rows], self.settings.view
+        request = Request(clicks, np.stack(truth), view, prompts)
+        _ = request.places  # here, where a faulty prompt set costs its image alone
+        return request
+
+    def _size_px(self, piece: Piece) -> tuple[int, int]:
+        """Height and width of the image."""
+        return int(self.table.height_px[piece.image]), int(self.table.width_px[piece.image])
 
     def compute(self, piece: Piece, given: ViewedImage) -> Rows:
         """Encode the image, unless it was the last one, and decode what no other cell holds.

@@ -100,8 +100,8 @@ class Filling:
         some = [f"{file}: {why}" for file, why in self.failed_images.items()][:N_REPORTED]
         n_more = len(self.failed_images) - len(some)
         return (
-            f"images in {self.job.place.images} must be readable, got {len(self.failed_images)} "
-            f"that are not ({'; '.join(some)}{f'; and {n_more} more' if n_more else ''}); all "
+            f"images in {self.job.place.images} must be extracted, got {len(self.failed_images)} "
+            f"that cannot be ({'; '.join(some)}{f'; and {n_more} more' if n_more else ''}); all "
             f"others are kept in {self.marked.folder}: mend these and run again"
         )
 

@@ -6,20 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.prompt_kinds import (
-    BOX,
     EXTRA_PROMPTS,
     PROMPT_KINDS,
+    PromptError,
     PromptKind,
     bounding_box,
     calls_of,
     same_calls,
+    table_of,
     with_extra,
 )
 from pipeline.vocabulary import PROMPTS, SINGLE_CLICKS, TRAIN_PROMPTS
 
 NAMES = tuple(kind.name for kind in PROMPT_KINDS)
 
-CLICKS = np.arange(16).reshape(8, 2)
+CLICKS = np.arange(16).reshape(8, 2) // 2
 
 MASK = np.zeros((9, 12), bool)
 MASK[2:5, 3:11] = True
@@ -28,19 +29,39 @@ MASK[7, 4] = True
 
 def test_the_method_s_come_first_and_each_name_once() -> None:
     assert (*PROMPTS, *EXTRA_PROMPTS) == NAMES
-    assert len(set(NAMES)) == len(NAMES)
+    for rows in ([*PROMPT_KINDS, PROMPT_KINDS[1]], PROMPT_KINDS[::-1], PROMPT_KINDS[1:]):
+        with pytest.raises(ValueError, match=r"^PROMPT_KINDS must be center, .*, got \w+, ") as got:
+            table_of(*rows)
+        assert str(got.value).endswith(f" got {', '.join(kind.name for kind in rows)}")
 
 
 @pytest.mark.parametrize("kind", PROMPT_KINDS, ids=NAMES)
-def test_there_is_a_label_for_each_point(kind: PromptKind) -> None:
-    points = kind.points(CLICKS, MASK)
-    assert points.shape == (len(kind.labels), 2)
-    assert set(kind.labels) <= {0, 1, *BOX}
+def test_the_points_follow_from_the_object(kind: PromptKind) -> None:
+    once, again = (kind.points_of(CLICKS, MASK) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
 
 
-@pytest.mark.parametrize("calls", calls_of(NAMES))
-def test_prompt_sets_of_a_call_have_as_many_points(calls: list[PromptKind]) -> None:
-    assert len({len(kind.labels) for kind in calls}) == 1
+@pytest.mark.parametrize("labels", [(), (4,), (2,), (3, 2), (2, 3, 2, 3)], ids=str)
+def test_labels_are_clicks_or_the_corners_of_one_box(labels: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^labels of prompt set odd must be some of") as refused:
+        PromptKind("odd", "", lambda clicks, _: clicks, labels=labels)
+    assert str(refused.value).endswith(f", got {labels}")
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (CLICKS[:2], r"have the shape \(1, 2\), got \(2, 2\)"),
+        (CLICKS[0], r"have the shape \(1, 2\), got \(2,\)"),
+        (CLICKS[:0], r"have the shape \(1, 2\), got \(0, 2\)"),
+        (np.array([[3, 10]]), "lie in the image of 12 x 9 px, got 3,10"),
+        (np.array([[np.nan, 1]]), "lie in the image of 12 x 9 px, got nan,1"),
+    ],
+)
+def test_points_are_as_many_as_labels_and_in_the_image(points: np.ndarray, message: str) -> None:
+    kind = PromptKind("odd", "", lambda *_: points)
+    with pytest.raises(PromptError, match=f"^points of prompt set odd must {message}$"):
+        kind.points_of(CLICKS, MASK)
 
 
 def test_the_points_are_those_of_the_name() -> None:

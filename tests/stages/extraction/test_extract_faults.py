@@ -174,7 +174,7 @@ def test_an_image_that_was_never_good(
     change(IMAGES / file)
     prepare_splits()
     error = refuse()
-    assert error.startswith("images in images must be readable, got 1 that are not (")
+    assert error.startswith("images in images must be extracted, got 1 that cannot be (")
     assert f"({file}: images/{file} must be {reason}" in error
     assert error.endswith(": mend these and run again")
 
@@ -211,6 +211,6 @@ def test_of_many_images_some_are_named_and_the_others_counted(
         overwrite(path)
     prepare_splits()
     error = refuse()
-    assert "got 5 that are not (square.png: " in error
+    assert "got 5 that cannot be (square.png: " in error
     assert "; and 3 more)" in error
     assert "wide.jpg" not in error

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 import storage
+from pipeline import prompt_kinds
+from pipeline.prompt_kinds import bounding_box
 from stages import extract
 from storage.cell.publishing import publish_store
 from storage.paths import CACHE, features_path
@@ -98,7 +100,7 @@ def test_images_that_fail_are_named_the_others_kept_and_mended_ones_alone_extrac
     mend = break_images()
     with encoded_images() as encoded:
         error = refused(capsys)
-    assert "got 2 that are not (wide.jpg: " in error
+    assert "got 2 that cannot be (wide.jpg: " in error
     assert "got: image file is truncated" in error
     assert "; small.png: images/small.png must be a readable image, got: cannot identify" in error
     assert encoded == [file for file in SIZES_PX if file not in BROKEN]
@@ -112,6 +114,24 @@ def test_images_that_fail_are_named_the_others_kept_and_mended_ones_alone_extrac
     assert encoded == list(BROKEN)
     assert outputs() == wanted
     assert not list(WORK.rglob("*.npz")), "pieces are dropped with their shard"
+
+
+@pytest.mark.usefixtures("prepared")
+def test_a_prompt_set_that_leaves_an_image_costs_that_image_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_the_wide_one(mask: np.ndarray) -> np.ndarray:
+        return bounding_box(mask) + (128 if mask.shape == SIZES_PX["wide.jpg"] else 0)
+
+    monkeypatch.setattr(prompt_kinds, "bounding_box", leave_the_wide_one)
+    write_params(extra_prompts=["box"])
+    with encoded_images() as encoded:
+        error = refused(capsys)
+    assert "points of prompt set box must lie in the image of 128 x 96 px, got " in error
+    assert encoded == [file for file in SIZES_PX if file != "wide.jpg"]
+    with encoded_images() as encoded:
+        refused(capsys)
+    assert encoded == []
 
 
 @pytest.mark.usefixtures("prepared")

@@ -134,7 +134,7 @@ def test_a_video_that_ends_early_costs_its_last_frames_alone(
         run(extract, "sav_videos", "tiny", "identity")
 
     told = capsys.readouterr().err.splitlines()[-1]
-    assert "got 1 that are not (sav_000/video0.mp4#00008: " in told
+    assert "got 1 that cannot be (sav_000/video0.mp4#00008: " in told
     assert "video0.mp4 must have a readable frame 5 (counted from 0), got its end" in told
 
 
