@@ -1,6 +1,5 @@
 """Ten times the objects: memory of each stage, its time and the files of its stores.
 
-The stages that fill cells are in ``test_bench_memory``: what an extraction holds is a shard's.
 ``tune`` and ``train`` have what heads read of all objects in pages of a file, which the kernel
 counts for the process but takes back where memory is short: of these two, what counts is the memory
 that is theirs alone. Their few objects fill no whole block of 1,024, the many do, and glibc keeps
@@ -25,9 +24,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pipeline.masks import encode
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
-from stages import evaluate
+from stages import evaluate, prepare
 from storage.outputs.results import read_results
 from storage.paths import results_dir
+from storage.rle import encode_rle
 from tests.fixtures import train_split
 from tests.fixtures.asked import EXTRACT
 from tests.fixtures.bars import note_bar
@@ -42,6 +42,9 @@ from tests.fixtures.written_results import write_split_results
 
 SPLIT: Final = "coco_val"
 SIDE_PX: Final = 64
+IMAGE_PX: Final = 512
+"""At 256 px, all images together would be too little beside what the libraries take."""
+
 N_EVALUATED: Final = 40
 """Objects whose results are repeated."""
 
@@ -90,6 +93,28 @@ def write_data_set(n_objects: int) -> None:
     Path("data.json").write_text(json.dumps(content), encoding="utf-8")
     for i in range(n_images):
         Image.new("RGB", (WIDTH_PX, HEIGHT_PX), (i % 256, i // 256, 0)).save(f"data/{i}.png")
+
+
+def write_images(n_objects: int) -> None:
+    """A prepared data set of images that memory would show if all of them were kept."""
+    n_images = -(-n_objects // 3)
+    masks = [np.zeros((IMAGE_PX, IMAGE_PX), bool) for _ in range(3)]
+    for i, mask in enumerate(masks):
+        mask[100 : 200 + 90 * i, 160 * i : 160 * i + 120] = True
+    size = [IMAGE_PX, IMAGE_PX]
+    drawn = [{"size": size, "counts": encode_rle(mask)} for mask in masks]
+    content = {
+        "images": [image_record(i, height=IMAGE_PX, width=IMAGE_PX) for i in range(n_images)],
+        "annotations": [annotation(i, i // 3, segmentation=drawn[i % 3]) for i in range(n_objects)],
+    }
+    Path("data").mkdir()
+    Path("data.json").write_text(json.dumps(content), encoding="utf-8")
+    shade = 80 * np.sum([mask * (i + 1) for i, mask in enumerate(masks)], axis=0)
+    for i in range(n_images):
+        Image.fromarray((shade % 256 + i % 9).astype(np.uint8)).convert("RGB").save(f"data/{i}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["prepare", SPLIT])
+        prepare.main()
 
 
 def write_cells(n_objects: int) -> None:
@@ -161,6 +186,7 @@ def write_ranking(n_objects: int) -> None:
 
 CASES: Final = (
     Case("prepare", write_data_set, 300),
+    Case("extract", write_images, 128, (SPLIT, "tiny", "identity")),
     Case("entropy", write_cells, 128),
     Case("tune", write_tokens, 500, (train_split.SPLIT, "iou_tiny"), "own"),
     Case("train", write_tokens, 500, (train_split.SPLIT,), "own"),
