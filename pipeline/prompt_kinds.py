@@ -1,6 +1,6 @@
 """The kinds of prompt sets: one row each, from which names, settings, calls and docs follow."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -91,8 +91,8 @@ def _click(index: int, clicks: Clicks, _: Mask) -> Points:
     return clicks[[index]]
 
 
-def table_of(*kinds: PromptKind) -> tuple[PromptKind, ...]:
-    """The rows, held to the order that arrays have.
+def check_table(kinds: Sequence[PromptKind]) -> None:
+    """Hold the table to the order that arrays have.
 
     Raises
     ------
@@ -105,10 +105,9 @@ def table_of(*kinds: PromptKind) -> tuple[PromptKind, ...]:
             f"PROMPT_KINDS must be {', '.join(PROMPTS)}, then others, each name once, got "
             f"{', '.join(names)}"
         )
-    return kinds
 
 
-PROMPT_KINDS: Final = table_of(
+PROMPT_KINDS: Final = (
     *(
         PromptKind(name, "one click", partial(_click, index))
         for index, name in enumerate(SINGLE_CLICKS)
@@ -127,6 +126,8 @@ PROMPT_KINDS: Final = table_of(
     ),
 )
 """Those of the method, in the order of ``PROMPTS``, then those of ``extra_prompts``."""
+
+check_table(PROMPT_KINDS)
 
 EXTRA_PROMPTS: Final = tuple(kind.name for kind in PROMPT_KINDS[len(PROMPTS) :])
 """Prompt sets that no formula of the method asks for."""

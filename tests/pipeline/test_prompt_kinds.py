@@ -12,8 +12,8 @@ from pipeline.prompt_kinds import (
     PromptKind,
     bounding_box,
     calls_of,
+    check_table,
     same_calls,
-    table_of,
     with_extra,
 )
 from pipeline.vocabulary import PROMPTS, SINGLE_CLICKS, TRAIN_PROMPTS
@@ -31,7 +31,7 @@ def test_the_method_s_come_first_and_each_name_once() -> None:
     assert (*PROMPTS, *EXTRA_PROMPTS) == NAMES
     for rows in ([*PROMPT_KINDS, PROMPT_KINDS[1]], PROMPT_KINDS[::-1], PROMPT_KINDS[1:]):
         with pytest.raises(ValueError, match=r"^PROMPT_KINDS must be center, .*, got \w+, ") as got:
-            table_of(*rows)
+            check_table(rows)
         assert str(got.value).endswith(f" got {', '.join(kind.name for kind in rows)}")
 
 
