@@ -12,7 +12,7 @@ from storage.errors import StoreError, listed, shown
 from storage.paths import WORK, features_path, masks_path, work_dir
 from storage.store.arrays import check_complete
 from storage.store.inspection import PLACE_KEYS, open_store
-from storage.store.signature import differences
+from storage.store.signature import change, differences
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -58,13 +58,7 @@ def differences_text(stored: Mapping[str, object], asked: Mapping[str, object]) 
 
 
 def _difference(key: str, old: object, new: object) -> str:
-    if DIGEST.fullmatch(str(old)):
-        return key
-    if isinstance(old, list) and isinstance(new, list) and set(old) != set(new):
-        changes = [f"{_text(item)} added" for item in new if item not in old]
-        changes += [f"{_text(item)} dropped" for item in old if item not in new]
-        return f"{key}: {', '.join(changes)}"
-    return f"{key}: {_text(old)} -> {_text(new)}"
+    return key if DIGEST.fullmatch(str(old)) else f"{key}: {change(old, new, _text)}"
 
 
 def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:

@@ -11,6 +11,7 @@ from storage.files.files import Files
 from storage.files.manifest import Manifest
 from storage.store.arrays import array_grid, read_arrays
 from storage.store.inspection import AnyArray, Store, open_store
+from storage.store.signature import change
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _signatures(one: Store, other: Store) -> Iterator[Difference]:
     for key in sorted(one.signature.keys() | other.signature.keys()):
         old, new = (store.signature.get(key, "none") for store in (one, other))
         if old != new:
-            yield Difference(f"signature.{key}", f"{shown(old)} -> {shown(new)}")
+            yield Difference(f"signature.{key}", change(old, new, shown))
 
 
 def _arrays(one: Store, other: Store) -> Iterator[Difference]:

@@ -122,7 +122,8 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
             raise StoreError(f"{store}: {key} must be {expected[key]}, got {found}")
     difference = compare(store.signature, expected)
     if difference is not None:
-        raise StoreError(f"{store} was written under other inputs ({difference})")
+        made = "" if store.files.folder is None else remedy(store.files.folder)
+        raise StoreError(f"{store} was written under other inputs ({difference}){made}")
 
 
 def _read_manifest(files: Files) -> Manifest:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Final, cast
 
@@ -51,8 +51,21 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
     >>> compare({"precision": "fp32", "seed": 0}, {"precision": "bf16", "seed": 0})
     'precision: fp32 -> bf16'
     """
-    told = [f"{key}: {old} -> {new}" for key, (old, new) in differences(stored, expected).items()]
+    told = [f"{key}: {change(*both)}" for key, both in differences(stored, expected).items()]
     return ", ".join(told) or None
+
+
+def change(old: object, new: object, text: Callable[[object], str] = str) -> str:
+    """What became of an entry, in words; of a list, what comes and what goes.
+
+    >>> change(["center", "p1"], ["center", "box"])
+    'box added, p1 dropped'
+    """
+    if isinstance(old, list) and isinstance(new, list) and set(old) != set(new):
+        changes = [f"{text(item)} added" for item in new if item not in old]
+        changes += [f"{text(item)} dropped" for item in old if item not in new]
+        return ", ".join(changes)
+    return f"{text(old)} -> {text(new)}"
 
 
 def differences(

@@ -11,7 +11,7 @@ from pipeline.entropy.objects import object_arrays
 from pipeline.entropy.truth import truth_at_size
 from stages.entropy import main
 from storage import open_entropy
-from storage.paths import entropy_path, features_path, masks_path
+from storage.paths import entropy_path, features_path, masks_path, remedy
 from tests.fixtures.asked import EXTRACT
 from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.held_rows import HeldRows
@@ -192,7 +192,7 @@ def test_cells_of_other_settings_than_those_of_the_params_end_the_stage(
     with pytest.raises(SystemExit):
         run(**changes)
     path = features_path("val", "tiny", view)
-    told = f"error: {path} was written under other inputs ({difference})\n"
+    told = f"error: {path} was written under other inputs ({difference}){remedy(path)}\n"
     assert capsys.readouterr().err == told
 
 

@@ -67,14 +67,15 @@ def test_text_has_no_gap_and_a_missing_number_equals_another(made: Path, other: 
 
 def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) -> None:
     small = type(PLAN)(PLAN.prompts, PLAN.object_id[:4], PLAN.n_channels, 8, PLAN.shard_objects)
-    signature = {"family": "sam2", "precision": "fp32"}
+    signature = {"family": "sam2", "precision": "fp32", "seed": 1, "views": ("identity", "vflip")}
     cell = Cell.open(tmp_path / "small/val/tiny/x", signature, small)
     cell.write_shard(0, rows_of(0), images_of((0,))[0])
     cell.publish(tmp_path / "features.zarr", tmp_path / "masks.zarr")
     found = differences_of(made / "masks/identity.zarr", tmp_path / "masks.zarr")
     assert found == [
         Difference("signature.family", "'mini' -> 'sam2'"),
-        Difference("signature.views", "['identity'] -> 'none'"),
+        Difference("signature.seed", "'none' -> 1"),
+        Difference("signature.views", "'vflip' added"),
         Difference("mask_code", "shape 10 x 2 x 3 x 8 x 8 -> 4 x 2 x 3 x 8 x 8"),
         Difference("object_id", "shape 10 -> 4"),
         Difference("done", "shape 3 -> 1"),
