@@ -15,9 +15,10 @@ from storage.store.inspection import PLACE_KEYS, read_description
 from storage.store.schema import MIGRATED, SCHEMA_VERSION
 
 HEADINGS: Final = (
-    "cell", "objects", "features", "masks", "family", "device", "extract", "schema", "state"
-)  # fmt: skip
-NUMBERS: Final = {1, 2, 3}
+    *("cell", "objects", "prompts", "features", "masks"),
+    *("family", "device", "extract", "schema", "state"),
+)
+NUMBERS: Final = {1, 2, 3, 4}
 
 KINDS: Final = ("features", "masks")
 
@@ -70,6 +71,7 @@ def _line(name: str, cell: _Cell) -> tuple[str, ...]:
     return (
         name,
         _coverage(cell),
+        _n_prompts(cell),
         *(_size(cell.stores.get(kind)) for kind in KINDS),
         *(str(signature.get(key, "")) for key in ("family", "device", "extract_version")),
         _age(signature.get("schema_version")),
@@ -93,6 +95,11 @@ def _coverage(cell: _Cell) -> str:
         for store in cell.stores.values()
     ]
     return f"{min(done)}/{n_objects}"
+
+
+def _n_prompts(cell: _Cell) -> str:
+    """Prompt sets; several numbers where features and masks are not of one run."""
+    return ", ".join(dict.fromkeys(str(one.sizes["prompt"]) for one in cell.stores.values()))
 
 
 def _size(store: StoreDescription | None) -> str:

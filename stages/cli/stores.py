@@ -31,7 +31,7 @@ Packed = Annotated[str, typer.Argument(help="A store in one file.")]
 
 
 def ls(path: Some = str(CACHE)) -> None:
-    """Print a line for each cell: objects done, bytes, family, device, versions and state."""
+    """Print a line for each cell: objects done, prompt sets, bytes, made how, and the state."""
     with reported_errors():
         lines = list_cells(find_stores(on_disk(path)))
     print(lines)

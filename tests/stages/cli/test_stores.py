@@ -35,11 +35,12 @@ def test_ls_has_a_line_a_cell_and_tells_what_is_to_be_migrated_or_made() -> None
     cell.write_shard(0, rows_of(0), images_of((0,))[0])
     headings, published, begun = lines_of(usam("ls", "."))
     assert headings == [
-        *("cell", "objects", "features", "masks", "family", "device", "extract", "schema", "state")
+        *("cell", "objects", "prompts", "features", "masks"),
+        *("family", "device", "extract", "schema", "state"),
     ]
-    assert published[0] == "10/10"  # the made-up signature names no cell
+    assert published[:2] == ["10/10", "2"]  # the made-up signature names no cell
     assert published[-2:] == ["current", "complete"]
-    assert begun[:2] == ["val tiny vflip", "4/10"]
+    assert begun[:3] == ["val tiny vflip", "4/10", "2"]
     assert begun[-2:] == ["current", "in the making"]
     metadata = FEATURES / "zarr.json"
     metadata.write_text(metadata.read_text().replace('"schema_version": 2', '"schema_version": 1'))
