@@ -32,8 +32,8 @@ MIN_RATIO = 1.7
 """Of two workers over one, start of the workers included, on two cores that do nothing else."""
 
 LEAST_RATIOS = {2048: 1.3, 8192: MIN_RATIO}
-"""By objects. For 2,048 one worker takes ten seconds, at least two of which no other shortens: those
-of imports, and of opening 48 stores in the driver and in each worker. Two take seven.
+"""By objects. For 2,048 one worker takes ten seconds, at least two of which no other shortens: its
+imports, and the opening of 48 stores in the driver and in each worker. Two workers take seven.
 """
 
 
