@@ -67,7 +67,9 @@ class PromptKind:
                 f"points of prompt set {self.name} must have the shape {wanted}, got {points.shape}"
             )
         size_px = mask.shape[::-1]
-        for x, y in points[~((points >= 0) & (points <= size_px)).all(axis=1)]:  # NaN, too
+        outside = points[~((points >= 0) & (points <= size_px)).all(axis=1)]  # NaN, too
+        if len(outside):
+            x, y = outside[0]
             raise PromptError(
                 f"points of prompt set {self.name} must lie in the image of {size_px[0]} x "
                 f"{size_px[1]} px, got {x:g},{y:g}"
