@@ -1,6 +1,6 @@
 """The steps of one cell's extraction: where its images, its model and its rows are."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,7 +90,10 @@ class CellSteps:
     """Called before a shard is written, which it may refuse."""
     release: Callable[[int], None] = lambda _: None
     """Called with each shard that is written."""
+    kinds: set[str] = field(default_factory=set, init=False)
+    """Names of all that the rows written come from."""
     _seconds: dict[int, float] = field(default_factory=dict, init=False)
+    _kinds: dict[int, frozenset[str]] = field(default_factory=dict, init=False)
     _ready: float = field(default=0.0, init=False)
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
@@ -153,7 +156,7 @@ class CellSteps:
                 f"SamScores of {self.table.file[piece.image]} must be finite, got {n_faulty} "
                 "others: the weights are damaged, or overflow in extract.precision"
             )
-        return [Part(given.request.prompts, rows)]
+        return [Part(given.request.prompts, frozenset({self.device}), rows)]
 
     def digest(self, piece: Piece) -> str:
         """Digest of what the rows of a piece are computed from."""
@@ -161,15 +164,20 @@ class CellSteps:
 
     def recall(self, shard: Shard, piece: Piece) -> Rows | None:
         """Rows that an earlier run kept, or that another cell holds."""
-        kept = self.cell.load_piece(shard.index, piece.image, origin=self._origin(piece))
-        if kept is not None or self.made.lacking(self.digest(piece)):
+        digest = self.digest(piece)
+        lacking = self.made.lacking(digest)
+        kinds = self.made.kinds(digest) | ({self.device} if lacking else set())
+        origin = self._origin(piece, kinds)
+        if (kept := self.cell.load_piece(shard.index, piece.image, origin=origin)) is not None:
+            self._kinds[piece.start] = kinds
             return kept
-        parts = self.made.parts(self.digest(piece))
+        parts = [] if lacking else self.made.parts(digest)
         return None if self._lacking(parts) else self._whole(piece, parts)
 
     def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
         """Keep the rows of an image in the work folder."""
-        self.cell.keep_piece(shard.index, piece.image, rows, origin=self._origin(piece))
+        origin = self._origin(piece, self._kinds[piece.start])
+        self.cell.keep_piece(shard.index, piece.image, rows, origin=origin)
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a shard and mark it."""
@@ -178,8 +186,10 @@ class CellSteps:
         computed = [piece for piece in shard.pieces if piece.start in self._seconds]
         seconds = sum((self._seconds.pop(piece.start) for piece in computed), 0.0)
         n_objects = sum(piece.stop - piece.start for piece in computed)
-        receipt = receipt_of(self.device, n_objects, seconds)
+        kinds = frozenset[str]().union(*(self._kinds.pop(piece.start) for piece in shard.pieces))
+        receipt = receipt_of(self.device, n_objects, seconds, kinds=kinds)
         self.cell.write_shard(shard.index, rows, self.images_sha256[shard.index], receipt)
+        self.kinds |= kinds
         self.release(shard.index)
 
     def _lacking(self, parts: Sequence[Part]) -> tuple[str, ...]:
@@ -189,12 +199,13 @@ class CellSteps:
 
     def _whole(self, piece: Piece, parts: Sequence[Part]) -> Rows:
         """All rows of a piece, from parts that have all prompt sets together."""
+        self._kinds[piece.start] = frozenset[str]().union(*(part.kinds for part in parts))
         rows = joined(parts, self.settings.prompts)
         return rows | {"input_sha256": np.full(piece.stop - piece.start, self.digest(piece))}
 
-    def _origin(self, piece: Piece) -> str:
+    def _origin(self, piece: Piece, kinds: Collection[str]) -> str:
         """What the rows of a piece follow from: kinds of device differ in the last digits."""
-        return f"{self.table.image_sha256[piece.image]} on {self.device}"
+        return f"{self.table.image_sha256[piece.image]} on {', '.join(sorted(kinds))}"
 
     def _check_unchanged(self, image: int) -> None:
         file, known = str(self.table.file[image]), str(self.table.image_sha256[image])

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from stages.shell.rules import ParamsError
 from storage.cell.claims import Watch
 from storage.cell.marked import MarkedShards
 from storage.errors import ImageError
+from storage.store.marks import UNKNOWN
 
 N_REPORTED: Final = 20
 """Failed images that an error names at most."""
@@ -46,7 +47,7 @@ class Filling:
     given_up
         These shards.
     kinds
-        Names of the processors that made its shards.
+        Names of the processors that made its shards, or ``storage.store.marks.UNKNOWN``.
     n_made
         Shards that were computed for this process.
     is_read
@@ -190,8 +191,7 @@ def _run(ready: Mapping[Filling, Sequence[int]], executor: ExecutorParams) -> bo
             some.failed_images |= dict(filled.failed_images)
             some.given_up |= set(filled.failed_shards)
             some.n_made += filled.n_made
-            if filled.n_made:
-                _note_kind(some, filled.kind)
+            _note_kinds(some, filled.kinds)
             (count if filled.n_made else count.leave)(some.n_objects(shards))
 
         tasks = _tasks(ready, is_inline=is_inline)
@@ -214,11 +214,14 @@ def _tasks(ready: Mapping[Filling, Sequence[int]], *, is_inline: bool) -> Iterat
                 yield Task(f"shard {shard} of {some.job}", fill_shards, (some.job, (shard,)))
 
 
-def _note_kind(some: Filling, kind: str) -> None:
-    if some.kinds and kind not in some.kinds:
+def _note_kinds(some: Filling, kinds: Collection[str]) -> None:
+    """Say that a cell mixes kinds of device, as far as they are known, whenever one is new."""
+    before = some.kinds - {UNKNOWN}
+    some.kinds |= set(kinds)
+    known = some.kinds - {UNKNOWN}
+    if len(known) > max(1, len(before)):
         print(
-            f"note: {some.job} mixes kinds of device ({', '.join(sorted(some.kinds))} and {kind}), "
-            "which differ in the last digits; `usam fill --same-device` refuses that",
+            f"note: {some.job} mixes kinds of device ({', '.join(sorted(known))}), which differ in "
+            "the last digits; `usam fill --same-device` refuses that",
             file=sys.stderr,
         )
-    some.kinds.add(kind)

@@ -30,8 +30,8 @@ class Filled:
 
     Attributes
     ----------
-    kind
-        Name of the processor or GPU that computed.
+    kinds
+        Names of the processors and GPUs that made the rows, see ``storage.store.marks.Receipt``.
     failed_images
         Images that could not be extracted, each with its reason.
     failed_shards
@@ -41,7 +41,7 @@ class Filled:
         who are at them.
     """
 
-    kind: str
+    kinds: frozenset[str]
     n_made: int
     failed_images: tuple[tuple[str, str], ...] = ()
     failed_shards: tuple[int, ...] = ()
@@ -114,7 +114,7 @@ def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
     failed = {str(known.split.table.file[f.piece.image]): f.reason for f in failures}
     torn = {f.piece.start // job.params.shard_objects for f in failures}
     n_made = len(set(begun) - torn)
-    return Filled(kind, n_made, tuple(failed.items()), tuple(sorted(torn)))
+    return Filled(frozenset(steps.kinds), n_made, tuple(failed.items()), tuple(sorted(torn)))
 
 
 def _steps(job: CellJob, known: "_Known", sam: "Sam", cell: Cell) -> "CellSteps":

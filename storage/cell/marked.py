@@ -7,7 +7,7 @@ from typing import Final
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
 from storage.folders import first_folder, remove_left
-from storage.store.marks import Mark, Receipt, load_mark
+from storage.store.marks import Mark, load_mark
 
 UNDONE: Final = "not done"
 CHANGED: Final = "other images"
@@ -70,14 +70,10 @@ class MarkedShards:
         """Whether a file was replaced since it was compared with its mark."""
         return any(_identity(path) != known for path, (known, _) in self._read.items())
 
-    def receipts(self) -> dict[int, Receipt]:
-        """Who made each shard that is marked; of those taken over nothing is known."""
-        marks = {shard: load_mark(self.folder, shard) for shard in self.indices}
-        return {shard: mark.receipt for shard, mark in marks.items() if mark and mark.receipt}
-
     def kinds(self) -> set[str]:
-        """Names of the processors and GPUs that made its shards, as far as known."""
-        return {receipt.device for receipt in self.receipts().values()}
+        """Names of the processors and GPUs that made its shards, or ``UNKNOWN``."""
+        marks = [load_mark(self.folder, shard) for shard in self.indices]
+        return {kind for mark in marks if mark is not None for kind in mark.kinds}
 
     def hold_to(self, kind: str) -> str:
         """Hold the cell to a kind of device, unless another process was first.

@@ -12,11 +12,14 @@ class Part:
 
     Attributes
     ----------
+    kinds
+        Names of the processors and GPUs that made them, or ``storage.store.marks.UNKNOWN``.
     rows
         Arrays ``(object, prompt, ...)``, by name.
     """
 
     prompts: tuple[str, ...]
+    kinds: frozenset[str]
     rows: Mapping[str, np.ndarray]
 
 

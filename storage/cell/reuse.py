@@ -26,6 +26,7 @@ from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import array_grid, naming_damage, read_arrays
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.marks import UNKNOWN, load_mark
 from storage.store.signature import in_full
 from storage.writers import new_tag
 
@@ -51,7 +52,15 @@ class _Source:
                 if name != "input_sha256":
                     with naming_damage(store, name):
                         found[name] = np.asarray(self.arrays[name][place])[:, columns]
-        return Part(prompts, found)
+        return Part(prompts, self.kinds(place), found)
+
+    def kinds(self, place: slice) -> frozenset[str]:
+        """Processors and GPUs that made the rows, by the mark of their shard."""
+        features = self.stores["features"]
+        mark = None
+        if features.layout == "work":
+            mark = load_mark(features.path.parent, place.start // features.shard_objects)
+        return frozenset({UNKNOWN}) if mark is None else mark.kinds
 
     def is_from(self, input_sha256: str, place: slice) -> bool:
         """Whether the rows are those that were found there."""
@@ -105,6 +114,11 @@ class MadeRows:
         """Prompt sets that no rows have which were computed from these inputs."""
         held = {name for place in self._places.get(input_sha256, ()) for name in place.prompts}
         return tuple(name for name in self.prompts if name not in held)
+
+    def kinds(self, input_sha256: str) -> frozenset[str]:
+        """Processors and GPUs that made the rows which were computed from these inputs."""
+        places = self._places.get(input_sha256, ())
+        return frozenset[str]().union(*(place.source.kinds(place.rows) for place in places))
 
     def parts(self, input_sha256: str) -> list[Part]:
         """The rows that were computed from these inputs, without ``input_sha256`` itself.
@@ -211,10 +225,10 @@ def _find(
         if digest in missing:
             found[digest] = slice(start, stop)
         start = stop
-    if not found:
-        return {}
+    if made_by is not None:
+        found = {name: rows for name, rows in found.items() if source.kinds(rows) == {made_by}}
     by_shard = {digest: shard_of[rows.start] for digest, rows in found.items()}
-    unusable = _unusable(source.stores, set(by_shard.values()), made_by, sizes_only=sizes_only)
+    unusable = _unusable(source.stores, set(by_shard.values()), sizes_only=sizes_only)
     return {name: rows for name, rows in found.items() if by_shard[name] not in unusable}
 
 
@@ -224,29 +238,17 @@ def _root(store: Store) -> tuple[int, int]:
 
 
 def _unusable(
-    stores: Mapping[str, Store],
-    asked: Collection[int],
-    made_by: str | None,
-    *,
-    sizes_only: bool,
+    stores: Mapping[str, Store], asked: Collection[int], *, sizes_only: bool
 ) -> Collection[int]:
-    """Shards that are not done, damaged, or not known to be made by the kind of device asked."""
+    """Shards that are not done, or damaged."""
+    if not asked:
+        return ()
     features = stores["features"]
     if features.layout != "work":
-        if made_by is not None:
-            return asked
         damaged = [damaged_shards(store, sizes_only=sizes_only) for store in stores.values()]
         return set(chain.from_iterable(damaged))
     marked = MarkedShards(features.path.parent, max(asked) + 1)
-    others = set[int]()
-    if made_by is not None:
-        made = {shard for shard, one in marked.receipts().items() if one.device == made_by}
-        others = set(asked) - made
-    return {
-        shard
-        for shard in asked
-        if shard in others or marked.fault(shard, sizes_only=sizes_only) is not None
-    }
+    return {shard for shard in asked if marked.fault(shard, sizes_only=sizes_only) is not None}
 
 
 def _candidates(

@@ -5,7 +5,7 @@ writers, shows.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,19 @@ FOLDER: Final = "marks"
 """Folder beside the stores, one file per shard inside."""
 
 
+UNKNOWN: Final = "unknown (rows of published stores)"
+"""Stands for the kind of device that made rows of published stores, which do not tell."""
+
+
 @dataclass(frozen=True)
 class Receipt:
     """Who made a shard, where, and how long it took; kept out of published stores."""
 
     writer: Writer
     device: str
-    """Name of the processor or the GPU."""
+    """Name of the processor or the GPU that computed."""
+    kinds: tuple[str, ...]
+    """Names of all that its rows come from, those of other cells too, or ``UNKNOWN``."""
     n_objects: int
     """Objects that were computed; rows of others were there already."""
     seconds: float
@@ -49,10 +55,24 @@ class Mark:
     files: Manifest
     receipt: Receipt | None = None
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Names of the processors and GPUs that its rows come from, or ``UNKNOWN``."""
+        return frozenset({UNKNOWN} if self.receipt is None else self.receipt.kinds)
 
-def receipt_of(device: str, n_objects: int, seconds: float) -> Receipt:
-    """Receipt of this process."""
-    return Receipt(this_writer(), device, n_objects, round(seconds, 3))
+
+def receipt_of(
+    device: str, n_objects: int, seconds: float, *, kinds: Iterable[str] | None = None
+) -> Receipt:
+    """Receipt of this process.
+
+    Parameters
+    ----------
+    kinds
+        What the rows come from, if not from this device alone.
+    """
+    made_by = (device,) if kinds is None else tuple(sorted(kinds))
+    return Receipt(this_writer(), device, made_by, n_objects, round(seconds, 3))
 
 
 def put_mark(folder: Path, shard: int, mark: Mark) -> None:
@@ -79,7 +99,10 @@ def load_mark(folder: Path, shard: int) -> Mark | None:
 
 
 def _receipt(values: Mapping[str, Any] | None) -> Receipt | None:
-    return None if values is None else Receipt(**{**values, "writer": Writer(**values["writer"])})
+    if values is None:
+        return None
+    kinds = tuple(map(str, values["kinds"]))
+    return Receipt(**{**values, "writer": Writer(**values["writer"]), "kinds": kinds})
 
 
 def _path(folder: Path, shard: int) -> Path:

@@ -16,6 +16,7 @@ from storage.cell.marked import MarkedShards
 from storage.errors import StoreError
 from storage.files.manifest import ROOT
 from storage.paths import CACHE
+from storage.store.marks import UNKNOWN
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -40,6 +41,10 @@ from tests.fixtures.fill_command import (
     set_executor,
     started,
 )
+
+TWO_IMAGES: Final = 13
+THREE_IMAGES: Final = 18
+"""Objects of the first images: shards of so many end where an image does."""
 
 NAMED: Final = """
 import sys
@@ -130,6 +135,58 @@ def test_rows_of_other_cells_serve_one_kind_of_device_only_if_it_is_known_to_hav
     assert encoded(2 * SHARD_OBJECTS) < n_images
 
 
+def test_rows_that_were_copied_are_of_the_kind_that_made_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refusal() -> str:
+        return fill(NAME, "--same-device")[2]
+
+    write_params(shard_objects=THREE_IMAGES)
+    for kind, part in (("one", "1/2"), ("another", "2/2")):
+        name_device(monkeypatch, kind)
+        fill(NAME, "--shard-range", part)
+    name_device(monkeypatch, "third")
+    write_params(shard_objects=TWO_IMAGES)
+    _, _, said = fill(NAME, "--shard-range", "1/2")
+    assert f"note: {NAME} mixes kinds of device (another, one), which differ" in said
+    assert "one kind of device, another, one, got third" in refusal()
+    fill(NAME)
+    run(extract, *CELL)
+    shutil.rmtree(CACHE / "work")
+    write_params(shard_objects=THREE_IMAGES)
+    _, _, said = fill(NAME, "--shard-range", "1/2")
+    assert "mixes" not in said
+    assert f"one kind of device, {UNKNOWN}, got third" in refusal()
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_copied_rows_that_are_kept_beside_a_broken_image_are_of_the_kind_that_made_them(
+    is_gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = IMAGES / "small.png"
+    image = broken.read_bytes()
+    broken.write_bytes(b"no image")
+    prepare_splits()
+    write_params(shard_objects=THREE_IMAGES)
+    name_device(monkeypatch, "one")
+    fill(NAME)
+    name_device(monkeypatch, "another")
+    source = job_of(NAME).marked(prepared(SPLIT, THREE_IMAGES)).folder
+    write_params(shard_objects=100 * SHARD_OBJECTS)
+    fill(NAME)
+    assert not receipts(), "its only shard has the broken image, too"
+    if is_gone:
+        shutil.rmtree(source)
+    broken.write_bytes(image)
+    prepare_splits()
+    with encoded_images() as seen:
+        assert fill(NAME)[0] == 0
+    copied = ["square.png", "tall.png", "wide.jpg"]
+    assert seen == [*(copied if is_gone else []), "small.png"]
+    (receipt,) = receipts()
+    assert receipt.kinds == (("another",) if is_gone else ("another", "one"))
+
+
 @pytest.mark.slow
 def test_tasks_of_an_array_on_two_kinds_of_device_never_mix_them() -> None:
     with (
@@ -143,7 +200,7 @@ def test_tasks_of_an_array_on_two_kinds_of_device_never_mix_them() -> None:
         said = [process.communicate(timeout=START_S)[1] for process in (one, another)]
     assert sorted([one.returncode, another.returncode]) == [0, 1], said
     assert "must be made by one kind of device, " in "".join(said)
-    assert len({receipt.device for receipt in receipts()}) == 1
+    assert len({receipt.kinds for receipt in receipts()}) == 1
 
 
 def begin_on_a_gpu() -> dict[str, bytes]:
