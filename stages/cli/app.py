@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Final
+from importlib.metadata import version
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -77,5 +78,20 @@ def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typer
 
 app = typer.Typer(cls=LateGroup, no_args_is_help=True, help="UncertainSAM from a feature cache.")
 
-# Typer counts commands before it asks the group for them.
-app.callback()(lambda: None)
+
+def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
+    """Print the version of the package, and end, where it is asked for."""
+    if is_asked:
+        typer.echo(f"usam {version('usam-cache')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=show_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback()  # Typer counts commands before it asks the group for them
+def usam(*, version: Version = False) -> None:
+    """Options of no command; its help is that of the app."""
