@@ -10,18 +10,20 @@ from storage.folders import put_files, put_link
 from storage.store.arrays import array_grid, read_arrays
 from storage.store.inspection import AnyArray, Store
 from storage.store.marks import Mark, put_mark
-from storage.store.verify import Damage, verify
+from storage.store.verify import STRAY, Damage, verify
 
 
 def damaged_shards(published: Store, *, sizes_only: bool = False) -> dict[int, str]:
     """What is wrong with each shard of a published store whose files are not as its manifest says.
 
-    Marks are of all shards. What is written anew with every store, such as coordinates, is of none.
+    Marks are of all shards. What is written anew with every store, such as coordinates, is of none,
+    and neither is a file that the manifest does not list.
     """
     arrays = read_arrays(published)
     n_shards = arrays["done"].shape[0]
     found: dict[int, str] = {}
-    for damage in verify(published.files, sizes_only=sizes_only):
+    damages = verify(published.files, sizes_only=sizes_only)
+    for damage in (damage for damage in damages if damage.reason != STRAY):
         text = f"{published.kind} {damage.array}/{damage.key}: {damage.reason}"
         for shard in _touched(published, arrays, damage, n_shards):
             found.setdefault(shard, text)

@@ -18,6 +18,9 @@ from storage.store.shard_index import ABSENT, index_bytes, read_index
 N_HEX: Final = 12
 """Hex digits of a digest that a reason shows."""
 
+STRAY: Final = "not in the manifest"
+"""Reason of a file that is none of the store's, and keeps none of them from being read."""
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -62,7 +65,7 @@ def verify(
         damages += found
         if advance is not None:
             advance(1)
-    return damages + [Damage(*_place(name), "not in the manifest") for name in _strays(store)]
+    return damages + [Damage(*_place(name), STRAY) for name in _strays(store)]
 
 
 def chunk_damages(where: Path) -> list[Damage]:
