@@ -78,7 +78,8 @@ class Filling:
     def lacking(self) -> dict[int, str]:
         """Why each of these shards is to be computed."""
         found = self.marked.lacking(self.split.images_sha256, sizes_only=not self.is_read)
-        return {s: fault for s, fault in found.items() if s in self.own - self.given_up}
+        own = self.own - self.given_up  # once: of 10^5 shards, it takes milliseconds
+        return {shard: fault for shard, fault in found.items() if shard in own}
 
     def n_objects(self, shards: Sequence[int]) -> int:
         """Objects of some shards."""

@@ -5,8 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from stages.filling.worker import fill_told
 from stages.shell.blocks import ExecutorParams
 from stages.shell.params import read_params
 from storage.cell import marked as marks_of
+from storage.cell.marked import UNDONE, MarkedShards
 from storage.cell.rates import keep_rates
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
@@ -336,3 +338,17 @@ def test_processes_of_this_machine_give_the_bytes_of_one(wanted: dict[str, bytes
 
 def marks() -> list[Path]:
     return list(CACHE.glob("work/*/*/*/*/marks/*.json"))
+
+
+def test_what_is_lacking_of_many_shards_is_told_at_once() -> None:
+    class Undone:
+        def lacking(self, _: list[str], *, sizes_only: bool) -> dict[int, str]:
+            assert sizes_only
+            return dict.fromkeys(range(n_shards), UNDONE)
+
+    n_shards = 50_000
+    job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
+    many = Filling(job, split, cast("MarkedShards", Undone()), frozenset(range(n_shards)))
+    started = time.process_time()
+    assert many.todo() == list(range(n_shards))
+    assert time.process_time() - started < 1
