@@ -162,7 +162,9 @@ def _check_kind(job: CellJob, marked: MarkedShards, kind: str, *, is_kept: bool 
         Whether the shard is about to be marked: the first one decides, whoever else began.
     """
     if job.is_one_kind:
-        job.check_kind(marked.kinds(), kind)
+        held = marked.held_to()
+        # Receipts are of all shards: they are not read again for each once one name says the same.
+        job.check_kind(marked.kinds() if held is None else {held}, kind)
         if is_kept:
             job.check_kind({marked.hold_to(kind)}, kind)
 
@@ -192,6 +194,8 @@ def _known(job: CellJob) -> _Known:
         raise StoreError(
             f"{job} must be filled by the versions that asked for it, got others ({difference})"
         )
+    if job.is_one_kind:
+        job.check_kind(job.marked(split).kinds(), device_here(job.device).kind)
     table = split.table
     plan = plan_shards(table.image_index, job.params.shard_objects)
     images = SplitImages(Path(job.place.images), [str(file) for file in table.file])

@@ -75,6 +75,13 @@ class MarkedShards:
         marks = [load_mark(self.folder, shard) for shard in self.indices]
         return {kind for mark in marks if mark is not None for kind in mark.kinds}
 
+    def held_to(self) -> str | None:
+        """Kind of device that the cell is held to; None if it is held to none yet."""
+        try:
+            return self._held.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
     def hold_to(self, kind: str) -> str:
         """Hold the cell to a kind of device, unless another process was first.
 
@@ -82,12 +89,15 @@ class MarkedShards:
         -------
         The kind that it is held to: the same for all who ask.
         """
-        held = self.folder / KIND
-        if not held.exists():
-            with first_folder(held) as partial:
+        if self.held_to() is None:
+            with first_folder(self._held.parent) as partial:
                 partial.mkdir()
-                (partial / "name").write_text(kind, encoding="utf-8")
-        return (held / "name").read_text(encoding="utf-8")
+                (partial / self._held.name).write_text(kind, encoding="utf-8")
+        return self._held.read_text(encoding="utf-8")
+
+    @property
+    def _held(self) -> Path:
+        return self.folder / KIND / "name"
 
     def tidy(self) -> None:
         """Remove what dead processes of this machine left half-written."""

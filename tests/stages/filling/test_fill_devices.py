@@ -93,6 +93,23 @@ def test_a_shard_is_held_to_the_kind_that_was_first_to_keep_one(
         fill_told(job, (2,))
 
 
+def test_receipts_are_not_read_again_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kinds(marked: MarkedShards) -> set[str]:
+        reads.append(marked.folder)
+        return found(marked)
+
+    reads: list[Path] = []
+    found = MarkedShards.kinds
+    monkeypatch.setattr(MarkedShards, "kinds", kinds)
+    n_reads = []
+    for shards in ((0,), (1,), (2, 3, 4, 5, 6)):
+        reads.clear()
+        fill_told(job_of(NAME, is_one_kind=True), shards)
+        n_reads.append(len(reads))
+    assert done_shards() == list(range(N_SHARDS))
+    assert n_reads[1] == n_reads[2] <= n_reads[0]
+
+
 def test_two_that_keep_their_first_shard_at_once_are_held_to_one_kind(tmp_path: Path) -> None:
     cell = MarkedShards(tmp_path / "work", 2)
     assert [cell.hold_to(kind) for kind in ("one", "another")] == ["one", "one"]
