@@ -27,6 +27,7 @@ from storage.store.arrays import array_grid, naming_damage, read_arrays
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.store.marks import UNKNOWN, load_mark
+from storage.store.row_blocks import RowBlocks
 from storage.store.signature import in_full
 from storage.writers import new_tag
 
@@ -40,6 +41,8 @@ class _Source:
 
     stores: Mapping[str, Store]
     arrays: Mapping[str, AnyArray]
+    blocks: Mapping[str, RowBlocks]
+    """The arrays of the features, whose chunks hold the rows of many images."""
     roots: Mapping[str, tuple[int, int]]
     """Identity of each store's own file when its shards were found intact."""
     prompts: tuple[str, ...]
@@ -47,11 +50,12 @@ class _Source:
     def part(self, place: slice, prompts: tuple[str, ...]) -> Part:
         columns = [self.prompts.index(prompt) for prompt in prompts]
         found = {}
-        for store in self.stores.values():
+        for kind, store in self.stores.items():
+            arrays = self.blocks if kind == "features" else self.arrays
             for name in shards.data_names(store):
                 if name != "input_sha256":
                     with naming_damage(store, name):
-                        found[name] = np.asarray(self.arrays[name][place])[:, columns]
+                        found[name] = np.asarray(arrays[name][place])[:, columns]
         return Part(prompts, self.kinds(place), found)
 
     def kinds(self, place: slice) -> frozenset[str]:
@@ -64,8 +68,11 @@ class _Source:
 
     def is_from(self, input_sha256: str, place: slice) -> bool:
         """Whether the rows are those that were found there."""
-        with naming_damage(self.stores["features"], "input_sha256"):
-            return bool((np.asarray(self.arrays["input_sha256"][place]) == input_sha256).all())
+        features = self.stores["features"]
+        # A published store is never written again, but replaced.
+        arrays = self.arrays if features.layout == "work" else self.blocks
+        with naming_damage(features, "input_sha256"):
+            return bool((np.asarray(arrays["input_sha256"][place]) == input_sha256).all())
 
     def is_there(self, place: slice) -> bool:
         """Whether nobody removed or replaced what was read: absent chunks read as fill values."""
@@ -78,14 +85,8 @@ class _Source:
     def _files(self, place: slice) -> Iterator[Path]:
         for store in self.stores.values():
             for name in shards.data_names(store):
-                cut = array_grid(self.arrays[name])
-                first, last = (
-                    place.start // cut.file_shape[0],
-                    (place.stop - 1) // cut.file_shape[0],
-                )
-                for index in cut.file_indices():
-                    if first <= index[0] <= last:
-                        yield store.path / name / file_name(index)
+                for index in array_grid(self.arrays[name]).file_indices(place):
+                    yield store.path / name / file_name(index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +198,11 @@ def _opened(paths: Mapping[str, Path], asked: Mapping[str, object]) -> _Source:
         # DVC checks out each alone: those of one cell alone have the same rows and columns.
         check_identity(store, kind, in_full(signature))
     roots = {kind: _root(store) for kind, store in stores.items()}
-    arrays = {name: array for s in stores.values() for name, array in read_arrays(s).items()}
-    return _Source(stores, arrays, roots, _prompts(signature))
+    by_kind = {kind: read_arrays(store) for kind, store in stores.items()}
+    arrays = {name: array for own in by_kind.values() for name, array in own.items()}
+    names = shards.data_names(stores["features"])
+    blocks = {name: RowBlocks(by_kind["features"][name]) for name in names}
+    return _Source(stores, arrays, blocks, roots, _prompts(signature))
 
 
 def _prompts(signature: Mapping[str, object]) -> tuple[str, ...]:

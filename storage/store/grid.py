@@ -35,11 +35,14 @@ class Grid:
         """Shape of what one file holds."""
         return self.shards or self.chunks
 
-    def file_indices(self) -> list[tuple[int, ...]]:
-        """Index of every file, in C order."""
-        counts = (
+    def file_indices(self, rows: slice | None = None) -> list[tuple[int, ...]]:
+        """Index of every file, in C order; if rows are given, of those that hold any of them."""
+        counts = [
             range(-(-size // step)) for size, step in zip(self.shape, self.file_shape, strict=True)
-        )
+        ]
+        if rows is not None:
+            step = self.file_shape[0]
+            counts[0] = counts[0][rows.start // step : -(-rows.stop // step)]
         return list(product(*counts))
 
     @property

@@ -172,3 +172,12 @@ def test_rows_that_are_gone_meanwhile_are_not_taken_for_empty_ones(
     assert made.lacking(INPUTS) == ()
     change(folder)
     assert made.parts(INPUTS) == []
+
+
+def test_rows_that_are_written_again_are_those_of_their_inputs_or_none(folder: Path) -> None:
+    made = found()
+    (before,) = made.parts(INPUTS)
+    write_again(folder)
+    for part in made.parts(INPUTS):
+        for name, values in part.rows.items():
+            np.testing.assert_array_equal(values, before.rows[name])

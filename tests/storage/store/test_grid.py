@@ -38,6 +38,21 @@ def test_files_tile_the_array(dims: list[tuple[int, int]], is_sharded: bool) -> 
     assert len(cut.file_indices()) == cut.n_files
 
 
+@given(st.integers(1, 9), st.integers(1, 4), st.data())
+def test_files_of_some_rows_are_those_that_hold_one(
+    size: int, step: int, data: st.DataObject
+) -> None:
+    cut = Grid((size, 3), (step, 2))
+    start = data.draw(st.integers(0, size - 1))
+    rows = slice(start, data.draw(st.integers(start + 1, size)))
+    held = [
+        index
+        for index in cut.file_indices()
+        if {*range(size)[rows]} & {*range(size)[cut.region(index)[0]]}
+    ]
+    assert cut.file_indices(rows) == held
+
+
 @given(st.integers(1, 2_000_000))
 def test_published_chunks_hold_1024_rows_or_more_in_32_blocks_or_fewer(n_rows: int) -> None:
     rows = chunk_rows(n_rows)
