@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 
-import numpy as np
-
 from stages.filling.cell import begun_job, done_job, job_here, outputs_of
 from stages.filling.job import Prepared, prepared
 from stages.filling.pool import Filling, device_of, likely_device, own_device, widest_first
@@ -18,7 +16,7 @@ from stages.shell.rules import ParamsError
 from stages.shell.sources import asked_of_objects
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
-from storage.store.arrays import naming_damage, read_arrays
+from storage.store.images import read_images
 from storage.store.inspection import open_store
 from storage.store.signature import compare
 
@@ -163,9 +161,7 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
     if reason is not None:
         return "other objects" if reason == "objects_digest" else reason
     try:
-        store = open_store(outputs_of(name)["features"])
-        with naming_damage(store, "images_sha256"):
-            images = [str(text) for text in np.asarray(read_arrays(store)["images_sha256"][...])]
+        images = read_images(open_store(outputs_of(name)["features"]))
     except StoreError:
         return "damaged"
     return None if images == split.images_sha256 else "other images"

@@ -14,7 +14,8 @@ from storage.cell.marked import MarkedShards
 from storage.errors import StoreError
 from storage.paths import work_dir
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.signature import digest, versions
+from storage.store.images import images_digest
+from storage.store.signature import versions
 
 DEVICES: Final = ("cuda", "cpu")
 """Devices whose numbers differ."""
@@ -32,7 +33,7 @@ class Prepared:
     @property
     def images_digest(self) -> str:
         """Digest of all images."""
-        return digest({"sha256": self.images_sha256})
+        return images_digest(self.images_sha256)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from storage.errors import StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import first_folder, put_files
 from storage.store.arrays import read_arrays, sizes_of
+from storage.store.images import check_same_images, read_images
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.marks import FOLDER, Mark, Receipt, put_mark
 from storage.store.signature import digest, in_full
@@ -138,6 +139,8 @@ class Cell:
         try:
             stores = {kind: open_store(path) for kind, path in published.items()}
             faults = [damaged_shards(store) for store in stores.values()]
+            if "masks" in stores:
+                check_same_images(stores["masks"], read_images(stores["features"]))
         except StoreError as error:
             return dict.fromkeys(self.marked.indices, str(error))
         for kind, store in stores.items():

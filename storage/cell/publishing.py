@@ -10,6 +10,7 @@ from storage.files.manifest import FileRecord, write_manifest
 from storage.folders import link_or_copy, whole_folder
 from storage.store.arrays import array_grid, check_complete, naming_damage, sizes_of
 from storage.store.grid import file_name
+from storage.store.images import IMAGES, images_digest
 from storage.store.inspection import AnyArray, Store
 from storage.store.marks import Mark
 from storage.store.writing import create_store, writable, write_array
@@ -20,7 +21,8 @@ def publish_store(
 ) -> None:
     """Make a complete work store appear at ``target``, in few large chunks, with its manifest.
 
-    Shards of masks are hard-linked and take no extra room. The work store stays as it is.
+    Shards of masks are hard-linked and take no extra room. The work store stays as it is. Masks
+    have an attribute that tells of their images, since none of their arrays does.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ def publish_store(
             coords={name: _read(work, arrays[name], slice(None)) for name in coordinates},
             shard_objects=work.shard_objects,
         )
+        if "images_sha256" not in work.specs:
+            group.update_attributes({IMAGES: images_digest(_images(marks))})
         for name, spec in work.specs.items():
             if name in linked:
                 _link(work.path / name, partial / name, arrays[name])
@@ -59,7 +63,11 @@ def publish_store(
 
 def _of_shards(name: str, marks: Sequence[Mark]) -> np.ndarray | list[str]:
     """Values of an array of marks."""
-    return np.ones(len(marks), bool) if name == "done" else [mark.images_sha256 for mark in marks]
+    return np.ones(len(marks), bool) if name == "done" else _images(marks)
+
+
+def _images(marks: Sequence[Mark]) -> list[str]:
+    return [mark.images_sha256 for mark in marks]
 
 
 def _records(work: Store, names: Sequence[str], marks: Sequence[Mark]) -> dict[str, FileRecord]:

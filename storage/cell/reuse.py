@@ -25,6 +25,7 @@ from storage.folders import SUFFIX
 from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import array_grid, naming_damage, read_arrays
 from storage.store.grid import file_name
+from storage.store.images import check_same_images, read_images
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.store.marks import UNKNOWN, load_mark
 from storage.store.row_blocks import RowBlocks
@@ -197,6 +198,8 @@ def _opened(paths: Mapping[str, Path], asked: Mapping[str, object]) -> _Source:
     for kind, store in stores.items():
         # DVC checks out each alone: those of one cell alone have the same rows and columns.
         check_identity(store, kind, in_full(signature))
+    if "masks" in stores and stores["masks"].layout != "work":
+        check_same_images(stores["masks"], read_images(stores["features"]))
     roots = {kind: _root(store) for kind, store in stores.items()}
     by_kind = {kind: read_arrays(store) for kind, store in stores.items()}
     arrays = {name: array for own in by_kind.values() for name, array in own.items()}

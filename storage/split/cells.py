@@ -21,6 +21,7 @@ from storage.paths import CACHE, features_path, located, masks_path, objects_pat
 from storage.split.mask_chunks import MaskChunks
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
 from storage.store.arrays import naming_damage, open_complete
+from storage.store.images import check_same_images, images_digest
 from storage.store.inspection import AnyArray, Store
 from storage.store.signature import compare, digest
 
@@ -72,8 +73,7 @@ class OpenCell:
         -----
         Stored signatures leave images out, so that repairing an image redoes only its shard.
         """
-        images_digest = digest({"sha256": self.images_sha256})
-        return digest({**self.signature, "images_digest": images_digest})
+        return digest({**self.signature, "images_digest": images_digest(self.images_sha256)})
 
     @property
     def n_channels(self) -> int:
@@ -258,7 +258,9 @@ def _open_cell(
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
     shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
-    return OpenCell(where, features, arrays, MaskChunks(of_masks, shape, shard_objects))
+    cell = OpenCell(where, features, arrays, MaskChunks(of_masks, shape, shard_objects))
+    check_same_images(masks, cell.images_sha256)
+    return cell
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:

@@ -126,6 +126,23 @@ def test_masks_that_are_not_of_the_cell_of_their_features_do_not_serve(
     assert found().lacking(INPUTS) == PROMPTS
 
 
+def test_masks_of_other_images_than_their_features_do_not_serve(folder: Path) -> None:
+    shutil.rmtree(folder)
+    features, masks = (place("val", "tiny", "identity") for place in (features_path, masks_path))
+    for versions, targets in (
+        ((0, 0, 1), (Path("aside"), Path("other"))),
+        (ORIGINAL, (features, masks)),
+    ):
+        cell = open_cell(Path("elsewhere") / str(versions), **CELL)
+        for shard, images in enumerate(images_of(versions)):
+            cell.write_shard(shard, rows_of(shard, versions[shard]), images)
+        cell.publish(*targets)
+    assert found().lacking(INPUTS) == ()
+    shutil.rmtree(masks)
+    Path("other").rename(masks)
+    assert found().lacking(INPUTS) == PROMPTS
+
+
 def test_objects_that_are_alike_serve_on_both_sides_of_a_cut(folder: Path) -> None:
     cell, images = open_cell(Path("cache"), **CELL), images_of((0, 1, 1))
     for shard in (1, 2):

@@ -111,3 +111,14 @@ def test_a_cell_of_changed_images_takes_over_the_others() -> None:
     assert cell.adopt(STORES) == {}
     assert list(cell.lacking(images)) == [1]
     assert len(images) == N_SHARDS
+
+
+def test_features_beside_masks_of_other_images_are_not_taken_over(wanted: dict[str, bytes]) -> None:
+    """As where a kill comes between the two, or each was checked out alone."""
+    extract_all(Path("other"), (0, 5, 0))
+    shutil.rmtree(STORES["masks"])
+    shutil.copytree("other" / STORES["masks"], STORES["masks"])
+    faults, pending = repair()
+    assert sorted(faults) == pending == [0, 1, 2]
+    assert "must be of the images of its features (images_digest: " in faults[0]
+    assert outputs(Path()) == wanted

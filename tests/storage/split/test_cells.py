@@ -250,6 +250,16 @@ def test_masks_of_another_run_than_the_features_are_told(written: Path) -> None:
         open_split()
 
 
+def test_masks_of_other_images_than_the_features_are_told(written: Path) -> None:
+    features = features_path("val", *LAST)
+    rewrite_last(images_sha256=["of images", "that were", "repaired since"])
+    shutil.rmtree(features)
+    shutil.copytree(written / features, features)
+    message = r"masks.*vflip\.zarr must be of the images of its features \(images_digest: \w+ -> "
+    with pytest.raises(StoreError, match=message):
+        open_split()
+
+
 def test_masks_of_two_sizes_are_refused() -> None:
     rewrite_last(draw(9, size_px=8))
     with pytest.raises(StoreError, match=r"masks of val must be of one shape, got .*6, 6.*8, 8"):
