@@ -1,5 +1,6 @@
 """``usam cache repair``: computes damaged shards again, and no others."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import typer
 from stages.cli.columns import printable
 from stages.cli.stores import Some, on_disk
 from stages.shell.asked import CellName, eval_cells, train_cells
-from stages.shell.edge import reported_errors
+from stages.shell.edge import REPORTED, one_line, reported_errors
 from stages.shell.params import Params, read_params
 from stages.shell.progress import progress
 from stages.shell.unchanged import running
@@ -24,8 +25,10 @@ def repair(path: Some = str(CACHE)) -> None:
     """Hold stores to their manifests, compute damaged shards again and put them in place.
 
     What is intact is taken over, also into DVC's cache where it held the same damage. Exit 1 if a
-    store is damaged that has no shards, or belongs to no cell of params.yaml.
+    store is damaged that has no shards, or belongs to no cell of params.yaml, or if a cell cannot
+    be repaired, which keeps no other from being.
     """
+    failed = False
     with reported_errors():
         folder = on_disk(path)
         params = read_params()
@@ -34,14 +37,19 @@ def repair(path: Some = str(CACHE)) -> None:
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
         }.values():
-            _repair(name, params)
-            print(f"repaired  {name}")
+            try:
+                _repair(name, params)
+            except REPORTED as error:
+                print(f"error: {name}: {one_line(error)}", file=sys.stderr)
+                failed = True
+            else:
+                print(f"repaired  {name}")
     if not damaged:
         print(f"nothing is damaged in {printable(path)}")
     left = [store for store in damaged if store not in cells]
     for store in left:
         print(f"damaged   {printable(str(store))}{remedy(store)}")
-    if left:
+    if left or failed:
         raise typer.Exit(1)
 
 

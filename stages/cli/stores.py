@@ -11,6 +11,7 @@ from stages.cli.columns import aligned, printable
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
+from storage.cell.work import is_work_folder
 from storage.files.addresses import is_address
 from storage.paths import CACHE
 from storage.store import archive
@@ -105,7 +106,7 @@ def _published(where: str) -> dict[str, Where]:
     return {
         "" if name == "." else name: store
         for store, name in names.items()
-        if not name.startswith("work/")
+        if not is_work_folder(store.parent)
     }
 
 

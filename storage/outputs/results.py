@@ -1,4 +1,4 @@
-"""Results on disk: six CSV tables and a record of the run per eval split, one table of seconds."""
+"""Results on disk: CSV tables and a record of the run per eval split, one table of seconds."""
 
 import hashlib
 import json

@@ -4,12 +4,16 @@ import hashlib
 import shutil
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from stages import extract
 from stages.cli.app import app
+from stages.filling import cell as cell_module
+from stages.shell.asked import CellName
+from storage.errors import StoreError
 from storage.paths import CACHE, features_path, masks_path, objects_path
 from tests.fixtures.extract_project import (
     CELL,
@@ -76,6 +80,31 @@ def test_a_store_that_lost_its_own_file_is_made_again(file: str) -> None:
     (features_path(*CELL) / file).unlink()
     result = repair()
     assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(CELL)}\n")
+    assert outputs() == wanted
+
+
+def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = (*CELL[:2], "vflip")
+    run(extract, *other)
+    wanted = outputs()
+    for cell in (CELL, other):
+        (masks_path(*cell) / "mask_code/c.1.0.0.0.0").unlink()
+    refused, run_cell = "/".join(CELL), cell_module.run_cell
+
+    def refuse_one(name: CellName, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        if str(name) == refused:
+            raise StoreError("a GPU must be there, got none")
+        run_cell(name, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cell_module, "run_cell", refuse_one)
+        result = repair()
+    assert result.exit_code == 1
+    assert f"error: {refused}: a GPU must be there, got none\n" in result.stderr
+    assert result.stdout == f"repaired  {'/'.join(other)}\n"
+    assert repair().exit_code == 0
     assert outputs() == wanted
 
 

@@ -83,6 +83,9 @@ def test_diff_of_two_stores_and_of_two_folders() -> None:
         "alone    others/features/vflip.zarr",
     ]
     extract(Path("again"), (0, 7, 0))
+    result = usam("diff", ".", ".")
+    assert result.exit_code == 0, "stores in the making are not compared, wherever they lie"
+    assert {line.split()[0] for line in result.stdout.splitlines()} == {"same"}
     result = usam("diff", FEATURES, "again/features/identity.zarr")
     assert result.exit_code == 1
     assert re.search(r"iou +4 of 10 rows differ, by at most 0\.\d+", result.stdout)
