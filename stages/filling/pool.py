@@ -19,7 +19,7 @@ from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
 from storage.cell.claims import Watch
 from storage.cell.marked import MarkedShards
-from storage.errors import ImageError
+from storage.errors import ImageError, counted
 from storage.store.marks import UNKNOWN
 
 N_REPORTED: Final = 20
@@ -71,15 +71,16 @@ class Filling:
         marked = job.marked(split)
         return cls(job, split, marked, frozenset(marked.indices), is_read)
 
-    def todo(self) -> list[int]:
-        """Shards that are lacking and can be had."""
-        return list(self.lacking())
+    def todo(self, among: Collection[int] | None = None) -> list[int]:
+        """Shards that are lacking and can be had: of some, by default of all that are its own."""
+        return list(self.lacking(among))
 
-    def lacking(self) -> dict[int, str]:
+    def lacking(self, among: Collection[int] | None = None) -> dict[int, str]:
         """Why each of these shards is to be computed."""
-        found = self.marked.lacking(self.split.images_sha256, sizes_only=not self.is_read)
-        own = self.own - self.given_up  # once: of 10^5 shards, it takes milliseconds
-        return {shard: fault for shard, fault in found.items() if shard in own}
+        own = self.own if among is None else frozenset(among)
+        return self.marked.lacking(
+            self.split.images_sha256, among=own - self.given_up, sizes_only=not self.is_read
+        )
 
     def n_objects(self, shards: Sequence[int]) -> int:
         """Objects of some shards."""
@@ -161,12 +162,19 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     for filling in fillings:
         filling.marked.tidy()
         filling.kinds |= filling.marked.kinds()
-    late_s = FIRST_S
-    while todo := {some: shards for some in fillings if (shards := some.todo())}:
+    late_s, is_told = FIRST_S, False
+    left: Mapping[Filling, Collection[int]] = {some: some.own for some in fillings}
+    # Shards that were whole once are not looked at again: each mark is a file.
+    while todo := {some: shards for some, own in left.items() if (shards := some.todo(own))}:
+        left = todo
         living = {some: watch.living(some.marked.folder) for some in todo}
         free = {some: [s for s in todo[some] if s not in living[some]] for some in todo}
         ready = {some: shards for some, shards in free.items() if shards}
         if not ready:
+            if not is_told:
+                n_shards = sum(map(len, todo.values()))
+                print(f"note: waiting for {counted(n_shards, 'shard')} of others", file=sys.stderr)
+                is_told = True
             time.sleep(POLL_S)
         elif _run(ready, executor):
             late_s = FIRST_S

@@ -1,6 +1,6 @@
 """The shards of a work folder by their marks, and whether their files are as these say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,13 @@ class MarkedShards:
         """Why a shard has to be computed; None if it is whole, and from these images if given."""
         return self._fault(load_mark(self.folder, shard), images_sha256, sizes_only=sizes_only)
 
-    def lacking(self, images_sha256: Sequence[str], *, sizes_only: bool = False) -> dict[int, str]:
+    def lacking(
+        self,
+        images_sha256: Sequence[str],
+        *,
+        among: Collection[int] | None = None,
+        sizes_only: bool = False,
+    ) -> dict[int, str]:
         """Why each shard that has to be computed is: not done, from other images, or damaged.
 
         Parameters
@@ -42,12 +48,15 @@ class MarkedShards:
         images_sha256
             Digest of each shard's current images, from
             ``storage.split.objects.images_of_shards``.
+        among
+            Shards to look at; None looks at all.
         sizes_only
             Read no file: finds what is missing or cut short.
         """
+        images = dict(zip(self.indices, images_sha256, strict=True))
         faults = {
-            shard: self.fault(shard, images, sizes_only=sizes_only)
-            for shard, images in zip(self.indices, images_sha256, strict=True)
+            shard: self.fault(shard, images[shard], sizes_only=sizes_only)
+            for shard in (self.indices if among is None else sorted(among))
         }
         return {shard: fault for shard, fault in faults.items() if fault is not None}
 

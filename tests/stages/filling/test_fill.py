@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, cast
 
@@ -23,11 +25,13 @@ from stages.filling.worker import fill_told
 from stages.shell.blocks import ExecutorParams
 from stages.shell.params import read_params
 from storage.cell import marked as marks_of
+from storage.cell.claims import Claims
 from storage.cell.marked import UNDONE, MarkedShards
 from storage.cell.rates import keep_rates
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
 from storage.paths import CACHE, WORK
+from storage.store.marks import Mark, load_mark
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
@@ -248,7 +252,7 @@ def test_marks_that_show_late_are_looked_for_less_and_less_often(
     some = Filling.of(job, prepared_split(SPLIT, SHARD_OBJECTS))
     slept: list[float] = []
     monkeypatch.setattr(pool, "_run", lambda *_: False)
-    monkeypatch.setattr(Filling, "todo", lambda _: [] if len(slept) == 9 else [0])
+    monkeypatch.setattr(Filling, "todo", lambda *_: [] if len(slept) == 9 else [0])
     monkeypatch.setattr("time.sleep", slept.append)
     pool.fill([some], ExecutorParams())
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10]
@@ -340,11 +344,58 @@ def marks() -> list[Path]:
     return list(CACHE.glob("work/*/*/*/*/marks/*.json"))
 
 
+def test_only_own_shards_are_looked_at_and_those_that_are_whole_once(
+    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wanted
+    fill(NAME, "--shard-range", "1/2")
+    job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
+    looked: list[int] = []
+
+    def load(folder: Path, shard: int) -> Mark | None:
+        looked.append(shard)
+        return load_mark(folder, shard)
+
+    monkeypatch.setattr(marks_of, "load_mark", load)
+    others = Filling(job, split, job.marked(split), frozenset({0, 1, 2, 3}))
+    monkeypatch.setattr(job.marked(split).__class__, "kinds", lambda _: set())
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    rounds = iter([True, False])
+
+    def run(ready: object, _: object) -> bool:
+        if not next(rounds):
+            others.given_up |= {1, 3}
+        looked.append(-1)
+        assert ready == {others: [1, 3]}
+        return True
+
+    monkeypatch.setattr(pool, "_run", run)
+    pool.fill([others], ExecutorParams())
+    assert looked == [0, 1, 2, 3, -1, 1, 3, -1]
+
+
+def test_what_others_are_at_is_waited_for_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
+    some = Filling(job, split, job.marked(split), frozenset({2}))
+    with Claims(some.marked.folder) as claims, ThreadPoolExecutor(1) as other:
+        assert claims.take(2)
+        filled = other.submit(pool.fill, [some], ExecutorParams())
+        end = time.monotonic() + START_S
+        while "note: waiting for 1 shard of others\n" not in (said := capsys.readouterr().err):
+            assert not said
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        some.given_up.add(2)
+        filled.result()
+
+
 def test_what_is_lacking_of_many_shards_is_told_at_once() -> None:
     class Undone:
-        def lacking(self, _: list[str], *, sizes_only: bool) -> dict[int, str]:
+        def lacking(
+            self, _: list[str], *, among: Collection[int], sizes_only: bool
+        ) -> dict[int, str]:
             assert sizes_only
-            return dict.fromkeys(range(n_shards), UNDONE)
+            return dict.fromkeys(among, UNDONE)
 
     n_shards = 50_000
     job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
