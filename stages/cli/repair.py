@@ -55,7 +55,8 @@ def repair(path: Some = str(CACHE)) -> None:
 
 def _damaged(path: Path) -> dict[Path, list[Damage]]:
     """What is wrong with each published store that is damaged."""
-    stores = [store for store in find_stores(path) if not is_work_folder(store.parent)]
+    below = (store for store in find_stores(path) if not is_work_folder(store.parent))
+    stores = [_as_settings_name_it(store) for store in below]
     found: dict[Path, list[Damage]] = {}
     with progress(f"verify {path}", len(stores), unit="stores") as advance:
         for store in stores:
@@ -65,6 +66,12 @@ def _damaged(path: Path) -> dict[Path, list[Damage]]:
                 found[store] = [Damage("metadata", "zarr.json", str(error))]
             advance(1)
     return {store: damages for store, damages in found.items() if damages}
+
+
+def _as_settings_name_it(store: Path) -> Path:
+    """Path of a store below ``CACHE``, if it is there, however it was asked for."""
+    whole, cache = store.resolve(), CACHE.resolve()
+    return CACHE / whole.relative_to(cache) if whole.is_relative_to(cache) else store
 
 
 def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:

@@ -108,6 +108,17 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     assert outputs() == wanted
 
 
+def test_a_cell_is_repaired_however_its_folder_is_named() -> None:
+    wanted = outputs()
+    elsewhere = Path("elsewhere")
+    elsewhere.symlink_to(Path.cwd())
+    for folder in (Path.cwd() / CACHE, elsewhere / CACHE, elsewhere / masks_path(*CELL)):
+        (masks_path(*CELL) / "mask_code/c.1.0.0.0.0").unlink()
+        result = repair(folder)
+        assert (result.exit_code, result.stdout) == (0, f"repaired  {'/'.join(CELL)}\n")
+        assert outputs() == wanted
+
+
 def test_an_intact_cache_runs_nothing_and_is_told_so() -> None:
     with encoded_images() as encoded:
         result = repair(CACHE / "masks")
@@ -117,9 +128,10 @@ def test_an_intact_cache_runs_nothing_and_is_told_so() -> None:
 
 def test_a_store_without_shards_is_named_with_the_command_that_makes_it() -> None:
     flip(objects_path(SPLIT) / "file/c.0")
-    result = repair(objects_path(SPLIT))
-    assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        f"damaged   {objects_path(SPLIT)}; `dvc repro prepare@{SPLIT}` makes it"
-    ]
+    for path in (objects_path(SPLIT), objects_path(SPLIT).absolute()):
+        result = repair(path)
+        assert result.exit_code == 1
+        assert result.stdout.splitlines() == [
+            f"damaged   {objects_path(SPLIT)}; `dvc repro prepare@{SPLIT}` makes it"
+        ]
     assert features_path(*CELL).exists()
