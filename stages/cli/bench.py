@@ -57,11 +57,11 @@ def runtime(
         )
         if image:
             timed["image"] = str(image)
+        first = timed.iloc[0]
+        facts = [f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS]
+        Console().print(_table(timed), ", ".join(facts), sep="\n", markup=False, highlight=False)
         if csv:
             write_runtime(csv, timed)
-    first = timed.iloc[0]
-    conditions = ", ".join(f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS)
-    Console().print(_table(timed), conditions, sep="\n", markup=False, highlight=False)
 
 
 def _own_question(image: Path) -> Question:

@@ -82,6 +82,12 @@ def test_an_image_of_ones_own_and_other_settings_are_timed() -> None:
     assert "image mine.png" in said
 
 
+@pytest.mark.usefixtures("root")
+def test_seconds_that_cannot_be_written_are_shown_all_the_same() -> None:
+    said = bench("--csv", "params.yaml/seconds.csv", exit_code=1)
+    assert "torch threads" in said
+
+
 def test_trained_heads_are_taken_where_they_fit_the_family(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
