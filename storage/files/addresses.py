@@ -61,15 +61,18 @@ def files_at(where: str | Path, known: Known | None = None) -> Files:
         If the address is malformed, of an unknown scheme, or nothing there can be asked.
     """
     if isinstance(where, Path) or not is_address(where):
-        path = Path(where)
-        return Files(str(where), _Archive(path) if zipfile.is_zipfile(path) else path)
-    address = where.rstrip("/")
-    scheme = address.partition("://")[0]
+        return _on_disk(str(where), Path(where))
+    scheme, _, place = where.partition("://")
+    address = f"{scheme}://{place.rstrip('/')}"
     if scheme == "file":
-        return Files(address, Path(address.removeprefix("file://")))
+        return _on_disk(address, Path(place))
     with _named(address, (OSError, ValueError, ImportError)):
         store, failures = OPENERS.get(scheme, _with_fsspec)(address)
     return Files(address, AddressStore(store, address, failures, known))
+
+
+def _on_disk(where: str, path: Path) -> Files:
+    return Files(where, _Archive(path) if zipfile.is_zipfile(path) else path)
 
 
 class _Archive(ZipStore):

@@ -27,13 +27,16 @@ def pack(path: Path, target: Path, advance: Callable[[int], None] = lambda _: No
     Raises
     ------
     StoreError
-        If the store is damaged, in the making or not in a folder; or if ``target`` is one.
+        If the store is damaged, in the making or not in a folder; or if ``target`` is one, or in
+        the store.
     """
     store = _published(path)
     if store.files.folder is None:
         raise StoreError(f"{path} must be a folder to be packed, got a file")
     if target.is_dir():
         raise StoreError(f"{target} must be the name of a file to pack to, got a folder")
+    if target.resolve().is_relative_to(path.resolve()):
+        raise StoreError(f"{target} must lie outside of the store, got a place in {path}")
     with whole_file(target) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name in _names(store):
             entry = zipfile.ZipInfo(name, FIRST_DATE)

@@ -86,6 +86,7 @@ def test_a_store_opens_on_a_web_server(made: Path) -> None:
     [
         ("ftq://host/x", "^scheme of ftq://host/x must be one of dvc, s3, .*, got 'ftq'$"),
         ("dvc://repository", "^address must be dvc://REPOSITORY@REVISION/PATH, got dvc://"),
+        ("dvc://", "^address must be dvc://REPOSITORY@REVISION/PATH, got dvc://$"),
         ("dvc:///nowhere@v1/x", "^dvc:///nowhere@v1/x must be readable, got: .*nowhere"),
         ("dvc://{}@v9/x", "^dvc://.*@v9/x must be readable, got: unknown Git revision 'v9'$"),
         ("dvc://{}@main/cache/x", "^dvc://.*@main/cache/x must be a Zarr store, got none$"),

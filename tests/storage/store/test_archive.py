@@ -52,7 +52,8 @@ def test_zarr_opens_what_was_packed_as_it_is(store: Path, packed: Path) -> None:
 
 def test_a_packed_store_opens_by_its_path(store: Path, packed: Path) -> None:
     kind = storage.open_features if (store / "iou").exists() else storage.open_masks
-    xarray.testing.assert_identical(kind(str(packed)).load(), kind(store).load())
+    for where in (str(packed), f"file://{packed}"):
+        xarray.testing.assert_identical(kind(where).load(), kind(store).load())
     assert verify(packed) == []
     assert verify(packed, sizes_only=True) == []
 
@@ -104,6 +105,8 @@ def test_what_cannot_be_packed_or_unpacked_is_refused(
     before = set(tmp_path.rglob("*"))
     with pytest.raises(StoreError, match=rf"^{tmp_path} must be the name of a file .*, got a fold"):
         pack(store, tmp_path)
+    with pytest.raises(StoreError, match=r"/new/x\.zip must lie outside of the store, got a place"):
+        pack(store, store / "new/x.zip")
     assert set(tmp_path.rglob("*")) == before
     with pytest.raises(StoreError, match="must be an archive, got a folder"):
         unpack(store, tmp_path / "back.zarr")
