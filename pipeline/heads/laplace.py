@@ -170,7 +170,8 @@ def greatest_evidence(found: Curvature, weights: Float[np.ndarray, " weight"]) -
     for _ in range(MAX_STEPS):
         ridge = scales.precision * scales.variance
         n_effective = float((eigenvalues / (eigenvalues + ridge)).sum())
-        variance = found.squared_error / (found.n_rows - n_effective)
+        # Fewer rows than weights may all be effective, as far as a double can tell.
+        variance = found.squared_error / max(found.n_rows - n_effective, LEAST)
         last, scales = scales, Scales(max(n_effective / square, LEAST), max(variance, LEAST))
         if np.allclose(astuple(last), astuple(scales), rtol=TOLERANCE, atol=0):
             break

@@ -135,5 +135,11 @@ def test_a_head_without_any_error_or_whose_outputs_are_all_1_has_a_posterior(bia
     assert np.isfinite(deviations({"x": {**head, **tensors}}, NEW)["x"]).all()
 
 
+def test_rows_that_leave_nothing_open_have_a_posterior() -> None:
+    gram = np.diag([1e9, 1e9, 1e9, 0.0, 0.0])
+    scales = greatest_evidence(Curvature(gram, squared_error=0.0, n_rows=3), np.ones(5))
+    assert np.isfinite(posterior_root(gram, scales)).all()
+
+
 def test_a_head_with_a_posterior_predicts_what_it_predicted() -> None:
     np.testing.assert_array_equal(predict({"x": WHOLE}, NEW)["x"], predict({"x": HEAD}, NEW)["x"])
