@@ -71,7 +71,8 @@ def grid(spec: ArraySpec, sizes: Mapping[str, int], layout: Layout, shard_object
     Notes
     -----
     In a work store a file holds the rows or the mark of one shard, so that no two writers share
-    one; a published store has few, large files. Shards of masks are alike in both.
+    one; a published store has few, large files. Shards of masks are alike in both, and so is what
+    is written when a store is made.
     """
     shape = tuple(sizes[dim] for dim in spec.dims)
     rest = shape[1:]
@@ -80,7 +81,7 @@ def grid(spec: ArraySpec, sizes: Mapping[str, int], layout: Layout, shard_object
         return Grid(shape, (1, *rest), (rows, *rest))
     if layout == "work" and spec.chunking == "marks":
         return Grid(shape, (1,))
-    if layout == "work" and spec.chunking in {"rows", "prompt_rows"}:
+    if layout == "work" and spec.chunking in {"rows", "prompt_rows"} and not spec.is_constant:
         return Grid(shape, (min(shard_objects, shape[0]), *rest))
     if spec.chunking in {"whole", "marks"}:
         return Grid(shape, shape)

@@ -137,7 +137,8 @@ def _strays(store: Store) -> list[str]:
     # Servers of the web list nothing.
     if store.layout == "work" or store.files.where.startswith(("http://", "https://")):
         return []
-    return [name for name in store.files.names() if name not in {*store.manifest, FILE}]
+    known = {*store.manifest, FILE}
+    return [name for name in store.files.names() if name not in known]
 
 
 def _look_at_chunks(
@@ -154,9 +155,9 @@ def _file_indices(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, lis
     """Files that must be there, and any others that are."""
     found = {}
     for name, expected in expected_files(store, arrays).items():
-        present = {entry.name for entry in (store.path / name).iterdir()}
+        asked = {*expected, *(entry.name for entry in (store.path / name).iterdir())}
         indices = array_grid(arrays[name]).file_indices()
-        found[name] = [index for index in indices if file_name(index) in present.union(expected)]
+        found[name] = [index for index in indices if file_name(index) in asked]
     return found
 
 

@@ -69,6 +69,12 @@ def test_tokens_are_cut_by_prompt_set(n_objects: int, chunks: tuple[int, ...]) -
     assert grid(TOKENS, sizes(n_objects), "published", 128) == Grid((n_objects, 9, 4, 256), chunks)
 
 
+def test_what_is_written_as_a_store_is_made_has_no_file_for_each_shard() -> None:
+    ids = SCHEMA["features"]["object_id"]
+    whole = sizes(860_000)
+    assert grid(ids, whole, "work", 128) == grid(ids, whole, "published", 128)
+
+
 @pytest.mark.parametrize("layout", ["published", "work"])
 def test_shards_of_masks_are_alike_in_both_layouts(layout: str) -> None:
     assert grid(MASKS, sizes(300), layout, 128) == Grid(  # type: ignore[arg-type]
