@@ -33,6 +33,9 @@ STDERR: Final = 2
 FINISH_S: Final = 3.0
 """Longest wait for a block that is to be finished."""
 
+AGAIN_S: Final = 0.01
+"""Wait before an exception that Python has dropped is raised again."""
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -74,6 +77,7 @@ def listen() -> None:
     Thread(target=_end_late, args=(arrived,), daemon=True).start()
     for number in SIGNALS:
         signal.signal(number, _stop)
+    sys.unraisablehook = _raise_again
 
 
 @contextmanager
@@ -146,13 +150,31 @@ def check_not_asked() -> None:
 def _stop(number: int, _frame: FrameType | None) -> None:
     for each in SIGNALS:  # whoever asks twice does not want to wait
         signal.signal(each, _end_now)
+    _leave(number)
+
+
+def _leave(number: int) -> None:
     if not _under_way:
-        _end_now(number, _frame)
+        _end_now(number, None)
     if not _finishing:
         raise _stopped(number)
     _finishing[-1] = number
     signal.signal(signal.SIGALRM, partial(_stop_late, number))
     signal.setitimer(signal.ITIMER_REAL, FINISH_S)
+
+
+def _raise_again(dropped: "sys.UnraisableHookArgs") -> None:
+    """Where a signal came in a destructor or a weak reference's callback, stop a little later.
+
+    Python prints what is raised there, and goes on.
+    """
+    stopped = dropped.exc_value
+    if not isinstance(stopped, Stopped):
+        sys.__unraisablehook__(dropped)
+        return
+    number = stopped.number
+    signal.signal(signal.SIGALRM, lambda *_: _leave(number))
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
 def _stop_late(number: int, _alarm: int, _frame: FrameType | None) -> None:

@@ -92,6 +92,35 @@ def test_work_that_does_not_hear_of_it_is_not_waited_for_long(work: str) -> None
     assert err == [f"stopped by SIGTERM: {KEPT}"]
 
 
+def test_a_signal_that_comes_in_a_destructor_is_not_lost() -> None:
+    program = """
+class Slow:
+    def __del__(self):
+        time.sleep(1)
+
+def work():
+    slow = Slow()
+    del slow
+    time.sleep(60)
+"""
+    status, out, err = stopped(program + WORK.format(work="work()"), signal.SIGTERM)
+    assert (status, out) == (143, ["at work", "cleaned up"])
+    assert err == [f"stopped by SIGTERM: {KEPT}"]
+
+
+def test_other_errors_of_destructors_are_told_as_ever() -> None:
+    program = """
+class Broken:
+    def __del__(self):
+        raise ValueError("broken")
+
+print("at work", flush=True)
+Broken()
+"""
+    status, _, err = stopped(program)
+    assert (status, err[-1]) == (0, "ValueError: broken")
+
+
 def test_asked_twice_a_program_ends_at_once() -> None:
     work, tidying = "time.sleep(60)", 'print("cleaned up", flush=True)'
     program = WORK.format(work=work).replace(tidying, "swallow()")
