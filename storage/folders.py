@@ -110,6 +110,22 @@ def first_folder(path: Path) -> Iterator[Path]:
         _flush_one(path.parent)
 
 
+@contextmanager
+def passing_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path``, which nobody else may read, and which goes with the block.
+
+    What a kill leaves goes with the next block of the same path on the same machine.
+    """
+    partial = _partial(path)
+    partial.mkdir(mode=0o700, parents=True)
+    try:
+        for leftover in _leftovers(path):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def put_files(contents: Mapping[Path, bytes]) -> None:
     """Make files appear, each of them whole, whatever was at their places or is written there.
 

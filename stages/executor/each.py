@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.scoring.measured import Each
 from stages.executor.run import run_on
 from stages.executor.tasks import Task, check_all_done
 from stages.shell.blocks import ExecutorParams
+from storage.folders import passing_folder
 from storage.paths import WORK
 
 if TYPE_CHECKING:
@@ -48,13 +48,9 @@ def each_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     # Imported here because it takes a second, and the default needs none of it.
     from stages.executor.clusters import workers_of  # noqa: PLC0415
 
-    WORK.mkdir(parents=True, exist_ok=True)
     # In the project, where all workers see it, and no other user's: workers run what is in it.
-    with (
-        TemporaryDirectory(prefix="each-", dir=WORK) as folder,
-        workers_of(params, uses_gpu=False) as workers,
-    ):
-        yield _each_of(workers, Path(folder).resolve(), name)
+    with passing_folder(WORK / "each") as folder, workers_of(params, uses_gpu=False) as workers:
+        yield _each_of(workers, folder.resolve(), name)
 
 
 def _each_of(workers: "Workers", folder: Path, name: str) -> Each:

@@ -68,14 +68,30 @@ def write_head_file(path: Path, heads: HeadFile, *, half: bool = False) -> None:
     """Write the heads, their matrices in half precision if asked for, which takes half the bytes.
 
     The same heads give the same bytes.
+
+    Raises
+    ------
+    WeightsError
+        If a number is too large for half precision.
     """
     tensors = {
+        f"{objective}.{name}": _halved(objective, name, tensor)
         # Means that inputs are standardised by are too large for half precision to say finely.
-        f"{objective}.{name}": tensor.astype(np.float16 if half and tensor.ndim > 1 else np.float32)
+        if half and tensor.ndim > 1
+        else tensor.astype(np.float32)
         for objective, own in heads.weights.items()
         for name, tensor in own.items()
     }
     write_tensors(path, tensors, heads.card)
+
+
+def _halved(objective: str, name: str, tensor: np.ndarray) -> np.ndarray:
+    largest = float(np.abs(tensor).max(initial=0))
+    if largest > float(np.finfo(np.float16).max):
+        raise WeightsError(
+            f"{name} of head {objective} must be within 65504 for half precision, got {largest:g}"
+        )
+    return tensor.astype(np.float16)
 
 
 def read_head_file(path: Path) -> HeadFile:

@@ -18,11 +18,13 @@ from storage.folders import (
     flush,
     link_or_copy,
     named_disk_errors,
+    passing_folder,
     put_files,
     put_link,
     whole_file,
     whole_folder,
 )
+from storage.writers import new_tag
 from tests.fixtures.dead_process import dead_tag
 
 ROOT: Final = Path(__file__).parents[2]
@@ -257,6 +259,21 @@ def test_two_at_the_same_folder_or_file_do_not_meet(tmp_path: Path) -> None:
     assert (tmp_path / "store" / "file").read_text() == "first", "the last one to end"
     assert (tmp_path / "table").read_text() == "first"
     assert sorted(tmp_path.iterdir()) == [tmp_path / "store", tmp_path / "table"]
+
+
+def test_a_passing_folder_goes_with_its_block_and_what_a_kill_left_with_the_next(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "work" / "each"
+    left, others = (path.with_name(f".each.{tag}.partial") for tag in (dead_tag(), new_tag()))
+    for folder in (left, others):
+        folder.mkdir(parents=True)
+        (folder / "data").touch()
+    with passing_folder(path) as folder:
+        assert sorted(path.parent.iterdir()) == sorted([others, folder])
+        assert folder.stat().st_mode & 0o077 == 0
+        (folder / "data").touch()
+    assert list(path.parent.iterdir()) == [others]
 
 
 def test_the_first_folder_stays(tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ def test_half_precision_halves_the_matrices_and_reads_as_single(tmp_path: Path) 
     np.testing.assert_array_equal(found["inputs.mean"], mean)
 
 
+def test_a_number_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
+    large = {**WEIGHTS["iou_tiny"], "layers.0.weight": np.full((3, 4), -7e4, np.float32)}
+    heads = pack_heads({**WEIGHTS, "iou_tiny": large}, METADATA)
+    write_head_file(tmp_path / "full.safetensors", heads)
+    message = r"^layers\.0\.weight of head iou_tiny must be within 65504 .*, got 70000$"
+    with pytest.raises(WeightsError, match=message):
+        write_head_file(tmp_path / "half.safetensors", heads, half=True)
+
+
 def test_a_flipped_byte_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_head_file(path, packed())
