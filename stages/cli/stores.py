@@ -89,9 +89,21 @@ def on_disk(where: str) -> Path:
 
 
 def _pairs(one: str, other: str) -> dict[str, Sides]:
-    """Stores of two folders by their names below them, or two stores."""
+    """Stores of two folders by their names below them, or two stores.
+
+    Raises
+    ------
+    ParamsError
+        If one is a store, or an address, which is that of a store, and the other a folder of some.
+    """
     sides = [_published(where) for where in (one, other)]
-    if all(list(side) == [""] for side in sides):
+    first, second = ("a store" if "" in side else "a folder of stores" for side in sides)
+    if first != second:
+        raise ParamsError(
+            "ONE and OTHER must be two stores, or two folders of stores, got "
+            f"{first} at {one} and {second} at {other}"
+        )
+    if first == "a store":
         return {f"{one} {other}": (one, other)}
     names = sorted(sides[0].keys() | sides[1].keys())
     return {name: (sides[0].get(name), sides[1].get(name)) for name in names}

@@ -70,6 +70,16 @@ def test_ls_calls_no_cell_complete_of_which_a_store_cannot_be_read(
     assert lines_of(usam("ls", "."))[1][0] == "lost.zarr"
 
 
+@pytest.mark.parametrize("store", [str(FEATURES), "s3://lab/cache"])
+def test_a_store_or_an_address_is_not_compared_with_a_folder_of_stores(store: str) -> None:
+    for pair in ((store, "features"), ("features", store)):
+        result = usam("diff", *pair)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("error: ONE and OTHER must be two stores, or two folders")
+        assert f"a store at {store}" in result.stderr
+        assert "a folder of stores at features" in result.stderr
+
+
 def test_diff_of_two_stores_and_of_two_folders() -> None:
     shutil.copytree("features", "others/features")
     result = usam("diff", FEATURES, "others/features/identity.zarr")
