@@ -20,7 +20,7 @@ from storage.cell.parts import Part
 from storage.cell.recorded import lay_out, recorded_listings
 from storage.cell.seeding import damaged_shards
 from storage.errors import StoreError
-from storage.files.manifest import ROOT
+from storage.files.manifest import ROOT, record_of
 from storage.folders import SUFFIX
 from storage.paths import CACHE, WORK, features_path, masks_path
 from storage.store.arrays import array_grid, naming_damage, read_arrays
@@ -45,8 +45,12 @@ class _Source:
     blocks: Mapping[str, RowBlocks]
     """The arrays of the features, whose chunks hold the rows of many images."""
     roots: Mapping[str, tuple[int, int]]
-    """Identity of each store's own file when its shards were found intact."""
+    """Identity of each store's own file when its shards were found."""
+    marked: MarkedShards
+    """Of a cell in the making."""
     prompts: tuple[str, ...]
+    _compared: dict[Path, bool] = field(default_factory=dict)
+    """Whether files are as the manifest says, of those that were asked for."""
 
     def part(self, place: slice, prompts: tuple[str, ...]) -> Part:
         columns = [self.prompts.index(prompt) for prompt in prompts]
@@ -76,18 +80,34 @@ class _Source:
             return bool((np.asarray(arrays["input_sha256"][place]) == input_sha256).all())
 
     def is_there(self, place: slice) -> bool:
-        """Whether nobody removed or replaced what was read: absent chunks read as fill values."""
+        """Whether what was read is intact, and nobody removed or replaced it since.
+
+        Each file is compared once, by whoever copies rows of it: a cell may be larger than what is
+        taken of it. Absent chunks read as fill values.
+        """
         try:
             same = all(_root(store) == self.roots[kind] for kind, store in self.stores.items())
+            return same and self._is_intact(place)
         except OSError:
             return False
-        return same and all(file.exists() for file in self._files(place))
 
-    def _files(self, place: slice) -> Iterator[Path]:
+    def _is_intact(self, place: slice) -> bool:
+        features = self.stores["features"]
+        if features.layout == "work":
+            return self.marked.fault(place.start // features.shard_objects) is None
+        return all(self._is_as_listed(*file) for file in self._files(place))
+
+    def _is_as_listed(self, store: Store, name: str) -> bool:
+        file = store.path / name
+        if file not in self._compared:
+            self._compared[file] = record_of(file) == store.manifest.get(name)
+        return self._compared[file] and file.exists()
+
+    def _files(self, place: slice) -> Iterator[tuple[Store, str]]:
         for store in self.stores.values():
             for name in shards.data_names(store):
                 for index in array_grid(self.arrays[name]).file_indices(place):
-                    yield store.path / name / file_name(index)
+                    yield store, f"{name}/{file_name(index)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +121,7 @@ class _Place:
 
 @dataclass(eq=False)
 class MadeRows:
-    """Rows of finished, intact shards that the settings of a cell would give again.
+    """Rows of finished shards that the settings of a cell would give again.
 
     Attributes
     ----------
@@ -155,7 +175,8 @@ def find_made(
 ) -> MadeRows:
     """Find rows in cells of any split: in the making, published, or replaced but in DVC's cache.
 
-    Cells of other settings are passed over, and so are damaged ones.
+    Cells of other settings are passed over, and so are files that are missing or cut short; others
+    are compared with what they must be as their rows are taken.
 
     Parameters
     ----------
@@ -169,8 +190,7 @@ def find_made(
         Name of the processor or GPU that must have made the rows, if it matters: receipts tell,
         which stores have only while they are in the making.
     is_estimate
-        Write nothing and read few files: damage that leaves their size does not count, nor what
-        DVC's cache alone has.
+        Write nothing: what DVC's cache alone has does not count.
     """
     own_keys = (*OF_A_SPLIT, "prompts")
     asked = {key: value for key, value in signature.items() if key not in own_keys}
@@ -187,7 +207,7 @@ def find_made(
             source = _opened(paths, asked)
             prompts = same_calls(made.prompts, source.prompts)
             missing = {digest for digest, names in lacking.items() if {*names} & {*prompts}}
-            made.add(source, _find(source, missing, made_by, sizes_only=is_estimate), prompts)
+            made.add(source, _find(source, missing, made_by), prompts)
     return made
 
 
@@ -205,21 +225,17 @@ def _opened(paths: Mapping[str, Path], asked: Mapping[str, object]) -> _Source:
     arrays = {name: array for own in by_kind.values() for name, array in own.items()}
     names = shards.data_names(stores["features"])
     blocks = {name: RowBlocks(by_kind["features"][name]) for name in names}
-    return _Source(stores, arrays, blocks, roots, _prompts(signature))
+    features = stores["features"]
+    marked = MarkedShards(features.path.parent, by_kind["features"]["done"].shape[0])
+    return _Source(stores, arrays, blocks, roots, marked, _prompts(signature))
 
 
 def _prompts(signature: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(cast("Sequence[str]", signature["prompts"]))
 
 
-def _find(
-    source: _Source,
-    missing: Collection[str],
-    made_by: str | None,
-    *,
-    sizes_only: bool,
-) -> dict[str, slice]:
-    """Places of the rows in shards that are done and intact."""
+def _find(source: _Source, missing: Collection[str], made_by: str | None) -> dict[str, slice]:
+    """Places of the rows in shards that are done, and whose files are there."""
     features = source.stores["features"]
     with naming_damage(features, "input_sha256"):
         digests = [str(text) for text in np.asarray(source.arrays["input_sha256"][...])]
@@ -235,7 +251,7 @@ def _find(
     if made_by is not None:
         found = {name: rows for name, rows in found.items() if source.kinds(rows) == {made_by}}
     by_shard = {digest: shard_of[rows.start] for digest, rows in found.items()}
-    unusable = _unusable(source.stores, set(by_shard.values()), sizes_only=sizes_only)
+    unusable = _unusable(source, set(by_shard.values()))
     return {name: rows for name, rows in found.items() if by_shard[name] not in unusable}
 
 
@@ -244,18 +260,14 @@ def _root(store: Store) -> tuple[int, int]:
     return known.st_dev, known.st_ino
 
 
-def _unusable(
-    stores: Mapping[str, Store], asked: Collection[int], *, sizes_only: bool
-) -> Collection[int]:
-    """Shards that are not done, or damaged."""
+def _unusable(source: _Source, asked: Collection[int]) -> Collection[int]:
+    """Shards that are not done, or of which a file is missing or cut short."""
     if not asked:
         return ()
-    features = stores["features"]
-    if features.layout != "work":
-        damaged = [damaged_shards(store, sizes_only=sizes_only) for store in stores.values()]
-        return set(chain.from_iterable(damaged))
-    marked = MarkedShards(features.path.parent, max(asked) + 1)
-    return {shard for shard in asked if marked.fault(shard, sizes_only=sizes_only) is not None}
+    if source.stores["features"].layout == "work":
+        return {shard for shard in asked if source.marked.fault(shard, sizes_only=True) is not None}
+    damaged = [damaged_shards(store, sizes_only=True) for store in source.stores.values()]
+    return set(chain.from_iterable(damaged))
 
 
 def _candidates(

@@ -12,6 +12,7 @@ import pytest
 from storage.cell.making import Cell
 from storage.cell.parts import joined
 from storage.cell.reuse import MadeRows, find_made
+from storage.files.manifest import FileRecord, record_of
 from storage.paths import features_path, masks_path
 from tests.fixtures.made_up_cell import (
     ORIGINAL,
@@ -198,3 +199,44 @@ def test_rows_that_are_written_again_are_those_of_their_inputs_or_none(folder: P
     for part in made.parts(INPUTS):
         for name, values in part.rows.items():
             np.testing.assert_array_equal(values, before.rows[name])
+
+
+def published(folder: Path) -> Path:
+    """Masks of the cell, published, its work gone."""
+    features, masks = (place("val", "tiny", "identity") for place in (features_path, masks_path))
+    open_cell(Path("cache"), **CELL).publish(features, masks)
+    shutil.rmtree(folder)
+    return masks
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_files_are_compared_when_their_rows_are_taken_each_once_and_no_others(
+    folder: Path, is_published: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(path: Path) -> FileRecord:
+        compared.append(path)
+        return record_of(path)
+
+    if is_published:
+        published(folder)
+    compared: list[Path] = []
+    for module in ("reuse", "marked"):
+        monkeypatch.setattr(f"storage.cell.{module}.record_of", record)
+    made = found()
+    assert made.lacking(INPUTS) == ()
+    assert not compared
+    assert len(made.parts(INPUTS)) == len(made.parts(INPUTS)) == 1
+    assert len(compared) == len({*compared})
+    assert [path.name for path in compared if path.parent.name == "mask_code"] == ["c.1.0.0.0.0"]
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_an_intact_file_in_the_place_of_another_does_not_serve(
+    folder: Path, is_published: bool
+) -> None:
+    masks = published(folder) if is_published else folder / "masks.zarr"
+    other = masks / "mask_code" / "c.0.0.0.0.0"
+    shutil.copyfile(other, other.with_name("c.1.0.0.0.0"))
+    made = found()
+    assert made.lacking(INPUTS) == ()
+    assert made.parts(INPUTS) == []
