@@ -32,7 +32,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     A file already at ``path`` is replaced. A kill leaves a hidden ``.partial`` file, which the next
     write to the same path on the same machine removes.
+
+    Raises
+    ------
+    IsADirectoryError
+        If a folder is at ``path``, before the block begins.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = _partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in _leftovers(path):
@@ -42,10 +49,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield partial
             # First the bytes, then the name: a loss of power may otherwise leave an empty file.
             flush([partial])
+            partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        partial.replace(path)
         _flush_one(path.parent)
 
 

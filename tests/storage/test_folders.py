@@ -249,6 +249,25 @@ def test_what_a_kill_left_is_removed(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [tmp_path / "store", tmp_path / "table"]
 
 
+def test_a_file_is_not_begun_where_a_folder_is(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught, whole_file(tmp_path / "."):
+        pytest.fail("the block began")
+    assert caught.value.filename == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "heads"
+
+    def write(partial: Path) -> None:
+        partial.write_text("new")
+        path.mkdir()
+
+    with pytest.raises(IsADirectoryError), whole_file(path) as partial:
+        write(partial)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_two_at_the_same_folder_or_file_do_not_meet(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "store") as first, whole_folder(tmp_path / "store") as second:
         fill(first, "first")
