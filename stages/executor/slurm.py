@@ -35,6 +35,9 @@ LOOK_S: Final = 10.0
 N_FRUITLESS: Final = 10
 """Looks in a row that find jobs gone and no worker, after which no more jobs are handed in."""
 
+HELD: Final = b"launch failed requeued held"
+"""Why a job waits that a node failed to launch, as ``squeue`` says it."""
+
 _is_over: Final = Event()
 """Set once the jobs are no longer wanted."""
 
@@ -117,10 +120,11 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
 
 
 async def _replace_vanished(cluster: SLURMCluster) -> None:
-    """Give up jobs that never became workers and that SLURM does not know, so that others come.
+    """Give up jobs that never became workers and that SLURM will not start, so that others come.
 
     Dask waits for them for ever. SLURM forgets those that are cancelled while they wait, and some
-    when its controller is killed; others end before they are workers, for want of a library, say.
+    when its controller is killed; it holds those that a node failed to launch until somebody
+    releases them; others end before they are workers, for want of a library, say.
     """
     n_fruitless = 0
     while not (_is_over.is_set() or _are_fruitless.is_set()):
@@ -154,14 +158,22 @@ def check_jobs() -> None:
 
 
 async def _is_gone(job: str) -> bool:
-    """Whether SLURM answers that there is no such job waiting or running."""
+    """Whether SLURM answers that no such job runs or may yet; one that it holds is cancelled."""
+    status, out, err = await _answer("squeue", "--noheader", "--jobs", job, "--format=%r")
+    if status:
+        return b"Invalid job id" in err
+    if out.strip() == HELD:
+        await _answer("scancel", job)
+    return out.strip() in {b"", HELD}
+
+
+async def _answer(*command: str) -> tuple[int | None, bytes, bytes]:
+    """Status of a command of SLURM, and what it prints."""
     asked = await asyncio.create_subprocess_exec(
-        *("squeue", "--noheader", "--jobs", job),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, err = await asked.communicate()
-    return b"Invalid job id" in err if asked.returncode else not out.strip()
+    return asked.returncode, out, err
 
 
 def _directives(params: SlurmParams) -> list[str]:

@@ -1,10 +1,6 @@
 """The executors ``slurm`` and ``address``, on a real SLURM and a real scheduler of Dask."""
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -19,6 +15,7 @@ from stages.executor.tasks import Task
 from stages.shell.blocks import ExecutorParams, SlurmParams
 from stages.shell.rules import ParamsError
 from tests.fixtures import tasks
+from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S, driven
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
@@ -105,6 +102,7 @@ class TestOnSlurm:
             assert second.is_running()
 
             wait_until(slurm.is_up, PATIENCE_S)
+            slurm.save(second.job)
             slurm.kill("slurmctld")
             second.kill()
             wait_until(lambda: "note: SLURM takes no job" in run.said(), PATIENCE_S)
@@ -132,6 +130,21 @@ class TestOnSlurm:
             wait_until(lambda: waiting() not in ([], [first]), PATIENCE_S)
             assert f"note: job {first} of SLURM is gone; another takes its place" in run.said()
             slurm.run("scancel", others)
+            assert [line.split()[0] for line in run.finish()] == ["a"]
+
+    def test_a_job_that_slurm_holds_because_a_node_failed_to_launch_it_is_replaced(
+        self, slurm: Slurm, tmp_path: Path
+    ) -> None:
+        one = BLOCK | {"slurm": BLOCK["slurm"] | {"min_jobs": 1, "max_jobs": 1}}
+        held = ("squeue", "--noheader", "--states=PENDING", "--format=%i %r")
+        slurm.break_nodes()
+        with driven(one, tmp_path, ("a",), slurm.environment) as run:
+            wait_until(lambda: "launch failed requeued held" in slurm.run(*held), PATIENCE_S)
+            first = slurm.run(*held).split()[0]
+            slurm.mend_nodes()
+            assert run.first("a").job != first
+            assert f"note: job {first} of SLURM is gone; another takes its place" in run.said()
+            assert slurm.state(first) == "CANCELLED"
             assert [line.split()[0] for line in run.finish()] == ["a"]
 
     def test_jobs_end_when_their_driver_is_killed(self, slurm: Slurm, tmp_path: Path) -> None:
@@ -239,34 +252,15 @@ def test_a_network_that_this_host_lacks_is_named(
 def test_a_scheduler_that_is_killed_is_named_and_its_workers_keep_what_they_have(
     tmp_path: Path,
 ) -> None:
-    found = tmp_path / "scheduler.json"
-    python = [sys.executable, "-m"]
-    local = ["--host", "127.0.0.1", "--scheduler-file", str(found)]
-    with (
-        subprocess.Popen(
-            [*python, "distributed.cli.dask_scheduler", *local, "--port", "0", "--no-dashboard"],
-            stderr=subprocess.DEVNULL,
-        ) as scheduler,
-        subprocess.Popen(
-            [*python, "distributed.cli.dask_worker", *local, "--nthreads", "1", "--no-dashboard"],
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-        ) as worker,
-    ):
-        try:
-            wait_until(found.exists, PATIENCE_S)
-            address = json.loads(found.read_text())["address"]
-            with driven({"kind": "address", "address": address}, tmp_path, ("a",)) as run:
-                run.first("a")
-                scheduler.kill()
-                assert run.process.wait(timeout=PATIENCE_S) == 1
-                assert run.said() == (
-                    "error: the scheduler of the workers must stay up, got no answer\n"
-                )
-                wait_until(lambda: run.kept("a") is not None, PATIENCE_S)
-            with driven({"kind": "address", "address": address}, tmp_path, ("a",)) as run:
-                assert run.process.wait(timeout=PATIENCE_S) == 1
-                assert f"got no answer from {address}" in run.said()
-        finally:
-            scheduler.kill()
-            worker.send_signal(signal.SIGKILL)
+    with running_dask(tmp_path, ROOT) as dask:
+        executor = {"kind": "address", "address": dask.address}
+        with driven(executor, tmp_path, ("a",)) as run:
+            run.first("a")
+            dask.scheduler.kill()
+            assert run.process.wait(timeout=PATIENCE_S) == 1
+            assert run.said() == "error: the scheduler of the workers must stay up, got no answer\n"
+            wait_until(lambda: run.kept("a") is not None, PATIENCE_S)
+            dask.worker.wait(timeout=PATIENCE_S)
+        with driven(executor, tmp_path, ("a",)) as run:
+            assert run.process.wait(timeout=PATIENCE_S) == 1
+            assert f"got no answer from {dask.address}" in run.said()
