@@ -3,10 +3,8 @@
 import ast
 import re
 import shutil
-import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from subprocess import PIPE, Popen
 from typing import Any, Final
 
 import pytest
@@ -15,16 +13,12 @@ import yaml
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages.shell.blocks import ExecutorParams
 from stages.shell.parsing import parse
-from storage.cell.claims import read_claim
-from storage.writers import Writer
 from tests.fixtures import project_copy
 from tests.fixtures.cluster_page import FAULTS, PAGE, SCRIPTS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
 
 CELL: Final = ("shapes_val", "tiny", "identity")
-
-FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
 
 JOB_S: Final = 120.0
 
@@ -214,81 +208,3 @@ def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Pa
     said = "stopped by SIGUSR1: finished shards and images are kept in cache/work; run it again"
     assert said in logs(project)
     wait_for(slurm, project, submit(slurm, project, "--array=1-1", "fill.sh"))
-
-
-@pytest.mark.slow
-@needs_slurm
-def test_cells_of_jobs_that_are_cancelled_requeued_preempted_and_killed_are_those_of_inline(
-    slurm: Slurm, project: Path, tmp_path: Path
-) -> None:
-    forget(project, [])
-    # A shard an object, so that each job has done some before it goes.
-    extract = project_copy.read_params(project)["extract"] | {"shard_objects": 1}
-    views: dict[str, Any] = {name: {} for name in ("identity", "vflip")}
-    settings(project, models=list(MODELS), views=views, extract=extract)
-    project_copy.repro(project, "prepare@shapes_val")
-    quiet = shutil.copytree(project, tmp_path / "quiet", symlinks=True)
-    project_copy.run(quiet, *FILL)
-    jobs = {"memory": "500MB", "cores": 1, "interface": "lo"}
-    settings(project, executor={"kind": "slurm", "slurm": jobs})
-    conf = {"SLURM_CONF": slurm.environment["SLURM_CONF"]}
-    environment = project_copy.environment(project) | conf
-    gone: list[int] = []
-    with Popen(FILL, cwd=project, env=environment, stderr=PIPE, text=True) as driver:
-        for happens in (cancel, requeue, tell_its_time_is_up, preempt, cut_its_power):
-            worker = worker_beyond(project, gone)
-            gone.append(worker.pid)
-            happens(slurm, worker.job)
-        said = driver.communicate()[1]
-    assert driver.returncode == 0, said
-    assert len(set(gone)) == len(gone)
-    assert shards_done(project) == shards_done(quiet)
-    assert work_files(project) == work_files(quiet)
-
-
-def worker_beyond(root: Path, gone: Collection[int]) -> Writer:
-    """Wait until a process that is none of others has done a shard and is at another."""
-    n_done = shards_done(root)
-    found: list[Writer] = []
-
-    def is_at_work() -> bool:
-        claims = map(read_claim, root.glob("cache/work/*/*/*/*/claims/*.json"))
-        found[:] = [claim for claim in claims if claim is not None and claim.pid not in gone]
-        return bool(found) and shards_done(root) > n_done
-
-    wait_until(is_at_work, JOB_S)
-    return found[0]
-
-
-def cancel(slurm: Slurm, job: str) -> None:
-    slurm.run("scancel", job)
-
-
-def requeue(slurm: Slurm, job: str) -> None:
-    slurm.run("scontrol", "requeue", job)
-
-
-def tell_its_time_is_up(slurm: Slurm, job: str) -> None:
-    slurm.run("scancel", "--signal=USR1", "--batch", job)
-
-
-def preempt(slurm: Slurm, _: str) -> None:
-    everything = ("--partition=urgent", "--nodes=2", "--exclusive")
-    slurm.run("sbatch", *everything, "--output=/dev/null", "--wrap=true")
-
-
-def cut_its_power(slurm: Slurm, job: str) -> None:
-    node = slurm.run("squeue", "--noheader", f"--jobs={job}", "--format=%N")
-    slurm.kill_node(node)
-    slurm.start(node)
-
-
-def work_files(root: Path) -> dict[str, bytes]:
-    """Files of the stores in the making, by their place."""
-    stores = root.glob("cache/work/*/*/*/*/*.zarr")
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for store in stores
-        for path in store.rglob("*")
-        if path.is_file()
-    }
