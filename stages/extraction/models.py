@@ -47,8 +47,8 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     Raises
     ------
     ParamsError
-        Also if it cannot be compiled, and is to be; or if ``version`` is not that of this code, for
-        the rows would bear it.
+        Also if it cannot be compiled, and is to be; if ``version`` is not that of this code, for
+        the rows would bear it; or if a GPU is not there that ``auto`` was taken for elsewhere.
 
     Notes
     -----
@@ -64,6 +64,11 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     if device == "cpu":
         torch.set_num_threads(1)
         keep_freed_memory()
+    if device == "cuda" != params.device and not torch.cuda.is_available():
+        raise ParamsError(
+            "every worker must see a GPU where extract.device: auto stands for cuda, as "
+            "executor.slurm.gpus asks for one or another worker has one, got one that sees none"
+        )
     sam = _load(params, model, device)
     if params.compile:
         print(f"note: {model} is compiled first, which takes minutes", file=sys.stderr)

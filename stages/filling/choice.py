@@ -157,9 +157,8 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
     asked = asked_of(params.extract, name) | {"objects_digest": split.objects_digest}
     if params.extract.decoder_batch != "auto":
         asked |= {"decoder_batch": params.extract.decoder_batch}
-    reason = reason_to_run(name, asked)
-    if reason is not None:
-        return "other objects" if reason == "objects_digest" else reason
+    if (reason := reason_to_run(name, asked)) is not None:
+        return reason
     try:
         images = read_images(open_store(outputs_of(name)["features"]))
     except StoreError:

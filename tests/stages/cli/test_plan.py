@@ -312,9 +312,11 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
 
 
 def test_a_digest_that_differs_is_named_alone() -> None:
-    digests = [{"weights": digit * 64, "family": digit} for digit in "01"]
+    digests = [
+        {"weights": digit * 64, "family": digit, "objects_digest": digit * 64} for digit in "01"
+    ]
 
-    assert differences_text(*digests) == "family: 0 -> 1, weights"
+    assert differences_text(*digests) == "family: 0 -> 1, other objects, weights"
 
 
 def test_several_splits_have_a_sum() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stages.extraction.models import kept_model
+from stages.shell.rules import ParamsError
 from tests.fixtures.asked import extract_params
 
 PAGE_BYTES = resource.getpagesize()
@@ -27,3 +28,13 @@ def test_memory_of_one_decoder_call_serves_the_next() -> None:
     page_faults(n_tensors=6, n_rounds=1)
     n_pages = 6 * 2**22 // PAGE_BYTES
     assert page_faults(n_tensors=6, n_rounds=10) < n_pages
+
+
+def test_a_job_without_the_gpu_that_auto_stands_for_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ParamsError, match=r"every worker must see a GPU .* executor\.slurm\.gpus"):
+        kept_model(extract_params(device="auto"), "tiny", "cuda")
+    with pytest.raises(ParamsError, match=r"extract\.device must be auto or cpu"):
+        kept_model(extract_params(device="cuda"), "tiny", "cuda")
