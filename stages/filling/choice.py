@@ -9,7 +9,7 @@ from stages.filling.cell import begun_job, done_job, job_here, outputs_of
 from stages.filling.job import Prepared, prepared
 from stages.filling.pool import Filling, device_of, likely_device, own_device, widest_first
 from stages.planning.plans import cells_of
-from stages.planning.reasons import reason_to_run
+from stages.planning.reasons import BEGUN, MISSING, reason_to_run
 from stages.shell.asked import CellName, asked_of
 from stages.shell.params import Params
 from stages.shell.rules import ParamsError
@@ -169,4 +169,7 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
 def _begun(filling: Filling, why: str) -> str:
     """The reason, and how far the cell is."""
     n_done, n_shards = filling.job.progress(filling.split)
-    return f"{n_done} of {counted(n_shards, 'shard')} done" if n_done else why
+    if n_done:
+        return f"{n_done} of {counted(n_shards, 'shard')} done"
+    # What another device has begun is none of this.
+    return MISSING if why == BEGUN and not filling.marked.folder.exists() else why

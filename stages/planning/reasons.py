@@ -14,6 +14,10 @@ from storage.store.arrays import check_complete
 from storage.store.inspection import PLACE_KEYS, open_store
 from storage.store.signature import change, differences
 
+MISSING: Final = "missing"
+BEGUN: Final = f"begun, kept in {WORK}"
+"""Of cells without stores: what is begun may be of another device, or of other versions."""
+
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,7 +72,7 @@ def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:
     stores = dict(_stores(cell))
     absent = [kind for kind, path in stores.items() if not path.exists()]
     if len(absent) == len(stores):
-        return f"begun, kept in {WORK}" if _is_begun(cell, asked) else "missing"
+        return BEGUN if _is_begun(cell, asked) else MISSING
     if absent:
         return f"{absent[0]} missing"
     for path in stores.values():

@@ -249,6 +249,8 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     assert files_of(CACHE / "work") == begun
     assert f"{n_done} of {N_SHARDS} shards done" in fill("--dry-run", NAME)[1]
     write_params(shard_objects=SHARD_OBJECTS, device="cpu")
+    row = fill("--dry-run", NAME)[1].splitlines()[1]
+    assert row.split()[-1] == "missing"
     run(extract, *CELL)
     assert files_of(CACHE / "work").items() >= begun.items()
 
