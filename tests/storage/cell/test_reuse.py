@@ -220,7 +220,7 @@ def test_files_are_compared_when_their_rows_are_taken_each_once_and_no_others(
     if is_published:
         published(folder)
     compared: list[Path] = []
-    for module in ("reuse", "marked"):
+    for module in ("source", "marked"):
         monkeypatch.setattr(f"storage.cell.{module}.record_of", record)
     made = found()
     assert made.lacking(INPUTS) == ()
