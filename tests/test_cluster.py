@@ -3,7 +3,6 @@
 import ast
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from stages.shell.parsing import parse
 from tests.fixtures import project_copy
 from tests.fixtures.cluster_page import FAULTS, PAGE, SCRIPTS
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
+from tests.fixtures.slurm import Slurm, missing, wait_until
 
 CELL: Final = ("shapes_val", "tiny", "identity")
 
@@ -56,13 +55,6 @@ def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:
         assert text.splitlines()[-1].startswith("exec ")
         for directive in ("--requeue", "--open-mode=append", "--output=logs/slurm/"):
             assert f"#SBATCH {directive}" in text
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """A SLURM of two nodes."""
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,7 @@ from tests.fixtures.cells_at_work import (
 )
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.demo_cells import draw_demo, set_executor
-from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
+from tests.fixtures.slurm import Slurm, missing, wait_until
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")
 
@@ -42,13 +41,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there"),
 ]
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """A SLURM of two nodes."""
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

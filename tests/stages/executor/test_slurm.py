@@ -1,7 +1,6 @@
 """The executors ``slurm`` and ``address``, on a real SLURM and a real scheduler of Dask."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ from tests.fixtures import tasks
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S, driven
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
+from tests.fixtures.slurm import Slurm, missing, wait_until
 
 on_slurm = [
     pytest.mark.slow,
@@ -35,13 +34,6 @@ BLOCK: Final[dict[str, Any]] = {
         "interface": "lo",
     },
 }
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """A SLURM of two nodes."""
-    with running_slurm(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
 
 
 def nothing_queued(slurm: Slurm) -> bool:
