@@ -1,7 +1,7 @@
 """Stage ``entropy``: masks in, entropies, agreements and distances to the ground truth out.
 
-Reads   ``params.yaml:entropy``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``,
-        ``cache/masks/<split>``; ``params.yaml:extract``, to hold the cells to it.
+Reads   ``cache/objects/<split>.zarr``, ``cache/features/<split>``, ``cache/masks/<split>``;
+        ``params.yaml:extract``, to hold the cells to it.
 Writes  ``cache/entropy/<split>.zarr``.
 """
 
@@ -16,6 +16,7 @@ from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
+from stages.shell.versions import version_entry
 from storage.paths import entropy_path
 from storage.store.writing import write_store
 
@@ -28,7 +29,7 @@ def main(split: str) -> None:
     views = [params.view(name) for name in entropy_views(params.views)]
     asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
     to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
-    found = split_arrays(to_open, params.executor, params.entropy.n_workers)
+    found = split_arrays(to_open, params.executor)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)
     check_unchanged()
@@ -36,7 +37,7 @@ def main(split: str) -> None:
         entropy_path(split),
         "entropy",
         {**arrays, "object_id": cells.table.object_id, "model": list(cells.models)},
-        signature=cells.signature,
+        signature=cells.signature | version_entry("entropy"),
     )
 
 

@@ -22,6 +22,7 @@ from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
+from stages.shell.versions import version_entry
 from storage.errors import DataError
 from storage.outputs.tuning import Tuning, read_tuning
 from storage.paths import tuning_path
@@ -63,6 +64,7 @@ def _told(
     """The heads of a set with their metadata; says how they validate."""
     split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
     about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
+    about |= {key: str(version) for key, version in version_entry("train").items()}
     heads = []
     for objective, validated in fitted.validated.items():
         error = float(validated.validation_mse[-1])

@@ -19,6 +19,7 @@ from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
+from stages.shell.versions import VERSIONS
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
 from storage.paths import trials_path, tuning_path
 
@@ -36,7 +37,9 @@ def main(split: str, objective: str) -> None:
     ranked = rank_trials(trials)
     best = ranked[0] if ranked else None
     plan, cost = (best.plan, best.mse) if best else (_default(tune), None)
-    tuning = Tuning(plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed)
+    tuning = Tuning(
+        plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed, version=VERSIONS["tune"]
+    )
     check_unchanged()
     write_trials(trials_path(split, objective), ranked)
     write_tuning(tuning_path(split, objective), tuning)

@@ -20,9 +20,6 @@ from stages.shell.rules import ParamsError
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 
-EXTRACT_VERSION: Final = 7
-"""``extract.version`` of the features that this code computes; heads read no others."""
-
 CPU_INFO: Final = Path("/proc/cpuinfo")
 """Where Linux names the processor."""
 
@@ -47,8 +44,8 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     Raises
     ------
     ParamsError
-        Also if it cannot be compiled, and is to be; if ``version`` is not that of this code, for
-        the rows would bear it; or if a GPU is not there that ``auto`` was taken for elsewhere.
+        Also if it cannot be compiled, and is to be, or if a GPU is not there that ``auto`` was
+        taken for elsewhere.
 
     Notes
     -----
@@ -56,11 +53,6 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     last digits with every number of threads, and the bytes of a shard must not depend on who fills
     it. More processes use more cores.
     """
-    if params.version != EXTRACT_VERSION:
-        raise ParamsError(
-            f"extract.version must be {EXTRACT_VERSION}, that of what this code computes, got "
-            f"{params.version}"
-        )
     if device == "cpu":
         torch.set_num_threads(1)
         keep_freed_memory()

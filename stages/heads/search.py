@@ -13,12 +13,13 @@ from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
 from stages.heads.data import faults_of, origin_of, read_head_data
-from stages.heads.study import LOG, ROOT, run_study, sources_digest
+from stages.heads.study import LOG, run_study
 from stages.heads.threads import one_thread_each
 from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.progress import progress
 from stages.shell.stopping import check_not_asked, stoppable
+from stages.shell.versions import VERSIONS
 from storage.outputs.tuning import read_log, study_dir
 from storage.store.signature import digest, versions
 
@@ -163,7 +164,7 @@ def _folder_of(study: Study) -> Path:
         "seed": settings.seed,
         "max_objects": str(settings.max_objects),
         "facade": settings.facade,
-        "sources": sources_digest(ROOT),
+        "tune_version": VERSIONS["tune"],
         **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
     }
     return study_dir(study.cells.split, study.objective, digest(given))
@@ -174,7 +175,7 @@ def _note_others(folder: Path) -> None:
     for other in sorted(folder.parent.glob("*")):
         if other != folder:
             print(
-                f"note: the interrupted study in {other} is of other sources, features or "
+                f"note: the interrupted study in {other} is of another version, features or "
                 "settings; this one starts without its trials",
                 file=sys.stderr,
             )

@@ -1,6 +1,5 @@
 """A study of hyperparameters: SMAC3 asks, the cost answers, a log remembers."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,15 +15,8 @@ from smac.runhistory import TrialInfo, TrialValue
 
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial
 from storage.outputs.tuning import append_trial, read_log
-from storage.store.signature import digest
 
 LOG: Final = "trials.jsonl"
-
-ROOT: Final = Path(__file__).parents[2]
-"""Folder of the packages."""
-
-PACKAGES: Final = ("pipeline", "stages", "storage")
-
 
 Facade = Literal["full", "multifidelity"]
 """How trials are chosen: as in the paper, where epochs are searched and each trial trains to its
@@ -38,23 +30,6 @@ FIRST_ROUND: Final = ETA**2
 
 LEAST_MODELLED: Final = 8
 """SMAC3's model learns from the most epochs that so many trials had; by default a single one."""
-
-
-def sources_digest(root: Path) -> str:
-    """Digest of every source file of the packages below ``root``, hidden ones apart.
-
-    Notes
-    -----
-    Most of them change no cost, yet an edit of any of them keeps an interrupted study from being
-    resumed. A list of those that matter would go out of date unnoticed.
-    """
-    files = [path for package in PACKAGES for path in (root / package).rglob("[!.]*.py")]
-    return digest(
-        {
-            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in files
-        }
-    )
 
 
 def run_study(

@@ -10,9 +10,10 @@ from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.device import DeviceError
 from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
-from stages.extraction.models import EXTRACT_VERSION, load_sam
+from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou
 from stages.shell.rules import ParamsError, check_known
+from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files.shipped import shipped_heads
@@ -68,7 +69,7 @@ def load_predictor(
     found = read_head_file(path)
     asked = {
         "family": family,
-        "extract_version": str(EXTRACT_VERSION),
+        "extract_version": str(VERSIONS["extract"]),
         "precision": precision or found.card["precision"],
         f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
         "protocol": protocol,

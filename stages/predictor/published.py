@@ -12,7 +12,7 @@ import torch
 from pipeline.head_sets import HeadSet
 from pipeline.heads.predict import HIDDEN, check_head
 from pipeline.vocabulary import MODELS
-from stages.extraction.models import EXTRACT_VERSION
+from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
 from storage.outputs.head_files import HeadFile, pack_heads
@@ -53,7 +53,7 @@ def read_published(folder: Path, *, family: str, precision: str) -> HeadFile:
     card = {
         "family": family,
         "precision": precision,
-        "extract_version": str(EXTRACT_VERSION),
+        "extract_version": str(VERSIONS["extract"]),
         "split": "published",
         **vars(HEAD_SET),
         "first_mask_token": "0",

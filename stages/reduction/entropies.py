@@ -14,7 +14,7 @@ from storage.files.addresses import is_address
 from storage.split.mask_blocks import block_objects, mask_size, object_runs, run_reader
 
 
-def split_arrays(cells: CellsToOpen, executor: ExecutorParams, n_threads: int) -> ObjectArrays:
+def split_arrays(cells: CellsToOpen, executor: ExecutorParams) -> ObjectArrays:
     """Entropies and the like of all objects; each task reads and reduces one shard of masks."""
     found = opened(cells)
     tasks = [
@@ -30,7 +30,7 @@ def split_arrays(cells: CellsToOpen, executor: ExecutorParams, n_threads: int) -
 
         # Threads do in one process: decompression and the kernels release the GIL. Elsewhere than
         # on the disk, one waits for masks while another computes.
-        n_at_once = 2 * n_threads if is_address(cells.cache) else n_threads
+        n_at_once = executor.n_threads * (2 if is_address(cells.cache) else 1)
         check_all_done(run_tasks(tasks, executor, keep, n_threads=n_at_once))
     return concatenate([parts[task.name] for task in tasks])
 

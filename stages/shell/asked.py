@@ -7,6 +7,7 @@ from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
 from stages.shell.blocks import ExtractParams
+from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 
 
@@ -94,7 +95,7 @@ def _settings_of(
     number on another device.
     """
     return {
-        "extract_version": params.version,
+        "extract_version": VERSIONS["extract"],
         "family": params.family,
         "model": model,
         "weights": weights_name(params, model),

@@ -79,7 +79,6 @@ class PrepareParams:
 class ExtractParams:
     """The models; ``extract_train`` shares the block, since heads must fit what they judge."""
 
-    version: Count
     family: Annotated[str, one_of(FAMILIES)]
     weights: Annotated[str, matching(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
     precision: Literal["fp32", "bf16"]
@@ -87,13 +86,6 @@ class ExtractParams:
     shard_objects: Annotated[int, whole(1, 4096)]
     device: Literal["auto", "cpu", "cuda"]
     compile: Annotated[bool, flag()] = False
-
-
-@strict
-class EntropyParams:
-    """Settings of the stage."""
-
-    n_workers: Annotated[int, whole(1, 1024)]
 
 
 @strict
@@ -158,6 +150,7 @@ class ExecutorParams:
     """Who runs the tasks of the stages; part of no signature, and of no stage's inputs."""
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
+    n_threads: Annotated[int, whole(1, 1024)] = 2
     n_workers: Annotated[int | Literal["auto"], whole(1, 1024, "auto")] = "auto"
     address: Annotated[str, matching(SCHEDULER, "text like tcp://login1:8786")] | None = None
     slurm: SlurmParams = SlurmParams()

@@ -9,7 +9,6 @@ from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import (
-    EntropyParams,
     EvaluateParams,
     ExecutorParams,
     ExtractParams,
@@ -32,6 +31,7 @@ from stages.shell.rules import (
     split_names,
 )
 from stages.shell.sources import source_of
+from stages.shell.versions import check_versions
 from storage.errors import listed, shown
 
 PARAMS_FILE: Final = Path("params.yaml")
@@ -52,7 +52,6 @@ class Params:
     shapes: ShapesParams
     prepare: PrepareParams
     extract: ExtractParams
-    entropy: EntropyParams
     tune: TuneParams
     train: TrainParams
     evaluate: EvaluateParams
@@ -98,13 +97,15 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
     Raises
     ------
     ParamsError
-        Naming the first faulty key, the rule that it breaks and its value.
+        Naming the first faulty key, the rule that it breaks and its value; or the stage whose
+        version in ``versions.yaml`` is not that of this code.
     """
     params = parse(str(path), read_yaml(path), Params)
     try:
         _check_together(params)
     except ParamsError as error:
         raise ParamsError(f"{path}: {error}") from error
+    check_versions()
     return params
 
 

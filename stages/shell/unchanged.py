@@ -15,6 +15,7 @@ from stages.shell.params import PARAMS_FILE
 from stages.shell.parsing import parse_yaml, read_yaml
 from stages.shell.rules import ParamsError
 from stages.shell.stopping import kept_work
+from stages.shell.versions import check_versions
 from storage.errors import shown
 
 PIPELINE: Final = Path("dvc.yaml")
@@ -53,8 +54,9 @@ def check_unchanged() -> None:
     Raises
     ------
     ParamsError
-        Naming each setting with its value before and now.
+        Naming each setting with its value before and now, or a version that was edited.
     """
+    check_versions()
     run = _run.get()
     now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
     if now == run.params:
@@ -87,7 +89,9 @@ def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
         # ``key`` is that of a stage for each split.
         return arguments["split" if name == "key" else name.removeprefix("item.")]
 
-    return [re.sub(r"\$\{(.+?)\}", value, name) for name in declared["params"]]
+    # What is no text names another file.
+    names = [name for name in declared["params"] if isinstance(name, str)]
+    return [re.sub(r"\$\{(.+?)\}", value, name) for name in names]
 
 
 def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:

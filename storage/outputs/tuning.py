@@ -26,12 +26,15 @@ class Tuning:
         Validation error of the best trial; None where none was run and ``plan`` is the default.
     seed
         Seed of the study and of the split of its images.
+    version
+        Of the stage that chose them; files leave the first unsaid.
     """
 
     plan: Hyperparameters
     cost: float | None
     n_trials: int
     seed: int
+    version: int = 1
 
 
 def study_dir(split: str, objective: str, digest: str) -> Path:
@@ -42,7 +45,9 @@ def study_dir(split: str, objective: str, digest: str) -> Path:
 def write_tuning(path: Path, tuning: Tuning) -> None:
     """Write a choice as JSON."""
     record = {"hyperparameters": asdict(tuning.plan)} | {
-        name: value for name, value in vars(tuning).items() if name != "plan"
+        name: value
+        for name, value in vars(tuning).items()
+        if name != "plan" and (name, value) != ("version", 1)
     }
     with whole_file(path) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """Makes ``extract.npz``: one scene, and what stage ``extract`` said of it with which weights.
 
-``python -m tests.golden.make_extract`` writes it anew, once ``extract.version`` in ``params.yaml``
-has been raised or the mini models have been trained anew. It refuses to write other numbers under
-the version and weights that stand in the file.
+``python -m tests.golden.make_extract`` writes it anew, once the version of ``extract`` in
+``versions.yaml`` has been raised or the mini models have been trained anew. It refuses to write
+other numbers under the version and weights that stand in the file.
 """
 
 import sys
@@ -21,7 +21,7 @@ from pipeline.ground_truth import measure_objects
 from pipeline.scenes.scene import draw_scene
 from pipeline.vocabulary import MASK_FIGURES, PROMPTS
 from stages import extract
-from stages.shell.params import PARAMS_FILE, read_params
+from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.images.files import sha256_file
 from storage.paths import features_path, masks_path, objects_path
@@ -31,7 +31,6 @@ from tests.fixtures.settings import write_settings
 from tests.fixtures.view_settings import view_settings
 
 GOLDEN: Final = Path(__file__).with_name("extract.npz")
-ROOT: Final = Path(__file__).parents[2]
 
 CELLS: Final = (
     ("tiny", "identity"),
@@ -86,11 +85,11 @@ def draw_inputs() -> dict[str, np.ndarray]:
     return {"rgb": scene.rgb[STRIP], "masks": masks[largest], "point_px": truth.point_px}
 
 
-def extract_cells(inputs: Arrays, version: int) -> dict[str, np.ndarray]:
+def extract_cells(inputs: Arrays) -> dict[str, np.ndarray]:
     """What the stage publishes of the inputs, arrays named ``<model>/<view>/<array>``."""
     found: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        _write_split(inputs, version)
+        _write_split(inputs)
         for model, view in CELLS:
             cell = ("golden", model, view)
             with pytest.MonkeyPatch.context() as patch:
@@ -130,11 +129,6 @@ def read_golden() -> dict[str, np.ndarray]:
         return dict(golden)
 
 
-def current_version() -> int:
-    """``extract.version`` of this repository's settings."""
-    return read_params(ROOT / PARAMS_FILE).extract.version
-
-
 def current_origin() -> dict[str, str]:
     """What the numbers may depend on: the version, and the sha256 of each model's weights.
 
@@ -142,7 +136,7 @@ def current_origin() -> dict[str, str]:
     """
     models = sorted({model for model, _ in CELLS})
     weights = {f"weights_{model}": str(checkpoint("mini", model).sha256) for model in models}
-    return {"version": str(current_version()), **weights}
+    return {"version": str(VERSIONS["extract"]), **weights}
 
 
 def is_of(golden: Arrays, origin: Mapping[str, str]) -> bool:
@@ -150,7 +144,7 @@ def is_of(golden: Arrays, origin: Mapping[str, str]) -> bool:
     return all(name in golden and str(golden[name]) == value for name, value in origin.items())
 
 
-def _write_split(inputs: Arrays, version: int) -> None:
+def _write_split(inputs: Arrays) -> None:
     masks, (height, width) = inputs["masks"], inputs["rgb"].shape[:2]
     Image.fromarray(inputs["rgb"]).save("scene.png")
     truth = measure_objects((mask, 0) for mask in masks)
@@ -175,7 +169,6 @@ def _write_split(inputs: Arrays, version: int) -> None:
         train_splits=[],
         splits={"golden": {"reader": "coco", "images": ".", "annotations": "none"}},
         extract={
-            "version": version,
             "family": "mini",
             "weights": "file",
             "precision": "fp32",
@@ -190,10 +183,10 @@ def main() -> None:
     """Write the file, or say why not."""
     origin = current_origin()
     golden = read_golden() if GOLDEN.exists() else draw_inputs()
-    found = extract_cells(golden, current_version())
+    found = extract_cells(golden)
     changed = list(differences(golden, found)) if is_of(golden, origin) else []
     if changed:
-        raise SystemExit(f"extract.version in params.yaml must be raised: {'; '.join(changed)}")
+        raise SystemExit(f"extract in versions.yaml must be raised: {'; '.join(changed)}")
     inputs = {name: golden[name] for name in INPUTS}
     np.savez_compressed(
         GOLDEN, allow_pickle=False, **{k: np.array(v) for k, v in origin.items()}, **inputs, **found

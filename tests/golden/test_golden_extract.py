@@ -1,4 +1,4 @@
-"""Features and masks change under a new ``extract.version`` or other weights only.
+"""Features and masks change under a new version of ``extract`` or other weights only.
 
 DVC sees no other change.
 """
@@ -14,7 +14,6 @@ from tests.golden.make_extract import (
     GOLDEN,
     INPUTS,
     current_origin,
-    current_version,
     differences,
     extract_cells,
     is_of,
@@ -29,11 +28,11 @@ MOST_BYTES = 300_000
 def test_features_and_masks_are_those_of_their_version() -> None:
     golden, origin = read_golden(), current_origin()
     assert is_of(golden, origin), f"{GOLDEN.name} is of another version or weights: run `{COMMAND}`"
-    found = extract_cells(golden, current_version())
+    found = extract_cells(golden)
     changed = "\n".join(differences(golden, found))
     assert not changed, (
-        "features or masks have changed: raise extract.version in params.yaml, "
-        f"then run `{COMMAND}`\n{changed}"
+        "features or masks have changed: raise extract in versions.yaml and in "
+        f"stages/shell/versions.py, then run `{COMMAND}`\n{changed}"
     )
     assert golden.keys() == {*found, *INPUTS, *origin}
     assert GOLDEN.stat().st_size < MOST_BYTES

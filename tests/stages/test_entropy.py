@@ -52,7 +52,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             "eval_splits": ["val"],
             "train_splits": [],
             "splits": {"val": place, "other": place},
-            "entropy": {"n_workers": 2},
             "extract": EXTRACT | {"shard_objects": SHARD_OBJECTS},
         }
         write_settings(tmp_path, **params | changes)
@@ -90,10 +89,10 @@ def test_the_store_holds_the_entropies_of_every_object(
 
 
 @pytest.mark.usefixtures("cells")
-def test_the_number_of_workers_changes_no_byte(run: Run) -> None:
-    run(entropy={"n_workers": 1})
+def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
+    run(executor={"n_threads": 1})
     alone = stored()
-    run(entropy={"n_workers": 3})
+    run(executor={"n_threads": 3})
     assert stored() == alone
     assert alone
 

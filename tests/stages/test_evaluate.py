@@ -22,9 +22,9 @@ from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
-from stages.extraction.models import EXTRACT_VERSION
 from stages.heads import judged
 from stages.shell.asked import weights_name
+from stages.shell.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.outputs.columns import COLUMNS
@@ -418,7 +418,6 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
     [
         ({"weights": "random-1"}, r"weights_tiny \(\w+ -> random, seed 1\)"),
         ({"precision": "bf16"}, r"precision \(fp32 -> bf16\)"),
-        ({"version": 2}, rf"extract_version \({EXTRACT_VERSION} -> 2\)"),
         ({"family": "sam2"}, r"family \(mini -> sam2\)"),
     ],
 )
@@ -431,6 +430,15 @@ def test_heads_that_learned_from_other_features_are_refused(
         match=rf"best.safetensors must .* of the same {message}; train it again",
     ):
         judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
+
+
+@pytest.mark.usefixtures("root")
+def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    was = VERSIONS["extract"]
+    monkeypatch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
+    rewrite(MODELS)
+    with pytest.raises(DataError, match=rf"of the same extract_version \({was} -> 2\); train it"):
+        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from storage.outputs.results import read_runtime
 from storage.paths import RUNTIME_PATH
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import run
+from tests.fixtures.settings import write_versions
 
 MODELS = ("small", "tiny")
 
@@ -26,6 +27,7 @@ def write_params(**changes: Any) -> None:  # noqa: ANN401 - a setting each
     params |= {"models": list(MODELS), "train_splits": [], "runtime": {"n_repeats": 1}}
     params["extract"] |= {"device": "cpu"} | changes
     Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    write_versions(Path())
 
 
 @pytest.fixture(autouse=True)

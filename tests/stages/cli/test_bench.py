@@ -22,6 +22,7 @@ from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import write_heads
+from tests.fixtures.settings import write_versions
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params |= {"models": ["tiny"], "train_splits": []}
     params["extract"] |= {"family": "mini", "weights": "random-0", "device": "cpu"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+    write_versions(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path

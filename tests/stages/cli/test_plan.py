@@ -14,10 +14,10 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.extraction.models import EXTRACT_VERSION
 from stages.planning.reasons import differences_text
 from stages.shell.asked import weights_name
 from stages.shell.params import read_params
+from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.extent import estimate_extent, mask_bytes
 from storage.paths import features_path, masks_path, objects_path
@@ -137,15 +137,17 @@ def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[SPLIT][4].startswith("~")
 
 
-def test_cells_are_there_when_they_are_complete_and_of_these_settings() -> None:
+def test_cells_are_there_when_they_are_complete_and_of_these_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run(extract, *CELL)
     run(extract_train, TRAIN_SPLIT, "tiny")
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
 
-    write_params(version=2)
-    assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
+    with monkeypatch.context() as patch:
+        patch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
+        assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
 
-    write_params()
     (masks_path(*CELL) / "done" / "c.0").unlink()
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "1")
 
@@ -235,13 +237,16 @@ def test_cells_that_are_not_there_are_one_line_a_split() -> None:
     assert reasons() == ALL_MISSING + TRAIN_MISSING
 
 
-def test_cells_of_other_settings_are_grouped_by_what_differs() -> None:
+def test_cells_of_other_settings_are_grouped_by_what_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run(extract, *CELL)
     run(extract, SPLIT, "tiny", "vflip")
     run(extract_train, TRAIN_SPLIT, "tiny")
-    write_params(version=2, precision="bf16")
+    monkeypatch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
+    write_params(precision="bf16")
     some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
-    differ = f"extract_version: {EXTRACT_VERSION} -> 2, precision: fp32 -> bf16"
+    differ = f"extract_version: {VERSIONS['extract']} -> 2, precision: fp32 -> bf16"
 
     assert reasons() == [
         ("extract", "2 of 12", "tiny in identity, vflip", differ),

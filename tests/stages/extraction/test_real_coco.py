@@ -21,6 +21,7 @@ from storage.paths import features_path, masks_path, objects_path
 from storage.rle import decode_rle
 from storage.split.objects import read_objects
 from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.settings import write_versions
 from tests.fixtures.view_settings import view_settings
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +56,7 @@ def family(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     }
     params["extract"] |= {"family": request.param, "weights": "random-0", "device": "cpu"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    write_versions(tmp_path)
     monkeypatch.chdir(tmp_path)
     return str(request.param)
 

@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from stages import extract
-from stages.extraction.models import EXTRACT_VERSION
 from stages.filling import pool
 from stages.filling.cell import job_on
 from stages.filling.choice import choose_names
@@ -24,6 +23,7 @@ from stages.filling.pool import Filling
 from stages.filling.worker import fill_told
 from stages.shell.blocks import ExecutorParams
 from stages.shell.params import read_params
+from stages.shell.versions import VERSIONS
 from storage.cell import marked as marks_of
 from storage.cell.claims import Claims
 from storage.cell.marked import UNDONE, MarkedShards
@@ -57,6 +57,7 @@ from tests.fixtures.fill_command import (
     started,
     wait_for_shards,
 )
+from tests.fixtures.settings import write_versions
 
 
 def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> None:
@@ -145,12 +146,13 @@ def test_a_dry_run_knows_the_seconds_of_work_that_is_gone() -> None:
 
 
 def test_rows_are_computed_under_the_version_of_the_code_alone() -> None:
-    write_params(shard_objects=SHARD_OBJECTS, version=EXTRACT_VERSION - 1)
+    version = VERSIONS["extract"]
+    write_versions(Path(), extract=version - 1)
     status, _, said = fill(NAME)
     assert status == 1
     assert said.endswith(
-        f"extract.version must be {EXTRACT_VERSION}, that of what this code computes, got "
-        f"{EXTRACT_VERSION - 1}\n"
+        f"versions.yaml: extract must be {version}, the version of what this code computes, got "
+        f"{version - 1}\n"
     )
     assert done_shards() == []
 

@@ -8,8 +8,9 @@ from typing import get_args
 import pytest
 
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
-from stages.heads.study import LOG, PACKAGES, ROOT, Facade, run_study, sources_digest
+from stages.heads.study import LOG, Facade, run_study
 from storage.outputs.tuning import read_log
+from tests.fixtures.dvc_stages import ROOT
 
 N_TRIALS = 8
 N_DONE = 4
@@ -110,34 +111,6 @@ def test_an_error_of_the_cost_ends_the_study(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         run(tmp_path, faulty, "full")
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_the_digest_of_the_sources_is_another_after_any_edit(tmp_path: Path, package: str) -> None:
-    for name in PACKAGES:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "one.py").write_text("a")
-    digests = [sources_digest(tmp_path)]
-    for file, text in [("one.py", "b"), ("two.py", ""), ("inner/one.py", "b")]:
-        path = tmp_path / package / file
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        digests.append(sources_digest(tmp_path))
-    (tmp_path / package / "two.py").rename(tmp_path / package / "three.py")
-    digests.append(sources_digest(tmp_path))
-    assert len(set(digests)) == len(digests)
-
-
-def test_the_digest_of_the_sources_is_that_of_the_packages_alone(tmp_path: Path) -> None:
-    (tmp_path / "pipeline").mkdir()
-    before = sources_digest(tmp_path)
-    for file in ("other.py", "pipeline/one.pyc", "pipeline/.#one.py"):
-        (tmp_path / file).write_text("a")
-    assert sources_digest(tmp_path) == before
-
-
-def test_the_sources_are_where_the_packages_are() -> None:
-    assert [name for name in PACKAGES if not (ROOT / name / "__init__.py").is_file()] == []
 
 
 def test_every_trial_is_counted(tmp_path: Path) -> None:

@@ -5,27 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
-from stages.extraction.models import EXTRACT_VERSION
 from stages.predictor import load_predictor
 from stages.shell.rules import ParamsError
+from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import read_head_file
-from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import write_random_heads
 from tests.fixtures.predictors import drawn
 
 CLICK = ([[120.0, 80.5]], [1])
-
-
-def test_the_version_that_heads_must_be_of_is_that_of_the_settings() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    assert params["extract"]["version"] == EXTRACT_VERSION
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -50,7 +43,7 @@ def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
     found = read_head_file(shipped_heads("mini"))
     card = found.card
     assert (card["family"], card["protocol"], card["split"]) == ("mini", "selected", "shapes_train")
-    assert card["extract_version"] == str(EXTRACT_VERSION)
+    assert card["extract_version"] == str(VERSIONS["extract"])
     assert int(card["n_objects"]) > 1000
     for model in MODELS:
         assert card[f"weights_{model}"] == checkpoint("mini", model).sha256
@@ -61,7 +54,7 @@ def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
 
 REFUSED = [
     ({"family": "sam2"}, r"family \(sam2 -> mini\)"),
-    ({"extract_version": "1"}, rf"extract_version \(1 -> {EXTRACT_VERSION}\)"),
+    ({"extract_version": "1"}, rf"extract_version \(1 -> {VERSIONS['extract']}\)"),
     ({"weights_tiny": "0" * 64}, r"weights_tiny \(0{64} -> [0-9a-f]{64}\)"),
     ({"protocol": "best"}, r"protocol \(best -> selected\)"),
 ]

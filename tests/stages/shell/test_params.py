@@ -98,7 +98,7 @@ def test_settings_come_out_typed_and_frozen(write: Write) -> None:
     split = read.splits["shapes_val"]
     assert (split.reader, split.images, split.max_objects) == ("coco", "val/", 7)
     with pytest.raises(FrozenInstanceError):
-        read.entropy.n_workers = 3  # type: ignore[misc]
+        read.executor.n_threads = 3  # type: ignore[misc]
 
 
 def test_without_heads_some_models_are_enough(write: Write) -> None:
@@ -203,9 +203,9 @@ WHOLE = "must be a whole number from"
         ({"extract": {"compile": "yes"}}, "extract.compile must be true or false, got 'yes'"),
         ({"extract": {"compile": 1}}, "extract.compile must be true or false, got 1"),
         ({"extract": None}, "extract must be a mapping, got None"),
-        ({"entropy": [2]}, "entropy must be a mapping, got [2]"),
-        ({"entropy": {"n_workers": 100_000}}, f"entropy.n_workers {WHOLE} 1 to 1024, got 100000"),
-        ({"entropy": {"n_workers": [2]}}, f"entropy.n_workers {WHOLE} .* got [2]"),
+        ({"train": [2]}, "train must be a mapping, got [2]"),
+        ({"executor": {"n_threads": 10_000}}, f"executor.n_threads {WHOLE} 1 to 1024, got 10000"),
+        ({"executor": {"n_threads": [2]}}, f"executor.n_threads {WHOLE} .* got [2]"),
         ({"tune": {"epochs": 1}}, f"tune.epochs {WHOLE} 5 to 80, got 1"),
         ({"tune": {"learning_rate": 5}}, "tune.learning_rate must be .* 0.0001 to 0.1, got 5"),
         ({"tune": {"learning_rate": True}}, "tune.learning_rate must be a number .* got True"),
@@ -270,7 +270,7 @@ def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: W
     assert told.startswith("splits must be named by letters, digits, _ and, not first, -, got ")
 
 
-@pytest.mark.parametrize("key", ["models", "ablations", "splits", "entropy", "report"])
+@pytest.mark.parametrize("key", ["models", "ablations", "splits", "evaluate", "report"])
 def test_a_missing_key_is_named(key: str, write: Write) -> None:
     content = settings()
     del content[key]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.views import View, parse_view
-from stages.extraction.models import EXTRACT_VERSION
+from stages.shell.versions import VERSIONS
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
@@ -110,7 +110,7 @@ def test_a_block_fills_the_memory_meant_for_it_and_holds_one_object_at_least() -
 def test_the_signature_is_of_all_cells_and_of_the_content_of_their_images(root: Path) -> None:
     cells = open_split()
     assert cells.signature == {
-        "extract_version": EXTRACT_VERSION,
+        "extract_version": VERSIONS["extract"],
         "family": "mini",
         "precision": "fp32",
         "objects_digest": objects_digest(cells.table),
@@ -146,7 +146,7 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
         ({"family": "sam2"}, r"\(family: sam2 -> mini, weights: \w+ -> \w+\)"),
         ({"precision": "bf16"}, r"\(precision: bf16 -> fp32\)"),
         ({"compile": True}, r"\(compile: True -> False\)"),
-        ({"version": 2}, rf"\(extract_version: 2 -> {EXTRACT_VERSION}\)"),
+        ({"extract_version": 2}, rf"\(extract_version: 2 -> {VERSIONS['extract']}\)"),
         ({"weights": "random-1"}, r"\(weights: random, seed 1 -> \w+\)"),
         ({"view_parameters": "up"}, r"\(view_parameters: up -> \)"),
         ({"objects_digest": "fed"}, r"\(objects_digest: fed -> \w+\)"),

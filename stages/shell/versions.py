@@ -1,0 +1,44 @@
+"""Versions of what the stages that take hours compute, of which DVC reads ``versions.yaml``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from stages.shell.parsing import read_yaml
+from stages.shell.rules import ParamsError
+from storage.errors import shown
+
+VERSIONS_FILE: Final = Path("versions.yaml")
+
+VERSIONS: Final[Mapping[str, int]] = MappingProxyType(
+    {"extract": 7, "entropy": 1, "tune": 1, "train": 1}
+)
+"""What this code computes, by stage; ``extract_train`` has the version of ``extract``."""
+
+
+def check_versions(path: Path = VERSIONS_FILE) -> None:
+    """Refuse versions that are not those of this code, for DVC would record results under them.
+
+    Raises
+    ------
+    ParamsError
+        Naming the first stage whose version differs, and both versions.
+    """
+    found = read_yaml(path)
+    if found.keys() != VERSIONS.keys():
+        raise ParamsError(
+            f"{path} must have the keys {', '.join(VERSIONS)}, got {', '.join(map(str, found))}"
+        )
+    for stage, version in VERSIONS.items():
+        if shown(found[stage]) != str(version):
+            raise ParamsError(
+                f"{path}: {stage} must be {version}, the version of what this code computes, got "
+                f"{shown(found[stage])}"
+            )
+
+
+def version_entry(stage: str) -> dict[str, int]:
+    """What signatures and metadata say of a stage's version: nothing of the first."""
+    version = VERSIONS[stage]
+    return {f"{stage}_version": version} if version > 1 else {}
