@@ -1,13 +1,7 @@
-"""Makes ``extract.npz``: one scene, and what stage ``extract`` said of it with which weights.
-
-``python -m tests.golden.make_extract`` writes it anew, once the version of ``extract`` in
-``versions.yaml`` has been raised or the mini models have been trained anew. It refuses to write
-other numbers under the version and weights that stand in the file.
-"""
+"""One scene, and what stage ``extract`` says of it with the mini models."""
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
 from typing import Final
@@ -21,7 +15,6 @@ from pipeline.ground_truth import measure_objects
 from pipeline.scenes.scene import draw_scene
 from pipeline.vocabulary import MASK_FIGURES, PROMPTS
 from stages import extract
-from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.images.files import sha256_file
 from storage.paths import features_path, masks_path, objects_path
@@ -29,8 +22,7 @@ from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.settings import write_settings
 from tests.fixtures.view_settings import view_settings
-
-GOLDEN: Final = Path(__file__).with_name("extract.npz")
+from tests.golden.golden import Arrays, Golden, off_by
 
 CELLS: Final = (
     ("tiny", "identity"),
@@ -46,7 +38,6 @@ COLUMNS: Final = [PROMPTS.index(prompt) for prompt in ("center", "p3", "refined"
 CODE_COLUMN: Final = PROMPTS.index("p3")
 """Prompt set whose masks are kept: they are the largest array."""
 
-INPUTS: Final = ("rgb", "masks", "point_px")
 SIZE_PX: Final = 288
 STRIP: Final = slice(96, 168)
 """Rows of the scene: the models see the width of this strip shrunk, and its height enlarged."""
@@ -70,8 +61,6 @@ CODE_ATOL: Final = 1
 CODE_SHARE: Final = 1e-3
 """Part of a cell's pixels that may be further off."""
 
-Arrays = Mapping[str, np.ndarray]
-
 
 def draw_inputs() -> dict[str, np.ndarray]:
     """An image, ground truth and clicks.
@@ -85,7 +74,7 @@ def draw_inputs() -> dict[str, np.ndarray]:
     return {"rgb": scene.rgb[STRIP], "masks": masks[largest], "point_px": truth.point_px}
 
 
-def extract_cells(inputs: Arrays) -> dict[str, np.ndarray]:
+def compute(inputs: Arrays) -> dict[str, np.ndarray]:
     """What the stage publishes of the inputs, arrays named ``<model>/<view>/<array>``."""
     found: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -103,45 +92,18 @@ def extract_cells(inputs: Arrays) -> dict[str, np.ndarray]:
     return found
 
 
-def differences(golden: Arrays, found: Arrays) -> Iterator[str]:
-    """Arrays of both that are not alike, and how far off they are."""
-    for name in sorted(golden.keys() & found.keys()):
-        values = found[name]
-        kind = name.rsplit("/", 1)[-1]
-        wanted = golden[name].astype(np.float64)
-        if wanted.shape != values.shape:
-            yield f"{name}: shape {wanted.shape} -> {values.shape}"
-            continue
-        off = np.abs(values - wanted)
-        if kind == "mask_code":
-            share = (off > CODE_ATOL).mean()
-            if share > CODE_SHARE:
-                yield f"{name}: {share:.2%} of the pixels are off by more than {CODE_ATOL} code"
-        else:
-            allowed = ATOL.get(kind) or RTOL[kind] * np.abs(wanted).max()
-            if not off.max() <= allowed:  # NaN is a difference
-                yield f"{name}: off by {off.max():.2g}, {allowed:.2g} are allowed"
+def _compare(name: str, wanted: np.ndarray, values: np.ndarray) -> str | None:
+    kind = name.rpartition("/")[2]
+    if kind != "mask_code":
+        return off_by(wanted, values, ATOL.get(kind) or RTOL[kind] * float(np.abs(wanted).max()))
+    share = (np.abs(values.astype(int) - wanted.astype(int)) > CODE_ATOL).mean()
+    is_off = share > CODE_SHARE
+    return f"{share:.2%} of the pixels are off by more than {CODE_ATOL} code" if is_off else None
 
 
-def read_golden() -> dict[str, np.ndarray]:
-    """What the file holds."""
-    with np.load(GOLDEN) as golden:
-        return dict(golden)
-
-
-def current_origin() -> dict[str, str]:
-    """What the numbers may depend on: the version, and the sha256 of each model's weights.
-
-    DVC sees a change of either, and of nothing else.
-    """
+def _weights() -> dict[str, str]:
     models = sorted({model for model, _ in CELLS})
-    weights = {f"weights_{model}": str(checkpoint("mini", model).sha256) for model in models}
-    return {"version": str(VERSIONS["extract"]), **weights}
-
-
-def is_of(golden: Arrays, origin: Mapping[str, str]) -> bool:
-    """Whether the file holds numbers of this origin."""
-    return all(name in golden and str(golden[name]) == value for name, value in origin.items())
+    return {f"weights_{model}": str(checkpoint("mini", model).sha256) for model in models}
 
 
 def _write_split(inputs: Arrays) -> None:
@@ -179,19 +141,4 @@ def _write_split(inputs: Arrays) -> None:
     )
 
 
-def main() -> None:
-    """Write the file, or say why not."""
-    origin = current_origin()
-    golden = read_golden() if GOLDEN.exists() else draw_inputs()
-    found = extract_cells(golden)
-    changed = list(differences(golden, found)) if is_of(golden, origin) else []
-    if changed:
-        raise SystemExit(f"extract in versions.yaml must be raised: {'; '.join(changed)}")
-    inputs = {name: golden[name] for name in INPUTS}
-    np.savez_compressed(
-        GOLDEN, allow_pickle=False, **{k: np.array(v) for k, v in origin.items()}, **inputs, **found
-    )
-
-
-if __name__ == "__main__":
-    main()
+GOLDEN: Final = Golden("extract", draw_inputs, compute, _compare, origin=_weights)

@@ -1,0 +1,26 @@
+"""``python -m tests.golden.make STAGE``: writes the golden file of a stage anew.
+
+Once its version has been raised, or the mini models have been trained anew. Other numbers of the
+same origin are refused.
+"""
+
+import sys
+from typing import Final
+
+from tests.golden import entropy, extract, train, tune
+from tests.golden.golden import Golden
+
+GOLDEN: Final[dict[str, Golden]] = {
+    golden.stage: golden for golden in (extract.GOLDEN, entropy.GOLDEN, tune.GOLDEN, train.GOLDEN)
+}
+
+
+def main() -> None:
+    """Renew one file."""
+    if len(sys.argv) != 2 or sys.argv[1] not in GOLDEN:
+        raise SystemExit(f"stage must be one of {', '.join(GOLDEN)}, got {sys.argv[1:]}")
+    GOLDEN[sys.argv[1]].renew()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What the stages that take hours compute changes under a new version only.
+
+DVC sees no other change of theirs than one of data, settings or version.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.golden.golden import Golden
+from tests.golden.make import GOLDEN
+
+MOST_BYTES = 300_000
+
+
+@pytest.fixture(params=GOLDEN)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return GOLDEN[request.param]
+
+
+def test_what_a_stage_computes_is_that_of_its_version(golden: Golden) -> None:
+    assert golden.is_present(), f"{golden.path.name} is of another version: {golden.remedy}"
+    changed = "\n".join(golden.differences(golden.compute(golden.inputs())))
+    assert not changed, f"what {golden.stage} computes has changed: {golden.remedy}\n{changed}"
+    assert golden.path.stat().st_size < MOST_BYTES
+
+
+def test_one_number_that_is_off_is_seen(golden: Golden) -> None:
+    results = golden.results()
+    assert not list(golden.differences(results))
+    for name, values in results.items():
+        for change in (0.02, np.nan):
+            if "mask_code" not in name:
+                changed = values.astype(np.float64)
+                changed.flat[-1] += change
+                (line,) = golden.differences({**results, name: changed})
+                assert line.startswith(f"{name}: off by ")
+
+
+def test_masks_that_are_flipped_or_of_another_size_are_seen() -> None:
+    golden = GOLDEN["extract"]
+    results = golden.results()
+    name = "tiny/vflip/mask_code"
+    (line,) = golden.differences({**results, name: results[name][..., ::-1, :]})
+    assert line.endswith("of the pixels are off by more than 1 code")
+    (line,) = golden.differences({**results, name: results[name][..., ::2, :]})
+    assert line == f"{name}: shape (3, 3, 64, 64) -> (3, 3, 32, 64)"
+
+
+def test_results_that_are_gone_or_new_are_seen(golden: Golden) -> None:
+    results = golden.results()
+    first = min(results)
+    values = results.pop(first)
+    assert list(golden.differences({**results, "a/new": values})) == [
+        "a/new: is new",
+        f"{first}: is gone",
+    ]
+
+
+@pytest.fixture
+def changed(golden: Golden, tmp_path: Path) -> Golden:
+    """A copy of the file, and a stage that says something else."""
+    (tmp_path / golden.path.name).write_bytes(golden.path.read_bytes())
+    found = golden.results()
+    name = max(name for name in found if "mask_code" not in name)
+    found[name] = found[name] / 2 + 0.1
+    return replace(golden, folder=tmp_path, compute=lambda _: found)
+
+
+def test_other_numbers_are_not_written_under_the_same_version(
+    golden: Golden, changed: Golden
+) -> None:
+    remedy = rf"raise {golden.stage} in versions\.yaml .*off by \d"
+    with pytest.raises(SystemExit, match=remedy):
+        changed.renew()
+    assert changed.path.read_bytes() == golden.path.read_bytes()
+
+
+def test_other_numbers_of_another_origin_are_written_with_the_same_inputs(
+    golden: Golden, changed: Golden
+) -> None:
+    former = golden.read()
+    replace(changed, origin=lambda: {**golden.origin(), "weights_tiny": "new"}).renew()
+    written = replace(changed, origin=lambda: {"weights_tiny": "new"})
+    assert written.is_present()
+    for name, values in golden.inputs().items():
+        np.testing.assert_array_equal(written.read()[name], values)
+    assert written.read().keys() == former.keys() | {"weights_tiny"}

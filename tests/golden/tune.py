@@ -1,0 +1,106 @@
+"""What SMAC3 asks of an analytic cost, and what three heads cost in truth.
+
+The heads learn from the inputs of the golden file of ``train``. A whole search by real costs is not
+compared: a cost that is off in its last digit may change all that is asked after it.
+"""
+
+import math
+import tempfile
+from contextlib import chdir
+from dataclasses import astuple
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.objectives import TrainingSet
+from pipeline.vocabulary import MODELS
+from stages.heads.data import read_head_data
+from stages.heads.study import Facade, run_study
+from stages.heads.threads import one_thread_each
+from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
+from tests.fixtures.asked import open_train
+from tests.golden import train
+from tests.golden.golden import Arrays, Golden, off_by
+
+SEED: Final = 3
+FACADES: Final[tuple[Facade, ...]] = ("full", "multifidelity")
+
+N_TRIALS: Final = 40
+"""Enough for the forest of SMAC3 to choose some of them under either facade."""
+
+MAX_OBJECTS: Final = (None, 16)
+"""Objects that trials take."""
+
+PLANS: Final = (
+    Hyperparameters(epochs=4, batch_size=16, learning_rate=0.05, momentum=0.5),
+    Hyperparameters(epochs=6, batch_size=32, learning_rate=0.01, momentum=0.9),
+    Hyperparameters(epochs=6, batch_size=24, learning_rate=0.002, momentum=0.2),
+)
+OBJECTIVES: Final = ("iou_tiny", "iou_refined", "task_gap")
+"""The objective that each plan is tried on."""
+
+COST_RTOL: Final = 1e-3
+"""Share of a real cost by which another machine may be off. All else must be equal."""
+
+FLOAT_RTOL: Final = 1e-12
+"""Of a learning rate, which comes out of an exponential, and of a momentum."""
+
+
+def analytic_cost(plan: Hyperparameters) -> float:
+    """A bowl over the search space, rounded so that every machine tells the same."""
+    off = (
+        (plan.epochs - 37) / 40,
+        (plan.batch_size - 90) / 120,
+        math.log10(plan.learning_rate) + 1.9,
+        plan.momentum - 0.7,
+    )
+    return round(0.05 + sum(part**2 for part in off), 3)
+
+
+def compute(inputs: Arrays) -> dict[str, np.ndarray]:
+    """What is asked under each facade, the rows that trials take, and three real costs."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        asked = {f"asked/{facade}": _asked(facade) for facade in FACADES}
+        train.write_inputs(inputs or train.GOLDEN.inputs())
+        data = read_head_data(open_train("shapes_train", MODELS), TUNED).rows
+    return asked | _rows(data) | {"costs/real": _costs(data)}
+
+
+def _compare(name: str, wanted: np.ndarray, values: np.ndarray) -> str | None:
+    rtol = {"costs": COST_RTOL, "asked": FLOAT_RTOL}.get(name.partition("/")[0], 0)
+    return off_by(wanted, values, rtol * float(np.abs(wanted).max()))
+
+
+def _asked(facade: Facade) -> np.ndarray:
+    folder = Path(facade)
+    trials = run_study(
+        analytic_cost, folder, n_trials=N_TRIALS, seed=SEED, advance=lambda _: None, facade=facade
+    )
+    return np.array([astuple(trial.plan) for trial in trials])
+
+
+def _rows(data: TrainingSet) -> dict[str, np.ndarray]:
+    """Inputs of the rows on either side, by whose first number a row is known."""
+    found = {}
+    for n in MAX_OBJECTS:
+        learned, rows = rows_of_trials(data, n, len(MODELS), SEED)
+        for part in ("train", "validation"):
+            name = f"rows/{'all' if n is None else n}/{part}"
+            found[name] = learned.inputs[getattr(rows, part), 0]
+    return found
+
+
+def _costs(data: TrainingSet) -> np.ndarray:
+    learned, rows = rows_of_trials(data, None, len(MODELS), SEED)
+    with one_thread_each():
+        return np.array(
+            [
+                cost_of_trials("full", learned, rows, objective, seed=SEED)(plan)
+                for plan, objective in zip(PLANS, OBJECTIVES, strict=True)
+            ]
+        )
+
+
+GOLDEN: Final = Golden("tune", dict, compute, _compare)
