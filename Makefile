@@ -31,13 +31,12 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 
 # What needs nothing of one another runs side by side, as jobs of make, which Ctrl-C ends together.
 # Half of the cores extract what the heads learn from, and train; the other half what is scored.
-# Nothing may run beside `runtime`, which measures. `report` is forced, so that it prints its table
-# even if nothing has changed.
+# Nothing may run beside `runtime`, which measures.
 demo: $(INSTALLED) ## run the whole method on the drawn data set, print its table
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
-	$(REPRO) 'evaluate@*' 'gallery@*' runtime
-	$(REPRO) --force report
+	$(REPRO) 'evaluate@*' 'gallery@*' runtime report
+	$(BIN)/python -m stages.page.summary
 
 demo-data:
 	$(REPRO) shapes 'prepare@*'

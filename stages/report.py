@@ -7,26 +7,17 @@ Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/plots/*
 """
 
 from collections.abc import Mapping
-from itertools import product
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from pipeline.vocabulary import PROTOCOLS
 from stages.page.commit import last_commit
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
-from stages.page.numbers import with_bounds
 from stages.page.page import Contents, render_report
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.unchanged import check_unchanged
-from stages.tables.auc import metrics, overview_table
+from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
 from stages.tables.report_table import Inputs
-from stages.tables.rows import Results, of_protocol
 from stages.tables.trials import read_all_trials, trial_table
 from storage.folders import whole_folder
 from storage.outputs.files import write_json, write_table, write_text
@@ -72,7 +63,7 @@ def main() -> None:
     _write_tables(contents.tables, formats)
     _write_plots(plots)
     write_text(PAGE, page)
-    _print_summary(results)
+    print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n")
 
 
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
@@ -87,33 +78,6 @@ def _write_plots(plots: Mapping[str, str]) -> None:
     with whole_folder(PLOTS) as folder:
         for name, svg in plots.items():
             write_text(folder / name, svg)
-
-
-def _print_summary(results: Results) -> None:
-    # Names are shown as they are, brackets and colons too.
-    console = Console(markup=False, emoji=False)
-    for protocol, split in product(PROTOCOLS, results):
-        found = results[split]
-        overview = overview_table(of_protocol(results, protocol), split)
-        tasks = [task for task in TASK_LABELS if task in overview]
-        about = f"relative AUC in %, {split}, {found.run['n_objects']} objects"
-        table = Table(title=f"{protocol_heading(protocol)}: {about}")
-        table.add_column("measure")
-        for task in tasks:
-            table.add_column(TASK_LABELS[task], justify="right")
-        best = overview[tasks].max()
-        for row in overview.to_dict("records"):
-            cells = [
-                Text(with_bounds(row, task), style="bold" if row[task] == best[task] else "")
-                for task in tasks
-            ]
-            table.add_row(measure_label(row["measure"]), *cells)
-        console.print(table)
-    console.print(
-        "100 is the order by true gain, 0 its reverse, 50 a random order; "
-        "95 % intervals over resampled images."
-    )
-    console.print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from tests.fixtures.disk import MAX_PEAK, disk_bytes, outputs_bytes, watched_disk
-from tests.fixtures.dvc_stages import EXTRACT_STAGES, PACKAGES, sources
+from tests.fixtures.dvc_stages import CHEAP, PACKAGES, ROOT, files_below, plumbing
 from tests.fixtures.project_copy import (
     Reproduced,
     changed_files,
@@ -25,6 +26,7 @@ from tests.fixtures.project_copy import (
     run,
     write_params,
 )
+from tests.fixtures.recipes import follow, steps
 from tests.fixtures.share_page import block
 
 pytestmark = pytest.mark.slow
@@ -107,10 +109,21 @@ def change(root: Path, block: str, **settings: object) -> None:
     write_params(root, params)
 
 
+def stale(root: Path) -> set[str]:
+    """Stages that DVC would run because of what they depend on themselves, by its status."""
+    return set(json.loads(run(root, "dvc", "status", "--json")))
+
+
 def stale_extractions(root: Path) -> set[str]:
-    """Extract stages that DVC would run, by its status."""
-    status = json.loads(run(root, "dvc", "status", "--json"))
-    return {name for name in status if name.startswith("extract")}
+    """Extract stages among them."""
+    return {name for name in stale(root) if name.startswith("extract")}
+
+
+def add_comments(root: Path, files: Iterable[str]) -> None:
+    """Edit files in a way that changes nothing."""
+    for name in files:
+        with (root / name).open("a", encoding="utf-8") as file:
+            file.write("# An edited comment.\n")
 
 
 def evaluated_inputs(lock: str) -> object:
@@ -157,12 +170,13 @@ def test_a_changed_param_of_evaluate_runs_evaluate_and_report(project: Path) -> 
     assert repro(project).ran == ["evaluate@shapes_val", "report"]
 
 
-def test_a_new_view_runs_its_cells_and_what_depends_on_them(project: Path) -> None:
-    params = read_params(project)
-    params["views"]["jpeg30"] = {"quality": 30}
-    write_params(project, params)
+def test_a_new_view_runs_its_cells_and_what_reads_them(project: Path) -> None:
+    page = (ROOT / "docs" / "extend.md").read_text("utf-8")
+    for step in steps(page):
+        if step.table in {"VIEW_KINDS", "views"}:
+            follow(project, step)
     done = repro(project)
-    cells = [f"extract@shapes_val-{model}-jpeg30" for model in MODELS]
+    cells = [f"extract@shapes_val-{model}-dark50" for model in MODELS]
     # The gallery shows what the models say of the image itself.
     later = ["entropy@shapes_val", "evaluate@shapes_val", "report"]
     assert sorted(done.ran) == sorted([*cells, *later])
@@ -184,14 +198,17 @@ def test_trained_weights_have_no_seed_and_another_seed_makes_random_ones_stale(
     assert not [key for key in read_params(project)["extract"] if "seed" in key]
 
 
-def test_edited_code_and_another_device_run_no_extraction(project: Path) -> None:
-    for source in {path for stage in EXTRACT_STAGES for path in sources(stage)}:
-        path = project / source
-        for edited in path.rglob("*.py") if path.is_dir() else [path]:
-            with edited.open("a", encoding="utf-8") as file:
-                file.write("# An edited comment.\n")
+def test_edited_plumbing_makes_nothing_stale(project: Path) -> None:
+    add_comments(project, plumbing())
+    assert stale(project) == set()
+
+
+def test_edited_code_and_another_device_run_no_stage_that_takes_hours(project: Path) -> None:
+    add_comments(project, {file for package in PACKAGES for file in files_below(package)})
     change(project, "extract", device="auto")
-    done = repro(project, "--glob", "extract*")
+    assert {name.partition("@")[0] for name in stale(project)} == set(CHEAP)
+    # These write the same bytes again.
+    done = repro(project, "entropy@shapes_val", "train@shapes_train")
     assert sorted(done.ran) == sorted(PREPARED)
     assert not done.restored
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.auc import correction_curve
+from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.ranking import Ranking
 

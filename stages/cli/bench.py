@@ -13,8 +13,8 @@ from rich.table import Table
 from pipeline.head_sets import WHOLE_KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.runtime.methods import Heads, Question
+from stages.evaluation.judged import read_heads
 from stages.extraction.timing import time_models
-from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS
 from stages.shell.blocks import ExtractParams
 from stages.shell.edge import reported_errors

@@ -11,7 +11,7 @@ from pipeline.heads.predict import LAPLACE, HeadWeights
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
-from stages.heads.judged import read_head_set
+from stages.evaluation.judged import read_head_set
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published

@@ -13,10 +13,10 @@ from pipeline.head_sets import HeadSet
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
+from stages.heads.groups import group_index
 from stages.shell.allocator import freed_memory_given_back
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
-from storage.split.groups import group_index
 from storage.split.scratch import scratch_array
 
 

@@ -55,7 +55,7 @@ def test_entropies_from_a_bucket_take_little_longer(
     def seconds(cache: str | Path) -> tuple[float, float]:
         started = perf_counter(), process_time()
         arrays = split_arrays(
-            cells_to_open("bench", asked, cache, with_masks=True), ExecutorParams(), n_threads=1
+            cells_to_open("bench", asked, cache, with_masks=True), ExecutorParams(n_threads=1)
         )
         found.append(arrays["h_y"])
         return perf_counter() - started[0], process_time() - started[1]

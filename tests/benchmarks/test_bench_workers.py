@@ -54,9 +54,7 @@ def test_two_workers_take_little_more_than_half_the_time_of_one(
         started = perf_counter()
         executor = ExecutorParams(kind="local", n_workers=n_workers)
         with held_to(cores[:n_workers]):
-            arrays = split_arrays(
-                cells_to_open("bench", asked, CACHE, with_masks=True), executor, n_threads=1
-            )
+            arrays = split_arrays(cells_to_open("bench", asked, CACHE, with_masks=True), executor)
         found.append(arrays["h_y"])
         return perf_counter() - started
 

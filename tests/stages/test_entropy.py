@@ -10,6 +10,7 @@ import pytest
 from pipeline.entropy.objects import object_arrays
 from pipeline.entropy.truth import truth_at_size
 from stages.entropy import main
+from stages.shell.versions import VERSIONS
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path, remedy
 from tests.fixtures.asked import EXTRACT
@@ -86,6 +87,17 @@ def test_the_store_holds_the_entropies_of_every_object(
     assert store["object_id"].to_numpy().tolist() == list(range(7, 14))
     assert store["model"].to_numpy().tolist() == list(MODELS)
     assert store.attrs["signature"]["views"] == ["identity", "vflip"]
+
+
+@pytest.mark.usefixtures("cells")
+def test_a_later_version_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    first = open_entropy(entropy_path("val")).attrs["signature"]
+    for module in ("stages.shell.versions", "tests.fixtures.settings"):
+        monkeypatch.setattr(f"{module}.VERSIONS", {**VERSIONS, "entropy": 2})
+    run()
+    later = open_entropy(entropy_path("val")).attrs["signature"]
+    assert later == {**first, "entropy_version": 2}
 
 
 @pytest.mark.usefixtures("cells")

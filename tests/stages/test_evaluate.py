@@ -13,16 +13,16 @@ import pytest
 import xarray
 import zarr
 
-from pipeline.auc import correction_auc
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.deviations import deviations
 from pipeline.heads.inputs import READ, head_inputs, set_inputs
 from pipeline.heads.predict import predict
+from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
-from stages.heads import judged
+from stages.evaluation import judged
 from stages.shell.asked import weights_name
 from stages.shell.versions import VERSIONS
 from storage import open_entropy, open_features

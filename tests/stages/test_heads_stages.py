@@ -26,7 +26,7 @@ from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.heads import fit
 from stages.heads.data import read_head_data
-from stages.heads.study import LOG, PACKAGES, ROOT
+from stages.heads.study import LOG
 from storage.outputs.head_files import read_head_file
 from storage.outputs.heads import head_set_path
 from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
@@ -289,17 +289,13 @@ def extract_anew(_: pytest.MonkeyPatch) -> None:
     rewrite_features("large", torch_version="3")
 
 
-def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, Path("copy") / package)
-    with Path("copy/pipeline/objectives.py").open("a") as file:
-        file.write("\n")
-    monkeypatch.setattr("stages.heads.search.ROOT", Path("copy"))
+def raise_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.heads.search.VERSIONS", {"tune": 2})
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
-@pytest.mark.parametrize("change", [extract_anew, edit_a_source])
-def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_code(
+@pytest.mark.parametrize("change", [extract_anew, raise_the_version])
+def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_versions(
     run: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -22,6 +22,7 @@ from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_ME
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.page import page as contents
+from stages.page import summary
 from stages.page.commit import Commit
 from stages.page.labels import (
     COLOURS,
@@ -251,10 +252,10 @@ def test_shares_and_uncertainties_keep_their_digits_in_tables(reported: Path) ->
         np.testing.assert_allclose(written["uncertainty"], shown["uncertainty"], rtol=1e-7)
 
 
-def test_the_stage_prints_relative_auc_and_where_the_page_is(
+def test_the_summary_is_of_relative_auc_and_where_the_page_is(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report.main()
+    summary.main()
     printed = " ".join(capsys.readouterr().out.split())
     results = {"coco_val": read_results(root / results_dir("coco_val"))}
     titles = {"best": "Best masks (chosen by ground truth)", "selected": "Selected masks"}
@@ -273,7 +274,7 @@ def test_a_name_with_brackets_is_printed_as_it_is(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = read_results(root / results_dir(SPLITS[0]))
-    report._print_summary({"[/red]:smile:": found})
+    summary.print_summary({"[/red]:smile:": found})
     assert "relative AUC in %, [/red]:smile:, " in " ".join(capsys.readouterr().out.split())
 
 

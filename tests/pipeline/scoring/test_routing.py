@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pipeline.auc import correction_curve
+from pipeline.scoring.auc import correction_curve
 from pipeline.scoring.bootstrap import each_once
 from pipeline.scoring.routing import Ious, Seconds, routing_curve, share_to_match
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects

@@ -34,7 +34,7 @@ def test_a_version_is_a_whole_number(text: str, tmp_path: Path) -> None:
 def test_a_stage_too_many_is_named(tmp_path: Path) -> None:
     write_versions(tmp_path, shapes=1)
     with pytest.raises(
-        ParamsError, match="must have the keys extract, .*, got extract, .*, shapes"
+        ParamsError, match=r"must have the keys extract, .*, got extract, .*, shapes"
     ):
         check_versions(tmp_path / VERSIONS_FILE)
 

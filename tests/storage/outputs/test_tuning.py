@@ -30,6 +30,15 @@ def test_a_choice_comes_back_as_it_was_written(tmp_path: Path, cost: float | Non
     assert read_tuning(tmp_path / "heads" / "a.json") == tuning
 
 
+def test_a_first_version_is_left_unsaid_and_a_later_one_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "choice.json"
+    write_tuning(path, Tuning(PLAN, None, n_trials=0, seed=3))
+    assert "version" not in path.read_text("utf-8")
+    later = Tuning(PLAN, None, n_trials=0, seed=3, version=2)
+    write_tuning(path, later)
+    assert read_tuning(path) == later
+
+
 def test_missing_choice_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"tuning must be a file, got none at .*a\.json"):
         read_tuning(tmp_path / "a.json")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.heads.groups import group_index
 from stages.shell.blocks import PrepareParams, Split
 from stages.shell.sources import objects_signature
 from storage.datasets.catalogue import DATA_SETS
 from storage.errors import StoreError
-from storage.split.groups import group_index
 from storage.split.objects import ObjectTable
 from tests.fixtures.layouts import LAYOUTS, draw_videos
 from tests.fixtures.made_up_objects import arrays_of
