@@ -15,8 +15,7 @@ import zarr
 
 from pipeline.auc import correction_auc
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
-from pipeline.heads.deviations import deviations
-from pipeline.heads.inputs import READ, head_inputs, set_inputs
+from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.predict import predict
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
@@ -87,15 +86,7 @@ def results(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResul
 
 
 def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
-    if head_set.kind != PAPER.kind:
-        return set_inputs({name: center[name].values for name in READ}, head_set)
-    return head_inputs(
-        center["iou_token"].values,
-        center["mask_token"].values,
-        iou=center["iou"].values,
-        sam_score=center["sam_score"].values,
-        tokens=head_set.tokens,
-    )
+    return set_inputs({name: center[name].values for name in READ}, head_set)
 
 
 def evaluated() -> SplitResults:
@@ -220,10 +211,8 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows(
     np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
     told = {
         "usam": expected["iou_large"],
-        "usam_std": deviations(heads.weights, inputs)["iou_large"],
+        "delta_theta_star": expected["model_gap"] - 0.5,
     }
-    if not KINDS_BY_NAME[head_set.kind].is_of_own_iou:
-        told["delta_theta_star"] = expected["model_gap"] - 0.5
     for name, values in told.items():
         column = f"{KINDS_BY_NAME[head_set.kind].named(name)}@shapes_train"
         np.testing.assert_allclose(of_model[column], values, atol=1e-6)
