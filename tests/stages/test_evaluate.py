@@ -243,9 +243,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
 
 
 def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
-    write_params(
-        root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "n_splits": 5, "seed": 0}
-    )
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "seed": 0})
     curves = evaluated().curves
     assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
     assert {"oracle", "worst", "random"} <= set(curves["measure"])
@@ -270,9 +268,7 @@ def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itsel
 
 def test_intervals_follow_from_the_seed(root: Path, results: SplitResults) -> None:
     first = results.auc
-    write_params(
-        root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "n_splits": 5, "seed": 1}
-    )
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "seed": 1})
     second = evaluated().auc
     assert (first["relative"] == second["relative"]).all()
     assert (first["relative_low"] != second["relative_low"]).any()
@@ -489,7 +485,7 @@ def test_a_missing_head_ends_the_stage_with_one_line(
         pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
         pytest.param(
             {"evaluate": {"n_curve_points": 9, "n": 1}},
-            "one of n_curve_points, n_resamples, n_splits, seed, got 'n'",
+            "one of n_curve_points, n_resamples, seed, got 'n'",
             id="key",
         ),
         pytest.param(

@@ -44,7 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         draw_project(n_objects=2, weights="file")
         changed = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
         changed["views"] = view_settings("identity")
-        changed["evaluate"] |= {"n_resamples": 20, "n_splits": 2}
+        changed["evaluate"]["n_resamples"] = 20
         Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
         for model in MODELS:
             run(extract, SPLIT, model, "identity")
