@@ -3,21 +3,18 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import xarray
 from jaxtyping import Float32, Int
 
-from pipeline.head_sets import HeadSet
-from pipeline.heads.inputs import READ, set_inputs
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.heads.inputs import READ, n_inputs, set_inputs
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
-from stages.shell.allocator import freed_memory_given_back
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
-from storage.split.scratch import scratch_array
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,7 @@ def _read_rows(
     group: Int[np.ndarray, " object"],
     head_set: HeadSet,
 ) -> TrainingSet:
-    with freed_memory_given_back():
-        inputs = _read_inputs(cells, len(group), head_set)
+    inputs = _read_inputs(cells, len(group), head_set)
     features = {
         model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
         for model, cell in cells.items()
@@ -86,14 +82,13 @@ def _read_rows(
 def _read_inputs(
     cells: Mapping[str, OpenCell], n_objects: int, head_set: HeadSet
 ) -> Float32[np.ndarray, "model object input"]:
-    inputs = np.empty((len(cells), n_objects, 0), np.float32)
+    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[MODELS[0]].n_channels)
+    # Filled in place: the inputs of a large split take gigabytes.
+    inputs = np.empty((len(cells), n_objects, width), np.float32)
     for model, cell in enumerate(cells.values()):
         start = 0
-        # ``map`` keeps no block while the next is read.
-        for some in map(partial(block_inputs, head_set=head_set), cell.blocks("center")):
-            if not inputs.size:
-                # Once, and filled in place: the inputs of a large split take gigabytes.
-                inputs = scratch_array((len(cells), n_objects, some.shape[1]))
+        for block in cell.blocks("center"):
+            some = block_inputs(block, head_set)
             inputs[model, start : start + len(some)] = some
             start += len(some)
     return inputs
