@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet, head_sets
-from pipeline.heads.optimizers import Plan
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet, head_sets
+from pipeline.heads.training import Plan
 from pipeline.vocabulary import OBJECTIVES
 from stages.executor.cells import cells_to_open, opened
 from stages.heads.data import faults_of, origin_of

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models

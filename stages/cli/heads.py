@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text

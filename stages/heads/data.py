@@ -8,8 +8,8 @@ import numpy as np
 import xarray
 from jaxtyping import Float32, Int
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet
 from pipeline.heads.inputs import READ, n_inputs, set_inputs
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
 from storage.errors import DataError

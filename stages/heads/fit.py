@@ -6,10 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.optimizers import Plan
-from pipeline.heads.training import Rows, TrainedHead, train_heads
+from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done

@@ -9,12 +9,10 @@ import numpy as np
 import xarray
 from jaxtyping import Float, Int
 
-from pipeline.agreements import AGREEMENTS
-from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS, HeadSet, head_sets
+from pipeline.entropies import AGREEMENTS, ENTROPIES
+from pipeline.heads.kinds import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import HeadWeights, predict
-from pipeline.mask_scores import MASK_SCORES
-from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
+from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measured import heads_read

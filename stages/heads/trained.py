@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.vocabulary import PROTOCOLS

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.head_sets import HeadSet
 from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import continued_costs, validation_cost

@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from docs.bars import Bar, write_record
-from pipeline.head_sets import HeadSet
 from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS

@@ -14,8 +14,8 @@ import xarray
 import zarr
 
 from pipeline.auc import correction_auc
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.inputs import READ, set_inputs
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.auc import correction_auc
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.vocabulary import MODELS
 from stages.heads.data import block_inputs, read_head_data
 from stages.shell.asked import asked_of_train

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.head_sets import HeadSet, OneCycle, head_sets
+from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
