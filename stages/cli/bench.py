@@ -14,7 +14,6 @@ from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models
-from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS
 from stages.shell.blocks import ExtractParams
 from stages.shell.edge import reported_errors
@@ -23,6 +22,7 @@ from stages.shell.parsing import parse
 from storage.errors import DataError, WeightsError
 from storage.images.files import read_rgb
 from storage.outputs.columns import RUNTIME_SETTINGS
+from storage.outputs.head_files import read_heads
 from storage.outputs.results import write_runtime
 
 app = typer.Typer(no_args_is_help=True, help="Speed of this machine.")

@@ -1,8 +1,6 @@
 """What the heads of a split learn from: the features of all models, put together."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import xarray
@@ -12,21 +10,12 @@ from pipeline.heads.inputs import READ, n_inputs, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
-from storage.errors import DataError
+from storage.errors import faults_of
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
 
 
-@dataclass(frozen=True)
-class HeadData:
-    """Rows to learn from, and where they come from."""
-
-    rows: TrainingSet
-    origin: Mapping[str, str]
-    """As ``origin_of`` gives it, from signatures and images."""
-
-
-def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
+def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     """Read what heads learn from: identity cells of all models, which ``model_gap`` compares.
 
     Parameters
@@ -42,8 +31,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
         If a score or token is not finite.
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
-    rows = _read_rows(cells.split, identity, group_index(cells.table), head_set)
-    return HeadData(rows, origin_of(cells))
+    return _read_rows(cells.split, identity, group_index(cells.table), head_set)
 
 
 def origin_of(cells: SplitCells) -> dict[str, str]:
@@ -53,15 +41,6 @@ def origin_of(cells: SplitCells) -> dict[str, str]:
         "n_channels": str(cells.by_name[MODELS[0], "identity"].n_channels),
         "features_digest": cells.digest(["identity"]),
     }
-
-
-@contextmanager
-def faults_of(split: str) -> Iterator[None]:
-    """Name the split whose data the method refuses."""
-    try:
-        yield
-    except ValueError as error:
-        raise DataError(f"{split}: {error}") from error
 
 
 def _read_rows(

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.vocabulary import MODELS
-from stages.heads.data import block_inputs, read_head_data
 from stages.shell.asked import asked_of_train
+from stages.training.data import block_inputs, read_head_data
 from storage import open_features
 from storage.paths import features_path
 from storage.split.cells import open_cells
@@ -31,4 +31,4 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     for model in MODELS:
         with open_features(features_path(SPLIT, model, "identity")) as features:
             expected.append(block_inputs(features.sel(prompt="center").load(), head_set))
-    np.testing.assert_array_equal(found.rows.inputs, np.concatenate(expected))
+    np.testing.assert_array_equal(found.inputs, np.concatenate(expected))
