@@ -15,9 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from docs.blocks import replace_block
-from docs.claims import MARGIN, as_markdown, claims, of_promises, verdict
-from pipeline.agreements import AGREEMENTS
-from pipeline.entropies import ENTROPIES
+from docs.claims import MARGIN, as_markdown, claims, verdict
+from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.scoring.rows import BASELINE
 from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS
@@ -114,7 +113,6 @@ def _protocol_block(found: SplitResults, protocol: str) -> str:
             f"### {protocol_heading(protocol)}",
             PROTOCOL_MEANINGS[protocol],
             claims(margins),
-            *filter(None, [of_promises(results[SPLIT].promises)]),
             _folded(
                 "Relative AUC and margins of all measures",
                 f"Relative AUC, the highest in bold.{mark}",

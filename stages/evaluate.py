@@ -11,7 +11,7 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
 from pipeline.gallery.choice import ranking_columns
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.measured import judged_masks, own_masks
-from stages.evaluation.judged import read_scores
+from stages.evaluation.scores import read_scores
 from stages.evaluation.tables import (
     auc_table,
     correlation_table,
@@ -23,13 +23,13 @@ from stages.evaluation.tables import (
 )
 from stages.evaluation.use import use_tables
 from stages.executor.each import each_by
-from stages.heads.data import faults_of
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
+from storage.errors import faults_of
 from storage.outputs.files import Table
 from storage.outputs.results import write_results
 from storage.paths import results_dir

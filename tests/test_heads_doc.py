@@ -11,11 +11,12 @@ from docs.blocks import read_block
 from docs.candidates import CANDIDATES, OURS, Candidate
 from docs.drawn_features import Drawn, Scenes, drawn_features
 from docs.heads import COMPARED, SHOWN
-from pipeline.head_sets import HeadSet
+from pipeline.auc import correction_auc
 from pipeline.heads.inputs import READ
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import ModelFeatures
 from pipeline.heads.predict import check_head
-from pipeline.scoring.auc import correction_auc
+from pipeline.auc import correction_auc
 from pipeline.scoring.bootstrap import Interval, resample_groups
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MASK_FIGURES, MODELS, TASKS

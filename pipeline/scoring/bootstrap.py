@@ -143,7 +143,7 @@ def resampled_areas(
 
     See Also
     --------
-    pipeline.scoring.auc.correction_auc : The same for one sample, and why mean ranks give it.
+    pipeline.auc.correction_auc : The same for one sample, and why mean ranks give it.
 
     Notes
     -----

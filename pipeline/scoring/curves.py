@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from pipeline.scoring.auc import correction_curve
+from pipeline.auc import correction_curve
 from pipeline.scoring.evidence import Values
 from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.measures import predicted_iou

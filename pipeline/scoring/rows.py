@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.scoring.auc import CorrectionAuc, correction_auc
+from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.scoring.bootstrap import (
     Interval,
     Resamples,

@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.head_sets import WHOLE_KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.runtime.methods import Heads, Question
-from stages.evaluation.judged import read_heads
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS
 from stages.shell.blocks import ExtractParams
@@ -23,6 +22,7 @@ from stages.shell.parsing import parse
 from storage.errors import DataError, WeightsError
 from storage.images.files import read_rgb
 from storage.outputs.columns import RUNTIME_SETTINGS
+from storage.outputs.head_files import read_heads
 from storage.outputs.results import write_runtime
 
 app = typer.Typer(no_args_is_help=True, help="Speed of this machine.")
@@ -78,7 +78,7 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
                 kind: read_heads(
                     split, {"family": family}, HeadSet("selected", "selected", kind)
                 ).weights
-                for kind in WHOLE_KINDS
+                for kind in KINDS
             }
         except (DataError, WeightsError):
             continue

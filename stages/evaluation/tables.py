@@ -12,7 +12,7 @@ from pipeline.scoring.measured import Each, JudgedMasks
 from pipeline.scoring.measures import predicted_iou
 from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import ious_of
-from stages.evaluation.judged import SplitScores
+from stages.evaluation.scores import SplitScores
 from stages.shell.progress import progress
 from storage.outputs.columns import OBJECT_COLUMNS
 

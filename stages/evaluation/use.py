@@ -6,8 +6,8 @@ from typing import Final
 import pandas as pd
 
 from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.kept.promises import PromiseRow, promise_rows
 from pipeline.scoring.measured import Each, JudgedMasks
+from pipeline.scoring.promises import PromiseRow, promise_rows
 from pipeline.scoring.use import (
     ReliabilityRow,
     StatisticRow,
@@ -38,7 +38,7 @@ def use_tables(
         "statistics": _statistic_table(split, masks, resamples, each),
         "coverage": _coverage_table(largest, settings.n_curve_points),
         "reliability": _reliability_table(masks, resamples),
-        "promises": _promise_table(split, largest, resamples, settings, each),
+        "promises": _promise_table(largest, resamples),
     }
 
 
@@ -77,40 +77,19 @@ def _reliability_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd
     )
 
 
-def _promise_table(
-    split: str,
-    masks: Sequence[JudgedMasks],
-    resamples: Resamples,
-    settings: EvaluateParams,
-    each: Each,
-) -> pd.DataFrame:
-    with progress(f"promises {split}", _n_measures(masks), "measures") as advance:
-        rows = promise_rows(
-            masks,
-            resamples.group,
-            settings.n_splits,
-            seed=settings.seed,
-            advance=advance,
-            each=each,
-        )
-        made = [_promise(row) for row in rows]
-    # A single image gives no rows, but the columns.
-    return pd.DataFrame(made, columns=list(COLUMNS["promises"]))
-
-
-def _promise(row: PromiseRow) -> dict[str, object]:
-    return {
-        **_measure(row),
-        "promise": row.promise.of,
-        "iou_at_least": row.promise.iou,
-        "alpha": row.promise.alpha,
-        "held": row.held,
-        **dict(bounds("held", row.held_interval)),
-        "kept": row.kept,
-        **dict(bounds("kept", row.kept_interval)),
-        "reached": row.reached,
-        "reached_least": row.reached_least,
-    }
+def _promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+    rows = [
+        {
+            **_measure(row),
+            "promise": row.promise.of,
+            "iou_at_least": row.promise.iou,
+            "alpha": row.promise.alpha,
+            "kept": row.kept,
+        }
+        for row in promise_rows(masks, resamples.group)
+    ]
+    # Few images show nothing: there are no rows, then, but the columns.
+    return pd.DataFrame(rows, columns=list(COLUMNS["promises"]))
 
 
 def _n_measures(masks: Sequence[JudgedMasks]) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.head_sets import HEAD_KINDS, HeadKind
+from pipeline.heads.kinds import HEAD_KINDS, HeadKind
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import TASKS
 from stages.tables.rows import METHOD_TOKENS, task_models

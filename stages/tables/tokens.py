@@ -4,7 +4,7 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.head_sets import PAPER
+from pipeline.heads.kinds import PAPER
 from pipeline.scoring.measures import OF_KIND
 from pipeline.vocabulary import ABLATIONS, JUDGED
 from stages.tables.rows import Results, a_column_a_split, task_models, task_rows

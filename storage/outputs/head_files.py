@@ -2,20 +2,32 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from pipeline.heads.kinds import HeadSet
 from storage.errors import DataError, WeightsError
-from storage.outputs.heads import read_tensors, write_tensors
+from storage.outputs.heads import (
+    check_origin,
+    check_place,
+    head_set_path,
+    read_tensors,
+    write_tensors,
+)
 
 OBJECTIVES: Final = "objectives"
 """Entry of a card with what is told of each head by itself, as JSON."""
 
 _OWN: Final = ("objective", "sha256")
 """Entries of a single head's metadata that its name and the file's own digest replace."""
+
+
+_UNREAD: Final = "laplace."
+"""Beginning of tensors that files of other versions have: how sure a head is, which nothing reads.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,8 @@ def read_head_file(path: Path) -> HeadFile:
     weights: dict[str, dict[str, np.ndarray]] = {}
     for name, tensor in tensors.items():
         objective, _, own = name.partition(".")
-        weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
+        if not own.startswith(_UNREAD):
+            weights.setdefault(objective, {})[own] = tensor.astype(np.float32)
     return HeadFile(weights, dict(sorted(card.items())))
 
 
@@ -132,3 +145,56 @@ def check_card(path: Path, card: Mapping[str, Any], asked: Mapping[str, str]) ->
     found = ", ".join(differences(card, asked))
     if found:
         raise DataError(f"heads in {path} must have learned from the same features: {found}")
+
+
+@dataclass(frozen=True)
+class TrainedHeads:
+    """One head set of one train split."""
+
+    weights: Mapping[str, Mapping[str, np.ndarray]]
+    metadata: Mapping[str, Mapping[str, str]]
+    """Objective -> what the head was trained on."""
+
+
+def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> TrainedHeads:
+    """Read every head of a head set of a train split.
+
+    Parameters
+    ----------
+    origin
+        What they must have learned from: heads understand only tokens like those that they were
+        trained on.
+
+    Raises
+    ------
+    WeightsError
+        If a head is missing or damaged.
+    DataError
+        If a head lies in the place of another, or was trained on other features.
+    """
+    found = read_head_set(train_split, head_set)
+    path = head_set_path(train_split, head_set)
+    check_origin(path, found.card, origin)
+    return TrainedHeads(
+        {objective: found.weights[objective] for objective in head_set.objectives},
+        {objective: found.metadata(objective) for objective in head_set.objectives},
+    )
+
+
+def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
+    """Read the file of a head set of a train split.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing or damaged.
+    DataError
+        If it lies in the place of another, or lacks a head.
+    """
+    path = head_set_path(train_split, head_set)
+    found = read_head_file(path)
+    check_place(path, found.card, {"split": train_split, **asdict(head_set)})
+    for objective in head_set.objectives:
+        if objective not in found.weights:
+            raise DataError(f"{path} must have the head {objective}, got none; train it again")
+    return found

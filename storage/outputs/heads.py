@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from storage.errors import DataError, WeightsError
 from storage.folders import whole_file
 from storage.paths import protocol_dir, remedy

@@ -51,9 +51,8 @@ class SplitResults:
     reliability: pd.DataFrame
     """Predicted and true IoU of every measure that predicts one, in bins of equal mass."""
     promises: pd.DataFrame
-    """How promises about kept masks held on images that they were not calibrated on; bounds are
-    the middle 95 % of the splits. ``reached`` is what the guarantee is about, and ``reached_least``
-    the lowest value that chance among the splits leaves to a promise that holds."""
+    """Share of the largest model's masks that each promise keeps, calibrated on all images of the
+    split; without the promises that keep nothing."""
     pixels: pd.DataFrame
     """How well the pixels of each model's masks agree with the ground truth, one statistic per row,
     with intervals over images or videos; ``region`` is all of the mask or the band around the

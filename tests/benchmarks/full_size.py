@@ -21,15 +21,15 @@ from typing import Any, Final
 import numpy as np
 
 from docs.bars import Bar, write_record
-from pipeline.head_sets import HeadSet
 from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from stages.evaluation import use
-from stages.heads.fit import Seeds, fit_here, heads_to_fit
 from stages.shell.asked import eval_cells
+from stages.training.fit import Seeds, fit_here, heads_to_fit
 from storage.files.manifest import write_manifest
 from storage.paths import features_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, write_objects
@@ -55,7 +55,6 @@ N_OBJECTS: Final = int(os.environ.get("USAM_BENCH_OBJECTS", "36000"))
 PER_IMAGE: Final = 7
 N_CHANNELS: Final = 256
 N_RESAMPLES: Final = 1000
-N_SPLITS: Final = 200
 
 MAX_MINUTES: Final = 10.0
 MAX_GB: Final = 4.0
@@ -74,7 +73,7 @@ PARTS: Final[tuple[tuple[ModuleType, str, str], ...]] = (
     (evaluate, "pixel_table", "calibration of pixels, with intervals"),
     (use, "_statistic_table", "statistics of use, with intervals"),
     (use, "_reliability_table", "reliability, with intervals"),
-    (use, "_promise_table", "promises, over random halves"),
+    (use, "_promise_table", "promises"),
     (evaluate, "write_results", "table of objects, writing all tables"),
 )
 """Module, function and what it does."""
@@ -99,7 +98,7 @@ def _write_stores() -> None:
     changes: dict[str, Any] = {
         "views": view_settings(*VIEWS),
         "train_splits": TRAIN_SPLITS,
-        "evaluate": {"n_resamples": N_RESAMPLES, "n_splits": N_SPLITS},
+        "evaluate": {"n_resamples": N_RESAMPLES},
     }
     write_params(Path(), [SPLIT], **changes)
     table = object_table(N_OBJECTS, PER_IMAGE)
@@ -214,7 +213,7 @@ def _words(told: dict[str, Any], epoch_s: float) -> str:
     about = (
         f"`evaluate` of {N_OBJECTS:,} objects in {-(-N_OBJECTS // PER_IMAGE):,} images, "
         f"{len(MODELS)} models, {len(VIEWS)} views, {len(TRAIN_SPLITS)} train splits, all kinds of "
-        f"heads, both protocols, {N_RESAMPLES:,} resamples and {N_SPLITS} random halves, on "
+        f"heads, both protocols, {N_RESAMPLES:,} resamples, on "
         f"{len(os.sched_getaffinity(0))} cores: {told['total'][0] / 60:.1f} min, "
         f"{told['total'][1] / 60:.1f} min of CPU time, {told['peak_bytes'] / 1e9:.1f} GB at most."
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import HeadSet, head_sets
+from pipeline.heads.kinds import HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.vocabulary import (
     ABLATIONS,
@@ -20,7 +20,7 @@ from pipeline.vocabulary import (
     TRAIN_PROMPTS,
 )
 from stages import train, tune
-from stages.heads.data import read_head_data
+from stages.training.data import read_head_data
 from storage.outputs.head_files import read_head_file
 from storage.outputs.heads import head_set_path
 from storage.paths import curves_path, objects_path
@@ -96,7 +96,7 @@ def _compare(name: str, wanted: np.ndarray, values: np.ndarray) -> str | None:
 
 def _results(head_set: HeadSet, cells: SplitCells, curves: pd.DataFrame) -> dict[str, np.ndarray]:
     heads = read_head_file(head_set_path(SPLIT, head_set)).weights
-    said = predict(heads, read_head_data(cells, head_set).rows.inputs)
+    said = predict(heads, read_head_data(cells, head_set).inputs)
     own = curves[
         (curves["protocol"] == head_set.protocol)
         & (curves["kind"] == head_set.kind)

@@ -16,10 +16,10 @@ import numpy as np
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.vocabulary import MODELS
-from stages.heads.data import read_head_data
-from stages.heads.study import Facade, run_study
-from stages.heads.threads import one_thread_each
-from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
+from stages.training.data import read_head_data
+from stages.training.fit import one_thread_each
+from stages.training.search import TUNED, cost_of_trials, rows_of_trials
+from stages.training.study import Facade, run_study
 from tests.fixtures.asked import open_train
 from tests.golden import train
 from tests.golden.golden import Arrays, Golden, off_by
@@ -64,7 +64,7 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         asked = {f"asked/{facade}": _asked(facade) for facade in FACADES}
         train.write_inputs(inputs or train.GOLDEN.inputs())
-        data = read_head_data(open_train("shapes_train", MODELS), TUNED).rows
+        data = read_head_data(open_train("shapes_train", MODELS), TUNED)
     return asked | _rows(data) | {"costs/real": _costs(data)}
 
 

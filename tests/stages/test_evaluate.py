@@ -13,22 +13,22 @@ import pytest
 import xarray
 import zarr
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
-from pipeline.heads.deviations import deviations
-from pipeline.heads.inputs import READ, head_inputs, set_inputs
+from pipeline.auc import correction_auc
+from pipeline.heads.inputs import READ, set_inputs
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.scoring.auc import correction_auc
+from pipeline.auc import correction_auc
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
-from stages.evaluation import judged
+from stages.evaluation import scores
 from stages.shell.asked import weights_name
 from stages.shell.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.outputs.columns import COLUMNS
-from storage.outputs.head_files import HeadFile, read_head_file, write_head_file
+from storage.outputs.head_files import HeadFile, read_head_file, read_heads, write_head_file
 from storage.outputs.heads import head_set_path
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
@@ -87,15 +87,7 @@ def results(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResul
 
 
 def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
-    if head_set.kind != PAPER.kind:
-        return set_inputs({name: center[name].values for name in READ}, head_set)
-    return head_inputs(
-        center["iou_token"].values,
-        center["mask_token"].values,
-        iou=center["iou"].values,
-        sam_score=center["sam_score"].values,
-        tokens=head_set.tokens,
-    )
+    return set_inputs({name: center[name].values for name in READ}, head_set)
 
 
 def evaluated() -> SplitResults:
@@ -139,7 +131,7 @@ def test_heads_are_evaluated_on_the_tokens_that_they_read(
     task = "task" if is_of_selection else "segmentation"
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    heads = judged.read_heads("shapes_train", {}, head_set)
+    heads = read_heads("shapes_train", {}, head_set)
     usam = predict(heads.weights, inputs_of(center, head_set))["iou_large"]
     by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
     iou = chosen(center["iou"].values, center[by].values)
@@ -211,7 +203,7 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows(
     of_model = objects.query(
         "model == 'large' and protocol == @head_set.protocol and judged == @head_set.tokens"
     ).reset_index()
-    heads = judged.read_heads("shapes_train", {}, head_set)
+    heads = read_heads("shapes_train", {}, head_set)
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center, head_set)
@@ -220,10 +212,8 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows(
     np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
     told = {
         "usam": expected["iou_large"],
-        "usam_std": deviations(heads.weights, inputs)["iou_large"],
+        "delta_theta_star": expected["model_gap"] - 0.5,
     }
-    if not KINDS_BY_NAME[head_set.kind].is_of_own_iou:
-        told["delta_theta_star"] = expected["model_gap"] - 0.5
     for name, values in told.items():
         column = f"{KINDS_BY_NAME[head_set.kind].named(name)}@shapes_train"
         np.testing.assert_allclose(of_model[column], values, atol=1e-6)
@@ -241,22 +231,20 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_features(SPLIT, "tiny", n_objects)
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
-    found = judged.read_scores(cells, ("shapes_train",))
-    heads = judged.read_heads("shapes_train", {}, PAPER)
+    found = scores.read_scores(cells, ("shapes_train",))
+    heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
     predictions = found.models["tiny"].predictions[PAPER]["shapes_train"]
     expected = predict(heads.weights, inputs)
-    assert set(predictions) == {*expected, "iou_tiny_std"} - {"iou_small", "iou_base_plus"}
+    assert set(predictions) == {*expected} - {"iou_small", "iou_base_plus"}
     for objective in predictions.keys() & expected.keys():
         np.testing.assert_allclose(predictions[objective], expected[objective], rtol=1e-6)
 
 
 def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
-    write_params(
-        root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "n_splits": 5, "seed": 0}
-    )
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "seed": 0})
     curves = evaluated().curves
     assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
     assert {"oracle", "worst", "random"} <= set(curves["measure"])
@@ -281,9 +269,7 @@ def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itsel
 
 def test_intervals_follow_from_the_seed(root: Path, results: SplitResults) -> None:
     first = results.auc
-    write_params(
-        root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "n_splits": 5, "seed": 1}
-    )
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "seed": 1})
     second = evaluated().auc
     assert (first["relative"] == second["relative"]).all()
     assert (first["relative_low"] != second["relative_low"]).any()
@@ -383,10 +369,10 @@ def test_entropies_without_a_model_are_refused() -> None:
     shutil.rmtree(entropy_path(SPLIT))
     write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
-        judged.read_scores(cells, ())
+        scores.read_scores(cells, ())
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        judged.numbers_of(entropy, ("h_std",), "small", "best")
+        scores.numbers_of(entropy, ("h_std",), "small", "best")
 
 
 @pytest.mark.usefixtures("root")
@@ -429,7 +415,7 @@ def test_heads_that_learned_from_other_features_are_refused(
         DataError,
         match=rf"best.safetensors must .* of the same {message}; train it again",
     ):
-        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
 
 @pytest.mark.usefixtures("root")
@@ -438,7 +424,7 @@ def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
     rewrite(MODELS)
     with pytest.raises(DataError, match=rf"of the same extract_version \({was} -> 2\); train it"):
-        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
 
 
 @pytest.mark.parametrize(
@@ -458,7 +444,7 @@ def test_heads_in_the_place_of_others_are_refused(
     target = head_set_path("shapes_train", PAPER)
     shutil.copy(head_set_path(*source), target)
     with pytest.raises(DataError, match=rf"^{target}: {message}"):
-        judged.read_heads("shapes_train", {}, PAPER)
+        read_heads("shapes_train", {}, PAPER)
 
 
 @pytest.mark.usefixtures("root")
@@ -468,7 +454,7 @@ def test_a_file_that_lacks_a_head_is_refused() -> None:
     rest = {name: head for name, head in found.weights.items() if name != "iou_large"}
     write_head_file(path, HeadFile(rest, found.card))
     with pytest.raises(DataError, match=f"^{path} must have the head iou_large, got none; train"):
-        judged.read_heads("shapes_train", {}, PAPER)
+        read_heads("shapes_train", {}, PAPER)
 
 
 @pytest.mark.usefixtures("root")
@@ -476,7 +462,7 @@ def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
-        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
 
 
 def test_an_unfinished_store_ends_the_stage_with_one_line(
@@ -508,7 +494,7 @@ def test_a_missing_head_ends_the_stage_with_one_line(
         pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
         pytest.param(
             {"evaluate": {"n_curve_points": 9, "n": 1}},
-            "one of n_curve_points, n_resamples, n_splits, seed, got 'n'",
+            "one of n_curve_points, n_resamples, seed, got 'n'",
             id="key",
         ),
         pytest.param(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.scoring.association import spearman
-from pipeline.scoring.auc import correction_auc
+from pipeline.auc import correction_auc
 from pipeline.scoring.bootstrap import (
     LANES,
     Resamples,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from pipeline.scoring.auc import correction_auc
+from pipeline.auc import correction_auc
 from pipeline.scoring.bootstrap import each_once, resample_groups
 from pipeline.scoring.selective import augrc, aurc, risk_coverage
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
-from pipeline.scoring.auc import relative_auc
+from pipeline.auc import relative_auc
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, TASKS
 from stages.shell.blocks import PaperDataSet

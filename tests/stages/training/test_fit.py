@@ -13,17 +13,18 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.head_sets import MODEL_IOUS, HeadSet, OneCycle, head_sets
+from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
+from pipeline.heads.objectives import TrainingSet
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Failure, Task
-from stages.heads import fit
-from stages.heads.data import HeadData, read_head_data
-from stages.heads.fit import Seeds, fit_sets, heads_to_fit
 from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams
+from stages.training import fit
+from stages.training.data import read_head_data
+from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from storage.outputs.heads import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
@@ -43,10 +44,9 @@ LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 PLAN: Final = OneCycle(epochs=1, batch_size=32, learning_rate=1e-3, weight_decay=0.05)
 
 TODO: Final = {
-    one: heads_to_fit(one, dict.fromkeys(MODEL_IOUS, PLAN), Seeds(heads=0, judging=0))
-    for one in (HeadSet("best", "best", "ours"), HeadSet("selected", "selected", "heteroscedastic"))
+    one: heads_to_fit(one, dict.fromkeys(one.objectives, PLAN), Seeds(heads=0, judging=0))
+    for one in (HeadSet("best", "best", "ours"), HeadSet("selected", "selected", "ours"))
 }
-"""One set whose heads have posteriors, and one whose heads have none."""
 
 
 @pytest.fixture
@@ -78,18 +78,17 @@ def test_workers_train_the_same_heads_and_read_each_set_once(
     expected = dict(fit_sets(cells, TODO, ExecutorParams()))
     read: list[HeadSet] = []
 
-    def noted(opened: SplitCells, head_set: HeadSet) -> HeadData:
+    def noted(opened: SplitCells, head_set: HeadSet) -> TrainingSet:
         read.append(head_set)
         return read_head_data(opened, head_set)
 
     monkeypatch.setattr(fit, "read_head_data", noted)
     found = dict(fit_sets(cells, TODO, LOCAL))
-    first, second = TODO
-    assert read == [first, second, first]  # the posteriors are not the workers'
+    assert read == list(TODO)
     assert list(found) == list(expected)
     for one, heads in expected.items():
         np.testing.assert_equal(astuple(found[one]), astuple(heads))
-        assert list(found[one].kept) == list(heads.validated) == list(MODEL_IOUS)
+        assert list(found[one].kept) == list(heads.validated) == list(one.objectives)
 
 
 @pytest.mark.usefixtures("travelling")

@@ -1,21 +1,29 @@
 """Trained heads and their learning curves, as they lie in ``heads/<train split>``."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import pandas as pd
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.vocabulary import PROTOCOLS
+from stages.shell.versions import version_entry
+from stages.training.data import origin_of
+from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.outputs.files import write_table
 from storage.outputs.head_files import pack_heads, write_head_file
 from storage.outputs.heads import head_set_path
+from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir
 from storage.split.cells import SplitCells
+
+Tunings = Mapping[str, Tuning]
+"""Choice of hyperparameters by objective."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,26 @@ class KeptHead:
     weights: HeadWeights
     metadata: Mapping[str, str]
     validated: TrainedHead
+
+    @property
+    def error(self) -> float:
+        """Validation error of the latter after its last epoch."""
+        return float(self.validated.validation_mse[-1])
+
+
+def kept_heads(
+    cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
+) -> list[KeptHead]:
+    """The heads of a set with their metadata."""
+    split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
+    about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
+    about |= {key: str(number) for key, number in version_entry("train").items()}
+    heads = []
+    for objective, validated in fitted.validated.items():
+        error = float(validated.validation_mse[-1])
+        metadata = about | _metadata(kind, objective, tunings[objective], error)
+        heads.append(KeptHead(objective, fitted.kept[objective].weights, metadata, validated))
+    return heads
 
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]) -> None:
@@ -67,3 +95,18 @@ def _curve(head_set: HeadSet, head: KeptHead) -> pd.DataFrame:
             "validation_mse": found.validation_mse,
         }
     )
+
+
+def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dict[str, str]:
+    return {
+        "schema": "1",
+        "objective": objective,
+        "inputs": " ".join(kind.inputs),
+        "hidden": str(kind.hidden),
+        # Neither differs any more, but without them the same head would have other bytes.
+        "loss": "squared_error",
+        "n_members": "1",
+        "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
+        "n_trials": str(0 if kind.plan else tuning.n_trials),
+        "validation_mse": str(mse),
+    }

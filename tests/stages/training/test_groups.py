@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.heads.groups import group_index
+from stages.training.groups import group_index
 from stages.shell.blocks import PrepareParams, Split
 from stages.shell.sources import objects_signature
 from storage.datasets.catalogue import DATA_SETS
