@@ -16,7 +16,6 @@ from pipeline.heads.inputs import READ
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import ModelFeatures
 from pipeline.heads.predict import check_head
-from pipeline.auc import correction_auc
 from pipeline.scoring.bootstrap import Interval, resample_groups
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MASK_FIGURES, MODELS, TASKS

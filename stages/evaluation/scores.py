@@ -18,11 +18,11 @@ from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measured import heads_read
 from pipeline.vocabulary import JUDGED
+from stages.training.groups import group_index
 from storage.errors import StoreError
 from storage.outputs.head_files import TrainedHeads, read_heads
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
-from stages.training.groups import group_index
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))

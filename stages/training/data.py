@@ -10,9 +10,9 @@ from pipeline.heads.inputs import READ, n_inputs, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
+from stages.training.groups import group_index
 from storage.errors import faults_of
 from storage.split.cells import OpenCell, SplitCells
-from stages.training.groups import group_index
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:

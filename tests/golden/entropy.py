@@ -55,7 +55,8 @@ def _distance(centre: np.ndarray, height: int, width: int | None = None) -> np.n
     """Distance of each pixel from places ``(..., 2)``, y and x, in sides of the image."""
     y, x = (np.arange(n) / n for n in (height, width or height))
     off_y, off_x = y - centre[..., 0, None], x - centre[..., 1, None]
-    return np.hypot(off_y[..., :, None], off_x[..., None, :])
+    distance: np.ndarray = np.hypot(off_y[..., :, None], off_x[..., None, :])
+    return distance
 
 
 def compute(inputs: Arrays) -> dict[str, np.ndarray]:

@@ -17,7 +17,6 @@ from pipeline.auc import correction_auc
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.auc import correction_auc
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.scoring.association import spearman
 from pipeline.auc import correction_auc
+from pipeline.scoring.association import spearman
 from pipeline.scoring.bootstrap import (
     LANES,
     Resamples,

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
 
-from pipeline.runtime.methods import METHODS
 from pipeline.auc import correction_auc, correction_curve
+from pipeline.runtime.methods import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.evidence import ModelScores, Values

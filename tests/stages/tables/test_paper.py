@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from pipeline.auc import relative_auc
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, TASKS
 from stages.shell.blocks import PaperDataSet

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.training.groups import group_index
 from stages.shell.blocks import PrepareParams, Split
 from stages.shell.sources import objects_signature
+from stages.training.groups import group_index
 from storage.datasets.catalogue import DATA_SETS
 from storage.errors import StoreError
 from storage.split.objects import ObjectTable
