@@ -27,7 +27,7 @@ from stages.predictor.questions import (
     parse_clicks,
 )
 from stages.shell.edge import reported_errors
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.parsing import ParamsError, check_known
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb
 from storage.outputs.head_files import read_head_file

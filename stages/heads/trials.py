@@ -11,7 +11,7 @@ from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_g
 from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import continued_costs, validation_cost
 from stages.heads.study import Facade
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 
 TUNED: Final = HeadSet("best", "best")
 """The head set that trials use, the paper's; heads of all head sets take what they find."""

@@ -12,7 +12,7 @@ from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import EXTRACT_VERSION, load_sam
 from stages.predictor.gates import least_iou
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files.shipped import shipped_heads

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from stages.shell.edge import one_line
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from stages.web.door import Door
 from stages.web.page import Page
 from stages.web.queue import QueueFullError

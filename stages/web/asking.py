@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.predictor import PromptSet
 from pipeline.vocabulary import N_PROPOSALS
 from stages.predictor.questions import check_box, check_click
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 
 MOST_CLICKS: Final = 100
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from stages.shell.edge import reported_errors
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 
 PORT: Final = 8765
 

@@ -8,7 +8,7 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.parsing import ParamsError, check_known
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import read_head_file
 

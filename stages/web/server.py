@@ -10,7 +10,7 @@ from threading import Thread
 
 import uvicorn
 
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from stages.shell.stopping import stoppable
 from stages.web.app import web_app
 from stages.web.door import is_loopback_address

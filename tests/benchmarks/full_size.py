@@ -29,7 +29,7 @@ from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from stages.evaluation import use
 from stages.heads.fit import Seeds, fit_here, heads_to_fit
-from stages.shell.asked import eval_cells
+from stages.shell.signatures import eval_cells
 from storage.files.manifest import write_manifest
 from storage.paths import features_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, write_objects

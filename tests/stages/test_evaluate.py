@@ -24,7 +24,7 @@ from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
 from stages.extraction.models import EXTRACT_VERSION
 from stages.heads import judged
-from stages.shell.asked import weights_name
+from stages.shell.signatures import weights_name
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.outputs.columns import COLUMNS

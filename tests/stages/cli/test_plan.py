@@ -16,8 +16,8 @@ from stages import extract, extract_train, prepare
 from stages.cli.app import app
 from stages.extraction.models import EXTRACT_VERSION
 from stages.planning.reasons import differences_text
-from stages.shell.asked import weights_name
 from stages.shell.params import read_params
+from stages.shell.signatures import weights_name
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.extent import estimate_extent, mask_bytes
 from storage.paths import features_path, masks_path, objects_path
@@ -189,7 +189,9 @@ def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(extract, *CELL)
-    monkeypatch.setattr("stages.shell.sources.versions", lambda *names: dict.fromkeys(names, "0"))
+    monkeypatch.setattr(
+        "stages.shell.signatures.versions", lambda *names: dict.fromkeys(names, "0")
+    )
     Path("annotations.json").unlink()
 
     assert rows()[SPLIT][3] == "1"

@@ -11,7 +11,7 @@ import xarray
 from pipeline.head_sets import HeadSet
 from pipeline.vocabulary import MODELS
 from stages.heads.data import read_head_data
-from stages.shell.asked import asked_of_train
+from stages.shell.signatures import train_cell_settings
 from storage.split.cells import open_cells
 from tests.fixtures.asked import extract_params
 from tests.fixtures.train_split import SPLIT, write_split
@@ -25,7 +25,7 @@ def test_a_block_is_let_go_before_the_next_is_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_split(n_objects=N_OBJECTS)
-    cells = open_cells(SPLIT, asked_of_train(extract_params(), MODELS))
+    cells = open_cells(SPLIT, train_cell_settings(extract_params(), MODELS))
     read: list[weakref.ref[xarray.Dataset]] = []
     load = xarray.Dataset.load
 

@@ -22,8 +22,8 @@ from stages.executor.tasks import Failure, Task
 from stages.heads import fit
 from stages.heads.data import HeadData, read_head_data
 from stages.heads.fit import Seeds, fit_sets, heads_to_fit
-from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams
+from stages.shell.signatures import train_cell_settings
 from storage.outputs.heads import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
@@ -54,7 +54,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
     """Cells of a train split, in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_split()
-    return cells_to_open(SPLIT, asked_of_train(extract_params(), MODELS), CACHE)
+    return cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
 
 
 @pytest.fixture

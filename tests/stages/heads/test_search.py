@@ -20,8 +20,8 @@ from stages.heads import search as searching
 from stages.heads.search import Study, search, search_there
 from stages.heads.study import LOG
 from stages.shell import stopping
-from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams, TuneParams
+from stages.shell.signatures import train_cell_settings
 from stages.shell.stopping import Stopped, ask_to_stop
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
@@ -57,7 +57,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     write_split()
     monkeypatch.setattr(searching, "LOOK_S", 0.02)
-    cells: CellsToOpen = cells_to_open(SPLIT, asked_of_train(extract_params(), MODELS), CACHE)
+    cells: CellsToOpen = cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
     return Study(cells, "iou_tiny", SETTINGS)
 
 

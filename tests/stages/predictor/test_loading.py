@@ -11,7 +11,7 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
 from stages.extraction.models import EXTRACT_VERSION
 from stages.predictor import load_predictor
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.shipped import shipped_heads
