@@ -9,13 +9,18 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image
 
 from pipeline.predictor.advice import GOOD_IOU
-from pipeline.predictor.answers import Output, Prediction, ask, parse_one, predict_sets
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
-from pipeline.predictor.encoded import EncodedImage
-from pipeline.predictor.heads import ProposalHeads
-from pipeline.predictor.images import rgb_of
+from pipeline.predictor.images import EncodedImage, rgb_of
 from pipeline.predictor.prompts import PromptSet
-from pipeline.predictor.uncertainty import Uncertainty
+from pipeline.predictor.proposal_heads import ProposalHeads
+from pipeline.predictor.uncertainty import (
+    Output,
+    Prediction,
+    Uncertainty,
+    ask,
+    parse_one,
+    predict_sets,
+)
 from pipeline.sam.model import Sam
 
 _ENCODED_PIXELS: Final = 2**22

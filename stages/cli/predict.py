@@ -18,7 +18,7 @@ from stages.cli.predicted import (
     values_told,
 )
 from stages.predictor.gates import gated_models
-from stages.predictor.questions import (
+from stages.predictor.prompts import (
     Clicks,
     Question,
     check_no_grid,
@@ -110,14 +110,14 @@ Told = tuple[dict[str, Any], str, list[Path]]
 
 def _everything(question: Question, options: Mapping[str, Any]) -> Told:
     # Torch takes seconds to import, for which no error in the arguments should wait.
-    from stages.predictor.answering import answer_everything  # noqa: PLC0415
+    from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
     records, saved = answer_everything(question, options)
     return {"masks": records}, everything_lines(records, question.size_px), saved
 
 
 def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
-    from stages.predictor.answering import answer_prompt  # noqa: PLC0415
+    from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
     values, lines = values_told(answer.found), lines_told(answer.found)

@@ -37,11 +37,11 @@ def demo(
                 "pip install 'usam-cache[demo]'"
             )
         from stages.web.page import Page  # noqa: PLC0415
-        from stages.web.server import find_place, serve  # noqa: PLC0415
+        from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
-        place = find_place(host, port)
-        with closing(place.listener):
+        endpoint = open_endpoint(host, port)
+        with closing(endpoint.listener):
             print(f"loading {model}", flush=True)
             page = Page(model=model, heads=heads or ())
-            print(f"open {place.address}, end with Ctrl-C", flush=True)
-            serve(page, place)
+            print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
+            serve(page, endpoint)

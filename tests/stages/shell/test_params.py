@@ -315,7 +315,9 @@ def test_missing_settings_name_the_file(tmp_path: Path) -> None:
 def test_a_block_is_parsed_alone_too() -> None:
     own = settings()["extract"] | {"precision": "bf16"}
     assert parse("extract", own, ExtractParams).precision == "bf16"
-    with pytest.raises(ParamsError, match=r"^extract: precision must be one of fp32, bf16, got 'x'"):
+    with pytest.raises(
+        ParamsError, match=r"^extract: precision must be one of fp32, bf16, got 'x'"
+    ):
         parse("extract", own | {"precision": "x"}, ExtractParams)
 
 

@@ -1,23 +1,20 @@
-"""Many images and their prompts, answered as entries of a COCO results file."""
+"""What a predictor says, as values for JSON and as entries of a COCO results file."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.predictor import (
-    PromptSet,
-    UncertainMaskGenerator,
-    UncertainPredictor,
-    Uncertainty,
-)
-from stages.predictor.told import prompt_told, proposal_told
+from pipeline.predictor.prompts import PromptSet
 from storage.datasets.coco_prompts import NO_CATEGORY, AskedImage, CocoPrompt
 from storage.errors import ImageError
 from storage.images.files import read_rgb
 from storage.outputs.coco_results import KeptResults
 from storage.rle import encode_rle
+
+if TYPE_CHECKING:
+    from pipeline.predictor import UncertainPredictor, Uncertainty
 
 Answer = Callable[[np.ndarray, AskedImage], list[dict[str, Any]]]
 """Entries of a results file about one image."""
@@ -50,31 +47,33 @@ def answer_images(
     return faults
 
 
-def prompt_answers(predictor: UncertainPredictor) -> Answer:
+def prompt_answers(predictor: "UncertainPredictor") -> Answer:
     """Answers to the prompts of an image: the selected mask of each."""
 
     def answer(rgb: np.ndarray, asked: AskedImage) -> list[dict[str, Any]]:
         predictor.set_image(rgb)
         found = predictor.predict_uncertainties([_prompt_set(one) for one in asked.prompts])
         both = zip(asked.prompts, found, strict=True)
-        return [_result(asked, prompt, one) for prompt, one in both]
+        return [_prompt_result(asked, prompt, one) for prompt, one in both]
 
     return answer
 
 
-def everything_answers(predictor: UncertainPredictor, options: Mapping[str, Any]) -> Answer:
+def everything_answers(predictor: "UncertainPredictor", options: Mapping[str, Any]) -> Answer:
     """All masks of an image, with the options of ``UncertainMaskGenerator``."""
+    from pipeline.predictor import UncertainMaskGenerator  # noqa: PLC0415 - torch takes seconds
+
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
     def answer(rgb: np.ndarray, asked: AskedImage) -> list[dict[str, Any]]:
-        return [_found_result(asked, record) for record in generator.generate(rgb)]
+        return [_everything_result(asked, record) for record in generator.generate(rgb)]
 
     return answer
 
 
-def _found_result(asked: AskedImage, record: Mapping[str, Any]) -> dict[str, Any]:
+def _everything_result(asked: AskedImage, record: Mapping[str, Any]) -> dict[str, Any]:
     """A mask of everything; its score is the expected IoU."""
-    told = ("expected_iou", "gap", "direct_gap", "advice", "is_kept")
+    judgement = ("expected_iou", "gap", "direct_gap", "advice", "is_kept")
     scores = {name: record[name] for name in ("stability_score", "point_coords")}
     return {
         "image_id": asked.image_id,
@@ -85,7 +84,7 @@ def _found_result(asked: AskedImage, record: Mapping[str, Any]) -> dict[str, Any
         "uncertainty": {
             "sam_score": record["predicted_iou"],
             **scores,
-            **{name: record[name] for name in told},
+            **{name: record[name] for name in judgement},
         },
     }
 
@@ -96,7 +95,7 @@ def _prompt_set(prompt: CocoPrompt) -> PromptSet:
     return PromptSet(np.array(prompt.clicks), np.ones(len(prompt.clicks), np.int64))
 
 
-def _result(asked: AskedImage, prompt: CocoPrompt, found: Uncertainty) -> dict[str, Any]:
+def _prompt_result(asked: AskedImage, prompt: CocoPrompt, found: "Uncertainty") -> dict[str, Any]:
     """The selected mask; its score is the expected IoU."""
     k, mask = found.selected, found.masks[found.selected]
     return {
@@ -106,7 +105,40 @@ def _result(asked: AskedImage, prompt: CocoPrompt, found: Uncertainty) -> dict[s
         "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
-            **proposal_told(found, k),
-            **prompt_told(found),
+            **proposal_values(found, k),
+            **prompt_values(found),
         },
+    }
+
+
+def gain_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
+    """Expected IoUs and gains of a proposal, by name."""
+    return {
+        part: {name: float(values[proposal]) for name, values in vars(own).items()}
+        for part, own in (
+            ("expected_iou", found.expected_iou),
+            ("gap", found.gap),
+            ("direct_gap", found.direct_gap),
+        )
+    }
+
+
+def proposal_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
+    """Scores of a proposal: everything but its mask."""
+    return {
+        "sam_score": float(found.sam_score[proposal]),
+        "h_std": float(found.h_std[proposal]),
+        **gain_values(found, proposal),
+    }
+
+
+def prompt_values(found: "Uncertainty") -> dict[str, Any]:
+    """What is said of all proposals together."""
+    return {
+        "selected": found.selected,
+        "alternative": found.alternative,
+        "advice": {"words": found.advice.words, **vars(found.advice)},
+        "is_kept": found.is_kept,
+        "caution": found.caution or None,
+        "h_a": found.h_a,
     }

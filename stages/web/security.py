@@ -38,7 +38,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Door:
+class AccessControl:
     """An ASGI application that lets only some requests through to another."""
 
     app: ASGIApp
