@@ -137,19 +137,19 @@ class Split:
                 )
 
 
-def data_set(place: Split) -> DataSet:
+def data_set(split: Split) -> DataSet:
     """The layout of a split."""
-    return DATA_SETS[place.reader]
+    return DATA_SETS[split.reader]
 
 
-def source_of(place: Split) -> Source:
+def source_of(split: Split) -> Source:
     """What a split's reader is given."""
-    given = {key: getattr(place, key) for key in OPTIONS if getattr(place, key) is not None}
-    if place.frames is not None:
-        given["frames"] = Frames(place.frames.start, place.frames.end, place.frames.stride)
-    if place.list is not None:
-        given["list"] = Path(place.list)
-    return Source(Path(place.images), Path(place.annotations), **given)
+    given = {key: getattr(split, key) for key in OPTIONS if getattr(split, key) is not None}
+    if split.frames is not None:
+        given["frames"] = Frames(split.frames.start, split.frames.end, split.frames.stride)
+    if split.list is not None:
+        given["list"] = Path(split.list)
+    return Source(Path(split.images), Path(split.annotations), **given)
 
 
 @strict

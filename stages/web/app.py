@@ -19,7 +19,7 @@ from stages.shell.edge import one_line
 from stages.shell.parsing import ParamsError
 from stages.web.images import MOST_PX, OpenImage
 from stages.web.page import Page, QueueFullError
-from stages.web.requests import Question, parse_question, prompt_of, read_body, while_connected
+from stages.web.requests import PromptRequest, parse_prompt, prompt_of, read_body, while_connected
 from stages.web.responses import coco_response, mask_png, uncertainty_response
 from stages.web.security import AccessControl
 from storage.errors import DataError, ImageError, WeightsError
@@ -86,7 +86,9 @@ async def open_image(
 
     async def opened(data: bytes) -> OpenImage:
         image = await page.opened(data if scene is None else _scene(page, scene))
-        await page.queue.run(lambda: image.before(page.models.predictor(heads, model)), ticket)
+        await page.queue.run(
+            lambda: image.predictor_like(page.models.predictor(heads, model)), ticket
+        )
         return image
 
     # Until it is among the open images, which are bounded, its place here bounds what it takes.
@@ -116,12 +118,12 @@ async def close_image(request: Request, name: str) -> None:
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str, ticket: str = "") -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
-    image, question = await _read_question(request, name)
+    image, prompt = await _read_prompt(request, name)
     size_px = image.shown_size_px
 
     def answered() -> dict[str, Any]:
         return uncertainty_response(
-            _uncertainty(_page(request), image, question, mask_size_px=size_px)
+            _uncertainty(_page(request), image, prompt, mask_size_px=size_px)
         )
 
     return await while_connected(request, _page(request).queue.run(answered, ticket))
@@ -130,11 +132,11 @@ async def answer(request: Request, name: str, ticket: str = "") -> dict[str, Any
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str, ticket: str = "") -> Response:
     """A proposal as a COCO file."""
-    image, question = await _read_question(request, name)
+    image, prompt = await _read_prompt(request, name)
 
     def answered() -> str:
-        found = _uncertainty(_page(request), image, question)
-        return json.dumps(coco_response(found, question.proposal, question.file_name), indent=2)
+        found = _uncertainty(_page(request), image, prompt)
+        return json.dumps(coco_response(found, prompt.proposal, prompt.file_name), indent=2)
 
     text = await while_connected(request, _page(request).queue.run(answered, ticket))
     return Response(text, media_type="application/json")
@@ -143,10 +145,10 @@ async def coco(request: Request, name: str, ticket: str = "") -> Response:
 @router.post("/images/{name}/mask")
 async def mask(request: Request, name: str, ticket: str = "") -> Response:
     """A proposal as PNG, 255 inside."""
-    image, question = await _read_question(request, name)
+    image, prompt = await _read_prompt(request, name)
 
     def answered() -> bytes:
-        return mask_png(_uncertainty(_page(request), image, question).masks[question.proposal])
+        return mask_png(_uncertainty(_page(request), image, prompt).masks[prompt.proposal])
 
     png = await while_connected(request, _page(request).queue.run(answered, ticket))
     return Response(png, media_type="image/png")
@@ -167,22 +169,22 @@ def _image(request: Request, name: str) -> OpenImage:
     return image
 
 
-async def _read_question(request: Request, name: str) -> tuple[OpenImage, Question]:
+async def _read_prompt(request: Request, name: str) -> tuple[OpenImage, PromptRequest]:
     image = _image(request, name)
     body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
-    return image, parse_question(body)
+    return image, parse_prompt(body)
 
 
 def _uncertainty(
     page: Page,
     image: OpenImage,
-    question: Question,
+    prompt: PromptRequest,
     *,
     mask_size_px: tuple[int, int] | None = None,
 ) -> Uncertainty:
-    prompt = prompt_of(question, image.height_px, image.width_px)
-    predictor = image.before(page.models.predictor(question.heads, question.model))
-    (found,) = predictor.predict_uncertainties([prompt], mask_size_px=mask_size_px)
+    prompt_set = prompt_of(prompt, image.height_px, image.width_px)
+    predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
+    (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=mask_size_px)
     return found
 
 

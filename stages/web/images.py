@@ -56,7 +56,7 @@ class OpenImage:
         scale = SHOWN_PX / max(self.height_px, self.width_px)
         return max(1, round(scale * self.height_px)), max(1, round(scale * self.width_px))
 
-    def before(self, predictor: UncertainPredictor) -> UncertainPredictor:
+    def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor of the same model and heads that has this image before it."""
         own = self._encoded.pop(predictor.sam, None)
         if own is None:

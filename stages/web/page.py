@@ -168,4 +168,4 @@ class Page:
         """Load the model and compile what its first answer would wait for."""
         predictor = self.models.predictor(self.models.default_heads, self.model)
         image = OpenImage(self.scenes[0])
-        image.before(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])
+        image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

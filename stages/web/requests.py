@@ -88,7 +88,7 @@ class Click(_Strict):
     """1 on the object, 0 beside it."""
 
 
-class Question(_Strict):
+class PromptRequest(_Strict):
     """A prompt about an open image, and who is to answer it."""
 
     model: str
@@ -102,8 +102,8 @@ class Question(_Strict):
     """Of the image, for the downloaded file; nothing is opened by it."""
 
 
-def parse_question(data: bytes) -> Question:
-    """A question as the page sends it.
+def parse_prompt(data: bytes) -> PromptRequest:
+    """A prompt as the page sends it.
 
     Raises
     ------
@@ -111,22 +111,22 @@ def parse_question(data: bytes) -> Question:
         If it is another.
     """
     try:
-        return Question.model_validate_json(data)
+        return PromptRequest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "question"
         raise ParamsError(f"{key} must be as the page sends it, got: {first['msg']}") from error
 
 
-def prompt_of(question: Question, height_px: int, width_px: int) -> PromptSet:
-    """The prompt of a question.
+def prompt_of(prompt: PromptRequest, height_px: int, width_px: int) -> PromptSet:
+    """The same as a predictor takes it.
 
     Raises
     ------
     ParamsError
         If it has neither a click on the object nor a box, or lies outside of the image.
     """
-    clicks, box = question.clicks, question.box
+    clicks, box = prompt.clicks, prompt.box
     if box is None and not any(click.label for click in clicks):
         raise ParamsError("prompt must have a click on the object or a box, got neither")
     size_px = height_px, width_px
