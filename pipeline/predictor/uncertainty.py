@@ -185,11 +185,13 @@ class Output:
 
 
 @torch.inference_mode()
-def predict_sets(sam: Sam, image: EncodedImage, asked: PromptSet, output: Output) -> Prediction:
+def predict_sets(
+    sam: Sam, image: EncodedImage, prompt_set: PromptSet, output: Output
+) -> Prediction:
     """See ``UncertainPredictor.predict``."""
     height, width = image.size_px
     scale = (1, 1) if output.normalize_coords else (width, height)
-    prompts = parse_prompts(**vars(asked), scale=scale)
+    prompts = parse_prompts(**vars(prompt_set), scale=scale)
     decoded = _decode(sam, image, prompts, multimask_output=output.multimask_output)
     if output.return_logits:
         masks = at_image(decoded.logits, image.size_px).cpu().numpy()
@@ -203,7 +205,7 @@ def predict_sets(sam: Sam, image: EncodedImage, asked: PromptSet, output: Output
 
 
 @torch.inference_mode()
-def ask(
+def predict_each(
     sam: Sam,
     heads: ProposalHeads,
     image: EncodedImage,
@@ -218,18 +220,18 @@ def ask(
     found: dict[int, Uncertainty] = {}
     for places in _calls([one.kind for one in parsed], batch):
         some = [parsed[i] for i in places]
-        told = read_uncertainty(
+        read = read_uncertainty(
             _decode(sam, image, joined(some)),
             heads,
             size_px=mask_size_px or image.size_px,
             good_iou=good_iou,
             cautions=[one.caution for one in some],
         )
-        found.update(zip(places, told, strict=True))
+        found.update(zip(places, read, strict=True))
     return [found[i] for i in range(len(parsed))]
 
 
-def parse_one(asked: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
+def parse_one(prompt_set: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
     """The prompts of one set about an image of a height and a width.
 
     Raises
@@ -238,7 +240,7 @@ def parse_one(asked: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
         If they are of several, do not fit together, or a click is not in the image. SAM2 answers
         those, and so does ``predict``; of what the heads would make of them, nothing is known.
     """
-    prompts = parse_prompts(**vars(asked))
+    prompts = parse_prompts(**vars(prompt_set))
     if prompts.n_sets != 1:
         raise ValueError(
             f"prompts must be of one set, got {prompts.n_sets}: "

@@ -56,10 +56,12 @@ def answer_prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) ->
     others = load_others(predictor, question.family, question.model) if with_bayesian else []
     started = time.perf_counter()
     predictor.set_image(question.rgb)
-    asked = clicks.prompt_set
-    (found,) = predictor.predict_uncertainties([asked], good_iou=question.good_iou)
+    prompt_set = clicks.prompt_set
+    (found,) = predictor.predict_uncertainties([prompt_set], good_iou=question.good_iou)
     passed = time.perf_counter()
-    bayesian = predictor.predict_bayesian(**vars(asked), others=others) if with_bayesian else None
+    bayesian = (
+        predictor.predict_bayesian(**vars(prompt_set), others=others) if with_bayesian else None
+    )
     seconds = Seconds(passed - started, time.perf_counter() - passed)
     saved = []
     if question.save:

@@ -23,7 +23,7 @@ Answer = Callable[[np.ndarray, AskedImage], list[dict[str, Any]]]
 def answer_images(
     answer: Answer,
     folder: Path,
-    asked: Iterable[AskedImage],
+    images: Iterable[AskedImage],
     kept: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
@@ -34,12 +34,11 @@ def answer_images(
     Why an image could not be read, for each such; the others are answered.
     """
     faults = []
-    for one in asked:
+    for one in images:
         if one.image_id not in kept:
-            image = one.image
-            path = folder / image.file
+            path = folder / one.image.file
             try:
-                rgb = read_rgb(path, height_px=image.height_px, width_px=image.width_px)
+                rgb = read_rgb(path, height_px=one.image.height_px, width_px=one.image.width_px)
                 kept.keep(one.image_id, answer(rgb, one))
             except ImageError as error:
                 faults.append(str(error))
@@ -50,11 +49,11 @@ def answer_images(
 def prompt_answers(predictor: "UncertainPredictor") -> Answer:
     """Answers to the prompts of an image: the selected mask of each."""
 
-    def answer(rgb: np.ndarray, asked: AskedImage) -> list[dict[str, Any]]:
+    def answer(rgb: np.ndarray, image: AskedImage) -> list[dict[str, Any]]:
         predictor.set_image(rgb)
-        found = predictor.predict_uncertainties([_prompt_set(one) for one in asked.prompts])
-        both = zip(asked.prompts, found, strict=True)
-        return [_prompt_result(asked, prompt, one) for prompt, one in both]
+        found = predictor.predict_uncertainties([_prompt_set(one) for one in image.prompts])
+        both = zip(image.prompts, found, strict=True)
+        return [_prompt_result(image, prompt, one) for prompt, one in both]
 
     return answer
 
@@ -65,18 +64,18 @@ def everything_answers(predictor: "UncertainPredictor", options: Mapping[str, An
 
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
-    def answer(rgb: np.ndarray, asked: AskedImage) -> list[dict[str, Any]]:
-        return [_everything_result(asked, record) for record in generator.generate(rgb)]
+    def answer(rgb: np.ndarray, image: AskedImage) -> list[dict[str, Any]]:
+        return [_everything_result(image, record) for record in generator.generate(rgb)]
 
     return answer
 
 
-def _everything_result(asked: AskedImage, record: Mapping[str, Any]) -> dict[str, Any]:
+def _everything_result(image: AskedImage, record: Mapping[str, Any]) -> dict[str, Any]:
     """A mask of everything; its score is the expected IoU."""
     judgement = ("expected_iou", "gap", "direct_gap", "advice", "is_kept")
     scores = {name: record[name] for name in ("stability_score", "point_coords")}
     return {
-        "image_id": asked.image_id,
+        "image_id": image.image_id,
         "category_id": NO_CATEGORY,
         "segmentation": record["segmentation"],
         "bbox": record["bbox"],
@@ -95,11 +94,11 @@ def _prompt_set(prompt: CocoPrompt) -> PromptSet:
     return PromptSet(np.array(prompt.clicks), np.ones(len(prompt.clicks), np.int64))
 
 
-def _prompt_result(asked: AskedImage, prompt: CocoPrompt, found: "Uncertainty") -> dict[str, Any]:
+def _prompt_result(image: AskedImage, prompt: CocoPrompt, found: "Uncertainty") -> dict[str, Any]:
     """The selected mask; its score is the expected IoU."""
     k, mask = found.selected, found.masks[found.selected]
     return {
-        "image_id": asked.image_id,
+        "image_id": image.image_id,
         "category_id": prompt.category_id,
         "annotation_id": prompt.annotation_id,
         "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},

@@ -1,4 +1,4 @@
-"""What the page is told of a prompt, and what it gives to download."""
+"""Responses to a prompt: what a predictor says of it, and masks to download."""
 
 import base64
 from typing import Any
@@ -26,8 +26,8 @@ def _proposal(found: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]) -> d
     return {
         **proposal_values(found, k),
         "area": float(found.masks[k].mean()),
-        "mask": _sent(_see_through(found.masks[k])),
-        "entropy": _sent(Image.fromarray((255 * bits).round().astype(np.uint8))),
+        "mask": _base64_png(_see_through(found.masks[k])),
+        "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),
     }
 
 
@@ -39,7 +39,7 @@ def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:
     return picture
 
 
-def _sent(picture: Image.Image) -> str:
+def _base64_png(picture: Image.Image) -> str:
     png = png_bytes(picture, bits=1 if picture.mode == "P" else 8)
     return base64.b64encode(png).decode()
 

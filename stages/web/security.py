@@ -1,4 +1,4 @@
-"""Who may ask: the page itself, on this machine or with the token, and no other web page."""
+"""Which requests are answered: the page's own, on this machine or with the token."""
 
 import secrets
 from collections.abc import MutableMapping
