@@ -16,7 +16,7 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, N_PROPOSALS
 from stages.cli.columns import bytes_text
 from stages.planning.plans import n_cell_files
-from stages.shell.asked import CellName, eval_cells, train_cells
+from stages.shell.signatures import CellName, eval_cells, train_cells
 from storage.datasets.extent import mask_bytes, object_bytes
 from storage.store.schema import FIXED_COORDINATES
 

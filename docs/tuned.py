@@ -31,10 +31,9 @@ from pipeline.heads.hyperparameters import RANGES, Hyperparameters, rank_trials
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import validation_cost
-from stages.shell.asked import asked_of_train
-from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.params import cache_location, read_params
 from stages.shell.progress import progress
+from stages.shell.signatures import train_cell_settings
 from stages.training.data import read_head_data
 from stages.training.search import TUNED, cost_of_trials, rows_of_trials
 from stages.training.study import ETA, Facade, run_study
@@ -101,7 +100,9 @@ def main() -> None:
 
 def _data() -> tuple[TrainingSet, int]:
     params = read_params()
-    cells = open_cells(SPLIT, asked_of_train(params.extract, params.models), cache=cache_place())
+    cells = open_cells(
+        SPLIT, train_cell_settings(params.extract, params.models), cache=cache_location()
+    )
     return read_head_data(cells, TUNED), len(cells.models)
 
 

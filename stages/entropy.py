@@ -10,11 +10,10 @@ import numpy as np
 from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
 from stages.reduction.entropies import split_arrays
-from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
-from stages.shell.params import read_params
-from stages.shell.place import cache_place
-from stages.shell.rules import check_known
+from stages.shell.params import cache_location, read_params
+from stages.shell.parsing import check_known
+from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from stages.shell.versions import version_entry
 from storage.paths import entropy_path
@@ -27,8 +26,8 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
-    asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
-    to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
+    asked = eval_cell_settings(params.extract, params.models, views, params.extra_prompts)
+    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
     found = split_arrays(to_open, params.executor)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)

@@ -23,11 +23,10 @@ from stages.evaluation.tables import (
 )
 from stages.evaluation.use import use_tables
 from stages.executor.each import each_by
-from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
-from stages.shell.params import read_params
-from stages.shell.place import cache_place
-from stages.shell.rules import check_known
+from stages.shell.params import cache_location, read_params
+from stages.shell.parsing import check_known
+from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from storage.errors import faults_of
 from storage.outputs.files import Table
@@ -42,8 +41,8 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
-    asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
-    cells = open_cells(split, asked, cache=cache_place())
+    asked = eval_cell_settings(params.extract, params.models, views, params.extra_prompts)
+    cells = open_cells(split, asked, cache=cache_location())
     scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {

@@ -5,10 +5,10 @@ Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<m
 """
 
 from stages.filling.cell import run_cell
-from stages.shell.asked import eval_cells
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
-from stages.shell.rules import check_known
+from stages.shell.parsing import check_known
+from stages.shell.signatures import eval_cells
 
 
 @stage_main

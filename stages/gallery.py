@@ -20,12 +20,11 @@ from pipeline.views import default_view
 from stages.drawing.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
 from stages.executor.each import each_by
-from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
-from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.params import cache_location, read_params
+from stages.shell.parsing import check_known
 from stages.shell.progress import progress
-from stages.shell.rules import check_known
+from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
 from storage.outputs.columns import COLUMNS
@@ -45,8 +44,8 @@ def main(split: str) -> None:
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
-    asked = asked_of_eval(params.extract, models, identity, params.extra_prompts)
-    to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
+    asked = eval_cell_settings(params.extract, models, identity, params.extra_prompts)
+    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)
     image = cells.table.image_index[shown["row"]]

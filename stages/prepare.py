@@ -11,12 +11,12 @@ import numpy as np
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
-from stages.shell.blocks import Split
+from stages.shell.blocks import Split, data_set, source_of
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.parsing import check_known
 from stages.shell.progress import progress
-from stages.shell.rules import check_known
-from stages.shell.sources import data_set, objects_signature, source_of
+from stages.shell.signatures import objects_signature
 from stages.shell.unchanged import check_unchanged
 from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records, Source
@@ -34,7 +34,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("split", split, params.splits)
     place, prepare = params.splits[split], params.prepare
-    source, signature = source_of(split, place), objects_signature(split, place, prepare)
+    source, signature = source_of(place), objects_signature(split, place, prepare)
     records = _read(split, place, source, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(

@@ -9,11 +9,10 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import OBJECTIVES
 from stages.executor.cells import cells_to_open, opened
-from stages.shell.asked import asked_of_train
 from stages.shell.edge import stage_main
-from stages.shell.params import read_params
-from stages.shell.place import cache_place
-from stages.shell.rules import check_known
+from stages.shell.params import cache_location, read_params
+from stages.shell.parsing import check_known
+from stages.shell.signatures import train_cell_settings
 from stages.shell.unchanged import check_unchanged
 from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from stages.training.trained import Tunings, kept_heads, write_heads
@@ -27,7 +26,9 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    to_open = cells_to_open(split, asked_of_train(params.extract, params.models), cache_place())
+    to_open = cells_to_open(
+        split, train_cell_settings(params.extract, params.models), cache_location()
+    )
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.edge import stage_main
-from stages.shell.params import read_params
-from stages.shell.place import cache_place
-from stages.shell.rules import check_known
+from stages.shell.params import cache_location, read_params
+from stages.shell.parsing import check_known
+from stages.shell.signatures import train_cell_settings
 from stages.shell.unchanged import check_unchanged
 from stages.shell.versions import VERSIONS
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
@@ -30,7 +29,7 @@ def main(split: str, objective: str) -> None:
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, OBJECTIVES)
-    tune, asked = params.tune, asked_of_train(params.extract, params.models)
+    tune, asked = params.tune, train_cell_settings(params.extract, params.models)
     trials, folder = (
         _search(split, objective, asked, tune, params.executor) if tune.n_trials else ([], None)
     )
@@ -59,7 +58,7 @@ def _search(
     from stages.executor.cells import cells_to_open  # noqa: PLC0415
     from stages.training.search import Study, search  # noqa: PLC0415
 
-    cells = cells_to_open(split, asked, cache_place())
+    cells = cells_to_open(split, asked, cache_location())
     return search(Study(cells, objective, tune), executor)
 
 

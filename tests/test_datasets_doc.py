@@ -7,9 +7,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from stages.shell.blocks import Split
+from stages.shell.blocks import Split, source_of
 from stages.shell.parsing import parse
-from stages.shell.sources import source_of
 from storage.datasets.catalogue import DATA_SETS
 from storage.datasets.extent import N_SAMPLED
 from tests.fixtures.dvc_stages import ROOT
@@ -28,7 +27,7 @@ PAPER: Final = ROOT / "params" / "paper.yaml"
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_split_can_be_written_as_told(name: str) -> None:
-    source_of(name, parse(name, BLOCKS[name], Split))
+    source_of(parse(name, BLOCKS[name], Split))
 
 
 def test_every_reader_has_an_example() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan
     from pipeline.predictor.everything import UncertainMaskGenerator
-    from pipeline.predictor.heads import ProposalHeads
     from pipeline.predictor.predictor import UncertainPredictor
     from pipeline.predictor.prompts import PromptSet
+    from pipeline.predictor.proposal_heads import ProposalHeads
     from pipeline.predictor.uncertainty import Uncertainty
 
 __all__: Final = [
@@ -21,11 +21,11 @@ __all__: Final = [
     "Uncertainty",
 ]
 
-_PLACES: Final = {
+_MODULES: Final = {
     "BayesianEntropies": "bayesian",
     "BayesianPlan": "bayesian",
     "PromptSet": "prompts",
-    "ProposalHeads": "heads",
+    "ProposalHeads": "proposal_heads",
     "Uncertainty": "uncertainty",
     "UncertainMaskGenerator": "everything",
     "UncertainPredictor": "predictor",
@@ -34,6 +34,6 @@ _PLACES: Final = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
     """Import the predictor when it is asked for: torch takes seconds."""
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

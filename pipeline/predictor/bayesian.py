@@ -14,7 +14,7 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
-from pipeline.predictor.encoded import IDENTITY, EncodedImage
+from pipeline.predictor.images import IDENTITY, EncodedImage
 from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts, check_clicks
 from pipeline.predictor.upsampling import masks_at_image
 from pipeline.prompts import sample_prompts

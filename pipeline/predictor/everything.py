@@ -7,9 +7,9 @@ import numpy as np
 from PIL.Image import Image
 
 from pipeline.predictor.advice import GOOD_IOU
-from pipeline.predictor.heads import Judgement, judge_rows, proposal_inputs
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
+from pipeline.predictor.proposal_heads import Judgement, judge_rows, proposal_inputs
 from pipeline.predictor.uncertainty import advise_on, is_kept
 from pipeline.sam.generator import MaskGenerator, Records
 

@@ -1,10 +1,13 @@
-"""Images as people have them, turned into what a model encodes."""
+"""Images as people have them, checked, and with their encodings, each made once."""
 
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
+
+from pipeline.sam.model import Embedding, Sam
+from pipeline.views import View, apply_view, default_view
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
 """Bytes on the scale 0..255, floats on 0..1."""
@@ -58,3 +61,53 @@ def _own(pixels: Rgb) -> Rgb:
     """The pixels in memory that torch takes: not reversed by a view, and writeable."""
     contiguous = np.ascontiguousarray(pixels)
     return contiguous if contiguous.flags.writeable else contiguous.copy()
+
+
+IDENTITY: Final = default_view("identity")
+
+
+class EncodedImage:
+    """An image as the model of a predictor encodes it; other views and models come later, if ever.
+
+    ``n_encodes`` counts these.
+    """
+
+    def __init__(self, sam: Sam, rgb: Rgb, embedding: Embedding) -> None:
+        self._rgb = rgb
+        self._sam = sam
+        self.embedding = embedding
+        self.n_encodes = 0
+        self._encodings: dict[tuple[Sam, str], Embedding] = {(sam, _key(IDENTITY, "")): embedding}
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.embedding.size_px
+
+    def by(self, sam: Sam) -> Embedding:
+        """The image itself, encoded by another model."""
+        return self._encoded(sam, IDENTITY, "")
+
+    def in_view(self, view: View, *, name: str = "") -> Embedding:
+        """A view of the image, encoded by the same model.
+
+        Parameters
+        ----------
+        name
+            Name of the image, which seeds what is random in a view.
+        """
+        return self._encoded(self._sam, view, name)
+
+    def _encoded(self, sam: Sam, view: View, name: str) -> Embedding:
+        key = sam, _key(view, name)
+        if key not in self._encodings:
+            rgb = (
+                self._rgb if view == IDENTITY else apply_view(bytes_of(self._rgb), view, image=name)
+            )
+            self._encodings[key] = sam.encode(rgb)
+            self.n_encodes += 1
+        return self._encodings[key]
+
+
+def _key(view: View, name: str) -> str:
+    return view.name if view == IDENTITY else f"{view.name} {view.described_parameters} {name}"

@@ -9,13 +9,18 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image
 
 from pipeline.predictor.advice import GOOD_IOU
-from pipeline.predictor.answers import Output, Prediction, ask, parse_one, predict_sets
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
-from pipeline.predictor.encoded import EncodedImage
-from pipeline.predictor.heads import ProposalHeads
-from pipeline.predictor.images import rgb_of
+from pipeline.predictor.images import EncodedImage, rgb_of
 from pipeline.predictor.prompts import PromptSet
-from pipeline.predictor.uncertainty import Uncertainty
+from pipeline.predictor.proposal_heads import ProposalHeads
+from pipeline.predictor.uncertainty import (
+    Output,
+    Prediction,
+    Uncertainty,
+    parse_one,
+    predict_each,
+    predict_sets,
+)
 from pipeline.sam.model import Sam
 
 _ENCODED_PIXELS: Final = 2**22
@@ -94,9 +99,9 @@ class UncertainPredictor:
         ValueError
             If the prompts are not of these shapes.
         """
-        asked = PromptSet(point_coords, point_labels, box, mask_input)
+        prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         output = Output(multimask_output, return_logits, normalize_coords)
-        return predict_sets(self.sam, self._one(), asked, output)
+        return predict_sets(self.sam, self._one(), prompt_set, output)
 
     def predict_batch(
         self,
@@ -131,8 +136,8 @@ class UncertainPredictor:
         every = zip(*by_part, strict=True)
         output = Output(multimask_output, return_logits, normalize_coords)
         found = [
-            predict_sets(self.sam, image, PromptSet(*asked), output)
-            for image, asked in zip(images, every, strict=True)
+            predict_sets(self.sam, image, PromptSet(*prompt), output)
+            for image, prompt in zip(images, every, strict=True)
         ]
         masks, sam_scores, logits = ([one[part] for one in found] for part in range(3))
         return masks, sam_scores, logits
@@ -163,8 +168,8 @@ class UncertainPredictor:
             If the prompts are not of these shapes, of several prompt sets, or a click is not in the
             image.
         """
-        asked = PromptSet(point_coords, point_labels, box, mask_input)
-        (found,) = self.predict_uncertainties([asked], good_iou=good_iou)
+        prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
+        (found,) = self.predict_uncertainties([prompt_set], good_iou=good_iou)
         return found
 
     def predict_uncertainties(
@@ -187,7 +192,7 @@ class UncertainPredictor:
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        return ask(
+        return predict_each(
             self.sam,
             self.heads,
             self._one(),
@@ -211,8 +216,8 @@ class UncertainPredictor:
         images = self._all()
         _check_count(prompt_sets_batch, images)
         return [
-            ask(self.sam, self.heads, image, asked, good_iou=good_iou)
-            for image, asked in zip(images, prompt_sets_batch, strict=True)
+            predict_each(self.sam, self.heads, image, prompt_sets, good_iou=good_iou)
+            for image, prompt_sets in zip(images, prompt_sets_batch, strict=True)
         ]
 
     def predict_bayesian(
@@ -255,8 +260,8 @@ class UncertainPredictor:
         mask of each view, click or model. The paper draws the clicks from the true mask, which
         nobody has here; they are drawn from the selected one.
         """
-        asked, image = PromptSet(point_coords, point_labels, box, mask_input), self._one()
-        prompts = parse_one(asked, image.size_px)
+        prompt_set, image = PromptSet(point_coords, point_labels, box, mask_input), self._one()
+        prompts = parse_one(prompt_set, image.size_px)
         return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
 
     def _one(self) -> EncodedImage:

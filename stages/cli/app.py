@@ -1,5 +1,6 @@
 """``usam``: the command line for people; stages are run by DVC as ``python -m stages.<stage>``."""
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -7,6 +8,11 @@ from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from stages.shell.removed import removal
+
+UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
+"""Click's; newer Typers bring a Click of their own."""
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": (
@@ -63,6 +69,20 @@ class LateGroup(TyperGroup):
         """The command to run, imported, and its arguments."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, load_command(found.name or "") if found else None, rest
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's
+        """Run a command; one that was removed, or an option, is named with its remedy."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            unknown = re.match(r"No such (?:command|option):? '?([\w-]+)", error.message)
+            if unknown is None:
+                raise
+            above = error.ctx.command_path.removeprefix(ctx.command_path)
+            line = removal(f"usam{above} {unknown[1]}")
+            if line is None:
+                raise
+            error.ctx.fail(line)
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typers bring themselves

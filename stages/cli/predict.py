@@ -18,7 +18,7 @@ from stages.cli.predicted import (
     values_told,
 )
 from stages.predictor.gates import gated_models
-from stages.predictor.questions import (
+from stages.predictor.prompts import (
     Clicks,
     Question,
     check_no_grid,
@@ -27,7 +27,7 @@ from stages.predictor.questions import (
     parse_clicks,
 )
 from stages.shell.edge import reported_errors
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.parsing import ParamsError, check_known
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb
 from storage.outputs.head_files import read_head_file
@@ -110,14 +110,14 @@ Told = tuple[dict[str, Any], str, list[Path]]
 
 def _everything(question: Question, options: Mapping[str, Any]) -> Told:
     # Torch takes seconds to import, for which no error in the arguments should wait.
-    from stages.predictor.answering import answer_everything  # noqa: PLC0415
+    from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
     records, saved = answer_everything(question, options)
     return {"masks": records}, everything_lines(records, question.size_px), saved
 
 
 def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
-    from stages.predictor.answering import answer_prompt  # noqa: PLC0415
+    from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
     values, lines = values_told(answer.found), lines_told(answer.found)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
-from stages.predictor.questions import Grid, check_no_grid, grid_options
+from stages.predictor.prompts import Grid, check_no_grid, grid_options
 from stages.shell.edge import reported_errors
+from stages.shell.parsing import ParamsError, check_known
 from stages.shell.progress import progress
-from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco_prompts import EVERYTHING, KINDS, AskedImage, read_prompts
 from storage.errors import DataError, counted, listed
@@ -20,7 +20,7 @@ from storage.outputs.coco_results import KeptResults
 from storage.outputs.head_files import read_head_file
 
 if TYPE_CHECKING:
-    from stages.predictor.folder import Answer
+    from stages.predictor.results import Answer
 
 
 Images = Annotated[Path, typer.Argument(help="Folder of the images.")]
@@ -88,7 +88,7 @@ def _answer_all(
 ) -> None:
     """Write what is said of all images that can be read; name the others."""
     # As heavy to import as what answers.
-    from stages.predictor.folder import answer_images  # noqa: PLC0415
+    from stages.predictor.results import answer_images  # noqa: PLC0415
 
     with progress(f"predict {images}", len(asked), "images") as advance:
         faults = answer_images(answer, images, asked, kept, advance)
@@ -109,7 +109,7 @@ def _answer(
     """What answers an image: all there is where there are options for that, else its prompts."""
     # Torch takes seconds to import, for which no error in the arguments should wait.
     from stages.predictor import load_predictor  # noqa: PLC0415
-    from stages.predictor.folder import everything_answers, prompt_answers  # noqa: PLC0415
+    from stages.predictor.results import everything_answers, prompt_answers  # noqa: PLC0415
 
     predictor = load_predictor(card["family"], model, heads=path, protocol=card["protocol"])
     return everything_answers(predictor, options) if options else prompt_answers(predictor)

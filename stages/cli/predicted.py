@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.predictor.advice import KEEP
 from stages.cli.columns import aligned
-from stages.predictor.told import prompt_told, proposal_told
+from stages.predictor.results import prompt_values, proposal_values
 from storage.rle import encode_rle
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ GAINS: Final = {
 def values_told(found: "Uncertainty") -> dict[str, Any]:
     """Everything but the arrays of pixels; masks as COCO's compressed RLE."""
     return {
-        **prompt_told(found),
+        **prompt_values(found),
         "proposals": [_proposal(found, k) for k in range(len(found.masks))],
     }
 
@@ -30,7 +30,7 @@ def values_told(found: "Uncertainty") -> dict[str, Any]:
 def _proposal(found: "Uncertainty", k: int) -> dict[str, Any]:
     mask = found.masks[k]
     return {
-        **proposal_told(found, k),
+        **proposal_values(found, k),
         "area_px": int(mask.sum()),
         "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
     }

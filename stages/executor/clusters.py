@@ -18,7 +18,7 @@ from stages.executor.local import SILENT, local_cluster
 from stages.executor.tasks import Failure
 from stages.executor.worker import LeaveInTime
 from stages.shell.blocks import ExecutorParams
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from storage.errors import DataError
 
 TIMEOUT_S: Final = 10

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from stages.executor.tasks import N_TRIES, Failure, Task, note_failure
 from stages.shell.blocks import ExecutorParams
 from stages.shell.edge import REPORTED
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from storage.errors import WeightsError
 
 T = TypeVar("T")

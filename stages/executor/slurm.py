@@ -18,7 +18,7 @@ from distributed.utils import get_ip_interface
 from stages.executor.local import NO_DASHBOARD, SILENT, THREADS
 from stages.shell.blocks import SlurmParams
 from stages.shell.edge import one_line
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 
 LOGS: Final = Path("logs", "slurm")
 """What the jobs print, and while they run the keys that let them in."""

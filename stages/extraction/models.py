@@ -14,9 +14,9 @@ from pipeline.sam.compiling import CompilerError
 from pipeline.sam.device import DeviceError, select_device
 from pipeline.sam.model import Precision, Sam
 from stages.shell.allocator import keep_freed_memory
-from stages.shell.asked import weights_seed
 from stages.shell.blocks import ExtractParams
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
+from stages.shell.signatures import weights_seed
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stages.filling.job import DEVICES, CellJob, Prepared, prepared
 from stages.filling.pool import Filling, device_of, fill
-from stages.shell.asked import CellName
 from stages.shell.blocks import ExecutorParams, ExtractParams, Split
+from stages.shell.signatures import CellName
 from stages.shell.stopping import stoppable
 from stages.shell.unchanged import check_unchanged
 from storage.cell.marked import CHANGED, UNDONE

@@ -10,10 +10,9 @@ from stages.filling.job import Prepared, prepared
 from stages.filling.pool import Filling, device_of, likely_device, own_device, widest_first
 from stages.planning.plans import cells_of
 from stages.planning.reasons import BEGUN, MISSING, reason_to_run
-from stages.shell.asked import CellName, asked_of
 from stages.shell.params import Params
-from stages.shell.rules import ParamsError
-from stages.shell.sources import asked_of_objects
+from stages.shell.parsing import ParamsError
+from stages.shell.signatures import CellName, cell_settings, objects_settings
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
 from storage.store.images import read_images
@@ -145,7 +144,7 @@ def _wanted(names: Sequence[CellName], params: Params, part: Part) -> list[_Want
 def _prepared(split: str, params: Params) -> Prepared:
     """A split, held to the settings: DVC would prepare it anew, but does not run ``usam fill``."""
     found = prepared(split, params.extract.shard_objects)
-    asked = asked_of_objects(split, params.splits[split], params.prepare)
+    asked = objects_settings(split, params.splits[split], params.prepare)
     if difference := compare(found.table.signature, asked):
         path = objects_path(split)
         raise StoreError(f"{path} was written under other inputs ({difference}){remedy(path)}")
@@ -154,7 +153,7 @@ def _prepared(split: str, params: Params) -> Prepared:
 
 def _why(name: CellName, params: Params, split: Prepared) -> str | None:
     """Why a cell is to be made; None if it is published, from these objects and images."""
-    asked = asked_of(params.extract, name) | {"objects_digest": split.objects_digest}
+    asked = cell_settings(params.extract, name) | {"objects_digest": split.objects_digest}
     if params.extract.decoder_batch != "auto":
         asked |= {"decoder_batch": params.extract.decoder_batch}
     if (reason := reason_to_run(name, asked)) is not None:

@@ -7,8 +7,8 @@ from typing import Final
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.sam.families import SIZES
-from stages.shell.asked import CellName, asked_of
 from stages.shell.blocks import ExtractParams, Split
+from stages.shell.signatures import CellName, cell_settings
 from storage.cell.making import Cell, CellPlan, marked_shards
 from storage.cell.marked import MarkedShards
 from storage.errors import StoreError
@@ -133,7 +133,7 @@ class CellJob:
     @cached_property
     def signature(self) -> dict[str, object]:
         """All that the rows depend on."""
-        return asked_of(self.params, self.name) | {
+        return cell_settings(self.params, self.name) | {
             "objects_digest": self.objects_digest,
             "device": self.device,
             "decoder_batch": self.decoder_batch,

@@ -12,11 +12,11 @@ from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
 from stages.filling.job import CellJob, Prepared
 from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_told
-from stages.shell.asked import CellName
 from stages.shell.blocks import ExecutorParams, ExtractParams
 from stages.shell.edge import REPORTED
+from stages.shell.parsing import ParamsError
 from stages.shell.progress import progress
-from stages.shell.rules import ParamsError
+from stages.shell.signatures import CellName
 from storage.cell.claims import Watch
 from storage.cell.marked import MarkedShards
 from storage.errors import ImageError, counted

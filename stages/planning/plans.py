@@ -7,10 +7,15 @@ from pathlib import Path
 from pipeline.sam.families import FamilySizes
 from pipeline.vocabulary import N_PROPOSALS
 from stages.planning.reasons import Pending, differences_text, pending
-from stages.shell.asked import CellName, asked_of, eval_cells, train_cells
-from stages.shell.blocks import ExtractParams, PrepareParams, Split
+from stages.shell.blocks import ExtractParams, PrepareParams, Split, data_set, source_of
 from stages.shell.params import Params
-from stages.shell.sources import asked_of_objects, data_set, source_of
+from stages.shell.signatures import (
+    CellName,
+    cell_settings,
+    eval_cells,
+    objects_settings,
+    train_cells,
+)
 from storage.datasets.extent import Extent, estimate_extent, mask_bytes, object_bytes
 from storage.errors import StoreError
 from storage.paths import objects_path
@@ -80,11 +85,11 @@ def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
     DataError
         If the data set is not there, or breaks a rule of its layout.
     """
-    path, asked = objects_path(split), asked_of_objects(split, place, params)
+    path, asked = objects_path(split), objects_settings(split, place, params)
     try:
         table = read_objects(path, asked)
     except StoreError:
-        parts = data_set(place).list_parts(source_of(split, place))
+        parts = data_set(place).list_parts(source_of(place))
         extent = estimate_extent(
             parts, min_area_px=params.min_area_px, max_objects=place.max_objects
         )
@@ -154,4 +159,4 @@ def _pending(
         more["decoder_batch"] = params.decoder_batch
     if known.objects_digest is not None:
         more["objects_digest"] = known.objects_digest
-    yield from pending(cells, [asked_of(params, cell) | more for cell in cells])
+    yield from pending(cells, [cell_settings(params, cell) | more for cell in cells])

@@ -12,7 +12,7 @@ from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou
-from stages.shell.rules import ParamsError, check_known
+from stages.shell.parsing import ParamsError, check_known
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
@@ -67,15 +67,15 @@ def load_predictor(
         check_known(thing, name, known)
     path = shipped_heads(family) if heads is None else Path(heads)
     found = read_head_file(path)
-    asked = {
+    expected = {
         "family": family,
         "extract_version": str(VERSIONS["extract"]),
         "precision": precision or found.card["precision"],
         f"weights_{model}": checkpoint(family, model).sha256 or "not listed",
         "protocol": protocol,
     }
-    _check(path, found.card, asked, strict=strict)
-    sam = _load(family, model, "bf16" if asked["precision"] == "bf16" else "fp32", device)
+    _check(path, found.card, expected, strict=strict)
+    sam = _load(family, model, "bf16" if expected["precision"] == "bf16" else "fp32", device)
     return UncertainPredictor(sam, _heads(path, found, model, sam))
 
 
@@ -95,9 +95,11 @@ def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[
     ]
 
 
-def _check(path: Path, card: Mapping[str, str], asked: Mapping[str, str], *, strict: bool) -> None:
+def _check(
+    path: Path, card: Mapping[str, str], expected: Mapping[str, str], *, strict: bool
+) -> None:
     try:
-        check_card(path, card, asked)
+        check_card(path, card, expected)
     except DataError as error:
         if strict:
             raise

@@ -1,22 +1,82 @@
-"""The blocks of ``params.yaml``: each setting with its rule."""
+"""The blocks of ``params.yaml``: each setting with its constraint.
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, TypeVar, cast, dataclass_transform
+What a setting must be is said to users from the JSON schema of these types, see
+``stages.shell.parsing``; a ``description`` stands in for a constraint that reads badly.
+"""
 
-from pydantic.dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeVar, cast
+
+from pydantic import BeforeValidator, Field, GetPydanticSchema, StrictBool, StrictInt, StrictStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline.heads.hyperparameters import RANGES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from pipeline.vocabulary import FAMILIES
-from stages.shell.rules import SEED_MAX, flag, matching, number, one_of, text, texts, whole
-from storage.datasets.catalogue import DATA_SETS
+from stages.shell.parsing import strict
+from storage.datasets.catalogue import DATA_SETS, DataSet
+from storage.datasets.records import Frames, Source
 
 T = TypeVar("T")
 
-Seed = Annotated[int, whole(0, SEED_MAX)]
-Count = Annotated[int, whole(1, 10**9)]
-Limit = Annotated[int | None, whole(1, 10**9, None)]
-Text = Annotated[str, text()]
+SEED_MAX: Final = 2**32 - 1
+"""Largest seed that numpy, PyTorch and SMAC3 all take."""
+
+TEXT_MAX: Final = 1000
+"""Most characters of a path or a title."""
+
+PRINTABLE: Final = r"^ *[^\p{C}\p{Z}]([^\p{C}\p{Z}]| )*$"
+"""Characters that ``str.isprintable`` takes, not only spaces."""
+
+
+def text(pattern: str, rule: str) -> FieldInfo:
+    """Constraint on text, said to users by ``rule``."""
+    return cast("FieldInfo", Field(pattern=f"^({pattern})$", description=rule))
+
+
+def one_of(known: Collection[str]) -> GetPydanticSchema:
+    """Constraint on text: one of a vocabulary, as ``Literal`` has it where the words stand here."""
+    return GetPydanticSchema(lambda _type, _handler: core_schema.literal_schema([*known]))
+
+
+def _in_range(name: str) -> FieldInfo:
+    """Constraint on a hyperparameter: what a search may take."""
+    low, high = RANGES[name]
+    return cast("FieldInfo", Field(ge=low, le=high, strict=True))
+
+
+def _each_once(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("list_type", "must be a list")
+    if any(value.count(item) > 1 for item in value):
+        raise PydanticCustomError("repeated", "must have each item once")
+    return value
+
+
+Unique = Annotated[tuple[T, ...], BeforeValidator(_each_once)]
+"""A list, of which each item stands once."""
+
+SomeUnique = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_each_once)]
+"""Such a list of at least one item."""
+
+Seed = Annotated[StrictInt, Field(ge=0, le=SEED_MAX)]
+Count = Annotated[StrictInt, Field(ge=1, le=10**9)]
+Limit = Count | None
+Text = Annotated[
+    StrictStr,
+    Field(
+        max_length=TEXT_MAX,
+        pattern=PRINTABLE,
+        description=f"text of one line of at most {TEXT_MAX} characters",
+    ),
+]
+SplitName = Annotated[
+    StrictStr,
+    # Names become folders, stages of DVC and arguments of a shell.
+    text("[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", "named by letters, digits, _ and, not first, -"),
+]
 
 WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
 """Times as SLURM takes them."""
@@ -24,23 +84,25 @@ WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
 SCHEDULER: Final = r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
 """Addresses as Dask takes them."""
 
+OPTIONS: Final = ("list", "frames", "subsets", "masklets")
+"""Keys of a split that not every reader knows."""
+
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]
 """Data sets of the paper."""
-
-
-@dataclass_transform(frozen_default=True)
-def strict(block_type: type[T]) -> type[T]:
-    """Make a class a params block: frozen, with exactly its fields as keys."""
-    return cast("type[T]", dataclass(frozen=True, config={"extra": "forbid"})(block_type))
 
 
 @strict
 class FrameRange:
     """Which of a video's annotated frames are taken, counted from 0, ``end`` excluded."""
 
-    start: Annotated[int, whole(0, 10**9)] = 0
+    start: Annotated[StrictInt, Field(ge=0, le=10**9)] = 0
     end: Limit = None
     stride: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check that there is a frame."""
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end must lie behind start, {self.start}, got {self.end}")
 
 
 @strict
@@ -53,8 +115,41 @@ class Split:
     max_objects: Limit = None
     list: Text | None = None
     frames: FrameRange | None = None
-    subsets: Annotated[tuple[str, ...], texts()] | None = None
+    subsets: (
+        Annotated[SomeUnique[Text], Field(description="a list of at least one text, each once")]
+        | None
+    ) = None
     masklets: Literal["manual", "auto", "both"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the reader has all keys that it needs, and knows those that it gets."""
+        known = DATA_SETS[self.reader]
+        allowed = (*known.needs, *known.takes)
+        given = [key for key in OPTIONS if getattr(self, key) is not None]
+        for key in known.needs:
+            if key not in given:
+                raise ValueError(f"must have a key {key!r} for reader {self.reader}")
+        for key in given:
+            if key not in allowed:
+                raise ValueError(
+                    f"reader {self.reader} must be given {' or '.join(allowed) or 'nothing'} "
+                    f"besides images, annotations and max_objects, got {key!r}"
+                )
+
+
+def data_set(split: Split) -> DataSet:
+    """The layout of a split."""
+    return DATA_SETS[split.reader]
+
+
+def source_of(split: Split) -> Source:
+    """What a split's reader is given."""
+    given = {key: getattr(split, key) for key in OPTIONS if getattr(split, key) is not None}
+    if split.frames is not None:
+        given["frames"] = Frames(split.frames.start, split.frames.end, split.frames.stride)
+    if split.list is not None:
+        given["list"] = Path(split.list)
+    return Source(Path(split.images), Path(split.annotations), **given)
 
 
 @strict
@@ -62,9 +157,9 @@ class ShapesParams:
     """The drawn data set."""
 
     seed: Seed
-    image_size_px: Annotated[int, whole(MIN_SIZE_PX, 4096)]
-    n_train_images: Annotated[int, whole(1, 10**6)]
-    n_val_images: Annotated[int, whole(1, 10**6)]
+    image_size_px: Annotated[StrictInt, Field(ge=MIN_SIZE_PX, le=4096)]
+    n_train_images: Annotated[StrictInt, Field(ge=1, le=10**6)]
+    n_val_images: Annotated[StrictInt, Field(ge=1, le=10**6)]
 
 
 @strict
@@ -80,12 +175,12 @@ class ExtractParams:
     """The models; ``extract_train`` shares the block, since heads must fit what they judge."""
 
     family: Annotated[str, one_of(FAMILIES)]
-    weights: Annotated[str, matching(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
+    weights: Annotated[StrictStr, text(r"file|random-(0|[1-9][0-9]{0,9})", "file or random-SEED")]
     precision: Literal["fp32", "bf16"]
-    decoder_batch: Annotated[int | Literal["auto"], whole(1, 4096, "auto")]
-    shard_objects: Annotated[int, whole(1, 4096)]
+    decoder_batch: Annotated[StrictInt, Field(ge=1, le=4096)] | Literal["auto"]
+    shard_objects: Annotated[StrictInt, Field(ge=1, le=4096)]
     device: Literal["auto", "cpu", "cuda"]
-    compile: Annotated[bool, flag()] = False
+    compile: StrictBool = False
 
 
 @strict
@@ -93,12 +188,12 @@ class TuneParams:
     """Settings of the stage; with 0 trials, the four hyperparameters are used."""
 
     seed: Seed
-    n_trials: Annotated[int, whole(0, 100_000)]
+    n_trials: Annotated[StrictInt, Field(ge=0, le=100_000)]
     max_objects: Limit
-    epochs: Annotated[int, whole(*map(int, RANGES["epochs"]))]
-    batch_size: Annotated[int, whole(*map(int, RANGES["batch_size"]))]
-    learning_rate: Annotated[float, number(*RANGES["learning_rate"])]
-    momentum: Annotated[float, number(*RANGES["momentum"])]
+    epochs: Annotated[int, _in_range("epochs")]
+    batch_size: Annotated[int, _in_range("batch_size")]
+    learning_rate: Annotated[float, _in_range("learning_rate")]
+    momentum: Annotated[float, _in_range("momentum")]
     facade: Literal["full", "multifidelity"] = "full"
 
 
@@ -113,8 +208,8 @@ class TrainParams:
 class EvaluateParams:
     """Settings of the stage."""
 
-    n_curve_points: Annotated[int, whole(2, 10_000)]
-    n_resamples: Annotated[int, whole(1, 100_000)]
+    n_curve_points: Annotated[StrictInt, Field(ge=2, le=10_000)]
+    n_resamples: Annotated[StrictInt, Field(ge=1, le=100_000)]
     seed: Seed
 
 
@@ -122,8 +217,8 @@ class EvaluateParams:
 class GalleryParams:
     """Settings of the stage."""
 
-    n_objects: Annotated[int, whole(1, 100)]
-    side_px: Annotated[int, whole(32, 1024)]
+    n_objects: Annotated[StrictInt, Field(ge=1, le=100)]
+    side_px: Annotated[StrictInt, Field(ge=32, le=1024)]
 
 
 @strict
@@ -132,16 +227,23 @@ class SlurmParams:
 
     partition: Text | None = None
     account: Text | None = None
-    walltime: Annotated[str, matching(WALLTIME, "text like 04:00:00 or 2-00:00:00, in quotes")] = (
-        "04:00:00"
-    )
-    gpus: Annotated[int, whole(0, 64)] = 1
-    cores: Annotated[int, whole(1, 1024)] = 4
-    memory: Annotated[str, matching(r"[1-9][0-9]*(MB|GB|TB)", "text like 16GB")] = "16GB"
-    min_jobs: Annotated[int, whole(1, 10_000)] = 1
-    max_jobs: Annotated[int, whole(1, 10_000)] = 1
+    walltime: Annotated[
+        StrictStr, text(WALLTIME, "text like 04:00:00 or 2-00:00:00, in quotes")
+    ] = "04:00:00"
+    gpus: Annotated[StrictInt, Field(ge=0, le=64)] = 1
+    cores: Annotated[StrictInt, Field(ge=1, le=1024)] = 4
+    memory: Annotated[StrictStr, text(r"[1-9][0-9]*(MB|GB|TB)", "text like 16GB")] = "16GB"
+    min_jobs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
+    max_jobs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
     interface: Text | None = None
-    directives: Annotated[tuple[str, ...], texts(may_be_empty=True)] = ()
+    directives: Annotated[Unique[Text], Field(description="a list of texts, each once")] = ()
+
+    def __post_init__(self) -> None:
+        """Check that some number of jobs is allowed."""
+        if self.min_jobs > self.max_jobs:
+            raise ValueError(
+                f"min_jobs must not exceed max_jobs, {self.max_jobs}, got {self.min_jobs}"
+            )
 
 
 @strict
@@ -149,17 +251,22 @@ class ExecutorParams:
     """Who runs the tasks of the stages; part of no signature, and of no stage's inputs."""
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
-    n_threads: Annotated[int, whole(1, 1024)] = 2
-    n_workers: Annotated[int | Literal["auto"], whole(1, 1024, "auto")] = "auto"
-    address: Annotated[str, matching(SCHEDULER, "text like tcp://login1:8786")] | None = None
+    n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2
+    n_workers: Annotated[StrictInt, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    address: Annotated[StrictStr, text(SCHEDULER, "text like tcp://login1:8786")] | None = None
     slurm: SlurmParams = SlurmParams()
+
+    def __post_init__(self) -> None:
+        """Check that a scheduler has its address."""
+        if self.kind == "address" and self.address is None:
+            raise ValueError("must have an address for the kind address, got none")
 
 
 @strict
 class RuntimeParams:
     """Settings of the stage."""
 
-    n_repeats: Annotated[int, whole(1, 1000)]
+    n_repeats: Annotated[StrictInt, Field(ge=1, le=1000)]
 
 
 @strict

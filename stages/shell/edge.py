@@ -8,7 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Final
 
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from stages.shell.stopping import stoppable
 from stages.shell.unchanged import running
 from storage.errors import DataError, ImageError, StoreError, WeightsError

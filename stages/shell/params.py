@@ -1,8 +1,11 @@
-"""Settings: the whole of ``params.yaml`` as one typed, checked value."""
+"""Settings: the whole of ``params.yaml`` as one typed, checked value, and where the cache is."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, get_type_hints
+
+from pydantic import Field, StrictStr
 
 from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
@@ -17,38 +20,44 @@ from stages.shell.blocks import (
     ReportParams,
     RuntimeParams,
     ShapesParams,
+    SomeUnique,
     Split,
+    SplitName,
     TrainParams,
     TuneParams,
-    strict,
+    Unique,
+    one_of,
 )
-from stages.shell.parsing import parse, read_yaml
-from stages.shell.rules import (
-    ParamsError,
-    check_known,
-    some_of,
-    split_name,
-    split_names,
-)
-from stages.shell.sources import source_of
+from stages.shell.parsing import ParamsError, check_known, parse, read_yaml, strict
 from stages.shell.versions import check_versions
 from storage.errors import listed, shown
+from storage.files.addresses import is_address
+from storage.paths import CACHE
 
 PARAMS_FILE: Final = Path("params.yaml")
+
+CACHE_VARIABLE: Final = "USAM_CACHE"
+"""Not a setting of ``params.yaml``: where a cache lies is a matter of the machine, and another
+place must run no stage again."""
 
 
 @strict
 class Params:
     """Every setting: what the matrices span and stages share, then a block per stage."""
 
-    models: Annotated[tuple[str, ...], some_of(MODELS)]
+    models: SomeUnique[Annotated[str, one_of(MODELS)]]
     views: dict[str, dict[str, object]]
-    extra_prompts: Annotated[tuple[str, ...], some_of(EXTRA_PROMPTS, may_be_empty=True)]
-    eval_splits: Annotated[tuple[str, ...], split_names()]
-    train_splits: Annotated[tuple[str, ...], split_names(may_be_empty=True)]
-    heads: Annotated[tuple[str, ...], some_of(KINDS)]
-    ablations: Annotated[tuple[str, ...], some_of(ABLATIONS, may_be_empty=True)]
-    splits: dict[Annotated[str, split_name()], Split]
+    extra_prompts: Unique[Annotated[str, one_of(EXTRA_PROMPTS)]]
+    eval_splits: Annotated[
+        SomeUnique[StrictStr],
+        Field(description="a list of at least one of the names in splits, each once"),
+    ]
+    train_splits: Annotated[
+        Unique[StrictStr], Field(description="a list of the names in splits, each once")
+    ]
+    heads: SomeUnique[Annotated[str, one_of(KINDS)]]
+    ablations: Unique[Annotated[str, one_of(ABLATIONS)]]
+    splits: dict[SplitName, Split]
     shapes: ShapesParams
     prepare: PrepareParams
     extract: ExtractParams
@@ -59,6 +68,32 @@ class Params:
     runtime: RuntimeParams
     report: ReportParams
     executor: ExecutorParams = ExecutorParams()
+
+    def __post_init__(self) -> None:
+        """Check what is right by itself but not together."""
+        if "identity" not in self.views:
+            raise ValueError(f"views must have identity, got {', '.join(self.views)}")
+        for key in ("eval_splits", "train_splits"):
+            self._check_splits(key, getattr(self, key))
+        self._check_splits("report.paper", tuple(self.report.paper))
+        both = sorted(set(self.eval_splits) & set(self.train_splits))
+        if both:
+            raise ValueError(
+                f"a split must be in eval_splits or in train_splits, got {both[0]!r} in both"
+            )
+        if self.train_splits and set(self.models) != set(MODELS):
+            raise ValueError(
+                f"models must be {', '.join(MODELS)} where train_splits has any, for heads compare "
+                f"them, got {', '.join(self.models)}"
+            )
+        for name in self.views:
+            self.view(name)
+
+    def _check_splits(self, key: str, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self.splits:
+                known = listed(list(self.splits))
+                raise ValueError(f"{key} must name some of splits ({known}), got {shown(name)}")
 
     def view(self, name: str) -> View:
         """A view with its parameters.
@@ -101,51 +136,14 @@ def read_params(path: Path = PARAMS_FILE) -> Params:
         version in ``versions.yaml`` is not that of this code.
     """
     params = parse(str(path), read_yaml(path), Params)
-    try:
-        _check_together(params)
-    except ParamsError as error:
-        raise ParamsError(f"{path}: {error}") from error
     check_versions()
     return params
 
 
-def _check_together(params: Params) -> None:
-    """Refuse settings that are right by themselves but not together."""
-    if "identity" not in params.views:
-        raise ParamsError(f"views must have identity, got {', '.join(params.views)}")
-    for key in ("eval_splits", "train_splits"):
-        _check_splits(key, getattr(params, key), params)
-    _check_splits("report.paper", tuple(params.report.paper), params)
-    both = sorted(set(params.eval_splits) & set(params.train_splits))
-    if both:
-        raise ParamsError(
-            f"a split must be in eval_splits or in train_splits, got {both[0]!r} in both"
-        )
-    if params.train_splits and set(params.models) != set(MODELS):
-        raise ParamsError(
-            f"models must be {', '.join(MODELS)} where train_splits has any, for heads compare "
-            f"them, got {', '.join(params.models)}"
-        )
-    for name in params.views:
-        params.view(name)
-    for name, place in params.splits.items():
-        source_of(name, place)
-    _check_executor(params.executor)
+def cache_location() -> str | Path:
+    """Folder or address of the cache whose objects, features and masks a stage reads.
 
-
-def _check_executor(executor: ExecutorParams) -> None:
-    if executor.kind == "address" and executor.address is None:
-        raise ParamsError("executor must have an address for the kind address, got none")
-    jobs = executor.slurm
-    if jobs.min_jobs > jobs.max_jobs:
-        raise ParamsError(
-            f"executor.slurm.min_jobs must not exceed max_jobs, {jobs.max_jobs}, "
-            f"got {jobs.min_jobs}"
-        )
-
-
-def _check_splits(key: str, names: Sequence[str], params: Params) -> None:
-    for name in names:
-        if name not in params.splits:
-            known = listed(list(params.splits))
-            raise ParamsError(f"{key} must name some of splits ({known}), got {shown(name)}")
+    By default that of the repository. What a stage makes, it always writes there.
+    """
+    location = os.environ.get(CACHE_VARIABLE, "")
+    return location if is_address(location) else Path(location or CACHE)

@@ -1,30 +1,39 @@
 """From the text of ``params.yaml`` to typed values, and how faults are worded."""
 
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, TypeVar, cast, dataclass_transform
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
-from stages.shell.rules import RULE, ParamsError
+from stages.shell.removed import removal
 from storage.errors import shown
 
 T = TypeVar("T")
 
-RULES: Final = {
-    "literal_error": "must be {expected}",
-    "dataclass_type": "must be a mapping",
-    "dict_type": "must be a mapping",
-    "mapping_type": "must be a mapping",
-    "string_type": "must be text",
-    "invalid_key": "must have text as keys",
-}
-"""Rules of pydantic's own checks, by the type of their errors."""
+Schema = Mapping[str, Any]
+"""JSON schema of a block or a setting."""
+
+
+class ParamsError(ValueError):
+    """A setting is missing, unknown or out of range."""
+
+
+def check_known(thing: str, name: str, known: Collection[str]) -> None:
+    """Refuse a name outside a vocabulary."""
+    if name not in known:
+        raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {shown(name)}")
+
+
+@dataclass_transform(frozen_default=True)
+def strict(block_type: type[T]) -> type[T]:
+    """Make a class a params block: frozen, with exactly its fields as keys."""
+    return cast("type[T]", dataclass(frozen=True, config={"extra": "forbid"})(block_type))
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
@@ -79,10 +88,15 @@ def parse(where: str, data: Any, block_type: type[T]) -> T:  # noqa: ANN401 - ya
     ParamsError
         Naming the first faulty key, its value and, for an unknown key, the keys that are allowed.
     """
+    settings = TypeAdapter(block_type)
     try:
-        return TypeAdapter(block_type).validate_python(data)
+        return settings.validate_python(data)
     except ValidationError as error:
-        raise ParamsError(f"{where}: {_message(block_type, error)}") from error
+        faults = error.errors(include_url=False)
+        # A mistyped key is also a missing one; the mistyped name says more.
+        unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
+        message = _message((unknown or faults)[0], settings.json_schema())
+        raise ParamsError(f"{where}: {message}") from error
 
 
 def _twice(error: DuplicateKeyError) -> str:
@@ -105,39 +119,70 @@ def _line(error: MarkedYAMLError) -> int:
     return int(mark.line) + 1
 
 
-def _message(block_type: type, error: ValidationError) -> str:
-    faults = error.errors(include_url=False)
-    # A mistyped key is also a missing one; the mistyped name says more.
-    unknown = [fault for fault in faults if fault["type"] == "unexpected_keyword_argument"]
-    first = (unknown or faults)[0]
-    loc = [str(part) for part in first["loc"]]
-    if unknown:
-        allowed = ", ".join(_keys(block_type, loc[:-1]))
-        of = f" of {'.'.join(loc[:-1])}" if loc[:-1] else ""
-        return f"key{of} must be one of {allowed}, got {shown(loc[-1])}"
-    if first["type"] in {"missing", "missing_argument"}:
-        return f"{'.'.join(loc)} must be there, got none"
-    return _broken_rule(loc, first)
+def _message(fault: ErrorDetails, schema: Schema) -> str:
+    """A fault that pydantic found, in our words: what must be, and what is."""
+    loc, got = [str(part) for part in fault["loc"]], shown(fault["input"])
+    match fault["type"]:
+        case "missing":
+            return f"{'.'.join(loc)} must be there, got none"
+        case "unexpected_keyword_argument":
+            of = f" of {'.'.join(loc[:-1])}" if loc[:-1] else ""
+            allowed = ", ".join(_schema_at(loc[:-1], schema)[1]["properties"])
+            line = f"key{of} must be one of {allowed}, got {shown(loc[-1])}"
+            return removal(".".join(loc)) or line
+        case "invalid_key":
+            return f"{_key(loc[:-1])} must have text as keys, got {got}"
+        case "value_error":  # settings that are right by themselves, but not together
+            text = str(fault["ctx"]["error"])
+            between = " " if text.startswith("must") else "."
+            return f"{'.'.join(loc)}{between}{text}" if loc else text
+    if loc[-1:] == ["[key]"]:
+        keys = _schema_at(loc[:-2], schema)[1].get("propertyNames", {})
+        rule = f"be {_rule(keys)}" if keys else "have text as keys"
+        return f"{_key(loc[:-2])} must {rule}, got {got}"
+    known, own = _schema_at(loc, schema)
+    line = f"{_key(known)} must be {_rule(own)}, got {got}"
+    return removal(f"{_key(known)}: {fault['input']}") or line
 
 
-def _broken_rule(loc: Sequence[str], fault: ErrorDetails) -> str:
-    context = fault.get("ctx", {})
-    got = context.get("got", fault["input"])
-    rule = fault["msg"] if fault["type"] == RULE else RULES[fault["type"]].format(**context)
-    if loc[-1] == "[key]":
-        loc = loc[:-2]
-    if fault["type"] == "invalid_key":
-        loc = loc[:-1]
-    return f"{'.'.join(loc) or 'settings'} {rule}, got {shown(got)}"
+def _key(loc: Sequence[str]) -> str:
+    return ".".join(loc) or "settings"
 
 
-def _keys(block_type: Any, loc: Sequence[str]) -> tuple[str, ...]:  # noqa: ANN401 - any annotation
-    """Field names of the block at ``loc`` below ``block_type``, through mappings of blocks."""
-    for part in loc:
-        if is_dataclass(block_type):
-            block_type = next(f.type for f in fields(block_type) if f.name == part)
-        else:
-            block_type = get_args(block_type)[-1]
-        if type(None) in get_args(block_type):
-            block_type = get_args(block_type)[0]
-    return tuple(field.name for field in fields(block_type))
+def _rule(schema: Schema) -> str:
+    """What a setting must be, in words."""
+    match schema:
+        case {"type": "object"}:  # its description is a docstring
+            rule = "a mapping"
+        case {"description": words}:
+            rule = words
+        case {"anyOf": alternatives}:
+            rule = " or ".join(map(_rule, alternatives))
+        case {"const": word}:
+            rule = word
+        case {"enum": words}:
+            rule = f"one of {', '.join(words)}"
+        case {"type": "array", "items": items}:
+            some = "at least one of " if "minItems" in schema else ""
+            rule = f"a list of {some}{', '.join(items.get('enum') or [items['const']])}, each once"
+        case {"type": "integer", "minimum": low, "maximum": high}:
+            rule = f"a whole number from {low} to {high}"
+        case {"type": "number", "minimum": low, "maximum": high}:
+            rule = f"a number from {low:g} to {high:g}"
+        case _:
+            rule = {"boolean": "true or false", "null": "null"}[schema["type"]]
+    return str(rule)
+
+
+def _schema_at(loc: Sequence[str], schema: Schema) -> tuple[Sequence[str], Schema]:
+    """The part of a location that names a setting, without items and alternatives; its schema."""
+    own = schema
+    for i, part in enumerate(loc):
+        values = (own.get("additionalProperties"), *own.get("patternProperties", {}).values())
+        any_key = next((value for value in values if isinstance(value, dict)), None)
+        below = own.get("properties", {}).get(part, any_key)
+        if below is None:
+            return loc[:i], own
+        blocks = [one for one in (below, *below.get("anyOf", ())) if "$ref" in one]
+        own = schema["$defs"][blocks[0]["$ref"].rpartition("/")[2]] if blocks else below
+    return loc, own

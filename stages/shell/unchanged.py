@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stages.shell.params import PARAMS_FILE
-from stages.shell.parsing import parse_yaml, read_yaml
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError, parse_yaml, read_yaml
 from stages.shell.stopping import kept_work
 from stages.shell.versions import check_versions
 from storage.errors import shown

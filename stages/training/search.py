@@ -19,8 +19,8 @@ from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
 from stages.shell.blocks import ExecutorParams, TuneParams
+from stages.shell.parsing import ParamsError
 from stages.shell.progress import progress
-from stages.shell.rules import ParamsError
 from stages.shell.stopping import check_not_asked, stoppable
 from stages.shell.versions import VERSIONS
 from stages.training.data import origin_of, read_head_data

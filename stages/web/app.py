@@ -1,23 +1,31 @@
-"""The web application behind its door: the page's files, and answers in words to every error."""
+"""The web application: the page's files, what can be asked, and errors answered in words."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from pipeline.predictor import Uncertainty
+from pipeline.predictor.advice import GOOD_IOU
+from pipeline.vocabulary import MODELS
 from stages.shell.edge import one_line
-from stages.shell.rules import ParamsError
-from stages.web.door import Door
-from stages.web.page import Page
-from stages.web.queue import QueueFullError
-from stages.web.routes import router
+from stages.shell.parsing import ParamsError
+from stages.web.images import MOST_PX, OpenImage
+from stages.web.page import Page, QueueFullError
+from stages.web.requests import PromptRequest, parse_prompt, prompt_of, read_body, while_connected
+from stages.web.responses import coco_response, mask_png, uncertainty_response
+from stages.web.security import AccessControl
 from storage.errors import DataError, ImageError, WeightsError
+
+MOST_UPLOAD_BYTES: Final = 20_000_000
+MOST_QUESTION_BYTES: Final = 50_000
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -33,8 +41,154 @@ STATUS: Final = {
 }
 """Status of an answer by the error that it tells; 499 reaches nobody."""
 
+router: Final = APIRouter(prefix="/api")
 
-def web_app(page: Page, *, token: str | None = None) -> Door:
+
+def _page(request: Request) -> Page:
+    return cast("Page", request.app.state.page)
+
+
+@router.get("/options")
+async def options(request: Request) -> dict[str, Any]:
+    """What there is to choose, and the limits."""
+    page = _page(request)
+    choices = page.models.choices
+    return {
+        "models": MODELS,
+        "model": page.model,
+        "heads": [{"name": name, "label": choice.label} for name, choice in choices.items()],
+        "n_scenes": len(page.scenes),
+        "most_bytes": MOST_UPLOAD_BYTES,
+        "most_px": MOST_PX,
+        "good_iou": GOOD_IOU,
+    }
+
+
+@router.get("/queue")
+async def queue(request: Request, ticket: str = "") -> dict[str, int]:
+    """How many requests wait for the model, and how many of them before one's own."""
+    queue = _page(request).queue
+    return {"length": len(queue), "ahead": queue.ahead(ticket)}
+
+
+@router.get("/scenes/{number}")
+async def scene(request: Request, number: int) -> Response:
+    """A scene as PNG."""
+    return Response(_scene(_page(request), number), media_type="image/png")
+
+
+@router.post("/images")
+async def open_image(
+    request: Request, model: str, heads: str, scene: int | None = None, ticket: str = ""
+) -> dict[str, Any]:
+    """Open the image in the body, or a scene, and encode it for a model."""
+    page = _page(request)
+
+    async def opened(data: bytes) -> OpenImage:
+        image = await page.opened(data if scene is None else _scene(page, scene))
+        await page.queue.run(
+            lambda: image.predictor_like(page.models.predictor(heads, model)), ticket
+        )
+        return image
+
+    # Until it is among the open images, which are bounded, its place here bounds what it takes.
+    async with page.uploads:
+        data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
+        image = await while_connected(request, opened(data))
+    return {
+        "image": page.images.add(image),
+        "height_px": image.height_px,
+        "width_px": image.width_px,
+        "shown_size_px": image.shown_size_px,
+    }
+
+
+@router.get("/images/{name}")
+async def picture(request: Request, name: str) -> Response:
+    """An open image as PNG, upright, and no larger than the page shows it."""
+    return Response(_image(request, name).picture, media_type="image/png")
+
+
+@router.delete("/images/{name}")
+async def close_image(request: Request, name: str) -> None:
+    """Forget an image."""
+    _page(request).images.drop(name)
+
+
+@router.post("/images/{name}/answer")
+async def answer(request: Request, name: str, ticket: str = "") -> dict[str, Any]:
+    """Three proposals for a prompt, and how far to trust them."""
+    image, prompt = await _read_prompt(request, name)
+    size_px = image.shown_size_px
+
+    def answered() -> dict[str, Any]:
+        return uncertainty_response(
+            _uncertainty(_page(request), image, prompt, mask_size_px=size_px)
+        )
+
+    return await while_connected(request, _page(request).queue.run(answered, ticket))
+
+
+@router.post("/images/{name}/coco")
+async def coco(request: Request, name: str, ticket: str = "") -> Response:
+    """A proposal as a COCO file."""
+    image, prompt = await _read_prompt(request, name)
+
+    def answered() -> str:
+        found = _uncertainty(_page(request), image, prompt)
+        return json.dumps(coco_response(found, prompt.proposal, prompt.file_name), indent=2)
+
+    text = await while_connected(request, _page(request).queue.run(answered, ticket))
+    return Response(text, media_type="application/json")
+
+
+@router.post("/images/{name}/mask")
+async def mask(request: Request, name: str, ticket: str = "") -> Response:
+    """A proposal as PNG, 255 inside."""
+    image, prompt = await _read_prompt(request, name)
+
+    def answered() -> bytes:
+        return mask_png(_uncertainty(_page(request), image, prompt).masks[prompt.proposal])
+
+    png = await while_connected(request, _page(request).queue.run(answered, ticket))
+    return Response(png, media_type="image/png")
+
+
+def _scene(page: Page, number: int) -> bytes:
+    if not 0 <= number < len(page.scenes):
+        raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
+    return page.scenes[number]
+
+
+def _image(request: Request, name: str) -> OpenImage:
+    image = _page(request).images.get(name)
+    if image is None:
+        raise HTTPException(
+            404, "image must still be open, got one that made room for others: open it again"
+        )
+    return image
+
+
+async def _read_prompt(request: Request, name: str) -> tuple[OpenImage, PromptRequest]:
+    image = _image(request, name)
+    body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
+    return image, parse_prompt(body)
+
+
+def _uncertainty(
+    page: Page,
+    image: OpenImage,
+    prompt: PromptRequest,
+    *,
+    mask_size_px: tuple[int, int] | None = None,
+) -> Uncertainty:
+    prompt_set = prompt_of(prompt, image.height_px, image.width_px)
+    predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
+    (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=mask_size_px)
+    return found
+
+
+def web_app(page: Page, *, token: str | None = None) -> AccessControl:
     """The application, which ends the page's threads when it is shut down.
 
     Parameters
@@ -44,7 +198,7 @@ def web_app(page: Page, *, token: str | None = None) -> Door:
     """
 
     @asynccontextmanager
-    async def living(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         page.close()
 
@@ -55,17 +209,17 @@ def web_app(page: Page, *, token: str | None = None) -> Door:
         docs_url=None,
         redoc_url=None,
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
-        lifespan=living,
+        lifespan=lifespan,
     )
     app.state.page = page
     app.include_router(router)
     for path in STATIC.iterdir():
         _add_file(app, path)
     for error, status in STATUS.items():
-        app.add_exception_handler(error, _telling(status))
-    app.add_exception_handler(RequestValidationError, _telling(400))
-    app.add_exception_handler(HTTPException, _told)
-    return Door(app, token)
+        app.add_exception_handler(error, _error_handler(status))
+    app.add_exception_handler(RequestValidationError, _error_handler(400))
+    app.add_exception_handler(HTTPException, _http_error)
+    return AccessControl(app, token)
 
 
 def _add_file(app: FastAPI, path: Path) -> None:
@@ -78,13 +232,13 @@ def _add_file(app: FastAPI, path: Path) -> None:
     app.add_api_route("/" if path.name == "index.html" else f"/{path.name}", file)
 
 
-def _telling(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def told(_request: Request, error: Exception) -> Response:
+def _error_handler(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer_error(_request: Request, error: Exception) -> Response:
         return JSONResponse({"error": one_line(error)}, status)
 
-    return told
+    return answer_error
 
 
-async def _told(_request: Request, error: Exception) -> Response:
+async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code)

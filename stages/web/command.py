@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from stages.shell.edge import reported_errors
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 
 PORT: Final = 8765
 
@@ -37,11 +37,11 @@ def demo(
                 "pip install 'usam-cache[demo]'"
             )
         from stages.web.page import Page  # noqa: PLC0415
-        from stages.web.server import find_place, serve  # noqa: PLC0415
+        from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
-        place = find_place(host, port)
-        with closing(place.listener):
+        endpoint = open_endpoint(host, port)
+        with closing(endpoint.listener):
             print(f"loading {model}", flush=True)
             page = Page(model=model, heads=heads or ())
-            print(f"open {place.address}, end with Ctrl-C", flush=True)
-            serve(page, place)
+            print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
+            serve(page, endpoint)

@@ -1,4 +1,4 @@
-"""Images that people have open on the page: in memory alone, and not more than it may hold."""
+"""Images on the page: those that people have open, in memory alone, and scenes to try."""
 
 import secrets
 from collections import OrderedDict
@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
+from pipeline.scenes.scene import draw_scene, scene_seeds
 from storage.images.png import png_bytes
 from storage.images.sent import decode_rgb
 
@@ -55,7 +56,7 @@ class OpenImage:
         scale = SHOWN_PX / max(self.height_px, self.width_px)
         return max(1, round(scale * self.height_px)), max(1, round(scale * self.width_px))
 
-    def before(self, predictor: UncertainPredictor) -> UncertainPredictor:
+    def predictor_like(self, predictor: UncertainPredictor) -> UncertainPredictor:
         """A predictor of the same model and heads that has this image before it."""
         own = self._encoded.pop(predictor.sam, None)
         if own is None:
@@ -108,3 +109,16 @@ def _shrunk(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
         return rgb
     size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+N_SCENES: Final = 6
+
+SEED: Final = 1
+SIZE_PX: Final = 256
+"""As ``params.yaml:shapes`` has them, which is not there outside of a clone."""
+
+
+def scene_files() -> tuple[bytes, ...]:
+    """PNG files of the first validation scenes, which neither models nor heads have learned."""
+    seeds = scene_seeds(SEED, "val", N_SCENES)
+    return tuple(png_bytes(draw_scene(seed, SIZE_PX).rgb) for seed in seeds)

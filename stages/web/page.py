@@ -1,16 +1,136 @@
-"""What the page works on, shared by all who ask."""
+"""What the page works on, shared by all requests: predictors and their queue, images, scenes."""
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from pipeline.predictor import PromptSet
-from stages.web.images import OpenImage, OpenImages
-from stages.web.models import Models
-from stages.web.queue import ModelQueue
-from stages.web.scenes import scene_files
+from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.sam.model import Sam
+from pipeline.vocabulary import MODELS
+from stages.predictor import load_predictor
+from stages.shell.parsing import ParamsError, check_known
+from stages.web.images import OpenImage, OpenImages, scene_files
+from storage.head_files.shipped import shipped_heads
+from storage.outputs.head_files import read_head_file
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """A file of heads, as the page offers it."""
+
+    path: Path
+    card: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        """Whose models it judges, what it learned from, and its kind."""
+        card = self.card
+        name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
+        best = ", best masks" if card["protocol"] == "best" else ""
+        return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
+
+
+class Models:
+    """Predictors by head set and model, loaded when somebody first asks for them.
+
+    Raises
+    ------
+    ParamsError
+        If two files of heads have the same name.
+    WeightsError
+        If a file is missing or damaged.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.choices: dict[str, HeadChoice] = {}
+        for path in (*files, shipped_heads()):
+            if path.stem in self.choices:
+                raise ParamsError(f"files of heads must have names of their own, got {path.stem}")
+            self.choices[path.stem] = HeadChoice(path, read_head_file(path).card)
+        self._sams: dict[tuple[str, str, str], Sam] = {}
+        self._predictors: dict[tuple[str, str], UncertainPredictor] = {}
+
+    @property
+    def default_heads(self) -> str:
+        """The first head set that was given, or else the one that ships."""
+        return next(iter(self.choices))
+
+    def predictor(self, heads: str, model: str) -> UncertainPredictor:
+        """The predictor of a head set and a model; it has no image.
+
+        Raises
+        ------
+        ParamsError
+            If a name is unknown.
+        WeightsError, DataError
+            As ``load_predictor``.
+        """
+        check_known("heads", heads, self.choices)
+        check_known("model", model, MODELS)
+        if (heads, model) not in self._predictors:
+            self._predictors[heads, model] = self._loaded(self.choices[heads], model)
+        return self._predictors[heads, model]
+
+    def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
+        family, protocol = choice.card["family"], choice.card["protocol"]
+        found = load_predictor(family, model, heads=choice.path, protocol=protocol)
+        # Head sets share a model, and with it the encoding of an image.
+        sam = self._sams.setdefault((family, model, found.sam.precision), found.sam)
+        return UncertainPredictor(sam, found.heads)
+
+
+T = TypeVar("T")
+
+MOST_WAITING: Final = 200
+
+
+class QueueFullError(RuntimeError):
+    """Too many are waiting."""
+
+
+class ModelQueue:
+    """Jobs that run one after the other, in a thread of their own."""
+
+    def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
+        self._most_waiting = most_waiting
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._jobs: dict[Future[Any], str] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def ahead(self, ticket: str) -> int:
+        """Number of jobs before the first one of a ticket; of all, if it has none."""
+        tickets = list(self._jobs.values())
+        return tickets.index(ticket) if ticket in tickets else len(tickets)
+
+    async def run(self, job: Callable[[], T], ticket: str = "") -> T:
+        """What a job returns, once its turn has come.
+
+        Cancelled while it waits, the job never runs; while it runs, its result is dropped.
+
+        Raises
+        ------
+        QueueFullError
+            If too many jobs are waiting.
+        """
+        if len(self) >= self._most_waiting:
+            raise QueueFullError(
+                f"queue must be shorter than {self._most_waiting} requests, got {len(self)}"
+            )
+        future = self._thread.submit(job)
+        self._jobs[future] = ticket
+        # Called at once if the job is done already.
+        future.add_done_callback(lambda done: self._jobs.pop(done, None))
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Drop the jobs that wait; the one that runs comes to its end."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
 
 MOST_UPLOADS: Final = 8
 """Uploads that are read at once: each takes memory before anything is known of it."""
@@ -48,4 +168,4 @@ class Page:
         """Load the model and compile what its first answer would wait for."""
         predictor = self.models.predictor(self.models.default_heads, self.model)
         image = OpenImage(self.scenes[0])
-        image.before(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])
+        image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

@@ -10,11 +10,11 @@ from threading import Thread
 
 import uvicorn
 
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from stages.shell.stopping import stoppable
 from stages.web.app import web_app
-from stages.web.door import is_loopback_address
 from stages.web.page import Page
+from stages.web.security import is_loopback_address
 from storage.errors import shown
 
 SHUTDOWN_S = 2
@@ -22,7 +22,7 @@ SHUTDOWN_S = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where a page is to be had."""
 
     listener: socket.socket
@@ -44,7 +44,7 @@ def _in_address(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def find_place(host: str, port: int) -> Place:
+def open_endpoint(host: str, port: int) -> Endpoint:
     """Take a port; 0 takes any that is free.
 
     Raises
@@ -70,34 +70,34 @@ def find_place(host: str, port: int) -> Place:
         listener.close()
         raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
     token = None if is_loopback_address(str(address[0])) else secrets.token_urlsafe(16)
-    return Place(listener, token)
+    return Endpoint(listener, token)
 
 
-def serve(page: Page, place: Place) -> None:
+def serve(page: Page, endpoint: Endpoint) -> None:
     """Answer until Ctrl-C or SIGTERM, which uvicorn hands on when the last answer is out."""
     with stoppable("no image is kept"):
-        server_of(page, place).run(sockets=[place.listener])
+        server_of(page, endpoint).run(sockets=[endpoint.listener])
 
 
 @contextmanager
 def served(page: Page, *, host: str = "127.0.0.1") -> Iterator[str]:
     """Address of a page on a free port, answered by a thread until the block ends."""
-    place = find_place(host, 0)
-    server = server_of(page, place)
-    thread = Thread(target=server.run, kwargs={"sockets": [place.listener]})
+    endpoint = open_endpoint(host, 0)
+    server = server_of(page, endpoint)
+    thread = Thread(target=server.run, kwargs={"sockets": [endpoint.listener]})
     thread.start()
     try:
-        yield place.address
+        yield endpoint.address
     finally:
         server.should_exit = True
         thread.join()
-        place.listener.close()
+        endpoint.listener.close()
 
 
-def server_of(page: Page, place: Place) -> uvicorn.Server:
+def server_of(page: Page, endpoint: Endpoint) -> uvicorn.Server:
     """A server that writes nothing but its errors."""
     config = uvicorn.Config(
-        web_app(page, token=place.token),
+        web_app(page, token=endpoint.token),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -15,8 +15,8 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
 from stages.reduction.entropies import split_arrays
-from stages.shell.asked import asked_of_eval
 from stages.shell.blocks import ExecutorParams
+from stages.shell.signatures import eval_cell_settings
 from storage.paths import CACHE
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
@@ -50,7 +50,7 @@ def test_entropies_from_a_bucket_take_little_longer(
     address: str, benchmark: BenchmarkFixture
 ) -> None:
     views = [default_view(view) for view in VIEWS]
-    asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
 
     def seconds(cache: str | Path) -> tuple[float, float]:
         started = perf_counter(), process_time()

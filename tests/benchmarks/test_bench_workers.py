@@ -16,8 +16,8 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
 from stages.reduction.entropies import split_arrays
-from stages.shell.asked import asked_of_eval
 from stages.shell.blocks import ExecutorParams
+from stages.shell.signatures import eval_cell_settings
 from storage.paths import CACHE
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
@@ -46,7 +46,7 @@ def test_two_workers_take_little_more_than_half_the_time_of_one(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # one worker has a thread, too
     write_soft_cells("bench", n_objects, shard_objects=SHARD_OBJECTS, side_px=SIDE_PX)
     views = [default_view(view) for view in VIEWS]
-    asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
     found: list[np.ndarray] = []
     cores = own_cores(2)
 

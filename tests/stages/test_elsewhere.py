@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stages.shell.place import VARIABLE
+from stages.shell.params import CACHE_VARIABLE
 from storage.split import mask_windows
 from storage.split.mask_chunks import read_spans
 from tests.fixtures.dvc_stages import ROOT
@@ -48,7 +48,7 @@ def test_a_stage_makes_the_same_of_cells_elsewhere(
     wanted = case.run(monkeypatch)
     memory = fsspec.filesystem("memory")
     memory.put(str(moved(root)), f"/{name}", recursive=True)
-    monkeypatch.setenv(VARIABLE, f"memory://{name}")
+    monkeypatch.setenv(CACHE_VARIABLE, f"memory://{name}")
     before = set(root.rglob("*"))
     assert case.run(monkeypatch) == wanted
     assert set(root.rglob("*")) == before
@@ -71,7 +71,7 @@ def test_windows_of_any_size_give_the_same(
     monkeypatch.setattr(mask_windows, "WINDOW_BYTES", window_bytes)
     monkeypatch.setattr("storage.split.mask_blocks.BLOCK_BYTES", 1)
     fsspec.filesystem("memory").put(str(moved(root)), f"/{window_bytes}", recursive=True)
-    monkeypatch.setenv(VARIABLE, f"memory://{window_bytes}")
+    monkeypatch.setenv(CACHE_VARIABLE, f"memory://{window_bytes}")
     assert CASES["entropy"].run(monkeypatch) == wanted
     assert sum(len(run) for run in seen) == 7  # each object once
     assert len(seen) == (3 if window_bytes > 10**6 else 7)
@@ -80,7 +80,7 @@ def test_windows_of_any_size_give_the_same(
 def test_a_folder_elsewhere_is_read_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_masked_split()
     wanted = CASES["entropy"].run(monkeypatch)
-    monkeypatch.setenv(VARIABLE, str(moved(root)))
+    monkeypatch.setenv(CACHE_VARIABLE, str(moved(root)))
     assert CASES["entropy"].run(monkeypatch) == wanted
 
 
@@ -106,7 +106,7 @@ def test_a_cache_that_is_not_there_is_named(
 ) -> None:
     write_masked_split()
     assert root.exists()
-    monkeypatch.setenv(VARIABLE, where)
+    monkeypatch.setenv(CACHE_VARIABLE, where)
     with pytest.raises(SystemExit):
         CASES["entropy"].run(monkeypatch)
     assert f"error: {where}/objects/{VAL}.zarr must be a Zarr store, got none" in (

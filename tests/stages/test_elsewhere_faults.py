@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from stages.shell.place import VARIABLE
+from stages.shell.params import CACHE_VARIABLE
 from storage.files import addresses
 from storage.paths import entropy_path
 from tests.fixtures.bucket import s3_server, upload, use_server
@@ -41,7 +41,7 @@ def line(wanted: dict[str, bytes], server: str, monkeypatch: pytest.MonkeyPatch)
     """The way to a bucket that alone has the cells."""
     assert wanted
     use_server(server, monkeypatch)
-    monkeypatch.setenv(VARIABLE, upload(Path("cache"), "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, upload(Path("cache"), "cache"))
     shutil.rmtree("cache")
     with line_to(server) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL", line.address)

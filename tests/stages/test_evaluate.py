@@ -22,7 +22,7 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
 from stages.evaluation import scores
-from stages.shell.asked import weights_name
+from stages.shell.signatures import weights_name
 from stages.shell.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
@@ -420,7 +420,7 @@ def test_heads_that_learned_from_other_features_are_refused(
 @pytest.mark.usefixtures("root")
 def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     was = VERSIONS["extract"]
-    monkeypatch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
+    monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
     rewrite(MODELS)
     with pytest.raises(DataError, match=rf"of the same extract_version \({was} -> 2\); train it"):
         scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
 from stages.planning.reasons import differences_text
-from stages.shell.asked import weights_name
 from stages.shell.params import read_params
+from stages.shell.signatures import weights_name
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.extent import estimate_extent, mask_bytes
@@ -145,7 +145,7 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
 
     with monkeypatch.context() as patch:
-        patch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
+        patch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
         assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
 
     (masks_path(*CELL) / "done" / "c.0").unlink()
@@ -191,7 +191,9 @@ def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run(extract, *CELL)
-    monkeypatch.setattr("stages.shell.sources.versions", lambda *names: dict.fromkeys(names, "0"))
+    monkeypatch.setattr(
+        "stages.shell.signatures.versions", lambda *names: dict.fromkeys(names, "0")
+    )
     Path("annotations.json").unlink()
 
     assert rows()[SPLIT][3] == "1"
@@ -243,7 +245,7 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     run(extract, *CELL)
     run(extract, SPLIT, "tiny", "vflip")
     run(extract_train, TRAIN_SPLIT, "tiny")
-    monkeypatch.setattr("stages.shell.asked.VERSIONS", {"extract": 2})
+    monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
     write_params(precision="bf16")
     some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
     differ = f"extract_version: {VERSIONS['extract']} -> 2, precision: fp32 -> bf16"

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator
 from stages.cli.app import app
 from stages.predictor import load_predictor
-from stages.predictor.questions import GRID, grid_options
+from stages.predictor.prompts import GRID, grid_options
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import GATE, write_random_heads

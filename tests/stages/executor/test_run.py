@@ -14,7 +14,7 @@ import pytest
 from stages.executor.run import run_on, run_tasks
 from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
 from stages.shell.blocks import ExecutorParams
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
 from tests.fixtures.driven import driven, listens_to

@@ -12,7 +12,7 @@ from stages.executor import slurm as executor
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task
 from stages.shell.blocks import ExecutorParams, SlurmParams
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from tests.fixtures import tasks
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S, driven

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stages.extraction.models import kept_model
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from tests.fixtures.asked import extract_params
 
 PAGE_BYTES = resource.getpagesize()

@@ -20,7 +20,7 @@ from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED, MODELS
 from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
-from stages.shell.asked import asked_of, eval_cells
+from stages.shell.signatures import cell_settings, eval_cells
 from storage.images.files import read_rgb
 from storage.outputs.head_files import pack_heads, read_head_file, write_head_file
 from storage.outputs.heads import head_set_path
@@ -58,7 +58,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def draw_heads(head_set: HeadSet) -> None:
     """Heads whose outputs differ by more than rounding from one token to the next."""
     cells = eval_cells("any", MODELS, [default_view("identity")])
-    origin = head_origin({cell.model: asked_of(extract_params(), cell) for cell in cells})
+    origin = head_origin({cell.model: cell_settings(extract_params(), cell) for cell in cells})
     rng = np.random.default_rng(len(str(head_set)))
     kind = KINDS_BY_NAME[head_set.kind]
     n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)

@@ -9,7 +9,7 @@ import pytest
 from pipeline.predictor import UncertainPredictor
 from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
 from stages.predictor import load_predictor
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.shell.edge import one_line, stage_main
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from tests.fixtures.dvc_stages import ROOT
 

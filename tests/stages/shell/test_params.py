@@ -3,19 +3,18 @@
 import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Final
 
 import pytest
 import yaml
-from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS, MODELS
 from stages.shell.blocks import ExecutorParams, ExtractParams
 from stages.shell.params import BLOCKS, LISTS, Params, read_params
-from stages.shell.parsing import parse
-from stages.shell.rules import ParamsError, check_known, number, whole
+from stages.shell.parsing import ParamsError, check_known, parse
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.settings import settings
@@ -181,9 +180,9 @@ WHOLE = "must be a whole number from"
         ),
         (place(**VIDEOS, frames={"step": 2}), "key of splits.shapes_val.frames must .* got 'step'"),
         (place(**VIDEOS, frames={"start": 3, "end": 3}), "splits.shapes_val.frames.end must .* 3"),
-        (place(frames={"start": 1}), "splits.shapes_val: reader coco must be given .* 'frames'"),
+        (place(frames={"start": 1}), "splits.shapes_val.reader coco must be given .* 'frames'"),
         (place(subsets=[]), "splits.shapes_val.subsets must be a list of at least one .* got []"),
-        (place(masklets="some"), "splits.shapes_val.masklets must be 'manual', .* got 'some'"),
+        (place(masklets="some"), "splits.shapes_val.masklets must be one of manual, .* got 'some'"),
         ({"shapes": {"image_size_px": 32}}, f"shapes.image_size_px {WHOLE} 64 to 4096, got 32"),
         ({"prepare": {"seed": True}}, f"prepare.seed {WHOLE} 0 to 4294967295, got True"),
         ({"prepare": {"seed": -1}}, f"prepare.seed {WHOLE} .* got -1"),
@@ -199,7 +198,7 @@ WHOLE = "must be a whole number from"
         ({"extract": {"decoder_batch": "large"}}, "extract.decoder_batch must .* got 'large'"),
         ({"extract": {"decoder_batch": None}}, "extract.decoder_batch must .* got None"),
         ({"extract": {"shard_objects": 10**6}}, f"extract.shard_objects {WHOLE} .* got 1000000"),
-        ({"extract": {"device": 0}}, "extract.device must be 'auto', 'cpu' or 'cuda', got 0"),
+        ({"extract": {"device": 0}}, "extract.device must be one of auto, cpu, cuda, got 0"),
         ({"extract": {"compile": "yes"}}, "extract.compile must be true or false, got 'yes'"),
         ({"extract": {"compile": 1}}, "extract.compile must be true or false, got 1"),
         ({"extract": None}, "extract must be a mapping, got None"),
@@ -218,7 +217,7 @@ WHOLE = "must be a whole number from"
         ({"evaluate": {1: 2}}, "evaluate must have text as keys, got 1"),
         ({"gallery": {"n_objects": 0}}, f"gallery.n_objects {WHOLE} 1 to 100, got 0"),
         ({"runtime": {"n_repeats": 0}}, f"runtime.n_repeats {WHOLE} 1 to 1000, got 0"),
-        ({"executor": {"kind": "dask"}}, "executor.kind must be 'inline', 'local'.* got 'dask'"),
+        ({"executor": {"kind": "dask"}}, "executor.kind must be one of inline, local.* got 'dask'"),
         ({"executor": {"kind": "address"}}, "executor must have an address .* got none"),
         ({"executor": {"address": 8786}}, "executor.address.* must be text .* got 8786"),
         ({"executor": {"address": "login1"}}, "executor.address.* must be text like .* 'login1'"),
@@ -316,7 +315,9 @@ def test_missing_settings_name_the_file(tmp_path: Path) -> None:
 def test_a_block_is_parsed_alone_too() -> None:
     own = settings()["extract"] | {"precision": "bf16"}
     assert parse("extract", own, ExtractParams).precision == "bf16"
-    with pytest.raises(ParamsError, match=r"^extract: precision must be 'fp32' or 'bf16', got 'x'"):
+    with pytest.raises(
+        ParamsError, match=r"^extract: precision must be one of fp32, bf16, got 'x'"
+    ):
         parse("extract", own | {"precision": "x"}, ExtractParams)
 
 
@@ -326,12 +327,50 @@ def test_an_unknown_split_is_named_with_those_known() -> None:
         check_known("split", "test", read.splits)
 
 
-@pytest.mark.parametrize("rule", [whole(0, 2), number(0, 2)])
-def test_a_boolean_is_no_number(rule: PlainValidator) -> None:
-    adapter = TypeAdapter(Annotated[Any, rule])
-    assert adapter.validate_python(1) == 1
-    with pytest.raises(ValidationError, match="number from 0 to 2"):
-        adapter.validate_python(True)
+VALUES: Final = {
+    f"{block}.{key}": {block: {key: date(2026, 1, 1)}}
+    for block in BLOCKS
+    for key in settings()[block]
+}
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_a_date_is_no_setting(key: str, write: Write) -> None:
+    told = message(write(settings(**VALUES[key])))
+    assert is_like(told, f"{key} must be .*, got datetime.date(2026, 1, 1)")
+
+
+@pytest.mark.parametrize("value", ["!!binary aGk=", "!!set {hi, ho}", "hi: ho"])
+@pytest.mark.parametrize("key", ["title", "models"])
+def test_neither_bytes_nor_a_set_is_text_or_a_list(key: str, value: str, write: Write) -> None:
+    text = yaml.safe_dump(settings(), default_flow_style=None)
+    told = message(
+        write(
+            re.sub(
+                rf"{key}: .*",
+                f"{key}: {{{value}}}" if ": " in value else f"{key}: {value}",
+                text,
+                count=1,
+            )
+        )
+    )
+    assert re.match(rf"(report\.)?{key} must be (text|a list)", told)
+
+
+def test_what_was_removed_is_named_with_its_remedy(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "stages.shell.removed.REMOVED",
+        {"prepare.clicks": "delete it", "heads: oracle": "take ours", "old": "take new"},
+    )
+    for changes, told in (
+        ({"prepare": {"clicks": 8}}, "prepare.clicks was removed: delete it"),
+        ({"heads": ["ours", "oracle"]}, "heads: oracle was removed: take ours"),
+        ({"old": {"a": 1}}, "old was removed: take new"),
+        ({"train": {"clicks": 8}}, "key of train must be one of seed, got 'clicks'"),
+    ):
+        assert message(write(settings(**changes))) == told
 
 
 def test_settings_may_leave_out_who_computes(write: Write) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stages.shell import versions
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from stages.shell.versions import VERSIONS, VERSIONS_FILE, check_versions, version_entry
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.settings import write_versions

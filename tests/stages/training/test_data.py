@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.vocabulary import MODELS
-from stages.shell.asked import asked_of_train
+from stages.shell.signatures import train_cell_settings
 from stages.training.data import block_inputs, read_head_data
 from storage import open_features
 from storage.paths import features_path
@@ -26,7 +26,9 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     monkeypatch.chdir(tmp_path)
     write_split(n_objects=N_OBJECTS)
     head_set = HeadSet("best", "best", kind)
-    found = read_head_data(open_cells(SPLIT, asked_of_train(extract_params(), MODELS)), head_set)
+    found = read_head_data(
+        open_cells(SPLIT, train_cell_settings(extract_params(), MODELS)), head_set
+    )
     expected = []
     for model in MODELS:
         with open_features(features_path(SPLIT, model, "identity")) as features:

@@ -20,8 +20,8 @@ from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Failure, Task
-from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams
+from stages.shell.signatures import train_cell_settings
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import Seeds, fit_sets, heads_to_fit
@@ -54,7 +54,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
     """Cells of a train split, in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_split()
-    return cells_to_open(SPLIT, asked_of_train(extract_params(), MODELS), CACHE)
+    return cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
 from stages.shell import stopping
-from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams, TuneParams
+from stages.shell.signatures import train_cell_settings
 from stages.shell.stopping import Stopped, ask_to_stop
 from stages.training import search as searching
 from stages.training.search import Study, search, search_there
@@ -57,7 +57,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     write_split()
     monkeypatch.setattr(searching, "LOOK_S", 0.02)
-    cells: CellsToOpen = cells_to_open(SPLIT, asked_of_train(extract_params(), MODELS), CACHE)
+    cells: CellsToOpen = cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
     return Study(cells, "iou_tiny", SETTINGS)
 
 

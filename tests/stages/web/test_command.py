@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.web import command
-from stages.web.server import find_place
+from stages.web.server import open_endpoint
 from tests.fixtures.dvc_stages import ROOT
 
 IMPORTED = """
@@ -81,19 +81,19 @@ def test_what_it_cannot_load_ends_it_at_once(arguments: list[str], words: str) -
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_this_machine_alone_needs_no_token(host: str) -> None:
-    place = find_place(host, 0)
-    place.listener.close()
-    assert place.token is None
+    endpoint = open_endpoint(host, 0)
+    endpoint.listener.close()
+    assert endpoint.token is None
 
 
 def test_others_need_a_token_of_their_own_that_servers_do_not_see() -> None:
-    places = [find_place("0.0.0.0", 0) for _ in range(2)]  # noqa: S104 - that others may reach
-    first, second = (place.token or "" for place in places)
+    endpoints = [open_endpoint("0.0.0.0", 0) for _ in range(2)]  # noqa: S104 - that others may reach
+    first, second = (endpoint.token or "" for endpoint in endpoints)
     assert first != second
     assert len(first) >= 20
-    assert places[0].address.endswith(f"/#token={first}")
-    for place in places:
-        place.listener.close()
+    assert endpoints[0].address.endswith(f"/#token={first}")
+    for endpoint in endpoints:
+        endpoint.listener.close()
 
 
 @pytest.mark.slow

@@ -72,12 +72,12 @@ def test_an_image_is_encoded_once_per_model_and_the_oldest_encoding_goes(
     predictors = [UncertainPredictor(trained_mini(m), random_heads(m)) for m in MODELS]
     one = OpenImage(png(drawn()))
     for predictor in (predictors[0], predictors[0], predictors[1], predictors[0]):
-        one.before(predictor)
+        one.predictor_like(predictor)
     assert encoded == [predictors[0].sam, predictors[1].sam]
-    one.before(predictors[2])  # of 1 and 0, 1 was asked longer ago
-    one.before(predictors[0])
+    one.predictor_like(predictors[2])  # of 1 and 0, 1 was asked longer ago
+    one.predictor_like(predictors[0])
     assert len(encoded) == MOST_ENCODED + 1
-    one.before(predictors[1])
+    one.predictor_like(predictors[1])
     assert len(encoded) == MOST_ENCODED + 2
 
 
@@ -88,7 +88,7 @@ def test_other_heads_read_the_same_encoding() -> None:
     for kind in ("ours", "paper"):
         alone = UncertainPredictor(sam, random_heads(kind=kind))
         alone.set_image(drawn())
-        (found,) = one.before(alone).predict_uncertainties([asked])
+        (found,) = one.predictor_like(alone).predict_uncertainties([asked])
         (expected,) = alone.predict_uncertainties([asked])
         np.testing.assert_allclose(found.expected_iou.own, expected.expected_iou.own)
 
@@ -103,5 +103,5 @@ def test_predictors_share_the_pixels_of_an_image() -> None:
     n_bytes = one.n_bytes
     assert n_bytes >= drawn().nbytes
     for model in MODELS[:2]:
-        own = one.before(UncertainPredictor(trained_mini(model), random_heads(model)))
+        own = one.predictor_like(UncertainPredictor(trained_mini(model), random_heads(model)))
         assert np.shares_memory(own._images[0]._rgb, one._rgb)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shell.blocks import Split
+from stages.shell.blocks import OPTIONS, Split, source_of
 from stages.shell.parsing import parse
-from stages.shell.sources import OPTIONS, source_of
 from storage.datasets.catalogue import DATA_SETS, Reader
 from storage.datasets.coco import list_coco
 from storage.datasets.records import Source
@@ -30,6 +29,6 @@ def test_what_readers_know_are_fields_of_a_source() -> None:
 @pytest.mark.parametrize("reader", LAYOUTS)
 def test_parts_are_videos_where_the_layout_has_videos(reader: str, tmp_path: Path) -> None:
     place = parse(reader, LAYOUTS[reader](tmp_path, draw_videos(2, 1)), Split)
-    parts = DATA_SETS[reader].list_parts(source_of(reader, place))
+    parts = DATA_SETS[reader].list_parts(source_of(place))
 
     assert {part.is_video for part in parts} == {DATA_SETS[reader].is_video}

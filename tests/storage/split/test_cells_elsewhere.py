@@ -15,7 +15,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
 from pipeline.views import default_view
-from stages.shell.asked import asked_of_eval
+from stages.shell.signatures import eval_cell_settings
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, Known
 from storage.files.files import Files, Part, read_parts
@@ -61,7 +61,7 @@ def address(root: Path) -> str:
 
 def open_split(cache: str | Path) -> SplitCells:
     views = [default_view(view) for view in VIEWS]
-    asked = asked_of_eval(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
     return open_cells("val", asked, with_masks=True, cache=cache)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.web.queue import ModelQueue, QueueFullError
+from stages.web.page import ModelQueue, QueueFullError
 
 
 @pytest.fixture

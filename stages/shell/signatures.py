@@ -1,4 +1,4 @@
-"""What the settings ask of cells: which cells there are, and what their signatures must say."""
+"""Which cells the settings name, and what the signatures of stores must say under them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.shell.blocks import ExtractParams
+from stages.shell.blocks import ExtractParams, PrepareParams, Split, data_set, source_of
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
+from storage.datasets.records import Frames
+from storage.store.signature import versions
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
     return [CellName(split, model, identity, TRAIN_PROMPTS, with_masks=False) for model in models]
 
 
-def asked_of(params: ExtractParams, name: CellName) -> dict[str, object]:
+def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
     """The part of a cell's signature that follows from its name and the settings on any machine."""
     return {"split": name.split, **_settings_of(params, name.model, name.view, name.prompts)}
 
 
-def asked_of_eval(
+def eval_cell_settings(
     params: ExtractParams,
     models: Sequence[str],
     views: Sequence[View],
@@ -61,7 +63,7 @@ def asked_of_eval(
     }
 
 
-def asked_of_train(
+def train_cell_settings(
     params: ExtractParams, models: Sequence[str]
 ) -> dict[tuple[str, str], dict[str, object]]:
     """What is asked of the cells of any train split, by model and view."""
@@ -106,3 +108,32 @@ def _settings_of(
         "compile": params.compile,
         "shard_objects": params.shard_objects,
     }
+
+
+def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+    """All that decides the rows, apart from the data set, whose images and masks are in them."""
+    return {
+        **objects_settings(split, place, params),
+        "group": "video" if data_set(place).is_video else "image",
+        # The first rasterises polygons, the next erodes masks, the last draws clicks.
+        **versions("pycocotools", "opencv-python-headless", "numpy"),
+    }
+
+
+def objects_settings(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+    """The part of the signature of a split's objects that follows from the settings anywhere."""
+    source = source_of(place)
+    return {
+        **{key: _as_text(getattr(source, key)) for key in data_set(place).takes},
+        "split": split,
+        "reader": place.reader,
+        "min_area_px": params.min_area_px,
+        "max_objects": "all" if place.max_objects is None else place.max_objects,
+        "seed": params.seed,
+    }
+
+
+def _as_text(option: Frames | tuple[str, ...] | str | None) -> str | tuple[str, ...]:
+    if isinstance(option, Frames):
+        return f"{option.start}:{'' if option.end is None else option.end}:{option.stride}"
+    return "all" if option is None else option

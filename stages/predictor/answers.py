@@ -1,10 +1,12 @@
-"""Answers to the questions of a user: a predictor is loaded, asked and timed."""
+"""Answers to the questions of a user: a predictor is loaded, asked and timed, its masks drawn."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.predictor import (
     BayesianEntropies,
@@ -12,9 +14,12 @@ from pipeline.predictor import (
     UncertainPredictor,
     Uncertainty,
 )
+from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from stages.predictor.loading import load_others, load_predictor
-from stages.predictor.pictures import save_everything, save_pictures
-from stages.predictor.questions import Clicks, Question
+from stages.predictor.prompts import Clicks, Question
+from storage.folders import whole_file
+from storage.images.png import png_bytes
+from storage.rle import decode_rle
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,12 @@ def answer_prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) ->
     others = load_others(predictor, question.family, question.model) if with_bayesian else []
     started = time.perf_counter()
     predictor.set_image(question.rgb)
-    asked = clicks.prompt_set
-    (found,) = predictor.predict_uncertainties([asked], good_iou=question.good_iou)
+    prompt_set = clicks.prompt_set
+    (found,) = predictor.predict_uncertainties([prompt_set], good_iou=question.good_iou)
     passed = time.perf_counter()
-    bayesian = predictor.predict_bayesian(**vars(asked), others=others) if with_bayesian else None
+    bayesian = (
+        predictor.predict_bayesian(**vars(prompt_set), others=others) if with_bayesian else None
+    )
     seconds = Seconds(passed - started, time.perf_counter() - passed)
     saved = []
     if question.save:
@@ -90,3 +97,51 @@ def _predictor(question: Question) -> UncertainPredictor:
     return load_predictor(
         question.family, question.model, heads=question.heads, protocol=question.protocol
     )
+
+
+def save_pictures(
+    folder: Path,
+    name: str,
+    rgb: np.ndarray,
+    found: Uncertainty,
+    *,
+    on: Sequence[tuple[float, float]],
+    beside: Sequence[tuple[float, float]],
+) -> list[Path]:
+    """Write the selected mask, the mask on the image, and the entropy of its pixels.
+
+    Returns
+    -------
+    ``<name>-mask.png`` (255 inside), ``<name>-overlay.png`` and ``<name>-entropy.png``.
+    """
+    mask = found.masks[found.selected]
+    pictures = {
+        "mask": mask.astype(np.uint8) * 255,
+        "overlay": draw_mask(rgb, mask, on=on, beside=beside),
+        "entropy": draw_entropy(rgb, found.pixel_entropy[found.selected]),
+    }
+    return [_save(folder / f"{name}-{kind}.png", pixels) for kind, pixels in pictures.items()]
+
+
+def save_everything(
+    folder: Path, name: str, rgb: np.ndarray, records: Sequence[Mapping[str, Any]]
+) -> Path:
+    """Write ``<name>-everything.png``: all masks on the image, from red to green by expected IoU.
+
+    Parameters
+    ----------
+    records
+        As ``UncertainMaskGenerator`` returns them, with COCO's RLE.
+    """
+    height, width = rgb.shape[:2]
+    # The larger ones first, so that what lies on them is seen.
+    ordered = sorted(records, key=lambda record: -record["area"])
+    masks = [decode_rle(one["segmentation"]["counts"], height, width) for one in ordered]
+    iou = [one["expected_iou"]["own"] for one in ordered]
+    return _save(folder / f"{name}-everything.png", draw_masks(rgb, masks, iou))
+
+
+def _save(path: Path, pixels: np.ndarray) -> Path:
+    with whole_file(path) as partial:
+        partial.write_bytes(png_bytes(pixels))
+    return path

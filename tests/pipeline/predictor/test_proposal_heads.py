@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.heads.predict import predict
-from pipeline.predictor.heads import ProposalHeads
-from pipeline.predictor.stacked import stack_heads
+from pipeline.predictor.proposal_heads import ProposalHeads, stack_heads
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import read_head_file
 from tests.fixtures.predictors import random_heads

@@ -1,4 +1,4 @@
-"""Who may ask: the page itself, on this machine or with the token, and no other web page."""
+"""Which requests are answered: the page's own, on this machine or with the token."""
 
 import secrets
 from collections.abc import MutableMapping
@@ -38,7 +38,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Door:
+class AccessControl:
     """An ASGI application that lets only some requests through to another."""
 
     app: ASGIApp

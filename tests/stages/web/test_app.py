@@ -20,9 +20,9 @@ from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.predictor import load_predictor
 from stages.shell.params import read_params
+from stages.web.app import MOST_UPLOAD_BYTES
+from stages.web.images import N_SCENES, SEED, SIZE_PX
 from stages.web.page import Page
-from stages.web.routes import MOST_UPLOAD_BYTES
-from stages.web.scenes import N_SCENES, SEED, SIZE_PX
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT

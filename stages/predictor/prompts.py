@@ -1,4 +1,4 @@
-"""What a user asks of an image."""
+"""What a user asks about an image: clicks, boxes and grids, parsed from text and checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.predictor.prompts import PromptSet, check_clicks
-from stages.shell.rules import ParamsError
+from stages.shell.parsing import ParamsError
 from storage.errors import shown
 
 MAX_POINTS: Final = 1000
@@ -144,7 +144,7 @@ def _place(what: str, text: str, size_px: tuple[int, int]) -> Click:
 def _box(text: str, size_px: tuple[int, int]) -> Box:
     x, y, w, h = _numbers("box", text, "X,Y,W,H")
     box = (x, y, x + w, y + h)
-    check_box(box, size_px, told=text)
+    check_box(box, size_px, text=text)
     return box
 
 
@@ -156,19 +156,19 @@ def check_click(what: str, click: Click, size_px: tuple[int, int]) -> None:
         raise ParamsError(str(error)) from error
 
 
-def check_box(box: Box, size_px: tuple[int, int], *, told: str) -> None:
+def check_box(box: Box, size_px: tuple[int, int], *, text: str) -> None:
     """Refuse a box that is empty, or reaches beyond the edges.
 
     Parameters
     ----------
-    told
+    text
         How the user gave it.
     """
     (left, top, right, bottom), (height, width) = box, size_px
     if not (left >= 0 and top >= 0 and right <= width and bottom <= height):
-        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {told}")
+        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
     if left >= right or top >= bottom:
-        raise ParamsError(f"box must be wider and higher than 0 px, got {told}")
+        raise ParamsError(f"box must be wider and higher than 0 px, got {text}")
 
 
 def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:

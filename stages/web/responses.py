@@ -1,4 +1,4 @@
-"""What the page is told of a prompt, and what it gives to download."""
+"""Responses to a prompt: what a predictor says of it, and masks to download."""
 
 import base64
 from typing import Any
@@ -9,25 +9,25 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from pipeline.predictor import Uncertainty
-from stages.predictor.told import prompt_told, proposal_told
+from stages.predictor.results import prompt_values, proposal_values
 from storage.images.png import png_bytes
 from storage.rle import encode_rle
 
 
-def answer_told(found: Uncertainty) -> dict[str, Any]:
+def uncertainty_response(found: Uncertainty) -> dict[str, Any]:
     """Everything that is said of a prompt; masks and entropies as PNG."""
     return {
-        **prompt_told(found),
+        **prompt_values(found),
         "proposals": [_proposal(found, k, bits) for k, bits in enumerate(found.pixel_entropy)],
     }
 
 
 def _proposal(found: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]) -> dict[str, Any]:
     return {
-        **proposal_told(found, k),
+        **proposal_values(found, k),
         "area": float(found.masks[k].mean()),
-        "mask": _sent(_see_through(found.masks[k])),
-        "entropy": _sent(Image.fromarray((255 * bits).round().astype(np.uint8))),
+        "mask": _base64_png(_see_through(found.masks[k])),
+        "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),
     }
 
 
@@ -39,7 +39,7 @@ def _see_through(mask: Bool[np.ndarray, "h w"]) -> Image.Image:
     return picture
 
 
-def _sent(picture: Image.Image) -> str:
+def _base64_png(picture: Image.Image) -> str:
     png = png_bytes(picture, bits=1 if picture.mode == "P" else 8)
     return base64.b64encode(png).decode()
 
@@ -49,7 +49,7 @@ def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
     return png_bytes(mask.astype(np.uint8) * 255)
 
 
-def coco_told(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
+def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
     """A COCO file of one image with one annotation: a proposal, and what is said of it.
 
     Its ``score`` is the expected IoU, as in the results of ``usam predict-coco``.
@@ -69,8 +69,8 @@ def coco_told(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
             "proposal": k,
-            **proposal_told(found, k),
-            **prompt_told(found),
+            **proposal_values(found, k),
+            **prompt_values(found),
         },
     }
     return {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stages.web.door import refusal_of
+from stages.web.security import refusal_of
 
 TOKEN = "tried-and-true"  # noqa: S105
 

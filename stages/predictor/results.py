@@ -1,0 +1,143 @@
+"""What a predictor says, as values for JSON and as entries of a COCO results file."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.predictor.prompts import PromptSet
+from storage.datasets.coco_prompts import NO_CATEGORY, AskedImage, CocoPrompt
+from storage.errors import ImageError
+from storage.images.files import read_rgb
+from storage.outputs.coco_results import KeptResults
+from storage.rle import encode_rle
+
+if TYPE_CHECKING:
+    from pipeline.predictor import UncertainPredictor, Uncertainty
+
+Answer = Callable[[np.ndarray, AskedImage], list[dict[str, Any]]]
+"""Entries of a results file about one image."""
+
+
+def answer_images(
+    answer: Answer,
+    folder: Path,
+    images: Iterable[AskedImage],
+    kept: KeptResults,
+    advance: Callable[[int], None],
+) -> list[str]:
+    """Answer what is asked of the images that are not done, and keep the results of each.
+
+    Returns
+    -------
+    Why an image could not be read, for each such; the others are answered.
+    """
+    faults = []
+    for one in images:
+        if one.image_id not in kept:
+            path = folder / one.image.file
+            try:
+                rgb = read_rgb(path, height_px=one.image.height_px, width_px=one.image.width_px)
+                kept.keep(one.image_id, answer(rgb, one))
+            except ImageError as error:
+                faults.append(str(error))
+        advance(1)
+    return faults
+
+
+def prompt_answers(predictor: "UncertainPredictor") -> Answer:
+    """Answers to the prompts of an image: the selected mask of each."""
+
+    def answer(rgb: np.ndarray, image: AskedImage) -> list[dict[str, Any]]:
+        predictor.set_image(rgb)
+        found = predictor.predict_uncertainties([_prompt_set(one) for one in image.prompts])
+        both = zip(image.prompts, found, strict=True)
+        return [_prompt_result(image, prompt, one) for prompt, one in both]
+
+    return answer
+
+
+def everything_answers(predictor: "UncertainPredictor", options: Mapping[str, Any]) -> Answer:
+    """All masks of an image, with the options of ``UncertainMaskGenerator``."""
+    from pipeline.predictor import UncertainMaskGenerator  # noqa: PLC0415 - torch takes seconds
+
+    generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
+
+    def answer(rgb: np.ndarray, image: AskedImage) -> list[dict[str, Any]]:
+        return [_everything_result(image, record) for record in generator.generate(rgb)]
+
+    return answer
+
+
+def _everything_result(image: AskedImage, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A mask of everything; its score is the expected IoU."""
+    judgement = ("expected_iou", "gap", "direct_gap", "advice", "is_kept")
+    scores = {name: record[name] for name in ("stability_score", "point_coords")}
+    return {
+        "image_id": image.image_id,
+        "category_id": NO_CATEGORY,
+        "segmentation": record["segmentation"],
+        "bbox": record["bbox"],
+        "score": record["expected_iou"]["own"],
+        "uncertainty": {
+            "sam_score": record["predicted_iou"],
+            **scores,
+            **{name: record[name] for name in judgement},
+        },
+    }
+
+
+def _prompt_set(prompt: CocoPrompt) -> PromptSet:
+    if prompt.box is not None:
+        return PromptSet(box=list(prompt.box))
+    return PromptSet(np.array(prompt.clicks), np.ones(len(prompt.clicks), np.int64))
+
+
+def _prompt_result(image: AskedImage, prompt: CocoPrompt, found: "Uncertainty") -> dict[str, Any]:
+    """The selected mask; its score is the expected IoU."""
+    k, mask = found.selected, found.masks[found.selected]
+    return {
+        "image_id": image.image_id,
+        "category_id": prompt.category_id,
+        "annotation_id": prompt.annotation_id,
+        "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
+        "score": float(found.expected_iou.own[k]),
+        "uncertainty": {
+            **proposal_values(found, k),
+            **prompt_values(found),
+        },
+    }
+
+
+def gain_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
+    """Expected IoUs and gains of a proposal, by name."""
+    return {
+        part: {name: float(values[proposal]) for name, values in vars(own).items()}
+        for part, own in (
+            ("expected_iou", found.expected_iou),
+            ("gap", found.gap),
+            ("direct_gap", found.direct_gap),
+        )
+    }
+
+
+def proposal_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
+    """Scores of a proposal: everything but its mask."""
+    return {
+        "sam_score": float(found.sam_score[proposal]),
+        "h_std": float(found.h_std[proposal]),
+        **gain_values(found, proposal),
+    }
+
+
+def prompt_values(found: "Uncertainty") -> dict[str, Any]:
+    """What is said of all proposals together."""
+    return {
+        "selected": found.selected,
+        "alternative": found.alternative,
+        "advice": {"words": found.advice.words, **vars(found.advice)},
+        "is_kept": found.is_kept,
+        "caution": found.caution or None,
+        "h_a": found.h_a,
+    }

@@ -1,0 +1,25 @@
+"""What was removed, and what to do instead: a line for whoever still has it in a script or file."""
+
+from collections.abc import Mapping
+from typing import Final
+
+REMOVED: Final[Mapping[str, str]] = {
+    "extract.version": "delete the key, versions.yaml has the version",
+    "entropy.n_workers": "delete the key, executor.n_workers says how many work at once",
+    "evaluate.n_splits": "delete the key, nothing is calibrated on random halves any more",
+    "heads: ensemble": "delete it, heads of kind ours did as well (docs/heads.md)",
+    "heads: heteroscedastic": "delete it, heads of kind ours did as well (docs/heads.md)",
+    "usam cache info": "run `usam cache ls`",
+    "usam cache pack": "run `zip -0 -r STORE.zip STORE` (docs/share.md)",
+    "usam cache unpack": "run `unzip STORE.zip`, or read the zip file as it is (docs/share.md)",
+    "usam fill --same-device": "leave it out, cells take over no rows of other cells any more",
+}
+"""Remedy by what was removed: a key of ``params.yaml``, ``key: value`` for a value of one, or a
+command, with the option where only that is gone.
+"""
+
+
+def removal(name: str) -> str | None:
+    """The line that names something removed and its remedy; None if it never was there."""
+    remedy = REMOVED.get(name)
+    return None if remedy is None else f"{name} was removed: {remedy}"
