@@ -7,7 +7,6 @@ from typing import Final
 
 import jinja2
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 from pipeline.scoring.measures import MEASURES
 from stages.page.glossary import WORDS
@@ -55,7 +54,6 @@ def page_template() -> jinja2.Template:
         n_named=N_NAMED,
         measures=MEASURES,
         words=WORDS,
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
     )
     return environment.get_template("report.html.j2")
 
