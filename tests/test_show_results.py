@@ -187,7 +187,8 @@ def test_the_figure_has_a_row_a_protocol_a_panel_a_task_and_a_line_a_drawn_measu
         legend = last.get_legend()
         assert legend is not None
         assert [text.get_text() for text in legend.get_texts()] == [
-            line.get_label() for line in last.lines
+            "worst to oracle",
+            *(line.get_label() for line in last.lines),
         ]
 
 

@@ -36,8 +36,11 @@ WIDTH_PT: Final = 380
 PANEL_PT: Final = 250
 """Height without the legend."""
 
-LEGEND_COLUMNS: Final = 2
 LEGEND_ROW_PT: Final = 15
+
+HALF_WIDTH: Final = 26
+"""Letters of a name that fit on half the width of a legend."""
+
 TITLE_PT: Final = 44
 
 FAINT: Final = 0.45
@@ -272,17 +275,18 @@ def _with_legend(figure: Figure, panel: Axes) -> Figure:
     ordered = sorted(
         zip(handles, names, strict=True), key=lambda one: -heights.get(id(one[0]), np.inf)
     )
+    n_columns = 1 if max(map(len, names)) > HALF_WIDTH else 2
     figure.legend(
         *zip(*ordered, strict=True),
         loc="outside lower left",
-        ncols=LEGEND_COLUMNS,
+        ncols=n_columns,
         frameon=False,
         labelcolor=TEXT,
-        handlelength=1.8,
+        handlelength=2.4,
         borderpad=0.4,
     )
     figure.set_size_inches(WIDTH_PT / 72, PANEL_PT / 72)
-    _grow(figure, LEGEND_ROW_PT * ceil(len(names) / LEGEND_COLUMNS))
+    _grow(figure, LEGEND_ROW_PT * ceil(len(names) / n_columns))
     return figure
 
 

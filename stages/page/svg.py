@@ -32,7 +32,7 @@ FONT: Final = "font: 10px system-ui, sans-serif"
 REWRITTEN: Final = (
     # The style sheet would be that of the whole page.
     (r"<defs>\s*<style.*?</style>\s*</defs>", ""),
-    (r"font-family: [^;]*; ", ""),
+    (r"font-family: [^;\"]*(?:; )?", ""),
     (r"font-size: 10px; ", ""),
     (rf'<g id="{LINE}([^"]*)">', r'<g class="line"><title>\1</title>'),
     # Markers and clips are referred to; nothing else is.
