@@ -1,8 +1,7 @@
 """Figures of the results: correction curves, the radar, and how useful measures are."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import ceil
 from typing import Any, Final
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
+from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES

@@ -8,7 +8,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.vocabulary import PROTOCOLS
-from stages.page.commit import Commit
 from stages.page.figures import (
     coverage_figure,
     curves_figure,
@@ -16,7 +15,6 @@ from stages.page.figures import (
     reliability_figure,
     routing_figure,
 )
-from stages.page.gallery import GallerySection, gallery_sections
 from stages.page.grid import Grid, make_grid
 from stages.page.labels import (
     MASK_LABELS,
@@ -26,8 +24,9 @@ from stages.page.labels import (
     TRUTH_MARKS,
     correction,
 )
+from stages.page.pictures import GallerySection, gallery_sections
 from stages.page.printed import PrintedTable, print_tables
-from stages.page.settings import head_settings, settings
+from stages.page.provenance import Commit, head_settings, settings
 from stages.page.svg import page_svg
 from stages.page.template import page_template
 from stages.tables.auc import overview_table

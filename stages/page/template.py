@@ -23,7 +23,7 @@ from stages.page.labels import (
     model_label,
 )
 from stages.page.numbers import interval, number, significant, tint
-from stages.page.settings import setting
+from stages.page.provenance import setting
 from stages.tables.paper import FAMILY, PAPER
 
 FOLDER: Final = Path(__file__).parent

@@ -22,7 +22,6 @@ from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_ME
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.page import page as contents
-from stages.page.commit import Commit
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
@@ -38,7 +37,7 @@ from stages.page.labels import (
     measure_label,
 )
 from stages.page.numbers import number, tint
-from stages.page.settings import setting, settings
+from stages.page.provenance import Commit, setting, settings
 from stages.tables import catalogue
 from stages.tables.auc import margin_table, relative_table
 from stages.tables.catalogue import REPORT_TABLES
