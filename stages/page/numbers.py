@@ -40,5 +40,5 @@ def tint(correlation: float) -> str:
     """Background of a correlation: red for +1, blue for -1, none for 0 or a missing one."""
     if isnan(correlation):
         return "none"
-    colour = "239,68,68" if correlation > 0 else "59,130,246"
-    return f"rgba({colour},{0.7 * abs(correlation):.2f})"
+    colour = "#ef4444" if correlation > 0 else "#3b82f6"
+    return f"{colour}{round(0.7 * 255 * abs(correlation)):02x}"

@@ -82,16 +82,6 @@ class TaskSection:
 
 
 @dataclass(frozen=True)
-class Uses:
-    """Figures of how useful measures are, for one split."""
-
-    coverage: Markup
-    reliability: Markup
-    routing: Markup
-    """Empty without the tiny or the large model."""
-
-
-@dataclass(frozen=True)
 class ProtocolPart:
     """All that the page shows of a protocol; mappings are by split."""
 
@@ -109,7 +99,8 @@ class ProtocolPart:
     radars: Mapping[str, tuple[Markup, Grid]]
     galleries: Mapping[str, Mapping[str, GallerySection]]
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
-    uses: Mapping[str, Uses]
+    uses: Mapping[str, Mapping[str, Markup]]
+    """Figures of how useful measures are, by the section that shows them."""
     printed: Mapping[Section, list[PrintedTable]]
     """Tables of the catalogue by section."""
 
@@ -212,13 +203,13 @@ def correlation_blocks(
     }
 
 
-def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> Uses:
-    routing = routing_figure(found, timed)
-    return Uses(
-        page_svg(coverage_figure(found), f"coverage-{key}"),
-        page_svg(reliability_figure(found), f"reliability-{key}"),
-        page_svg(routing, f"routing-{key}") if routing else Markup(),
-    )
+def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Markup]:
+    figures = {
+        "selective": coverage_figure(found),
+        "calibration": reliability_figure(found),
+        "routing": routing_figure(found, timed),
+    }
+    return {name: page_svg(figure, f"{name}-{key}") for name, figure in figures.items() if figure}
 
 
 def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:

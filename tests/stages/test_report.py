@@ -793,8 +793,8 @@ def test_settings_tell_the_shared_from_the_own() -> None:
 def test_numbers_and_tints_for_people() -> None:
     told = [number(value) for value in (71.78, -1.26, -0.04, float("nan"))]
     assert told == ["71.8", "−1.3", "0.0", "–"]
-    assert tint(1) == "rgba(239,68,68,0.70)"
-    assert tint(-0.5) == "rgba(59,130,246,0.35)"
+    assert tint(1) == "#ef4444b2"
+    assert tint(-0.5) == "#3b82f659"
     assert tint(float("nan")) == "none"
 
 
