@@ -22,12 +22,14 @@ from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.page.figures import draw_task, first_curves, style_panel
 from stages.page.labels import (
+    NOTHING,
     PROTOCOL_MEANINGS,
     TASK_LABELS,
     measure_label,
+    number,
     protocol_heading,
+    with_bounds,
 )
-from stages.page.numbers import NOTHING, number, with_bounds
 from stages.page.svg import svg_file
 from stages.tables.auc import margin_table, overview_table
 from stages.tables.rows import (

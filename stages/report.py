@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.vocabulary import PROTOCOLS
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
-from stages.page.numbers import with_bounds
+from stages.page.labels import TASK_LABELS, measure_label, protocol_heading, with_bounds
 from stages.page.provenance import last_commit
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params

@@ -23,8 +23,7 @@ from docs.show_results import (
 from pipeline.scoring.measures import BY_NAME, MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
-from stages.page.numbers import number
+from stages.page.labels import TASK_LABELS, measure_label, number, protocol_heading
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import evaluate_splits

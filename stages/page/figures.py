@@ -54,7 +54,10 @@ TOLERANCE_PT: Final = 0.2
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
-OF_HEADS: Final = {row.name for row in (*BY_NAME.values(), *RADAR_LINES) if row.needs_heads}
+OF_HEADS: Final = {
+    *(measure.name for measure in BY_NAME.values() if measure.needs_heads),
+    *(line.name for line in RADAR_LINES if line.needs_heads),
+}
 """Measures and lines of the radar that are drawn in bold."""
 
 
@@ -95,7 +98,7 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     tasks = [task for task in TASKS if task in table]
     angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
     figure = Figure(layout="constrained")
-    panel = figure.subplots(subplot_kw={"projection": "polar"})
+    panel = figure.add_subplot(projection="polar")
     # Clockwise from the right: the longest name stands at the top, where it takes no width.
     panel.set(theta_direction=-1, ylim=(0, 100))
     panel.set_thetagrids(np.degrees(angles), [TASK_LABELS[task] for task in tasks], color=TEXT)

@@ -15,7 +15,7 @@ from stages.page.figures import (
     reliability_figure,
     routing_figure,
 )
-from stages.page.grid import Grid, make_grid
+from stages.page.grid import Grid, PrintedTable, make_grid, print_tables
 from stages.page.labels import (
     MASK_LABELS,
     PROTOCOL_LABELS,
@@ -25,7 +25,6 @@ from stages.page.labels import (
     correction,
 )
 from stages.page.pictures import GallerySection, gallery_sections
-from stages.page.printed import PrintedTable, print_tables
 from stages.page.provenance import Commit, head_settings, settings
 from stages.page.svg import page_svg
 from stages.page.template import page_template

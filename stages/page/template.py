@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES
-from stages.page.glossary import WORDS
+from stages.page.grid import Cell
 from stages.page.labels import (
     COLOURS,
     ENDS,
@@ -17,12 +17,15 @@ from stages.page.labels import (
     METHOD_LABELS,
     SECTION_LABELS,
     TASK_LABELS,
+    WORDS,
     caption,
     column_label,
     is_dashed,
     model_label,
+    number,
+    significant,
+    tint,
 )
-from stages.page.numbers import interval, number, significant, tint
 from stages.page.provenance import setting
 from stages.tables.paper import FAMILY, PAPER
 
@@ -56,6 +59,12 @@ def page_template() -> jinja2.Template:
         words=WORDS,
     )
     return environment.get_template("report.html.j2")
+
+
+def interval(cell: Cell, n_digits: int) -> str:
+    """Write the ends of an interval, with a word between them if a dash could be a minus."""
+    between = " to " if cell.low < 0 else "–"
+    return number(cell.low, n_digits) + between + number(cell.high, n_digits)
 
 
 def coded(text: str) -> Markup:

@@ -35,8 +35,9 @@ from stages.page.labels import (
     TASK_LABELS,
     TRUTH_MARKS,
     measure_label,
+    number,
+    tint,
 )
-from stages.page.numbers import number, tint
 from stages.page.provenance import Commit, setting, settings
 from stages.tables import catalogue
 from stages.tables.auc import margin_table, relative_table

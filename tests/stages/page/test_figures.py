@@ -19,7 +19,6 @@ from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages.page import figures as figures_module
 from stages.page.figures import (
     FAINT,
-    LINE,
     coverage_figure,
     curve_plots,
     curves_figure,
@@ -28,7 +27,7 @@ from stages.page.figures import (
     routing_figure,
 )
 from stages.page.labels import COLOURS, measure_label
-from stages.page.svg import MUTED, RULES, TEXT, page_svg, svg_file
+from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
 from stages.tables.radar import RADAR_LINES, radar_table
 from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import SplitResults
@@ -73,6 +72,14 @@ def lines_of(figure: Figure | None) -> dict[str, Line2D]:
     return {gid.removeprefix(LINE): line for gid, line in gids.items() if gid.startswith(LINE)}
 
 
+def x_of(line: Line2D) -> np.ndarray:
+    return np.asarray(line.get_xdata(), float)
+
+
+def y_of(line: Line2D) -> np.ndarray:
+    return np.asarray(line.get_ydata(), float)
+
+
 def of_heads(*names: str) -> list[str]:
     """Labels of measures or lines of heads: those of the first train split, then of the second."""
     first, second = TRAIN_SPLITS
@@ -106,11 +113,12 @@ def test_correction_curves_are_drawn_over_the_band_of_all_orders(
     assert list(lines) == ["random", *untrained_of(protocol, task), *of_heads(*trained)]
     of_task = found.curves[found.curves["task"] == task]
     h_std = of_task[of_task["measure"] == "h_std"]
-    np.testing.assert_array_equal(lines["H_Std"].get_ydata(), h_std["mean_iou"])
+    np.testing.assert_array_equal(y_of(lines["H_Std"]), h_std["mean_iou"])
     (band,) = figure.axes[0].collections
     heights = [of_task[of_task["measure"] == name]["mean_iou"] for name in ("worst", "oracle")]
     np.testing.assert_allclose(
-        np.unique(band.get_paths()[0].vertices[:, 1]), np.unique(np.concatenate(heights))
+        np.unique(np.asarray(band.get_paths()[0].vertices)[:, 1]),
+        np.unique(np.concatenate(heights)),
     )
 
 
@@ -122,7 +130,7 @@ def test_the_radar_encloses_an_area_a_line(own: Results, protocol: str) -> None:
     trained = [line.name for line in RADAR_LINES if line.needs_heads]
     assert list(lines) == [*map(measure_label, names), *of_heads(*trained)]
     for line in lines.values():
-        values = np.asarray(line.get_ydata())
+        values = y_of(line)
         assert len(values) == len(TASKS) + 1
         assert values[0] == values[-1]
 
@@ -143,8 +151,8 @@ def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results, protocol: st
     assert list(lines) == ["random", *untrained, *of_heads(*trained)]
     oracle = found.coverage.query("measure == 'oracle'")["selective_risk"].to_numpy()
     for line in lines.values():
-        assert np.asarray(line.get_xdata())[-1] == 1
-        assert (np.asarray(line.get_ydata()) >= oracle - 1e-7).all()
+        assert x_of(line)[-1] == 1
+        assert (y_of(line) >= oracle - 1e-7).all()
     assert {line.get_alpha() for line in lines.values()} == {1, FAINT}
 
 
@@ -153,11 +161,11 @@ def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -
     figure = reliability_figure(found)
     lines = lines_of(figure)
     equal = lines.pop("equal")
-    assert list(equal.get_xdata()) == list(equal.get_ydata()) == [0, 1]
+    assert x_of(equal).tolist() == y_of(equal).tolist() == [0, 1]
     rows = found.reliability.query("model == 'large'")
     assert len(lines) == rows.groupby(["train_split", "measure"]).ngroups
     first = rows[rows["measure"] == "sam_score"]
-    np.testing.assert_array_equal(lines["1 − SamScore"].get_xdata(), first["predicted_iou"])
+    np.testing.assert_array_equal(x_of(lines["1 − SamScore"]), first["predicted_iou"])
     bars = figure.axes[0].collections[0]
     assert isinstance(bars, LineCollection)
     ends = np.array([np.asarray(segment)[:, 1] for segment in bars.get_segments()])
@@ -170,17 +178,16 @@ def test_routing_is_drawn_from_tiny_alone_to_both(own: Results) -> None:
     (panel,) = figure.axes
     assert [text.get_text() for text in panel.texts] == ["tiny alone", "large alone"]
     tiny, large = (line for line in panel.lines if line.get_marker() == "o")
-    assert list(tiny.get_xdata()) == list(large.get_xdata()) == [1]
+    assert x_of(tiny).tolist() == x_of(large).tolist() == [1]
     timed = [name for name in TASK_MEASURES["model"] if BY_NAME[name].timed_as]
     assert {"h_y", "h_theta"}.isdisjoint(timed)
     seconds = {measure_label(name): BY_NAME[name].timed_as for name in timed}
     for name, line in lines_of(figure).items():
-        x, y = (np.asarray(values) for values in (line.get_xdata(), line.get_ydata()))
+        x, y = x_of(line), y_of(line)
         method = seconds[name.partition(" (")[0]]
         assert x[0] == pytest.approx(1 + list(METHODS).index(method) / 10)
         assert x[-1] == pytest.approx(x[0] + 1)
-        ends = [*tiny.get_ydata(), *large.get_ydata()]
-        assert [y[0], y[-1]] == pytest.approx(ends)
+        assert [y[0], y[-1]] == pytest.approx([*y_of(tiny), *y_of(large)])
 
 
 def test_without_tiny_and_large_no_routing_is_drawn(own: Results) -> None:
@@ -199,7 +206,7 @@ def test_a_legend_names_every_line_from_top_to_bottom(own: Results, name: str) -
     named = [text.get_text() for text in legend.get_texts()]
     assert set(named) - {"worst to oracle"} == set(lines) - {"equal"}
     ordered = [lines[label] for label in named if label in lines]
-    heights = [np.nanmean(np.asarray(line.get_ydata(), float)) for line in ordered]
+    heights = [np.nanmean(y_of(line)) for line in ordered]
     assert heights == sorted(heights, reverse=True)
 
 
@@ -235,7 +242,7 @@ def test_rewriting_keeps_the_ends_and_the_extremes_of_every_line(own: Results, n
     (panel,) = figure.axes
     height_pt = 72 * figure.get_figheight()
     for label, line in lines_of(figure).items():
-        drawn = panel.transData.transform(np.column_stack(line.get_data()).astype(float))
+        drawn = panel.transData.transform(np.column_stack([x_of(line), y_of(line)]))
         drawn = drawn[np.isfinite(drawn).all(axis=1)] * 72 / figure.dpi
         drawn[:, 1] = height_pt - drawn[:, 1]
         for end in (0, -1):
