@@ -101,8 +101,8 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     panel = figure.add_subplot(projection="polar")
     # Clockwise from the right: the longest name stands at the top, where it takes no width.
     panel.set(theta_direction=-1, ylim=(0, 100))
-    panel.set_thetagrids(np.degrees(angles), [TASK_LABELS[task] for task in tasks], color=TEXT)
-    panel.set_rgrids([25, 50, 75, 100], [""] * 4)
+    panel.set_xticks(angles, [TASK_LABELS[task] for task in tasks], color=TEXT)
+    panel.set_yticks([25, 50, 75, 100], [""] * 4)
     # Between two axes: inside most lines, and outside all.
     panel.text(-np.pi / 18, 49, "50", ha="right", va="center", color=MUTED)
     panel.text(-np.pi / 4, 103, "100", color=MUTED)
