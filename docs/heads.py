@@ -30,8 +30,7 @@ from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScor
 from pipeline.scoring.measures import BY_NAME, OF_KIND
 from pipeline.scoring.tasks import default_corrections, ious_of, judged_proposal
 from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
-from stages.page.labels import measure_label
-from stages.page.numbers import number
+from stages.page.labels import measure_label, number
 from stages.shell.progress import progress
 from storage.folders import whole_file
 

@@ -10,7 +10,6 @@ from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -20,14 +19,17 @@ from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.scoring.rows import BASELINE
 from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS
+from stages.page.figures import draw_task, first_curves, style_panel
 from stages.page.labels import (
+    NOTHING,
     PROTOCOL_MEANINGS,
     TASK_LABELS,
     measure_label,
+    number,
     protocol_heading,
+    with_bounds,
 )
-from stages.page.numbers import NOTHING, number, with_bounds
-from stages.page.svg import STYLE, draw_task, first_curves
+from stages.page.svg import svg_file
 from stages.tables.auc import margin_table, overview_table
 from stages.tables.rows import (
     BOUNDS_OF,
@@ -75,8 +77,7 @@ def main() -> None:
     found = read_results(results_dir(SPLIT))
     replace_block(Path("README.md"), "results", readme_block(found))
     replace_block(Path("docs") / "mini.md", "results", scores_block(found))
-    with mpl.rc_context(STYLE):
-        draw_curves(found).savefig(FIGURE, metadata={"Date": None})
+    FIGURE.write_text(svg_file(draw_curves(found)), "utf-8")
 
 
 def readme_block(found: SplitResults) -> str:
@@ -220,14 +221,15 @@ def draw_curves(found: SplitResults) -> Figure:
         curves = first_curves(of_protocol({SPLIT: found}, protocol)[SPLIT])
         for panel, task in zip(row, tasks, strict=True):
             drawn = curves["measure"].isin([*DRAWN[task], *BOUNDS_OF_ORDER])
+            style_panel(panel)
             draw_task(panel, curves[drawn & (curves["task"] == task)], task)
+            panel.set_xticks([0, 0.5, 1])
         row[0].set_ylabel(f"{protocol_heading(protocol)}\nmean IoU")
-    for panel in panels[1:].flat:
-        panel.set_title("")
-    for panel in panels[:-1].flat:
-        panel.set_xlabel("")
+    for panel, task in zip(panels[0], tasks, strict=True):
+        panel.set_title(TASK_LABELS[task])
     for last in panels[-1]:
-        last.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24))
+        last.set_xlabel("corrected objects")
+        last.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.24))
     return figure
 
 

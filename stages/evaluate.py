@@ -8,7 +8,7 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``promises.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
 
-from pipeline.gallery.choice import ranking_columns
+from pipeline.gallery import ranking_columns
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.measured import judged_masks, own_masks
 from stages.evaluation.scores import read_scores

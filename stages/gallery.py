@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.gallery.choice import Judging, by_judged, gallery_rows
+from pipeline.gallery import Judging, by_judged, gallery_rows
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
-from stages.drawing.scenes import by_source, drawn
+from stages.evaluation.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
 from stages.executor.each import each_by
 from stages.shell.edge import stage_main

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from stages.page.commit import last_commit
-from stages.page.page import Contents, render_report
+from stages.page.provenance import last_commit
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.unchanged import check_unchanged
@@ -44,6 +43,10 @@ def main() -> None:
     timed = read_runtime(RUNTIME_PATH, models)
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
     shown = {split: gallery.table for split, gallery in galleries.items()}
+    # Here, so that results which do not fit are told before matplotlib is imported.
+    from stages.page.figures import curve_plots  # noqa: PLC0415
+    from stages.page.page import Contents, render_report  # noqa: PLC0415
+
     contents = Contents(
         title=settings.title,
         results=results,
@@ -52,9 +55,6 @@ def main() -> None:
         data_sets=settings.paper,
         commit=last_commit(Path()),
     )
-    # Here, so that results which do not fit are told before matplotlib is imported.
-    from stages.page.svg import curve_plots  # noqa: PLC0415
-
     # Nothing is written before all is ready: a report that fails leaves the last one in place.
     page, numbers = render_report(contents), metrics(results)
     formats, plots = number_formats(results), curve_plots(results)

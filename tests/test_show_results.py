@@ -23,8 +23,7 @@ from docs.show_results import (
 from pipeline.scoring.measures import BY_NAME, MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
-from stages.page.numbers import number
+from stages.page.labels import TASK_LABELS, measure_label, number, protocol_heading
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import evaluate_splits
@@ -187,7 +186,8 @@ def test_the_figure_has_a_row_a_protocol_a_panel_a_task_and_a_line_a_drawn_measu
         legend = last.get_legend()
         assert legend is not None
         assert [text.get_text() for text in legend.get_texts()] == [
-            line.get_label() for line in last.lines
+            "worst to oracle",
+            *(line.get_label() for line in last.lines),
         ]
 
 

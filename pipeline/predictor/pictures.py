@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, dot, tint
+from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, dot, tint
 
 BACKGROUND_COLOUR: Final = (15, 23, 42)
 """Colour of clicks beside the object."""

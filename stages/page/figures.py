@@ -1,113 +1,297 @@
-"""Figures that need no network; Figure 5: the correction curves."""
+"""Figures of the results: correction curves, the radar, and how useful measures are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.io import to_html
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from pipeline.scoring.measures import TASK_MEASURES
-from stages.page.labels import COLOURS, is_dashed, measure_label
-from stages.tables.rows import measure_name
+from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
+from pipeline.scoring.use import ROUTED, default_in_use
+from pipeline.vocabulary import TASKS
+from stages.page.labels import (
+    BOUND_COLOUR,
+    COLOURS,
+    TASK_LABELS,
+    correction,
+    is_dashed,
+    measure_label,
+    protocol_heading,
+)
+from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
+from stages.tables.radar import RADAR_LINES
+from stages.tables.rows import Results, first_train_split, measure_name
+from stages.tables.use import ALONE, seconds_with
+from storage.outputs.results import SplitResults
 
-CONFIG: Final = {"responsive": True, "displayModeBar": False}
+WIDTH_PT: Final = 380
+"""As wide as half the page on a desk, and nearly as a phone: its words stay legible on both."""
 
-HOVER: Final = "%{fullData.name}<br>%{x:.0%} corrected: mean IoU %{y:.4f}<extra></extra>"
+PANEL_PT: Final = 250
+"""Height without the legend."""
 
-BAND_COLOUR: Final = "rgba(139,148,158,0.12)"
-"""Between the worst and the oracle: where every curve lies."""
+LEGEND_ROW_PT: Final = 15
+
+HALF_WIDTH: Final = 26
+"""Letters of a name that fit on half the width of a legend."""
+
+TITLE_PT: Final = 44
 
 FAINT: Final = 0.45
-"""Opacity for heads of all train splits but the first."""
+"""Opacity of heads of all train splits but the first."""
+
+BAND_OPACITY: Final = 0.13
+"""Of the area from the worst order to the oracle's: where every curve lies."""
+
+TOLERANCE_PT: Final = 0.2
+"""How far a curve may be from its points: less than a pixel on a desk."""
+
+MASKS_OF: Final = "segmentation"
+"""Task whose measures are shown where the masks themselves are asked about."""
+
+OF_HEADS: Final = {
+    *(measure.name for measure in BY_NAME.values() if measure.needs_heads),
+    *(line.name for line in RADAR_LINES if line.needs_heads),
+}
+"""Measures and lines of the radar that are drawn in bold."""
 
 
-def task_figure(curves: pd.DataFrame, task: str, train_splits: list[str], div_id: str) -> str:
-    """Curves of one task as a ``div`` with its script; the page must load plotly.js first.
+@dataclass(frozen=True)
+class Curve:
+    """Rows of a measure, or of a line of the radar, under one train split."""
+
+    measure: str
+    name: str
+    """In words."""
+    is_faint: bool
+    """Whether its heads are not those of the first train split."""
+    rows: pd.DataFrame
+
+
+def curves_figure(curves: pd.DataFrame, task: str) -> Figure:
+    """Mean IoU by the share of corrected objects (the paper's Figure 5).
 
     Parameters
     ----------
     curves
-        Curves of one split, as in ``curves.csv``.
-    train_splits
-        Train splits of the heads, in the order of the params.
+        Curves of one split and protocol, as in ``curves.csv``.
     """
-    of_task = curves[curves["task"] == task]
-    lines = [*_bound_lines(of_task), *_measure_lines(of_task, task, train_splits)]
-    return as_div(go.Figure(lines, layout=_layout()), div_id)
+    figure, panel = _panel("corrected objects, the most uncertain first", "mean IoU")
+    draw_task(panel, curves[curves["task"] == task], task)
+    return _with_legend(figure, panel)
 
 
-def as_div(figure: go.Figure, div_id: str) -> str:
-    """A figure as a ``div`` with its script; the page must load plotly.js first."""
-    html = to_html(figure, config=CONFIG, include_plotlyjs=False, full_html=False, div_id=div_id)
-    return str(html)
+def draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
+    """Draw a task's curves over the band from the worst order to the oracle's."""
+    _draw_bounds(panel, curves, "corrected_fraction", "mean_iou")
+    for curve in curves_of(curves, TASK_MEASURES[task]):
+        _draw(panel, curve, "corrected_fraction", "mean_iou")
 
 
-def bare_layout() -> go.Layout:
-    """A layout that leaves colours to the page's style sheet, for light and dark."""
-    return go.Layout(
-        template="none",
-        autosize=True,
-        showlegend=False,
-        hovermode="closest",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12},
-        margin={"l": 8, "r": 24, "t": 8, "b": 8},
-        dragmode=False,
+def radar_figure(table: pd.DataFrame) -> Figure:
+    """Rows of ``radar_table`` as areas: an axis per task, 0 the worst order, 100 the best."""
+    tasks = [task for task in TASKS if task in table]
+    angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
+    figure = Figure(layout="constrained")
+    panel = figure.add_subplot(projection="polar")
+    # Clockwise from the right: the longest name stands at the top, where it takes no width.
+    panel.set(theta_direction=-1, ylim=(0, 100))
+    panel.set_xticks(angles, [TASK_LABELS[task] for task in tasks], color=TEXT)
+    panel.set_yticks([25, 50, 75, 100], [""] * 4)
+    # Between two axes: inside most lines, and outside all.
+    panel.text(-np.pi / 18, 49, "50", ha="right", va="center", color=MUTED)
+    panel.text(-np.pi / 4, 103, "100", color=MUTED)
+    panel.grid(color=RULES)
+    panel.patch.set_visible(False)
+    panel.spines["polar"].set_color(RULES)
+    first = next(filter(None, table["trained_on"]), "")
+    for row in table.to_dict("records"):
+        # Back to the first axis, to close the area.
+        around = pd.DataFrame(
+            {"angle": [*angles, angles[0]], "value": [row[task] for task in [*tasks, tasks[0]]]}
+        )
+        curve = _curve(row["measure"], row["trained_on"], first, around)
+        _draw(panel, curve, "angle", "value", marker="o", markersize=2.5)
+    return _with_legend(figure, panel)
+
+
+def coverage_figure(found: SplitResults) -> Figure:
+    """Risk of the kept masks by their share, for the bounds and every measure of the masks."""
+    figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
+    _draw_bounds(panel, found.coverage, "coverage", "selective_risk")
+    for curve in curves_of(found.coverage, TASK_MEASURES[MASKS_OF]):
+        _draw(panel, curve, "coverage", "selective_risk")
+    return _with_legend(figure, panel)
+
+
+def reliability_figure(found: SplitResults) -> Figure:
+    """True by predicted IoU of the largest model, in bins; dotted where both are equal."""
+    rows = found.reliability
+    rows = rows[rows["model"] == default_in_use(tuple(rows["model"].unique()))]
+    figure, panel = _panel("predicted IoU", "true IoU")
+    panel.plot([0, 1], [0, 1], ":", color=BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
+    for curve in curves_of(rows, tuple(rows["measure"].unique())):
+        _draw(panel, curve, "predicted_iou", "iou", marker="o", markersize=2.5)
+        ends = curve.rows["iou_low"], curve.rows["iou_high"]
+        colour, opacity = COLOURS[curve.measure], FAINT if curve.is_faint else 1
+        panel.vlines(curve.rows["predicted_iou"], *ends, colour, linewidth=0.7, alpha=opacity)
+    return _with_legend(figure, panel)
+
+
+def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
+    """Mean IoU by mean seconds per click, from no click sent on to all.
+
+    Measures that nothing times have no curve; None without the tiny or the large model.
+    """
+    own = found.curves[(found.curves["task"] == "model") & (found.curves["model"] == ROUTED[0])]
+    figure, panel = _panel("seconds a click", "mean IoU")
+    for curve in curves_of(own, TASK_MEASURES["model"]):
+        seconds = seconds_with(timed, curve.measure)
+        if seconds:
+            taken = seconds.at(curve.rows["corrected_fraction"].to_numpy())
+            told = replace(curve, rows=curve.rows.assign(seconds=taken))
+            _draw(panel, told, "seconds", "mean_iou")
+    if not panel.lines:
+        return None
+    oracle = own[own["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]
+    for model, iou, offset_pt in zip(ROUTED, oracle.tolist(), (-14, 8), strict=True):
+        # A model that answers every click itself.
+        (seconds,) = timed[(timed["model"] == model) & (timed["method"] == ALONE)]["seconds"]
+        panel.plot(seconds, iou, "o", color=BOUND_COLOUR, label=f"_{model}")
+        panel.annotate(
+            f"{model} alone",
+            (seconds, iou),
+            xytext=(0, offset_pt),
+            textcoords="offset points",
+            ha="center",
+            color=TEXT,
+        )
+    panel.margins(0.1)
+    return _with_legend(figure, panel)
+
+
+def curve_plots(results: Results) -> dict[str, str]:
+    """Files for ``dvc plots show``: per split, protocol and task, with heads of the first split."""
+    return {
+        f"{split}_{protocol}_{task}.svg": _plot(curves, str(protocol), str(task), split)
+        for split, found in results.items()
+        for (protocol, task), curves in first_curves(found).groupby(
+            ["protocol", "task"], sort=False
+        )
+    }
+
+
+def first_curves(found: SplitResults) -> pd.DataFrame:
+    """Curves of measures without heads, and of heads of the first train split."""
+    return found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
+
+
+def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
+    figure = curves_figure(curves, task)
+    title = f"{protocol_heading(protocol)}: {TASK_LABELS[task]}, {split}"
+    # Across the whole figure: above the panel alone, it would be cut.
+    figure.suptitle(
+        f"{title}\n{correction(protocol, task)}", x=0.01, ha="left", fontsize=10, color=TEXT
     )
+    _grow(figure, TITLE_PT)
+    return svg_file(figure)
 
 
-def _bound_lines(curves: pd.DataFrame) -> Iterator[go.Scatter]:
-    for bound in ("worst", "oracle", "random"):
-        curve = curves[curves["measure"] == bound]
-        style = {
-            "width": 1.5,
-            "color": COLOURS[bound],
-            "dash": "dot" if bound == "random" else "solid",
-        }
-        # The oracle fills down to the worst, which is the trace before it.
-        fill = {"fill": "tonexty", "fillcolor": BAND_COLOUR} if bound == "oracle" else {}
-        yield _line(curve, bound, style, **fill)
+def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[Curve]:
+    """Curves of those measures that the table has, by train split."""
+    splits = list(table["train_split"].unique())
+    first = next(filter(None, splits), "")
+    for train_split in splits:
+        for measure in measures:
+            rows = table[(table["measure"] == measure) & (table["train_split"] == train_split)]
+            if len(rows):
+                yield _curve(measure, train_split, first, rows)
 
 
-def _measure_lines(
-    curves: pd.DataFrame, task: str, train_splits: list[str]
-) -> Iterator[go.Scatter]:
-    first = next(iter(train_splits), "")
-    for train_split in ("", *train_splits):
-        for measure in TASK_MEASURES[task]:
-            is_shown = (curves["measure"] == measure) & (curves["train_split"] == train_split)
-            if not is_shown.any():
-                continue
-            style = {"width": 2.5 if train_split else 1.8, "color": COLOURS[measure]}
-            style["dash"] = "dash" if is_dashed(measure) else "solid"
-            name = measure_label(measure_name(measure, train_split, first))
-            opacity = 1 if train_split in {"", first} else FAINT
-            yield _line(curves[is_shown], name, style, opacity=opacity)
+def _curve(measure: str, train_split: str, first: str, rows: pd.DataFrame) -> Curve:
+    name = measure_label(measure_name(measure, train_split, first))
+    return Curve(measure, name, train_split not in {"", first}, rows)
 
 
-def _line(curve: pd.DataFrame, name: str, style: dict[str, Any], **more: Any) -> go.Scatter:  # noqa: ANN401
-    return go.Scatter(
-        x=curve["corrected_fraction"].tolist(),
-        y=curve["mean_iou"].tolist(),
-        name=name,
-        mode="lines",
-        line=style,
-        hovertemplate=HOVER,
+def _panel(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(layout="constrained")
+    panel = figure.subplots()
+    style_panel(panel)
+    panel.set_xlabel(x, color=MUTED)
+    panel.set_ylabel(y, color=MUTED)
+    return figure, panel
+
+
+def style_panel(panel: Axes) -> None:
+    """Rules behind the curves, and no frame."""
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0, labelcolor=MUTED)
+    panel.grid(color=RULES, linewidth=0.6)
+    panel.margins(0.02)
+
+
+def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
+    """The band from the worst order to the oracle's, and a random order if the table has one."""
+    worst, oracle = (table[table["measure"] == name] for name in ("worst", "oracle"))
+    panel.fill_between(
+        oracle[x],
+        worst[y],
+        oracle[y],
+        facecolor=(BOUND_COLOUR, BAND_OPACITY),
+        edgecolor=BOUND_COLOUR,
+        label="worst to oracle",
+        gid=f"{LINE}worst to oracle",
+    )
+    for curve in curves_of(table, ("random",)):
+        _draw(panel, curve, x, y)
+    panel.xaxis.set_major_formatter(PercentFormatter(1))
+    panel.set_xticks([0, 0.25, 0.5, 0.75, 1])
+
+
+def _draw(panel: Axes, curve: Curve, x: str, y: str, **more: Any) -> None:  # noqa: ANN401
+    (line,) = panel.plot(
+        curve.rows[x],
+        curve.rows[y],
+        color=COLOURS[curve.measure],
+        linestyle=":" if curve.measure == "random" else "--" if is_dashed(curve.measure) else "-",
+        linewidth=2 if curve.measure in OF_HEADS else 1.2,
+        alpha=FAINT if curve.is_faint else 1,
+        label=curve.name,
+        gid=LINE + curve.name,
+        clip_on=False,
         **more,
     )
+    # Otherwise matplotlib leaves a path of fewer than 128 points as it is.
+    line.get_path().should_simplify, line.get_path().simplify_threshold = True, TOLERANCE_PT
 
 
-def _layout() -> go.Layout:
-    axis = {"showline": False, "zeroline": False, "ticks": "", "automargin": True}
-    layout = bare_layout()
-    layout.xaxis = {
-        **axis,
-        "title": "corrected objects",
-        "tickformat": ".0%",
-        "tickvals": [0, 0.25, 0.5, 0.75, 1],
-        "range": [0, 1],
-    }
-    layout.yaxis = {**axis, "title": "mean IoU"}
-    return layout
+def _with_legend(figure: Figure, panel: Axes) -> Figure:
+    """Names beneath the panel, in the order of the curves from top to bottom."""
+    handles, names = panel.get_legend_handles_labels()
+    heights = {id(line): np.nanmean(np.asarray(line.get_ydata(), float)) for line in panel.lines}
+    ordered = sorted(
+        zip(handles, names, strict=True), key=lambda one: -heights.get(id(one[0]), np.inf)
+    )
+    n_columns = 1 if max(map(len, names)) > HALF_WIDTH else 2
+    figure.legend(
+        *zip(*ordered, strict=True),
+        loc="outside lower left",
+        ncols=n_columns,
+        frameon=False,
+        labelcolor=TEXT,
+        handlelength=2.4,
+        borderpad=0.4,
+    )
+    figure.set_size_inches(WIDTH_PT / 72, PANEL_PT / 72)
+    _grow(figure, LEGEND_ROW_PT * ceil(len(names) / n_columns))
+    return figure
+
+
+def _grow(figure: Figure, more_pt: float) -> None:
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + more_pt / 72)

@@ -1,15 +1,17 @@
-"""Words and colours for measures and tasks, as people see them."""
+"""Words, colours and numbers as people see them."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Hashable, Mapping
+from math import isnan
+from typing import Any, Final
 
-from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
+from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from stages.tables.radar import RADAR_LINES
 from stages.tables.report_table import Section
+from stages.tables.rows import BOUNDS_OF
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""
@@ -125,6 +127,38 @@ DASHED: Final = {
 }
 """Measures and lines of the radar that are drawn in dashes."""
 
+WORDS: Final[Mapping[str, str]] = {
+    "IoU": "Intersection over union of a mask with the ground truth: 1 is perfect.",
+    "prompt": "A click on the object. One is near its centre, seven are drawn at random.",
+    "proposal": "One of the three masks that a model offers for a prompt.",
+    "SamScore": "The IoU that SAM2 itself predicts for a proposal.",
+    "best": "The proposal with the highest IoU. Only the ground truth reveals which it is.",
+    "selected": "The proposal with the highest SamScore: what a user gets.",
+    "refined": "The best, or the selected, proposal from all eight clicks together.",
+    "judged mask": "The mask that a correction replaces: the best proposal or the selected one.",
+    "view": "The image as it is (identity), flipped, compressed, blurred or with noise.",
+    "model": "One of the four sizes of SAM2: tiny, small, base plus, large.",
+    "family": "The release that the four models come from: mini, sam2 or sam2.1.",
+    "entropy": "Uncertainty of a soft mask in bits, weighted by its foreground (Eq. 3).",
+    "head": "A small network that predicts an IoU, or a gap of two, from SAM2's tokens; heads "
+    "“ours” read figures of the masks, too.",
+    "token": "An output vector of SAM2's decoder: one for the IoU, one for each mask.",
+    "oracle, worst": "The orders by true gain, falling and rising: all others lie between.",
+    "AUC": "Area under the mean IoU as objects are corrected, most uncertain first.",
+    "relative AUC": "(AUC − worst) / (oracle − worst): 100 is perfect, 50 a random order.",
+    "margin": "Relative AUC minus that of 1 − SamScore of the same masks, in percentage points.",
+    "risk": "1 − IoU of a mask: how far it falls short of a perfect one.",
+    "AURC, AUGRC": "Area under the risk of the kept masks by their share: mean or summed risk.",
+    "failure": "A mask whose IoU is below a threshold.",
+    "ECE": "Mean distance between predicted and true IoU, in bins of equal mass.",
+    "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
+    "interval": "Range of the middle 95 % of resamples of the images, or videos.",
+}
+"""What each word means, in a line; equations are the paper's."""
+
+NOTHING: Final = "–"
+"""Stands for a value that does not exist."""
+
 
 def is_dashed(name: str) -> bool:
     """Whether a measure or line of the radar is drawn in dashes."""
@@ -169,3 +203,30 @@ def caption(what: str, protocol: str, task: str = "") -> str:
 def column_label(name: str) -> str:
     """Label of a row or column of correlations."""
     return PREDICTED_IOU_LABELS.get(name) or measure_label(name)
+
+
+def number(value: float, n_digits: int = 1) -> str:
+    """Write a number for people, a missing one as a dash."""
+    # Adding 0.0 turns -0.0 into 0.0.
+    written = f"{round(value, n_digits) + 0.0:.{n_digits}f}".replace("-", "−")
+    return NOTHING if isnan(value) else written
+
+
+def with_bounds(row: Mapping[Hashable, Any], column: str) -> str:
+    """Write a number of a row, and in brackets its bounds in whole numbers."""
+    low, high = (row[column + end] for end in BOUNDS_OF)
+    written = number(row[column])
+    return written if isnan(low) else f"{written} ({number(low, 0)}–{number(high, 0)})"
+
+
+def significant(value: float) -> str:
+    """Write a number in three significant digits, a missing one as a dash."""
+    return NOTHING if isnan(value) else f"{value:#.3g}".rstrip(".")
+
+
+def tint(correlation: float) -> str:
+    """Background of a correlation: red for +1, blue for -1, none for 0 or a missing one."""
+    if isnan(correlation):
+        return "none"
+    colour = "#ef4444" if correlation > 0 else "#3b82f6"
+    return f"{colour}{round(0.7 * 255 * abs(correlation)):02x}"

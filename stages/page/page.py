@@ -8,10 +8,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.vocabulary import PROTOCOLS
-from stages.page.commit import Commit
-from stages.page.figures import task_figure
-from stages.page.gallery import GallerySection, gallery_sections
-from stages.page.grid import Grid, make_grid
+from stages.page.figures import (
+    coverage_figure,
+    curves_figure,
+    radar_figure,
+    reliability_figure,
+    routing_figure,
+)
+from stages.page.grid import Grid, PrintedTable, make_grid, print_tables
 from stages.page.labels import (
     MASK_LABELS,
     PROTOCOL_LABELS,
@@ -20,11 +24,10 @@ from stages.page.labels import (
     TRUTH_MARKS,
     correction,
 )
-from stages.page.printed import PrintedTable, print_tables
-from stages.page.radar import radar_figure
-from stages.page.settings import head_settings, settings
+from stages.page.pictures import GallerySection, gallery_sections
+from stages.page.provenance import Commit, head_settings, settings
+from stages.page.svg import page_svg
 from stages.page.template import page_template
-from stages.page.use import coverage_figure, reliability_figure, routing_figure
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, DataSets, paper_numbers
@@ -78,16 +81,6 @@ class TaskSection:
 
 
 @dataclass(frozen=True)
-class Uses:
-    """Figures of how useful measures are, for one split."""
-
-    coverage: Markup
-    reliability: Markup
-    routing: Markup
-    """Empty without the tiny or the large model."""
-
-
-@dataclass(frozen=True)
 class ProtocolPart:
     """All that the page shows of a protocol; mappings are by split."""
 
@@ -105,7 +98,8 @@ class ProtocolPart:
     radars: Mapping[str, tuple[Markup, Grid]]
     galleries: Mapping[str, Mapping[str, GallerySection]]
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
-    uses: Mapping[str, Uses]
+    uses: Mapping[str, Mapping[str, Markup]]
+    """Figures of how useful measures are, by the section that shows them."""
     printed: Mapping[Section, list[PrintedTable]]
     """Tables of the catalogue by section."""
 
@@ -183,7 +177,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
     results = contents.results
     key = f"{task}-{protocol}"
     figures = {
-        split: task_figure(found.curves, task, list(found.run["heads"]), f"curves-{key}-{i}")
+        split: page_svg(curves_figure(found.curves, task), f"curves-{key}-{i}")
         for i, (split, found) in enumerate(results.items())
     }
     return TaskSection(
@@ -191,7 +185,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
         TASK_LABELS[task],
         correction(protocol, task),
         task_models(results)[task],
-        {k: Markup(html) for k, html in figures.items()},  # noqa: S704 - names are in JSON
+        figures,
         print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
     )
 
@@ -208,13 +202,13 @@ def correlation_blocks(
     }
 
 
-def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> Uses:
-    figures = (
-        coverage_figure(found, f"coverage-{key}"),
-        reliability_figure(found, f"reliability-{key}"),
-        routing_figure(found, timed, f"routing-{key}"),
-    )
-    return Uses(*map(Markup, figures))
+def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Markup]:
+    figures = {
+        "selective": coverage_figure(found),
+        "calibration": reliability_figure(found),
+        "routing": routing_figure(found, timed),
+    }
+    return {name: page_svg(figure, f"{name}-{key}") for name, figure in figures.items() if figure}
 
 
 def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:
@@ -239,12 +233,10 @@ def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFr
     }
 
 
-def _radar(contents: Contents, protocol: str, split: str, div_id: str) -> tuple[Markup, Grid]:
+def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, Grid]:
     table = contents.tables[RADAR.file(split, protocol)]
-    found = contents.results[split]
-    html = radar_figure(table, list(found.run["heads"]), div_id)
-    first_heads = first_train_split(found)
-    return Markup(html), _by_task(table, first_heads)  # noqa: S704 - names are in JSON
+    first_heads = first_train_split(contents.results[split])
+    return page_svg(radar_figure(table), name), _by_task(table, first_heads)
 
 
 def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:

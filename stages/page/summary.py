@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.vocabulary import PROTOCOLS
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
-from stages.page.numbers import with_bounds
+from stages.page.labels import TASK_LABELS, measure_label, protocol_heading, with_bounds
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.tables.auc import overview_table

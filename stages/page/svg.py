@@ -1,100 +1,82 @@
-"""Correction curves as SVG, for pages without scripts: ``dvc plots show`` and README."""
+"""Figures of matplotlib as SVG, for the page and for files; equal figures give equal bytes."""
 
 import io
+import re
 from typing import Any, Final
 
 import matplotlib as mpl
-import pandas as pd
-from matplotlib.axes import Axes
+from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from pipeline.scoring.measures import TASK_MEASURES
-from stages.page.labels import (
-    BOUND_COLOUR,
-    COLOURS,
-    TASK_LABELS,
-    correction,
-    is_dashed,
-    measure_label,
-    protocol_heading,
+TEXT: Final = "#1f2328"
+"""Colour of words."""
+
+MUTED: Final = "#59636e"
+"""Colour of numbers along an axis."""
+
+RULES: Final = "#d8dee4"
+"""Colour of lines behind the curves."""
+
+LINE: Final = "line: "
+"""Begins the ``gid`` of what has a name to show."""
+
+COORDINATE: Final = r'(?<=[ "(])-?\d+\.\d{2,6}(?=[ ")])'
+"""Never what stands between tags, where a number is a word."""
+
+N_DIGITS: Final = 1
+"""Decimals of a coordinate in points."""
+
+FONT: Final = "font: 10px system-ui, sans-serif"
+"""Of all words in a figure."""
+
+REWRITTEN: Final = (
+    # The style sheet would be that of the whole page.
+    (r"<defs>\s*<style.*?</style>\s*</defs>", ""),
+    (r"font-family: [^;\"]*(?:; )?", ""),
+    (r"font-size: 10px; ", ""),
+    (rf'<g id="{LINE}([^"]*)">', r'<g class="line"><title>\1</title>'),
+    # Markers and clips are referred to; nothing else is.
+    (r' id="(?![mp][0-9a-f]{10}")[^"]*"', ""),
+    (r' transform="rotate\(-0 [^)]*\)"', ""),
+    (r"stroke-dashoffset: 0; ", ""),
+    (r"\n\s*L (?=[-\d])", ""),  # a path's line goes on without
+    (r"\s*\n\s*(?=[<\"])", ""),
+    (r"<g/>", ""),
+    (r"<g>(<text[^>]*>[^<]*</text>)</g>", r"\1"),
 )
-from stages.tables.rows import Results, first_train_split
-from storage.outputs.results import SplitResults
+"""What is rewritten in all that matplotlib writes."""
 
-STYLE: Final[dict[Any, Any]] = {
-    "svg.hashsalt": "usam-cache",  # equal results, equal bytes
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+ON_PAGE: Final = {TEXT: "var(--text)", MUTED: "var(--muted)", RULES: "var(--line)"}
+"""Colours that are the reader's, light or dark."""
 
 
-def curve_plots(results: Results) -> dict[str, str]:
-    """Figures by file: one per split, protocol and task, with heads of the first train split."""
-    return {
-        f"{split}_{protocol}_{task}.svg": _figure_svg(of_task, str(protocol), str(task), split)
-        for split, found in results.items()
-        for (protocol, task), of_task in first_curves(found).groupby(
-            ["protocol", "task"], sort=False
-        )
-    }
+def svg_file(figure: Figure) -> str:
+    """A file of its own, on white."""
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + _svg(figure, "usam-cache") + "\n"
 
 
-def first_curves(found: SplitResults) -> pd.DataFrame:
-    """Curves of measures without heads, and of heads of the first train split."""
-    return found.curves[found.curves["train_split"].isin(["", first_train_split(found)])]
+def page_svg(figure: Figure, name: str) -> Markup:
+    """An element of the page, of this ``id``, on the page's ground and in the reader's colours."""
+    svg = _svg(figure, name, transparent=True).replace("<svg", f'<svg id="{name}"', 1)
+    for colour, of_reader in ON_PAGE.items():
+        svg = svg.replace(colour, of_reader)
+    return Markup(svg)  # noqa: S704 - matplotlib escapes names
 
 
-def draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
-    """Draw a task's curves over the band between the worst and the oracle's order."""
-    lines = {str(name): curve for name, curve in curves.groupby("measure", sort=False)}
-    x = lines["oracle"]["corrected_fraction"]
-    panel.fill_between(
-        x, lines["worst"]["mean_iou"], lines["oracle"]["mean_iou"], color=BOUND_COLOUR, alpha=0.15
-    )
-    for measure in TASK_MEASURES[task]:
-        if measure not in lines:  # there are no heads
-            continue
-        panel.plot(
-            x,
-            lines[measure]["mean_iou"],
-            color=COLOURS[measure],
-            linestyle="--" if is_dashed(measure) else "-",
-            linewidth=1.2,
-            label=measure_label(measure),
-        )
-    panel.set_title(TASK_LABELS[task])
-    panel.set_xlabel("corrected objects")
-    panel.xaxis.set_major_formatter(PercentFormatter(1))
-    panel.set_xticks([0, 0.5, 1])
+def _svg(figure: Figure, salt: str, **settings: Any) -> str:  # noqa: ANN401
+    """The element, without what nothing refers to; ids follow from the content and the salt."""
+    file = io.StringIO()
+    # A date would change the bytes; without any of the four there is no block of them.
+    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata=unsaid, **settings)
+    written = file.getvalue()
+    svg = written[written.index("<svg") :].strip()
+    for pattern, text in REWRITTEN:
+        svg = re.sub(pattern, text, svg, flags=re.DOTALL)
+    svg = svg.replace("<svg", f'<svg style="{FONT}; stroke-linejoin: round"', 1)
+    return re.sub(COORDINATE, _rounded, svg)
 
 
-def _figure_svg(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
-        panel = figure.subplots()
-        draw_task(panel, curves, task)
-        panel.collections[0].set_label("worst to oracle")
-        panel.set_title("")
-        # Across the whole figure: above the panel alone, it would be cut, or run into the legend.
-        figure.suptitle(
-            f"{protocol_heading(protocol)}: {TASK_LABELS[task]}, {split}\n"
-            f"{correction(protocol, task)}",
-            fontsize="medium",
-            x=0.01,
-            horizontalalignment="left",
-        )
-        panel.set_xlabel("corrected objects, the most uncertain first")
-        panel.set_ylabel("mean IoU")
-        panel.legend(
-            frameon=False,
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            fontsize="small",
-            borderaxespad=0,
-        )
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+def _rounded(number: re.Match[str]) -> str:
+    return f"{round(float(number[0]), N_DIGITS) + 0.0:g}"

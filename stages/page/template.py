@@ -7,10 +7,9 @@ from typing import Final
 
 import jinja2
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 from pipeline.scoring.measures import MEASURES
-from stages.page.glossary import WORDS
+from stages.page.grid import Cell
 from stages.page.labels import (
     COLOURS,
     ENDS,
@@ -18,13 +17,16 @@ from stages.page.labels import (
     METHOD_LABELS,
     SECTION_LABELS,
     TASK_LABELS,
+    WORDS,
     caption,
     column_label,
     is_dashed,
     model_label,
+    number,
+    significant,
+    tint,
 )
-from stages.page.numbers import interval, number, significant, tint
-from stages.page.settings import setting
+from stages.page.provenance import setting
 from stages.tables.paper import FAMILY, PAPER
 
 FOLDER: Final = Path(__file__).parent
@@ -55,9 +57,14 @@ def page_template() -> jinja2.Template:
         n_named=N_NAMED,
         measures=MEASURES,
         words=WORDS,
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
     )
     return environment.get_template("report.html.j2")
+
+
+def interval(cell: Cell, n_digits: int) -> str:
+    """Write the ends of an interval, with a word between them if a dash could be a minus."""
+    between = " to " if cell.low < 0 else "–"
+    return number(cell.low, n_digits) + between + number(cell.high, n_digits)
 
 
 def coded(text: str) -> Markup:

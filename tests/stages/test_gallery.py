@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.gallery.pictures import PREDICTION_COLOUR as GREEN
-from pipeline.gallery.pictures import TINT
+from pipeline.gallery import PREDICTION_COLOUR as GREEN
+from pipeline.gallery import TINT
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
-from stages.drawing.scenes import Shown, by_source
+from stages.evaluation.scenes import Shown, by_source
 from storage.outputs.columns import OBJECT_COLUMNS
 from storage.outputs.files import write_table
 from storage.outputs.gallery import Gallery, read_gallery

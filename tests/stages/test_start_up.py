@@ -10,7 +10,7 @@ import pytest
 
 MODELS: Final = {"torch", "sam2", "torchvision"}
 SEARCH: Final = {"smac", "sklearn", "ConfigSpace"}
-FIGURES: Final = {"matplotlib", "plotly"}
+FIGURES: Final = {"matplotlib"}
 ARRAYS: Final = {"xarray", "pandas", "scipy", "numba", "dask"}
 WEB: Final = {"fastapi", "uvicorn", "boto3", "obstore", "fsspec.implementations.asyn_wrapper"}
 
@@ -21,7 +21,7 @@ FORBIDDEN: Final = {
     "stages.entropy": MODELS | SEARCH | FIGURES | WEB | {"xarray", "pandas", "dask"},
     "stages.evaluate": MODELS | SEARCH | FIGURES | WEB | {"numba", "dask"},
     "stages.gallery": MODELS | SEARCH | FIGURES | WEB | {"scipy", "numba", "dask"},
-    "stages.report": MODELS | SEARCH | WEB | {"matplotlib", "xarray", "scipy", "numba", "dask"},
+    "stages.report": MODELS | SEARCH | FIGURES | WEB | {"xarray", "scipy", "numba", "dask"},
     "stages.shell.check": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.cli.app": MODELS | SEARCH | FIGURES | ARRAYS | WEB | {"zarr", "cv2", "pydantic"},
     "stages.cli.cache": MODELS | SEARCH | FIGURES | ARRAYS | WEB,

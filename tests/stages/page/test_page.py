@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from pipeline.heads.kinds import KINDS
-from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
@@ -27,6 +26,9 @@ from tests.fixtures.report_inputs import N_PICTURES
 
 PHONE_PX: Final = 390
 DESK_PX: Final = 1280
+
+N_BOUNDS: Final = 2
+"""The band from the worst order to the oracle's, and the random order."""
 
 OF_USE: Final = ("selective", "calibration", "promises", "routing")
 """Sections of what measures are good for."""
@@ -64,9 +66,6 @@ QUESTION: Final = """async () => {
     targets.push(location.hash);
   }
   const focused = document.activeElement.hash;
-  const curve = document.querySelector("#curves-task-best-0");
-  Plotly.Fx.hover(curve, [{ curveNumber: 3, pointNumber: 10 }]);
-  await new Promise((done) => setTimeout(done, 500));
   return {
     tables: [...document.querySelectorAll("table")].map(
       (table) => [section(table), table.tBodies[0].rows.length]),
@@ -76,10 +75,17 @@ QUESTION: Final = """async () => {
     held: Math.max(...[...document.querySelectorAll(".scroll tbody th:first-child")].map(
       (name) => name.getBoundingClientRect().width / name.closest(".scroll").clientWidth)),
     figures: [...document.querySelectorAll(".figure")].map((figure) => {
-      const svg = figure.querySelector("svg.main-svg").getBoundingClientRect();
+      const svg = figure.querySelector("svg").getBoundingClientRect();
       const box = figure.getBoundingClientRect();
       return {
-        lines: figure.querySelectorAll(".trace path.js-line").length,
+        lines: [...figure.querySelectorAll(".line > title")].map((title) => title.textContent),
+        words: Math.min(...[...figure.querySelectorAll("text")].map(
+          (text) => text.getBoundingClientRect().height)),
+        cut: [...figure.querySelectorAll("text")].filter((text) => {
+          const [box, own] = [figure, text].map((part) => part.getBoundingClientRect());
+          return own.left < box.left || own.right > box.right;
+        }).map((text) => text.textContent),
+        colour: getComputedStyle(figure.querySelector("text")).fill,
         excess_px: Math.max(svg.width - box.width, svg.height - box.height),
         share: svg.width / box.width,
       };
@@ -95,7 +101,6 @@ QUESTION: Final = """async () => {
     headings: [...document.querySelectorAll("h2")].map((h2) => h2.innerText),
     marks: [...document.querySelectorAll("h2 .truth")].map((mark) => shown(mark)[0]),
     links: [...document.querySelectorAll("nav p")].map((row) => row.getBoundingClientRect().height),
-    hover: [...curve.querySelectorAll(".hovertext text")].map((text) => text.textContent),
   };
 }"""
 
@@ -181,14 +186,25 @@ def test_every_figure_is_drawn_as_wide_as_its_card(seen: Seen) -> None:
             is_twin = protocol == "selected" or task == "task"
             n_heads = sum(name in HEAD_MEASURES for name in TASK_MEASURES[task])
             n_measures = len(TASK_MEASURES[task]) - is_twin + n_heads
-            n_lines += [len(BOUNDS) + n_measures] * len(SPLITS)
-        # That of the highest SamScore is in two parts: the task "task" has none.
-        n_lines += [n_of_radar + {"best": 1, "selected": -1}[protocol]] * len(SPLITS)
+            n_lines += [N_BOUNDS + n_measures] * len(SPLITS)
+        n_lines += [n_of_radar - (protocol == "selected")] * len(SPLITS)
         n_lines += [n for n in _lines_of_use(protocol) for _ in SPLITS]
-    assert [figure["lines"] for figure in figures] == n_lines
+    assert [len(figure["lines"]) for figure in figures] == n_lines
     for figure in figures:
+        assert all(figure["lines"])
         assert figure["excess_px"] <= 1
         assert figure["share"] > 0.95
+
+
+def test_words_of_a_figure_are_whole_legible_and_of_the_readers_colour(
+    seen: Seen, view: tuple[int, bool]
+) -> None:
+    _, is_dark = view
+    for figure in seen.answer["figures"]:
+        assert figure["cut"] == []
+        assert figure["words"] > 9
+        red = int(figure["colour"].partition("(")[2].split(",")[0])
+        assert (red > 127) == is_dark
 
 
 def _lines_of_use(protocol: str) -> tuple[int, int, int]:
@@ -205,7 +221,7 @@ def _lines_of_use(protocol: str) -> tuple[int, int, int]:
         for names in (of_masks, predicted, timed)
     ]
     # True predictions are a line, too.
-    return len(BOUNDS) + counts[0], 1 + counts[1] - is_selected, counts[2]
+    return N_BOUNDS + counts[0], 1 + counts[1] - is_selected, counts[2]
 
 
 def test_every_heading_of_a_protocol_names_it_and_marks_the_truth(seen: Seen) -> None:
@@ -288,9 +304,3 @@ def test_what_is_wider_than_a_phone_is_scrolled_by_keys(seen: Seen, view: tuple[
     assert seen.answer["unnamed"] == 0
     if view[0] == PHONE_PX:
         assert seen.answer["n_scrolling"] > len(TASKS)
-
-
-def test_a_curve_tells_its_values(seen: Seen) -> None:
-    (text,) = seen.answer["hover"]
-    assert "1 − SamScore" in text
-    assert "50% corrected: mean IoU 0." in text

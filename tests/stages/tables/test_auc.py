@@ -1,7 +1,5 @@
 """Results as tables in the paper's form, metrics, plots and figures."""
 
-import json
-import re
 from dataclasses import replace
 from itertools import product
 
@@ -13,8 +11,6 @@ from pipeline.auc import relative_auc
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
-from stages.page.figures import task_figure
-from stages.page.labels import measure_label
 from stages.tables.auc import (
     absolute_table,
     correlation_names,
@@ -454,21 +450,3 @@ def test_tasks_that_were_not_evaluated_are_not_shown(results: dict[str, SplitRes
     fewer = found.auc[(found.auc["task"] != "model") & (found.auc["model"] != "tiny")]
     shown = task_models({"shapes_val": replace(found, auc=fewer)})
     assert shown == {"prompt": "small", "task": "small", "segmentation": "large"}
-
-
-@pytest.mark.parametrize("task", ["task", "prompt"])
-def test_a_figure_draws_bounds_and_measures(own: Results, protocol: str, task: str) -> None:
-    html = task_figure(own["shapes_val"].curves, task, TRAIN_SPLITS, "here")
-    names = re.findall(r'"name":"([^"]+)"', html)
-    assert names[:3] == ["worst", "oracle", "random"]
-    labels = [json.loads(f'"{name}"') for name in names[3:]]
-    gap = {"task": "A", "prompt": "Xp"}[task]
-    untrained = [name for name in untrained_of(protocol, task) if name in TASK_MEASURES[task]]
-    assert ("sam_score_highest" in untrained) == ((protocol, task) == ("best", "prompt"))
-    assert labels == [
-        *(measure_label(name) for name in untrained),
-        *(f"Δ_{gap}", f"Δ*_{gap}", f"Δ_{gap}, ours", f"Δ*_{gap}, ours"),
-        *(f"Δ_{gap} (coco_train)", f"Δ*_{gap} (coco_train)"),
-        *(f"Δ_{gap}, ours (coco_train)", f"Δ*_{gap}, ours (coco_train)"),
-    ]
-    assert 'id="here"' in html

@@ -1,7 +1,5 @@
-"""What measures are good for, as tables and figures of the results."""
+"""What measures are good for, as tables of the results."""
 
-import json
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +9,9 @@ import pytest
 
 from pipeline.mask_scores import REGIONS
 from pipeline.runtime.methods import METHODS
-from pipeline.scoring.curves import BOUNDS
-from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
 from pipeline.vocabulary import MODELS, PROTOCOLS
-from stages.page.use import coverage_figure, reliability_figure, routing_figure
 from stages.tables.rows import Results, of_protocol
 from stages.tables.use import (
     calibration_table,
@@ -26,7 +22,7 @@ from stages.tables.use import (
     selective_table,
 )
 from storage.outputs.results import SplitResults
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
+from tests.fixtures.eval_split import SPLITS
 from tests.fixtures.report_inputs import draw_runtime
 
 SYMBOLS = {statistic.name: statistic.symbol for statistic in STATISTICS}
@@ -175,50 +171,3 @@ def test_without_tiny_and_large_nothing_is_routed(own: Results) -> None:
         for split, found in own.items()
     }
     assert routing_table(few, TIMED).empty
-    (found,) = {split: few[split] for split in SPLITS[:1]}.values()
-    other_models = replace(found, curves=found.curves.query("task != 'model'"))
-    assert not routing_figure(other_models, TIMED, "routing")
-    assert not routing_figure(found, TIMED.query("model != 'large'"), "routing")
-
-
-def lines_of(figure: str) -> list[dict[str, Any]]:
-    """Traces of a figure, by plotly's own words."""
-    (found,) = re.findall(r"Plotly\.newPlot\(\s*\"[^\"]+\",\s*(\[.*?\]),\s*\{\"", figure, re.DOTALL)
-    traces: list[dict[str, Any]] = json.loads(found)
-    return traces
-
-
-def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results) -> None:
-    lines = lines_of(coverage_figure(own[SPLITS[0]], "coverage"))
-    untrained = [name for name in TASK_MEASURES["segmentation"] if name in UNTRAINED_MEASURES]
-    known = set(own[SPLITS[0]].coverage["measure"])
-    n_untrained = len([name for name in untrained if name in known])
-    n_trained = len([name for name in TASK_MEASURES["segmentation"] if name in HEAD_MEASURES])
-    assert len(lines) == len(BOUNDS) + n_untrained + n_trained * len(TRAIN_SPLITS)
-    oracle = np.array(lines[0]["y"])
-    assert lines[0]["x"][-1] == 1
-    assert all((np.array(line["y"]) >= oracle - 1e-7).all() for line in lines)
-    assert {line["opacity"] for line in lines} == {1, 0.45}
-
-
-def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -> None:
-    found = own[SPLITS[0]]
-    equal, *lines = lines_of(reliability_figure(found, "reliability"))
-    assert equal["x"] == equal["y"] == [0, 1]
-    rows = found.reliability.query("model == 'large'")
-    assert len(lines) == rows.groupby(["train_split", "measure"]).ngroups
-    first = rows[rows["measure"] == "sam_score"]
-    assert lines[0]["x"] == pytest.approx(first["predicted_iou"].tolist())
-    bar = np.array(lines[0]["error_y"]["array"])
-    np.testing.assert_allclose(first["iou"] + bar, first["iou_high"])
-
-
-def test_routing_is_drawn_from_tiny_alone_to_both(own: Results) -> None:
-    *lines, tiny, large = lines_of(routing_figure(own[SPLITS[0]], TIMED, "routing"))
-    assert (tiny["text"], large["text"]) == (["tiny alone"], ["large alone"])
-    assert tiny["x"] == large["x"] == [1.0]
-    timed = [name for name in TASK_MEASURES["model"] if BY_NAME[name].timed_as]
-    assert {"h_y", "h_theta"}.isdisjoint(timed)
-    for line in lines:
-        assert line["x"][-1] == pytest.approx(line["x"][0] + 1)
-        assert (line["y"][0], line["y"][-1]) == pytest.approx((tiny["y"][0], large["y"][0]))

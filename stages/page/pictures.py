@@ -7,8 +7,7 @@ from typing import Any
 
 from pipeline.heads.kinds import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
-from stages.page.labels import TASK_LABELS, measure_label, shown_mask
-from stages.page.numbers import number
+from stages.page.labels import TASK_LABELS, measure_label, number, shown_mask
 from storage.outputs.gallery import Gallery
 
 

@@ -1,15 +1,11 @@
-"""Figure 6: a radar of the relative AUC of all tasks."""
+"""Figure 6 as a table: the relative AUC of all tasks."""
 
-import json
-import re
 from dataclasses import replace
 from math import nan
 
 import pytest
 
 from pipeline.vocabulary import PROTOCOLS, TASKS
-from stages.page.labels import measure_label
-from stages.page.radar import radar_figure
 from stages.tables.auc import relative_table
 from stages.tables.radar import RADAR_LINES, radar_table
 from stages.tables.rows import Results, of_protocol
@@ -79,20 +75,3 @@ def test_tasks_that_were_not_evaluated_have_no_axis(own: Results) -> None:
     fewer = replace(found, auc=found.auc[found.auc["task"] != "model"])
     table = radar_table(fewer)
     assert list(table.columns) == ["measure", "trained_on", *TASKS[1:]]
-    assert '"theta":["Prompt","Task","Segmentation","Prompt"]' in radar_figure(table, [], "here")
-
-
-def test_a_figure_encloses_an_area_a_line(own: Results, protocol: str) -> None:
-    table = radar_table(own["shapes_val"])
-    html = radar_figure(table, TRAIN_SPLITS, "here")
-    names = [json.loads(f'"{name}"') for name in re.findall(r'"name":"([^"]+)"', html)]
-    assert names == [
-        *(measure_label(line) for line in untrained_of(protocol)),
-        *map(measure_label, OF_HEADS),
-        *(measure_label(f"{line}@coco_train") for line in OF_HEADS),
-    ]
-    assert 'id="here"' in html
-    for around in re.findall(r'"r":\[([^\]]+)\]', html):
-        values = around.split(",")
-        assert len(values) == len(TASKS) + 1
-        assert values[0] == values[-1]

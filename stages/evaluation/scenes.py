@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.gallery.pictures import Scene, draw_scene, foreground
+from pipeline.gallery import Scene, draw_scene, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import CellsToOpen, opened

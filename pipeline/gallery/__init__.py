@@ -1,1 +1,0 @@
-"""Pictures of the most and the least uncertain objects."""

@@ -1,1 +1,0 @@
-"""Draws the pictures of the gallery, an image or a video at a time."""

@@ -1,0 +1,355 @@
+"""Figures of the results, and as SVG: on the page, and for ``dvc plots show``."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.runtime.methods import METHODS
+from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from stages.page import figures as figures_module
+from stages.page.figures import (
+    FAINT,
+    coverage_figure,
+    curve_plots,
+    curves_figure,
+    radar_figure,
+    reliability_figure,
+    routing_figure,
+)
+from stages.page.labels import COLOURS, measure_label
+from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
+from stages.tables.radar import RADAR_LINES, radar_table
+from stages.tables.rows import Results, of_protocol
+from storage.outputs.results import SplitResults
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
+from tests.fixtures.report_inputs import draw_runtime
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+TIMED = draw_runtime("mini")
+"""SAM2 alone takes a second, the other methods a tenth more each, in their order."""
+
+FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
+    "curves": lambda found: curves_figure(found.curves, "prompt"),
+    "radar": lambda found: radar_figure(radar_table(found)),
+    "coverage": coverage_figure,
+    "reliability": reliability_figure,
+    "routing": lambda found: routing_figure(found, TIMED),
+}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def own(results: dict[str, SplitResults], protocol: str) -> Results:
+    """Results of one protocol."""
+    return of_protocol(results, protocol)
+
+
+@pytest.fixture(scope="module")
+def plots(results: dict[str, SplitResults]) -> dict[str, str]:
+    return curve_plots(results)
+
+
+def lines_of(figure: Figure | None) -> dict[str, Line2D]:
+    """Lines of a figure that have a name to show, in the order of drawing."""
+    assert figure is not None
+    (panel,) = figure.axes
+    gids = {str(line.get_gid()): line for line in panel.lines}
+    return {gid.removeprefix(LINE): line for gid, line in gids.items() if gid.startswith(LINE)}
+
+
+def x_of(line: Line2D) -> np.ndarray:
+    return np.asarray(line.get_xdata(), float)
+
+
+def y_of(line: Line2D) -> np.ndarray:
+    return np.asarray(line.get_ydata(), float)
+
+
+def of_heads(*names: str) -> list[str]:
+    """Labels of measures or lines of heads: those of the first train split, then of the second."""
+    first, second = TRAIN_SPLITS
+    return [
+        measure_label(name if split == first else f"{name}@{second}")
+        for split in (first, second)
+        for name in names
+    ]
+
+
+def untrained_of(protocol: str, task: str) -> list[str]:
+    """Labels without heads: of selected masks, the highest SamScore is the SamScore."""
+    is_twin = protocol == "selected" or task == "task"
+    names = [name for name in TASK_MEASURES[task] if name in UNTRAINED_MEASURES]
+    return [measure_label(name) for name in names if name != "sam_score_highest" or not is_twin]
+
+
+def words(svg: str) -> set[str]:
+    found = ET.fromstring(svg).iter(f"{SVG}text")  # noqa: S314 - our own
+    return {"".join(text.itertext()) for text in found}
+
+
+@pytest.mark.parametrize("task", ["task", "prompt"])
+def test_correction_curves_are_drawn_over_the_band_of_all_orders(
+    own: Results, protocol: str, task: str
+) -> None:
+    found = own["shapes_val"]
+    figure = curves_figure(found.curves, task)
+    trained = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
+    lines = lines_of(figure)
+    assert list(lines) == ["random", *untrained_of(protocol, task), *of_heads(*trained)]
+    of_task = found.curves[found.curves["task"] == task]
+    h_std = of_task[of_task["measure"] == "h_std"]
+    np.testing.assert_array_equal(y_of(lines["H_Std"]), h_std["mean_iou"])
+    (band,) = figure.axes[0].collections
+    heights = [of_task[of_task["measure"] == name]["mean_iou"] for name in ("worst", "oracle")]
+    np.testing.assert_allclose(
+        np.unique(np.asarray(band.get_paths()[0].vertices)[:, 1]),
+        np.unique(np.concatenate(heights)),
+    )
+
+
+def test_the_radar_encloses_an_area_a_line(own: Results, protocol: str) -> None:
+    lines = lines_of(radar_figure(radar_table(own["shapes_val"])))
+    names = [line.name for line in RADAR_LINES if not line.needs_heads]
+    if protocol == "selected":
+        names.remove("sam_score_highest")
+    trained = [line.name for line in RADAR_LINES if line.needs_heads]
+    assert list(lines) == [*map(measure_label, names), *of_heads(*trained)]
+    for line in lines.values():
+        values = y_of(line)
+        assert len(values) == len(TASKS) + 1
+        assert values[0] == values[-1]
+
+
+def test_the_radar_has_no_axis_of_a_task_that_was_not_evaluated(own: Results) -> None:
+    found = own["shapes_val"]
+    fewer = replace(found, auc=found.auc[found.auc["task"] != "model"])
+    (panel,) = radar_figure(radar_table(fewer)).axes
+    labels = [text.get_text() for text in panel.get_xticklabels()]
+    assert labels == ["Prompt", "Task", "Segmentation"]
+
+
+def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results, protocol: str) -> None:
+    found = own[SPLITS[0]]
+    lines = lines_of(coverage_figure(found))
+    trained = [name for name in TASK_MEASURES["segmentation"] if name in HEAD_MEASURES]
+    untrained = untrained_of(protocol, "segmentation")
+    assert list(lines) == ["random", *untrained, *of_heads(*trained)]
+    oracle = found.coverage.query("measure == 'oracle'")["selective_risk"].to_numpy()
+    for line in lines.values():
+        assert x_of(line)[-1] == 1
+        assert (y_of(line) >= oracle - 1e-7).all()
+    assert {line.get_alpha() for line in lines.values()} == {1, FAINT}
+
+
+def test_reliability_is_drawn_with_intervals_beside_the_diagonal(own: Results) -> None:
+    found = own[SPLITS[0]]
+    figure = reliability_figure(found)
+    lines = lines_of(figure)
+    equal = lines.pop("equal")
+    assert x_of(equal).tolist() == y_of(equal).tolist() == [0, 1]
+    rows = found.reliability.query("model == 'large'")
+    assert len(lines) == rows.groupby(["train_split", "measure"]).ngroups
+    first = rows[rows["measure"] == "sam_score"]
+    np.testing.assert_array_equal(x_of(lines["1 − SamScore"]), first["predicted_iou"])
+    bars = figure.axes[0].collections[0]
+    assert isinstance(bars, LineCollection)
+    ends = np.array([np.asarray(segment)[:, 1] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, first[["iou_low", "iou_high"]])
+
+
+def test_routing_is_drawn_from_tiny_alone_to_both(own: Results) -> None:
+    figure = routing_figure(own[SPLITS[0]], TIMED)
+    assert figure is not None
+    (panel,) = figure.axes
+    assert [text.get_text() for text in panel.texts] == ["tiny alone", "large alone"]
+    tiny, large = (line for line in panel.lines if line.get_marker() == "o")
+    assert x_of(tiny).tolist() == x_of(large).tolist() == [1]
+    timed = [name for name in TASK_MEASURES["model"] if BY_NAME[name].timed_as]
+    assert {"h_y", "h_theta"}.isdisjoint(timed)
+    seconds = {measure_label(name): BY_NAME[name].timed_as for name in timed}
+    for name, line in lines_of(figure).items():
+        x, y = x_of(line), y_of(line)
+        method = seconds[name.partition(" (")[0]]
+        assert x[0] == pytest.approx(1 + list(METHODS).index(method) / 10)
+        assert x[-1] == pytest.approx(x[0] + 1)
+        assert [y[0], y[-1]] == pytest.approx([*y_of(tiny), *y_of(large)])
+
+
+def test_without_tiny_and_large_no_routing_is_drawn(own: Results) -> None:
+    found = own[SPLITS[0]]
+    other_models = replace(found, curves=found.curves.query("task != 'model'"))
+    assert routing_figure(other_models, TIMED) is None
+    assert routing_figure(found, TIMED.query("model != 'large'")) is None
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_legend_names_every_line_from_top_to_bottom(own: Results, name: str) -> None:
+    figure = FIGURES[name](own[SPLITS[0]])
+    lines = lines_of(figure)
+    assert figure is not None
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert set(named) - {"worst to oracle"} == set(lines) - {"equal"}
+    ordered = [lines[label] for label in named if label in lines]
+    heights = [np.nanmean(y_of(line)) for line in ordered]
+    assert heights == sorted(heights, reverse=True)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_of_the_page_has_a_title_a_line_ids_of_its_own_and_the_readers_colours(
+    own: Results, name: str
+) -> None:
+    figure = FIGURES[name](own[SPLITS[0]])
+    assert figure is not None
+    first, second = (page_svg(figure, f"{name}-{i}") for i in range(2))
+    root = ET.fromstring(first)  # noqa: S314 - our own
+    titles = [title.text for title in root.iter(f"{SVG}title")]
+    bands = ["worst to oracle"] if name in {"curves", "coverage"} else []
+    assert sorted(map(str, titles)) == sorted([*lines_of(figure), *bands])
+    of_first, of_second = (set(re.findall(r' id="([^"]+)"', svg)) for svg in (first, second))
+    assert f"{name}-0" in of_first
+    assert not of_first & of_second
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', first)) == of_first - {f"{name}-0"}
+    assert not [colour for colour in (TEXT, MUTED, RULES, "#ffffff", "#000000") if colour in first]
+    assert {"var(--text)", "var(--muted)", "var(--line)"} <= set(re.findall(r"var\(.*?\)", first))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_rewriting_keeps_the_ends_and_the_extremes_of_every_line(own: Results, name: str) -> None:
+    figure = FIGURES[name](own[SPLITS[0]])
+    assert figure is not None
+    svg = ET.fromstring(svg_file(figure).partition("\n")[2])  # noqa: S314 - our own
+    found = {
+        str(group[0].text): _points(path)
+        for group in svg.iter(f"{SVG}g")
+        if group.get("class") == "line" and (path := group.find(f"{SVG}path")) is not None
+    }
+    (panel,) = figure.axes
+    height_pt = 72 * figure.get_figheight()
+    for label, line in lines_of(figure).items():
+        drawn = panel.transData.transform(np.column_stack([x_of(line), y_of(line)]))
+        drawn = drawn[np.isfinite(drawn).all(axis=1)] * 72 / figure.dpi
+        drawn[:, 1] = height_pt - drawn[:, 1]
+        for end in (0, -1):
+            np.testing.assert_allclose(found[label][end], drawn[end], atol=0.1)
+        for extreme in (np.min, np.max):
+            np.testing.assert_allclose(extreme(found[label], 0), extreme(drawn, 0), atol=0.3)
+
+
+def _points(path: ET.Element) -> np.ndarray:
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", path.get("d", ""))
+    return np.array(numbers, float).reshape(-1, 2)
+
+
+def test_numbers_along_an_axis_keep_their_digits(own: Results) -> None:
+    figure = FIGURES["routing"](own[SPLITS[0]])
+    assert figure is not None
+    figure.axes[0].set_xticks([1.2, 1.625], ["1.2", "1.6250"])
+    assert "1.6250" in words(svg_file(figure).partition("\n")[2])
+
+
+def test_there_is_a_picture_a_split_protocol_and_task(plots: dict[str, str]) -> None:
+    assert set(plots) == {
+        f"{split}_{protocol}_{task}.svg"
+        for split, protocol, task in product(SPLITS, PROTOCOLS, TASKS)
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_picture_names_axes_and_lines_and_draws_each_in_its_colour(
+    plots: dict[str, str], protocol: str, task: str
+) -> None:
+    svg = plots[f"coco_val_{protocol}_{task}.svg"]
+    names = set(TASK_MEASURES[task])
+    if protocol == "selected" or task == "task":
+        names -= {"sam_score_highest"}
+    labels = {measure_label(name) for name in names}
+    expected = {"mean IoU", "corrected objects, the most uncertain first", "worst to oracle"}
+    assert words(svg) >= labels | expected
+    assert (measure_label("sam_score_highest") in words(svg)) == ("sam_score_highest" in names)
+    assert all(COLOURS[name] in svg for name in names)
+
+
+@pytest.mark.parametrize(
+    ("file", "title", "mask"),
+    [
+        ("best_model", "Best masks (chosen by ground truth): Model", "The best mask of the tiny"),
+        ("best_task", "Best masks (chosen by ground truth): Task", "The mask with the highest"),
+        ("selected_model", "Selected masks: Model", "The mask with the highest SamScore of the"),
+        ("selected_segmentation", "Selected masks: Segmentation", "The mask with the highest"),
+    ],
+)
+def test_a_picture_names_its_protocol_and_the_judged_mask(
+    plots: dict[str, str], file: str, title: str, mask: str
+) -> None:
+    told = words(plots[f"coco_val_{file}.svg"])
+    assert any(f"{title}, coco_val" in text for text in told)
+    assert any(text.startswith(mask) or f" {mask}" in text for text in told)
+
+
+def test_the_title_is_whole_and_above_the_names_of_all_lines(plots: dict[str, str]) -> None:
+    for svg in plots.values():
+        title = re.findall(r'transform="translate\((\S+) (\S+)\)">(?:Best|Selected|The) ', svg)
+        names = re.findall(r'y="(\S+)"[^>]*>(?:worst to oracle|1 − SamScore)<', svg)
+        assert len(title) == 2
+        assert min(float(x) for x, _ in title) >= 0
+        assert max(float(y) for _, y in title) < min(map(float, names))
+
+
+def test_protocols_have_curves_of_their_own(
+    results: dict[str, SplitResults], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+
+    def keep(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
+        drawn[split, protocol, task] = curves
+        return ""
+
+    monkeypatch.setattr(figures_module, "_plot", keep)
+    curve_plots(results)
+    for (split, protocol, task), curves in drawn.items():
+        assert set(curves["protocol"]) == {protocol}
+        model = results[split].curves.query("task == @task")["model"].iloc[0]
+        objects = results[split].objects
+        is_own = (objects["protocol"] == protocol) & (objects["model"] == model)
+        judged = "selected" if task == "task" else protocol
+        start = objects[is_own & (objects["judged"] == judged)]["iou"].mean()
+        first = curves[(curves["measure"] == "h_std") & (curves["corrected_fraction"] == 0)]
+        assert first["mean_iou"].iloc[0] == pytest.approx(start, abs=1e-6)
+
+
+def test_pictures_load_nothing(plots: dict[str, str]) -> None:
+    for svg in plots.values():
+        elements = list(ET.fromstring(svg).iter())  # noqa: S314 - our own
+        assert not [item for item in elements if item.tag in {f"{SVG}script", f"{SVG}image"}]
+        links = [value for item in elements for key, value in item.items() if "href" in key]
+        assert all(link.startswith("#") for link in links)
+
+
+def test_without_heads_their_lines_are_missing(results: dict[str, SplitResults]) -> None:
+    found = results["coco_val"]
+    untrained = replace(found, curves=found.curves[found.curves["train_split"] == ""])
+    told = words(curve_plots({"coco_val": untrained})["coco_val_best_model.svg"])
+    for name in TASK_MEASURES["model"]:
+        assert (measure_label(name) in told) == (name in UNTRAINED_MEASURES)
+
+
+def test_equal_results_give_equal_bytes(
+    results: dict[str, SplitResults], plots: dict[str, str]
+) -> None:
+    assert curve_plots(results) == plots
