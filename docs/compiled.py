@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 import torch
 
-from docs.blocks import replace_block
 from docs.speed import N_OBJECTS, PAGE, least_seconds, table
-from docs.timed_extraction import Work
 from pipeline.sam.model import Precision
 from stages.shell.progress import progress
+from tests.benchmarks.timed_extraction import Work
+from tools.blocks import replace_block
 
 MODELS: Final[tuple[tuple[str, str, Precision], ...]] = (
     ("mini", "tiny", "fp32"),

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from docs.blocks import replace_block
 from docs.candidates import CANDIDATES, Candidate, WeightsByObjective
 from docs.drawn_features import Drawn, Scenes, drawn_features
 from pipeline.head_sets import HeadSet
@@ -34,6 +33,7 @@ from stages.page.labels import measure_label
 from stages.page.numbers import number
 from stages.shell.progress import progress
 from storage.folders import whole_file
+from tools.blocks import replace_block
 
 FOLDER: Final = Path("cache") / "work" / "tried"
 PAGE: Final = Path("docs") / "heads.md"

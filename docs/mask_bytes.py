@@ -23,7 +23,6 @@ from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 from numcodecs.zstd import compress, decompress  # type: ignore[import-untyped]
 from torch.nn.functional import interpolate
 
-from docs.blocks import replace_block
 from pipeline.extraction.predictions import encode_logits
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build, fit_weights, load_weights
@@ -33,6 +32,7 @@ from pipeline.views import apply_view, default_view, map_points, unview
 from pipeline.vocabulary import MODELS
 from storage.checkpoints.weights import verified_weights
 from storage.images.files import read_rgb
+from tools.blocks import replace_block
 
 PAGE: Final = Path("docs", "cache.md")
 

@@ -11,14 +11,14 @@ from typing import Final
 import numpy as np
 import torch
 
-from docs.blocks import replace_block
-from docs.timed_extraction import PLAIN_BATCH, Work
 from pipeline.extraction.figures import mask_figures
 from pipeline.extraction.iou import boxed_iou, mask_iou
 from pipeline.extraction.predictions import encode_logits
 from stages.extraction.models import device_name
 from stages.shell.progress import progress
 from storage.rle import decode_rle
+from tests.benchmarks.timed_extraction import PLAIN_BATCH, Work
+from tools.blocks import replace_block
 
 PAGE: Final = Path(__file__).with_name("speed.md")
 

@@ -24,9 +24,6 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from docs.bars import PAGE as BARS_PAGE
-from docs.bars import Bar, machine, table
-from docs.blocks import replace_block
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, rank_trials
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.training import Rows
@@ -40,6 +37,9 @@ from stages.shell.place import cache_place
 from stages.shell.progress import progress
 from storage.folders import whole_file
 from storage.split.cells import open_cells
+from tools.bars import PAGE as BARS_PAGE
+from tools.bars import Bar, machine, table
+from tools.blocks import replace_block
 
 PAGE: Final = Path("docs") / "heads.md"
 FOLDER: Final = Path("cache") / "work" / "tuned"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from docs import heads
-from docs.blocks import read_block
 from docs.candidates import CANDIDATES, OURS, Candidate
 from docs.drawn_features import Drawn, Scenes, drawn_features
 from docs.heads import COMPARED, SHOWN
@@ -20,6 +19,7 @@ from pipeline.scoring.bootstrap import Interval, resample_groups
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MASK_FIGURES, MODELS, TASKS
 from tests.fixtures.mask_figures import draw_figures
+from tools.blocks import read_block
 
 ROOT = Path(__file__).parents[1]
 N_CHANNELS = 4

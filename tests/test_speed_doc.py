@@ -3,7 +3,7 @@
 import time
 
 from docs import compiled, speed
-from docs.blocks import marks, read_block
+from tools.blocks import marks, read_block
 
 
 def test_the_least_time_of_each_run_is_taken_and_the_runs_take_turns() -> None:

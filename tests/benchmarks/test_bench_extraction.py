@@ -13,7 +13,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from docs.speed import least_seconds
-from docs.timed_extraction import PLAIN_BATCH, Work
+from tests.benchmarks.timed_extraction import PLAIN_BATCH, Work
 from tests.fixtures.bars import note_bar
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,8 +14,6 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from docs.blocks import replace_block
-from docs.claims import MARGIN, as_markdown, claims, of_promises, verdict
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.scoring.rows import BASELINE
@@ -40,6 +38,8 @@ from stages.tables.rows import (
 )
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
+from tools.blocks import replace_block
+from tools.claims import MARGIN, as_markdown, claims, of_promises, verdict
 
 SPLIT: Final = "shapes_val"
 FIGURE: Final = Path("docs") / "curves.svg"

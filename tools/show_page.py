@@ -1,4 +1,4 @@
-"""Takes the picture of the page that README shows: ``python -m docs.show_page``, with Chromium.
+"""Takes the picture of the page that README shows: ``python -m tools.show_page``, with Chromium.
 
 Reads   the weights and heads that ship.
 Writes  ``docs/page.png``: the answer to the click that README asks about in Python.
@@ -12,14 +12,14 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from docs.show_predictions import PHOTO
 from stages.web.page import Page
 from stages.web.server import served
+from tools.show_predictions import PHOTO
 
 PICTURE: Final = Path("docs", "page.png")
 
 CLICK_PX: Final = (120, 80)
-"""As in ``docs.show_predictions.PYTHON``."""
+"""As in ``tools.show_predictions.PYTHON``."""
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.mini.start import NECK_SCALE, attentive
 from pipeline.sam.building import build
+from tools.family.start import NECK_SCALE, attentive
 
 BUILT = build("mini", "tiny", seed=4).state_dict()
 STARTED = attentive(BUILT)

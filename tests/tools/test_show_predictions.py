@@ -7,8 +7,12 @@ from typing import Final
 
 import pytest
 
-from docs.blocks import read_block
-from docs.show_predictions import (
+from pipeline.predictor.advice import CORRECTIONS
+from stages.shell.blocks import ShapesParams
+from stages.shell.params import read_params
+from tests.fixtures.dvc_stages import ROOT
+from tools.blocks import read_block
+from tools.show_predictions import (
     PYTHON,
     SHELL,
     advice_table,
@@ -17,10 +21,6 @@ from docs.show_predictions import (
     python_block,
     shell_block,
 )
-from pipeline.predictor.advice import CORRECTIONS
-from stages.shell.blocks import ShapesParams
-from stages.shell.params import read_params
-from tests.fixtures.dvc_stages import ROOT
 
 PREDICT: Final = ROOT / "docs" / "predict.md"
 NUMBER: Final = re.compile(r"-?\d+\.\d+")

@@ -1,4 +1,4 @@
-"""Tables of what benchmarks found beside their bars: ``python -m docs.bars``.
+"""Tables of what benchmarks found beside their bars: ``python -m tools.bars``.
 
 Reads   ``build/bench.json`` of ``make bench`` and ``build/bench-full.json`` of ``make bench-full``,
         whichever there is.
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
 
-from docs.blocks import replace_block
+from tools.blocks import replace_block
 
-PAGE: Final = Path(__file__).with_name("speed.md")
+PAGE: Final = Path("docs", "speed.md")
 
 RECORDS: Final = Path("build")
 

@@ -22,7 +22,7 @@ A predictor of the `mini` family, with the heads that ship, looks at drawn scene
 seen. It gets one click in the centre of each object. Of the drawn objects we know the true masks,
 and so whether the advice was any good; of an image of your own, you have the advice alone.
 
-`python -m docs.show_notebook` writes this notebook and runs it.""",
+`python -m tools.show_notebook` writes this notebook and runs it.""",
     """from PIL import Image
 
 from pipeline.predictor.pictures import draw_entropy, draw_mask

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from docs.claims import COUNTS, PROMISE_WORDS, SUBJECTS, claims, of_promises, verdict
 from pipeline.scoring.kept.promises import PROMISES
 from pipeline.vocabulary import TASKS
+from tools.claims import COUNTS, PROMISE_WORDS, SUBJECTS, claims, of_promises, verdict
 
 
 def row(measure: str, low: float, high: float, task: str = "prompt") -> dict[Any, Any]:

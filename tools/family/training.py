@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.mini.batches import Batch
-from pipeline.mini.loss import assess
-from pipeline.mini.recipe import Phase, Recipe, learning_rate
-from pipeline.mini.start import attentive
 from pipeline.sam.building import IMAGE_PATH, build
 from pipeline.sam.differentiable import Network, forward
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
+from tools.family.batches import Batch
+from tools.family.loss import assess
+from tools.family.recipe import Phase, Recipe, learning_rate
+from tools.family.start import attentive
 
 ENCODER: Final = "image_encoder."
 """Prefix of the weights in which the members differ from the start."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from pipeline.mini.recipe import Recipe
-from pipeline.mini.training import RATED_WIDTH, TRUNK_READERS, Score, Training
 from pipeline.sam.families import MINI_TRUNKS
 from storage.errors import WeightsError
 from storage.folders import whole_file
+from tools.family.recipe import Recipe
+from tools.family.training import RATED_WIDTH, TRUNK_READERS, Score, Training
 
 
 def recipe_signature(recipe: Recipe) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docs.show_page import CLICK_PX, PICTURE
-from docs.show_predictions import PYTHON
 from tests.fixtures.browser import find_browser
 from tests.fixtures.dvc_stages import ROOT
+from tools.show_page import CLICK_PX, PICTURE
+from tools.show_predictions import PYTHON
 
 MOST_BYTES: Final = 200_000
 
@@ -31,7 +31,7 @@ def test_the_command_takes_such_a_picture(tmp_path: Path) -> None:
     taken_at = tmp_path / PICTURE
     taken_at.parent.mkdir()
     # A process of its own: the browser of other tests has an event loop in this one.
-    command = [sys.executable, "-m", "docs.show_page"]
+    command = [sys.executable, "-m", "tools.show_page"]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     assert taken_at.stat().st_size < MOST_BYTES
     pictures = [Image.open(path).convert("RGB") for path in (taken_at, ROOT / PICTURE)]

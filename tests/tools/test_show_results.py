@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from docs import show_results
-from docs.blocks import marks
-from docs.claims import SUBJECTS, as_markdown
-from docs.show_results import (
+from pipeline.scoring.measures import BY_NAME, MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.tasks import judged_proposal
+from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
+from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
+from stages.page.numbers import number
+from storage.outputs.results import SplitResults, read_results
+from storage.paths import results_dir
+from tests.fixtures.eval_split import evaluate_splits
+from tools import show_results
+from tools.blocks import marks
+from tools.claims import SUBJECTS, as_markdown
+from tools.show_results import (
     DRAWN,
     MARK,
     MARK_MEANING,
@@ -20,17 +28,9 @@ from docs.show_results import (
     readme_block,
     scores_block,
 )
-from pipeline.scoring.measures import BY_NAME, MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import judged_proposal
-from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
-from stages.page.numbers import number
-from storage.outputs.results import SplitResults, read_results
-from storage.paths import results_dir
-from tests.fixtures.eval_split import evaluate_splits
 
 MARKS = marks("results")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

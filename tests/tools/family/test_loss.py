@@ -5,7 +5,7 @@ import pytest
 import torch
 from jaxtyping import Float
 
-from pipeline.mini.loss import FOCAL_WEIGHT, OTHERS_WEIGHT, Criterion, assess
+from tools.family.loss import FOCAL_WEIGHT, OTHERS_WEIGHT, Criterion, assess
 
 Array = Float[np.ndarray, "..."]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.mini.batches import MIN_AREA_PX, Batch, BatchPlan, Style, draw_batch
 from pipeline.scenes.scene import draw_scene, scene_seeds
+from tools.family.batches import MIN_AREA_PX, Batch, BatchPlan, Style, draw_batch
 
 PLAN = BatchPlan(seed=3, scene_size_px=64, n_images=2, n_objects=6)
 SIZES = pytest.mark.parametrize("size_px", [64, 32])

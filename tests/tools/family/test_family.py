@@ -1,4 +1,4 @@
-"""``usam family train``: stopped and taken up again, it ends as if nothing had happened."""
+"""``python -m tools.family``: stopped and taken up again, it ends as if nothing had happened."""
 
 import shutil
 import subprocess
@@ -12,17 +12,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipeline.mini.batches import Batch, BatchPlan
-from pipeline.mini.recipe import RECIPE as FULL
-from pipeline.mini.recipe import Phase, Recipe
-from pipeline.mini.training import Training
 from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
 from pipeline.vocabulary import MODELS
-from stages.family import command as family
-from stages.family.command import app, drawn_batches, train_family
-from stages.family.state import load_state, recipe_signature, save_state
 from storage.checkpoints import weights
 from storage.errors import WeightsError
+from tools.family import command as family
+from tools.family.__main__ import app, drawn_batches, train_family
+from tools.family.batches import Batch, BatchPlan
+from tools.family.recipe import RECIPE as FULL
+from tools.family.recipe import Phase, Recipe
+from tools.family.state import load_state, recipe_signature, save_state
+from tools.family.training import Training
 
 RECIPE = Recipe(
     batches=BatchPlan(seed=8, scene_size_px=64, n_images=1, n_objects=2),
@@ -132,7 +132,7 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
 
 def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
     code = (
-        "from pipeline.mini.recipe import RECIPE; from stages.family.command import drawn_batches;"
+        "from tools.family.recipe import RECIPE; from tools.family.__main__ import drawn_batches;"
         "batches = drawn_batches(RECIPE, 0);"
         "next(batches); print('drawn', flush=True); input()"
     )
@@ -171,7 +171,7 @@ def test_a_state_of_other_trunks_or_rates_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     save_state(tmp_path / "state.pt", Training(RECIPE), [])
-    monkeypatch.setattr(f"stages.family.state.{name}", value)
+    monkeypatch.setattr(f"tools.family.state.{name}", value)
     with pytest.raises(WeightsError, match=r"must be of recipe \w+, got \w+: move it away"):
         load_state(tmp_path / "state.pt", Training(RECIPE))
 

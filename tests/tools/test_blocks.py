@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.blocks import DECLARED, main, marks, read_block, replace_block
 from tests.fixtures.dvc_stages import ROOT
+from tools.blocks import DECLARED, main, marks, read_block, replace_block
 
 
 @pytest.mark.parametrize(("page", "name"), DECLARED, ids=str)

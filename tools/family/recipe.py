@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.mini.batches import BatchPlan, Style
-from pipeline.mini.loss import Criterion
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
+from tools.family.batches import BatchPlan, Style
+from tools.family.loss import Criterion
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.mini.batches import Batch, BatchPlan, draw_batch
-from pipeline.mini.recipe import RECIPE, Phase, Recipe, learning_rate
-from pipeline.mini.training import RATED_WIDTH, Score, Training
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
+from tools.family.batches import Batch, BatchPlan, draw_batch
+from tools.family.recipe import RECIPE, Phase, Recipe, learning_rate
+from tools.family.training import RATED_WIDTH, Score, Training
 
 SMALL = Recipe(
     batches=BatchPlan(seed=5, scene_size_px=96, n_images=2, n_objects=3),

@@ -20,10 +20,6 @@ import cv2
 import torch
 import typer
 
-from pipeline.mini.batches import Batch, draw_batch
-from pipeline.mini.recipe import RECIPE, Recipe
-from pipeline.mini.training import Score, Training, mean_scores
-from stages.family.state import load_state, save_state, write_curve
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
@@ -31,6 +27,10 @@ from storage.checkpoints.mini import publish_mini
 from storage.checkpoints.weights import weights_path
 from storage.errors import WeightsError
 from storage.paths import WORK
+from tools.family.batches import Batch, draw_batch
+from tools.family.recipe import RECIPE, Recipe
+from tools.family.state import load_state, save_state, write_curve
+from tools.family.training import Score, Training, mean_scores
 
 CLONE: Final = Path(__file__).parents[2]
 """Folder of the packages: a clone, unless they were installed from a wheel."""

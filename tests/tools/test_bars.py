@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from docs import bars
-from docs.bars import Bar
-from docs.blocks import read_block
+from tools import bars
+from tools.bars import Bar
+from tools.blocks import read_block
 
 BENCHMARKS = sorted((Path(__file__).parent / "benchmarks").glob("test_*.py"))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docs.show_notebook import NOTEBOOK, notebook, run
+from tools.show_notebook import NOTEBOOK, notebook, run
 
 NUMBER: Final = re.compile(r"-?\d+\.\d+")
 

@@ -18,7 +18,6 @@ import pandas as pd
 from PIL import Image
 from typer.testing import CliRunner
 
-from docs.blocks import replace_block
 from pipeline.ground_truth import measure_objects
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import CORRECTIONS, KEEP
@@ -27,6 +26,7 @@ from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.shell.blocks import ShapesParams
 from stages.shell.params import read_params
+from tools.blocks import replace_block
 
 PHOTO: Final = "data/shapes/val/000005.png"
 """A scene that `make demo` draws."""
