@@ -1,1 +1,1 @@
-"""The recipe that trains the embedded family; for its maintainers."""
+"""Training of the embedded mini family: ``python -m tools.family``."""

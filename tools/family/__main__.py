@@ -1,4 +1,4 @@
-"""``usam family``: trains the embedded SAM2 models.
+"""``python -m tools.family``: trains the embedded SAM2 models.
 
 Reads   ``cache/work/family``, where an earlier run was stopped.
 Writes  ``storage/checkpoints/mini_weights``, ``storage/checkpoints/mini.csv``; on the way,
@@ -18,22 +18,17 @@ from typing import Final
 
 import cv2
 import torch
-import typer
 
 from stages.shell.edge import reported_errors
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
 from storage.checkpoints.mini import publish_mini
 from storage.checkpoints.weights import weights_path
-from storage.errors import WeightsError
 from storage.paths import WORK
 from tools.family.batches import Batch, draw_batch
 from tools.family.recipe import RECIPE, Recipe
 from tools.family.state import load_state, save_state, write_curve
 from tools.family.training import Score, Training, mean_scores
-
-CLONE: Final = Path(__file__).parents[2]
-"""Folder of the packages: a clone, unless they were installed from a wheel."""
 
 STATE: Final = WORK / "family" / "state.pt"
 """State of a training, going on or ended; its loss curve lies beside it."""
@@ -50,19 +45,10 @@ N_AHEAD: Final = 8
 N_TAUGHT_AT_ONCE: Final = 2
 """Members that learn from a batch at the same time, each in its own thread."""
 
-app = typer.Typer(no_args_is_help=True, help="The embedded mini models.")
 
-# Without this, a lone command would be the group itself.
-app.callback()(lambda: None)
-
-
-@app.command()
-def train() -> None:
+def main() -> None:
     """Train the mini models, from where an earlier run was stopped, and list their weights."""
     with reported_errors():
-        # Weights that no commit keeps would be lost with the next installation.
-        if not (CLONE / "dvc.yaml").is_file():
-            raise WeightsError(f"the mini models must be trained in a clone, got {CLONE}")
         with stoppable(f"the training is kept in {STATE}, up to {SAVE_EVERY_S:.0f} s ago"):
             training, curve = train_family(RECIPE, STATE)
         publish_mini(training.image_path_weights())
@@ -138,3 +124,7 @@ def _follow_parent() -> None:
     assert parent is not None  # a worker has one
     parent.join()
     os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Training of the mini models, one step at a time; its state can be saved and resumed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
@@ -19,7 +19,6 @@ from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch
 from tools.family.loss import assess
 from tools.family.recipe import Phase, Recipe, learning_rate
-from tools.family.start import attentive
 
 ENCODER: Final = "image_encoder."
 """Prefix of the weights in which the members differ from the start."""
@@ -29,6 +28,18 @@ TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
 
 RATED_WIDTH: Final = 8
 """Channels of a trunk that learns at the same rate as the rest of its model."""
+
+ATTENTION_SCALE: Final = 3.0
+"""Scale of the tied projections, so that the click's own place gets most of the attention."""
+
+NECK_SCALE: Final = 0.3
+"""Scale of the neck, so that what an image shows does not drown out where it shows it."""
+
+LABEL_SCALE: Final = 0.1
+"""Scale of the embeddings that tell foreground clicks from others, so that place prevails."""
+
+_CROSS: Final = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn")
+_LABELS: Final = ("point_embeddings", "not_a_point_embed")
 
 
 @dataclass(frozen=True)
@@ -177,6 +188,34 @@ def _start(name: str, recipe: Recipe) -> Network:
     }
     model.load_state_dict(attentive(weights))
     return model
+
+
+def attentive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Change freshly built weights so that tokens and image attend to each other by place.
+
+    Notes
+    -----
+    As built, queries and keys of the decoder's cross-attention are unrelated, and a click leaves
+    hardly a trace in the logits. Training first removes that trace as noise, and ends with a model
+    that segments whatever is salient, wherever the click is. With equal projections, the product
+    of two position encodings peaks where they agree.
+    """
+    return {name: _attentive(name, weights) for name in weights}
+
+
+def _attentive(name: str, weights: Mapping[str, Tensor]) -> Tensor:
+    if any(part in name for part in _CROSS):
+        if ".k_proj." in name:
+            name = name.replace(".k_proj.", ".q_proj.")
+        if name.endswith(".q_proj.weight"):
+            return ATTENTION_SCALE * weights[name]
+    if "no_mask_embed" in name:
+        return 0 * weights[name]
+    if any(part in name for part in _LABELS):
+        return LABEL_SCALE * weights[name]
+    if ".neck.convs." in name:
+        return NECK_SCALE * weights[name]
+    return weights[name].clone()
 
 
 def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimizer:

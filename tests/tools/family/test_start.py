@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.sam.building import build
-from tools.family.start import NECK_SCALE, attentive
+from tools.family.training import NECK_SCALE, attentive
 
 BUILT = build("mini", "tiny", seed=4).state_dict()
 STARTED = attentive(BUILT)
