@@ -2,8 +2,7 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics``, ``prompts`` and ``views``; in ``docs/scale.md`` between
-        ``<!-- costs -->`` and ``<!-- /costs -->``.
+        ``kinds``, ``statistics``, ``prompts`` and ``views``.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from docs import scale
 from pipeline import head_sets, prompt_kinds
 from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
@@ -25,7 +23,6 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,
-        (Path("docs", "scale.md"), "costs"): scale.markdown,
     }
 )
 """Tables by page and name of their block."""

@@ -4,10 +4,11 @@ Random weights, identity view, all nine prompt sets, on the CPU; by default, in 
 full size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from time import process_time
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,8 @@ from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, images_of_shards
 
 HEIGHT_PX, WIDTH_PX = 480, 640
+
+N_ROUNDS: Final = 2
 
 PLAIN_BATCH: Final = 2
 """Prompt sets per call that suit SAM2's own decoder best."""
@@ -100,6 +103,19 @@ class Work:
         points = self.table.point_px.astype(np.float32)
         for some in (points.reshape(-1, 1, 2), points):
             yield from (some[start : start + batch] for start in range(0, len(some), batch))
+
+
+def least_seconds(
+    runs: Mapping[str, Callable[[], object]], n_rounds: int = N_ROUNDS
+) -> dict[str, float]:
+    """Least processor time of each run; they take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(n_rounds):
+        for name, run in runs.items():
+            started = process_time()
+            run()
+            taken[name].append(process_time() - started)
+    return {name: min(every) for name, every in taken.items()}
 
 
 def _draw_image(n_objects: int) -> tuple[np.ndarray, np.ndarray]:
