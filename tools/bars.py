@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
 
-from tools.blocks import replace_block
+from tools.blocks import replace_block, table
 
 PAGE: Final = Path("docs", "speed.md")
 
@@ -41,16 +41,16 @@ class Bar:
             return self.figure <= self.at_most
         return self.at_least is None or self.figure >= self.at_least
 
-    def row(self) -> str:
+    def row(self) -> tuple[str, str, str, str]:
         """Its line of the table."""
-        sense, bar = (
-            ("at least", self.at_least) if self.at_most is None else ("at most", self.at_most)
-        )
-        said = f"| {self.what} | {_number(self.figure, self.unit)} |"
-        if bar is None:
-            return f"{said} none | |"
-        met = "yes" if self.is_met else "**no**"
-        return f"{said} {sense} {_number(bar, self.unit)} | {met} |"
+        figure = _number(self.figure, self.unit)
+        if self.at_most is not None:
+            bar = f"at most {_number(self.at_most, self.unit)}"
+        elif self.at_least is not None:
+            bar = f"at least {_number(self.at_least, self.unit)}"
+        else:
+            return self.what, figure, "none", ""
+        return self.what, figure, bar, "yes" if self.is_met else "**no**"
 
 
 def main() -> None:
@@ -63,34 +63,28 @@ def main() -> None:
         record = json.loads(path.read_text(encoding="utf-8"))
         noted = [benchmark["extra_info"].get("bars", []) for benchmark in record["benchmarks"]]
         bars = [Bar(**bar) for some in noted for bar in some]
-        replace_block(PAGE, name, f"\n{table(bars, record['machine_info'])}\n")
+        replace_block(PAGE, name, f"\n{bar_table(bars, record['machine_info'])}\n")
 
 
 def write_record(path: Path, bars: Iterable[Bar]) -> None:
     """Write a record as pytest-benchmark does, of what is no test."""
     record = {
-        "machine_info": machine(),
+        "machine_info": pytest_benchmark_generate_machine_info(),  # type: ignore[no-untyped-call]
         "benchmarks": [{"extra_info": {"bars": [asdict(bar) for bar in bars]}}],
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record), encoding="utf-8")
 
 
-def machine() -> Mapping[str, Any]:
-    """What pytest-benchmark says of this machine."""
-    found: Mapping[str, Any] = pytest_benchmark_generate_machine_info()  # type: ignore[no-untyped-call]
-    return found
-
-
-def table(bars: Iterable[Bar], machine_info: Mapping[str, Any]) -> str:
+def bar_table(bars: Iterable[Bar], machine_info: Mapping[str, Any]) -> str:
     """A line per bar, below the name of the machine."""
     cpu = machine_info["cpu"]
     said = (
         f"Measured on {cpu.get('brand_raw', machine_info['machine'])}, {cpu['count']} processors, "
         f"{machine_info['system']}, Python {machine_info['python_version']}."
     )
-    lines = ["| what | figure | bar | met |", "| --- | ---: | ---: | --- |"]
-    return "\n".join([said, "", *lines, *(bar.row() for bar in bars)])
+    rows = (bar.row() for bar in bars)
+    return f"{said}\n\n{table(('what', 'figure', 'bar', 'met'), rows, left=(0, 3))}"
 
 
 def _number(value: float, unit: str) -> str:

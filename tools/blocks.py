@@ -1,11 +1,11 @@
-"""Writes the tables of declared rows into the docs: ``make docs``.
+"""Blocks that commands write into pages; the tables of declared rows: ``make docs``.
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
         ``kinds``, ``statistics``, ``prompts`` and ``views``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -61,6 +61,15 @@ def replace_block(page: Path, name: str, block: str) -> None:
     before, _, after = _cut(page, name)
     begin, end = marks(name)
     page.write_text(f"{before}{begin}\n{block}\n{end}{after}", encoding="utf-8")
+
+
+def table(
+    header: Iterable[str], rows: Iterable[Iterable[str]], *, left: Collection[int] = (0,)
+) -> str:
+    """A table in Markdown; columns of numbers, all but those in ``left``, stand to the right."""
+    names = list(header)
+    rule = ["---" if i in left else "---:" for i in range(len(names))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
 
 
 def _cut(page: Path, name: str) -> tuple[str, str, str]:

@@ -26,7 +26,7 @@ from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.shell.blocks import ShapesParams
 from stages.shell.params import read_params
-from tools.blocks import replace_block
+from tools.blocks import replace_block, table
 
 PHOTO: Final = "data/shapes/val/000005.png"
 """A scene that `make demo` draws."""
@@ -148,16 +148,14 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 def advice_table(rows: pd.DataFrame) -> str:
     """How often each advice is given, and what it is worth."""
-    lines = [
-        "| advice | objects | expected IoU | true IoU | true IoU after it |",
-        "| --- " + "| ---: " * 4 + "|",
-    ]
+    header = ("advice", "objects", "expected IoU", "true IoU", "true IoU after it")
+    lines = []
     for correction, words in CORRECTIONS.items():
         own = rows[rows["advice"] == correction]
         means = [f"{own[name].mean():.2f}" for name in ("expected", "iou", "corrected")]
         cells = means if len(own) else ["–"] * len(means)
-        lines.append(f"| {' | '.join([words, str(len(own)), *cells])} |")
-    return "\n".join(lines)
+        lines.append([words, str(len(own)), *cells])
+    return table(header, lines)
 
 
 SHOWN: Final = (KEEP, "prompt", "segmentation")
@@ -166,20 +164,19 @@ SHOWN: Final = (KEEP, "prompt", "segmentation")
 
 def example_table(rows: pd.DataFrame) -> str:
     """The first object of each advice in ``SHOWN``."""
-    lines = [
-        "| scene, click | SamScore | expected IoU | advice | true IoU | after the advice |",
-        "| --- | ---: | ---: | --- | ---: | ---: |",
-    ]
+    header = ("scene, click", "SamScore", "expected IoU", "advice", "true IoU", "after the advice")
+    lines = []
     for correction in SHOWN:
         row = rows[rows["advice"] == correction].iloc[0]
-        cells = [
-            f"`{row['scene']:06}.png`, {row['x']},{row['y']}",
-            *(f"{row[name]:.2f}" for name in ("sam_score", "expected")),
-            CORRECTIONS[correction],
-            *(f"{row[name]:.2f}" for name in ("iou", "corrected")),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(
+            [
+                f"`{row['scene']:06}.png`, {row['x']},{row['y']}",
+                *(f"{row[name]:.2f}" for name in ("sam_score", "expected")),
+                CORRECTIONS[correction],
+                *(f"{row[name]:.2f}" for name in ("iou", "corrected")),
+            ]
+        )
+    return table(header, lines, left=(0, 3))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Writes  the parts of both pages between ``<!-- results -->`` and ``<!-- /results
         ``docs/curves.svg``.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from math import isnan
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +38,7 @@ from stages.tables.rows import (
 )
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
-from tools.blocks import replace_block
+from tools.blocks import replace_block, table
 from tools.claims import MARGIN, as_markdown, claims, of_promises, verdict
 
 SPLIT: Final = "shapes_val"
@@ -118,9 +118,9 @@ def _protocol_block(found: SplitResults, protocol: str) -> str:
             _folded(
                 "Relative AUC and margins of all measures",
                 f"Relative AUC, the highest in bold.{mark}",
-                _table(header, relative),
+                table(header, relative),
                 MARGIN_MEANING,
-                _table(header, _margin_cells(protocol, margins, tasks, list(overview["measure"]))),
+                table(header, _margin_cells(protocol, margins, tasks, list(overview["measure"]))),
             ),
         ]
     )
@@ -151,10 +151,8 @@ def _relative_cells(protocol: str, overview: pd.DataFrame, tasks: list[str]) -> 
 def _margins(results: Results) -> list[dict[Hashable, Any]]:
     """Margins in points, by task and name of the measure."""
     first = first_train_split(results[SPLIT])
-    table = margin_table(results).rename(
-        columns={SPLIT + end: MARGIN + end for end in ("", *BOUNDS_OF)}
-    )
-    rows = table.to_dict("records")
+    columns = {SPLIT + end: MARGIN + end for end in ("", *BOUNDS_OF)}
+    rows = margin_table(results).rename(columns=columns).to_dict("records")
     return [
         row | {"measure": measure_name(row["measure"], row["trained_on"], first)} for row in rows
     ]
@@ -208,9 +206,9 @@ def scores_block(found: SplitResults) -> str:
         "brackets the 95 % interval over the images:"
     )
     header = ["model", "best", "best, 8 clicks", "selected", "selected, 8 clicks"]
-    table = _table([*header, "correlation, best", "correlation, selected"], scores)
+    header += ["correlation, best", "correlation, selected"]
     changes = "What a view changes in the mean IoU of the best proposal, in points:"
-    return "\n\n".join([lead, table, changes, _table(["model", *views], costs)])
+    return "\n\n".join([lead, table(header, scores), changes, table(["model", *views], costs)])
 
 
 def draw_curves(found: SplitResults) -> Figure:
@@ -243,12 +241,6 @@ def _difference(row: Mapping[Hashable, Any], column: str, n_digits: int) -> str:
 
 def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
     return {key: 100 * value if isinstance(value, float) else value for key, value in row.items()}
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = list(header)
-    rule = ["---", *["---:"] * (len(names) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
 
 
 def _label(measure: str) -> str:
