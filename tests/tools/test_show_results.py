@@ -1,29 +1,31 @@
 """README marks what knows the ground truth, and each of its words follows from an interval."""
 
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from pipeline.scoring.measures import UNTRAINED_MEASURES
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
+from stages import evaluate
 from stages.page.labels import protocol_heading
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
-from tests.fixtures.eval_split import evaluate_splits
+from tests.fixtures.eval_split import write_heads, write_params, write_split
 from tools.claims import SUBJECTS, verdict
 from tools.show_results import MARK, MARK_MEANING, OF_NO_PROPOSAL, SPLIT, readme_block
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def found(tmp_path_factory: pytest.TempPathFactory) -> SplitResults:
     root = tmp_path_factory.mktemp("shown")
-    evaluate_splits(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def found(root: Path) -> SplitResults:
+    write_params(root, [SPLIT])
+    write_heads(root, "shapes_train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_split(SPLIT, n_objects=60)
+        patch.setattr(sys, "argv", ["evaluate", SPLIT])
+        evaluate.main()
     return read_results(root / results_dir(SPLIT))
 
 
