@@ -54,12 +54,12 @@ fill-%:
 	$(BIN)/usam fill '$(basename $*)/*'
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show
-	$(BIN)/python -m docs.show_results
-	$(BIN)/python -m docs.show_predictions
-	$(BIN)/python -m docs.show_notebook
+	$(BIN)/python -m tools.show_results
+	$(BIN)/python -m tools.show_predictions
+	$(BIN)/python -m tools.show_notebook
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
-	$(BIN)/python -m docs.blocks
+	$(BIN)/python -m tools.blocks
 
 # One process per test file, so that what its tests share is made once.
 test: $(INSTALLED) ## run the tests, with branch coverage
@@ -78,7 +78,7 @@ lint: $(INSTALLED) ## check style, format, types and the direction of imports
 	$(BIN)/lint-imports
 
 # Without the addopts of pyproject.toml: they skip benchmarks and slow down what is timed.
-# `python -m docs.bars` makes tables of its record.
+# `python -m tools.bars` makes tables of its record.
 bench: $(INSTALLED) ## time the slow parts, hold them to their bars
 	mkdir -p build
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest tests/benchmarks -s --benchmark-only --benchmark-json=build/bench.json -o addopts=
@@ -103,4 +103,4 @@ constraints: ## test with the newest versions, then list them in constraints.txt
 clean: ## remove what the tools left; keep .venv and all that dvc made
 	rm -rf build dist *.egg-info .coverage .coverage.* .hypothesis .benchmarks
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	find pipeline storage stages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find pipeline storage stages tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,6 @@
 """What docs/datasets.md tells people to write is taken, and no reader is left out."""
 
 import re
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -10,7 +9,6 @@ import yaml
 from stages.shell.blocks import Split, source_of
 from stages.shell.parsing import parse
 from storage.datasets.catalogue import DATA_SETS
-from storage.datasets.extent import N_SAMPLED
 from tests.fixtures.dvc_stages import ROOT
 from tests.test_readme import commands, fault
 
@@ -49,24 +47,7 @@ def test_the_papers_splits_are_where_the_page_says() -> None:
             assert splits[name].get(key) == place.get(key)
 
 
-def test_the_papers_setting_thins_sav_train_as_the_page_says() -> None:
-    splits = yaml.safe_load(PAPER.read_text("utf-8"))["splits"]
-    stride = splits["sav_train"]["frames"]["stride"]
-
-    assert stride > 1
-    assert f"`params/paper.yaml` has `stride: {stride}`" in TEXT
-
-
 @pytest.mark.parametrize("command", commands(TEXT), ids=" ".join)
 def test_a_command_exists(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert fault(command) == ""
-
-
-@pytest.mark.parametrize("path", re.findall(r"`((?:storage|stages|tests)/\w+\.py)`", TEXT))
-def test_a_named_file_exists(path: str) -> None:
-    assert (ROOT / path).exists() or Path(path).name == "pictures.py"
-
-
-def test_the_number_of_sampled_images_is_told() -> None:
-    assert f"annotations of {N_SAMPLED} images" in TEXT

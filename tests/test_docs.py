@@ -18,7 +18,7 @@ PAGES = sorted(
     page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")) if page.name != RECIPES
 )
 
-REPOSITORY_PATH = re.compile(r"`((?:pipeline|storage|stages|tests|docs|params)/[\w./-]+)`")
+REPOSITORY_PATH = re.compile(r"`((?:pipeline|storage|stages|tools|tests|docs|params)/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in steps(TEXT):
         follow(root, step)
     draw_pictures(root / "data" / "pictures")
-    run(root, "python", "-m", "docs.blocks")
+    run(root, "python", "-m", "tools.blocks")
     repro(root, "report")
     return root
 

@@ -30,7 +30,6 @@ NO_SETTINGS: Final = (
 OUTSIDE_A_CLONE: Final = {
     "plan": NO_SETTINGS,
     "bench runtime": NO_SETTINGS,
-    "family train": "error: the mini models must be trained in a clone, got ",
     "cache info cache": "error: cache must be a store or hold some, got none\n",
 }
 """What commands say that find nothing to work on."""

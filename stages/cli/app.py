@@ -42,7 +42,6 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "bench": ("stages.cli.bench", "Speed of this machine."),
     "cache": ("stages.cli.cache", "Stores of the cache."),
     "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),
-    "family": ("stages.family.command", "The embedded mini models."),
     "heads": ("stages.cli.heads", "Trained heads as files."),
 }
 """Module of each command, and its line in ``usam --help``. A module has either a Typer ``app`` of

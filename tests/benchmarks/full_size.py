@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from docs.bars import Bar, write_record
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import TrainingSet
@@ -46,6 +45,7 @@ from tests.fixtures.eval_split import (
 )
 from tests.fixtures.mask_figures import draw_figures
 from tests.fixtures.view_settings import view_settings
+from tools.bars import Bar, write_record
 
 SPLIT: Final = "coco_val"
 VIEWS: Final = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")

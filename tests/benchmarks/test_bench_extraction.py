@@ -3,7 +3,7 @@
 By the time of the processor, in one thread, as a process extracts on a CPU: the clock would count
 the second core for us, on which a thread scores masks while the next ones are decoded.
 
-The bars are ratios of one run. ``python -m docs.speed`` writes more of them to ``docs/speed.md``.
+The bars are ratios of one run.
 """
 
 from functools import partial
@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from docs.speed import least_seconds
-from docs.timed_extraction import PLAIN_BATCH, Work
+from tests.benchmarks.timed_extraction import PLAIN_BATCH, Work, least_seconds
 from tests.fixtures.bars import note_bar
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,7 +16,7 @@ import pytest
 import zarr
 from safetensors.numpy import load_file
 
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 
 SPLIT = SPLITS[0]
 MODELS = ("tiny", "small", "base_plus", "large")
@@ -34,23 +34,16 @@ AREAS = ["auc", "oracle", "worst", "relative"]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("evaluated")
-    evaluate_splits(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def told(root: Path) -> pd.DataFrame:
+def told(evaluated: Path) -> pd.DataFrame:
     """What the stage says, heads without a token apart."""
-    auc = pd.read_csv(root / "results" / "splits" / SPLIT / "auc.csv", keep_default_na=False)
+    auc = pd.read_csv(evaluated / "results" / "splits" / SPLIT / "auc.csv", keep_default_na=False)
     return auc[~auc["tokens"].str.contains("_no_")].set_index(COLUMNS)[AREAS].astype(float)
 
 
 @pytest.fixture(scope="module")
-def found(root: Path) -> pd.DataFrame:
+def found(evaluated: Path) -> pd.DataFrame:
     """The same by brute force."""
-    return pd.DataFrame(rows(root)).set_index(COLUMNS)[AREAS]
+    return pd.DataFrame(rows(evaluated)).set_index(COLUMNS)[AREAS]
 
 
 @dataclass(frozen=True)

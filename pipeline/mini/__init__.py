@@ -1,1 +1,0 @@
-"""The recipe that trains the embedded family; for its maintainers."""

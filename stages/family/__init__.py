@@ -1,1 +1,0 @@
-"""``usam family``: trains the weights of the mini family, for its maintainers."""

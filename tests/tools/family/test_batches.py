@@ -1,0 +1,95 @@
+"""Batches of the recipe: which objects are clicked, and where."""
+
+import numpy as np
+import pytest
+
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from tools.family.batches import MIN_AREA_PX, Batch, BatchPlan, Style, draw_batch
+
+PLAN = BatchPlan(seed=3, scene_size_px=64, n_images=2, n_objects=6)
+SIZES = pytest.mark.parametrize("size_px", [64, 32])
+STYLES = pytest.mark.parametrize("style", ["cartoon", "scene"])
+
+
+def draw(step: int, size_px: int = 64, style: Style = "scene", plan: BatchPlan = PLAN) -> Batch:
+    return draw_batch(plan, step, size_px=size_px, style=style)
+
+
+@SIZES
+@STYLES
+def test_a_batch_follows_from_its_arguments(size_px: int, style: Style) -> None:
+    first, again, other = (draw(step, size_px, style) for step in (4, 4, 5))
+    for name in ("rgb", "point_px", "mask"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    assert not np.array_equal(first.rgb, other.rgb)
+
+
+def test_steps_draw_their_own_scenes_from_the_seeds_of_the_family() -> None:
+    seeds = scene_seeds(3, "family", 6)
+    for step in range(3):
+        batch = draw(step)
+        for place in range(2):
+            scene = draw_scene(seeds[2 * step + place], 64)
+            assert np.array_equal(batch.rgb[place], scene.rgb)
+
+
+@SIZES
+@STYLES
+@pytest.mark.parametrize("step", range(4))
+def test_every_click_is_on_its_object(step: int, size_px: int, style: Style) -> None:
+    batch = draw(step, size_px, style)
+    assert batch.rgb.shape == (2, size_px, size_px, 3)
+    assert len(batch.point_px) == len(batch.mask) == 12
+    for points, mask in zip(batch.point_px.astype(int), batch.mask, strict=True):
+        assert mask[points[:, 1], points[:, 0]].all()
+
+
+def test_objects_of_an_image_are_all_clicked_before_one_is_clicked_twice() -> None:
+    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1, n_objects=12)
+    batch = draw(0, plan=plan)
+    scene = draw_scene(scene_seeds(3, "family", 1)[0], 64)
+    n_own = len(scene.masks)
+    own = {mask.tobytes() for mask in scene.masks.astype(np.uint8)}
+    assert {mask.tobytes() for mask in batch.mask[:n_own]} == own
+    assert np.array_equal(batch.mask[n_own:], batch.mask[: 12 - n_own])
+
+
+def test_tiles_are_parts_of_a_scene_that_show_an_object() -> None:
+    plan = BatchPlan(seed=3, scene_size_px=128, n_images=4, n_objects=3)
+    seeds = scene_seeds(3, "family", 16)[12:14]
+    scenes = [draw_scene(seed, 128) for seed in seeds]
+    tiles = {
+        scene.rgb[y : y + 64, x : x + 64].tobytes()
+        for scene in scenes
+        for y in (0, 64)
+        for x in (0, 64)
+    }
+    batch = draw(3, 64, plan=plan)
+    assert len({rgb.tobytes() for rgb in batch.rgb} & tiles) == 4
+    assert (batch.mask.sum((1, 2)) >= MIN_AREA_PX).all()
+
+
+def test_in_a_cartoon_an_object_that_nothing_covers_has_one_colour() -> None:
+    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1, n_objects=9)
+    n_plain = 0
+    for step in range(5):
+        batch = draw(step, style="cartoon", plan=plan)
+        others = [other.astype(bool) for other in batch.mask]
+        for mask in others:
+            inner = mask.copy()
+            for other in others:
+                if other.sum() < mask.sum():
+                    inner &= ~other
+            colours = np.unique(batch.rgb[0][inner], axis=0)
+            assert len(colours) <= 1
+            n_plain += len(colours)
+        ground = batch.rgb[0][~np.logical_or.reduce(others)]
+        assert len(np.unique(ground, axis=0)) <= 1
+    assert n_plain > 10
+
+
+def test_half_of_the_steps_have_one_click_and_the_others_up_to_eight() -> None:
+    plan = BatchPlan(seed=0, scene_size_px=64, n_images=1, n_objects=1)
+    n_clicks = [draw(step, plan=plan).point_px.shape[1] for step in range(80)]
+    assert set(n_clicks) == set(range(1, 9))
+    assert 0.35 < np.mean(np.array(n_clicks) == 1) < 0.65

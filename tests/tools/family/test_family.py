@@ -1,0 +1,178 @@
+"""``python -m tools.family``: stopped and taken up again, it ends as if nothing had happened."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+import torch
+
+from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
+from pipeline.vocabulary import MODELS
+from storage.checkpoints import weights
+from storage.errors import WeightsError
+from tools.family import __main__ as family
+from tools.family.__main__ import drawn_batches, train_family
+from tools.family.batches import Batch, BatchPlan
+from tools.family.recipe import RECIPE as FULL
+from tools.family.recipe import Phase, Recipe
+from tools.family.state import load_state, recipe_signature, save_state
+from tools.family.training import Training
+
+RECIPE = Recipe(
+    batches=BatchPlan(seed=8, scene_size_px=64, n_images=1, n_objects=2),
+    phases=(
+        Phase("place", 3, 64, "cartoon", "balanced", (1e-3, 1e-3)),
+        Phase("scene", 3, 64, "scene", "overlap", (1e-3, 0.0)),
+    ),
+)
+
+
+class Stopped(Exception):  # noqa: N818 - what a person does, no error
+    """Ctrl-C, a closed laptop."""
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    monkeypatch.setattr(family, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(family, "CURVE_EVERY", 2)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def copy_tables(folder: Path) -> Path:
+    """The registry without the weights."""
+    return Path(shutil.copytree(weights.TABLES, folder, ignore=shutil.ignore_patterns("*_weights")))
+
+
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = train_family(RECIPE, tmp_path / "whole" / "state.pt")
+
+    def stopping(recipe: Recipe, first_step: int) -> Iterator[Batch]:
+        for step, batch in enumerate(drawn_batches(recipe, first_step)):
+            if step == 3:
+                raise Stopped
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(family, "drawn_batches", stopping)
+        with pytest.raises(Stopped):
+            train_family(RECIPE, tmp_path / "stopped" / "state.pt")
+    state = torch.load(tmp_path / "stopped" / "state.pt", weights_only=True)
+    assert state["training"]["step"] == 2
+    resumed, _ = train_family(RECIPE, tmp_path / "stopped" / "state.pt")
+    assert files(tmp_path / "stopped")["curve.csv"] == files(tmp_path / "whole")["curve.csv"]
+    for name, model in whole.models.items():
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, resumed.models[name].state_dict()[key])
+
+
+def test_the_command_publishes_what_it_trained_and_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = copy_tables(tmp_path / "checkpoints")
+    monkeypatch.setattr(weights, "TABLES", tables)
+    monkeypatch.setattr(family, "RECIPE", RECIPE)
+    monkeypatch.chdir(tmp_path)
+    family.main()
+    small = weights.weights_path("mini", "small")
+    assert small == tmp_path / "checkpoints" / "mini_weights" / "small.safetensors"
+    assert f"{small} is trained and listed" in capsys.readouterr().out
+    for model in MODELS:
+        assert weights.state(weights.checkpoint("mini", model)) == "intact"
+    curve = small.with_name("curve.csv").read_text(encoding="utf-8").splitlines()
+    assert curve[0] == "step,model,loss,best_iou,selected_iou"
+    expected = [[step, model] for step in ("1", "3", "5") for model in MODELS]
+    assert [line.split(",")[:2] for line in curve[1:]] == expected
+
+
+@pytest.mark.full_size
+def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_steps = dict(zip([phase.name for phase in FULL.phases], (30, 30, 35, 5), strict=True))
+    phases = tuple(replace(phase, n_steps=n_steps[phase.name]) for phase in FULL.phases)
+    recipe = replace(FULL, phases=phases)
+    assert recipe.n_steps == 100
+    written = []
+    for run in ("first", "second"):
+        tables = copy_tables(tmp_path / run / "checkpoints")
+        with monkeypatch.context() as patch:
+            patch.setattr(weights, "TABLES", tables)
+            patch.setattr(family, "RECIPE", recipe)
+            patch.chdir(tmp_path / run)
+            family.main()
+        written.append(files(tables / "mini_weights"))
+    assert set(written[0]) == {"curve.csv", *(f"{model}.safetensors" for model in MODELS)}
+    assert written[0] == written[1]
+
+
+def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
+    code = (
+        "from tools.family.recipe import RECIPE; from tools.family.__main__ import drawn_batches;"
+        "batches = drawn_batches(RECIPE, 0);"
+        "next(batches); print('drawn', flush=True); input()"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE)
+    assert run.stdout is not None
+    assert run.stdout.readline() == b"drawn\n"
+    run.kill()
+    # Both have the pipe open: it ends with the last of them.
+    run.communicate(timeout=30)
+
+
+def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
+    other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1, n_objects=2), RECIPE.phases)
+    save_state(tmp_path / "state.pt", Training(other), [])
+    with pytest.raises(WeightsError) as caught:
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+    for recipe in (RECIPE, other):
+        assert recipe_signature(recipe)[:12] in str(caught.value)
+
+
+def test_a_file_of_other_tensors_is_named(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "state.pt")
+    with pytest.raises(WeightsError, match=r"state\.pt must be a state .* got: 'signature'"):
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MINI_TRUNKS", {**MINI_TRUNKS, "large": MiniTrunk(64, (1, 2, 5, 1))}),
+        ("RATED_WIDTH", 6),
+        ("TRUNK_READERS", ()),
+    ],
+)
+def test_a_state_of_other_trunks_or_rates_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    save_state(tmp_path / "state.pt", Training(RECIPE), [])
+    monkeypatch.setattr(f"tools.family.state.{name}", value)
+    with pytest.raises(WeightsError, match=r"must be of recipe \w+, got \w+: move it away"):
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state", b"PK\x03\x04"])
+def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"state\.pt must be a state of a training, got:"):
+        load_state(tmp_path / "state.pt", Training(RECIPE))
+
+
+def test_a_state_that_is_being_written_does_not_hide_the_one_before(tmp_path: Path) -> None:
+    training = Training(RECIPE)
+    save_state(tmp_path / "state.pt", training, [])
+    (tmp_path / "state.pt.partial").write_bytes(b"half")
+    assert load_state(tmp_path / "state.pt", Training(RECIPE)) == []

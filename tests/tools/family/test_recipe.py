@@ -1,0 +1,194 @@
+"""The recipe's schedule and its training steps, at a size that takes seconds."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
+from pipeline.vocabulary import MODELS
+from tools.family.batches import Batch, BatchPlan, draw_batch
+from tools.family.recipe import RECIPE, Phase, Recipe, learning_rate
+from tools.family.training import RATED_WIDTH, Score, Training
+
+SMALL = Recipe(
+    batches=BatchPlan(seed=5, scene_size_px=96, n_images=2, n_objects=3),
+    phases=(
+        Phase("place", 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True),
+        Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
+        Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4)),
+        Phase("full", 2, 96, "scene", "overlap", (5e-4, 0.0)),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def batch_of(recipe: Recipe, step: int) -> Batch:
+    phase, _ = recipe.at(step)
+    return draw_batch(recipe.batches, step, size_px=phase.image_size_px, style=phase.style)
+
+
+def run(training: Training, n_steps: int) -> list[Score]:
+    scores = []
+    for _ in range(n_steps):
+        scores += training.learn(batch_of(training.recipe, training.step))
+    return scores
+
+
+def bytes_of(training: Training) -> dict[str, bytes]:
+    return {
+        f"{name}.{key}": value.numpy().tobytes()
+        for name, model in training.models.items()
+        for key, value in model.state_dict().items()
+    }
+
+
+def test_twenty_steps_lower_the_loss_of_every_member() -> None:
+    phase = Phase("place", 20, 64, "cartoon", "balanced", (2e-3, 2e-3), n_warm_up=5)
+    plan = BatchPlan(seed=1, scene_size_px=64, n_images=4, n_objects=4)
+    scores = run(Training(Recipe(plan, (phase,))), 20)
+    for model in MODELS:
+        losses = [score.loss for score in scores if score.model == model]
+        assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5]), model
+
+
+def test_two_trainings_give_the_same_bytes_and_leave_the_global_seed_alone() -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(1)
+    torch.manual_seed(11)
+    first = Training(SMALL)
+    scores = run(first, SMALL.n_steps)
+    assert torch.rand(1) == expected
+    second = Training(SMALL)
+    assert run(second, SMALL.n_steps) == scores
+    assert bytes_of(first) == bytes_of(second)
+    assert first.is_done
+
+
+@pytest.mark.parametrize("stopped_at", [0, 2, 3, 4, 6])
+def test_a_resumed_training_equals_an_undisturbed_one(
+    undisturbed: dict[str, bytes], stopped_at: int
+) -> None:
+    stopped = Training(SMALL)
+    run(stopped, stopped_at)
+    resumed = Training(SMALL)
+    resumed.load_state_dict(stopped.state_dict())
+    run(resumed, SMALL.n_steps - stopped_at)
+    assert bytes_of(resumed) == undisturbed
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, bytes]:
+    training = Training(SMALL)
+    run(training, SMALL.n_steps)
+    return bytes_of(training)
+
+
+def test_a_frozen_encoder_stays_as_it_was_while_the_decoder_learns() -> None:
+    training = Training(SMALL)
+    run(training, 1)
+    before = bytes_of(training)
+    run(training, 1)
+    changed = {name for name, value in bytes_of(training).items() if value != before[name]}
+    assert changed
+    assert not any("image_encoder" in name for name in changed)
+    run(training, 1)
+    assert any(
+        value != before[name] for name, value in bytes_of(training).items() if ".trunk." in name
+    )
+
+
+def test_every_member_scores_on_every_step() -> None:
+    scores = run(Training(SMALL), 2)
+    expected = [(step, model) for step in (0, 1) for model in MODELS]
+    assert [(score.step, score.model) for score in scores] == expected
+    assert all(0 <= score.selected_iou <= score.best_iou <= 1 for score in scores)
+
+
+def rates_of(training: Training, model: str) -> dict[str, float]:
+    """Learning rate of every weight of a member."""
+    names = {weight: name for name, weight in training.models[model].named_parameters()}
+    groups = training._optimizers[model].param_groups
+    return {names[weight]: group["lr"] for group in groups for weight in group["params"]}
+
+
+def test_all_start_with_the_decoder_of_the_recipe_and_an_encoder_of_their_own() -> None:
+    def start(recipe: Recipe) -> dict[str, dict[str, torch.Tensor]]:
+        return {name: model.state_dict() for name, model in Training(recipe).models.items()}
+
+    members, others = start(SMALL), start(replace(SMALL, decoder_seed=1))
+    patches, token = "image_encoder.trunk.patch_embed.proj.weight", "sam_mask_decoder.iou_token"
+    for name in MODELS:
+        own = members[name]
+        decoder = {key for key in own if not key.startswith("image_encoder.")}
+        assert all(torch.equal(own[key], members["tiny"][key]) for key in decoder)
+        assert torch.equal(own[patches], others[name][patches])
+        assert not torch.equal(own[f"{token}.weight"], others[name][f"{token}.weight"])
+    n_shared = MINI_TRUNKS["tiny"].width
+    assert not torch.equal(members["small"][patches][:n_shared], members["tiny"][patches])
+
+
+def test_what_reads_a_wider_trunk_learns_at_a_rate_that_falls_with_the_width() -> None:
+    training = Training(SMALL)
+    run(training, 1)
+    for model in MODELS:
+        # The first block of the second stage, which alone has a projection.
+        block = f"image_encoder.trunk.blocks.{MINI_TRUNKS[model].depths[0]}."
+        slower = 1e-3 * (RATED_WIDTH / MINI_TRUNKS[model].width)
+        rates = rates_of(training, model)
+        assert set(rates.values()) == {1e-3, slower}
+        for name in ("attn.qkv.weight", "attn.proj.weight", "mlp.layers.0.weight", "proj.weight"):
+            assert rates[block + name] == pytest.approx(slower)
+        assert rates["image_encoder.neck.convs.0.conv.weight"] == pytest.approx(slower)
+        for name in ("image_encoder.trunk.patch_embed.proj.weight", block + "norm1.weight"):
+            assert rates[name] == 1e-3
+        decoder = {rate for name, rate in rates.items() if name.startswith("sam_mask_decoder")}
+        assert decoder == {1e-3}
+
+
+def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
+    training = Training(SMALL)
+    run(training, 1)
+    before = bytes_of(training)
+    batch = batch_of(SMALL, 1)
+    broken = replace(batch, point_px=batch.point_px * np.float32("nan"))
+    with pytest.raises(FloatingPointError, match=r"loss of \w+ must be finite, got nan at step 1"):
+        training.learn(broken)
+    assert bytes_of(training) == before
+
+
+def test_no_step_follows_the_last() -> None:
+    with pytest.raises(ValueError, match=r"step must be in 0\.\.6, got 7"):
+        SMALL.at(7)
+    with pytest.raises(ValueError, match=r"step must be in 0\.\.6, got -1"):
+        SMALL.at(-1)
+
+
+def test_steps_go_through_the_phases_in_order() -> None:
+    names = [SMALL.at(step)[0].name for step in range(SMALL.n_steps)]
+    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 2
+    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1]
+
+
+def test_the_rate_warms_up_and_then_runs_straight() -> None:
+    phase = Phase("x", 10, 64, "scene", "overlap", (1.0, 0.0), n_warm_up=4)
+    rates = [learning_rate(phase, step) for step in range(10)]
+    assert rates[:3] == pytest.approx([0.25, 0.5 * 0.9, 0.75 * 0.8])
+    assert rates[3:] == pytest.approx([1 - step / 10 for step in range(3, 10)])
+    assert learning_rate(replace(phase, n_warm_up=0), 0) == 1.0
+
+
+def test_the_shipped_recipe_ends_at_the_models_own_size_and_no_rate_left() -> None:
+    last = RECIPE.phases[-1]
+    assert last.image_size_px == MINI_IMAGE_SIZE_PX
+    assert last.rate[1] == 0.0
+    assert all(phase.image_size_px % 32 == 0 for phase in RECIPE.phases)

@@ -1,0 +1,48 @@
+"""What README and docs/predict.md show of the predictor is what it prints."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from stages.shell.blocks import ShapesParams
+from stages.shell.params import read_params
+from tests.fixtures.dvc_stages import ROOT
+from tools.blocks import read_block
+from tools.show_predictions import PYTHON, SHELL, python_block, shell_block
+
+PREDICT: Final = ROOT / "docs" / "predict.md"
+NUMBER: Final = re.compile(r"-?\d+\.\d+")
+
+
+@pytest.fixture(scope="module")
+def shapes() -> ShapesParams:
+    return read_params(ROOT / "params.yaml").shapes
+
+
+def words(text: str) -> str:
+    """All but the numbers and the width of columns, which rounding may change elsewhere."""
+    return re.sub(r"[ +-]+", " ", NUMBER.sub("", text))
+
+
+@pytest.fixture(scope="module")
+def printed(shapes: ShapesParams) -> str:
+    return f"\n{python_block(shapes)}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", PREDICT], ids=lambda page: page.name)
+def test_the_lines_of_python_print_what_is_shown(page: Path, printed: str) -> None:
+    shown = read_block(page, "python")
+    assert f"```python\n{PYTHON}```" in shown
+    assert words(shown) == words(printed), "run `make readme`"
+    numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.011)
+
+
+def test_the_command_prints_what_is_shown(shapes: ShapesParams) -> None:
+    shown, printed = read_block(PREDICT, "shell"), f"\n{shell_block(shapes)}"
+    assert f"```bash\n{SHELL}\n```" in shown
+    assert words(shown) == words(printed), "run `make readme`"
+    numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.11)

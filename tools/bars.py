@@ -1,0 +1,97 @@
+"""Tables of what benchmarks found beside their bars: ``python -m tools.bars``.
+
+Reads   ``build/bench.json`` of ``make bench`` and ``build/bench-full.json`` of ``make bench-full``,
+        whichever there is.
+Writes  the parts of ``docs/speed.md`` between ``<!-- bench -->`` and ``<!-- /bench -->``, and
+        likewise ``bench-full``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
+
+from tools.blocks import replace_block, table
+
+PAGE: Final = Path("docs", "speed.md")
+
+RECORDS: Final = Path("build")
+
+BLOCKS: Final = ("bench", "bench-full")
+"""Of the page, each made of the record of its name."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What was found, and the bar that it should meet, if there is one."""
+
+    what: str
+    figure: float
+    at_most: float | None = None
+    at_least: float | None = None
+    unit: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the figure is on the right side of the bar, or of none."""
+        if self.at_most is not None:
+            return self.figure <= self.at_most
+        return self.at_least is None or self.figure >= self.at_least
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Its line of the table."""
+        figure = _number(self.figure, self.unit)
+        if self.at_most is not None:
+            bar = f"at most {_number(self.at_most, self.unit)}"
+        elif self.at_least is not None:
+            bar = f"at least {_number(self.at_least, self.unit)}"
+        else:
+            return self.what, figure, "none", ""
+        return self.what, figure, bar, "yes" if self.is_met else "**no**"
+
+
+def main() -> None:
+    """Write a table for each record."""
+    records = {name: RECORDS / f"{name}.json" for name in BLOCKS}
+    found = {name: path for name, path in records.items() if path.exists()}
+    if not found:
+        raise SystemExit(f"{RECORDS} must hold a record of `make bench`, got none")
+    for name, path in found.items():
+        record = json.loads(path.read_text(encoding="utf-8"))
+        noted = [benchmark["extra_info"].get("bars", []) for benchmark in record["benchmarks"]]
+        bars = [Bar(**bar) for some in noted for bar in some]
+        replace_block(PAGE, name, f"\n{bar_table(bars, record['machine_info'])}\n")
+
+
+def write_record(path: Path, bars: Iterable[Bar]) -> None:
+    """Write a record as pytest-benchmark does, of what is no test."""
+    record = {
+        "machine_info": pytest_benchmark_generate_machine_info(),  # type: ignore[no-untyped-call]
+        "benchmarks": [{"extra_info": {"bars": [asdict(bar) for bar in bars]}}],
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def bar_table(bars: Iterable[Bar], machine_info: Mapping[str, Any]) -> str:
+    """A line per bar, below the name of the machine."""
+    cpu = machine_info["cpu"]
+    said = (
+        f"Measured on {cpu.get('brand_raw', machine_info['machine'])}, {cpu['count']} processors, "
+        f"{machine_info['system']}, Python {machine_info['python_version']}."
+    )
+    rows = (bar.row() for bar in bars)
+    return f"{said}\n\n{table(('what', 'figure', 'bar', 'met'), rows, left=(0, 3))}"
+
+
+def _number(value: float, unit: str) -> str:
+    """Three digits, or all of a whole number."""
+    text = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+    return f"{text} {unit}".rstrip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Blocks that commands write into pages; the tables of declared rows: ``make docs``.
+
+Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
+        ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
+        ``kinds``, ``statistics``, ``prompts`` and ``views``.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from pipeline import prompt_kinds
+from pipeline.heads import kinds as head_kinds
+from pipeline.scoring import measures, statistics
+from pipeline.views import kinds
+from storage.store import schema
+
+DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
+    {
+        (Path("docs", "cache.md"), "schema"): schema.markdown,
+        (Path("docs", "method.md"), "kinds"): head_kinds.markdown,
+        (Path("docs", "method.md"), "measures"): measures.markdown,
+        (Path("docs", "method.md"), "statistics"): statistics.markdown,
+        (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,
+        (Path("docs", "method.md"), "views"): kinds.markdown,
+    }
+)
+"""Tables by page and name of their block."""
+
+
+def main() -> None:
+    """Rewrite the tables."""
+    for (page, name), markdown in DECLARED.items():
+        replace_block(page, name, f"\n{markdown()}")
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Lines before and behind a block."""
+    return f"<!-- {name} -->", f"<!-- /{name} -->"
+
+
+def read_block(page: Path, name: str) -> str:
+    """What stands between the marks of a block.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have each mark once.
+    """
+    return _cut(page, name)[1].removeprefix("\n").removesuffix("\n")
+
+
+def replace_block(page: Path, name: str, block: str) -> None:
+    """Put a block between its marks.
+
+    Raises
+    ------
+    ValueError
+        If the page does not have each mark once.
+    """
+    before, _, after = _cut(page, name)
+    begin, end = marks(name)
+    page.write_text(f"{before}{begin}\n{block}\n{end}{after}", encoding="utf-8")
+
+
+def table(
+    header: Iterable[str], rows: Iterable[Iterable[str]], *, left: Collection[int] = (0,)
+) -> str:
+    """A table in Markdown; columns of numbers, all but those in ``left``, stand to the right."""
+    names = list(header)
+    rule = ["---" if i in left else "---:" for i in range(len(names))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (names, rule, *rows))
+
+
+def _cut(page: Path, name: str) -> tuple[str, str, str]:
+    begin, end = marks(name)
+    text = page.read_text(encoding="utf-8")
+    counts = [text.count(mark) for mark in (begin, end)]
+    if counts != [1, 1]:
+        raise ValueError(f"{page} must have {begin} and {end} once, got {counts}")
+    before, _, rest = text.partition(begin)
+    block, _, after = rest.partition(end)
+    return before, block, after
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training of the embedded mini family: ``python -m tools.family``."""

@@ -1,0 +1,70 @@
+"""State of a family's training on disk, from which a stopped run resumes."""
+
+import csv
+import hashlib
+import pickle
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.sam.families import MINI_TRUNKS
+from storage.errors import WeightsError
+from storage.folders import whole_file
+from tools.family.recipe import Recipe
+from tools.family.training import RATED_WIDTH, TRUNK_READERS, Score, Training
+
+
+def recipe_signature(recipe: Recipe) -> str:
+    """Digest of a recipe's numbers, those that make the models, and the rules of learning rates."""
+    parts = (recipe, MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
+    """Write the state of a training, and its loss curve as CSV beside it; each appears whole."""
+    state = {
+        "signature": recipe_signature(training.recipe),
+        "training": training.state_dict(),
+        "curve": [astuple(score) for score in curve],
+    }
+    with whole_file(path) as partial:
+        torch.save(state, partial)
+    write_curve(path.with_name("curve.csv"), curve)
+
+
+def load_state(path: Path, training: Training) -> list[Score]:
+    """Resume from a saved state, if there is one, and return its curve so far.
+
+    Raises
+    ------
+    WeightsError
+        If the state is from another recipe (naming both digests), or cannot be read.
+    """
+    if not path.exists():
+        return []
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        signature, found = recipe_signature(training.recipe), str(state["signature"])
+    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{path} must be a state of a training, got: {error}") from error
+    if found != signature:
+        raise WeightsError(
+            f"{path} must be of recipe {signature[:12]}, got {found[:12]}: "
+            "move it away to start anew"
+        )
+    training.load_state_dict(state["training"])
+    return [Score(*row) for row in state["curve"]]
+
+
+def write_curve(path: Path, curve: Sequence[Score]) -> None:
+    """Write a loss curve as CSV."""
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(field.name for field in fields(Score))
+        table.writerows(
+            [score.step, score.model, *(f"{value:.4f}" for value in astuple(score)[2:])]
+            for score in curve
+        )

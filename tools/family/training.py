@@ -1,0 +1,246 @@
+"""Training of the mini models, one step at a time; its state can be saved and resumed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.sam.building import IMAGE_PATH, build
+from pipeline.sam.differentiable import Network, forward
+from pipeline.sam.families import MINI_TRUNKS
+from pipeline.seeds import derive_seed
+from pipeline.vocabulary import MODELS
+from tools.family.batches import Batch
+from tools.family.loss import assess
+from tools.family.recipe import Phase, Recipe, learning_rate
+
+ENCODER: Final = "image_encoder."
+"""Prefix of the weights in which the members differ from the start."""
+
+TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
+"""Layers whose inputs are the trunk's channels, of which larger members have more."""
+
+RATED_WIDTH: Final = 8
+"""Channels of a trunk that learns at the same rate as the rest of its model."""
+
+ATTENTION_SCALE: Final = 3.0
+"""Scale of the tied projections, so that the click's own place gets most of the attention."""
+
+NECK_SCALE: Final = 0.3
+"""Scale of the neck, so that what an image shows does not drown out where it shows it."""
+
+LABEL_SCALE: Final = 0.1
+"""Scale of the embeddings that tell foreground clicks from others, so that place prevails."""
+
+_CROSS: Final = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn")
+_LABELS: Final = ("point_embeddings", "not_a_point_embed")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a member did in a step, before it learned from it."""
+
+    step: int
+    model: str
+    loss: float
+    best_iou: float
+    selected_iou: float
+
+
+MapMembers = Callable[[Callable[[str], Score], Iterable[str]], Iterable[Score]]
+
+
+def mean_scores(scores: Sequence[Score]) -> list[Score]:
+    """Mean scores of each model, with its last step, in order of first appearance."""
+    by_model: dict[str, list[Score]] = {}
+    for score in scores:
+        by_model.setdefault(score.model, []).append(score)
+    return [
+        Score(
+            own[-1].step,
+            model,
+            fmean(score.loss for score in own),
+            fmean(score.best_iou for score in own),
+            fmean(score.selected_iou for score in own),
+        )
+        for model, own in by_model.items()
+    ]
+
+
+class Training:
+    """Members of the family partway through a recipe; all learn from the same batches.
+
+    The same recipe gives the same weights, whether or not the state was moved to another
+    ``Training`` on the way.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.step = 0
+        """Steps done, which is the number of the next one."""
+        self.models = {name: _start(name, recipe) for name in MODELS}
+        self._optimizers = {
+            name: _optimizer(name, model, recipe) for name, model in self.models.items()
+        }
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.recipe.n_steps
+
+    def learn(self, batch: Batch, map_members: MapMembers = map) -> list[Score]:
+        """Take the next step, with every member.
+
+        Parameters
+        ----------
+        map_members
+            Trains the members; the ``map`` of a thread pool trains several at once, with the same
+            result.
+
+        Raises
+        ------
+        ValueError
+            If no step is left.
+        FloatingPointError
+            If a loss is not finite. Names the member, which has not learned from it; others may
+            have.
+        """
+        phase, within = self.recipe.at(self.step)
+        rate = learning_rate(phase, within)
+        # The largest first: a long lesson begun last would leave the other threads idle.
+        lessons = map_members(
+            lambda name: self._teach(name, batch, phase, rate), list(reversed(self.models))
+        )
+        scores = list(lessons)[::-1]
+        self.step += 1
+        return scores
+
+    def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
+        optimizer = self._optimizers[name]
+        self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
+        logits, sam_score = forward(self.models[name], batch.rgb, batch.point_px)
+        mask = torch.from_numpy(batch.mask).float()
+        lesson = assess(logits, sam_score, mask, phase.criterion)
+        loss = lesson.loss.item()
+        if not isfinite(loss):
+            raise FloatingPointError(
+                f"loss of {name} must be finite, got {loss} at step {self.step}"
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        _descend(lesson.loss, optimizer, self.recipe.clip_norm)
+        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the rest of the training depends on, apart from the recipe."""
+        return {
+            "step": self.step,
+            "models": {name: model.state_dict() for name, model in self.models.items()},
+            "optimizers": {name: opt.state_dict() for name, opt in self._optimizers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from where ``state_dict`` was taken, under the same recipe."""
+        for name, model in self.models.items():
+            model.load_state_dict(state["models"][name])
+            self._optimizers[name].load_state_dict(state["optimizers"][name])
+        self.step = state["step"]
+
+    def image_path_weights(self) -> dict[str, dict[str, np.ndarray]]:
+        """Weights of each model that segment an image, in single precision."""
+        return {
+            name: {
+                key: value.numpy(force=True)
+                for key, value in model.state_dict().items()
+                if key.startswith(IMAGE_PATH)
+            }
+            for name, model in self.models.items()
+        }
+
+
+def _descend(loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer, clip_norm: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
+
+
+def _start(name: str, recipe: Recipe) -> Network:
+    """Build a member whose decoder looks at the click.
+
+    It shares all but the image encoder with the others: in the first phases, members would differ
+    more by the seeds of their decoders than by the sizes of their trunks.
+    """
+    # PyTorch's seeds are signed.
+    model = build("mini", name, seed=derive_seed(recipe.batches.seed, "build", name) >> 1)
+    seed = derive_seed(recipe.decoder_seed, "build") >> 1
+    shared = build("mini", MODELS[0], seed=seed).state_dict()
+    weights = {
+        key: value if key.startswith(ENCODER) else shared[key]
+        for key, value in model.state_dict().items()
+    }
+    model.load_state_dict(attentive(weights))
+    return model
+
+
+def attentive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Change freshly built weights so that tokens and image attend to each other by place.
+
+    Notes
+    -----
+    As built, queries and keys of the decoder's cross-attention are unrelated, and a click leaves
+    hardly a trace in the logits. Training first removes that trace as noise, and ends with a model
+    that segments whatever is salient, wherever the click is. With equal projections, the product
+    of two position encodings peaks where they agree.
+    """
+    return {name: _attentive(name, weights) for name in weights}
+
+
+def _attentive(name: str, weights: Mapping[str, Tensor]) -> Tensor:
+    if any(part in name for part in _CROSS):
+        if ".k_proj." in name:
+            name = name.replace(".k_proj.", ".q_proj.")
+        if name.endswith(".q_proj.weight"):
+            return ATTENTION_SCALE * weights[name]
+    if "no_mask_embed" in name:
+        return 0 * weights[name]
+    if any(part in name for part in _LABELS):
+        return LABEL_SCALE * weights[name]
+    if ".neck.convs." in name:
+        return NECK_SCALE * weights[name]
+    return weights[name].clone()
+
+
+def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW over the image path; biases, norms and embeddings of one dimension do not decay.
+
+    Notes
+    -----
+    Matrices that read the trunk's channels learn at a rate that falls with the number of channels,
+    over which the steps of their weights add up (Yang, Hu et al. 2021, "Tensor Programs V",
+    table 3, Adam); all others learn at the same rate in every member. At one rate for all, wide
+    trunks fall behind narrow ones.
+    """
+    narrowness = RATED_WIDTH / MINI_TRUNKS[name].width
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for key, parameter in model.named_parameters():
+        if key.startswith(IMAGE_PATH):
+            is_matrix = parameter.ndim > 1
+            share = narrowness if is_matrix and key.startswith(TRUNK_READERS) else 1.0
+            decay = recipe.weight_decay if is_matrix else 0.0
+            groups.setdefault((share, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": own, "weight_decay": decay, "share": share}
+            for (share, decay), own in groups.items()
+        ],
+        betas=recipe.betas,
+        fused=True,
+    )
