@@ -21,7 +21,7 @@ from stages.evaluation.tables import (
     pixel_table,
 )
 from stages.evaluation.use import use_tables
-from stages.executor.each import each_by
+from stages.executor.maps import map_by
 from stages.heads.data import faults_of
 from stages.heads.judged import read_scores
 from stages.shell.asked import asked_of_eval
@@ -53,7 +53,7 @@ def main(split: str) -> None:
         "n_resamples": params.evaluate.n_resamples,
         **scores.inputs,
     }
-    with faults_of(split), each_by(params.executor, "measure") as each:
+    with faults_of(split), map_by(params.executor, "measure") as each:
         masks = judged_masks(scores.models)
         own = own_masks(masks)
         ranked = ranking_columns(object_columns(masks))

@@ -19,7 +19,7 @@ from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
 from stages.drawing.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
-from stages.executor.each import each_by
+from stages.executor.maps import map_by
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
@@ -55,7 +55,7 @@ def main(split: str) -> None:
     draw = partial(drawn, to_open, Path(params.splits[split].images), params.gallery.side_px)
     pictures: dict[str, bytes] = {}
     with (
-        each_by(params.executor, "image") as each,
+        map_by(params.executor, "image") as each,
         progress(f"gallery {split}", len(shown), "pictures") as advance,
     ):
         for some in each(draw, by_source(shown.to_dict("records"))):

@@ -52,7 +52,7 @@ def fill(
     the exit status is 0, since batch systems start the job again. Exit 1 if shards are missing in
     the end, each cell named with the reason.
     """
-    kept = f"finished shards and images are kept in {WORK}"
+    kept = f"finished shards are kept in {WORK}"
     with reported_errors(), stoppable(kept, is_requeued=True):
         params = read_params()
         names = choose_names(globs or [], params)

@@ -13,7 +13,6 @@ from pipeline.head_sets import HeadSet
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
-from stages.shell.allocator import freed_memory_given_back
 from storage.errors import DataError
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
@@ -73,8 +72,7 @@ def _read_rows(
     group: Int[np.ndarray, " object"],
     head_set: HeadSet,
 ) -> TrainingSet:
-    with freed_memory_given_back():
-        inputs = _read_inputs(cells, len(group), head_set)
+    inputs = _read_inputs(cells, len(group), head_set)
     features = {
         model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
         for model, cell in cells.items()

@@ -10,15 +10,14 @@ from typing import Final
 
 from pipeline.heads.hyperparameters import Trial
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.heads.data import faults_of, origin_of, read_head_data
 from stages.heads.study import LOG, ROOT, run_study, sources_digest
 from stages.heads.threads import one_thread_each
 from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.progress import progress
-from stages.shell.stopping import check_not_asked, stoppable
+from stages.shell.stopping import stoppable
 from storage.outputs.tuning import read_log, study_dir
 from storage.store.signature import digest, versions
 
@@ -75,7 +74,6 @@ def search_here(
     folder: Path,
     *,
     count: Callable[[int], None] = lambda _: None,
-    advance: Callable[[int], None] = lambda _: None,
 ) -> list[Trial]:
     """Run a study in this process.
 
@@ -83,8 +81,6 @@ def search_here(
     ----------
     count
         Called with 1 after each trial.
-    advance
-        Called with 1 after each epoch of a trial.
     """
     settings, cells = study.settings, opened(study.cells)
     rows_of_all = read_head_data(cells, TUNED).rows
@@ -99,7 +95,6 @@ def search_here(
             rows,
             study.objective,
             seed=settings.seed,
-            advance=advance,
         )
         return run_study(
             cost,
@@ -112,9 +107,9 @@ def search_here(
 
 
 def search_there(study: Study, folder: Path) -> Found:
-    """Run a study in a worker, which leaves it after an epoch if it is asked to."""
+    """Run a study in a worker."""
     try:
-        return search_here(study, folder, advance=lambda _: check_not_asked())
+        return search_here(study, folder)
     except ValueError as error:
         return error
 

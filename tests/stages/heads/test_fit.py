@@ -17,8 +17,7 @@ from pipeline.head_sets import MODEL_IOUS, HeadSet, OneCycle, head_sets
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Failure, Task
+from stages.executor.tasks import Failure, Task, run_tasks
 from stages.heads import fit
 from stages.heads.data import HeadData, read_head_data
 from stages.heads.fit import Seeds, fit_sets, heads_to_fit
