@@ -1,14 +1,14 @@
 """The same work for each of many items, where the settings say."""
 
+import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
-
-from joblib import Parallel, delayed
 
 from pipeline.scoring.measured import Each
 from stages.executor.tasks import Done, Failure, Run, Task, check_all_done, executor_of
@@ -65,8 +65,8 @@ def _map_of(run: Run, folder: Path, name: str) -> Each:
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Do the same work for each item, some at once on every core; results come in their order."""
-    threads = Parallel(-1, backend="threading", return_as="generator")
-    yield from threads(delayed(work)(item) for item in items)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield from pool.map(work, items)
 
 
 def _do(path: str, item: object) -> Any:  # noqa: ANN401 - what the work gives

@@ -13,7 +13,7 @@ from typing import Final
 from dask_jobqueue.slurm import SLURMCluster
 from distributed.utils import get_ip_interface
 
-from stages.executor.workers import NO_DASHBOARD, SILENT, THREADS
+from stages.executor.workers import NO_DASHBOARD, SILENT, THREADS, Waiting
 from stages.shell.blocks import SlurmParams
 from stages.shell.rules import ParamsError
 
@@ -60,6 +60,7 @@ class Jobs:
 
     def __init__(self, cluster: SLURMCluster) -> None:
         self._cluster = cluster
+        self._waiting = Waiting("slurm")
         self._n_fruitless = 0
 
     def look(self, n_workers: int) -> None:
@@ -70,6 +71,7 @@ class Jobs:
         ConnectionError
             If that was so again and again.
         """
+        self._waiting.look(n_workers)
         if n_workers:
             self._n_fruitless = 0
             return

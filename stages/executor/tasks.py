@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
-
-from joblib import Parallel, delayed
 
 from stages.shell.blocks import ExecutorParams
 from stages.shell.edge import REPORTED, one_line
@@ -132,8 +132,19 @@ def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | 
 
     Settings and weights that are wrong are not tried again; an error that no user can fix ends all.
     """
-    threads = Parallel(n_threads, backend="threading", return_as="generator_unordered")
-    yield from threads(delayed(_tried)(task) for task in tasks)
+    if n_threads == 1:
+        yield from map(_tried, tasks)
+        return
+    # Not joblib's: where it ends early it warns, and it takes tasks though nobody takes results.
+    pool, todo = ThreadPoolExecutor(n_threads), iter(tasks)
+    try:
+        running = {pool.submit(_tried, task) for task in islice(todo, 2 * n_threads)}
+        while running:
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ended)
+            running |= {pool.submit(_tried, task) for task in islice(todo, len(ended))}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # nobody waits if the block ends early
 
 
 def _tried(task: Task[T]) -> Done[T] | Failure:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -58,6 +59,9 @@ NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address":
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables by which libraries know how many threads to compute with."""
 
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+"""Variable by which CUDA knows which GPUs a process may use."""
+
 LOST: Final = "distributed.deploy.lost-worker-timeout"
 """How long after its end a worker may come back, before Dask gives up its process or job."""
 
@@ -67,11 +71,6 @@ CONFIG: Final[Mapping[str, Any]] = MappingProxyType(
         "distributed.scheduler.allowed-failures": N_TRIES - 1,
         # A worker is sent no task before it is free: those it has when it dies count as failed.
         "distributed.scheduler.worker-saturation": 1.0,
-        # Tasks hold an image or two, and nothing of theirs could be moved to the disk.
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-        "distributed.worker.memory.terminate": False,
     }
 )
 
@@ -107,65 +106,54 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
         client.register_plugin(LeaveAtOnce())
         # Jobs of SLURM come only where tasks wait for them.
         n_least = params.slurm.max_jobs if params.kind == "slurm" else 1
-        yield _Workers(client, params.kind, n_least, look).run
+        yield partial(_run, client, n_least, look)
 
 
-@dataclass(frozen=True)
-class _Workers:
-    """Workers that take tasks.
+def _run(
+    client: Client, n_least: int, look: Callable[[int], None], tasks: Iterable[Task[T]]
+) -> Iterator[Done[T] | Failure]:
+    """What becomes of each task; one more per worker is handed over than it runs.
 
-    Attributes
+    Parameters
     ----------
     n_least
-        How many there are, or may soon be, at least.
+        How many workers there are, or may soon be, at least.
     look
         Called now and then with how many there are.
+
+    Raises
+    ------
+    ConnectionError
+        If the scheduler is gone.
     """
+    todo, running, n_workers = iter(tasks), dict[Future[T], Task[T]](), 0
+    while True:
+        with suppress(OSError):  # a scheduler that is gone ends the tasks: they tell
+            n_workers = len(client.nthreads())  # type: ignore[no-untyped-call]
+        look(n_workers)
+        for task in islice(todo, max(0, 2 * max(n_workers, n_least) - len(running))):
+            running[client.submit(task.run, pure=False, retries=N_TRIES - 1)] = task
+        if not running:
+            return
+        for future in _ended(running):
+            yield _outcome(running.pop(future), future)
 
-    client: Client
+
+@dataclass
+class Waiting:
+    """Says so while workers do not come."""
+
     kind: str
-    n_least: int
-    look: Callable[[int], None]
+    since: float = -TELL_S
 
-    def run(self, tasks: Iterable[Task[T]]) -> Iterator[Done[T] | Failure]:
-        """What becomes of each task; one more per worker is handed over than it runs.
-
-        Raises
-        ------
-        ConnectionError
-            If the scheduler is gone.
-        """
-        todo, running = iter(tasks), dict[Future[T], Task[T]]()
-        count = self._counting()
-        while True:
-            n_at_once = 2 * max(count(), self.n_least)
-            for task in islice(todo, max(0, n_at_once - len(running))):
-                future = self.client.submit(task.run, pure=False, retries=N_TRIES - 1)
-                running[future] = task
-            if not running:
-                return
-            for future in _ended(running):
-                yield _outcome(running.pop(future), future)
-
-    def _counting(self) -> Callable[[], int]:
-        """A count of the workers, which says if there is none for long."""
-        last = time.monotonic() - TELL_S
-        n = 0
-
-        def count() -> int:
-            nonlocal last, n
-            with suppress(OSError):  # a scheduler that is gone ends the tasks: they tell
-                n = len(self.client.nthreads())  # type: ignore[no-untyped-call]
-            self.look(n)
-            now = time.monotonic()
-            if n:
-                last = now
-            elif now - last >= TELL_S:
-                print(f"note: waiting for workers of {self.kind}", file=sys.stderr)
-                last = now
-            return n
-
-        return count
+    def look(self, n_workers: int) -> None:
+        """Note how many workers there are."""
+        now = time.monotonic()
+        if not n_workers and now - self.since >= TELL_S:
+            print(f"note: waiting for workers of {self.kind}", file=sys.stderr)
+        elif not n_workers:
+            return
+        self.since = now
 
 
 def _ended(running: Iterable[Future[T]]) -> Iterable[Future[T]]:
@@ -198,7 +186,7 @@ def _scheduler(
 ) -> tuple[Any, Callable[[int], None]]:
     """A cluster of Dask's, or the address of one, and what is to be called now and then."""
     if params.kind == "address":
-        return params.address, _no_look
+        return params.address, Waiting(params.kind).look
     if params.kind == "slurm":
         from stages.executor.slurm import Jobs, slurm_cluster  # noqa: PLC0415 - half a second
 
@@ -211,11 +199,8 @@ def _scheduler(
     # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
     # would close it if its worker is away again when this time has passed.
     stack.enter_context(config.set({LOST: "100 days"}))
-    return stack.enter_context(_local(params.n_workers, folder, uses_gpu=uses_gpu)), _no_look
-
-
-def _no_look(_n_workers: int) -> None:
-    """Workers that are no jobs need none."""
+    local = stack.enter_context(_local(params.n_workers, folder, uses_gpu=uses_gpu))
+    return local, Waiting(params.kind).look
 
 
 @contextmanager
@@ -246,7 +231,11 @@ def _local(
         "silence_logs": SILENT,
     }
     workers: dict[int, dict[str, Any]] = {
-        i: {"cls": Nanny, "options": options | {"env": _gpu_of(i, gpus)}} for i in range(n)
+        i: {
+            "cls": Nanny,
+            "options": options | {"env": {VISIBLE: gpus[i % len(gpus)]} if gpus else {}},
+        }
+        for i in range(n)
     }
     scheduler = {"cls": Scheduler, "options": {"host": HOST, "port": 0, **NO_DASHBOARD}}
     with (
@@ -274,16 +263,12 @@ def _threads_of_workers(n: int) -> Iterator[None]:
 
 def _gpus() -> list[str]:
     """GPUs that this process may use, as CUDA names them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get(VISIBLE)
     if visible is not None:
         return [name for name in visible.split(",") if name.strip()]
     import torch  # noqa: PLC0415 - takes seconds
 
     return [str(i) for i in range(torch.cuda.device_count())]
-
-
-def _gpu_of(worker: int, gpus: list[str]) -> dict[str, str]:
-    return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]} if gpus else {}
 
 
 class LeaveAtOnce(WorkerPlugin):

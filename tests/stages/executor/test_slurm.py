@@ -150,7 +150,7 @@ class TestOnSlurm:
             wait_until(lambda: len(slurm.run(*pending).split()) == 2, PATIENCE_S)
             run.process.send_signal(signal.SIGTERM)
             assert run.process.wait(timeout=PATIENCE_S) == 128 + signal.SIGTERM
-            assert run.said().startswith("stopped by SIGTERM: what is done is kept; ")
+            assert "stopped by SIGTERM: what is done is kept; run it again" in run.said()
             # By SLURM's word, when the driver has ended.
             assert not slurm.run(*pending)
             wait_until(lambda: not first.is_running(), PATIENCE_S)

@@ -91,7 +91,7 @@ def test_a_bug_keeps_its_traceback() -> None:
         run([Task("bug", tasks.has_bug)], ExecutorParams())
     with pytest.raises(TypeError, match="no len") as caught:
         run([Task("bug", tasks.has_bug)], ExecutorParams(), n_threads=2)
-    assert "in has_bug" in str(caught.value.__cause__), "the traceback of the thread"
+    assert Path(caught.traceback[-1].path).name == "tasks.py"
     with pytest.raises(TypeError, match="no len"):
         check_all_done(failures_of(StoreError("torn"), caught.value))
 
