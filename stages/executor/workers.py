@@ -136,7 +136,10 @@ def _run(
         if not running:
             return
         for future in _ended(running):
-            yield _outcome(running.pop(future), future)
+            outcome = _outcome(running[future], future)
+            if outcome is not None:
+                del running[future]
+                yield outcome
 
 
 @dataclass
@@ -166,19 +169,21 @@ def _ended(running: Iterable[Future[T]]) -> Iterable[Future[T]]:
         raise ConnectionError("the scheduler of the workers must stay up, got no answer") from error
 
 
-def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure:
+def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
+    """What became of a task that has ended; None if it is done again, its worker having died."""
+    if future.status != "error":
+        try:
+            return Done(task, future.result(timeout=LOOK_S))
+        except TimeoutError:
+            return None
     error = future.exception()  # type: ignore[no-untyped-call]
-    if error is None:
-        return Done(task, future.result())
     if not isinstance(error, KilledWorker):
-        return Failure(task, error)
-    return Failure(
-        task,
-        DataError(
-            f"workers must live through {task.name}, got all that tried it dead, for want of "
-            "memory perhaps"
-        ),
+        return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
+    died = DataError(
+        f"workers must live through {task.name}, got all that tried it dead, for want of memory "
+        "perhaps"
     )
+    return Failure(task, died)
 
 
 def _scheduler(

@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -135,11 +136,14 @@ def test_local_workers_are_other_processes_that_die_and_come_back(tmp_path: Path
         Task("die", tasks.die_at_first, (str(tmp_path / "die"), 2)),
         Task("never", tasks.fail_at_first, (str(tmp_path / "never"), N_TRIES)),
         Task("deadly", tasks.die_at_first, (str(tmp_path / "deadly"), N_TRIES)),
+        Task("bug", tasks.has_bug),
         *(Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)),
     ]
     found, failures = run(todo, LOCAL)
-    assert found.pop("die") == 3
-    deadly, never = sorted(map(str, failures))
+    assert found.pop("die") >= 3, "once more if its result was lost with a worker"
+    (bug,) = (failure.error for failure in failures if failure.task.name == "bug")
+    assert any(entry.name == "has_bug" for entry in traceback.extract_tb(bug.__traceback__))
+    _, deadly, never = sorted(map(str, failures))
     assert deadly.startswith("deadly: workers must live through deadly, got all that tried it dead")
     assert never == "never: call 3 must be later"
     assert os.getpid() not in {pid for pid, _ in found.values()}
