@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
 from stages.reduction.entropies import split_arrays
-from stages.shell.edge import stage_main
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from stages.shell.versions import version_entry

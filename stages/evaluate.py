@@ -22,10 +22,10 @@ from stages.evaluation.tables import (
     pixel_table,
 )
 from stages.evaluation.use import use_tables
-from stages.executor.each import each_by
-from stages.shell.edge import stage_main
+from stages.executor.maps import map_by
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from storage.errors import faults_of
@@ -52,7 +52,7 @@ def main(split: str) -> None:
         "n_resamples": params.evaluate.n_resamples,
         **scores.inputs,
     }
-    with faults_of(split), each_by(params.executor, "measure") as each:
+    with faults_of(split), map_by(params.executor, "measure") as each:
         masks = judged_masks(scores.models)
         own = own_masks(masks)
         ranked = ranking_columns(object_columns(masks))

@@ -5,9 +5,9 @@ Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center``
 """
 
 from stages.filling.cell import run_cell
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.signatures import train_cells
 
 

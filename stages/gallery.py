@@ -19,10 +19,10 @@ from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
 from stages.evaluation.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
-from stages.executor.each import each_by
-from stages.shell.edge import stage_main
+from stages.executor.maps import map_by
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.progress import progress
 from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
@@ -54,7 +54,7 @@ def main(split: str) -> None:
     draw = partial(drawn, to_open, Path(params.splits[split].images), params.gallery.side_px)
     pictures: dict[str, bytes] = {}
     with (
-        each_by(params.executor, "image") as each,
+        map_by(params.executor, "image") as each,
         progress(f"gallery {split}", len(shown), "pictures") as advance,
     ):
         for some in each(draw, by_source(shown.to_dict("records"))):

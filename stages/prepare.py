@@ -12,9 +12,9 @@ import numpy as np
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
 from stages.shell.blocks import Split, data_set, source_of
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.progress import progress
 from stages.shell.signatures import objects_signature
 from stages.shell.unchanged import check_unchanged

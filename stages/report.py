@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from stages.page.provenance import last_commit
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.program import stage_main
 from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables

@@ -9,9 +9,9 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import OBJECTIVES
 from stages.executor.cells import cells_to_open, opened
-from stages.shell.edge import stage_main
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.signatures import train_cell_settings
 from stages.shell.unchanged import check_unchanged
 from stages.training.fit import Seeds, fit_sets, heads_to_fit

@@ -13,9 +13,9 @@ from pathlib import Path
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
 from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.edge import stage_main
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import stage_main
 from stages.shell.signatures import train_cell_settings
 from stages.shell.unchanged import check_unchanged
 from stages.shell.versions import VERSIONS

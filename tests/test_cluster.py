@@ -197,6 +197,6 @@ def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Pa
     # As SLURM does two minutes before the end of the job's time.
     slurm.run("scancel", "--signal=USR1", "--batch", array)
     wait_for(slurm, project, array)
-    said = "stopped by SIGUSR1: finished shards and images are kept in cache/work; run it again"
+    said = "stopped by SIGUSR1: finished shards are kept in cache/work; run it again"
     assert said in logs(project)
     wait_for(slurm, project, submit(slurm, project, "--array=1-1", "fill.sh"))

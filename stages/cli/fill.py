@@ -12,8 +12,8 @@ from stages.filling.choice import Chosen, choose, choose_names, parse_part
 from stages.filling.estimate import Cost, cost, known_rates, total
 from stages.filling.pool import fill as fill_pool
 from stages.planning.reasons import names_text
-from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
+from stages.shell.program import one_line, reported_errors
 from stages.shell.signatures import CellName
 from stages.shell.stopping import stoppable
 from storage.errors import counted
@@ -52,7 +52,7 @@ def fill(
     the exit status is 0, since batch systems start the job again. Exit 1 if shards are missing in
     the end, each cell named with the reason.
     """
-    kept = f"finished shards and images are kept in {WORK}"
+    kept = f"finished shards are kept in {WORK}"
     with reported_errors(), stoppable(kept, is_requeued=True):
         params = read_params()
         names = choose_names(globs or [], params)

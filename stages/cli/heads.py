@@ -13,9 +13,9 @@ from stages.cli.columns import aligned, bytes_text
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
-from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.parsing import check_known
+from stages.shell.program import reported_errors
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import HeadFile, read_head_file, read_head_set, write_head_file
 from storage.paths import HEADS, heads_dir

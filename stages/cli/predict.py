@@ -26,8 +26,8 @@ from stages.predictor.prompts import (
     grid_options,
     parse_clicks,
 )
-from stages.shell.edge import reported_errors
 from stages.shell.parsing import ParamsError, check_known
+from stages.shell.program import reported_errors
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb
 from storage.outputs.head_files import read_head_file

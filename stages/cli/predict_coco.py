@@ -8,8 +8,8 @@ import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
 from stages.predictor.prompts import Grid, check_no_grid, grid_options
-from stages.shell.edge import reported_errors
 from stages.shell.parsing import ParamsError, check_known
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco_prompts import EVERYTHING, KINDS, AskedImage, read_prompts

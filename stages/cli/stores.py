@@ -8,8 +8,8 @@ import typer
 
 from stages.cli.cells import list_cells
 from stages.cli.columns import aligned, printable
-from stages.shell.edge import reported_errors
 from stages.shell.parsing import ParamsError
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from storage.cell.work import is_work_folder
 from storage.files.addresses import is_address

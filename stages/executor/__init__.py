@@ -1,1 +1,6 @@
-"""Runs independent tasks in this process, on this machine's processes, or on a cluster's."""
+"""Runs independent tasks in this process, on this machine's processes, or on a cluster's.
+
+One protocol: an executor takes tasks and gives what becomes of each, in any order, see
+``stages.executor.tasks.Run``. ``tasks`` has the one of this process, ``workers`` those of Dask,
+``slurm`` its jobs of SLURM; ``maps`` does the same work for many items.
+"""

@@ -12,7 +12,6 @@ import numpy as np
 
 from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
-from stages.shell.stopping import Stopped, finishing
 
 N_READERS: Final = 2
 N_AHEAD: Final = 2
@@ -64,8 +63,6 @@ def run_shards(
 ) -> tuple[Failure, ...]:
     """Extract the shards. One with a failed image is not written, but its other images are kept.
 
-    The images of a shard that a signal interrupts are kept, too.
-
     Parameters
     ----------
     shards
@@ -85,16 +82,12 @@ def run_shards(
         written: Future[None] | None = None
         for shard, pieces in groupby(read, key=lambda came: came[0]):
             done: list[tuple[Piece, Rows]] = []
-            try:
-                failed = _compute(steps, pieces, advance, done)
-                failures.extend(failed)
-                if written is not None:
-                    written.result()  # one shard in flight: memory stays flat, errors surface
-                finish = _keep_all if failed else _write_all
-                written = writer.submit(finish, steps, shard, done)
-            except Stopped:
-                _keep_all(steps, shard, done)
-                raise
+            failed = _compute(steps, pieces, advance, done)
+            failures.extend(failed)
+            if written is not None:
+                written.result()  # one shard in flight: memory stays flat, errors surface
+            finish = _keep_all if failed else _write_all
+            written = writer.submit(finish, steps, shard, done)
         if written is not None:
             written.result()
     return tuple(failures)
@@ -124,8 +117,7 @@ def _compute(
             continue
         if came.kept is None:
             assert came.given is not None  # no rows were kept, so the image was read
-            with finishing():
-                done.append((piece, steps.compute(piece, came.given)))
+            done.append((piece, steps.compute(piece, came.given)))
         else:
             done.append((piece, came.kept))
         advance(piece.stop - piece.start)

@@ -13,7 +13,6 @@ from pipeline.sam.building import ArchitectureError, build, fit_weights, load_we
 from pipeline.sam.compiling import CompilerError
 from pipeline.sam.device import DeviceError, select_device
 from pipeline.sam.model import Precision, Sam
-from stages.shell.allocator import keep_freed_memory
 from stages.shell.blocks import ExtractParams
 from stages.shell.parsing import ParamsError
 from stages.shell.signatures import weights_seed
@@ -55,7 +54,6 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     """
     if device == "cpu":
         torch.set_num_threads(1)
-        keep_freed_memory()
     if device == "cuda" != params.device and not torch.cuda.is_available():
         raise ParamsError(
             "every worker must see a GPU where extract.device: auto stands for cuda, as "

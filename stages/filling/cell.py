@@ -44,7 +44,7 @@ def run_cell(
     )
     sweep(WORK, keep=job.work)
     targets = outputs_of(name)
-    with stoppable(f"finished shards and images are kept in {job.marked(split).folder}"):
+    with stoppable(f"finished shards are kept in {job.marked(split).folder}"):
         filling = Filling.of(job, split, is_read=True)
         faults = job.open(split.table).adopt(targets) if is_repair else {}
         lacking = filling.marked.lacking(split.images_sha256)

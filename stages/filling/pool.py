@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.vocabulary import MODELS
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.filling.job import CellJob, Prepared
 from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_told
 from stages.shell.blocks import ExecutorParams, ExtractParams
-from stages.shell.edge import REPORTED
 from stages.shell.parsing import ParamsError
+from stages.shell.program import REPORTED
 from stages.shell.progress import progress
 from stages.shell.signatures import CellName
 from storage.cell.claims import Watch

@@ -12,11 +12,9 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.shell.blocks import ExecutorParams
 from stages.shell.progress import progress
-from stages.shell.stopping import check_not_asked
 from stages.training.data import read_head_data
 
 
@@ -146,7 +144,7 @@ def fit_there(cells: CellsToOpen, one: HeadToFit) -> Fitted:
         _read.clear()  # first, so that only the tokens of one set are in memory
         data = _read[key] = _rows_of(cells, one.head_set)
     with one_thread_each():  # as ``fit_here``, for the same bits
-        return _fit(data, one, lambda _: check_not_asked())
+        return _fit(data, one, lambda _: None)
 
 
 def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> Fitted:

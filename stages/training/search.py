@@ -16,12 +16,11 @@ from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_g
 from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.parsing import ParamsError
 from stages.shell.progress import progress
-from stages.shell.stopping import check_not_asked, stoppable
+from stages.shell.stopping import stoppable
 from stages.shell.versions import VERSIONS
 from stages.training.data import origin_of, read_head_data
 from stages.training.fit import one_thread_each
@@ -86,7 +85,6 @@ def search_here(
     folder: Path,
     *,
     count: Callable[[int], None] = lambda _: None,
-    advance: Callable[[int], None] = lambda _: None,
 ) -> list[Trial]:
     """Run a study in this process.
 
@@ -94,8 +92,6 @@ def search_here(
     ----------
     count
         Called with 1 after each trial.
-    advance
-        Called with 1 after each epoch of a trial.
     """
     settings, cells = study.settings, opened(study.cells)
     rows_of_all = read_head_data(cells, TUNED)
@@ -110,7 +106,6 @@ def search_here(
             rows,
             study.objective,
             seed=settings.seed,
-            advance=advance,
         )
         return run_study(
             cost,
@@ -170,9 +165,9 @@ def rows_of_trials(
 
 
 def search_there(study: Study, folder: Path) -> Found:
-    """Run a study in a worker, which leaves it after an epoch if it is asked to."""
+    """Run a study in a worker."""
     try:
-        return search_here(study, folder, advance=lambda _: check_not_asked())
+        return search_here(study, folder)
     except ValueError as error:
         return error
 

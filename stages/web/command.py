@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from stages.shell.edge import reported_errors
 from stages.shell.parsing import ParamsError
+from stages.shell.program import reported_errors
 
 PORT: Final = 8765
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from stages.executor import clusters
-from stages.executor.clusters import Workers
+from stages.executor import workers as dask_workers
+from stages.executor.tasks import Run
 from stages.shell.blocks import ExecutorParams
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.dvc_stages import ROOT
@@ -182,11 +182,11 @@ def n_running(slurm: Slurm) -> int:
 def noted_executors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Kinds of the executors whose workers a stage asks for, once it has."""
     asked: list[str] = []
-    workers_of = clusters.workers_of
+    dask_executor = dask_workers.dask_executor
 
-    def noted(params: ExecutorParams, *, uses_gpu: bool) -> AbstractContextManager[Workers]:
+    def noted(params: ExecutorParams, *, uses_gpu: bool) -> AbstractContextManager[Run]:
         asked.append(params.kind)
-        return workers_of(params, uses_gpu=uses_gpu)
+        return dask_executor(params, uses_gpu=uses_gpu)
 
-    monkeypatch.setattr(clusters, "workers_of", noted)
+    monkeypatch.setattr(dask_workers, "dask_executor", noted)
     return asked

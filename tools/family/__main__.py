@@ -19,7 +19,7 @@ from typing import Final
 import cv2
 import torch
 
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
 from storage.checkpoints.mini import publish_mini

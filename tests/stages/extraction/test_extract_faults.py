@@ -88,7 +88,7 @@ def test_settings_that_change_meanwhile_keep_the_work_and_publish_nothing(refuse
     (work,) = Path("cache/work").joinpath(*CELL).iterdir()
     assert said == (
         "params.yaml must stay as it was when the stage began, got extract.precision: "
-        f"'fp32' -> 'bf16'; finished shards and images are kept in {work}; restore the old "
+        f"'fp32' -> 'bf16'; finished shards are kept in {work}; restore the old "
         "settings and run it again, or run it again under the new ones"
     )
     Path("params.yaml").write_text(before, "utf-8")

@@ -283,7 +283,7 @@ def test_stopped_by_a_batch_system_it_keeps_its_images_and_may_be_started_again(
         process.send_signal(number)
         _, said = process.communicate(timeout=START_S)
     assert process.returncode == 0, said
-    assert f"stopped by {number.name}: finished shards and images are kept in cache/work" in said
+    assert f"stopped by {number.name}: finished shards are kept in cache/work" in said
     assert len(done_shards()) < N_SHARDS
     assert not list(CACHE.rglob("claims/*.json"))
     assert fill(NAME)[0] == 0

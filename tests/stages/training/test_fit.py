@@ -18,8 +18,7 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Failure, Task
+from stages.executor.tasks import Failure, Task, run_tasks
 from stages.shell.blocks import ExecutorParams
 from stages.shell.signatures import train_cell_settings
 from stages.training import fit

@@ -16,12 +16,10 @@ from pipeline.heads.hyperparameters import Trial
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
-from stages.shell import stopping
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.signatures import train_cell_settings
-from stages.shell.stopping import Stopped, ask_to_stop
 from stages.training import search as searching
-from stages.training.search import Study, search, search_there
+from stages.training.search import Study, search
 from stages.training.study import LOG
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
@@ -126,28 +124,6 @@ def test_what_the_method_refuses_is_not_tried_again(
         with pytest.raises(DataError, match=rf"^{SPLIT}: inputs must be finite, got {N_OBJECTS} "):
             search(study, executor)
     assert "note: try" not in capsys.readouterr().err
-
-
-def test_a_worker_that_is_asked_to_go_leaves_a_trial_in_the_middle(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    n_epochs = 0
-
-    def check_not_asked() -> None:
-        nonlocal n_epochs
-        n_epochs += 1
-        if n_epochs == 2:  # no trial has fewer than five
-            ask_to_stop()
-        stopping.check_not_asked()
-
-    monkeypatch.setattr(searching, "check_not_asked", check_not_asked)
-    try:
-        with pytest.raises(Stopped):
-            search_there(study, tmp_path)
-    finally:
-        stopping._asked.clear()
-    assert n_epochs == 2
-    assert read_log(tmp_path / LOG) == []
 
 
 @pytest.mark.slow

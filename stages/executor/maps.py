@@ -8,24 +8,20 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.scoring.measured import Each
-from stages.executor.run import run_on
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Done, Failure, Run, Task, check_all_done, executor_of
 from stages.shell.blocks import ExecutorParams
 from storage.folders import passing_folder
 from storage.paths import WORK
-
-if TYPE_CHECKING:
-    from stages.executor.clusters import Workers
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @contextmanager
-def each_by(params: ExecutorParams, name: str) -> Iterator[Each]:
+def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     """A ``map`` by threads of this process, or by workers, which end with the block.
 
     Threads do for compiled code that releases the GIL.
@@ -45,35 +41,26 @@ def each_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     if params.kind == "inline":
         yield in_threads
         return
-    # Imported here because it takes a second, and the default needs none of it.
-    from stages.executor.clusters import workers_of  # noqa: PLC0415
-
     # In the project, where all workers see it, and no other user's: workers run what is in it.
-    with passing_folder(WORK / "each") as folder, workers_of(params, uses_gpu=False) as workers:
-        yield _each_of(workers, folder.resolve(), name)
+    with passing_folder(WORK / "each") as folder, executor_of(params) as run:
+        yield _map_of(run, folder.resolve(), name)
 
 
-def _each_of(workers: "Workers", folder: Path, name: str) -> Each:
+def _map_of(run: Run, folder: Path, name: str) -> Each:
     """A ``map`` by workers, which read the work from a folder."""
-    from stages.executor.clusters import named_deaths  # noqa: PLC0415
-
     numbers = count(1)
 
-    def each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    def do_each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         # A file that all read once: what the work holds may be larger than all items.
         path = folder / f"{next(numbers)}.pickle"
         path.write_bytes(pickle.dumps(work))
         tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]
-        results: dict[str, R] = {}
-
-        def keep(task: Task[R], result: R) -> None:
-            results[task.name] = result
-
-        failures = run_on(workers.pool, tasks, keep, n_workers=workers.count)
-        check_all_done([named_deaths(failure) for failure in failures])
+        ended = list(run(tasks))
+        check_all_done([one for one in ended if isinstance(one, Failure)])
+        results = {one.task.name: one.result for one in ended if isinstance(one, Done)}
         return [results[task.name] for task in tasks]
 
-    return each
+    return do_each
 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

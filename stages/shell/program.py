@@ -1,4 +1,4 @@
-"""The edge of a stage: arguments come in, errors that a user can fix go out as one line."""
+"""A stage as a program: arguments come in, errors that a user can fix go out as one line."""
 
 import inspect
 import sys

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.executor.each import each_by, in_threads
+from stages.executor.maps import in_threads, map_by
 from stages.shell.blocks import ExecutorParams
 from storage.paths import WORK
 from tests.fixtures import tasks
@@ -36,7 +36,7 @@ def test_workers_give_results_in_order_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with each_by(ExecutorParams(kind="local", n_workers=2), "number") as each:
+    with map_by(ExecutorParams(kind="local", n_workers=2), "number") as each:
         assert list(each(tasks.double, range(9))) == list(range(0, 18, 2))
         assert list(each(partial(pow, 2), [3, 1])) == [8, 2]
         (folder,) = WORK.iterdir()

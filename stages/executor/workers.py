@@ -1,0 +1,316 @@
+"""The executors of Dask: processes of this machine, workers of a scheduler, jobs of SLURM."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeVar
+
+from dask import config
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    Nanny,
+    Scheduler,
+    Status,
+    Worker,
+    WorkerPlugin,
+    wait,
+)
+from distributed.client import FuturesCancelledError
+from distributed.deploy.spec import SpecCluster
+from distributed.utils import silence_logging_cmgr
+
+from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
+from stages.shell.blocks import ExecutorParams
+from stages.shell.parsing import ParamsError
+from storage.errors import DataError
+
+T = TypeVar("T")
+
+TIMEOUT_S: Final = 10
+"""How long a scheduler may take to answer."""
+
+LOOK_S: Final = 5.0
+"""Longest time between two looks at the workers."""
+
+TELL_S: Final = 30.0
+"""Time between two words about workers that do not come."""
+
+HOST: Final = "127.0.0.1"
+"""Other machines reach nothing of ``local``."""
+
+SILENT: Final = logging.CRITICAL + 1
+"""Dask says nothing: what failed is told by the driver, once."""
+
+NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address": f"{HOST}:0"})
+"""Without a dashboard, a scheduler still answers a few questions of browsers: on any free port."""
+
+THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Variables by which libraries know how many threads to compute with."""
+
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+"""Variable by which CUDA knows which GPUs a process may use."""
+
+LOST: Final = "distributed.deploy.lost-worker-timeout"
+"""How long after its end a worker may come back, before Dask gives up its process or job."""
+
+CONFIG: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        # A task that takes its worker with it three times has failed.
+        "distributed.scheduler.allowed-failures": N_TRIES - 1,
+        # A worker is sent no task before it is free: those it has when it dies count as failed.
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
+)
+
+
+@contextmanager
+def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
+    """Workers as the settings ask for them, which end with the block.
+
+    Raises
+    ------
+    ConnectionError
+        If they cannot be reached; as tasks run, if jobs end before they are workers.
+    ParamsError
+        If SLURM is not there, or does not take the jobs; or if keys for the scheduler are missing.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(config.set(CONFIG))
+        stack.enter_context(silence_logging_cmgr(SILENT))
+        where, look = _scheduler(params, stack, uses_gpu=uses_gpu)
+        try:
+            client = stack.enter_context(Client(where, timeout=TIMEOUT_S))  # type: ignore[no-untyped-call]
+        except OSError as error:
+            raise ConnectionError(
+                f"executor.address must be that of a Dask scheduler, got no answer from {where}"
+            ) from error
+        except TypeError as error:
+            if params.kind != "address":
+                raise
+            # Dask's for tls:// without a certificate.
+            raise ParamsError(
+                f"executor.address must be one that Dask has TLS keys for, got {where}"
+            ) from error
+        client.register_plugin(LeaveAtOnce())
+        # Jobs of SLURM come only where tasks wait for them.
+        n_least = params.slurm.max_jobs if params.kind == "slurm" else 1
+        yield partial(_run, client, n_least, look)
+
+
+def _run(
+    client: Client, n_least: int, look: Callable[[int], None], tasks: Iterable[Task[T]]
+) -> Iterator[Done[T] | Failure]:
+    """What becomes of each task; one more per worker is handed over than it runs.
+
+    Parameters
+    ----------
+    n_least
+        How many workers there are, or may soon be, at least.
+    look
+        Called now and then with how many there are.
+
+    Raises
+    ------
+    ConnectionError
+        If the scheduler is gone.
+    """
+    todo, running, n_workers = iter(tasks), dict[Future[T], Task[T]](), 0
+    while True:
+        with suppress(OSError):  # a scheduler that is gone ends the tasks: they tell
+            n_workers = len(client.nthreads())  # type: ignore[no-untyped-call]
+        look(n_workers)
+        for task in islice(todo, max(0, 2 * max(n_workers, n_least) - len(running))):
+            running[client.submit(task.run, pure=False, retries=N_TRIES - 1)] = task
+        if not running:
+            return
+        for future in _ended(running):
+            outcome = _outcome(running[future], future)
+            if outcome is not None:
+                del running[future]
+                yield outcome
+
+
+@dataclass
+class Waiting:
+    """Says so while workers do not come."""
+
+    kind: str
+    since: float = -TELL_S
+
+    def look(self, n_workers: int) -> None:
+        """Note how many workers there are."""
+        now = time.monotonic()
+        if not n_workers and now - self.since >= TELL_S:
+            print(f"note: waiting for workers of {self.kind}", file=sys.stderr)
+        elif not n_workers:
+            return
+        self.since = now
+
+
+def _ended(running: Iterable[Future[T]]) -> Iterable[Future[T]]:
+    """Tasks that have ended, when there are any, or none after a while."""
+    try:
+        return wait(list(running), timeout=LOOK_S, return_when="FIRST_COMPLETED").done  # type: ignore[no-untyped-call,no-any-return]
+    except TimeoutError:
+        return ()
+    except FuturesCancelledError as error:
+        raise ConnectionError("the scheduler of the workers must stay up, got no answer") from error
+
+
+def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
+    """What became of a task that has ended; None if it is done again, its worker having died."""
+    if future.status != "error":
+        try:
+            return Done(task, future.result(timeout=LOOK_S))
+        except TimeoutError:
+            return None
+    error = future.exception()  # type: ignore[no-untyped-call]
+    if not isinstance(error, KilledWorker):
+        return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
+    died = DataError(
+        f"workers must live through {task.name}, got all that tried it dead, for want of memory "
+        "perhaps"
+    )
+    return Failure(task, died)
+
+
+def _scheduler(
+    params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool
+) -> tuple[Any, Callable[[int], None]]:
+    """A cluster of Dask's, or the address of one, and what is to be called now and then."""
+    if params.kind == "address":
+        return params.address, Waiting(params.kind).look
+    if params.kind == "slurm":
+        from stages.executor.slurm import Jobs, slurm_cluster  # noqa: PLC0415 - half a second
+
+        # A job that is requeued waits in the queue: another takes its place meanwhile.
+        stack.enter_context(config.set({LOST: "2s"}))
+        jobs = params.slurm if uses_gpu else replace(params.slurm, gpus=0)
+        cluster = stack.enter_context(slurm_cluster(jobs))
+        return cluster, Jobs(cluster).look
+    folder = stack.enter_context(TemporaryDirectory(prefix="usam-workers-"))
+    # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
+    # would close it if its worker is away again when this time has passed.
+    stack.enter_context(config.set({LOST: "100 days"}))
+    local = stack.enter_context(_local(params.n_workers, folder, uses_gpu=uses_gpu))
+    return local, Waiting(params.kind).look
+
+
+@contextmanager
+def _local(
+    n_workers: int | Literal["auto"], folder: str, *, uses_gpu: bool
+) -> Iterator[SpecCluster]:
+    """Processes that take a task at a time, each with its share of the processors.
+
+    Not Dask's ``LocalCluster``, which gives all workers the same environment: each has its own GPU.
+
+    Parameters
+    ----------
+    n_workers
+        ``auto`` is a process per GPU if tasks use them and there are any, otherwise one per
+        processor.
+    folder
+        For the files of the workers.
+    """
+    n_processors = len(os.sched_getaffinity(0))
+    gpus = _gpus() if uses_gpu else []
+    n = (len(gpus) or n_processors) if n_workers == "auto" else n_workers
+    options = {
+        "host": HOST,
+        "nthreads": 1,
+        "memory_limit": None,
+        "local_directory": folder,
+        "dashboard": False,
+        "silence_logs": SILENT,
+    }
+    workers: dict[int, dict[str, Any]] = {
+        i: {
+            "cls": Nanny,
+            "options": options | {"env": {VISIBLE: gpus[i % len(gpus)]} if gpus else {}},
+        }
+        for i in range(n)
+    }
+    scheduler = {"cls": Scheduler, "options": {"host": HOST, "port": 0, **NO_DASHBOARD}}
+    with (
+        _threads_of_workers(max(1, n_processors // n)),
+        SpecCluster(workers=workers, scheduler=scheduler, silence_logs=SILENT) as cluster,  # type: ignore[no-untyped-call]
+    ):
+        yield cluster
+
+
+@contextmanager
+def _threads_of_workers(n: int) -> Iterator[None]:
+    """Let worker processes compute with so many threads, unless the environment says how many.
+
+    Libraries read it as they are imported, so that it must be set before a process begins. Dask
+    sets it, and a few more, in this process, and never takes it back.
+    """
+    before = dict(os.environ)
+    try:
+        with config.set({"distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, n)}):
+            yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+
+
+def _gpus() -> list[str]:
+    """GPUs that this process may use, as CUDA names them."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip()]
+    import torch  # noqa: PLC0415 - takes seconds
+
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+class LeaveAtOnce(WorkerPlugin):
+    """Lets a worker that is to end do so at once: what its task has not written is done again.
+
+    Dask would let the task run on until the process is killed. SLURM sends SIGTERM to jobs that are
+    cancelled, requeued or preempted, and SIGUSR1, where it is asked to, to those whose time is
+    nearly over.
+    """
+
+    name = "leave-at-once"
+
+    def setup(self, worker: Worker) -> None:
+        """Listen to signals; called in the main thread of the process, whose loop it is."""
+        loop = asyncio.get_running_loop()
+        leaving: list[asyncio.Task[None]] = []
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            loop.add_signal_handler(
+                number, lambda: leaving.append(loop.create_task(_leave(worker)))
+            )
+        # Ctrl-C reaches all processes of a terminal; the driver tells its workers to end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def teardown(self, worker: Worker) -> None:
+        """Called before a worker that ends waits for its task.
+
+        Also called where the next stage sends the same worker its own copy of this.
+        """
+        if worker.status is Status.closing:
+            os._exit(0)
+
+
+async def _leave(worker: Worker) -> None:
+    """Hand the task back, so that this does not count as a death, and end."""
+    try:
+        await worker.scheduler.retire_workers(
+            workers=[worker.address], close_workers=False, remove=True, stimulus_id="leave"
+        )
+    finally:
+        os._exit(0)
