@@ -36,7 +36,7 @@ from stages.heads.study import ETA, Facade, run_study
 from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
 from stages.shell.asked import asked_of_train
 from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.program import cache_location
 from stages.shell.progress import progress
 from storage.folders import whole_file
 from storage.split.cells import open_cells
@@ -101,7 +101,7 @@ def main() -> None:
 
 def _data() -> tuple[TrainingSet, int]:
     params = read_params()
-    cells = open_cells(SPLIT, asked_of_train(params.extract, params.models), cache=cache_place())
+    cells = open_cells(SPLIT, asked_of_train(params.extract, params.models), cache=cache_location())
     return read_head_data(cells, TUNED).rows, len(cells.models)
 
 

@@ -11,9 +11,8 @@ from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
 from stages.reduction.entropies import split_arrays
 from stages.shell.asked import asked_of_eval
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.program import cache_location, stage_main
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.paths import entropy_path
@@ -27,7 +26,7 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
     asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
-    to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
+    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
     found = split_arrays(to_open, params.executor, params.entropy.n_workers)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)

@@ -25,9 +25,8 @@ from stages.executor.maps import map_by
 from stages.heads.data import faults_of
 from stages.heads.judged import read_scores
 from stages.shell.asked import asked_of_eval
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.program import cache_location, stage_main
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.outputs.files import Table
@@ -43,7 +42,7 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
     asked = asked_of_eval(params.extract, params.models, views, params.extra_prompts)
-    cells = open_cells(split, asked, cache=cache_place())
+    cells = open_cells(split, asked, cache=cache_location())
     scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {

@@ -6,8 +6,8 @@ Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center``
 
 from stages.filling.cell import run_cell
 from stages.shell.asked import train_cells
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.program import stage_main
 from stages.shell.rules import check_known
 
 

@@ -21,9 +21,8 @@ from stages.drawing.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
 from stages.executor.maps import map_by
 from stages.shell.asked import asked_of_eval
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.program import cache_location, stage_main
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
@@ -46,7 +45,7 @@ def main(split: str) -> None:
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
     asked = asked_of_eval(params.extract, models, identity, params.extra_prompts)
-    to_open = cells_to_open(split, asked, cache_place(), with_masks=True)
+    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)
     image = cells.table.image_index[shown["row"]]

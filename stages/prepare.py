@@ -12,8 +12,8 @@ import numpy as np
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
 from stages.shell.blocks import Split
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.program import stage_main
 from stages.shell.progress import progress
 from stages.shell.rules import check_known
 from stages.shell.sources import data_set, objects_signature, source_of

@@ -20,8 +20,8 @@ from stages.page.commit import last_commit
 from stages.page.labels import TASK_LABELS, measure_label, protocol_heading
 from stages.page.numbers import with_bounds
 from stages.page.page import Contents, render_report
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.program import stage_main
 from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics, overview_table
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables

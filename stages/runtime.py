@@ -7,8 +7,8 @@ Writes  ``results/runtime.csv``.
 from dataclasses import replace
 
 from stages.extraction.timing import time_models
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.program import stage_main
 from stages.shell.unchanged import check_unchanged
 from storage.outputs.results import write_runtime
 from storage.paths import RUNTIME_PATH

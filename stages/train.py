@@ -17,9 +17,8 @@ from stages.heads.data import faults_of, origin_of
 from stages.heads.fit import FittedHeads, Seeds, fit_sets, heads_to_fit
 from stages.heads.trained import KeptHead, write_heads
 from stages.shell.asked import asked_of_train
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.program import cache_location, stage_main
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
@@ -36,7 +35,7 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    to_open = cells_to_open(split, asked_of_train(params.extract, params.models), cache_place())
+    to_open = cells_to_open(split, asked_of_train(params.extract, params.models), cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))

@@ -14,9 +14,8 @@ from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
 from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
-from stages.shell.place import cache_place
+from stages.shell.program import cache_location, stage_main
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
@@ -56,7 +55,7 @@ def _search(
     from stages.executor.cells import cells_to_open  # noqa: PLC0415
     from stages.heads.search import Study, search  # noqa: PLC0415
 
-    cells = cells_to_open(split, asked, cache_place())
+    cells = cells_to_open(split, asked, cache_location())
     return search(Study(cells, objective, tune), executor)
 
 

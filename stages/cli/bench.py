@@ -17,9 +17,9 @@ from stages.extraction.timing import time_models
 from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS
 from stages.shell.blocks import ExtractParams
-from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.parsing import parse
+from stages.shell.program import reported_errors
 from storage.errors import DataError, WeightsError
 from storage.images.files import read_rgb
 from storage.outputs.columns import RUNTIME_SETTINGS

@@ -9,7 +9,7 @@ import typer
 from stages.cli import repair, stores
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.overview import as_text, overview, own_part
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from storage.cell.work import is_work_folder
 from storage.errors import StoreError, counted, listed

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.vocabulary import FAMILIES, MODELS
 from stages.cli.columns import aligned
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints import weights
 

@@ -13,8 +13,8 @@ from stages.filling.estimate import Cost, cost, known_rates, total
 from stages.filling.pool import fill as fill_pool
 from stages.planning.reasons import names_text
 from stages.shell.asked import CellName
-from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
+from stages.shell.program import one_line, reported_errors
 from stages.shell.stopping import stoppable
 from storage.errors import counted
 from storage.paths import WORK

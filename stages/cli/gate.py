@@ -17,8 +17,8 @@ from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
 from stages.predictor.gates import Gate
-from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
+from stages.shell.program import reported_errors
 from stages.shell.rules import ParamsError, check_known
 from storage.errors import DataError
 from storage.outputs.columns import COLUMNS

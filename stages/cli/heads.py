@@ -15,8 +15,8 @@ from stages.heads.judged import read_head_set
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
-from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
+from stages.shell.program import reported_errors
 from stages.shell.rules import check_known
 from storage.head_files.shipped import shipped_heads
 from storage.outputs.head_files import HeadFile, read_head_file, write_head_file

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from stages.cli.columns import aligned, bytes_text
-from stages.shell.edge import one_line
+from stages.shell.program import one_line
 from storage.cell.work import PUBLISHED, is_work_folder
 from storage.errors import StoreError, counted, listed
 from storage.store.describe import StoreDescription, describe

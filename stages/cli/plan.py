@@ -11,8 +11,8 @@ from rich.table import Table
 from pipeline.sam.families import SIZES, FamilySizes
 from stages.cli.columns import bytes_text
 from stages.planning.plans import SplitPlan, cells_of, look_at, plan_split
-from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
+from stages.shell.program import one_line, reported_errors
 from storage.datasets.extent import mask_bytes
 from storage.errors import DataError
 

@@ -26,7 +26,7 @@ from stages.predictor.questions import (
     grid_options,
     parse_clicks,
 )
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.rules import ParamsError, check_known
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import read_rgb

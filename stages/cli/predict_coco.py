@@ -8,7 +8,7 @@ import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
 from stages.predictor.questions import Grid, check_no_grid, grid_options
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint

@@ -9,8 +9,8 @@ import typer
 from stages.cli.columns import printable
 from stages.cli.stores import Some, on_disk
 from stages.shell.asked import CellName, eval_cells, train_cells
-from stages.shell.edge import REPORTED, one_line, reported_errors
 from stages.shell.params import Params, read_params
+from stages.shell.program import REPORTED, one_line, reported_errors
 from stages.shell.progress import progress
 from stages.shell.unchanged import running
 from storage.cell.recorded import mend_cache

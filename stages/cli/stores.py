@@ -8,7 +8,7 @@ import typer
 
 from stages.cli.cells import list_cells
 from stages.cli.columns import aligned, printable
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
 from storage.cell.work import is_work_folder

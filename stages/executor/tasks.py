@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from stages.shell.blocks import ExecutorParams
-from stages.shell.edge import REPORTED, one_line
+from stages.shell.program import REPORTED, one_line
 from stages.shell.rules import ParamsError
 from storage.errors import DataError, WeightsError
 

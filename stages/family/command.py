@@ -24,7 +24,7 @@ from pipeline.mini.batches import Batch, draw_batch
 from pipeline.mini.recipe import RECIPE, Recipe
 from pipeline.mini.training import Score, Training, mean_scores
 from stages.family.state import load_state, save_state, write_curve
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
 from storage.checkpoints.mini import publish_mini

@@ -13,7 +13,7 @@ from stages.filling.job import CellJob, Prepared
 from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_told
 from stages.shell.asked import CellName
 from stages.shell.blocks import ExecutorParams, ExtractParams
-from stages.shell.edge import REPORTED
+from stages.shell.program import REPORTED
 from stages.shell.progress import progress
 from stages.shell.rules import ParamsError
 from storage.cell.claims import Watch

@@ -3,8 +3,8 @@
 DVC runs it before the one command in which a name of ``params.yaml`` first meets a shell.
 """
 
-from stages.shell.edge import stage_main
 from stages.shell.params import read_params
+from stages.shell.program import stage_main
 
 
 @stage_main

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from stages.shell.edge import one_line
+from stages.shell.program import one_line
 from stages.shell.rules import ParamsError
 from stages.web.door import Door
 from stages.web.page import Page

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from stages.shell.edge import reported_errors
+from stages.shell.program import reported_errors
 from stages.shell.rules import ParamsError
 
 PORT: Final = 8765

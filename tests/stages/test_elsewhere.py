@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stages.shell.place import VARIABLE
+from stages.shell.program import VARIABLE
 from storage.split import mask_windows
 from storage.split.mask_chunks import read_spans
 from tests.fixtures.dvc_stages import ROOT

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from stages.shell.place import VARIABLE
+from stages.shell.program import VARIABLE
 from storage.files import addresses
 from storage.paths import entropy_path
 from tests.fixtures.bucket import s3_server, upload, use_server

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from stages.shell.edge import stage_main
+from stages.shell.program import stage_main
 from stages.shell.stopping import stoppable
 from stages.shell.unchanged import PIPELINE, check_unchanged, running
 from tests.fixtures.dvc_stages import ROOT, STAGES, arguments

@@ -1,6 +1,7 @@
-"""The edge of a stage: arguments come in, errors that a user can fix go out as one line."""
+"""A stage as a program: its arguments, where its cache lies, and errors of one line."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,15 @@ from stages.shell.rules import ParamsError
 from stages.shell.stopping import stoppable
 from stages.shell.unchanged import running
 from storage.errors import DataError, ImageError, StoreError, WeightsError
+from storage.files.addresses import is_address
+from storage.paths import CACHE
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
 """Errors that a user can fix; any other is a bug and keeps its traceback."""
+
+VARIABLE: Final = "USAM_CACHE"
+"""Not a setting of ``params.yaml``: where a cache lies is a matter of the machine, and another
+place must run no stage again."""
 
 
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
@@ -33,6 +40,15 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
             main(**arguments)
 
     return program
+
+
+def cache_location() -> str | Path:
+    """Folder or address of the cache whose objects, features and masks a stage reads.
+
+    By default that of the repository. What a stage makes, it always writes there.
+    """
+    given = os.environ.get(VARIABLE, "")
+    return given if is_address(given) else Path(given or CACHE)
 
 
 @contextmanager

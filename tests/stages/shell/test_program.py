@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.shell.edge import one_line, stage_main
+from stages.shell.program import one_line, stage_main
 from stages.shell.rules import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from tests.fixtures.dvc_stages import ROOT
