@@ -227,7 +227,7 @@ def _note_others(folder: Path) -> None:
     for other in sorted(folder.parent.glob("*")):
         if other != folder:
             print(
-                f"note: the interrupted study in {other} is of another version, features or "
-                "settings; this one starts without its trials",
+                f"note: the interrupted study in {other} is of another version, or of other "
+                "features or settings; this one starts without its trials",
                 file=sys.stderr,
             )

@@ -311,7 +311,7 @@ def test_a_study_does_not_go_on_with_the_trials_of_other_features_or_versions(
     with pytest.raises(Killed):
         run(tune.main, SPLIT, "iou_tiny")
     assert again == noted
-    assert f"note: the interrupted study in {interrupted} is of other" in capsys.readouterr().err
+    assert f"note: the interrupted study in {interrupted} is of another" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("split")
