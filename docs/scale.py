@@ -17,7 +17,7 @@ from pipeline.vocabulary import MODELS, N_PROPOSALS
 from stages.cli.columns import bytes_text
 from stages.planning.plans import n_cell_files
 from stages.shell.asked import CellName, eval_cells, train_cells
-from storage.datasets.extent import mask_bytes, object_bytes
+from storage.store.grid import mask_bytes, object_bytes
 from storage.store.schema import FIXED_COORDINATES
 
 RATES: Final = Path(__file__).with_name("scale.csv")

@@ -10,8 +10,7 @@ import yaml
 from stages.shell.blocks import Split
 from stages.shell.parsing import parse
 from stages.shell.sources import source_of
-from storage.datasets.catalogue import DATA_SETS
-from storage.datasets.extent import N_SAMPLED
+from storage.datasets.catalogue import DATA_SETS, N_SAMPLED
 from tests.fixtures.dvc_stages import ROOT
 from tests.test_readme import commands, fault
 

@@ -15,8 +15,8 @@ from storage.cell.work import is_work_folder
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import is_address
 from storage.store.describe import StoreDescription, describe, find_stores
-from storage.store.migration import migrate
 from storage.store.verify import Damage, n_files, verify
+from storage.store.writing import migrate
 
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 

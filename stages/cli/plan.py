@@ -13,8 +13,8 @@ from stages.cli.columns import bytes_text
 from stages.planning.plans import SplitPlan, cells_of, look_at, plan_split
 from stages.shell.edge import one_line, reported_errors
 from stages.shell.params import Params, read_params
-from storage.datasets.extent import mask_bytes
 from storage.errors import DataError
+from storage.store.grid import mask_bytes
 
 
 def plan() -> None:

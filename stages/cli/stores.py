@@ -15,8 +15,7 @@ from storage.cell.work import is_work_folder
 from storage.files.addresses import is_address
 from storage.paths import CACHE
 from storage.store import archive
-from storage.store.describe import find_stores
-from storage.store.difference import Difference, differences_of
+from storage.store.describe import Difference, differences_of, find_stores
 from storage.store.verify import n_files
 
 Where = str | Path

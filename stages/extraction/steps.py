@@ -21,7 +21,7 @@ from storage.cell.making import Cell
 from storage.cell.parts import Part, joined
 from storage.cell.reuse import MadeRows
 from storage.errors import ImageError, WeightsError
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, input_sha256
 from storage.store.marks import receipt_of

@@ -16,7 +16,7 @@ from stages.shell.rules import ParamsError
 from stages.shell.sources import asked_of_objects
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
-from storage.store.images import read_images
+from storage.store.arrays import read_images
 from storage.store.inspection import open_store
 from storage.store.signature import compare
 

@@ -14,7 +14,7 @@ from storage.cell.marked import MarkedShards
 from storage.errors import StoreError
 from storage.paths import work_dir
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.images import images_digest
+from storage.store.arrays import images_digest
 from storage.store.signature import versions
 
 DEVICES: Final = ("cuda", "cpu")

@@ -15,7 +15,7 @@ from storage.cell.making import Cell
 from storage.cell.marked import MarkedShards
 from storage.cell.reuse import MadeRows, find_made
 from storage.errors import StoreError, counted
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.split.objects import ObjectTable, input_sha256
 from storage.store.signature import compare
 

@@ -24,8 +24,7 @@ from stages.heads.data import block_inputs
 from storage.errors import DataError, StoreError
 from storage.outputs.head_files import HeadFile, read_head_file
 from storage.outputs.heads import check_origin, check_place, head_set_path
-from storage.split.cells import OpenCell, SplitCells
-from storage.split.entropies import read_entropies
+from storage.split.cells import OpenCell, SplitCells, read_entropies
 from storage.split.groups import group_index
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)

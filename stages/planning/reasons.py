@@ -10,8 +10,8 @@ from typing import Final
 from stages.shell.asked import CellName
 from storage.errors import StoreError, listed, shown
 from storage.paths import WORK, features_path, masks_path, work_dir
-from storage.store.arrays import check_complete
 from storage.store.inspection import PLACE_KEYS, open_store
+from storage.store.opening import check_complete
 from storage.store.signature import change, differences
 
 MISSING: Final = "missing"

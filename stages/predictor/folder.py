@@ -13,7 +13,7 @@ from pipeline.predictor import (
     Uncertainty,
 )
 from stages.predictor.told import prompt_told, proposal_told
-from storage.datasets.coco_prompts import NO_CATEGORY, AskedImage, CocoPrompt
+from storage.datasets.coco import NO_CATEGORY, AskedImage, CocoPrompt
 from storage.errors import ImageError
 from storage.images.files import read_rgb
 from storage.outputs.coco_results import KeptResults

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from storage.folders import whole_file
-from storage.images.png import png_bytes
+from storage.images.files import png_bytes
 from storage.rle import decode_rle
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from storage.images.png import png_bytes
+from storage.images.files import png_bytes
 
 N_SCENES: Final = 6
 

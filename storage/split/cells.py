@@ -1,4 +1,4 @@
-"""The one door to the cells of a split: what every model says under every view.
+"""Opens the cells of a split, what every model says under every view, and its entropies.
 
 A cell must match its path, the settings that ask for it, and the objects and images of its split.
 It is compared with what was asked, not with another cell: of two that differ, neither shows which
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from pipeline.views import entropy_views
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import Known, files_at, is_address
-from storage.paths import CACHE, features_path, located, masks_path, objects_path
-from storage.split.mask_chunks import MaskChunks
+from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.arrays import naming_damage, open_complete
-from storage.store.images import check_same_images, images_digest
+from storage.store.arrays import check_same_images, images_digest, naming_damage
 from storage.store.inspection import AnyArray, Store
+from storage.store.mask_chunks import MaskChunks
+from storage.store.opening import dataset_of, open_complete, open_entropy
 from storage.store.signature import compare, digest
 
 if TYPE_CHECKING:
@@ -55,9 +56,6 @@ class OpenCell:
     @cached_property
     def features(self) -> "xarray.Dataset":
         """Scores and tokens, with named dimensions."""
-        # xarray takes a third of a second, and workers of `entropy` do without.
-        from storage.store.opening import dataset_of  # noqa: PLC0415
-
         return dataset_of(self.store, self.arrays)
 
     @property
@@ -226,6 +224,28 @@ def open_cells(
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
     return SplitCells(split, table, by_name)
+
+
+def read_entropies(cells: SplitCells) -> "xarray.Dataset":
+    """Read the entropies of a split whole.
+
+    Raises
+    ------
+    StoreError
+        If the store is missing, incomplete or damaged, or was computed from other cells.
+    """
+    path = entropy_path(cells.split)
+    told = cells.signature
+    entropy = open_entropy(path, expected={key: told[key] for key in TOLD_KEYS})
+    known = entropy.attrs["signature"].get("cells_digest", "none")
+    found = cells.digest(entropy_views(cells.views))
+    if known != found:
+        raise StoreError(
+            f"{path} must be computed from the cells of these models and views "
+            f"(cells_digest: {known} -> {found}); run `entropy` again"
+        )
+    with naming_damage(path):
+        return entropy.load()
 
 
 def _opened(

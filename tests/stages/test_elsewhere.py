@@ -11,7 +11,7 @@ import pytest
 
 from stages.shell.place import VARIABLE
 from storage.split import mask_windows
-from storage.split.mask_chunks import read_spans
+from storage.store.mask_chunks import read_spans
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.repository import publish
 from tests.fixtures.share_page import block

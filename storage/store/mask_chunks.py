@@ -1,10 +1,14 @@
-"""Coded masks, decoded straight into the caller's memory."""
+"""Coded masks, decoded straight into the memory of the caller by the index of their shard."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
+import google_crc32c
 import numpy as np
 from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
@@ -13,10 +17,57 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from storage.files.files import Files, Part, read_parts
 from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
-from storage.store.shard_index import ABSENT, index_bytes, parse_index, read_index
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
+
 ShardIndex = UInt64[np.ndarray, "chunk 2"]
+"""Offset and length of each chunk of a shard, in bytes."""
+
+ENTRY_BYTES: Final = 16
+"""Offset and length of a chunk, both 64 bits."""
+
+CHECKSUM_BYTES: Final = 4
+"""CRC32C of the entries, which follows them."""
+
+ABSENT: Final = 2**64 - 1
+"""Offset of a chunk that a shard does not hold."""
+
+
+def index_bytes(n_chunks: int) -> int:
+    """Size of an index, which ends its file."""
+    return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
+
+
+def read_index(file: FileIO, n_chunks: int) -> ShardIndex:
+    """Index of a shard; only the end of its file is read.
+
+    Raises
+    ------
+    ValueError
+        As ``parse_index``.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - index_bytes(n_chunks)))
+    return parse_index(file.read(index_bytes(n_chunks)), n_chunks, str(file.name))
+
+
+def parse_index(data: bytes, n_chunks: int, where: str) -> ShardIndex:
+    """Index of a shard, from the end of the file ``where``.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or the index fails its checksum.
+
+    Notes
+    -----
+    The format of Zarr's sharding codec, with its index at the end, followed by a CRC32C.
+    """
+    entries, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    is_whole = len(entries) == n_chunks * ENTRY_BYTES
+    if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
+        raise ValueError(f"the index of {where} is cut short or fails its checksum")
+    return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)
 
 
 @dataclass(frozen=True)
