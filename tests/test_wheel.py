@@ -31,7 +31,7 @@ OUTSIDE_A_CLONE: Final = {
     "plan": NO_SETTINGS,
     "bench runtime": NO_SETTINGS,
     "family train": "error: the mini models must be trained in a clone, got ",
-    "cache info cache": "error: cache must be a store or hold some, got none\n",
+    "cache ls": "error: cache must be a store or hold some, got none\n",
 }
 """What commands say that find nothing to work on."""
 
