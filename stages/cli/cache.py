@@ -9,7 +9,8 @@ import typer
 
 from stages.cli.columns import aligned, printable
 from stages.cli.listing import ls, own_part
-from stages.shell.asked import CellName, eval_cells, train_cells
+from stages.planning.plans import cells_of
+from stages.shell.asked import CellName
 from stages.shell.edge import REPORTED, one_line, reported_errors
 from stages.shell.params import Params, read_params
 from stages.shell.progress import progress
@@ -220,17 +221,11 @@ def _as_settings_name_it(store: Path) -> Path:
 
 def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
     """Stores of all cells of the settings."""
-    views = [params.view(name) for name in params.views]
-    eval_names = [
-        eval_cells(split, params.models, views, params.extra_prompts)
-        for split in params.eval_splits
-    ]
-    train_names = [train_cells(split, params.models) for split in params.train_splits]
-    for name in (name for names in (*eval_names, *train_names) for name in names):
-        place = (name.split, name.model, name.view.name)
-        yield name, features_path(*place)
-        if name.with_masks:
-            yield name, masks_path(*place)
+    splits = (*params.eval_splits, *params.train_splits)
+    for name in (name for split in splits for name in cells_of(split, params)):
+        paths = (features_path, masks_path) if name.with_masks else (features_path,)
+        for path in paths:
+            yield name, path(name.split, name.model, name.view.name)
 
 
 def _repair(name: CellName, params: Params) -> None:
@@ -242,13 +237,8 @@ def _repair(name: CellName, params: Params) -> None:
     if name.with_masks:
         arguments["view"] = name.view.name
     with running(stage, arguments):
-        run_cell(
-            name,
-            params.splits[name.split],
-            params.extract,
-            params.executor,
-            is_repair=True,
-        )
+        place = params.splits[name.split]
+        run_cell(name, place, params.extract, params.executor, is_repair=True)
     files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")

@@ -15,7 +15,7 @@ from storage.errors import StoreError, counted, listed
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE
 from storage.store.describe import StoreDescription, describe, find_stores
-from storage.store.inspection import PLACE_KEYS, read_description
+from storage.store.inspection import CELL_KEYS, read_description
 from storage.store.schema import MIGRATED, SCHEMA_VERSION
 
 HEADINGS: Final = (
@@ -145,8 +145,8 @@ def _identity(path: Path) -> tuple[str, str, dict[str, object]]:
         _, kind, signature = read_description(files_at(path))
     except (StoreError, OSError):  # ``describe`` says what is wrong
         return *_identity_by_path(path), {}
-    if kind in OF_CELLS and set(PLACE_KEYS) <= signature.keys():
-        return "/".join(str(signature[key]) for key in PLACE_KEYS), kind, dict(signature)
+    if kind in OF_CELLS and set(CELL_KEYS) <= signature.keys():
+        return "/".join(str(signature[key]) for key in CELL_KEYS), kind, dict(signature)
     return str(path), kind, dict(signature)
 
 

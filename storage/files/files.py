@@ -109,7 +109,7 @@ def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
     """The loop in which zarr asks stores; it has no public name, and a fork gets another."""
     found: list[asyncio.AbstractEventLoop] = []
 
-    class Asked(MemoryStore):
+    class LoopStore(MemoryStore):
         async def get(
             self,
             key: str,
@@ -119,7 +119,7 @@ def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
             found.append(asyncio.get_running_loop())
             return await super().get(key, prototype, byte_range)
 
-    zarr.create_group(Asked())
+    zarr.create_group(LoopStore())
     return found[0]
 
 

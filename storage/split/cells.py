@@ -29,13 +29,13 @@ from storage.store.signature import compare, digest
 if TYPE_CHECKING:
     import xarray
 
-Asked = Mapping[tuple[str, str], Mapping[str, Any]]
-"""What the settings ask of the signature of each cell, by model and view."""
+Expected = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Entries that the settings want in the signature of each cell, by model and view."""
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 """Signature entries that cells used together must share, whatever their splits."""
 
-TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
+INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries of cells that are repeated in the signature of what is computed from them."""
 
 N_AT_ONCE: Final = 16
@@ -144,7 +144,7 @@ class SplitCells:
         """Signature of what is computed from all of these cells."""
         shared = next(iter(self.by_name.values())).signature
         return {
-            **{key: shared[key] for key in TOLD_KEYS},
+            **{key: shared[key] for key in INHERITED_KEYS},
             "models": list(self.models),
             "views": list(self.views),
             "cells_digest": self.digest(self.views),
@@ -184,13 +184,13 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
 
 
 def open_cells(
-    split: str, asked: Asked, *, with_masks: bool = False, cache: str | Path = CACHE
+    split: str, expected: Expected, *, with_masks: bool = False, cache: str | Path = CACHE
 ) -> SplitCells:
     """Open cells of a split.
 
     Parameters
     ----------
-    asked
+    expected
         Which cells, and entries that the signature of each must have, including
         ``shard_objects``.
     with_masks
@@ -202,22 +202,22 @@ def open_cells(
     ------
     StoreError
         If a store is missing or incomplete, of another split, model or view than its path says,
-        of other settings than ``asked``, or of other objects or images than its split has now.
+        of other settings than ``expected``, or of other objects or images than its split has now.
     """
     table = read_objects_of(split, cache)
     known = {"split": split, "objects_digest": objects_digest(table)}
     images = {
         shard_objects: images_of_shards(table, shard_objects)
-        for shard_objects in {entries["shard_objects"] for entries in asked.values()}
+        for shard_objects in {entries["shard_objects"] for entries in expected.values()}
     }
-    expected = [
+    in_full = [
         {**entries, **known, "model": model, "view": view}
-        for (model, view), entries in asked.items()
+        for (model, view), entries in expected.items()
     ]
     by_name = {}
-    for name, cell in zip(asked, _opened(expected, cache, with_masks=with_masks), strict=True):
+    for name, cell in zip(expected, _opened(in_full, cache, with_masks=with_masks), strict=True):
         _check_images(
-            cell, images[asked[name]["shard_objects"]], located(objects_path(split), cache)
+            cell, images[expected[name]["shard_objects"]], located(objects_path(split), cache)
         )
         by_name[name] = cell
     shapes = {cell.masks.shape for cell in by_name.values() if cell.masks}
@@ -235,8 +235,8 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         If the store is missing, incomplete or damaged, or was computed from other cells.
     """
     path = entropy_path(cells.split)
-    told = cells.signature
-    entropy = open_entropy(path, expected={key: told[key] for key in TOLD_KEYS})
+    signature = cells.signature
+    entropy = open_entropy(path, expected={key: signature[key] for key in INHERITED_KEYS})
     known = entropy.attrs["signature"].get("cells_digest", "none")
     found = cells.digest(entropy_views(cells.views))
     if known != found:

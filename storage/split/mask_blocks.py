@@ -153,14 +153,14 @@ class MaskWindows:
     def _last(self, start: int) -> int:
         """Where a window that begins at a row ends."""
         cell = next(iter(self._cells.values()))
-        places = cell.place(range(start, self._run.stop))
-        n_bytes = np.cumsum(_lengths(self._indices, places))
+        positions = cell.positions(range(start, self._run.stop))
+        n_bytes = np.cumsum(_lengths(self._indices, positions))
         return start + int(np.searchsorted(n_bytes, WINDOW_BYTES, side="right"))
 
 
-def _lengths(indices: Sequence[ShardIndex], places: range) -> np.ndarray:
+def _lengths(indices: Sequence[ShardIndex], positions: range) -> np.ndarray:
     """Compressed bytes of each object in all cells."""
-    total = np.zeros(len(places), np.float64)
+    total = np.zeros(len(positions), np.float64)
     for index in indices:
-        total += index[places.start : places.stop, 1]
+        total += index[positions.start : positions.stop, 1]
     return total

@@ -121,8 +121,8 @@ class MaskChunks:
         """Name of the file that holds a row."""
         return f"mask_code/{file_name((row // self.shard_objects, 0, 0, 0, 0))}"
 
-    def place(self, run: range) -> range:
-        """Places of consecutive objects in their shard."""
+    def positions(self, run: range) -> range:
+        """Of consecutive objects in their shard."""
         first = run.start % self.shard_objects
         return range(first, first + len(run))
 
@@ -135,8 +135,8 @@ class MaskChunks:
         with path.open("rb", buffering=0) as file:
             index = read_index(file, self.n_chunks)
             chunks = []
-            for place in self.place(run):
-                offset, length = _entry(index, place, str(path))
+            for position in self.positions(run):
+                offset, length = _entry(index, position, str(path))
                 file.seek(offset)
                 chunks.append(file.read(length))
         return chunks
@@ -175,7 +175,9 @@ def read_spans(
     for cell, index in zip(cells, indices, strict=True):
         name = cell.shard_file(run.start)
         with naming_damage(cell.files, "mask_code"):
-            found = [_entry(index, place, f"{cell.files}/{name}") for place in cell.place(run)]
+            found = [
+                _entry(index, position, f"{cell.files}/{name}") for position in cell.positions(run)
+            ]
         first = min(offset for offset, _ in found)
         last = max(offset + length for offset, length in found)
         parts.append(Part(cell.files, name, RangeByteRequest(first, last)))
@@ -194,9 +196,9 @@ def shard_runs(rows: range, shard_objects: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
-def _entry(index: ShardIndex, place: int, where: str) -> tuple[int, int]:
+def _entry(index: ShardIndex, position: int, where: str) -> tuple[int, int]:
     """Offset and length of a chunk."""
-    offset, length = index[place].tolist()
+    offset, length = index[position].tolist()
     if offset == ABSENT:
-        raise ValueError(f"chunk {place} of {where} is absent")
+        raise ValueError(f"chunk {position} of {where} is absent")
     return offset, length
