@@ -36,6 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made")
     extract(root)
     shutil.rmtree(root / "work")
+    shutil.make_archive(str(root / "zipped"), "zip", root / "masks/identity.zarr")
     return root
 
 
@@ -53,6 +54,12 @@ def bucket(
     assert isinstance(target, AddressStore)
     assert isinstance(target._store, ObjectStore if request.param == "obstore" else FsspecStore)
     return address
+
+
+def test_a_zipped_store_opens_where_it_is(bucket: str, made: Path) -> None:
+    there = storage.open_masks(f"{bucket}/zipped.zip").load()
+    xarray.testing.assert_identical(there, storage.open_masks(made / "masks/identity.zarr").load())
+    assert verify(f"{bucket}/zipped.zip") == []
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
