@@ -22,7 +22,7 @@ from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records, Source
 from storage.errors import ImageError, counted, listed
 from storage.images.files import is_confirmed
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.paths import HEADS, objects_path
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, write_objects

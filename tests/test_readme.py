@@ -167,7 +167,7 @@ Run `make demo`, or `make`; `dvc pull cache/features`.
 
 ```bash
 $ make tset PYTHON=python3.12  # a comment
-.venv/bin/usam cache look PATH && usam cache info PATH --all
+.venv/bin/usam cache look PATH && usam cache ls PATH --all
 FOO=1 dvc repro --nope | tee log; dvc repro extract@a-b && dvc repro 'extract@a-b-*'
 python -m stages.entropi a
 python -m stages.entropy
@@ -188,7 +188,7 @@ def test_faults_are_found() -> None:
         "dvc pull cache/features": "no stage or output cache/features",
         "make tset PYTHON=python3.12": "no target tset",
         "usam cache look PATH": "no command look",
-        "usam cache info PATH --all": "no option --all",
+        "usam cache ls PATH --all": "no option --all",
         "dvc repro --nope": "dvc does not take this",
         "dvc repro extract@a-b": "no stage or output extract@a-b",
         "dvc repro extract@a-b-*": "",

@@ -1,58 +1,52 @@
-"""``usam cache``: says what is in a store, and reads all of it to find damage."""
+"""``usam cache``: lists, verifies, compares, repairs and migrates stores."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stages.cli import repair, stores
-from stages.cli.columns import aligned, bytes_text, printable
-from stages.cli.overview import as_text, overview, own_part
-from stages.shell.program import reported_errors
+from stages.cli.columns import aligned, printable
+from stages.cli.listing import ls, own_part
+from stages.planning.plans import cells_of
+from stages.shell.params import Params, read_params
+from stages.shell.parsing import ParamsError
+from stages.shell.program import REPORTED, one_line, reported_errors
 from stages.shell.progress import progress
+from stages.shell.signatures import CellName
+from stages.shell.unchanged import running
+from storage.cell.recorded import mend_cache
 from storage.cell.work import is_work_folder
-from storage.errors import StoreError, counted, listed
+from storage.errors import StoreError
 from storage.files.addresses import is_address
-from storage.store.describe import StoreDescription, describe, find_stores
-from storage.store.migration import migrate
+from storage.paths import CACHE, features_path, masks_path, remedy
+from storage.store.describe import Difference, differences_of, find_stores
 from storage.store.verify import Damage, n_files, verify
+from storage.store.writing import migrate
 
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 
+app.command("ls")(ls)
 
-@app.command("info")
-def info_command(
-    where: Annotated[
-        str, typer.Argument(help="A store, packed or at an address too, or a folder of some.")
-    ],
-) -> None:
-    """Print all that a store says of itself; for a folder, a line for each store below it.
+Where = str | Path
+"""An address or a path."""
 
-    Exit 1 if the metadata of any store is damaged.
-    """
-    with reported_errors():
-        found = [] if is_address(where) else find_stores(Path(where))
-        is_alone = is_address(where) or found == [Path(where)]
-        details = _details(describe(where)) if is_alone else None
-        alone, work = overview(found) if details is None else ([], [])
-    if details is not None:
-        print(details)
-        return
-    tables = {"store": alone, "work folder": work}
-    print("\n\n".join(as_text(what, lines) for what, lines in tables.items() if lines))
-    if any(line.state == "damaged" for line in (*alone, *work)):
-        raise typer.Exit(1)
+Sides = tuple[Where | None, Where | None]
+"""Where a store is on either side of a comparison."""
+
+Some = Annotated[str, typer.Argument(help="A store, or a folder that holds some.")]
+AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
 
 
 @app.command("verify")
 def verify_command(
-    where: Annotated[str, typer.Argument(help="Also the address of a store, or a packed one.")],
+    where: AnyStore,
     *,
     quick: Annotated[bool, typer.Option(help="Ask for the sizes of files only.")] = False,
 ) -> None:
     """Hold every file to its store's manifest and print what differs; exit 1 if any does."""
-    found: dict[str | Path, list[Damage]] = {}
+    found: dict[Where, list[Damage]] = {}
     with reported_errors():
         paths = [where] if is_address(where) else find_stores(Path(where))
         total = sum(_n_files(store) for store in paths)
@@ -68,16 +62,45 @@ def verify_command(
         raise typer.Exit(1)
 
 
+def _n_files(store: Where) -> int:
+    """Files to read; 0 for a store that cannot be opened, which ``_damages`` will name."""
+    try:
+        return n_files(store)
+    except (StoreError, OSError):
+        return 0
+
+
+def _damages(store: Where, advance: Callable[[int], None], *, quick: bool) -> list[Damage]:
+    try:
+        return verify(store, advance, sizes_only=quick)
+    except (StoreError, OSError) as error:
+        if is_address(store):
+            raise  # it may be out of reach, or nowhere: that is no damage
+        return [Damage("metadata", "zarr.json", own_part(store, error))]
+
+
+def _verdict(found: Mapping[Where, list[Damage]]) -> str:
+    """A line a store, the damaged ones last, with what is wrong below each."""
+    lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
+    damaged = {store: damages for store, damages in found.items() if damages}
+    for store, damages in damaged.items():
+        rows = [("  ", damage.array, damage.key, damage.reason) for damage in damages]
+        lines += [f"damaged  {printable(str(store))}", aligned(rows)]
+    if len(found) > 1:
+        n_intact = len(found) - len(damaged)
+        lines.append(f"{len(found)} stores: {n_intact} intact, {len(damaged)} damaged")
+    return "\n".join(lines)
+
+
 @app.command("migrate")
-def migrate_command(path: stores.Some) -> None:
+def migrate_command(path: Some) -> None:
     """Bring stores of an earlier schema to the present one, without a model; exit 1 if any fails.
 
     Each is replaced whole or not at all. `dvc commit` records the result.
     """
-    with reported_errors():
-        below = find_stores(stores.on_disk(path))
-        found = [store for store in below if not is_work_folder(store.parent)]
     failed = False
+    with reported_errors():
+        found = _published(_on_disk(path))
     for store in found:
         try:
             print(f"{'migrated' if migrate(store) else 'current':8}  {printable(str(store))}")
@@ -88,84 +111,155 @@ def migrate_command(path: stores.Some) -> None:
         raise typer.Exit(1)
 
 
-app.command("ls")(stores.ls)
-app.command("diff")(stores.diff)
-app.command("pack")(stores.pack)
-app.command("unpack")(stores.unpack)
-app.command("repair")(repair.repair)
+@app.command("diff")
+def diff_command(one: AnyStore, other: AnyStore) -> None:
+    """Print what differs between two stores, or between all stores of two folders.
+
+    Exit 1 if anything does.
+    """
+    with reported_errors():
+        pairs = _pairs(one, other)
+        found = {
+            name: differences_of(old, new) if old and new else None
+            for name, (old, new) in pairs.items()
+        }
+    print("\n".join(_comparison(name, pairs[name], found[name]) for name in pairs))
+    if any(differences != [] for differences in found.values()):
+        raise typer.Exit(1)
 
 
-def _n_files(store: str | Path) -> int:
-    """Files to read; 0 for a store that cannot be opened, which ``_damages`` will name."""
-    try:
-        return n_files(store)
-    except (StoreError, OSError):
-        return 0
+def _pairs(one: str, other: str) -> dict[str, Sides]:
+    """Stores of two folders by their names below them, or two stores.
 
-
-def _damages(store: str | Path, advance: Callable[[int], None], *, quick: bool) -> list[Damage]:
-    try:
-        return verify(store, advance, sizes_only=quick)
-    except (StoreError, OSError) as error:
-        if is_address(store):
-            raise  # it may be out of reach, or nowhere: that is no damage
-        return [Damage("metadata", "zarr.json", own_part(store, error))]
-
-
-def _verdict(found: Mapping[str | Path, list[Damage]]) -> str:
-    """A line a store, the damaged ones last, with what is wrong below each."""
-    lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
-    damaged = {store: damages for store, damages in found.items() if damages}
-    for store, damages in damaged.items():
-        rows = [("  ", damage.array, damage.key, damage.reason) for damage in damages]
-        lines += [f"damaged  {printable(str(store))}", aligned(rows)]
-    if len(found) > 1:
-        lines.append(
-            f"{len(found)} stores: {len(found) - len(damaged)} intact, {len(damaged)} damaged"
+    Raises
+    ------
+    ParamsError
+        If one is a store, or an address, which is that of a store, and the other a folder of some.
+    """
+    sides = [_by_name(where) for where in (one, other)]
+    first, second = ("a store" if "" in side else "a folder of stores" for side in sides)
+    if first != second:
+        raise ParamsError(
+            "ONE and OTHER must be two stores, or two folders of stores, got "
+            f"{first} at {one} and {second} at {other}"
         )
-    return "\n".join(lines)
+    if first == "a store":
+        return {f"{one} {other}": (one, other)}
+    names = sorted(sides[0].keys() | sides[1].keys())
+    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
 
 
-def _details(store: StoreDescription) -> str:
-    facts = [
-        ("kind", f"{store.kind}, {store.layout}"),
-        ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
-        ("size", _size(store)),
-        ("completeness", _completeness(store)),
-        *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
-    ]
-    arrays = [
-        (
-            array.name,
-            " ".join(array.dims),
-            array.dtype,
-            "x".join(str(n) for n in array.file_shape),
-            str(array.n_files),
-            bytes_text(array.size_bytes),
+def _by_name(where: str) -> dict[str, Where]:
+    """Published stores by their names below a folder; a store itself has none."""
+    path = Path(where)
+    if is_address(where) or path.is_file():
+        return {"": where}
+    names = {store: store.relative_to(path).as_posix() for store in _published(path)}
+    return {"" if name == "." else name: store for store, name in names.items()}
+
+
+def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | None) -> str:
+    if differences is None:
+        there = next(side for side in sides if side is not None)
+        return f"alone    {printable(str(there))}"
+    if not differences:
+        return f"same     {printable(name)}"
+    rows = [("  ", difference.what, difference.how) for difference in differences]
+    return f"differs  {printable(name)}\n{aligned(rows)}"
+
+
+@app.command()
+def repair(path: Some = str(CACHE)) -> None:
+    """Hold stores to their manifests, compute damaged shards again and put them in place.
+
+    What is intact is taken over, also into DVC's cache where it held the same damage. Exit 1 if a
+    store is damaged that has no shards, or belongs to no cell of params.yaml, or if a cell cannot
+    be repaired, which keeps no other from being.
+    """
+    failed = False
+    with reported_errors():
+        folder = _on_disk(path)
+        params = read_params()
+        cells = {store: name for name, store in _cells(params)}
+        damaged = _damaged(folder)
+        for name in {
+            str(cells[store]): cells[store] for store in damaged if store in cells
+        }.values():
+            try:
+                _repair(name, params)
+            except REPORTED as error:
+                print(f"error: {name}: {one_line(error)}", file=sys.stderr)
+                failed = True
+            else:
+                print(f"repaired  {name}")
+    if not damaged:
+        print(f"nothing is damaged in {printable(path)}")
+    left = [store for store in damaged if store not in cells]
+    for store in left:
+        print(f"damaged   {printable(str(store))}{remedy(store)}")
+    if left or failed:
+        raise typer.Exit(1)
+
+
+def _damaged(path: Path) -> list[Path]:
+    """Published stores that are damaged."""
+    stores = [_as_settings_name_it(store) for store in _published(path)]
+    found = []
+    with progress(f"verify {path}", len(stores), unit="stores") as advance:
+        for store in stores:
+            if _damages(store, lambda _: None, quick=False):
+                found.append(store)
+            advance(1)
+    return found
+
+
+def _as_settings_name_it(store: Path) -> Path:
+    """Path of a store below ``CACHE``, if it is there, however it was asked for."""
+    whole, cache = store.resolve(), CACHE.resolve()
+    return CACHE / whole.relative_to(cache) if whole.is_relative_to(cache) else store
+
+
+def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
+    """Stores of all cells of the settings."""
+    splits = (*params.eval_splits, *params.train_splits)
+    for name in (name for split in splits for name in cells_of(split, params)):
+        paths = (features_path, masks_path) if name.with_masks else (features_path,)
+        for path in paths:
+            yield name, path(name.split, name.model, name.view.name)
+
+
+def _repair(name: CellName, params: Params) -> None:
+    # Its imports take seconds, and most caches need no repair.
+    from stages.filling.cell import outputs_of, run_cell  # noqa: PLC0415
+
+    stage = "extract" if name.with_masks else "extract_train"
+    arguments = {"split": name.split, "model": name.model}
+    if name.with_masks:
+        arguments["view"] = name.view.name
+    with running(stage, arguments):
+        place = params.splits[name.split]
+        run_cell(name, place, params.extract, params.executor, is_repair=True)
+    files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
+    for cached in mend_cache(file for file in files if file.is_file()):
+        print(f"replaced  {cached}")
+
+
+def _on_disk(where: str) -> Path:
+    """The path that an argument is.
+
+    Raises
+    ------
+    ParamsError
+        If it is an address, which would pass for a relative path.
+    """
+    if is_address(where):
+        raise ParamsError(
+            f"{where} must be a path, got an address: `usam cache ls`, `verify` and `diff` take "
+            "those, each of one store"
         )
-        for array in store.arrays
-    ]
-    headings = ("array", "dimensions", "dtype", "a file holds", "files", "size")
-    return "\n".join(
-        [
-            printable(str(store.where)),
-            aligned(facts),
-            "",
-            aligned([headings, *arrays], right={4, 5}),
-        ]
-    )
+    return Path(where)
 
 
-def _size(store: StoreDescription) -> str:
-    share = store.object_bytes
-    total = bytes_text(store.size_bytes)
-    return total if share is None else f"{total}, {bytes_text(share)} per object"
-
-
-def _completeness(store: StoreDescription) -> str:
-    parts = []
-    if store.n_shards is not None:
-        parts.append(f"{store.n_done} of {counted(store.n_shards, 'shard')} done")
-    if store.missing:
-        parts.append(f"missing {listed(store.missing)}")
-    return "; ".join([*parts, "complete" if store.is_complete else "incomplete"])
+def _published(path: Path) -> list[Path]:
+    """Stores at a path, or below it, but those in the making."""
+    return [store for store in find_stores(path) if not is_work_folder(store.parent)]

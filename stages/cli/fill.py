@@ -33,17 +33,12 @@ Range = Annotated[
     str,
     typer.Option(metavar="I/N", help="Of the pool of shards, the I-th of N parts: for job arrays."),
 ]
-SameDevice = Annotated[
-    bool,
-    typer.Option("--same-device", help="Refuse to mix kinds of processors in a cell."),
-]
 
 
 def fill(
     globs: Globs = None,
     dry_run: DryRun = False,  # noqa: FBT002 - typer's options
     shard_range: Range = "1/1",
-    same_device: SameDevice = False,  # noqa: FBT002
 ) -> None:
     """Compute the missing shards of cells; `dvc repro` publishes them.
 
@@ -57,7 +52,7 @@ def fill(
         params = read_params()
         names = choose_names(globs or [], params)
         part = parse_part(shard_range)
-        chosen = choose(names, params, part, same_device=same_device, is_dry=dry_run)
+        chosen = choose(names, params, part, is_dry=dry_run)
         todo = [some for some in chosen if some.filling.todo()]
         if dry_run:
             print(_table(todo, names, params))

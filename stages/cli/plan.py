@@ -2,19 +2,22 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from pipeline.sam.families import SIZES, FamilySizes
-from stages.cli.columns import bytes_text
+from stages.cli.columns import aligned, bytes_text
 from stages.planning.plans import SplitPlan, cells_of, look_at, plan_split
 from stages.shell.params import Params, read_params
 from stages.shell.program import one_line, reported_errors
-from storage.datasets.extent import mask_bytes
 from storage.errors import DataError
+from storage.store.grid import mask_bytes
+
+HEADINGS: Final = (
+    *("split", "images", "objects", "cells", "there"),
+    *("predictions", "features", "masks", "files"),
+)
 
 
 def plan() -> None:
@@ -27,18 +30,17 @@ def plan() -> None:
         sizes = SIZES[params.extract.family]
         eval_plans = _plan(params.eval_splits, params, sizes)
         train_plans = _plan(params.train_splits, params, sizes)
-    console = Console()
     by_stage = {
         stage: made
         for stage, plans in (("extract", eval_plans), ("extract_train", train_plans))
         if (made := [one for one in plans if one])
     }
     for stage, plans in by_stage.items():
-        console.print(_table(stage, plans))
+        print(_table(stage, plans))
     if any(made.pending for plans in by_stage.values() for made in plans):
-        console.print(_reasons(by_stage))
+        print(_reasons(by_stage))
     if by_stage:
-        console.print(_assumed(sizes.mask_side_px), highlight=False)
+        print(_assumed(sizes.mask_side_px))
     if None in (*eval_plans, *train_plans):
         raise typer.Exit(1)
 
@@ -62,35 +64,22 @@ def _plan(splits: Sequence[str], params: Params, sizes: FamilySizes) -> list[Spl
     return plans
 
 
-def _table(stage: str, plans: Sequence[SplitPlan]) -> Table:
-    table = Table(
-        title=stage,
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        collapse_padding=True,
-        show_footer=len(plans) > 1,
-    )
-    total = _cells(plans)
-    table.add_column("split", "all", no_wrap=True)
-    names = ("images", "objects", "cells", "there", "predictions", "features", "masks", "files")
-    for name, text in zip(names, total, strict=True):
-        table.add_column(name, text, justify="right", overflow="fold")
-    for made in plans:
-        table.add_row(made.split, *_cells([made]))
-    return table
+def _table(stage: str, plans: Sequence[SplitPlan]) -> str:
+    """A line per split and, of several, their sum."""
+    rows = [(made.split, *_cells([made])) for made in plans]
+    if len(plans) > 1:
+        rows.append(("all", *_cells(plans)))
+    return f"{stage}\n{aligned([HEADINGS, *rows], right=range(1, len(HEADINGS)))}"
 
 
-def _reasons(by_stage: Mapping[str, Sequence[SplitPlan]]) -> Table:
-    table = Table(title="to run", title_justify="left", box=None, pad_edge=False)
-    for name in ("stage", "split", "cells", "which", "why"):
-        table.add_column(name, overflow="fold")
-    for stage, plans in by_stage.items():
-        for made in plans:
-            for some in made.pending:
-                of = f"{some.n_cells} of {made.n_cells}"
-                table.add_row(stage, made.split, of, escape(some.names), escape(some.reason))
-    return table
+def _reasons(by_stage: Mapping[str, Sequence[SplitPlan]]) -> str:
+    rows = [
+        (stage, made.split, f"{some.n_cells} of {made.n_cells}", some.names, some.reason)
+        for stage, plans in by_stage.items()
+        for made in plans
+        for some in made.pending
+    ]
+    return f"to run\n{aligned([('stage', 'split', 'cells', 'which', 'why'), *rows])}"
 
 
 def _cells(plans: Sequence[SplitPlan]) -> list[str]:

@@ -12,7 +12,7 @@ from stages.shell.parsing import ParamsError, check_known
 from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.coco_prompts import EVERYTHING, KINDS, AskedImage, read_prompts
+from storage.datasets.coco import EVERYTHING, KINDS, AskedImage, read_prompts
 from storage.errors import DataError, counted, listed
 from storage.head_files.shipped import shipped_heads
 from storage.images.files import sha256_file

@@ -11,8 +11,7 @@ from pipeline.gallery import Scene, draw_scene, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import CellsToOpen, opened
-from storage.images.of_split import SplitImages
-from storage.images.videos import video_of
+from storage.images.videos import SplitImages, video_of
 from storage.outputs.gallery import encode_jpeg
 from storage.rle import decode_rle
 from storage.split.cells import OpenCell

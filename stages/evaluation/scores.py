@@ -21,8 +21,7 @@ from pipeline.vocabulary import JUDGED
 from stages.training.groups import group_index
 from storage.errors import StoreError
 from storage.outputs.head_files import TrainedHeads, read_heads
-from storage.split.cells import OpenCell, SplitCells
-from storage.split.entropies import read_entropies
+from storage.split.cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))

@@ -21,7 +21,7 @@ from storage.cell.making import Cell
 from storage.cell.parts import Part, joined
 from storage.cell.reuse import MadeRows
 from storage.errors import ImageError, WeightsError
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, input_sha256
 from storage.store.marks import receipt_of
@@ -86,8 +86,6 @@ class CellSteps:
     """Rows that other cells hold already."""
     device: str = ""
     """Name of the processor, for the receipts."""
-    check: Callable[[], None] = lambda: None
-    """Called before a shard is written, which it may refuse."""
     release: Callable[[int], None] = lambda _: None
     """Called with each shard that is written."""
     kinds: set[str] = field(default_factory=set, init=False)
@@ -181,7 +179,6 @@ class CellSteps:
 
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a shard and mark it."""
-        self.check()
         # Rows that were recalled took no time.
         computed = [piece for piece in shard.pieces if piece.start in self._seconds]
         seconds = sum((self._seconds.pop(piece.start) for piece in computed), 0.0)

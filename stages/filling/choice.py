@@ -1,13 +1,13 @@
 """Which cells are to be filled, why, and what that takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
 
 from stages.filling.cell import begun_job, done_job, job_here, outputs_of
 from stages.filling.job import Prepared, prepared
-from stages.filling.pool import Filling, device_of, likely_device, own_device, widest_first
+from stages.filling.pool import Filling, device_of, likely_device, widest_first
 from stages.planning.plans import cells_of
 from stages.planning.reasons import BEGUN, MISSING, reason_to_run
 from stages.shell.params import Params
@@ -15,7 +15,7 @@ from stages.shell.parsing import ParamsError
 from stages.shell.signatures import CellName, cell_settings, objects_settings
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
-from storage.store.images import read_images
+from storage.store.arrays import read_images
 from storage.store.inspection import open_store
 from storage.store.signature import compare
 
@@ -73,7 +73,6 @@ def choose(
     params: Params,
     part: Part,
     *,
-    same_device: bool = False,
     is_dry: bool = False,
 ) -> list[Chosen]:
     """Cells that are not published, the widest first, each with the shards that are this part's.
@@ -83,8 +82,6 @@ def choose(
 
     Parameters
     ----------
-    same_device
-        Whether all shards of a cell must be made by one kind of device.
     is_dry
         Whether nothing will be computed: then no worker is asked for its device, and cells that
         GPUs have begun are shown where there is none.
@@ -92,28 +89,24 @@ def choose(
     Raises
     ------
     StoreError
-        If a split is not prepared as the settings have it, ``same_device`` cannot be, or a GPU has
-        begun a cell and none is here.
+        If a split is not prepared as the settings have it, or a GPU has begun a cell and none is
+        here.
     ParamsError
         If the device that the settings name is not there.
     """
     wanted = _wanted(names, params, part)
     places, extract, executor = params.splits, params.extract, params.executor
     done = {str(w.name): done_job(w.name, places[w.name.split], extract, w.split) for w in wanted}
-    device, here = None, None
+    device = None
     if not all(done.values()):
         device = likely_device(extract, executor) if is_dry else device_of(extract, executor)
-        here = own_device(extract, executor) if same_device and not is_dry else None
     chosen = []
     for one in wanted:
         job = done[str(one.name)]
         if job is None:
             arguments = (one.name, places[one.name.split], extract, one.split)
             job = begun_job(device, *arguments) if is_dry else job_here(device, *arguments)
-            job = replace(job, is_one_kind=same_device)
         filling = Filling(job, one.split, job.marked(one.split), one.own)
-        if here is not None:
-            job.check_kind(filling.marked.kinds(), here.kind)
         chosen.append(Chosen(filling, _begun(filling, one.why)))
     return chosen
 

@@ -17,9 +17,9 @@ from stages.shell.params import Params
 from stages.shell.signatures import CellName
 from storage.cell.rates import made_below
 from storage.cell.reuse import find_made
-from storage.datasets.extent import mask_bytes
 from storage.paths import WORK
 from storage.split.objects import ObjectTable
+from storage.store.grid import mask_bytes
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from stages.shell.blocks import ExtractParams, Split
 from stages.shell.signatures import CellName, cell_settings
 from storage.cell.making import Cell, CellPlan, marked_shards
 from storage.cell.marked import MarkedShards
-from storage.errors import StoreError
 from storage.paths import work_dir
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.images import images_digest
+from storage.store.arrays import images_digest
 from storage.store.signature import versions
 
 DEVICES: Final = ("cuda", "cpu")
@@ -44,8 +43,6 @@ class CellJob:
     ----------
     objects_digest, images_digest
         Of the split as whoever asks sees it.
-    is_one_kind
-        Whether all of its shards must be made by one kind of processor or GPU.
     """
 
     name: CellName
@@ -54,7 +51,6 @@ class CellJob:
     device: str
     objects_digest: str
     images_digest: str
-    is_one_kind: bool = False
 
     def __str__(self) -> str:
         return str(self.name)
@@ -105,25 +101,6 @@ class CellJob:
         marked = self.marked(split)
         n_shards = len(marked.indices)
         return n_shards - len(marked.lacking(split.images_sha256, sizes_only=True)), n_shards
-
-    def check_kind(self, made: set[str], kind: str) -> None:
-        """Refuse a shard of another kind of device than the others, where they must be alike.
-
-        Parameters
-        ----------
-        made
-            Kinds that have made shards, or hold the cell.
-
-        Raises
-        ------
-        StoreError
-            Naming the kinds.
-        """
-        if self.is_one_kind and made - {kind}:
-            others = ", ".join(sorted(made - {kind}))
-            raise StoreError(
-                f"shards of {self} must be made by one kind of device, {others}, got {kind}"
-            )
 
     @property
     def work(self) -> Path:

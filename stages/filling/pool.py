@@ -230,6 +230,6 @@ def _note_kinds(some: Filling, kinds: Collection[str]) -> None:
     if len(known) > max(1, len(before)):
         print(
             f"note: {some.job} mixes kinds of device ({', '.join(sorted(known))}), which differ in "
-            "the last digits; `usam fill --same-device` refuses that",
+            "the last digits",
             file=sys.stderr,
         )

@@ -1,9 +1,9 @@
 """What a process does that fills shards; the first one it fills brings in the models."""
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,9 @@ from stages.filling.job import CellJob, Prepared, prepared
 from stages.shell.progress import Count, progress
 from storage.cell.claims import Claims
 from storage.cell.making import Cell
-from storage.cell.marked import MarkedShards
 from storage.cell.reuse import MadeRows, find_made
 from storage.errors import StoreError, counted
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.split.objects import ObjectTable, input_sha256
 from storage.store.signature import compare
 
@@ -78,7 +77,7 @@ def fill_shards(job: CellJob, shards: tuple[int, ...]) -> Filled:
     Raises
     ------
     StoreError
-        If the split is another one here, or another kind of device is at a cell that must have one.
+        If the split is another one here.
     ParamsError
         If the device of the job is not there.
     WeightsError
@@ -101,16 +100,14 @@ def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
     sam = kept_model(job.params, job.name.model, job.device)
     cell = job.open(known.split.table)
     kind = device_name(sam.device)
-    check = partial(_check_kind, job, cell.marked, kind)
     todo = [known.plan[shard] for shard in shards]
     n_objects = sum(shard.stop - shard.start for shard in todo) if is_told else 0
     begun: list[int] = []
     with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as count:
         steps = _steps(job, known, sam, cell)
         steps.device, steps.release = kind, claims.release
-        steps.check = partial(check, is_kept=True)
         claimed = _claimed(cell, claims, todo, known, count)
-        failures = run_shards(_noted(claimed, check, begun), steps, count)
+        failures = run_shards(_noted(claimed, begun), steps, count)
     failed = {str(known.split.table.file[f.piece.image]): f.reason for f in failures}
     torn = {f.piece.start // job.params.shard_objects for f in failures}
     n_made = len(set(begun) - torn)
@@ -145,28 +142,11 @@ def _claimed(
         count.leave(shard.stop - shard.start)
 
 
-def _noted(shards: Iterable[Shard], check: Callable[[], None], begun: list[int]) -> Iterator[Shard]:
-    """The same shards, each checked and noted as it begins."""
+def _noted(shards: Iterable[Shard], begun: list[int]) -> Iterator[Shard]:
+    """The same shards, each noted as it begins."""
     for shard in shards:
-        check()
         begun.append(shard.index)
         yield shard
-
-
-def _check_kind(job: CellJob, marked: MarkedShards, kind: str, *, is_kept: bool = False) -> None:
-    """Hold a shard to the kind of device of its cell, where it must have one.
-
-    Parameters
-    ----------
-    is_kept
-        Whether the shard is about to be marked: the first one decides, whoever else began.
-    """
-    if job.is_one_kind:
-        held = marked.held_to()
-        # Receipts are of all shards: they are not read again for each once one name says the same.
-        job.check_kind(marked.kinds() if held is None else {held}, kind)
-        if is_kept:
-            job.check_kind({marked.hold_to(kind)}, kind)
 
 
 @dataclass(frozen=True)
@@ -194,8 +174,6 @@ def _known(job: CellJob) -> _Known:
         raise StoreError(
             f"{job} must be filled by the versions that asked for it, got others ({difference})"
         )
-    if job.is_one_kind:
-        job.check_kind(job.marked(split).kinds(), device_here(job.device).kind)
     table = split.table
     plan = plan_shards(table.image_index, job.params.shard_objects)
     images = SplitImages(Path(job.place.images), [str(file) for file in table.file])
@@ -212,7 +190,6 @@ def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> Mad
         n_rows.keys(),
         marked.folder,
         with_masks=job.name.with_masks,
-        made_by=device_here(job.device).kind if job.is_one_kind else None,
     )
     n_lacking = {name: len(made.lacking(name)) for name in n_rows}
     n_made = sum(n for name, n in n_rows.items() if not n_lacking[name])

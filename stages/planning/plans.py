@@ -16,11 +16,11 @@ from stages.shell.signatures import (
     objects_settings,
     train_cells,
 )
-from storage.datasets.extent import Extent, estimate_extent, mask_bytes, object_bytes
+from storage.datasets.catalogue import Extent, estimate_extent
 from storage.errors import StoreError
 from storage.paths import objects_path
 from storage.split.objects import objects_digest, read_objects
-from storage.store.grid import n_store_files
+from storage.store.grid import mask_bytes, n_store_files, object_bytes
 from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES
 

@@ -10,8 +10,8 @@ from typing import Final
 from stages.shell.signatures import CellName
 from storage.errors import StoreError, listed, shown
 from storage.paths import WORK, features_path, masks_path, work_dir
-from storage.store.arrays import check_complete
-from storage.store.inspection import PLACE_KEYS, open_store
+from storage.store.inspection import CELL_KEYS, open_store
+from storage.store.opening import check_complete
 from storage.store.signature import change, differences
 
 MISSING: Final = "missing"
@@ -92,7 +92,7 @@ def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:
 
 def _other(stored: Mapping[str, object], cell: CellName, asked: Mapping[str, object]) -> str:
     """How a store is another than the one that is asked for; empty if it is not."""
-    place = "/".join(str(stored.get(key, "none")) for key in PLACE_KEYS)
+    place = "/".join(str(stored.get(key, "none")) for key in CELL_KEYS)
     if place != str(cell):
         return f"a store of {_text(place)} lies in its place"
     return differences_text(stored, asked)

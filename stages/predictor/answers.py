@@ -18,7 +18,7 @@ from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
 from stages.predictor.loading import load_others, load_predictor
 from stages.predictor.prompts import Clicks, Question
 from storage.folders import whole_file
-from storage.images.png import png_bytes
+from storage.images.files import png_bytes
 from storage.rle import decode_rle
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.predictor.prompts import PromptSet
-from storage.datasets.coco_prompts import NO_CATEGORY, AskedImage, CocoPrompt
+from storage.datasets.coco import NO_CATEGORY, AskedImage, CocoPrompt
 from storage.errors import ImageError
 from storage.images.files import read_rgb
 from storage.outputs.coco_results import KeptResults

@@ -11,8 +11,7 @@ from jaxtyping import UInt8
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from storage.images.png import png_bytes
-from storage.images.sent import decode_rgb
+from storage.images.files import decode_rgb, png_bytes
 
 MOST_PX: Final = 50_000_000
 

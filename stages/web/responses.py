@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from pipeline.predictor import Uncertainty
 from stages.predictor.results import prompt_values, proposal_values
-from storage.images.png import png_bytes
+from storage.images.files import png_bytes
 from storage.rle import encode_rle
 
 

@@ -19,8 +19,7 @@ from storage.cell.work import PUBLISHED, Unfinished, find_unfinished
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord
 from storage.folders import first_folder, put_files
-from storage.store.arrays import read_arrays, sizes_of
-from storage.store.images import check_same_images, read_images
+from storage.store.arrays import check_same_images, read_arrays, read_images, sizes_of
 from storage.store.inspection import Store, check_identity, open_store
 from storage.store.marks import FOLDER, Mark, Receipt, put_mark
 from storage.store.signature import digest, in_full

@@ -6,15 +6,12 @@ from typing import Final
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
-from storage.folders import first_folder, remove_left
+from storage.folders import remove_left
 from storage.store.marks import Mark, load_mark
 
 UNDONE: Final = "not done"
 CHANGED: Final = "other images"
 """Why shards are computed; any other reason is damage."""
-
-KIND: Final = "kind"
-"""Folder in a work folder that names the kind of device which the cell is held to, in a file."""
 
 Identity = tuple[int, int, int]
 """Inode, bytes and time of change of a file: a file that is replaced has another one."""
@@ -83,30 +80,6 @@ class MarkedShards:
         """Names of the processors and GPUs that made its shards, or ``UNKNOWN``."""
         marks = [load_mark(self.folder, shard) for shard in self.indices]
         return {kind for mark in marks if mark is not None for kind in mark.kinds}
-
-    def held_to(self) -> str | None:
-        """Kind of device that the cell is held to; None if it is held to none yet."""
-        try:
-            return self._held.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-
-    def hold_to(self, kind: str) -> str:
-        """Hold the cell to a kind of device, unless another process was first.
-
-        Returns
-        -------
-        The kind that it is held to: the same for all who ask.
-        """
-        if self.held_to() is None:
-            with first_folder(self._held.parent) as partial:
-                partial.mkdir()
-                (partial / self._held.name).write_text(kind, encoding="utf-8")
-        return self._held.read_text(encoding="utf-8")
-
-    @property
-    def _held(self) -> Path:
-        return self.folder / KIND / "name"
 
     def tidy(self) -> None:
         """Remove what dead processes of this machine left half-written."""

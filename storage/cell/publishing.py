@@ -8,11 +8,11 @@ import zarr
 
 from storage.files.manifest import FileRecord, write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.store.arrays import array_grid, check_complete, naming_damage, sizes_of
+from storage.store.arrays import IMAGES, array_grid, images_digest, naming_damage, sizes_of
 from storage.store.grid import file_name
-from storage.store.images import IMAGES, images_digest
 from storage.store.inspection import AnyArray, Store
 from storage.store.marks import Mark
+from storage.store.opening import check_complete
 from storage.store.writing import create_store, writable, write_array
 
 

@@ -87,7 +87,6 @@ def find_made(
     own: Path,
     *,
     with_masks: bool,
-    made_by: str | None = None,
     is_estimate: bool = False,
 ) -> MadeRows:
     """Find rows in cells of any split: in the making, published, or replaced but in DVC's cache.
@@ -103,9 +102,6 @@ def find_made(
         Digests of the inputs of its rows, from ``storage.split.objects.input_sha256``.
     own
         Its work folder, whose shards need no search.
-    made_by
-        Name of the processor or GPU that must have made the rows, if it matters: receipts tell,
-        which stores have only while they are in the making.
     is_estimate
         Write nothing: what DVC's cache alone has does not count.
     """
@@ -124,11 +120,11 @@ def find_made(
             source = open_source(paths, asked)
             prompts = same_calls(made.prompts, source.prompts)
             missing = {digest for digest, names in lacking.items() if {*names} & {*prompts}}
-            made.add(source, _find(source, missing, made_by), prompts)
+            made.add(source, _find(source, missing), prompts)
     return made
 
 
-def _find(source: Source, missing: Collection[str], made_by: str | None) -> dict[str, slice]:
+def _find(source: Source, missing: Collection[str]) -> dict[str, slice]:
     """Places of the rows in shards that are done, and whose files are there."""
     features = source.stores["features"]
     with naming_damage(features, "input_sha256"):
@@ -142,8 +138,6 @@ def _find(source: Source, missing: Collection[str], made_by: str | None) -> dict
         if digest in missing:
             found[digest] = slice(start, stop)
         start = stop
-    if made_by is not None:
-        found = {name: rows for name, rows in found.items() if source.kinds(rows) == {made_by}}
     by_shard = {digest: shard_of[rows.start] for digest, rows in found.items()}
     unusable = source.unusable(set(by_shard.values()))
     return {name: rows for name, rows in found.items() if by_shard[name] not in unusable}

@@ -6,10 +6,10 @@ from typing import Final, cast
 
 import numpy as np
 import zarr
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from storage.files.files import run
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store
 from storage.store.writing import checked, writable
@@ -58,11 +58,11 @@ def encoded(store: Store, shard: int, rows: Mapping[str, np.ndarray]) -> dict[Pa
     for name, values in rows.items():
         memory = MemoryStore()
         metadata = (store.path / name / "zarr.json").read_bytes()
-        sync(memory.set(f"{name}/zarr.json", prototype.buffer.from_bytes(metadata)))
-        sync(memory.set("zarr.json", prototype.buffer.from_bytes(_GROUP)))
+        run(memory.set(f"{name}/zarr.json", prototype.buffer.from_bytes(metadata)))
+        run(memory.set("zarr.json", prototype.buffer.from_bytes(_GROUP)))
         writable(zarr.open_group(memory, mode="r+"), name)[place] = values
         file = data_file(store, name, shard)
-        data = sync(memory.get(file.relative_to(store.path).as_posix(), prototype))
+        data = run(memory.get(file.relative_to(store.path).as_posix(), prototype))
         assert data is not None  # chunks of fill values are written, too
         found[file] = data.to_bytes()
     return found

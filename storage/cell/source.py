@@ -13,9 +13,14 @@ from storage.cell.marked import MarkedShards
 from storage.cell.parts import Part
 from storage.cell.seeding import damaged_shards
 from storage.files.manifest import ROOT, record_of
-from storage.store.arrays import array_grid, naming_damage, read_arrays
+from storage.store.arrays import (
+    array_grid,
+    check_same_images,
+    naming_damage,
+    read_arrays,
+    read_images,
+)
 from storage.store.grid import file_name
-from storage.store.images import check_same_images, read_images
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.store.marks import UNKNOWN, load_mark
 from storage.store.row_blocks import RowBlocks

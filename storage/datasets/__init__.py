@@ -1,1 +1,1 @@
-"""Readers of the data sets, one file each."""
+"""Readers of the data sets."""

@@ -1,18 +1,17 @@
-"""Data sets that can be read, by the name that ``params.yaml`` gives to their layout."""
+"""Data sets by the name that ``params.yaml`` gives to their layout: their objects, or how many."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
-from storage.datasets.ade20k import list_ade20k
 from storage.datasets.coco import list_coco
-from storage.datasets.davis import list_davis
-from storage.datasets.mose import list_mose
+from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
 from storage.datasets.records import ImageRecord, ObjectRecord, Part, Records, Source
-from storage.datasets.sav_frames import list_sav_frames
-from storage.datasets.sav_videos import list_sav_videos
+from storage.datasets.sav import list_sav_frames, list_sav_videos
 from storage.errors import DataError, counted, listed, shown
 from storage.images.videos import video_of
 from storage.rle import area_rle
@@ -20,8 +19,23 @@ from storage.rle import area_rle
 MAX_ID: Final = 2**63 - 1
 """Largest id of an object: stores hold ids in 64 bits."""
 
+N_SAMPLED: Final = 500
+"""Fewest images whose annotations are read before the rest of a split is estimated."""
+
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
+"""Steps of this part of a row spread any number of them evenly over it."""
+
 _Found = tuple[ImageRecord, int, str]
 """Image, id and compressed RLE of an object."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Images with an object, and objects."""
+
+    n_images: int
+    n_objects: int
+    is_exact: bool
 
 
 @runtime_checkable
@@ -98,6 +112,39 @@ def collect(
     )
 
 
+def estimate_extent(
+    parts: Sequence[Part], *, min_area_px: int, max_objects: int | None, n_sampled: int = N_SAMPLED
+) -> Extent:
+    """Extent of a split, from the annotations of some of its parts, or of all if there are few.
+
+    Parameters
+    ----------
+    parts
+        Taken from all over the split, until they have ``n_sampled`` images.
+
+    Raises
+    ------
+    DataError
+        If an annotation that is read is faulty.
+    """
+    counts: list[int] = []
+    n_read = 0
+    for part in _scattered(parts):
+        if len(counts) >= n_sampled:
+            break
+        counts += [
+            sum(area_rle(rle) >= min_area_px for _, rle in item.masks) for item in part.read()
+        ]
+        n_read += 1
+    n_images, n_objects = sum(count > 0 for count in counts), sum(counts)
+    share = Fraction(len(parts), max(n_read, 1))
+    most = n_objects * share
+    if max_objects is not None and max_objects < most:
+        # The last image that counts may have more objects than are taken.
+        return Extent(math.ceil(n_images * share * max_objects / most), max_objects, is_exact=False)
+    return Extent(round(n_images * share), round(most), is_exact=n_read == len(parts))
+
+
 def _find(
     parts: Iterable[Part], min_area_px: int, max_objects: int | None
 ) -> tuple[list[_Found], Counter[str], list[str]]:
@@ -149,3 +196,9 @@ def _check_names(source: Source, used: list[ImageRecord]) -> None:
         raise DataError(
             f"{source.annotations}: names of images must be UTF-8, got {listed(faulty)}"
         )
+
+
+def _scattered(parts: Sequence[Part]) -> Iterator[Part]:
+    """All parts, in an order whose first few are spread over the sequence."""
+    places = sorted(range(len(parts)), key=lambda place: (place * _GOLDEN) % 1)
+    return (parts[place] for place in places)

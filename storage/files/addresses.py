@@ -6,19 +6,24 @@ Whatever serves them is imported only when an address asks for it, and never wri
 import asyncio
 import re
 import zipfile
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import IO, TYPE_CHECKING, Final
 
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
-from zarr.storage import FsspecStore, WrapperStore, ZipStore
+from zarr.buffer import default_buffer_prototype
+from zarr.storage import FsspecStore, WrapperStore
 
 from storage.errors import StoreError
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, parse_manifest
+
+if TYPE_CHECKING:
+    from storage.files.repositories import RepositoryFiles
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -29,6 +34,9 @@ RETRY_S: Final = 30
 AWAY: Final = "; if the server was away, run it again"
 """What to do about a failure in the middle of reading."""
 
+ZIP: Final = ".zip"
+"""End of the address of a store in one file; on the disk its first bytes tell."""
+
 SMALL_BYTES: Final = 2**14
 """Most bytes of a file that is asked for along with the manifest."""
 
@@ -36,6 +44,8 @@ OPENED: Final = re.compile(r"(.*/)?(zarr\.json|c\.\d+)")
 """Files that opening reads: metadata, and arrays of one dimension, such as coordinates."""
 
 Failures = tuple[type[Exception], ...]
+
+ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueError)
 
 Known = dict[str, Buffer]
 """Small files that were read, by their sha256."""
@@ -66,31 +76,18 @@ def files_at(where: str | Path, known: Known | None = None) -> Files:
     address = f"{scheme}://{place.rstrip('/')}"
     if scheme == "file":
         return _on_disk(address, Path(place))
-    with _named(address, (OSError, ValueError, ImportError)):
-        store, failures = OPENERS.get(scheme, _with_fsspec)(address)
-    return Files(address, AddressStore(store, address, failures, known))
+    is_zipped = address.endswith(ZIP)
+    opened = _zipped if is_zipped else OPENERS.get(scheme, _with_fsspec)
+    with _named(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
+        store, failures = opened(address)
+    kept = None if is_zipped else {} if known is None else known
+    return Files(address, AddressStore(store, address, failures, kept))
 
 
 def _on_disk(where: str, path: Path) -> Files:
-    return Files(where, _Archive(path) if zipfile.is_zipfile(path) else path)
-
-
-class _Archive(ZipStore):
-    """A store in one file; zarr would read a file to know its size."""
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Bytes of a file, or None."""
-        with _named(f"{self.path}/{key}", (zipfile.BadZipFile,)):
-            return await super().get(key, prototype, byte_range)
-
-    async def getsize(self, key: str) -> int:
-        """Bytes of a file."""
-        try:
-            return self._zf.getinfo(key).file_size
-        except KeyError as error:
-            raise FileNotFoundError(key) from error
+    if not zipfile.is_zipfile(path):
+        return Files(where, path)
+    return Files(where, AddressStore(_zip_store(path), where, ZIP_FAILURES))
 
 
 class AddressStore(WrapperStore[Store]):
@@ -98,7 +95,8 @@ class AddressStore(WrapperStore[Store]):
 
     Once zarr has read the manifest, the small files that opening reads are asked for all at once
     and kept: it would ask for some thirty of them, one after the other. Those that are in ``known``
-    are not asked for: stores of a cache have most of their metadata in common.
+    are not asked for: stores of a cache have most of their metadata in common. Where that is None,
+    as for archives, whose files are all at hand, each is read when it is wanted.
     """
 
     def __init__(
@@ -111,7 +109,7 @@ class AddressStore(WrapperStore[Store]):
         super().__init__(store)
         self._address = address
         self._failures = failures
-        self._known = {} if known is None else known
+        self._known = known
         self._kept: dict[str, Buffer | None] = {}
 
     def _with_store(self, store: Store) -> "AddressStore":
@@ -128,11 +126,11 @@ class AddressStore(WrapperStore[Store]):
         if byte_range is None and data is not None:
             if key == ROOT:
                 self._kept[key] = data
-            if key == FILE:
-                await self._keep_small(data, prototype)
+            if key == FILE and self._known is not None:
+                await self._keep_small(data, prototype, self._known)
         return data
 
-    async def _keep_small(self, manifest: Buffer, prototype: BufferPrototype) -> None:
+    async def _keep_small(self, manifest: Buffer, prototype: BufferPrototype, known: Known) -> None:
         files = parse_manifest(f"{self._address}/{FILE}", manifest.to_bytes())
         small = {
             name: record.sha256
@@ -140,16 +138,14 @@ class AddressStore(WrapperStore[Store]):
             if record.n_bytes <= SMALL_BYTES and OPENED.fullmatch(name) and name not in self._kept
         }
         self._kept[FILE] = manifest
-        self._kept |= {
-            name: self._known[sha256] for name, sha256 in small.items() if sha256 in self._known
-        }
+        self._kept |= {name: known[sha256] for name, sha256 in small.items() if sha256 in known}
         asked = [name for name in small if name not in self._kept]
         with self._naming():
             found = await asyncio.gather(*(self._store.get(name, prototype) for name in asked))
         for name, data in zip(asked, found, strict=True):
             self._kept[name] = data
             if data is not None and FileRecord.of(data.to_bytes()) == files[name]:
-                self._known[small[name]] = data
+                known[small[name]] = data
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -190,7 +186,7 @@ class AddressStore(WrapperStore[Store]):
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        with _named(self._address, self._failures, AWAY):
+        with _named(self._address, self._failures, AWAY if is_address(self._address) else ""):
             yield
 
 
@@ -225,6 +221,12 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:
+    failures = _fsspec_failures(address)
+    return FsspecStore.from_url(address, read_only=True), failures
+
+
+def _fsspec_failures(address: str) -> Failures:
+    """What fsspec raises where it cannot read an address, whose scheme it must know."""
     from fsspec import available_protocols  # noqa: PLC0415
 
     scheme = address.partition("://")[0]
@@ -238,13 +240,43 @@ def _with_fsspec(address: str) -> tuple[Store, Failures]:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         failures = (*failures, BotoCoreError)
-    return FsspecStore.from_url(address, read_only=True), failures
+    return failures
+
+
+def _zipped(address: str) -> tuple[Store, Failures]:
+    """A store in one file."""
+    if address.startswith("dvc://"):
+        files, path, failures = _repository(address)
+        return _zip_store(files.open(path, "rb")), (*failures, *ZIP_FAILURES)
+    failures = (*_fsspec_failures(address), *ZIP_FAILURES)
+    try:
+        return _zip_store(address), failures
+    except FileNotFoundError as error:
+        raise StoreError(f"{address} must be a Zarr store, got none") from error
+
+
+def _zip_store(file: str | Path | IO[bytes]) -> Store:
+    """The files of an archive, as ``zip -0 -r`` writes it."""
+    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
+    from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
+
+    files = ZipFileSystem(file)
+    files.find("")  # before threads ask it: half a list would pass for all of it
+    return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
 
 
 def _in_repository(address: str) -> tuple[Store, Failures]:
     """Out of a Git repository's DVC remote, without a clone of the data."""
-    from dvc.exceptions import DvcException  # noqa: PLC0415
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper  # noqa: PLC0415
+
+    files, path, failures = _repository(address)
+    wrapper = AsyncFileSystemWrapper(files, asynchronous=True)
+    return FsspecStore(wrapper, path=path, read_only=True), failures
+
+
+def _repository(address: str) -> tuple["RepositoryFiles", str, Failures]:
+    """Files of a repository, a path among them, and what reading them raises."""
+    from dvc.exceptions import DvcException  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415
 
     from storage.files.repositories import repository_files  # noqa: PLC0415
@@ -256,8 +288,7 @@ def _in_repository(address: str) -> tuple[Store, Failures]:
     revision = found["revision"].replace("%2F", "/")
     with _named(address, failures):
         files = repository_files(found["repository"], revision)
-    wrapper = AsyncFileSystemWrapper(files, asynchronous=True)
-    return FsspecStore(wrapper, path=f"/{found['path']}", read_only=True), failures
+    return files, f"/{found['path']}", failures
 
 
 OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingProxyType(

@@ -15,8 +15,9 @@ from urllib.parse import unquote
 from obstore import get
 from obstore.store import ObjectStore as Client
 from obstore.store import from_url
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import ObjectStore
 
 from storage.errors import StoreError

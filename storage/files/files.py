@@ -2,17 +2,23 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+import zarr
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
+from zarr.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
+
+T = TypeVar("T")
 
 BLOCK_BYTES: Final = 2**24
 """Most bytes read at once from elsewhere than a folder."""
@@ -46,7 +52,7 @@ class Files:
         if isinstance(self.target, Path):
             path = self.target / name
             return path.read_bytes() if path.is_file() else None
-        data = sync(self.target.get(name, default_buffer_prototype()))
+        data = run(self.target.get(name, default_buffer_prototype()))
         return None if data is None else data.to_bytes()
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
@@ -54,20 +60,20 @@ class Files:
         if isinstance(self.target, Path):
             paths = {name: self.target / name for name in names}
             return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
-        return sync(_sizes(self.target, names))
+        return run(_sizes(self.target, names))
 
     def record(self, name: str) -> FileRecord:
         """Bytes and digest of a file as it is; memory holds little of it at a time."""
         if isinstance(self.target, Path):
             return record_of(self.target / name)
-        return sync(_record(self.target, name))
+        return run(_record(self.target, name))
 
     def names(self) -> list[str]:
         """Every file that is there, sorted."""
         if isinstance(self.target, Path):
             files = (path for path in self.target.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.target).as_posix() for path in files)
-        return sorted(sync(_names(self.target)))
+        return sorted(run(_names(self.target)))
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,31 @@ def read_parts(parts: Sequence[Part]) -> list[bytes | memoryview]:
     StoreError
         If a file is not there, or ends before its part does.
     """
-    return sync(_parts(parts))
+    return run(_parts(parts))
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Result of a coroutine in the event loop of zarr, to which clients of servers belong."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _event_loop(os.getpid())).result()
+
+
+@cache
+def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
+    """The loop in which zarr asks stores; it has no public name, and a fork gets another."""
+    found: list[asyncio.AbstractEventLoop] = []
+
+    class LoopStore(MemoryStore):
+        async def get(
+            self,
+            key: str,
+            prototype: BufferPrototype | None = None,
+            byte_range: ByteRequest | None = None,
+        ) -> Buffer | None:
+            found.append(asyncio.get_running_loop())
+            return await super().get(key, prototype, byte_range)
+
+    zarr.create_group(LoopStore())
+    return found[0]
 
 
 async def _parts(parts: Sequence[Part]) -> list[bytes | memoryview]:

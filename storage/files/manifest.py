@@ -6,7 +6,7 @@ warning, where a file of another format would give one.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,9 +23,6 @@ FILE: Final = f"{NAME}/zarr.json"
 
 ROOT: Final = "zarr.json"
 """File of a store's attributes."""
-
-BLOCK_BYTES: Final = 2**22
-"""Most bytes of a file in memory."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +47,6 @@ def record_of(path: Path) -> FileRecord:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return FileRecord(file.tell(), sha256)
-
-
-def copy_recorded(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> FileRecord:
-    """Copy from an open file to another, and record what went through."""
-    sha256, n_bytes = hashlib.sha256(), 0
-    while block := read(BLOCK_BYTES):
-        sha256.update(block)
-        n_bytes += len(block)
-        write(block)
-    return FileRecord(n_bytes, sha256.hexdigest())
 
 
 def manifest_sha256(files: Manifest) -> str:

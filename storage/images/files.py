@@ -1,6 +1,7 @@
-"""Image files in, RGB arrays out; a file that cannot be used is named with the reason."""
+"""Image files or their bytes in, RGB arrays out, and pictures as PNG; what is unusable is named."""
 
 import hashlib
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -10,12 +11,24 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from storage.errors import ImageError
 
+Pixels = UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]
+"""Grey, or red, green and blue."""
+
 READABLE_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow's modes that have a true 8-bit RGB; ``I;16``, ``I`` and ``F`` would be cut off at 255."""
+
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats that are read from bytes: for some others, Pillow runs programs that write files."""
+
+BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""What Pillow raises at an image of too many pixels for itself, and may warn of at fewer.
+
+The warning is raised under ``python -W error``.
+"""
 
 DECODER_ERRORS: Final = (
     OSError,
@@ -26,8 +39,7 @@ DECODER_ERRORS: Final = (
     TypeError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,  # raised under ``python -W error``
+    *BOMB,
 )
 """What Pillow raises at a file that it cannot read."""
 
@@ -125,7 +137,7 @@ def unreadable(path: Path, kind: str, error: Exception) -> str:
     """Message about a file at which Pillow raised one of ``DECODER_ERRORS``."""
     own = error.strerror if isinstance(error, OSError) else None
     reason = own or str(error).replace(f" {str(path)!r}", "")
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+    if isinstance(error, BOMB):
         return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
     return f"{path} must be a readable {kind}, got: {reason}"
 
@@ -191,3 +203,60 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     # A palette with transparency as bytes warns on its way to RGB, not to RGBA.
     opaque = image.convert("RGBA") if "transparency" in image.info else image
     return opaque.convert("RGB")
+
+
+def decode_rgb(data: bytes, *, most_px: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Pixels of an image in memory, as ``read_rgb`` gives them; nothing is opened by name.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    most_px
+        Most pixels that it may have: an image of more is refused before it is decoded.
+
+    Raises
+    ------
+    ImageError
+        If it is of another format, of too many pixels, damaged, or of a depth without an 8-bit RGB.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_n_px(image, most_px)
+            check_mode(image, "image")
+            return upright_rgb(image)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise ImageError(f"image must be a file in one of the formats {known}, got none") from error
+    except BOMB as error:
+        raise ImageError(f"{_most(most_px)}, got many more") from error
+    except DECODER_ERRORS as error:
+        raise ImageError(f"image must be readable, got: {error}") from error
+
+
+def _check_n_px(image: Image.Image, most_px: int) -> None:
+    n_px = image.width * image.height
+    if n_px > most_px:
+        raise ImageError(f"{_most(most_px)}, got {n_px / 1e6:.1f}")
+
+
+def _most(most_px: int) -> str:
+    return f"image must have at most {most_px / 1e6:g} megapixels"
+
+
+def png_bytes(picture: Pixels | Image.Image, *, compress_level: int = 6, bits: int = 8) -> bytes:
+    """A picture as PNG.
+
+    Parameters
+    ----------
+    compress_level
+        0 to 9; 6 is zlib's own, 1 takes a fraction of its time.
+    bits
+        Of a pixel of a palette.
+    """
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    png = io.BytesIO()
+    image.save(png, "PNG", compress_level=compress_level, bits=bits)
+    return png.getvalue()

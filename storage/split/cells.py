@@ -1,4 +1,4 @@
-"""The one door to the cells of a split: what every model says under every view.
+"""Opens the cells of a split, what every model says under every view, and its entropies.
 
 A cell must match its path, the settings that ask for it, and the objects and images of its split.
 It is compared with what was asked, not with another cell: of two that differ, neither shows which
@@ -15,26 +15,27 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from pipeline.views import entropy_views
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import Known, files_at, is_address
-from storage.paths import CACHE, features_path, located, masks_path, objects_path
-from storage.split.mask_chunks import MaskChunks
+from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.arrays import naming_damage, open_complete
-from storage.store.images import check_same_images, images_digest
+from storage.store.arrays import check_same_images, images_digest, naming_damage
 from storage.store.inspection import AnyArray, Store
+from storage.store.mask_chunks import MaskChunks
+from storage.store.opening import dataset_of, open_complete, open_entropy
 from storage.store.signature import compare, digest
 
 if TYPE_CHECKING:
     import xarray
 
-Asked = Mapping[tuple[str, str], Mapping[str, Any]]
-"""What the settings ask of the signature of each cell, by model and view."""
+Expected = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Entries that the settings want in the signature of each cell, by model and view."""
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 """Signature entries that cells used together must share, whatever their splits."""
 
-TOLD_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
+INHERITED_KEYS: Final = (*EXTRACTION_KEYS, "objects_digest")
 """Entries of cells that are repeated in the signature of what is computed from them."""
 
 N_AT_ONCE: Final = 16
@@ -55,9 +56,6 @@ class OpenCell:
     @cached_property
     def features(self) -> "xarray.Dataset":
         """Scores and tokens, with named dimensions."""
-        # xarray takes a third of a second, and workers of `entropy` do without.
-        from storage.store.opening import dataset_of  # noqa: PLC0415
-
         return dataset_of(self.store, self.arrays)
 
     @property
@@ -146,7 +144,7 @@ class SplitCells:
         """Signature of what is computed from all of these cells."""
         shared = next(iter(self.by_name.values())).signature
         return {
-            **{key: shared[key] for key in TOLD_KEYS},
+            **{key: shared[key] for key in INHERITED_KEYS},
             "models": list(self.models),
             "views": list(self.views),
             "cells_digest": self.digest(self.views),
@@ -186,13 +184,13 @@ def head_origin(signatures: Mapping[str, Mapping[str, object]]) -> dict[str, str
 
 
 def open_cells(
-    split: str, asked: Asked, *, with_masks: bool = False, cache: str | Path = CACHE
+    split: str, expected: Expected, *, with_masks: bool = False, cache: str | Path = CACHE
 ) -> SplitCells:
     """Open cells of a split.
 
     Parameters
     ----------
-    asked
+    expected
         Which cells, and entries that the signature of each must have, including
         ``shard_objects``.
     with_masks
@@ -204,28 +202,50 @@ def open_cells(
     ------
     StoreError
         If a store is missing or incomplete, of another split, model or view than its path says,
-        of other settings than ``asked``, or of other objects or images than its split has now.
+        of other settings than ``expected``, or of other objects or images than its split has now.
     """
     table = read_objects_of(split, cache)
     known = {"split": split, "objects_digest": objects_digest(table)}
     images = {
         shard_objects: images_of_shards(table, shard_objects)
-        for shard_objects in {entries["shard_objects"] for entries in asked.values()}
+        for shard_objects in {entries["shard_objects"] for entries in expected.values()}
     }
-    expected = [
+    in_full = [
         {**entries, **known, "model": model, "view": view}
-        for (model, view), entries in asked.items()
+        for (model, view), entries in expected.items()
     ]
     by_name = {}
-    for name, cell in zip(asked, _opened(expected, cache, with_masks=with_masks), strict=True):
+    for name, cell in zip(expected, _opened(in_full, cache, with_masks=with_masks), strict=True):
         _check_images(
-            cell, images[asked[name]["shard_objects"]], located(objects_path(split), cache)
+            cell, images[expected[name]["shard_objects"]], located(objects_path(split), cache)
         )
         by_name[name] = cell
     shapes = {cell.masks.shape for cell in by_name.values() if cell.masks}
     if len(shapes) > 1:
         raise StoreError(f"masks of {split} must be of one shape, got {sorted(shapes)}")
     return SplitCells(split, table, by_name)
+
+
+def read_entropies(cells: SplitCells) -> "xarray.Dataset":
+    """Read the entropies of a split whole.
+
+    Raises
+    ------
+    StoreError
+        If the store is missing, incomplete or damaged, or was computed from other cells.
+    """
+    path = entropy_path(cells.split)
+    signature = cells.signature
+    entropy = open_entropy(path, expected={key: signature[key] for key in INHERITED_KEYS})
+    known = entropy.attrs["signature"].get("cells_digest", "none")
+    found = cells.digest(entropy_views(cells.views))
+    if known != found:
+        raise StoreError(
+            f"{path} must be computed from the cells of these models and views "
+            f"(cells_digest: {known} -> {found}); run `entropy` again"
+        )
+    with naming_damage(path):
+        return entropy.load()
 
 
 def _opened(

@@ -1,6 +1,6 @@
 """Masks and scores of the cells of a split, read some objects at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +13,20 @@ from pipeline.entropy.cell_rows import CellRows
 from storage.errors import StoreError
 from storage.files.addresses import is_address
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells
-from storage.split.mask_chunks import MaskChunks, MaskCode, shard_runs
-from storage.split.mask_windows import MaskWindows
+from storage.store.mask_chunks import (
+    MaskChunks,
+    MaskCode,
+    ShardIndex,
+    read_indices,
+    read_spans,
+    shard_runs,
+)
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
+
+WINDOW_BYTES: Final = 2**26
+"""Compressed masks of all cells that a window holds, unless one object has more."""
 
 ReadCell = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, MaskCode], None]
@@ -104,3 +113,54 @@ def _scores(cell: OpenCell, run: range) -> list[Scores]:
 def _any_masks(cells: SplitCells) -> MaskChunks:
     """Masks of one cell; those of all cells have the same shape."""
     return next(iter(cells.by_name.values())).mask_chunks
+
+
+class MaskWindows:
+    """Masks of consecutive objects of one shard in all cells, read forwards; for one thread.
+
+    A request to a bucket waits tens of milliseconds for its answer. One for each object and cell
+    would leave the processor idle for most of the time; those of a window wait together.
+    """
+
+    def __init__(self, cells: Mapping[tuple[str, str], MaskChunks], run: range) -> None:
+        self._cells = dict(cells)
+        self._run = run
+        self._indices = read_indices(list(cells.values()), run.start)
+        self._rows = range(run.start, run.start)
+        self._chunks: dict[tuple[str, str], list[memoryview]] = {}
+
+    def read_into(self, name: tuple[str, str], block: range, mask_code: MaskCode) -> None:
+        """Fill ``mask_code`` with consecutive objects of one cell.
+
+        Raises
+        ------
+        StoreError
+            If a shard is damaged, or no longer there to be read.
+        """
+        if block.start not in self._rows or block[-1] not in self._rows:
+            self._fetch(block)
+        first = block.start - self._rows.start
+        self._cells[name].decode(self._chunks[name][first : first + len(block)], mask_code)
+
+    def _fetch(self, block: range) -> None:
+        cells = list(self._cells.values())
+        # Dropped first, so that one window is in memory, not two.
+        self._chunks = {}
+        rows = range(block.start, max(block.stop, self._last(block.start)))
+        spans = read_spans(cells, self._indices, rows)
+        self._rows, self._chunks = rows, dict(zip(self._cells, spans, strict=True))
+
+    def _last(self, start: int) -> int:
+        """Where a window that begins at a row ends."""
+        cell = next(iter(self._cells.values()))
+        positions = cell.positions(range(start, self._run.stop))
+        n_bytes = np.cumsum(_lengths(self._indices, positions))
+        return start + int(np.searchsorted(n_bytes, WINDOW_BYTES, side="right"))
+
+
+def _lengths(indices: Sequence[ShardIndex], positions: range) -> np.ndarray:
+    """Compressed bytes of each object in all cells."""
+    total = np.zeros(len(positions), np.float64)
+    for index in indices:
+        total += index[positions.start : positions.stop, 1]
+    return total

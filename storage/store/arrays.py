@@ -1,77 +1,27 @@
-"""Arrays of a store, held to the schema; whether all their marks and files are there."""
+"""Arrays of a store, held to the schema; which of their shards and files are there."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final, cast
 
 import numpy as np
 from jaxtyping import Bool
 
 from storage.errors import StoreError, shown
-from storage.files.files import Files
 from storage.files.manifest import NAME
 from storage.store.grid import Grid, file_name, grid
 from storage.store.inspection import (
     DECODE_ERRORS,
     AnyArray,
     Store,
-    check_identity,
-    open_store,
 )
 from storage.store.marks import load_mark
 from storage.store.schema import CODEC, ArraySpec
+from storage.store.signature import digest
 
-N_NAMED: Final = 3
-"""Most files that an error lists."""
-
-
-def open_complete(
-    where: str | Path | Files, kind: str, expected: Mapping[str, object]
-) -> tuple[Store, dict[str, AnyArray]]:
-    """A store whose signature has what is expected, and its arrays, see ``check_complete``.
-
-    Raises
-    ------
-    StoreError
-        If there is none such.
-    """
-    store = open_store(where)
-    check_identity(store, kind, expected)
-    return store, check_complete(store)
-
-
-def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store with every mark and file in place; contents are not read.
-
-    Elsewhere than in a folder the manifest alone is asked which files there are.
-
-    Raises
-    ------
-    StoreError
-        If any is missing or of another size (the message names the shards or files).
-    """
-    arrays = read_arrays(store)
-    done = done_shards(store, arrays)
-    if done is not None and not done.all():
-        undone = np.flatnonzero(~done)
-        raise StoreError(
-            f"{store}: every shard must be done, got {len(undone)} of {len(done)} not done "
-            f"({_some([str(index) for index in undone])})"
-        )
-    missing = missing_files(store, arrays)
-    if missing:
-        raise StoreError(
-            f"{store}: every chunk must be there, got {len(missing)} missing ({_some(missing)})"
-        )
-    resized = [] if store.files.folder is None else [name for name, _ in resized_files(store)]
-    if resized:
-        raise StoreError(
-            f"{store}: every chunk must be intact, got {len(resized)} of another size than in the "
-            f"manifest ({_some(resized)}); `usam cache verify {store}` lists the damaged ones"
-        )
-    return arrays
+IMAGES: Final = "images_digest"
+"""Attribute of published masks; features have an array, ``images_sha256``."""
 
 
 def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray, " shard"] | None:
@@ -210,6 +160,42 @@ def naming_damage(store: object, array: str | None = None) -> Iterator[None]:
         ) from error
 
 
+def images_digest(images_sha256: Sequence[str]) -> str:
+    """Digest of the images of all shards, from that of each."""
+    return digest({"sha256": list(images_sha256)})
+
+
+def read_images(features: Store) -> list[str]:
+    """Digest of the images of each shard of published features.
+
+    Raises
+    ------
+    StoreError
+        If they are damaged.
+    """
+    array = read_arrays(features)["images_sha256"]
+    with naming_damage(features, "images_sha256"):
+        return [str(sha256) for sha256 in np.asarray(array[...])]
+
+
+def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
+    """Refuse masks of other images than those of the shards of their features.
+
+    Masks that do not tell are from before they did.
+
+    Raises
+    ------
+    StoreError
+        Naming both digests.
+    """
+    wanted = images_digest(images_sha256)
+    found = masks.group.attrs.get(IMAGES, wanted)
+    if found != wanted:
+        raise StoreError(
+            f"{masks} must be of the images of its features ({IMAGES}: {found} -> {wanted})"
+        )
+
+
 def _check_no_strays(store: Store) -> None:
     """Refuse an array that the schema does not know: xarray would open it as one of the store's."""
     if store.files.folder is None:
@@ -233,7 +219,3 @@ def _read_array(store: Store, name: str) -> AnyArray:
 
 def _numpy_dtype(spec: ArraySpec) -> np.dtype:
     return np.dtypes.StringDType() if spec.dtype == "str" else np.dtype(spec.dtype)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:N_NAMED]) + (", ..." if len(names) > N_NAMED else "")

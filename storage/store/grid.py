@@ -1,10 +1,12 @@
-"""How arrays are cut into chunks, shards and files."""
+"""How arrays are cut into chunks, shards and files, and how many bytes they will take."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Final, Literal
+
+import numpy as np
 
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 
@@ -17,6 +19,15 @@ than a thousand files; a large split gets larger chunks."""
 
 N_CODES: Final = 256
 """Codes of a mask."""
+
+MASK_BYTES: Final = (5_000, 32_000)
+"""Size on the disk of a coded mask of ``MASK_SIDE_PX``, from sharp to soft.
+
+Measured: 23,840 B for photographs (docs/cache.md), 6,000 B and more for crisp outlines; by the mini
+models, of 64 px, 1,260 to 1,850 B for drawn scenes.
+"""
+
+MASK_SIDE_PX: Final = 256
 
 Layout = Literal["published", "work"]
 """A store that is finished, or one in the making."""
@@ -100,3 +111,24 @@ def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> in
 def chunk_rows(n_rows: int) -> int:
     """Rows of a published chunk: a multiple of ``CHUNK_ROWS`` that depends on ``n_rows`` alone."""
     return CHUNK_ROWS * max(1, -(-n_rows // (CHUNK_ROWS * MAX_ROW_CHUNKS)))
+
+
+def object_bytes(kind: str, sizes: Mapping[str, int]) -> int:
+    """Uncompressed bytes per object in one kind of store, coordinates aside."""
+    total = 0
+    for spec in SCHEMA[kind].values():
+        if spec.dims[0] == "object" and not spec.is_coordinate:
+            total += np.dtype(spec.dtype).itemsize * math.prod(sizes[d] for d in spec.dims[1:])
+    return total
+
+
+def mask_bytes(side_px: int) -> tuple[int, int]:
+    """Fewest and most bytes of a coded mask on the disk.
+
+    Notes
+    -----
+    A sharp mask takes the bytes of its outline, which grow with the side; a soft one those of its
+    area.
+    """
+    low, high = MASK_BYTES
+    return low * side_px // MASK_SIDE_PX, high * side_px**2 // MASK_SIDE_PX**2

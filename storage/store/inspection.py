@@ -21,7 +21,7 @@ AnyArray = zarr.Array[Any]
 DECODE_ERRORS: Final = (RuntimeError, ValueError, OSError)
 """What zarr raises for a damaged chunk: from zstd, a shard's index or a file."""
 
-PLACE_KEYS: Final = ("split", "model", "view")
+CELL_KEYS: Final = ("split", "model", "view")
 """Entries of a signature that the store's path repeats."""
 
 
@@ -117,7 +117,7 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
     """
     if store.kind != kind:
         raise StoreError(f"{store}: kind must be {kind}, got {store.kind}")
-    for key in PLACE_KEYS:
+    for key in CELL_KEYS:
         if key in expected and (found := store.signature.get(key, "none")) != expected[key]:
             raise StoreError(f"{store}: {key} must be {expected[key]}, got {found}")
     difference = compare(store.signature, expected)

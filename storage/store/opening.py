@@ -1,42 +1,60 @@
-"""Opens stores as xarray datasets: in a folder, at an address, or in a DVC repository."""
+"""Opens complete stores, as arrays of zarr or datasets of xarray, wherever they are."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-import xarray
+import numpy as np
 
+from storage.errors import StoreError
 from storage.files.files import Files
-from storage.store.arrays import naming_damage, open_complete
-from storage.store.inspection import DECODE_ERRORS, AnyArray, Store
+from storage.store.arrays import (
+    done_shards,
+    missing_files,
+    naming_damage,
+    read_arrays,
+    resized_files,
+)
+from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_identity, open_store
+
+if TYPE_CHECKING:
+    import xarray
+
+N_NAMED: Final = 3
+"""Most files that an error lists."""
 
 
-def open_objects(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_objects(
+    where: str | Path, expected: Mapping[str, object] | None = None
+) -> "xarray.Dataset":
     """Images, objects, ground truth and clicks of a split; see ``open_checked``."""
     return open_checked(where, "objects", expected)
 
 
 def open_features(
     where: str | Path | Files, expected: Mapping[str, object] | None = None
-) -> xarray.Dataset:
+) -> "xarray.Dataset":
     """Scores and tokens of a cell; see ``open_checked``."""
     return open_checked(where, "features", expected)
 
 
 def open_masks(
     where: str | Path | Files, expected: Mapping[str, object] | None = None
-) -> xarray.Dataset:
+) -> "xarray.Dataset":
     """Coded masks of a cell; read slices: fancy indices are 20 times slower."""
     return open_checked(where, "masks", expected)
 
 
-def open_entropy(where: str | Path, expected: Mapping[str, object] | None = None) -> xarray.Dataset:
+def open_entropy(
+    where: str | Path, expected: Mapping[str, object] | None = None
+) -> "xarray.Dataset":
     """Bayesian entropies of a split; see ``open_checked``."""
     return open_checked(where, "entropy", expected)
 
 
 def open_checked(
     where: str | Path | Files, kind: str, expected: Mapping[str, object] | None = None
-) -> xarray.Dataset:
+) -> "xarray.Dataset":
     """Open a complete store lazily, without dask.
 
     Parameters
@@ -58,7 +76,7 @@ def open_checked(
     return dataset_of(*open_complete(where, kind, expected or {}))
 
 
-def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> xarray.Dataset:
+def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> "xarray.Dataset":
     """A complete store as xarray shows it.
 
     Raises
@@ -66,6 +84,9 @@ def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> xarray.Dataset:
     StoreError
         If one of its coordinates is damaged.
     """
+    # It takes a third of a second, and workers of `entropy` do without.
+    import xarray  # noqa: PLC0415
+
     try:
         dataset: xarray.Dataset = xarray.open_zarr(
             store.files.target, chunks=None, consolidated=False, zarr_format=3
@@ -77,3 +98,54 @@ def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> xarray.Dataset:
                 arrays[name][...]
         raise
     return dataset
+
+
+def open_complete(
+    where: str | Path | Files, kind: str, expected: Mapping[str, object]
+) -> tuple[Store, dict[str, AnyArray]]:
+    """A store whose signature has what is expected, and its arrays, see ``check_complete``.
+
+    Raises
+    ------
+    StoreError
+        If there is none such.
+    """
+    store = open_store(where)
+    check_identity(store, kind, expected)
+    return store, check_complete(store)
+
+
+def check_complete(store: Store) -> dict[str, AnyArray]:
+    """Arrays of a store with every mark and file in place; contents are not read.
+
+    Elsewhere than in a folder the manifest alone is asked which files there are.
+
+    Raises
+    ------
+    StoreError
+        If any is missing or of another size (the message names the shards or files).
+    """
+    arrays = read_arrays(store)
+    done = done_shards(store, arrays)
+    if done is not None and not done.all():
+        undone = np.flatnonzero(~done)
+        raise StoreError(
+            f"{store}: every shard must be done, got {len(undone)} of {len(done)} not done "
+            f"({_some([str(index) for index in undone])})"
+        )
+    missing = missing_files(store, arrays)
+    if missing:
+        raise StoreError(
+            f"{store}: every chunk must be there, got {len(missing)} missing ({_some(missing)})"
+        )
+    resized = [] if store.files.folder is None else [name for name, _ in resized_files(store)]
+    if resized:
+        raise StoreError(
+            f"{store}: every chunk must be intact, got {len(resized)} of another size than in the "
+            f"manifest ({_some(resized)}); `usam cache verify {store}` lists the damaged ones"
+        )
+    return arrays
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:N_NAMED]) + (", ..." if len(names) > N_NAMED else "")

@@ -51,8 +51,8 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
     >>> compare({"precision": "fp32", "seed": 0}, {"precision": "bf16", "seed": 0})
     'precision: fp32 -> bf16'
     """
-    told = [f"{key}: {change(*both)}" for key, both in differences(stored, expected).items()]
-    return ", ".join(told) or None
+    changes = [f"{key}: {change(*both)}" for key, both in differences(stored, expected).items()]
+    return ", ".join(changes) or None
 
 
 def change(old: object, new: object, text: Callable[[object], str] = str) -> str:

@@ -13,7 +13,7 @@ from storage.files.manifest import FILE, FileRecord
 from storage.store.arrays import array_grid, expected_files, read_arrays, readable
 from storage.store.grid import file_name
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
-from storage.store.shard_index import ABSENT, index_bytes, read_index
+from storage.store.mask_chunks import ABSENT, index_bytes, read_index
 
 N_HEX: Final = 12
 """Hex digits of a digest that a reason shows."""

@@ -25,7 +25,7 @@ from stages.extraction.loop import run_shards
 from stages.extraction.steps import CellSettings, CellSteps
 from storage.cell.making import Cell, CellPlan
 from storage.images.files import sha256_file
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, images_of_shards
 

@@ -10,8 +10,8 @@ import fsspec
 import pytest
 
 from stages.shell.params import CACHE_VARIABLE
-from storage.split import mask_windows
-from storage.split.mask_chunks import read_spans
+from storage.split import mask_blocks
+from storage.store.mask_chunks import read_spans
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.repository import publish
 from tests.fixtures.share_page import block
@@ -67,8 +67,8 @@ def test_windows_of_any_size_give_the_same(
         seen.append(given[2])
         return read_spans(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mask_windows, "read_spans", seen_spans)
-    monkeypatch.setattr(mask_windows, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr(mask_blocks, "read_spans", seen_spans)
+    monkeypatch.setattr(mask_blocks, "WINDOW_BYTES", window_bytes)
     monkeypatch.setattr("storage.split.mask_blocks.BLOCK_BYTES", 1)
     fsspec.filesystem("memory").put(str(moved(root)), f"/{window_bytes}", recursive=True)
     monkeypatch.setenv(CACHE_VARIABLE, f"memory://{window_bytes}")

@@ -19,9 +19,10 @@ from stages.shell.params import read_params
 from stages.shell.signatures import weights_name
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.extent import estimate_extent, mask_bytes
+from storage.datasets.catalogue import estimate_extent
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.objects import read_objects
+from storage.store.grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,

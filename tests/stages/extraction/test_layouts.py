@@ -12,7 +12,7 @@ import storage
 from pipeline.prompts import object_seed, sample_prompts
 from stages import extract, prepare
 from storage.images.files import sha256_file
-from storage.images.of_split import SplitImages
+from storage.images.videos import SplitImages
 from storage.paths import features_path, objects_path
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects

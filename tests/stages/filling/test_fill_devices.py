@@ -1,8 +1,7 @@
-"""Devices of cells: held to one kind, found without a job, and GPUs that have begun."""
+"""Devices of cells: named in receipts, found without a job, and GPUs that have begun."""
 
 import json
 import shutil
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -10,18 +9,13 @@ import pytest
 from stages import extract
 from stages.filling import pool
 from stages.filling.job import prepared
-from stages.filling.worker import fill_told
 from stages.shell.params import read_params
-from storage.cell.marked import MarkedShards
-from storage.errors import StoreError
 from storage.files.manifest import ROOT
 from storage.paths import CACHE
-from storage.store.marks import UNKNOWN
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
     SPLIT,
-    done_shards,
     encoded_images,
     files_of,
     prepare_splits,
@@ -33,27 +27,15 @@ from tests.fixtures.fill_command import (
     N_SHARDS,
     NAME,
     SHARD_OBJECTS,
-    START_S,
     fill,
     job_of,
-    once_encoding,
     receipts,
     set_executor,
-    started,
 )
 
 TWO_IMAGES: Final = 13
 THREE_IMAGES: Final = 18
 """Objects of the first images: shards of so many end where an image does."""
-
-NAMED: Final = """
-import sys
-from stages.extraction import models
-from stages.cli.app import app
-models.device_name = lambda _: "{kind}"
-app(sys.argv[1:])
-"""
-"""``usam`` on a made-up device."""
 
 
 def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -61,58 +43,14 @@ def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr("stages.extraction.models.device_name", lambda _: kind)
 
 
-def test_another_kind_of_device_is_told_and_may_be_refused(
+def test_another_kind_of_device_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(NAME, "--shard-range", "1/2")
     name_device(monkeypatch, "another")
-    status, _, said = fill(NAME, "--same-device")
-    assert status == 1
-    assert said.startswith(f"error: shards of {NAME} must be made by one kind of device, ")
-    assert said.endswith(", got another\n")
     status, _, said = fill(NAME)
     assert status == 0
     assert f"note: {NAME} mixes kinds of device (" in said
-
-
-def test_a_shard_is_held_to_the_kind_that_was_first_to_keep_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    job = job_of(NAME, is_one_kind=True)
-
-    def do_another_elsewhere() -> None:
-        name_device(monkeypatch, "another")
-        fill_told(job, (1,))
-
-    name_device(monkeypatch, "one")
-    with once_encoding(do_another_elsewhere), pytest.raises(StoreError, match="another, got one"):
-        fill_told(job, (0,))
-    assert done_shards() == [1]
-    name_device(monkeypatch, "one")
-    with pytest.raises(StoreError, match="another, got one"):
-        fill_told(job, (2,))
-
-
-def test_receipts_are_not_read_again_for_each_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    def kinds(marked: MarkedShards) -> set[str]:
-        reads.append(marked.folder)
-        return found(marked)
-
-    reads: list[Path] = []
-    found = MarkedShards.kinds
-    monkeypatch.setattr(MarkedShards, "kinds", kinds)
-    n_reads = []
-    for shards in ((0,), (1,), (2, 3, 4, 5, 6)):
-        reads.clear()
-        fill_told(job_of(NAME, is_one_kind=True), shards)
-        n_reads.append(len(reads))
-    assert done_shards() == list(range(N_SHARDS))
-    assert n_reads[1] == n_reads[2] <= n_reads[0]
-
-
-def test_two_that_keep_their_first_shard_at_once_are_held_to_one_kind(tmp_path: Path) -> None:
-    cell = MarkedShards(tmp_path / "work", 2)
-    assert [cell.hold_to(kind) for kind in ("one", "another")] == ["one", "one"]
 
 
 def test_images_that_another_kind_of_device_kept_are_computed_again(
@@ -130,34 +68,9 @@ def test_images_that_another_kind_of_device_kept_are_computed_again(
     assert seen
 
 
-def test_rows_of_other_cells_serve_one_kind_of_device_only_if_it_is_known_to_have_made_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def encoded(shard_objects: int, *options: str) -> int:
-        write_params(shard_objects=shard_objects)
-        with encoded_images() as seen:
-            assert fill(NAME, *options)[0] == 0
-        return len(seen)
-
-    n_images = encoded(SHARD_OBJECTS)
-    assert encoded(2 * SHARD_OBJECTS, "--same-device") < n_images
-    name_device(monkeypatch, "another")
-    assert encoded(3 * SHARD_OBJECTS, "--same-device") == n_images
-    # Those that "another" has just made; all of them lie in one shard now.
-    assert encoded(100 * SHARD_OBJECTS, "--same-device") < n_images
-    run(extract, *CELL)
-    shutil.rmtree(CACHE / "work")
-    assert encoded(2 * SHARD_OBJECTS, "--same-device") == n_images, "nobody knows who made these"
-    shutil.rmtree(CACHE / "work")
-    assert encoded(2 * SHARD_OBJECTS) < n_images
-
-
 def test_rows_that_were_copied_are_of_the_kind_that_made_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refusal() -> str:
-        return fill(NAME, "--same-device")[2]
-
     write_params(shard_objects=THREE_IMAGES)
     for kind, part in (("one", "1/2"), ("another", "2/2")):
         name_device(monkeypatch, kind)
@@ -166,14 +79,12 @@ def test_rows_that_were_copied_are_of_the_kind_that_made_them(
     write_params(shard_objects=TWO_IMAGES)
     _, _, said = fill(NAME, "--shard-range", "1/2")
     assert f"note: {NAME} mixes kinds of device (another, one), which differ" in said
-    assert "one kind of device, another, one, got third" in refusal()
     fill(NAME)
     run(extract, *CELL)
     shutil.rmtree(CACHE / "work")
     write_params(shard_objects=THREE_IMAGES)
     _, _, said = fill(NAME, "--shard-range", "1/2")
     assert "mixes" not in said
-    assert f"one kind of device, {UNKNOWN}, got third" in refusal()
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
@@ -202,22 +113,6 @@ def test_copied_rows_that_are_kept_beside_a_broken_image_are_of_the_kind_that_ma
     assert seen == [*(copied if is_gone else []), "small.png"]
     (receipt,) = receipts()
     assert receipt.kinds == (("another",) if is_gone else ("another", "one"))
-
-
-@pytest.mark.slow
-def test_tasks_of_an_array_on_two_kinds_of_device_never_mix_them() -> None:
-    with (
-        started(
-            *(NAME, "--same-device", "--shard-range", "1/2"), program=NAMED.format(kind="one")
-        ) as one,
-        started(
-            *(NAME, "--same-device", "--shard-range", "2/2"), program=NAMED.format(kind="another")
-        ) as another,
-    ):
-        said = [process.communicate(timeout=START_S)[1] for process in (one, another)]
-    assert sorted([one.returncode, another.returncode]) == [0, 1], said
-    assert "must be made by one kind of device, " in "".join(said)
-    assert len({receipt.kinds for receipt in receipts()}) == 1
 
 
 def begin_on_a_gpu() -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage.datasets.coco_prompts import CocoPrompt, read_prompts
+from storage.datasets.coco import CocoPrompt, read_prompts
 from storage.errors import DataError
 
 IMAGES = [

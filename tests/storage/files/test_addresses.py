@@ -1,5 +1,6 @@
 """Stores open at addresses, also in the DVC repository of somebody else."""
 
+import asyncio
 import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +10,15 @@ from threading import Thread
 import fsspec
 import pytest
 import xarray
+import zarr
+from zarr.abc.buffer import Buffer, BufferPrototype
+from zarr.abc.store import ByteRequest
+from zarr.storage import MemoryStore
 
 import storage
 from storage.errors import StoreError
 from storage.files.addresses import files_at
+from storage.files.files import Files
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.repository import branch, publish
@@ -108,3 +114,22 @@ def test_what_cannot_be_opened_is_one_line(
     with pytest.raises(StoreError, match=message) as caught:
         storage.open_features(address.format(repository))
     assert "\n" not in str(caught.value)
+
+
+def test_zarr_and_we_ask_a_store_in_one_event_loop() -> None:
+    loops = set()
+
+    class Noted(MemoryStore):
+        async def get(
+            self,
+            key: str,
+            prototype: BufferPrototype | None = None,
+            byte_range: ByteRequest | None = None,
+        ) -> Buffer | None:
+            loops.add(asyncio.get_running_loop())
+            return await super().get(key, prototype, byte_range)
+
+    files = Files("noted", Noted())
+    zarr.create_group(files.target)
+    assert files.read("zarr.json") is not None
+    assert len(loops) == 1

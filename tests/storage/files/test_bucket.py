@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import xarray
 from zarr.abc.store import RangeByteRequest
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, ObjectStore
 
 import storage
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, files_at
-from storage.files.files import Files, Part, read_parts
+from storage.files.files import Files, Part, read_parts, run
 from storage.store.verify import Damage, verify
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.made_up_cell import extract
@@ -37,6 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made")
     extract(root)
     shutil.rmtree(root / "work")
+    shutil.make_archive(str(root / "zipped"), "zip", root / "masks/identity.zarr")
     return root
 
 
@@ -54,6 +54,12 @@ def bucket(
     assert isinstance(target, AddressStore)
     assert isinstance(target._store, ObjectStore if request.param == "obstore" else FsspecStore)
     return address
+
+
+def test_a_zipped_store_opens_where_it_is(bucket: str, made: Path) -> None:
+    there = storage.open_masks(f"{bucket}/zipped.zip").load()
+    xarray.testing.assert_identical(there, storage.open_masks(made / "masks/identity.zarr").load())
+    assert verify(f"{bucket}/zipped.zip") == []
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
@@ -90,14 +96,14 @@ def test_ranges_of_files_and_names_are_those_of_the_folder(bucket: str, made: Pa
     assert files.names() == wanted.names()
     assert isinstance(files.target, AddressStore)
     store, ranges = files.target, [(name, RangeByteRequest(3, 9))]
-    (some,) = sync(store.get_partial_values(default_buffer_prototype(), ranges))
+    (some,) = run(store.get_partial_values(default_buffer_prototype(), ranges))
     assert some is not None
     assert some.to_bytes() == data[3:9]
-    assert sync(_listed(store._store.list_dir("mask_code"))) == sorted(
+    assert run(_listed(store._store.list_dir("mask_code"))) == sorted(
         file.name for file in (made / "masks/identity.zarr/mask_code").iterdir()
     )
-    assert sync(store.exists(name))
-    assert not sync(store.exists("none"))
+    assert run(store.exists(name))
+    assert not run(store.exists("none"))
 
 
 async def _listed(names: AsyncIterator[str]) -> list[str]:

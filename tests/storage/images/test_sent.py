@@ -10,8 +10,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from storage.errors import ImageError
-from storage.images.files import read_rgb
-from storage.images.sent import FORMATS, decode_rgb
+from storage.images.files import FORMATS, decode_rgb, read_rgb
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 

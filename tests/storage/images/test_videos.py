@@ -12,8 +12,7 @@ import pytest
 from storage.errors import ImageError
 from storage.images import videos
 from storage.images.files import sha256_file
-from storage.images.of_split import SplitImages
-from storage.images.videos import Videos, frame_file, video_of
+from storage.images.videos import SplitImages, Videos, frame_file, video_of
 from tests.fixtures.layouts import write_jpeg, write_mp4
 
 SIZE_PX = 64
@@ -249,7 +248,7 @@ def test_the_digest_of_a_frame_is_its_videos_and_computed_once(
         seen.append(path)
         return sha256_file(path)
 
-    monkeypatch.setattr("storage.images.of_split.sha256_file", spy)
+    monkeypatch.setattr("storage.images.videos.sha256_file", spy)
     digests = [source.sha256(file) for file in names()]
 
     assert digests == [sha256_file(folder / f"{file[0]}.mp4") for file in names()]

@@ -289,7 +289,7 @@ def test_a_score_that_is_no_number_is_named_with_its_store() -> None:
 
 
 def test_masks_and_scores_are_read_without_xarray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "storage.store.opening", None)
+    monkeypatch.setitem(sys.modules, "xarray", None)
     cells = open_split()
     assert len(run_reader(cells, range(2))(*LAST).iou) == 2
     assert cells.by_name[LAST].n_channels == N_CHANNELS

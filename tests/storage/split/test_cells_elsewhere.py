@@ -10,8 +10,9 @@ from threading import Barrier
 import fsspec
 import numpy as np
 import pytest
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, RangeByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
 from pipeline.views import default_view

@@ -11,7 +11,7 @@ import zarr
 from storage.cell.making import Cell
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
-from storage.store.difference import Difference, differences_of
+from storage.store.describe import Difference, differences_of
 from tests.fixtures.made_up_cell import (
     N_OBJECTS,
     PLAN,

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.store.describe import describe
-from storage.store.grid import Grid, chunk_rows, file_name, grid, n_store_files
+from storage.store.grid import (
+    Grid,
+    chunk_rows,
+    file_name,
+    grid,
+    mask_bytes,
+    n_store_files,
+    object_bytes,
+)
 from storage.store.schema import SCHEMA
 from tests.fixtures.made_up_cell import extract
 
@@ -109,3 +117,14 @@ def test_the_files_of_a_store_are_foretold(kind: str, tmp_path: Path) -> None:
 def test_a_store_of_features_has_less_than_a_thousand_files(n_objects: int) -> None:
     given = {"object": n_objects, "prompt": 9, "channel": 256}
     assert n_store_files("features", given, -(-n_objects // 999)) < 1000
+
+
+def test_bytes_follow_from_the_schema() -> None:
+    sizes = {"prompt": 9, "proposal": 3, "pair": 3, "token": 4, "channel": 256}
+
+    assert object_bytes("features", sizes) == 4 * 9 * (2 * 3 + 256 + 4 * 256 + 1 + 4 * 3)
+
+
+@pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (5000, 32000)), (64, (1250, 2000))])
+def test_a_mask_takes_its_sides_to_its_areas_share(side_px: int, n_bytes: tuple[int, int]) -> None:
+    assert mask_bytes(side_px) == n_bytes

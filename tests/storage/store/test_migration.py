@@ -8,8 +8,8 @@ import pytest
 
 from storage.errors import StoreError
 from storage.files.manifest import NAME
-from storage.store.migration import migrate
 from storage.store.verify import verify
+from storage.store.writing import migrate
 from tests.fixtures.made_up_cell import extract, open_cell
 
 

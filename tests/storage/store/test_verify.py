@@ -15,8 +15,8 @@ from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.store.arrays import expected_files
 from storage.store.inspection import AnyArray, Store
+from storage.store.mask_chunks import index_bytes
 from storage.store.schema import SCHEMA
-from storage.store.shard_index import index_bytes
 from storage.store.verify import Damage, n_files, verify
 from tests.fixtures.made_up_cell import (
     N_CHANNELS,

@@ -1,10 +1,14 @@
-"""Coded masks, decoded straight into the caller's memory."""
+"""Coded masks, decoded straight into the memory of the caller by the index of their shard."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
+import google_crc32c
 import numpy as np
 from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
@@ -13,10 +17,57 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from storage.files.files import Files, Part, read_parts
 from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
-from storage.store.shard_index import ABSENT, index_bytes, parse_index, read_index
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
+
 ShardIndex = UInt64[np.ndarray, "chunk 2"]
+"""Offset and length of each chunk of a shard, in bytes."""
+
+ENTRY_BYTES: Final = 16
+"""Offset and length of a chunk, both 64 bits."""
+
+CHECKSUM_BYTES: Final = 4
+"""CRC32C of the entries, which follows them."""
+
+ABSENT: Final = 2**64 - 1
+"""Offset of a chunk that a shard does not hold."""
+
+
+def index_bytes(n_chunks: int) -> int:
+    """Size of an index, which ends its file."""
+    return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
+
+
+def read_index(file: FileIO, n_chunks: int) -> ShardIndex:
+    """Index of a shard; only the end of its file is read.
+
+    Raises
+    ------
+    ValueError
+        As ``parse_index``.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - index_bytes(n_chunks)))
+    return parse_index(file.read(index_bytes(n_chunks)), n_chunks, str(file.name))
+
+
+def parse_index(data: bytes, n_chunks: int, where: str) -> ShardIndex:
+    """Index of a shard, from the end of the file ``where``.
+
+    Raises
+    ------
+    ValueError
+        If the file is cut short, or the index fails its checksum.
+
+    Notes
+    -----
+    The format of Zarr's sharding codec, with its index at the end, followed by a CRC32C.
+    """
+    entries, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    is_whole = len(entries) == n_chunks * ENTRY_BYTES
+    if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
+        raise ValueError(f"the index of {where} is cut short or fails its checksum")
+    return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)
 
 
 @dataclass(frozen=True)
@@ -70,8 +121,8 @@ class MaskChunks:
         """Name of the file that holds a row."""
         return f"mask_code/{file_name((row // self.shard_objects, 0, 0, 0, 0))}"
 
-    def place(self, run: range) -> range:
-        """Places of consecutive objects in their shard."""
+    def positions(self, run: range) -> range:
+        """Of consecutive objects in their shard."""
         first = run.start % self.shard_objects
         return range(first, first + len(run))
 
@@ -84,8 +135,8 @@ class MaskChunks:
         with path.open("rb", buffering=0) as file:
             index = read_index(file, self.n_chunks)
             chunks = []
-            for place in self.place(run):
-                offset, length = _entry(index, place, str(path))
+            for position in self.positions(run):
+                offset, length = _entry(index, position, str(path))
                 file.seek(offset)
                 chunks.append(file.read(length))
         return chunks
@@ -124,7 +175,9 @@ def read_spans(
     for cell, index in zip(cells, indices, strict=True):
         name = cell.shard_file(run.start)
         with naming_damage(cell.files, "mask_code"):
-            found = [_entry(index, place, f"{cell.files}/{name}") for place in cell.place(run)]
+            found = [
+                _entry(index, position, f"{cell.files}/{name}") for position in cell.positions(run)
+            ]
         first = min(offset for offset, _ in found)
         last = max(offset + length for offset, length in found)
         parts.append(Part(cell.files, name, RangeByteRequest(first, last)))
@@ -143,9 +196,9 @@ def shard_runs(rows: range, shard_objects: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
-def _entry(index: ShardIndex, place: int, where: str) -> tuple[int, int]:
+def _entry(index: ShardIndex, position: int, where: str) -> tuple[int, int]:
     """Offset and length of a chunk."""
-    offset, length = index[place].tolist()
+    offset, length = index[position].tolist()
     if offset == ABSENT:
-        raise ValueError(f"chunk {place} of {where} is absent")
+        raise ValueError(f"chunk {position} of {where} is absent")
     return offset, length

@@ -1,3 +1,5 @@
+"""Chunks of masks and the index of their shard, as zarr reads them."""
+
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,71 @@ from hypothesis import strategies as st
 from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.paths import masks_path
-from storage.split.mask_chunks import MaskChunks, shard_runs
+from storage.store.mask_chunks import ABSENT, MaskChunks, index_bytes, read_index, shard_runs
 from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.split_cells import write_cell
+
+N_CHUNKS = 5
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Path:
+    """File of a shard that lacks its chunk 2."""
+    array = zarr.create_array(
+        tmp_path / "array",
+        shape=(N_CHUNKS, 4),
+        chunks=(1, 4),
+        shards=(N_CHUNKS, 4),
+        dtype="uint8",
+        compressors=None,
+        config={"write_empty_chunks": False},
+    )
+    array[:] = np.arange(4 * N_CHUNKS).reshape(N_CHUNKS, 4) * (np.arange(N_CHUNKS) != 2)[:, None]
+    return tmp_path / "array/c/0/0"
+
+
+def test_entries_say_where_each_chunk_lies(shard: Path) -> None:
+    data = shard.read_bytes()
+    with shard.open("rb", buffering=0) as file:
+        entries = read_index(file, N_CHUNKS).tolist()
+    assert [offset for offset, _ in entries].index(ABSENT) == 2
+    for place in (0, 1, 3, 4):
+        offset, length = entries[place]
+        assert data[offset : offset + length] == bytes(range(4 * place, 4 * place + 4))
+
+
+def test_no_more_of_a_file_is_read_than_memory_holds(shard: Path) -> None:
+    index = shard.read_bytes()[-index_bytes(N_CHUNKS) :]
+    with shard.open("r+b") as file:
+        file.seek(2**40)  # leaves a hole, which takes no room
+        file.write(index)
+    with shard.open("rb", buffering=0) as file:
+        assert read_index(file, N_CHUNKS)[2, 0] == ABSENT
+
+
+def test_any_flipped_bit_of_the_index_is_an_error(shard: Path) -> None:
+    whole = shard.read_bytes()
+    for bit in range(8 * index_bytes(N_CHUNKS)):
+        data = bytearray(whole)
+        data[-1 - bit // 8] ^= 1 << bit % 8
+        shard.write_bytes(data)
+        with (
+            shard.open("rb", buffering=0) as file,
+            pytest.raises(ValueError, match=f"index of {shard} is cut short or fails"),
+        ):
+            read_index(file, N_CHUNKS)
+
+
+def test_any_shorter_file_is_an_error(shard: Path) -> None:
+    whole = shard.read_bytes()
+    for n_bytes in range(len(whole)):
+        shard.write_bytes(whole[:n_bytes])
+        with (
+            shard.open("rb", buffering=0) as file,
+            pytest.raises(ValueError, match="cut short or fails its checksum"),
+        ):
+            read_index(file, N_CHUNKS)
+
 
 N_OBJECTS, SHARD_OBJECTS, SIZE_PX = 7, 3, 5
 CELL = ("val", "tiny", "identity")
@@ -67,13 +131,13 @@ def test_an_object_has_all_its_prompt_sets_and_proposals(intact: MaskChunks) -> 
     assert intact.object_bytes == 9 * 3 * SIZE_PX * SIZE_PX
 
 
-def shard(chunks: MaskChunks, index: int) -> Path:
+def shard_file(chunks: MaskChunks, index: int) -> Path:
     return folder(chunks) / "mask_code" / f"c.{index}.0.0.0.0"
 
 
 def test_any_flipped_bit_of_a_shard_is_caught(tmp_path: Path) -> None:
     chunks = write(tmp_path)
-    path = shard(chunks, 1)
+    path = shard_file(chunks, 1)
     data = path.read_bytes()
     rng = np.random.default_rng(0)
     # Some in chunks, and the last bytes, which are the index and its checksum.
@@ -90,7 +154,7 @@ def test_any_flipped_bit_of_a_shard_is_caught(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n_bytes", [0, 3, 20, 400])
 def test_a_shard_cut_short_is_caught(tmp_path: Path, n_bytes: int) -> None:
     chunks = write(tmp_path)
-    path = shard(chunks, 0)
+    path = shard_file(chunks, 0)
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(StoreError, match=r"c\.0\.0\.0\.0\.0 is cut short or fails its checksum"):
         read(chunks, range(1))
@@ -98,7 +162,7 @@ def test_a_shard_cut_short_is_caught(tmp_path: Path, n_bytes: int) -> None:
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     chunks = write(tmp_path)
-    shard(chunks, 2).unlink()
+    shard_file(chunks, 2).unlink()
     read(chunks, range(6))
     with pytest.raises(StoreError, match=r"No such file or directory.*c\.2\.0\.0\.0\.0"):
         read(chunks, range(7))

@@ -1,4 +1,4 @@
-"""SA-V train: ``<subset>/<video>.mp4`` beside ``<video>_manual.json`` and ``<video>_auto.json``."""
+"""SA-V: videos with JSON masklets (train), frames with a PNG mask per object (val, test)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,14 +6,22 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from storage.datasets.frame_folders import check_folder
+from storage.datasets.frame_folders import (
+    check_folder,
+    check_masked,
+    check_pictured,
+    read_indices,
+    read_names,
+    stems,
+)
 from storage.datasets.json_values import count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
 from storage.images.videos import frame_file
+from storage.rle import encode_rle
 
 ANNOTATED_EVERY: Final = 4
-"""One frame in so many is annotated."""
+"""One frame in so many is annotated: in folders, six of 24 a second."""
 
 FIRST_ID: Final[Mapping[str, int]] = {"manual": 0, "auto": 1_000_000}
 """Added to ``masklet_id``: both files of a video count from 0."""
@@ -57,7 +65,7 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
     return tuple(
         Part(
             f"SA-V video {file.stem}",
-            partial(_read, source, file),
+            partial(_read_video, source, file),
             is_video=True,
             lacks_auto=file in without_auto,
         )
@@ -87,7 +95,7 @@ def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[Pure
     return lacking
 
 
-def _read(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
+def _read_video(source: Source, video: PurePosixPath) -> Iterator[Annotated]:
     files = list(_files(source, video))
     if len({(m.height_px, m.width_px, len(m.masks)) for m in files}) > 1:
         raise DataError(
@@ -161,3 +169,73 @@ def _masks(masklets: _Masklets, frame: int) -> Iterator[tuple[int, str]]:
                 f"{masklets.what}: masklet {number} on frame {ANNOTATED_EVERY * frame}: {error}"
             ) from error
         yield masklets.first_id + number, rle
+
+
+MODES: Final = ("1", "L", "P")
+"""Any mode will do: whatever is not 0 is foreground."""
+
+
+def list_sav_frames(source: Source) -> tuple[Part, ...]:
+    """Videos of a list, ``sav_val.txt`` or ``sav_test.txt``, in its order.
+
+    Raises
+    ------
+    DataError
+        If the list, a folder, an image or a mask is missing, or an object has no mask.
+    """
+    assert source.list is not None  # storage.datasets.catalogue requires it
+    for what, folder in (("images", source.images), ("annotations", source.annotations)):
+        check_folder(f"SA-V: {what}", folder)
+    videos = read_names("SA-V", source.list)
+    for video in videos:
+        check_folder(f"images of SA-V video {video}", source.images / video)
+    return tuple(
+        Part(f"SA-V video {video}", partial(_read_frames, source, video), is_video=True)
+        for video in videos
+    )
+
+
+def _read_frames(source: Source, video: str) -> Iterator[Annotated]:
+    what, folder = f"SA-V video {video}", source.images / video
+    by_frame = _masks_by_frame(what, source.annotations / video)
+    frames = stems(folder, ".jpg")
+    due = [frame for frame in frames if frame.isdecimal() and int(frame) % ANNOTATED_EVERY == 0]
+    lacking = [frame for frame in due if frame not in by_frame]
+    check_masked(what, source.annotations / video, lacking)
+    check_pictured(what, folder, sorted(set(by_frame) - set(frames)))
+    for frame in source.frames.of(sorted(by_frame)):
+        yield _annotated(what, f"{video}/{frame}.jpg", by_frame[frame])
+
+
+def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
+    """Files of the masks by frame, then by object."""
+    check_folder(f"masks of {what}", folder)
+    objects = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not objects:
+        raise DataError(f"{what} must have a folder per object in {folder}, got none")
+    found: dict[str, dict[int, Path]] = {}
+    names: dict[int, str] = {}
+    for path in objects:
+        if not path.name.isdecimal():
+            raise DataError(f"{what}: folders of objects must be numbers, got {path}")
+        twin = names.setdefault(int(path.name), path.name)
+        if twin != path.name:
+            raise DataError(
+                f"{what}: folders of objects must have numbers of their own, "
+                f"got {twin} and {path.name} in {folder}"
+            )
+        frames = stems(path, ".png")
+        if not frames:
+            raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")
+        for frame in frames:
+            found.setdefault(frame, {})[int(path.name)] = path / f"{frame}.png"
+    return found
+
+
+def _annotated(what: str, file: str, paths: Mapping[int, Path]) -> Annotated:
+    masks = {number: read_indices(path, what, MODES) > 0 for number, path in paths.items()}
+    sizes = {mask.shape for mask in masks.values()}
+    if len(sizes) > 1:
+        raise DataError(f"{what}: masks of {file} must have one size, got {sorted(sizes)}")
+    image = ImageRecord(file, *sizes.pop())
+    return Annotated(image, tuple((number, encode_rle(mask)) for number, mask in masks.items()))

@@ -1,0 +1,198 @@
+"""``usam cache ls``: a line for each cell and other store of a cache, or all of one store."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from stages.cli.columns import aligned, bytes_text, printable
+from stages.shell.program import one_line, reported_errors
+from storage.cell.work import PUBLISHED, is_work_folder
+from storage.errors import StoreError, counted, listed
+from storage.files.addresses import files_at, is_address
+from storage.paths import CACHE
+from storage.store.describe import StoreDescription, describe, find_stores
+from storage.store.inspection import CELL_KEYS, read_description
+from storage.store.schema import MIGRATED, SCHEMA_VERSION
+
+HEADINGS: Final = (
+    *("cell or store", "objects", "prompts", "size"),
+    *("family", "device", "extract", "schema", "state"),
+)
+NUMBERS: Final = {1, 2}
+
+OF_CELLS: Final = ("features", "masks")
+"""Kinds of stores that a cell has one of each of."""
+
+Where = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[STORE]...",
+        help="Stores, zipped or at addresses too, or folders of some; the cache by default.",
+    ),
+]
+
+
+def ls(where: Where = None) -> None:
+    """Print a line for each cell and other store below a folder; of a store itself, all it says.
+
+    Exit 1 if the metadata of any store is damaged.
+    """
+    blocks, is_damaged = [], False
+    with reported_errors():
+        for place in where or [str(CACHE)]:
+            paths = [] if is_address(place) else find_stores(Path(place))
+            if is_address(place) or paths == [Path(place)]:
+                blocks.append(_details(describe(place)))
+                continue
+            rows = _rows(paths)
+            blocks.append(_table(rows))
+            is_damaged |= any(row.state.startswith("damaged") for row in rows)
+    print("\n\n".join(blocks))
+    if is_damaged:
+        raise typer.Exit(1)
+
+
+def own_part(path: str | Path, error: BaseException) -> str:
+    """What an error says, on one line, without the store's path at its beginning."""
+    return one_line(error).removeprefix(str(path)).lstrip("/: ")
+
+
+@dataclass
+class _Row:
+    """What is found of a cell, published or in the making, or of another store."""
+
+    name: str
+    work: Path | None = None
+    """Folder of a cell in the making."""
+    signature: dict[str, object] = field(default_factory=dict)
+    stores: dict[str, StoreDescription] = field(default_factory=dict)
+    """By kind."""
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """In words, with what is damaged or missing."""
+        if self.signature.get("schema_version") in MIGRATED:
+            return "to be migrated"
+        if self.faults:
+            return f"damaged: {'; '.join(self.faults)}"
+        missing = [name for store in self.stores.values() for name in store.missing]
+        if self.work is not None:
+            state = "published" if (self.work / PUBLISHED).exists() else "in the making"
+        else:
+            is_whole = all(store.is_complete for store in self.stores.values())
+            state = "complete" if is_whole else "incomplete"
+        return f"{state}: missing {listed(missing)}" if missing else state
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all stores."""
+        return sum(store.size_bytes for store in self.stores.values())
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Text of each column; empty where nothing is known."""
+        stores, signature = self.stores.values(), self.signature
+        sizes = (f"{kind} {bytes_text(one.size_bytes)}" for kind, one in self.stores.items())
+        prompts = (str(one.sizes["prompt"]) for one in stores if "prompt" in one.sizes)
+        return (
+            self.name,
+            self._coverage(),
+            ", ".join(dict.fromkeys(prompts)),
+            ", ".join(sizes),
+            *(str(signature.get(key, "")) for key in ("family", "device", "extract_version")),
+            _age(signature.get("schema_version")),
+            self.state,
+        )
+
+    def _coverage(self) -> str:
+        """Objects that are there in every store, of those that the cell is to have."""
+        done = []
+        for store in self.stores.values():
+            n_objects = store.sizes["object"]
+            is_whole = store.n_done == store.n_shards
+            done.append(n_objects if is_whole else (store.n_done or 0) * store.shard_objects)
+        return f"{min(done)}/{n_objects}" if done else ""
+
+
+def _age(version: object) -> str:
+    if version in {None, SCHEMA_VERSION}:
+        return "" if version is None else "current"
+    return f"{version}, current is {SCHEMA_VERSION}"
+
+
+def _rows(paths: Sequence[Path]) -> list[_Row]:
+    rows: dict[tuple[str, Path | None], _Row] = {}
+    for path in paths:
+        work = path.parent if is_work_folder(path.parent) else None
+        name, kind, signature = _identity(path)
+        row = rows.setdefault((name, work), _Row(name, work))
+        row.signature |= signature
+        try:
+            row.stores[kind] = describe(path)
+        except (StoreError, OSError) as error:
+            row.faults.append(f"{kind}: {own_part(path, error)}" if kind else own_part(path, error))
+    return sorted(rows.values(), key=lambda row: (row.name, str(row.work)))
+
+
+def _identity(path: Path) -> tuple[str, str, dict[str, object]]:
+    """Name of a cell or other store, its kind and signature; by its path if it cannot be read."""
+    try:
+        _, kind, signature = read_description(files_at(path))
+    except (StoreError, OSError):  # ``describe`` says what is wrong
+        return *_identity_by_path(path), {}
+    if kind in OF_CELLS and set(CELL_KEYS) <= signature.keys():
+        return "/".join(str(signature[key]) for key in CELL_KEYS), kind, dict(signature)
+    return str(path), kind, dict(signature)
+
+
+def _identity_by_path(path: Path) -> tuple[str, str]:
+    if is_work_folder(path.parent):
+        return "/".join(path.absolute().parts[-5:-2]), path.stem
+    kind, *place = path.absolute().with_suffix("").parts[-4:]
+    return ("/".join(place), kind) if kind in OF_CELLS else (str(path), "")
+
+
+def _table(rows: Sequence[_Row]) -> str:
+    """The rows, their bytes, and how many are in each state."""
+    counts = Counter(row.state.partition(":")[0] for row in rows)
+    states = ", ".join(f"{n} {state}" for state, n in counts.items())
+    total = bytes_text(sum(row.size_bytes for row in rows))
+    table = aligned([HEADINGS, *(row.cells for row in rows)], right=NUMBERS)
+    return f"{table}\n\n{total} in all: {states}"
+
+
+def _details(store: StoreDescription) -> str:
+    share = store.object_bytes
+    size = bytes_text(store.size_bytes)
+    facts = [
+        ("kind", f"{store.kind}, {store.layout}"),
+        ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
+        ("size", size if share is None else f"{size}, {bytes_text(share)} per object"),
+        ("completeness", _completeness(store)),
+        *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
+    ]
+    headings = ("array", "dimensions", "dtype", "a file holds", "files", "size")
+    arrays = [
+        (
+            *(array.name, " ".join(array.dims), array.dtype),
+            *("x".join(map(str, array.file_shape)), str(array.n_files)),
+            bytes_text(array.size_bytes),
+        )
+        for array in store.arrays
+    ]
+    table = aligned([headings, *arrays], right={4, 5})
+    return f"{printable(str(store.where))}\n{aligned(facts)}\n\n{table}"
+
+
+def _completeness(store: StoreDescription) -> str:
+    parts = []
+    if store.n_shards is not None:
+        parts.append(f"{store.n_done} of {counted(store.n_shards, 'shard')} done")
+    if store.missing:
+        parts.append(f"missing {listed(store.missing)}")
+    return "; ".join([*parts, "complete" if store.is_complete else "incomplete"])

@@ -1,0 +1,143 @@
+"""Data sets whose masks are PNG files of object ids: ADE20K, DAVIS 2017 and MOSE."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from storage.datasets.frame_folders import (
+    check_folder,
+    paired_stems,
+    read_indices,
+    read_names,
+    split_indices,
+    stems,
+)
+from storage.datasets.json_values import count, load_json, value
+from storage.datasets.records import Annotated, ImageRecord, Part, Source
+from storage.errors import DataError
+
+PALETTE_MODES: Final = ("P",)
+"""A gray file may hold ids, or the brightness of the palette's colours: nothing tells which."""
+
+BACKGROUND: Final = 0
+"""Of DAVIS and MOSE; of ADE20K, pixels without a class."""
+
+VOID: Final = 255
+"""Pixels of DAVIS that are not judged, the ball in ``tennis`` for one: no object, no background."""
+
+N_CLASSES: Final = 150
+"""Of ADE20K."""
+
+FIRST_FRAMES: Final = "; split `valid` of MOSE has masks of first frames only: use `train`"
+
+
+def list_ade20k(source: Source) -> tuple[Part, ...]:
+    """ADE20K challenge: images by name; an object's id is its class, as in UncertainSAM's own code.
+
+    Raises
+    ------
+    DataError
+        If a folder, an image or an annotation is missing, or an annotation holds no classes.
+    """
+    names = paired_stems("ADE20K", source.images, source.annotations)
+    return tuple(
+        Part(f"ADE20K image {name}", partial(_read_classes, source, name)) for name in names
+    )
+
+
+def _read_classes(source: Source, name: str) -> Iterator[Annotated]:
+    what, path = f"ADE20K image {name}", source.annotations / f"{name}.png"
+    classes = read_indices(path, what, ("L",))
+    if classes.max() > N_CLASSES:
+        raise DataError(f"{what}: {path} must hold classes 0 to {N_CLASSES}, got {classes.max()}")
+    image = ImageRecord(f"{name}.jpg", *classes.shape)
+    yield Annotated(image, split_indices(classes, (BACKGROUND,)))
+
+
+def list_davis(source: Source) -> tuple[Part, ...]:
+    """DAVIS 2017: videos of a list, ``ImageSets/2017/{train,val}.txt``, in its order.
+
+    Raises
+    ------
+    DataError
+        If the list, a folder, an image or a mask is missing, or a mask has no palette.
+    """
+    assert source.list is not None  # storage.datasets.catalogue requires it
+    videos = read_names("DAVIS", source.list)
+    return _list_videos("DAVIS", source, videos, ignored=(BACKGROUND, VOID))
+
+
+def list_mose(source: Source) -> tuple[Part, ...]:
+    """MOSE: videos of ``meta_train.json``, in its order.
+
+    Raises
+    ------
+    DataError
+        If the file, a folder, an image or a mask is missing, a mask has no palette, or a video
+        has another length than the file says.
+    """
+    assert source.list is not None  # storage.datasets.catalogue requires it
+    content = load_json(source.list, "MOSE's list of videos, meta_train.json")
+    videos = value(content, "videos", (dict,), str(source.list))
+    lengths = {
+        video: count(item, "length", f"video {video} of {source.list}")
+        for video, item in videos.items()
+    }
+    parts = _list_videos("MOSE", source, lengths, ignored=(BACKGROUND,), hint=FIRST_FRAMES)
+    return tuple(
+        replace(part, read=partial(_read_whole, part, source, video, length))
+        for part, (video, length) in zip(parts, lengths.items(), strict=True)
+    )
+
+
+def _read_whole(part: Part, source: Source, video: str, length: int) -> Iterator[Annotated]:
+    folder = source.images / video
+    n_frames = len(stems(folder, ".jpg"))
+    if n_frames != length:
+        raise DataError(
+            f"{part.name} must have {length} frames in {folder} as {source.list} says, "
+            f"got {n_frames}"
+        )
+    yield from part.read()
+
+
+def _list_videos(
+    data_set: str,
+    source: Source,
+    videos: Collection[str],
+    *,
+    ignored: Collection[int],
+    hint: str = "",
+) -> tuple[Part, ...]:
+    """One part per video.
+
+    Parameters
+    ----------
+    ignored
+        Values in the masks that are not objects.
+    hint
+        Ends the message about frames without a mask.
+    """
+    for what, folder in (("images", source.images), ("annotations", source.annotations)):
+        check_folder(f"{data_set}: {what}", folder)
+    for video in videos:
+        check_folder(f"images of {data_set} video {video}", source.images / video)
+    return tuple(
+        Part(
+            f"{data_set} video {video}",
+            partial(_read_video, f"{data_set} video {video}", source, video, ignored, hint),
+            is_video=True,
+        )
+        for video in videos
+    )
+
+
+def _read_video(
+    what: str, source: Source, video: str, ignored: Collection[int], hint: str
+) -> Iterator[Annotated]:
+    masks = source.annotations / video
+    for frame in source.frames.of(paired_stems(what, source.images / video, masks, hint)):
+        indices = read_indices(masks / f"{frame}.png", what, PALETTE_MODES)
+        image = ImageRecord(f"{video}/{frame}.jpg", *indices.shape)
+        yield Annotated(image, split_indices(indices, ignored))

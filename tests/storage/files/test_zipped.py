@@ -1,0 +1,122 @@
+"""A store in one file, written by any program, is read as it is and held to its manifest."""
+
+import re
+import shutil
+import struct
+import subprocess
+import warnings
+import zipfile
+from pathlib import Path
+
+import fsspec
+import pytest
+import xarray
+from zarr.storage import ZipStore
+
+import storage
+from storage.errors import StoreError
+from storage.store.describe import describe
+from storage.store.verify import verify
+from tests.fixtures.made_up_cell import extract
+from tests.fixtures.repository import publish
+
+
+def by_zip(store: Path, target: Path) -> None:
+    """As docs/share.md says."""
+    subprocess.run(["zip", "-0", "-r", "-q", target, "."], cwd=store, check=True)
+
+
+def by_python(store: Path, target: Path) -> None:
+    """Compressed."""
+    shutil.make_archive(str(target.with_suffix("")), "zip", store)
+
+
+WRITERS = {"zip -0 -r": by_zip, "shutil.make_archive": by_python}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell."""
+    root = tmp_path_factory.mktemp("made")
+    extract(root)
+    return root
+
+
+@pytest.fixture(params=["features", "masks"])
+def store(made: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A published store."""
+    return shutil.copytree(made / request.param / "identity.zarr", tmp_path / "identity.zarr")
+
+
+@pytest.fixture(params=WRITERS)
+def zipped(store: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The store as one file."""
+    if request.param == "zip -0 -r" and shutil.which("zip") is None:
+        pytest.skip("no program zip")
+    WRITERS[request.param](store, tmp_path / "identity.zip")
+    return tmp_path / "identity.zip"
+
+
+def opened(where: str | Path, store: Path) -> xarray.Dataset:
+    read = storage.open_features if (store / "iou").exists() else storage.open_masks
+    return read(where).load()
+
+
+def test_zarr_opens_it_as_it_is(store: Path, zipped: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        there = xarray.open_zarr(ZipStore(zipped), chunks=None, consolidated=False).load()
+    xarray.testing.assert_identical(
+        there, xarray.open_zarr(store, chunks=None, consolidated=False).load()
+    )
+
+
+def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> None:
+    fsspec.filesystem("memory").put(str(zipped), "/lab/identity.zip")
+    for where in (zipped, str(zipped), f"file://{zipped}", "memory://lab/identity.zip"):
+        xarray.testing.assert_identical(opened(where, store), opened(store, store))
+        assert verify(where) == []
+        assert verify(where, sizes_only=True) == []
+    assert describe(zipped).is_complete
+
+
+def test_it_opens_out_of_a_repository(
+    made: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    by_python(made / "masks/identity.zarr", tmp_path / "kept/identity.zip")
+    root = tmp_path_factory.mktemp("repository")
+    publish(tmp_path, ["kept"], root, remote=tmp_path_factory.mktemp("remote"))
+    there = storage.open_masks(f"dvc://{root}@main/cache/kept/identity.zip")
+    store = made / "masks/identity.zarr"
+    xarray.testing.assert_identical(there.load(), opened(store, store))
+
+
+def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> None:
+    chunk = store / "object_id/c.0"
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    (store / "more").touch()
+    by_python(store, tmp_path / "damaged.zip")
+    damages = verify(tmp_path / "damaged.zip")
+    assert [(d.array, d.key) for d in damages] == [("object_id", "c.0"), ("metadata", "more")]
+
+
+def test_a_flipped_bit_is_named_with_the_archive(zipped: Path) -> None:
+    with zipfile.ZipFile(zipped) as archive:
+        entry = archive.getinfo("object_id/c.0")
+    data = bytearray(zipped.read_bytes())
+    first = entry.header_offset
+    n_name, n_extra = struct.unpack_from("<HH", data, first + 26)
+    data[first + 30 + n_name + n_extra + entry.compress_size // 2] ^= 1
+    zipped.write_bytes(data)
+    (damage,) = verify(zipped)
+    assert (damage.array, damage.key) == ("object_id", "c.0")
+    assert re.match(f"{zipped} must be readable, got: .*(CRC-32|decompress)", damage.reason)
+
+
+@pytest.mark.parametrize("address", ["memory://lab/none.zip", "memory://lab/other.zip"])
+def test_an_address_without_an_archive_is_refused(address: str) -> None:
+    fsspec.filesystem("memory").pipe("/lab/other.zip", b"text")
+    with pytest.raises(StoreError, match=rf"^{address} must be "):
+        storage.open_masks(address)
