@@ -16,7 +16,8 @@ from pipeline.head_sets import HeadSet
 from pipeline.heads.inputs import READ
 from pipeline.heads.objectives import ModelFeatures
 from pipeline.heads.predict import check_head
-from pipeline.scoring.bootstrap import Interval, resample_groups
+from pipeline.result_rows import Interval
+from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MASK_FIGURES, MODELS, TASKS
 from tests.fixtures.mask_figures import draw_figures

@@ -18,8 +18,7 @@ from stages.predictor.published import read_published
 from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.rules import check_known
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import HeadFile, read_head_file, write_head_file
+from storage.head_files.head_file import HeadFile, read_head_file, shipped_heads, write_head_file
 from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")

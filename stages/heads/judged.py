@@ -22,8 +22,13 @@ from pipeline.scoring.measured import heads_read
 from pipeline.vocabulary import JUDGED
 from stages.heads.data import block_inputs
 from storage.errors import DataError, StoreError
-from storage.outputs.head_files import HeadFile, read_head_file
-from storage.outputs.heads import check_origin, check_place, head_set_path
+from storage.head_files.head_file import (
+    HeadFile,
+    check_card,
+    check_place,
+    head_set_path,
+    read_head_file,
+)
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
 from storage.split.groups import group_index
@@ -142,7 +147,7 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
     """
     found = read_head_set(train_split, head_set)
     path = head_set_path(train_split, head_set)
-    check_origin(path, found.card, origin)
+    check_card(path, found.card, origin, "; train them again")
     return TrainedHeads(
         {objective: found.weights[objective] for objective in head_set.objectives},
         {objective: found.metadata(objective) for objective in head_set.objectives},

@@ -11,9 +11,8 @@ from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.vocabulary import PROTOCOLS
 from storage.folders import whole_folder
-from storage.outputs.files import write_table
-from storage.outputs.head_files import pack_heads, write_head_file
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import head_set_path, pack_heads, write_head_file
+from storage.outputs.tables import write_csv
 from storage.paths import curves_path, protocol_dir
 from storage.split.cells import SplitCells
 
@@ -53,7 +52,7 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]
                     )
                     write_head_file(folder / place, packed)
     curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
-    write_table(curves_path(split), pd.concat(curves), float_format=None)
+    write_csv(curves_path(split), pd.concat(curves), None)
 
 
 def _curve(head_set: HeadSet, head: KeptHead) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pipeline.head_sets import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
 from stages.page.labels import TASK_LABELS, measure_label, shown_mask
 from stages.page.numbers import number
-from storage.outputs.gallery import Gallery
+from storage.outputs.results import Gallery
 
 
 @dataclass(frozen=True)

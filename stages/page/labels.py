@@ -8,7 +8,7 @@ from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
-from stages.tables.radar import RADAR_LINES
+from stages.tables.auc import RADAR_LINES
 from stages.tables.report_table import Section
 
 BOUND_COLOUR: Final = "#8b949e"

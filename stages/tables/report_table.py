@@ -41,7 +41,7 @@ class Inputs:
     galleries: Mapping[str, pd.DataFrame]
     """Galleries by split."""
     trials: pd.DataFrame
-    """As ``trial_table`` gives them."""
+    """As ``read_all_trials`` gives them."""
     timed: pd.DataFrame
     """As in ``runtime.csv``."""
     data_sets: DataSets

@@ -9,8 +9,7 @@ from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.shell.rules import ParamsError, check_known
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import read_head_file
+from storage.head_files.head_file import read_head_file, shipped_heads
 
 
 @dataclass(frozen=True)

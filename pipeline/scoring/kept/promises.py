@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import bdtr, ndtri
 
-from pipeline.scoring.bootstrap import LEVEL, Interval, interval
+from pipeline.result_rows import PromiseRow
+from pipeline.scoring.bootstrap import LEVEL, interval
 from pipeline.scoring.evidence import Values
 from pipeline.scoring.kept.images import DESIGN_SHARE, Judged, Splits, all_images, random_halves
 from pipeline.scoring.kept.risk_control import (
@@ -48,34 +49,6 @@ class Promise:
     iou: float
     """A mask falls short below it."""
     alpha: float
-
-
-@dataclass(frozen=True)
-class PromiseRow:
-    """A promise by one measure, and how it held on images that it was not calibrated on."""
-
-    protocol: str
-    train_split: str
-    """Train split of the heads; empty for a measure without."""
-    model: str
-    measure: str
-    promise: Promise
-    held: float
-    """Share of all masks that are not kept wrongly, or of the kept masks that do not fall short;
-    1 - alpha is promised. NaN where nothing was ever kept."""
-    held_interval: Interval
-    """Middle 95 % of the splits that kept something."""
-    kept: float
-    """Share of the masks that is kept."""
-    kept_interval: Interval
-    """Middle 95 % of the splits."""
-    reached: float
-    """What the guarantee is about, over the splits. Promise ``all``: ``held``. Promise ``kept``:
-    the share of the splits in which, of the kept masks of all images that did not propose
-    thresholds, at most alpha fall short."""
-    reached_least: float
-    """Lowest value of ``reached`` that chance leaves to a promise that holds, in 39 of 40 draws of
-    the splits."""
 
 
 def promise_rows(
@@ -115,7 +88,9 @@ def promise_rows(
                 train_split,
                 asked.model,
                 measure,
-                promise,
+                promise.of,
+                promise.iou,
+                promise.alpha,
                 found.held_of_all if promise.of == "all" else found.held_of_kept,
                 interval(_held(found, promise)),
                 float(found.kept.mean()),

@@ -6,8 +6,7 @@ import pytest
 from pipeline.heads.predict import predict
 from pipeline.predictor.heads import ProposalHeads
 from pipeline.predictor.stacked import stack_heads
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import read_head_file
+from storage.head_files.head_file import read_head_file, shipped_heads
 from tests.fixtures.predictors import random_heads
 
 

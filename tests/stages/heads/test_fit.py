@@ -24,7 +24,7 @@ from stages.heads.data import HeadData, read_head_data
 from stages.heads.fit import Seeds, fit_sets, heads_to_fit
 from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
 from tests.fixtures.asked import extract_params

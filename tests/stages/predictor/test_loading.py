@@ -14,8 +14,7 @@ from stages.predictor import load_predictor
 from stages.shell.rules import ParamsError
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import read_head_file
+from storage.head_files.head_file import read_head_file, shipped_heads
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.head_files import write_random_heads
 from tests.fixtures.predictors import drawn

@@ -16,6 +16,7 @@ from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages.page.figures import task_figure
 from stages.page.labels import measure_label
 from stages.tables.auc import (
+    ablation_table,
     absolute_table,
     correlation_names,
     correlation_table,
@@ -24,11 +25,11 @@ from stages.tables.auc import (
     metrics,
     overview_table,
     relative_table,
+    token_margin_table,
 )
 from stages.tables.iou import best_model_table, iou_table, view_table
 from stages.tables.paper import paper_numbers
 from stages.tables.rows import Results, of_protocol, task_models
-from stages.tables.tokens import ablation_table, token_margin_table
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 

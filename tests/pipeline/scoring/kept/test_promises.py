@@ -6,13 +6,13 @@ from itertools import product
 import numpy as np
 import pytest
 
+from pipeline.result_rows import PromiseRow
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.kept.images import Judged
 from pipeline.scoring.kept.promises import (
     ALPHAS,
     PROMISES,
     Promise,
-    PromiseRow,
     least_images,
     promise_rows,
     threshold,
@@ -53,8 +53,11 @@ def test_every_measure_makes_every_promise(
     again = list(promise_rows(masks, GROUP, 2, seed=0, advance=done.append))
     assert sum(done) == sum(len(one.measures) for one in masks)
     for found in (rows, again):
-        assert [(row.protocol, row.train_split, row.measure, row.promise) for row in found] == [
-            (asked.protocol, *key, Promise(*one))
+        assert [
+            (row.protocol, row.train_split, row.measure, row.promise, row.iou_at_least, row.alpha)
+            for row in found
+        ] == [
+            (asked.protocol, *key, *one)
             for asked in masks
             for key in asked.measures
             for one in product(PROMISES, FAILURE_IOUS, ALPHAS)
@@ -62,16 +65,16 @@ def test_every_measure_makes_every_promise(
 
 
 def test_the_promise_of_all_masks_is_kept(rows: list[PromiseRow]) -> None:
-    of_all = [row for row in rows if row.promise.of == "all"]
+    of_all = [row for row in rows if row.promise == "all"]
     for row in of_all:
         # The middle 95 % span about four standard deviations of a split.
         deviation = (row.held_interval.high - row.held_interval.low) / 4
-        assert row.held >= 1 - row.promise.alpha - 3 * deviation / np.sqrt(20), row
+        assert row.held >= 1 - row.alpha - 3 * deviation / np.sqrt(20), row
 
 
 def test_a_measure_that_tells_keeps_more_than_one_that_does_not(rows: list[PromiseRow]) -> None:
     for protocol, of in product(PROTOCOLS, PROMISES):
-        own = [row for row in rows if (row.protocol, row.promise.of) == (protocol, of)]
+        own = [row for row in rows if (row.protocol, row.promise) == (protocol, of)]
         told, untold = (
             np.mean([row.kept for row in own if row.measure == measure])
             for measure in ("sam_score", "h_xp")
@@ -81,9 +84,9 @@ def test_a_measure_that_tells_keeps_more_than_one_that_does_not(rows: list[Promi
 
 def test_of_the_kept_masks_few_fall_short(rows: list[PromiseRow]) -> None:
     held = [
-        (row.held, row.promise.alpha)
+        (row.held, row.alpha)
         for row in rows
-        if row.promise.of == "kept" and row.measure == "sam_score" and row.kept > 0.2
+        if row.promise == "kept" and row.measure == "sam_score" and row.kept > 0.2
     ]
     assert held
     assert all(share >= 1 - alpha for share, alpha in held)
@@ -94,7 +97,7 @@ def test_what_keeps_nothing_promises_nothing() -> None:
     poor = replace(scores.proposals, iou=scores.proposals.iou / 3)
     masks = masks_of(replace(scores, proposals=poor))
     rows = list(promise_rows(masks, np.arange(40) // 4, 3, seed=0))
-    nothing = [row for row in rows if row.promise.of == "kept"]
+    nothing = [row for row in rows if row.promise == "kept"]
     assert all(
         row.kept == 0 and np.isnan([row.held, row.held_interval.low]).all() for row in nothing
     )

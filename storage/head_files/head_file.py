@@ -1,4 +1,4 @@
-"""A head set in one safetensors file, its card in the metadata."""
+"""A head set in one safetensors file, its card in the metadata; where the files are."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,23 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.head_sets import HeadSet
 from storage.errors import DataError, WeightsError
-from storage.outputs.heads import read_tensors, write_tensors
+from storage.head_files.tensors import read_tensors, write_tensors
+from storage.paths import protocol_dir
 
 OBJECTIVES: Final = "objectives"
 """Entry of a card with what is told of each head by itself, as JSON."""
 
 _OWN: Final = ("objective", "sha256")
 """Entries of a single head's metadata that its name and the file's own digest replace."""
+
+
+SHIPPED_FAMILY: Final = "mini"
+"""The family whose heads come with the package."""
+
+SHIPPED: Final = Path(__file__).parent
+"""One file per family."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,30 @@ class HeadFile:
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
         told = shared | self.by_objective[objective] | {"objective": objective}
         return dict(sorted(told.items()))
+
+
+def head_set_path(split: str, head_set: HeadSet) -> Path:
+    """File of a head set that was trained on a split."""
+    folder = protocol_dir(split, head_set.protocol) / head_set.kind
+    return folder / f"{head_set.tokens}.safetensors"
+
+
+def shipped_heads(family: str = SHIPPED_FAMILY) -> Path:
+    """File of the heads that come with the package.
+
+    Raises
+    ------
+    WeightsError
+        If none come for the family.
+    """
+    path = SHIPPED / f"{family}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"heads of {family} must be given as a file, got none: heads come with the package "
+            f"for {SHIPPED_FAMILY} only; `usam heads export` writes a file of those that `train` "
+            "has made"
+        )
+    return path
 
 
 def pack_heads(
@@ -121,7 +154,9 @@ def differences(card: Mapping[str, Any], asked: Mapping[str, str]) -> Iterable[s
             yield f"{key} ({found} -> {value})"
 
 
-def check_card(path: Path, card: Mapping[str, Any], asked: Mapping[str, str]) -> None:
+def check_card(
+    path: Path, card: Mapping[str, Any], asked: Mapping[str, str], remedy: str = ""
+) -> None:
     """Refuse heads that learned from something else.
 
     Raises
@@ -131,4 +166,24 @@ def check_card(path: Path, card: Mapping[str, Any], asked: Mapping[str, str]) ->
     """
     found = ", ".join(differences(card, asked))
     if found:
-        raise DataError(f"heads in {path} must have learned from the same features: {found}")
+        raise DataError(
+            f"heads in {path} must have learned from the same features: {found}{remedy}"
+        )
+
+
+def check_place(path: Path, card: Mapping[str, Any], place: Mapping[str, str]) -> None:
+    """Refuse heads that belong elsewhere.
+
+    Parameters
+    ----------
+    place
+        What the path says: ``split``, ``protocol``, ``kind`` and ``tokens``.
+
+    Raises
+    ------
+    DataError
+        If an entry differs (the message names the path, the key and both values).
+    """
+    for key, value in place.items():
+        if (found := card.get(key, "none")) != value:
+            raise DataError(f"{path}: {key} must be {value}, got {found}")
