@@ -18,8 +18,8 @@ from docs.candidates import CANDIDATES, Candidate, WeightsByObjective
 from docs.drawn_features import Drawn, Scenes, drawn_features
 from pipeline.head_sets import HeadSet
 from pipeline.heads.predict import predict
+from pipeline.result_rows import Interval
 from pipeline.scoring.bootstrap import (
-    Interval,
     Resamples,
     each_once,
     interval,

@@ -29,35 +29,47 @@ def split_tables(
     own = own_masks(masks)
     largest = of_largest(own)
     ranked = ranking_columns(object_columns(masks))
-    with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
-        auc = as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, advance, each))
-    with progress(f"statistics {split}", _n_measures(own), "measures") as advance:
-        statistics = as_frame(
-            SPLIT_TABLES["statistics"], statistic_rows(own, resamples, advance, each)
-        )
+    points = settings.n_curve_points
     return {
-        "auc": auc,
+        "auc": auc_table(split, scores, resamples, each),
         "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
-        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, settings.n_curve_points)),
+        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, points)),
         "correlation": correlation_table(own),
-        "statistics": statistics,
+        "statistics": statistic_table(split, own, resamples, each),
         # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
-        "coverage": blocks_as_frame(coverage_curves(largest, settings.n_curve_points - 1)),
+        "coverage": blocks_as_frame(coverage_curves(largest, points - 1)),
         "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_rows(own, resamples)),
-        "promises": _promises(split, largest, resamples, settings, each),
+        "promises": promise_table(split, largest, resamples, settings, each),
         "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
         "objects": object_blocks(scores, masks),
         "ranking": (block[ranked] for block in object_blocks(scores, masks)),
     }
 
 
-def _promises(
+def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
+    """AUC of every measure, with intervals."""
+    with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
+        rows = auc_rows(scores.models, resamples, advance, each)
+        return as_frame(SPLIT_TABLES["auc"], rows)
+
+
+def statistic_table(
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
+) -> pd.DataFrame:
+    """Statistics of every measure, with intervals."""
+    with progress(f"statistics {split}", _n_measures(masks), "measures") as advance:
+        rows = statistic_rows(masks, resamples, advance, each)
+        return as_frame(SPLIT_TABLES["statistics"], rows)
+
+
+def promise_table(
     split: str,
     masks: Sequence[JudgedMasks],
     resamples: Resamples,
     settings: EvaluateParams,
     each: Each,
 ) -> pd.DataFrame:
+    """How every promise by every measure held."""
     with progress(f"promises {split}", _n_measures(masks), "measures") as advance:
         rows = promise_rows(
             masks,
