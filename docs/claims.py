@@ -3,8 +3,6 @@
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
 
-import pandas as pd
-
 from pipeline.scoring.measures import OF_KIND
 from stages.page.labels import measure_label
 
@@ -29,12 +27,6 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Verdicts in words, for one measure and for several."""
 
-PROMISE_WORDS: Final[Mapping[str, str]] = {
-    "all": "that few of all masks are kept wrongly",
-    "kept": "that few of the kept masks fall short",
-}
-"""What each of ``PROMISES`` says, after their number."""
-
 COUNTS: Final = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 MARGIN: Final = "margin"
@@ -53,22 +45,6 @@ def claims(margins: Iterable[Row]) -> str:
         if any(row["task"] == task for row in rows)
     ]
     return "\n\n".join([" ".join(_of_heads(rows)), "\n".join(of_tasks)]).lstrip()
-
-
-def of_promises(promises: pd.DataFrame) -> str:
-    """How many promises about kept masks came out no lower than chance explains; empty for none."""
-    if promises.empty:
-        return ""
-    parts = []
-    for name, words in PROMISE_WORDS.items():
-        own = promises[promises["promise"] == name]
-        n_broken = int((own["reached"] < own["reached_least"]).sum())
-        parts.append(f"{len(own) - n_broken} of {len(own)} {words}")
-    return (
-        "[Promises](docs/method.md#promises) about the masks that are kept, of all measures and "
-        "settings, calibrated on random halves of the images and checked over these splits: "
-        f"{_listed(parts)} came out no lower than chance explains."
-    )
 
 
 def verdict(row: Row) -> str:

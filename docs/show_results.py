@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from docs.blocks import replace_block
-from docs.claims import MARGIN, as_markdown, claims, of_promises, verdict
+from docs.claims import MARGIN, as_markdown, claims, verdict
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.scoring.rows import BASELINE
@@ -114,7 +114,6 @@ def _protocol_block(found: SplitResults, protocol: str) -> str:
             f"### {protocol_heading(protocol)}",
             PROTOCOL_MEANINGS[protocol],
             claims(margins),
-            *filter(None, [of_promises(results[SPLIT].promises)]),
             _folded(
                 "Relative AUC and margins of all measures",
                 f"Relative AUC, the highest in bold.{mark}",

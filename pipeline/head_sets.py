@@ -1,15 +1,10 @@
 """Kinds of heads, and head sets: the heads of one kind, protocol and token set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES, PROTOCOL_TOKENS
-
-
-def std_of(objective: str) -> str:
-    """Name of the standard deviation of what the head of an objective predicts."""
-    return f"{objective}_std"
+from pipeline.vocabulary import PROTOCOL_OBJECTIVES, PROTOCOL_TOKENS
 
 
 @dataclass(frozen=True)
@@ -43,36 +38,11 @@ class HeadKind:
     """Width of the two hidden layers."""
     plan: OneCycle | None = None
     """How its heads are trained; None takes SGD with what the stage ``tune`` chose."""
-    is_of_own_iou: bool = False
-    """Whether its heads learn only the IoU of each model's own mask."""
-    loss: str = "squared_error"
-    """What its heads minimise, one of ``pipeline.heads.losses.LOSSES``."""
-    n_members: int = 1
-    """Networks of a head, of which each begins with other weights."""
-
-    @property
-    def has_posterior(self) -> bool:
-        """Whether the last layer's posterior says how sure a head is; else the head itself does."""
-        return self.loss == "squared_error" and self.n_members == 1
 
     def named(self, name: str) -> str:
         """Name of a measure, or of a line of the radar, for these heads: the paper's as it is."""
         return f"{name}_{self.name}" if self.label else name
 
-
-MODEL_IOUS: Final = tuple(f"iou_{model}" for model in MODELS)
-"""Objectives that are the IoU of a model's own mask."""
-
-_OURS: Final = HeadKind(
-    "ours",
-    ", ours",
-    "chosen among many for protocol `selected`",
-    colour="#06b6d4",
-    inputs=("tokens", "figures"),
-    is_standardised=True,
-    hidden=128,
-    plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
-)
 
 HEAD_KINDS: Final = (
     HeadKind(
@@ -82,25 +52,15 @@ HEAD_KINDS: Final = (
         colour="#ef4444",
         inputs=("tokens",),
     ),
-    _OURS,
-    replace(
-        _OURS,
-        name="ensemble",
-        label=", ensemble",
-        meaning="as `ours`, but the mean of five networks that began with other weights; "
-        "their spread says how sure it is",
-        colour="#84cc16",
-        is_of_own_iou=True,
-        n_members=5,
-    ),
-    replace(
-        _OURS,
-        name="heteroscedastic",
-        label=", heteroscedastic",
-        meaning="as `ours`, but each predicts mean and variance, by the likelihood of a Gaussian",
-        colour="#f59e0b",
-        is_of_own_iou=True,
-        loss="gaussian_nll",
+    HeadKind(
+        "ours",
+        ", ours",
+        "chosen among many for protocol `selected`",
+        colour="#06b6d4",
+        inputs=("tokens", "figures"),
+        is_standardised=True,
+        hidden=128,
+        plan=OneCycle(epochs=12, batch_size=128, learning_rate=1e-3, weight_decay=0.05),
     ),
 )
 """Every kind of heads, the paper's first; ``heads`` in the params names those that are trained."""
@@ -111,9 +71,6 @@ PAPER: Final = HEAD_KINDS[0].name
 
 KINDS: Final = tuple(KINDS_BY_NAME)
 """Names of all kinds."""
-
-WHOLE_KINDS: Final = tuple(kind.name for kind in HEAD_KINDS if not kind.is_of_own_iou)
-"""Names of the kinds that learn all objectives of a protocol, as predictors need them."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +87,7 @@ class HeadSet:
     @property
     def objectives(self) -> tuple[str, ...]:
         """Objectives of its heads."""
-        of_own_iou = KINDS_BY_NAME[self.kind].is_of_own_iou
-        return MODEL_IOUS if of_own_iou else PROTOCOL_OBJECTIVES[self.protocol]
+        return PROTOCOL_OBJECTIVES[self.protocol]
 
 
 def head_sets(

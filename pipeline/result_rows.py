@@ -156,7 +156,10 @@ class ReliabilityRow:
 
 @dataclass(frozen=True)
 class PromiseRow:
-    """A promise by one measure, and how it held on images that it was not calibrated on."""
+    """A promise by one measure, and what it keeps of the masks that it was calibrated on.
+
+    Promises that keep nothing have no row.
+    """
 
     protocol: Protocol
     train_split: TrainSplit
@@ -165,18 +168,7 @@ class PromiseRow:
     promise: Annotated[str, "of `all` masks, or of the `kept` ones"]
     iou_at_least: Annotated[float, "a mask falls short below it"]
     alpha: Annotated[float, "share of the masks that may fall short"]
-    held: Annotated[
-        float, "share of all masks not kept wrongly, or of the kept ones that do not fall short"
-    ]
-    held_interval: Annotated[Interval, "middle 95 % of the splits that kept something"]
     kept: Annotated[float, "share of the masks that is kept"]
-    kept_interval: Annotated[Interval, "middle 95 % of the splits"]
-    reached: Annotated[
-        float, "what the guarantee is about: `held`, or the share of the splits in which it holds"
-    ]
-    reached_least: Annotated[
-        float, "lowest value that chance leaves to a promise that holds, in 39 of 40 draws"
-    ]
 
 
 @dataclass(frozen=True)

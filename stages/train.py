@@ -85,8 +85,9 @@ def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dic
         "objective": objective,
         "inputs": " ".join(kind.inputs),
         "hidden": str(kind.hidden),
-        "loss": kind.loss,
-        "n_members": str(kind.n_members),
+        # Neither differs any more, but without them the same head would have other bytes.
+        "loss": "squared_error",
+        "n_members": "1",
         "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
         "n_trials": str(0 if kind.plan else tuning.n_trials),
         "validation_mse": str(mse),

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from docs.claims import COUNTS, PROMISE_WORDS, SUBJECTS, claims, of_promises, verdict
-from pipeline.scoring.kept.promises import PROMISES
+from docs.claims import COUNTS, SUBJECTS, claims, verdict
 from pipeline.vocabulary import TASKS
 
 
@@ -64,20 +62,6 @@ def test_a_line_groups_all_measures_of_its_task_by_verdict() -> None:
         f"- {SUBJECTS['model']}: H_Std does not clearly differ from {baseline}.",
         f"- {SUBJECTS['prompt']}: H_Std and H_Xp beat {baseline}; H_Y falls short of it.",
     ]
-
-
-def test_a_promise_below_what_chance_explains_is_counted_out() -> None:
-    promises = pd.DataFrame(
-        {
-            "promise": ["all", "all", "kept"],
-            "reached": [0.95, 0.85, 0.855],
-            "reached_least": [0.89, 0.89, 0.855],
-        }
-    )
-    assert tuple(PROMISE_WORDS) == PROMISES
-    said = of_promises(promises)
-    assert "1 of 2 that few of all masks are kept wrongly and 1 of 1 that few of the kept" in said
-    assert of_promises(promises[:0]) == ""
 
 
 def test_counts_are_in_words_as_far_as_there_are_words() -> None:

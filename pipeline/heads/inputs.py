@@ -77,37 +77,13 @@ def judged_proposals(
     return judged
 
 
-def head_inputs(
-    iou_token: Float32[np.ndarray, "object channel"],
-    mask_token: Float32[np.ndarray, "object token channel"],
-    *,
-    iou: Float32[np.ndarray, "object proposal"],
-    sam_score: Float32[np.ndarray, "object proposal"],
-    tokens: str = "best",
-) -> Float32[np.ndarray, "object input"]:
-    """Join the IoU token with the mask token of one proposal.
-
-    Parameters
-    ----------
-    iou, sam_score
-        Scores that choose the best and the selected proposal.
-    tokens
-        One of ``TOKEN_SETS``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such token set.
+def _token_inputs(seen: Seen, tokens: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+    """The IoU token and the mask token of the judged proposal, zeros for one that heads lack.
 
     Notes
     -----
     ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
     """
-    judged = judged_proposals(tokens, iou=iou, sam_score=sam_score)
-    return _token_inputs({"iou_token": iou_token, "mask_token": mask_token}, tokens, judged)
-
-
-def _token_inputs(seen: Seen, tokens: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
     lack = tokens.partition("_")[2]
     mask_token = seen["mask_token"][np.arange(len(judged)), judged + 1]
     parts = {"iou": seen["iou_token"], "mask": mask_token}

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.heads.losses import Loss
 from pipeline.heads.predict import HIDDEN, N_LAYERS, HeadWeights
 from pipeline.seeds import derive_seed
 
@@ -31,8 +30,8 @@ class Networks:
         """Number of heads side by side."""
         return len(self.biases[0])
 
-    def head(self, place: int | slice) -> HeadWeights:
-        """Return a copy of a head in the layout of ``torch.nn.Linear``, or of an ensemble's."""
+    def head(self, place: int) -> HeadWeights:
+        """Return a copy of a head in the layout of ``torch.nn.Linear``."""
         tensors = {}
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             tensors[f"layers.{i}.weight"] = weight[place].mT.numpy().copy(order="C")
@@ -46,19 +45,13 @@ def initial_networks(
     seed: int,
     *,
     hidden: int = HIDDEN,
-    n_outputs: int = 1,
-    n_members: int = 1,
 ) -> Networks:
-    """Draw weights as ``torch.nn.Linear`` does, each network from its own seed.
-
-    The networks of an ensemble lie side by side; the first is what a head alone would be.
-    """
-    names = [(name, str(i))[: 1 + (i > 0)] for name in objectives for i in range(n_members)]
-    widths = [n_inputs, *[hidden] * (N_LAYERS - 1), n_outputs]
-    weights = tuple(torch.empty(len(names), *shape) for shape in pairwise(widths))
-    biases = tuple(torch.empty(len(names), 1, width) for width in widths[1:])
-    for head, name in enumerate(names):
-        generator = torch.Generator().manual_seed(derive_seed(seed, *name))
+    """Draw weights as ``torch.nn.Linear`` does, each head from its own seed."""
+    widths = [n_inputs, *[hidden] * (N_LAYERS - 1), 1]
+    weights = tuple(torch.empty(len(objectives), *shape) for shape in pairwise(widths))
+    biases = tuple(torch.empty(len(objectives), 1, width) for width in widths[1:])
+    for head, objective in enumerate(objectives):
+        generator = torch.Generator().manual_seed(derive_seed(seed, objective))
         for weight, bias in zip(weights, biases, strict=True):
             bound = weight.shape[1] ** -0.5
             weight[head].uniform_(-bound, bound, generator=generator)
@@ -71,9 +64,8 @@ def fill_gradients(
     networks: Networks,
     inputs: Float[Tensor, "row input"],
     targets: Float[Tensor, "head row"],
-    loss: Loss,
 ) -> Float[Tensor, " head"]:
-    """Squared error of each head, summed over the rows; fills the gradients of its mean loss.
+    """Squared error of each head, summed over the rows; fills the gradients of its mean.
 
     Notes
     -----
@@ -81,18 +73,19 @@ def fill_gradients(
     """
     layers = _forward(networks, inputs)
     output = layers.pop()
-    delta = loss.gradient(output, targets) * (1 / len(inputs))
+    error = output - targets[..., None]
+    delta = error * output * (1 - output) * 2 * (1 / len(inputs))
     for i in reversed(range(N_LAYERS)):
         torch.bmm(layers[i].mT, delta, out=networks.weight_gradients[i])
         torch.sum(delta, 1, keepdim=True, out=networks.bias_gradients[i])
         if i:
             delta = torch.bmm(delta, networks.weights[i].mT)
             delta = torch.ops.aten.threshold_backward(delta, layers[i], 0)
-    return (output[..., 0] - targets).square().sum(1)
+    return error[..., 0].square().sum(1)
 
 
-def means(networks: Networks, inputs: Float[Tensor, "row input"]) -> Float[Tensor, "head row"]:
-    """What each head expects of each row."""
+def outputs(networks: Networks, inputs: Float[Tensor, "row input"]) -> Float[Tensor, "head row"]:
+    """What each head predicts of each row."""
     return _forward(networks, inputs)[-1][..., 0]
 
 

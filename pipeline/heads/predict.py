@@ -7,28 +7,17 @@ import numpy as np
 from jaxtyping import Float32
 
 HeadWeights = Mapping[str, np.ndarray]
-"""``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``, in an ensemble
-with an axis of members before; where inputs are standardised, ``STANDARD``, and where the last
-layer has a posterior, ``LAPLACE``, too."""
+"""``layers.{0,1,2}.{weight,bias}`` as float32, in the layout of ``torch.nn.Linear``; where inputs
+are standardised, ``STANDARD``, too."""
 
 STANDARD: Final = ("inputs.mean", "inputs.scale")
 """Mean and standard deviation of every input in training."""
-
-LAPLACE: Final = ("laplace.root", "laplace.noise")
-"""R, where R R^T is the posterior covariance of the last layer's weights and bias; the standard
-deviation of a target around the output."""
 
 N_LAYERS: Final = 3
 """Linear layers of a head."""
 
 HIDDEN: Final = 512
 """Width of the two hidden layers of the paper's heads."""
-
-MAX_OUTPUTS: Final = 2
-"""Most outputs that a head has: the mean of its target and, if it predicts that, the variance."""
-
-GREATEST_VARIANCE: Final = 0.25
-"""Largest variance of anything in [0, 1]; the second output is a share of it."""
 
 
 def predict(
@@ -51,45 +40,15 @@ def predict(
 
     Notes
     -----
-    Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3); of an ensemble, the mean. NumPy
-    suffices: a stage that only predicts starts without PyTorch.
+    Linear, ReLU, Linear, ReLU, Linear, sigmoid (Sec. 3.3). NumPy suffices: a stage that only
+    predicts starts without PyTorch.
     """
-    return {
-        objective: head_outputs(objective, head, inputs)[..., 0].mean(axis=0)
-        for objective, head in heads.items()
-    }
+    return {objective: _outputs(objective, head, inputs) for objective, head in heads.items()}
 
 
-def head_outputs(
+def _outputs(
     objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
-) -> Float32[np.ndarray, "member row output"]:
-    """All that a head says of each row, in [0, 1]; a head is an ensemble of one.
-
-    Raises
-    ------
-    ValueError
-        As ``predict``.
-    """
-    return last_outputs(head, hidden_features(objective, head, inputs))
-
-
-def last_outputs(
-    head: HeadWeights, hidden: Float32[np.ndarray, "member row hidden"]
-) -> Float32[np.ndarray, "member row output"]:
-    """Outputs by what the last layer reads."""
-    return sigmoid(_linear(head, N_LAYERS - 1, hidden))
-
-
-def hidden_features(
-    objective: str, head: HeadWeights, inputs: Float32[np.ndarray, "row input"]
-) -> Float32[np.ndarray, "member row hidden"]:
-    """What the last layer of a head reads.
-
-    Raises
-    ------
-    ValueError
-        As ``predict``.
-    """
+) -> Float32[np.ndarray, " row"]:
     check_head(objective, head)
     width = head["layers.0.weight"].shape[-1]
     if inputs.shape[1] != width:
@@ -100,7 +59,8 @@ def hidden_features(
     hidden = inputs if mean is None or scale is None else (inputs - mean) / scale
     for layer in range(N_LAYERS - 1):
         hidden = np.maximum(_linear(head, layer, hidden), 0)
-    return hidden
+    outputs: Float32[np.ndarray, " row"] = sigmoid(_linear(head, N_LAYERS - 1, hidden))[:, 0]
+    return outputs
 
 
 def check_head(objective: str, head: HeadWeights) -> None:
@@ -112,8 +72,7 @@ def check_head(objective: str, head: HeadWeights) -> None:
         If a tensor is missing, unknown, of another type, or does not fit its neighbours.
     """
     expected = {f"layers.{i}.{part}" for i in range(N_LAYERS) for part in ("weight", "bias")}
-    for optional in (STANDARD, LAPLACE):
-        expected |= set(optional) if set(optional) & set(head) else set()
+    expected |= set(STANDARD) if set(STANDARD) & set(head) else set()
     if set(head) != expected:
         raise ValueError(
             f"head {objective} must hold {', '.join(sorted(expected))}, "
@@ -130,25 +89,18 @@ def check_head(objective: str, head: HeadWeights) -> None:
 
 def _shapes(head: HeadWeights) -> dict[str, tuple[int, ...]]:
     """Shape that each tensor must have to fit the tensors before it."""
-    members, width = head["layers.0.weight"].shape[:-2], head["layers.0.weight"].shape[-1]
+    width = head["layers.0.weight"].shape[-1]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(STANDARD, (width,))
     for i in range(N_LAYERS):
         weight, bias = (f"layers.{i}.{part}" for part in ("weight", "bias"))
-        n_outputs = head[bias].shape[-1]
-        if i == N_LAYERS - 1:
-            shapes |= zip(LAPLACE, ((width + 1, width + 1), (1,)), strict=True)
-            is_wide = head[weight].shape[-2:] == (MAX_OUTPUTS, width) and n_outputs == MAX_OUTPUTS
-            n_outputs = MAX_OUTPUTS if is_wide else 1
-        shapes |= {weight: (*members, n_outputs, width), bias: (*members, n_outputs)}
+        n_outputs = head[bias].shape[-1] if i < N_LAYERS - 1 else 1
+        shapes |= {weight: (n_outputs, width), bias: (n_outputs,)}
         width = n_outputs
     return {name: shapes[name] for name in head}
 
 
 def _linear(head: HeadWeights, layer: int, inputs: np.ndarray) -> np.ndarray:
-    weight, bias = (head[f"layers.{layer}.{part}"] for part in ("weight", "bias"))
-    *_, n_outputs, n_inputs = weight.shape
-    by_member = weight.reshape(-1, n_outputs, n_inputs).swapaxes(1, 2)
-    return inputs @ by_member + bias.reshape(-1, 1, n_outputs)
+    return inputs @ head[f"layers.{layer}.weight"].T + head[f"layers.{layer}.bias"]
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.head_sets import KINDS_BY_NAME, PAPER, HeadKind
-from pipeline.heads.losses import LOSSES
-from pipeline.heads.networks import Networks, fill_gradients, initial_networks, means
+from pipeline.heads.networks import Networks, fill_gradients, initial_networks, outputs
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.optimizers import Optimizer, Plan, optimizer_of
 from pipeline.heads.predict import HeadWeights
@@ -85,7 +84,7 @@ def train_heads(
     -----
     SGD with momentum and weight decay as ``torch.optim.SGD``; a ``OneCycle`` as
     ``torch.optim.AdamW`` and ``OneCycleLR``. In the paper, tokens enter as the decoder gives
-    them. The networks of an ensemble see the same batches.
+    them.
 
     Heads side by side in one batched network would take 1.2 to 1.5 times as long: what a step
     reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
@@ -99,8 +98,7 @@ def train_heads(
         for epoch, both in enumerate(_epochs(lesson, networks, objective, plan, seed)):
             errors[:, epoch] = both
             advance(1)
-        weights = networks.head(slice(None) if kind.n_members > 1 else 0)
-        trained[objective] = TrainedHead({**weights, **lesson.scale}, *errors)
+        trained[objective] = TrainedHead({**networks.head(0), **lesson.scale}, *errors)
     return trained
 
 
@@ -132,7 +130,7 @@ class _Lesson:
 
     inputs: Inputs
     scale: HeadWeights
-    targets: Mapping[str, Float[Tensor, "member row"]]
+    targets: Mapping[str, Float[Tensor, "1 row"]]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
     kind: HeadKind
@@ -144,7 +142,7 @@ def _lesson(data: TrainingSet, rows: Rows, kind: HeadKind) -> _Lesson:
     return _Lesson(
         Inputs(data.inputs, scale),
         scale,
-        {name: columns[i].expand(kind.n_members, -1) for i, name in enumerate(OBJECTIVES)},
+        {name: columns[i : i + 1] for i, name in enumerate(OBJECTIVES)},
         torch.from_numpy(rows.train),
         torch.from_numpy(rows.validation),
         kind,
@@ -153,15 +151,7 @@ def _lesson(data: TrainingSet, rows: Rows, kind: HeadKind) -> _Lesson:
 
 def _networks(lesson: _Lesson, objective: str, seed: int) -> Networks:
     """The networks of a head before training."""
-    kind = lesson.kind
-    return initial_networks(
-        (objective,),
-        lesson.inputs.width,
-        seed,
-        hidden=kind.hidden,
-        n_outputs=LOSSES[kind.loss].n_outputs,
-        n_members=kind.n_members,
-    )
+    return initial_networks((objective,), lesson.inputs.width, seed, hidden=lesson.kind.hidden)
 
 
 def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
@@ -200,22 +190,21 @@ def _train_epoch(
     networks: Networks,
     optimizer: Optimizer,
     lesson: _Lesson,
-    targets: Float[Tensor, "member row"],
+    targets: Float[Tensor, "1 row"],
     batches: Sequence[Int[Tensor, "..."]],
 ) -> float:
-    """Step once per batch; return the mean squared error over the epoch, and over the members."""
-    loss = LOSSES[lesson.kind.loss]
+    """Step once per batch; return the mean squared error over the epoch."""
     total = torch.zeros(networks.n_heads)
     for batch in batches:
-        total += fill_gradients(networks, lesson.inputs.take(batch), targets[:, batch], loss)
+        total += fill_gradients(networks, lesson.inputs.take(batch), targets[:, batch])
         optimizer.step()
     return float(total.numpy().mean() / np.float64(len(lesson.train)))
 
 
-def _validate(networks: Networks, lesson: _Lesson, targets: Float[Tensor, "member row"]) -> float:
-    """Mean squared error of what the head predicts: of an ensemble, the members' mean."""
+def _validate(networks: Networks, lesson: _Lesson, targets: Float[Tensor, "1 row"]) -> float:
+    """Mean squared error of what the head predicts."""
     total = 0.0
     for some in torch.split(lesson.validation, FORWARD_ROWS):
-        found = means(networks, lesson.inputs.take(some)).mean(0, keepdim=True)
-        total += float((found - targets[:1, some]).square().sum(1))
+        found = outputs(networks, lesson.inputs.take(some))
+        total += float((found - targets[:, some]).square().sum(1))
     return total / len(lesson.validation) if len(lesson.validation) else np.nan

@@ -6,14 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from pipeline.heads.predict import (
-    LAPLACE,
-    N_LAYERS,
-    STANDARD,
-    HeadWeights,
-    check_head,
-    sigmoid,
-)
+from pipeline.heads.predict import N_LAYERS, STANDARD, HeadWeights, check_head, sigmoid
 
 Layer = tuple[Float32[np.ndarray, "head _ _"], Float32[np.ndarray, "head 1 _"]]
 """Weights (head, input, output) and biases of a layer of every head."""
@@ -50,27 +43,22 @@ class StackedHeads:
 
 
 def stack_heads(heads: Mapping[str, HeadWeights]) -> StackedHeads:
-    """Stack heads of one network and one output each.
+    """Stack heads of one shape.
 
     Raises
     ------
     ValueError
-        If the tensors of a head form no such MLP, or heads differ in their shapes.
+        If the tensors of a head form no MLP, or heads differ in their shapes.
     """
     for objective, head in heads.items():
         check_head(objective, head)
     first = next(iter(heads))
-    shapes = [_shapes(head) for head in heads.values()]
+    shapes = [{name: head[name].shape for name in sorted(head)} for head in heads.values()]
     for objective, own in zip(heads, shapes, strict=True):
         if own != shapes[0]:
             raise ValueError(
                 f"head {objective} must be of the shape of head {first}, {shapes[0]}, got {own}"
             )
-    if shapes[0]["layers.2.weight"][:-1] != (1,):
-        raise ValueError(
-            f"head {first} must be one network with one output, "
-            f"got weights of {shapes[0]['layers.2.weight']}"
-        )
 
     def stacked(name: str) -> np.ndarray:
         return np.stack([np.atleast_2d(head[name]) for head in heads.values()])
@@ -85,8 +73,3 @@ def stack_heads(heads: Mapping[str, HeadWeights]) -> StackedHeads:
     ]
     standard = tuple(stacked(name) for name in STANDARD) if STANDARD[0] in shapes[0] else ()
     return StackedHeads(tuple(heads), tuple(layers), standard)
-
-
-def _shapes(head: HeadWeights) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors that a prediction takes."""
-    return {name: head[name].shape for name in sorted(head) if name not in LAPLACE}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.seen import seen_of
-from pipeline.head_sets import KINDS_BY_NAME, PAPER, WHOLE_KINDS, HeadKind, HeadSet
+from pipeline.head_sets import KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
 from pipeline.heads.inputs import set_inputs
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.sam.model import Decoded, Sam
@@ -75,7 +75,7 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
     "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
     **{
         KINDS_BY_NAME[name].named("usam"): partial(judge, kind=KINDS_BY_NAME[name])
-        for name in WHOLE_KINDS
+        for name in KINDS
     },
 }
 """Columns of Table 7, for every whole kind of heads; each returns NumPy arrays or a number, so that

@@ -30,8 +30,6 @@ class Measure:
     heads: str = ""
     """Kind of the heads that it comes from, once for each train split and token set; empty for a
     measure without heads."""
-    is_of_own_iou: bool = False
-    """Whether it takes only the head of the model's own mask."""
     judged: str = ""
     """The judged proposal for which it is shown; empty if for both."""
     is_shared: bool = False
@@ -196,23 +194,10 @@ DECLARED: Final = (
         colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("segmentation",),
         heads=PAPER,
-        is_of_own_iou=True,
         predicted_iou="USAM",
         radar_lines=("gaps", "gaps_star"),
         gallery="segmentation",
         timed_as="usam",
-    ),
-    Measure(
-        "usam_std",
-        "σ_USAM",
-        "standard deviation of the IoU around what the model's own head predicts for the judged "
-        "mask, as far as the head knows",
-        lambda seen: seen.own_std(),
-        colour=KINDS_BY_NAME[PAPER].colour,
-        tasks=("segmentation",),
-        heads=PAPER,
-        is_of_own_iou=True,
-        is_dashed=True,
     ),
     Measure(
         "delta_theta",

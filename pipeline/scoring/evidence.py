@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.head_sets import PAPER, HeadSet, std_of
+from pipeline.head_sets import PAPER, HeadSet
 
 Values = Float[np.ndarray, "object"]
 """A number for each object."""
 
 Predictions = Mapping[str, Mapping[str, Values]]
-"""What heads predict from one model's tokens: train split -> objective -> value in [0, 1]; their
-standard deviations are named by ``std_of``."""
+"""What heads predict from one model's tokens: train split -> objective -> value in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +133,6 @@ class Evidence:
     def own_iou(self) -> Values:
         """IoU that this model's own head predicts for its judged proposal: USAM_θ."""
         return self.head(f"iou_{self.model}")
-
-    def own_std(self) -> Values:
-        """Standard deviation of the IoU that this model's own head predicts."""
-        return self.head(std_of(f"iou_{self.model}"))
 
     def best_iou(self) -> Values:
         """IoU that the heads predict for the model's best proposal."""

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from pipeline.head_sets import PAPER, HeadSet, std_of
+from pipeline.head_sets import PAPER, HeadSet
 from pipeline.scoring.declared import Measure
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
 from pipeline.scoring.measures import MEASURES
@@ -138,9 +138,8 @@ def every_measure(
 
 
 def heads_read(model: str, head_set: HeadSet) -> frozenset[str]:
-    """Objectives, and ``std_of`` them, that the measures of a model's masks take from a set."""
-    told = (*head_set.objectives, *map(std_of, head_set.objectives))
-    predictions = _Noting(dict.fromkeys(told, np.empty(0)))
+    """Objectives that the measures of a model's masks take from a set."""
+    predictions = _Noting(dict.fromkeys(head_set.objectives, np.empty(0)))
     heads = Heads(head_set.protocol, predictions, head_set.kind)
     proposals = ProposalScores(*np.empty((4, 0, N_PROPOSALS)))
     judged = head_set.tokens.partition("_")[0]

@@ -12,7 +12,6 @@ from pipeline.vocabulary import TASKS
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
     """The same measure from heads of another kind."""
-    is_whole = not kind.is_of_own_iou
     return replace(
         measure,
         name=kind.named(measure.name),
@@ -22,8 +21,7 @@ def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
         heads=kind.name,
         predicted_iou=measure.predicted_iou and measure.predicted_iou + kind.label,
         radar_lines=tuple(kind.named(name) for name in measure.radar_lines),
-        timed_as=kind.named(measure.timed_as) if is_whole and measure.timed_as else "",
-        gallery=measure.gallery if is_whole else "",
+        timed_as=kind.named(measure.timed_as) if measure.timed_as else "",
     )
 
 
@@ -34,7 +32,7 @@ MEASURES: Final = (
         for kind in HEAD_KINDS
         if kind.name != PAPER
         for measure in DECLARED
-        if measure.needs_heads and (measure.is_of_own_iou or not kind.is_of_own_iou)
+        if measure.needs_heads
     ),
 )
 """Every measure in the order of tables and figures, those without heads first, then those of each

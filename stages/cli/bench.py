@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.head_sets import WHOLE_KINDS, HeadSet
+from pipeline.head_sets import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime.methods import Heads, Question
@@ -79,7 +79,7 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
                 kind: read_heads(
                     split, {"family": family}, HeadSet("selected", "selected", kind)
                 ).weights
-                for kind in WHOLE_KINDS
+                for kind in KINDS
             }
         except (DataError, WeightsError):
             continue

@@ -10,10 +10,9 @@ import typer
 
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.evidence import Values
-from pipeline.scoring.kept.images import Judged
-from pipeline.scoring.kept.promises import PROMISES, Promise, least_images, threshold
-from pipeline.scoring.kept.risk_control import CONFIDENCE, NOTHING
 from pipeline.scoring.measures import BY_NAME
+from pipeline.scoring.promises import PROMISES, Promise, least_images, threshold
+from pipeline.scoring.risk_control import CONFIDENCE, NOTHING, Judged
 from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
@@ -25,9 +24,6 @@ from storage.errors import DataError
 from storage.folders import write_json
 from storage.outputs.results import SplitResults, read_results, read_run
 from storage.paths import gate_path, results_dir
-
-SEED: Final = 0
-"""For drawing the images that propose thresholds."""
 
 IN_USE: Final = "usam_ours"
 """Measure of the heads that a predictor takes by default."""
@@ -78,7 +74,7 @@ def _calibrate(
         (rows["iou"] < asked.iou).to_numpy(),
         rows["group"].to_numpy(),
     )
-    limit = threshold(judged, asked, SEED)
+    limit = threshold(judged, asked)
     n_groups = len(judged.images())
     if limit == NOTHING:
         raise DataError(_nothing(asked, measure, f"{n_groups} images of {split}"))

@@ -6,8 +6,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from pipeline.head_sets import WHOLE_KINDS, HeadSet
-from pipeline.heads.predict import LAPLACE, HeadWeights
+from pipeline.head_sets import KINDS, HeadSet
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
@@ -36,22 +35,19 @@ def export(
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
 ) -> None:
-    """Write the heads of a head set as a file for `usam predict`: what `train` has written, without
-    what only says how sure they are, and with gates.
-    """
+    """Write the heads of a head set as a file for `usam predict`, with gates if there are any."""
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
-        check_known("kind", kind, WHOLE_KINDS)
+        check_known("kind", kind, KINDS)
         head_set = HeadSet(protocol, tokens, kind)
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())
         trained = read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
-        weights = {name: _without_posterior(head) for name, head in trained.weights.items()}
-        exported = HeadFile(weights, {**trained.card, **gates_entry(calibrated)})
+        exported = HeadFile(trained.weights, {**trained.card, **gates_entry(calibrated)})
         write_head_file(file, exported, half=half)
-    print(_written(file, len(weights)))
+    print(_written(file, len(trained.weights)))
 
 
 @app.command("import")
@@ -79,13 +75,6 @@ def _train_splits() -> tuple[str, ...]:
     """Those of the settings, and others that have heads here."""
     trained = sorted(path.name for path in HEADS.glob("*/"))
     return tuple(dict.fromkeys((*read_params().train_splits, *trained)))
-
-
-def _without_posterior(head: HeadWeights) -> HeadWeights:
-    """What predictions read: the posterior of the last layer is as large, and says only how sure
-    they are.
-    """
-    return {name: tensor for name, tensor in head.items() if name not in LAPLACE}
 
 
 def _written(file: Path, n_heads: int) -> str:

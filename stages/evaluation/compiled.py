@@ -15,14 +15,12 @@ from pipeline.scoring.association import spearman
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.failures import detection
-from pipeline.scoring.kept.images import Judged, random_halves
-from pipeline.scoring.kept.risk_control import check, thresholds_of_all, thresholds_of_kept
 from pipeline.scoring.routing import Ious, share_to_match
 from pipeline.scoring.selective import aurc
 from pipeline.vocabulary import MODELS, N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3
-"""Share of the drawn objects that fail, or of the kept ones that may."""
+"""Share of the drawn objects that fail."""
 
 
 def statistics() -> list[np.ndarray]:
@@ -41,20 +39,6 @@ def statistics() -> list[np.ndarray]:
     ]
 
 
-def promised() -> list[np.ndarray]:
-    """What the passes of thresholds are there for, on halves of some images."""
-    rng = np.random.default_rng(1)
-    group = np.repeat(np.arange(40), 2)
-    uncertainty = np.round(rng.random(80), 2)
-    judged = Judged.masks(uncertainty, rng.random(80) < uncertainty**4, group)
-    found = []
-    for of in (thresholds_of_all, thresholds_of_kept):
-        halves = random_halves(40, 3, rng, has_design=of is thresholds_of_kept)
-        chosen = of(judged, halves, A_FEW)
-        found += [chosen, *vars(check(judged, halves, chosen, A_FEW)).values()]
-    return found
-
-
 def entropies() -> ObjectArrays:
     """What the stage ``entropy`` computes, of two blank objects."""
     shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
@@ -69,5 +53,4 @@ def entropies() -> ObjectArrays:
 if __name__ == "__main__":
     entropies()
     statistics()
-    promised()
     mask_entropy(np.ones((1, 1, 1), np.float32))  # for the stage ``runtime``

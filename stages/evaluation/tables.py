@@ -9,9 +9,9 @@ from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import pixel_rows
 from pipeline.scoring.curves import correlations, curves
-from pipeline.scoring.kept.promises import promise_rows
 from pipeline.scoring.measured import Each, JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.promises import promise_rows
 from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import ious_of
 from pipeline.scoring.use import coverage_curves, of_largest, reliability_rows, statistic_rows
@@ -39,7 +39,7 @@ def split_tables(
         # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
         "coverage": blocks_as_frame(coverage_curves(largest, points - 1)),
         "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_rows(own, resamples)),
-        "promises": promise_table(split, largest, resamples, settings, each),
+        "promises": promise_table(largest, resamples),
         "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
         "objects": object_blocks(scores, masks),
         "ranking": (block[ranked] for block in object_blocks(scores, masks)),
@@ -62,24 +62,9 @@ def statistic_table(
         return as_frame(SPLIT_TABLES["statistics"], rows)
 
 
-def promise_table(
-    split: str,
-    masks: Sequence[JudgedMasks],
-    resamples: Resamples,
-    settings: EvaluateParams,
-    each: Each,
-) -> pd.DataFrame:
-    """How every promise by every measure held."""
-    with progress(f"promises {split}", _n_measures(masks), "measures") as advance:
-        rows = promise_rows(
-            masks,
-            resamples.group,
-            settings.n_splits,
-            seed=settings.seed,
-            advance=advance,
-            each=each,
-        )
-        return as_frame(SPLIT_TABLES["promises"], rows)
+def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+    """What every promise by every measure keeps."""
+    return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
 
 
 def _n_measures(masks: Sequence[JudgedMasks]) -> int:

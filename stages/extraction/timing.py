@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS, HeadKind
+from pipeline.head_sets import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.inputs import n_inputs
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import STANDARD, HeadWeights
@@ -102,7 +102,7 @@ def _drawn_question(size_px: int) -> Question:
 
 
 def _random_heads(sam: Sam) -> Heads:
-    return {name: _heads_of(KINDS_BY_NAME[name], sam.n_channels) for name in WHOLE_KINDS}
+    return {name: _heads_of(KINDS_BY_NAME[name], sam.n_channels) for name in KINDS}
 
 
 def _heads_of(kind: HeadKind, n_channels: int) -> dict[str, HeadWeights]:

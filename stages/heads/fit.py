@@ -1,13 +1,12 @@
 """Heads validated on a fifth of the images and heads that learned from all, a task for each."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet
-from pipeline.heads.laplace import posteriors
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.optimizers import Plan
 from pipeline.heads.training import Rows, TrainedHead, train_heads
@@ -50,7 +49,6 @@ class FittedHeads:
 
     validated: Mapping[str, TrainedHead]
     kept: Mapping[str, TrainedHead]
-    """With their posteriors, if the kind has them."""
 
 
 Fitted = TrainedHead | ValueError
@@ -104,8 +102,7 @@ def _fit_set_here(cells: CellsToOpen, head_set: HeadSet, heads: Sequence[HeadToF
     data = _rows_of(cells, head_set)
     n_epochs = sum(one.plan.epochs for one in heads)
     with progress(f"train {cells.split} {head_set}", n_epochs, "epochs") as advance:
-        fitted = _by_objective(heads, fit_here(data, heads, advance))
-    return _with_posteriors(fitted, data) if _has_posterior(head_set) else fitted
+        return _by_objective(heads, fit_here(data, heads, advance))
 
 
 def _fit_elsewhere(
@@ -117,10 +114,7 @@ def _fit_elsewhere(
         tasks = [Task(str(one), fit_there, (cells, one)) for one in every]
         found = _run(tasks, executor, lambda one: count(one.plan.epochs))
     for head_set, heads in todo.items():
-        fitted = _by_objective(heads, found)
-        if _has_posterior(head_set):
-            fitted = _with_posteriors(fitted, _rows_of(cells, head_set))
-        yield head_set, fitted
+        yield head_set, _by_objective(heads, found)
 
 
 def fit_here(
@@ -200,24 +194,6 @@ def _by_objective(
         for is_kept in (False, True)
     )
     return FittedHeads(validated, kept)
-
-
-def _has_posterior(head_set: HeadSet) -> bool:
-    return KINDS_BY_NAME[head_set.kind].has_posterior
-
-
-def _with_posteriors(fitted: FittedHeads, data: TrainingSet) -> FittedHeads:
-    """Heads with what the data leave open of them.
-
-    By the process of the stage, whoever trained: with another number of threads, NumPy gives other
-    last bits.
-    """
-    weights = {name: head.weights for name, head in fitted.kept.items()}
-    more = {
-        name: replace(fitted.kept[name], weights={**weights[name], **tensors})
-        for name, tensors in posteriors(weights, data).items()
-    }
-    return replace(fitted, kept={**fitted.kept, **more})
 
 
 def _rows_of(cells: CellsToOpen, head_set: HeadSet) -> TrainingSet:

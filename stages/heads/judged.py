@@ -12,8 +12,7 @@ from jaxtyping import Float, Int
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
 from pipeline.head_sets import KINDS, HeadSet, head_sets
-from pipeline.heads.deviations import answers
-from pipeline.heads.predict import HeadWeights
+from pipeline.heads.predict import HeadWeights, predict
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
@@ -228,7 +227,7 @@ def _predictions(
 
     Returns
     -------
-    Head set -> train split -> objective, or ``std_of`` it.
+    Head set -> train split -> objective.
     """
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
@@ -238,8 +237,8 @@ def _predictions(
         for one, by_split in heads.items():
             inputs = block_inputs(block, one)
             for name, trained in by_split.items():
-                said = answers(trained.weights, inputs, names[one])
-                blocks.setdefault((one, name), []).append(said)
+                asked = {key: own for key, own in trained.weights.items() if key in names[one]}
+                blocks.setdefault((one, name), []).append(predict(asked, inputs))
     return {
         one: {name: _joined(blocks[one, name]) for name in by_split}
         for one, by_split in heads.items()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
-from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS
+from pipeline.head_sets import KINDS, KINDS_BY_NAME
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
@@ -33,7 +33,7 @@ METHOD_LABELS: Final = {
     "prompts8": "|X_p| = 8 clicks",
     **{
         KINDS_BY_NAME[name].named("usam"): f"nine heads{KINDS_BY_NAME[name].label}"
-        for name in WHOLE_KINDS
+        for name in KINDS
     },
 }
 """Columns of the paper's Table 7."""

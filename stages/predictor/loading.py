@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pipeline.head_sets import HeadSet
+from pipeline.head_sets import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.device import DeviceError
 from pipeline.sam.model import Precision, Sam
@@ -112,6 +112,11 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
 def _heads(path: Path, found: HeadFile, model: str, sam: Sam) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
     check_card(path, found.card, {"n_channels": str(sam.n_channels)})
+    if found.card["kind"] not in KINDS:
+        raise DataError(
+            f"heads in {path} must be of the kind {' or '.join(KINDS)}, "
+            f"got {found.card['kind']}: export others by `usam heads export --kind`"
+        )
     try:
         return ProposalHeads(
             model,

@@ -123,7 +123,6 @@ class EvaluateParams:
 
     n_curve_points: Annotated[int, whole(2, 10_000)]
     n_resamples: Annotated[int, whole(1, 100_000)]
-    n_splits: Annotated[int, whole(1, 100_000)]
     seed: Seed
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from pipeline.scoring.measures import BY_NAME
@@ -24,17 +25,6 @@ PIXEL_LABELS: Final = {statistic.name: statistic.symbol for statistic in PIXEL_S
 
 IN_REGIONS: Final = {"whole": "", "band": ", band"}
 """What is added to them for a part of the mask."""
-
-PROMISED: Final = {
-    "all": {"held": "held", "reached_least": "at least", "kept": "kept"},
-    "kept": {
-        "held": "held",
-        "reached": "in splits",
-        "reached_least": "of splits at least",
-        "kept": "kept",
-    },
-}
-"""What the table of each promise shows, and its words."""
 
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
@@ -67,19 +57,19 @@ def pixel_table(results: Results) -> pd.DataFrame:
     return a_column_a_split(rows, ["model", "statistic"], "value")
 
 
-def promise_table(results: Results, of: str) -> pd.DataFrame:
-    """How a promise held, and what it kept, in percent, on images not calibrated on."""
-    rows = all_rows(results, "promises")
-    rows = rows[rows["promise"] == of].sort_values(["alpha", "iou_at_least"], kind="stable")
-    rows["masks"] = rows["iou_at_least"].map("IoU ≥ {:g}".format)
-    promised = (100 - 100 * rows["alpha"]).map("{:g} % promised, ".format)
-    told = pd.concat(
-        [
-            _renamed(rows, name, "value").assign(told=promised + word)
-            for name, word in PROMISED[of].items()
-        ]
-    ).sort_values("alpha", kind="stable")
-    return a_column_a_split(told, ["masks", "measure", "trained_on", "told"], "value")
+def promise_table(results: Results) -> pd.DataFrame:
+    """Share of the masks that each promise keeps, in percent."""
+    rows = all_rows(results, "promises").sort_values("iou_at_least", kind="stable")
+    rows = rows.assign(
+        masks=rows["iou_at_least"].map("IoU ≥ {:g}".format),
+        promised="of " + rows["promise"] + rows["alpha"].map(", α = {:g}".format),
+        kept_low=np.nan,
+        kept_high=np.nan,
+    )
+    names = ["masks", "measure", "trained_on", "promised"]
+    numbers = [split + end for split in results for end in ("", *BOUNDS_OF)]
+    # A split whose images show nothing has no rows.
+    return a_column_a_split(rows, names, "kept").reindex(columns=[*names, *numbers])
 
 
 def routing_table(results: Results, timed: pd.DataFrame) -> pd.DataFrame:
@@ -129,9 +119,3 @@ def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     rows = rows[rows["statistic"].isin(shown)]
     rows = rows.assign(statistic=rows["statistic"].map(LABELS))
     return a_column_a_split(rows, [*names, "measure", "trained_on", "statistic"], "value")
-
-
-def _renamed(rows: pd.DataFrame, name: str, to: str) -> pd.DataFrame:
-    """Rows with a number and its bounds under another name; NaN where it has no bounds."""
-    named = {name + end: to + end for end in ("", *BOUNDS_OF)}
-    return rows.reindex(columns=rows.columns.union(list(named), sort=False)).rename(columns=named)

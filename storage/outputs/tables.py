@@ -134,9 +134,13 @@ def _declared(path: Path, table: Table, frames: Frames) -> Iterator[pd.DataFrame
     columns: list[str] = []
     for block in _blocks(frames):
         check_holds(f"table {path.stem!r}", block.columns, columns or table.columns)
-        more = [name for name in block if name not in table.columns] if table.more else []
-        columns = columns or [*table.columns, *more]
+        columns = columns or [*table.columns, *_more(table, block)]
         yield block[columns]
+
+
+def _more(table: Table, found: pd.DataFrame) -> list[str]:
+    """Columns of a frame that follow the declared ones."""
+    return [str(name) for name in found if name not in table.columns] if table.more else []
 
 
 def _blocks(frames: Frames) -> Iterable[pd.DataFrame]:
@@ -175,8 +179,8 @@ def _checked(
 ) -> pd.DataFrame:
     columns = [one for one in columns_of(table.row) if only is None or one.name in only]
     check_holds(path, found.columns, [column.name for column in columns])
-    more = [name for name in found if name not in table.columns] if table.more else []
-    for column in (*columns, *(Column(name, float, table.more) for name in more)):
+    more = [Column(name, float, table.more) for name in _more(table, found)]
+    for column in (*columns, *more):
         if column.kind is not str and len(found):
             _check_numbers(path, found[column.name], column)
     return found.fillna({column.name: "" for column in columns if column.kind is str})

@@ -55,7 +55,6 @@ N_OBJECTS: Final = int(os.environ.get("USAM_BENCH_OBJECTS", "36000"))
 PER_IMAGE: Final = 7
 N_CHANNELS: Final = 256
 N_RESAMPLES: Final = 1000
-N_SPLITS: Final = 200
 
 MAX_MINUTES: Final = 10.0
 MAX_GB: Final = 4.0
@@ -72,7 +71,7 @@ PARTS: Final[tuple[tuple[ModuleType, str, str], ...]] = (
     (tables, "blocks_as_frame", "curves"),
     (tables, "correlation_table", "correlations"),
     (tables, "statistic_table", "statistics of use, with intervals"),
-    (tables, "promise_table", "promises, over random halves"),
+    (tables, "promise_table", "promises"),
     (evaluate, "write_results", "table of objects, writing all tables"),
 )
 """Module, function and what it does."""
@@ -97,7 +96,7 @@ def _write_stores() -> None:
     changes: dict[str, Any] = {
         "views": view_settings(*VIEWS),
         "train_splits": TRAIN_SPLITS,
-        "evaluate": {"n_resamples": N_RESAMPLES, "n_splits": N_SPLITS},
+        "evaluate": {"n_resamples": N_RESAMPLES},
     }
     write_params(Path(), [SPLIT], **changes)
     table = object_table(N_OBJECTS, PER_IMAGE)
@@ -212,7 +211,7 @@ def _words(told: dict[str, Any], epoch_s: float) -> str:
     about = (
         f"`evaluate` of {N_OBJECTS:,} objects in {-(-N_OBJECTS // PER_IMAGE):,} images, "
         f"{len(MODELS)} models, {len(VIEWS)} views, {len(TRAIN_SPLITS)} train splits, all kinds of "
-        f"heads, both protocols, {N_RESAMPLES:,} resamples and {N_SPLITS} random halves, on "
+        f"heads, both protocols, {N_RESAMPLES:,} resamples, on "
         f"{len(os.sched_getaffinity(0))} cores: {told['total'][0] / 60:.1f} min, "
         f"{told['total'][1] / 60:.1f} min of CPU time, {told['peak_bytes'] / 1e9:.1f} GB at most."
     )

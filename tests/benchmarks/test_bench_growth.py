@@ -141,7 +141,7 @@ def write_scores(n_objects: int) -> None:
 
 def write_tokens(n_objects: int) -> None:
     """Features to train heads from, and hyperparameters as ``tune`` chooses them."""
-    train_split.write_params(heads=["heteroscedastic"], n_trials=1, facade="multifidelity")
+    train_split.write_params(heads=["ours"], n_trials=1, facade="multifidelity")
     train_split.write_split(n_objects=n_objects, n_channels=N_CHANNELS)
     for objective in OBJECTIVES:
         write_tuned(Path(), train_split.SPLIT, objective, [])

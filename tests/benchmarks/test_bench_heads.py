@@ -15,7 +15,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
-from pipeline.heads.losses import LOSSES
 from pipeline.heads.networks import fill_gradients, initial_networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.optimizers import optimizer_of
@@ -108,14 +107,14 @@ def test_nine_heads_beat_nine_through_a_loader(benchmark: BenchmarkFixture) -> N
 
 def stepper(n_heads: int, batch_size: int) -> Callable[[], float]:
     """Times some steps of heads side by side, each time it is called."""
-    networks = initial_networks(("iou_tiny",), N_INPUTS, 0, n_members=n_heads)
+    networks = initial_networks(("iou_tiny",) * n_heads, N_INPUTS, 0)
     optimizer = optimizer_of(networks, PLAN, N_STEPS)
     inputs, targets = torch.randn(batch_size, N_INPUTS), torch.rand(n_heads, batch_size)
 
     def seconds() -> float:
         started = process_time()
         for _ in range(N_STEPS):
-            fill_gradients(networks, inputs, targets, LOSSES["squared_error"])
+            fill_gradients(networks, inputs, targets)
             optimizer.step()
         return process_time() - started
 

@@ -24,10 +24,7 @@ CENTER, REFINED = 0, 8
 """Places of the prompt sets in the stores."""
 
 KINDS = {"paper": "", "ours": "_ours"}
-"""Kinds of heads for everything, and how the names of their measures end."""
-
-IOU_KINDS = {"ensemble": "_ensemble", "heteroscedastic": "_heteroscedastic"}
-"""Kinds of heads for the IoU of the judged mask alone."""
+"""Kinds of heads, and how the names of their measures end."""
 
 FIGURES = ("area", "mask_entropy", "confidence", "agreement", "object_score")
 TASKS = ("model", "prompt", "task", "segmentation")
@@ -106,8 +103,8 @@ class Model:
 
     def head(
         self, protocol: str, kind: str, judged: str, train_split: str, objective: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """What a head expects of the judged proposal, and its standard deviation."""
+    ) -> np.ndarray:
+        """What a head expects of the judged proposal."""
         tensors = self.heads(protocol, kind, judged, train_split, objective)
         said = []
         for i, k in enumerate(self.judged(judged)):
@@ -115,37 +112,16 @@ class Model:
             if kind != "paper":
                 x = np.concatenate([x, self.all_figures(i, k)])
                 x = (x - tensors["inputs.mean"]) / tensors["inputs.scale"]
-            said.append(say(kind, tensors, x))
-        means, deviations = np.array(said).T
-        return means, deviations
+            said.append(run(tensors, x))
+        return np.array(said)
 
 
-def say(kind: str, tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation that a head, of one network or of several, predicts."""
-    if kind == "ensemble":
-        layers = {name: t for name, t in tensors.items() if name.startswith("layers")}
-        each = [
-            run({name: tensor[i] for name, tensor in layers.items()}, x)[0][0] for i in range(5)
-        ]
-        mean = sum(each) / 5
-        return mean, math.sqrt(sum((one - mean) ** 2 for one in each) / 5)
-    outputs, hidden = run(tensors, x)
-    if kind == "heteroscedastic":
-        return outputs[0], math.sqrt(outputs[1] / 4)
-    if "laplace.root" not in tensors:
-        return outputs[0], math.nan
-    slopes = outputs[0] * (1 - outputs[0]) * np.append(hidden, 1).astype(np.float64)
-    root = tensors["laplace.root"].astype(np.float64)
-    variance = slopes @ (root @ root.T) @ slopes + float(tensors["laplace.noise"][0]) ** 2
-    return outputs[0], math.sqrt(variance)
-
-
-def run(tensors: dict[str, np.ndarray], x: np.ndarray) -> tuple[list[float], np.ndarray]:
-    """Outputs of a network, and what its last layer reads."""
+def run(tensors: dict[str, np.ndarray], x: np.ndarray) -> float:
+    """Output of a network."""
     for layer in (0, 1):
         x = np.maximum(tensors[f"layers.{layer}.weight"] @ x + tensors[f"layers.{layer}.bias"], 0)
-    logits = tensors["layers.2.weight"] @ x + tensors["layers.2.bias"]
-    return [1 / (1 + math.exp(-float(logit))) for logit in logits], x
+    (logit,) = tensors["layers.2.weight"] @ x + tensors["layers.2.bias"]
+    return 1 / (1 + math.exp(-float(logit)))
 
 
 def read_models(root: Path) -> dict[str, Model]:
@@ -234,15 +210,12 @@ def measures(
         yield ("", name), bits.astype(np.float64)
     for name, agreement in model.agreements[judged].items():
         yield ("", name), 1 - agreement.astype(np.float64)
-    for train_split, (kind, end) in product(TRAIN_SPLITS, (KINDS | IOU_KINDS).items()):
-        own, deviation = model.head(protocol, kind, judged, train_split, f"iou_{model.name}")
+    for train_split, (kind, end) in product(TRAIN_SPLITS, KINDS.items()):
+        own = model.head(protocol, kind, judged, train_split, f"iou_{model.name}")
         yield (train_split, f"usam{end}"), 1 - own
-        yield (train_split, f"usam_std{end}"), deviation
-        if kind in IOU_KINDS:
-            continue
 
         def head(objective: str, train_split: str = train_split, kind: str = kind) -> np.ndarray:
-            return model.head(protocol, kind, judged, train_split, objective)[0]
+            return model.head(protocol, kind, judged, train_split, objective)
 
         if protocol == "best":
             best, selected = own, head("iou_selected")

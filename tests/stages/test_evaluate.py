@@ -15,8 +15,7 @@ import zarr
 
 from pipeline.auc import correction_auc
 from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
-from pipeline.heads.deviations import deviations
-from pipeline.heads.inputs import READ, head_inputs, set_inputs
+from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.predict import predict
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
@@ -86,15 +85,7 @@ def results(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResul
 
 
 def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
-    if head_set.kind != PAPER.kind:
-        return set_inputs({name: center[name].values for name in READ}, head_set)
-    return head_inputs(
-        center["iou_token"].values,
-        center["mask_token"].values,
-        iou=center["iou"].values,
-        sam_score=center["sam_score"].values,
-        tokens=head_set.tokens,
-    )
+    return set_inputs({name: center[name].values for name in READ}, head_set)
 
 
 def evaluated() -> SplitResults:
@@ -219,10 +210,8 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows(
     np.testing.assert_array_equal(of_model["object_id"], np.arange(N_OBJECTS) + 7)
     told = {
         "usam": expected["iou_large"],
-        "usam_std": deviations(heads.weights, inputs)["iou_large"],
+        "delta_theta_star": expected["model_gap"] - 0.5,
     }
-    if not KINDS_BY_NAME[head_set.kind].is_of_own_iou:
-        told["delta_theta_star"] = expected["model_gap"] - 0.5
     for name, values in told.items():
         column = f"{KINDS_BY_NAME[head_set.kind].named(name)}@shapes_train"
         np.testing.assert_allclose(of_model[column], values, atol=1e-6)
@@ -253,9 +242,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
 
 
 def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
-    write_params(
-        root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "n_splits": 5, "seed": 0}
-    )
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "seed": 0})
     curves = evaluated().curves
     assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
     assert {"oracle", "worst", "random"} <= set(curves["measure"])
@@ -280,9 +267,7 @@ def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itsel
 
 def test_intervals_follow_from_the_seed(root: Path, results: SplitResults) -> None:
     first = results.auc
-    write_params(
-        root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "n_splits": 5, "seed": 1}
-    )
+    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "seed": 1})
     second = evaluated().auc
     assert (first["relative"] == second["relative"]).all()
     assert (first["relative_low"] != second["relative_low"]).any()
@@ -499,7 +484,7 @@ def test_a_missing_head_ends_the_stage_with_one_line(
         pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
         pytest.param(
             {"evaluate": {"n_curve_points": 9, "n": 1}},
-            "one of n_curve_points, n_resamples, n_splits, seed, got 'n'",
+            "one of n_curve_points, n_resamples, seed, got 'n'",
             id="key",
         ),
         pytest.param(

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import KINDS_BY_NAME, MODEL_IOUS, HeadSet, head_sets
-from pipeline.heads.deviations import deviations
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.predict import LAPLACE, STANDARD, check_head, predict
+from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
 from pipeline.result_rows import TRIALS
@@ -331,7 +330,7 @@ def test_settings_that_change_during_training_leave_no_head(
         Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
         return train_heads(*arguments, **named)
 
-    write_params(heads=["heteroscedastic"])
+    write_params(heads=["ours"])
     monkeypatch.setattr(fit, "train_heads", trained)
     assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
     assert sorted(heads_dir(SPLIT).rglob("*")) == before
@@ -361,9 +360,6 @@ def test_train_writes_nine_heads_of_each_set_and_their_curves(
         plan = kind.plan or read_tuning(tuning_path(SPLIT, objective)).plan
         assert json.loads(metadata["hyperparameters"]) == asdict(plan)
         assert (set(STANDARD) <= set(tensors)) == kind.is_standardised
-        has_posterior = kind.has_posterior and objective in MODEL_IOUS
-        assert (set(LAPLACE) <= set(tensors)) == has_posterior
-        assert deviations({objective: tensors}, inputs).keys() == {objective} & {*MODEL_IOUS}
     curves = pd.read_csv(curves_path(SPLIT))
     keys = ["protocol", "tokens", "kind", "objective"]
     assert list(curves) == [*keys, "epoch", "train_mse", "validation_mse"]

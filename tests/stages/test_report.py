@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import WHOLE_KINDS
+from pipeline.head_sets import KINDS
 from pipeline.result_rows import RUNTIME
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.curves import BOUNDS
@@ -607,10 +607,7 @@ def test_results_without_heads_are_reported(root: Path) -> None:
 
 def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: Path) -> None:
     figures = [e for e in page.iter("figure") if e.get("class") == "picture"]
-    assert (
-        len(figures)
-        == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(WHOLE_KINDS) * 2 * N_PICTURES
-    )
+    assert len(figures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(KINDS) * 2 * N_PICTURES
     by_anchor = {figure.get("id"): figure for figure in figures}
     assert len(by_anchor) == len(figures)
     sizes = zip(SPLITS, (60, 90), strict=True)
@@ -635,7 +632,7 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_picture_is_enlarged_and_left_by_links(page: Element, protocol: str) -> None:
     cards = list(section(page, f"gallery-{protocol}").iter("section"))
-    assert len(cards) == len(SPLITS) * len(TASKS) * len(WHOLE_KINDS)
+    assert len(cards) == len(SPLITS) * len(TASKS) * len(KINDS)
     for card in cards:
         for end in card.iter("div"):
             figures = end.findall("figure")
@@ -711,10 +708,10 @@ def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
     text = (root / "results" / "report.html").read_text(encoding="utf-8")
     for mask in ("best mask", "mask with the highest SamScore"):
         assert text.count(f"The {mask} of the large model; the truth") == 0
-        assert text.count(f"The {mask} of the base plus model; the truth") == len(WHOLE_KINDS)
+        assert text.count(f"The {mask} of the base plus model; the truth") == len(KINDS)
     # Both protocols show it, for the task "task".
     told = "The mask with the highest SamScore of the tiny model; the second IoU is that of the"
-    assert text.count(told) == len(PROTOCOLS) * len(WHOLE_KINDS)
+    assert text.count(told) == len(PROTOCOLS) * len(KINDS)
 
 
 @pytest.mark.parametrize("family", ["mini", "sam2"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.head_sets import HEAD_KINDS, HeadSet, head_sets
-from pipeline.heads.inputs import READ, head_inputs, inputs_of, set_inputs
+from pipeline.heads.inputs import READ, inputs_of, set_inputs
 
 OURS = HeadSet("selected", "selected", "ours")
 
@@ -66,14 +66,7 @@ def test_any_proposal_may_count_as_the_judged_one(judged: int, order: tuple[int,
 @pytest.mark.parametrize("head_set", head_sets(("no_mask", "no_iou"), kinds=("paper",)), ids=str)
 def test_the_papers_heads_read_tokens_alone(head_set: HeadSet) -> None:
     tokens = {name: SEEN[name] for name in ("iou_token", "mask_token", "iou", "sam_score")}
-    expected = head_inputs(
-        tokens["iou_token"],
-        tokens["mask_token"],
-        iou=tokens["iou"],
-        sam_score=tokens["sam_score"],
-        tokens=head_set.tokens,
-    )
-    np.testing.assert_array_equal(set_inputs(SEEN, head_set), expected)
+    np.testing.assert_array_equal(set_inputs(SEEN, head_set), set_inputs(tokens, head_set))
 
 
 def test_scores_of_0_and_1_have_finite_logits() -> None:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.heads.inputs import head_inputs
+from pipeline.head_sets import HeadSet
+from pipeline.heads.inputs import set_inputs
 from pipeline.heads.objectives import (
     ModelFeatures,
     sample_by_group,
@@ -108,25 +109,24 @@ def test_gap_of_a_perfect_correction_is_cut_to_1() -> None:
         ("selected_no_iou", [[0, 0, 0, 3, 4, 5], [0, 0, 0, 21, 22, 23]]),
     ],
 )
-def test_head_inputs_join_the_iou_token_with_the_mask_token_of_a_proposal(
+def test_inputs_of_heads_join_the_iou_token_with_the_mask_token_of_a_proposal(
     tokens: str, expected: list[list[float]]
 ) -> None:
-    mask_token = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
-    iou = np.array([[0.1, 0.2, 0.9], [0.5, 0.2, 0.1]], np.float32)
-    sam_score = np.array([[0.8, 0.8, 0.1], [0.5, 0.2, 0.6]], np.float32)
-    inputs = head_inputs(
-        -np.ones((2, 3), np.float32), mask_token, iou=iou, sam_score=sam_score, tokens=tokens
-    )
+    seen = {
+        "iou_token": -np.ones((2, 3), np.float32),
+        "mask_token": np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3),
+        "iou": np.array([[0.1, 0.2, 0.9], [0.5, 0.2, 0.1]], np.float32),
+        "sam_score": np.array([[0.8, 0.8, 0.1], [0.5, 0.2, 0.6]], np.float32),
+    }
+    inputs = set_inputs(seen, HeadSet("best", tokens))
     np.testing.assert_array_equal(inputs, expected)
     assert inputs.dtype == np.float32
 
 
 def test_an_unknown_token_set_is_named_with_those_there_are() -> None:
-    token, scores = np.zeros((1, 2), np.float32), np.zeros((1, 3), np.float32)
+    scores = np.zeros((1, 3), np.float32)
     with pytest.raises(ValueError, match=rf"one of {', '.join(TOKEN_SETS)}, got 'worst'"):
-        head_inputs(
-            token, np.zeros((1, 4, 2), np.float32), iou=scores, sam_score=scores, tokens="worst"
-        )
+        set_inputs({"iou": scores, "sam_score": scores}, HeadSet("best", "worst"))
 
 
 def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:

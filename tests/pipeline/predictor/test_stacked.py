@@ -34,10 +34,3 @@ def test_heads_of_different_shapes_are_refused() -> None:
     mixed = {**random_heads().weights, "iou_large": narrow["iou_large"]}
     with pytest.raises(ValueError, match="head iou_large must be of the shape of head iou_tiny"):
         stack_heads(mixed)
-
-
-def test_ensembles_are_refused() -> None:
-    heads = random_heads().weights.items()
-    two = {key: {name: np.stack([part] * 2) for name, part in head.items()} for key, head in heads}
-    with pytest.raises(ValueError, match="head iou_tiny must be one network with one output"):
-        stack_heads(two)

@@ -6,8 +6,8 @@ import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.figures import mask_figures
-from pipeline.head_sets import KINDS_BY_NAME, WHOLE_KINDS, HeadSet
-from pipeline.heads.inputs import head_inputs, n_inputs, set_inputs
+from pipeline.head_sets import KINDS, KINDS_BY_NAME, HeadSet
+from pipeline.heads.inputs import n_inputs, set_inputs
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
@@ -34,7 +34,7 @@ def question() -> Question:
 @pytest.fixture(scope="module")
 def heads(sam: Sam) -> Heads:
     drawn = {}
-    for kind in map(KINDS_BY_NAME.__getitem__, WHOLE_KINDS):
+    for kind in map(KINDS_BY_NAME.__getitem__, KINDS):
         networks = initial_networks(OBJECTIVES, n_inputs(kind, sam.n_channels), seed=0)
         drawn[kind.name] = {name: networks.head(i) for i, name in enumerate(OBJECTIVES)}
     return drawn
@@ -75,13 +75,13 @@ def test_nine_heads_read_the_tokens_of_the_selected_proposal(
 ) -> None:
     decoded = decode(sam, question)
     scores = decoded.sam_score.numpy()
-    inputs = head_inputs(
-        decoded.iou_token.numpy(),
-        decoded.mask_token.numpy(),
-        iou=1 - scores,
-        sam_score=scores,
-        tokens="selected",
-    )
+    seen = {
+        "iou_token": decoded.iou_token.numpy(),
+        "mask_token": decoded.mask_token.numpy(),
+        "iou": 1 - scores,
+        "sam_score": scores,
+    }
+    inputs = set_inputs(seen, HeadSet("selected", "selected"))
     masks, said = runtime.judge(sam, question, heads)
     np.testing.assert_allclose(masks[0], soft_mask(decoded), atol=1e-6)
     assert tuple(said) == OBJECTIVES

@@ -1,14 +1,13 @@
 """What each measure is made of, and that larger is always more uncertain."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pipeline.agreements import AGREEMENTS
 from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS_BY_NAME, MODEL_IOUS, WHOLE_KINDS, HeadSet, std_of
+from pipeline.head_sets import KINDS, HeadSet
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
 from pipeline.scoring.measured import (
@@ -30,7 +29,6 @@ from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES,
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
 AGREEMENT_NAMES = [*(row.name for row in AGREEMENTS), *(score.name for score in MASK_SCORES)]
-STDS = tuple(map(std_of, MODEL_IOUS))
 
 
 def column(*values: float) -> np.ndarray:
@@ -104,14 +102,12 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: l
 @pytest.mark.parametrize("model", MODELS)
 def test_head_measures_follow_their_formulas(model: str, protocol: str) -> None:
     rng = np.random.default_rng(0)
-    names = (*PROTOCOL_OBJECTIVES[protocol], *STDS)
-    heads = {name: rng.random(5, dtype=np.float32) for name in names}
+    heads = {name: rng.random(5, dtype=np.float32) for name in PROTOCOL_OBJECTIVES[protocol]}
     measures = head_measures(evidence_of(heads, model, protocol=protocol))
     assert tuple(measures) == OF_KIND["paper"]
     usam = heads[f"iou_{model}"]
     expected = {
         "usam": 1 - usam,
-        "usam_std": heads[f"iou_{model}_std"],
         "delta_theta": heads["iou_large"] - heads["iou_tiny"],
         "delta_xp": heads["iou_refined"] - usam,
         "delta_a": (
@@ -125,23 +121,12 @@ def test_head_measures_follow_their_formulas(model: str, protocol: str) -> None:
         np.testing.assert_allclose(measures[name], values, atol=1e-6, err_msg=name)
 
 
-def test_heads_of_the_own_iou_alone_make_its_measures_alone() -> None:
-    alone = {kind.name for kind in KINDS_BY_NAME.values() if kind.is_of_own_iou}
-    assert alone == {"ensemble", "heteroscedastic"}
-    for kind in alone:
-        heads = {"iou_tiny": column(0.4), "iou_tiny_std": column(0.1)}
-        seen = replace(evidence_of(heads, "tiny"), heads=Heads("best", heads, kind))
-        measures = head_measures(seen)
-        assert tuple(measures) == OF_KIND[kind] == (f"usam_{kind}", f"usam_std_{kind}")
-        np.testing.assert_allclose([*measures.values()], [[0.6], [0.1]], atol=1e-6)
-
-
 def test_perfect_heads_give_the_true_gaps_both_ways() -> None:
     iou = {"tiny": 0.5, "small": 0.55, "base_plus": 0.6, "large": 0.8}
     heads = {f"iou_{model}": column(value) for model, value in iou.items()}
     heads |= {"iou_refined": column(0.75), "iou_selected": column(0.25)}
     heads |= {"model_gap": column(0.5 + 0.3), "prompt_gap": column(0.5 + 0.25)}
-    heads |= {"task_gap": column(0.5 + 0.25), **dict.fromkeys(STDS, column(0.1))}
+    heads |= {"task_gap": column(0.5 + 0.25)}
     measures = head_measures(evidence_of(heads, "tiny"))
     for source in ("theta", "xp", "a"):
         np.testing.assert_allclose(
@@ -193,7 +178,7 @@ def test_every_measure_has_those_of_ablated_tokens_and_of_no_other_proposal() ->
 
 
 def test_a_missing_head_is_named() -> None:
-    heads = {name: column(0.5) for name in (*OBJECTIVES, *STDS) if name != "task_gap"}
+    heads = {name: column(0.5) for name in OBJECTIVES if name != "task_gap"}
     with pytest.raises(ValueError, match=r"heads must hold task_gap, got iou_tiny, "):
         head_measures(evidence_of(heads, "tiny"))
 
@@ -227,7 +212,7 @@ def test_lines_of_one_figure_differ() -> None:
 
 def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None:
     for task, (*trained, untrained) in GALLERY_MEASURES.items():
-        assert [BY_NAME[name].heads for name in trained] == list(WHOLE_KINDS)
+        assert [BY_NAME[name].heads for name in trained] == list(KINDS)
         assert untrained in UNTRAINED_MEASURES
         assert {*trained, untrained} <= set(TASK_MEASURES[task])
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.scoring.passes import areas, ranks, thresholds
-from stages.evaluation.compiled import promised, statistics
+from pipeline.scoring.passes import areas, ranks
+from stages.evaluation.compiled import statistics
 from tests.fixtures.uncompiled import run_uncompiled
 
 
@@ -13,12 +13,4 @@ def test_statistics_of_resamples_are_those_of_the_python(monkeypatch: pytest.Mon
     for module in (areas, ranks):
         run_uncompiled(module, monkeypatch)
     for found, said in zip(compiled, statistics(), strict=True):
-        np.testing.assert_allclose(found, said, rtol=1e-12)
-
-
-def test_thresholds_are_those_of_the_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = promised()
-    assert np.isfinite(compiled[0]).any()
-    run_uncompiled(thresholds, monkeypatch)
-    for found, said in zip(compiled, promised(), strict=True):
         np.testing.assert_allclose(found, said, rtol=1e-12)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.auc import CorrectionAuc, correction_auc
-from pipeline.head_sets import HeadSet, std_of
+from pipeline.head_sets import HeadSet
 from pipeline.result_rows import AucRow
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.evidence import ModelScores
@@ -87,7 +87,6 @@ def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dic
     # Halved, so that no gap is clipped: only the order counts.
     return {
         **{f"iou_{name}": iou for name, iou in own.items()},
-        **{std_of(f"iou_{name}"): iou for name, iou in own.items()},
         "iou_refined": said.judged_refined_iou(protocol),
         "iou_best": said.judged_iou("best"),
         "iou_selected": said.judged_iou("selected"),

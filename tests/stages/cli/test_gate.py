@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.kept.images import Judged
+from pipeline.scoring.risk_control import Judged, threshold_of_all
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.predictor.gates import own_measure
@@ -18,7 +18,6 @@ from stages.predictor.loading import OF_USERS
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
-from tests.fixtures.judged import threshold_of_all
 from tests.fixtures.written_results import write_split_results
 
 SPLIT = "shapes_val"

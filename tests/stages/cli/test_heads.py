@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.head_sets import HeadSet
-from pipeline.heads.predict import LAPLACE
 from stages.cli.heads import app
 from stages.predictor.gates import Gate, least_iou
 from stages.predictor.loading import OF_USERS, head_set_of
@@ -61,7 +60,7 @@ def test_an_exported_set_has_the_tensors_of_its_heads(
     trained = read_head_file(head_set_path(SPLIT, head_set))
     assert set(found.weights) == set(head_set.objectives)
     for objective, own in trained.weights.items():
-        assert set(found.weights[objective]) == set(own) - set(LAPLACE)
+        assert set(found.weights[objective]) == set(own)
         for name in found.weights[objective]:
             tensor = own[name]
             np.testing.assert_array_equal(found.weights[objective][name], tensor)

@@ -69,9 +69,9 @@ def test_every_object_has_the_group_that_promises_are_calibrated_by(found: Split
     assert own["group"].nunique() == found.run["n_groups"]
 
 
-def test_promises_and_bins_are_of_every_protocol(found: SplitResults) -> None:
-    for table in (found.promises, found.reliability, found.coverage):
+def test_curves_and_bins_are_of_every_protocol(found: SplitResults) -> None:
+    for table in (found.reliability, found.coverage):
         assert list(table["protocol"].unique()) == list(PROTOCOLS)
-    assert set(found.promises["model"]) == set(found.coverage["model"]) == {"large"}
+    assert set(found.coverage["model"]) == {"large"}
     n_bins = found.reliability.groupby(["protocol", "train_split", "model", "measure"]).size()
     assert set(n_bins) == {10}

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.head_sets import WHOLE_KINDS
+from pipeline.head_sets import KINDS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
@@ -235,7 +235,7 @@ def test_nothing_is_wider_than_the_page(seen: Seen) -> None:
 
 def test_every_picture_is_shown_and_described(seen: Seen) -> None:
     pictures: list[Any] = seen.answer["pictures"]
-    n_galleries = len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(WHOLE_KINDS)
+    n_galleries = len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(KINDS)
     assert len(pictures) == n_galleries * 2 * N_PICTURES
     assert all(width == 32 and words for width, words in pictures)
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import storage
-from pipeline.head_sets import KINDS_BY_NAME, MODEL_IOUS, WHOLE_KINDS, HeadSet, head_sets
+from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS
@@ -27,7 +27,7 @@ from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin
 from storage.split.objects import read_objects
 from tests.fixtures.asked import extract_params
-from tests.fixtures.eval_split import N_FIGURES, draw_posterior
+from tests.fixtures.eval_split import N_FIGURES
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.view_settings import view_settings
 
@@ -43,13 +43,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         draw_project(n_objects=2, weights="file")
         changed = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
         changed["views"] = view_settings("identity")
-        changed["evaluate"] |= {"n_resamples": 20, "n_splits": 2}
-        changed["heads"] = list(WHOLE_KINDS)
+        changed["evaluate"]["n_resamples"] = 20
         Path("params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
         for model in MODELS:
             run(extract, SPLIT, model, "identity")
         run(entropy, SPLIT)
-        for head_set in head_sets(kinds=WHOLE_KINDS):
+        for head_set in head_sets():
             draw_heads(head_set)
         run(evaluate, SPLIT)
     return root
@@ -75,8 +74,6 @@ def draw_heads(head_set: HeadSet) -> None:
         }
         if kind.is_standardised:
             tensors |= dict(zip(STANDARD, scale, strict=True))
-        if objective in MODEL_IOUS:
-            tensors |= draw_posterior(0, hidden=widths[1])
         weights[objective] = tensors
     packed = pack_heads(weights, dict.fromkeys(weights, card))
     write_head_file(head_set_path(TRAIN_SPLIT, head_set), packed)
@@ -136,7 +133,7 @@ MEASURED: Final[dict[str, Callable[[Uncertainty], np.ndarray]]] = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("head_set", head_sets(kinds=WHOLE_KINDS), ids=str)
+@pytest.mark.parametrize("head_set", head_sets(), ids=str)
 def test_what_heads_say_is_in_the_results_of_evaluate(
     project: Path, model: str, head_set: HeadSet
 ) -> None:

@@ -110,6 +110,12 @@ def test_tokens_of_another_width_are_refused_even_with_a_warning(tmp_path: Path)
         load_predictor("mini", "tiny", heads=path, strict=False)
 
 
+def test_heads_of_another_kind_are_refused_by_name(tmp_path: Path) -> None:
+    path = write_random_heads(tmp_path / "heads.safetensors", changes={"kind": "ensemble"})
+    with pytest.raises(DataError, match="must be of the kind paper or ours, got ensemble: export"):
+        load_predictor("mini", "tiny", heads=path)
+
+
 def test_names_are_checked_first() -> None:
     for arguments, message in (
         (("maxi", "tiny"), "family must be one of mini, sam2, sam2.1, got 'maxi'"),

@@ -1,1 +1,0 @@
-"""Promises about kept masks: thresholds by a measure, checked on images that did not set them."""

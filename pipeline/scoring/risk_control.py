@@ -1,0 +1,178 @@
+"""Risk control: the uncertainty up to which masks may be kept for a promise to hold.
+
+A mask falls short if its IoU is below a threshold. Images (or videos) are the unit throughout: the
+objects of one are not exchangeable with those of another, and each image has the same weight, which
+its objects share. Both promises hold for a new image, and an object of it, drawn as those of the
+calibration were, whatever the distribution and however good or bad the measure is.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+CONFIDENCE: Final = 0.9
+"""Probability over calibrations with which the promise about kept masks holds."""
+
+DESIGN_SHARE: Final = 0.25
+"""Share of the images that is used only to propose thresholds and bets."""
+
+N_PROPOSED: Final = 20
+"""Number of proposed thresholds, which are quantiles of the uncertainty."""
+
+N_BETS: Final = 8
+"""Number of bets against a threshold, one of which the same images choose."""
+
+LARGEST_BET: Final = 0.95
+"""Largest bet, as a share of the largest that is allowed, which would lose everything to one image
+whose masks are all kept and fall short."""
+
+NOTHING: Final = -np.inf
+"""Threshold that keeps no mask, for when no other is known to keep the promise."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Masks of images to calibrate on."""
+
+    uncertainty: Float[np.ndarray, "object"]
+    """In ascending order."""
+    falls_short: Bool[np.ndarray, "object"]
+    group: Int[np.ndarray, "object"]
+    """Number of each object's image, or video, from 0."""
+    share: Float[np.ndarray, "object"]
+    """Weight of each object: 1 per image, shared by its objects."""
+
+    @classmethod
+    def masks(
+        cls,
+        uncertainty: Float[np.ndarray, "object"],
+        falls_short: Bool[np.ndarray, "object"],
+        group: Int[np.ndarray, "object"],
+    ) -> "Judged":
+        """Take all masks of some images."""
+        _, group, size = np.unique(group, return_inverse=True, return_counts=True)
+        order = np.argsort(uncertainty, kind="stable")
+        group = group[order]
+        ordered = uncertainty[order].astype(np.float64)
+        return cls(ordered, falls_short[order], group, 1 / size[group])
+
+    def images(self) -> Int[np.ndarray, "image"]:
+        """Numbers of the images."""
+        return np.flatnonzero(np.bincount(self.group))
+
+
+def threshold_of_all(judged: Judged, alpha: float) -> float:
+    """Largest threshold at which, of all masks, at most ``alpha`` are kept and fall short.
+
+    The promise is about an expectation over calibrations and a new image: that of the share of its
+    masks that are kept although they fall short.
+
+    Returns
+    -------
+    The uncertainty of an object, itself kept; ``NOTHING`` where no threshold holds.
+
+    Raises
+    ------
+    ValueError
+        If ``alpha`` is not between 0 and 1, or there are no objects.
+
+    Notes
+    -----
+    Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1). The loss of an image
+    is the share of its masks that are kept and fall short: at most 1, and monotone in the
+    threshold. The threshold is the largest at which the summed losses of n images, plus 1, the
+    most that a new image can lose, are at most ``alpha (n + 1)``.
+    """
+    _check(judged, alpha)
+    thresholds, tie = np.unique(judged.uncertainty, return_inverse=True)
+    lost = np.bincount(tie, weights=judged.share * judged.falls_short).cumsum()
+    holds = lost + 1 <= alpha * (len(judged.images()) + 1)
+    return float(thresholds[holds].max(initial=NOTHING))
+
+
+def design_images(judged: Judged, generator: np.random.Generator) -> Bool[np.ndarray, "group"]:
+    """Draw the images that propose thresholds, a share ``DESIGN_SHARE`` of all."""
+    images = judged.images()
+    is_design = np.zeros(judged.group.max(initial=-1) + 1, bool)
+    is_design[generator.permutation(images)[: round(DESIGN_SHARE * len(images))]] = True
+    return is_design
+
+
+def threshold_of_kept(judged: Judged, is_design: Bool[np.ndarray, "group"], alpha: float) -> float:
+    """Largest threshold at which, of the kept masks, at most ``alpha`` are shown to fall short.
+
+    The promise holds with probability ``CONFIDENCE`` over calibrations: where it does, an object of
+    a new image that is kept falls short with a probability of at most ``alpha``.
+
+    Parameters
+    ----------
+    is_design
+        Which images propose thresholds; the others test them.
+
+    Returns
+    -------
+    The uncertainty of an object; ``NOTHING`` where no threshold is shown to hold. An image whose
+    kept masks are all sound multiplies the evidence by at most ``1 / (1 - alpha)``, so fewer than
+    ``log(0.1) / log(1 - alpha)`` test images cannot show anything: 22 at ``alpha`` 0.1.
+
+    Raises
+    ------
+    ValueError
+        As ``threshold_of_all``.
+
+    Notes
+    -----
+    The risk of kept masks is not monotone in the threshold, so conformal risk control does not
+    apply; this is Learn then Test (Angelopoulos et al., arXiv 2110.01052) with split fixed-sequence
+    testing: some images propose thresholds and their order; on the others, each is tested in that
+    order until one fails. Let k be the share of an image's masks that is kept, and b the share that
+    is kept and falls short. A threshold breaks the promise if ``b - alpha k`` has a mean above 0.
+    It lies in [-alpha, 1 - alpha]; hence for a bet in [0, 1 / (1 - alpha)], chosen beforehand, the
+    product of ``1 - bet (b - alpha k)`` over images has an expectation of at most 1, and by
+    Markov's inequality reaches ``1 / (1 - CONFIDENCE)`` with a probability of at most
+    ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv 2010.09686).
+    """
+    _check(judged, alpha)
+    is_test = (np.bincount(judged.group, minlength=len(is_design)) > 0) & ~is_design
+    if not is_design.any() or not is_test.any():
+        return NOTHING
+    proposed = _proposed(judged.uncertainty[is_design[judged.group]])
+    bets = LARGEST_BET * np.arange(1, N_BETS + 1) / N_BETS / (1 - alpha)
+    design, test = (_excess(judged, is_of, proposed, alpha) for is_of in (is_design, is_test))
+    of_bets = np.log1p(-bets[:, np.newaxis, np.newaxis] * design).sum(axis=-1)
+    bet = bets[of_bets.argmax(axis=0)]
+    evidence = np.log1p(-bet[:, np.newaxis] * test).sum(axis=-1)
+    order = np.argsort(-of_bets.max(axis=0), kind="stable")
+    is_shown = np.logical_and.accumulate(evidence[order] >= -np.log1p(-CONFIDENCE))
+    return float(proposed[order][is_shown].max(initial=NOTHING))
+
+
+def _proposed(uncertainty: Float[np.ndarray, "object"]) -> Float[np.ndarray, "threshold"]:
+    """Quantiles of sorted uncertainties, each value once."""
+    step = (len(uncertainty) - 1) / N_PROPOSED
+    places = np.rint(np.arange(1, N_PROPOSED + 1) * step).astype(np.int64)
+    return np.unique(uncertainty[places])
+
+
+def _excess(
+    judged: Judged,
+    is_of: Bool[np.ndarray, "group"],
+    thresholds: Float[np.ndarray, "threshold"],
+    alpha: float,
+) -> Float[np.ndarray, "threshold image"]:
+    """Share of each image's masks that is kept and falls short, less alpha times what is kept."""
+    first = np.searchsorted(thresholds, judged.uncertainty)  # the first that keeps an object
+    some = is_of[judged.group] & (first < len(thresholds))
+    weight = judged.share * (judged.falls_short - alpha)
+    excess = np.zeros((len(thresholds), len(is_of)))
+    np.add.at(excess, (first[some], judged.group[some]), weight[some])
+    return excess.cumsum(axis=0)[:, is_of]
+
+
+def _check(judged: Judged, alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
+    if not len(judged.group):
+        raise ValueError("a calibration must have at least one object, got none")
