@@ -2,7 +2,7 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics``, ``prompts`` and ``views``; in ``docs/scale.md`` between
+        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``; in ``docs/scale.md`` between
         ``<!-- costs -->`` and ``<!-- /costs -->``.
 """
 
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from docs import scale
-from pipeline import head_sets, prompt_kinds
+from pipeline import head_sets, prompt_kinds, result_rows
 from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
 from storage.store import schema
@@ -25,6 +25,7 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,
+        (Path("docs", "method.md"), "tables"): result_rows.markdown,
         (Path("docs", "scale.md"), "costs"): scale.markdown,
     }
 )

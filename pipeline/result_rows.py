@@ -9,6 +9,7 @@ fractions of 1 where no unit is named.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from itertools import groupby
 from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -348,19 +349,21 @@ def record(row: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of any of 
 
 
 def markdown() -> str:
-    """Every table of an eval split, of the gallery, of seconds and of trials, as a list."""
+    """Every table of results and its columns, as a list for the docs."""
     tables = {f"{name}.csv": table for name, table in SPLIT_TABLES.items()} | {
         "ranking.csv": RANKING,
         "gallery.csv": GALLERY,
         "runtime.csv": RUNTIME,
         "tuning/<objective>.csv": TRIALS,
     }
-    return "\n\n".join(_described(name, table) for name, table in tables.items()) + "\n"
+    return "\n".join(_described(name, table) for name, table in tables.items())
 
 
 def _described(name: str, table: Table) -> str:
     summary = (table.row.__doc__ or "").partition("\n")[0]
-    rows = [f"| `{one.name}` | {one.meaning} |" for one in columns_of(table.row)]
-    if table.more:
-        rows.append(f"| ... | {table.more} |")
-    return "\n".join([f"`{name}`: {summary}", "", "| column | is |", "| --- | --- |", *rows])
+    lines = [f"`{name}`: {summary}", "", "| columns | meaning |", "| --- | --- |"]
+    # The two ends of an interval share a line.
+    for meaning, columns in groupby(columns_of(table.row), lambda column: column.meaning):
+        names = ", ".join(f"`{column.name}`" for column in columns)
+        lines.append(f"| {names} | {meaning} |")
+    return "\n".join([*lines, *([f"| ... | {table.more} |"] if table.more else []), ""])

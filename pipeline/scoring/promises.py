@@ -1,7 +1,7 @@
 """Promises about kept masks: thresholds by each measure, calibrated on all images of a split."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import count, product
 from math import ceil, log1p
 from typing import Final
@@ -64,7 +64,14 @@ def promise_rows(
                 kept = float((uncertainty <= limit).mean())
                 if kept:
                     yield PromiseRow(
-                        one.protocol, train_split, one.model, measure, *astuple(promise), kept
+                        one.protocol,
+                        train_split,
+                        one.model,
+                        measure,
+                        promise.of,
+                        promise.iou,
+                        promise.alpha,
+                        kept,
                     )
 
 
