@@ -2,7 +2,7 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``; in ``docs/scale.md`` between
+        ``kinds``, ``statistics``, ``prompts``, ``views``, ``tables``; in ``docs/scale.md`` between
         ``<!-- costs -->`` and ``<!-- /costs -->``.
 """
 

@@ -11,7 +11,7 @@ from pipeline.vocabulary import PROTOCOLS
 from stages.page.commit import Commit
 from stages.page.figures import task_figure
 from stages.page.gallery import GallerySection, gallery_sections
-from stages.page.grid import Grid, make_grid
+from stages.page.grid import Grid, PrintedTable, make_grid, print_tables
 from stages.page.labels import (
     MASK_LABELS,
     PROTOCOL_LABELS,
@@ -20,7 +20,6 @@ from stages.page.labels import (
     TRUTH_MARKS,
     correction,
 )
-from stages.page.printed import PrintedTable, print_tables
 from stages.page.radar import radar_figure
 from stages.page.settings import head_settings, settings
 from stages.page.template import page_template

@@ -10,10 +10,10 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from pipeline.scoring.measures import MEASURES
-from stages.page.glossary import WORDS
 from stages.page.labels import (
     COLOURS,
     ENDS,
+    GLOSSARY,
     MASK_COLOURS,
     METHOD_LABELS,
     SECTION_LABELS,
@@ -54,7 +54,7 @@ def page_template() -> jinja2.Template:
         paper_family=FAMILY,
         n_named=N_NAMED,
         measures=MEASURES,
-        words=WORDS,
+        words=GLOSSARY,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
     )
     return environment.get_template("report.html.j2")

@@ -54,7 +54,6 @@ MARGIN: Final = ReportTable(
     n_digits=1,
     across="task",
     marks="above 0",
-    is_by_protocol=True,
 )
 
 RELATIVE: Final = ReportTable(
@@ -67,7 +66,6 @@ RELATIVE: Final = ReportTable(
     paper=PaperNumbers("relative"),
     n_digits=1,
     marks="best",
-    is_by_protocol=True,
 )
 
 ABSOLUTE: Final = ReportTable(
@@ -79,7 +77,6 @@ ABSOLUTE: Final = ReportTable(
     paper_table=11,
     paper=PaperNumbers("auc"),
     across="model",
-    is_by_protocol=True,
 )
 
 CURVES: Final = ReportTable(
@@ -90,7 +87,6 @@ CURVES: Final = ReportTable(
     caption="Mean IoU by the corrected share of the objects",
     number_format=FLOAT_FORMAT,
     is_grid=False,
-    is_by_protocol=True,
 )
 
 RADAR: Final = ReportTable(
@@ -101,7 +97,6 @@ RADAR: Final = ReportTable(
     caption="Relative AUC in %",
     n_digits=1,
     is_grid=False,
-    is_by_protocol=True,
 )
 
 SELECTIVE: Final = ReportTable(
@@ -114,7 +109,6 @@ SELECTIVE: Final = ReportTable(
     "the risk. AUGRC is 100 % minus the AUC of the correction Segmentation.",
     n_digits=1,
     across="statistic",
-    is_by_protocol=True,
 )
 
 FAILURES: Final = ReportTable(
@@ -127,7 +121,6 @@ FAILURES: Final = ReportTable(
     "other masks that is flagged when 95 % of the failures are; low is good.",
     n_digits=1,
     across="statistic",
-    is_by_protocol=True,
 )
 
 CALIBRATION: Final = ReportTable(
@@ -141,7 +134,6 @@ CALIBRATION: Final = ReportTable(
     "above 0 if masks are worse than predicted.",
     n_digits=1,
     across="statistic",
-    is_by_protocol=True,
 )
 
 PIXELS: Final = ReportTable(
@@ -154,7 +146,6 @@ PIXELS: Final = ReportTable(
     "outline, on either side; each object has the same weight. Low is good. NLL is in nats.",
     n_digits=2,
     across="statistic",
-    is_by_protocol=True,
 )
 
 PROMISES: Final = ReportTable(
@@ -169,7 +160,6 @@ PROMISES: Final = ReportTable(
     "on all images, as `usam gate` does: no other images test these promises here.",
     n_digits=1,
     across="promised",
-    is_by_protocol=True,
 )
 
 ROUTING: Final = ReportTable(
@@ -183,7 +173,6 @@ ROUTING: Final = ReportTable(
     "alone is faster. H_Y and H_Θ are not timed: they ask every model.",
     n_digits=1,
     across="told",
-    is_by_protocol=True,
 )
 
 ABLATION: Final = ReportTable(
@@ -196,7 +185,6 @@ ABLATION: Final = ReportTable(
     paper=PaperNumbers("ablation"),
     n_digits=1,
     across="tokens",
-    is_by_protocol=True,
 )
 
 TOKEN_MARGIN: Final = ReportTable(
@@ -208,7 +196,6 @@ TOKEN_MARGIN: Final = ReportTable(
     n_digits=1,
     across="tokens",
     marks="above 0",
-    is_by_protocol=True,
 )
 
 IOU: Final = ReportTable(
@@ -220,6 +207,7 @@ IOU: Final = ReportTable(
     note="The best of the three proposals, and the selected one (with the highest SamScore), from "
     "one click; refined: the same from all eight clicks together.",
     across="model",
+    is_by_protocol=False,
 )
 
 BEST_MODEL: Final = ReportTable(
@@ -234,7 +222,6 @@ BEST_MODEL: Final = ReportTable(
     paper_table=9,
     paper=PaperNumbers("best_model"),
     across="model",
-    is_by_protocol=True,
 )
 
 VIEWS: Final = ReportTable(
@@ -247,7 +234,6 @@ VIEWS: Final = ReportTable(
     paper_table=10,
     paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
     across="model",
-    is_by_protocol=True,
 )
 
 GALLERY: Final = ReportTable(
@@ -257,7 +243,6 @@ GALLERY: Final = ReportTable(
     "gallery",
     number_format=FLOAT_FORMAT,
     is_grid=False,
-    is_by_protocol=True,
 )
 
 CORRELATION: Final = ReportTable(
@@ -269,7 +254,6 @@ CORRELATION: Final = ReportTable(
     "correlation",
     caption="Pearson correlation",
     is_grid=False,
-    is_by_protocol=True,
 )
 
 TRIALS: Final = ReportTable(
@@ -281,6 +265,7 @@ TRIALS: Final = ReportTable(
     paper_table=8,
     number_format=TRIAL_FORMAT,
     is_grid=False,
+    is_by_protocol=False,
 )
 
 RUNTIME: Final = ReportTable(
@@ -292,6 +277,7 @@ RUNTIME: Final = ReportTable(
     paper_table=7,
     number_format=RUNTIME_FORMAT,
     is_grid=False,
+    is_by_protocol=False,
 )
 
 REPORT_TABLES: Final = (

@@ -88,7 +88,7 @@ class ReportTable:
     number_format: str = PERCENT_FORMAT
     n_digits: int = 2
     """Digits behind the point, on the page."""
-    is_by_protocol: bool = False
+    is_by_protocol: bool = True
     """Whether there is one for each protocol, in a folder of its own."""
     across: str = ""
     """Column whose values stand side by side on the page; without one, only the splits do."""
