@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 FLOAT_FORMAT: Final = "%.8g"
 """Format of numbers: one digit more than single precision has."""
@@ -265,6 +265,19 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
+class LearningCurve:
+    """Errors of one head in each epoch, learning from 80 % of the images."""
+
+    protocol: Annotated[str, "protocol whose targets the head learns"]
+    tokens: Annotated[str, "tokens that it reads"]
+    kind: Annotated[str, "kind of heads"]
+    objective: Annotated[str, "what it learns"]
+    epoch: Annotated[Int[np.ndarray, "point"], "from 1"]
+    train_mse: Annotated[Points, "mean squared error, each row scored before it is learned from"]
+    validation_mse: Annotated[Points, "mean squared error on the other images"]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of results: a CSV file."""
 
@@ -304,6 +317,7 @@ RANKING: Final = Table(RankingRow, more="the measures that rank the gallery")
 GALLERY: Final = Table(GalleryRow)
 RUNTIME: Final = Table(RuntimeRow, number_format=RUNTIME_FORMAT)
 TRIALS: Final = Table(TrialRow, number_format=None)
+LEARNING_CURVES: Final = Table(LearningCurve, number_format=None)
 
 
 @dataclass(frozen=True)
@@ -354,7 +368,8 @@ def markdown() -> str:
         "ranking.csv": RANKING,
         "gallery.csv": GALLERY,
         "runtime.csv": RUNTIME,
-        "tuning/<objective>.csv": TRIALS,
+        "heads/<split>/tuning/<objective>.csv": TRIALS,
+        "heads/<split>/curves.csv": LEARNING_CURVES,
     }
     return "\n".join(_described(name, table) for name, table in tables.items())
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
-import pandas as pd
+import numpy as np
 
 from pipeline.head_sets import HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
+from pipeline.result_rows import LEARNING_CURVES, LearningCurve
 from pipeline.vocabulary import PROTOCOLS
 from storage.folders import whole_folder
 from storage.head_files.head_file import head_set_path, pack_heads, write_head_file
-from storage.outputs.tables import write_csv
+from storage.outputs.tables import blocks_as_frame, write_table
 from storage.paths import curves_path, protocol_dir
 from storage.split.cells import SplitCells
 
@@ -52,17 +53,15 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]
                     )
                     write_head_file(folder / place, packed)
     curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
-    write_csv(curves_path(split), pd.concat(curves), None)
+    write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
 
 
-def _curve(head_set: HeadSet, head: KeptHead) -> pd.DataFrame:
+def _curve(head_set: HeadSet, head: KeptHead) -> LearningCurve:
     found = head.validated
-    return pd.DataFrame(
-        {
-            **asdict(head_set),
-            "objective": head.objective,
-            "epoch": range(1, len(found.train_mse) + 1),
-            "train_mse": found.train_mse,
-            "validation_mse": found.validation_mse,
-        }
+    return LearningCurve(
+        **asdict(head_set),
+        objective=head.objective,
+        epoch=np.arange(1, len(found.train_mse) + 1),
+        train_mse=found.train_mse,
+        validation_mse=found.validation_mse,
     )

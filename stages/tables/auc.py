@@ -80,8 +80,6 @@ RADAR_LINES: Final = (
             _of_heads(kind, "gaps", "Δ and 1 − USAM"),
             _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
         )
-        # Heads that learn no gap have a point of one task, and no line.
-        if set(line.measures) == set(TASKS)
     ),
 )
 """Each measure without heads, then for each kind the heads' own measures for the tasks."""
