@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Final
 
 from docs import scale
-from pipeline import head_sets, prompt_kinds, result_rows
+from pipeline import prompt_kinds, result_rows
+from pipeline.heads import kinds as head_kinds
 from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
 from storage.store import schema
@@ -20,7 +21,7 @@ from storage.store import schema
 DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
     {
         (Path("docs", "cache.md"), "schema"): schema.markdown,
-        (Path("docs", "method.md"), "kinds"): head_sets.markdown,
+        (Path("docs", "method.md"), "kinds"): head_kinds.markdown,
         (Path("docs", "method.md"), "measures"): measures.markdown,
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,

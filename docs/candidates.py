@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from docs.drawn_features import Drawn
-from pipeline.head_sets import HEAD_KINDS, HeadKind, HeadSet, OneCycle
 from pipeline.heads.hyperparameters import Hyperparameters
 from pipeline.heads.inputs import Judged, Seen, inputs_of, judged_first, judged_proposals
+from pipeline.heads.kinds import HEAD_KINDS, HeadKind, HeadSet, OneCycle
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.standard import standard_of

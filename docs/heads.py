@@ -16,7 +16,7 @@ import numpy as np
 from docs.blocks import replace_block
 from docs.candidates import CANDIDATES, Candidate, WeightsByObjective
 from docs.drawn_features import Drawn, Scenes, drawn_features
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import predict
 from pipeline.result_rows import Interval
 from pipeline.scoring.bootstrap import (

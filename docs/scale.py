@@ -10,8 +10,8 @@ from typing import Final
 
 import pandas as pd
 
-from pipeline.head_sets import HEAD_KINDS
 from pipeline.heads.inputs import n_inputs
+from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, N_PROPOSALS
 from stages.cli.columns import bytes_text

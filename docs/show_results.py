@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 from docs.blocks import replace_block
 from docs.claims import MARGIN, as_markdown, claims, verdict
-from pipeline.agreements import AGREEMENTS
-from pipeline.entropies import ENTROPIES
+from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.scoring.rows import BASELINE
 from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS

@@ -31,13 +31,13 @@ from pipeline.heads.hyperparameters import RANGES, Hyperparameters, rank_trials
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import validation_cost
-from stages.heads.data import read_head_data
-from stages.heads.study import ETA, Facade, run_study
-from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
 from stages.shell.asked import asked_of_train
 from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.progress import progress
+from stages.training.data import read_head_data
+from stages.training.search import TUNED, cost_of_trials, rows_of_trials
+from stages.training.study import ETA, Facade, run_study
 from storage.folders import whole_file
 from storage.split.cells import open_cells
 
@@ -102,7 +102,7 @@ def main() -> None:
 def _data() -> tuple[TrainingSet, int]:
     params = read_params()
     cells = open_cells(SPLIT, asked_of_train(params.extract, params.models), cache=cache_place())
-    return read_head_data(cells, TUNED).rows, len(cells.models)
+    return read_head_data(cells, TUNED), len(cells.models)
 
 
 def study(facade: Facade, learned: TrainingSet, rows: Rows, seed: int) -> Study:

@@ -1,4 +1,4 @@
-"""The entropies of an object: which of its masks each one mixes, and in what shares."""
+"""Numbers over several masks of an object: the entropy of their mean, and how far they agree."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,18 +39,19 @@ class CellMasks:
 
 
 @dataclass(frozen=True)
-class Entropy:
-    """Entropy (Eq. 3) of a mean of masks, in bits."""
+class MaskStatistic:
+    """A number over some masks of an object."""
 
     name: str
     """Name of its array in the entropy store."""
     meaning: str
     shares: Callable[[CellMasks], Shares]
-    """Shares of a cell's masks in the mean."""
+    """Shares of a cell's masks in the mean; masks that are compared are those with one above 0, as
+    many for every object."""
     is_shared: bool = False
-    """Whether one mean covers all models; otherwise each model has its own."""
+    """Whether the masks are of all models; otherwise each model has its own."""
     follows_judged: bool = True
-    """Whether it mixes judged proposals, so that there is one for each of ``JUDGED``."""
+    """Whether it takes judged proposals, so that there is one for each of ``JUDGED``."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -60,39 +61,69 @@ class Entropy:
 
 
 ENTROPIES: Final = (
-    Entropy(
+    MaskStatistic(
         "h_y",
         "H_Y, Eq. 4: predictive entropy",
         lambda cell: cell.task_probability / (cell.n_models * cell.n_views * len(SINGLE_CLICKS)),
         is_shared=True,
         follows_judged=False,
     ),
-    Entropy(
+    MaskStatistic(
         "h_theta",
         "H_Θ, Eq. 5: over the models",
         lambda cell: cell.in_identity(cell.at_center(cell.is_judged)) / cell.n_models,
         is_shared=True,
     ),
-    Entropy(
+    MaskStatistic(
         "h_xp",
         "H_Xp, Eq. 6: over the clicks",
         lambda cell: cell.in_identity(cell.is_judged) / len(SINGLE_CLICKS),
     ),
-    Entropy(
+    MaskStatistic(
         "h_a",
         "H_A, Eq. 7: over the proposals",
         lambda cell: cell.in_identity(cell.at_center(cell.task_probability)),
         follows_judged=False,
     ),
-    Entropy(
+    MaskStatistic(
         "h_std",
         "H_Std: of the judged proposal alone",
         lambda cell: cell.in_identity(cell.at_center(cell.is_judged)),
     ),
-    Entropy(
+    MaskStatistic(
         "h_t",
         "H_T: over the views",
         lambda cell: cell.at_center(cell.is_judged) / cell.n_views,
     ),
 )
-"""Everything that the stage ``entropy`` computes, in the order of its store's arrays."""
+"""Entropies (Eq. 3) of a mean of masks, in bits, as the entropy store orders them."""
+
+AGREEMENTS: Final = (
+    MaskStatistic(
+        "dice_theta",
+        "mean Dice of the pairs of models",
+        lambda cell: cell.in_identity(cell.at_center(cell.is_judged)),
+        is_shared=True,
+    ),
+    MaskStatistic(
+        "dice_xp",
+        "mean Dice of the pairs of clicks",
+        lambda cell: cell.in_identity(cell.is_judged),
+    ),
+    MaskStatistic(
+        "dice_a",
+        "mean Dice of the pairs of proposals",
+        lambda cell: cell.in_identity(cell.at_center(np.ones_like(cell.is_judged))),
+        follows_judged=False,
+    ),
+    MaskStatistic(
+        "dice_t",
+        "mean Dice of the pairs of views",
+        lambda cell: cell.at_center(cell.is_judged),
+    ),
+)
+"""Mean Dice of all pairs of hard masks, cut where they are foreground, in the store's order.
+
+As for failure detection in Zenk et al. (Medical Image Analysis 101, 2025; arXiv 2406.03323), where
+it is the strongest simple baseline, over the members of an ensemble; first in Roy et al.
+(NeuroImage 195, 2019)."""

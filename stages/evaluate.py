@@ -9,16 +9,16 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
 """
 
 from pipeline.scoring.bootstrap import resample_groups
+from stages.evaluation.scores import read_scores
 from stages.evaluation.tables import split_tables
 from stages.executor.each import each_by
-from stages.heads.data import faults_of
-from stages.heads.judged import read_scores
 from stages.shell.asked import asked_of_eval
 from stages.shell.edge import stage_main
 from stages.shell.params import read_params
 from stages.shell.place import cache_place
 from stages.shell.rules import check_known
 from stages.shell.unchanged import check_unchanged
+from storage.errors import faults_of
 from storage.outputs.results import write_results
 from storage.paths import results_dir
 from storage.split.cells import open_cells

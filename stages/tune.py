@@ -54,7 +54,7 @@ def _search(
 ) -> tuple[list[Trial], Path]:
     # Imported here because it takes seconds, and 0 trials need none of it.
     from stages.executor.cells import cells_to_open  # noqa: PLC0415
-    from stages.heads.search import Study, search  # noqa: PLC0415
+    from stages.training.search import Study, search  # noqa: PLC0415
 
     cells = cells_to_open(split, asked, cache_place())
     return search(Study(cells, objective, tune), executor)

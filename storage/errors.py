@@ -1,6 +1,7 @@
 """Errors of what is on disk: types that a caller can tell apart, and how values are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from reprlib import Repr
 from typing import Final
 
@@ -58,3 +59,12 @@ def shown(value: object) -> str:
     """
     text = _SHORT.repr(value)
     return text if len(text) <= N_CHARACTERS else f"{text[: N_CHARACTERS - 3]}..."
+
+
+@contextmanager
+def faults_of(split: str) -> Iterator[None]:
+    """Name the split whose data the method refuses."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"{split}: {error}") from error

@@ -12,8 +12,8 @@ from docs.candidates import CANDIDATES, OURS, Candidate
 from docs.drawn_features import Drawn, Scenes, drawn_features
 from docs.heads import COMPARED, SHOWN
 from pipeline.auc import correction_auc
-from pipeline.head_sets import HeadSet
 from pipeline.heads.inputs import READ
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import ModelFeatures
 from pipeline.heads.predict import check_head
 from pipeline.result_rows import Interval

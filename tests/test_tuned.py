@@ -11,7 +11,7 @@ from docs.blocks import read_block
 from docs.tuned import SEEDS, Study, n_epochs, planned_epochs, ratio_over_seeds
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters
 from pipeline.heads.objectives import TrainingSet
-from stages.heads.study import ETA, Facade, run_study
+from stages.training.study import ETA, Facade, run_study
 
 PLAN = Hyperparameters(epochs=20, batch_size=64, learning_rate=0.03, momentum=0.9)
 PAGES = {"PAGE": "tuned", "BARS_PAGE": "bars-tuned"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from pipeline.agreements import AGREEMENTS, Agreement
+from pipeline.entropies import AGREEMENTS, MaskStatistic
 from pipeline.entropy.kernels import count_shared, pack_foreground
 from pipeline.entropy.plan import Compared, PlannedCell
 from pipeline.vocabulary import JUDGED
@@ -37,7 +37,7 @@ def mean_agreements(
 
 
 def _mean_agreement(
-    agreement: Agreement, masks: Mapping[str, Sequence[Mapping[Compared, HardMasks]]]
+    agreement: MaskStatistic, masks: Mapping[str, Sequence[Mapping[Compared, HardMasks]]]
 ) -> Float64[np.ndarray, "..."]:
     all_cells = [cell for cells in masks.values() for cell in cells]
     groups = [all_cells] if agreement.is_shared else list(masks.values())

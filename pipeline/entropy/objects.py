@@ -10,8 +10,7 @@ from pipeline.entropy.hard_masks import HardMasks, compared_masks, mean_agreemen
 from pipeline.entropy.judged_masks import JudgedCounts, judged_counts, pixel_labels
 from pipeline.entropy.mixtures import MaskCode, object_entropies
 from pipeline.entropy.plan import Compared, PlannedCell, plan_cells
-from pipeline.mask_scores import MASK_SCORES
-from pipeline.pixel_scores import PIXEL_SCORES
+from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
 """Numbers of some objects by name, with the ``dims`` that ``ENTROPIES``, ``AGREEMENTS``,

@@ -7,19 +7,18 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Float64, Int
 
-from pipeline.agreements import AGREEMENTS, Agreement
-from pipeline.entropies import ENTROPIES, CellMasks, Entropy
+from pipeline.entropies import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
 from pipeline.entropy.cell_rows import CellRows
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
-MIXTURES: Final[tuple[tuple[Entropy, str], ...]] = tuple(
+MIXTURES: Final[tuple[tuple[MaskStatistic, str], ...]] = tuple(
     (entropy, judged)
     for entropy in ENTROPIES
     for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
 )
 """Every mean of masks: its entropy, and the judged proposal where the entropy follows that."""
 
-Compared = tuple[Agreement, str]
+Compared = tuple[MaskStatistic, str]
 """An agreement, and the judged proposal where it follows that."""
 
 COMPARED: Final[tuple[Compared, ...]] = tuple(
@@ -119,7 +118,7 @@ def _members(
 ) -> tuple[Int[np.ndarray, "object member"], dict[Compared, slice]]:
     numbers, compared, n_members = [], {}, 0
     for agreement, judged in COMPARED:
-        is_member = agreement.members(chosen[judged]) > 0
+        is_member = agreement.shares(chosen[judged]) > 0
         n_objects = len(is_member)
         # As many for every object.
         n_own = int(np.count_nonzero(is_member)) // max(1, n_objects)

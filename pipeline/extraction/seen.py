@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.extraction.figures import mask_figures
-from pipeline.head_sets import HeadKind
+from pipeline.heads.kinds import HeadKind
 from pipeline.sam.model import Decoded
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadKind, HeadSet
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.vocabulary import MASK_FIGURES, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
 
 Seen = Mapping[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""Training of heads."""
+"""Training of heads: SGD with momentum, or AdamW in one cycle of the learning rate."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
 
-from pipeline.head_sets import KINDS_BY_NAME, PAPER, HeadKind
+from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.kinds import KINDS_BY_NAME, PAPER, HeadKind, OneCycle
 from pipeline.heads.networks import Networks, fill_gradients, initial_networks, outputs
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.optimizers import Optimizer, Plan, optimizer_of
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.standard import Inputs, standard_of
 from pipeline.seeds import derive_seed
@@ -20,6 +21,10 @@ from pipeline.vocabulary import OBJECTIVES
 
 FORWARD_ROWS: Final = 1024
 """Rows of a forward pass without training: bounds its memory."""
+
+
+Plan = Hyperparameters | OneCycle
+"""How one head is trained."""
 
 
 class DivergenceError(ValueError):
@@ -165,6 +170,49 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
         bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
         if len(bad):
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Steps of the networks of a head."""
+
+    steps: torch.optim.Optimizer
+    schedule: OneCycleLR | None = None
+
+    def step(self) -> None:
+        """One step by the gradients that the networks hold."""
+        self.steps.step()
+        if self.schedule is not None:
+            self.schedule.step()
+
+
+def optimizer_of(networks: Networks, plan: Plan, n_batches: int) -> Optimizer:
+    """Optimizer of the networks of a head.
+
+    Parameters
+    ----------
+    n_batches
+        Steps of an epoch.
+    """
+    parameters = [*networks.weights, *networks.biases]
+    gradients = (*networks.weight_gradients, *networks.bias_gradients)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    # Fused: one pass over weights, gradients and what the optimizer keeps of earlier steps.
+    if isinstance(plan, OneCycle):
+        adam = torch.optim.AdamW(
+            parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        n_steps = plan.epochs * n_batches
+        return Optimizer(adam, OneCycleLR(adam, plan.learning_rate, total_steps=n_steps))
+    sgd = torch.optim.SGD(
+        parameters,
+        lr=plan.learning_rate,
+        momentum=plan.momentum,
+        weight_decay=WEIGHT_DECAY,
+        fused=True,
+    )
+    return Optimizer(sgd)
 
 
 def _epochs(

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from pipeline.extraction.seen import seen_of
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet
 from pipeline.heads.inputs import set_inputs
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.predictor.stacked import StackedHeads, stack_heads
 from pipeline.sam.model import Decoded

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.seen import seen_of
-from pipeline.head_sets import KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
 from pipeline.heads.inputs import set_inputs
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights, predict
 from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, default_view, map_points, unview

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.pixel_scores import REGIONS
+from pipeline.mask_scores import REGIONS
 from pipeline.result_rows import PixelRow
 from pipeline.scoring.bootstrap import Resamples, each_once, interval, resampled_means
 from pipeline.scoring.ranking import Ranking

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.head_sets import KINDS_BY_NAME, PAPER
+from pipeline.heads.kinds import KINDS_BY_NAME, PAPER
 from pipeline.scoring.evidence import Evidence, Values
 from pipeline.vocabulary import TASKS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.head_sets import PAPER, HeadSet
+from pipeline.heads.kinds import PAPER, HeadSet
 
 Values = Float[np.ndarray, "object"]
 """A number for each object."""

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from pipeline.head_sets import PAPER, HeadSet
+from pipeline.heads.kinds import PAPER, HeadSet
 from pipeline.scoring.declared import Measure
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
 from pipeline.scoring.measures import MEASURES

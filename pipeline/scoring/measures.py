@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from pipeline.head_sets import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
+from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
 from pipeline.scoring.declared import DECLARED, Measure
 from pipeline.scoring.evidence import Values
 from pipeline.vocabulary import TASKS

@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.auc import correction_curve
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.ranking import Ranking
 
@@ -33,14 +32,6 @@ class Seconds:
         """Mean seconds per object when a share of them is sent on."""
         seconds: Float[np.ndarray, "*point"] = self.asked + share * self.large
         return seconds
-
-
-def routing_curve(
-    ious: Ious, uncertainty: Float[np.ndarray, "object"], seconds: Seconds, n_points: int
-) -> tuple[Float[np.ndarray, "point"], Float[np.ndarray, "point"]]:
-    """Mean seconds and mean IoU as ever more objects are sent on, the most uncertain first."""
-    share, mean_iou = correction_curve(ious.small, ious.large, uncertainty, n_points=n_points)
-    return seconds.at(share), mean_iou
 
 
 def share_to_match(

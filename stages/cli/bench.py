@@ -10,18 +10,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models
-from stages.heads.judged import read_heads
 from stages.page.labels import METHOD_LABELS
 from stages.shell.blocks import ExtractParams
 from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.parsing import parse
 from storage.errors import DataError, WeightsError
+from storage.head_files.head_file import read_heads
 from storage.images.files import read_rgb
 from storage.outputs.tables import write_table
 

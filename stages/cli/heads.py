@@ -6,18 +6,23 @@ from typing import Annotated, get_args
 
 import typer
 
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.columns import aligned, bytes_text
-from stages.heads.judged import read_head_set
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
 from stages.shell.edge import reported_errors
 from stages.shell.params import read_params
 from stages.shell.rules import check_known
-from storage.head_files.head_file import HeadFile, read_head_file, shipped_heads, write_head_file
+from storage.head_files.head_file import (
+    HeadFile,
+    read_head_file,
+    read_head_set,
+    shipped_heads,
+    write_head_file,
+)
 from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.head_sets import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.inputs import n_inputs
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.prompts import sample_prompts

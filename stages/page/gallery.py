@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.head_sets import KINDS_BY_NAME
+from pipeline.heads.kinds import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
 from stages.page.labels import TASK_LABELS, measure_label, shown_mask
 from stages.page.numbers import number

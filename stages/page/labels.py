@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.gallery.pictures import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
-from pipeline.head_sets import KINDS, KINDS_BY_NAME
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from storage.errors import DataError
 from storage.paths import gate_path
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.device import DeviceError
 from pipeline.sam.model import Precision, Sam

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import HIDDEN, check_head
 from pipeline.vocabulary import MODELS
 from stages.extraction.models import EXTRACT_VERSION

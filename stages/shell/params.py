@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, get_type_hints
 
-from pipeline.head_sets import KINDS
+from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS

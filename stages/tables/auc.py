@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pipeline.head_sets import HEAD_KINDS, PAPER, HeadKind
+from pipeline.heads.kinds import HEAD_KINDS, PAPER, HeadKind
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import BASELINE

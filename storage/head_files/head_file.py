@@ -1,14 +1,14 @@
 """A head set in one safetensors file, its card in the metadata; where the files are."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from storage.errors import DataError, WeightsError
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import protocol_dir
@@ -152,13 +152,6 @@ def read_head_file(path: Path) -> HeadFile:
     return HeadFile(weights, dict(sorted(card.items())))
 
 
-def differences(card: Mapping[str, Any], asked: Mapping[str, str]) -> Iterable[str]:
-    """Entries of a card that are not as asked, as ``key (card's -> asked)``."""
-    for key, value in asked.items():
-        if (found := card.get(key, "none")) != value:
-            yield f"{key} ({found} -> {value})"
-
-
 def check_card(
     path: Path, card: Mapping[str, Any], asked: Mapping[str, str], remedy: str = ""
 ) -> None:
@@ -169,26 +162,66 @@ def check_card(
     DataError
         If an entry differs (the message names the file and every such entry).
     """
-    found = ", ".join(differences(card, asked))
+    found = [
+        f"{key} ({card.get(key, 'none')} -> {value})"
+        for key, value in asked.items()
+        if card.get(key, "none") != value
+    ]
     if found:
-        raise DataError(
-            f"heads in {path} must have learned from the same features: {found}{remedy}"
-        )
+        told = ", ".join(found)
+        raise DataError(f"heads in {path} must have learned from the same features: {told}{remedy}")
 
 
-def check_place(path: Path, card: Mapping[str, Any], place: Mapping[str, str]) -> None:
-    """Refuse heads that belong elsewhere.
+@dataclass(frozen=True)
+class TrainedHeads:
+    """One head set of one train split."""
+
+    weights: Mapping[str, Mapping[str, np.ndarray]]
+    metadata: Mapping[str, Mapping[str, str]]
+    """Objective -> what the head was trained on."""
+
+
+def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> TrainedHeads:
+    """Read every head of a head set of a train split.
 
     Parameters
     ----------
-    place
-        What the path says: ``split``, ``protocol``, ``kind`` and ``tokens``.
+    origin
+        What they must have learned from: heads understand only tokens like those that they were
+        trained on.
 
     Raises
     ------
+    WeightsError
+        If a head is missing or damaged.
     DataError
-        If an entry differs (the message names the path, the key and both values).
+        If a head lies in the place of another, or was trained on other features.
     """
-    for key, value in place.items():
-        if (found := card.get(key, "none")) != value:
-            raise DataError(f"{path}: {key} must be {value}, got {found}")
+    found = read_head_set(train_split, head_set)
+    path = head_set_path(train_split, head_set)
+    check_card(path, found.card, origin, "; train them again")
+    return TrainedHeads(
+        {objective: found.weights[objective] for objective in head_set.objectives},
+        {objective: found.metadata(objective) for objective in head_set.objectives},
+    )
+
+
+def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
+    """Read the file of a head set of a train split.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing or damaged.
+    DataError
+        If it lies in the place of another, or lacks a head.
+    """
+    path = head_set_path(train_split, head_set)
+    found = read_head_file(path)
+    for key, value in {"split": train_split, **asdict(head_set)}.items():
+        if (own := found.card.get(key, "none")) != value:
+            raise DataError(f"{path}: {key} must be {value}, got {own}")
+    for objective in head_set.objectives:
+        if objective not in found.weights:
+            raise DataError(f"{path} must have the head {objective}, got none; train it again")
+    return found

@@ -8,10 +8,8 @@ from typing import Final, Literal
 
 from zarr.codecs import ZstdCodec
 
-from pipeline.agreements import AGREEMENTS
-from pipeline.entropies import ENTROPIES
-from pipeline.mask_scores import MASK_SCORES
-from pipeline.pixel_scores import N_BINS, PIXEL_SCORES, REGIONS
+from pipeline.entropies import AGREEMENTS, ENTROPIES
+from pipeline.mask_scores import MASK_SCORES, N_BINS, PIXEL_SCORES, REGIONS
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 2

@@ -21,15 +21,15 @@ from typing import Any, Final
 import numpy as np
 
 from docs.bars import Bar, write_record
-from pipeline.head_sets import HeadSet
 from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from stages.evaluation import tables
-from stages.heads.fit import Seeds, fit_here, heads_to_fit
 from stages.shell.asked import eval_cells
+from stages.training.fit import Seeds, fit_here, heads_to_fit
 from storage.files.manifest import write_manifest
 from storage.paths import features_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, write_objects

@@ -17,9 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
 from pipeline.heads.networks import fill_gradients, initial_networks
 from pipeline.heads.objectives import TrainingSet
-from pipeline.heads.optimizers import optimizer_of
 from pipeline.heads.predict import HIDDEN
-from pipeline.heads.training import Rows, train_heads
+from pipeline.heads.training import Rows, optimizer_of, train_heads
 from pipeline.vocabulary import OBJECTIVES
 from tests.fixtures.bars import note_bar
 

@@ -14,20 +14,26 @@ import xarray
 import zarr
 
 from pipeline.auc import correction_auc
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.inputs import READ, set_inputs
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
+from stages.evaluation import scores
 from stages.extraction.models import EXTRACT_VERSION
-from stages.heads import judged
 from stages.shell.asked import weights_name
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
-from storage.head_files.head_file import HeadFile, head_set_path, read_head_file, write_head_file
+from storage.head_files.head_file import (
+    HeadFile,
+    head_set_path,
+    read_head_file,
+    read_heads,
+    write_head_file,
+)
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
@@ -129,7 +135,7 @@ def test_heads_are_evaluated_on_the_tokens_that_they_read(
     task = "task" if is_of_selection else "segmentation"
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
-    heads = judged.read_heads("shapes_train", {}, head_set)
+    heads = read_heads("shapes_train", {}, head_set)
     usam = predict(heads.weights, inputs_of(center, head_set))["iou_large"]
     by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
     iou = chosen(center["iou"].values, center[by].values)
@@ -201,7 +207,7 @@ def test_objects_hold_what_the_heads_say_of_their_own_rows(
     of_model = objects.query(
         "model == 'large' and protocol == @head_set.protocol and judged == @head_set.tokens"
     ).reset_index()
-    heads = judged.read_heads("shapes_train", {}, head_set)
+    heads = read_heads("shapes_train", {}, head_set)
     with open_features(features_path(SPLIT, "large", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center, head_set)
@@ -229,8 +235,8 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_features(SPLIT, "tiny", n_objects)
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
-    found = judged.read_scores(cells, ("shapes_train",))
-    heads = judged.read_heads("shapes_train", {}, PAPER)
+    found = scores.read_scores(cells, ("shapes_train",))
+    heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
     inputs = inputs_of(center)
@@ -367,10 +373,10 @@ def test_entropies_without_a_model_are_refused() -> None:
     shutil.rmtree(entropy_path(SPLIT))
     write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
-        judged.read_scores(cells, ())
+        scores.read_scores(cells, ())
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        judged.numbers_of(entropy, ("h_std",), "small", "best")
+        scores.numbers_of(entropy, ("h_std",), "small", "best")
 
 
 @pytest.mark.usefixtures("root")
@@ -414,7 +420,7 @@ def test_heads_that_learned_from_other_features_are_refused(
         DataError,
         match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
     ):
-        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
 
 @pytest.mark.parametrize(
@@ -434,7 +440,7 @@ def test_heads_in_the_place_of_others_are_refused(
     target = head_set_path("shapes_train", PAPER)
     shutil.copy(head_set_path(*source), target)
     with pytest.raises(DataError, match=rf"^{target}: {message}"):
-        judged.read_heads("shapes_train", {}, PAPER)
+        read_heads("shapes_train", {}, PAPER)
 
 
 @pytest.mark.usefixtures("root")
@@ -444,7 +450,7 @@ def test_a_file_that_lacks_a_head_is_refused() -> None:
     rest = {name: head for name, head in found.weights.items() if name != "iou_large"}
     write_head_file(path, HeadFile(rest, found.card))
     with pytest.raises(DataError, match=f"^{path} must have the head iou_large, got none; train"):
-        judged.read_heads("shapes_train", {}, PAPER)
+        read_heads("shapes_train", {}, PAPER)
 
 
 @pytest.mark.usefixtures("root")
@@ -452,7 +458,7 @@ def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
-        judged.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
 
 
 def test_an_unfinished_store_ends_the_stage_with_one_line(

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
@@ -24,9 +24,9 @@ from pipeline.heads.trial_cost import validation_cost
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
-from stages.heads import fit
-from stages.heads.data import read_head_data
-from stages.heads.study import LOG, PACKAGES, ROOT
+from stages.training import fit
+from stages.training.data import read_head_data
+from stages.training.study import LOG, PACKAGES, ROOT
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
@@ -160,7 +160,7 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         "learning_rate": (1e-4, 1e-1),
         "momentum": (0.1, 0.9),
     }
-    monkeypatch.setattr("stages.heads.study.RANGES", ranges)
+    monkeypatch.setattr("stages.training.study.RANGES", ranges)
 
 
 def note_trials(
@@ -181,7 +181,7 @@ def note_trials(
         noted.append(plan)
         return validation_cost(data, rows, objective, plan, **options)
 
-    monkeypatch.setattr("stages.heads.trials.validation_cost", cost)
+    monkeypatch.setattr("stages.training.search.validation_cost", cost)
     return noted
 
 
@@ -256,7 +256,7 @@ def test_trials_learn_from_whole_images_of_as_many_objects_as_the_params_allow(
         judged.append((data, rows))
         return validation_cost(data, rows, objective, plan, **options)
 
-    monkeypatch.setattr("stages.heads.trials.validation_cost", cost)
+    monkeypatch.setattr("stages.training.search.validation_cost", cost)
     for max_objects in (10, None):
         write_params(n_trials=1, max_objects=max_objects)
         run(tune.main, SPLIT, "iou_tiny")
@@ -293,7 +293,7 @@ def edit_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(ROOT / package, Path("copy") / package)
     with Path("copy/pipeline/objectives.py").open("a") as file:
         file.write("\n")
-    monkeypatch.setattr("stages.heads.search.ROOT", Path("copy"))
+    monkeypatch.setattr("stages.training.search.ROOT", Path("copy"))
 
 
 @pytest.mark.usefixtures("split", "small_ranges")
@@ -393,7 +393,7 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate(
     monkeypatch.chdir(whole)
     said = Path("said").read_text("utf-8")
     head_set = HeadSet("selected", "selected")
-    data = read_head_data(open_train(SPLIT, MODELS), head_set).rows
+    data = read_head_data(open_train(SPLIT, MODELS), head_set)
     plan = {"iou_best": read_tuning(tuning_path(SPLIT, "iou_best")).plan}
     everything = Rows(np.arange(len(data.group)), np.arange(0))
     kept = train_heads(data, everything, plan, seed=0)["iou_best"]
@@ -451,22 +451,22 @@ def test_training_again_gives_the_same_bytes(whole: Path, run: Callable[..., Non
 def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
     data = read_head_data(open_train(SPLIT, MODELS), PAPER)
     table = object_table()
-    assert data.rows.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
-    np.testing.assert_array_equal(data.rows.group, np.tile(table.image_index, 4))
-    iou = data.rows.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
-    np.testing.assert_array_equal(data.rows.inputs[:N_OBJECTS, 0], iou)
+    assert data.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
+    np.testing.assert_array_equal(data.group, np.tile(table.image_index, 4))
+    iou = data.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
+    np.testing.assert_array_equal(data.inputs[:N_OBJECTS, 0], iou)
 
 
 @pytest.mark.usefixtures("split")
 def test_rows_do_not_depend_on_the_blocks_that_are_read() -> None:
-    whole = read_head_data(open_train(SPLIT, MODELS), PAPER).rows
+    whole = read_head_data(open_train(SPLIT, MODELS), PAPER)
     cells = open_train(SPLIT, MODELS)
     for cell in cells.by_name.values():
         tokens = cell.features["mask_token"]
         # The last block is smaller than the others.
         tokens.encoding["chunks"] = (7, *tokens.encoding["chunks"][1:])
     assert N_OBJECTS % 7
-    np.testing.assert_array_equal(read_head_data(cells, PAPER).rows.inputs, whole.inputs)
+    np.testing.assert_array_equal(read_head_data(cells, PAPER).inputs, whole.inputs)
 
 
 def small_over_tiny() -> None:

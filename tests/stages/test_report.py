@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.head_sets import KINDS
+from pipeline.heads.kinds import KINDS
 from pipeline.result_rows import RUNTIME
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.curves import BOUNDS

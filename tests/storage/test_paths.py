@@ -1,4 +1,4 @@
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from storage import paths
 from storage.head_files.head_file import head_set_path
 

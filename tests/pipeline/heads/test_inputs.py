@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.head_sets import HEAD_KINDS, HeadSet, head_sets
 from pipeline.heads.inputs import READ, inputs_of, set_inputs
+from pipeline.heads.kinds import HEAD_KINDS, HeadSet, head_sets
 
 OURS = HeadSet("selected", "selected", "ours")
 

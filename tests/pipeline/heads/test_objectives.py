@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.head_sets import HeadSet
 from pipeline.heads.inputs import set_inputs
+from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import (
     ModelFeatures,
     sample_by_group,

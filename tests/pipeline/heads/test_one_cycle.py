@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.head_sets import KINDS_BY_NAME, OneCycle
+from pipeline.heads.kinds import KINDS_BY_NAME, OneCycle
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import STANDARD, HeadWeights, predict
 from pipeline.heads.standard import standard_of

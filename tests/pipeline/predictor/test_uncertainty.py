@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.predictor import PromptSet, ProposalHeads, Uncertainty
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads
 

@@ -6,8 +6,8 @@ import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.figures import mask_figures
-from pipeline.head_sets import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.inputs import n_inputs, set_inputs
+from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts

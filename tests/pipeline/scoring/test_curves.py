@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.scoring.curves import BOUNDS, correlations, curves
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measured import JudgedMasks, judged_masks, model_measures, own_masks

@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.agreements import AGREEMENTS
-from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS, HeadSet
+from pipeline.entropies import AGREEMENTS, ENTROPIES
+from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.mask_scores import MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
 from pipeline.scoring.measured import (

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.entropy.judged_masks import pixel_labels
 from pipeline.entropy.kernels import count_codes
+from pipeline.mask_scores import PIXEL_SCORES, REGIONS
 from pipeline.masks import DECODE_TABLE, N_CODES
-from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.calibration import PixelCalibration, pixel_rows
 from pipeline.scoring.statistics import PIXEL_STATISTICS

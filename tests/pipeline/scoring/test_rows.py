@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.auc import CorrectionAuc, correction_auc
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.result_rows import AucRow
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.evidence import ModelScores

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import HeadSet
 from stages.cli.heads import app
 from stages.predictor.gates import Gate, least_iou
 from stages.predictor.loading import OF_USERS, head_set_of

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.head_sets import KINDS
+from pipeline.heads.kinds import KINDS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS

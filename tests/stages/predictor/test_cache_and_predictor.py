@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import storage
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import STANDARD
 from pipeline.predictor import PromptSet, ProposalHeads, UncertainPredictor, Uncertainty
 from pipeline.sam.families import MINI_CHANNELS

@@ -1,21 +1,28 @@
 """Trained heads and their learning curves, as they lie in ``heads/<train split>``."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import numpy as np
 
-from pipeline.head_sets import HeadSet
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.result_rows import LEARNING_CURVES, LearningCurve
 from pipeline.vocabulary import PROTOCOLS
+from stages.training.data import origin_of
+from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files.head_file import head_set_path, pack_heads, write_head_file
 from storage.outputs.tables import blocks_as_frame, write_table
+from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir
 from storage.split.cells import SplitCells
+
+Tunings = Mapping[str, Tuning]
+"""Choice of hyperparameters by objective."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,25 @@ class KeptHead:
     weights: HeadWeights
     metadata: Mapping[str, str]
     validated: TrainedHead
+
+    @property
+    def error(self) -> float:
+        """Validation error of the latter after its last epoch."""
+        return float(self.validated.validation_mse[-1])
+
+
+def kept_heads(
+    cells: SplitCells, head_set: HeadSet, fitted: FittedHeads, tunings: Tunings, seed: int
+) -> list[KeptHead]:
+    """The heads of a set with their metadata."""
+    split, kind = cells.split, KINDS_BY_NAME[head_set.kind]
+    about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
+    heads = []
+    for objective, validated in fitted.validated.items():
+        error = float(validated.validation_mse[-1])
+        metadata = about | _metadata(kind, objective, tunings[objective], error)
+        heads.append(KeptHead(objective, fitted.kept[objective].weights, metadata, validated))
+    return heads
 
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]) -> None:
@@ -65,3 +91,18 @@ def _curve(head_set: HeadSet, head: KeptHead) -> LearningCurve:
         train_mse=found.train_mse,
         validation_mse=found.validation_mse,
     )
+
+
+def _metadata(kind: HeadKind, objective: str, tuning: Tuning, mse: float) -> dict[str, str]:
+    return {
+        "schema": "1",
+        "objective": objective,
+        "inputs": " ".join(kind.inputs),
+        "hidden": str(kind.hidden),
+        # Neither differs any more, but without them the same head would have other bytes.
+        "loss": "squared_error",
+        "n_members": "1",
+        "hyperparameters": json.dumps(asdict(kind.plan or tuning.plan)),
+        "n_trials": str(0 if kind.plan else tuning.n_trials),
+        "validation_mse": str(mse),
+    }

@@ -16,13 +16,13 @@ from pipeline.heads.hyperparameters import Trial
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
-from stages.heads import search as searching
-from stages.heads.search import Study, search, search_there
-from stages.heads.study import LOG
 from stages.shell import stopping
 from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.stopping import Stopped, ask_to_stop
+from stages.training import search as searching
+from stages.training.search import Study, search, search_there
+from stages.training.study import LOG
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
 from storage.paths import CACHE, features_path

@@ -1,7 +1,7 @@
 """What the models say of an eval split: read from the cache, judged by the heads."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
@@ -9,25 +9,17 @@ import numpy as np
 import xarray
 from jaxtyping import Float, Int
 
-from pipeline.agreements import AGREEMENTS
-from pipeline.entropies import ENTROPIES
-from pipeline.head_sets import KINDS, HeadSet, head_sets
-from pipeline.heads.predict import HeadWeights, predict
-from pipeline.mask_scores import MASK_SCORES
-from pipeline.pixel_scores import PIXEL_SCORES, REGIONS
+from pipeline.entropies import AGREEMENTS, ENTROPIES
+from pipeline.heads.inputs import READ, set_inputs
+from pipeline.heads.kinds import KINDS, HeadSet, head_sets
+from pipeline.heads.predict import predict
+from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measured import heads_read
 from pipeline.vocabulary import JUDGED
-from stages.heads.data import block_inputs
-from storage.errors import DataError, StoreError
-from storage.head_files.head_file import (
-    HeadFile,
-    check_card,
-    check_place,
-    head_set_path,
-    read_head_file,
-)
+from storage.errors import StoreError
+from storage.head_files.head_file import TrainedHeads, read_heads
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.entropies import read_entropies
 from storage.split.groups import group_index
@@ -35,15 +27,6 @@ from storage.split.groups import group_index
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
 AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 """Arrays of the entropy store that measures are computed from."""
-
-
-@dataclass(frozen=True)
-class TrainedHeads:
-    """One head set of one train split."""
-
-    weights: Mapping[str, HeadWeights]
-    metadata: Mapping[str, Mapping[str, str]]
-    """Objective -> what the head was trained on."""
 
 
 @dataclass(frozen=True)
@@ -128,50 +111,6 @@ def _metadata_of(
     }
 
 
-def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> TrainedHeads:
-    """Read every head of a head set of a train split.
-
-    Parameters
-    ----------
-    origin
-        What they must have learned from: heads understand only tokens like those that they were
-        trained on.
-
-    Raises
-    ------
-    WeightsError
-        If a head is missing or damaged.
-    DataError
-        If a head lies in the place of another, or was trained on other features.
-    """
-    found = read_head_set(train_split, head_set)
-    path = head_set_path(train_split, head_set)
-    check_card(path, found.card, origin, "; train them again")
-    return TrainedHeads(
-        {objective: found.weights[objective] for objective in head_set.objectives},
-        {objective: found.metadata(objective) for objective in head_set.objectives},
-    )
-
-
-def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
-    """Read the file of a head set of a train split.
-
-    Raises
-    ------
-    WeightsError
-        If it is missing or damaged.
-    DataError
-        If it lies in the place of another, or lacks a head.
-    """
-    path = head_set_path(train_split, head_set)
-    found = read_head_file(path)
-    check_place(path, found.card, {"split": train_split, **asdict(head_set)})
-    for objective in head_set.objectives:
-        if objective not in found.weights:
-            raise DataError(f"{path} must have the head {objective}, got none; train it again")
-    return found
-
-
 def numbers_of(
     entropy: xarray.Dataset, names: tuple[str, ...], model: str, judged: str
 ) -> dict[str, Float[np.ndarray, "object"]]:
@@ -235,7 +174,7 @@ def _predictions(
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center"):
         for one, by_split in heads.items():
-            inputs = block_inputs(block, one)
+            inputs = set_inputs({name: block[name].to_numpy() for name in READ}, one)
             for name, trained in by_split.items():
                 asked = {key: own for key, own in trained.weights.items() if key in names[one]}
                 blocks.setdefault((one, name), []).append(predict(asked, inputs))

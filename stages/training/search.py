@@ -8,19 +8,29 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
-from pipeline.heads.hyperparameters import Trial
+import numpy as np
+
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.heads.kinds import HeadSet
+from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
+from pipeline.heads.training import Rows
+from pipeline.heads.trial_cost import continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
-from stages.heads.data import faults_of, origin_of, read_head_data
-from stages.heads.study import LOG, ROOT, run_study, sources_digest
-from stages.heads.threads import one_thread_each
-from stages.heads.trials import TUNED, cost_of_trials, rows_of_trials
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.progress import progress
+from stages.shell.rules import ParamsError
 from stages.shell.stopping import check_not_asked, stoppable
+from stages.training.data import origin_of, read_head_data
+from stages.training.fit import one_thread_each
+from stages.training.study import LOG, ROOT, Facade, run_study, sources_digest
+from storage.errors import faults_of
 from storage.outputs.tuning import read_log, study_dir
 from storage.store.signature import digest, versions
+
+TUNED: Final = HeadSet("best", "best")
+"""The head set that trials use, the paper's; heads of all head sets take what they find."""
 
 LOOK_S: Final = 2.0
 """Time between two looks at how many trials a worker has finished."""
@@ -87,7 +97,7 @@ def search_here(
         Called with 1 after each epoch of a trial.
     """
     settings, cells = study.settings, opened(study.cells)
-    rows_of_all = read_head_data(cells, TUNED).rows
+    rows_of_all = read_head_data(cells, TUNED)
     with faults_of(cells.split), one_thread_each():
         learned, rows = rows_of_trials(
             rows_of_all, settings.max_objects, len(cells.models), settings.seed
@@ -109,6 +119,53 @@ def search_here(
             advance=count,
             facade=settings.facade,
         )
+
+
+def cost_of_trials(
+    facade: Facade,
+    learned: TrainingSet,
+    rows: Rows,
+    objective: str,
+    *,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Callable[[Hyperparameters], float]:
+    """Cost of a plan, under the given way to choose plans.
+
+    Parameters
+    ----------
+    advance
+        Called with 1 after each epoch of a trial.
+    """
+    if facade == "multifidelity":
+        return continued_costs(learned, rows, objective, seed=seed, advance=advance)
+    return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed, advance=advance)
+
+
+def rows_of_trials(
+    data: TrainingSet, max_objects: int | None, n_models: int, seed: int
+) -> tuple[TrainingSet, Rows]:
+    """Rows that trials learn from and are judged on, from the same two parts as those of the heads.
+
+    A head is validated on images that judged its trials and that no trial learned from.
+    """
+    train, validation = split_by_group(data.group, seed)
+    if max_objects is None:
+        return data, Rows(train, validation)
+    n_judging = round(VALIDATION_SHARE * max_objects) * n_models
+    most = {"learn from": max_objects * n_models - n_judging, "be judged on": n_judging}
+    parts = []
+    for part, (purpose, n_rows) in zip((train, validation), most.items(), strict=True):
+        sampled = part[sample_by_group(data.group[part], n_rows, seed)]
+        if not len(sampled):
+            raise ParamsError(
+                f"tune.max_objects must hold an image or video to {purpose}, got {max_objects}, "
+                f"{n_rows // n_models} of them for that"
+            )
+        parts.append(sampled)
+    kept = np.concatenate(parts)
+    rows = Rows(*np.split(np.arange(len(kept)), [len(parts[0])]))
+    return TrainingSet(data.inputs[kept], data.targets[kept], data.group[kept]), rows
 
 
 def search_there(study: Study, folder: Path) -> Found:

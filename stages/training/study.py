@@ -10,7 +10,7 @@ from ConfigSpace import Configuration, ConfigurationSpace, Float, Integer
 from joblib import parallel_config
 from smac import HyperparameterOptimizationFacade, MultiFidelityFacade, Scenario
 from smac.acquisition.maximizer import AbstractAcquisitionMaximizer, LocalSearch
-from smac.intensifier.successive_halving import SuccessiveHalving
+from smac.intensifier import SuccessiveHalving
 from smac.main.config_selector import ConfigSelector
 from smac.runhistory import TrialInfo, TrialValue
 

@@ -13,17 +13,18 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.head_sets import HeadSet, OneCycle, head_sets
+from pipeline.heads.kinds import HeadSet, OneCycle, head_sets
+from pipeline.heads.objectives import TrainingSet
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Failure, Task
-from stages.heads import fit
-from stages.heads.data import HeadData, read_head_data
-from stages.heads.fit import Seeds, fit_sets, heads_to_fit
 from stages.shell.asked import asked_of_train
 from stages.shell.blocks import ExecutorParams
+from stages.training import fit
+from stages.training.data import read_head_data
+from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
@@ -77,7 +78,7 @@ def test_workers_train_the_same_heads_and_read_each_set_once(
     expected = dict(fit_sets(cells, TODO, ExecutorParams()))
     read: list[HeadSet] = []
 
-    def noted(opened: SplitCells, head_set: HeadSet) -> HeadData:
+    def noted(opened: SplitCells, head_set: HeadSet) -> TrainingSet:
         read.append(head_set)
         return read_head_data(opened, head_set)
 

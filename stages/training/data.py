@@ -1,35 +1,21 @@
 """What the heads of a split learn from: the features of all models, put together."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 
 import numpy as np
 import xarray
 from jaxtyping import Float32, Int
 
-from pipeline.head_sets import HeadSet
-from pipeline.heads.inputs import READ, set_inputs
+from pipeline.heads.inputs import READ, n_inputs, set_inputs
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
-from stages.shell.allocator import freed_memory_given_back
-from storage.errors import DataError
+from storage.errors import faults_of
 from storage.split.cells import OpenCell, SplitCells
 from storage.split.groups import group_index
-from storage.split.scratch import scratch_array
 
 
-@dataclass(frozen=True)
-class HeadData:
-    """Rows to learn from, and where they come from."""
-
-    rows: TrainingSet
-    origin: Mapping[str, str]
-    """As ``origin_of`` gives it, from signatures and images."""
-
-
-def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
+def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     """Read what heads learn from: identity cells of all models, which ``model_gap`` compares.
 
     Parameters
@@ -45,8 +31,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> HeadData:
         If a score or token is not finite.
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
-    rows = _read_rows(cells.split, identity, group_index(cells.table), head_set)
-    return HeadData(rows, origin_of(cells))
+    return _read_rows(cells.split, identity, group_index(cells.table), head_set)
 
 
 def origin_of(cells: SplitCells) -> dict[str, str]:
@@ -58,23 +43,13 @@ def origin_of(cells: SplitCells) -> dict[str, str]:
     }
 
 
-@contextmanager
-def faults_of(split: str) -> Iterator[None]:
-    """Name the split whose data the method refuses."""
-    try:
-        yield
-    except ValueError as error:
-        raise DataError(f"{split}: {error}") from error
-
-
 def _read_rows(
     split: str,
     cells: Mapping[str, OpenCell],
     group: Int[np.ndarray, " object"],
     head_set: HeadSet,
 ) -> TrainingSet:
-    with freed_memory_given_back():
-        inputs = _read_inputs(cells, len(group), head_set)
+    inputs = _read_inputs(cells, len(group), head_set)
     features = {
         model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
         for model, cell in cells.items()
@@ -86,14 +61,13 @@ def _read_rows(
 def _read_inputs(
     cells: Mapping[str, OpenCell], n_objects: int, head_set: HeadSet
 ) -> Float32[np.ndarray, "model object input"]:
-    inputs = np.empty((len(cells), n_objects, 0), np.float32)
+    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[MODELS[0]].n_channels)
+    # Filled in place: the inputs of a large split take gigabytes.
+    inputs = np.empty((len(cells), n_objects, width), np.float32)
     for model, cell in enumerate(cells.values()):
         start = 0
-        # ``map`` keeps no block while the next is read.
-        for some in map(partial(block_inputs, head_set=head_set), cell.blocks("center")):
-            if not inputs.size:
-                # Once, and filled in place: the inputs of a large split take gigabytes.
-                inputs = scratch_array((len(cells), n_objects, some.shape[1]))
+        for block in cell.blocks("center"):
+            some = block_inputs(block, head_set)
             inputs[model, start : start + len(some)] = some
             start += len(some)
     return inputs

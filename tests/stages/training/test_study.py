@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
-from stages.heads.study import LOG, PACKAGES, ROOT, Facade, run_study, sources_digest
+from stages.training.study import LOG, PACKAGES, ROOT, Facade, run_study, sources_digest
 from storage.outputs.tuning import read_log
 
 N_TRIALS = 8
@@ -87,8 +87,8 @@ def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_pa
 ASKED_FOR = """
 import sys
 from pathlib import Path
-from tests.stages.heads.test_study import slope
-from stages.heads.study import run_study
+from tests.stages.training.test_study import slope
+from stages.training.study import run_study
 options = {"n_trials": 23, "seed": 3, "advance": lambda _: None, "facade": sys.argv[1]}
 print(run_study(slope, Path(sys.argv[1]), **options))
 """

@@ -1,23 +1,23 @@
 """Heads validated on a fifth of the images and heads that learned from all, a task for each."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 
-from pipeline.head_sets import KINDS_BY_NAME, HeadSet
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.optimizers import Plan
-from pipeline.heads.training import Rows, TrainedHead, train_heads
+from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
-from stages.heads.data import read_head_data
-from stages.heads.threads import one_thread_each
 from stages.shell.blocks import ExecutorParams
 from stages.shell.progress import progress
 from stages.shell.stopping import check_not_asked
+from stages.training.data import read_head_data
 
 
 @dataclass(frozen=True)
@@ -197,4 +197,25 @@ def _by_objective(
 
 
 def _rows_of(cells: CellsToOpen, head_set: HeadSet) -> TrainingSet:
-    return read_head_data(opened(cells), head_set).rows
+    return read_head_data(opened(cells), head_set)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """Let whatever is trained within the block compute with one thread.
+
+    Yields
+    ------
+    How many PyTorch may use: as many can train at once.
+
+    Notes
+    -----
+    The products of a step are small: a second thread costs more than it saves. And last bits may
+    depend on how many share a sum.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield n_threads
+    finally:
+        torch.set_num_threads(n_threads)

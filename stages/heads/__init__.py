@@ -1,1 +1,0 @@
-"""What heads are trained on and judged by, and the search for hyperparameters."""

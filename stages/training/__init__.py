@@ -1,0 +1,1 @@
+"""What heads learn from, the search for their hyperparameters, and their training."""
