@@ -172,16 +172,7 @@ def check_card(
         raise DataError(f"heads in {path} must have learned from the same features: {told}{remedy}")
 
 
-@dataclass(frozen=True)
-class TrainedHeads:
-    """One head set of one train split."""
-
-    weights: Mapping[str, Mapping[str, np.ndarray]]
-    metadata: Mapping[str, Mapping[str, str]]
-    """Objective -> what the head was trained on."""
-
-
-def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> TrainedHeads:
+def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> HeadFile:
     """Read every head of a head set of a train split.
 
     Parameters
@@ -198,12 +189,8 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
         If a head lies in the place of another, or was trained on other features.
     """
     found = read_head_set(train_split, head_set)
-    path = head_set_path(train_split, head_set)
-    check_card(path, found.card, origin, "; train them again")
-    return TrainedHeads(
-        {objective: found.weights[objective] for objective in head_set.objectives},
-        {objective: found.metadata(objective) for objective in head_set.objectives},
-    )
+    check_card(head_set_path(train_split, head_set), found.card, origin, "; train them again")
+    return found
 
 
 def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
