@@ -1,11 +1,15 @@
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
 from stages.training.study import LOG, PACKAGES, ROOT, Facade, run_study, sources_digest
@@ -144,3 +148,16 @@ def test_every_trial_is_counted(tmp_path: Path) -> None:
     counted: list[int] = []
     run_study(slope, tmp_path, n_trials=2, seed=0, advance=counted.append)
     assert counted == [1, 1]
+
+
+def test_smac_is_bounded_above_while_the_search_overrides_private_parts_of_it() -> None:
+    """``SortedLocalSearch._search`` and ``_local_search`` may go or change in any minor version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (bound,) = (
+        found.specifier
+        for found in map(Requirement, project["dependencies"])
+        if found.name == "smac"
+    )
+    major, minor, *_ = Version(version("smac")).release
+    assert version("smac") in bound
+    assert f"{major}.{minor + 1}" not in bound
