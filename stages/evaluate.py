@@ -8,20 +8,9 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``promises.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
 """
 
-from pipeline.gallery import ranking_columns
 from pipeline.scoring.bootstrap import resample_groups
-from pipeline.scoring.measured import judged_masks, own_masks
 from stages.evaluation.scores import read_scores
-from stages.evaluation.tables import (
-    auc_table,
-    correlation_table,
-    curve_table,
-    iou_table,
-    object_blocks,
-    object_columns,
-    pixel_table,
-)
-from stages.evaluation.use import use_tables
+from stages.evaluation.tables import split_tables
 from stages.executor.maps import map_by
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
@@ -29,7 +18,6 @@ from stages.shell.program import stage_main
 from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from storage.errors import faults_of
-from storage.outputs.files import Table
 from storage.outputs.results import write_results
 from storage.paths import results_dir
 from storage.split.cells import open_cells
@@ -53,19 +41,7 @@ def main(split: str) -> None:
         **scores.inputs,
     }
     with faults_of(split), map_by(params.executor, "measure") as each:
-        masks = judged_masks(scores.models)
-        own = own_masks(masks)
-        ranked = ranking_columns(object_columns(masks))
-        tables: dict[str, Table] = {
-            "auc": auc_table(split, scores, resamples, each),
-            "iou": iou_table(scores, resamples),
-            "curves": curve_table(scores, masks, params.evaluate.n_curve_points),
-            "correlation": correlation_table(own),
-            "pixels": pixel_table(scores, resamples),
-            **use_tables(split, own, resamples, params.evaluate, each),
-            "objects": object_blocks(scores, masks),
-            "ranking": (block[ranked] for block in object_blocks(scores, masks)),
-        }
+        tables = split_tables(split, scores, resamples, params.evaluate, each)
         check_unchanged()
         write_results(results_dir(split), tables, run)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.gallery import Judging, by_judged, gallery_rows
+from pipeline.result_rows import RANKING
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
 from stages.evaluation.scenes import by_source, drawn
@@ -27,9 +28,8 @@ from stages.shell.progress import progress
 from stages.shell.signatures import eval_cell_settings
 from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
-from storage.outputs.columns import COLUMNS
-from storage.outputs.files import read_blocks
-from storage.outputs.gallery import Gallery, write_gallery
+from storage.outputs.results import Gallery, write_gallery
+from storage.outputs.tables import read_blocks
 from storage.paths import gallery_dir, objects_path, results_dir
 from storage.split.cells import SplitCells
 
@@ -40,7 +40,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     results = results_dir(split) / "ranking.csv"
-    objects = by_judged(read_blocks(results, COLUMNS["ranking"]))
+    objects = by_judged(read_blocks(results, RANKING))
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]

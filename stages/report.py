@@ -17,11 +17,9 @@ from stages.shell.unchanged import check_unchanged
 from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
 from stages.tables.report_table import Inputs
-from stages.tables.trials import read_all_trials, trial_table
-from storage.folders import whole_folder
-from storage.outputs.files import write_json, write_table, write_text
-from storage.outputs.gallery import read_gallery
-from storage.outputs.results import read_results, read_runtime
+from storage.folders import whole_folder, write_json, write_text
+from storage.outputs.results import read_all_trials, read_gallery, read_results, read_runtime
+from storage.outputs.tables import write_csv
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
 PAGE: Final = RESULTS / "report.html"
@@ -38,7 +36,7 @@ def main() -> None:
         split: read_results(results_dir(split), of_objects=columns_of_objects())
         for split in params.eval_splits
     }
-    trials = trial_table(read_all_trials(params.train_splits))
+    trials = read_all_trials(params.train_splits)
     models = {model for found in results.values() for model in found.run["models"]}
     timed = read_runtime(RUNTIME_PATH, models)
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
@@ -71,7 +69,7 @@ def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
         for name, table in tables.items():
             path = folder / f"{name}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(path, table, formats[name])
+            write_csv(path, table, formats[name])
 
 
 def _write_plots(plots: Mapping[str, str]) -> None:

@@ -6,11 +6,12 @@ Writes  ``results/runtime.csv``.
 
 from dataclasses import replace
 
+from pipeline.result_rows import RUNTIME
 from stages.extraction.timing import time_models
 from stages.shell.params import read_params
 from stages.shell.program import stage_main
 from stages.shell.unchanged import check_unchanged
-from storage.outputs.results import write_runtime
+from storage.outputs.tables import write_table
 from storage.paths import RUNTIME_PATH
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     timed = replace(params.extract, weights="random-0")
     seconds = time_models(timed, params.models, params.runtime.n_repeats)
     check_unchanged()
-    write_runtime(RUNTIME_PATH, seconds)
+    write_table(RUNTIME_PATH, RUNTIME, seconds)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ the same one.
 
 import ctypes
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from storage.writers import is_left, new_tag
 
@@ -54,6 +55,17 @@ def whole_file(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
             raise
         _flush_one(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON for people and machines, keys in the given order, whole or not at all."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager

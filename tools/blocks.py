@@ -2,7 +2,7 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics``, ``prompts`` and ``views``.
+        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pipeline import prompt_kinds
+from pipeline import prompt_kinds, result_rows
 from pipeline.heads import kinds as head_kinds
 from pipeline.scoring import measures, statistics
 from pipeline.views import kinds
@@ -24,6 +24,7 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,
         (Path("docs", "method.md"), "views"): kinds.markdown,
+        (Path("docs", "method.md"), "tables"): result_rows.markdown,
     }
 )
 """Tables by page and name of their block."""

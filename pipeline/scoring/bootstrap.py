@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from pipeline.result_rows import Interval
 from pipeline.scoring.ranking import Ranking
 
 LEVEL: Final = 0.95
@@ -15,14 +16,6 @@ LEVEL: Final = 0.95
 
 LANES: Final = 64
 """Resamples of a block: their weights of all groups of COCO val nearly fit a core's own cache."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Range of a value in the middle ``LEVEL`` of the resamples; NaN where it does not exist."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.mask_scores import REGIONS
-from pipeline.scoring.bootstrap import Interval, Resamples, each_once, interval, resampled_means
+from pipeline.result_rows import PixelRow
+from pipeline.scoring.bootstrap import Resamples, each_once, interval, resampled_means
 from pipeline.scoring.ranking import Ranking
 from pipeline.vocabulary import PROTOCOLS
 
@@ -107,18 +108,6 @@ class PixelCalibration:
     """Share of the pixels that lies in each bin, times their mean probability."""
     bin_truth: Float[np.ndarray, "object bin"]
     """Share of the pixels that lies in each bin and is foreground."""
-
-
-@dataclass(frozen=True)
-class PixelRow:
-    """One number of one model's masks."""
-
-    protocol: str
-    model: str
-    region: str
-    statistic: str
-    value: float
-    interval: Interval
 
 
 def pixel_rows(

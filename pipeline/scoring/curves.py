@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from pipeline.auc import correction_curve
+from pipeline.result_rows import Curve
 from pipeline.scoring.evidence import Values
 from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.measures import predicted_iou
@@ -20,20 +21,6 @@ BOUNDS: Final = ("oracle", "worst", "random")
 
 IOU_GT: Final = "iou_gt"
 """The true IoU of the judged mask, where it stands beside the measures."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Mean IoU against the corrected fraction, most uncertain objects first."""
-
-    protocol: str
-    train_split: str
-    task: str
-    model: str
-    measure: str
-    """A measure or one of ``BOUNDS``."""
-    corrected_fraction: Float[np.ndarray, "point"]
-    mean_iou: Float[np.ndarray, "point"]
 
 
 @dataclass(frozen=True)

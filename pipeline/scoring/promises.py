@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int
 
+from pipeline.result_rows import PromiseRow
 from pipeline.scoring.measured import JudgedMasks
 from pipeline.scoring.risk_control import (
     CONFIDENCE,
@@ -42,20 +43,6 @@ class Promise:
     alpha: float
 
 
-@dataclass(frozen=True)
-class PromiseRow:
-    """A promise by one measure, and what it keeps of the masks that it was calibrated on."""
-
-    protocol: str
-    train_split: str
-    """Train split of the heads; empty for a measure without."""
-    model: str
-    measure: str
-    promise: Promise
-    kept: float
-    """Share of the masks that is kept."""
-
-
 def promise_rows(
     masks: Iterable[JudgedMasks], group: Int[np.ndarray, "object"]
 ) -> Iterator[PromiseRow]:
@@ -76,7 +63,16 @@ def promise_rows(
                 limit = threshold(judged[promise.iou], promise)
                 kept = float((uncertainty <= limit).mean())
                 if kept:
-                    yield PromiseRow(one.protocol, train_split, one.model, measure, promise, kept)
+                    yield PromiseRow(
+                        one.protocol,
+                        train_split,
+                        one.model,
+                        measure,
+                        promise.of,
+                        promise.iou,
+                        promise.alpha,
+                        kept,
+                    )
 
 
 def threshold(judged: Judged, promise: Promise, seed: int = SEED) -> float:

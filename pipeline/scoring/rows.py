@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.auc import CorrectionAuc, correction_auc
+from pipeline.result_rows import AucRow, Interval, IouRow
 from pipeline.scoring.bootstrap import (
-    Interval,
     Resamples,
     interval,
     resampled_areas,
@@ -34,51 +34,6 @@ BASELINE: Final = ("", "", "sam_score")
 
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; the first two are empty for those without heads."""
-
-
-@dataclass(frozen=True)
-class AucRow:
-    """How well one measure predicts the gains of one task."""
-
-    protocol: str
-    train_split: str
-    """Train split of the heads; empty for a measure without heads."""
-    tokens: str
-    """Tokens that the heads read, one of ``TOKEN_SETS``; empty for a measure without heads."""
-    task: str
-    model: str
-    """Model whose SamScores, entropies and tokens make the measure."""
-    measure: str
-    area: CorrectionAuc
-    auc: Interval
-    relative: Interval
-    margin: float
-    """Relative AUC minus that of ``BASELINE`` for the same task and model."""
-    margin_interval: Interval
-    """Interval of the difference itself: both measures see the same images."""
-    tokens_margin: float
-    """Relative AUC minus that of the same measure from the tokens of the judged proposal; NaN
-    without heads."""
-    tokens_margin_interval: Interval
-    """Interval of the difference itself."""
-
-
-@dataclass(frozen=True)
-class IouRow:
-    """How good the masks of one model are in one view."""
-
-    model: str
-    view: str
-    proposal: str
-    """``best`` or ``selected`` of one click; of eight clicks, ``refined`` is the best and
-    ``refined_selected`` the selected one."""
-    mean_iou: float
-    interval: Interval
-    gain: float
-    """Mean IoU minus that of the same model's judged mask, best or selected, of one click in its
-    first view."""
-    gain_interval: Interval
-    """Interval of the difference itself."""
 
 
 _JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
@@ -161,7 +116,7 @@ def iou_rows(
         yield IouRow(
             *key,
             mean_iou=float(iou.mean()),
-            interval=interval(resampled[key]),
+            mean_iou_interval=interval(resampled[key]),
             gain=float(iou.mean() - columns[first].mean()),
             gain_interval=interval(resampled[key] - resampled[first]),
         )
@@ -218,9 +173,9 @@ def _rows_of_model(
                 task,
                 asked.model,
                 measure,
-                area=area,
-                auc=interval(scale.start + areas[key].resampled[:, place]),
-                relative=interval(relative[key]),
+                **vars(area),
+                auc_interval=interval(scale.start + areas[key].resampled[:, place]),
+                relative_interval=interval(relative[key]),
                 margin=area.relative - found[BASELINE].relative,
                 margin_interval=interval(relative[key] - relative[BASELINE]),
                 tokens_margin=area.relative - found[own].relative if tokens else nan,

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
 from pipeline.scoring.association import pearson, spearman
-from pipeline.scoring.bootstrap import Interval, Resamples, each_once, interval
+from pipeline.scoring.bootstrap import Resamples, each_once, interval
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.evidence import Values
@@ -30,52 +31,6 @@ ROUTED: Final = ("tiny", "large")
 
 StatisticKey = tuple[str, float | None]
 """Name of a statistic, and the IoU below which masks fail, or None."""
-
-
-@dataclass(frozen=True)
-class StatisticRow:
-    """One number of one measure."""
-
-    protocol: str
-    train_split: str
-    """Train split of the heads; empty for a measure without."""
-    model: str
-    measure: str
-    statistic: str
-    iou_below: float | None
-    """Masks fail below it; None for statistics that are not about failures."""
-    value: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
-class CoverageCurve:
-    """Risk of the kept masks by their share, the least uncertain kept first."""
-
-    protocol: str
-    train_split: str
-    model: str
-    measure: str
-    """A measure or one of ``BOUNDS``."""
-    coverage: Float[np.ndarray, "point"]
-    selective_risk: Float[np.ndarray, "point"]
-    generalised_risk: Float[np.ndarray, "point"]
-
-
-@dataclass(frozen=True)
-class ReliabilityRow:
-    """A bin of a reliability diagram."""
-
-    protocol: str
-    train_split: str
-    model: str
-    measure: str
-    bin: int
-    """From 0, by the predicted IoU."""
-    predicted_iou: float
-    iou: float
-    interval: Interval
-    """Interval of the true IoU."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
+from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS
@@ -20,10 +21,9 @@ from stages.shell.params import read_params
 from stages.shell.parsing import parse
 from stages.shell.program import reported_errors
 from storage.errors import DataError, WeightsError
+from storage.head_files.head_file import read_heads
 from storage.images.files import read_rgb
-from storage.outputs.columns import RUNTIME_SETTINGS
-from storage.outputs.head_files import read_heads
-from storage.outputs.results import write_runtime
+from storage.outputs.tables import write_table
 
 app = typer.Typer(no_args_is_help=True, help="Speed of this machine.")
 
@@ -58,10 +58,11 @@ def runtime(
         if image:
             timed["image"] = str(image)
         first = timed.iloc[0]
-        facts = [f"{name.replace('_', ' ')} {first[name]}" for name in RUNTIME_SETTINGS]
+        names = [column.name for column in columns_of(RuntimeSettings)]
+        facts = [f"{name.replace('_', ' ')} {first[name]}" for name in names]
         Console().print(_table(timed), ", ".join(facts), sep="\n", markup=False, highlight=False)
         if csv:
-            write_runtime(csv, timed)
+            write_table(csv, RUNTIME, timed)
 
 
 def _own_question(image: Path) -> Question:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import pandas as pd
 import typer
 
+from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.evidence import Values
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.promises import PROMISES, Promise, least_images, threshold
@@ -20,8 +21,7 @@ from stages.shell.params import read_params
 from stages.shell.parsing import ParamsError, check_known
 from stages.shell.program import reported_errors
 from storage.errors import DataError
-from storage.outputs.columns import COLUMNS
-from storage.outputs.files import write_json
+from storage.folders import write_json
 from storage.outputs.results import SplitResults, read_results, read_run
 from storage.paths import gate_path, results_dir
 
@@ -48,7 +48,9 @@ def gate(
         split = split or params.eval_splits[0]
         check_known("eval split", split, params.eval_splits)
         column = _column(measure, read_run(results_dir(split)))
-        found = read_results(results_dir(split), of_objects={*COLUMNS["objects"], column})
+        found = read_results(
+            results_dir(split), of_objects={*SPLIT_TABLES["objects"].columns, column}
+        )
         made = _calibrate(found, asked, (protocol, model, measure), column)
         path = gate_path(split, f"{protocol}-{made.model}-{measure}")
         write_json(path, asdict(made))

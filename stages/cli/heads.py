@@ -16,8 +16,13 @@ from stages.predictor.published import read_published
 from stages.shell.params import read_params
 from stages.shell.parsing import check_known
 from stages.shell.program import reported_errors
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import HeadFile, read_head_file, read_head_set, write_head_file
+from storage.head_files.head_file import (
+    HeadFile,
+    read_head_file,
+    read_head_set,
+    shipped_heads,
+    write_head_file,
+)
 from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")

@@ -28,9 +28,8 @@ from stages.predictor.prompts import (
 )
 from stages.shell.parsing import ParamsError, check_known
 from stages.shell.program import reported_errors
-from storage.head_files.shipped import shipped_heads
+from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
-from storage.outputs.head_files import read_head_file
 
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
 OnObject = Annotated[list[str] | None, typer.Option(help="X,Y on the object.")]

@@ -14,10 +14,9 @@ from stages.shell.progress import progress
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco import EVERYTHING, KINDS, AskedImage, read_prompts
 from storage.errors import DataError, counted, listed
-from storage.head_files.shipped import shipped_heads
+from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
-from storage.outputs.head_files import read_head_file
 
 if TYPE_CHECKING:
     from stages.predictor.results import Answer

@@ -1,21 +1,25 @@
 """Pictures of objects of a split: what is seen on an image, where a mask is right and wrong."""
 
+import io
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from pipeline.gallery import Scene, draw_scene, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import CellsToOpen, opened
 from storage.images.videos import SplitImages, video_of
-from storage.outputs.gallery import encode_jpeg
 from storage.rle import decode_rle
 from storage.split.cells import OpenCell
 from storage.split.objects import ObjectTable
+
+QUALITY: Final = 85
+"""Quality of the JPEG pictures."""
 
 Shown = Mapping[Hashable, Any]
 """An object to show: ``protocol``, ``task``, ``model``, its ``row``, its ``file``, and the name of
@@ -60,6 +64,13 @@ def drawn(
         for one in shown
         for cell in [here.by_name[one["model"], "identity"]]
     }
+
+
+def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """JPEG of a picture; equal pictures give equal bytes."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
 
 
 def _scene(table: ObjectTable, images: SplitImages, one: Shown, cell: OpenCell) -> Scene:

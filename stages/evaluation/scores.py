@@ -20,7 +20,7 @@ from pipeline.scoring.measured import heads_read
 from pipeline.vocabulary import JUDGED
 from stages.training.groups import group_index
 from storage.errors import StoreError
-from storage.outputs.head_files import TrainedHeads, read_heads
+from storage.head_files.head_file import HeadFile, read_heads
 from storage.split.cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
@@ -100,13 +100,13 @@ def _identity_first(cells: SplitCells) -> list[tuple[str, str]]:
 
 
 def _metadata_of(
-    heads: Mapping[HeadSet, Mapping[str, TrainedHeads]], train_split: str
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str
 ) -> dict[str, Any]:
     """Metadata of all heads of a train split, by head set and objective."""
     return {
-        f"{one}/{objective}": metadata
+        f"{one}/{objective}": by_split[train_split].metadata(objective)
         for one, by_split in heads.items()
-        for objective, metadata in by_split[train_split].metadata.items()
+        for objective in one.objectives
     }
 
 
@@ -159,7 +159,7 @@ def _proposal_scores(cell: OpenCell) -> ProposalScores:
 
 
 def _predictions(
-    cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, TrainedHeads]]
+    cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
     """What measures take from the heads, which read the tokens of the click ``center``.
 

@@ -1,89 +1,74 @@
-"""AUC, IoU, curves, correlations and measures of objects, as tables of a split's results."""
+"""The tables of a split's results, made from what the measures say of its objects."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 
 import pandas as pd
 
-from pipeline.scoring.bootstrap import Interval, Resamples
+from pipeline.gallery import ranking_columns
+from pipeline.result_rows import SPLIT_TABLES
+from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import pixel_rows
 from pipeline.scoring.curves import correlations, curves
-from pipeline.scoring.measured import Each, JudgedMasks
+from pipeline.scoring.measured import Each, JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.promises import promise_rows
 from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import ious_of
+from pipeline.scoring.use import coverage_curves, of_largest, reliability_rows, statistic_rows
 from stages.evaluation.scores import SplitScores
+from stages.shell.blocks import EvaluateParams
 from stages.shell.progress import progress
-from storage.outputs.columns import OBJECT_COLUMNS
+from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 
 
-def bounds(name: str, interval: Interval) -> Iterator[tuple[str, float]]:
-    """Columns of the ends of an interval."""
-    yield f"{name}_low", interval.low
-    yield f"{name}_high", interval.high
+def split_tables(
+    split: str, scores: SplitScores, resamples: Resamples, settings: EvaluateParams, each: Each
+) -> dict[str, Frames]:
+    """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
+    masks = judged_masks(scores.models)
+    own = own_masks(masks)
+    largest = of_largest(own)
+    ranked = ranking_columns(object_columns(masks))
+    points = settings.n_curve_points
+    return {
+        "auc": auc_table(split, scores, resamples, each),
+        "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
+        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, points)),
+        "correlation": correlation_table(own),
+        "statistics": statistic_table(split, own, resamples, each),
+        # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
+        "coverage": blocks_as_frame(coverage_curves(largest, points - 1)),
+        "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_rows(own, resamples)),
+        "promises": promise_table(largest, resamples),
+        "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
+        "objects": object_blocks(scores, masks),
+        "ranking": (block[ranked] for block in object_blocks(scores, masks)),
+    }
 
 
 def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
     with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
         rows = auc_rows(scores.models, resamples, advance, each)
-    return pd.DataFrame(
-        {
-            "protocol": row.protocol,
-            "train_split": row.train_split,
-            "tokens": row.tokens,
-            "task": row.task,
-            "model": row.model,
-            "measure": row.measure,
-            **asdict(row.area),
-            **dict(bounds("auc", row.auc)),
-            **dict(bounds("relative", row.relative)),
-            "margin": row.margin,
-            **dict(bounds("margin", row.margin_interval)),
-            "tokens_margin": row.tokens_margin,
-            **dict(bounds("tokens_margin", row.tokens_margin_interval)),
-        }
-        for row in rows
-    )
+        return as_frame(SPLIT_TABLES["auc"], rows)
 
 
-def iou_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
-    """Mean IoU of every model, view and proposal, with intervals."""
-    return pd.DataFrame(
-        {
-            "model": row.model,
-            "view": row.view,
-            "proposal": row.proposal,
-            "mean_iou": row.mean_iou,
-            **dict(bounds("mean_iou", row.interval)),
-            "gain": row.gain,
-            **dict(bounds("gain", row.gain_interval)),
-        }
-        for row in iou_rows(scores.views, resamples)
-    )
+def statistic_table(
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
+) -> pd.DataFrame:
+    """Statistics of every measure, with intervals."""
+    with progress(f"statistics {split}", _n_measures(masks), "measures") as advance:
+        rows = statistic_rows(masks, resamples, advance, each)
+        return as_frame(SPLIT_TABLES["statistics"], rows)
 
 
-def curve_table(scores: SplitScores, masks: Sequence[JudgedMasks], n_points: int) -> pd.DataFrame:
-    """Mean IoU by the corrected share of the objects."""
-    return pd.concat(
-        [pd.DataFrame(vars(curve)) for curve in curves(ious_of(scores.models), masks, n_points)],
-        ignore_index=True,
-    )
+def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+    """What every promise by every measure keeps."""
+    return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
 
 
-def pixel_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
-    """How well mask probabilities agree with the ground truth, with intervals."""
-    return pd.DataFrame(
-        {
-            "protocol": row.protocol,
-            "model": row.model,
-            "region": row.region,
-            "statistic": row.statistic,
-            "value": row.value,
-            **dict(bounds("value", row.interval)),
-        }
-        for row in pixel_rows(scores.pixels, resamples)
-    )
+def _n_measures(masks: Sequence[JudgedMasks]) -> int:
+    return sum(len(one.measures) for one in masks)
 
 
 def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
@@ -100,8 +85,8 @@ def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
 
 def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:
     """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
-    measures = (measure for one in masks for measure in one.measures)
-    return list(dict.fromkeys((*OBJECT_COLUMNS, "group", *(_column(*key) for key in measures))))
+    measures = (_column(*key) for one in masks for key in one.measures)
+    return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
 
 
 def object_blocks(scores: SplitScores, masks: Sequence[JudgedMasks]) -> Iterator[pd.DataFrame]:

@@ -14,6 +14,7 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.prompts import sample_prompts
+from pipeline.result_rows import RUNTIME, RuntimeRow, RuntimeSettings
 from pipeline.runtime.methods import METHODS, Heads, Question
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
@@ -21,6 +22,7 @@ from pipeline.vocabulary import PROTOCOL_OBJECTIVES
 from stages.extraction.models import device_name, load_model
 from stages.shell.blocks import ExtractParams
 from stages.shell.progress import progress
+from storage.outputs.tables import as_frame
 
 
 def time_models(
@@ -44,7 +46,7 @@ def time_models(
 
     Returns
     -------
-    A row per model and method; columns as in ``storage.outputs.columns.RUNTIME_COLUMNS``.
+    A row per model and method; as ``RUNTIME`` declares them.
 
     Raises
     ------
@@ -53,29 +55,28 @@ def time_models(
     WeightsError
         If the weights file of a model is missing, damaged or of another architecture.
     """
-    blocks = []
+    rows: list[RuntimeRow] = []
     for model in models:
         sam = load_model(params, model)
         asked = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
         runs = {name: partial(method, *asked) for name, method in METHODS.items()}
         with progress(f"runtime {model}", 1 + n_repeats, "rounds") as advance:
-            seconds = pd.Series(median_seconds(runs, n_repeats, advance))
-        columns = {
-            "model": model,
-            "method": seconds.index,
-            "seconds": seconds.to_numpy(),
-            "ratio": (seconds / seconds["sam"]).to_numpy(),
-            "family": params.family,
-            "weights": params.weights.partition("-")[0],
-            "heads": "trained" if heads else "random",
-            "precision": params.precision,
-            "device": device_name(sam.device),
-            "torch_threads": torch.get_num_threads(),
-            "image": "own" if question else "drawn scene",
-            "repeats": n_repeats,
-        }
-        blocks.append(pd.DataFrame(columns))
-    return pd.concat(blocks, ignore_index=True)
+            seconds = median_seconds(runs, n_repeats, advance)
+        settings = RuntimeSettings(
+            family=params.family,
+            weights=params.weights.partition("-")[0],
+            heads="trained" if heads else "random",
+            precision=params.precision,
+            device=device_name(sam.device),
+            torch_threads=torch.get_num_threads(),
+            image="own" if question else "drawn scene",
+            repeats=n_repeats,
+        )
+        rows += [
+            RuntimeRow(model, method, taken, taken / seconds["sam"], settings)
+            for method, taken in seconds.items()
+        ]
+    return as_frame(RUNTIME, rows)
 
 
 def median_seconds(

@@ -24,7 +24,7 @@ from stages.page.labels import (
     protocol_heading,
 )
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
-from stages.tables.radar import RADAR_LINES
+from stages.tables.auc import RADAR_LINES
 from stages.tables.rows import Results, first_train_split, measure_name
 from stages.tables.use import ALONE, seconds_with
 from storage.outputs.results import SplitResults

@@ -9,7 +9,7 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME
 from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
-from stages.tables.radar import RADAR_LINES
+from stages.tables.auc import RADAR_LINES
 from stages.tables.report_table import Section
 from stages.tables.rows import BOUNDS_OF
 
@@ -127,7 +127,10 @@ DASHED: Final = {
 }
 """Measures and lines of the radar that are drawn in dashes."""
 
-WORDS: Final[Mapping[str, str]] = {
+NOTHING: Final = "–"
+"""Stands for a value that does not exist."""
+
+GLOSSARY: Final[Mapping[str, str]] = {
     "IoU": "Intersection over union of a mask with the ground truth: 1 is perfect.",
     "prompt": "A click on the object. One is near its centre, seven are drawn at random.",
     "proposal": "One of the three masks that a model offers for a prompt.",
@@ -154,10 +157,7 @@ WORDS: Final[Mapping[str, str]] = {
     "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range of the middle 95 % of resamples of the images, or videos.",
 }
-"""What each word means, in a line; equations are the paper's."""
-
-NOTHING: Final = "–"
-"""Stands for a value that does not exist."""
+"""What each word of the page means, in a line; measures have rows of their own."""
 
 
 def is_dashed(name: str) -> bool:

@@ -39,8 +39,7 @@ from stages.tables.rows import (
     of_protocol,
     task_models,
 )
-from storage.outputs.gallery import Gallery
-from storage.outputs.results import SplitResults
+from storage.outputs.results import Gallery, SplitResults
 
 OF_TASKS: Final = [
     row

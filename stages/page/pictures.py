@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.heads.kinds import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
 from stages.page.labels import TASK_LABELS, measure_label, number, shown_mask
-from storage.outputs.gallery import Gallery
+from storage.outputs.results import Gallery
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from stages.page.grid import Cell
 from stages.page.labels import (
     COLOURS,
     ENDS,
+    GLOSSARY,
     MASK_COLOURS,
     METHOD_LABELS,
     SECTION_LABELS,
     TASK_LABELS,
-    WORDS,
     caption,
     column_label,
     is_dashed,
@@ -56,7 +56,7 @@ def page_template() -> jinja2.Template:
         paper_family=FAMILY,
         n_named=N_NAMED,
         measures=MEASURES,
-        words=WORDS,
+        words=GLOSSARY,
     )
     return environment.get_template("report.html.j2")
 

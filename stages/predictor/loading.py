@@ -16,8 +16,7 @@ from stages.shell.parsing import ParamsError, check_known
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import HeadFile, check_card, read_head_file
+from storage.head_files.head_file import HeadFile, check_card, read_head_file, shipped_heads
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""

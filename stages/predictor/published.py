@@ -15,7 +15,7 @@ from pipeline.vocabulary import MODELS
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
-from storage.outputs.head_files import HeadFile, pack_heads
+from storage.head_files.head_file import HeadFile, pack_heads
 
 HEAD_SET: Final = HeadSet("best", "best")
 """What they learned: IoUs of the best proposals, from the tokens of these."""

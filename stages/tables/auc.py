@@ -1,15 +1,18 @@
-"""Results of all eval splits as tables in the paper's form."""
+"""Tables of how well measures predict corrections, and the metrics that DVC shows."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from math import nan
 from typing import Any, Final
 
 import pandas as pd
 
+from pipeline.heads.kinds import HEAD_KINDS, PAPER, HeadKind
 from pipeline.scoring.curves import BOUNDS
-from pipeline.scoring.measures import MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.measures import MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.rows import BASELINE
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
 from stages.tables.paper import paper_numbers
 from stages.tables.rows import (
     BOUNDS_OF,
@@ -23,14 +26,63 @@ from stages.tables.rows import (
     models_in_order,
     of_protocol,
     task_models,
+    task_rows,
 )
 from storage.outputs.results import SplitResults
 
 N_METRIC_DIGITS: Final = 6
 
+BOTH: Final = "both"
+"""The method's own heads, which read both tokens."""
+
+ABLATED: Final = (*ABLATIONS, BOTH)
+"""What heads read, in the order of the paper's Table 6."""
+
+TOKEN_INDEX: Final = ["tokens", "task", "model", "measure", "trained_on"]
+
 Metrics = dict[str, dict[str, dict[str, Any]]]
 """Split -> protocol -> task -> measure -> ``relative_auc`` and ``auc`` with their bounds; split ->
 protocol -> ``mean_iou`` -> model."""
+
+
+@dataclass(frozen=True)
+class RadarLine:
+    """A line around the radar: a measure for each task."""
+
+    name: str
+    symbol: str
+    colour: str
+    measures: Mapping[str, str]
+    """Measure by task."""
+    needs_heads: bool = False
+    is_dashed: bool = False
+
+
+def _of_heads(kind: HeadKind, line: str, symbol: str, *, is_dashed: bool = False) -> RadarLine:
+    """A line of the heads' own measure for each task."""
+    name = kind.named(line)
+    of_task = {task: m.name for m in MEASURES if name in m.radar_lines for task in m.tasks}
+    return RadarLine(
+        name, symbol + kind.label, kind.colour, of_task, needs_heads=True, is_dashed=is_dashed
+    )
+
+
+RADAR_LINES: Final = (
+    *(
+        RadarLine(m.name, m.symbol, m.colour, dict.fromkeys(TASKS, m.name))
+        for m in MEASURES
+        if not m.needs_heads
+    ),
+    *(
+        line
+        for kind in HEAD_KINDS
+        for line in (
+            _of_heads(kind, "gaps", "Δ and 1 − USAM"),
+            _of_heads(kind, "gaps_star", "Δ* and 1 − USAM", is_dashed=True),
+        )
+    ),
+)
+"""Each measure without heads, then for each kind the heads' own measures for the tasks."""
 
 
 def relative_table(results: Results, task: str) -> pd.DataFrame:
@@ -74,6 +126,60 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
     ]
     both = models_in_order(pd.concat([*bounds, rows]))
     return a_column_a_split(both, ["model", "measure", "trained_on"], "auc")
+
+
+def ablation_table(results: Results) -> pd.DataFrame:
+    """Relative AUC in percent of heads without one of the tokens: the paper's Table 6.
+
+    Returns
+    -------
+    With bounds; no rows if no such heads were trained.
+
+    Notes
+    -----
+    The paper's row of both tokens is nearest to its Tables 1 to 3 at Δ_Θ, Δ_Xp and Δ_A of COCO
+    (63.66 = 63.66, 78.30 to 78.17, 94.82 to 94.85 %); the directly learned gaps stand beside them.
+    """
+    rows = _token_rows(results)
+    rows = rows[rows["task"] != "segmentation"]
+    return a_column_a_split(rows, TOKEN_INDEX, "relative")
+
+
+def token_margin_table(results: Results) -> pd.DataFrame:
+    """Relative AUC of heads without a token minus that of the method's, in percentage points.
+
+    Returns
+    -------
+    With bounds of the differences themselves; no rows if no such heads were trained.
+    """
+    rows = _token_rows(results)
+    return a_column_a_split(rows[rows["tokens"] != BOTH], TOKEN_INDEX, "tokens_margin")
+
+
+def radar_table(found: SplitResults) -> pd.DataFrame:
+    """Relative AUC in percent: a row per line of the radar and train split, a column per task.
+
+    Notes
+    -----
+    The relative AUC is the area between a measure's curve and the worst one, as a share of the
+    area between the oracle's and the worst. A task's own model is that of ``task_models``.
+    """
+    models = task_models({"": found})
+    is_shown = (found.auc["model"] == found.auc["task"].map(models)) & (
+        found.auc["tokens"].isin(METHOD_TOKENS)
+    )
+    relative = found.auc[is_shown].set_index(["train_split", "task", "measure"])["relative"]
+    percent = relative.mul(100).to_dict()
+    rows = [
+        {"measure": line.name, "trained_on": train_split}
+        | {task: _value(percent, train_split, task, line) for task in models}
+        for train_split in ("", *found.run["heads"])
+        for line in RADAR_LINES
+        if line.needs_heads == bool(train_split)
+    ]
+    table = pd.DataFrame(rows)
+    # Some measures are not shown where the selected mask is judged.
+    return table.dropna(subset=list(models), how="all").reset_index(drop=True)
 
 
 def correlation_table(found: SplitResults) -> pd.DataFrame:
@@ -146,3 +252,20 @@ def _rounded(value: float) -> float:
 
 def _untrained_first(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: name not in UNTRAINED_MEASURES)
+
+
+def _token_rows(results: Results) -> pd.DataFrame:
+    """AUC rows of all tasks by what the heads read; none if no head lacks a token."""
+    rows = pd.concat([task_rows(results, task) for task in task_models(results)])
+    rows = rows[rows["measure"].isin(OF_KIND[PAPER])]
+    # The judged proposal follows from the task, which has its own column.
+    labels = dict.fromkeys(JUDGED, BOTH)
+    labels |= {f"{judged}_{lack}": lack for judged in JUDGED for lack in ABLATIONS}
+    rows = rows.assign(tokens=rows["tokens"].map(labels))
+    if set(rows["tokens"]) <= {BOTH}:
+        return rows[:0]
+    return rows.sort_values("tokens", key=lambda name: name.map(ABLATED.index), kind="stable")
+
+
+def _value(percent: Mapping[Any, float], train_split: str, task: str, line: RadarLine) -> float:
+    return percent.get((train_split, task, line.measures.get(task)), nan)

@@ -41,7 +41,7 @@ class Inputs:
     galleries: Mapping[str, pd.DataFrame]
     """Galleries by split."""
     trials: pd.DataFrame
-    """As ``trial_table`` gives them."""
+    """As ``read_all_trials`` gives them."""
     timed: pd.DataFrame
     """As in ``runtime.csv``."""
     data_sets: DataSets
@@ -88,7 +88,7 @@ class ReportTable:
     number_format: str = PERCENT_FORMAT
     n_digits: int = 2
     """Digits behind the point, on the page."""
-    is_by_protocol: bool = False
+    is_by_protocol: bool = True
     """Whether there is one for each protocol, in a folder of its own."""
     across: str = ""
     """Column whose values stand side by side on the page; without one, only the splits do."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import pandas as pd
 
+from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.tasks import REFINED, default_model
 from pipeline.vocabulary import JUDGED, MODELS, TASKS
@@ -21,20 +22,17 @@ BOUNDS_OF: Final = ("_low", "_high")
 """Ends of the names of columns that bound the column before them."""
 
 
-OF_PROTOCOL: Final = (
-    *("auc", "curves", "correlation", "statistics", "coverage", "reliability", "promises"),
-    *("pixels", "objects"),
-)
-"""Tables of results that have a column ``protocol``."""
-
-
 def of_protocol(results: Results, protocol: str) -> Results:
     """Rows of one protocol from every table; among mean IoUs, those of its masks."""
     return {split: _of_protocol(found, protocol) for split, found in results.items()}
 
 
 def _of_protocol(found: SplitResults, protocol: str) -> SplitResults:
-    tables = {name: getattr(found, name) for name in OF_PROTOCOL}
+    tables = {
+        name: getattr(found, name)
+        for name, table in SPLIT_TABLES.items()
+        if "protocol" in table.columns
+    }
     own = {
         name: table[table["protocol"] == protocol].reset_index(drop=True)
         for name, table in tables.items()

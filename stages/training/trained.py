@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
-import pandas as pd
+import numpy as np
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
+from pipeline.result_rows import LEARNING_CURVES, LearningCurve
 from pipeline.vocabulary import PROTOCOLS
 from stages.shell.versions import version_entry
 from stages.training.data import origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
-from storage.outputs.files import write_table
-from storage.outputs.head_files import pack_heads, write_head_file
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import head_set_path, pack_heads, write_head_file
+from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir
 from storage.split.cells import SplitCells
@@ -81,19 +81,17 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]
                     )
                     write_head_file(folder / place, packed)
     curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
-    write_table(curves_path(split), pd.concat(curves), float_format=None)
+    write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
 
 
-def _curve(head_set: HeadSet, head: KeptHead) -> pd.DataFrame:
+def _curve(head_set: HeadSet, head: KeptHead) -> LearningCurve:
     found = head.validated
-    return pd.DataFrame(
-        {
-            **asdict(head_set),
-            "objective": head.objective,
-            "epoch": range(1, len(found.train_mse) + 1),
-            "train_mse": found.train_mse,
-            "validation_mse": found.validation_mse,
-        }
+    return LearningCurve(
+        **asdict(head_set),
+        objective=head.objective,
+        epoch=np.arange(1, len(found.train_mse) + 1),
+        train_mse=found.train_mse,
+        validation_mse=found.validation_mse,
     )
 
 

@@ -13,8 +13,7 @@ from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.shell.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages, scene_files
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import read_head_file
+from storage.head_files.head_file import read_head_file, shipped_heads
 
 
 @dataclass(frozen=True)

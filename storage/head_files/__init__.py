@@ -1,1 +1,1 @@
-"""The heads that come with the package."""
+"""Files of heads: their format and place, and those that come with the package."""

@@ -1,1 +1,1 @@
-"""What stages write outside the cache: heads, tuning, results, galleries."""
+"""What stages write outside the cache, apart from heads: results, tuning, COCO results."""

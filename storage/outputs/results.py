@@ -1,78 +1,70 @@
-"""Results on disk: CSV tables and a record of the run per eval split, one table of seconds."""
+"""Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from pipeline.result_rows import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
+from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError
-from storage.folders import whole_folder
-from storage.outputs.columns import COLUMNS, FILES, RUN_KEYS, RUNTIME_COLUMNS, RUNTIME_FORMAT
-from storage.outputs.files import (
-    Table,
-    check_exists,
-    check_holds,
-    checked_blocks,
-    read_table,
-    write_json,
-    write_table,
-)
+from storage.folders import whole_folder, write_json
+from storage.outputs.tables import Frames, check_exists, check_holds, read_table, write_table
+from storage.outputs.tuning import read_tuning
+from storage.paths import trials_path, tuning_path
 
-OF_OBJECTS: Final = ("objects", "ranking")
-"""Tables with a row for each object under each model and judged mask."""
+RUN_KEYS: Final = (
+    "split",
+    "n_objects",
+    "n_groups",
+    "n_resamples",
+    "models",
+    "entropy",
+    "heads",
+)
+"""Keys of ``run.json``; ``models`` and ``entropy`` hold the signatures of features and entropies,
+``heads`` the metadata of each train split's heads."""
+
+_FILES: Final = {**SPLIT_TABLES, "ranking": RANKING}
+"""Tables of a split by the name of their file."""
+
+FILES: Final = "files"
+"""Key of ``run.json`` beside ``RUN_KEYS``: sha256 of each table's file."""
+
+PICTURES: Final = "gallery.csv"
+"""Table of the pictures of a gallery."""
 
 
 @dataclass(frozen=True)
 class SplitResults:
-    """What ``evaluate`` computes for one split; each table is a file of its name."""
+    """What ``evaluate`` computes for one split: ``SPLIT_TABLES``."""
 
     auc: pd.DataFrame
-    """AUC of every protocol, task, model and measure, fractions of 1, with intervals over images or
-    videos. ``train_split`` and ``tokens`` are those of the heads, empty for a measure without
-    heads; ``margin`` is the relative AUC minus that of 1 - SamScore of the judged mask,
-    ``tokens_margin`` minus that of the same measure from the tokens of the judged proposal."""
     iou: pd.DataFrame
-    """Mean IoU of every model, view and proposal, with intervals over images or videos; ``gain`` is
-    the mean IoU minus that of the same model's mask, best or selected, from one click in the first
-    view, identity."""
     curves: pd.DataFrame
-    """Mean IoU against the corrected fraction, for each task's default model."""
     correlation: pd.DataFrame
-    """Pearson correlations of each model and train split."""
     statistics: pd.DataFrame
-    """Statistics of every measure, model and protocol, one per row, with intervals over images or
-    videos; ``iou_below`` is empty for those that are not about failures."""
     coverage: pd.DataFrame
-    """Risk of the largest model's kept masks by their share, the least uncertain kept first."""
     reliability: pd.DataFrame
-    """Predicted and true IoU of every measure that predicts one, in bins of equal mass."""
     promises: pd.DataFrame
-    """Share of the largest model's masks that each promise keeps, calibrated on all images of the
-    split; without the promises that keep nothing."""
     pixels: pd.DataFrame
-    """How well the pixels of each model's masks agree with the ground truth, one statistic per row,
-    with intervals over images or videos; ``region`` is all of the mask or the band around the
-    outline."""
     objects: pd.DataFrame
-    """IoU and measures of every object under each model, for each proposal that a protocol judges;
-    ``iou`` is that of the judged mask."""
-    ranking: pd.DataFrame
-    """The part of ``objects`` that the gallery chooses by; it does not change with the views."""
     run: Mapping[str, Any]
     """``RUN_KEYS``."""
 
 
-def write_results(folder: Path, tables: Mapping[str, Table], run: Mapping[str, Any]) -> None:
+def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, Any]) -> None:
     """Write a split's results, replacing those that are there; equal results give equal bytes.
 
     Parameters
     ----------
-    tables, run
-        As ``SplitResults`` has them.
+    tables
+        ``SPLIT_TABLES`` and ``ranking``, by name.
 
     Raises
     ------
@@ -82,9 +74,9 @@ def write_results(folder: Path, tables: Mapping[str, Table], run: Mapping[str, A
     check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
         digests = {}
-        for name, columns in COLUMNS.items():
+        for name, table in _FILES.items():
             path = partial / f"{name}.csv"
-            write_table(path, checked_blocks(f"table {name!r}", tables[name], columns))
+            write_table(path, table, tables[name])
             digests[path.name] = _sha256(path)
         write_json(partial / "run.json", {**run, FILES: digests})
 
@@ -95,8 +87,8 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
     Parameters
     ----------
     of_objects
-        Columns of ``objects`` and ``ranking`` to read, which grow with the objects and take more
-        memory than all else; None takes all.
+        Columns of ``objects`` to read, which grows with the objects and takes more memory than all
+        else; None takes all.
 
     Raises
     ------
@@ -107,13 +99,12 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
     run = read_run(folder)
     digests = run.pop(FILES)
     tables = {}
-    for name in COLUMNS:
+    for name, table in _FILES.items():
         file = folder / f"{name}.csv"
         check_exists(file)
         _check_written(file, str(digests.get(file.name, "none")))
-        only = of_objects if name in OF_OBJECTS else None
-        needed = tuple(one for one in COLUMNS[name] if only is None or one in only)
-        tables[name] = read_table(file, needed, only)
+        if name in SPLIT_TABLES:
+            tables[name] = read_table(file, table, of_objects if name == "objects" else None)
     return SplitResults(**tables, run=run)
 
 
@@ -135,16 +126,47 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def write_runtime(path: Path, runtime: pd.DataFrame) -> None:
-    """Write the seconds that methods take.
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of a split, and what each shows."""
+
+    table: pd.DataFrame
+    """One row per picture, as ``GALLERY`` declares it."""
+    pictures: Mapping[str, bytes]
+    """JPEG bytes by file name."""
+
+    def of_protocol(self, protocol: str) -> "Gallery":
+        """The gallery, its table cut to one protocol."""
+        return Gallery(self.table[self.table["protocol"] == protocol], self.pictures)
+
+
+def write_gallery(folder: Path, gallery: Gallery) -> None:
+    """Write a gallery, replacing the one that is there."""
+    with whole_folder(folder) as partial:
+        write_table(partial / PICTURES, GALLERY, gallery.table)
+        for name, jpeg in gallery.pictures.items():
+            (partial / name).write_bytes(jpeg)
+
+
+def read_gallery(folder: Path) -> Gallery:
+    """Read a gallery.
 
     Raises
     ------
     DataError
-        If it lacks one of ``RUNTIME_COLUMNS``.
+        If the table is missing, cut off or lacks a column, or a picture is missing.
     """
-    check_holds("runtime", list(runtime.columns), RUNTIME_COLUMNS)
-    write_table(path, runtime, RUNTIME_FORMAT)
+    table = read_table(folder / PICTURES, GALLERY)
+    missing = [name for name in table["picture"] if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder} must hold the pictures of {PICTURES}, got no {missing[0]}")
+    untold = sorted({path.name for path in folder.glob("*.jpg")} - set(table["picture"]))
+    if untold:
+        raise DataError(
+            f"{folder / PICTURES} must have a row for each picture, got none for {untold[0]}: "
+            "run the stage gallery again"
+        )
+    return Gallery(table, {name: (folder / name).read_bytes() for name in table["picture"]})
 
 
 def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
@@ -153,10 +175,9 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If the table is missing, cut off, not CSV, or lacks one of ``RUNTIME_COLUMNS`` or of
-        ``models``.
+        If the table is missing, cut off, not CSV, or lacks a column or one of ``models``.
     """
-    table = read_table(path, RUNTIME_COLUMNS)
+    table = read_table(path, RUNTIME)
     methods = set(table["method"])
     for model in sorted(models):
         timed = set(table.loc[table["model"] == model, "method"])
@@ -166,6 +187,43 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
                 f"{', '.join(sorted(timed)) or 'none'}: run the stage runtime again"
             )
     return table
+
+
+def read_trials(split: str, objective: str) -> pd.DataFrame:
+    """Read the trials of a head, best first; none where the params' defaults were taken.
+
+    Raises
+    ------
+    DataError
+        If the table is missing (``tune`` has not run is the usual cause), damaged, or has fewer or
+        more trials than the choice records.
+    """
+    path = trials_path(split, objective)
+    trials = read_table(path, TRIALS)
+    n_trials = read_tuning(tuning_path(split, objective)).n_trials
+    if len(trials) != n_trials:
+        raise DataError(
+            f"{path} must have {n_trials} trials, got {len(trials)}: run the stage tune again"
+        )
+    return trials
+
+
+def read_all_trials(train_splits: Iterable[str]) -> pd.DataFrame:
+    """Read the trials of every head; ``trained_on`` and ``objective`` stand before their columns.
+
+    Raises
+    ------
+    DataError
+        As ``read_trials``.
+    """
+    heads = list(product(train_splits, OBJECTIVES))
+    found = [
+        read_trials(split, objective).assign(trained_on=split, objective=objective)
+        for split, objective in heads
+    ]
+    columns = ["trained_on", "objective", *TRIALS.columns]
+    some = [trials for trials in found if len(trials)]
+    return pd.concat(some, ignore_index=True)[columns] if some else pd.DataFrame(columns=columns)
 
 
 def _sha256(path: Path) -> str:

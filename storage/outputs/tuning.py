@@ -5,15 +5,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
-from storage.errors import DataError, shown
-from storage.folders import whole_file
+from pipeline.result_rows import TRIALS, TrialRow, record
+from storage.errors import DataError
+from storage.folders import whole_file, write_json
 from storage.paths import WORK, remedy
-
-COLUMNS: Final = ("rank", "mse", "batch_size", "epochs", "learning_rate", "momentum")
-"""Columns of the table of trials, as in the paper's Table 8."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,7 @@ def write_tuning(path: Path, tuning: Tuning) -> None:
         for name, value in vars(tuning).items()
         if name != "plan" and (name, value) != ("version", 1)
     }
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(path, record)
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -73,33 +69,11 @@ def read_tuning(path: Path) -> Tuning:
 def write_trials(path: Path, ranked: Iterable[Trial]) -> None:
     """Write trials as CSV, best first."""
     with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        # Not by pandas, whose import takes longer than a stage without trials.
+        table = csv.DictWriter(file, TRIALS.columns, lineterminator="\n")
         table.writeheader()
         for rank, trial in enumerate(ranked, start=1):
-            table.writerow({"rank": rank, "mse": trial.mse, **asdict(trial.plan)})
-
-
-def read_trials(path: Path) -> list[Trial]:
-    """Read a table of trials in its order; none where the params' defaults were taken.
-
-    Raises
-    ------
-    DataError
-        If there is no such file (``tune`` has not run is the usual cause), or it is not such a
-        table, or is cut off inside a line.
-    """
-    if not path.is_file():
-        raise DataError(f"trials must be a file, got none at {path}{remedy(path)}")
-    if not path.read_bytes().endswith(b"\n"):
-        raise DataError(f"{path} must end with a line break, got it cut: run the stage tune again")
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        if tuple(table.fieldnames or ()) != COLUMNS:
-            raise DataError(f"{path} must have {', '.join(COLUMNS)}, got {shown(table.fieldnames)}")
-        try:
-            return [_trial(row) for row in table]
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{path} must be written by the stage tune, got {error}") from error
+            table.writerow(record(TrialRow(rank, trial.mse, **asdict(trial.plan))))
 
 
 def append_trial(path: Path, trial: Trial) -> None:
@@ -122,13 +96,3 @@ def read_log(path: Path) -> list[Trial]:
         mse = record.pop("mse")
         trials.append(Trial(Hyperparameters(**record), mse))
     return trials
-
-
-def _trial(row: dict[str, str]) -> Trial:
-    plan = Hyperparameters(
-        epochs=int(row["epochs"]),
-        batch_size=int(row["batch_size"]),
-        learning_rate=float(row["learning_rate"]),
-        momentum=float(row["momentum"]),
-    )
-    return Trial(plan, float(row["mse"]))

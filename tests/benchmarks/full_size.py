@@ -26,7 +26,7 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
-from stages.evaluation import use
+from stages.evaluation import tables
 from stages.shell.signatures import eval_cells
 from stages.training.fit import Seeds, fit_here, heads_to_fit
 from storage.files.manifest import write_manifest
@@ -67,13 +67,11 @@ TIMED_SHARE: Final = 0.1
 
 PARTS: Final[tuple[tuple[ModuleType, str, str], ...]] = (
     (evaluate, "read_scores", "reading the stores, applying the heads"),
-    (evaluate, "auc_table", "AUC of every task, with intervals"),
-    (evaluate, "curve_table", "curves"),
-    (evaluate, "correlation_table", "correlations"),
-    (evaluate, "pixel_table", "calibration of pixels, with intervals"),
-    (use, "_statistic_table", "statistics of use, with intervals"),
-    (use, "_reliability_table", "reliability, with intervals"),
-    (use, "_promise_table", "promises"),
+    (tables, "auc_table", "AUC of every task, with intervals"),
+    (tables, "blocks_as_frame", "curves"),
+    (tables, "correlation_table", "correlations"),
+    (tables, "statistic_table", "statistics of use, with intervals"),
+    (tables, "promise_table", "promises"),
     (evaluate, "write_results", "table of objects, writing all tables"),
 )
 """Module, function and what it does."""

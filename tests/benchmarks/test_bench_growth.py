@@ -151,8 +151,8 @@ def write_results(n_objects: int) -> None:
         evaluate.main()
     write_report_inputs(Path(), [SPLIT], ["shapes_train"])
     found = read_results(results_dir(SPLIT))
-    objects, ranking = (repeated(table, n_objects) for table in (found.objects, found.ranking))
-    write_split_results(results_dir(SPLIT), replace(found, objects=objects, ranking=ranking))
+    objects = repeated(found.objects, n_objects)
+    write_split_results(results_dir(SPLIT), replace(found, objects=objects))
 
 
 def repeated(objects: pd.DataFrame, n_objects: int) -> pd.DataFrame:

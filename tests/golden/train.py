@@ -21,8 +21,7 @@ from pipeline.vocabulary import (
 )
 from stages import train, tune
 from stages.training.data import read_head_data
-from storage.outputs.head_files import read_head_file
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects

@@ -17,6 +17,7 @@ from pipeline.auc import correction_auc
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import predict
+from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
@@ -26,9 +27,13 @@ from stages.shell.signatures import weights_name
 from stages.shell.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
-from storage.outputs.columns import COLUMNS
-from storage.outputs.head_files import HeadFile, read_head_file, read_heads, write_head_file
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import (
+    HeadFile,
+    head_set_path,
+    read_head_file,
+    read_heads,
+    write_head_file,
+)
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
@@ -159,7 +164,7 @@ def test_ablated_tokens_change_nothing_of_the_method(root: Path, results: SplitR
     assert set(after.auc[is_ablated]["protocol"]) == {"best"}
     of_method = after.auc[~is_ablated].reset_index(drop=True)
     pd.testing.assert_frame_equal(of_method, before.auc)
-    for name in set(COLUMNS) - {"auc"}:
+    for name in set(SPLIT_TABLES) - {"auc"}:
         pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
 
 
@@ -293,7 +298,7 @@ def test_two_runs_give_the_same_bytes(root: Path) -> None:
     shutil.rmtree(folder)
     evaluate.main()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
-    assert set(first) == {f"{name}.csv" for name in COLUMNS} | {"run.json"}
+    assert set(first) == {f"{name}.csv" for name in SPLIT_TABLES} | {"ranking.csv", "run.json"}
 
 
 def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) -> None:
@@ -412,7 +417,7 @@ def test_heads_that_learned_from_other_features_are_refused(
     rewrite(MODELS, **settings)
     with pytest.raises(
         DataError,
-        match=rf"best.safetensors must .* of the same {message}; train it again",
+        match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
     ):
         scores.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 

@@ -12,13 +12,13 @@ from PIL import Image
 
 from pipeline.gallery import PREDICTION_COLOUR as GREEN
 from pipeline.gallery import TINT
+from pipeline.result_rows import RANKING
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
 from stages.evaluation.scenes import Shown, by_source
-from storage.outputs.columns import OBJECT_COLUMNS
-from storage.outputs.files import write_table
-from storage.outputs.gallery import Gallery, read_gallery
+from storage.outputs.results import Gallery, read_gallery
+from storage.outputs.tables import write_table
 from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
@@ -69,7 +69,7 @@ def write_cells(table: ObjectTable, model: str, view: str = "identity") -> None:
 def ranking(table: ObjectTable) -> pd.DataFrame:
     """Uncertainties that rise with the row for best masks, and fall with it for selected ones."""
     rising = np.arange(N_OBJECTS) / N_OBJECTS
-    ious = [name for name in OBJECT_COLUMNS if name.endswith("iou")]
+    ious = [name for name in RANKING.columns if name.endswith("iou")]
     measures = ["sam_score", "h_theta", "h_xp", "h_a", "h_std"]
     blocks = [
         pd.DataFrame(
@@ -97,7 +97,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_objects(objects_path(SPLIT), table, {"split": SPLIT})
     for model in ("tiny", "large"):
         write_cells(table, model)
-    write_table(results_dir(SPLIT) / "ranking.csv", ranking(table))
+    write_table(results_dir(SPLIT) / "ranking.csv", RANKING, ranking(table))
     (tmp_path / "data").mkdir()
     for file in table.file:
         Image.new("RGB", (SIDE_PX, SIDE_PX), (GREY,) * 3).save(tmp_path / "data" / str(file))
@@ -166,7 +166,7 @@ def spoil_images(root: Path, table: ObjectTable) -> None:
 
 def spoil_results(_root: Path, table: ObjectTable) -> None:
     others = ranking(table).assign(object_id=0)
-    write_table(results_dir(SPLIT) / "ranking.csv", others)
+    write_table(results_dir(SPLIT) / "ranking.csv", RANKING, others)
 
 
 def spoil_features(_root: Path, table: ObjectTable) -> None:

@@ -21,14 +21,14 @@ from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_heads
 from pipeline.heads.trial_cost import validation_cost
+from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.study import LOG
-from storage.outputs.head_files import read_head_file
-from storage.outputs.heads import head_set_path
-from storage.outputs.tuning import COLUMNS, read_tuning, study_dir
+from storage.head_files.head_file import head_set_path, read_head_file
+from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
     curves_path,
     features_path,
@@ -131,7 +131,7 @@ def test_without_trials_the_choice_is_that_of_the_params(run: Callable[..., None
     tuning = read_tuning(tuning_path(SPLIT, "iou_tiny"))
     assert asdict(tuning.plan) == {key: TUNE[key] for key in asdict(tuning.plan)}
     assert (tuning.cost, tuning.n_trials, tuning.seed) == (None, 0, 0)
-    assert trials_path(SPLIT, "iou_tiny").read_text() == ",".join(COLUMNS) + "\n"
+    assert trials_path(SPLIT, "iou_tiny").read_text() == ",".join(TRIALS.columns) + "\n"
 
 
 @pytest.mark.usefixtures("split")

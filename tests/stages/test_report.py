@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from pipeline.heads.kinds import KINDS
+from pipeline.result_rows import RUNTIME
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.curves import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
@@ -41,14 +42,13 @@ from stages.page.labels import (
 )
 from stages.page.provenance import Commit, setting, settings
 from stages.tables import catalogue
-from stages.tables.auc import margin_table, relative_table
+from stages.tables.auc import RADAR_LINES, margin_table, relative_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.iou import iou_table
-from stages.tables.radar import RADAR_LINES
 from stages.tables.report_table import ReportTable, Section
 from stages.tables.rows import of_protocol
-from storage.outputs.gallery import read_gallery, write_gallery
-from storage.outputs.results import SplitResults, read_results, write_runtime
+from storage.outputs.results import SplitResults, read_gallery, read_results, write_gallery
+from storage.outputs.tables import write_table
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import read_page, section, tables, words
@@ -198,7 +198,7 @@ def test_seconds_cut_between_two_models_are_refused(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     timed = draw_runtime("mini")
-    write_runtime(root / RUNTIME_PATH, timed[timed["model"] != "large"])
+    write_table(root / RUNTIME_PATH, RUNTIME, timed[timed["model"] != "large"])
     with pytest.raises(SystemExit):
         report.main()
     assert "runtime.csv must have every method of large, got none" in capsys.readouterr().err
@@ -716,7 +716,7 @@ def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
 
 @pytest.mark.parametrize("family", ["mini", "sam2"])
 def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
-    write_runtime(brief / RUNTIME_PATH, draw_runtime(family))
+    write_table(brief / RUNTIME_PATH, RUNTIME, draw_runtime(family))
     report.main()
     table = (brief / "results" / "tables" / "table7_runtime.csv").read_text(encoding="utf-8")
     assert ("tiny,views5,1.2,0.584,1.2,4.78689," in table) == (family == "sam2")
@@ -734,7 +734,9 @@ def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
 @pytest.mark.parametrize("ratio", [0.987654321, 1.0])
 def test_a_ratio_below_1_is_explained(brief: Path, ratio: float) -> None:
     timed = draw_runtime("mini")
-    write_runtime(brief / RUNTIME_PATH, timed.assign(ratio=timed["ratio"].replace(1.1, ratio)))
+    write_table(
+        brief / RUNTIME_PATH, RUNTIME, timed.assign(ratio=timed["ratio"].replace(1.1, ratio))
+    )
     report.main()
     told = words(section(read_page(brief / PAGE), "runtime"))
     assert ("A ratio below 1 is noise" in told) == (ratio < 1)

@@ -8,10 +8,10 @@ import pytest
 import torch
 import yaml
 
+from pipeline.result_rows import RUNTIME
 from pipeline.runtime.methods import METHODS
 from stages import runtime
 from stages.extraction.models import device_name
-from storage.outputs.columns import RUNTIME_COLUMNS
 from storage.outputs.results import read_runtime
 from storage.paths import RUNTIME_PATH
 from tests.fixtures.dvc_stages import ROOT
@@ -39,13 +39,13 @@ def test_every_model_and_method_is_timed_without_weights_or_heads() -> None:
     write_params(weights="file")
     run(runtime)
     table = read_runtime(RUNTIME_PATH, MODELS)
-    assert list(table.columns) == list(RUNTIME_COLUMNS)
+    assert list(table.columns) == list(RUNTIME.columns)
     assert table["model"].tolist() == [model for model in MODELS for _ in METHODS]
     assert table["method"].tolist() == [*METHODS] * len(MODELS)
     assert (table["seconds"] > 0).all()
     alone = table["seconds"].where(table["method"] == "sam").ffill()
     np.testing.assert_allclose(table["ratio"], table["seconds"] / alone, rtol=1e-4)
-    assert table[list(RUNTIME_COLUMNS[4:])].drop_duplicates().to_dict("records") == [
+    assert table[list(RUNTIME.columns[4:])].drop_duplicates().to_dict("records") == [
         {
             "family": "mini",
             "weights": "random",

@@ -1,6 +1,6 @@
 from pipeline.heads.kinds import HeadSet
 from storage import paths
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import head_set_path
 
 
 def test_every_thing_has_its_own_place() -> None:

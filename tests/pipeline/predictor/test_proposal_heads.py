@@ -5,8 +5,7 @@ import pytest
 
 from pipeline.heads.predict import predict
 from pipeline.predictor.proposal_heads import ProposalHeads, stack_heads
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import read_head_file
+from storage.head_files.head_file import read_head_file, shipped_heads
 from tests.fixtures.predictors import random_heads
 
 

@@ -77,8 +77,9 @@ def test_numbers_are_those_of_single_pixels_by_protocol_model_and_region() -> No
         }
         if row.statistic in expected:
             assert row.value == pytest.approx(expected[row.statistic]), row
-        assert row.interval.low < row.value < row.interval.high or (
-            row.statistic == "calibration_error" and row.interval.low < row.interval.high
+        assert row.value_interval.low < row.value < row.value_interval.high or (
+            row.statistic == "calibration_error"
+            and row.value_interval.low < row.value_interval.high
         )
 
 
@@ -92,7 +93,7 @@ def test_where_no_object_has_an_outline_there_is_no_number() -> None:
     empty = calibration(code, np.ones(code.shape, bool), "band")
     scores = {(protocol, "tiny", region): empty for protocol in PROTOCOLS for region in REGIONS}
     for row in pixel_rows(scores, RESAMPLES):
-        assert np.isnan([row.value, row.interval.low, row.interval.high]).all()
+        assert np.isnan([row.value, row.value_interval.low, row.value_interval.high]).all()
 
 
 def test_probabilities_that_are_true_in_the_mean_have_almost_no_error() -> None:

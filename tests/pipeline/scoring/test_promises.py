@@ -6,13 +6,13 @@ from itertools import product
 import numpy as np
 import pytest
 
+from pipeline.result_rows import PromiseRow
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measured import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.promises import (
     ALPHAS,
     PROMISES,
     Promise,
-    PromiseRow,
     least_images,
     promise_rows,
     threshold,
@@ -54,7 +54,8 @@ def test_of_every_measure_the_promises_that_keep_something_are_told(
                 judged = Judged.masks(uncertainty, one.iou < promise.iou, GROUP)
                 kept = float(np.mean(uncertainty <= threshold(judged, promise)))
                 if kept > 0:
-                    row = (one.protocol, train_split, one.model, measure, promise, kept)
+                    asked = (promise.of, promise.iou, promise.alpha)
+                    row = (one.protocol, train_split, one.model, measure, *asked, kept)
                     expected.append(PromiseRow(*row))
     assert rows == expected
     n_settings = sum(len(one.measures) for one in masks) * len(PROMISES) * 6
@@ -63,7 +64,7 @@ def test_of_every_measure_the_promises_that_keep_something_are_told(
 
 def test_a_measure_that_tells_keeps_more_than_one_that_does_not(rows: list[PromiseRow]) -> None:
     for protocol, of in product(PROTOCOLS, PROMISES):
-        own = [row for row in rows if (row.protocol, row.promise.of) == (protocol, of)]
+        own = [row for row in rows if (row.protocol, row.promise) == (protocol, of)]
         told, untold = (
             sum(row.kept for row in own if row.measure == measure)
             for measure in ("sam_score", "h_xp")
@@ -75,7 +76,7 @@ def test_of_few_poor_masks_nothing_is_kept_under_the_promise_of_the_kept() -> No
     scores = random_scores(0, train_splits=())
     poor = replace(scores.proposals, iou=scores.proposals.iou / 3)
     masks = masks_of(replace(scores, proposals=poor))
-    assert "kept" not in {row.promise.of for row in promise_rows(masks, np.arange(40) // 4)}
+    assert "kept" not in {row.promise for row in promise_rows(masks, np.arange(40) // 4)}
 
 
 def test_a_single_image_shows_nothing(masks: list[JudgedMasks]) -> None:

@@ -7,12 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pipeline.auc import correction_auc
+from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.heads.kinds import HeadSet
+from pipeline.result_rows import AucRow
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.rows import AucRow, auc_rows, iou_rows, n_measures
+from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
@@ -57,7 +58,7 @@ def test_a_row_is_the_auc_of_its_measure(models: dict[str, ModelScores], protoco
         models["large"].proposals.judged_iou(protocol),
         heads["iou_large"].astype(np.float64) - heads["iou_tiny"],
     )
-    assert row.area == expected
+    assert CorrectionAuc(row.auc, row.oracle, row.worst, row.relative) == expected
 
 
 def test_measures_that_know_the_truth_reach_the_oracle() -> None:
@@ -76,7 +77,7 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
     }
     for row in auc_rows(models, RESAMPLES):
         if row.measure in told_by[row.task]:
-            assert row.area.relative == pytest.approx(1, abs=1e-5), row
+            assert row.relative == pytest.approx(1, abs=1e-5), row
 
 
 def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dict[str, np.ndarray]:
@@ -105,7 +106,7 @@ def test_margins_are_differences_to_sam_score(models: dict[str, ModelScores]) ->
     of_task = [
         row for row in rows if (row.protocol, row.task, row.model) == ("best", "task", "small")
     ]
-    relative = {(row.train_split, row.measure): row.area.relative for row in of_task}
+    relative = {(row.train_split, row.measure): row.relative for row in of_task}
     for row in of_task:
         expected = relative[row.train_split, row.measure] - relative["", "sam_score"]
         assert row.margin == pytest.approx(expected)
@@ -130,9 +131,12 @@ def test_ablated_tokens_are_compared_with_the_method_on_the_same_images() -> Non
     found = {(row.tokens, row.measure): row for row in rows}
     best, without = found["best", "delta_xp_star"], found["best_no_iou", "delta_xp_star"]
     interval = without.tokens_margin_interval
-    assert without.tokens_margin == without.area.relative - best.area.relative != 0
+    assert without.tokens_margin == without.relative - best.relative != 0
     assert interval.low <= without.tokens_margin <= interval.high
-    assert interval.high - interval.low < (without.relative.high - without.relative.low) / 5
+    assert (
+        interval.high - interval.low
+        < (without.relative_interval.high - without.relative_interval.low) / 5
+    )
     assert best.tokens_margin == best.tokens_margin_interval.low == 0
     assert np.isnan(found["", "h_a"].tokens_margin)
     assert np.isnan(found["", "h_a"].tokens_margin_interval.high)
@@ -150,7 +154,7 @@ def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> No
         for row in auc_rows({"tiny": scores}, resamples)
         if (row.protocol, row.task, row.measure) == ("best", "segmentation", "h_std")
     )
-    width = row.relative.high - row.relative.low
+    width = row.relative_interval.high - row.relative_interval.low
     assert row.margin_interval.high - row.margin_interval.low < width / 10
 
 
@@ -163,8 +167,8 @@ def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) ->
         == len({(r.protocol, judged_proposal(r.protocol, r.task), *key_of(r)) for r in rows})
     )
     inside = [
-        row.auc.low < row.area.auc < row.auc.high
-        and row.relative.low < row.area.relative < row.relative.high
+        row.auc_interval.low < row.auc < row.auc_interval.high
+        and row.relative_interval.low < row.relative < row.relative_interval.high
         for row in rows
     ]
     assert np.mean(inside) == 1
@@ -175,8 +179,8 @@ def test_a_correction_that_gains_nothing_has_no_relative_interval() -> None:
     flawless = np.ones_like(scores.proposals.iou)
     perfect = replace(scores, proposals=replace(scores.proposals, iou=flawless))
     for row in segmentation(auc_rows({"large": perfect}, RESAMPLES)):
-        assert np.isnan([row.area.relative, row.relative.low, row.margin]).all()
-        assert row.auc.low == row.auc.high == 1
+        assert np.isnan([row.relative, row.relative_interval.low, row.margin]).all()
+        assert row.auc_interval.low == row.auc_interval.high == 1
 
 
 def test_a_measure_that_is_nan_is_named() -> None:
@@ -198,7 +202,7 @@ def test_mean_ious_are_compared_with_one_click_in_the_first_view() -> None:
     rows = {(row.model, row.view, row.proposal): row for row in iou_rows(views, RESAMPLES)}
     start = rows["tiny", "identity", "best"]
     assert start.mean_iou == pytest.approx(first.judged_iou("best").mean())
-    assert start.interval.low < start.mean_iou < start.interval.high
+    assert start.mean_iou_interval.low < start.mean_iou < start.mean_iou_interval.high
     assert (start.gain, start.gain_interval.low, start.gain_interval.high) == (0, 0, 0)
     refined = rows["tiny", "gray", "refined"]
     assert refined.gain == pytest.approx(second.judged_refined_iou("best").mean() - start.mean_iou)

@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
 
 from pipeline.auc import correction_auc, correction_curve
+from pipeline.result_rows import StatisticRow
 from pipeline.runtime.methods import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.curves import BOUNDS
@@ -17,7 +18,6 @@ from pipeline.scoring.measured import JudgedMasks, judged_masks, model_measures,
 from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
 from pipeline.scoring.statistics import FAILURE_IOUS, STATISTICS
 from pipeline.scoring.use import (
-    StatisticRow,
     coverage_curves,
     of_largest,
     reliability_rows,
@@ -137,13 +137,13 @@ def test_intervals_hold_what_the_sample_gives(
 ) -> None:
     done: list[int] = []
     again = list(statistic_rows(masks, RESAMPLES, done.append))
-    assert [row.interval for row in again] == [row.interval for row in rows]
+    assert [row.value_interval for row in again] == [row.value_interval for row in rows]
     assert sum(done) == sum(len(one.measures) for one in masks)
     # Few bins of few objects are farther from true in a resample than in the sample.
     smooth = [row for row in rows if row.statistic not in {"calibration_error", "excess_aurc"}]
-    inside = [row.interval.low <= row.value <= row.interval.high for row in smooth]
+    inside = [row.value_interval.low <= row.value <= row.value_interval.high for row in smooth]
     assert np.mean(inside) > 0.97
-    assert np.mean([row.interval.low < row.interval.high for row in rows]) > 0.95
+    assert np.mean([row.value_interval.low < row.value_interval.high for row in rows]) > 0.95
 
 
 def test_masks_that_never_fail_leave_failures_untold() -> None:
@@ -153,9 +153,13 @@ def test_masks_that_never_fail_leave_failures_untold() -> None:
     for row in statistic_rows(masks, RESAMPLES):
         is_of_failures = row.iou_below is not None
         is_of_order = row.statistic in {"pearson", "spearman"}
-        assert np.isnan(row.value) == np.isnan(row.interval.low) == (is_of_failures or is_of_order)
+        assert (
+            np.isnan(row.value)
+            == np.isnan(row.value_interval.low)
+            == (is_of_failures or is_of_order)
+        )
         if row.statistic in {"aurc", "excess_aurc", "augrc"}:
-            assert row.value == row.interval.low == row.interval.high == 0
+            assert row.value == row.value_interval.low == row.value_interval.high == 0
 
 
 def test_curves_are_of_the_largest_model_with_its_bounds(
@@ -188,7 +192,7 @@ def test_bins_are_those_whose_distance_the_error_is(
         if row.statistic == "calibration_error"
     }
     is_inside = [
-        row.interval.low <= row.iou <= row.interval.high
+        row.iou_interval.low <= row.iou <= row.iou_interval.high
         for row in reliability_rows(masks, RESAMPLES)
     ]
     assert np.mean(is_inside) > 0.95

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.risk_control import Judged, threshold_of_all
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.predictor.gates import own_measure
 from stages.predictor.loading import OF_USERS
-from storage.outputs.columns import COLUMNS
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
@@ -88,7 +88,7 @@ def test_of_the_objects_one_measure_is_read(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("stages.cli.gate.read_results", noted)
     gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
     (found,) = read
-    assert set(found.objects) == {*COLUMNS["objects"], "usam@shapes_train"}
+    assert set(found.objects) == {*SPLIT_TABLES["objects"].columns, "usam@shapes_train"}
 
 
 @pytest.mark.usefixtures("root")

@@ -13,9 +13,8 @@ from pipeline.heads.kinds import HeadSet
 from stages.cli.heads import app
 from stages.predictor.gates import Gate, least_iou
 from stages.predictor.loading import OF_USERS, head_set_of
-from storage.outputs.files import write_json
-from storage.outputs.head_files import read_head_file
-from storage.outputs.heads import head_set_path
+from storage.folders import write_json
+from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import gate_path
 from tests.fixtures.eval_split import write_heads
 from tests.fixtures.head_files import GATE

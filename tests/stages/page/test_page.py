@@ -14,9 +14,8 @@ from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.page.labels import PROTOCOL_LABELS, TRUTH_MARKS
-from stages.tables.auc import overview_table
+from stages.tables.auc import RADAR_LINES, overview_table
 from stages.tables.catalogue import REPORT_TABLES
-from stages.tables.radar import RADAR_LINES
 from stages.tables.rows import of_protocol
 from storage.outputs.results import SplitResults
 from storage.paths import HEADS, RESULTS

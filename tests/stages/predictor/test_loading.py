@@ -13,8 +13,7 @@ from stages.shell.parsing import ParamsError
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
-from storage.head_files.shipped import shipped_heads
-from storage.outputs.head_files import read_head_file
+from storage.head_files.head_file import read_head_file, shipped_heads
 from tests.fixtures.head_files import write_random_heads
 from tests.fixtures.predictors import drawn
 

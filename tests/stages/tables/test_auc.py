@@ -12,6 +12,7 @@ from pipeline.scoring.curves import BOUNDS, IOU_GT
 from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages.tables.auc import (
+    ablation_table,
     absolute_table,
     correlation_names,
     correlation_table,
@@ -20,11 +21,11 @@ from stages.tables.auc import (
     metrics,
     overview_table,
     relative_table,
+    token_margin_table,
 )
 from stages.tables.iou import best_model_table, iou_table, view_table
 from stages.tables.paper import paper_numbers
 from stages.tables.rows import Results, of_protocol, task_models
-from stages.tables.tokens import ablation_table, token_margin_table
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 

@@ -18,10 +18,9 @@ from stages.tables.catalogue import (
     report_tables,
 )
 from stages.tables.report_table import Inputs, ReportTable, Section
-from stages.tables.trials import trial_table
-from storage.outputs.results import SplitResults
+from storage.outputs.results import SplitResults, read_all_trials
 from storage.paths import results_dir
-from tests.fixtures.report_inputs import draw_gallery, draw_runtime, draw_trials
+from tests.fixtures.report_inputs import draw_gallery, draw_runtime
 
 
 @pytest.mark.parametrize("row", REPORT_TABLES, ids=lambda row: row.name)
@@ -73,8 +72,7 @@ def test_the_papers_numbers_stand_beside_the_best_masks_alone(
 ) -> None:
     data_sets: dict[str, PaperDataSet] = {"coco_val": "COCO", "coco_train": "COCO"}
     galleries = {split: draw_gallery(evaluated / results_dir(split)).table for split in results}
-    trials = trial_table({("coco_train", "iou_tiny"): draw_trials(3)})
-    given = Inputs(results, galleries, trials, draw_runtime("mini"), data_sets)
+    given = Inputs(results, galleries, read_all_trials([]), draw_runtime("mini"), data_sets)
     made = report_tables(given)
     names = {name for name, table in made.items() if table.filter(like="_paper").size}
     assert names == {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import nan
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -9,11 +10,12 @@ import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
+from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES
-from pipeline.vocabulary import MODELS, TASKS
+from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages.shell.blocks import PaperDataSet
-from stages.tables.auc import absolute_table, correlation_names, relative_table
+from stages.tables.auc import absolute_table, correlation_names, radar_table, relative_table
 from stages.tables.iou import view_table
 from stages.tables.paper import (
     PAPER,
@@ -22,11 +24,8 @@ from stages.tables.paper import (
     paper_numbers,
     runtime_beside_paper,
 )
-from stages.tables.radar import radar_table
-from stages.tables.trials import trial_table
-from storage.outputs.columns import COLUMNS
-from storage.outputs.results import SplitResults
-from tests.fixtures.report_inputs import draw_runtime
+from storage.outputs.results import SplitResults, read_all_trials
+from tests.fixtures.report_inputs import draw_runtime, write_tuned
 
 DATA_SETS: dict[str, PaperDataSet] = {name: name for name in get_args(PaperDataSet)}
 
@@ -42,7 +41,7 @@ def auc_of_the_paper(data_set: str) -> pd.DataFrame:
         for row in block.drop(bounds.index).to_dict("records"):
             auc = row["percent"] / 100
             rows.append(
-                dict.fromkeys(COLUMNS["auc"], nan)
+                dict.fromkeys(SPLIT_TABLES["auc"].columns, nan)
                 | {"train_split": row["trained_on"], "task": task, "model": model}
                 | {"tokens": "best" if row["trained_on"] else "", "measure": row["measure"]}
                 | {"auc": auc, "oracle": oracle, "worst": worst}
@@ -58,7 +57,7 @@ def results() -> dict[str, SplitResults]:
     heads: dict[str, object] = {name: {} for name in DATA_SETS if name != "MOSE"}
     return {
         name: SplitResults(
-            **dict.fromkeys(COLUMNS, nothing) | {"auc": auc_of_the_paper(name)},
+            **dict.fromkeys(SPLIT_TABLES, nothing) | {"auc": auc_of_the_paper(name)},
             run={"heads": heads},
         )
         for name in DATA_SETS
@@ -111,12 +110,18 @@ def test_the_radar_holds_the_papers_relative_auc(results: dict[str, SplitResults
     assert lines.loc[[("gaps", "DAVIS")]]["segmentation"].isna().all()
 
 
-def test_the_papers_trials_in_any_order_give_its_table_8() -> None:
+def test_the_papers_trials_in_any_order_give_its_table_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     paper = paper_numbers("trials")
     shuffled = paper.sample(frac=1, random_state=0).to_dict("records")
     names = ("epochs", "batch_size", "learning_rate", "momentum")
     trials = [Trial(Hyperparameters(**{n: row[n] for n in names}), row["mse"]) for row in shuffled]
-    found = trial_table({("coco_train", "iou_tiny"): trials, ("coco_train", "iou_large"): []})
+    for objective in OBJECTIVES:
+        tried = rank_trials(trials) if objective == "iou_tiny" else []
+        write_tuned(tmp_path, "coco_train", objective, tried)
+    found = read_all_trials(["coco_train"])
     assert set(found["objective"]) == {"iou_tiny"}
     columns = list(paper.columns)
     assert list(found.columns) == ["trained_on", "objective", *columns]
@@ -211,9 +216,9 @@ def test_our_table_turns_the_papers_mean_ious_into_its_table_10() -> None:
     mean = numbers["percent"] / 100
     gain = mean - mean.groupby(numbers["model"]).transform("first")
     rows = numbers[["model", "view"]].assign(proposal="best", mean_iou=mean, gain=gain)
-    rows[[name for name in COLUMNS["iou"] if name not in rows]] = nan
+    rows[[name for name in SPLIT_TABLES["iou"].columns if name not in rows]] = nan
     nothing = pd.DataFrame()
-    found = SplitResults(**dict.fromkeys(COLUMNS, nothing) | {"iou": rows}, run={})
+    found = SplitResults(**dict.fromkeys(SPLIT_TABLES, nothing) | {"iou": rows}, run={})
     table = view_table({"paper": found}).merge(numbers, on=["model", "view"])
     assert len(table) == len(numbers) == 7 * len(MODELS)
     np.testing.assert_allclose(table["paper"], table["percent"])

@@ -6,8 +6,7 @@ from math import nan
 import pytest
 
 from pipeline.vocabulary import PROTOCOLS, TASKS
-from stages.tables.auc import relative_table
-from stages.tables.radar import RADAR_LINES, radar_table
+from stages.tables.auc import RADAR_LINES, radar_table, relative_table
 from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import TRAIN_SPLITS

@@ -24,7 +24,7 @@ from stages.shell.signatures import train_cell_settings
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import Seeds, fit_sets, heads_to_fit
-from storage.outputs.heads import head_set_path
+from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
 from tests.fixtures.asked import extract_params

@@ -9,21 +9,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline.result_rows import GALLERY
+from stages.evaluation.scenes import encode_jpeg
 from storage.errors import DataError
-from storage.outputs.gallery import (
-    COLUMNS,
-    TABLE,
-    Gallery,
-    encode_jpeg,
-    read_gallery,
-    write_gallery,
-)
+from storage.outputs.results import PICTURES, Gallery, read_gallery, write_gallery
 
 
 def small_gallery(n_pictures: int = 2) -> Gallery:
     """Pictures that are no pictures."""
     text = ("protocol", "task", "end", "file", "model", "measure", "train_split", "picture")
-    table = pd.DataFrame({name: np.arange(n_pictures) + 1 for name in COLUMNS})
+    table = pd.DataFrame({name: np.arange(n_pictures) + 1 for name in GALLERY.columns})
     for name in text:
         table[name] = [f"00{i}" for i in range(n_pictures)]
     table["train_split"] = ""
@@ -42,7 +37,7 @@ def test_a_gallery_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_a_gallery_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     for n_pictures in (3, 1):
         write_gallery(tmp_path / "val", small_gallery(n_pictures))
-    assert sorted(path.name for path in (tmp_path / "val").iterdir()) == ["000", TABLE]
+    assert sorted(path.name for path in (tmp_path / "val").iterdir()) == ["000", PICTURES]
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
@@ -56,7 +51,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 def test_a_table_cut_between_rows_is_refused(tmp_path: Path) -> None:
     write_gallery(tmp_path / "val", small_gallery())
-    path = tmp_path / "val" / TABLE
+    path = tmp_path / "val" / PICTURES
     data = path.read_bytes()
     path.write_bytes(data[: data[:-1].rindex(b"\n") + 1])
     (tmp_path / "val" / "001").rename(tmp_path / "val" / "001.jpg")

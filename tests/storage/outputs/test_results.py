@@ -8,38 +8,41 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.result_rows import RANKING, RUNTIME, SPLIT_TABLES, columns_of
 from storage.errors import DataError
-from storage.outputs import files
-from storage.outputs.columns import COLUMNS, RUN_KEYS, TEXT_COLUMNS
-from storage.outputs.files import read_blocks, read_table
-from storage.outputs.results import (
-    SplitResults,
-    read_results,
-    read_runtime,
-    write_runtime,
-)
+from storage.outputs import tables
+from storage.outputs.results import RUN_KEYS, SplitResults, read_results, read_runtime
+from storage.outputs.tables import read_blocks, read_table, write_table
 from tests.fixtures.report_inputs import draw_runtime
 from tests.fixtures.written_results import write_split_results
 
+VALUES = {
+    str: ["a", "b", "c"],
+    int: [0, 2, 1],
+    float: np.array([0.1, np.nan, 1 / 3], np.float32),
+}
+"""Of a column, by what it holds."""
+
+FILES = [*SPLIT_TABLES, "ranking"]
+
 
 def small_results() -> SplitResults:
-    tables = {}
-    for name, columns in COLUMNS.items():
-        table = pd.DataFrame(
-            {column: np.array([0.1, np.nan, 1 / 3], np.float32) for column in columns}
+    made = {}
+    for name, table in SPLIT_TABLES.items():
+        made[name] = pd.DataFrame(
+            {column.name: VALUES[column.kind] for column in columns_of(table.row)}
         )
-        for text in TEXT_COLUMNS.keys() & set(columns):
-            table[text] = ["", "nan", "NA"] if text == "train_split" else ["a", "b", "c"]
-        tables[name] = table
+        if "train_split" in table.columns:
+            made[name]["train_split"] = ["", "nan", "NA"]
     run = dict.fromkeys(RUN_KEYS, "Θ") | {"models": {"tiny": {"seed": 0, "prompts": ["center"]}}}
-    return SplitResults(**tables, run=run)
+    return SplitResults(**made, run=run)
 
 
 def test_results_come_back_as_they_were(tmp_path: Path) -> None:
     written = small_results()
     write_split_results(tmp_path / "split", written)
     found = read_results(tmp_path / "split")
-    for name in COLUMNS:
+    for name in SPLIT_TABLES:
         pd.testing.assert_frame_equal(
             getattr(found, name), getattr(written, name), check_dtype=False, rtol=1e-7
         )
@@ -49,7 +52,7 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
 def test_tables_of_objects_can_be_read_by_column(tmp_path: Path) -> None:
     write_split_results(tmp_path, small_results())
     whole, found = read_results(tmp_path), read_results(tmp_path, of_objects=("iou", "group"))
-    assert (list(found.objects), list(found.ranking)) == (["iou", "group"], ["iou"])
+    assert list(found.objects) == ["iou", "group"]
     pd.testing.assert_frame_equal(found.objects, whole.objects[["iou", "group"]])
     pd.testing.assert_frame_equal(found.iou, whole.iou)
 
@@ -57,19 +60,19 @@ def test_tables_of_objects_can_be_read_by_column(tmp_path: Path) -> None:
 def test_a_table_is_the_same_in_blocks_and_its_faults_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(tables, "BLOCK_ROWS", 2)
     write_split_results(tmp_path, small_results())
-    path, columns = tmp_path / "ranking.csv", COLUMNS["ranking"]
-    blocks = list(read_blocks(path, columns))
+    path = tmp_path / "ranking.csv"
+    blocks = list(read_blocks(path, RANKING))
     assert [len(block) for block in blocks] == [2, 1]
-    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), read_table(path, columns))
-    with pytest.raises(DataError, match=r"ranking\.csv must have .*, group, got"):
-        list(read_blocks(path, (*columns, "group")))
+    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), read_table(path, RANKING))
+    with pytest.raises(DataError, match=r"ranking\.csv must have .*, group, .*, got"):
+        list(read_blocks(path, SPLIT_TABLES["objects"]))
     text = path.read_text(encoding="utf-8")
     for torn, message in ((text[:-1], "got a cut one"), (f"{text}a{',' * 99}\n", "must be a CSV")):
         path.write_text(torn, encoding="utf-8")
         with pytest.raises(DataError, match=message):
-            list(read_blocks(path, columns))
+            list(read_blocks(path, RANKING))
 
 
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
         assert b"\r" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("name", [*(f"{name}.csv" for name in COLUMNS), "run.json"])
+@pytest.mark.parametrize("name", [*(f"{name}.csv" for name in FILES), "run.json"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     write_split_results(tmp_path, small_results())
     (tmp_path / name).unlink()
@@ -103,7 +106,7 @@ def test_a_faulty_file_is_named(tmp_path: Path, name: str, content: str, message
         read_results(tmp_path)
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", FILES)
 def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> None:
     write_split_results(tmp_path, small_results())
     path = tmp_path / f"{name}.csv"
@@ -121,23 +124,28 @@ def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> N
         pytest.param("task,model\n1,0.", "must be a CSV table that ends", id="cut in a line"),
         pytest.param("a,b\n1,2\n1,2,3\n", "must be a CSV table, got", id="ragged"),
         pytest.param("\n", "must be a CSV table, got", id="nothing"),
+        pytest.param(
+            ",".join(SPLIT_TABLES["auc"].columns) + "\n" + "a," * 6 + "x" + ",0" * 13 + "\n",
+            "must hold numbers in the column auc, got x$",
+            id="text for a number",
+        ),
         pytest.param("task,model\n", "must have protocol, train_split, .* got task", id="columns"),
     ],
 )
 def test_a_faulty_table_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "auc.csv").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=f"auc.csv {message}"):
-        read_table(tmp_path / "auc.csv", COLUMNS["auc"])
+        read_table(tmp_path / "auc.csv", SPLIT_TABLES["auc"])
 
 
 def test_seconds_cut_between_lines_are_refused(tmp_path: Path) -> None:
     path, timed = tmp_path / "runtime.csv", draw_runtime("mini")
     models = timed["model"].unique()
     for n_rows in range(len(timed)):
-        write_runtime(path, timed.iloc[:n_rows])
+        write_table(path, RUNTIME, timed.iloc[:n_rows])
         with pytest.raises(DataError, match=r"runtime.csv must have every method of \w+, got"):
             read_runtime(path, models)
-    write_runtime(path, timed)
+    write_table(path, RUNTIME, timed)
     assert len(read_runtime(path, models)) == len(timed)
 
 
@@ -151,7 +159,7 @@ def test_results_that_fail_leave_those_before(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["split"]
 
 
-@pytest.mark.parametrize("name", [*COLUMNS, "run"])
+@pytest.mark.parametrize("name", [*SPLIT_TABLES, "run"])
 def test_incomplete_results_are_not_written(tmp_path: Path, name: str) -> None:
     results = small_results()
     faulty: Any = {} if name == "run" else getattr(results, name).iloc[:, 1:]

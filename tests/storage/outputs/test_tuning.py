@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.result_rows import TRIALS as TABLE
 from storage.errors import DataError
 from storage.outputs.tuning import (
-    COLUMNS,
     Tuning,
     append_trial,
     read_log,
-    read_trials,
     read_tuning,
     study_dir,
     write_trials,
@@ -63,37 +62,11 @@ def test_file_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
         read_tuning(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("trials", [TRIALS, []], ids=["some", "none"])
-def test_trials_come_back_as_they_were_written(tmp_path: Path, trials: list[Trial]) -> None:
-    write_trials(tmp_path / "a.csv", trials)
-    assert read_trials(tmp_path / "a.csv") == trials
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param(None, r"trials must be a file, got none at .*a\.csv", id="no file"),
-        pytest.param("", r"a\.csv must end with a line break, got it cut", id="empty"),
-        pytest.param("\n", r"a\.csv must have rank, mse, .*, got", id="no columns"),
-        pytest.param(
-            "rank,mse\n1,0.1\n", r"must have rank, .*, got \['rank', 'mse'\]", id="columns"
-        ),
-        pytest.param(",".join(COLUMNS) + "\n1,0.1,x,5,0.1,0.9\n", "by the stage tune", id="text"),
-        pytest.param(",".join(COLUMNS) + "\n1,0.1,16\n", "by the stage tune", id="cut short"),
-    ],
-)
-def test_faulty_trials_are_named(tmp_path: Path, text: str | None, message: str) -> None:
-    if text is not None:
-        (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_trials(tmp_path / "a.csv")
-
-
 def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:
     write_trials(tmp_path / "heads" / "a.csv", TRIALS)
     with (tmp_path / "heads" / "a.csv").open() as file:
         first, second = csv.DictReader(file)
-    assert tuple(first) == COLUMNS
+    assert tuple(first) == TABLE.columns
     assert (first["rank"], first["epochs"], second["rank"], second["epochs"]) == (
         "1",
         "5",
@@ -106,7 +79,7 @@ def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:
 
 def test_table_without_trials_is_its_header(tmp_path: Path) -> None:
     write_trials(tmp_path / "a.csv", [])
-    assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"
+    assert (tmp_path / "a.csv").read_text() == ",".join(TABLE.columns) + "\n"
 
 
 def test_log_keeps_the_order_and_every_bit(tmp_path: Path) -> None:

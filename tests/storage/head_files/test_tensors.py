@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from storage.errors import WeightsError
-from storage.outputs.heads import read_tensors, write_tensors
+from storage.head_files.tensors import read_tensors, write_tensors
 
 TENSORS = {
     "layers.1.bias": np.arange(3, dtype=np.float32),

@@ -1,7 +1,7 @@
-"""A head set in one safetensors file, its card in the metadata."""
+"""A head set in one safetensors file, its card in the metadata; where the files are."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,13 +10,8 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from storage.errors import DataError, WeightsError
-from storage.outputs.heads import (
-    check_origin,
-    check_place,
-    head_set_path,
-    read_tensors,
-    write_tensors,
-)
+from storage.head_files.tensors import read_tensors, write_tensors
+from storage.paths import protocol_dir
 
 OBJECTIVES: Final = "objectives"
 """Entry of a card with what is told of each head by itself, as JSON."""
@@ -28,6 +23,12 @@ _OWN: Final = ("objective", "sha256")
 _UNREAD: Final = "laplace."
 """Beginning of tensors that files of other versions have: how sure a head is, which nothing reads.
 """
+
+SHIPPED_FAMILY: Final = "mini"
+"""The family whose heads come with the package."""
+
+SHIPPED: Final = Path(__file__).parent
+"""One file per family."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,30 @@ class HeadFile:
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
         told = shared | self.by_objective[objective] | {"objective": objective}
         return dict(sorted(told.items()))
+
+
+def head_set_path(split: str, head_set: HeadSet) -> Path:
+    """File of a head set that was trained on a split."""
+    folder = protocol_dir(split, head_set.protocol) / head_set.kind
+    return folder / f"{head_set.tokens}.safetensors"
+
+
+def shipped_heads(family: str = SHIPPED_FAMILY) -> Path:
+    """File of the heads that come with the package.
+
+    Raises
+    ------
+    WeightsError
+        If none come for the family.
+    """
+    path = SHIPPED / f"{family}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"heads of {family} must be given as a file, got none: heads come with the package "
+            f"for {SHIPPED_FAMILY} only; `usam heads export` writes a file of those that `train` "
+            "has made"
+        )
+    return path
 
 
 def pack_heads(
@@ -127,14 +152,9 @@ def read_head_file(path: Path) -> HeadFile:
     return HeadFile(weights, dict(sorted(card.items())))
 
 
-def differences(card: Mapping[str, Any], asked: Mapping[str, str]) -> Iterable[str]:
-    """Entries of a card that are not as asked, as ``key (card's -> asked)``."""
-    for key, value in asked.items():
-        if (found := card.get(key, "none")) != value:
-            yield f"{key} ({found} -> {value})"
-
-
-def check_card(path: Path, card: Mapping[str, Any], asked: Mapping[str, str]) -> None:
+def check_card(
+    path: Path, card: Mapping[str, Any], asked: Mapping[str, str], remedy: str = ""
+) -> None:
     """Refuse heads that learned from something else.
 
     Raises
@@ -142,21 +162,17 @@ def check_card(path: Path, card: Mapping[str, Any], asked: Mapping[str, str]) ->
     DataError
         If an entry differs (the message names the file and every such entry).
     """
-    found = ", ".join(differences(card, asked))
+    found = [
+        f"{key} ({card.get(key, 'none')} -> {value})"
+        for key, value in asked.items()
+        if card.get(key, "none") != value
+    ]
     if found:
-        raise DataError(f"heads in {path} must have learned from the same features: {found}")
+        told = ", ".join(found)
+        raise DataError(f"heads in {path} must have learned from the same features: {told}{remedy}")
 
 
-@dataclass(frozen=True)
-class TrainedHeads:
-    """One head set of one train split."""
-
-    weights: Mapping[str, Mapping[str, np.ndarray]]
-    metadata: Mapping[str, Mapping[str, str]]
-    """Objective -> what the head was trained on."""
-
-
-def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> TrainedHeads:
+def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> HeadFile:
     """Read every head of a head set of a train split.
 
     Parameters
@@ -173,12 +189,8 @@ def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -
         If a head lies in the place of another, or was trained on other features.
     """
     found = read_head_set(train_split, head_set)
-    path = head_set_path(train_split, head_set)
-    check_origin(path, found.card, origin)
-    return TrainedHeads(
-        {objective: found.weights[objective] for objective in head_set.objectives},
-        {objective: found.metadata(objective) for objective in head_set.objectives},
-    )
+    check_card(head_set_path(train_split, head_set), found.card, origin, "; train them again")
+    return found
 
 
 def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
@@ -193,7 +205,9 @@ def read_head_set(train_split: str, head_set: HeadSet) -> HeadFile:
     """
     path = head_set_path(train_split, head_set)
     found = read_head_file(path)
-    check_place(path, found.card, {"split": train_split, **asdict(head_set)})
+    for key, value in {"split": train_split, **asdict(head_set)}.items():
+        if (own := found.card.get(key, "none")) != value:
+            raise DataError(f"{path}: {key} must be {value}, got {own}")
     for objective in head_set.objectives:
         if objective not in found.weights:
             raise DataError(f"{path} must have the head {objective}, got none; train it again")

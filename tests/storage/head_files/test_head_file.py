@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from storage.errors import DataError, WeightsError
-from storage.outputs.head_files import (
+from storage.head_files.head_file import (
     HeadFile,
     check_card,
     pack_heads,
     read_head_file,
+    shipped_heads,
     write_head_file,
 )
-from storage.outputs.heads import write_tensors
+from storage.head_files.tensors import write_tensors
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {
@@ -113,3 +114,9 @@ def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() 
         "heads in a must have learned from the same features: "
         "family (mini -> sam2), width (none -> 8)"
     )
+
+
+def test_heads_ship_for_the_mini_family_alone() -> None:
+    assert shipped_heads("mini").is_file()
+    with pytest.raises(WeightsError, match=r"heads of sam2 must be given as a file, got none"):
+        shipped_heads("sam2")

@@ -1,4 +1,4 @@
-"""Files of heads: safetensors that carry their digest, read and written without PyTorch."""
+"""Files of tensors: safetensors that carry their digest, read and written without PyTorch."""
 
 import hashlib
 import json
@@ -11,10 +11,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pipeline.heads.kinds import HeadSet
-from storage.errors import DataError, WeightsError
+from storage.errors import WeightsError
 from storage.folders import whole_file
-from storage.paths import protocol_dir, remedy
+from storage.paths import remedy
 
 SIZE_BYTES: Final = 8
 """Bytes that a safetensors file spends on the size of its header; the header is padded to them."""
@@ -23,12 +22,6 @@ DIGEST: Final = "sha256"
 """Key of the metadata: sha256 of the whole file, taken with zeros in place of its digits."""
 
 _FIELD: Final = re.compile(rb'"%s":"([0-9a-f]{64})"' % DIGEST.encode())
-
-
-def head_set_path(split: str, head_set: HeadSet) -> Path:
-    """File of a head set."""
-    folder = protocol_dir(split, head_set.protocol) / head_set.kind
-    return folder / f"{head_set.tokens}.safetensors"
 
 
 def write_tensors(
@@ -64,45 +57,6 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata()
     except SafetensorError as error:
         raise _damaged(path, str(error)) from error
-
-
-def check_place(path: Path, card: Mapping[str, str], place: Mapping[str, str]) -> None:
-    """Refuse heads that belong elsewhere.
-
-    Parameters
-    ----------
-    place
-        What the path says: ``split``, ``protocol``, ``kind`` and ``tokens``.
-
-    Raises
-    ------
-    DataError
-        If an entry differs (the message names the path, the key and both values).
-    """
-    for key, value in place.items():
-        if (found := card.get(key, "none")) != value:
-            raise DataError(f"{path}: {key} must be {value}, got {found}")
-
-
-def check_origin(path: Path, card: Mapping[str, str], origin: Mapping[str, str]) -> None:
-    """Refuse heads that were trained on other features.
-
-    Parameters
-    ----------
-    origin
-        ``head_origin`` of the cells that they are to judge.
-
-    Raises
-    ------
-    DataError
-        If an entry differs (the message names the path, the key and both values).
-    """
-    for key, value in origin.items():
-        if (found := card.get(key, "none")) != value:
-            raise DataError(
-                f"{path} must be trained on features of the same {key} ({found} -> {value}); "
-                "train it again"
-            )
 
 
 def _damaged(path: Path, found: str) -> WeightsError:

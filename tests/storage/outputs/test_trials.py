@@ -1,0 +1,97 @@
+"""Trials of every head, read and put together."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.result_rows import TRIALS
+from pipeline.vocabulary import OBJECTIVES
+from storage.errors import DataError
+from storage.outputs.results import read_all_trials
+from storage.paths import trials_path
+from tests.fixtures.report_inputs import draw_trials, write_report_inputs, write_tuned
+
+HEADER = ",".join(TRIALS.columns) + "\n"
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository in which two train splits were tuned."""
+    write_report_inputs(tmp_path, [], ["a", "b"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_trials_of_every_head_are_read() -> None:
+    found = read_all_trials(["a", "b"])
+    heads = found[["trained_on", "objective"]].drop_duplicates().to_numpy().tolist()
+    assert heads == [[split, objective] for split in "ab" for objective in OBJECTIVES]
+    own = found.query("trained_on == 'b' and objective == 'task_gap'")
+    assert own["mse"].tolist() == [trial.mse for trial in draw_trials(3)]
+    assert own["epochs"].tolist() == [trial.plan.epochs for trial in draw_trials(3)]
+
+
+def test_a_head_without_trials_has_no_row(root: Path) -> None:
+    write_tuned(root, "a", "iou_tiny", [])
+    table = read_all_trials(["a"])
+    assert table["objective"].unique().tolist() == list(OBJECTIVES[1:])
+    assert table["rank"].tolist() == [1, 2, 3] * (len(OBJECTIVES) - 1)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes_cut", "message"),
+    [
+        (3, "iou_tiny.csv must be a CSV table that ends"),
+        (None, "must have 3 trials, got 2"),
+    ],
+    ids=["inside a line", "between lines"],
+)
+def test_a_cut_table_is_refused(root: Path, n_bytes_cut: int | None, message: str) -> None:
+    path = root / trials_path("a", "iou_tiny")
+    data = path.read_bytes()
+    n_bytes = -n_bytes_cut if n_bytes_cut else data[:-1].rindex(b"\n") + 1
+    path.write_bytes(data[:n_bytes])
+    with pytest.raises(DataError, match=message):
+        read_all_trials(["a"])
+
+
+def test_without_train_splits_there_is_no_trial() -> None:
+    assert read_all_trials([]).empty
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(None, r"iou_tiny\.csv must exist, got none; .* makes it", id="no file"),
+        pytest.param("", r"must be a CSV table that ends with a line break", id="empty"),
+        pytest.param("\n", r"must be a CSV table, got", id="no columns"),
+        pytest.param("rank,mse\n1,0.1\n", r"must have rank, .*, got rank, mse$", id="columns"),
+        pytest.param(
+            HEADER + "1,0.1,x,5,0.1,0.9\n",
+            r"must hold whole numbers in the column batch_size, got x$",
+            id="text",
+        ),
+        pytest.param(
+            HEADER + "1,0.1,16,5.5,0.1,0.9\n", r"whole numbers .* epochs, got 5.5", id="part"
+        ),
+        pytest.param(HEADER + "1,0.1,16\n", r"whole numbers .* epochs, got nan", id="cut short"),
+        pytest.param(HEADER + "1,x,16,5,0.1,0.9\n", r"numbers .* mse, got x", id="no number"),
+    ],
+)
+def test_faulty_trials_are_named(root: Path, text: str | None, message: str) -> None:
+    path = root / trials_path("a", "iou_tiny")
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_all_trials(["a"])
+
+
+def test_trials_come_back_as_they_were_written(root: Path) -> None:
+    trials = [Trial(Hyperparameters(5, 16, 0.1 / 3, 0.9), 0.1 / 7)]
+    write_tuned(root, "a", "iou_tiny", trials)
+    (found,) = read_all_trials(["a"]).query("objective == 'iou_tiny'").to_dict("records")
+    assert (found["rank"], found["epochs"], found["batch_size"]) == (1, 5, 16)
+    assert (found["learning_rate"], found["mse"]) == pytest.approx((0.1 / 3, 0.1 / 7), rel=1e-14)
