@@ -275,7 +275,7 @@ def test_a_shard_is_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.slow
-def test_stopped_by_a_batch_system_it_keeps_its_images_and_may_be_started_again(
+def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
     wanted: dict[str, bytes], number: signal.Signals
 ) -> None:
     with started(NAME) as process:
