@@ -5,14 +5,15 @@ from typing import Final
 
 REMOVED: Final[Mapping[str, str]] = {
     "extract.version": "delete the key, versions.yaml has the version",
-    "entropy.n_workers": "delete the key, executor.n_workers says how many work at once",
+    "entropy": "delete the block, executor.n_threads says how many shards are read at once",
     "evaluate.n_splits": "delete the key, nothing is calibrated on random halves any more",
     "heads: ensemble": "delete it, heads of kind ours did as well (docs/heads.md)",
     "heads: heteroscedastic": "delete it, heads of kind ours did as well (docs/heads.md)",
-    "usam cache info": "run `usam cache ls`",
-    "usam cache pack": "run `zip -0 -r STORE.zip STORE` (docs/share.md)",
-    "usam cache unpack": "run `unzip STORE.zip`, or read the zip file as it is (docs/share.md)",
-    "usam fill --same-device": "leave it out, cells take over no rows of other cells any more",
+    "usam cache info": "run `usam cache ls`, or `usam cache ls STORE`",
+    "usam cache pack": "run `zip -0 -r ../STORE.zip .` in the store (docs/share.md)",
+    "usam cache unpack": "run `unzip STORE.zip -d STORE`, or open the ZIP file as it is",
+    "usam family": "run `python -m tools.family` in a clone (docs/mini.md)",
+    "usam fill --same-device": "ask the batch system for one kind of device (docs/cluster.md)",
 }
 """Remedy by what was removed: a key of ``params.yaml``, ``key: value`` for a value of one, or a
 command, with the option where only that is gone.
