@@ -427,7 +427,7 @@ def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.Mo
     was = VERSIONS["extract"]
     monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
     rewrite(MODELS)
-    with pytest.raises(DataError, match=rf"of the same extract_version \({was} -> 2\); train it"):
+    with pytest.raises(DataError, match=rf"extract_version \({was} -> 2\); train them"):
         scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
 
 
