@@ -36,9 +36,10 @@ N_CHANNELS: Final = 6
 PLAN: Final = {"epochs": 8, "batch_size": 32, "learning_rate": 0.05, "momentum": 0.8}
 """Of the paper's heads: enough for its weight decay to show."""
 
-ATOL: Final = {"paper": 1e-3, "ours": 5e-5}
+ATOL: Final = {"paper": 1e-4, "ours": 1e-5}
 """What another machine may be off by, in predictions and errors of heads of a kind; other
-instruction sets were off by 2e-6 and 3e-7. Weights are not compared."""
+instruction sets were off by 1e-7. Weights are not compared.
+"""
 
 
 def draw_inputs() -> dict[str, np.ndarray]:
