@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Final
+from weakref import finalize
 
 from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, Store
@@ -261,6 +262,8 @@ def _zip_store(file: str | Path | IO[bytes]) -> Store:
     from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
 
     files = ZipFileSystem(file)
+    # Before Python takes them apart in any order, and warns of a file that nobody closed.
+    finalize(files, files.fo.close)
     files.find("")  # before threads ask it: half a list would pass for all of it
     return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
 
