@@ -13,12 +13,6 @@ from storage.errors import DataError, listed, shown
 from storage.images.videos import video_of
 from storage.rle import compress_polygons
 
-MAX_NAME: Final = 255
-"""Characters of a file's or folder's name, as file systems have it."""
-
-MAX_PATH: Final = 4096
-"""Characters of a path, likewise."""
-
 EVERYTHING: Final = "everything"
 
 KINDS: Final = ("box", "clicks", EVERYTHING)
@@ -136,11 +130,6 @@ def _file(item: Json, what: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise DataError(
             f"file_name of {what} must lie below the folder of images, got {shown(file)}"
-        )
-    if max(map(len, path.parts)) > MAX_NAME or len(file) > MAX_PATH:
-        raise DataError(
-            f"file_name of {what} must have names of at most {MAX_NAME} characters, and "
-            f"{MAX_PATH} in all, got {shown(file)}"
         )
     if video_of(file) is not None:
         raise DataError(

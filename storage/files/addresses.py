@@ -7,7 +7,7 @@ import asyncio
 import re
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -148,22 +148,10 @@ class AddressStore(WrapperStore[Store]):
             if data is not None and FileRecord.of(data.to_bytes()) == files[name]:
                 known[small[name]] = data
 
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Ranges of files."""
-        with self._naming():
-            return await self._store.get_partial_values(prototype, key_ranges)
-
     async def getsize(self, key: str) -> int:
         """Bytes of a file."""
         with self._naming():
             return await self._store.getsize(key)
-
-    async def exists(self, key: str) -> bool:
-        """Whether a file is there."""
-        with self._naming():
-            return await self._store.exists(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Names in a folder: by the manifest, for many servers list nothing and others slowly."""

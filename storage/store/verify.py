@@ -10,7 +10,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.files import Files
 from storage.files.manifest import FILE, FileRecord
-from storage.store.arrays import array_grid, expected_files, read_arrays, readable
+from storage.store.arrays import array_grid, expected_files, read_arrays
 from storage.store.grid import file_name
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
 from storage.store.mask_chunks import ABSENT, index_bytes, read_index
@@ -165,7 +165,7 @@ def _undone(store: Store, arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
     if "done" not in arrays or store.layout == "work":
         return
     if _read_error(arrays["done"], (slice(None),)) is None:
-        for shard in np.flatnonzero(~readable(arrays["done"])):
+        for shard in np.flatnonzero(~np.asarray(arrays["done"][...])):
             yield Damage("done", f"shard {shard}", "not done")
 
 

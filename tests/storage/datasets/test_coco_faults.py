@@ -38,10 +38,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0]["segmentation"].update(counts=[79, True]),
         "annotation 30 of 3.png: counts of the mask must hold int only, got True",
     ),
-    "runs beyond 64 bits": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts=[5, 2**70]),
-        r"annotation 30 of 3.png: RLE runs must be below 2\*\*63, got 1180591620717411303424",
-    ),
     "runs whose sum wraps around": (
         lambda c: c["annotations"][0]["segmentation"].update(counts=[2**62] * 4 + [80]),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 4611686018427387904",
@@ -85,10 +81,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "polygon of infinity": (
         lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, -math.inf, 3, 3]]),
         "annotation 30 of 3.png: polygon must lie within 10 px of its image, got -inf",
-    ),
-    "polygon beyond every float": (
-        lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 10**400, 3, 3]]),
-        r"annotation 30 of 3.png: polygon must lie within 10 px of its image, got 1000.*\.\.\.",
     ),
     "polygon far to the left": (
         lambda c: c["annotations"][0].update(segmentation=[[1, 1, -1000, 2, 3, 3]]),
@@ -157,10 +149,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "image that reads as a frame": (
         lambda c: c["images"][1].update(file_name="clip.mp4#00003"),
         r"file_name of .*images\[1\] must not end like a video's frame, .* 'clip.mp4#00003': re",
-    ),
-    "image with an endless name": (
-        lambda c: c["images"][1].update(file_name="x" * 10**6),
-        r"file_name of .*images\[1\] must have names of at most 255 characters, .*'xxx",
     ),
     "image under two spellings": (
         lambda c: c["images"][1].update(file_name="./7.png"),
