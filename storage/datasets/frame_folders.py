@@ -1,12 +1,13 @@
 """Folders of frames and of their PNG masks, as several data sets have them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from storage.datasets.records import Source
 from storage.errors import DataError, listed
 from storage.images.files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
@@ -23,6 +24,20 @@ def check_folder(what: str, folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"{what} must be a folder, got none at {folder}")
     return folder
+
+
+def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
+    """Refuse a split without its folders, or one that lacks a video.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing.
+    """
+    for what, folder in (("images", source.images), ("annotations", source.annotations)):
+        check_folder(f"{data_set}: {what}", folder)
+    for video in videos:
+        check_folder(f"images of {data_set} video {video}", source.images / video)
 
 
 def read_names(data_set: str, path: Path) -> list[str]:

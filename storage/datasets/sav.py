@@ -10,6 +10,7 @@ from storage.datasets.frame_folders import (
     check_folder,
     check_masked,
     check_pictured,
+    check_videos,
     read_indices,
     read_names,
     stems,
@@ -53,8 +54,7 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
         If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
         subset is named twice, or automatic masklets are asked for that no video of the split has.
     """
-    check_folder("SA-V: images", source.images)
-    check_folder("SA-V: annotations", source.annotations)
+    check_videos("SA-V", source, ())
     _check_subsets(source)
     subsets = source.subsets or ("*",)
     videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
@@ -184,11 +184,8 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
         If the list, a folder, an image or a mask is missing, or an object has no mask.
     """
     assert source.list is not None  # storage.datasets.catalogue requires it
-    for what, folder in (("images", source.images), ("annotations", source.annotations)):
-        check_folder(f"SA-V: {what}", folder)
     videos = read_names("SA-V", source.list)
-    for video in videos:
-        check_folder(f"images of SA-V video {video}", source.images / video)
+    check_videos("SA-V", source, videos)
     return tuple(
         Part(f"SA-V video {video}", partial(_read_frames, source, video), is_video=True)
         for video in videos
