@@ -18,7 +18,6 @@ import storage
 from storage.errors import StoreError
 from storage.store.describe import describe
 from storage.store.verify import verify
-from tests.fixtures.made_up_cell import extract
 from tests.fixtures.repository import publish
 
 
@@ -33,14 +32,6 @@ def by_python(store: Path, target: Path) -> None:
 
 
 WRITERS = {"zip -0 -r": by_zip, "shutil.make_archive": by_python}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    return root
 
 
 @pytest.fixture(params=["features", "masks"])

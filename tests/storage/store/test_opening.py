@@ -19,27 +19,19 @@ from storage.store.arrays import naming_damage
 from storage.store.describe import describe
 from storage.store.schema import SCHEMA
 from storage.store.verify import verify
-from tests.fixtures.made_up_cell import SIGNATURE, extract, rows_of
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell; tests that break it copy it."""
-    root = tmp_path_factory.mktemp("published")
-    extract(root)
-    return root
+from tests.fixtures.made_up_cell import SIGNATURE, rows_of
 
 
 @pytest.fixture
-def features(published: Path, tmp_path: Path) -> Path:
+def features(made: Path, tmp_path: Path) -> Path:
     """A features store to break."""
-    return shutil.copytree(published / "features/identity.zarr", tmp_path / "identity.zarr")
+    return shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
 
 
 @pytest.fixture
-def masks(published: Path, tmp_path: Path) -> Path:
+def masks(made: Path, tmp_path: Path) -> Path:
     """A masks store to break."""
-    return shutil.copytree(published / "masks/identity.zarr", tmp_path / "identity.zarr")
+    return shutil.copytree(made / "masks/identity.zarr", tmp_path / "identity.zarr")
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -49,8 +41,8 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
-def test_xarray_and_zarr_read_a_store_without_this_project(published: Path, kind: str) -> None:
-    path = published / kind / "identity.zarr"
+def test_xarray_and_zarr_read_a_store_without_this_project(made: Path, kind: str) -> None:
+    path = made / kind / "identity.zarr"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
@@ -67,14 +59,14 @@ def test_xarray_and_zarr_read_a_store_without_this_project(published: Path, kind
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
-def test_a_path_may_be_a_str(published: Path, kind: str) -> None:
-    path = published / kind / "identity.zarr"
+def test_a_path_may_be_a_str(made: Path, kind: str) -> None:
+    path = made / kind / "identity.zarr"
     of_str, of_path = (getattr(storage, f"open_{kind}")(where) for where in (str(path), path))
     xarray.testing.assert_identical(of_str, of_path)
 
 
-def test_a_code_is_decoded_by_the_stored_table(published: Path) -> None:
-    masks = storage.open_masks(published / "masks/identity.zarr")
+def test_a_code_is_decoded_by_the_stored_table(made: Path) -> None:
+    masks = storage.open_masks(made / "masks/identity.zarr")
     probability = masks.probability.values[masks.mask_code[0:2].values]
     code = rows_of(0)["mask_code"][:2].astype(float)
     np.testing.assert_allclose(probability, np.sin(np.pi / 2 * code / 255) ** 2, atol=1e-6)
@@ -98,9 +90,9 @@ def test_a_store_of_another_project_is_refused(tmp_path: Path) -> None:
         storage.open_features(tmp_path / "other.zarr")
 
 
-def test_a_store_of_another_kind_is_refused(published: Path) -> None:
+def test_a_store_of_another_kind_is_refused(made: Path) -> None:
     with pytest.raises(StoreError, match="kind must be masks, got features"):
-        storage.open_masks(published / "features/identity.zarr")
+        storage.open_masks(made / "features/identity.zarr")
 
 
 @pytest.mark.parametrize(
@@ -115,8 +107,8 @@ def test_a_store_of_an_older_schema_is_refused(
         storage.open_features(features)
 
 
-def test_opening_under_another_signature_names_the_key_and_both_values(published: Path) -> None:
-    path = published / "features/identity.zarr"
+def test_opening_under_another_signature_names_the_key_and_both_values(made: Path) -> None:
+    path = made / "features/identity.zarr"
     assert storage.open_features(path, SIGNATURE).sizes["object"] == 10
     with pytest.raises(
         StoreError, match=r"was written under other inputs \(precision: fp32 -> bf16\)$"
