@@ -58,13 +58,6 @@ def test_xarray_and_zarr_read_a_store_without_this_project(made: Path, kind: str
     assert loaded.sel(prompt="refined", proposal=2).sizes["object"] == 10
 
 
-@pytest.mark.parametrize("kind", ["features", "masks"])
-def test_a_path_may_be_a_str(made: Path, kind: str) -> None:
-    path = made / kind / "identity.zarr"
-    of_str, of_path = (getattr(storage, f"open_{kind}")(where) for where in (str(path), path))
-    xarray.testing.assert_identical(of_str, of_path)
-
-
 def test_a_code_is_decoded_by_the_stored_table(made: Path) -> None:
     masks = storage.open_masks(made / "masks/identity.zarr")
     probability = masks.probability.values[masks.mask_code[0:2].values]
@@ -143,20 +136,14 @@ def test_a_missing_or_damaged_array_is_refused(features: Path, text: str | None)
         storage.open_features(features)
 
 
-def test_missing_shards_are_named(masks: Path) -> None:
-    for shard in (0, 2):
-        (masks / f"mask_code/c.{shard}.0.0.0.0").unlink()
+def test_missing_and_empty_shards_are_named(masks: Path) -> None:
+    (masks / "mask_code/c.0.0.0.0.0").unlink()
+    (masks / "mask_code/c.2.0.0.0.0").write_bytes(b"")
     with pytest.raises(
         StoreError,
         match=r"every chunk must be there, got 2 missing "
         r"\(mask_code/c\.0\.0\.0\.0\.0, mask_code/c\.2\.0\.0\.0\.0\)$",
     ):
-        storage.open_masks(masks)
-
-
-def test_an_empty_shard_is_missing(masks: Path) -> None:
-    (masks / "mask_code/c.1.0.0.0.0").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"got 1 missing \(mask_code/c\.1\."):
         storage.open_masks(masks)
 
 
@@ -180,8 +167,7 @@ def test_a_damaged_mark_is_an_error(features: Path) -> None:
         storage.open_features(features)
 
 
-@pytest.mark.parametrize("name", ["prompt", "proposal", "token"])
-@pytest.mark.parametrize("size", [1, 20])
+@pytest.mark.parametrize(("name", "size"), [("prompt", 1), ("proposal", 20)])
 def test_a_coordinate_that_was_cut_short_is_named(features: Path, name: str, size: int) -> None:
     os.truncate(features / name / "c.0", size)
     message = rf"intact, got 1 of another size than .* \({name}/c\.0\); .*cache verify"
@@ -190,7 +176,7 @@ def test_a_coordinate_that_was_cut_short_is_named(features: Path, name: str, siz
     assert [(damage.array, damage.key) for damage in verify(features)] == [(name, "c.0")]
 
 
-@pytest.mark.parametrize("name", ["prompt", "proposal", "token"])
+@pytest.mark.parametrize("name", ["prompt", "proposal"])
 def test_a_coordinate_of_the_right_size_that_does_not_decode_is_named(
     features: Path, name: str
 ) -> None:
@@ -209,29 +195,21 @@ def test_attributes_that_were_edited_are_refused(features: Path) -> None:
 
 
 def edit_record(manifest: dict[str, Any]) -> None:
-    manifest["attributes"]["files"]["iou/c.0.0.0"]["bytes"] += 1
-
-
-def drop_digest(manifest: dict[str, Any]) -> None:
-    del manifest["attributes"]["sha256"]
-
-
-def spoil_record(manifest: dict[str, Any]) -> None:
-    manifest["attributes"]["files"]["iou/c.0.0.0"] = ["12"]
+    manifest["files"]["iou/c.0.0.0"]["bytes"] += 1
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (edit_record, r"manifest/zarr\.json must have the sha256 '\w{64}', got '\w{64}'$"),
-        (drop_digest, r"manifest/zarr\.json must be the manifest of a store, got KeyError"),
-        (spoil_record, r"manifest/zarr\.json must be the manifest of a store, got TypeError"),
+        (lambda m: m.pop("sha256"), r"json must be the manifest of a store, got KeyError"),
+        (lambda m: m["files"].update(x=["12"]), r"must be the manifest of a store, got TypeError"),
     ],
 )
 def test_a_manifest_is_held_to_its_own_digest(
-    features: Path, change: Callable[[dict[str, Any]], None], message: str
+    features: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    edit(features / "manifest", change)
+    edit(features / "manifest", lambda m: change(m["attributes"]))
     for read in (storage.open_features, verify, describe):
         with pytest.raises(StoreError, match=message):
             read(features)
