@@ -140,10 +140,10 @@ class AddressStore(WrapperStore[Store]):
         }
         self._kept[FILE] = manifest
         self._kept |= {name: known[sha256] for name, sha256 in small.items() if sha256 in known}
-        asked = [name for name in small if name not in self._kept]
+        lacking = [name for name in small if name not in self._kept]
         with self._naming():
-            found = await asyncio.gather(*(self._store.get(name, prototype) for name in asked))
-        for name, data in zip(asked, found, strict=True):
+            found = await asyncio.gather(*(self._store.get(name, prototype) for name in lacking))
+        for name, data in zip(lacking, found, strict=True):
             self._kept[name] = data
             if data is not None and FileRecord.of(data.to_bytes()) == files[name]:
                 known[small[name]] = data

@@ -95,11 +95,11 @@ def write_csv(path: Path, frames: Frames, number_format: str | None) -> None:
     Without a format, numbers have every digit they need.
     """
     with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        for place, block in enumerate(_blocks(frames)):
+        for k, block in enumerate(_blocks(frames)):
             block.to_csv(
                 file,
                 index=False,
-                header=place == 0,
+                header=k == 0,
                 float_format=number_format,
                 lineterminator="\n",
                 chunksize=CHUNK_ROWS,

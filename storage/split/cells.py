@@ -262,12 +262,12 @@ def _opened(
 def _open_cell(
     expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool, known: Known
 ) -> OpenCell:
-    place = (expected["split"], expected["model"], expected["view"])
-    where = located(features_path(*place), cache)
+    name = (expected["split"], expected["model"], expected["view"])
+    where = located(features_path(*name), cache)
     features, arrays = open_complete(files_at(where, known), "features", expected)
     if not with_masks:
         return OpenCell(where, features, arrays, None)
-    of_masks = files_at(located(masks_path(*place), cache), known)
+    of_masks = files_at(located(masks_path(*name), cache), known)
     masks, of_arrays = open_complete(of_masks, "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature

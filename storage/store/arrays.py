@@ -75,15 +75,10 @@ def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     return missing
 
 
-def resized_files(store: Store) -> list[tuple[str, int]]:
-    """Files of another size than in the manifest, with the size they have; absent ones are not."""
+def resized_files(store: Store) -> list[str]:
+    """Files of another size than in the manifest; absent ones are not."""
     sizes = store.files.sizes(store.manifest)
-    records = store.manifest.items()
-    return [
-        (name, sizes[name])
-        for name, record in records
-        if sizes.get(name) not in {None, record.n_bytes}
-    ]
+    return [name for name, n_bytes in sizes.items() if n_bytes != store.manifest[name].n_bytes]
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:

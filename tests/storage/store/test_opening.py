@@ -34,7 +34,7 @@ def masks(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made / "masks/identity.zarr", tmp_path / "identity.zarr")
 
 
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     metadata = json.loads((path / "zarr.json").read_text())
     change(metadata)
     (path / "zarr.json").write_text(json.dumps(metadata))
@@ -148,10 +148,10 @@ def test_missing_and_empty_shards_are_named(masks: Path) -> None:
 
 
 def test_of_many_missing_files_some_are_named(features: Path) -> None:
-    for name in ("iou", "sam_score", "object_score", "object_id"):
+    for name in ("iou", "sam_score", "object_score", "object_id", "area", "confidence", "pair"):
         for file in (features / name).glob("c.*"):
             file.unlink()
-    with pytest.raises(StoreError, match=r"got 4 missing \((\S+, ){3}\.\.\.\)$"):
+    with pytest.raises(StoreError, match=r"got 7 missing \((\S+, ){4}\S+ and 2 more\)$"):
         storage.open_features(features)
 
 
