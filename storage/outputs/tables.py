@@ -13,9 +13,6 @@ from storage.errors import DataError
 from storage.folders import whole_file
 from storage.paths import remedy
 
-CHUNK_ROWS: Final = 256
-"""Rows that are text in memory before they are written."""
-
 BLOCK_ROWS: Final = 4096
 """Rows of a table that are read at once, where it is read in blocks."""
 
@@ -102,7 +99,6 @@ def write_csv(path: Path, frames: Frames, number_format: str | None) -> None:
                 header=k == 0,
                 float_format=number_format,
                 lineterminator="\n",
-                chunksize=CHUNK_ROWS,
             )
 
 
