@@ -60,10 +60,10 @@ def located(path: Path, cache: str | Path) -> str | Path:
     >>> located(objects_path("val"), "s3://lab/usam/cache/")
     's3://lab/usam/cache/objects/val.zarr'
     """
-    place = path.relative_to(CACHE)
+    relative = path.relative_to(CACHE)
     if isinstance(cache, Path):
-        return cache / place
-    return f"{cache.rstrip('/')}/{place.as_posix()}"
+        return cache / relative
+    return f"{cache.rstrip('/')}/{relative.as_posix()}"
 
 
 def objects_path(split: str) -> Path:

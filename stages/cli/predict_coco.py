@@ -12,7 +12,7 @@ from stages.shell.parsing import ParamsError, check_known
 from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.coco import EVERYTHING, KINDS, AskedImage, read_prompts
+from storage.datasets.coco import EVERYTHING, KINDS, PromptedImage, read_prompts
 from storage.errors import DataError, counted, listed
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import sha256_file
@@ -83,7 +83,7 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
 
 
 def _answer_all(
-    answer: "Answer", images: Path, asked: Sequence[AskedImage], kept: KeptResults, results: Path
+    answer: "Answer", images: Path, asked: Sequence[PromptedImage], kept: KeptResults, results: Path
 ) -> None:
     """Write what is said of all images that can be read; name the others."""
     # As heavy to import as what answers.

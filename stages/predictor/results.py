@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.predictor.prompts import PromptSet
-from storage.datasets.coco import NO_CATEGORY, AskedImage, CocoPrompt
+from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.images.files import read_rgb
 from storage.outputs.coco_results import KeptResults
@@ -16,14 +16,14 @@ from storage.rle import encode_rle
 if TYPE_CHECKING:
     from pipeline.predictor import UncertainPredictor, Uncertainty
 
-Answer = Callable[[np.ndarray, AskedImage], list[dict[str, Any]]]
+Answer = Callable[[np.ndarray, PromptedImage], list[dict[str, Any]]]
 """Entries of a results file about one image."""
 
 
 def answer_images(
     answer: Answer,
     folder: Path,
-    images: Iterable[AskedImage],
+    images: Iterable[PromptedImage],
     kept: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
@@ -49,7 +49,7 @@ def answer_images(
 def prompt_answers(predictor: "UncertainPredictor") -> Answer:
     """Answers to the prompts of an image: the selected mask of each."""
 
-    def answer(rgb: np.ndarray, image: AskedImage) -> list[dict[str, Any]]:
+    def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         predictor.set_image(rgb)
         found = predictor.predict_uncertainties([_prompt_set(one) for one in image.prompts])
         both = zip(image.prompts, found, strict=True)
@@ -64,13 +64,13 @@ def everything_answers(predictor: "UncertainPredictor", options: Mapping[str, An
 
     generator = UncertainMaskGenerator(predictor, output_mode="coco_rle", **options)
 
-    def answer(rgb: np.ndarray, image: AskedImage) -> list[dict[str, Any]]:
+    def answer(rgb: np.ndarray, image: PromptedImage) -> list[dict[str, Any]]:
         return [_everything_result(image, record) for record in generator.generate(rgb)]
 
     return answer
 
 
-def _everything_result(image: AskedImage, record: Mapping[str, Any]) -> dict[str, Any]:
+def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
     """A mask of everything; its score is the expected IoU."""
     judgement = ("expected_iou", "gap", "direct_gap", "advice", "is_kept")
     scores = {name: record[name] for name in ("stability_score", "point_coords")}
@@ -94,7 +94,9 @@ def _prompt_set(prompt: CocoPrompt) -> PromptSet:
     return PromptSet(np.array(prompt.clicks), np.ones(len(prompt.clicks), np.int64))
 
 
-def _prompt_result(image: AskedImage, prompt: CocoPrompt, found: "Uncertainty") -> dict[str, Any]:
+def _prompt_result(
+    image: PromptedImage, prompt: CocoPrompt, found: "Uncertainty"
+) -> dict[str, Any]:
     """The selected mask; its score is the expected IoU."""
     k, mask = found.selected, found.masks[found.selected]
     return {

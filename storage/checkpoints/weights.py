@@ -116,8 +116,8 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
     record = checkpoint(family, model)
     if record.sha256 is None:
         raise WeightsError(
-            f"weights of {family} {model} must have a sha256 in {_table(record)}, got none: "
-            "the family has no trained weights yet, set extract.weights to random"
+            f"weights of {family} {model} must have a sha256 in storage/checkpoints/{family}.csv, "
+            "got none: the family has no trained weights yet, set extract.weights to random"
         )
     path = record.path if record.path.exists() else hub_file(record.sha256)
     if path is None:
@@ -175,10 +175,6 @@ def fetch(
     # pooch renames a private temporary file; a cache is shared, so others must be able to read it.
     record.path.chmod(0o644)
     return record.path
-
-
-def _table(record: Checkpoint) -> str:
-    return f"storage/checkpoints/{record.family}.csv"
 
 
 def _remedy(record: Checkpoint) -> str:

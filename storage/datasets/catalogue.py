@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
@@ -24,9 +25,6 @@ N_SAMPLED: Final = 500
 
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 """Steps of this part of a row spread any number of them evenly over it."""
-
-_Found = tuple[ImageRecord, int, str]
-"""Image, id and compressed RLE of an object."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +91,23 @@ def collect(
         If nothing is left, an image with an object has no file or a name that is no text, or an
         object's id has more than 64 bits.
     """
-    found, skipped, empty = _find(parts, min_area_px, max_objects)
-    if not found:
+    skipped: Counter[str] = Counter()
+    empty: list[str] = []
+    index: dict[ImageRecord, int] = {}
+    found = islice(_objects(parts, min_area_px, skipped, empty), max_objects)
+    objects = tuple(
+        ObjectRecord(index.setdefault(image, len(index)), number, rle)
+        for image, number, rle in found
+    )
+    if not objects:
         raise DataError(
             f"{source.annotations} must have an object of {min_area_px} px or more, got none "
             f"({counted(skipped['crowd'], 'crowd')}, {counted(skipped['small'], 'smaller one')})"
         )
-    used = list(dict.fromkeys(image for image, _, _ in found))
-    _check_files(source, used)
-    index = {image: place for place, image in enumerate(used)}
+    _check_files(source, index)
     return Records(
-        images=tuple(used),
-        objects=tuple(ObjectRecord(index[image], number, rle) for image, number, rle in found),
+        images=tuple(index),
+        objects=objects,
         n_crowd=skipped["crowd"],
         n_small=skipped["small"],
         n_without_auto=skipped["auto"],
@@ -145,13 +148,13 @@ def estimate_extent(
     return Extent(round(n_images * share), round(most), is_exact=n_read == len(parts))
 
 
-def _find(
-    parts: Iterable[Part], min_area_px: int, max_objects: int | None
-) -> tuple[list[_Found], Counter[str], list[str]]:
-    """Objects in their final order, counts of what is left out, and objects without a pixel."""
-    found: list[_Found] = []
-    skipped: Counter[str] = Counter()
-    empty: list[str] = []
+def _objects(
+    parts: Iterable[Part], min_area_px: int, skipped: Counter[str], empty: list[str]
+) -> Iterator[tuple[ImageRecord, int, str]]:
+    """Image, id and compressed RLE of each object, in their final order.
+
+    What is left out is counted in ``skipped``, and objects without a pixel named in ``empty``.
+    """
     for part in parts:
         most_px: dict[int, int] = {}
         skipped["auto"] += part.lacks_auto
@@ -163,13 +166,10 @@ def _find(
                 most_px[number] = max(area_px, most_px.get(number, 0))
                 if area_px < min_area_px:
                     skipped["small"] += 1
-                    continue
-                found.append((item.image, number, rle))
-                if len(found) == max_objects:
-                    return found, skipped, empty
+                else:
+                    yield item.image, number, rle
         if part.is_video:
             empty += [f"{part.name}: object {number}" for number, px in most_px.items() if not px]
-    return found, skipped, empty
 
 
 def _check_id(part: Part, number: int) -> None:
@@ -177,7 +177,7 @@ def _check_id(part: Part, number: int) -> None:
         raise DataError(f"{part.name}: ids of objects must fit into 64 bits, got {shown(number)}")
 
 
-def _check_files(source: Source, used: list[ImageRecord]) -> None:
+def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
     _check_names(source, used)
     files = dict.fromkeys(video_of(image.file) or image.file for image in used)
     missing = [file for file in files if not (source.images / file).is_file()]
@@ -188,7 +188,7 @@ def _check_files(source: Source, used: list[ImageRecord]) -> None:
         )
 
 
-def _check_names(source: Source, used: list[ImageRecord]) -> None:
+def _check_names(source: Source, used: Collection[ImageRecord]) -> None:
     """Refuse names with bytes that are no text, or with half a character: no store holds them."""
     files = [image.file for image in used]
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]

@@ -13,12 +13,6 @@ from storage.errors import DataError, listed, shown
 from storage.images.videos import video_of
 from storage.rle import compress_polygons
 
-MAX_NAME: Final = 255
-"""Characters of a file's or folder's name, as file systems have it."""
-
-MAX_PATH: Final = 4096
-"""Characters of a path, likewise."""
-
 EVERYTHING: Final = "everything"
 
 KINDS: Final = ("box", "clicks", EVERYTHING)
@@ -60,8 +54,8 @@ def list_coco(source: Source) -> tuple[Part, ...]:
 def parse_images(path: Path, items: list[Any]) -> Images:
     """Images of a COCO file by id, their ids and names checked."""
     known: dict[int | str, ImageRecord] = {}
-    for place, item in enumerate(items):
-        what = f"{path}: images[{place}]"
+    for k, item in enumerate(items):
+        what = f"{path}: images[{k}]"
         image_id = value(item, "id", (int, str), what)
         if image_id in known:
             raise DataError(f"{what} must have an id of its own, got {shown(image_id)} again")
@@ -80,15 +74,15 @@ def parse_images(path: Path, items: list[Any]) -> Images:
 def group_annotations(path: Path, items: list[Any], known: Images) -> dict[int | str, list[Json]]:
     """Annotations by image, their ids checked."""
     by_image: dict[int | str, list[Json]] = {}
-    seen: set[int] = set()
+    ids: set[int] = set()
     strays: list[str] = []
-    for place, item in enumerate(items):
-        what = f"{path}: annotations[{place}]"
+    for k, item in enumerate(items):
+        what = f"{path}: annotations[{k}]"
         object_id = value(item, "id", (int,), what)
         image_id = value(item, "image_id", (int, str), what)
-        if object_id in seen:
+        if object_id in ids:
             raise DataError(f"{what} must have an id of its own, got {shown(object_id)} again")
-        seen.add(object_id)
+        ids.add(object_id)
         if image_id not in known:
             strays.append(f"annotation {shown(object_id)} of image {shown(image_id)}")
         by_image.setdefault(image_id, []).append(item)
@@ -137,11 +131,6 @@ def _file(item: Json, what: str) -> str:
         raise DataError(
             f"file_name of {what} must lie below the folder of images, got {shown(file)}"
         )
-    if max(map(len, path.parts)) > MAX_NAME or len(file) > MAX_PATH:
-        raise DataError(
-            f"file_name of {what} must have names of at most {MAX_NAME} characters, and "
-            f"{MAX_PATH} in all, got {shown(file)}"
-        )
     if video_of(file) is not None:
         raise DataError(
             f"file_name of {what} must not end like a video's frame, <name>.mp4#<number>, "
@@ -162,7 +151,7 @@ class CocoPrompt:
 
 
 @dataclass(frozen=True)
-class AskedImage:
+class PromptedImage:
     """An image, and all prompts about it."""
 
     image_id: int | str
@@ -170,7 +159,7 @@ class AskedImage:
     prompts: tuple[CocoPrompt, ...]
 
 
-def read_prompts(path: Path, kind: str) -> list[AskedImage]:
+def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     """Images of a COCO file that have annotations, with a prompt for each; or all its images.
 
     Parameters
@@ -186,10 +175,10 @@ def read_prompts(path: Path, kind: str) -> list[AskedImage]:
     content = load_json(path, "a file of COCO annotations")
     known = parse_images(path, value(content, "images", (list,), str(path)))
     if kind == EVERYTHING:
-        return [AskedImage(image_id, image, ()) for image_id, image in known.items()]
+        return [PromptedImage(image_id, image, ()) for image_id, image in known.items()]
     by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), known)
     return [
-        AskedImage(
+        PromptedImage(
             image_id,
             image,
             tuple(_prompt(path, item, image, kind) for item in by_image[image_id]),

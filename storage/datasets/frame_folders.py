@@ -1,12 +1,13 @@
 """Folders of frames and of their PNG masks, as several data sets have them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from storage.datasets.records import Source
 from storage.errors import DataError, listed
 from storage.images.files import DECODER_ERRORS, unreadable
 from storage.rle import encode_rle
@@ -23,6 +24,20 @@ def check_folder(what: str, folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"{what} must be a folder, got none at {folder}")
     return folder
+
+
+def check_videos(data_set: str, source: Source, videos: Iterable[str]) -> None:
+    """Refuse a split without its folders, or one that lacks a video.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing.
+    """
+    for what, folder in (("images", source.images), ("annotations", source.annotations)):
+        check_folder(f"{data_set}: {what}", folder)
+    for video in videos:
+        check_folder(f"images of {data_set} video {video}", source.images / video)
 
 
 def read_names(data_set: str, path: Path) -> list[str]:
@@ -63,38 +78,38 @@ def paired_stems(what: str, images: Path, masks: Path, hint: str = "") -> list[s
     with_mask = stems(check_folder(f"masks of {what}", masks), ".png")
     if not frames:
         raise DataError(f"{what} must have .jpg files in {images}, got none")
-    check_masked(what, masks, sorted(set(frames) - set(with_mask)), hint)
-    check_pictured(what, images, sorted(set(with_mask) - set(frames)))
+    unmasked, unpictured = set(frames) - set(with_mask), set(with_mask) - set(frames)
+    check_paired(
+        what, images, masks, unmasked=sorted(unmasked), unpictured=sorted(unpictured), hint=hint
+    )
     return frames
 
 
-def check_masked(what: str, masks: Path, lacking: Sequence[str], hint: str = "") -> None:
-    """Refuse frames without a mask, by name.
+def check_paired(
+    what: str,
+    images: Path,
+    masks: Path,
+    *,
+    unmasked: Sequence[str],
+    unpictured: Sequence[str],
+    hint: str = "",
+) -> None:
+    """Refuse frames without a mask, and masks without a frame, as where a video ends early.
 
     Raises
     ------
     DataError
-        If there are any.
+        If there are any, by name.
     """
-    if lacking:
+    if unmasked:
         raise DataError(
             f"{what}: every frame must have a mask in {masks}, "
-            f"got {len(lacking)} without: {listed(lacking)}{hint}"
+            f"got {len(unmasked)} without: {listed(unmasked)}{hint}"
         )
-
-
-def check_pictured(what: str, images: Path, lacking: Sequence[str]) -> None:
-    """Refuse masks without an image, as where a video ends early or was copied in part.
-
-    Raises
-    ------
-    DataError
-        If there are any.
-    """
-    if lacking:
+    if unpictured:
         raise DataError(
             f"{what}: every mask must have its frame in {images}, "
-            f"got {len(lacking)} without: {listed(lacking)}"
+            f"got {len(unpictured)} without: {listed(unpictured)}"
         )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from storage.datasets.frame_folders import (
-    check_folder,
+    check_videos,
     paired_stems,
     read_indices,
     read_names,
@@ -119,10 +119,7 @@ def _list_videos(
     hint
         Ends the message about frames without a mask.
     """
-    for what, folder in (("images", source.images), ("annotations", source.annotations)):
-        check_folder(f"{data_set}: {what}", folder)
-    for video in videos:
-        check_folder(f"images of {data_set} video {video}", source.images / video)
+    check_videos(data_set, source, videos)
     return tuple(
         Part(
             f"{data_set} video {video}",

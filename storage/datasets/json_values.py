@@ -30,22 +30,20 @@ def load_json(path: Path, what: str) -> Json:
         If there is no such file, or it holds something else, or a mapping has a key twice: of a
         file that was put together from two, one half would be lost without a word.
     """
-    text = _text(path, what)
+    data = _bytes(path, what)
     try:
-        content = json.loads(text, object_pairs_hook=_once)
+        content = json.loads(data, object_pairs_hook=_once)
     except RecursionError as error:
         raise DataError(f"{path} must be JSON nested a few levels deep, got hundreds") from error
     except ValueError as error:
-        # For a number that is too long, Python adds how a program would raise its limit.
-        fault = str(error).partition("; use sys.")[0]
-        raise DataError(f"{path} must be JSON, got: {fault}") from error
+        raise DataError(f"{path} must be JSON, got: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a mapping, got {type(content).__name__}")
     return content
 
 
-def _text(path: Path, what: str) -> str:
-    """Text of a file that is not packed."""
+def _bytes(path: Path, what: str) -> bytes:
+    """Bytes of a file that is not packed."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -55,15 +53,7 @@ def _text(path: Path, what: str) -> str:
     for beginning, archive in PACKED.items():
         if data.startswith(beginning):
             raise DataError(f"{path} must be {what}, got a {archive} file: unpack it first")
-    encoding = json.detect_encoding(data)
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} must be text in {encoding.upper()}, got the byte "
-            f"{data[error.start]:#04x} in line {line}"
-        ) from error
+    return data
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Json:

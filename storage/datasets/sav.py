@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from storage.datasets.frame_folders import (
     check_folder,
-    check_masked,
-    check_pictured,
+    check_paired,
+    check_videos,
     read_indices,
     read_names,
     stems,
@@ -53,8 +53,7 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
         If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
         subset is named twice, or automatic masklets are asked for that no video of the split has.
     """
-    check_folder("SA-V: images", source.images)
-    check_folder("SA-V: annotations", source.annotations)
+    check_videos("SA-V", source, ())
     _check_subsets(source)
     subsets = source.subsets or ("*",)
     videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
@@ -149,8 +148,8 @@ def _whole(number: object) -> object:
 
 def _check_rows(what: str, masks: list[Any], n_masklets: int) -> None:
     faulty = [
-        f"{len(row) if isinstance(row, list) else shown(row)} on frame {ANNOTATED_EVERY * place}"
-        for place, row in enumerate(masks)
+        f"{len(row) if isinstance(row, list) else shown(row)} on frame {ANNOTATED_EVERY * frame}"
+        for frame, row in enumerate(masks)
         if not isinstance(row, list) or len(row) != n_masklets
     ]
     if faulty:
@@ -184,11 +183,8 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
         If the list, a folder, an image or a mask is missing, or an object has no mask.
     """
     assert source.list is not None  # storage.datasets.catalogue requires it
-    for what, folder in (("images", source.images), ("annotations", source.annotations)):
-        check_folder(f"SA-V: {what}", folder)
     videos = read_names("SA-V", source.list)
-    for video in videos:
-        check_folder(f"images of SA-V video {video}", source.images / video)
+    check_videos("SA-V", source, videos)
     return tuple(
         Part(f"SA-V video {video}", partial(_read_frames, source, video), is_video=True)
         for video in videos
@@ -196,13 +192,13 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
 
 
 def _read_frames(source: Source, video: str) -> Iterator[Annotated]:
-    what, folder = f"SA-V video {video}", source.images / video
-    by_frame = _masks_by_frame(what, source.annotations / video)
+    what, folder, masks = f"SA-V video {video}", source.images / video, source.annotations / video
+    by_frame = _masks_by_frame(what, masks)
     frames = stems(folder, ".jpg")
     due = [frame for frame in frames if frame.isdecimal() and int(frame) % ANNOTATED_EVERY == 0]
-    lacking = [frame for frame in due if frame not in by_frame]
-    check_masked(what, source.annotations / video, lacking)
-    check_pictured(what, folder, sorted(set(by_frame) - set(frames)))
+    unmasked = [frame for frame in due if frame not in by_frame]
+    unpictured = sorted(set(by_frame) - set(frames))
+    check_paired(what, folder, masks, unmasked=unmasked, unpictured=unpictured)
     for frame in source.frames.of(sorted(by_frame)):
         yield _annotated(what, f"{video}/{frame}.jpg", by_frame[frame])
 

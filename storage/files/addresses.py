@@ -7,11 +7,12 @@ import asyncio
 import re
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Final
+from weakref import finalize
 
 from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, Store
@@ -139,30 +140,18 @@ class AddressStore(WrapperStore[Store]):
         }
         self._kept[FILE] = manifest
         self._kept |= {name: known[sha256] for name, sha256 in small.items() if sha256 in known}
-        asked = [name for name in small if name not in self._kept]
+        lacking = [name for name in small if name not in self._kept]
         with self._naming():
-            found = await asyncio.gather(*(self._store.get(name, prototype) for name in asked))
-        for name, data in zip(asked, found, strict=True):
+            found = await asyncio.gather(*(self._store.get(name, prototype) for name in lacking))
+        for name, data in zip(lacking, found, strict=True):
             self._kept[name] = data
             if data is not None and FileRecord.of(data.to_bytes()) == files[name]:
                 known[small[name]] = data
-
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """Ranges of files."""
-        with self._naming():
-            return await self._store.get_partial_values(prototype, key_ranges)
 
     async def getsize(self, key: str) -> int:
         """Bytes of a file."""
         with self._naming():
             return await self._store.getsize(key)
-
-    async def exists(self, key: str) -> bool:
-        """Whether a file is there."""
-        with self._naming():
-            return await self._store.exists(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Names in a folder: by the manifest, for many servers list nothing and others slowly."""
@@ -261,6 +250,8 @@ def _zip_store(file: str | Path | IO[bytes]) -> Store:
     from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
 
     files = ZipFileSystem(file)
+    # Before Python takes them apart in any order, and warns of a file that nobody closed.
+    finalize(files, files.fo.close)
     files.find("")  # before threads ask it: half a list would pass for all of it
     return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
 

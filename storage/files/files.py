@@ -77,7 +77,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Part:
+class FileRange:
     """Bytes of a file that is elsewhere than in a folder."""
 
     files: Files
@@ -88,15 +88,15 @@ class Part:
         return f"{self.files}/{self.name}"
 
 
-def read_parts(parts: Sequence[Part]) -> list[bytes | memoryview]:
-    """Parts of files, all asked for at once.
+def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
+    """Ranges of files, all asked for at once.
 
     Raises
     ------
     StoreError
-        If a file is not there, or ends before its part does.
+        If a file is not there, or ends before its range does.
     """
-    return run(_parts(parts))
+    return run(_ranges(ranges))
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -123,16 +123,16 @@ def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
     return found[0]
 
 
-async def _parts(parts: Sequence[Part]) -> list[bytes | memoryview]:
-    async def read(part: Part) -> bytes | memoryview:
-        assert not isinstance(part.files.target, Path)
-        data = await part.files.target.get(part.name, default_buffer_prototype(), part.bytes)
+async def _ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
+    async def read(one: FileRange) -> bytes | memoryview:
+        assert not isinstance(one.files.target, Path)
+        data = await one.files.target.get(one.name, default_buffer_prototype(), one.bytes)
         if data is None:
-            raise StoreError(f"{part} must be there, got no such file")
+            raise StoreError(f"{one} must be there, got no such file")
         # As they came: a copy of masks would cost a third of the time that they take to come.
         return memoryview(data.as_buffer_like())
 
-    return await asyncio.gather(*map(read, parts))
+    return await asyncio.gather(*map(read, ranges))
 
 
 async def _sizes(store: Store, names: Iterable[str]) -> dict[str, int]:

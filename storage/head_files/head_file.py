@@ -14,7 +14,7 @@ from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import protocol_dir
 
 OBJECTIVES: Final = "objectives"
-"""Entry of a card with what is told of each head by itself, as JSON."""
+"""Entry of a card with what differs between its heads, as JSON."""
 
 _OWN: Final = ("objective", "sha256")
 """Entries of a single head's metadata that its name and the file's own digest replace."""
@@ -42,15 +42,15 @@ class HeadFile:
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
-        """What is told of each head by itself."""
-        told: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
-        return told
+        """What differs between the heads."""
+        own: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
+        return own
 
     def metadata(self, objective: str) -> dict[str, str]:
-        """All that is told of a head: what it shares with the others, and its own."""
+        """Metadata of a head: what it shares with the others, and its own."""
         shared = {key: value for key, value in self.card.items() if key != OBJECTIVES}
-        told = shared | self.by_objective[objective] | {"objective": objective}
-        return dict(sorted(told.items()))
+        whole = shared | self.by_objective[objective] | {"objective": objective}
+        return dict(sorted(whole.items()))
 
 
 def head_set_path(split: str, head_set: HeadSet) -> Path:
@@ -91,12 +91,14 @@ def pack_heads(
     about
         Further entries of the card.
     """
-    told = {name: {k: v for k, v in own.items() if k not in _OWN} for name, own in metadata.items()}
-    first = next(iter(told.values()))
-    shared = {k: v for k, v in first.items() if all(own.get(k) == v for own in told.values())}
+    by_head = {
+        name: {k: v for k, v in own.items() if k not in _OWN} for name, own in metadata.items()
+    }
+    first = next(iter(by_head.values()))
+    shared = {k: v for k, v in first.items() if all(own.get(k) == v for own in by_head.values())}
     rest = {
         name: {k: v for k, v in own.items() if k not in shared}
-        for name, own in sorted(told.items())
+        for name, own in sorted(by_head.items())
     }
     return HeadFile(weights, {**shared, **about, OBJECTIVES: json.dumps(rest)})
 
@@ -153,7 +155,7 @@ def read_head_file(path: Path) -> HeadFile:
 
 
 def check_card(
-    path: Path, card: Mapping[str, Any], asked: Mapping[str, str], remedy: str = ""
+    path: Path, card: Mapping[str, Any], expected: Mapping[str, str], remedy: str = ""
 ) -> None:
     """Refuse heads that learned from something else.
 
@@ -164,12 +166,13 @@ def check_card(
     """
     found = [
         f"{key} ({card.get(key, 'none')} -> {value})"
-        for key, value in asked.items()
+        for key, value in expected.items()
         if card.get(key, "none") != value
     ]
     if found:
-        told = ", ".join(found)
-        raise DataError(f"heads in {path} must have learned from the same features: {told}{remedy}")
+        raise DataError(
+            f"heads in {path} must have learned from the same features: {', '.join(found)}{remedy}"
+        )
 
 
 def read_heads(train_split: str, origin: Mapping[str, str], head_set: HeadSet) -> HeadFile:

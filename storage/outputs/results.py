@@ -1,6 +1,5 @@
 """Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pipeline.result_rows import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
 from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError
 from storage.folders import whole_folder, write_json
+from storage.images.files import sha256_file
 from storage.outputs.tables import Frames, check_exists, check_holds, read_table, write_table
 from storage.outputs.tuning import read_tuning
 from storage.paths import trials_path, tuning_path
@@ -77,7 +77,7 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
         for name, table in _FILES.items():
             path = partial / f"{name}.csv"
             write_table(path, table, tables[name])
-            digests[path.name] = _sha256(path)
+            digests[path.name] = sha256_file(path)
         write_json(partial / "run.json", {**run, FILES: digests})
 
 
@@ -226,13 +226,8 @@ def read_all_trials(train_splits: Iterable[str]) -> pd.DataFrame:
     return pd.concat(some, ignore_index=True)[columns] if some else pd.DataFrame(columns=columns)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:  # not read whole: the table of objects is large
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _check_written(path: Path, written: str) -> None:
-    found = _sha256(path)
+    found = sha256_file(path)
     if found != written:
         raise DataError(
             f"{path} must be the table that run.json lists, got another or a cut one "

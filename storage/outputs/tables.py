@@ -13,9 +13,6 @@ from storage.errors import DataError
 from storage.folders import whole_file
 from storage.paths import remedy
 
-CHUNK_ROWS: Final = 256
-"""Rows that are text in memory before they are written."""
-
 BLOCK_ROWS: Final = 4096
 """Rows of a table that are read at once, where it is read in blocks."""
 
@@ -95,14 +92,13 @@ def write_csv(path: Path, frames: Frames, number_format: str | None) -> None:
     Without a format, numbers have every digit they need.
     """
     with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        for place, block in enumerate(_blocks(frames)):
+        for k, block in enumerate(_blocks(frames)):
             block.to_csv(
                 file,
                 index=False,
-                header=place == 0,
+                header=k == 0,
                 float_format=number_format,
                 lineterminator="\n",
-                chunksize=CHUNK_ROWS,
             )
 
 

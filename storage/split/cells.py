@@ -20,7 +20,7 @@ from storage.errors import StoreError, counted, listed
 from storage.files.addresses import Known, files_at, is_address
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.arrays import check_same_images, images_digest, naming_damage
+from storage.store.arrays import check_same_images, images_digest, naming_damage, read_images
 from storage.store.inspection import AnyArray, Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import dataset_of, open_complete, open_entropy
@@ -81,8 +81,7 @@ class OpenCell:
     @cached_property
     def images_sha256(self) -> list[str]:
         """Digest of the images of each shard, as it was when the cell was opened."""
-        with naming_damage(self.where, "images_sha256"):
-            return [str(sha256) for sha256 in np.asarray(self.arrays["images_sha256"][...])]
+        return read_images(self.store, self.arrays)
 
     def scores(
         self, name: str, rows: range | None = None
@@ -263,12 +262,12 @@ def _opened(
 def _open_cell(
     expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool, known: Known
 ) -> OpenCell:
-    place = (expected["split"], expected["model"], expected["view"])
-    where = located(features_path(*place), cache)
+    name = (expected["split"], expected["model"], expected["view"])
+    where = located(features_path(*name), cache)
     features, arrays = open_complete(files_at(where, known), "features", expected)
     if not with_masks:
         return OpenCell(where, features, arrays, None)
-    of_masks = files_at(located(masks_path(*place), cache), known)
+    of_masks = files_at(located(masks_path(*name), cache), known)
     masks, of_arrays = open_complete(of_masks, "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, cast
 
 import numpy as np
@@ -59,18 +59,6 @@ def expected_files(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, li
     return files
 
 
-def readable(marks: AnyArray) -> np.ndarray:
-    """Elements of a one-dimensional array; the fill value where a chunk is absent or damaged."""
-    try:
-        return np.asarray(marks[...])
-    except DECODE_ERRORS:
-        values = np.full(marks.shape, marks.fill_value, marks.dtype)
-    for index in range(len(values)):
-        with suppress(*DECODE_ERRORS):
-            values[index : index + 1] = marks[index : index + 1]
-    return values
-
-
 def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     """Files that are absent or empty, as ``<array>/<key>``.
 
@@ -87,15 +75,10 @@ def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     return missing
 
 
-def resized_files(store: Store) -> list[tuple[str, int]]:
-    """Files of another size than in the manifest, with the size they have; absent ones are not."""
+def resized_files(store: Store) -> list[str]:
+    """Files of another size than in the manifest; absent ones are not."""
     sizes = store.files.sizes(store.manifest)
-    records = store.manifest.items()
-    return [
-        (name, sizes[name])
-        for name, record in records
-        if sizes.get(name) not in {None, record.n_bytes}
-    ]
+    return [name for name, n_bytes in sizes.items() if n_bytes != store.manifest[name].n_bytes]
 
 
 def read_arrays(store: Store) -> dict[str, AnyArray]:
@@ -165,15 +148,15 @@ def images_digest(images_sha256: Sequence[str]) -> str:
     return digest({"sha256": list(images_sha256)})
 
 
-def read_images(features: Store) -> list[str]:
-    """Digest of the images of each shard of published features.
+def read_images(features: Store, arrays: Mapping[str, AnyArray] | None = None) -> list[str]:
+    """Digest of the images of each shard of published features, whose arrays may be open already.
 
     Raises
     ------
     StoreError
         If they are damaged.
     """
-    array = read_arrays(features)["images_sha256"]
+    array = (arrays or read_arrays(features))["images_sha256"]
     with naming_damage(features, "images_sha256"):
         return [str(sha256) for sha256 in np.asarray(array[...])]
 

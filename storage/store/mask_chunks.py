@@ -14,7 +14,7 @@ from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
-from storage.files.files import Files, Part, read_parts
+from storage.files.files import FileRange, Files, read_ranges
 from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
 
@@ -150,14 +150,14 @@ def read_indices(cells: Sequence[MaskChunks], row: int) -> list[ShardIndex]:
     StoreError
         If a shard is missing or cut short, or its index fails its checksum.
     """
-    parts = [
-        Part(cell.files, cell.shard_file(row), SuffixByteRequest(index_bytes(cell.n_chunks)))
+    ends = [
+        FileRange(cell.files, cell.shard_file(row), SuffixByteRequest(index_bytes(cell.n_chunks)))
         for cell in cells
     ]
     indices = []
-    for cell, part, data in zip(cells, parts, read_parts(parts), strict=True):
+    for cell, end, data in zip(cells, ends, read_ranges(ends), strict=True):
         with naming_damage(cell.files, "mask_code"):
-            indices.append(parse_index(bytes(data), cell.n_chunks, str(part)))
+            indices.append(parse_index(bytes(data), cell.n_chunks, str(end)))
     return indices
 
 
@@ -171,7 +171,7 @@ def read_spans(
     StoreError
         If a shard is missing or cut short, or a chunk is absent.
     """
-    parts, entries = [], []
+    ranges, entries = [], []
     for cell, index in zip(cells, indices, strict=True):
         name = cell.shard_file(run.start)
         with naming_damage(cell.files, "mask_code"):
@@ -180,9 +180,9 @@ def read_spans(
             ]
         first = min(offset for offset, _ in found)
         last = max(offset + length for offset, length in found)
-        parts.append(Part(cell.files, name, RangeByteRequest(first, last)))
+        ranges.append(FileRange(cell.files, name, RangeByteRequest(first, last)))
         entries.append([(offset - first, length) for offset, length in found])
-    spans = [memoryview(data) for data in read_parts(parts)]
+    spans = [memoryview(data) for data in read_ranges(ranges)]
     return [
         [span[offset : offset + length] for offset, length in of_cell]
         for span, of_cell in zip(spans, entries, strict=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from storage.errors import StoreError
+from storage.errors import StoreError, listed
 from storage.files.files import Files
 from storage.store.arrays import (
     done_shards,
@@ -19,9 +19,6 @@ from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_ident
 
 if TYPE_CHECKING:
     import xarray
-
-N_NAMED: Final = 3
-"""Most files that an error lists."""
 
 
 def open_objects(
@@ -131,21 +128,17 @@ def check_complete(store: Store) -> dict[str, AnyArray]:
         undone = np.flatnonzero(~done)
         raise StoreError(
             f"{store}: every shard must be done, got {len(undone)} of {len(done)} not done "
-            f"({_some([str(index) for index in undone])})"
+            f"({listed([str(index) for index in undone])})"
         )
     missing = missing_files(store, arrays)
     if missing:
         raise StoreError(
-            f"{store}: every chunk must be there, got {len(missing)} missing ({_some(missing)})"
+            f"{store}: every chunk must be there, got {len(missing)} missing ({listed(missing)})"
         )
-    resized = [] if store.files.folder is None else [name for name, _ in resized_files(store)]
+    resized = [] if store.files.folder is None else resized_files(store)
     if resized:
         raise StoreError(
             f"{store}: every chunk must be intact, got {len(resized)} of another size than in the "
-            f"manifest ({_some(resized)}); `usam cache verify {store}` lists the damaged ones"
+            f"manifest ({listed(resized)}); `usam cache verify {store}` lists the damaged ones"
         )
     return arrays
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:N_NAMED]) + (", ..." if len(names) > N_NAMED else "")

@@ -61,32 +61,18 @@ class ArraySpec:
         return by_dtype.get(self.dtype, 0)
 
 
-def _object_id() -> ArraySpec:
-    return ArraySpec(
-        ("object",), "int64", "id of the object's annotation in its data set", is_coordinate=True
-    )
-
-
-def _prompt() -> ArraySpec:
-    return _coordinate("prompt", "str", "prompt set")
-
-
-def _proposal() -> ArraySpec:
-    return _coordinate("proposal", "int64", "mask of a multimask call, in decoder order")
-
-
-def _done() -> ArraySpec:
-    return ArraySpec(
-        ("shard",),
-        "bool",
-        "whether the shard is complete; written after its data",
-        chunking="marks",
-    )
-
-
 def _coordinate(name: str, dtype: str, meaning: str) -> ArraySpec:
     return ArraySpec((name,), dtype, meaning, chunking="whole", is_coordinate=True)
 
+
+_OBJECT_ID: Final = ArraySpec(
+    ("object",), "int64", "id of the object's annotation in its data set", is_coordinate=True
+)
+_PROMPT: Final = _coordinate("prompt", "str", "prompt set")
+_PROPOSAL: Final = _coordinate("proposal", "int64", "mask of a multimask call, in decoder order")
+_DONE: Final = ArraySpec(
+    ("shard",), "bool", "whether the shard is complete; written after its data", chunking="marks"
+)
 
 _OBJECTS: Final[Mapping[str, ArraySpec]] = {
     "file": ArraySpec(("image",), "str", "file of the image, below the split's folder"),
@@ -94,7 +80,7 @@ _OBJECTS: Final[Mapping[str, ArraySpec]] = {
     "width_px": ArraySpec(("image",), "int32", "width of the image", unit="px"),
     "image_sha256": ArraySpec(("image",), "str", "sha256 of the image file's bytes"),
     "image_index": ArraySpec(("object",), "int32", "place of the object's image along `image`"),
-    "object_id": _object_id(),
+    "object_id": _OBJECT_ID,
     "area_px": ArraySpec(("object",), "int64", "pixels of the ground truth mask", unit="px"),
     "box_px": ArraySpec(("object", "box"), "float32", "bounding box of the mask", unit="px"),
     "mask_rle": ArraySpec(("object",), "str", "ground truth mask, COCO's compressed RLE"),
@@ -159,15 +145,15 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
         "digest of what the row was computed from: the image, and the clicks and masks of the "
         "objects that were computed with it",
     ),
-    "object_id": _object_id(),
-    "prompt": _prompt(),
-    "proposal": _proposal(),
+    "object_id": _OBJECT_ID,
+    "prompt": _PROMPT,
+    "proposal": _PROPOSAL,
     "token": _coordinate("token", "int64", "mask token: 0 single mask, 1..3 proposals 0..2"),
     "pair": _coordinate("pair", "str", "two proposals, in decoder order"),
     "images_sha256": ArraySpec(
         ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="marks"
     ),
-    "done": _done(),
+    "done": _DONE,
 }
 
 _MASKS: Final[Mapping[str, ArraySpec]] = {
@@ -180,10 +166,10 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
     "probability": ArraySpec(
         ("code",), "float32", "foreground probability of each code", chunking="whole"
     ),
-    "object_id": _object_id(),
-    "prompt": _prompt(),
-    "proposal": _proposal(),
-    "done": _done(),
+    "object_id": _OBJECT_ID,
+    "prompt": _PROMPT,
+    "proposal": _PROPOSAL,
+    "done": _DONE,
 }
 
 _ENTROPY: Final[Mapping[str, ArraySpec]] = {
@@ -203,7 +189,7 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
         for score in PIXEL_SCORES
     },
-    "object_id": _object_id(),
+    "object_id": _OBJECT_ID,
     "judged": _coordinate("judged", "str", "proposal of each prediction that counts"),
     "model": _coordinate("model", "str", "model θ"),
     "region": _coordinate("region", "str", "pixels that are compared with the ground truth"),

@@ -10,7 +10,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.files import Files
 from storage.files.manifest import FILE, FileRecord
-from storage.store.arrays import array_grid, expected_files, read_arrays, readable
+from storage.store.arrays import array_grid, expected_files, read_arrays
 from storage.store.grid import file_name
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
 from storage.store.mask_chunks import ABSENT, index_bytes, read_index
@@ -65,7 +65,7 @@ def verify(
         damages += found
         if advance is not None:
             advance(1)
-    return damages + [Damage(*_place(name), STRAY) for name in _strays(store)]
+    return damages + [Damage(*_array_and_key(name), STRAY) for name in _strays(store)]
 
 
 def chunk_damages(where: Path) -> list[Damage]:
@@ -89,10 +89,10 @@ def _look_at_files(
     """Damages of each file of the manifest."""
     sizes = store.files.sizes(store.manifest)
     order = {name: place for place, name in enumerate(arrays)}
-    for name in sorted(store.manifest, key=lambda name: order.get(_place(name)[0], -1)):
+    for name in sorted(store.manifest, key=lambda name: order.get(_array_and_key(name)[0], -1)):
         record = store.manifest[name]
         if name not in sizes:
-            yield [Damage(*_place(name), "missing")]
+            yield [Damage(*_array_and_key(name), "missing")]
         elif sizes[name] != record.n_bytes:
             yield _reasons(store, arrays, name, f"{record.n_bytes} bytes -> {sizes[name]}")
         elif sizes_only or (difference := _difference(store.files, name, record)) is None:
@@ -105,7 +105,7 @@ def _reasons(
     store: Store, arrays: Mapping[str, AnyArray], name: str, difference: str
 ) -> list[Damage]:
     """What is wrong with a file that is not as the manifest says, object by object if it shows."""
-    array, key = _place(name)
+    array, key = _array_and_key(name)
     folder = store.files.folder
     found: list[Damage] = []
     if folder is not None and array in arrays and (shards := arrays[array].shards) is not None:
@@ -126,7 +126,7 @@ def _difference(files: Files, name: str, wanted: FileRecord) -> str | None:
     return f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
 
 
-def _place(name: str) -> tuple[str, str]:
+def _array_and_key(name: str) -> tuple[str, str]:
     """Array and key of a file; for those of the store itself, ``metadata`` and the name."""
     array, _, key = name.rpartition("/")
     return array or "metadata", key
@@ -155,9 +155,9 @@ def _file_indices(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, lis
     """Files that must be there, and any others that are."""
     found = {}
     for name, expected in expected_files(store, arrays).items():
-        asked = {*expected, *(entry.name for entry in (store.path / name).iterdir())}
+        names = {*expected, *(entry.name for entry in (store.path / name).iterdir())}
         indices = array_grid(arrays[name]).file_indices()
-        found[name] = [index for index in indices if file_name(index) in asked]
+        found[name] = [index for index in indices if file_name(index) in names]
     return found
 
 
@@ -165,7 +165,7 @@ def _undone(store: Store, arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
     if "done" not in arrays or store.layout == "work":
         return
     if _read_error(arrays["done"], (slice(None),)) is None:
-        for shard in np.flatnonzero(~readable(arrays["done"])):
+        for shard in np.flatnonzero(~np.asarray(arrays["done"][...])):
             yield Damage("done", f"shard {shard}", "not done")
 
 

@@ -46,14 +46,6 @@ def test_a_long_value_is_cut(value: object, beginning: str) -> None:
     assert len(text) <= N_CHARACTERS
 
 
-def test_a_value_nested_deeper_than_python_recurses_is_cut() -> None:
-    value: list[object] = []
-    for _ in range(100_000):
-        value = [value]
-
-    assert shown(value) == "[[[[[...]]]]]"
-
-
 def test_a_large_value_is_shown_without_being_walked() -> None:
     value = [[0.5] * 1000] * 100_000
     begin = perf_counter()

@@ -15,7 +15,6 @@ import pytest
 from storage import folders
 from storage.folders import (
     first_folder,
-    flush,
     link_or_copy,
     named_disk_errors,
     passing_folder,
@@ -75,37 +74,51 @@ def fill(folder: Path, text: str) -> None:
     (folder / "file").write_text(text)
 
 
-def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
-    target = tmp_path / "below" / "store.zarr"
-    with whole_folder(target) as partial:
-        fill(partial, "whole")
+def fill_file(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+WHOLE: Final = {"file": (whole_file, fill_file), "folder": (whole_folder, fill)}
+
+
+def text_of(path: Path) -> str:
+    return (path / "file" if path.is_dir() else path).read_text()
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_file_or_folder_appears_and_is_replaced_when_it_is_whole(
+    kind: str, can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(folders, "_exchange", lambda *_: False)
+    whole, write = WHOLE[kind]
+    target = tmp_path / "below" / "target"
+    with whole(target) as partial:
+        write(partial, "first")
         assert not target.exists()
         assert partial.parent == target.parent, "a rename must not cross file systems"
-    assert (target / "file").read_text() == "whole"
+    with whole(target) as partial:
+        write(partial, "second")
+        assert text_of(target) == "first"
+    assert text_of(target) == "second"
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_a_former_folder_is_replaced(tmp_path: Path) -> None:
-    fill(tmp_path / "store", "former")
-    with whole_folder(tmp_path / "store") as partial:
-        fill(partial, "new")
-        assert (tmp_path / "store" / "file").read_text() == "former"
-    assert (tmp_path / "store" / "file").read_text() == "new"
-    assert list(tmp_path.iterdir()) == [tmp_path / "store"]
+@pytest.mark.parametrize("kind", WHOLE)
+def test_one_whose_making_fails_leaves_the_former_one(kind: str, tmp_path: Path) -> None:
+    whole, write = WHOLE[kind]
+    write(tmp_path / "target", "former")
 
-
-def test_a_build_that_fails_leaves_the_former_folder(tmp_path: Path) -> None:
-    fill(tmp_path / "store", "former")
-
-    def build() -> None:
-        with whole_folder(tmp_path / "store") as partial:
-            fill(partial, "half")
+    def make() -> None:
+        with whole(tmp_path / "target") as partial:
+            write(partial, "half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build()
-    assert (tmp_path / "store" / "file").read_text() == "former"
-    assert list(tmp_path.iterdir()) == [tmp_path / "store"]
+        make()
+    assert text_of(tmp_path / "target") == "former"
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
 
 
 def killed(root: Path, kind: str, call: int) -> bool:
@@ -181,37 +194,6 @@ def die_at_the_second_call(real: Callable[..., None]) -> Callable[..., None]:
         real(*arguments)
 
     return dying
-
-
-def test_without_exchange_a_former_folder_is_replaced_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folders, "_exchange", lambda *_: False)
-    test_a_former_folder_is_replaced(tmp_path)
-
-
-def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
-    target = tmp_path / "below" / "auc.csv"
-    with whole_file(target) as partial:
-        partial.write_text("whole")
-        assert not target.exists()
-    assert target.read_text() == "whole"
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_a_file_that_fails_leaves_the_former_one(tmp_path: Path) -> None:
-    target = tmp_path / "auc.csv"
-    target.write_text("former")
-
-    def write() -> None:
-        with whole_file(target) as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert target.read_text() == "former"
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_file_and_its_name_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,37 +340,18 @@ def test_an_error_that_names_a_file_keeps_it(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "absent")
 
 
-def test_a_link_is_a_second_name_of_the_same_file(tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(b"shard")
-    link_or_copy(tmp_path / "one", tmp_path / "two")
-    assert (tmp_path / "two").samefile(tmp_path / "one")
-
-
-def test_without_hard_links_files_are_copied(
+def test_a_link_is_a_second_name_and_without_hard_links_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "one").write_bytes(b"shard")
     link_or_copy(tmp_path / "one", tmp_path / "two")
-    assert (tmp_path / "two").read_bytes() == b"shard"
-    assert not (tmp_path / "two").samefile(tmp_path / "one")
-
-
-def test_a_missing_file_is_not_copied_either(tmp_path: Path) -> None:
+    assert (tmp_path / "two").samefile(tmp_path / "one")
     with pytest.raises(FileNotFoundError):
-        link_or_copy(tmp_path / "absent", tmp_path / "two")
-
-
-def test_flush_reaches_files_and_their_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink())
-    )
-    (tmp_path / "one").touch()
-    flush([tmp_path / "one"])
-    assert synced == [tmp_path / "one", tmp_path]
+        link_or_copy(tmp_path / "absent", tmp_path / "three")
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(tmp_path / "one", tmp_path / "three")
+    assert (tmp_path / "three").read_bytes() == b"shard"
+    assert not (tmp_path / "three").samefile(tmp_path / "one")

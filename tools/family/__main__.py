@@ -22,10 +22,10 @@ import torch
 from stages.shell.program import reported_errors
 from stages.shell.progress import progress
 from stages.shell.stopping import stoppable
-from storage.checkpoints.mini import publish_mini
 from storage.checkpoints.weights import weights_path
 from storage.paths import WORK
 from tools.family.batches import Batch, draw_batch
+from tools.family.publishing import publish_mini
 from tools.family.recipe import RECIPE, Recipe
 from tools.family.state import load_state, save_state, write_curve
 from tools.family.training import Score, Training, mean_scores

@@ -1,6 +1,5 @@
 """What the reader of COCO instances refuses, and how it says so."""
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,29 +33,13 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0]["segmentation"].update(counts=[40.5, 39.5]),
         "annotation 30 of 3.png: counts of the mask must hold int only, got 40.5",
     ),
-    "runs of truth": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts=[79, True]),
-        "annotation 30 of 3.png: counts of the mask must hold int only, got True",
-    ),
-    "runs beyond 64 bits": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts=[5, 2**70]),
-        r"annotation 30 of 3.png: RLE runs must be below 2\*\*63, got 1180591620717411303424",
-    ),
     "runs whose sum wraps around": (
         lambda c: c["annotations"][0]["segmentation"].update(counts=[2**62] * 4 + [80]),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 4611686018427387904",
     ),
-    "no runs": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts=[]),
-        "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 0",
-    ),
     "runs of half a character": (
         lambda c: c["annotations"][0]["segmentation"].update(counts="\ud800"),
         r"annotation 30 of 3.png: RLE counts must be characters '0' to 'o', got '\\ud800'",
-    ),
-    "crowd of text": (
-        lambda c: c["annotations"][0].update(iscrowd="0"),
-        "iscrowd of .*: annotation 30 must be 0 or 1, got '0'",
     ),
     "two crowds": (
         lambda c: c["annotations"][0].update(iscrowd=2),
@@ -70,29 +53,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 2, 3, 3, 4]]),
         "annotation 30 of 3.png: polygon must have an even number of coordinates, got 7",
     ),
-    "polygon of text": (
-        lambda c: c["annotations"][0].update(segmentation=[["1", 1, 2, 2, 3, 3]]),
-        "annotation 30 of 3.png: polygon must hold int or float only, got '1'",
-    ),
     "polygon of truth": (
         lambda c: c["annotations"][0].update(segmentation=[[True, 1, 2, 2, 3, 3]]),
         "annotation 30 of 3.png: polygon must hold int or float only, got True",
-    ),
-    "polygon of NaN": (
-        lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, math.nan, 3, 3]]),
-        "annotation 30 of 3.png: polygon must lie within 10 px of its image, got nan",
-    ),
-    "polygon of infinity": (
-        lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, -math.inf, 3, 3]]),
-        "annotation 30 of 3.png: polygon must lie within 10 px of its image, got -inf",
-    ),
-    "polygon beyond every float": (
-        lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 10**400, 3, 3]]),
-        r"annotation 30 of 3.png: polygon must lie within 10 px of its image, got 1000.*\.\.\.",
-    ),
-    "polygon far to the left": (
-        lambda c: c["annotations"][0].update(segmentation=[[1, 1, -1000, 2, 3, 3]]),
-        "annotation 30 of 3.png: polygon must lie within 10 px of its image, got -1000",
     ),
     "polygon without brackets": (
         lambda c: c["annotations"][0].update(segmentation=[1, 1, 2, 2, 3, 3]),
@@ -105,10 +68,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "segmentation of null": (
         lambda c: c["annotations"][0].update(segmentation=None),
         r"^segmentation of [^:]*: annotation 30 of 3.png must be list or dict, got None$",
-    ),
-    "segmentation of text": (
-        lambda c: c["annotations"][0].update(segmentation="x"),
-        "segmentation of .*annotation 30 of 3.png must be list or dict, got 'x'",
     ),
     "RLE without counts": (
         lambda c: c["annotations"][0]["segmentation"].pop("counts"),
@@ -126,10 +85,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"].append(image_record(9, file_name="7.png")),
         "images must have files of their own, got 7.png",
     ),
-    "id of text": (
-        lambda c: c["annotations"][1].update(id="a"),
-        r"id of .*annotations\[1\] must be int, got 'a'",
-    ),
     "id of truth": (
         lambda c: c["annotations"][1].update(id=True),
         r"id of .*annotations\[1\] must be int, got True",
@@ -142,10 +97,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"][1].update(width=0),
         r"width of .*images\[1\] must be a whole number from 1 to 2147483647, got 0",
     ),
-    "image of a fraction": (
-        lambda c: c["images"][1].update(height=8.5),
-        r"height of .*images\[1\] must be a whole number from 1 to 2147483647, got 8.5",
-    ),
     "image too large to read": (
         lambda c: c["images"][1].update(height=20_000, width=12_000),
         "image 3.png must have at most 178956970 pixels, got 20000 x 12000; shrink it, and its",
@@ -157,10 +108,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "image that reads as a frame": (
         lambda c: c["images"][1].update(file_name="clip.mp4#00003"),
         r"file_name of .*images\[1\] must not end like a video's frame, .* 'clip.mp4#00003': re",
-    ),
-    "image with an endless name": (
-        lambda c: c["images"][1].update(file_name="x" * 10**6),
-        r"file_name of .*images\[1\] must have names of at most 255 characters, .*'xxx",
     ),
     "image under two spellings": (
         lambda c: c["images"][1].update(file_name="./7.png"),
@@ -177,10 +124,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "no annotations": (
         lambda c: c.pop("annotations"),
         r"instances.json must have a key 'annotations', got \['images'\]",
-    ),
-    "annotations of truth": (
-        lambda c: c.update(annotations=True),
-        "annotations of .*instances.json must be list, got True",
     ),
     "no object at all": (
         lambda c: c.update(annotations=[]),

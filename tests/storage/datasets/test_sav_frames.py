@@ -110,22 +110,6 @@ def _remove_all_masks(place: Place) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Place], object], str]] = {
-    "images in another place": (
-        lambda p: p.update(images="elsewhere"),
-        "SA-V: images must be a folder, got none at elsewhere",
-    ),
-    "annotations in another place": (
-        lambda p: p.update(annotations="elsewhere"),
-        "SA-V: annotations must be a folder, got none at elsewhere",
-    ),
-    "no list": (
-        lambda p: Path(p["list"]).unlink(),
-        "SA-V: .*sav_val.txt must be a list of videos, got: No such file",
-    ),
-    "video absent": (
-        lambda p: shutil.rmtree(Path(p["images"]) / "video1"),
-        "images of SA-V video video1 must be a folder, got none at",
-    ),
     "masks of a video absent": (
         lambda p: shutil.rmtree(masks_dir(p)),
         "masks of SA-V video video0 must be a folder, got none at",

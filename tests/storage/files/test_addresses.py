@@ -1,7 +1,6 @@
 """Stores open at addresses, also in the DVC repository of somebody else."""
 
 import asyncio
-import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,19 +19,9 @@ from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.store.verify import verify
-from tests.fixtures.made_up_cell import extract
 from tests.fixtures.repository import branch, publish
 
 KINDS = ("features", "masks")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    shutil.rmtree(root / "work")
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,9 @@ from zarr.storage import FsspecStore, ObjectStore
 import storage
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, files_at
-from storage.files.files import Files, Part, read_parts, run
+from storage.files.files import FileRange, Files, read_ranges, run
 from storage.store.verify import Damage, verify
 from tests.fixtures.bucket import s3_server, upload, use_server
-from tests.fixtures.made_up_cell import extract
 
 pytestmark = pytest.mark.slow
 
@@ -30,25 +29,21 @@ def server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    shutil.rmtree(root / "work")
-    shutil.make_archive(str(root / "zipped"), "zip", root / "masks/identity.zarr")
-    return root
-
-
 @pytest.fixture(params=["obstore", "fsspec"])
 def bucket(
-    server: str, made: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    server: str,
+    made: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """Address of the cell's root, read with and without obstore."""
     use_server(server, monkeypatch)
     if request.param == "fsspec":
         for name in ("obstore", "obstore.exceptions", "obstore.store"):
             monkeypatch.setitem(sys.modules, name, None)
+    shutil.make_archive(str(tmp_path / "packed/zipped"), "zip", made / "masks/identity.zarr")
+    upload(tmp_path / "packed", request.param)
     address = upload(made, request.param)
     target = files_at(address).target
     assert isinstance(target, AddressStore)
@@ -90,16 +85,18 @@ def test_ranges_of_files_and_names_are_those_of_the_folder(bucket: str, made: Pa
     files = files_at(f"{bucket}/masks/identity.zarr")
     name = "mask_code/c.0.0.0.0.0"
     data = (made / "masks/identity.zarr" / name).read_bytes()
-    (found,) = read_parts([Part(files, name, RangeByteRequest(3, 9))])
+    (found,) = read_ranges([FileRange(files, name, RangeByteRequest(3, 9))])
     assert bytes(found) == data[3:9]
     wanted = Files("here", made / "masks/identity.zarr")
     assert files.names() == wanted.names()
     assert isinstance(files.target, AddressStore)
-    store, ranges = files.target, [(name, RangeByteRequest(3, 9))]
-    (some,) = run(store.get_partial_values(default_buffer_prototype(), ranges))
+    store = files.target._store
+    (some,) = run(
+        store.get_partial_values(default_buffer_prototype(), [(name, RangeByteRequest(3, 9))])
+    )
     assert some is not None
     assert some.to_bytes() == data[3:9]
-    assert run(_listed(store._store.list_dir("mask_code"))) == sorted(
+    assert run(_listed(store.list_dir("mask_code"))) == sorted(
         file.name for file in (made / "masks/identity.zarr/mask_code").iterdir()
     )
     assert run(store.exists(name))
@@ -110,21 +107,21 @@ async def _listed(names: AsyncIterator[str]) -> list[str]:
     return sorted([name async for name in names])
 
 
-def test_an_address_may_be_written_as_a_url(bucket: str, made: Path) -> None:
+def test_an_address_may_be_written_as_a_url(bucket: str, made: Path, tmp_path: Path) -> None:
     if "fsspec" in bucket:
         pytest.skip("fsspec takes addresses as they are")
-    shutil.copytree(made / "masks/identity.zarr", made.parent / "spaced/a b.zarr")
-    address = upload(made.parent / "spaced", "spaced")
+    shutil.copytree(made / "masks/identity.zarr", tmp_path / "spaced/a b.zarr")
+    address = upload(tmp_path / "spaced", "spaced")
     for name in ("a b.zarr", "a%20b.zarr"):
         assert verify(files_at(f"{address}/{name}")) == []
 
 
-def test_verify_reads_a_bucket(bucket: str, made: Path) -> None:
+def test_verify_reads_a_bucket(bucket: str, made: Path, tmp_path: Path) -> None:
     address = f"{bucket}/masks/identity.zarr"
     assert verify(files_at(address)) == []
     assert verify(files_at(address), sizes_only=True) == []
-    broken = made.parent / "broken"
-    shutil.copytree(made / "masks/identity.zarr", broken, dirs_exist_ok=True)
+    broken = tmp_path / "broken"
+    shutil.copytree(made / "masks/identity.zarr", broken)
     shard = broken / "mask_code/c.1.0.0.0.0"
     shutil.copyfile(broken / "mask_code/c.0.0.0.0.0", shard)
     (broken / "stray").touch()

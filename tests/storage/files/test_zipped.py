@@ -1,5 +1,6 @@
 """A store in one file, written by any program, is read as it is and held to its manifest."""
 
+import gc
 import re
 import shutil
 import struct
@@ -17,7 +18,6 @@ import storage
 from storage.errors import StoreError
 from storage.store.describe import describe
 from storage.store.verify import verify
-from tests.fixtures.made_up_cell import extract
 from tests.fixtures.repository import publish
 
 
@@ -32,14 +32,6 @@ def by_python(store: Path, target: Path) -> None:
 
 
 WRITERS = {"zip -0 -r": by_zip, "shutil.make_archive": by_python}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    return root
 
 
 @pytest.fixture(params=["features", "masks"])
@@ -80,15 +72,20 @@ def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> N
     assert describe(zipped).is_complete
 
 
-def test_it_opens_out_of_a_repository(
+def test_it_opens_out_of_a_repository_and_leaves_no_file_open(
     made: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     by_python(made / "masks/identity.zarr", tmp_path / "kept/identity.zip")
     root = tmp_path_factory.mktemp("repository")
     publish(tmp_path, ["kept"], root, remote=tmp_path_factory.mktemp("remote"))
-    there = storage.open_masks(f"dvc://{root}@main/cache/kept/identity.zip")
-    store = made / "masks/identity.zarr"
-    xarray.testing.assert_identical(there.load(), opened(store, store))
+    where, store = f"dvc://{root}@main/cache/kept/identity.zip", made / "masks/identity.zarr"
+    xarray.testing.assert_identical(opened(where, store), opened(store, store))
+    gc.collect()
+    opened(where, store)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in found] == []
 
 
 def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> None:

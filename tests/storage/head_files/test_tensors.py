@@ -44,11 +44,6 @@ def test_the_same_head_gives_the_same_bytes_in_any_order(tmp_path: Path) -> None
     assert len({path.read_bytes() for path in paths}) == 1
 
 
-def test_a_head_without_metadata_has_none(tmp_path: Path) -> None:
-    write_tensors(tmp_path / "a.safetensors", TENSORS, {})
-    assert set(read_tensors(tmp_path / "a.safetensors")[1]) == {"sha256"}
-
-
 def test_missing_head_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"heads must be a file, got none at .*a\.safetensors"):
         read_tensors(tmp_path / "a.safetensors")

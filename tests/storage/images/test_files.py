@@ -1,4 +1,4 @@
-"""Reading of images: what comes out of each mode, and how a file is refused."""
+"""Reading of images, from files or from bytes: what comes out, and how one is refused."""
 
 import hashlib
 import io
@@ -16,22 +16,29 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from storage.errors import ImageError
-from storage.images.files import MAX_PIXELS, check_header, is_confirmed, read_rgb, sha256_file
+from storage.images.files import (
+    FORMATS,
+    MAX_PIXELS,
+    check_header,
+    decode_rgb,
+    is_confirmed,
+    read_rgb,
+    sha256_file,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 
 LOSSLESS: Final[dict[str, dict[str, Any]]] = {
     "JPEG": {"quality": 98},
-    "PNG": {},
-    "TIFF": {},
     "WEBP": {"lossless": True},
 }
-"""How each format is saved with the least loss."""
+"""How a format is saved with the least loss."""
 
 
-def _encoded(format_name: str, image: Image.Image | None = None) -> bytes:
+def _encoded(format_name: str = "PNG", image: Image.Image | None = None, **options: Any) -> bytes:  # noqa: ANN401 - of Pillow
     buffer = io.BytesIO()
-    (image or Image.fromarray(RGB)).save(buffer, format_name)
+    options = LOSSLESS.get(format_name, {}) | options
+    (image or Image.fromarray(RGB)).save(buffer, format_name, **options)
     return buffer.getvalue()
 
 
@@ -47,61 +54,41 @@ def _read(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("format_name", ["PNG", "BMP", "TIFF", "WEBP"])
 def test_lossless_files_give_back_their_pixels(tmp_path: Path, format_name: str) -> None:
-    data = _encoded(format_name)
-    if format_name == "WEBP":
-        buffer = io.BytesIO()
-        Image.fromarray(RGB).save(buffer, "WEBP", lossless=True)
-        data = buffer.getvalue()
-
-    np.testing.assert_array_equal(_read(_written(tmp_path, data)), RGB)
+    np.testing.assert_array_equal(_read(_written(tmp_path, _encoded(format_name))), RGB)
 
 
-def test_a_gray_image_has_three_equal_channels(tmp_path: Path) -> None:
-    gray = Image.fromarray(RGB[..., 0])
-
-    rgb = _read(_written(tmp_path, _encoded("PNG", gray)))
-
-    np.testing.assert_array_equal(rgb, np.repeat(RGB[..., :1], 3, axis=2))
-
-
-def test_a_palette_is_looked_up(tmp_path: Path) -> None:
-    palette = Image.fromarray(RGB).quantize(16)
-
-    rgb = _read(_written(tmp_path, _encoded("PNG", palette)))
-
-    np.testing.assert_array_equal(rgb, np.asarray(palette.convert("RGB")))
+PALETTE = Image.fromarray(RGB).quantize(16)
+MODES: dict[str, tuple[Image.Image, dict[str, Any], np.ndarray]] = {
+    "gray": (Image.fromarray(RGB[..., 0]), {}, np.repeat(RGB[..., :1], 3, axis=2)),
+    "palette": (PALETTE, {}, np.asarray(PALETTE.convert("RGB"))),
+    "palette with transparency": (
+        PALETTE,
+        {"transparency": bytes(range(16))},
+        np.asarray(PALETTE.convert("RGB")),
+    ),
+    "transparency": (Image.fromarray(np.dstack([RGB, RGB[..., 0]]), "RGBA"), {}, RGB),
+}
+"""Images, how they are saved, and the pixels that they have; transparency is not blended."""
 
 
-def test_a_palette_with_transparency_drops_it_without_a_warning(tmp_path: Path) -> None:
-    palette = Image.fromarray(RGB).quantize(16)
-    buffer = io.BytesIO()
-    palette.save(buffer, "PNG", transparency=bytes(range(16)))
-
-    rgb = _read(_written(tmp_path, buffer.getvalue()))
-
-    np.testing.assert_array_equal(rgb, np.asarray(palette.convert("RGB")))
-
-
-def test_transparency_is_dropped_and_not_blended(tmp_path: Path) -> None:
-    see_through = Image.fromarray(np.dstack([RGB, RGB[..., 0]]), "RGBA")
-
-    np.testing.assert_array_equal(_read(_written(tmp_path, _encoded("PNG", see_through))), RGB)
+@pytest.mark.parametrize("mode", MODES)
+def test_an_image_of_any_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    image, options, pixels = MODES[mode]
+    path = _written(tmp_path, _encoded("PNG", image, **options))
+    np.testing.assert_array_equal(_read(path), pixels)
 
 
 def test_print_colours_are_converted(tmp_path: Path) -> None:
     flat = Image.new("RGB", (30, 20), (200, 40, 90)).convert("CMYK")
-
     rgb = _read(_written(tmp_path, _encoded("JPEG", flat)))
 
     assert np.abs(rgb.astype(int) - [200, 40, 90]).max() < 8
 
 
-def _oriented(orientation: object, format_name: str, rgb: np.ndarray = RGB) -> bytes:
+def _oriented(orientation: object, format_name: str) -> bytes:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, format_name, exif=exif, **LOSSLESS[format_name])
-    return buffer.getvalue()
+    return _encoded(format_name, exif=exif)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -112,7 +99,6 @@ def test_an_image_is_turned_upright_as_by_opencv(
     path = _written(tmp_path, _oriented(orientation, format_name))
     expected = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
     height, width = expected.shape[:2]
-
     rgb = read_rgb(path, height_px=height, width_px=width)
 
     assert (height, width) == ((30, 20) if orientation > 4 else (20, 30))
@@ -125,7 +111,6 @@ def test_a_tiff_file_is_turned_once(tmp_path: Path, orientation: int) -> None:
     # OpenCV turns it another way; the oracle is Pillow.
     path = _written(tmp_path, _oriented(orientation, "TIFF"))
     turned = read_rgb(_written(tmp_path, _oriented(orientation, "PNG"), "same.png"))
-
     np.testing.assert_array_equal(read_rgb(path), turned)
 
 
@@ -143,7 +128,6 @@ def test_a_record_of_the_size_before_turning_is_refused_by_name(tmp_path: Path) 
 
 def test_a_record_that_fits_no_orientation_gets_no_advice_about_it(tmp_path: Path) -> None:
     path = _written(tmp_path, _oriented(6, "JPEG"))
-
     with pytest.raises(ImageError, match=r"got 30 x 20 upright, by its EXIF orientation 6$"):
         read_rgb(path, height_px=20, width_px=31)
 
@@ -155,10 +139,7 @@ def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path: Path, orient
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0", b"no tiff at all", b"Exif\0\0MM"])
 def test_damaged_metadata_turn_nothing(tmp_path: Path, exif: bytes) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(RGB).save(buffer, "PNG", exif=exif)
-
-    np.testing.assert_array_equal(_read(_written(tmp_path, buffer.getvalue())), RGB)
+    np.testing.assert_array_equal(_read(_written(tmp_path, _encoded(exif=exif))), RGB)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +154,9 @@ def test_a_size_confirms_the_orientations_that_swap_its_sides(
 
 def test_of_an_animation_the_first_frame_is_read(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.roll(RGB, k, axis=0)) for k in range(3)]
-    for format_name, options in (("PNG", {}), ("WEBP", {"lossless": True})):
-        buffer = io.BytesIO()
-        frames[0].save(buffer, format_name, save_all=True, append_images=frames[1:], **options)
-
-        np.testing.assert_array_equal(_read(_written(tmp_path, buffer.getvalue())), RGB)
+    for format_name in ("PNG", "WEBP"):
+        data = _encoded(format_name, frames[0], save_all=True, append_images=frames[1:])
+        np.testing.assert_array_equal(_read(_written(tmp_path, data)), RGB)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
@@ -186,14 +165,12 @@ def test_a_depth_that_would_be_cut_off_is_refused(
 ) -> None:
     deep = Image.fromarray(dtype(RGB[..., 0]))
     path = _written(tmp_path, _encoded("TIFF", deep))
-
     with pytest.raises(ImageError, match=r"image.png must have a mode with 8-bit .* got (I|F)"):
         _read(path)
 
 
 def test_another_size_names_both(tmp_path: Path) -> None:
     path = _written(tmp_path, _encoded("PNG"))
-
     with pytest.raises(
         ImageError,
         match=r"image.png must be 30 px high and 20 px wide as its record says, got 20 x 30",
@@ -201,17 +178,11 @@ def test_another_size_names_both(tmp_path: Path) -> None:
         read_rgb(path, height_px=30, width_px=20)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"gone.png must be an image file, got no such file"):
         _read(tmp_path / "gone.png")
-
-
-def test_a_folder_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="must be a readable image"):
         _read(tmp_path)
-
-
-def test_text_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"image.png must be a readable image, got: cannot iden"):
         _read(_written(tmp_path, b"no image"))
 
@@ -221,7 +192,6 @@ def test_text_is_no_image(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(tmp_path: Path, format_name: str, share: float) -> None:
     data = _encoded(format_name)
     path = _written(tmp_path, data[: int(share * len(data))])
-
     with pytest.raises(ImageError, match=r"image.png must be a readable image, got: \S"):
         _read(path)
 
@@ -232,7 +202,6 @@ def test_a_broken_chunk_in_the_middle_of_a_png_is_refused(tmp_path: Path) -> Non
     data = _encoded("PNG", Image.fromarray(noise))
     place = data.rindex(b"IDAT")
     path = _written(tmp_path, data[:place] + b"\0\0\0\0" + data[place + 4 :])
-
     with pytest.raises(ImageError, match=r"image.png must be a readable image, got: broken PNG"):
         read_rgb(path, height_px=200, width_px=200)
 
@@ -268,7 +237,6 @@ def test_an_image_of_too_many_pixels_is_refused_with_what_to_do(
     tmp_path: Path, refusing: Callable[..., object]
 ) -> None:
     path = _written(tmp_path, _png_header(20_000, 12_000))
-
     with pytest.raises(
         ImageError,
         match=r"image.png must have fewer pixels, got: Image size \(240000000 pixels\) exceeds "
@@ -280,7 +248,6 @@ def test_an_image_of_too_many_pixels_is_refused_with_what_to_do(
 
 def test_a_warning_of_pillow_that_was_made_an_error_is_reported_as_one(tmp_path: Path) -> None:
     path = _written(tmp_path, _png_header(10_000, 10_000))
-
     with pytest.raises(ImageError, match=r"must have fewer pixels, got: Image size \(100000000"):
         check_header(path, height_px=10_000, width_px=10_000)
 
@@ -288,11 +255,43 @@ def test_a_warning_of_pillow_that_was_made_an_error_is_reported_as_one(tmp_path:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_that_pillow_only_warns_of_is_accepted(tmp_path: Path) -> None:
     path = _written(tmp_path, _png_header(10_000, 10_000))
-
     assert check_header(path, height_px=10_000, width_px=10_000) == 1
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
     path = _written(tmp_path, b"bytes")
-
     assert sha256_file(path) == hashlib.sha256(b"bytes").hexdigest()
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_bytes_have_the_pixels_of_a_file(tmp_path: Path, format_name: str) -> None:
+    data = _encoded(format_name)
+    np.testing.assert_array_equal(decode_rgb(data, most_px=600), _read(_written(tmp_path, data)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_bytes_are_turned_upright_as_a_file_is(tmp_path: Path, orientation: int) -> None:
+    data = _oriented(orientation, "JPEG")
+    found = decode_rgb(data, most_px=600)
+    assert found.shape == ((30, 20, 3) if orientation >= 5 else (20, 30, 3))
+    np.testing.assert_array_equal(found, read_rgb(_written(tmp_path, data)))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "one of the formats JPEG, PNG, WEBP, GIF, BMP, TIFF, got none"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "one of the formats .*, got none"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30 20\n", "one of the formats"),
+        (_encoded()[:-300], "image must be readable, got: "),
+        (_encoded(image=Image.new("I;16", (4, 4))), "8-bit colours .*, got I;16"),
+        (_png_header(10_000, 6_000), "at most 50 megapixels, got 60.0"),
+        (_png_header(10_000, 10_000), "at most 50 megapixels, got many more"),
+        (_png_header(60_000, 60_000), "at most 50 megapixels, got many more"),
+    ],
+    ids=["empty", "drawing", "postscript", "cut", "deep", "large", "suspect", "bomb"],
+)
+def test_bytes_are_refused_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(ImageError, match=words) as refused:
+        decode_rgb(data, most_px=50_000_000)
+    assert "object at 0x" not in str(refused.value)

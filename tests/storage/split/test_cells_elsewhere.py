@@ -19,7 +19,7 @@ from pipeline.views import default_view
 from stages.shell.signatures import eval_cell_settings
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, Known
-from storage.files.files import Files, Part, read_parts
+from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import FILE
 from storage.paths import CACHE, features_path, masks_path
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells
@@ -170,6 +170,6 @@ def test_parts_of_files_come_without_a_copy() -> None:
     prototype = default_buffer_prototype()
     data = prototype.buffer.from_bytes(bytes(range(100)))
     files = Files("memory", MemoryStore({"some": data}))
-    (found,) = read_parts([Part(files, "some", RangeByteRequest(10, 90))])
+    (found,) = read_ranges([FileRange(files, "some", RangeByteRequest(10, 90))])
     assert bytes(found) == bytes(range(10, 90))
     assert np.shares_memory(np.frombuffer(found, np.uint8), data.as_numpy_array())

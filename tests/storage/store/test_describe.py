@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ from tests.fixtures.made_up_cell import extract, images_of, open_cell, rows_of
 from tests.fixtures.made_up_objects import table_of
 
 
-def test_a_complete_store(tmp_path: Path) -> None:
-    extract(tmp_path)
-    path = tmp_path / "masks/identity.zarr"
+def test_a_complete_store(made: Path) -> None:
+    path = made / "masks/identity.zarr"
     masks = describe(path)
     assert (masks.kind, masks.layout, masks.is_complete) == ("masks", "published", True)
     assert (masks.n_done, masks.n_shards, masks.missing) == (3, 3, ())
@@ -40,10 +40,10 @@ def test_a_store_in_the_making(tmp_path: Path) -> None:
     assert features.missing == ()
 
 
-def test_a_store_that_lost_a_file(tmp_path: Path) -> None:
-    extract(tmp_path)
-    (tmp_path / "features/identity.zarr/iou/c.0.0.0").unlink()
-    features = describe(tmp_path / "features/identity.zarr")
+def test_a_store_that_lost_a_file(made: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
+    (path / "iou/c.0.0.0").unlink()
+    features = describe(path)
     assert features.missing == ("iou/c.0.0.0",)
     assert not features.is_complete
 

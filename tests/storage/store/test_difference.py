@@ -15,19 +15,10 @@ from storage.store.describe import Difference, differences_of
 from tests.fixtures.made_up_cell import (
     N_OBJECTS,
     PLAN,
-    extract,
     images_of,
     open_cell,
     rows_of,
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    return root
 
 
 @pytest.fixture

@@ -15,18 +15,9 @@ from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from storage.paths import entropy_path, objects_path
 from storage.store.schema import FIXED_COORDINATES, SCHEMA
 from storage.store.writing import write_store
-from tests.fixtures.made_up_cell import N_SHARDS, PLAN, SHARD_OBJECTS, extract, rows_of
 from tests.fixtures.split_cells import write_table
 
 ABSENT = 2**64 - 1
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    return root
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -34,55 +25,11 @@ def metadata(path: Path) -> dict[str, Any]:
     return described
 
 
-def wanted(name: str) -> np.ndarray:
-    return np.concatenate([rows_of(shard)[name] for shard in range(N_SHARDS)])
-
-
 def test_a_store_tells_what_it_is(made: Path) -> None:
     attributes = metadata(made / "masks/identity.zarr")["attributes"]
     assert (attributes["kind"], attributes["layout"]) == ("masks", "published")
     assert set(attributes["coordinates"].split()) == {"object_id", "prompt", "proposal"}
     assert "probability[q]" in attributes["formula"]
-
-
-@pytest.mark.parametrize("name", ["iou", "object_score"])
-def test_numbers_are_compressed_little_endian_chunks_in_c_order(made: Path, name: str) -> None:
-    folder = made / "features/identity.zarr" / name
-    described = metadata(folder)
-    codecs = [codec["name"] for codec in described["codecs"]]
-    assert (described["data_type"], codecs) == ("float32", ["bytes", "zstd"])
-    (file,) = folder.glob("c.*")
-    shape = described["chunk_grid"]["configuration"]["chunk_shape"]
-    values = np.frombuffer(decompress(file.read_bytes()), "<f4").reshape(shape)
-    np.testing.assert_array_equal(values[: described["shape"][0]], wanted(name))
-
-
-def test_text_is_counted_and_prefixed_by_its_length(made: Path) -> None:
-    folder = made / "features/identity.zarr/prompt"
-    assert metadata(folder)["codecs"][0]["name"] == "vlen-utf8"
-    data = decompress((folder / "c.0").read_bytes())
-    (count,), data, texts = struct.unpack_from("<I", data), data[4:], []
-    for _ in range(count):
-        (length,) = struct.unpack_from("<I", data)
-        texts.append(data[4 : 4 + length].decode())
-        data = data[4 + length :]
-    assert texts == list(PLAN.prompts)
-
-
-def test_a_shard_ends_with_its_index(made: Path) -> None:
-    folder = made / "masks/identity.zarr/mask_code"
-    assert metadata(folder)["codecs"][0]["name"] == "sharding_indexed"
-    n_index = 16 * SHARD_OBJECTS
-    found = []
-    for shard in range(N_SHARDS):
-        data = (folder / f"c.{shard}.0.0.0.0").read_bytes()
-        index, checksum = data[-n_index - 4 : -4], data[-4:]
-        assert google_crc32c.value(index) == int.from_bytes(checksum, "little")
-        for offset, length in struct.iter_unpack("<QQ", index):
-            if offset != ABSENT:
-                found.append(np.frombuffer(decompress(data[offset : offset + length]), np.uint8))
-    codes = wanted("mask_code")
-    np.testing.assert_array_equal(np.stack(found).reshape(codes.shape), codes)
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
@@ -137,7 +84,9 @@ def chunks_of(data: bytes, described: dict[str, Any]) -> list[np.ndarray | None]
     )
     whole = np.prod(described["chunk_grid"]["configuration"]["chunk_shape"])
     n_index = 16 * int(whole // np.prod(inner["chunk_shape"]))
-    entries = struct.iter_unpack("<QQ", data[-n_index - 4 : -4])
+    index, checksum = data[-n_index - 4 : -4], data[-4:]
+    assert google_crc32c.value(index) == int.from_bytes(checksum, "little")
+    entries = struct.iter_unpack("<QQ", index)
     places = [None if start == ABSENT else slice(start, start + n) for start, n in entries]
     return [place and values_of(data[place], described, inner["codecs"]) for place in places]
 

@@ -18,7 +18,6 @@ from storage.store.grid import (
     object_bytes,
 )
 from storage.store.schema import SCHEMA
-from tests.fixtures.made_up_cell import extract
 
 TOKENS = SCHEMA["features"]["mask_token"]
 MASKS = SCHEMA["masks"]["mask_code"]
@@ -105,9 +104,8 @@ def test_a_file_is_named_by_its_place() -> None:
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
-def test_the_files_of_a_store_are_foretold(kind: str, tmp_path: Path) -> None:
-    extract(tmp_path)
-    path = tmp_path / kind / "identity.zarr"
+def test_the_files_of_a_store_are_foretold(kind: str, made: Path) -> None:
+    path = made / kind / "identity.zarr"
     store = describe(path)
     n_files = sum(found.is_file() for found in path.rglob("*"))
     assert n_store_files(kind, store.sizes, store.shard_objects) == n_files

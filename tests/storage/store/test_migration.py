@@ -10,15 +10,7 @@ from storage.errors import StoreError
 from storage.files.manifest import NAME
 from storage.store.verify import verify
 from storage.store.writing import migrate
-from tests.fixtures.made_up_cell import extract, open_cell
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a complete cell of the present schema."""
-    root = tmp_path_factory.mktemp("made")
-    extract(root)
-    return root
+from tests.fixtures.made_up_cell import open_cell
 
 
 @pytest.fixture(params=["features", "masks"])

@@ -103,22 +103,6 @@ def test_arrays_that_are_not_the_schemas_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"coords": {"object_id": np.arange(6)}}, "coords of features must hold .*prompt.*, got"),
-        ({"sizes": {}}, "sizes of features must give .*channel.* at least 1, got"),
-        ({"sizes": {"channel": 0}}, "at least 1, got .*'channel': 0"),
-        ({"shard_objects": None}, "must give .*shard"),
-    ],
-)
-def test_a_store_of_unknown_size_is_refused(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(StoreError, match=message):
-        create_features(tmp_path / "identity.zarr", **changes)
-
-
 def test_a_store_is_made_once(tmp_path: Path) -> None:
     create_features(tmp_path / "identity.zarr")
     with pytest.raises(StoreError, match="must not exist before its store is made"):

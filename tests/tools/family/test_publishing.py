@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from storage.checkpoints import weights
-from storage.checkpoints.mini import publish_mini
 from storage.errors import WeightsError
+from tools.family.publishing import publish_mini
 
 GENERATOR = np.random.default_rng(0)
 WEIGHTS = {name: GENERATOR.standard_normal((3, 4)).astype(np.float32) for name in ("b", "a")}
