@@ -25,7 +25,7 @@ from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
 from stages.shell.program import stage_main
 from stages.shell.progress import progress
-from stages.shell.signatures import eval_cell_settings
+from stages.shell.signatures import eval_cells, settings_of_cells
 from stages.shell.unchanged import check_unchanged
 from storage.errors import DataError
 from storage.outputs.results import Gallery, write_gallery
@@ -44,7 +44,8 @@ def main(split: str) -> None:
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
-    asked = eval_cell_settings(params.extract, models, identity, params.extra_prompts)
+    names = eval_cells(split, models, identity, params.extra_prompts)
+    asked = settings_of_cells(params.extract, names)
     to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)

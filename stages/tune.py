@@ -16,7 +16,7 @@ from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
 from stages.shell.program import stage_main
-from stages.shell.signatures import train_cell_settings
+from stages.shell.signatures import settings_of_cells, train_cells
 from stages.shell.unchanged import check_unchanged
 from stages.shell.versions import VERSIONS
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
@@ -29,7 +29,8 @@ def main(split: str, objective: str) -> None:
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, OBJECTIVES)
-    tune, asked = params.tune, train_cell_settings(params.extract, params.models)
+    tune = params.tune
+    asked = settings_of_cells(params.extract, train_cells(split, params.models))
     trials, folder = (
         _search(split, objective, asked, tune, params.executor) if tune.n_trials else ([], None)
     )

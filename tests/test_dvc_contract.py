@@ -13,7 +13,7 @@ import yaml
 from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, PROTOCOLS
 from stages.report import PLOTS
 from stages.shapes import FOLDER as SHAPES
-from stages.shell.signatures import train_cell_settings
+from stages.shell.signatures import settings_of_cells, train_cells
 from storage import paths
 from tests.fixtures.asked import extract_params
 from tests.fixtures.dvc_stages import (
@@ -69,11 +69,12 @@ def params_of_cells() -> set[str]:
     """Settings of ``extract`` that show in the signature of a cell, wherever it is made."""
     settings = extract_params()
     assert set(OTHER_SETTINGS) == set(asdict(settings))
-    asked = train_cell_settings(settings, MODELS)
+    cells = train_cells("any", MODELS)
+    asked = settings_of_cells(settings, cells)
     return {
         f"extract.{key}"
         for key, value in OTHER_SETTINGS.items()
-        if train_cell_settings(replace(settings, **{key: value}), MODELS) != asked
+        if settings_of_cells(replace(settings, **{key: value}), cells) != asked
     }
 
 

@@ -1,6 +1,6 @@
 """Which cells the settings name, and what the signatures of stores must say under them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.prompt_kinds import with_extra
@@ -44,34 +44,31 @@ def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
 
 
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """The part of a cell's signature that follows from its name and the settings on any machine."""
-    return {"split": name.split, **_settings_of(params, name.model, name.view, name.prompts)}
+    """The part of a cell's signature that follows from its name and the settings on any machine.
 
-
-def eval_cell_settings(
-    params: ExtractParams,
-    models: Sequence[str],
-    views: Sequence[View],
-    extra_prompts: Sequence[str] = (),
-) -> dict[tuple[str, str], dict[str, object]]:
-    """What is asked of the cells of any eval split, by model and view."""
-    prompts = with_extra(extra_prompts)
+    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
+    number on another device.
+    """
     return {
-        (model, view.name): _settings_of(params, model, view, prompts)
-        for model in models
-        for view in views
+        "split": name.split,
+        "extract_version": VERSIONS["extract"],
+        "family": params.family,
+        "model": name.model,
+        "weights": weights_name(params, name.model),
+        "view": name.view.name,
+        "view_parameters": name.view.described_parameters,
+        "prompts": list(name.prompts),
+        "precision": params.precision,
+        "compile": params.compile,
+        "shard_objects": params.shard_objects,
     }
 
 
-def train_cell_settings(
-    params: ExtractParams, models: Sequence[str]
+def settings_of_cells(
+    params: ExtractParams, names: Iterable[CellName]
 ) -> dict[tuple[str, str], dict[str, object]]:
-    """What is asked of the cells of any train split, by model and view."""
-    identity = default_view("identity")
-    return {
-        (model, identity.name): _settings_of(params, model, identity, TRAIN_PROMPTS)
-        for model in models
-    }
+    """The same of the cells of a split, by model and view."""
+    return {(name.model, name.view.name): cell_settings(params, name) for name in names}
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
@@ -86,28 +83,6 @@ def weights_seed(params: ExtractParams) -> int | None:
     """Seed of random weights; None if the weights come from the family's files."""
     kind, _, seed = params.weights.partition("-")
     return int(seed) if kind == "random" else None
-
-
-def _settings_of(
-    params: ExtractParams, model: str, view: View, prompts: tuple[str, ...]
-) -> dict[str, object]:
-    """Entries of a signature that are alike in every split.
-
-    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
-    number on another device.
-    """
-    return {
-        "extract_version": VERSIONS["extract"],
-        "family": params.family,
-        "model": model,
-        "weights": weights_name(params, model),
-        "view": view.name,
-        "view_parameters": view.described_parameters,
-        "prompts": list(prompts),
-        "precision": params.precision,
-        "compile": params.compile,
-        "shard_objects": params.shard_objects,
-    }
 
 
 def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:

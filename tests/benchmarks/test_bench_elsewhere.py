@@ -16,7 +16,7 @@ from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
 from stages.reduction.entropies import split_arrays
 from stages.shell.blocks import ExecutorParams
-from stages.shell.signatures import eval_cell_settings
+from stages.shell.signatures import eval_cells, settings_of_cells
 from storage.paths import CACHE
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
@@ -50,7 +50,8 @@ def test_entropies_from_a_bucket_take_little_longer(
     address: str, benchmark: BenchmarkFixture
 ) -> None:
     views = [default_view(view) for view in VIEWS]
-    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    params = extract_params(shard_objects=SHARD_OBJECTS)
+    asked = settings_of_cells(params, eval_cells("bench", MODELS, views))
 
     def seconds(cache: str | Path) -> tuple[float, float]:
         started = perf_counter(), process_time()

@@ -17,7 +17,7 @@ from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
 from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.signatures import train_cell_settings
+from stages.shell.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
 from stages.training.search import Study, search
 from stages.training.study import LOG
@@ -55,7 +55,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     write_split()
     monkeypatch.setattr(searching, "LOOK_S", 0.02)
-    cells: CellsToOpen = cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
+    cells: CellsToOpen = cells_to_open(
+        SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
+    )
     return Study(cells, "iou_tiny", SETTINGS)
 
 

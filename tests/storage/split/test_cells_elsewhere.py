@@ -16,7 +16,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
 from pipeline.views import default_view
-from stages.shell.signatures import eval_cell_settings
+from stages.shell.signatures import eval_cells, settings_of_cells
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, Known
 from storage.files.files import Files, Part, read_parts
@@ -62,7 +62,8 @@ def address(root: Path) -> str:
 
 def open_split(cache: str | Path) -> SplitCells:
     views = [default_view(view) for view in VIEWS]
-    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    params = extract_params(shard_objects=SHARD_OBJECTS)
+    asked = settings_of_cells(params, eval_cells("val", MODELS, views))
     return open_cells("val", asked, with_masks=True, cache=cache)
 
 
