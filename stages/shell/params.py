@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, get_type_hints
+from typing import Annotated, Final
 
 from pydantic import Field, StrictStr
 
@@ -108,19 +108,6 @@ class Params:
             return parse_view(name, self.views[name])
         except ValueError as error:
             raise ParamsError(str(error)) from error
-
-
-LISTS: Final = (
-    "models",
-    "views",
-    "extra_prompts",
-    "eval_splits",
-    "train_splits",
-    "heads",
-    "ablations",
-    "splits",
-)
-BLOCKS: Final = tuple(name for name in get_type_hints(Params) if name not in LISTS)
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:
