@@ -27,8 +27,8 @@ def main(split: str) -> None:
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
     names = eval_cells(split, params.models, views, params.extra_prompts)
-    asked = settings_of_cells(params.extract, names)
-    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
+    expected = settings_of_cells(params.extract, names)
+    to_open = cells_to_open(split, expected, cache_location(), with_masks=True)
     found = split_arrays(to_open, params.executor)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)

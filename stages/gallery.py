@@ -45,8 +45,8 @@ def main(split: str) -> None:
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
     names = eval_cells(split, models, identity, params.extra_prompts)
-    asked = settings_of_cells(params.extract, names)
-    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
+    expected = settings_of_cells(params.extract, names)
+    to_open = cells_to_open(split, expected, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)
     image = cells.table.image_index[shown["row"]]

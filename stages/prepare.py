@@ -33,9 +33,9 @@ def main(split: str) -> None:
     """Prepare one split."""
     params = read_params()
     check_known("split", split, params.splits)
-    place, prepare = params.splits[split], params.prepare
-    source, signature = source_of(place), objects_signature(split, place, prepare)
-    records = _read(split, place, source, prepare.min_area_px)
+    location, prepare = params.splits[split], params.prepare
+    source, signature = source_of(location), objects_signature(split, location, prepare)
+    records = _read(split, location, source, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {counted(len(records.objects), 'object')} in "
@@ -45,15 +45,15 @@ def main(split: str) -> None:
     )
     if records.empty:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
-    table = _tabulate(split, records, Path(place.images), prepare.seed)
+    table = _tabulate(split, records, Path(location.images), prepare.seed)
     check_unchanged()
     write_objects(objects_path(split), table, signature)
     # Stage evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, place: Split, source: Source, min_area_px: int) -> Records:
-    parts = data_set(place).list_parts(source)
+def _read(split: str, location: Split, source: Source, min_area_px: int) -> Records:
+    parts = data_set(location).list_parts(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
 
         def counted() -> Iterator[Part]:
@@ -61,7 +61,7 @@ def _read(split: str, place: Split, source: Source, min_area_px: int) -> Records
                 yield part
                 advance(1)
 
-        return collect(counted(), source, min_area_px=min_area_px, max_objects=place.max_objects)
+        return collect(counted(), source, min_area_px=min_area_px, max_objects=location.max_objects)
 
 
 def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:

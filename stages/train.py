@@ -26,8 +26,8 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    asked = settings_of_cells(params.extract, train_cells(split, params.models))
-    to_open = cells_to_open(split, asked, cache_location())
+    expected = settings_of_cells(params.extract, train_cells(split, params.models))
+    to_open = cells_to_open(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))

@@ -30,9 +30,9 @@ def main(split: str, objective: str) -> None:
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, OBJECTIVES)
     tune = params.tune
-    asked = settings_of_cells(params.extract, train_cells(split, params.models))
+    expected = settings_of_cells(params.extract, train_cells(split, params.models))
     trials, folder = (
-        _search(split, objective, asked, tune, params.executor) if tune.n_trials else ([], None)
+        _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
     )
     ranked = rank_trials(trials)
     best = ranked[0] if ranked else None
@@ -51,7 +51,7 @@ def main(split: str, objective: str) -> None:
 def _search(
     split: str,
     objective: str,
-    asked: Mapping[tuple[str, str], Mapping[str, object]],
+    expected: Mapping[tuple[str, str], Mapping[str, object]],
     tune: TuneParams,
     executor: ExecutorParams,
 ) -> tuple[list[Trial], Path]:
@@ -59,7 +59,7 @@ def _search(
     from stages.executor.cells import cells_to_open  # noqa: PLC0415
     from stages.training.search import Study, search  # noqa: PLC0415
 
-    cells = cells_to_open(split, asked, cache_location())
+    cells = cells_to_open(split, expected, cache_location())
     return search(Study(cells, objective, tune), executor)
 
 

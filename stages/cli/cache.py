@@ -237,8 +237,8 @@ def _repair(name: CellName, params: Params) -> None:
     if name.with_masks:
         arguments["view"] = name.view.name
     with running(stage, arguments):
-        place = params.splits[name.split]
-        run_cell(name, place, params.extract, params.executor, is_repair=True)
+        location = params.splits[name.split]
+        run_cell(name, location, params.extract, params.executor, is_repair=True)
     files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")

@@ -64,10 +64,10 @@ def fill(
     if not todo:
         print(f"nothing is missing of {counted(len(names), 'cell')}")
         return
-    _tell(todo, n_shards)
+    _report(todo, n_shards)
 
 
-def _tell(todo: Sequence[Chosen], n_shards: int) -> None:
+def _report(todo: Sequence[Chosen], n_shards: int) -> None:
     """Say what became of cells with so many shards to fill; exit 1 if any of them failed."""
     failed = {some.filling.job: some.filling.error for some in todo if some.filling.error}
     for job, error in failed.items():

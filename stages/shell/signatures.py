@@ -85,25 +85,25 @@ def weights_seed(params: ExtractParams) -> int | None:
     return int(seed) if kind == "random" else None
 
 
-def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """All that decides the rows, apart from the data set, whose images and masks are in them."""
     return {
-        **objects_settings(split, place, params),
-        "group": "video" if data_set(place).is_video else "image",
+        **objects_settings(split, location, params),
+        "group": "video" if data_set(location).is_video else "image",
         # The first rasterises polygons, the next erodes masks, the last draws clicks.
         **versions("pycocotools", "opencv-python-headless", "numpy"),
     }
 
 
-def objects_settings(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """The part of the signature of a split's objects that follows from the settings anywhere."""
-    source = source_of(place)
+    source = source_of(location)
     return {
-        **{key: _as_text(getattr(source, key)) for key in data_set(place).takes},
+        **{key: _as_text(getattr(source, key)) for key in data_set(location).takes},
         "split": split,
-        "reader": place.reader,
+        "reader": location.reader,
         "min_area_px": params.min_area_px,
-        "max_objects": "all" if place.max_objects is None else place.max_objects,
+        "max_objects": "all" if location.max_objects is None else location.max_objects,
         "seed": params.seed,
     }
 
