@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
-from stages.shell.blocks import Split, data_set, source_of
+from stages.shell.blocks import Split
 from stages.shell.params import read_params
 from stages.shell.parsing import check_known
 from stages.shell.program import stage_main
@@ -19,7 +19,7 @@ from stages.shell.progress import progress
 from stages.shell.signatures import objects_signature
 from stages.shell.unchanged import check_unchanged
 from storage.datasets.catalogue import collect
-from storage.datasets.records import ImageRecord, Part, Records, Source
+from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, counted, listed
 from storage.images.files import is_confirmed
 from storage.images.videos import SplitImages
@@ -34,8 +34,7 @@ def main(split: str) -> None:
     params = read_params()
     check_known("split", split, params.splits)
     location, prepare = params.splits[split], params.prepare
-    source, signature = source_of(location), objects_signature(split, location, prepare)
-    records = _read(split, location, source, prepare.min_area_px)
+    records = _read(split, location, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {counted(len(records.objects), 'object')} in "
@@ -47,13 +46,14 @@ def main(split: str) -> None:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
     table = _tabulate(split, records, Path(location.images), prepare.seed)
     check_unchanged()
-    write_objects(objects_path(split), table, signature)
+    write_objects(objects_path(split), table, objects_signature(split, location, prepare))
     # Stage evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, location: Split, source: Source, min_area_px: int) -> Records:
-    parts = data_set(location).list_parts(source)
+def _read(split: str, location: Split, min_area_px: int) -> Records:
+    source = location.source
+    parts = location.data_set.list_parts(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
 
         def counted() -> Iterator[Part]:

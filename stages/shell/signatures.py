@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.shell.blocks import ExtractParams, PrepareParams, Split, data_set, source_of
+from stages.shell.blocks import ExtractParams, PrepareParams, Split
 from stages.shell.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.records import Frames
@@ -89,7 +89,7 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
     """All that decides the rows, apart from the data set, whose images and masks are in them."""
     return {
         **objects_settings(split, location, params),
-        "group": "video" if data_set(location).is_video else "image",
+        "group": "video" if location.data_set.is_video else "image",
         # The first rasterises polygons, the next erodes masks, the last draws clicks.
         **versions("pycocotools", "opencv-python-headless", "numpy"),
     }
@@ -97,9 +97,8 @@ def objects_signature(split: str, location: Split, params: PrepareParams) -> dic
 
 def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """The part of the signature of a split's objects that follows from the settings anywhere."""
-    source = source_of(location)
     return {
-        **{key: _as_text(getattr(source, key)) for key in data_set(location).takes},
+        **{key: _as_text(getattr(location.source, key)) for key in location.data_set.takes},
         "split": split,
         "reader": location.reader,
         "min_area_px": params.min_area_px,
