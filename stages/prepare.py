@@ -11,13 +11,13 @@ import numpy as np
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
-from stages.shell.blocks import Split
-from stages.shell.params import read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.progress import progress
-from stages.shell.signatures import objects_signature
-from stages.shell.unchanged import check_unchanged
+from stages.program.main import stage_main
+from stages.program.progress import progress
+from stages.program.unchanged import check_unchanged
+from stages.settings.blocks import Split
+from stages.settings.params import read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import objects_signature
 from storage.datasets.catalogue import collect
 from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, counted, listed

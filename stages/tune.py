@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.params import cache_location, read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import settings_of_cells, train_cells
-from stages.shell.unchanged import check_unchanged
-from stages.shell.versions import VERSIONS
+from stages.program.main import stage_main
+from stages.program.unchanged import check_unchanged
+from stages.settings.blocks import ExecutorParams, TuneParams
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.versions import VERSIONS
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
 from storage.paths import trials_path, tuning_path
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from stages.shell.blocks import Split
-from stages.shell.parsing import parse
+from stages.settings.blocks import Split
+from stages.settings.parsing import parse
 from storage.datasets.catalogue import DATA_SETS
 from tests.fixtures.dvc_stages import ROOT
 from tests.test_readme import commands, fault

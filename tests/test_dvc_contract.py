@@ -12,8 +12,8 @@ import yaml
 
 from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, PROTOCOLS
 from stages.report import PLOTS
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.shapes import FOLDER as SHAPES
-from stages.shell.signatures import settings_of_cells, train_cells
 from storage import paths
 from tests.fixtures.asked import extract_params
 from tests.fixtures.dvc_stages import (
@@ -233,7 +233,7 @@ def test_a_stage_runs_the_script_of_its_name_with_the_arguments_it_takes(stage: 
     values = [names.get(name, f"${{item.{name}}}") for name in arguments(stage)]
     *checks, command = commands(stage)
     assert shlex.split(command) == ["python", "-m", f"stages.{stage}", *values]
-    assert checks == (["python -m stages.shell.check"] if stage == "prepare" else [])
+    assert checks == (["python -m stages.program.check"] if stage == "prepare" else [])
 
 
 @pytest.mark.parametrize("stage", STAGES)

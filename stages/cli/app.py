@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from stages.shell.removed import removal
+from stages.settings.removed import removal
 
 UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """Click's; newer Typers bring a Click of their own."""

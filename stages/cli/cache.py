@@ -10,12 +10,12 @@ import typer
 from stages.cli.columns import aligned, printable
 from stages.cli.listing import ls, own_part
 from stages.planning.plans import cells_of
-from stages.shell.params import Params, read_params
-from stages.shell.parsing import ParamsError
-from stages.shell.program import REPORTED, one_line, reported_errors
-from stages.shell.progress import progress
-from stages.shell.signatures import CellName
-from stages.shell.unchanged import running
+from stages.program.main import REPORTED, one_line, reported_errors
+from stages.program.progress import progress
+from stages.program.unchanged import running
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import ParamsError
+from stages.settings.signatures import CellName
 from storage.cell.recorded import mend_cache
 from storage.cell.work import is_work_folder
 from storage.errors import StoreError

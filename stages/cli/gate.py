@@ -17,9 +17,9 @@ from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
 from stages.predictor.gates import Gate
-from stages.shell.params import read_params
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.params import read_params
+from stages.settings.parsing import ParamsError, check_known
 from storage.errors import DataError
 from storage.folders import write_json
 from storage.outputs.results import SplitResults, read_results, read_run

@@ -13,9 +13,9 @@ from stages.cli.columns import aligned, bytes_text
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
-from stages.shell.params import read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.params import read_params
+from stages.settings.parsing import check_known
 from storage.head_files.head_file import (
     HeadFile,
     read_head_file,

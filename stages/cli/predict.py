@@ -21,8 +21,8 @@ from stages.predictor.prompts import (
     parse_clicks,
 )
 from stages.predictor.results import prompt_values, proposal_values
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.parsing import ParamsError, check_known
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
 from storage.rle import encode_rle

@@ -8,9 +8,9 @@ import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
 from stages.predictor.prompts import Grid, check_no_grid, grid_options
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.program import reported_errors
-from stages.shell.progress import progress
+from stages.program.main import reported_errors
+from stages.program.progress import progress
+from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco import EVERYTHING, KINDS, AskedImage, read_prompts
 from storage.errors import DataError, counted, listed

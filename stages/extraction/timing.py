@@ -20,8 +20,8 @@ from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import PROTOCOL_OBJECTIVES
 from stages.extraction.models import device_name, load_model
-from stages.shell.blocks import ExtractParams
-from stages.shell.progress import progress
+from stages.program.progress import progress
+from stages.settings.blocks import ExtractParams
 from storage.outputs.tables import as_frame
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from pipeline.sam.families import FamilySizes
 from pipeline.vocabulary import N_PROPOSALS
 from stages.planning.reasons import Pending, differences_text, pending
-from stages.shell.blocks import ExtractParams, PrepareParams, Split
-from stages.shell.params import Params
-from stages.shell.signatures import (
+from stages.settings.blocks import ExtractParams, PrepareParams, Split
+from stages.settings.params import Params
+from stages.settings.signatures import (
     CellName,
     cell_settings,
     eval_cells,

@@ -27,7 +27,7 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from stages.evaluation import tables
-from stages.shell.signatures import eval_cells
+from stages.settings.signatures import eval_cells
 from stages.training.fit import Seeds, fit_here, heads_to_fit
 from storage.files.manifest import write_manifest
 from storage.paths import features_path, objects_path

@@ -16,8 +16,8 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
 from stages.reduction.entropies import split_arrays
-from stages.shell.blocks import ExecutorParams
-from stages.shell.signatures import eval_cells, settings_of_cells
+from stages.settings.blocks import ExecutorParams
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.paths import CACHE
 from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from stages.shell.params import CACHE_VARIABLE
+from stages.settings.params import CACHE_VARIABLE
 from storage.files import addresses
 from storage.paths import entropy_path
 from tests.fixtures.bucket import s3_server, upload, use_server

@@ -23,8 +23,8 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
 from stages.evaluation import scores
-from stages.shell.signatures import weights_name
-from stages.shell.versions import VERSIONS
+from stages.settings.signatures import weights_name
+from stages.settings.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
@@ -425,7 +425,7 @@ def test_heads_that_learned_from_other_features_are_refused(
 @pytest.mark.usefixtures("root")
 def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     was = VERSIONS["extract"]
-    monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
+    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     rewrite(MODELS)
     with pytest.raises(DataError, match=rf"extract_version \({was} -> 2\); train them"):
         scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.executor import workers as dask_workers
 from stages.executor.tasks import Run
-from stages.shell.blocks import ExecutorParams
+from stages.settings.blocks import ExecutorParams
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.dvc_stages import ROOT

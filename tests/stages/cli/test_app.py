@@ -36,7 +36,7 @@ def test_an_unknown_command_is_named() -> None:
 
 
 def test_an_option_of_another_command_was_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.shell.removed.REMOVED", {"usam fill --fast": "take another"})
+    monkeypatch.setattr("stages.settings.removed.REMOVED", {"usam fill --fast": "take another"})
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--fast"])
     assert result.exit_code == 2
     assert "No such option: --fast" in result.stderr

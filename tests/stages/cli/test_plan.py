@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.shell.params import read_params
-from stages.shell.signatures import weights_name
-from stages.shell.versions import VERSIONS
+from stages.settings.params import read_params
+from stages.settings.signatures import weights_name
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.catalogue import estimate_extent
 from storage.paths import features_path, masks_path, objects_path
@@ -141,7 +141,7 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
 
     with monkeypatch.context() as patch:
-        patch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
+        patch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
         assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
 
     (masks_path(*CELL) / "done" / "c.0").unlink()
@@ -188,7 +188,7 @@ def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
 ) -> None:
     run(extract, *CELL)
     monkeypatch.setattr(
-        "stages.shell.signatures.versions", lambda *names: dict.fromkeys(names, "0")
+        "stages.settings.signatures.versions", lambda *names: dict.fromkeys(names, "0")
     )
     Path("annotations.json").unlink()
 
@@ -233,7 +233,7 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     run(extract, *CELL)
     run(extract, SPLIT, "tiny", "vflip")
     run(extract_train, TRAIN_SPLIT, "tiny")
-    monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
+    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     write_params(precision="bf16")
     some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
     differ = f"extract_version: {VERSIONS['extract']} -> 2, precision: fp32 -> bf16"

@@ -10,8 +10,8 @@ import pytest
 from stages.executor import slurm as executor
 from stages.executor.slurm import N_FRUITLESS, Jobs
 from stages.executor.tasks import Task, run_tasks
-from stages.shell.blocks import ExecutorParams, SlurmParams
-from stages.shell.parsing import ParamsError
+from stages.settings.blocks import ExecutorParams, SlurmParams
+from stages.settings.parsing import ParamsError
 from tests.fixtures import tasks
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S, driven

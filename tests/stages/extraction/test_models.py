@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stages.extraction.models import kept_model
-from stages.shell.parsing import ParamsError
+from stages.settings.parsing import ParamsError
 from tests.fixtures.asked import extract_params
 
 

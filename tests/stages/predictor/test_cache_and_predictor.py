@@ -20,7 +20,7 @@ from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED, MODELS
 from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
-from stages.shell.signatures import cell_settings, eval_cells
+from stages.settings.signatures import cell_settings, eval_cells
 from storage.head_files.head_file import head_set_path, pack_heads, read_head_file, write_head_file
 from storage.images.files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.vocabulary import MODELS
-from stages.shell.signatures import settings_of_cells, train_cells
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training.data import block_inputs, read_head_data
 from storage import open_features
 from storage.paths import features_path

@@ -19,8 +19,8 @@ from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task, run_tasks
-from stages.shell.blocks import ExecutorParams
-from stages.shell.signatures import settings_of_cells, train_cells
+from stages.settings.blocks import ExecutorParams
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import Seeds, fit_sets, heads_to_fit

@@ -16,8 +16,8 @@ from pipeline.heads.hyperparameters import Trial
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
-from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.signatures import settings_of_cells, train_cells
+from stages.settings.blocks import ExecutorParams, TuneParams
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
 from stages.training.search import Study, search
 from stages.training.study import LOG

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.shell.blocks import OPTIONS, Split
-from stages.shell.parsing import parse
+from stages.settings.blocks import OPTIONS, Split
+from stages.settings.parsing import parse
 from storage.datasets.catalogue import DATA_SETS, Reader, estimate_extent
 from storage.datasets.coco import list_coco
 from storage.datasets.records import Annotated, ImageRecord, Part, Source

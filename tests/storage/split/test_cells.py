@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.views import View, parse_view
-from stages.shell.versions import VERSIONS
+from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells

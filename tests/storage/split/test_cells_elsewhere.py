@@ -16,7 +16,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
 from pipeline.views import default_view
-from stages.shell.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, Known
 from storage.files.files import Files, Part, read_parts

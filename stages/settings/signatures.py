@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.shell.blocks import ExtractParams, PrepareParams, Split
-from stages.shell.versions import VERSIONS
+from stages.settings.blocks import ExtractParams, PrepareParams, Split
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.records import Frames
 from storage.store.signature import versions

@@ -11,7 +11,7 @@ from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS
-from stages.shell.blocks import (
+from stages.settings.blocks import (
     EvaluateParams,
     ExecutorParams,
     ExtractParams,
@@ -28,8 +28,8 @@ from stages.shell.blocks import (
     Unique,
     one_of,
 )
-from stages.shell.parsing import ParamsError, check_known, parse, read_yaml, strict
-from stages.shell.versions import check_versions
+from stages.settings.parsing import ParamsError, check_known, parse, read_yaml, strict
+from stages.settings.versions import check_versions
 from storage.errors import listed, shown
 from storage.files.addresses import is_address
 from storage.paths import CACHE

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from stages.cli.app import app
-from stages.shell.params import read_params
-from stages.shell.parsing import ParamsError
-from stages.shell.removed import REMOVED
+from stages.settings.params import read_params
+from stages.settings.parsing import ParamsError
+from stages.settings.removed import REMOVED
 from tests.fixtures.settings import BLOCKS, write_settings
 
 COMMANDS = [name for name in REMOVED if name.startswith("usam ")]

@@ -1,7 +1,7 @@
 """The blocks of ``params.yaml``: each setting with its constraint.
 
 What a setting must be is said to users from the JSON schema of these types, see
-``stages.shell.parsing``; a ``description`` stands in for a constraint that reads badly.
+``stages.settings.parsing``; a ``description`` stands in for a constraint that reads badly.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from pipeline.heads.hyperparameters import RANGES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from pipeline.vocabulary import FAMILIES
-from stages.shell.parsing import strict
+from stages.settings.parsing import strict
 from storage.datasets.catalogue import DATA_SETS, DataSet
 from storage.datasets.records import Frames, Source
 

@@ -12,9 +12,9 @@ import yaml
 
 from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS, MODELS
-from stages.shell.blocks import ExecutorParams, ExtractParams
-from stages.shell.params import Params, read_params
-from stages.shell.parsing import ParamsError, check_known, parse
+from stages.settings.blocks import ExecutorParams, ExtractParams
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import ParamsError, check_known, parse
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.settings import BLOCKS, settings
