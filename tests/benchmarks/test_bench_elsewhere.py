@@ -18,10 +18,10 @@ from stages.reduction.entropies import split_arrays
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.paths import CACHE
-from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.cores import held_to, own_cores
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 
 N_OBJECTS, SHARD_OBJECTS = 256, 64

@@ -27,7 +27,7 @@ from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,

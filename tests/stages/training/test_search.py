@@ -24,7 +24,7 @@ from stages.training.study import LOG
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
 from storage.paths import CACHE, features_path
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,
