@@ -5,7 +5,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 
-from stages.shell.stopping import listen
+from stages.program.stopping import listen
 
 # OpenMP reads this when torch is loaded. By default its threads spin while they wait. With the
 # threads that read and write (or other people's work) beside them, that made extraction on two busy

@@ -9,13 +9,13 @@ import numpy as np
 
 from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
+from stages.program.main import stage_main
+from stages.program.unchanged import check_unchanged
 from stages.reduction.entropies import split_arrays
-from stages.shell.params import cache_location, read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import eval_cell_settings
-from stages.shell.unchanged import check_unchanged
-from stages.shell.versions import version_entry
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.versions import version_entry
 from storage.paths import entropy_path
 from storage.store.writing import write_store
 
@@ -26,8 +26,9 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in entropy_views(params.views)]
-    asked = eval_cell_settings(params.extract, params.models, views, params.extra_prompts)
-    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
+    names = eval_cells(split, params.models, views, params.extra_prompts)
+    expected = settings_of_cells(params.extract, names)
+    to_open = cells_to_open(split, expected, cache_location(), with_masks=True)
     found = split_arrays(to_open, params.executor)
     arrays = {name: values.astype(np.float32) for name, values in found.items()}
     cells = opened(to_open)

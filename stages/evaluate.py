@@ -12,11 +12,11 @@ from pipeline.scoring.bootstrap import resample_groups
 from stages.evaluation.scores import read_scores
 from stages.evaluation.tables import split_tables
 from stages.executor.maps import map_by
-from stages.shell.params import cache_location, read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import eval_cell_settings
-from stages.shell.unchanged import check_unchanged
+from stages.program.main import stage_main
+from stages.program.unchanged import check_unchanged
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import faults_of
 from storage.outputs.results import write_results
 from storage.paths import results_dir
@@ -29,8 +29,8 @@ def main(split: str) -> None:
     params = read_params()
     check_known("eval split", split, params.eval_splits)
     views = [params.view(name) for name in params.views]
-    asked = eval_cell_settings(params.extract, params.models, views, params.extra_prompts)
-    cells = open_cells(split, asked, cache=cache_location())
+    names = eval_cells(split, params.models, views, params.extra_prompts)
+    cells = open_cells(split, settings_of_cells(params.extract, names), cache=cache_location())
     scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {

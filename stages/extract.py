@@ -5,10 +5,10 @@ Writes  ``cache/features/<split>/<model>/<view>.zarr``, ``cache/masks/<split>/<m
 """
 
 from stages.filling.cell import run_cell
-from stages.shell.params import read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import eval_cells
+from stages.program.main import stage_main
+from stages.settings.params import read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import eval_cells
 
 
 @stage_main

@@ -5,10 +5,10 @@ Writes  ``cache/features/<split>/<model>/identity.zarr``; prompt sets ``center``
 """
 
 from stages.filling.cell import run_cell
-from stages.shell.params import read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import train_cells
+from stages.program.main import stage_main
+from stages.settings.params import read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import train_cells
 
 
 @stage_main

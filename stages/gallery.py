@@ -21,12 +21,12 @@ from pipeline.views import default_view
 from stages.evaluation.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
 from stages.executor.maps import map_by
-from stages.shell.params import cache_location, read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.progress import progress
-from stages.shell.signatures import eval_cell_settings
-from stages.shell.unchanged import check_unchanged
+from stages.program.main import stage_main
+from stages.program.progress import progress
+from stages.program.unchanged import check_unchanged
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import DataError
 from storage.outputs.results import Gallery, write_gallery
 from storage.outputs.tables import read_blocks
@@ -44,8 +44,9 @@ def main(split: str) -> None:
     shown = gallery_rows(objects, params.gallery.n_objects)
     models = shown["model"].unique().tolist()
     identity = [default_view("identity")]
-    asked = eval_cell_settings(params.extract, models, identity, params.extra_prompts)
-    to_open = cells_to_open(split, asked, cache_location(), with_masks=True)
+    names = eval_cells(split, models, identity, params.extra_prompts)
+    expected = settings_of_cells(params.extract, names)
+    to_open = cells_to_open(split, expected, cache_location(), with_masks=True)
     cells = opened(to_open)
     _check_objects(results, objects, cells)
     image = cells.table.image_index[shown["row"]]

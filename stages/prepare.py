@@ -11,15 +11,15 @@ import numpy as np
 
 from pipeline.ground_truth import Mask, measure_objects
 from pipeline.prompts import object_seed
-from stages.shell.blocks import Split, data_set, source_of
-from stages.shell.params import read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.progress import progress
-from stages.shell.signatures import objects_signature
-from stages.shell.unchanged import check_unchanged
+from stages.program.main import stage_main
+from stages.program.progress import progress
+from stages.program.unchanged import check_unchanged
+from stages.settings.blocks import Split
+from stages.settings.params import read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import objects_signature
 from storage.datasets.catalogue import collect
-from storage.datasets.records import ImageRecord, Part, Records, Source
+from storage.datasets.records import ImageRecord, Part, Records
 from storage.errors import ImageError, counted, listed
 from storage.images.files import is_confirmed
 from storage.images.videos import SplitImages
@@ -33,9 +33,8 @@ def main(split: str) -> None:
     """Prepare one split."""
     params = read_params()
     check_known("split", split, params.splits)
-    place, prepare = params.splits[split], params.prepare
-    source, signature = source_of(place), objects_signature(split, place, prepare)
-    records = _read(split, place, source, prepare.min_area_px)
+    location, prepare = params.splits[split], params.prepare
+    records = _read(split, location, prepare.min_area_px)
     without_auto = f"; videos without automatic masklets: {records.n_without_auto}"
     print(
         f"{split}: {counted(len(records.objects), 'object')} in "
@@ -45,15 +44,16 @@ def main(split: str) -> None:
     )
     if records.empty:
         print(f"note: objects must have a pixel on a frame, got none of {listed(records.empty)}")
-    table = _tabulate(split, records, Path(place.images), prepare.seed)
+    table = _tabulate(split, records, Path(location.images), prepare.seed)
     check_unchanged()
-    write_objects(objects_path(split), table, signature)
+    write_objects(objects_path(split), table, objects_signature(split, location, prepare))
     # Stage evaluate depends on this folder, and without train splits nothing else would make it.
     HEADS.mkdir(exist_ok=True)
 
 
-def _read(split: str, place: Split, source: Source, min_area_px: int) -> Records:
-    parts = data_set(place).list_parts(source)
+def _read(split: str, location: Split, min_area_px: int) -> Records:
+    source = location.source
+    parts = location.data_set.list_parts(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
 
         def counted() -> Iterator[Part]:
@@ -61,7 +61,7 @@ def _read(split: str, place: Split, source: Source, min_area_px: int) -> Records
                 yield part
                 advance(1)
 
-        return collect(counted(), source, min_area_px=min_area_px, max_objects=place.max_objects)
+        return collect(counted(), source, min_area_px=min_area_px, max_objects=location.max_objects)
 
 
 def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:

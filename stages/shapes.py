@@ -10,11 +10,11 @@ from typing import Final
 
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import Role, Scene, draw_scene, scene_seeds
-from stages.shell.blocks import ShapesParams
-from stages.shell.params import read_params
-from stages.shell.program import stage_main
-from stages.shell.progress import progress
-from stages.shell.unchanged import check_unchanged
+from stages.program.main import stage_main
+from stages.program.progress import progress
+from stages.program.unchanged import check_unchanged
+from stages.settings.blocks import ShapesParams
+from stages.settings.params import read_params
 from storage.datasets.coco_writer import write_coco
 from storage.folders import whole_folder
 

@@ -9,11 +9,11 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import OBJECTIVES
 from stages.executor.cells import cells_to_open, opened
-from stages.shell.params import cache_location, read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import train_cell_settings
-from stages.shell.unchanged import check_unchanged
+from stages.program.main import stage_main
+from stages.program.unchanged import check_unchanged
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from stages.training.trained import Tunings, kept_heads, write_heads
 from storage.errors import DataError, faults_of
@@ -26,9 +26,8 @@ def main(split: str) -> None:
     """Train every head of a train split."""
     params = read_params()
     check_known("train split", split, params.train_splits)
-    to_open = cells_to_open(
-        split, train_cell_settings(params.extract, params.models), cache_location()
-    )
+    expected = settings_of_cells(params.extract, train_cells(split, params.models))
+    to_open = cells_to_open(split, expected, cache_location())
     cells = opened(to_open)
     tunings = {name: read_tuning(tuning_path(split, name)) for name in OBJECTIVES}
     seeds = Seeds(heads=params.train.seed, judging=_judging_seed(split, tunings))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
-from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.params import cache_location, read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import stage_main
-from stages.shell.signatures import train_cell_settings
-from stages.shell.unchanged import check_unchanged
-from stages.shell.versions import VERSIONS
+from stages.program.main import stage_main
+from stages.program.unchanged import check_unchanged
+from stages.settings.blocks import ExecutorParams, TuneParams
+from stages.settings.params import cache_location, read_params
+from stages.settings.parsing import check_known
+from stages.settings.signatures import settings_of_cells, train_cells
+from stages.settings.versions import VERSIONS
 from storage.outputs.tuning import Tuning, write_trials, write_tuning
 from storage.paths import trials_path, tuning_path
 
@@ -29,9 +29,10 @@ def main(split: str, objective: str) -> None:
     params = read_params()
     check_known("train split", split, params.train_splits)
     check_known("objective", objective, OBJECTIVES)
-    tune, asked = params.tune, train_cell_settings(params.extract, params.models)
+    tune = params.tune
+    expected = settings_of_cells(params.extract, train_cells(split, params.models))
     trials, folder = (
-        _search(split, objective, asked, tune, params.executor) if tune.n_trials else ([], None)
+        _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
     )
     ranked = rank_trials(trials)
     best = ranked[0] if ranked else None
@@ -50,7 +51,7 @@ def main(split: str, objective: str) -> None:
 def _search(
     split: str,
     objective: str,
-    asked: Mapping[tuple[str, str], Mapping[str, object]],
+    expected: Mapping[tuple[str, str], Mapping[str, object]],
     tune: TuneParams,
     executor: ExecutorParams,
 ) -> tuple[list[Trial], Path]:
@@ -58,7 +59,7 @@ def _search(
     from stages.executor.cells import cells_to_open  # noqa: PLC0415
     from stages.training.search import Study, search  # noqa: PLC0415
 
-    cells = cells_to_open(split, asked, cache_location())
+    cells = cells_to_open(split, expected, cache_location())
     return search(Study(cells, objective, tune), executor)
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
-from stages.shell.blocks import ExecutorParams
-from stages.shell.parsing import parse
+from stages.settings.blocks import ExecutorParams
+from stages.settings.parsing import parse
 from tests.fixtures import project_copy
 from tests.fixtures.cluster_page import FAULTS, PAGE, SCRIPTS
 from tests.fixtures.dvc_stages import ROOT

@@ -6,8 +6,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from stages.shell.blocks import Split, source_of
-from stages.shell.parsing import parse
+from stages.settings.blocks import Split
+from stages.settings.parsing import parse
 from storage.datasets.catalogue import DATA_SETS
 from tests.fixtures.dvc_stages import ROOT
 from tests.test_readme import commands, fault
@@ -25,7 +25,7 @@ PAPER: Final = ROOT / "params" / "paper.yaml"
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_split_can_be_written_as_told(name: str) -> None:
-    source_of(parse(name, BLOCKS[name], Split))
+    assert parse(name, BLOCKS[name], Split).source
 
 
 def test_every_reader_has_an_example() -> None:

@@ -12,10 +12,9 @@ import yaml
 
 from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, PROTOCOLS
 from stages.report import PLOTS
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.shapes import FOLDER as SHAPES
-from stages.shell.signatures import train_cell_settings
 from storage import paths
-from tests.fixtures.asked import extract_params
 from tests.fixtures.dvc_stages import (
     CHEAP,
     DECLARED,
@@ -36,6 +35,7 @@ from tests.fixtures.dvc_stages import (
     whole_params_passed,
 )
 from tests.fixtures.plumbing import PLUMBING
+from tests.fixtures.signatures import extract_params
 
 PARAMS_TEXT: Final = (ROOT / "params.yaml").read_text("utf-8")
 PARAMS: Final[dict[str, Any]] = yaml.safe_load(PARAMS_TEXT)
@@ -69,11 +69,12 @@ def params_of_cells() -> set[str]:
     """Settings of ``extract`` that show in the signature of a cell, wherever it is made."""
     settings = extract_params()
     assert set(OTHER_SETTINGS) == set(asdict(settings))
-    asked = train_cell_settings(settings, MODELS)
+    cells = train_cells("any", MODELS)
+    asked = settings_of_cells(settings, cells)
     return {
         f"extract.{key}"
         for key, value in OTHER_SETTINGS.items()
-        if train_cell_settings(replace(settings, **{key: value}), MODELS) != asked
+        if settings_of_cells(replace(settings, **{key: value}), cells) != asked
     }
 
 
@@ -232,7 +233,7 @@ def test_a_stage_runs_the_script_of_its_name_with_the_arguments_it_takes(stage: 
     values = [names.get(name, f"${{item.{name}}}") for name in arguments(stage)]
     *checks, command = commands(stage)
     assert shlex.split(command) == ["python", "-m", f"stages.{stage}", *values]
-    assert checks == (["python -m stages.shell.check"] if stage == "prepare" else [])
+    assert checks == (["python -m stages.program.check"] if stage == "prepare" else [])
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from stages.cli.app import COMMANDS, app, load_command
-from stages.shell.params import PARAMS_FILE, read_params
+from stages.settings.params import PARAMS_FILE, read_params
 from tests.benchmarks.test_bench_demo import MAX_MINUTES
 from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 

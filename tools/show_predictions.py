@@ -24,8 +24,8 @@ from pipeline.predictor.advice import CORRECTIONS, KEEP
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from stages.cli.app import app
 from stages.predictor import load_predictor
-from stages.shell.blocks import ShapesParams
-from stages.shell.params import read_params
+from stages.settings.blocks import ShapesParams
+from stages.settings.params import read_params
 from tools.blocks import replace_block, table
 
 PHOTO: Final = "data/shapes/val/000005.png"

@@ -1,6 +1,6 @@
 """``usam``, also run as ``python -m stages.cli``."""
 
-from stages.shell.stopping import listen, stoppable
+from stages.program.stopping import listen, stoppable
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from stages.shell.removed import removal
+from stages.settings.removed import removal
 
 UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """Click's; newer Typers bring a Click of their own."""
@@ -39,7 +39,6 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.cli.predict_coco",
         "Segment every annotated object, or all there is, with the uncertainty of each mask.",
     ),
-    "bench": ("stages.cli.bench", "Speed of this machine."),
     "cache": ("stages.cli.cache", "Stores of the cache."),
     "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),
     "heads": ("stages.cli.heads", "Trained heads as files."),

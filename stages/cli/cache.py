@@ -10,12 +10,12 @@ import typer
 from stages.cli.columns import aligned, printable
 from stages.cli.listing import ls, own_part
 from stages.planning.plans import cells_of
-from stages.shell.params import Params, read_params
-from stages.shell.parsing import ParamsError
-from stages.shell.program import REPORTED, one_line, reported_errors
-from stages.shell.progress import progress
-from stages.shell.signatures import CellName
-from stages.shell.unchanged import running
+from stages.program.main import REPORTED, one_line, reported_errors
+from stages.program.progress import progress
+from stages.program.unchanged import running
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import ParamsError
+from stages.settings.signatures import CellName
 from storage.cell.recorded import mend_cache
 from storage.cell.work import is_work_folder
 from storage.errors import StoreError
@@ -237,8 +237,8 @@ def _repair(name: CellName, params: Params) -> None:
     if name.with_masks:
         arguments["view"] = name.view.name
     with running(stage, arguments):
-        place = params.splits[name.split]
-        run_cell(name, place, params.extract, params.executor, is_repair=True)
+        location = params.splits[name.split]
+        run_cell(name, location, params.extract, params.executor, is_repair=True)
     files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")

@@ -8,8 +8,8 @@ import typer
 
 from pipeline.vocabulary import FAMILIES, MODELS
 from stages.cli.columns import aligned
-from stages.shell.program import reported_errors
-from stages.shell.progress import progress
+from stages.program.main import reported_errors
+from stages.program.progress import progress
 from storage.checkpoints import weights
 
 MB: Final = 1_000_000

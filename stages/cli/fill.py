@@ -12,10 +12,10 @@ from stages.filling.choice import Chosen, choose, choose_names, parse_part
 from stages.filling.estimate import Cost, cost, known_rates, total
 from stages.filling.pool import fill as fill_pool
 from stages.planning.reasons import names_text
-from stages.shell.params import Params, read_params
-from stages.shell.program import one_line, reported_errors
-from stages.shell.signatures import CellName
-from stages.shell.stopping import stoppable
+from stages.program.main import one_line, reported_errors
+from stages.program.stopping import stoppable
+from stages.settings.params import Params, read_params
+from stages.settings.signatures import CellName
 from storage.errors import counted
 from storage.paths import WORK
 
@@ -64,10 +64,10 @@ def fill(
     if not todo:
         print(f"nothing is missing of {counted(len(names), 'cell')}")
         return
-    _tell(todo, n_shards)
+    _report(todo, n_shards)
 
 
-def _tell(todo: Sequence[Chosen], n_shards: int) -> None:
+def _report(todo: Sequence[Chosen], n_shards: int) -> None:
     """Say what became of cells with so many shards to fill; exit 1 if any of them failed."""
     failed = {some.filling.job: some.filling.error for some in todo if some.filling.error}
     for job, error in failed.items():

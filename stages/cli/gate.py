@@ -17,9 +17,9 @@ from pipeline.scoring.use import default_in_use
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
 from stages.predictor.gates import Gate
-from stages.shell.params import read_params
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.params import read_params
+from stages.settings.parsing import ParamsError, check_known
 from storage.errors import DataError
 from storage.folders import write_json
 from storage.outputs.results import SplitResults, read_results, read_run
@@ -43,18 +43,18 @@ def gate(
     """Find the uncertainty up to which masks may be kept for a promise to hold."""
     with reported_errors():
         params = read_params()
-        asked = Promise(promise, iou, alpha)
-        _check(asked, measure, protocol)
+        wanted = Promise(promise, iou, alpha)
+        _check(wanted, measure, protocol)
         split = split or params.eval_splits[0]
         check_known("eval split", split, params.eval_splits)
         column = _column(measure, read_run(results_dir(split)))
         found = read_results(
             results_dir(split), of_objects={*SPLIT_TABLES["objects"].columns, column}
         )
-        made = _calibrate(found, asked, (protocol, model, measure), column)
+        made = _calibrate(found, wanted, (protocol, model, measure), column)
         path = gate_path(split, f"{protocol}-{made.model}-{measure}")
         write_json(path, asdict(made))
-    print(*_told(made, path), sep="\n")
+    print(*_lines(made, path), sep="\n")
 
 
 def _column(measure: str, run: Mapping[str, Any]) -> str:
@@ -64,30 +64,30 @@ def _column(measure: str, run: Mapping[str, Any]) -> str:
 
 
 def _calibrate(
-    found: SplitResults, asked: Promise, of: tuple[str, str | None, str], column: str
+    found: SplitResults, wanted: Promise, of: tuple[str, str | None, str], column: str
 ) -> Gate:
     protocol, model, measure = of
     split = found.run["split"]
     model, rows = _rows_of_model(found.objects, protocol, model)
     judged = Judged.masks(
         _uncertainty(rows, measure, column),
-        (rows["iou"] < asked.iou).to_numpy(),
+        (rows["iou"] < wanted.iou).to_numpy(),
         rows["group"].to_numpy(),
     )
-    limit = threshold(judged, asked)
+    limit = threshold(judged, wanted)
     n_groups = len(judged.images())
     if limit == NOTHING:
-        raise DataError(_nothing(asked, measure, f"{n_groups} images of {split}"))
+        raise DataError(_nothing(wanted, measure, f"{n_groups} images of {split}"))
     return Gate(
         split=split,
         protocol=protocol,
         model=model,
         measure=measure,
         train_split=column.removeprefix(measure).removeprefix("@"),
-        promise=asked.of,
-        iou_at_least=asked.iou,
-        alpha=asked.alpha,
-        confidence=CONFIDENCE if asked.of == "kept" else None,
+        promise=wanted.of,
+        iou_at_least=wanted.iou,
+        alpha=wanted.alpha,
+        confidence=CONFIDENCE if wanted.of == "kept" else None,
         threshold=limit,
         kept=float((judged.uncertainty <= limit).mean()),
         n_objects=len(rows),
@@ -98,14 +98,14 @@ def _calibrate(
 def _rows_of_model(
     rows: pd.DataFrame, protocol: str, model: str | None
 ) -> tuple[str, pd.DataFrame]:
-    """The model asked for, or the one in use by default, and its masks under a protocol."""
+    """The model that is named, or the one in use by default, and its masks under a protocol."""
     models = tuple(rows["model"].unique())
     model = model or default_in_use(models)
     check_known("model", model, models)
-    is_asked = (
+    is_wanted = (
         (rows["protocol"] == protocol) & (rows["judged"] == protocol) & (rows["model"] == model)
     )
-    return model, rows[is_asked]
+    return model, rows[is_wanted]
 
 
 def _uncertainty(rows: pd.DataFrame, measure: str, column: str) -> Values:
@@ -115,25 +115,25 @@ def _uncertainty(rows: pd.DataFrame, measure: str, column: str) -> Values:
     return 1 - value if BY_NAME[measure].predicted_iou else value
 
 
-def _check(asked: Promise, measure: str, protocol: str) -> None:
-    for name, share in (("iou", asked.iou), ("alpha", asked.alpha)):
+def _check(wanted: Promise, measure: str, protocol: str) -> None:
+    for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
-    check_known("promise", asked.of, PROMISES)
+    check_known("promise", wanted.of, PROMISES)
     check_known("measure", measure, tuple(BY_NAME))
     check_known("protocol", protocol, PROTOCOLS)
 
 
-def _nothing(asked: Promise, measure: str, images: str) -> str:
-    other = ", or --promise all" if asked.of == "kept" else ""
+def _nothing(wanted: Promise, measure: str, images: str) -> str:
+    other = ", or --promise all" if wanted.of == "kept" else ""
     return (
         f"{measure_label(measure)} must have a threshold that the {images} show to hold this "
-        f"promise, got none; even masks that never fall short take {least_images(asked)} images: "
+        f"promise, got none; even masks that never fall short take {least_images(wanted)} images: "
         f"ask for a larger alpha or a lower iou, or take more images{other}"
     )
 
 
-def _told(made: Gate, path: Path) -> list[str]:
+def _lines(made: Gate, path: Path) -> list[str]:
     symbol, limit = measure_label(made.measure), made.threshold
     predicted = BY_NAME[made.measure].predicted_iou
     same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""

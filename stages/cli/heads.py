@@ -13,9 +13,9 @@ from stages.cli.columns import aligned, bytes_text
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
-from stages.shell.params import read_params
-from stages.shell.parsing import check_known
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.params import read_params
+from stages.settings.parsing import check_known
 from storage.head_files.head_file import (
     HeadFile,
     read_head_file,
@@ -99,11 +99,11 @@ def info(
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
         lines += [(key, value) for key, value in found.card.items() if key != "objectives"]
         own = found.by_objective
-        names = list(dict.fromkeys(key for told in own.values() for key in told))
+        names = list(dict.fromkeys(key for facts in own.values() for key in facts))
         rows = [("objective", *names)]
         rows += [
-            (head, *(_four_digits(told.get(key, "-")) for key in names))
-            for head, told in own.items()
+            (head, *(_four_digits(facts.get(key, "-")) for key in names))
+            for head, facts in own.items()
         ]
     print(aligned(lines), aligned(rows), sep="\n\n")
 

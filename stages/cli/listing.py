@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from stages.cli.columns import aligned, bytes_text, printable
-from stages.shell.program import one_line, reported_errors
+from stages.program.main import one_line, reported_errors
 from storage.cell.work import PUBLISHED, is_work_folder
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import files_at, is_address

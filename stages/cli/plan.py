@@ -9,8 +9,8 @@ import typer
 from pipeline.sam.families import SIZES, FamilySizes
 from stages.cli.columns import aligned, bytes_text
 from stages.planning.plans import SplitPlan, cells_of, look_at, plan_split
-from stages.shell.params import Params, read_params
-from stages.shell.program import one_line, reported_errors
+from stages.program.main import one_line, reported_errors
+from stages.settings.params import Params, read_params
 from storage.errors import DataError
 from storage.store.grid import mask_bytes
 

@@ -2,21 +2,15 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.advice import GOOD_IOU, KEEP
 from pipeline.vocabulary import MODELS
-from stages.cli.predicted import (
-    bayesian_lines,
-    bayesian_values,
-    everything_lines,
-    lines_told,
-    values_told,
-)
+from stages.cli.columns import aligned
 from stages.predictor.gates import gated_models
 from stages.predictor.prompts import (
     Clicks,
@@ -26,10 +20,15 @@ from stages.predictor.prompts import (
     grid_options,
     parse_clicks,
 )
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.program import reported_errors
+from stages.predictor.results import prompt_values, proposal_values
+from stages.program.main import reported_errors
+from stages.settings.parsing import ParamsError, check_known
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
+from storage.rle import encode_rle
+
+if TYPE_CHECKING:
+    from pipeline.predictor import BayesianEntropies, Uncertainty
 
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
 OnObject = Annotated[list[str] | None, typer.Option(help="X,Y on the object.")]
@@ -65,6 +64,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Save = Annotated[Path | None, typer.Option(help="Folder to write pictures to.")]
 
 
+GAINS: Final = {
+    "model": "the large model instead of the tiny one",
+    "prompt": "eight clicks instead of one",
+    "task": "the best proposal instead of this one",
+}
+"""Sources of uncertainty, as the gains that would remove them."""
+
+
 def predict(  # noqa: PLR0913, PLR0917 - one for each option
     image: ImageFile,
     click: OnObject = None,
@@ -91,7 +98,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
                 raise ParamsError(
                     "--everything must be given without a prompt or --bayesian, got one"
                 )
-            told = _everything(question, grid_options(grid))
+            answer = _everything(question, grid_options(grid))
         else:
             check_no_grid(grid, "--everything")
             if clicks is None:
@@ -99,30 +106,30 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
                     "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, "
                     f"got {'--not-click alone' if not_click else 'none'}"
                 )
-            told = _prompt(question, clicks, with_bayesian=bayesian)
-    _print(question, *told, as_json=as_json)
+            answer = _prompt(question, clicks, with_bayesian=bayesian)
+    _print(question, *answer, as_json=as_json)
 
 
-Told = tuple[dict[str, Any], str, list[Path]]
+Printed = tuple[dict[str, Any], str, list[Path]]
 """Values for programs, lines for people, and pictures."""
 
 
-def _everything(question: Question, options: Mapping[str, Any]) -> Told:
+def _everything(question: Question, options: Mapping[str, Any]) -> Printed:
     # Torch takes seconds to import, for which no error in the arguments should wait.
     from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
     records, saved = answer_everything(question, options)
-    return {"masks": records}, everything_lines(records, question.size_px), saved
+    return {"masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
+def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
-    values, lines = values_told(answer.found), lines_told(answer.found)
+    values, lines = _values(answer.found), _lines(answer.found)
     if answer.bayesian is not None:
-        values["bayesian"] = bayesian_values(answer.bayesian, vars(answer.seconds))
-        lines += f"\n\n{bayesian_lines(values['bayesian'])}"
+        values["bayesian"] = _bayesian_values(answer.bayesian, vars(answer.seconds))
+        lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
     return values, lines, answer.saved
 
 
@@ -152,6 +159,104 @@ def _question(
     card = read_head_file(heads or shipped_heads()).card
     gated = gated_models(card)
     if gated and model not in gated:
-        told = f"a gate for {', '.join(gated)}, which says nothing of masks of {model}"
-        print(f"note: the heads' card has {told}", file=sys.stderr)
+        print(
+            f"note: the heads' card has a gate for {', '.join(gated)}, which says nothing of masks "
+            f"of {model}",
+            file=sys.stderr,
+        )
     return Question(path, rgb, card["family"], model, card["protocol"], heads, good_iou, save)
+
+
+def _values(found: "Uncertainty") -> dict[str, Any]:
+    """Everything but the arrays of pixels; masks as COCO's compressed RLE."""
+    proposals = [
+        {
+            **proposal_values(found, k),
+            "area_px": int(mask.sum()),
+            "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
+        }
+        for k, mask in enumerate(found.masks)
+    ]
+    return {**prompt_values(found), "proposals": proposals}
+
+
+def _lines(found: "Uncertainty") -> str:
+    """The proposals, what corrections would gain, and the advice."""
+    rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
+    for k, mask in enumerate(found.masks):
+        numbers = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
+        mark = "selected" if k == found.selected else ""
+        rows.append((str(k), f"{mask.mean():.1%}", *(f"{n:.2f}" for n in numbers), mark))
+    gains: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
+    for source, words in GAINS.items():
+        both = (getattr(part, source)[found.selected] for part in (found.gap, found.direct_gap))
+        gains.append((words, *(f"{gain:+z.2f}" for gain in both)))
+    parts = [
+        aligned(rows, right=range(5)),
+        aligned(gains, right=(1, 2)),
+        f"H_A {found.h_a:.2f} bits. {_advice(found)}",
+    ]
+    if found.is_kept is not None:
+        verdict = "keep" if found.is_kept else "do not keep"
+        parts.append(f"Gate in the heads' card: {verdict} the mask.")
+    if found.caution:
+        parts.append(f"Caution: {found.caution}.")
+    return "\n\n".join(parts)
+
+
+def _advice(found: "Uncertainty") -> str:
+    advice, own = found.advice, found.expected_iou.own[found.selected]
+    if advice.correction == KEEP:
+        return f"Advice: {advice.words}."
+    which = f", number {found.alternative}" if advice.correction == "task" else ""
+    change = f"expected IoU {own:.2f} -> {advice.expected_iou:.2f}"
+    return f"Advice: {advice.words}{which} ({change})."
+
+
+def _bayesian_values(found: "BayesianEntropies", seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Entropies in bits, the clicks that were drawn, and what all took."""
+    return {
+        "h_t": found.h_t,
+        "h_xp": found.h_xp,
+        "h_theta": found.h_theta,
+        "clicks": found.clicks.tolist(),
+        **vars(found.cost),
+        "seconds": seconds["bayesian"],
+        "seconds_of_one_pass": seconds["one_pass"],
+    }
+
+
+def _bayesian_lines(values: Mapping[str, Any]) -> str:
+    """The same in words."""
+    names = {"h_t": "H_T (views)", "h_xp": "H_Xp (clicks)", "h_theta": "H_Θ (models)"}
+    known = [
+        f"{words} {values[name]:.2f}" for name, words in names.items() if values[name] is not None
+    ]
+    return (
+        f"{', '.join(known)} bits.\n"
+        f"They took {values['n_encodes']} more encodings, {values['n_decodes']} decodings and "
+        f"{values['seconds']:.2f} s; all above took one of each and "
+        f"{values['seconds_of_one_pass']:.2f} s."
+    )
+
+
+def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> str:
+    """A row for each mask."""
+    if not records:
+        return "No masks: a lower --min-score or --min-stability keeps more."
+    height, width = size_px
+    rows: list[tuple[str, ...]] = [
+        ("mask", "area", "SamScore", "expected IoU", "Δ model", "Δ prompt", "Δ task", "advice")
+    ]
+    for i, one in enumerate(records):
+        scores = one["predicted_iou"], one["expected_iou"]["own"]
+        rows.append(
+            (
+                str(i),
+                f"{one['area'] / (height * width):.1%}",
+                *(f"{score:.2f}" for score in scores),
+                *(f"{one['gap'][source]:+z.2f}" for source in GAINS),
+                one["advice"]["words"],
+            )
+        )
+    return aligned(rows, right=range(7))

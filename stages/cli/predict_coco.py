@@ -8,9 +8,9 @@ import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
 from stages.predictor.prompts import Grid, check_no_grid, grid_options
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.program import reported_errors
-from stages.shell.progress import progress
+from stages.program.main import reported_errors
+from stages.program.progress import progress
+from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco import EVERYTHING, KINDS, PromptedImage, read_prompts
 from storage.errors import DataError, counted, listed
@@ -48,7 +48,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     with reported_errors():
         check_known("prompt", prompt, KINDS)
         _check_paths(images, annotations, results)
-        asked = read_prompts(annotations, prompt)
+        todo = read_prompts(annotations, prompt)
         path = heads or shipped_heads()
         card = read_head_file(path).card
         options = _options(prompt, (points_per_side, min_score, min_stability))
@@ -62,7 +62,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         }
         answer = _answer(path, card, model, options)
         kept = KeptResults(results, made_from)
-        _answer_all(answer, images, asked, kept, results)
+        _answer_all(answer, images, todo, kept, results)
 
 
 def _options(prompt: str, grid: Grid) -> dict[str, Any]:
@@ -83,20 +83,20 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
 
 
 def _answer_all(
-    answer: "Answer", images: Path, asked: Sequence[PromptedImage], kept: KeptResults, results: Path
+    answer: "Answer", images: Path, todo: Sequence[PromptedImage], kept: KeptResults, results: Path
 ) -> None:
     """Write what is said of all images that can be read; name the others."""
     # As heavy to import as what answers.
     from stages.predictor.results import answer_images  # noqa: PLC0415
 
-    with progress(f"predict {images}", len(asked), "images") as advance:
-        faults = answer_images(answer, images, asked, kept, advance)
-    n_results = kept.write(results, [one.image_id for one in asked])
-    n_read = len(asked) - len(faults)
+    with progress(f"predict {images}", len(todo), "images") as advance:
+        faults = answer_images(answer, images, todo, kept, advance)
+    n_results = kept.write(results, [one.image_id for one in todo])
+    n_read = len(todo) - len(faults)
     print(f"{results}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}")
     if faults:
         raise DataError(
-            f"{len(faults)} of {counted(len(asked), 'image')} left out, mend and run again: "
+            f"{len(faults)} of {counted(len(todo), 'image')} left out, mend and run again: "
             f"{listed(faults)}"
         )
     kept.forget()

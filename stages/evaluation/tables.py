@@ -16,8 +16,8 @@ from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
 from pipeline.scoring.tasks import ious_of
 from pipeline.scoring.use import coverage_curves, of_largest, reliability_rows, statistic_rows
 from stages.evaluation.scores import SplitScores
-from stages.shell.blocks import EvaluateParams
-from stages.shell.progress import progress
+from stages.program.progress import progress
+from stages.settings.blocks import EvaluateParams
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 
 

@@ -16,8 +16,8 @@ class CellsToOpen:
     """Cells of a split, in words that travel to any worker."""
 
     split: str
-    asked: str
-    """What is asked of each cell, as JSON."""
+    expected: str
+    """Entries of the signature of each cell, as JSON."""
     with_masks: bool
     cache: str
     """Folder or address."""
@@ -27,19 +27,19 @@ class CellsToOpen:
 
 def cells_to_open(
     split: str,
-    asked: Mapping[tuple[str, str], Mapping[str, object]],
+    expected: Mapping[tuple[str, str], Mapping[str, object]],
     cache: str | Path,
     *,
     with_masks: bool = False,
 ) -> CellsToOpen:
-    """Cells as they lie now in a cache, under the settings that are asked of each."""
-    listed = [[*names, dict(settings)] for names, settings in asked.items()]
+    """Cells as they lie now in a cache, under the settings that are expected of each."""
+    listed = [[*names, dict(settings)] for names, settings in expected.items()]
     return CellsToOpen(split, json.dumps(listed), with_masks, str(cache), uuid4().hex)
 
 
 @lru_cache(maxsize=1)  # once per process, not once per task
 def opened(cells: CellsToOpen) -> SplitCells:
-    """The cells, held to what is asked of them."""
-    asked = {(model, view): settings for model, view, settings in json.loads(cells.asked)}
+    """The cells, held to what is expected of them."""
+    expected = {(model, view): settings for model, view, settings in json.loads(cells.expected)}
     cache = cells.cache if is_address(cells.cache) else Path(cells.cache)
-    return open_cells(cells.split, asked, with_masks=cells.with_masks, cache=cache)
+    return open_cells(cells.split, expected, with_masks=cells.with_masks, cache=cache)

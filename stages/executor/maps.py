@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pipeline.scoring.measured import Each
 from stages.executor.tasks import Done, Failure, Run, Task, check_all_done, executor_of
-from stages.shell.blocks import ExecutorParams
+from stages.settings.blocks import ExecutorParams
 from storage.folders import passing_folder
 from storage.paths import WORK
 

@@ -14,8 +14,8 @@ from dask_jobqueue.slurm import SLURMCluster
 from distributed.utils import get_ip_interface
 
 from stages.executor.workers import NO_DASHBOARD, SILENT, THREADS, Waiting
-from stages.shell.blocks import SlurmParams
-from stages.shell.parsing import ParamsError
+from stages.settings.blocks import SlurmParams
+from stages.settings.parsing import ParamsError
 
 LOGS: Final = Path("logs", "slurm")
 """What the jobs print, and while they run the keys that let them in."""

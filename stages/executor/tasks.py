@@ -9,9 +9,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from stages.shell.blocks import ExecutorParams
-from stages.shell.parsing import ParamsError
-from stages.shell.program import REPORTED, one_line
+from stages.program.main import REPORTED, one_line
+from stages.settings.blocks import ExecutorParams
+from stages.settings.parsing import ParamsError
 from storage.errors import DataError, WeightsError
 
 T = TypeVar("T")

@@ -32,8 +32,8 @@ from distributed.deploy.spec import SpecCluster
 from distributed.utils import silence_logging_cmgr
 
 from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
-from stages.shell.blocks import ExecutorParams
-from stages.shell.parsing import ParamsError
+from stages.settings.blocks import ExecutorParams
+from stages.settings.parsing import ParamsError
 from storage.errors import DataError
 
 T = TypeVar("T")

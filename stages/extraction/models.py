@@ -13,9 +13,9 @@ from pipeline.sam.building import ArchitectureError, build, fit_weights, load_we
 from pipeline.sam.compiling import CompilerError
 from pipeline.sam.device import DeviceError, select_device
 from pipeline.sam.model import Precision, Sam
-from stages.shell.blocks import ExtractParams
-from stages.shell.parsing import ParamsError
-from stages.shell.signatures import weights_seed
+from stages.settings.blocks import ExtractParams
+from stages.settings.parsing import ParamsError
+from stages.settings.signatures import weights_seed
 from storage.checkpoints.weights import verified_weights
 from storage.errors import WeightsError
 

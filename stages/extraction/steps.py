@@ -16,7 +16,7 @@ from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import View, apply_view
 from stages.extraction.loop import Failure, ahead
-from stages.shell.program import one_line
+from stages.program.main import one_line
 from storage.cell.making import Cell
 from storage.cell.parts import Part, joined
 from storage.cell.reuse import MadeRows

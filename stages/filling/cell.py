@@ -6,10 +6,10 @@ from pathlib import Path
 
 from stages.filling.job import DEVICES, CellJob, Prepared, prepared
 from stages.filling.pool import Filling, device_of, fill
-from stages.shell.blocks import ExecutorParams, ExtractParams, Split
-from stages.shell.signatures import CellName
-from stages.shell.stopping import stoppable
-from stages.shell.unchanged import check_unchanged
+from stages.program.stopping import stoppable
+from stages.program.unchanged import check_unchanged
+from stages.settings.blocks import ExecutorParams, ExtractParams, Split
+from stages.settings.signatures import CellName
 from storage.cell.marked import CHANGED, UNDONE
 from storage.cell.work import sweep
 from storage.errors import StoreError, counted

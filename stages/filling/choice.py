@@ -10,9 +10,9 @@ from stages.filling.job import Prepared, prepared
 from stages.filling.pool import Filling, device_of, likely_device, widest_first
 from stages.planning.plans import cells_of
 from stages.planning.reasons import BEGUN, MISSING, reason_to_run
-from stages.shell.params import Params
-from stages.shell.parsing import ParamsError
-from stages.shell.signatures import CellName, cell_settings, objects_settings
+from stages.settings.params import Params
+from stages.settings.parsing import ParamsError
+from stages.settings.signatures import CellName, cell_settings, objects_settings
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
 from storage.store.arrays import read_images

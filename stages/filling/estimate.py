@@ -13,8 +13,8 @@ from stages.filling.job import DEVICES, CellJob, prepared
 from stages.filling.pool import Filling, own_device
 from stages.filling.worker import inputs_of
 from stages.planning.plans import features_bytes
-from stages.shell.params import Params
-from stages.shell.signatures import CellName
+from stages.settings.params import Params
+from stages.settings.signatures import CellName
 from storage.cell.rates import made_below
 from storage.cell.reuse import find_made
 from storage.paths import WORK

@@ -7,8 +7,8 @@ from typing import Final
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.sam.families import SIZES
-from stages.shell.blocks import ExtractParams, Split
-from stages.shell.signatures import CellName, cell_settings
+from stages.settings.blocks import ExtractParams, Split
+from stages.settings.signatures import CellName, cell_settings
 from storage.cell.making import Cell, CellPlan, marked_shards
 from storage.cell.marked import MarkedShards
 from storage.paths import work_dir

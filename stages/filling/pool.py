@@ -11,11 +11,11 @@ from pipeline.vocabulary import MODELS
 from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.filling.job import CellJob, Prepared
 from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_told
-from stages.shell.blocks import ExecutorParams, ExtractParams
-from stages.shell.parsing import ParamsError
-from stages.shell.program import REPORTED
-from stages.shell.progress import progress
-from stages.shell.signatures import CellName
+from stages.program.main import REPORTED
+from stages.program.progress import progress
+from stages.settings.blocks import ExecutorParams, ExtractParams
+from stages.settings.parsing import ParamsError
+from stages.settings.signatures import CellName
 from storage.cell.claims import Watch
 from storage.cell.marked import MarkedShards
 from storage.errors import ImageError, counted

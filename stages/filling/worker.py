@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.extraction.plan import Shard, plan_shards
 from stages.filling.job import CellJob, Prepared, prepared
-from stages.shell.progress import Count, progress
+from stages.program.progress import Count, progress
 from storage.cell.claims import Claims
 from storage.cell.making import Cell
 from storage.cell.reuse import MadeRows, find_made

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import TASK_LABELS, measure_label, protocol_heading, with_bounds
-from stages.shell.params import read_params
-from stages.shell.program import stage_main
+from stages.program.main import stage_main
+from stages.settings.params import read_params
 from stages.tables.auc import overview_table
 from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import read_results

@@ -7,9 +7,9 @@ from pathlib import Path
 from pipeline.sam.families import FamilySizes
 from pipeline.vocabulary import N_PROPOSALS
 from stages.planning.reasons import Pending, differences_text, pending
-from stages.shell.blocks import ExtractParams, PrepareParams, Split, data_set, source_of
-from stages.shell.params import Params
-from stages.shell.signatures import (
+from stages.settings.blocks import ExtractParams, PrepareParams, Split
+from stages.settings.params import Params
+from stages.settings.signatures import (
     CellName,
     cell_settings,
     eval_cells,
@@ -89,7 +89,7 @@ def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
     try:
         table = read_objects(path, asked)
     except StoreError:
-        parts = data_set(place).list_parts(source_of(place))
+        parts = place.data_set.list_parts(place.source)
         extent = estimate_extent(
             parts, min_area_px=params.min_area_px, max_objects=place.max_objects
         )

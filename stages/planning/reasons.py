@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stages.shell.signatures import CellName
+from stages.settings.signatures import CellName
 from storage.errors import StoreError, listed, shown
 from storage.paths import WORK, features_path, masks_path, work_dir
 from storage.store.inspection import CELL_KEYS, open_store

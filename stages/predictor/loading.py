@@ -12,8 +12,8 @@ from pipeline.sam.model import Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou
-from stages.shell.parsing import ParamsError, check_known
-from stages.shell.versions import VERSIONS
+from stages.settings.parsing import ParamsError, check_known
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
 from storage.head_files.head_file import HeadFile, check_card, read_head_file, shipped_heads

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.predictor.prompts import PromptSet, check_clicks
-from stages.shell.parsing import ParamsError
+from stages.settings.parsing import ParamsError
 from storage.errors import shown
 
 MAX_POINTS: Final = 1000

@@ -12,7 +12,7 @@ import torch
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.predict import HIDDEN, check_head
 from pipeline.vocabulary import MODELS
-from stages.shell.versions import VERSIONS
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import WeightsError
 from storage.head_files.head_file import HeadFile, pack_heads

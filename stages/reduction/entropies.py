@@ -7,8 +7,8 @@ from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
 from pipeline.entropy.truth import truth_at_size
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.tasks import Task, check_all_done, run_tasks
-from stages.shell.blocks import ExecutorParams
-from stages.shell.progress import progress
+from stages.program.progress import progress
+from stages.settings.blocks import ExecutorParams
 from storage.files.addresses import is_address
 from storage.split.mask_blocks import block_objects, mask_size, object_runs, run_reader
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from stages.shell.blocks import PaperDataSet
+from stages.settings.blocks import PaperDataSet
 
 DataSets = Mapping[str, PaperDataSet]
 """Eval or train split -> which of the paper's data sets it is."""

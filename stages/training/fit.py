@@ -13,8 +13,8 @@ from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.tasks import Task, check_all_done, run_tasks
-from stages.shell.blocks import ExecutorParams
-from stages.shell.progress import progress
+from stages.program.progress import progress
+from stages.settings.blocks import ExecutorParams
 from stages.training.data import read_head_data
 
 

@@ -17,11 +17,11 @@ from pipeline.heads.training import Rows
 from pipeline.heads.trial_cost import continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.tasks import Task, check_all_done, run_tasks
-from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.parsing import ParamsError
-from stages.shell.progress import progress
-from stages.shell.stopping import stoppable
-from stages.shell.versions import VERSIONS
+from stages.program.progress import progress
+from stages.program.stopping import stoppable
+from stages.settings.blocks import ExecutorParams, TuneParams
+from stages.settings.parsing import ParamsError
+from stages.settings.versions import VERSIONS
 from stages.training.data import origin_of, read_head_data
 from stages.training.fit import one_thread_each
 from stages.training.study import LOG, Facade, run_study

@@ -12,7 +12,7 @@ from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.result_rows import LEARNING_CURVES, LearningCurve
 from pipeline.vocabulary import PROTOCOLS
-from stages.shell.versions import version_entry
+from stages.settings.versions import version_entry
 from stages.training.data import origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder

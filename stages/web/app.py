@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import GOOD_IOU
 from pipeline.vocabulary import MODELS
-from stages.shell.parsing import ParamsError
-from stages.shell.program import one_line
+from stages.program.main import one_line
+from stages.settings.parsing import ParamsError
 from stages.web.images import MOST_PX, OpenImage
 from stages.web.page import Page, QueueFullError
 from stages.web.requests import PromptRequest, parse_prompt, prompt_of, read_body, while_connected

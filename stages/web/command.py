@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from stages.shell.parsing import ParamsError
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.parsing import ParamsError
 
 PORT: Final = 8765
 

@@ -11,7 +11,7 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
-from stages.shell.parsing import ParamsError, check_known
+from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages, scene_files
 from storage.head_files.head_file import read_head_file, shipped_heads
 

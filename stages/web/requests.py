@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from pipeline.predictor import PromptSet
 from pipeline.vocabulary import N_PROPOSALS
 from stages.predictor.prompts import check_box, check_click
-from stages.shell.parsing import ParamsError
+from stages.settings.parsing import ParamsError
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from threading import Thread
 
 import uvicorn
 
-from stages.shell.parsing import ParamsError
-from stages.shell.stopping import stoppable
+from stages.program.stopping import stoppable
+from stages.settings.parsing import ParamsError
 from stages.web.app import web_app
 from stages.web.page import Page
 from stages.web.security import is_loopback_address

@@ -27,14 +27,13 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
 from stages.evaluation import tables
-from stages.shell.signatures import eval_cells
+from stages.settings.signatures import eval_cells
 from stages.training.fit import Seeds, fit_here, heads_to_fit
 from storage.files.manifest import write_manifest
 from storage.paths import features_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, write_objects
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array
-from tests.fixtures.asked import EXTRACT, signature_of
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
     draw_iou,
@@ -44,7 +43,8 @@ from tests.fixtures.eval_split import (
     write_params,
 )
 from tests.fixtures.mask_figures import draw_figures
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings
+from tests.fixtures.signatures import EXTRACT, signature_of
 from tools.bars import Bar, write_record
 
 SPLIT: Final = "coco_val"

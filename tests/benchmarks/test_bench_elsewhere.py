@@ -15,13 +15,13 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
 from stages.reduction.entropies import split_arrays
-from stages.shell.blocks import ExecutorParams
-from stages.shell.signatures import eval_cell_settings
+from stages.settings.blocks import ExecutorParams
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.paths import CACHE
-from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.cores import held_to, own_cores
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 
 N_OBJECTS, SHARD_OBJECTS = 256, 64
@@ -50,7 +50,8 @@ def test_entropies_from_a_bucket_take_little_longer(
     address: str, benchmark: BenchmarkFixture
 ) -> None:
     views = [default_view(view) for view in VIEWS]
-    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    params = extract_params(shard_objects=SHARD_OBJECTS)
+    asked = settings_of_cells(params, eval_cells("bench", MODELS, views))
 
     def seconds(cache: str | Path) -> tuple[float, float]:
         started = perf_counter(), process_time()

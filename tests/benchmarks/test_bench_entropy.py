@@ -17,8 +17,8 @@ from pipeline.vocabulary import MODELS
 from storage.rle import decode_rle, encode_rle
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import block_objects, run_reader
-from tests.fixtures.asked import open_eval
 from tests.fixtures.bars import note_bar
+from tests.fixtures.signatures import open_eval
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 from tests.fixtures.soft_masks import soft_masks
 

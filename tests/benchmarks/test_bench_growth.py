@@ -27,13 +27,13 @@ from storage.outputs.results import read_results
 from storage.paths import results_dir
 from storage.rle import encode_rle
 from tests.fixtures import train_split
-from tests.fixtures.asked import EXTRACT
 from tests.fixtures.bars import note_bar
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
 from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, annotation, image_record
 from tests.fixtures.report_inputs import write_report_inputs, write_tuned
+from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.soft_masks import soft_masks
 from tests.fixtures.split_cells import write_cell, write_table
 from tests.fixtures.written_results import write_split_results

@@ -16,12 +16,12 @@ from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
 from stages.reduction.entropies import split_arrays
-from stages.shell.blocks import ExecutorParams
-from stages.shell.signatures import eval_cell_settings
+from stages.settings.blocks import ExecutorParams
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.paths import CACHE
-from tests.fixtures.asked import extract_params
 from tests.fixtures.bars import note_bar
 from tests.fixtures.cores import held_to, own_cores
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.soft_cells import VIEWS, write_soft_cells
 
 SHARD_OBJECTS = 64
@@ -42,7 +42,8 @@ def test_two_workers_take_little_more_than_half_the_time_of_one(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # one worker has a thread, too
     write_soft_cells("bench", N_OBJECTS, shard_objects=SHARD_OBJECTS, side_px=SIDE_PX)
     views = [default_view(view) for view in VIEWS]
-    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    params = extract_params(shard_objects=SHARD_OBJECTS)
+    asked = settings_of_cells(params, eval_cells("bench", MODELS, views))
     found: list[np.ndarray] = []
     cores = own_cores(2)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from stages.shell.versions import VERSIONS
+from stages.settings.versions import VERSIONS
 
 FOLDER: Final = Path(__file__).parent
 
@@ -52,7 +52,7 @@ class Golden:
     def remedy(self) -> str:
         """What to do where the numbers have changed."""
         return (
-            f"raise {self.stage} in versions.yaml and stages/shell/versions.py if they shall, "
+            f"raise {self.stage} in versions.yaml and stages/settings/versions.py if they shall, "
             f"then run `python -m tests.golden.make {self.stage}`"
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stages.shell.params import CACHE_VARIABLE
+from stages.settings.params import CACHE_VARIABLE
 from storage.split import mask_blocks
 from storage.store.mask_chunks import read_spans
 from tests.fixtures.dvc_stages import ROOT

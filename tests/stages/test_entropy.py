@@ -10,15 +10,14 @@ import pytest
 from pipeline.entropy.objects import object_arrays
 from pipeline.entropy.truth import truth_at_size
 from stages.entropy import main
-from stages.shell.versions import VERSIONS
+from stages.settings.versions import VERSIONS
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path, remedy
-from tests.fixtures.asked import EXTRACT
 from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.held_rows import HeldRows
-from tests.fixtures.settings import write_settings
+from tests.fixtures.settings import view_settings, write_settings
+from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell, write_table
-from tests.fixtures.view_settings import view_settings
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3
@@ -93,7 +92,7 @@ def test_the_store_holds_the_entropies_of_every_object(
 def test_a_later_version_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     first = open_entropy(entropy_path("val")).attrs["signature"]
-    for module in ("stages.shell.versions", "tests.fixtures.settings"):
+    for module in ("stages.settings.versions", "tests.fixtures.settings"):
         monkeypatch.setattr(f"{module}.VERSIONS", {**VERSIONS, "entropy": 2})
     run()
     later = open_entropy(entropy_path("val")).attrs["signature"]

@@ -23,8 +23,8 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from stages import evaluate
 from stages.evaluation import scores
-from stages.shell.signatures import weights_name
-from stages.shell.versions import VERSIONS
+from stages.settings.signatures import weights_name
+from stages.settings.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
@@ -37,7 +37,6 @@ from storage.head_files.head_file import (
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
-from tests.fixtures.asked import extract_params, open_eval
 from tests.fixtures.eval_split import (
     VIEWS,
     object_table,
@@ -47,6 +46,7 @@ from tests.fixtures.eval_split import (
     write_params,
     write_split,
 )
+from tests.fixtures.signatures import extract_params, open_eval
 
 SPLIT = "shapes_val"
 N_OBJECTS = 150
@@ -425,7 +425,7 @@ def test_heads_that_learned_from_other_features_are_refused(
 @pytest.mark.usefixtures("root")
 def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     was = VERSIONS["extract"]
-    monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
+    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     rewrite(MODELS)
     with pytest.raises(DataError, match=rf"extract_version \({was} -> 2\); train them"):
         scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))

@@ -22,7 +22,7 @@ FORBIDDEN: Final = {
     "stages.evaluate": MODELS | SEARCH | FIGURES | WEB | {"numba", "dask"},
     "stages.gallery": MODELS | SEARCH | FIGURES | WEB | {"scipy", "numba", "dask"},
     "stages.report": MODELS | SEARCH | FIGURES | WEB | {"xarray", "scipy", "numba", "dask"},
-    "stages.shell.check": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
+    "stages.program.check": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.cli.app": MODELS | SEARCH | FIGURES | ARRAYS | WEB | {"zarr", "cv2", "pydantic"},
     "stages.cli.cache": MODELS | SEARCH | FIGURES | ARRAYS | WEB,
     "stages.cli.checkpoints": MODELS | SEARCH | FIGURES | ARRAYS | WEB,

@@ -1,6 +1,5 @@
 """Whoever computes the tasks of a stage, it writes the bytes that it writes alone."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from stages.executor import workers as dask_workers
 from stages.executor.tasks import Run
-from stages.shell.blocks import ExecutorParams
+from stages.settings.blocks import ExecutorParams
+from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
@@ -42,27 +42,9 @@ def local(_folder: Path) -> Iterator[Block]:
 @contextmanager
 def address(folder: Path) -> Iterator[Block]:
     """A scheduler with one worker, which starts at the root of the project."""
-    found = folder / "scheduler.json"
-    local = ["--host", "127.0.0.1", "--scheduler-file", str(found), "--no-dashboard"]
-    commands = (
-        ["dask_scheduler", *local, "--port", "0"],
-        ["dask_worker", *local, "--nthreads", "1"],
-    )
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{command}", *options],
-            stderr=subprocess.DEVNULL,
-            env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )
-        for command, *options in commands
-    ]
-    try:
-        wait_until(found.exists, PATIENCE_S)
-        yield {"kind": "address", "address": json.loads(found.read_text())["address"]}
-    finally:
-        for process in reversed(running):
-            process.kill()
-            process.wait()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with running_dask(folder, Path.cwd(), environment) as dask:
+        yield {"kind": "address", "address": dask.address}
 
 
 @dataclass(frozen=True)

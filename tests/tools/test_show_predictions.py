@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from stages.shell.blocks import ShapesParams
-from stages.shell.params import read_params
+from stages.settings.blocks import ShapesParams
+from stages.settings.params import read_params
 from tests.fixtures.dvc_stages import ROOT
 from tools.blocks import read_block
 from tools.show_predictions import PYTHON, SHELL, python_block, shell_block

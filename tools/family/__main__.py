@@ -19,9 +19,9 @@ from typing import Final
 import cv2
 import torch
 
-from stages.shell.program import reported_errors
-from stages.shell.progress import progress
-from stages.shell.stopping import stoppable
+from stages.program.main import reported_errors
+from stages.program.progress import progress
+from stages.program.stopping import stoppable
 from storage.checkpoints.weights import weights_path
 from storage.paths import WORK
 from tools.family.batches import Batch, draw_batch

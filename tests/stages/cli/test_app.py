@@ -35,27 +35,8 @@ def test_an_unknown_command_is_named() -> None:
     assert "No such command 'extract'" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [
-        ("shred x", "usam shred"),
-        ("cache burn cache/x.zarr", "usam cache burn"),
-        ("plan --fast", "usam plan --fast"),
-        ("cache verify --fast x", "usam cache verify --fast"),
-    ],
-)
-def test_what_was_removed_is_named_with_its_remedy(
-    command: str, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stages.shell.removed.REMOVED", {name: "take another"})
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, command.split())
-    assert result.exit_code == 2
-    assert f"{name} was removed: take another" in result.stderr
-    assert "No such" not in result.stderr
-
-
 def test_an_option_of_another_command_was_not_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.shell.removed.REMOVED", {"usam fill --fast": "take another"})
+    monkeypatch.setattr("stages.settings.removed.REMOVED", {"usam fill --fast": "take another"})
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", "--fast"])
     assert result.exit_code == 2
     assert "No such option: --fast" in result.stderr

@@ -14,10 +14,9 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.planning.reasons import differences_text
-from stages.shell.params import read_params
-from stages.shell.signatures import weights_name
-from stages.shell.versions import VERSIONS
+from stages.settings.params import read_params
+from stages.settings.signatures import weights_name
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.catalogue import estimate_extent
 from storage.paths import features_path, masks_path, objects_path
@@ -26,7 +25,6 @@ from storage.store.grid import mask_bytes
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
-    SHARD_OBJECTS,
     SPLIT,
     TRAIN_SPLIT,
     draw_project,
@@ -74,6 +72,7 @@ def test_the_cells_are_added_up() -> None:
         *(f"{n_answers * 3 * 2000 / 1e6:.3g}", "MB"),
     ]
     assert told[TRAIN_SPLIT][-2] == "none"
+    assert "masks at 1.25 to 2 kB for each of 64 x 64" in plan().stdout
 
 
 def test_as_many_files_are_told_as_a_cell_has() -> None:
@@ -87,10 +86,6 @@ def test_as_many_files_are_told_as_a_cell_has() -> None:
     for split, n_cells in ((SPLIT, 12), (TRAIN_SPLIT, 4)):
         files = [file for store in stores[split] for file in store.rglob("*") if file.is_file()]
         assert told[split][-1] == f"{n_cells * len(files):,}"
-
-
-def test_the_assumed_size_of_a_mask_is_told() -> None:
-    assert "masks at 1.25 to 2 kB for each of 64 x 64" in plan().stdout
 
 
 def test_masks_of_a_trained_model_take_as_many_bytes_as_is_told() -> None:
@@ -146,7 +141,7 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
 
     with monkeypatch.context() as patch:
-        patch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
+        patch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
         assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
 
     (masks_path(*CELL) / "done" / "c.0").unlink()
@@ -193,7 +188,7 @@ def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
 ) -> None:
     run(extract, *CELL)
     monkeypatch.setattr(
-        "stages.shell.signatures.versions", lambda *names: dict.fromkeys(names, "0")
+        "stages.settings.signatures.versions", lambda *names: dict.fromkeys(names, "0")
     )
     Path("annotations.json").unlink()
 
@@ -209,19 +204,11 @@ def test_cells_of_another_decoder_batch_are_not_there(batch: str | int, n_there:
     assert rows()[SPLIT][3] == n_there
 
 
-def test_cells_of_another_size_of_shards_are_not_there() -> None:
-    run(extract, *CELL)
-    write_params(shard_objects=SHARD_OBJECTS + 1)
-
-    assert rows()[SPLIT][3] == "0"
-
-
-@pytest.mark.parametrize("model", ["tiny", "large"])
-def test_weights_are_named_by_their_listed_digest(model: str) -> None:
+def test_weights_are_named_by_their_listed_digest() -> None:
     write_params(weights="file", family="sam2.1")
     params = read_params().extract
 
-    assert weights_name(params, model) == checkpoint("sam2.1", model).sha256
+    assert weights_name(params, "large") == checkpoint("sam2.1", "large").sha256
 
 
 def reasons() -> list[tuple[str, ...]]:
@@ -246,7 +233,7 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     run(extract, *CELL)
     run(extract, SPLIT, "tiny", "vflip")
     run(extract_train, TRAIN_SPLIT, "tiny")
-    monkeypatch.setattr("stages.shell.signatures.VERSIONS", {"extract": 2})
+    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     write_params(precision="bf16")
     some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
     differ = f"extract_version: {VERSIONS['extract']} -> 2, precision: fp32 -> bf16"
@@ -257,12 +244,6 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
         ("extract_train", "1 of 4", "tiny", differ),
         ("extract_train", "3 of 4", "small, base_plus, large", "missing"),
     ]
-
-
-def test_cells_that_were_not_compiled_are_named_where_they_are_to_be() -> None:
-    run(extract, *CELL)
-    write_params(compile=True)
-    assert reasons()[0] == ("extract", "1 of 12", "tiny in identity", "compile: False -> True")
 
 
 def lose_mark() -> None:
@@ -317,14 +298,6 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
         ("extract", "12 of 12", "all", why),
         ("extract_train", "4 of 4", "all", why),
     ]
-
-
-def test_a_digest_that_differs_is_named_alone() -> None:
-    digests = [
-        {"weights": digit * 64, "family": digit, "objects_digest": digit * 64} for digit in "01"
-    ]
-
-    assert differences_text(*digests) == "family: 0 -> 1, other objects, weights"
 
 
 def test_several_splits_have_a_sum() -> None:

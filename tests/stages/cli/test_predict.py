@@ -163,15 +163,10 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             "--everything must be given without a prompt or --bayesian, got one",
         ),
         (
-            ("photo.png", "--everything", "--not-click", "1,2"),
-            "--everything must be given without a prompt or --bayesian, got one",
-        ),
-        (
             ("photo.png", "--everything", "--bayesian"),
             "--everything must be given without a prompt or --bayesian, got one",
         ),
         (("photo.png", "--click", "1"), "click must be X,Y in pixels, got '1'"),
-        (("photo.png", "--click", "1,x"), "click must be X,Y in pixels, got '1,x'"),
         (("photo.png", "--click", "nan,1"), "click must lie in the image of 256 x 192 px, got nan"),
         (("photo.png", "--click", "256,1"), "click must lie in the image of 256 x 192 px, got 256"),
         (
@@ -181,11 +176,6 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
         (("photo.png", "--box", "1,2,3"), "box must be X,Y,W,H in pixels, got '1,2,3'"),
         (("photo.png", "--box", "1,2,300,4"), "box must lie in the image of 256 x 192 px, got 1,2"),
         (("photo.png", "--box", "1,2,0,4"), "box must be wider and higher than 0 px, got 1,2,0,4"),
-        (
-            ("photo.png", "--box", "9,9,4,-5"),
-            "box must be wider and higher than 0 px, got 9,9,4,-5",
-        ),
-        (("photo.png", "--box", "nan,2,4,4"), "box must lie in the image of 256 x 192 px, got nan"),
         (
             ("photo.png", "--click", "1,2", "--model", "x"),
             "model must be one of tiny, small, base",
@@ -204,32 +194,16 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             "good-iou must be a number from 0 to 1, got 80",
         ),
         (
-            ("photo.png", "--click", "1,2", "--good-iou", "nan"),
-            "good-iou must be a number from 0 to 1, got nan",
-        ),
-        (
             ("photo.png", "--click", "1,2", "--min-score", "0.5"),
             "min-score must come with --everything, got 0.5 without it",
-        ),
-        (
-            ("photo.png", "--click", "1,2", "--points-per-side", "0"),
-            "points-per-side must come with --everything, got 0 without it",
         ),
         (
             ("photo.png", "--everything", "--min-score", "80"),
             "min-score must be a number from 0 to 1, got 80",
         ),
         (
-            ("photo.png", "--everything", "--min-stability", "-1"),
-            "min-stability must be a number from 0 to 1, got -1",
-        ),
-        (
             ("photo.png", "--everything", "--points-per-side", "100000"),
             "points-per-side must be a whole number from 1 to 1000, got 100000",
-        ),
-        (
-            ("photo.png", "--everything", "--points-per-side", "0"),
-            "points-per-side must be a whole number from 1 to 1000, got 0",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from stages import extract
 from stages.cli.app import app
 from stages.filling import cell as cell_module
-from stages.shell.signatures import CellName
+from stages.settings.signatures import CellName
 from storage.errors import StoreError
 from storage.paths import CACHE, features_path, masks_path, objects_path
 from tests.fixtures.extract_project import (

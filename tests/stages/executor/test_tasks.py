@@ -12,8 +12,8 @@ from typing import Any, Final
 import pytest
 
 from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, run_tasks
-from stages.shell.blocks import ExecutorParams
-from stages.shell.parsing import ParamsError
+from stages.settings.blocks import ExecutorParams
+from stages.settings.parsing import ParamsError
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
 from tests.fixtures.driven import driven, listens_to

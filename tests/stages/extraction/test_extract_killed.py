@@ -40,7 +40,7 @@ START_S: Final = 120.0
 RUNNER = """
 import importlib, os, sys
 
-from stages.shell.stopping import listen
+from stages.program.stopping import listen
 
 listen()
 module, name = sys.argv.pop(1), sys.argv.pop(1)

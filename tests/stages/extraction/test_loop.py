@@ -12,7 +12,7 @@ from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard, plan_shards
 from stages.extraction import loop
 from stages.extraction.loop import N_AHEAD, Failure, run_shards
-from stages.shell.stopping import Stopped
+from stages.program.stopping import Stopped
 from storage.errors import WeightsError
 
 

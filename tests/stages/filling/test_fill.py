@@ -21,9 +21,9 @@ from stages.filling.choice import choose_names
 from stages.filling.job import prepared as prepared_split
 from stages.filling.pool import Filling
 from stages.filling.worker import fill_told
-from stages.shell.blocks import ExecutorParams
-from stages.shell.params import read_params
-from stages.shell.versions import VERSIONS
+from stages.settings.blocks import ExecutorParams
+from stages.settings.params import read_params
+from stages.settings.versions import VERSIONS
 from storage.cell import marked as marks_of
 from storage.cell.claims import Claims
 from storage.cell.marked import UNDONE, MarkedShards

@@ -9,7 +9,7 @@ import pytest
 from stages import extract
 from stages.filling import pool
 from stages.filling.job import prepared
-from stages.shell.params import read_params
+from stages.settings.params import read_params
 from storage.files.manifest import ROOT
 from storage.paths import CACHE
 from tests.fixtures.extract_project import (

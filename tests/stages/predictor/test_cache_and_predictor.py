@@ -20,16 +20,16 @@ from pipeline.views import default_view
 from pipeline.vocabulary import JUDGED, MODELS
 from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
-from stages.shell.signatures import cell_settings, eval_cells
+from stages.settings.signatures import cell_settings, eval_cells
 from storage.head_files.head_file import head_set_path, pack_heads, read_head_file, write_head_file
 from storage.images.files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin
 from storage.split.objects import read_objects
-from tests.fixtures.asked import extract_params
 from tests.fixtures.eval_split import N_FIGURES
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings
+from tests.fixtures.signatures import extract_params
 
 OF_USERS: Final = HeadSet("selected", "selected")
 

@@ -9,8 +9,8 @@ import pytest
 from pipeline.predictor import UncertainPredictor
 from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
 from stages.predictor import load_predictor
-from stages.shell.parsing import ParamsError
-from stages.shell.versions import VERSIONS
+from stages.settings.parsing import ParamsError
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import read_head_file, shipped_heads

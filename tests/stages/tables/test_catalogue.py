@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from pipeline.vocabulary import PROTOCOLS, TASKS
-from stages.shell.blocks import PaperDataSet
+from stages.settings.blocks import PaperDataSet
 from stages.tables.catalogue import (
     ABSOLUTE,
     IOU,

@@ -14,7 +14,7 @@ from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
-from stages.shell.blocks import PaperDataSet
+from stages.settings.blocks import PaperDataSet
 from stages.tables.auc import absolute_table, correlation_names, radar_table, relative_table
 from stages.tables.iou import view_table
 from stages.tables.paper import (

@@ -7,12 +7,12 @@ import pytest
 
 from pipeline.heads.kinds import HeadSet
 from pipeline.vocabulary import MODELS
-from stages.shell.signatures import train_cell_settings
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training.data import block_inputs, read_head_data
 from storage import open_features
 from storage.paths import features_path
 from storage.split.cells import open_cells
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import SPLIT, write_split
 
 N_OBJECTS = 2049
@@ -27,7 +27,7 @@ def test_rows_of_all_blocks_are_those_of_the_whole(
     write_split(n_objects=N_OBJECTS)
     head_set = HeadSet("best", "best", kind)
     found = read_head_data(
-        open_cells(SPLIT, train_cell_settings(extract_params(), MODELS)), head_set
+        open_cells(SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS))), head_set
     )
     expected = []
     for model in MODELS:

@@ -19,15 +19,15 @@ from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task, run_tasks
-from stages.shell.blocks import ExecutorParams
-from stages.shell.signatures import train_cell_settings
+from stages.settings.blocks import ExecutorParams
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.fit import Seeds, fit_sets, heads_to_fit
 from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,
@@ -53,7 +53,9 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellsToOpen:
     """Cells of a train split, in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_split()
-    return cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
+    return cells_to_open(
+        SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
+    )
 
 
 @pytest.fixture

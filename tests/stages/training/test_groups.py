@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.shell.blocks import PrepareParams, Split
-from stages.shell.signatures import objects_signature
+from stages.settings.blocks import PrepareParams, Split
+from stages.settings.signatures import objects_signature
 from stages.training.groups import group_index
 from storage.datasets.catalogue import DATA_SETS
 from storage.errors import StoreError

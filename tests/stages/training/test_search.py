@@ -16,15 +16,15 @@ from pipeline.heads.hyperparameters import Trial
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task
-from stages.shell.blocks import ExecutorParams, TuneParams
-from stages.shell.signatures import train_cell_settings
+from stages.settings.blocks import ExecutorParams, TuneParams
+from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import search as searching
 from stages.training.search import Study, search
 from stages.training.study import LOG
 from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
 from storage.paths import CACHE, features_path
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,
@@ -55,7 +55,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.chdir(tmp_path)
     write_split()
     monkeypatch.setattr(searching, "LOOK_S", 0.02)
-    cells: CellsToOpen = cells_to_open(SPLIT, train_cell_settings(extract_params(), MODELS), CACHE)
+    cells: CellsToOpen = cells_to_open(
+        SPLIT, settings_of_cells(extract_params(), train_cells(SPLIT, MODELS)), CACHE
+    )
     return Study(cells, "iou_tiny", SETTINGS)
 
 

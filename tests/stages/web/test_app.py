@@ -19,7 +19,7 @@ from pycocotools.coco import COCO
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.predictor import load_predictor
-from stages.shell.params import read_params
+from stages.settings.params import read_params
 from stages.web.app import MOST_UPLOAD_BYTES
 from stages.web.images import N_SCENES, SEED, SIZE_PX
 from stages.web.page import Page

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.shell.blocks import OPTIONS, Split, source_of
-from stages.shell.parsing import parse
+from stages.settings.blocks import OPTIONS, Split
+from stages.settings.parsing import parse
 from storage.datasets.catalogue import DATA_SETS, Reader, estimate_extent
 from storage.datasets.coco import list_coco
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
@@ -33,7 +33,7 @@ def test_what_readers_know_are_fields_of_a_source() -> None:
 @pytest.mark.parametrize("reader", LAYOUTS)
 def test_parts_are_videos_where_the_layout_has_videos(reader: str, tmp_path: Path) -> None:
     place = parse(reader, LAYOUTS[reader](tmp_path, draw_videos(2, 1)), Split)
-    parts = DATA_SETS[reader].list_parts(source_of(place))
+    parts = DATA_SETS[reader].list_parts(place.source)
 
     assert {part.is_video for part in parts} == {DATA_SETS[reader].is_video}
 

@@ -16,7 +16,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
 from pipeline.views import default_view
-from stages.shell.signatures import eval_cell_settings
+from stages.settings.signatures import eval_cells, settings_of_cells
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, Known
 from storage.files.files import FileRange, Files, read_ranges
@@ -24,8 +24,8 @@ from storage.files.manifest import FILE
 from storage.paths import CACHE, features_path, masks_path
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells
 from storage.split.mask_blocks import run_reader
-from tests.fixtures.asked import extract_params
 from tests.fixtures.held_rows import HeldRows
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.split_cells import write_cell, write_table
 
 MODELS, VIEWS = ("tiny", "small", "large"), ("identity", "vflip")
@@ -62,7 +62,8 @@ def address(root: Path) -> str:
 
 def open_split(cache: str | Path) -> SplitCells:
     views = [default_view(view) for view in VIEWS]
-    asked = eval_cell_settings(extract_params(shard_objects=SHARD_OBJECTS), MODELS, views)
+    params = extract_params(shard_objects=SHARD_OBJECTS)
+    asked = settings_of_cells(params, eval_cells("val", MODELS, views))
     return open_cells("val", asked, with_masks=True, cache=cache)
 
 

@@ -1,13 +1,13 @@
 """Which cells the settings name, and what the signatures of stores must say under them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
 from pipeline.vocabulary import TRAIN_PROMPTS
-from stages.shell.blocks import ExtractParams, PrepareParams, Split, data_set, source_of
-from stages.shell.versions import VERSIONS
+from stages.settings.blocks import ExtractParams, PrepareParams, Split
+from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.records import Frames
 from storage.store.signature import versions
@@ -44,34 +44,31 @@ def train_cells(split: str, models: Sequence[str]) -> list[CellName]:
 
 
 def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
-    """The part of a cell's signature that follows from its name and the settings on any machine."""
-    return {"split": name.split, **_settings_of(params, name.model, name.view, name.prompts)}
+    """The part of a cell's signature that follows from its name and the settings on any machine.
 
-
-def eval_cell_settings(
-    params: ExtractParams,
-    models: Sequence[str],
-    views: Sequence[View],
-    extra_prompts: Sequence[str] = (),
-) -> dict[tuple[str, str], dict[str, object]]:
-    """What is asked of the cells of any eval split, by model and view."""
-    prompts = with_extra(extra_prompts)
+    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
+    number on another device.
+    """
     return {
-        (model, view.name): _settings_of(params, model, view, prompts)
-        for model in models
-        for view in views
+        "split": name.split,
+        "extract_version": VERSIONS["extract"],
+        "family": params.family,
+        "model": name.model,
+        "weights": weights_name(params, name.model),
+        "view": name.view.name,
+        "view_parameters": name.view.described_parameters,
+        "prompts": list(name.prompts),
+        "precision": params.precision,
+        "compile": params.compile,
+        "shard_objects": params.shard_objects,
     }
 
 
-def train_cell_settings(
-    params: ExtractParams, models: Sequence[str]
+def settings_of_cells(
+    params: ExtractParams, names: Iterable[CellName]
 ) -> dict[tuple[str, str], dict[str, object]]:
-    """What is asked of the cells of any train split, by model and view."""
-    identity = default_view("identity")
-    return {
-        (model, identity.name): _settings_of(params, model, identity, TRAIN_PROMPTS)
-        for model in models
-    }
+    """The same of the cells of a split, by model and view."""
+    return {(name.model, name.view.name): cell_settings(params, name) for name in names}
 
 
 def weights_name(params: ExtractParams, model: str) -> str:
@@ -88,47 +85,24 @@ def weights_seed(params: ExtractParams) -> int | None:
     return int(seed) if kind == "random" else None
 
 
-def _settings_of(
-    params: ExtractParams, model: str, view: View, prompts: tuple[str, ...]
-) -> dict[str, object]:
-    """Entries of a signature that are alike in every split.
-
-    Neither images nor weights need be there. The decoder's batch is left out: ``auto`` is another
-    number on another device.
-    """
-    return {
-        "extract_version": VERSIONS["extract"],
-        "family": params.family,
-        "model": model,
-        "weights": weights_name(params, model),
-        "view": view.name,
-        "view_parameters": view.described_parameters,
-        "prompts": list(prompts),
-        "precision": params.precision,
-        "compile": params.compile,
-        "shard_objects": params.shard_objects,
-    }
-
-
-def objects_signature(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """All that decides the rows, apart from the data set, whose images and masks are in them."""
     return {
-        **objects_settings(split, place, params),
-        "group": "video" if data_set(place).is_video else "image",
+        **objects_settings(split, location, params),
+        "group": "video" if location.data_set.is_video else "image",
         # The first rasterises polygons, the next erodes masks, the last draws clicks.
         **versions("pycocotools", "opencv-python-headless", "numpy"),
     }
 
 
-def objects_settings(split: str, place: Split, params: PrepareParams) -> dict[str, object]:
+def objects_settings(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
     """The part of the signature of a split's objects that follows from the settings anywhere."""
-    source = source_of(place)
     return {
-        **{key: _as_text(getattr(source, key)) for key in data_set(place).takes},
+        **{key: _as_text(getattr(location.source, key)) for key in location.data_set.takes},
         "split": split,
-        "reader": place.reader,
+        "reader": location.reader,
         "min_area_px": params.min_area_px,
-        "max_objects": "all" if place.max_objects is None else place.max_objects,
+        "max_objects": "all" if location.max_objects is None else location.max_objects,
         "seed": params.seed,
     }
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, get_type_hints
+from typing import Annotated, Final
 
 from pydantic import Field, StrictStr
 
@@ -11,7 +11,7 @@ from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS
-from stages.shell.blocks import (
+from stages.settings.blocks import (
     EvaluateParams,
     ExecutorParams,
     ExtractParams,
@@ -28,8 +28,8 @@ from stages.shell.blocks import (
     Unique,
     one_of,
 )
-from stages.shell.parsing import ParamsError, check_known, parse, read_yaml, strict
-from stages.shell.versions import check_versions
+from stages.settings.parsing import ParamsError, check_known, parse, read_yaml, strict
+from stages.settings.versions import check_versions
 from storage.errors import listed, shown
 from storage.files.addresses import is_address
 from storage.paths import CACHE
@@ -108,19 +108,6 @@ class Params:
             return parse_view(name, self.views[name])
         except ValueError as error:
             raise ParamsError(str(error)) from error
-
-
-LISTS: Final = (
-    "models",
-    "views",
-    "extra_prompts",
-    "eval_splits",
-    "train_splits",
-    "heads",
-    "ablations",
-    "splits",
-)
-BLOCKS: Final = tuple(name for name in get_type_hints(Params) if name not in LISTS)
 
 
 def read_params(path: Path = PARAMS_FILE) -> Params:

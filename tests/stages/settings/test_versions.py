@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.shell import versions
-from stages.shell.parsing import ParamsError
-from stages.shell.versions import VERSIONS, VERSIONS_FILE, check_versions, version_entry
+from stages.settings import versions
+from stages.settings.parsing import ParamsError
+from stages.settings.versions import VERSIONS, VERSIONS_FILE, check_versions, version_entry
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.settings import write_versions
 

@@ -1,12 +1,12 @@
 """The blocks of ``params.yaml``: each setting with its constraint.
 
 What a setting must be is said to users from the JSON schema of these types, see
-``stages.shell.parsing``; a ``description`` stands in for a constraint that reads badly.
+``stages.settings.parsing``; a ``description`` stands in for a constraint that reads badly.
 """
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from pydantic import BeforeValidator, Field, GetPydanticSchema, StrictBool, StrictInt, StrictStr
 from pydantic.fields import FieldInfo
@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from pipeline.heads.hyperparameters import RANGES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from pipeline.vocabulary import FAMILIES
-from stages.shell.parsing import strict
+from stages.settings.parsing import strict
 from storage.datasets.catalogue import DATA_SETS, DataSet
 from storage.datasets.records import Frames, Source
 
@@ -123,33 +123,37 @@ class Split:
 
     def __post_init__(self) -> None:
         """Check that the reader has all keys that it needs, and knows those that it gets."""
-        known = DATA_SETS[self.reader]
+        known = self.data_set
         allowed = (*known.needs, *known.takes)
-        given = [key for key in OPTIONS if getattr(self, key) is not None]
         for key in known.needs:
-            if key not in given:
+            if key not in self._given:
                 raise ValueError(f"must have a key {key!r} for reader {self.reader}")
-        for key in given:
+        for key in self._given:
             if key not in allowed:
                 raise ValueError(
                     f"reader {self.reader} must be given {' or '.join(allowed) or 'nothing'} "
                     f"besides images, annotations and max_objects, got {key!r}"
                 )
 
+    @property
+    def data_set(self) -> DataSet:
+        """Its layout."""
+        return DATA_SETS[self.reader]
 
-def data_set(split: Split) -> DataSet:
-    """The layout of a split."""
-    return DATA_SETS[split.reader]
+    @property
+    def source(self) -> Source:
+        """What its reader is given."""
+        given = self._given
+        if self.frames is not None:
+            given["frames"] = Frames(self.frames.start, self.frames.end, self.frames.stride)
+        if self.list is not None:
+            given["list"] = Path(self.list)
+        return Source(Path(self.images), Path(self.annotations), **given)
 
-
-def source_of(split: Split) -> Source:
-    """What a split's reader is given."""
-    given = {key: getattr(split, key) for key in OPTIONS if getattr(split, key) is not None}
-    if split.frames is not None:
-        given["frames"] = Frames(split.frames.start, split.frames.end, split.frames.stride)
-    if split.list is not None:
-        given["list"] = Path(split.list)
-    return Source(Path(split.images), Path(split.annotations), **given)
+    @property
+    def _given(self) -> dict[str, Any]:
+        """Keys that not every reader knows."""
+        return {key: getattr(self, key) for key in OPTIONS if getattr(self, key) is not None}
 
 
 @strict

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shell.parsing import ParamsError
-from stages.shell.program import one_line, stage_main
+from stages.program.main import one_line, stage_main
+from stages.settings.parsing import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 from tests.fixtures.dvc_stages import ROOT
 

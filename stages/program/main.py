@@ -8,9 +8,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Final
 
-from stages.shell.parsing import ParamsError
-from stages.shell.stopping import stoppable
-from stages.shell.unchanged import running
+from stages.program.stopping import stoppable
+from stages.program.unchanged import running
+from stages.settings.parsing import ParamsError
 from storage.errors import DataError, ImageError, StoreError, WeightsError
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
@@ -22,7 +22,8 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 
     The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
     status 2 where the arguments do not fit the parameters of ``main``. Ctrl-C and SIGTERM end it
-    as ``stages.shell.stopping`` says, settings that change meanwhile as ``stages.shell.unchanged``.
+    as ``stages.program.stopping`` says, settings that change meanwhile as
+    ``stages.program.unchanged`` says.
     """
 
     @wraps(main)

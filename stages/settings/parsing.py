@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 
-from stages.shell.removed import removal
+from stages.settings.removed import removal
 from storage.errors import shown
 
 T = TypeVar("T")

@@ -1,10 +1,10 @@
-"""``python -m stages.shell.check``: says what is wrong with ``params.yaml``, if anything is.
+"""``python -m stages.program.check``: says what is wrong with ``params.yaml``, if anything is.
 
 DVC runs it before the one command in which a name of ``params.yaml`` first meets a shell.
 """
 
-from stages.shell.params import read_params
-from stages.shell.program import stage_main
+from stages.program.main import stage_main
+from stages.settings.params import read_params
 
 
 @stage_main

@@ -12,12 +12,12 @@ import yaml
 
 from pipeline.views import entropy_views
 from pipeline.vocabulary import ABLATIONS, MODELS
-from stages.shell.blocks import ExecutorParams, ExtractParams
-from stages.shell.params import BLOCKS, LISTS, Params, read_params
-from stages.shell.parsing import ParamsError, check_known, parse
+from stages.settings.blocks import ExecutorParams, ExtractParams
+from stages.settings.params import Params, read_params
+from stages.settings.parsing import ParamsError, check_known, parse
 from stages.tables.paper import paper_numbers
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.settings import settings
+from tests.fixtures.settings import BLOCKS, settings
 
 SETS = sorted([ROOT / "params.yaml", *(ROOT / "params").glob("*.yaml")])
 
@@ -70,7 +70,7 @@ def place(**changes: object) -> dict[str, Any]:
 def test_a_set_of_the_repository_parses_and_has_every_key(path: Path) -> None:
     read = read_params(path)
     content, own = (yaml.safe_load(p.read_text("utf-8")) for p in (path, ROOT / "params.yaml"))
-    assert set(content) == {*LISTS, *BLOCKS}
+    assert set(content) == set(Params.__annotations__)
     assert {name: set(content[name]) for name in BLOCKS} == {n: set(own[n]) for n in BLOCKS}
     assert set(read.splits) == {*read.eval_splits, *read.train_splits}
 
@@ -125,25 +125,15 @@ WHOLE = "must be a whole number from"
     ("changes", "told"),
     [
         ({"models": []}, "models must be a list of at least one of tiny, small, .* once, got []"),
-        ({"models": "tiny"}, "models must be a list of at least one of tiny, .* got 'tiny'"),
         ({"models": ["tiny", "huge"]}, "models must be a list of at least one .* got 'huge'"),
         ({"models": ["tiny", "tiny"]}, "models must be .* each once, got ['tiny', 'tiny']"),
         ({"models": ["tiny", "large"]}, "models must be tiny, .* heads .* got tiny, large"),
-        ({"models": [["tiny"]]}, "models must be .* got ['tiny']"),
         ({"views": {"vflip": {}}}, "views must have identity, got vflip"),
         ({"views": {"identity": {}, "fog": {}}}, "view must be one of identity, .* got 'fog'"),
         ({"views": {"identity": {}, "jpeg10": {}}}, "views.jpeg10.quality must be .* got none"),
         (
-            {"views": {"identity": {}, "jpeg10": {"quality": True}}},
-            "views.jpeg10.quality must be a whole number from 1 to 100, got True",
-        ),
-        (
             {"views": {"identity": {}, "gnoise": {"variance": -1, "seed": 0}}},
             "views.gnoise.variance must be a whole number from 1 to 65025, got -1",
-        ),
-        (
-            {"views": {"identity": {}, "gblur5": {"kernel_px": "5" * 60}}},
-            "views.gblur5.kernel_px must be an odd number from 3 to 99, got '55555.*55555'",
         ),
         ({"views": {"identity": None}}, "views.identity must be a mapping, got None"),
         ({"views": ["identity"]}, "views must be a mapping, got ['identity']"),
@@ -151,21 +141,10 @@ WHOLE = "must be a whole number from"
             {"ablations": ["no_token"]},
             "ablations must be a list of no_mask, no_iou, each once, got 'no_token'",
         ),
-        (
-            {"extra_prompts": ["box", "center"]},
-            "extra_prompts must be a list of box, each once, got 'center'",
-        ),
-        ({"eval_splits": []}, "eval_splits must be a list of at least one of .* got []"),
         ({"eval_splits": ["test"]}, "eval_splits must name .* (.*shapes_val.*), got 'test'"),
-        ({"eval_splits": [1]}, "eval_splits must be a list of .* got 1"),
-        ({"train_splits": None}, "train_splits must be a list of .* got None"),
-        ({"train_splits": ["test"]}, "train_splits must name .* got 'test'"),
         ({"train_splits": ["shapes_val"]}, "a split must be in .* got 'shapes_val' in both"),
-        ({"splits": {}}, "eval_splits must name some of splits (.*), got 'shapes_val'"),
-        ({"splits": ["val"]}, "splits must be a mapping, got ['val']"),
         ({"splits": {"val": 3}}, "splits.val must be a mapping, got 3"),
         (place(reader="voc"), "splits.shapes_val.reader must be one of coco, .* got 'voc'"),
-        (place(images=7), "splits.shapes_val.images must be text .* got 7"),
         (place(images=""), "splits.shapes_val.images must be text .* got ''"),
         (place(images="a\0b"), "splits.shapes_val.images must be text of one line .* got '.*'"),
         (place(imags="x"), "key of splits.shapes_val must be one of reader, .* got 'imags'"),
@@ -174,55 +153,29 @@ WHOLE = "must be a whole number from"
             place(**VIDEOS | {"list": None}),
             "splits.shapes_val must have a key 'list' for reader davis",
         ),
-        (
-            place(**VIDEOS, frames={"stride": 0}),
-            f"splits.shapes_val.frames.stride {WHOLE} 1 .* got 0",
-        ),
-        (place(**VIDEOS, frames={"step": 2}), "key of splits.shapes_val.frames must .* got 'step'"),
         (place(**VIDEOS, frames={"start": 3, "end": 3}), "splits.shapes_val.frames.end must .* 3"),
         (place(frames={"start": 1}), "splits.shapes_val.reader coco must be given .* 'frames'"),
         (place(subsets=[]), "splits.shapes_val.subsets must be a list of at least one .* got []"),
-        (place(masklets="some"), "splits.shapes_val.masklets must be one of manual, .* got 'some'"),
         ({"shapes": {"image_size_px": 32}}, f"shapes.image_size_px {WHOLE} 64 to 4096, got 32"),
         ({"prepare": {"seed": True}}, f"prepare.seed {WHOLE} 0 to 4294967295, got True"),
-        ({"prepare": {"seed": -1}}, f"prepare.seed {WHOLE} .* got -1"),
         ({"prepare": {"seed": "0"}}, f"prepare.seed {WHOLE} .* got '0'"),
         ({"prepare": {"min_area_px": 1.5}}, f"prepare.min_area_px {WHOLE} .* got 1.5"),
-        ({"prepare": {"min_area": 9}}, "key of prepare must be one of seed, min_area_px, got .*"),
         (
             {"extract": {"family": "sam3"}},
             "extract.family must be one of mini, sam2, .* got 'sam3'",
         ),
         ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
         ({"extract": {"decoder_batch": 0}}, f"extract.decoder_batch {WHOLE} 1 .* auto, got 0"),
-        ({"extract": {"decoder_batch": "large"}}, "extract.decoder_batch must .* got 'large'"),
-        ({"extract": {"decoder_batch": None}}, "extract.decoder_batch must .* got None"),
-        ({"extract": {"shard_objects": 10**6}}, f"extract.shard_objects {WHOLE} .* got 1000000"),
-        ({"extract": {"device": 0}}, "extract.device must be one of auto, cpu, cuda, got 0"),
         ({"extract": {"compile": "yes"}}, "extract.compile must be true or false, got 'yes'"),
-        ({"extract": {"compile": 1}}, "extract.compile must be true or false, got 1"),
         ({"extract": None}, "extract must be a mapping, got None"),
-        ({"train": [2]}, "train must be a mapping, got [2]"),
-        ({"executor": {"n_threads": 10_000}}, f"executor.n_threads {WHOLE} 1 to 1024, got 10000"),
-        ({"executor": {"n_threads": [2]}}, f"executor.n_threads {WHOLE} .* got [2]"),
         ({"tune": {"epochs": 1}}, f"tune.epochs {WHOLE} 5 to 80, got 1"),
         ({"tune": {"learning_rate": 5}}, "tune.learning_rate must be .* 0.0001 to 0.1, got 5"),
-        ({"tune": {"learning_rate": True}}, "tune.learning_rate must be a number .* got True"),
         ({"tune": {"momentum": float("nan")}}, "tune.momentum must be a number .* got nan"),
-        ({"tune": {"momentum": float("inf")}}, "tune.momentum must be a number .* got inf"),
-        (
-            {"evaluate": {"n_resamples": 10**12}},
-            f"evaluate.n_resamples {WHOLE} .* got 1000000000000",
-        ),
         ({"evaluate": {1: 2}}, "evaluate must have text as keys, got 1"),
-        ({"gallery": {"n_objects": 0}}, f"gallery.n_objects {WHOLE} 1 to 100, got 0"),
-        ({"runtime": {"n_repeats": 0}}, f"runtime.n_repeats {WHOLE} 1 to 1000, got 0"),
         ({"executor": {"kind": "dask"}}, "executor.kind must be one of inline, local.* got 'dask'"),
         ({"executor": {"kind": "address"}}, "executor must have an address .* got none"),
-        ({"executor": {"address": 8786}}, "executor.address.* must be text .* got 8786"),
         ({"executor": {"address": "login1"}}, "executor.address.* must be text like .* 'login1'"),
         ({"executor": {"address": "http://a:1"}}, "executor.address.* must be .* 'http://a:1'"),
-        ({"executor": {"address": "tcp://a:b"}}, "executor.address.* must be .* 'tcp://a:b'"),
         ({"executor": {"address": "tcp://[::1:9"}}, "executor.address.* must be .* 'tcp://.*"),
         ({"executor": {"slurm": {"walltime": 240}}}, "executor.slurm.walltime must be text .* 240"),
         ({"executor": {"slurm": {"memory": "16G"}}}, "executor.slurm.memory must be .* '16G'"),
@@ -230,7 +183,6 @@ WHOLE = "must be a whole number from"
         ({"executor": {"slurm": {"directives": ["-q a", ""]}}}, "executor.slurm.dir.* got ''"),
         ({"executor": {"slurm": {"nodes": 5}}}, "key of executor.slurm must be one of .* 'nodes'"),
         ({"executor": {"n_workers": 0}}, "executor.n_workers must be .* 1 to 1024 or auto, got 0"),
-        ({"report": {"title": ""}}, "report.title must be text .* got ''"),
         ({"report": {"paper": {"coco": "COCO"}}}, "report.paper must name .* got 'coco'"),
         ({"report": {"paper": {"shapes_val": "coco"}}}, "report.paper.shapes_val must be .*'coco'"),
         ({"entrpy": {}}, "key must be one of models, .* executor, got 'entrpy'"),
@@ -247,22 +199,7 @@ def test_a_faulty_setting_is_named_with_its_rule(
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *(
-            "x;touch PWNED",
-            "$(touch PWNED)",
-            "it's",
-            "/abs",
-            "..",
-            "-rf",
-            "a/b",
-            "a.b",
-            "a b",
-            "",
-            "é",
-        ),
-        *("a\n", "-rf", "x" * 1000, 7, None, True),
-    ],
+    ["x;touch PWNED", "$(touch PWNED)", "it's", "-rf", "a/b", "", "é", "a\n", "x" * 1000, 7, None],
 )
 def test_a_split_is_named_by_letters_digits_and_two_signs(name: object, write: Write) -> None:
     told = message(write(settings(splits=settings()["splits"] | {name: PLACE})))
@@ -280,20 +217,15 @@ def test_a_missing_key_is_named(key: str, write: Write) -> None:
     ("content", "told"),
     [
         ("", "must be a mapping, got nothing"),
-        ("# all is commented out\n", "must be a mapping, got nothing"),
         ("- models\n", "must be a mapping, got ['models']"),
-        ("tiny\n", "must be a mapping, got 'tiny'"),
         ("models: [tiny\nviews: []\n", "must be YAML, got in line 2: .*"),
         ("tune:\n\tseed: 0\n", "must be YAML, got in line 2: .* indent with spaces"),
         ("models: []\n---\nmodels: []\n", "must be YAML, got in line 2: .* another document.*"),
         ("tune: !!python/name:os.system x\n", "must be YAML, got in line 1: .*"),
-        ("tune: *nowhere\n", "must be YAML, got in line 1: .*"),
         (f"tune: {'9' * 5000}\n", "must be YAML, got .*"),
         (f"tune: {'[' * 1000}\n", "must be YAML, got brackets nested too deep"),
         ("tune:\n  seed: 0\n  seed: 1\n", "must have each key once, got 'seed' again in line 3"),
-        ("tune: {}\nviews: []\ntune: {}\n", "must have each key once, got 'tune' again in line 3"),
         ("a: 1\ntitle: Größe\n".encode("latin-1"), "must be text in UTF-8, got .* 0xf6 in line 2"),
-        ("a: 1\n".encode("utf-16"), "must be text in UTF-8, got the byte 0xff in line 1"),
         ("a: \0\n", "must be YAML, got .*"),
     ],
 )
@@ -357,22 +289,6 @@ def test_neither_bytes_nor_a_set_is_text_or_a_list(key: str, value: str, write: 
     assert re.match(rf"(report\.)?{key} must be (text|a list)", told)
 
 
-def test_what_was_removed_is_named_with_its_remedy(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "stages.shell.removed.REMOVED",
-        {"prepare.clicks": "delete it", "heads: oracle": "take ours", "old": "take new"},
-    )
-    for changes, told in (
-        ({"prepare": {"clicks": 8}}, "prepare.clicks was removed: delete it"),
-        ({"heads": ["ours", "oracle"]}, "heads: oracle was removed: take ours"),
-        ({"old": {"a": 1}}, "old was removed: take new"),
-        ({"train": {"clicks": 8}}, "key of train must be one of seed, got 'clicks'"),
-    ):
-        assert message(write(settings(**changes))) == told
-
-
 def test_settings_may_leave_out_who_computes(write: Write) -> None:
     params = settings()
     del params["executor"]
@@ -381,7 +297,3 @@ def test_settings_may_leave_out_who_computes(write: Write) -> None:
 
 def test_a_known_name_passes() -> None:
     check_known("view", "vflip", ("identity", "vflip"))
-
-
-def test_the_whole_is_what_the_file_holds() -> None:
-    assert {*LISTS, *BLOCKS} == set(Params.__annotations__)

@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).parents[3]
 
 START: Final = """
 import threading, time
-from stages.shell.stopping import listen, stoppable
+from stages.program.stopping import listen, stoppable
 
 def swallow():
     while True:
@@ -125,7 +125,7 @@ def test_a_signal_is_heard_while_modules_are_imported(
 
 
 def test_importing_the_stages_changes_no_handler() -> None:
-    code = "import signal, stages.shell.stopping; print(signal.getsignal(signal.SIGTERM).name)"
+    code = "import signal, stages.program.stopping; print(signal.getsignal(signal.SIGTERM).name)"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
     assert done.stdout == b"SIG_DFL\n"

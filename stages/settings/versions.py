@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from stages.shell.parsing import ParamsError, read_yaml
+from stages.settings.parsing import ParamsError, read_yaml
 from storage.errors import shown
 
 VERSIONS_FILE: Final = Path("versions.yaml")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from stages.shell.params import PARAMS_FILE
-from stages.shell.parsing import ParamsError, parse_yaml, read_yaml
-from stages.shell.stopping import kept_work
-from stages.shell.versions import check_versions
+from stages.program.stopping import kept_work
+from stages.settings.params import PARAMS_FILE
+from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
+from stages.settings.versions import check_versions
 from storage.errors import shown
 
 PIPELINE: Final = Path("dvc.yaml")

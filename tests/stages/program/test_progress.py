@@ -10,8 +10,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from stages.shell import progress as module
-from stages.shell.progress import progress
+from stages.program import progress as module
+from stages.program.progress import progress
 from tests.fixtures.dvc_stages import ROOT
 
 
@@ -150,7 +150,7 @@ def test_a_terminal_gets_a_bar_with_count_rate_and_percent(
 
 
 WORK = """
-from stages.shell.progress import progress
+from stages.program.progress import progress
 with progress("fill", 1) as advance:
     advance(1)
 """

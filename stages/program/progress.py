@@ -5,8 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
@@ -27,17 +26,41 @@ STDIN: Final = 0
 STDERR: Final = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class Count:
     """Counts a piece of work; called with how much more of it is done, from any thread."""
 
-    add: Callable[[int], None]
-    leave: Callable[[int], None]
-    """Called with what turns out to be others' work: it no longer counts."""
+    total: int
+    unit: str
+    show: Callable[["Count"], None]
+    done: int = 0
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - tests turn it
+    _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, n: int) -> None:
         """Count what is done."""
-        self.add(n)
+        with self._lock:
+            self.done += n
+            self.show(self)
+
+    def leave(self, n: int) -> None:
+        """Leave out what turns out to be others' work."""
+        with self._lock:
+            self.total -= n
+            self.show(self)
+
+    @property
+    def rate(self) -> str:
+        """How much is done per second."""
+        return f"{self._per_s:.1f} {self.unit}/s"
+
+    def __str__(self) -> str:
+        left = f", {(self.total - self.done) / self._per_s:.0f} s left" if self.done else ""
+        return f"{self.done}/{self.total} {self.unit}, {self.rate}{left}"
+
+    @property
+    def _per_s(self) -> float:
+        return self.done / max(time.monotonic() - self.started, 1e-9)
 
 
 @contextmanager
@@ -46,19 +69,10 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Count]:
 
     Nothing is shown where there is nothing to do.
     """
-    if not total:
-        yield Count(lambda _: None, lambda _: None)
-        return
     console = Console(stderr=True)
-    show = _bar if console.is_terminal and is_in_front() else _lines
-    lock = Lock()
+    show = _bar if total and console.is_terminal and is_in_front() else _lines
     with show(what, total, unit) as count:
-
-        def locked(step: Callable[[int], None], n: int) -> None:
-            with lock:
-                step(n)
-
-        yield Count(partial(locked, count.add), partial(locked, count.leave))
+        yield count
 
 
 def is_in_front() -> bool:
@@ -83,51 +97,29 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    started = time.monotonic()
-    done = 0
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, rate="")
-
-        def advance(n: int) -> None:
-            nonlocal done
-            done += n
-            rate = done / max(time.monotonic() - started, 1e-9)
-            bar.update(task, advance=n, rate=f"{rate:.1f} {unit}/s")
-
-        def leave(n: int) -> None:
-            nonlocal total
-            total -= n
-            bar.update(task, total=total)
-
-        yield Count(advance, leave)
+        yield Count(
+            total,
+            unit,
+            lambda count: bar.update(
+                task, completed=count.done, total=count.total, rate=count.rate
+            ),
+        )
 
 
 @contextmanager
 def _lines(what: str, total: int, unit: str) -> Iterator[Count]:
-    started = last = time.monotonic()
-    done = 0
+    last = time.monotonic()
 
-    def say(now: float) -> None:
-        rate = done / max(now - started, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if rate else ""
-        print(
-            f"{what}: {done}/{total} {unit}, {rate:.1f} {unit}/s{left}",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def advance(n: int) -> None:
-        nonlocal done, last
-        done += n
+    def show(count: Count) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - last >= LINE_EVERY_S:
+        if count.total and now - last >= LINE_EVERY_S:
             last = now
-            say(now)
+            print(f"{what}: {count}", file=sys.stderr, flush=True)
 
-    def leave(n: int) -> None:
-        nonlocal total
-        total -= n
-
-    yield Count(advance, leave)
-    if total:
-        say(time.monotonic())
+    count = Count(total, unit, show)
+    yield count
+    if count.total:
+        print(f"{what}: {count}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""A stage as a program: its arguments, errors, signals, progress and end."""

@@ -1,0 +1,1 @@
+"""Settings: ``params.yaml`` as typed values, and what the signatures of stores say under them."""

@@ -1,1 +1,0 @@
-"""What every stage needs: arguments, settings, sources, progress, errors as one line."""
