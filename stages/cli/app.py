@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.cli.predict_coco",
         "Segment every annotated object, or all there is, with the uncertainty of each mask.",
     ),
+    "bench": ("stages.cli.bench", "Speed of this machine."),
     "cache": ("stages.cli.cache", "Stores of the cache."),
     "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),
     "heads": ("stages.cli.heads", "Trained heads as files."),

@@ -25,15 +25,24 @@ from stages.settings.blocks import ExtractParams
 from storage.outputs.tables import as_frame
 
 
-def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) -> pd.DataFrame:
+def time_models(
+    params: ExtractParams,
+    models: tuple[str, ...],
+    n_repeats: int,
+    *,
+    question: Question | None = None,
+    heads: Heads | None = None,
+) -> pd.DataFrame:
     """Seconds of every method on every model, and what they depend on.
-
-    The heads have random weights, which take the same time as trained ones.
 
     Parameters
     ----------
     n_repeats
         Rounds that count, after a warm-up.
+    question
+        By default, about a drawn scene of the size that the model takes.
+    heads
+        By default, heads with random weights, which take the same time.
 
     Returns
     -------
@@ -49,18 +58,18 @@ def time_models(params: ExtractParams, models: tuple[str, ...], n_repeats: int) 
     rows: list[RuntimeRow] = []
     for model in models:
         sam = load_model(params, model)
-        asked = (sam, _drawn_question(sam.image_size_px), _random_heads(sam))
+        asked = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
         runs = {name: partial(method, *asked) for name, method in METHODS.items()}
         with progress(f"runtime {model}", 1 + n_repeats, "rounds") as advance:
             seconds = median_seconds(runs, n_repeats, advance)
         settings = RuntimeSettings(
             family=params.family,
             weights=params.weights.partition("-")[0],
-            heads="random",
+            heads="trained" if heads else "random",
             precision=params.precision,
             device=device_name(sam.device),
             torch_threads=torch.get_num_threads(),
-            image="drawn scene",
+            image="own" if question else "drawn scene",
             repeats=n_repeats,
         )
         rows += [

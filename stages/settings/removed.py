@@ -9,7 +9,6 @@ REMOVED: Final[Mapping[str, str]] = {
     "evaluate.n_splits": "delete the key, nothing is calibrated on random halves any more",
     "heads: ensemble": "delete it, heads of kind ours did as well (docs/heads.md)",
     "heads: heteroscedastic": "delete it, heads of kind ours did as well (docs/heads.md)",
-    "usam bench": "run `dvc repro -f -s runtime` (docs/method.md)",
     "usam cache info": "run `usam cache ls`, or `usam cache ls STORE`",
     "usam cache pack": "run `zip -0 -r ../STORE.zip .` in the store (docs/share.md)",
     "usam cache unpack": "run `unzip STORE.zip -d STORE`, or open the ZIP file as it is",
