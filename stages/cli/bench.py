@@ -16,10 +16,10 @@ from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime.methods import Heads, Question
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS
-from stages.shell.blocks import ExtractParams
-from stages.shell.params import read_params
-from stages.shell.parsing import parse
-from stages.shell.program import reported_errors
+from stages.program.main import reported_errors
+from stages.settings.blocks import ExtractParams
+from stages.settings.params import read_params
+from stages.settings.parsing import parse
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import read_heads
 from storage.images.files import read_rgb
