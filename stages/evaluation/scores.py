@@ -16,7 +16,7 @@ from pipeline.heads.predict import predict
 from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.scoring.measured import heads_read
+from pipeline.scoring.judged_masks import heads_read
 from pipeline.vocabulary import JUDGED
 from stages.training.groups import group_index
 from storage.errors import StoreError
