@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
-from stages.reduction.entropies import split_arrays
+from stages.shard_entropies import split_arrays
 from stages.shell.params import cache_location, read_params
 from stages.shell.parsing import check_known
 from stages.shell.program import stage_main

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
 from stages.shell.blocks import ExecutorParams, TuneParams
 from stages.shell.params import cache_location, read_params

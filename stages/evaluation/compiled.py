@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from pipeline.entropy import mask_entropy
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.objects import ObjectArrays, object_arrays
+from pipeline.entropy.plan import CellRows
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
 from pipeline.scoring.uncertainty import aurc, detection, share_to_match, spearman

@@ -18,7 +18,7 @@ from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.judged_masks import heads_read
 from pipeline.vocabulary import JUDGED
-from stages.training.groups import group_index
+from stages.training.data import group_index
 from storage.errors import StoreError
 from storage.head_files.head_file import HeadFile, read_heads
 from storage.split.cells import OpenCell, SplitCells, read_entropies

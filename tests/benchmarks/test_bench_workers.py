@@ -15,7 +15,7 @@ from pipeline.sam.families import SIZES
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
-from stages.reduction.entropies import split_arrays
+from stages.shard_entropies import split_arrays
 from stages.shell.blocks import ExecutorParams
 from stages.shell.signatures import eval_cell_settings
 from storage.paths import CACHE

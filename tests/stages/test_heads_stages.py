@@ -14,13 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.heads.hyperparameters import Hyperparameters
-from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
+from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, Hyperparameters, head_sets
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
-from pipeline.heads.training import Rows, train_heads
-from pipeline.heads.trial_cost import validation_cost
+from pipeline.heads.training import Rows, train_heads, validation_cost
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.entropies import ENTROPIES
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.kernels import (
     BLOCK_PX,
     LOG_PX,
@@ -22,6 +21,7 @@ from pipeline.entropy.kernels import (
 from pipeline.entropy.mixtures import ObjectEntropies, mask_entropy, object_entropies
 from pipeline.entropy.plan import (
     MIXTURES,
+    CellRows,
     cell_masks,
     mixture_weights,
     plan_cells,

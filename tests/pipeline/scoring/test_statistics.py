@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_sq
 
 from pipeline.auc import correction_auc, correction_curve
 from pipeline.result_rows import StatisticRow
-from pipeline.runtime.methods import METHODS
+from pipeline.runtime import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.evidence import ModelScores, Values

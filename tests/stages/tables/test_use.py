@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.mask_scores import REGIONS
-from pipeline.runtime.methods import METHODS
+from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
 from pipeline.vocabulary import MODELS, PROTOCOLS

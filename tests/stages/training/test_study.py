@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import RANGES, Hyperparameters, Trial, rank_trials
 from stages.training.study import LOG, Facade, run_study
 from storage.outputs.tuning import read_log
 from tests.fixtures.dvc_stages import ROOT
