@@ -13,7 +13,7 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
 from pipeline.scoring.corrections import BASELINE
 from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS

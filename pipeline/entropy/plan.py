@@ -8,7 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 
@@ -54,21 +54,22 @@ class CellRows:
             raise ValueError(f"iou must lie in [0, 1], got {self.iou[~is_iou][0]}")
 
 
-MIXTURES: Final[tuple[tuple[MaskStatistic, str], ...]] = tuple(
-    (entropy, judged)
-    for entropy in ENTROPIES
-    for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
-)
-"""Every mean of masks: its entropy, and the judged proposal where the entropy follows that."""
+Chosen = tuple[MaskStatistic, str]
+"""A statistic, and the judged proposal where it follows that."""
 
-Compared = tuple[MaskStatistic, str]
-"""An agreement, and the judged proposal where it follows that."""
 
-COMPARED: Final[tuple[Compared, ...]] = tuple(
-    (agreement, judged)
-    for agreement in AGREEMENTS
-    for judged in (JUDGED if agreement.follows_judged else JUDGED[:1])
-)
+def _by_judged(statistics: Sequence[MaskStatistic]) -> tuple[Chosen, ...]:
+    return tuple(
+        (one, judged)
+        for one in statistics
+        for judged in (JUDGED if one.follows_judged else JUDGED[:1])
+    )
+
+
+MIXTURES: Final = _by_judged(ENTROPIES)
+"""Every mean of masks."""
+
+COMPARED: Final = _by_judged(AGREEMENTS)
 """Every comparison of masks."""
 
 _N_CLICKS: Final = len(SINGLE_CLICKS)
@@ -87,7 +88,7 @@ class PlannedCell:
     """As ``mixture_weights`` gives it."""
     members: Int[np.ndarray, "object member"]
     """Masks that are compared, as ``click * N_PROPOSALS + proposal``."""
-    compared: Mapping[Compared, slice]
+    compared: Mapping[Chosen, slice]
     """Members of each comparison that takes any."""
     judged: Int[np.ndarray, "object judged"]
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
@@ -158,7 +159,7 @@ def mixture_weights(
 
 def _members(
     chosen: Mapping[str, CellMasks],
-) -> tuple[Int[np.ndarray, "object member"], dict[Compared, slice]]:
+) -> tuple[Int[np.ndarray, "object member"], dict[Chosen, slice]]:
     numbers, compared, n_members = [], {}, 0
     for agreement, judged in COMPARED:
         is_member = agreement.shares(chosen[judged]) > 0

@@ -39,20 +39,13 @@ def set_inputs(
     ----------
     judged
         The proposal of each object that counts as the judged one; None takes that of the token set.
-    """
-    return inputs_of(arrays, KINDS_BY_NAME[head_set.kind].inputs, head_set.tokens, judged=judged)
-
-
-def inputs_of(
-    arrays: Arrays, parts: tuple[str, ...], tokens: str, *, judged: Judged | None = None
-) -> Float32[np.ndarray, "object input"]:
-    """Join some of ``PARTS``; see ``set_inputs``.
 
     Raises
     ------
     ValueError
         If there is no such token set.
     """
+    tokens, parts = head_set.tokens, KINDS_BY_NAME[head_set.kind].inputs
     own = judged_proposals(tokens, iou=arrays["iou"], sam_score=arrays["sam_score"])
     chosen = own if judged is None else judged
     return np.concatenate([PARTS[part](arrays, tokens, chosen) for part in parts], axis=1)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.mask_scores import REGIONS
+from pipeline.mask_statistics import REGIONS
 from pipeline.result_rows import PixelRow
 from pipeline.scoring.bootstrap import (
     Ranking,

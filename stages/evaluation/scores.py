@@ -9,11 +9,10 @@ import numpy as np
 import xarray
 from jaxtyping import Float, Int
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES, REGIONS
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.judged_masks import heads_read

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.entropies import ENTROPIES
 from pipeline.entropy.kernels import (
     BLOCK_PX,
     LOG_PX,
@@ -27,6 +26,7 @@ from pipeline.entropy.plan import (
     plan_cells,
     task_probability,
 )
+from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import decode
 from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_cells import Cells, Probabilities, draw_cells, read

@@ -11,7 +11,7 @@ from sklearn.metrics import root_mean_squared_error
 
 from pipeline.entropy.kernels import count_codes
 from pipeline.entropy.truth import pixel_labels
-from pipeline.mask_scores import PIXEL_SCORES, REGIONS
+from pipeline.mask_statistics import PIXEL_SCORES, REGIONS
 from pipeline.masks import DECODE_TABLE, N_CODES
 from pipeline.scoring.bootstrap import each_once, resample_groups
 from pipeline.scoring.calibration import PixelCalibration, accuracy, pixel_rows, reliability

@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.mask_scores import MASK_SCORES
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
 from pipeline.scoring.judged_masks import (
     every_measure,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.mask_scores import REGIONS
+from pipeline.mask_statistics import REGIONS
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
