@@ -26,7 +26,7 @@ from stages.page.labels import (
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.tables.auc import RADAR_LINES
 from stages.tables.rows import Results, first_train_split, measure_name
-from stages.tables.use import ALONE, seconds_with
+from stages.tables.statistics import ALONE, seconds_with
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380

@@ -27,7 +27,7 @@ from stages.tables.paper import (
 )
 from stages.tables.report_table import Inputs, ReportTable
 from stages.tables.rows import Results
-from stages.tables.use import (
+from stages.tables.statistics import (
     calibration_table,
     failure_table,
     pixel_table,
