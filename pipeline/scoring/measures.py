@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
@@ -51,6 +52,10 @@ class Measure:
         """Whether it comes from heads."""
         return bool(self.heads)
 
+
+_of_heads: Final = partial(
+    Measure, colour=KINDS_BY_NAME[PAPER].colour, heads=PAPER, timed_as="usam"
+)
 
 DECLARED: Final = (
     Measure(
@@ -186,92 +191,71 @@ DECLARED: Final = (
         is_dashed=True,
         timed_as="entropy",
     ),
-    Measure(
+    _of_heads(
         "usam",
         "1 − USAM",
         "1 minus the IoU that the model's own head predicts for the judged mask",
         lambda evidence: 1 - evidence.own_iou(),
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("segmentation",),
-        heads=PAPER,
         predicted_iou="USAM",
         radar_lines=("gaps", "gaps_star"),
         gallery="segmentation",
-        timed_as="usam",
     ),
-    Measure(
+    _of_heads(
         "delta_theta",
         "Δ_Θ",
         "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
         lambda evidence: evidence.head("iou_large") - evidence.head("iou_tiny"),
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("model",),
-        heads=PAPER,
         radar_lines=("gaps",),
-        timed_as="usam",
     ),
-    Measure(
+    _of_heads(
         "delta_xp",
         "Δ_Xp",
         "what more clicks would gain, as two heads predict it: USAM_refined − USAM",
         lambda evidence: evidence.head("iou_refined") - evidence.own_iou(),
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("prompt",),
-        heads=PAPER,
         radar_lines=("gaps",),
-        timed_as="usam",
     ),
-    Measure(
+    _of_heads(
         "delta_a",
         "Δ_A",
         "what the best proposal has over the selected one, as two heads predict it: "
         "USAM_best − USAM_selected",
         lambda evidence: evidence.best_iou() - evidence.selected_iou(),
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("task",),
-        heads=PAPER,
         radar_lines=("gaps",),
-        timed_as="usam",
     ),
-    Measure(
+    _of_heads(
         "delta_theta_star",
         "Δ*_Θ",
         "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
         lambda evidence: evidence.head("model_gap") - DIRECT_GAP_SHIFT,
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("model",),
-        heads=PAPER,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="model",
-        timed_as="usam",
     ),
-    Measure(
+    _of_heads(
         "delta_xp_star",
         "Δ*_Xp",
         "what more clicks would gain, as one head predicts it: IoU of eight clicks − IoU of one",
         lambda evidence: evidence.head("prompt_gap") - DIRECT_GAP_SHIFT,
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("prompt",),
-        heads=PAPER,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="prompt",
-        timed_as="usam",
     ),
-    Measure(
+    _of_heads(
         "delta_a_star",
         "Δ*_A",
         "what the best proposal has over the selected one, as one head predicts it: IoU of the "
         "best − IoU of the selected",
         lambda evidence: evidence.head("task_gap") - DIRECT_GAP_SHIFT,
-        colour=KINDS_BY_NAME[PAPER].colour,
         tasks=("task",),
-        heads=PAPER,
         is_dashed=True,
         radar_lines=("gaps_star",),
         gallery="task",
-        timed_as="usam",
     ),
 )
 """Measures without heads, then those of the paper's heads, which other kinds repeat."""
