@@ -11,11 +11,11 @@ from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
 from stages.program.main import stage_main
 from stages.program.unchanged import check_unchanged
-from stages.reduction.entropies import split_arrays
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells
 from stages.settings.versions import version_entry
+from stages.shard_entropies import split_arrays
 from storage.paths import entropy_path
 from storage.store.writing import write_store
 

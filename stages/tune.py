@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
 from pipeline.vocabulary import OBJECTIVES
 from stages.program.main import stage_main
 from stages.program.unchanged import check_unchanged

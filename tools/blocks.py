@@ -10,10 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pipeline import prompt_kinds, result_rows
+from pipeline import prompt_kinds, result_rows, views
 from pipeline.heads import kinds as head_kinds
 from pipeline.scoring import measures, statistics
-from pipeline.views import kinds
 from storage.store import schema
 
 DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
@@ -23,7 +22,7 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType
         (Path("docs", "method.md"), "measures"): measures.markdown,
         (Path("docs", "method.md"), "statistics"): statistics.markdown,
         (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,
-        (Path("docs", "method.md"), "views"): kinds.markdown,
+        (Path("docs", "method.md"), "views"): views.markdown,
         (Path("docs", "method.md"), "tables"): result_rows.markdown,
     }
 )

@@ -13,8 +13,8 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
-from pipeline.scoring.rows import BASELINE
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
+from pipeline.scoring.corrections import BASELINE
 from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.page.figures import draw_task, first_curves, style_panel

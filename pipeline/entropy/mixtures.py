@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from pipeline.entropies import ENTROPIES
 from pipeline.entropy.kernels import add_mixtures, take_entropies, weighted_entropies
 from pipeline.entropy.plan import MIXTURES, PlannedCell
+from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import DECODE_TABLE, check_probabilities
 
 ObjectEntropies = Mapping[str, Float64[np.ndarray, "..."]]

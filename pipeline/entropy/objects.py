@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pipeline.entropy.cell_rows import CellRows
-from pipeline.entropy.hard_masks import HardMasks, compared_masks, mean_agreements
-from pipeline.entropy.judged_masks import JudgedCounts, judged_counts, pixel_labels
+from pipeline.entropy.agreement import HardMasks, compared_masks, mean_agreements
 from pipeline.entropy.mixtures import MaskCode, object_entropies
-from pipeline.entropy.plan import Compared, PlannedCell, plan_cells
-from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES
+from pipeline.entropy.plan import CellRows, Chosen, PlannedCell, plan_cells
+from pipeline.entropy.truth import JudgedCounts, judged_counts, pixel_labels
+from pipeline.mask_statistics import MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
 """Numbers of some objects by name, with the ``dims`` that ``ENTROPIES``, ``AGREEMENTS``,
@@ -57,7 +56,7 @@ def _block_arrays(
     truth: Bool[np.ndarray, "object y x"],
     models: Sequence[str],
 ) -> ObjectArrays:
-    hard: dict[str, list[Mapping[Compared, HardMasks]]] = {model: [] for model in models}
+    hard: dict[str, list[Mapping[Chosen, HardMasks]]] = {model: [] for model in models}
     counts: dict[str, JudgedCounts] = {}
     label = pixel_labels(truth)
 

@@ -1,31 +1,75 @@
 """Which masks of every cell count, and how much: planned for many objects before any is read."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Float32, Float64, Int, UInt8
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
-from pipeline.entropy.cell_rows import CellRows
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
-MIXTURES: Final[tuple[tuple[MaskStatistic, str], ...]] = tuple(
-    (entropy, judged)
-    for entropy in ENTROPIES
-    for judged in (JUDGED if entropy.follows_judged else JUDGED[:1])
-)
-"""Every mean of masks: its entropy, and the judged proposal where the entropy follows that."""
 
-Compared = tuple[MaskStatistic, str]
-"""An agreement, and the judged proposal where it follows that."""
+@runtime_checkable
+class Masks(Protocol):
+    """Coded masks of many objects, an array or what reads them when it is asked for some."""
 
-COMPARED: Final[tuple[Compared, ...]] = tuple(
-    (agreement, judged)
-    for agreement in AGREEMENTS
-    for judged in (JUDGED if agreement.follows_judged else JUDGED[:1])
-)
+    def __getitem__(self, some: slice, /) -> UInt8[np.ndarray, "object prompt proposal y x"]:
+        """Return the masks of some objects, which are valid until the next call."""
+        ...
+
+
+@dataclass(frozen=True)
+class CellRows:
+    """What one model predicts for some objects in one view; prompts in the order of ``PROMPTS``.
+
+    Raises
+    ------
+    ValueError
+        If a single click or a proposal is missing, or a score is out of its range.
+    """
+
+    mask_code: Masks
+    sam_score: Float32[np.ndarray, "object prompt proposal"]
+    iou: Float32[np.ndarray, "object prompt proposal"]
+
+    def __post_init__(self) -> None:
+        """Check that mixtures can be made of the rows."""
+        n_prompts, n_proposals = self.sam_score.shape[1:]
+        if n_prompts < len(SINGLE_CLICKS) or n_proposals != N_PROPOSALS:
+            raise ValueError(
+                f"rows of a cell must have {len(SINGLE_CLICKS)} prompt sets or more and "
+                f"{N_PROPOSALS} proposals, got {n_prompts} and {n_proposals}"
+            )
+        # NaN fails every comparison.
+        is_score = (self.sam_score >= 0) & (self.sam_score < math.inf)
+        if not is_score.all():
+            raise ValueError(
+                f"sam_score must be >= 0 and finite, got {self.sam_score[~is_score][0]}"
+            )
+        is_iou = (self.iou >= 0) & (self.iou <= 1)
+        if not is_iou.all():
+            raise ValueError(f"iou must lie in [0, 1], got {self.iou[~is_iou][0]}")
+
+
+Chosen = tuple[MaskStatistic, str]
+"""A statistic, and the judged proposal where it follows that."""
+
+
+def _by_judged(statistics: Sequence[MaskStatistic]) -> tuple[Chosen, ...]:
+    return tuple(
+        (one, judged)
+        for one in statistics
+        for judged in (JUDGED if one.follows_judged else JUDGED[:1])
+    )
+
+
+MIXTURES: Final = _by_judged(ENTROPIES)
+"""Every mean of masks."""
+
+COMPARED: Final = _by_judged(AGREEMENTS)
 """Every comparison of masks."""
 
 _N_CLICKS: Final = len(SINGLE_CLICKS)
@@ -44,7 +88,7 @@ class PlannedCell:
     """As ``mixture_weights`` gives it."""
     members: Int[np.ndarray, "object member"]
     """Masks that are compared, as ``click * N_PROPOSALS + proposal``."""
-    compared: Mapping[Compared, slice]
+    compared: Mapping[Chosen, slice]
     """Members of each comparison that takes any."""
     judged: Int[np.ndarray, "object judged"]
     """The judged proposals of the click ``center``, in the order of ``JUDGED``."""
@@ -115,7 +159,7 @@ def mixture_weights(
 
 def _members(
     chosen: Mapping[str, CellMasks],
-) -> tuple[Int[np.ndarray, "object member"], dict[Compared, slice]]:
+) -> tuple[Int[np.ndarray, "object member"], dict[Chosen, slice]]:
     numbers, compared, n_members = [], {}, 0
     for agreement, judged in COMPARED:
         is_member = agreement.shares(chosen[judged]) > 0

@@ -1,4 +1,4 @@
-"""Figures of the proposals' masks, for heads to read where no masks are kept."""
+"""Figures of the proposals' masks, and all that heads read of predictions that no store holds."""
 
 from typing import Final
 
@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from pipeline.heads.kinds import HeadKind
+from pipeline.sam.model import Decoded
 from pipeline.vocabulary import PROPOSAL_PAIRS
 
 _LN2: Final = float(np.log(2))
@@ -50,6 +52,20 @@ def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tens
         "confidence": _ratio(2 * shared, total + is_inside.sum(-1)),
         "agreement": _ratio(2 * shares, sums),
     }
+
+
+def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
+    """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
+    tensors = {
+        "iou_token": decoded.iou_token,
+        "mask_token": decoded.mask_token,
+        "sam_score": decoded.sam_score,
+        "object_score": decoded.object_score,
+    }
+    if "figures" in kind.inputs:
+        tensors |= mask_figures(decoded.logits)
+    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    return arrays | {"iou": np.zeros_like(arrays["sam_score"])}
 
 
 def _ratio(

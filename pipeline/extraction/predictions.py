@@ -1,6 +1,6 @@
 """All prompt sets of an image's objects through one model: tokens, masks, SamScores and IoUs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,13 +9,24 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from pipeline.extraction.collected import Collected, Rows
 from pipeline.extraction.figures import mask_figures
 from pipeline.extraction.iou import boxed_iou, mask_iou
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, map_points, unview
+
+Rows = dict[str, np.ndarray]
+"""Arrays of consecutive objects by their names in the cache."""
+
+Call = tuple[np.ndarray, np.ndarray, Decoded]
+"""Object row and prompt column of each prompt set of a decoder call, and what it gave."""
+
+Found = tuple[np.ndarray, np.ndarray, dict[str, Tensor]]
+"""The same, with all that is kept of it."""
+
+Each = Callable[[Callable[[Call], Found], Iterable[Call]], Iterable[Found]]
+"""``map``, or what does the same in another time."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +68,6 @@ class Request:
         is_corner = np.isin(kind.labels, BOX)
         there[:, is_corner] = np.sort(there[:, is_corner], axis=1)
         return there
-
-
-Call = tuple[np.ndarray, np.ndarray, Decoded]
-"""Object row and prompt column of each prompt set of a decoder call, and what it gave."""
-
-Found = tuple[np.ndarray, np.ndarray, dict[str, Tensor]]
-"""The same, with all that is kept of it."""
-
-Each = Callable[[Callable[[Call], Found], Iterable[Call]], Iterable[Found]]
-"""``map``, or what does the same in another time."""
 
 
 def extract_objects(
@@ -119,6 +120,59 @@ def extract_objects(
     for found in each(judged, calls):
         collected.add(*found)
     return collected.rows()
+
+
+class Collected:
+    """Arrays ``(object, prompt, ...)`` that fill with every call.
+
+    On a CPU, they fill at once. What a GPU has found stays there until the end and comes through
+    pinned memory, for every transfer waits until the GPU has done all that it was asked for.
+    """
+
+    def __init__(self, shape: tuple[int, int], *, wait: Callable[[], None] | None) -> None:
+        """Begin with none.
+
+        Parameters
+        ----------
+        shape
+            Objects and prompt sets.
+        wait
+            Waits for the GPU; None on a CPU.
+        """
+        self._shape = shape
+        self._wait = wait
+        self._rows: Rows = {}
+        self._calls: list[Found] = []
+
+    def add(self, objects: np.ndarray, columns: np.ndarray, found: dict[str, Tensor]) -> None:
+        """Take what one call has found."""
+        call = objects, columns, found
+        if self._wait is None:
+            self._fill([call])
+        else:
+            self._calls.append(call)
+
+    def rows(self) -> Rows:
+        """What all calls have found."""
+        if self._calls:
+            self._fill(self._calls)
+        return self._rows
+
+    def _fill(self, calls: Sequence[Found]) -> None:
+        objects, columns = (np.concatenate([call[part] for call in calls]) for part in (0, 1))
+        near = {name: _fetched([found[name] for _, _, found in calls]) for name in calls[0][2]}
+        if self._wait is not None:
+            self._wait()
+        for name, tensor in near.items():
+            values = tensor.numpy()
+            shape = (*self._shape, *values.shape[1:])
+            self._rows.setdefault(name, np.empty(shape, values.dtype))[objects, columns] = values
+
+
+def _fetched(parts: Sequence[Tensor]) -> Tensor:
+    together = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+    # Not waited for, the copy goes to pinned memory.
+    return together.to("cpu", non_blocking=True)
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.vocabulary import MASK_FIGURES, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
 
-Seen = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 """Arrays of ``READ`` for one prompt set, ``(object, ...)``, in decoder order."""
 
 Judged = Int[np.ndarray, " object"]
@@ -31,7 +31,7 @@ _LEAST_AREA: Final = np.float32(1e-4)
 
 
 def set_inputs(
-    seen: Seen, head_set: HeadSet, *, judged: Judged | None = None
+    arrays: Arrays, head_set: HeadSet, *, judged: Judged | None = None
 ) -> Float32[np.ndarray, "object input"]:
     """What the heads of a set read of some objects, under one prompt set.
 
@@ -39,23 +39,16 @@ def set_inputs(
     ----------
     judged
         The proposal of each object that counts as the judged one; None takes that of the token set.
-    """
-    return inputs_of(seen, KINDS_BY_NAME[head_set.kind].inputs, head_set.tokens, judged=judged)
-
-
-def inputs_of(
-    seen: Seen, parts: tuple[str, ...], tokens: str, *, judged: Judged | None = None
-) -> Float32[np.ndarray, "object input"]:
-    """Join some of ``PARTS``; see ``set_inputs``.
 
     Raises
     ------
     ValueError
         If there is no such token set.
     """
-    own = judged_proposals(tokens, iou=seen["iou"], sam_score=seen["sam_score"])
+    tokens, parts = head_set.tokens, KINDS_BY_NAME[head_set.kind].inputs
+    own = judged_proposals(tokens, iou=arrays["iou"], sam_score=arrays["sam_score"])
     chosen = own if judged is None else judged
-    return np.concatenate([PARTS[part](seen, tokens, chosen) for part in parts], axis=1)
+    return np.concatenate([PARTS[part](arrays, tokens, chosen) for part in parts], axis=1)
 
 
 def judged_proposals(
@@ -77,7 +70,9 @@ def judged_proposals(
     return judged
 
 
-def _token_inputs(seen: Seen, tokens: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+def _token_inputs(
+    arrays: Arrays, tokens: str, judged: Judged
+) -> Float32[np.ndarray, "object input"]:
     """The IoU token and the mask token of the judged proposal, zeros for one that heads lack.
 
     Notes
@@ -85,13 +80,13 @@ def _token_inputs(seen: Seen, tokens: str, judged: Judged) -> Float32[np.ndarray
     ``l`` of the paper. Proposal k belongs to mask token k + 1; the authors' code pairs it with k.
     """
     lack = tokens.partition("_")[2]
-    mask_token = seen["mask_token"][np.arange(len(judged)), judged + 1]
-    parts = {"iou": seen["iou_token"], "mask": mask_token}
+    mask_token = arrays["mask_token"][np.arange(len(judged)), judged + 1]
+    parts = {"iou": arrays["iou_token"], "mask": mask_token}
     read = [np.zeros_like(part) if lack == f"no_{name}" else part for name, part in parts.items()]
     return np.concatenate(read, axis=1)
 
 
-def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
+def _figure_inputs(arrays: Arrays, _: str, judged: Judged) -> Float32[np.ndarray, "object input"]:
     """Figures of the three proposals, the judged one first: ``N_FIGURES`` numbers.
 
     Notes
@@ -99,10 +94,10 @@ def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "o
     SamScores and their logits, areas and their logarithms, entropies, confidences, the agreement
     of the first with the second, the first with the third, and these two, and the object score.
     """
-    order = judged_first(seen["sam_score"], judged)
+    order = judged_first(arrays["sam_score"], judged)
     rows = np.arange(len(order))[:, np.newaxis]  # `take_along_axis` takes five times as long
     score, area, entropy, confidence = (
-        seen[name][rows, order] for name in ("sam_score", "area", "mask_entropy", "confidence")
+        arrays[name][rows, order] for name in ("sam_score", "area", "mask_entropy", "confidence")
     )
     inside = np.clip(score, _EDGE, 1 - _EDGE)
     columns = [
@@ -112,8 +107,8 @@ def _figure_inputs(seen: Seen, _: str, judged: Judged) -> Float32[np.ndarray, "o
         np.log(area + _LEAST_AREA),
         entropy,
         confidence,
-        seen["agreement"][rows, _pairs(order)],
-        seen["object_score"][:, np.newaxis],
+        arrays["agreement"][rows, _pairs(order)],
+        arrays["object_score"][:, np.newaxis],
     ]
     return np.concatenate(columns, axis=1)
 
@@ -134,7 +129,7 @@ def _pairs(order: Int[np.ndarray, "object proposal"]) -> Int[np.ndarray, "object
     return np.stack([places[order[:, i], order[:, j]] for i, j in PROPOSAL_PAIRS], axis=1)
 
 
-PARTS: Final[Mapping[str, Callable[[Seen, str, Judged], np.ndarray]]] = {
+PARTS: Final[Mapping[str, Callable[[Arrays, str, Judged], np.ndarray]]] = {
     "tokens": _token_inputs,
     "figures": _figure_inputs,
 }

@@ -1,7 +1,8 @@
 """Training of heads: SGD with momentum, or AdamW in one cycle of the learning rate."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice, repeat
 from typing import Final
 
 import numpy as np
@@ -10,18 +11,35 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
-from pipeline.heads.kinds import KINDS_BY_NAME, PAPER, HeadKind, OneCycle
-from pipeline.heads.networks import Networks, fill_gradients, initial_networks, outputs
+from pipeline.heads.kinds import (
+    KINDS_BY_NAME,
+    PAPER,
+    RANGES,
+    WEIGHT_DECAY,
+    HeadKind,
+    Hyperparameters,
+    OneCycle,
+)
+from pipeline.heads.networks import (
+    Inputs,
+    Networks,
+    fill_gradients,
+    initial_networks,
+    outputs,
+    standard_of,
+)
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HeadWeights
-from pipeline.heads.standard import Inputs, standard_of
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import OBJECTIVES
 
 FORWARD_ROWS: Final = 1024
 """Rows of a forward pass without training: bounds its memory."""
 
+WORST_MSE: Final = 1.0
+"""Largest error between a target and a prediction in [0, 1]: the cost of a trial that diverges."""
+
+MOST_EPOCHS: Final = int(RANGES["epochs"][1])
 
 Plan = Hyperparameters | OneCycle
 """How one head is trained."""
@@ -127,6 +145,82 @@ def validation_errors(
     lesson = _lesson(data, rows, kind)
     networks = _networks(lesson, objective, seed)
     return (error for _, error in _epochs(lesson, networks, objective, plan, seed))
+
+
+def validation_cost(
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    plan: Hyperparameters,
+    *,
+    seed: int,
+) -> float:
+    """Mean squared error on the validation rows, after the last epoch.
+
+    Raises
+    ------
+    ValueError
+        If there is no validation row, or the training set is faulty.
+    """
+    *_, last = islice(_costs(data, rows, objective, plan, seed), plan.epochs)
+    return last
+
+
+def continued_costs(
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    *,
+    seed: int,
+) -> Callable[[Hyperparameters], float]:
+    """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
+
+    Heads stay in memory until one of them has had most epochs; the others, which fell behind it,
+    would begin anew.
+
+    Raises
+    ------
+    ValueError
+        As ``validation_cost``.
+    """
+    running: dict[Hyperparameters, tuple[int, Iterator[float]]] = {}
+
+    def cost(plan: Hyperparameters) -> float:
+        longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
+        n_done, costs = running.pop(longest, (plan.epochs, iter(())))
+        if n_done >= plan.epochs:
+            n_done, costs = 0, _costs(data, rows, objective, longest, seed)
+        *_, last = islice(costs, plan.epochs - n_done)
+        if plan.epochs < longest.epochs:
+            running[longest] = plan.epochs, costs
+        else:
+            running.clear()
+        return last
+
+    return cost
+
+
+def _costs(
+    data: TrainingSet,
+    rows: Rows,
+    objective: str,
+    plan: Hyperparameters,
+    seed: int,
+) -> Iterator[float]:
+    """What a trial costs after each epoch, without end."""
+    if not len(rows.validation):
+        raise ValueError("hyperparameters must be judged on at least one row, got none")
+    return chain(
+        _until_divergence(validation_errors(data, rows, objective, plan, seed=seed)),
+        repeat(WORST_MSE),
+    )
+
+
+def _until_divergence(errors: Iterator[float]) -> Iterator[float]:
+    try:
+        yield from errors
+    except DivergenceError:
+        return
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pipeline.extraction.seen import seen_of
+from pipeline.extraction.figures import arrays_for_heads
 from pipeline.heads.inputs import set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import N_LAYERS, STANDARD, HeadWeights, check_head, sigmoid
@@ -237,7 +237,7 @@ def _evidence(
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
     """What the heads read of each proposal, as if that were the judged one."""
     head_set = heads.head_set
-    seen = seen_of(decoded, KINDS_BY_NAME[head_set.kind])
+    seen = arrays_for_heads(decoded, KINDS_BY_NAME[head_set.kind])
     if heads.first_mask_token != 1:
         # All else pairs proposal k with mask token k + 1.
         seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)

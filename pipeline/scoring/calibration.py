@@ -7,13 +7,17 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.mask_scores import REGIONS
+from pipeline.mask_statistics import REGIONS
 from pipeline.result_rows import PixelRow
-from pipeline.scoring.bootstrap import Resamples, each_once, interval, resampled_means
-from pipeline.scoring.ranking import Ranking
+from pipeline.scoring.bootstrap import (
+    Ranking,
+    Resampled,
+    Resamples,
+    each_once,
+    interval,
+    resampled_means,
+)
 from pipeline.vocabulary import PROTOCOLS
-
-Resampled = Float[np.ndarray, "resample"]
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""

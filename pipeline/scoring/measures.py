@@ -1,13 +1,264 @@
 """Every measure: the one table that scores, report tables, figures, plots and docs come from."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
-from pipeline.scoring.declared import DECLARED, Measure
-from pipeline.scoring.evidence import Values
+from pipeline.scoring.evidence import Evidence, Values
 from pipeline.vocabulary import TASKS
+
+DIRECT_GAP_SHIFT: Final = 0.5
+"""Gaps are learned as 0.5 + gap."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A way to rank the objects of one model by uncertainty: larger is more uncertain."""
+
+    name: str
+    """Name in tables and files."""
+    symbol: str
+    """Symbol that people read."""
+    meaning: str
+    """What it measures, in one line with its equation."""
+    compute: Callable[[Evidence], Values]
+    colour: str
+    """Colour of its curve, of medium lightness to stand out on white and on black."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose tables and figures show it; tables of all measures always do."""
+    heads: str = ""
+    """Kind of the heads that it comes from, once for each train split and token set; empty for a
+    measure without heads."""
+    judged: str = ""
+    """The judged proposal for which it is shown; empty if for both."""
+    is_shared: bool = False
+    """Whether it is the same under every model."""
+    is_dashed: bool = False
+    """Whether its curve is dashed, to tell it from others of its colour."""
+    predicted_iou: str = ""
+    """Symbol of 1 - the measure, if that is a predicted IoU; tables of single objects show it."""
+    radar_lines: tuple[str, ...] = ()
+    """Lines of the radar chart in which it stands for its tasks; each joins several measures. A
+    measure without heads has a line of its own."""
+    timed_as: str = ""
+    """Method of the paper's Table 7 that takes as long as a click with it, if one does."""
+    gallery: str = ""
+    """Task whose gallery it ranks: one from each kind of heads, and one for when there are none."""
+
+    @property
+    def needs_heads(self) -> bool:
+        """Whether it comes from heads."""
+        return bool(self.heads)
+
+
+_of_heads: Final = partial(
+    Measure, colour=KINDS_BY_NAME[PAPER].colour, heads=PAPER, timed_as="usam"
+)
+
+DECLARED: Final = (
+    Measure(
+        "sam_score",
+        "1 − SamScore",
+        "1 minus the SamScore of the judged mask, the IoU that SAM2 predicts for it",
+        lambda evidence: 1 - evidence.sam_score(),
+        colour="#3b82f6",
+        tasks=TASKS,
+        predicted_iou="SamScore",
+        timed_as="sam",
+    ),
+    Measure(
+        "sam_score_highest",
+        "1 − SamScore, highest",
+        "1 minus the highest SamScore of the three proposals, whichever is judged; where the "
+        "selected one is judged, it is the row above",
+        lambda evidence: 1 - evidence.highest_sam_score(),
+        colour="#7dabf8",
+        tasks=TASKS,
+        judged="best",
+        predicted_iou="SamScore, highest",
+        timed_as="sam",
+    ),
+    Measure(
+        "h_std",
+        "H_Std",
+        "entropy of the judged mask alone: the mean binary entropy of its pixels, weighted by "
+        "their foreground probability (Eq. 3)",
+        lambda evidence: evidence.entropy("h_std"),
+        colour="#0d9488",
+        tasks=TASKS,
+        gallery="segmentation",
+        timed_as="entropy",
+    ),
+    Measure(
+        "h_y",
+        "H_Y",
+        "predictive entropy: of the mean mask of all views, clicks, models and proposals (Eq. 4)",
+        lambda evidence: evidence.entropy("h_y"),
+        colour="#a855f7",
+        tasks=TASKS,
+        is_shared=True,
+    ),
+    Measure(
+        "h_theta",
+        "H_Θ",
+        "entropy of the mean of all models' judged masks (Eq. 5)",
+        lambda evidence: evidence.entropy("h_theta"),
+        colour="#d97706",
+        tasks=("model", "segmentation"),
+        is_shared=True,
+        gallery="model",
+    ),
+    Measure(
+        "h_xp",
+        "H_Xp",
+        "entropy of the mean of the judged masks of the eight single clicks (Eq. 6)",
+        lambda evidence: evidence.entropy("h_xp"),
+        colour="#db2777",
+        tasks=("prompt", "segmentation"),
+        gallery="prompt",
+        timed_as="prompts8",
+    ),
+    Measure(
+        "h_a",
+        "H_A",
+        "entropy of the mean of the three proposals, weighted by SamScore (Eq. 7)",
+        lambda evidence: evidence.entropy("h_a"),
+        colour="#65a30d",
+        tasks=("task", "segmentation"),
+        gallery="task",
+        timed_as="entropy",
+    ),
+    Measure(
+        "h_t",
+        "H_T",
+        "entropy of the mean of the judged masks in all views (not in the paper)",
+        lambda evidence: evidence.entropy("h_t"),
+        colour="#9c6644",
+        # No task corrects a view: it stands where all entropies do.
+        tasks=("segmentation",),
+        timed_as="views5",
+    ),
+    Measure(
+        "dice_theta",
+        "1 − Dice_Θ",
+        "1 minus the mean Dice of all pairs of models' judged masks",
+        lambda evidence: 1 - evidence.agreement("dice_theta"),
+        colour="#d97706",
+        tasks=("model", "segmentation"),
+        is_shared=True,
+        is_dashed=True,
+    ),
+    Measure(
+        "dice_xp",
+        "1 − Dice_Xp",
+        "1 minus the mean Dice of all pairs of the judged masks of the eight single clicks",
+        lambda evidence: 1 - evidence.agreement("dice_xp"),
+        colour="#db2777",
+        tasks=("prompt", "segmentation"),
+        is_dashed=True,
+        timed_as="prompts8",
+    ),
+    Measure(
+        "dice_a",
+        "1 − Dice_A",
+        "1 minus the mean Dice of the three pairs of proposals",
+        lambda evidence: 1 - evidence.agreement("dice_a"),
+        colour="#65a30d",
+        tasks=("task", "segmentation"),
+        is_dashed=True,
+        timed_as="entropy",
+    ),
+    Measure(
+        "dice_t",
+        "1 − Dice_T",
+        "1 minus the mean Dice of all pairs of the judged masks in the views of T",
+        lambda evidence: 1 - evidence.agreement("dice_t"),
+        colour="#9c6644",
+        tasks=("segmentation",),
+        is_dashed=True,
+        timed_as="views5",
+    ),
+    Measure(
+        "soft_dice",
+        "1 − SDC",
+        "1 minus the Soft Dice Confidence of the judged mask: the soft Dice of its probabilities "
+        "with the mask itself, cut at 0.5",
+        lambda evidence: 1 - evidence.agreement("soft_dice"),
+        colour="#0d9488",
+        tasks=TASKS,
+        is_dashed=True,
+        timed_as="entropy",
+    ),
+    _of_heads(
+        "usam",
+        "1 − USAM",
+        "1 minus the IoU that the model's own head predicts for the judged mask",
+        lambda evidence: 1 - evidence.own_iou(),
+        tasks=("segmentation",),
+        predicted_iou="USAM",
+        radar_lines=("gaps", "gaps_star"),
+        gallery="segmentation",
+    ),
+    _of_heads(
+        "delta_theta",
+        "Δ_Θ",
+        "what a larger model would gain, as two heads predict it: USAM_large − USAM_tiny",
+        lambda evidence: evidence.head("iou_large") - evidence.head("iou_tiny"),
+        tasks=("model",),
+        radar_lines=("gaps",),
+    ),
+    _of_heads(
+        "delta_xp",
+        "Δ_Xp",
+        "what more clicks would gain, as two heads predict it: USAM_refined − USAM",
+        lambda evidence: evidence.head("iou_refined") - evidence.own_iou(),
+        tasks=("prompt",),
+        radar_lines=("gaps",),
+    ),
+    _of_heads(
+        "delta_a",
+        "Δ_A",
+        "what the best proposal has over the selected one, as two heads predict it: "
+        "USAM_best − USAM_selected",
+        lambda evidence: evidence.best_iou() - evidence.selected_iou(),
+        tasks=("task",),
+        radar_lines=("gaps",),
+    ),
+    _of_heads(
+        "delta_theta_star",
+        "Δ*_Θ",
+        "what a larger model would gain, as one head predicts it: IoU of large − IoU of tiny",
+        lambda evidence: evidence.head("model_gap") - DIRECT_GAP_SHIFT,
+        tasks=("model",),
+        is_dashed=True,
+        radar_lines=("gaps_star",),
+        gallery="model",
+    ),
+    _of_heads(
+        "delta_xp_star",
+        "Δ*_Xp",
+        "what more clicks would gain, as one head predicts it: IoU of eight clicks − IoU of one",
+        lambda evidence: evidence.head("prompt_gap") - DIRECT_GAP_SHIFT,
+        tasks=("prompt",),
+        is_dashed=True,
+        radar_lines=("gaps_star",),
+        gallery="prompt",
+    ),
+    _of_heads(
+        "delta_a_star",
+        "Δ*_A",
+        "what the best proposal has over the selected one, as one head predicts it: IoU of the "
+        "best − IoU of the selected",
+        lambda evidence: evidence.head("task_gap") - DIRECT_GAP_SHIFT,
+        tasks=("task",),
+        is_dashed=True,
+        radar_lines=("gaps_star",),
+        gallery="task",
+    ),
+)
+"""Measures without heads, then those of the paper's heads, which other kinds repeat."""
 
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:

@@ -1,10 +1,39 @@
-"""Every statistic that says how useful a measure is, as the rows of one table."""
+"""Every statistic that says how useful a measure is: the one table of them, and their rows."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
+from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval
+from pipeline.scoring.calibration import accuracy, reliability
+from pipeline.scoring.corrections import BOUNDS
+from pipeline.scoring.evidence import Values
+from pipeline.scoring.judged_masks import Each, JudgedMasks
+from pipeline.scoring.measures import BY_NAME, predicted_iou
+from pipeline.scoring.tasks import default_model
+from pipeline.scoring.uncertainty import (
+    augrc,
+    aurc,
+    detection,
+    pearson,
+    risk_coverage,
+    share_to_match,
+    spearman,
+)
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
 """Thresholds below which a mask counts as a failure."""
+
+ROUTED: Final = ("tiny", "large")
+"""The model that answers first, and the one that is asked where that answer is uncertain."""
+
+StatisticKey = tuple[str, float | None]
+"""Name of a statistic, and the IoU below which masks fail, or None."""
 
 
 @dataclass(frozen=True)
@@ -122,3 +151,137 @@ def markdown() -> str:
         for one in (*STATISTICS, *PIXEL_STATISTICS)
     ]
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Masks, and one measure of them."""
+
+    iou: Values
+    measure: str
+    uncertainty: Values
+    gain: Values | None
+    """What the large model adds; None unless the masks are of the model that answers first."""
+
+
+def statistic_rows(
+    masks: Sequence[JudgedMasks], resamples: Resamples, each: Each = map
+) -> Iterator[StatisticRow]:
+    """Every statistic of every measure.
+
+    Parameters
+    ----------
+    masks
+        Each protocol's own.
+    each
+        How the measures are gone through.
+    """
+    draws = (each_once(len(resamples.group)), resamples)
+    for own in masks:
+        iou, measures, gain = own.iou, own.measures, _gain_of_routing(own, masks)
+        ranked = [
+            _Ranked(iou, measure, uncertainty, gain)
+            for (_, measure), uncertainty in measures.items()
+        ]
+        oracles = [aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
+        found = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
+        for (train_split, measure), (values, resampled) in zip(measures, found, strict=True):
+            for (statistic, iou_below), (value,) in values.items():
+                yield StatisticRow(
+                    own.protocol,
+                    train_split,
+                    own.model,
+                    measure,
+                    statistic,
+                    iou_below,
+                    float(value),
+                    interval(resampled[statistic, iou_below]),
+                )
+
+
+def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[CoverageCurve]:
+    """Curves of the bounds and of every measure."""
+    for own in masks:
+        risk = 1 - own.iou
+        bounds = dict(zip(BOUNDS, (risk, -risk, np.zeros_like(risk)), strict=True))
+        measures = {("", name): value for name, value in bounds.items()} | dict(own.measures)
+        for (train_split, measure), uncertainty in measures.items():
+            curve = risk_coverage(risk, uncertainty, n_points)
+            yield CoverageCurve(own.protocol, train_split, own.model, measure, **vars(curve))
+
+
+def reliability_rows(
+    masks: Iterable[JudgedMasks], resamples: Resamples
+) -> Iterator[ReliabilityRow]:
+    """Bins of every measure that is 1 - a predicted IoU."""
+    for own in masks:
+        iou = own.iou
+        for (train_split, measure), uncertainty in own.measures.items():
+            if not BY_NAME[measure].predicted_iou:
+                continue
+            predicted = predicted_iou(measure, uncertainty)
+            found, resampled = (
+                reliability(predicted, iou, drawn) for drawn in (each_once(len(iou)), resamples)
+            )
+            for place, ious in enumerate(resampled.iou.T):
+                yield ReliabilityRow(
+                    own.protocol,
+                    train_split,
+                    own.model,
+                    measure,
+                    place,
+                    float(found.predicted_iou[0, place]),
+                    float(found.iou[0, place]),
+                    interval(ious),
+                )
+
+
+def of_largest(masks: Sequence[JudgedMasks]) -> list[JudgedMasks]:
+    """Masks of the model that report tables and figures show."""
+    largest = shown_model(tuple({one.model for one in masks}))
+    return [one for one in masks if one.model == largest]
+
+
+def shown_model(models: tuple[str, ...]) -> str:
+    """The model that report tables and figures show: the largest."""
+    return default_model("segmentation", models)
+
+
+def _gain_of_routing(own: JudgedMasks, masks: Iterable[JudgedMasks]) -> Values | None:
+    """What the large model's IoUs add, if these masks are of the model that answers first."""
+    small, large = ROUTED
+    others = [one.iou for one in masks if (one.protocol, one.model) == (own.protocol, large)]
+    return others[0] - own.iou if own.model == small and others else None
+
+
+def _drawn_statistics(
+    ranked: _Ranked, draws: Iterable[Resamples], oracles: Iterable[Float[np.ndarray, "_"]]
+) -> list[dict[StatisticKey, Float[np.ndarray, "_"]]]:
+    return [
+        _statistics(ranked, drawn, oracle) for drawn, oracle in zip(draws, oracles, strict=True)
+    ]
+
+
+def _statistics(
+    ranked: _Ranked, drawn: Resamples, oracle: Resampled
+) -> dict[StatisticKey, Resampled]:
+    risk, measure, uncertainty = 1 - ranked.iou, ranked.measure, ranked.uncertainty
+    area = aurc(risk, uncertainty, drawn)
+    found = {
+        "aurc": area,
+        "excess_aurc": area - oracle,
+        "augrc": augrc(risk, uncertainty, drawn),
+        "pearson": pearson(risk, uncertainty, drawn),
+        "spearman": spearman(risk, uncertainty, drawn),
+    }
+    if BY_NAME[measure].predicted_iou:
+        predicted = predicted_iou(measure, uncertainty)
+        found["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
+        found |= vars(accuracy(predicted, ranked.iou, drawn))
+    if ranked.gain is not None:
+        found["routed"] = share_to_match(ranked.gain, uncertainty, drawn)
+    named: dict[StatisticKey, Resampled] = {(name, None): values for name, values in found.items()}
+    for limit in FAILURE_IOUS:
+        found = vars(detection(ranked.iou < limit, uncertainty, drawn))
+        named |= {(name, limit): values for name, values in found.items()}
+    return named

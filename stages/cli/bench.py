@@ -13,7 +13,7 @@ from rich.table import Table
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
-from pipeline.runtime.methods import Heads, Question
+from pipeline.runtime import Heads, Question
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS
 from stages.program.main import reported_errors

@@ -11,9 +11,16 @@ import typer
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.evidence import Values
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.promises import PROMISES, Promise, least_images, threshold
-from pipeline.scoring.risk_control import CONFIDENCE, NOTHING, Judged
-from pipeline.scoring.use import default_in_use
+from pipeline.scoring.risk_control import (
+    CONFIDENCE,
+    NOTHING,
+    PROMISES,
+    Judged,
+    Promise,
+    least_images,
+    threshold,
+)
+from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
 from stages.predictor.gates import Gate
@@ -100,7 +107,7 @@ def _rows_of_model(
 ) -> tuple[str, pd.DataFrame]:
     """The model that is named, or the one in use by default, and its masks under a protocol."""
     models = tuple(rows["model"].unique())
-    model = model or default_in_use(models)
+    model = model or shown_model(models)
     check_known("model", model, models)
     is_wanted = (
         (rows["protocol"] == protocol) & (rows["judged"] == protocol) & (rows["model"] == model)

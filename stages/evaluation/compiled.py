@@ -9,14 +9,11 @@ from typing import Final
 import numpy as np
 
 from pipeline.entropy import mask_entropy
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.objects import ObjectArrays, object_arrays
-from pipeline.scoring.association import spearman
+from pipeline.entropy.plan import CellRows
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
-from pipeline.scoring.failures import detection
-from pipeline.scoring.routing import Ious, share_to_match
-from pipeline.scoring.selective import aurc
+from pipeline.scoring.uncertainty import aurc, detection, share_to_match, spearman
 from pipeline.vocabulary import MODELS, N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3
@@ -33,7 +30,7 @@ def statistics() -> list[np.ndarray]:
         resampled_areas(np.stack([iou, noise], axis=1), uncertainty, resamples),
         aurc(iou, uncertainty, resamples),
         spearman(iou, uncertainty, resamples),
-        share_to_match(Ious(iou, np.ones(n_objects)), uncertainty, resamples),
+        share_to_match(1 - iou, uncertainty, resamples),
         *vars(detection(iou < A_FEW, uncertainty, resamples)).values(),
         *vars(reliability(uncertainty, iou, resamples)).values(),
     ]

@@ -9,16 +9,15 @@ import numpy as np
 import xarray
 from jaxtyping import Float, Int
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.mask_scores import MASK_SCORES, PIXEL_SCORES, REGIONS
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.scoring.calibration import PixelCalibration
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.scoring.measured import heads_read
+from pipeline.scoring.judged_masks import heads_read
 from pipeline.vocabulary import JUDGED
-from stages.training.groups import group_index
+from stages.training.data import group_index
 from storage.errors import StoreError
 from storage.head_files.head_file import HeadFile, read_heads
 from storage.split.cells import OpenCell, SplitCells, read_entropies

@@ -1,6 +1,8 @@
 """The tables of a split's results, made from what the measures say of its objects."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pandas as pd
 
@@ -8,17 +10,24 @@ from pipeline.gallery import ranking_columns
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import pixel_rows
-from pipeline.scoring.curves import correlations, curves
-from pipeline.scoring.measured import Each, JudgedMasks, judged_masks, own_masks
+from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
+from pipeline.scoring.judged_masks import Each, JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.promises import promise_rows
-from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
+from pipeline.scoring.risk_control import promise_rows
+from pipeline.scoring.statistics import (
+    coverage_curves,
+    of_largest,
+    reliability_rows,
+    statistic_rows,
+)
 from pipeline.scoring.tasks import ious_of
-from pipeline.scoring.use import coverage_curves, of_largest, reliability_rows, statistic_rows
 from stages.evaluation.scores import SplitScores
 from stages.program.progress import progress
 from stages.settings.blocks import EvaluateParams
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def split_tables(
@@ -48,18 +57,17 @@ def split_tables(
 
 def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
     """AUC of every measure, with intervals."""
-    with progress(f"evaluate {split}", n_measures(scores.models), "measures") as advance:
-        rows = auc_rows(scores.models, resamples, advance, each)
-        return as_frame(SPLIT_TABLES["auc"], rows)
+    with counted(each, f"evaluate {split}", n_measures(scores.models)) as each_counted:
+        return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
 
 
 def statistic_table(
     split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
 ) -> pd.DataFrame:
     """Statistics of every measure, with intervals."""
-    with progress(f"statistics {split}", _n_measures(masks), "measures") as advance:
-        rows = statistic_rows(masks, resamples, advance, each)
-        return as_frame(SPLIT_TABLES["statistics"], rows)
+    n = sum(len(one.measures) for one in masks)
+    with counted(each, f"statistics {split}", n) as each_counted:
+        return as_frame(SPLIT_TABLES["statistics"], statistic_rows(masks, resamples, each_counted))
 
 
 def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
@@ -67,20 +75,22 @@ def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.Data
     return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
 
 
-def _n_measures(masks: Sequence[JudgedMasks]) -> int:
-    return sum(len(one.measures) for one in masks)
-
-
 def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
     """Pearson correlations of the measures, below one another for each model and train split."""
-    blocks = []
-    for found in correlations(masks):
-        block = found.pearson.reset_index(names="row")
-        block.insert(0, "protocol", found.protocol)
-        block.insert(1, "train_split", found.train_split)
-        block.insert(2, "model", found.model)
-        blocks.append(block)
-    return pd.concat(blocks, ignore_index=True)
+    return pd.concat(correlations(masks), ignore_index=True)
+
+
+@contextmanager
+def counted(each: Each, title: str, n: int) -> Iterator[Each]:
+    """The same ``map``, which shows how many of all measures are done."""
+    with progress(title, n, "measures") as advance:
+
+        def counting(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+            for result in each(work, items):
+                yield result
+                advance(1)
+
+        yield counting
 
 
 def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:

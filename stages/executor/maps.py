@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.scoring.measured import Each
+from pipeline.scoring.judged_masks import Each
 from stages.executor.tasks import Done, Failure, Run, Task, check_all_done, executor_of
 from stages.settings.blocks import ExecutorParams
 from storage.folders import passing_folder

@@ -10,8 +10,8 @@ from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
+from pipeline.extraction.predictions import Rows
 
 N_READERS: Final = 2
 N_AHEAD: Final = 2

@@ -9,9 +9,8 @@ from time import perf_counter
 
 import numpy as np
 
-from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard
-from pipeline.extraction.predictions import Each, Request, extract_objects
+from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
 from pipeline.views import View, apply_view

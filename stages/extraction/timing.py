@@ -15,7 +15,7 @@ from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import STANDARD, HeadWeights
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeRow, RuntimeSettings
-from pipeline.runtime.methods import METHODS, Heads, Question
+from pipeline.runtime import METHODS, Heads, Question
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import PROTOCOL_OBJECTIVES

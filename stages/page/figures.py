@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
-from pipeline.scoring.use import ROUTED, default_in_use
+from pipeline.scoring.statistics import ROUTED, shown_model
 from pipeline.vocabulary import TASKS
 from stages.page.labels import (
     BOUND_COLOUR,
@@ -26,7 +26,7 @@ from stages.page.labels import (
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.tables.auc import RADAR_LINES
 from stages.tables.rows import Results, first_train_split, measure_name
-from stages.tables.use import ALONE, seconds_with
+from stages.tables.statistics import ALONE, seconds_with
 from storage.outputs.results import SplitResults
 
 WIDTH_PT: Final = 380
@@ -132,7 +132,7 @@ def coverage_figure(found: SplitResults) -> Figure:
 def reliability_figure(found: SplitResults) -> Figure:
     """True by predicted IoU of the largest model, in bins; dotted where both are equal."""
     rows = found.reliability
-    rows = rows[rows["model"] == default_in_use(tuple(rows["model"].unique()))]
+    rows = rows[rows["model"] == shown_model(tuple(rows["model"].unique()))]
     figure, panel = _panel("predicted IoU", "true IoU")
     panel.plot([0, 1], [0, 1], ":", color=BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
     for curve in curves_of(rows, tuple(rows["measure"].unique())):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME
-from pipeline.scoring.curves import BOUNDS, IOU_GT
+from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from stages.tables.auc import RADAR_LINES

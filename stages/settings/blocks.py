@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, GetPydanticSchema, StrictBool, Stri
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
-from pipeline.heads.hyperparameters import RANGES
+from pipeline.heads.kinds import RANGES
 from pipeline.scenes.scene import MIN_SIZE_PX
 from pipeline.vocabulary import FAMILIES
 from stages.settings.parsing import strict

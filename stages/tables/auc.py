@@ -9,9 +9,8 @@ from typing import Any, Final
 import pandas as pd
 
 from pipeline.heads.kinds import HEAD_KINDS, PAPER, HeadKind
-from pipeline.scoring.curves import BOUNDS
+from pipeline.scoring.corrections import BASELINE, BOUNDS
 from pipeline.scoring.measures import MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.rows import BASELINE
 from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
 from stages.tables.paper import paper_numbers
 from stages.tables.rows import (

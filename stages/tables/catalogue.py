@@ -27,7 +27,7 @@ from stages.tables.paper import (
 )
 from stages.tables.report_table import Inputs, ReportTable
 from stages.tables.rows import Results
-from stages.tables.use import (
+from stages.tables.statistics import (
     calibration_table,
     failure_table,
     pixel_table,
@@ -42,53 +42,6 @@ Tables = Mapping[str, pd.DataFrame]
 TRIAL_FORMAT: Final = "%.5g"
 """Format of errors and learning rates, with as many digits as the paper's Table 8."""
 
-MARGIN: Final = ReportTable(
-    "margin",
-    lambda given, _: margin_table(given.results),
-    "Margin over 1 − SamScore",
-    "overview",
-    caption="Margin in percentage points of relative AUC",
-    note="How far the relative AUC lies above that of 1 − SamScore of the same masks, for the same "
-    "task and model. If the whole interval is above 0 (marked), the measure predicts the gains "
-    "better on images of this kind.",
-    n_digits=1,
-    across="task",
-    marks="above 0",
-)
-
-RELATIVE: Final = ReportTable(
-    "{task}",
-    lambda given, task: relative_table(given.results, task),
-    "Relative AUC",
-    "curves",
-    caption="Relative AUC in %",
-    paper_table=1,
-    paper=PaperNumbers("relative"),
-    n_digits=1,
-    marks="best",
-)
-
-ABSOLUTE: Final = ReportTable(
-    "{task}_auc",
-    lambda given, task: absolute_table(given.results, task),
-    "AUC of every model and measure",
-    "curves",
-    caption="AUC in %",
-    paper_table=11,
-    paper=PaperNumbers("auc"),
-    across="model",
-)
-
-CURVES: Final = ReportTable(
-    "figure5_{task}",
-    lambda given, task: curve_table(given.results, task),
-    "Correction curves",
-    "curves",
-    caption="Mean IoU by the corrected share of the objects",
-    number_format=FLOAT_FORMAT,
-    is_grid=False,
-)
-
 RADAR: Final = ReportTable(
     "figure6_radar_{split}",
     lambda given, split: radar_table(given.results[split]),
@@ -96,152 +49,6 @@ RADAR: Final = ReportTable(
     "radar",
     caption="Relative AUC in %",
     n_digits=1,
-    is_grid=False,
-)
-
-SELECTIVE: Final = ReportTable(
-    "selective",
-    lambda given, _: selective_table(given.results),
-    "Areas and correlations",
-    "selective",
-    caption="In %",
-    note="Low AURC, excess AURC and AUGRC are good, and high correlations between a measure and "
-    "the risk. AUGRC is 100 % minus the AUC of the correction Segmentation.",
-    n_digits=1,
-    across="statistic",
-)
-
-FAILURES: Final = ReportTable(
-    "failures",
-    lambda given, _: failure_table(given.results),
-    "Failures detected",
-    "selective",
-    caption="In %",
-    note="At random, AUROC is 50 % and AUPR the share of failures. FPR at 95 %: the share of the "
-    "other masks that is flagged when 95 % of the failures are; low is good.",
-    n_digits=1,
-    across="statistic",
-)
-
-CALIBRATION: Final = ReportTable(
-    "calibration",
-    lambda given, _: calibration_table(given.results),
-    "Predicted and true IoU",
-    "calibration",
-    caption="In percentage points of IoU",
-    note="ECE: mean distance over ten bins of equal mass; with few objects it is above 0 even for "
-    "calibrated predictions. RMSE: root mean square of predicted − true IoU; bias: their mean, "
-    "above 0 if masks are worse than predicted.",
-    n_digits=1,
-    across="statistic",
-)
-
-PIXELS: Final = ReportTable(
-    "pixels",
-    lambda given, _: pixel_table(given.results),
-    "Mask probabilities and the ground truth",
-    "calibration",
-    caption="ECE in %, Brier score and NLL times 100",
-    note="Of all pixels of a mask, and of the band within 2 % of the mask's diagonal of the true "
-    "outline, on either side; each object has the same weight. Low is good. NLL is in nats.",
-    n_digits=2,
-    across="statistic",
-)
-
-PROMISES: Final = ReportTable(
-    "promises",
-    lambda given, _: promise_table(given.results),
-    "Share of the masks that a promise keeps",
-    "promises",
-    caption="In %",
-    note="Of all: on average over calibrations, at most a share α of an image's masks is kept and "
-    "falls short of the IoU. Of kept: with 90 % confidence in the calibration, at most a share α "
-    "of the kept masks falls short of it. Settings that keep nothing have no number. Calibrated "
-    "on all images, as `usam gate` does: no other images test these promises here.",
-    n_digits=1,
-    across="promised",
-)
-
-ROUTING: Final = ReportTable(
-    "routing",
-    lambda given, _: routing_table(given.results, given.timed),
-    "What it takes to match the large model",
-    "routing",
-    caption="In %",
-    note="Smallest share of the clicks that must go on to the large model for the mean IoU to "
-    "reach its own less one point, and the mean time per click then: above 100 %, the large model "
-    "alone is faster. H_Y and H_Θ are not timed: they ask every model.",
-    n_digits=1,
-    across="told",
-)
-
-ABLATION: Final = ReportTable(
-    "token_ablation",
-    lambda given, _: ablation_table(given.results),
-    "Without one of the tokens",
-    "tokens",
-    caption="Relative AUC in %",
-    paper_table=6,
-    paper=PaperNumbers("ablation"),
-    n_digits=1,
-    across="tokens",
-)
-
-TOKEN_MARGIN: Final = ReportTable(
-    "token_margin",
-    lambda given, _: token_margin_table(given.results),
-    "Without one of the tokens, compared with both",
-    "tokens",
-    caption="Relative AUC beyond that of both tokens, in percentage points",
-    n_digits=1,
-    across="tokens",
-    marks="above 0",
-)
-
-IOU: Final = ReportTable(
-    "iou",
-    lambda given, _: iou_table(given.results),
-    "By proposal",
-    "iou",
-    caption="Mean IoU in %, by proposal",
-    note="The best of the three proposals, and the selected one (with the highest SamScore), from "
-    "one click; refined: the same from all eight clicks together.",
-    across="model",
-    is_by_protocol=False,
-)
-
-BEST_MODEL: Final = ReportTable(
-    "best_model",
-    lambda given, _: best_model_table(given.results),
-    "Where each model is the best",
-    "iou",
-    caption="Share of the objects in %",
-    note="Objects for which no other model's mask from one click is better; models that tie share "
-    "an object.",
-    of_objects=("judged", "model", "iou"),
-    paper_table=9,
-    paper=PaperNumbers("best_model"),
-    across="model",
-)
-
-VIEWS: Final = ReportTable(
-    "iou_by_view",
-    lambda given, _: view_table(given.results),
-    "By view",
-    "iou",
-    caption="Mean IoU in %, by view",
-    note="Mean IoU of the mask from one click, and its difference to that on the unchanged image.",
-    paper_table=10,
-    paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
-    across="model",
-)
-
-GALLERY: Final = ReportTable(
-    "figures4_7_8_gallery_{split}",
-    lambda given, split: given.galleries[split].drop(columns=["protocol", "picture"]),
-    "The most and the least uncertain objects",
-    "gallery",
-    number_format=FLOAT_FORMAT,
     is_grid=False,
 )
 
@@ -281,23 +88,187 @@ RUNTIME: Final = ReportTable(
 )
 
 REPORT_TABLES: Final = (
-    MARGIN,
-    RELATIVE,
-    ABSOLUTE,
-    CURVES,
+    ReportTable(
+        "margin",
+        lambda given, _: margin_table(given.results),
+        "Margin over 1 − SamScore",
+        "overview",
+        caption="Margin in percentage points of relative AUC",
+        note="How far the relative AUC lies above that of 1 − SamScore of the same masks, for the "
+        "same task and model. If the whole interval is above 0 (marked), the measure "
+        "predicts the gains better on images of this kind.",
+        n_digits=1,
+        across="task",
+        marks="above 0",
+    ),
+    ReportTable(
+        "{task}",
+        lambda given, task: relative_table(given.results, task),
+        "Relative AUC",
+        "curves",
+        caption="Relative AUC in %",
+        paper_table=1,
+        paper=PaperNumbers("relative"),
+        n_digits=1,
+        marks="best",
+    ),
+    ReportTable(
+        "{task}_auc",
+        lambda given, task: absolute_table(given.results, task),
+        "AUC of every model and measure",
+        "curves",
+        caption="AUC in %",
+        paper_table=11,
+        paper=PaperNumbers("auc"),
+        across="model",
+    ),
+    ReportTable(
+        "figure5_{task}",
+        lambda given, task: curve_table(given.results, task),
+        "Correction curves",
+        "curves",
+        caption="Mean IoU by the corrected share of the objects",
+        number_format=FLOAT_FORMAT,
+        is_grid=False,
+    ),
     RADAR,
-    SELECTIVE,
-    FAILURES,
-    CALIBRATION,
-    PIXELS,
-    PROMISES,
-    ROUTING,
-    ABLATION,
-    TOKEN_MARGIN,
-    IOU,
-    BEST_MODEL,
-    VIEWS,
-    GALLERY,
+    ReportTable(
+        "selective",
+        lambda given, _: selective_table(given.results),
+        "Areas and correlations",
+        "selective",
+        caption="In %",
+        note="Low AURC, excess AURC and AUGRC are good, and high correlations between a measure "
+        "and the risk. AUGRC is 100 % minus the AUC of the correction Segmentation.",
+        n_digits=1,
+        across="statistic",
+    ),
+    ReportTable(
+        "failures",
+        lambda given, _: failure_table(given.results),
+        "Failures detected",
+        "selective",
+        caption="In %",
+        note="At random, AUROC is 50 % and AUPR the share of failures. FPR at 95 %: the share of "
+        "the other masks that is flagged when 95 % of the failures are; low is good.",
+        n_digits=1,
+        across="statistic",
+    ),
+    ReportTable(
+        "calibration",
+        lambda given, _: calibration_table(given.results),
+        "Predicted and true IoU",
+        "calibration",
+        caption="In percentage points of IoU",
+        note="ECE: mean distance over ten bins of equal mass; with few objects it is above 0 even "
+        "for calibrated predictions. RMSE: root mean square of predicted − true IoU; bias: "
+        "their mean, above 0 if masks are worse than predicted.",
+        n_digits=1,
+        across="statistic",
+    ),
+    ReportTable(
+        "pixels",
+        lambda given, _: pixel_table(given.results),
+        "Mask probabilities and the ground truth",
+        "calibration",
+        caption="ECE in %, Brier score and NLL times 100",
+        note="Of all pixels of a mask, and of the band within 2 % of the mask's diagonal of the "
+        "true outline, on either side; each object has the same weight. Low is good. NLL is "
+        "in nats.",
+        n_digits=2,
+        across="statistic",
+    ),
+    ReportTable(
+        "promises",
+        lambda given, _: promise_table(given.results),
+        "Share of the masks that a promise keeps",
+        "promises",
+        caption="In %",
+        note="Of all: on average over calibrations, at most a share α of an image's masks is kept "
+        "and falls short of the IoU. Of kept: with 90 % confidence in the calibration, at "
+        "most a share α of the kept masks falls short of it. Settings that keep nothing have "
+        "no number. Calibrated on all images, as `usam gate` does: no other images test "
+        "these promises here.",
+        n_digits=1,
+        across="promised",
+    ),
+    ReportTable(
+        "routing",
+        lambda given, _: routing_table(given.results, given.timed),
+        "What it takes to match the large model",
+        "routing",
+        caption="In %",
+        note="Smallest share of the clicks that must go on to the large model for the mean IoU to "
+        "reach its own less one point, and the mean time per click then: above 100 %, the "
+        "large model alone is faster. H_Y and H_Θ are not timed: they ask every model.",
+        n_digits=1,
+        across="told",
+    ),
+    ReportTable(
+        "token_ablation",
+        lambda given, _: ablation_table(given.results),
+        "Without one of the tokens",
+        "tokens",
+        caption="Relative AUC in %",
+        paper_table=6,
+        paper=PaperNumbers("ablation"),
+        n_digits=1,
+        across="tokens",
+    ),
+    ReportTable(
+        "token_margin",
+        lambda given, _: token_margin_table(given.results),
+        "Without one of the tokens, compared with both",
+        "tokens",
+        caption="Relative AUC beyond that of both tokens, in percentage points",
+        n_digits=1,
+        across="tokens",
+        marks="above 0",
+    ),
+    ReportTable(
+        "iou",
+        lambda given, _: iou_table(given.results),
+        "By proposal",
+        "iou",
+        caption="Mean IoU in %, by proposal",
+        note="The best of the three proposals, and the selected one (with the highest SamScore), "
+        "from one click; refined: the same from all eight clicks together.",
+        across="model",
+        is_by_protocol=False,
+    ),
+    ReportTable(
+        "best_model",
+        lambda given, _: best_model_table(given.results),
+        "Where each model is the best",
+        "iou",
+        caption="Share of the objects in %",
+        note="Objects for which no other model's mask from one click is better; models that tie "
+        "share an object.",
+        of_objects=("judged", "model", "iou"),
+        paper_table=9,
+        paper=PaperNumbers("best_model"),
+        across="model",
+    ),
+    ReportTable(
+        "iou_by_view",
+        lambda given, _: view_table(given.results),
+        "By view",
+        "iou",
+        caption="Mean IoU in %, by view",
+        note="Mean IoU of the mask from one click, and its difference to that on the unchanged "
+        "image.",
+        paper_table=10,
+        paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
+        across="model",
+    ),
+    ReportTable(
+        "figures4_7_8_gallery_{split}",
+        lambda given, split: given.galleries[split].drop(columns=["protocol", "picture"]),
+        "The most and the least uncertain objects",
+        "gallery",
+        number_format=FLOAT_FORMAT,
+        is_grid=False,
+    ),
     CORRELATION,
     TRIALS,
     RUNTIME,

@@ -1,6 +1,8 @@
-"""What the heads of a split learn from: the features of all models, put together."""
+"""What the heads of a split learn from: the features of all models, and which objects are alike."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Final
 
 import numpy as np
 import xarray
@@ -10,9 +12,13 @@ from pipeline.heads.inputs import READ, n_inputs, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
-from stages.training.groups import group_index
-from storage.errors import faults_of
+from storage.errors import StoreError, faults_of
+from storage.images.videos import video_of
 from storage.split.cells import OpenCell, SplitCells
+from storage.split.objects import ObjectTable
+
+GROUPS: Final = ("image", "video")
+"""Values of ``group`` in the signature of an objects store."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
@@ -76,3 +82,41 @@ def _read_inputs(
 def block_inputs(center: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
     """What heads read of some objects: their features under the prompt ``center``."""
     return set_inputs({name: center[name].to_numpy() for name in READ}, head_set)
+
+
+def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
+    """Number of each object's video, or of its image where images are not frames.
+
+    Returns
+    -------
+    From 0, rising in the order of the rows.
+
+    Raises
+    ------
+    StoreError
+        If the signature names none of ``GROUPS``.
+
+    Notes
+    -----
+    The frames of a video are as alike as the objects of an image: resamples and held-out parts
+    draw groups, never rows.
+    """
+    images, place = np.unique(table.image_index, return_inverse=True)
+    files = [str(table.file[image]) for image in images]
+    names = [_video(file) for file in files] if _is_video(table) else files
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], np.int64)[place]
+
+
+def _is_video(table: ObjectTable) -> bool:
+    group = table.signature.get("group", "none")
+    if group not in GROUPS:
+        raise StoreError(
+            f"group of objects must be one of {', '.join(GROUPS)}, got {group}: prepare them again"
+        )
+    return group == "video"
+
+
+def _video(file: str) -> str:
+    """The video's file, or the folder of its frames."""
+    return video_of(file) or str(PurePosixPath(file).parent)

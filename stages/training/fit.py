@@ -41,13 +41,8 @@ class HeadToFit:
         return f"the head {self.head_set} {self.objective}{'' if self.is_kept else ', validated'}"
 
 
-@dataclass(frozen=True)
-class FittedHeads:
-    """Heads by objective."""
-
-    validated: Mapping[str, TrainedHead]
-    kept: Mapping[str, TrainedHead]
-
+FittedHeads = tuple[Mapping[str, TrainedHead], Mapping[str, TrainedHead]]
+"""Heads by objective: those that are validated, and those that learned from all images."""
 
 Fitted = TrainedHead | ValueError
 """What comes of a task: a head, or why the method does not take the data, which no other try would
@@ -191,7 +186,7 @@ def _by_objective(
         {one.objective: found[one] for one in heads if one.is_kept == is_kept}
         for is_kept in (False, True)
     )
-    return FittedHeads(validated, kept)
+    return validated, kept
 
 
 def _rows_of(cells: CellsToOpen, head_set: HeadSet) -> TrainingSet:

@@ -10,11 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
-from pipeline.heads.kinds import HeadSet
+from pipeline.heads.kinds import HeadSet, Hyperparameters, Trial
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
-from pipeline.heads.training import Rows
-from pipeline.heads.trial_cost import continued_costs, validation_cost
+from pipeline.heads.training import Rows, continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.program.progress import progress
@@ -100,13 +98,7 @@ def search_here(
             rows_of_all, settings.max_objects, len(cells.models), settings.seed
         )
         del rows_of_all  # of which a sample is a small part
-        cost = cost_of_trials(
-            settings.facade,
-            learned,
-            rows,
-            study.objective,
-            seed=settings.seed,
-        )
+        cost = cost_of_trials(settings.facade, learned, rows, study.objective, seed=settings.seed)
         return run_study(
             cost,
             folder,
@@ -118,24 +110,12 @@ def search_here(
 
 
 def cost_of_trials(
-    facade: Facade,
-    learned: TrainingSet,
-    rows: Rows,
-    objective: str,
-    *,
-    seed: int,
-    advance: Callable[[int], None] = lambda _: None,
+    facade: Facade, learned: TrainingSet, rows: Rows, objective: str, *, seed: int
 ) -> Callable[[Hyperparameters], float]:
-    """Cost of a plan, under the given way to choose plans.
-
-    Parameters
-    ----------
-    advance
-        Called with 1 after each epoch of a trial.
-    """
+    """Cost of a plan, under the given way to choose plans."""
     if facade == "multifidelity":
-        return continued_costs(learned, rows, objective, seed=seed, advance=advance)
-    return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed, advance=advance)
+        return continued_costs(learned, rows, objective, seed=seed)
+    return lambda plan: validation_cost(learned, rows, objective, plan, seed=seed)
 
 
 def rows_of_trials(

@@ -13,7 +13,7 @@ from smac.intensifier import SuccessiveHalving
 from smac.main.config_selector import ConfigSelector
 from smac.runhistory import TrialInfo, TrialValue
 
-from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial
+from pipeline.heads.kinds import RANGES, Hyperparameters, Trial
 from storage.outputs.tuning import append_trial, read_log
 
 LOG: Final = "trials.jsonl"

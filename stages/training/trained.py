@@ -49,10 +49,10 @@ def kept_heads(
     about = {"split": split, **asdict(head_set), "seed": str(seed), **origin_of(cells)}
     about |= {key: str(number) for key, number in version_entry("train").items()}
     heads = []
-    for objective, validated in fitted.validated.items():
+    for objective, validated in fitted[0].items():
         error = float(validated.validation_mse[-1])
         metadata = about | _metadata(kind, objective, tunings[objective], error)
-        heads.append(KeptHead(objective, fitted.kept[objective].weights, metadata, validated))
+        heads.append(KeptHead(objective, fitted[1][objective].weights, metadata, validated))
     return heads
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS, TrialRow, record
 from storage.errors import DataError
 from storage.folders import whole_file, write_json

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32
 
-from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.plan import CellRows
 from storage.errors import StoreError
 from storage.files.addresses import is_address
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells

@@ -8,8 +8,14 @@ from typing import Final, Literal
 
 from zarr.codecs import ZstdCodec
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
-from pipeline.mask_scores import MASK_SCORES, N_BINS, PIXEL_SCORES, REGIONS
+from pipeline.mask_statistics import (
+    AGREEMENTS,
+    ENTROPIES,
+    MASK_SCORES,
+    N_BINS,
+    PIXEL_SCORES,
+    REGIONS,
+)
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
 SCHEMA_VERSION: Final = 2
@@ -182,12 +188,10 @@ _ENTROPY: Final[Mapping[str, ArraySpec]] = {
         )
         for entropy in ENTROPIES
     },
-    **{
-        row.name: ArraySpec(row.dims, "float32", row.meaning) for row in (*AGREEMENTS, *MASK_SCORES)
-    },
+    **{one.name: ArraySpec(one.dims, "float32", one.meaning) for one in AGREEMENTS},
     **{
         score.name: ArraySpec(score.dims, "float32", score.meaning, unit=score.unit)
-        for score in PIXEL_SCORES
+        for score in (*MASK_SCORES, *PIXEL_SCORES)
     },
     "object_id": _OBJECT_ID,
     "judged": _coordinate("judged", "str", "proposal of each prediction that counts"),

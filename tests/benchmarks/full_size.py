@@ -20,8 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.heads.hyperparameters import Hyperparameters
-from pipeline.heads.kinds import HeadSet
+from pipeline.heads.kinds import HeadSet, Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.kinds import WEIGHT_DECAY, Hyperparameters
 from pipeline.heads.networks import fill_gradients, initial_networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HIDDEN

@@ -15,9 +15,9 @@ from pipeline.sam.families import SIZES
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import cells_to_open
-from stages.reduction.entropies import split_arrays
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.shard_entropies import split_arrays
 from storage.paths import CACHE
 from tests.fixtures.bars import note_bar
 from tests.fixtures.cores import held_to, own_cores

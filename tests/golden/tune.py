@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.heads.hyperparameters import Hyperparameters
+from pipeline.heads.kinds import Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.vocabulary import MODELS
 from stages.training.data import read_head_data

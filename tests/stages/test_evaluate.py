@@ -3,7 +3,8 @@
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.heads.predict import predict
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
-from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
+from pipeline.vocabulary import ABLATIONS, JUDGED, MODELS, PROTOCOLS, TASKS
 from stages import evaluate
 from stages.evaluation import scores
 from stages.settings.signatures import weights_name
@@ -38,70 +39,57 @@ from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
 from tests.fixtures.eval_split import (
+    SPLITS,
+    TRAIN_SPLITS,
     VIEWS,
     object_table,
     write_entropy,
     write_features,
-    write_heads,
     write_params,
-    write_split,
 )
 from tests.fixtures.signatures import extract_params, open_eval
 
 SPLIT = "shapes_val"
-N_OBJECTS = 150
+N_OBJECTS = 60
 N_UNTRAINED = len(UNTRAINED_MEASURES)
 
 PAPER = HeadSet("best", "best")
 """The paper's own heads."""
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stores and heads, not to be changed."""
-    root = tmp_path_factory.mktemp("drawn")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        write_split(SPLIT, N_OBJECTS)
-    write_heads(root, "shapes_train")
-    write_heads(root, "coco_train")
-    return root
-
-
 @pytest.fixture
-def root(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with stores and heads of its own."""
-    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with stores and heads of its own, to evaluate with those of one train split."""
+    for folder in ("cache", "heads"):
+        shutil.copytree(evaluated / folder, tmp_path / folder)
     write_params(tmp_path, [SPLIT])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["evaluate", SPLIT])
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def results(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitResults:
-    """Of these stores and heads, by the settings of ``root``."""
-    root = tmp_path_factory.mktemp("evaluated") / "root"
-    shutil.copytree(drawn, root)
-    write_params(root, [SPLIT])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr(sys, "argv", ["evaluate", SPLIT])
-        return evaluated()
+@pytest.fixture
+def found(results: Mapping[str, SplitResults]) -> SplitResults:
+    """Results of these stores with the heads of both train splits, ablations among them."""
+    return results[SPLIT]
+
+
+@pytest.fixture
+def in_evaluated(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(evaluated)
 
 
 def inputs_of(center: xarray.Dataset, head_set: HeadSet = PAPER) -> np.ndarray:
     return set_inputs({name: center[name].values for name in READ}, head_set)
 
 
-def evaluated() -> SplitResults:
+def evaluate_again() -> SplitResults:
     evaluate.main()
     return read_results(results_dir(SPLIT))
 
 
-def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
-    write_params(root, [SPLIT], train_splits=["shapes_train", "coco_train"])
-    auc = evaluated().auc
+def test_every_measure_of_every_head_and_model_has_an_auc(found: SplitResults) -> None:
+    auc = found.auc[found.auc["tokens"].isin(["", *JUDGED])]
     # Where the selected mask is judged, its SamScore is the highest, and stands there once.
     n_rows = {
         ("best", "model"): N_UNTRAINED,
@@ -126,10 +114,10 @@ def test_every_measure_of_every_head_and_model_has_an_auc(root: Path) -> None:
     }
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("in_evaluated")
 @pytest.mark.parametrize("head_set", head_sets(), ids=str)
 def test_heads_are_evaluated_on_the_tokens_that_they_read(
-    head_set: HeadSet, results: SplitResults
+    head_set: HeadSet, found: SplitResults
 ) -> None:
     is_of_selection = (head_set.protocol, head_set.tokens) == ("best", "selected")
     task = "task" if is_of_selection else "segmentation"
@@ -142,11 +130,12 @@ def test_heads_are_evaluated_on_the_tokens_that_they_read(
     corrected = center["iou"].values.max(axis=1) if task == "task" else np.ones_like(iou)
     expected = correction_auc(iou, corrected, 1 - usam.astype(np.float64))
     measure = KINDS_BY_NAME[head_set.kind].named("usam")
-    (found,) = results.auc.query(
+    (relative,) = found.auc.query(
         "protocol == @head_set.protocol and task == @task and model == 'large' "
-        f"and measure == '{measure}' and tokens == @head_set.tokens"
+        f"and measure == '{measure}' and tokens == @head_set.tokens "
+        "and train_split == 'shapes_train'"
     )["relative"]
-    assert found == pytest.approx(expected.relative, abs=1e-6)
+    assert relative == pytest.approx(expected.relative, abs=1e-6)
 
 
 def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -154,34 +143,33 @@ def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     return np.array([row[np.argmax(own)] for row, own in zip(values, by, strict=True)])
 
 
-def test_ablated_tokens_change_nothing_of_the_method(root: Path, results: SplitResults) -> None:
-    before = results
-    write_heads(root, "shapes_train", ablations=("no_mask",))
-    write_params(root, [SPLIT], ablations=["no_mask"])
-    after = evaluated()
-    is_ablated = after.auc["tokens"].str.endswith("no_mask")
-    assert set(after.auc[is_ablated]["tokens"]) == {"best_no_mask", "selected_no_mask"}
-    assert set(after.auc[is_ablated]["protocol"]) == {"best"}
-    of_method = after.auc[~is_ablated].reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_method, before.auc)
+def test_ablated_tokens_change_nothing_of_the_method(root: Path, found: SplitResults) -> None:
+    write_params(root, [SPLIT], train_splits=TRAIN_SPLITS)
+    alone = evaluate_again()
+    is_ablated = found.auc["tokens"].str.contains("_no_")
+    ablated = {f"{judged}_{lack}" for judged, lack in product(JUDGED, ABLATIONS)}
+    assert set(found.auc[is_ablated]["tokens"]) == ablated
+    assert set(found.auc[is_ablated]["protocol"]) == {"best"}
+    of_method = found.auc[~is_ablated].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_method, alone.auc)
     for name in set(SPLIT_TABLES) - {"auc"}:
-        pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(alone, name))
 
 
 def test_heads_of_a_token_set_that_were_not_trained_are_named(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_params(root, [SPLIT], ablations=["no_iou"])
+    path = head_set_path("shapes_train", HeadSet("best", "best_no_iou"))
+    path.unlink()
     with pytest.raises(SystemExit):
         evaluate.main()
-    path = head_set_path("shapes_train", HeadSet("best", "best_no_iou"))
     assert str(path) in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("in_evaluated")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_an_auc_is_that_of_the_stored_scores(protocol: str, results: SplitResults) -> None:
-    auc = results.auc
+def test_an_auc_is_that_of_the_stored_scores(protocol: str, found: SplitResults) -> None:
     with open_features(features_path(SPLIT, "small", "identity")) as features:
         center = features.sel(prompt="center").load()
         refined = features.sel(prompt="refined").load()
@@ -191,19 +179,19 @@ def test_an_auc_is_that_of_the_stored_scores(protocol: str, results: SplitResult
         chosen(refined["iou"].values, refined[by].values),
         1 - chosen(center["sam_score"].values, center[by].values).astype(np.float64),
     )
-    (found,) = auc.query(
+    (row,) = found.auc.query(
         "protocol == @protocol and task == 'prompt' and model == 'small' and measure == 'sam_score'"
     ).to_dict("records")
     for name in ("auc", "oracle", "worst", "relative"):
-        assert found[name] == pytest.approx(getattr(expected, name), abs=1e-7)
+        assert row[name] == pytest.approx(getattr(expected, name), abs=1e-7)
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("in_evaluated")
 @pytest.mark.parametrize("head_set", head_sets(), ids=str)
 def test_objects_hold_what_the_heads_say_of_their_own_rows(
-    head_set: HeadSet, results: SplitResults
+    head_set: HeadSet, found: SplitResults
 ) -> None:
-    objects = results.objects
+    objects = found.objects
     of_model = objects.query(
         "model == 'large' and protocol == @head_set.protocol and judged == @head_set.tokens"
     ).reset_index()
@@ -248,17 +236,18 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
 
 
 def test_curves_have_as_many_points_as_the_params_say(root: Path) -> None:
-    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 2, "seed": 0})
-    curves = evaluated().curves
+    settings = {"n_curve_points": 5, "n_resamples": 2, "seed": 0}
+    write_params(root, [SPLIT], train_splits=[], evaluate=settings)
+    curves = evaluate_again().curves
     assert sorted(curves["corrected_fraction"].unique()) == [0, 0.25, 0.5, 0.75, 1]
     assert {"oracle", "worst", "random"} <= set(curves["measure"])
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("in_evaluated")
 def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itself(
-    results: SplitResults,
+    found: SplitResults,
 ) -> None:
-    iou = results.iou
+    iou = found.iou
     assert list(iou["view"].unique()) == ["identity", "vflip"]
     with open_features(features_path(SPLIT, "large", "vflip")) as flipped:
         expected = float(flipped["iou"].sel(prompt="refined").max("proposal").mean())
@@ -271,91 +260,53 @@ def test_mean_ious_compare_views_and_proposals_with_one_click_on_the_image_itsel
     assert start["gain_low"] == start["gain_high"] == 0
 
 
-def test_intervals_follow_from_the_seed(root: Path, results: SplitResults) -> None:
-    first = results.auc
-    write_params(root, [SPLIT], evaluate={"n_curve_points": 5, "n_resamples": 20, "seed": 1})
-    second = evaluated().auc
+def test_intervals_follow_from_the_seed(root: Path, found: SplitResults) -> None:
+    first = found.auc[found.auc["train_split"] == ""].reset_index(drop=True)
+    settings = {"n_curve_points": 5, "n_resamples": 20, "seed": 1}
+    write_params(root, [SPLIT], train_splits=[], evaluate=settings)
+    second = evaluate_again().auc
     assert (first["relative"] == second["relative"]).all()
     assert (first["relative_low"] != second["relative_low"]).any()
 
 
-@pytest.mark.usefixtures("root")
-def test_what_was_run_is_told(results: SplitResults) -> None:
-    run = results.run
-    assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 50, 20)
+def test_what_was_run_is_told(found: SplitResults) -> None:
+    run = found.run
+    assert (run["n_objects"], run["n_groups"], run["n_resamples"]) == (N_OBJECTS, 20, 20)
     assert run["models"]["tiny"]["weights"] == weights_name(extract_params(), "tiny")
     assert set(run["heads"]["shapes_train"]) == {
         f"{one.protocol}/{one.kind}/{one.tokens}/{objective}"
-        for one in head_sets()
+        for one in head_sets(ABLATIONS)
         for objective in one.objectives
     }
 
 
-def test_two_runs_give_the_same_bytes(root: Path) -> None:
+def test_two_runs_give_the_same_bytes(root: Path, evaluated: Path) -> None:
+    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, ablations=list(ABLATIONS))
     evaluate.main()
-    folder = root / results_dir(SPLIT)
-    first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    shutil.rmtree(folder)
-    evaluate.main()
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    first, second = (
+        {path.name: path.read_bytes() for path in (place / results_dir(SPLIT)).iterdir()}
+        for place in (evaluated, root)
+    )
+    assert first == second
     assert set(first) == {f"{name}.csv" for name in SPLIT_TABLES} | {"ranking.csv", "run.json"}
 
 
 def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) -> None:
     shutil.rmtree(root / "heads")
     write_params(root, [SPLIT], train_splits=[])
-    results = evaluated()
-    assert set(results.auc["measure"]) == set(UNTRAINED_MEASURES)
-    assert set(results.correlation["train_split"]) == {""}
-    assert results.run["heads"] == {}
-
-
-def other_view() -> None:
-    put(features_path(SPLIT, "tiny", "vflip"), features_path(SPLIT, "tiny", "identity"))
-
-
-def other_model() -> None:
-    put(features_path(SPLIT, "small", "identity"), features_path(SPLIT, "tiny", "identity"))
-
-
-def other_split() -> None:
-    write_features("coco_val", "tiny", N_OBJECTS)
-    put(features_path("coco_val", "tiny", "identity"), features_path(SPLIT, "tiny", "identity"))
-
-
-def other_precision() -> None:
-    rewrite(["tiny"], precision="bf16")
-
-
-def other_objects() -> None:
-    rewrite(["tiny"], objects_digest="of others")
-
-
-def put(source: Path, target: Path) -> None:
-    shutil.rmtree(target)
-    shutil.copytree(source, target)
+    alone = evaluate_again()
+    assert set(alone.auc["measure"]) == set(UNTRAINED_MEASURES)
+    assert set(alone.correlation["train_split"]) == {""}
+    assert alone.run["heads"] == {}
 
 
 @pytest.mark.usefixtures("root")
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (other_view, "{tiny}: view must be identity, got vflip"),
-        (other_model, "{tiny}: model must be tiny, got small"),
-        (other_split, f"{{tiny}}: split must be {SPLIT}, got coco_val"),
-        (other_precision, "other inputs (precision: bf16 -> fp32)"),
-        (other_objects, "other inputs (objects_digest: of others -> "),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_stores_that_are_not_what_their_place_and_the_settings_say_end_the_stage(
-    capsys: pytest.CaptureFixture[str], change: Callable[[], None], message: str
-) -> None:
-    change()
+def test_cells_of_other_settings_end_the_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(["tiny"], precision="bf16")
     with pytest.raises(SystemExit):
         evaluate.main()
     (line,) = capsys.readouterr().err.splitlines()
-    assert message.format(tiny=features_path(SPLIT, "tiny", "identity")) in line
+    assert "tiny/vflip.zarr was written under other inputs (precision: bf16 -> fp32)" in line
     assert not results_dir(SPLIT).exists()
 
 
@@ -474,7 +425,7 @@ def test_an_unfinished_store_ends_the_stage_with_one_line(
 ) -> None:
     path = features_path(SPLIT, "small", "identity")
     done = zarr.open_array(root / path / "done")
-    done[1] = False
+    done[0] = False
     with pytest.raises(SystemExit) as end:
         evaluate.main()
     assert end.value.code == 1

@@ -17,8 +17,8 @@ import pytest
 
 from pipeline.heads.kinds import KINDS
 from pipeline.result_rows import RUNTIME
-from pipeline.runtime.methods import METHODS
-from pipeline.scoring.curves import BOUNDS
+from pipeline.runtime import METHODS
+from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report

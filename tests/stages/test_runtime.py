@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from pipeline.result_rows import RUNTIME
-from pipeline.runtime.methods import METHODS
+from pipeline.runtime import METHODS
 from stages import runtime
 from stages.extraction.models import device_name
 from storage.outputs.results import read_runtime

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.entropy.cell_rows import CellRows
+from pipeline.entropy.plan import CellRows
 
 
 def rows(**changes: np.ndarray) -> CellRows:

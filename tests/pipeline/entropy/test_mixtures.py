@@ -7,8 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.entropies import ENTROPIES
-from pipeline.entropy.cell_rows import CellRows
 from pipeline.entropy.kernels import (
     BLOCK_PX,
     LOG_PX,
@@ -22,11 +20,13 @@ from pipeline.entropy.kernels import (
 from pipeline.entropy.mixtures import ObjectEntropies, mask_entropy, object_entropies
 from pipeline.entropy.plan import (
     MIXTURES,
+    CellRows,
     cell_masks,
     mixture_weights,
     plan_cells,
     task_probability,
 )
+from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import decode
 from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_cells import Cells, Probabilities, draw_cells, read

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
-from pipeline.entropy.hard_masks import mean_pairwise_dice
+from pipeline.entropy.agreement import mean_pairwise_dice
 from pipeline.entropy.mixtures import object_entropies
 from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
 from pipeline.entropy.plan import plan_cells
-from pipeline.mask_scores import LEAST_PROBABILITY, REGIONS
+from pipeline.mask_statistics import LEAST_PROBABILITY, REGIONS
 from pipeline.masks import decode
 from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_cells import Cells, draw_cells, read

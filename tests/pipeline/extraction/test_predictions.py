@@ -6,8 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.extraction.collected import Rows
-from pipeline.extraction.predictions import Request, encode_logits, extract_objects
+from pipeline.extraction.predictions import Request, Rows, encode_logits, extract_objects
 from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
 from pipeline.prompts import sample_prompts

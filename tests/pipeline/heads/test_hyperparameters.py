@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
 
 PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.01, momentum=0.9)
 

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.heads.inputs import READ, inputs_of, set_inputs
+from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet, head_sets
 
 OURS = HeadSet("selected", "selected", "ours")
 
-SEEN = {
+ARRAYS = {
     "iou_token": np.array([[1, 2]], np.float32),
     "mask_token": np.arange(8, dtype=np.float32).reshape(1, 4, 2),
     "iou": np.array([[0.9, 0.2, 0.1]], np.float32),
@@ -28,15 +28,15 @@ PAIRS = {frozenset({0, 1}): 0.5, frozenset({0, 2}): 0.6, frozenset({1, 2}): 0.7}
 
 def figures(order: tuple[int, int, int]) -> list[float]:
     """The figures of the object with its proposals in an order."""
-    score, area = ([float(SEEN[name][0, k]) for k in order] for name in ("sam_score", "area"))
+    score, area = ([float(ARRAYS[name][0, k]) for k in order] for name in ("sam_score", "area"))
     first, second, third = order
     return [
         *score,
         *(math.log(p / (1 - p)) for p in score),
         *area,
         *(math.log(a + 1e-4) for a in area),
-        *(float(SEEN["mask_entropy"][0, k]) for k in order),
-        *(float(SEEN["confidence"][0, k]) for k in order),
+        *(float(ARRAYS["mask_entropy"][0, k]) for k in order),
+        *(float(ARRAYS["confidence"][0, k]) for k in order),
         PAIRS[frozenset({first, second})],
         PAIRS[frozenset({first, third})],
         PAIRS[frozenset({second, third})],
@@ -51,31 +51,31 @@ def figures(order: tuple[int, int, int]) -> list[float]:
 def test_the_judged_proposal_comes_first_and_the_others_by_their_scores(
     tokens: str, order: tuple[int, int, int], mask_token: list[float]
 ) -> None:
-    found = set_inputs(SEEN, HeadSet(tokens, tokens, "ours"))
+    found = set_inputs(ARRAYS, HeadSet(tokens, tokens, "ours"))
     np.testing.assert_allclose(found[0], [1, 2, *mask_token, *figures(order)], rtol=1e-5)
     assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize(("judged", "order"), [(0, (0, 1, 2)), (2, (2, 1, 0))])
 def test_any_proposal_may_count_as_the_judged_one(judged: int, order: tuple[int, int, int]) -> None:
-    found = set_inputs(SEEN, OURS, judged=np.array([judged]))
-    mask_token = SEEN["mask_token"][0, judged + 1]
+    found = set_inputs(ARRAYS, OURS, judged=np.array([judged]))
+    mask_token = ARRAYS["mask_token"][0, judged + 1]
     np.testing.assert_allclose(found[0], [1, 2, *mask_token, *figures(order)], rtol=1e-5)
 
 
 @pytest.mark.parametrize("head_set", head_sets(("no_mask", "no_iou"), kinds=("paper",)), ids=str)
 def test_the_papers_heads_read_tokens_alone(head_set: HeadSet) -> None:
-    tokens = {name: SEEN[name] for name in ("iou_token", "mask_token", "iou", "sam_score")}
-    np.testing.assert_array_equal(set_inputs(SEEN, head_set), set_inputs(tokens, head_set))
+    tokens = {name: ARRAYS[name] for name in ("iou_token", "mask_token", "iou", "sam_score")}
+    np.testing.assert_array_equal(set_inputs(ARRAYS, head_set), set_inputs(tokens, head_set))
 
 
 def test_scores_of_0_and_1_have_finite_logits() -> None:
     none, full = np.zeros((1, 3), np.float32), np.array([[0, 1, 1]], np.float32)
-    seen = SEEN | {"sam_score": full, "area": none}
-    assert np.isfinite(inputs_of(seen, ("figures",), "selected")).all()
+    arrays = ARRAYS | {"sam_score": full, "area": none}
+    assert np.isfinite(set_inputs(arrays, OURS)).all()
 
 
 def test_kinds_read_what_the_cache_holds() -> None:
-    assert set(READ) == set(SEEN)
+    assert set(READ) == set(ARRAYS)
     for kind in HEAD_KINDS:
-        assert len(inputs_of(SEEN, kind.inputs, "best")) == 1
+        assert len(set_inputs(ARRAYS, HeadSet("best", "best", kind.name))) == 1

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from pipeline.heads.kinds import KINDS_BY_NAME, OneCycle
+from pipeline.heads.networks import standard_of
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import STANDARD, HeadWeights, predict
-from pipeline.heads.standard import standard_of
 from pipeline.heads.training import Rows, train_heads
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import OBJECTIVES
@@ -101,7 +101,7 @@ def test_neither_rows_that_do_not_train_nor_the_size_of_blocks_change_a_mean(
     whole = standard_of(DATA.inputs, ROWS.train)
     others = DATA.inputs.copy()
     others[ROWS.validation] += 1e6
-    monkeypatch.setattr("pipeline.heads.standard.BLOCK_ROWS", 7)
+    monkeypatch.setattr("pipeline.heads.networks.BLOCK_ROWS", 7)
     in_blocks = standard_of(others, ROWS.train)
     for name in STANDARD:
         np.testing.assert_array_equal(in_blocks[name], whole[name])

@@ -7,11 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.heads.hyperparameters import WEIGHT_DECAY, Hyperparameters
+from pipeline.heads.kinds import WEIGHT_DECAY, Hyperparameters
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HIDDEN, HeadWeights, predict
-from pipeline.heads.training import DivergenceError, Rows, train_heads
-from pipeline.heads.trial_cost import WORST_MSE, continued_costs, validation_cost
+from pipeline.heads.training import (
+    WORST_MSE,
+    DivergenceError,
+    Rows,
+    continued_costs,
+    train_heads,
+    validation_cost,
+)
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import OBJECTIVES
 
@@ -189,7 +195,7 @@ def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:
 def test_a_trial_that_goes_on_costs_as_much_as_one_from_the_start(
     more: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.heads.trial_cost.MOST_EPOCHS", 6)
+    monkeypatch.setattr("pipeline.heads.training.MOST_EPOCHS", 6)
     cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
     other = replace(PLAN, momentum=0.2)
     for plan in (PLAN, other, replace(PLAN, epochs=PLAN.epochs + more), PLAN):
@@ -204,7 +210,7 @@ def test_a_trial_that_goes_on_trains_only_what_it_lacks(monkeypatch: pytest.Monk
             trained.append(epoch)
             yield 1 / (epoch + 1)
 
-    monkeypatch.setattr("pipeline.heads.trial_cost.validation_errors", errors)
+    monkeypatch.setattr("pipeline.heads.training.validation_errors", errors)
     cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
     assert [cost(replace(PLAN, epochs=n)) for n in (2, 5)] == [1 / 2, 1 / 5]
     assert trained == [0, 1, 2, 3, 4]
@@ -219,8 +225,8 @@ def test_heads_that_one_has_left_behind_begin_anew(monkeypatch: pytest.MonkeyPat
         begun.append(plan.momentum)
         yield from [0.5] * 10
 
-    monkeypatch.setattr("pipeline.heads.trial_cost.validation_errors", errors)
-    monkeypatch.setattr("pipeline.heads.trial_cost.MOST_EPOCHS", 6)
+    monkeypatch.setattr("pipeline.heads.training.validation_errors", errors)
+    monkeypatch.setattr("pipeline.heads.training.MOST_EPOCHS", 6)
     cost = continued_costs(DATA, ROWS, "iou_tiny", seed=SEED)
     for momentum, epochs in ((0.1, 2), (0.2, 2), (0.1, 6), (0.2, 6)):
         cost(replace(PLAN, momentum=momentum, epochs=epochs))

@@ -12,8 +12,7 @@ from pipeline.predictor.bayesian import VIEWS
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
-from pipeline.views import apply_view, default_view, entropy_views, unview
-from pipeline.views.kinds import VIEW_KINDS
+from pipeline.views import VIEW_KINDS, apply_view, default_view, entropy_views, unview
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
 
 Asked = dict[str, Any]

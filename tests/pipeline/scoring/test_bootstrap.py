@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.auc import correction_auc
-from pipeline.scoring.association import spearman
 from pipeline.scoring.bootstrap import (
     LANES,
     Resamples,
@@ -17,9 +16,7 @@ from pipeline.scoring.bootstrap import (
     resampled_means,
 )
 from pipeline.scoring.calibration import reliability
-from pipeline.scoring.failures import detection
-from pipeline.scoring.routing import Ious, share_to_match
-from pipeline.scoring.selective import aurc
+from pipeline.scoring.uncertainty import aurc, detection, share_to_match, spearman
 from tests.fixtures.resampled import drawn_objects
 
 
@@ -63,7 +60,7 @@ def test_a_resample_among_blocks_of_others_gives_the_bits_that_it_gives_alone(
                 resampled_areas(np.stack([iou, noise], axis=1), uncertainty, drawn),
                 aurc(iou, uncertainty, drawn),
                 spearman(iou, uncertainty, drawn),
-                share_to_match(Ious(iou, np.ones(90)), uncertainty, drawn),
+                share_to_match(1 - iou, uncertainty, drawn),
                 *vars(detection(iou < 0.3, uncertainty, drawn)).values(),
                 reliability(uncertainty, iou, drawn).iou,
             ]

@@ -1,4 +1,6 @@
-"""Calibration of predicted IoUs: scikit-learn, and bins counted out one object at a time."""
+"""Calibration of predicted IoUs and of pixels, against scikit-learn and by slow loops."""
+
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,8 +9,14 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import root_mean_squared_error
 
-from pipeline.scoring.bootstrap import each_once
-from pipeline.scoring.calibration import accuracy, reliability
+from pipeline.entropy.kernels import count_codes
+from pipeline.entropy.truth import pixel_labels
+from pipeline.mask_statistics import PIXEL_SCORES, REGIONS
+from pipeline.masks import DECODE_TABLE, N_CODES
+from pipeline.scoring.bootstrap import each_once, resample_groups
+from pipeline.scoring.calibration import PixelCalibration, accuracy, pixel_rows, reliability
+from pipeline.scoring.statistics import PIXEL_STATISTICS
+from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
 
 
@@ -89,3 +97,96 @@ def test_one_object_fills_every_bin() -> None:
 def test_a_diagram_needs_a_bin() -> None:
     with pytest.raises(ValueError, match="n_bins must be at least 1, got 0"):
         reliability(np.ones(2), np.ones(2), each_once(2), n_bins=0)
+
+
+N_OBJECTS, SIZE_PX = 12, 24
+GROUP = np.arange(N_OBJECTS) // 3
+RESAMPLES = resample_groups(GROUP, 200, seed=0)
+
+
+def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and truth of some masks, (object, y, x); the last truth fills its frame."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros((N_OBJECTS, SIZE_PX, SIZE_PX), bool)
+    for n, one in enumerate(truth):
+        one[4 : 8 + n, 3:15] = True
+    truth[-1] = True
+    code = rng.beta(0.5 + truth, 1.5 - truth * 0.9) * (N_CODES - 1)
+    return code.astype(np.uint8), truth
+
+
+def calibration(code: np.ndarray, truth: np.ndarray, region: str) -> PixelCalibration:
+    counts = np.zeros((N_OBJECTS, 4, N_CODES), np.int64)
+    count_codes(code.reshape(N_OBJECTS, -1), pixel_labels(truth), counts)
+    band = counts.reshape(N_OBJECTS, 2, 2, N_CODES)
+    of_region = band.sum(axis=1) if region == "whole" else band[:, 1]
+    return PixelCalibration(**{score.name: score.compute(of_region) for score in PIXEL_SCORES})
+
+
+SEEDS = dict(zip(product(PROTOCOLS, ("tiny", "large")), range(4), strict=True))
+SCORES = {
+    (*key, region): calibration(*draw(seed), region)
+    for key, seed in SEEDS.items()
+    for region in REGIONS
+}
+
+
+def slow_error(code: np.ndarray, is_true: np.ndarray, share: np.ndarray) -> float:
+    """ECE of single pixels, each with its share."""
+    p, error = DECODE_TABLE[code].astype(np.float64), 0.0
+    for b in range(10):
+        is_in = (p >= b / 10) & ((p < (b + 1) / 10) | (b == 9))
+        if is_in.any():
+            weight = share[is_in].sum()
+            mean_p = (p * share)[is_in].sum() / weight
+            mean_truth = (is_true * share)[is_in].sum() / weight
+            error += weight * abs(mean_p - mean_truth)
+    return error
+
+
+def test_numbers_are_those_of_single_pixels_by_protocol_model_and_region() -> None:
+    rows = list(pixel_rows(SCORES, RESAMPLES))
+    assert [row.statistic for row in rows[:3]] == [one.name for one in PIXEL_STATISTICS]
+    assert len(rows) == len(SCORES) * len(PIXEL_STATISTICS)
+    for row in rows:
+        code, truth = draw(SEEDS[row.protocol, row.model])
+        label = pixel_labels(truth).reshape(truth.shape)
+        is_of = label >= 2 if row.region == "band" else np.ones_like(truth)
+        n_px = is_of.sum(axis=(1, 2), keepdims=True)
+        # Every object with a pixel in the region weighs the same.
+        share = np.broadcast_to(1 / n_px.clip(1) / (n_px > 0).sum(), truth.shape)[is_of]
+        p, y = DECODE_TABLE[code[is_of]].astype(np.float64), truth[is_of]
+        expected = {
+            "calibration_error": slow_error(code[is_of], y, share),
+            "brier": (share * (p - y) ** 2).sum(),
+        }
+        if row.statistic in expected:
+            assert row.value == pytest.approx(expected[row.statistic]), row
+        assert row.value_interval.low < row.value < row.value_interval.high or (
+            row.statistic == "calibration_error"
+            and row.value_interval.low < row.value_interval.high
+        )
+
+
+def test_a_truth_that_fills_its_frame_counts_as_a_whole_alone() -> None:
+    assert np.isnan(SCORES["best", "tiny", "band"].brier).tolist() == [False] * 11 + [True]
+    assert not np.isnan(SCORES["best", "tiny", "whole"].brier).any()
+
+
+def test_where_no_object_has_an_outline_there_is_no_number() -> None:
+    code, _ = draw(0)
+    empty = calibration(code, np.ones(code.shape, bool), "band")
+    scores = {(protocol, "tiny", region): empty for protocol in PROTOCOLS for region in REGIONS}
+    for row in pixel_rows(scores, RESAMPLES):
+        assert np.isnan([row.value, row.value_interval.low, row.value_interval.high]).all()
+
+
+def test_probabilities_that_are_true_in_the_mean_have_almost_no_error() -> None:
+    rng = np.random.default_rng(0)
+    code = rng.integers(0, N_CODES, (N_OBJECTS, 200, 200)).astype(np.uint8)
+    truth = rng.random(code.shape) < DECODE_TABLE[code]
+    honest = calibration(code, truth, "whole")
+    scores = {(protocol, "tiny", region): honest for protocol in PROTOCOLS for region in REGIONS}
+    values = {row.statistic: row.value for row in pixel_rows(scores, RESAMPLES)}
+    assert values["calibration_error"] < 2e-3
+    assert values["brier"] == pytest.approx(np.mean(DECODE_TABLE * (1 - DECODE_TABLE)), rel=0.01)

@@ -5,11 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.entropies import AGREEMENTS, ENTROPIES
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.mask_scores import MASK_SCORES
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
-from pipeline.scoring.measured import (
+from pipeline.scoring.judged_masks import (
     every_measure,
     head_measures,
     model_measures,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from pipeline.scoring.curves import curves
+from pipeline.scoring.corrections import curves
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.measured import judged_masks
+from pipeline.scoring.judged_masks import judged_masks
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import corrections, default_model, ious_of
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS

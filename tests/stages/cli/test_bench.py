@@ -13,7 +13,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pipeline.runtime.methods import METHODS
+from pipeline.runtime import METHODS
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.cli.bench import _table, _trained_heads

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pipeline.extraction.collected import Rows
 from pipeline.extraction.plan import Piece, Shard, plan_shards
+from pipeline.extraction.predictions import Rows
 from stages.extraction import loop
 from stages.extraction.loop import N_AHEAD, Failure, run_shards
 from stages.program.stopping import Stopped

@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.extraction.collected import Rows
-from pipeline.extraction.predictions import Each, Request, extract_objects
+from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import default_view

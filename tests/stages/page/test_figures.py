@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.runtime.methods import METHODS
+from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages.page import figures as figures_module

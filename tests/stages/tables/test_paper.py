@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
-from pipeline.heads.hyperparameters import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS

@@ -8,7 +8,7 @@ import pytest
 
 from stages.settings.blocks import PrepareParams, Split
 from stages.settings.signatures import objects_signature
-from stages.training.groups import group_index
+from stages.training.data import group_index
 from storage.datasets.catalogue import DATA_SETS
 from storage.errors import StoreError
 from storage.split.objects import ObjectTable

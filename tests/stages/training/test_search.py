@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from pipeline.heads.hyperparameters import Trial
+from pipeline.heads.kinds import Trial
 from pipeline.vocabulary import MODELS
 from stages.executor.cells import CellsToOpen, cells_to_open
 from stages.executor.tasks import Failure, Task

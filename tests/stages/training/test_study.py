@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from pipeline.heads.hyperparameters import RANGES, Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import RANGES, Hyperparameters, Trial, rank_trials
 from stages.training.study import LOG, Facade, run_study
 from storage.outputs.tuning import read_log
 from tests.fixtures.dvc_stages import ROOT
@@ -90,21 +90,22 @@ def test_under_multifidelity_the_best_of_those_that_begin_get_more_epochs(tmp_pa
 
 
 ASKED_FOR = """
-import sys
 from pathlib import Path
 from tests.stages.training.test_study import slope
 from stages.training.study import run_study
-options = {"n_trials": 23, "seed": 3, "advance": lambda _: None, "facade": sys.argv[1]}
-print(run_study(slope, Path(sys.argv[1]), **options))
+for facade in ("full", "multifidelity"):
+    print(run_study(
+        slope, Path(facade), n_trials=23, seed=3, advance=lambda _: None, facade=facade
+    ))
 """
 
 
-def test_every_process_asks_for_the_same_trials(tmp_path: Path, facade: Facade) -> None:
+def test_every_process_asks_for_the_same_trials(tmp_path: Path) -> None:
     told = set()
     for seed in "01":  # of the hashes of text, by which sets have their order
         (tmp_path / seed).mkdir()
         environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
-        command = [sys.executable, "-W", "ignore", "-c", ASKED_FOR, facade]
+        command = [sys.executable, "-W", "ignore", "-c", ASKED_FOR]
         told.add(subprocess.check_output(command, cwd=tmp_path / seed, env=environment))
     assert len(told) == 1
 

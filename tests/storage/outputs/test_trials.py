@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError

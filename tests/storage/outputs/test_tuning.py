@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.heads.hyperparameters import Hyperparameters, Trial
+from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS as TABLE
 from storage.errors import DataError
 from storage.outputs.tuning import (

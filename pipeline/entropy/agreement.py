@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from pipeline.entropies import AGREEMENTS, MaskStatistic
 from pipeline.entropy.kernels import count_shared, pack_foreground
-from pipeline.entropy.plan import Compared, PlannedCell
+from pipeline.entropy.plan import Chosen, PlannedCell
+from pipeline.mask_statistics import AGREEMENTS, MaskStatistic
 from pipeline.vocabulary import JUDGED
 
 HardMasks = UInt8[np.ndarray, "object _ byte"]
@@ -18,7 +18,7 @@ eight bytes."""
 
 def compared_masks(
     cell: PlannedCell, some: slice, mask_code: UInt8[np.ndarray, "object prompt proposal y x"]
-) -> dict[Compared, HardMasks]:
+) -> dict[Chosen, HardMasks]:
     """Masks of a cell that each comparison takes, of some of the planned objects."""
     n_objects, n_prompts, n_proposals, height, width = mask_code.shape
     members = cell.members[some]
@@ -30,14 +30,14 @@ def compared_masks(
 
 
 def mean_agreements(
-    masks: Mapping[str, Sequence[Mapping[Compared, HardMasks]]],
+    masks: Mapping[str, Sequence[Mapping[Chosen, HardMasks]]],
 ) -> dict[str, Float64[np.ndarray, "..."]]:
     """Every row of ``AGREEMENTS`` with its ``dims``, from the masks of all cells by model."""
     return {one.name: _mean_agreement(one, masks) for one in AGREEMENTS}
 
 
 def _mean_agreement(
-    agreement: MaskStatistic, masks: Mapping[str, Sequence[Mapping[Compared, HardMasks]]]
+    agreement: MaskStatistic, masks: Mapping[str, Sequence[Mapping[Chosen, HardMasks]]]
 ) -> Float64[np.ndarray, "..."]:
     all_cells = [cell for cells in masks.values() for cell in cells]
     groups = [all_cells] if agreement.is_shared else list(masks.values())
@@ -55,7 +55,7 @@ def _mean_agreement(
     return dice if agreement.follows_judged else dice[:, 0]
 
 
-def _joined(cells: Sequence[Mapping[Compared, HardMasks]], key: Compared) -> HardMasks:
+def _joined(cells: Sequence[Mapping[Chosen, HardMasks]], key: Chosen) -> HardMasks:
     return np.concatenate([cell[key] for cell in cells if key in cell], axis=1)
 
 

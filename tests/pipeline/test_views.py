@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.views import (
+    VIEW_KINDS,
     apply_view,
     default_view,
     entropy_views,
@@ -17,7 +18,6 @@ from pipeline.views import (
     unview,
     view_order,
 )
-from pipeline.views.kinds import VIEW_KINDS
 
 VIEWS = (
     *("identity", "vflip", "hflip", "scale2", "gray"),

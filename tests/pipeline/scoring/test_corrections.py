@@ -1,23 +1,33 @@
-"""How well measures foresee corrections, with intervals over images."""
+"""AUC, curves, mean IoUs and correlations of split results: their rows, against other libraries."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.heads.kinds import HeadSet
 from pipeline.result_rows import AucRow
 from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.corrections import (
+    BOUNDS,
+    auc_rows,
+    correlations,
+    curves,
+    iou_rows,
+    n_measures,
+)
 from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.judged_masks import judged_masks, model_measures, own_masks
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.rows import auc_rows, iou_rows, n_measures
-from pipeline.scoring.tasks import judged_proposal
+from pipeline.scoring.tasks import default_model, ious_of, judged_proposal
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
+ABOUT = ["protocol", "train_split", "model"]
 RESAMPLES = resample_groups(np.arange(40) // 3, 50, seed=0)
 
 
@@ -159,13 +169,9 @@ def test_a_margin_is_surer_than_two_measures_that_rise_and_fall_together() -> No
 
 
 def test_intervals_hold_what_the_sample_gives(models: dict[str, ModelScores]) -> None:
-    done: list[int] = []
-    rows = auc_rows(models, resample_groups(np.arange(40), 400, seed=1), done.append)
-    assert (
-        sum(done)
-        == n_measures(models)
-        == len({(r.protocol, judged_proposal(r.protocol, r.task), *key_of(r)) for r in rows})
-    )
+    rows = auc_rows(models, resample_groups(np.arange(40), 400, seed=1))
+    measures = {(r.protocol, judged_proposal(r.protocol, r.task), *key_of(r)) for r in rows}
+    assert n_measures(models) == len(measures)
     inside = [
         row.auc_interval.low < row.auc < row.auc_interval.high
         and row.relative_interval.low < row.relative < row.relative_interval.high
@@ -224,3 +230,78 @@ def key_of(row: AucRow) -> tuple[str, ...]:
 def segmentation(rows: list[AucRow]) -> Iterator[AucRow]:
     """Rows of the segmentation task."""
     return (row for row in rows if row.task == "segmentation")
+
+
+def test_curves_show_the_bounds_and_every_measure_of_the_default_model(
+    models: dict[str, ModelScores],
+) -> None:
+    shown = list(curves(ious_of(models), judged_masks(models), 11))
+    for protocol, task in product(PROTOCOLS, TASKS):
+        model, judged = default_model(task, MODELS), judged_proposal(protocol, task)
+        names = [
+            (curve.train_split, curve.measure)
+            for curve in shown
+            if (curve.protocol, curve.task, curve.model) == (protocol, task, model)
+        ]
+        measures = model_measures(models[model], model, protocol=protocol, judged=judged)
+        assert names == [*(("", bound) for bound in BOUNDS), *measures]
+    assert all(len(curve.corrected_fraction) == len(curve.mean_iou) == 11 for curve in shown)
+
+
+def test_no_curve_leaves_the_band_between_worst_and_oracle(
+    models: dict[str, ModelScores],
+) -> None:
+    shown = list(curves(ious_of(models), judged_masks(models), 41))
+    for asked in product(PROTOCOLS, TASKS):
+        of_task = {c.measure: c.mean_iou for c in shown if (c.protocol, c.task) == asked}
+        for mean_iou in of_task.values():
+            assert (of_task["worst"] - 1e-12 <= mean_iou).all()
+            assert (mean_iou <= of_task["oracle"] + 1e-12).all()
+        np.testing.assert_allclose(np.diff(of_task["random"], n=2), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_correlations_take_scores_as_scores(models: dict[str, ModelScores], protocol: str) -> None:
+    scores = models["base_plus"]
+    found = pd.concat(correlations(own_masks(judged_masks(models)))).query(
+        "protocol == @protocol and train_split == 'coco_train' and model == 'base_plus'"
+    )
+    pearson = found.set_index("row").dropna(axis=1).drop(columns=ABOUT)
+    heads = scores.predictions[HeadSet(protocol, protocol)]["coco_train"]
+    columns = {
+        "iou_gt": scores.proposals.judged_iou(protocol),
+        "sam_score": scores.proposals.judged_sam_score(protocol),
+        "usam": heads["iou_base_plus"],
+        "delta_a_star": heads["task_gap"],
+        "h_theta": scores.entropies[protocol]["h_theta"],
+    }
+    untrained = [m for m in UNTRAINED_MEASURES if protocol == "best" or m != "sam_score_highest"]
+    assert list(pearson) == list(pearson.index) == ["iou_gt", *untrained, *HEAD_MEASURES]
+    expected = np.corrcoef(np.stack(list(columns.values())).astype(np.float64))
+    np.testing.assert_allclose(pearson.loc[[*columns], [*columns]], expected, atol=1e-9)
+
+
+def test_correlations_without_heads_are_those_of_the_untrained_measures() -> None:
+    scores = random_scores(0, train_splits=())
+    best, selected = correlations(own_masks(judged_masks({"tiny": scores})))
+    assert best[ABOUT].to_numpy().tolist() == [["best", "", "tiny"]] * len(best)
+    assert list(best) == [*ABOUT, "row", "iou_gt", *UNTRAINED_MEASURES]
+    assert set(selected["protocol"]) == {"selected"}
+
+
+def test_a_constant_correlates_with_nothing_not_even_itself() -> None:
+    scores = random_scores(0, train_splits=())
+    constant = np.full(40, 0.1, np.float32)
+    entropies = {**scores.entropies, "best": {**scores.entropies["best"], "h_y": constant}}
+    found, _ = correlations(own_masks(judged_masks({"tiny": replace(scores, entropies=entropies)})))
+    pearson = found.set_index("row").drop(columns=ABOUT)
+    assert pearson["h_y"].isna().all()
+    others = pearson.drop(index="h_y", columns="h_y")
+    np.testing.assert_allclose(np.diag(others), 1)
+    assert others.notna().all(axis=None)
+
+
+def test_one_object_correlates_with_nothing() -> None:
+    scores = random_scores(0, n_objects=1, train_splits=())
+    for found in correlations(own_masks(judged_masks({"tiny": scores}))):
+        assert found.drop(columns=[*ABOUT, "row"]).isna().all(axis=None)

@@ -1,14 +1,14 @@
 """How useful measures are in practice, as tables."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.routing import Seconds
-from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
-from pipeline.scoring.use import ROUTED, default_in_use
+from pipeline.scoring.statistics import PIXEL_STATISTICS, ROUTED, STATISTICS, shown_model
 from stages.tables.rows import (
     BOUNDS_OF,
     Results,
@@ -28,6 +28,19 @@ IN_REGIONS: Final = {"whole": "", "band": ", band"}
 
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds per object: of the small model with its measure, and of the large model."""
+
+    small: float
+    large: float
+
+    def at(self, share: Float[np.ndarray, "*point"]) -> Float[np.ndarray, "*point"]:
+        """Mean seconds per object when a share of them is sent on."""
+        seconds: Float[np.ndarray, "*point"] = self.small + share * self.large
+        return seconds
 
 
 def selective_table(results: Results) -> pd.DataFrame:
@@ -86,12 +99,12 @@ def routing_table(results: Results, timed: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     seconds = {measure: seconds_with(timed, measure) for measure in rows["measure"].unique()}
     costs = rows[rows["measure"].map(lambda measure: seconds[measure] is not None)].copy()
-    asked, large = (
+    small, large = (
         costs["measure"].map({m: getattr(found, name) for m, found in seconds.items() if found})
-        for name in ("asked", "large")
+        for name in ("small", "large")
     )
     for end in ("", *BOUNDS_OF):
-        costs["value" + end] = (asked + costs["value" + end] * large) / large
+        costs["value" + end] = (small + costs["value" + end] * large) / large
     both = pd.concat([rows, costs.assign(told="time, of the large model's")])
     return a_column_a_split(both, ["measure", "trained_on", "told"], "value")
 
@@ -111,7 +124,7 @@ def _statistics(results: Results) -> pd.DataFrame:
 
 
 def _of_largest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["model"] == default_in_use(tuple(rows["model"].unique()))].copy()
+    return rows[rows["model"] == shown_model(tuple(rows["model"].unique()))].copy()
 
 
 def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The measures of a model's judged proposals."""
+"""The measures of the masks that a protocol judges."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from pipeline.heads.kinds import PAPER, HeadSet
-from pipeline.scoring.declared import Measure
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
-from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS
 
@@ -24,11 +23,6 @@ class Each(Protocol):
     def __call__(self, work: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
         """Return what ``work`` gives for each item."""
         ...
-
-
-def one_by_one(work: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
-    """Do each item's work when its result is asked for."""
-    return map(work, items)
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
     return [one for one in masks if one.judged == one.protocol]
 
 
-def untrained_measures(seen: Evidence) -> dict[str, Values]:
+def untrained_measures(evidence: Evidence) -> dict[str, Values]:
     """Measures without heads that are shown for the judged proposal.
 
     Raises
@@ -82,10 +76,12 @@ def untrained_measures(seen: Evidence) -> dict[str, Values]:
     ValueError
         If something that a measure is computed from is missing.
     """
-    return {m.name: m.compute(seen) for m in MEASURES if not m.needs_heads and _is_of(m, seen)}
+    return {
+        m.name: m.compute(evidence) for m in MEASURES if not m.needs_heads and _is_of(m, evidence)
+    }
 
 
-def head_measures(seen: Evidence) -> dict[str, Values]:
+def head_measures(evidence: Evidence) -> dict[str, Values]:
     """Those of ``HEAD_MEASURES`` that come from heads of the given kind, in double precision.
 
     Raises
@@ -93,8 +89,10 @@ def head_measures(seen: Evidence) -> dict[str, Values]:
     ValueError
         If a head is missing.
     """
-    kind = seen.heads.kind if seen.heads else PAPER
-    return {m.name: m.compute(seen) for m in MEASURES if m.heads == kind and _is_of(m, seen)}
+    kind = evidence.heads.kind if evidence.heads else PAPER
+    return {
+        m.name: m.compute(evidence) for m in MEASURES if m.heads == kind and _is_of(m, evidence)
+    }
 
 
 def model_measures(
@@ -129,10 +127,10 @@ def every_measure(
     untrained = untrained_measures(scores.evidence(model, judged))
     found = {("", "", name): value for name, value in untrained.items()}
     for train_split, head_set, by_objective in _predictions(scores, protocol, judged):
-        seen = scores.evidence(model, judged, Heads(protocol, by_objective, head_set.kind))
+        evidence = scores.evidence(model, judged, Heads(protocol, by_objective, head_set.kind))
         found |= {
             (train_split, head_set.tokens, name): value
-            for name, value in head_measures(seen).items()
+            for name, value in head_measures(evidence).items()
         }
     return found
 
@@ -175,5 +173,5 @@ def _predictions(
                 yield train_split, head_set, by_split[train_split]
 
 
-def _is_of(measure: Measure, seen: Evidence) -> bool:
-    return not measure.judged or measure.judged == seen.judged
+def _is_of(measure: Measure, evidence: Evidence) -> bool:
+    return not measure.judged or measure.judged == evidence.judged

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.seen import seen_of
+from pipeline.extraction.figures import arrays_for_heads
 from pipeline.heads.inputs import set_inputs
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights, predict
@@ -64,7 +64,7 @@ def judge(
 ) -> tuple[Masks, dict[str, np.ndarray]]:
     """The mask, and what every head of a kind predicts for it, the selected proposal."""
     decoded = _decode_center(sam, question, "identity")
-    inputs = set_inputs(seen_of(decoded, kind), HeadSet("selected", "selected", kind.name))
+    inputs = set_inputs(arrays_for_heads(decoded, kind), HeadSet("selected", "selected", kind.name))
     return _selected_masks(decoded), predict(heads[kind.name], inputs)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.figures import mask_figures
 from pipeline.heads.inputs import n_inputs, set_inputs
@@ -11,8 +12,7 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_networks
 from pipeline.heads.predict import predict
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import methods as runtime
-from pipeline.runtime.methods import METHODS, TIMED_VIEWS, Heads, Question
+from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
 from pipeline.sam.building import build
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene

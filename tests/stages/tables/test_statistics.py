@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.mask_scores import REGIONS
-from pipeline.runtime.methods import METHODS
+from pipeline.mask_statistics import REGIONS
+from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from stages.tables.rows import Results, of_protocol
-from stages.tables.use import (
+from stages.tables.statistics import (
     calibration_table,
     failure_table,
     pixel_table,

@@ -1,1 +1,0 @@
-"""What one click costs: SAM2 alone, with entropies, with heads (Table 7)."""

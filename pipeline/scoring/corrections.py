@@ -1,0 +1,242 @@
+"""How well measures predict corrections and models segment: AUC, curves, IoU, correlations."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import nan
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
+from pipeline.result_rows import AucRow, Curve, Interval, IouRow
+from pipeline.scoring.bootstrap import (
+    Resampled,
+    Resamples,
+    interval,
+    resampled_areas,
+    resampled_means,
+)
+from pipeline.scoring.evidence import ModelScores, ProposalScores, Values
+from pipeline.scoring.judged_masks import Each, JudgedMasks, every_measure
+from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.tasks import (
+    JUDGED_BY_PROTOCOL,
+    REFINED,
+    Correction,
+    Ious,
+    corrections,
+    default_corrections,
+    ious_of,
+    judged_proposal,
+)
+from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
+
+BASELINE: Final = ("", "", "sam_score")
+"""Train split, tokens and name of the measure that others are compared with, of the same mask."""
+
+MeasureKey = tuple[str, str, str]
+"""Train split, tokens and name of a measure; the first two are empty for those without heads."""
+
+BOUNDS: Final = ("oracle", "worst", "random")
+"""Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
+
+IOU_GT: Final = "iou_gt"
+"""The true IoU of the judged mask, where it stands beside the measures."""
+
+_JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
+"""Which proposal is judged, by the names of masks of one click and of eight."""
+
+
+def auc_rows(
+    models: Mapping[str, ModelScores], resamples: Resamples, each: Each = map
+) -> list[AucRow]:
+    """AUC of every protocol, task, model and measure, with the heads of every token set.
+
+    Parameters
+    ----------
+    each
+        How the measures of a model are gone through; ``n_measures`` in all.
+
+    Raises
+    ------
+    ValueError
+        If the models' objects differ in number, an entropy or a head is missing, or a measure is
+        NaN for an object.
+    """
+    ious = ious_of(models)
+    rows: list[AucRow] = []
+    for protocol, judged in JUDGED_BY_PROTOCOL:
+        for model, scores in models.items():
+            tasks = {
+                task: correction
+                for task, correction in corrections(ious, model, protocol).items()
+                if judged_proposal(protocol, task) == judged
+            }
+            measures = every_measure(scores, model, protocol=protocol, judged=judged)
+            _check_measures(measures, model)
+            work = partial(_areas, tasks=tasks, resamples=resamples)
+            areas = dict(zip(measures, each(work, measures.values()), strict=True))
+            for place, (task, correction) in enumerate(tasks.items()):
+                of_task = {key: area.of_task(task, place) for key, area in areas.items()}
+                about = protocol, judged, task, model
+                rows += _rows_of_task(about, correction, of_task, resamples)
+    return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
+
+
+def n_measures(models: Mapping[str, ModelScores]) -> int:
+    """Number of measures of all models, each resampled for all tasks at once."""
+    return sum(
+        len(every_measure(scores, model, protocol=protocol, judged=judged))
+        for protocol, judged in JUDGED_BY_PROTOCOL
+        for model, scores in models.items()
+    )
+
+
+def iou_rows(
+    scores: Mapping[tuple[str, str], ProposalScores], resamples: Resamples
+) -> Iterator[IouRow]:
+    """Mean IoU of every model, view and proposal.
+
+    Parameters
+    ----------
+    scores
+        By model and view; a model's first view is the one that its others are compared with.
+    """
+    columns = {
+        (model, view, proposal): iou.astype(np.float64)
+        for (model, view), said in scores.items()
+        for proposal, iou in said.by_proposal().items()
+    }
+    means = resampled_means(np.stack(list(columns.values()), axis=1), resamples)
+    resampled = dict(zip(columns, means.T, strict=True))
+    start: dict[tuple[str, str], tuple[str, str, str]] = {}
+    for key, iou in columns.items():
+        model, _, proposal = key
+        # Masks of one click come before those of eight.
+        first = start.setdefault((model, _JUDGED_OF[proposal]), key)
+        yield IouRow(
+            *key,
+            mean_iou=float(iou.mean()),
+            mean_iou_interval=interval(resampled[key]),
+            gain=float(iou.mean() - columns[first].mean()),
+            gain_interval=interval(resampled[key] - resampled[first]),
+        )
+
+
+def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[Curve]:
+    """Curves of the bounds and of every measure of each task's default model, by protocol."""
+    by_place = {(one.protocol, one.judged, one.model): one for one in masks}
+    for protocol in PROTOCOLS:
+        for task, model, correction in default_corrections(ious, protocol):
+            judged = judged_proposal(protocol, task)
+            measures = _bounds(correction) | dict(by_place[protocol, judged, model].measures)
+            for (train_split, measure), uncertainty in measures.items():
+                fraction, mean_iou = correction_curve(
+                    correction.iou, correction.corrected_iou, uncertainty, n_points=n_points
+                )
+                yield Curve(protocol, train_split, task, model, measure, fraction, mean_iou)
+
+
+def correlations(masks: Iterable[JudgedMasks]) -> Iterator[pd.DataFrame]:
+    """Pearson correlations of the true IoU and every measure, by masks and train split.
+
+    Yields
+    ------
+    Rows as ``CorrelationRow``, and a column for each of them: ``iou_gt``, then the measures; those
+    that are 1 - a predicted IoU enter as that IoU. NaN for a constant, as everything is over one
+    object.
+    """
+    for one in masks:
+        measures = one.measures
+        for train_split in _train_splits(measures):
+            columns = {IOU_GT: one.iou} | {
+                name: predicted_iou(name, value)
+                for (trained_on, name), value in measures.items()
+                if trained_on in {"", train_split}
+            }
+            block = pd.DataFrame(columns).corr().reset_index(names="row")
+            about = {"protocol": one.protocol, "train_split": train_split, "model": one.model}
+            yield block.assign(**about)[[*about, *block.columns]]
+
+
+@dataclass(frozen=True)
+class _Areas:
+    """Areas of one measure in each task: of the objects themselves, and in each resample."""
+
+    of_all: Mapping[str, CorrectionAuc]
+    resampled: Float[np.ndarray, "resample task"]
+
+    def of_task(self, task: str, place: int) -> tuple[CorrectionAuc, Resampled]:
+        return self.of_all[task], self.resampled[:, place]
+
+
+def _rows_of_task(
+    about: tuple[str, str, str, str],
+    correction: Correction,
+    areas: Mapping[MeasureKey, tuple[CorrectionAuc, Resampled]],
+    resamples: Resamples,
+) -> Iterator[AucRow]:
+    protocol, judged, task, model = about
+    gain = correction.gain
+    oracle, worst = (
+        resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0] for order in (gain, -gain)
+    )
+    start = resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[:, 0]
+    # NaN where no order beats another.
+    span = np.where(oracle - worst > 0, oracle - worst, np.nan)
+    relative = {key: (resampled - worst) / span for key, (_, resampled) in areas.items()}
+    for key, (area, resampled) in areas.items():
+        train_split, tokens, measure = key
+        own = train_split, judged, measure
+        yield AucRow(
+            protocol,
+            train_split,
+            tokens,
+            task,
+            model,
+            measure,
+            **vars(area),
+            auc_interval=interval(start + resampled),
+            relative_interval=interval(relative[key]),
+            margin=area.relative - areas[BASELINE][0].relative,
+            margin_interval=interval(relative[key] - relative[BASELINE]),
+            tokens_margin=area.relative - areas[own][0].relative if tokens else nan,
+            tokens_margin_interval=(
+                interval(relative[key] - relative[own]) if tokens else Interval(nan, nan)
+            ),
+        )
+
+
+def _areas(
+    uncertainty: Float[np.ndarray, "object"], tasks: Mapping[str, Correction], resamples: Resamples
+) -> _Areas:
+    gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
+    of_all = {
+        task: correction_auc(correction.iou, correction.corrected_iou, uncertainty)
+        for task, correction in tasks.items()
+    }
+    return _Areas(of_all, resampled_areas(gains, uncertainty, resamples))
+
+
+def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:
+    for (train_split, tokens, measure), value in measures.items():
+        n_faulty = int(np.isnan(value).sum())
+        if n_faulty:
+            heads = f" by heads of {train_split} on {tokens} tokens" if train_split else ""
+            raise ValueError(
+                f"{measure} of {model}{heads} must not be NaN, got NaN for {n_faulty} of "
+                f"{value.size} objects"
+            )
+
+
+def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
+    """Train splits of the heads among some measures; an unnamed one where there are none."""
+    return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
+
+
+def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
+    gain = correction.gain
+    return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}

@@ -1,1 +1,0 @@
-"""Reduces the masks of a split to figures of each object, a shard at a time."""
