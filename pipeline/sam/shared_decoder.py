@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pipeline.sam.upscaling import Part, by_cell, compiled_part, normed, upscale
+from pipeline.sam.upscaling import by_cell, normed, upscale
 
 Module = Any
 """A module of ``sam2``, which ships no types."""
@@ -79,11 +79,6 @@ class SharedDecoder:
         self._transformer = decoder.transformer
         self._n_heads = int(decoder.transformer.num_heads)
         self._dtype = dtype
-        self._part: Part | None = None
-
-    def compile(self) -> None:
-        """Let the upscaling be compiled when it is next called."""
-        self._part = compiled_part()
 
     def share(
         self,
@@ -144,7 +139,6 @@ class SharedDecoder:
             coarse=shared.coarse,
             fine=shared.fine,
             shape=shared.shape,
-            part=self._part,
         )
         return logits, sam_score, tokens, decoder.pred_obj_score_head(tokens[:, 0])
 

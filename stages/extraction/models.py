@@ -2,7 +2,6 @@
 
 import platform
 import re
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -10,9 +9,7 @@ from typing import Final
 import torch
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights, load_weights
-from pipeline.sam.compiling import CompilerError
-from pipeline.sam.device import DeviceError, select_device
-from pipeline.sam.model import Precision, Sam
+from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.shell.blocks import ExtractParams
 from stages.shell.parsing import ParamsError
 from stages.shell.signatures import weights_seed
@@ -43,8 +40,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
     Raises
     ------
     ParamsError
-        Also if it cannot be compiled, and is to be, or if a GPU is not there that ``auto`` was
-        taken for elsewhere.
+        Also if a GPU is not there that ``auto`` was taken for elsewhere.
 
     Notes
     -----
@@ -59,14 +55,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "every worker must see a GPU where extract.device: auto stands for cuda, as "
             "executor.slurm.gpus asks for one or another worker has one, got one that sees none"
         )
-    sam = _load(params, model, device)
-    if params.compile:
-        print(f"note: {model} is compiled first, which takes minutes", file=sys.stderr)
-        try:
-            sam.compile()
-        except CompilerError as error:
-            raise ParamsError(f"extract.{error}") from error
-    return sam
+    return _load(params, model, device)
 
 
 def settled_device(setting: str) -> torch.device:

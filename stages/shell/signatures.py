@@ -105,7 +105,6 @@ def _settings_of(
         "view_parameters": view.described_parameters,
         "prompts": list(prompts),
         "precision": params.precision,
-        "compile": params.compile,
         "shard_objects": params.shard_objects,
     }
 

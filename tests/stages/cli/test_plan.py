@@ -259,12 +259,6 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     ]
 
 
-def test_cells_that_were_not_compiled_are_named_where_they_are_to_be() -> None:
-    run(extract, *CELL)
-    write_params(compile=True)
-    assert reasons()[0] == ("extract", "1 of 12", "tiny in identity", "compile: False -> True")
-
-
 def lose_mark() -> None:
     (masks_path(*CELL) / "done" / "c.0").unlink()
 

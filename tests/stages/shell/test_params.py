@@ -199,8 +199,6 @@ WHOLE = "must be a whole number from"
         ({"extract": {"decoder_batch": None}}, "extract.decoder_batch must .* got None"),
         ({"extract": {"shard_objects": 10**6}}, f"extract.shard_objects {WHOLE} .* got 1000000"),
         ({"extract": {"device": 0}}, "extract.device must be one of auto, cpu, cuda, got 0"),
-        ({"extract": {"compile": "yes"}}, "extract.compile must be true or false, got 'yes'"),
-        ({"extract": {"compile": 1}}, "extract.compile must be true or false, got 1"),
         ({"extract": None}, "extract must be a mapping, got None"),
         ({"train": [2]}, "train must be a mapping, got [2]"),
         ({"executor": {"n_threads": 10_000}}, f"executor.n_threads {WHOLE} 1 to 1024, got 10000"),
