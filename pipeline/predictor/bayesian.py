@@ -14,7 +14,7 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
-from pipeline.predictor.images import IDENTITY, EncodedImage
+from pipeline.predictor.images import IDENTITY, EncodedImage, decode_prompts
 from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts, check_clicks
 from pipeline.predictor.upsampling import masks_at_image
 from pipeline.prompts import sample_prompts
@@ -93,11 +93,11 @@ def bayesian_entropies(
     logits, first = _selected(sam, image.embedding, prompts)
     by_view = [first]
     for view in (view for view in plan.views if view != IDENTITY):
-        embedding = image.in_view(view, name=plan.name)
+        embedding = image.encoded(sam, view, name=plan.name)
         by_view.append(_selected(sam, embedding, _viewed(prompts, view, image), view)[1])
     clicks = _clicks(logits, image.size_px, plan)
     by_click = [first, *_of_clicks(sam, image.embedding, clicks)]
-    by_model = [first, *(_selected(other, image.by(other), prompts)[1] for other in others)]
+    by_model = [first, *(_selected(other, image.encoded(other), prompts)[1] for other in others)]
     return BayesianEntropies(
         h_t=_entropy(by_view),
         h_xp=_entropy(by_click) if len(clicks) else None,
@@ -130,9 +130,7 @@ def _selected(
 def _all_selected(
     sam: Sam, embedding: Embedding, prompts: DecoderPrompts
 ) -> Float32[Tensor, "prompt y x"]:
-    decoded = sam.decode(
-        embedding, prompts.points, labels=prompts.labels, mask_input=prompts.mask_input
-    )
+    decoded = decode_prompts(sam, embedding, prompts)
     every = torch.arange(len(decoded.logits), device=decoded.logits.device)
     return decoded.logits[every, decoded.sam_score.argmax(dim=1)]
 

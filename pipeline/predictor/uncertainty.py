@@ -15,7 +15,7 @@ from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.advice import Advice, advise
-from pipeline.predictor.images import EncodedImage
+from pipeline.predictor.images import EncodedImage, decode_prompts
 from pipeline.predictor.prompts import (
     DecoderPrompts,
     Kind,
@@ -192,7 +192,9 @@ def predict_sets(
     height, width = image.size_px
     scale = (1, 1) if output.normalize_coords else (width, height)
     prompts = parse_prompts(**vars(prompt_set), scale=scale)
-    decoded = _decode(sam, image, prompts, multimask_output=output.multimask_output)
+    decoded = decode_prompts(
+        sam, image.embedding, prompts, multimask_output=output.multimask_output
+    )
     if output.return_logits:
         masks = at_image(decoded.logits, image.size_px).cpu().numpy()
     else:
@@ -221,7 +223,7 @@ def predict_each(
     for places in _calls([one.kind for one in parsed], batch):
         some = [parsed[i] for i in places]
         read = read_uncertainty(
-            _decode(sam, image, joined(some)),
+            decode_prompts(sam, image.embedding, joined(some)),
             heads,
             size_px=mask_size_px or image.size_px,
             good_iou=good_iou,
@@ -255,15 +257,3 @@ def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
     for kind in dict.fromkeys(kinds):
         places = [i for i, own in enumerate(kinds) if own == kind]
         yield from (places[i : i + batch] for i in range(0, len(places), batch))
-
-
-def _decode(
-    sam: Sam, image: EncodedImage, prompts: DecoderPrompts, *, multimask_output: bool = True
-) -> Decoded:
-    return sam.decode(
-        image.embedding,
-        prompts.points,
-        labels=prompts.labels,
-        mask_input=prompts.mask_input,
-        multimask_output=multimask_output,
-    )
