@@ -17,9 +17,6 @@ T = TypeVar("T")
 
 MOST_CLICKS: Final = 100
 
-BODY_S: Final = 60
-"""Longest time that a body may take to come in."""
-
 Pixels = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -29,23 +26,15 @@ async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
     Raises
     ------
     HTTPException
-        If it is too long, or does not come in.
+        If it is too long.
     ClientDisconnect
         If the client has left.
     """
-    rule = f"{what} must be of at most {most_bytes / 1e6:g} MB, got"
-    length = request.headers.get("content-length", "0")
-    if int(length) > most_bytes:
-        raise HTTPException(413, f"{rule} {int(length) / 1e6:.1f}")
     data = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.stream():
-                data += part
-                if len(data) > most_bytes:
-                    raise HTTPException(413, f"{rule} more")
-    except TimeoutError as error:
-        raise HTTPException(408, f"{what} must come in within {BODY_S} s, got a part") from error
+    async for part in request.stream():
+        data += part
+        if len(data) > most_bytes:
+            raise HTTPException(413, f"{what} must be of at most {most_bytes / 1e6:g} MB, got more")
     return bytes(data)
 
 
