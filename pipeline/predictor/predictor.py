@@ -84,7 +84,7 @@ class UncertainPredictor:
         Parameters
         ----------
         point_coords, point_labels, box, mask_input
-            See ``pipeline.predictor.prompts.parse_prompts``.
+            See ``PromptSet``; of several sets, each has one more dimension in front.
         multimask_output
             Whether to return three proposals instead of the single mask.
         return_logits

@@ -79,25 +79,13 @@ class DecoderPrompts:
         return f"{learned}; this prompt has {told}" if told else ""
 
 
-def parse_prompts(
-    point_coords: ArrayLike | None,
-    point_labels: ArrayLike | None,
-    box: ArrayLike | None,
-    mask_input: ArrayLike | None,
-    *,
-    scale: tuple[int, int] = (1, 1),
-) -> DecoderPrompts:
+def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> DecoderPrompts:
     """Check the prompts of one set, or of several side by side.
 
     Parameters
     ----------
-    point_coords, point_labels
-        Clicks (x, y), ``(click, 2)`` or ``(set, click, 2)``, and whether each is on the object (1)
-        or beside it (0).
-    box
-        Left, top, right, bottom: ``(4,)`` or ``(set, 4)``.
-    mask_input
-        Logits of an earlier answer, ``(1, y, x)`` or ``(set, 1, y, x)``.
+    given
+        Of several sets, each array has one more dimension in front.
     scale
         What the coordinates are multiplied by to be in pixels of the image.
 
@@ -108,14 +96,14 @@ def parse_prompts(
         or there are unequally many sets.
     """
     parts = []
-    if box is not None:
-        parts.append(_corners(box))
-    if point_coords is not None or point_labels is not None:
-        parts.append(_clicks(point_coords, point_labels))
+    if given.box is not None:
+        parts.append(_corners(given.box))
+    if given.point_coords is not None or given.point_labels is not None:
+        parts.append(_clicks(given.point_coords, given.point_labels))
     if len({len(points) for points, _ in parts}) > 1:
         counts = [len(points) for points, _ in parts]
         raise ValueError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
-    mask = None if mask_input is None else _mask(mask_input)
+    mask = None if given.mask_input is None else _mask(given.mask_input)
     if not parts:
         return DecoderPrompts(None, None, mask)
     points = np.concatenate([part[0] for part in parts], axis=1) * np.array(scale, np.float32)

@@ -191,7 +191,7 @@ def predict_sets(
     """See ``UncertainPredictor.predict``."""
     height, width = image.size_px
     scale = (1, 1) if output.normalize_coords else (width, height)
-    prompts = parse_prompts(**vars(prompt_set), scale=scale)
+    prompts = parse_prompts(prompt_set, scale=scale)
     decoded = decode_prompts(
         sam, image.embedding, prompts, multimask_output=output.multimask_output
     )
@@ -242,7 +242,7 @@ def parse_one(prompt_set: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts
         If they are of several, do not fit together, or a click is not in the image. SAM2 answers
         those, and so does ``predict``; of what the heads would make of them, nothing is known.
     """
-    prompts = parse_prompts(**vars(prompt_set))
+    prompts = parse_prompts(prompt_set)
     if prompts.n_sets != 1:
         raise ValueError(
             f"prompts must be of one set, got {prompts.n_sets}: "

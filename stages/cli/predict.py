@@ -121,7 +121,7 @@ def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Told:
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
     values, lines = values_told(answer.found), lines_told(answer.found)
     if answer.bayesian is not None:
-        values["bayesian"] = bayesian_values(answer.bayesian, vars(answer.seconds))
+        values["bayesian"] = bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{bayesian_lines(values['bayesian'])}"
     return values, lines, answer.saved
 

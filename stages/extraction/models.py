@@ -20,8 +20,13 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 """Where Linux names the processor."""
 
 
-def load_model(params: ExtractParams, model: str) -> Sam:
+def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
     """Build a model, with its trained weights unless the settings ask for random ones.
+
+    Parameters
+    ----------
+    device
+        By default, that of the settings.
 
     Raises
     ------
@@ -30,7 +35,13 @@ def load_model(params: ExtractParams, model: str) -> Sam:
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
-    return _load(params, model, params.device)
+    return load_sam(
+        params.family,
+        model,
+        precision=params.precision,
+        device=settled_device(device or params.device).type,
+        seed=weights_seed(params),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +66,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "every worker must see a GPU where extract.device: auto stands for cuda, as "
             "executor.slurm.gpus asks for one or another worker has one, got one that sees none"
         )
-    return _load(params, model, device)
+    return load_model(params, model, device)
 
 
 def settled_device(setting: str) -> torch.device:
@@ -70,16 +81,6 @@ def settled_device(setting: str) -> torch.device:
         return select_device(setting)
     except DeviceError as error:
         raise ParamsError(f"extract.{error}") from error
-
-
-def _load(params: ExtractParams, model: str, device: str) -> Sam:
-    return load_sam(
-        params.family,
-        model,
-        precision=params.precision,
-        device=settled_device(device).type,
-        seed=weights_seed(params),
-    )
 
 
 def load_sam(
