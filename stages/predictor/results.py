@@ -110,24 +110,20 @@ def _prompt_result(image: AskedImage, prompt: CocoPrompt, found: "Uncertainty") 
     }
 
 
-def gain_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
-    """Expected IoUs and gains of a proposal, by name."""
-    return {
-        part: {name: float(values[proposal]) for name, values in vars(own).items()}
-        for part, own in (
-            ("expected_iou", found.expected_iou),
-            ("gap", found.gap),
-            ("direct_gap", found.direct_gap),
-        )
-    }
-
-
 def proposal_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
     """Scores of a proposal: everything but its mask."""
+    by_part = {
+        "expected_iou": found.expected_iou,
+        "gap": found.gap,
+        "direct_gap": found.direct_gap,
+    }
     return {
         "sam_score": float(found.sam_score[proposal]),
         "h_std": float(found.h_std[proposal]),
-        **gain_values(found, proposal),
+        **{
+            part: {name: float(values[proposal]) for name, values in vars(own).items()}
+            for part, own in by_part.items()
+        },
     }
 
 
