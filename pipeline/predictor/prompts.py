@@ -113,6 +113,25 @@ def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> Decod
     return DecoderPrompts(points, labels, mask)
 
 
+def parse_one(prompt_set: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
+    """The prompts of one set about an image of a height and a width.
+
+    Raises
+    ------
+    ValueError
+        If they are of several, do not fit together, or a click is not in the image. SAM2 answers
+        those, and so does ``predict``; of what the heads would make of them, nothing is known.
+    """
+    prompts = parse_prompts(prompt_set)
+    if prompts.n_sets != 1:
+        raise ValueError(
+            f"prompts must be of one set, got {prompts.n_sets}: "
+            "predict_uncertainties takes many, each a PromptSet"
+        )
+    check_clicks("point_coords", prompts.clicks, size_px)
+    return prompts
+
+
 def check_clicks(what: str, clicks: ArrayLike, size_px: tuple[int, int]) -> None:
     """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones.
 
