@@ -124,7 +124,7 @@ def _selected(sam: Sam, embedding: Embedding, prompts: DecoderPrompts) -> Logits
 
 
 def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> DecoderPrompts:
-    """Prompts about a view that ask what they ask about the image."""
+    """Prompts about the image, mapped into a view of it."""
     height, width = image.size_px
     points, mask = prompts.points, prompts.mask_input
     if points is not None:

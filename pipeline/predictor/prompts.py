@@ -19,7 +19,7 @@ LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX_CORNERS)
 
 @dataclass(frozen=True)
 class PromptSet:
-    """What is asked about one object, with the arguments of ``predict``."""
+    """A prompt about one object: the arguments of ``predict``."""
 
     point_coords: ArrayLike | None = None
     """Clicks (x, y), ``(click, 2)``."""
@@ -74,9 +74,9 @@ class DecoderPrompts:
             "a mask": self.mask_input is not None,
             "no click": not labels and self.mask_input is None,
         }
-        told = " and ".join(name for name, is_given in given.items() if is_given)
+        unlearned = " and ".join(name for name, is_given in given.items() if is_given)
         learned = "the heads learned from one click on the object"
-        return f"{learned}; this prompt has {told}" if told else ""
+        return f"{learned}; this prompt has {unlearned}" if unlearned else ""
 
 
 def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> DecoderPrompts:

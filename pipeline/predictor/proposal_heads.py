@@ -39,7 +39,7 @@ class ProposalHeads:
     """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
 
     def __post_init__(self) -> None:
-        """Check that there is all that predictions ask for."""
+        """Check that there is all that predictions need."""
         if self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}, got {self.model!r}")
         needed = PROTOCOL_OBJECTIVES[self.head_set.protocol]
@@ -86,7 +86,7 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the heads say of each proposal."""
+    """Predictions of the heads for each proposal."""
 
     expected_iou: ExpectedIou
     gap: Gaps
@@ -104,7 +104,7 @@ class Judgement:
 
 
 def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
-    """Ask every head about every proposal of every prompt set."""
+    """Apply every head to every proposal of every prompt set."""
     sam_score = decoded.sam_score.cpu().numpy()
     return judge_rows(heads, proposal_inputs(heads, decoded), sam_score)
 
@@ -114,7 +114,7 @@ def judge_rows(
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
 ) -> Judgement:
-    """Ask every head about some proposals.
+    """Apply every head to some proposals.
 
     Parameters
     ----------
@@ -123,20 +123,20 @@ def judge_rows(
     sam_score
         Their SamScores; the judgement has their shape.
     """
-    seen = _evidence(heads, inputs, sam_score.reshape(-1, 1))
+    evidence = _evidence(heads, inputs, sam_score.reshape(-1, 1))
 
     def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
         return values.reshape(sam_score.shape)
 
     def gaps(*measures: str) -> Gaps:
-        return Gaps(*(shaped(BY_NAME[name].compute(seen)) for name in measures))
+        return Gaps(*(shaped(BY_NAME[name].compute(evidence)) for name in measures))
 
     expected = ExpectedIou(
-        own=shaped(seen.own_iou()),
-        **{model: shaped(seen.head(f"iou_{model}")) for model in MODELS},
-        refined=shaped(seen.head("iou_refined")),
-        best=shaped(seen.best_iou()),
-        selected=shaped(seen.selected_iou()),
+        own=shaped(evidence.own_iou()),
+        **{model: shaped(evidence.head(f"iou_{model}")) for model in MODELS},
+        refined=shaped(evidence.head("iou_refined")),
+        best=shaped(evidence.best_iou()),
+        selected=shaped(evidence.selected_iou()),
     )
     return Judgement(
         expected,
@@ -165,10 +165,10 @@ def _evidence(
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
     """What the heads read of each proposal, as if that were the judged one."""
     head_set = heads.head_set
-    seen = seen_of(decoded, KINDS_BY_NAME[head_set.kind])
+    read = seen_of(decoded, KINDS_BY_NAME[head_set.kind])
     if heads.first_mask_token != 1:
         # All else pairs proposal k with mask token k + 1.
-        seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)
+        read["mask_token"] = np.roll(read["mask_token"], 1 - heads.first_mask_token, axis=1)
     every = np.tile(np.arange(N_PROPOSALS), len(decoded.sam_score))
-    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in seen.items()}
+    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in read.items()}
     return set_inputs(repeated, head_set, judged=every)

@@ -179,7 +179,7 @@ class Sam:
         return near.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else near
 
     def wait(self) -> None:
-        """Wait until the device has done all that it was asked for."""
+        """Wait until the device has done all that it was given."""
         if self._is_cuda:
             torch.cuda.current_stream(self.device).synchronize()
 
@@ -274,9 +274,9 @@ class Sam:
         clicks = None
         if points is not None:
             size_px = np.array(embedding.size_px[::-1], np.float32)
-            places = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
+            points_px = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
             kinds = np.ones(points.shape[:2]) if labels is None else labels
-            clicks = (self.upload(places), self.upload(kinds.astype(np.int32)))
+            clicks = (self.upload(points_px), self.upload(kinds.astype(np.int32)))
         masks = None if mask_input is None else self.upload(mask_input.astype(np.float32))
         sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense

@@ -46,7 +46,7 @@ def load_model(params: ExtractParams, model: str, device: str | None = None) -> 
 
 @lru_cache(maxsize=1)
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
-    """Model that fills cells on a device; kept until another one is asked for, see ``load_model``.
+    """Model that fills cells on a device; kept until another one is needed, see ``load_model``.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def load_sam(
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
-    place = select_device(device)
+    where = select_device(device)
     built = build(family, model, seed=seed or 0)
     if seed is None:
         path, _ = verified_weights(family, model)
@@ -103,7 +103,7 @@ def load_sam(
             fit_weights(built, load_weights(str(path)), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    return Sam(built, device=place, precision=precision)
+    return Sam(built, device=where, precision=precision)
 
 
 def device_name(device: torch.device) -> str:

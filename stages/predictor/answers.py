@@ -1,4 +1,4 @@
-"""Answers to the questions of a user: a predictor is loaded, asked and timed, its masks drawn."""
+"""What ``usam predict`` does: a predictor is loaded, applied and timed, its masks drawn."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,11 @@ from storage.rle import decode_rle
 
 @dataclass(frozen=True)
 class PromptAnswer:
-    """What is said of one prompt."""
+    """A predictor's answer to one prompt."""
 
     found: Uncertainty
     bayesian: BayesianEntropies | None
-    """If it was asked for."""
+    """If they are wanted."""
     seconds: dict[str, float]
     """``one_pass`` to encode the image, decode the prompt and judge the masks; ``bayesian`` to
     encode and decode what those entropies need besides. Models were loaded before."""

@@ -1,4 +1,4 @@
-"""What a user asks about an image: clicks, boxes and grids, parsed from text and checked."""
+"""Prompts from the command line: clicks, boxes and grids, parsed and checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,8 +84,8 @@ def parse_clicks(
         If a text has another form, or lies beyond the image.
     """
     clicks = Clicks(
-        tuple(_place("click", text, size_px) for text in on),
-        tuple(_place("not-click", text, size_px) for text in beside),
+        tuple(_click("click", text, size_px) for text in on),
+        tuple(_click("not-click", text, size_px) for text in beside),
         None if box is None else _box(box, size_px),
     )
     return clicks if clicks.on or clicks.box else None
@@ -135,7 +135,7 @@ def check_share(what: str, share: float) -> None:
         raise ParamsError(f"{what} must be a number from 0 to 1, got {share:g}")
 
 
-def _place(what: str, text: str, size_px: tuple[int, int]) -> Click:
+def _click(what: str, text: str, size_px: tuple[int, int]) -> Click:
     x, y = _numbers(what, text, "X,Y")
     check_click(what, (x, y), size_px)
     return x, y

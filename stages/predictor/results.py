@@ -1,4 +1,4 @@
-"""What a predictor says, as values for JSON and as entries of a COCO results file."""
+"""Predictions as values for JSON and as entries of a COCO results file."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def answer_images(
     kept: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Answer what is asked of the images that are not done, and keep the results of each.
+    """Predict on the images that are not done, and keep the results of each.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def proposal_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
 
 
 def prompt_values(found: "Uncertainty") -> dict[str, Any]:
-    """What is said of all proposals together."""
+    """Values about all proposals together."""
     return {
         "selected": found.selected,
         "alternative": found.alternative,

@@ -1,4 +1,4 @@
-"""The web application: the page's files, what can be asked, and errors answered in words."""
+"""The web application: the page's files, its requests, and errors in words."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ STATUS: Final = {
     WeightsError: 400,
     ClientDisconnect: 499,
 }
-"""Status of an answer by the error that it tells; 499 reaches nobody."""
+"""HTTP status by error; 499 reaches nobody."""
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ class HeadChoice:
 
 
 class Models:
-    """Predictors by head set and model, loaded when somebody first asks for them.
+    """Predictors by head set and model, loaded when they are first needed.
 
     Raises
     ------

@@ -91,15 +91,3 @@ def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
 
     asyncio.run(run())
     assert ran == ["slow"]
-
-
-def test_an_error_is_that_of_its_own_job_alone(queue: ModelQueue) -> None:
-    def fail() -> None:
-        raise ValueError("own")
-
-    async def run() -> int:
-        with pytest.raises(ValueError, match="own"):
-            await queue.run(fail)
-        return await queue.run(lambda: 1)
-
-    assert asyncio.run(run()) == 1
