@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from pipeline.predictor import PromptSet
 from pipeline.vocabulary import N_PROPOSALS
-from stages.predictor.prompts import check_box, check_click
+from stages.predictor.prompts import Clicks
 from stages.shell.parsing import ParamsError
 
 T = TypeVar("T")
@@ -115,15 +115,12 @@ def prompt_of(prompt: PromptRequest, height_px: int, width_px: int) -> PromptSet
     ParamsError
         If it has neither a click on the object nor a box, or lies outside of the image.
     """
-    clicks, box = prompt.clicks, prompt.box
-    if box is None and not any(click.label for click in clicks):
+    on, beside = (
+        tuple((click.x, click.y) for click in prompt.clicks if click.label == label)
+        for label in (1, 0)
+    )
+    if prompt.box is None and not on:
         raise ParamsError("prompt must have a click on the object or a box, got neither")
-    size_px = height_px, width_px
-    for click in clicks:
-        check_click("click", (click.x, click.y), size_px)
-    if box is not None:
-        check_box(box, size_px, text=",".join(f"{side:g}" for side in box))
-    corners = None if box is None else list(box)
-    if not clicks:
-        return PromptSet(box=corners)
-    return PromptSet([[c.x, c.y] for c in clicks], [c.label for c in clicks], corners)
+    clicks = Clicks(on, beside, prompt.box)
+    clicks.check((height_px, width_px))
+    return clicks.prompt_set

@@ -200,7 +200,7 @@ def test_a_broken_image_is_refused_in_words(page: Page) -> None:
         (question((1, 1, 0)), "prompt must have a click on the object or a box, got neither"),
         (question((256, 1, 1)), "click must lie in the image of 256 x 192 px, got 256,1"),
         (question((1, 192, 1)), "click must lie in the image of 256 x 192 px, got 1,192"),
-        (question(box=[9, 9, 9, 20]), "box must be wider and higher than 0 px, got 9,9,9,20"),
+        (question(box=[9, 9, 9, 20]), "box must be wider and higher than 0 px, got 9,9,0,11"),
         (question(CLICK, model="huge"), "model must be one of tiny, .*, got 'huge'"),
         (question(CLICK, heads="/etc/passwd"), "heads must be one of other, mini, got '/etc/"),
         (question((float("nan"), 1, 1)), "clicks.0.x must be as the page sends it, got: "),
