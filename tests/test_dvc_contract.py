@@ -57,7 +57,6 @@ OTHER_SETTINGS: Final[dict[str, Any]] = {
     "family": "sam2",
     "weights": "random-1",
     "precision": "bf16",
-    "compile": True,
     "decoder_batch": 3,
     "shard_objects": 3,
     "device": "cuda",

@@ -1,6 +1,6 @@
 """Entropies that take more than one pass: over views, clicks and models."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,18 +11,17 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.plan import decoder_batch
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
-from pipeline.predictor.images import IDENTITY, EncodedImage
+from pipeline.predictor.images import IDENTITY, EncodedImage, decode_prompts
 from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts, check_clicks
 from pipeline.predictor.upsampling import masks_at_image
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, default_view, map_points, unview
 
-SoftMask = Float32[np.ndarray, "y x"]
-"""Foreground probability at low resolution, in the 256 steps of the cache."""
+Logits = Float32[Tensor, "_ y x"]
+"""Of some masks."""
 
 VIEWS: Final = tuple(
     default_view(name) for name in ("identity", "vflip", "gblur5", "gnoise", "jpeg10", "jpeg30")
@@ -35,7 +34,7 @@ class BayesianPlan:
     """What the passes are."""
 
     views: tuple[View, ...] = VIEWS
-    """T; the first pass, ``identity``, must be among them."""
+    """T; the first pass, ``identity``, belongs to them in any case."""
     clicks: ArrayLike | None = None
     """Clicks (x, y) on the object beside the prompt, ``(click, 2)``; by default, seven that are
     drawn from the predicted mask as ``sample_prompts`` draws them from the true one."""
@@ -43,12 +42,6 @@ class BayesianPlan:
     """Seed of the drawn clicks."""
     name: str = ""
     """Name of the image, which seeds what is random in a view."""
-
-    def __post_init__(self) -> None:
-        """Check that the first pass is among the views."""
-        if IDENTITY not in self.views:
-            names = ", ".join(view.name for view in self.views) or "none"
-            raise ValueError(f"views must have identity, got {names}")
 
 
 @dataclass(frozen=True)
@@ -90,14 +83,19 @@ def bayesian_entropies(
     """See ``UncertainPredictor.predict_bayesian``."""
     _check_sizes(sam, others)
     n_encoded = image.n_encodes
-    logits, first = _selected(sam, image.embedding, prompts)
+    first = _selected(sam, image.embedding, prompts)
     by_view = [first]
     for view in (view for view in plan.views if view != IDENTITY):
-        embedding = image.in_view(view, name=plan.name)
-        by_view.append(_selected(sam, embedding, _viewed(prompts, view, image), view)[1])
-    clicks = _clicks(logits, image.size_px, plan)
-    by_click = [first, *_of_clicks(sam, image.embedding, clicks)]
-    by_model = [first, *(_selected(other, image.by(other), prompts)[1] for other in others)]
+        embedding = image.encoded(sam, view, name=plan.name)
+        by_view.append(unview(_selected(sam, embedding, _viewed(prompts, view, image)), view))
+    clicks = _clicks(first, image.size_px, plan)
+    by_click = [first]
+    if len(clicks):
+        labels = np.ones((len(clicks), 1), np.int32)
+        by_click.append(
+            _selected(sam, image.embedding, DecoderPrompts(clicks[:, np.newaxis], labels, None))
+        )
+    by_model = [first, *(_selected(other, image.encoded(other), prompts) for other in others)]
     return BayesianEntropies(
         h_t=_entropy(by_view),
         h_xp=_entropy(by_click) if len(clicks) else None,
@@ -118,27 +116,15 @@ def _check_sizes(sam: Sam, others: Sequence[Sam]) -> None:
             )
 
 
-def _selected(
-    sam: Sam, embedding: Embedding, prompts: DecoderPrompts, view: View = IDENTITY
-) -> tuple[Float32[Tensor, "y x"], SoftMask]:
-    """Logits and probabilities of the selected mask of one prompt set, mapped back from a view."""
-    (one,) = _all_selected(sam, embedding, prompts)
-    logits = unview(one, view)
-    return logits, decode(encode_logits(logits).cpu().numpy())
-
-
-def _all_selected(
-    sam: Sam, embedding: Embedding, prompts: DecoderPrompts
-) -> Float32[Tensor, "prompt y x"]:
-    decoded = sam.decode(
-        embedding, prompts.points, labels=prompts.labels, mask_input=prompts.mask_input
-    )
+def _selected(sam: Sam, embedding: Embedding, prompts: DecoderPrompts) -> Logits:
+    """Logits of the selected mask of each prompt set."""
+    decoded = decode_prompts(sam, embedding, prompts)
     every = torch.arange(len(decoded.logits), device=decoded.logits.device)
     return decoded.logits[every, decoded.sam_score.argmax(dim=1)]
 
 
 def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> DecoderPrompts:
-    """Prompts about a view that ask what they ask about the image."""
+    """Prompts about the image, mapped into a view of it."""
     height, width = image.size_px
     points, mask = prompts.points, prompts.mask_input
     if points is not None:
@@ -153,7 +139,7 @@ def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> Decoder
 
 
 def _clicks(
-    logits: Float32[Tensor, "y x"], size_px: tuple[int, int], plan: BayesianPlan
+    logits: Logits, size_px: tuple[int, int], plan: BayesianPlan
 ) -> Float32[np.ndarray, "click 2"]:
     if plan.clicks is not None:
         given = np.asarray(plan.clicks, np.float32)
@@ -161,23 +147,16 @@ def _clicks(
             raise ValueError(f"clicks must be of shape (click, 2), got {given.shape}")
         check_clicks("clicks", given, size_px)
         return given
-    mask = masks_at_image(logits[None, None], size_px)[0, 0]
+    mask = masks_at_image(logits[None], size_px)[0, 0]
     if not mask.any():
         return np.zeros((0, 2), np.float32)
     return sample_prompts(mask, plan.seed)[1:].astype(np.float32)
 
 
-def _of_clicks(
-    sam: Sam, embedding: Embedding, clicks: Float32[np.ndarray, "click 2"]
-) -> Iterator[SoftMask]:
-    batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
-    for start in range(0, len(clicks), batch):
-        some = clicks[start : start + batch, np.newaxis]
-        prompts = DecoderPrompts(some, np.ones(some.shape[:2], np.int32), None)
-        yield from decode(encode_logits(_all_selected(sam, embedding, prompts)).cpu().numpy())
-
-
-def _entropy(masks: Sequence[SoftMask]) -> float:
-    """Entropy of the mean of masks; in double precision, whose mean of 1s is not above 1."""
-    mean = np.mean(masks, axis=0, dtype=np.float64).clip(0, 1)
+def _entropy(masks: Sequence[Logits]) -> float:
+    """Entropy of the mean of masks, in the 256 steps of the cache; in double precision, whose mean
+    of 1s is not above 1.
+    """
+    probability = np.concatenate([decode(encode_logits(one).cpu().numpy()) for one in masks])
+    mean = probability.mean(axis=0, dtype=np.float64).clip(0, 1)
     return float(mask_entropy(mean[np.newaxis])[0])

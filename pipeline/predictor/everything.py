@@ -64,9 +64,9 @@ class UncertainMaskGenerator:
         records, inputs = self._generator.generate(bytes_of(rgb_of(image)))
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         judgement = judge_rows(self._heads, inputs, sam_score)
-        return [record | self._said(judgement, i) for i, record in enumerate(records)]
+        return [record | self._values_of(judgement, i) for i, record in enumerate(records)]
 
-    def _said(self, judgement: Judgement, i: int) -> dict[str, Any]:
+    def _values_of(self, judgement: Judgement, i: int) -> dict[str, Any]:
         parts = {
             part: {name: float(values[i]) for name, values in vars(own).items()}
             for part, own in vars(judgement).items()

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from pipeline.sam.model import Embedding, Sam
+from pipeline.predictor.prompts import DecoderPrompts
+from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, apply_view, default_view
 
 Rgb = UInt8[np.ndarray, "height width 3"] | Float32[np.ndarray, "height width 3"]
@@ -73,41 +74,45 @@ class EncodedImage:
     """
 
     def __init__(self, sam: Sam, rgb: Rgb, embedding: Embedding) -> None:
-        self._rgb = rgb
-        self._sam = sam
         self.embedding = embedding
         self.n_encodes = 0
-        self._encodings: dict[tuple[Sam, str], Embedding] = {(sam, _key(IDENTITY, "")): embedding}
+        self._rgb = rgb
+        self._encodings = {_key(sam, IDENTITY, ""): embedding}
 
     @property
     def size_px(self) -> tuple[int, int]:
         """Height and width."""
         return self.embedding.size_px
 
-    def by(self, sam: Sam) -> Embedding:
-        """The image itself, encoded by another model."""
-        return self._encoded(sam, IDENTITY, "")
-
-    def in_view(self, view: View, *, name: str = "") -> Embedding:
-        """A view of the image, encoded by the same model.
+    def encoded(self, sam: Sam, view: View = IDENTITY, *, name: str = "") -> Embedding:
+        """A view of the image, encoded by a model.
 
         Parameters
         ----------
         name
             Name of the image, which seeds what is random in a view.
         """
-        return self._encoded(self._sam, view, name)
-
-    def _encoded(self, sam: Sam, view: View, name: str) -> Embedding:
-        key = sam, _key(view, name)
+        key = _key(sam, view, name)
         if key not in self._encodings:
-            rgb = (
-                self._rgb if view == IDENTITY else apply_view(bytes_of(self._rgb), view, image=name)
-            )
+            is_itself = view == IDENTITY
+            rgb = self._rgb if is_itself else apply_view(bytes_of(self._rgb), view, image=name)
             self._encodings[key] = sam.encode(rgb)
             self.n_encodes += 1
         return self._encodings[key]
 
 
-def _key(view: View, name: str) -> str:
-    return view.name if view == IDENTITY else f"{view.name} {view.described_parameters} {name}"
+def _key(sam: Sam, view: View, name: str) -> tuple[Sam, str, str, str]:
+    return sam, view.name, view.described_parameters, name
+
+
+def decode_prompts(
+    sam: Sam, embedding: Embedding, prompts: DecoderPrompts, *, multimask_output: bool = True
+) -> Decoded:
+    """Masks of prompt sets about an encoded image, in one decoder call."""
+    return sam.decode(
+        embedding,
+        prompts.points,
+        labels=prompts.labels,
+        mask_input=prompts.mask_input,
+        multimask_output=multimask_output,
+    )

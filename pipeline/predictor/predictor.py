@@ -1,30 +1,45 @@
 """A predictor that takes the place of ``SAM2ImagePredictor``, and says how wrong a mask may be."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
 import numpy as np
+import torch
+from jaxtyping import Float32
 from numpy.typing import ArrayLike
 from PIL.Image import Image
 
+from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
-from pipeline.predictor.images import EncodedImage, rgb_of
-from pipeline.predictor.prompts import PromptSet
+from pipeline.predictor.images import EncodedImage, decode_prompts, rgb_of
+from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
 from pipeline.predictor.proposal_heads import ProposalHeads
-from pipeline.predictor.uncertainty import (
-    Output,
-    Prediction,
-    Uncertainty,
-    parse_one,
-    predict_each,
-    predict_sets,
-)
+from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
+from pipeline.predictor.upsampling import at_image, masks_at_image
 from pipeline.sam.model import Sam
 
 _ENCODED_PIXELS: Final = 2**22
 """Pixels that the encoder sees in one call: four images of 1024 px, which take some gigabytes."""
+
+
+Prediction = tuple[
+    Float32[np.ndarray, "*prompt proposal height width"],
+    Float32[np.ndarray, "*prompt proposal"],
+    Float32[np.ndarray, "*prompt proposal y x"],
+]
+"""Masks, SamScores and low-resolution logits; without the first dimension for one prompt set."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What ``predict`` is to return, and whether coordinates are pixels or fractions."""
+
+    multimask_output: bool
+    return_logits: bool
+    normalize_coords: bool
 
 
 class UncertainPredictor:
@@ -84,7 +99,7 @@ class UncertainPredictor:
         Parameters
         ----------
         point_coords, point_labels, box, mask_input
-            See ``pipeline.predictor.prompts.parse_prompts``.
+            See ``PromptSet``; of several sets, each has one more dimension in front.
         multimask_output
             Whether to return three proposals instead of the single mask.
         return_logits
@@ -101,7 +116,7 @@ class UncertainPredictor:
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         output = Output(multimask_output, return_logits, normalize_coords)
-        return predict_sets(self.sam, self._one(), prompt_set, output)
+        return self._predict(self._one(), prompt_set, output)
 
     def predict_batch(
         self,
@@ -136,7 +151,7 @@ class UncertainPredictor:
         every = zip(*by_part, strict=True)
         output = Output(multimask_output, return_logits, normalize_coords)
         found = [
-            predict_sets(self.sam, image, PromptSet(*prompt), output)
+            self._predict(image, PromptSet(*prompt), output)
             for image, prompt in zip(images, every, strict=True)
         ]
         masks, sam_scores, logits = ([one[part] for one in found] for part in range(3))
@@ -192,14 +207,7 @@ class UncertainPredictor:
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        return predict_each(
-            self.sam,
-            self.heads,
-            self._one(),
-            prompt_sets,
-            good_iou=good_iou,
-            mask_size_px=mask_size_px,
-        )
+        return self._uncertainties(self._one(), prompt_sets, good_iou, mask_size_px)
 
     def predict_uncertainty_batch(
         self, prompt_sets_batch: Sequence[Sequence[PromptSet]], *, good_iou: float = GOOD_IOU
@@ -216,7 +224,7 @@ class UncertainPredictor:
         images = self._all()
         _check_count(prompt_sets_batch, images)
         return [
-            predict_each(self.sam, self.heads, image, prompt_sets, good_iou=good_iou)
+            self._uncertainties(image, prompt_sets, good_iou)
             for image, prompt_sets in zip(images, prompt_sets_batch, strict=True)
         ]
 
@@ -264,6 +272,47 @@ class UncertainPredictor:
         prompts = parse_one(prompt_set, image.size_px)
         return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
 
+    @torch.inference_mode()
+    def _predict(self, image: EncodedImage, prompt_set: PromptSet, output: Output) -> Prediction:
+        height, width = image.size_px
+        scale = (1, 1) if output.normalize_coords else (width, height)
+        prompts = parse_prompts(prompt_set, scale=scale)
+        is_multimask = output.multimask_output
+        found = decode_prompts(self.sam, image.embedding, prompts, multimask_output=is_multimask)
+        if output.return_logits:
+            masks = at_image(found.logits, image.size_px).cpu().numpy()
+        else:
+            masks = masks_at_image(found.logits, image.size_px).astype(np.float32)
+        parts = masks, found.sam_score.cpu().numpy(), bounded(found.logits).cpu().numpy()
+        if prompts.n_sets > 1:
+            return parts
+        (masks, sam_score, logits) = (part[0] for part in parts)
+        return masks, sam_score, logits
+
+    @torch.inference_mode()
+    def _uncertainties(
+        self,
+        image: EncodedImage,
+        prompt_sets: Sequence[PromptSet],
+        good_iou: float,
+        mask_size_px: tuple[int, int] | None = None,
+    ) -> list[Uncertainty]:
+        sam = self.sam
+        parsed = [parse_one(one, image.size_px) for one in prompt_sets]
+        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+        found: dict[int, Uncertainty] = {}
+        for numbers in _calls([one.kind for one in parsed], batch):
+            some = [parsed[i] for i in numbers]
+            read = read_uncertainty(
+                decode_prompts(sam, image.embedding, joined(some)),
+                self.heads,
+                size_px=mask_size_px or image.size_px,
+                good_iou=good_iou,
+                cautions=[one.caution for one in some],
+            )
+            found.update(zip(numbers, read, strict=True))
+        return [found[i] for i in range(len(parsed))]
+
     def _one(self) -> EncodedImage:
         if self._is_batch:
             n_images = len(self._images)
@@ -287,3 +336,10 @@ class UncertainPredictor:
 def _check_count(prompts: Sequence[object], images: Sequence[EncodedImage]) -> None:
     if len(prompts) != len(images):
         raise ValueError(f"prompts must be of {len(images)} images, got {len(prompts)}")
+
+
+def _calls(kinds: Sequence[Kind], batch: int) -> Iterator[list[int]]:
+    """Numbers of the prompt sets of each decoder call: of one kind, at most so many."""
+    for kind in dict.fromkeys(kinds):
+        numbers = [i for i, own in enumerate(kinds) if own == kind]
+        yield from (numbers[i : i + batch] for i in range(0, len(numbers), batch))

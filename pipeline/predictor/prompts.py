@@ -19,7 +19,7 @@ LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX_CORNERS)
 
 @dataclass(frozen=True)
 class PromptSet:
-    """What is asked about one object, with the arguments of ``predict``."""
+    """A prompt about one object: the arguments of ``predict``."""
 
     point_coords: ArrayLike | None = None
     """Clicks (x, y), ``(click, 2)``."""
@@ -74,30 +74,18 @@ class DecoderPrompts:
             "a mask": self.mask_input is not None,
             "no click": not labels and self.mask_input is None,
         }
-        told = " and ".join(name for name, is_given in given.items() if is_given)
+        unlearned = " and ".join(name for name, is_given in given.items() if is_given)
         learned = "the heads learned from one click on the object"
-        return f"{learned}; this prompt has {told}" if told else ""
+        return f"{learned}; this prompt has {unlearned}" if unlearned else ""
 
 
-def parse_prompts(
-    point_coords: ArrayLike | None,
-    point_labels: ArrayLike | None,
-    box: ArrayLike | None,
-    mask_input: ArrayLike | None,
-    *,
-    scale: tuple[int, int] = (1, 1),
-) -> DecoderPrompts:
+def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> DecoderPrompts:
     """Check the prompts of one set, or of several side by side.
 
     Parameters
     ----------
-    point_coords, point_labels
-        Clicks (x, y), ``(click, 2)`` or ``(set, click, 2)``, and whether each is on the object (1)
-        or beside it (0).
-    box
-        Left, top, right, bottom: ``(4,)`` or ``(set, 4)``.
-    mask_input
-        Logits of an earlier answer, ``(1, y, x)`` or ``(set, 1, y, x)``.
+    given
+        Of several sets, each array has one more dimension in front.
     scale
         What the coordinates are multiplied by to be in pixels of the image.
 
@@ -108,14 +96,14 @@ def parse_prompts(
         or there are unequally many sets.
     """
     parts = []
-    if box is not None:
-        parts.append(_corners(box))
-    if point_coords is not None or point_labels is not None:
-        parts.append(_clicks(point_coords, point_labels))
+    if given.box is not None:
+        parts.append(_corners(given.box))
+    if given.point_coords is not None or given.point_labels is not None:
+        parts.append(_clicks(given.point_coords, given.point_labels))
     if len({len(points) for points, _ in parts}) > 1:
         counts = [len(points) for points, _ in parts]
         raise ValueError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
-    mask = None if mask_input is None else _mask(mask_input)
+    mask = None if given.mask_input is None else _mask(given.mask_input)
     if not parts:
         return DecoderPrompts(None, None, mask)
     points = np.concatenate([part[0] for part in parts], axis=1) * np.array(scale, np.float32)
@@ -123,6 +111,25 @@ def parse_prompts(
     if mask is not None and len(mask) not in {1, len(points)}:
         raise ValueError(f"mask_input must be of {len(points)} prompt sets, got {len(mask)}")
     return DecoderPrompts(points, labels, mask)
+
+
+def parse_one(prompt_set: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
+    """The prompts of one set about an image of a height and a width.
+
+    Raises
+    ------
+    ValueError
+        If they are of several, do not fit together, or a click is not in the image. SAM2 answers
+        those, and so does ``predict``; of what the heads would make of them, nothing is known.
+    """
+    prompts = parse_prompts(prompt_set)
+    if prompts.n_sets != 1:
+        raise ValueError(
+            f"prompts must be of one set, got {prompts.n_sets}: "
+            "predict_uncertainties takes many, each a PromptSet"
+        )
+    check_clicks("point_coords", prompts.clicks, size_px)
+    return prompts
 
 
 def check_clicks(what: str, clicks: ArrayLike, size_px: tuple[int, int]) -> None:

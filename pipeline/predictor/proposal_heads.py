@@ -1,8 +1,7 @@
-"""Heads asked about each proposal of a prompt, not only about the one they learned from."""
+"""Heads applied to every proposal of a prompt, not only to the one they learned from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -10,78 +9,11 @@ from jaxtyping import Float32, Float64
 from pipeline.extraction.figures import arrays_for_heads
 from pipeline.heads.inputs import set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.predict import N_LAYERS, STANDARD, HeadWeights, check_head, sigmoid
+from pipeline.heads.predict import HeadWeights, check_head, predict
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MODELS, N_PROPOSALS, PROTOCOL_OBJECTIVES
-
-Layer = tuple[Float32[np.ndarray, "head _ _"], Float32[np.ndarray, "head 1 _"]]
-"""Weights (head, input, output) and biases of a layer of every head."""
-
-
-@dataclass(frozen=True)
-class StackedHeads:
-    """The layers of several heads side by side."""
-
-    objectives: tuple[str, ...]
-    layers: tuple[Layer, ...]
-    standard: tuple[Float32[np.ndarray, "head 1 _"], ...]
-    """Mean and standard deviation of every input in training; nothing if they enter as they are."""
-
-    def predict(
-        self, inputs: Float32[np.ndarray, "row input"]
-    ) -> dict[str, Float32[np.ndarray, " row"]]:
-        """What ``pipeline.heads.predict.predict`` returns for these heads."""
-        width = self.layers[0][0].shape[1]
-        if inputs.shape[1] != width:
-            raise ValueError(
-                f"inputs of head {self.objectives[0]} must be {width} wide, "
-                f"got shape {inputs.shape}"
-            )
-        hidden = inputs
-        if self.standard:
-            mean, scale = self.standard
-            hidden = (inputs - mean) / scale
-        for weight, bias in self.layers[:-1]:
-            hidden = np.maximum(hidden @ weight + bias, 0)
-        weight, bias = self.layers[-1]
-        found = sigmoid(hidden @ weight + bias)[..., 0]
-        return dict(zip(self.objectives, found, strict=True))
-
-
-def stack_heads(heads: Mapping[str, HeadWeights]) -> StackedHeads:
-    """Stack heads of one shape.
-
-    Raises
-    ------
-    ValueError
-        If the tensors of a head form no MLP, or heads differ in their shapes.
-    """
-    for objective, head in heads.items():
-        check_head(objective, head)
-    first = next(iter(heads))
-    shapes = [{name: head[name].shape for name in sorted(head)} for head in heads.values()]
-    for objective, own in zip(heads, shapes, strict=True):
-        if own != shapes[0]:
-            raise ValueError(
-                f"head {objective} must be of the shape of head {first}, {shapes[0]}, got {own}"
-            )
-
-    def stacked(name: str) -> np.ndarray:
-        return np.stack([np.atleast_2d(head[name]) for head in heads.values()])
-
-    layers = [
-        # In the order of a product with few rows: the transpose takes seven times as long.
-        (
-            np.ascontiguousarray(stacked(f"layers.{i}.weight").swapaxes(1, 2)),
-            stacked(f"layers.{i}.bias"),
-        )
-        for i in range(N_LAYERS)
-    ]
-    standard = tuple(stacked(name) for name in STANDARD) if STANDARD[0] in shapes[0] else ()
-    return StackedHeads(tuple(heads), tuple(layers), standard)
-
 
 ByProposal = Float64[np.ndarray, "*prompt proposal"]
 """A number for each proposal, in decoder order."""
@@ -94,7 +26,7 @@ class ProposalHeads:
     Raises
     ------
     ValueError
-        If the model is unknown, a head is missing or no MLP, or heads differ in their shapes.
+        If the model is unknown, or a head is missing or no MLP.
     """
 
     model: str
@@ -107,19 +39,15 @@ class ProposalHeads:
     """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
 
     def __post_init__(self) -> None:
-        """Check that there is all that predictions ask for."""
+        """Check that there is all that predictions need."""
         if self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}, got {self.model!r}")
         needed = PROTOCOL_OBJECTIVES[self.head_set.protocol]
         missing = [name for name in needed if name not in self.weights]
         if missing:
             raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
-        assert self.stacked  # raises if a head is no MLP
-
-    @cached_property
-    def stacked(self) -> StackedHeads:
-        """The heads as one network."""
-        return stack_heads(self.weights)
+        for objective, head in self.weights.items():
+            check_head(objective, head)
 
 
 @dataclass(frozen=True)
@@ -158,7 +86,7 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the heads say of each proposal."""
+    """Predictions of the heads for each proposal."""
 
     expected_iou: ExpectedIou
     gap: Gaps
@@ -176,7 +104,7 @@ class Judgement:
 
 
 def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
-    """Ask every head about every proposal of every prompt set."""
+    """Apply every head to every proposal of every prompt set."""
     sam_score = decoded.sam_score.cpu().numpy()
     return judge_rows(heads, proposal_inputs(heads, decoded), sam_score)
 
@@ -186,7 +114,7 @@ def judge_rows(
     inputs: Float32[np.ndarray, "row input"],
     sam_score: Float32[np.ndarray, "*prompt proposal"],
 ) -> Judgement:
-    """Ask every head about some proposals.
+    """Apply every head to some proposals.
 
     Parameters
     ----------
@@ -195,20 +123,20 @@ def judge_rows(
     sam_score
         Their SamScores; the judgement has their shape.
     """
-    seen = _evidence(heads, inputs, sam_score.reshape(-1, 1))
+    evidence = _evidence(heads, inputs, sam_score.reshape(-1, 1))
 
     def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
         return values.reshape(sam_score.shape)
 
     def gaps(*measures: str) -> Gaps:
-        return Gaps(*(shaped(BY_NAME[name].compute(seen)) for name in measures))
+        return Gaps(*(shaped(BY_NAME[name].compute(evidence)) for name in measures))
 
     expected = ExpectedIou(
-        own=shaped(seen.own_iou()),
-        **{model: shaped(seen.head(f"iou_{model}")) for model in MODELS},
-        refined=shaped(seen.head("iou_refined")),
-        best=shaped(seen.best_iou()),
-        selected=shaped(seen.selected_iou()),
+        own=shaped(evidence.own_iou()),
+        **{model: shaped(evidence.head(f"iou_{model}")) for model in MODELS},
+        refined=shaped(evidence.head("iou_refined")),
+        best=shaped(evidence.best_iou()),
+        selected=shaped(evidence.selected_iou()),
     )
     return Judgement(
         expected,
@@ -230,17 +158,17 @@ def _evidence(
         ProposalScores(unknown, sam_score, unknown, unknown),
         entropies={},
         agreements={},
-        heads=Heads(heads.head_set.protocol, heads.stacked.predict(inputs)),
+        heads=Heads(heads.head_set.protocol, predict(heads.weights, inputs)),
     )
 
 
 def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarray, "row input"]:
     """What the heads read of each proposal, as if that were the judged one."""
     head_set = heads.head_set
-    seen = arrays_for_heads(decoded, KINDS_BY_NAME[head_set.kind])
+    read = arrays_for_heads(decoded, KINDS_BY_NAME[head_set.kind])
     if heads.first_mask_token != 1:
         # All else pairs proposal k with mask token k + 1.
-        seen["mask_token"] = np.roll(seen["mask_token"], 1 - heads.first_mask_token, axis=1)
+        read["mask_token"] = np.roll(read["mask_token"], 1 - heads.first_mask_token, axis=1)
     every = np.tile(np.arange(N_PROPOSALS), len(decoded.sam_score))
-    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in seen.items()}
+    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in read.items()}
     return set_inputs(repeated, head_set, judged=every)

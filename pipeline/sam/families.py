@@ -68,7 +68,7 @@ SIZES: Final[Mapping[str, FamilySizes]] = {
     "sam2": FamilySizes(256, 256),
     "sam2.1": FamilySizes(256, 256),
 }
-"""Told here for those who plan or publish cells: building a model to ask it takes seconds."""
+"""Declared for those who plan or publish cells: building a model takes seconds."""
 
 
 def check_member(family: str, model: str) -> None:

@@ -66,8 +66,8 @@ class MaskGenerator:
         masks = self._masks_of(rgb)
         self._generator._generate_masks = lambda _: masks  # noqa: SLF001
         records: Records = self._generator.generate(rgb)
-        seen: Float32[np.ndarray, "record number"] = masks["low_res_masks"]
-        return records, seen
+        read: Float32[np.ndarray, "record number"] = masks["low_res_masks"]
+        return records, read
 
 
 class _Predictor:
@@ -103,5 +103,5 @@ class _Predictor:
         masks = interpolate(
             decoded.logits, self._embedding.size_px, mode="bilinear", align_corners=False
         )
-        seen = torch.from_numpy(self._read(decoded))
-        return masks, decoded.sam_score, seen.reshape(*decoded.sam_score.shape, -1)
+        read = torch.from_numpy(self._read(decoded))
+        return masks, decoded.sam_score, read.reshape(*decoded.sam_score.shape, -1)

@@ -1,4 +1,4 @@
-"""A model of SAM2 behind a few verbs: encode, decode."""
+"""A model of SAM2 on a device, behind two verbs: encode, decode."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,8 +11,6 @@ from jaxtyping import Float, Float32, Int, UInt8
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-from pipeline.sam.compiling import naming_compiler
-from pipeline.sam.device import compute_exactly
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
@@ -23,6 +21,28 @@ Pixels = UInt8[np.ndarray, "_ _ 3"] | Float32[np.ndarray, "_ _ 3"]
 PIXEL_MEAN: Final = (0.485, 0.456, 0.406)
 PIXEL_STD: Final = (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's red, green and blue, on the 0..1 scale."""
+
+
+class DeviceError(ValueError):
+    """The requested device is not available."""
+
+
+def select_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+
+    Raises
+    ------
+    DeviceError
+        If the name is none of these, or ``cuda`` where there is no GPU.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if has_cuda else "cpu")
+    if name not in {"cpu", "cuda"}:
+        raise DeviceError(f"device must be one of auto, cpu, cuda, got {name!r}")
+    if name == "cuda" and not has_cuda:
+        raise DeviceError("device must be auto or cpu where torch sees no GPU, got 'cuda'")
+    return torch.device(name)
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,7 @@ class Sam:
 
     def __init__(self, model: SAM2Base, *, device: torch.device, precision: Precision) -> None:
         if device.type == "cuda":
-            compute_exactly()
+            _compute_exactly()
         self.model = model.to(device).eval().requires_grad_(requires_grad=False)
         self.device = device
         self.precision = precision
@@ -75,7 +95,6 @@ class Sam:
             model.sam_mask_decoder,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
-        self._forward_image = model.forward_image
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
@@ -97,26 +116,6 @@ class Sam:
     def n_channels(self) -> int:
         """Token width."""
         return int(self.model.hidden_dim)
-
-    def compile(self) -> None:
-        """Compile the encoder, for single images, and the end of the decoder, which takes minutes.
-
-        Raises
-        ------
-        CompilerError
-            If a CPU has no C++ compiler, or one that does not work.
-        """
-        torch.compiler.reset()  # code of another model is no longer asked for
-        blank = np.zeros((*2 * (self.image_size_px,), 3), np.uint8)
-        with naming_compiler():
-            embedding = self.encode(blank)
-            # The shorter one first: a compiler that is missing is missed sooner.
-            self._shared_decoder.compile()
-            # On a GPU, the second number of prompt sets makes code for any, except for one.
-            for n in (2, 3, 1):
-                self.decode(embedding, np.zeros((n, 1, 2), np.float32))
-            self._forward_image = torch.compile(self.model.forward_image, fullgraph=True)
-            self.encode(blank)
 
     def encode(self, rgb: Pixels) -> Embedding:
         """Embed an image: plain resize to the square, ImageNet normalisation, Hiera and FPN.
@@ -151,7 +150,7 @@ class Sam:
     def _encode(self, squares: Sequence[Square]) -> list[Embedding]:
         with self._autocast():
             together = torch.cat([square.pixels for square in squares])
-            levels = self._forward_image(together)["backbone_fpn"]
+            levels = self.model.forward_image(together)["backbone_fpn"]
         top = levels[-1]
         if self.model.directly_add_no_mem_embed:
             top = top + self.model.no_mem_embed.view(1, -1, 1, 1)
@@ -180,7 +179,7 @@ class Sam:
         return near.pin_memory().to(self.device, non_blocking=True) if self._is_cuda else near
 
     def wait(self) -> None:
-        """Wait until the device has done all that it was asked for."""
+        """Wait until the device has done all that it was given."""
         if self._is_cuda:
             torch.cuda.current_stream(self.device).synchronize()
 
@@ -275,9 +274,9 @@ class Sam:
         clicks = None
         if points is not None:
             size_px = np.array(embedding.size_px[::-1], np.float32)
-            places = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
+            points_px = points.astype(np.float32) / size_px * np.float32(self.image_size_px)
             kinds = np.ones(points.shape[:2]) if labels is None else labels
-            clicks = (self.upload(places), self.upload(kinds.astype(np.int32)))
+            clicks = (self.upload(points_px), self.upload(kinds.astype(np.int32)))
         masks = None if mask_input is None else self.upload(mask_input.astype(np.float32))
         sparse, dense = self.model.sam_prompt_encoder(clicks, boxes=None, masks=masks)
         return sparse, dense
@@ -294,3 +293,15 @@ class Sam:
         tokens, self._tokens = self._tokens, None
         assert tokens is not None  # the hook has just run
         return tokens
+
+
+def _compute_exactly() -> None:
+    """Make CUDA compute in the stated precision, and the same on every run.
+
+    By default, single-precision convolutions run in TF32, with a mantissa of 10 bits, and cuDNN
+    may choose an algorithm that sums in a different order each time.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
-from pipeline.sam.upscaling import Part, by_cell, compiled_part, normed, upscale
+from pipeline.sam.upscaling import by_cell, normed, upscale
 
 Module = Any
 """A module of ``sam2``, which ships no types."""
@@ -79,11 +79,6 @@ class SharedDecoder:
         self._transformer = decoder.transformer
         self._n_heads = int(decoder.transformer.num_heads)
         self._dtype = dtype
-        self._part: Part | None = None
-
-    def compile(self) -> None:
-        """Let the upscaling be compiled when it is next called."""
-        self._part = compiled_part()
 
     def share(
         self,
@@ -107,14 +102,14 @@ class SharedDecoder:
         to_cells.append(self._transformer.final_attn_token_to_image)
         from_cells = [layer.cross_attn_image_to_token for layer in layers]
         cells, position = (x.float().flatten(2)[0].mT for x in (image + dense, position))
-        places = (cells + position, *repeat(position, len(layers)))
+        positioned = (cells + position, *repeat(position, len(layers)))
         values = linear(cells, to_cells[0].v_proj.weight)
         outer, _, _, inner, _ = self._decoder.output_upscaling
         fine, coarse = (by_cell(level.float(), shape) for level in high_res)
         return SharedImage(
             cells=cells.to(self._dtype),
-            keys=self._projected((attention.k_proj for attention in to_cells), places),
-            queries=self._projected((attention.q_proj for attention in from_cells), places),
+            keys=self._projected((attention.k_proj for attention in to_cells), positioned),
+            queries=self._projected((attention.q_proj for attention in from_cells), positioned),
             values=self._heads(values[None]).to(self._dtype).contiguous(),
             coarse=(coarse + outer.bias).view(len(cells), -1).to(self._dtype),
             fine=(fine + inner.bias).view(4 * len(cells), -1).to(self._dtype),
@@ -128,15 +123,15 @@ class SharedDecoder:
         *,
         multimask_output: bool,
     ) -> Answer:
-        """Three proposals for each prompt set or the single mask: none but what is asked for."""
+        """Three proposals for each prompt set or the single mask, and no other."""
         decoder = self._decoder
         own = [decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight]
         outputs = torch.cat(own).expand(len(sparse), -1, -1)
         tokens, cells = self._transform(shared, torch.cat([outputs, sparse], dim=1))
-        asked = range(1, decoder.num_mask_tokens) if multimask_output else range(1)
+        masks = range(1, decoder.num_mask_tokens) if multimask_output else range(1)
         networks = decoder.output_hypernetworks_mlps
-        weights = torch.stack([networks[i](tokens[:, 2 + i]) for i in asked], dim=1)
-        sam_score = decoder.iou_prediction_head(tokens[:, 1])[:, asked.start : asked.stop]
+        weights = torch.stack([networks[i](tokens[:, 2 + i]) for i in masks], dim=1)
+        sam_score = decoder.iou_prediction_head(tokens[:, 1])[:, masks.start : masks.stop]
         logits = upscale(
             decoder.output_upscaling,
             cells,
@@ -144,7 +139,6 @@ class SharedDecoder:
             coarse=shared.coarse,
             fine=shared.fine,
             shape=shared.shape,
-            part=self._part,
         )
         return logits, sam_score, tokens, decoder.pred_obj_score_head(tokens[:, 0])
 
@@ -224,11 +218,11 @@ class SharedDecoder:
         return scores.baddbmm_(moved.to(self._dtype), cells.mT)
 
     def _projected(
-        self, projections: Iterable[Module], places: Iterable[Tensor]
+        self, projections: Iterable[Module], positioned: Iterable[Tensor]
     ) -> tuple[Float[Tensor, "head width cell"], ...]:
         return tuple(
             self._heads(own(x)[None]).mT.to(self._dtype).contiguous()
-            for own, x in zip(projections, places, strict=False)  # fewer attend from the cells
+            for own, x in zip(projections, positioned, strict=False)  # fewer attend from the cells
         )
 
     def _heads(self, x: Inner) -> Float[Tensor, "head row width"]:

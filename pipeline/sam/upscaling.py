@@ -4,19 +4,15 @@ Both its transposed convolutions cut each cell into quarters that do not overlap
 normalisation and the activations are operations on rows of channels.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import layer_norm, linear, pad
+from torch.nn.functional import layer_norm, linear
 
 Module = Any
 """A module of ``sam2``, which ships no types."""
-
-Part = Callable[[Module, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``upscale_part``, or what has been compiled of it."""
 
 CPU_CELLS: Final = 4_096
 """Cells that a CPU upscales at once, unless one prompt set has more: about what caches hold."""
@@ -49,7 +45,6 @@ def upscale(
     coarse: Float[Tensor, "cell coarse"],
     fine: Float[Tensor, "quarter fine"],
     shape: tuple[int, int],
-    part: Part | None = None,
 ) -> Float[Tensor, "prompt proposal y x"]:
     """Logits of the masks that weighted sums of upscaled cells give.
 
@@ -61,12 +56,11 @@ def upscale(
         Of each mask.
     coarse, fine
         See ``SharedImage``.
-    part
-        Upscales some prompt sets; by default, ``upscale_part``.
     """
-    n_at_once, run = _n_at_once(cells), part or upscale_part
+    n_cells = cells.shape[1]
+    n_at_once = max(1, CPU_CELLS // n_cells) if cells.device.type == "cpu" else len(cells)
     parts = [
-        run(stages, some, own, coarse, fine)
+        _upscaled(stages, some, own, coarse, fine)
         for some, own in zip(
             torch.split(cells, n_at_once), torch.split(weights, n_at_once), strict=True
         )
@@ -74,28 +68,6 @@ def upscale(
     rows, columns = shape
     halved = torch.cat(parts).view(*weights.shape[:2], rows, columns, 2, 2, 2, 2)
     return halved.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*weights.shape[:2], 4 * rows, 4 * columns)
-
-
-def compiled_part() -> Part:
-    """``upscale_part`` as ``torch.compile`` makes it anew.
-
-    A CPU is given equally many prompt sets each time, the last ones of 0 if need be: every number
-    of them would be compiled for itself.
-    """
-    run = torch.compile(upscale_part, fullgraph=True)
-
-    def padded(
-        stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
-    ) -> Tensor:
-        n_more = (0, 0, 0, 0, 0, _n_at_once(cells) - len(cells))
-        parts: Tensor = run(stages, pad(cells, n_more), pad(weights, n_more), coarse, fine)
-        return parts[: len(cells)]
-
-    return padded
-
-
-def _n_at_once(cells: Float[Tensor, "prompt cell channel"]) -> int:
-    return max(1, CPU_CELLS // cells.shape[1]) if cells.device.type == "cpu" else len(cells)
 
 
 def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor, "*batch channel"]:
@@ -106,7 +78,7 @@ def normed(rows: Float[Tensor, "*batch channel"], norm: Module) -> Float[Tensor,
     return layer_norm(rows.float(), shape, *weights).to(rows.dtype)
 
 
-def upscale_part(
+def _upscaled(
     stages: Module, cells: Tensor, weights: Tensor, coarse: Tensor, fine: Tensor
 ) -> Float[Tensor, "prompt proposal part"]:
     """Logits of some prompt sets, by cell; see ``upscale``."""

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -50,12 +50,8 @@ class Steps(Protocol[T]):
         """Write a whole shard; called from a single other thread."""
 
 
-@dataclass(frozen=True)
-class _Read(Generic[T]):
-    """A piece under way: rows from an earlier run, or what its image gave."""
-
-    kept: Rows | None
-    given: T | Failure | None
+_Read = tuple[Shard, Piece, Rows | None, T | Failure | None]
+"""A piece under way: rows from an earlier run, or what its image gave."""
 
 
 def run_shards(
@@ -78,9 +74,9 @@ def run_shards(
     # However the block ends, it waits for the shard that is being written.
     with _readers() as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        read = ahead(readers, lambda job: (*job, _read(steps, *job)), todo, n=N_AHEAD)
+        read = ahead(readers, lambda job: _read(steps, *job), todo, n=N_AHEAD)
         written: Future[None] | None = None
-        for shard, pieces in groupby(read, key=lambda came: came[0]):
+        for shard, pieces in groupby(read, key=lambda piece: piece[0]):
             done: list[tuple[Piece, Rows]] = []
             failed = _compute(steps, pieces, advance, done)
             failures.extend(failed)
@@ -105,28 +101,28 @@ def _readers() -> Iterator[ThreadPoolExecutor]:
 
 def _compute(
     steps: Steps[T],
-    pieces: Iterable[tuple[Shard, Piece, _Read[T]]],
+    pieces: Iterable[_Read[T]],
     advance: Callable[[int], None],
     done: list[tuple[Piece, Rows]],
 ) -> list[Failure]:
     """Add the rows of a shard's images to ``done``; return the images that failed."""
     failed: list[Failure] = []
-    for _, piece, came in pieces:
-        if isinstance(came.given, Failure):
-            failed.append(came.given)
+    for _, piece, rows, given in pieces:
+        if isinstance(given, Failure):
+            failed.append(given)
             continue
-        if came.kept is None:
-            assert came.given is not None  # no rows were kept, so the image was read
-            done.append((piece, steps.compute(piece, came.given)))
+        if rows is None:
+            assert given is not None  # no rows were kept, so the image was read
+            done.append((piece, steps.compute(piece, given)))
         else:
-            done.append((piece, came.kept))
+            done.append((piece, rows))
         advance(piece.stop - piece.start)
     return failed
 
 
 def _read(steps: Steps[T], shard: Shard, piece: Piece) -> _Read[T]:
     kept = steps.recall(shard, piece)
-    return _Read(kept, steps.read(piece) if kept is None else None)
+    return shard, piece, kept, steps.read(piece) if kept is None else None
 
 
 def _write_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> None:

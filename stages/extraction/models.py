@@ -2,7 +2,6 @@
 
 import platform
 import re
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -10,9 +9,7 @@ from typing import Final
 import torch
 
 from pipeline.sam.building import ArchitectureError, build, fit_weights, load_weights
-from pipeline.sam.compiling import CompilerError
-from pipeline.sam.device import DeviceError, select_device
-from pipeline.sam.model import Precision, Sam
+from pipeline.sam.model import DeviceError, Precision, Sam, select_device
 from stages.settings.blocks import ExtractParams
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import weights_seed
@@ -23,8 +20,13 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 """Where Linux names the processor."""
 
 
-def load_model(params: ExtractParams, model: str) -> Sam:
+def load_model(params: ExtractParams, model: str, device: str | None = None) -> Sam:
     """Build a model, with its trained weights unless the settings ask for random ones.
+
+    Parameters
+    ----------
+    device
+        By default, that of the settings.
 
     Raises
     ------
@@ -33,18 +35,23 @@ def load_model(params: ExtractParams, model: str) -> Sam:
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
-    return _load(params, model, params.device)
+    return load_sam(
+        params.family,
+        model,
+        precision=params.precision,
+        device=settled_device(device or params.device).type,
+        seed=weights_seed(params),
+    )
 
 
 @lru_cache(maxsize=1)
 def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
-    """Model that fills cells on a device; kept until another one is asked for, see ``load_model``.
+    """Model that fills cells on a device; kept until another one is needed, see ``load_model``.
 
     Raises
     ------
     ParamsError
-        Also if it cannot be compiled, and is to be, or if a GPU is not there that ``auto`` was
-        taken for elsewhere.
+        Also if a GPU is not there that ``auto`` was taken for elsewhere.
 
     Notes
     -----
@@ -59,14 +66,7 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
             "every worker must see a GPU where extract.device: auto stands for cuda, as "
             "executor.slurm.gpus asks for one or another worker has one, got one that sees none"
         )
-    sam = _load(params, model, device)
-    if params.compile:
-        print(f"note: {model} is compiled first, which takes minutes", file=sys.stderr)
-        try:
-            sam.compile()
-        except CompilerError as error:
-            raise ParamsError(f"extract.{error}") from error
-    return sam
+    return load_model(params, model, device)
 
 
 def settled_device(setting: str) -> torch.device:
@@ -83,16 +83,6 @@ def settled_device(setting: str) -> torch.device:
         raise ParamsError(f"extract.{error}") from error
 
 
-def _load(params: ExtractParams, model: str, device: str) -> Sam:
-    return load_sam(
-        params.family,
-        model,
-        precision=params.precision,
-        device=settled_device(device).type,
-        seed=weights_seed(params),
-    )
-
-
 def load_sam(
     family: str, model: str, *, precision: Precision, device: str, seed: int | None = None
 ) -> Sam:
@@ -105,7 +95,7 @@ def load_sam(
     WeightsError
         If the weights file is missing, damaged or of another architecture.
     """
-    place = select_device(device)
+    where = select_device(device)
     built = build(family, model, seed=seed or 0)
     if seed is None:
         path, _ = verified_weights(family, model)
@@ -113,7 +103,7 @@ def load_sam(
             fit_weights(built, load_weights(str(path)), source=str(path))
         except ArchitectureError as error:
             raise WeightsError(str(error)) from error
-    return Sam(built, device=place, precision=precision)
+    return Sam(built, device=where, precision=precision)
 
 
 def device_name(device: torch.device) -> str:

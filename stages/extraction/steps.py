@@ -28,7 +28,7 @@ from storage.store.marks import receipt_of
 
 @dataclass(frozen=True)
 class ViewedImage:
-    """An image in its view, resized, and what is asked about its objects.
+    """An image in its view, resized, and the request about its objects.
 
     Attributes
     ----------

@@ -58,8 +58,8 @@ def time_models(
     rows: list[RuntimeRow] = []
     for model in models:
         sam = load_model(params, model)
-        asked = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
-        runs = {name: partial(method, *asked) for name, method in METHODS.items()}
+        given = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
+        runs = {name: partial(method, *given) for name, method in METHODS.items()}
         with progress(f"runtime {model}", 1 + n_repeats, "rounds") as advance:
             seconds = median_seconds(runs, n_repeats, advance)
         settings = RuntimeSettings(

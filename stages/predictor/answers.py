@@ -1,4 +1,4 @@
-"""Answers to the questions of a user: a predictor is loaded, asked and timed, its masks drawn."""
+"""What ``usam predict`` does: a predictor is loaded, applied and timed, its masks drawn."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,23 +23,15 @@ from storage.rle import decode_rle
 
 
 @dataclass(frozen=True)
-class Seconds:
-    """What an answer took, without the loading of models."""
-
-    one_pass: float
-    """To encode the image, decode the prompt and judge the masks."""
-    bayesian: float
-    """To encode and decode what the Bayesian entropies need besides."""
-
-
-@dataclass(frozen=True)
 class PromptAnswer:
-    """What is said of one prompt."""
+    """A predictor's answer to one prompt."""
 
     found: Uncertainty
     bayesian: BayesianEntropies | None
-    """If it was asked for."""
-    seconds: Seconds
+    """If they are wanted."""
+    seconds: dict[str, float]
+    """``one_pass`` to encode the image, decode the prompt and judge the masks; ``bayesian`` to
+    encode and decode what those entropies need besides. Models were loaded before."""
     saved: list[Path]
     """Pictures."""
 
@@ -62,7 +54,7 @@ def answer_prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) ->
     bayesian = (
         predictor.predict_bayesian(**vars(prompt_set), others=others) if with_bayesian else None
     )
-    seconds = Seconds(passed - started, time.perf_counter() - passed)
+    seconds = {"one_pass": passed - started, "bayesian": time.perf_counter() - passed}
     saved = []
     if question.save:
         name = question.path.stem

@@ -55,9 +55,9 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, .
     """
     measure = own_measure(head_set.kind)
     folder = gate_path(split, "any").parent
-    asked = (head_set.protocol, measure, train_split)
+    wanted = (head_set.protocol, measure, train_split)
     gates = [Gate(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
-    own = tuple(gate for gate in gates if (gate.protocol, gate.measure, gate.train_split) == asked)
+    own = tuple(gate for gate in gates if (gate.protocol, gate.measure, gate.train_split) == wanted)
     if not own:
         raise DataError(
             f"gates in {folder} must have one of {measure} for {head_set.protocol} masks by heads "

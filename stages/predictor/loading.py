@@ -7,8 +7,7 @@ from typing import Final
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
-from pipeline.sam.device import DeviceError
-from pipeline.sam.model import Precision, Sam
+from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou

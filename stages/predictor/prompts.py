@@ -1,4 +1,4 @@
-"""What a user asks about an image: clicks, boxes and grids, parsed from text and checked."""
+"""Prompts from the command line: clicks, boxes and grids, parsed and checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +35,28 @@ class Clicks:
     """Clicks on the object."""
     beside: tuple[Click, ...]
     box: Box | None
+
+    def check(self, size_px: tuple[int, int]) -> None:
+        """Refuse a click that is not in the image, and a box that is empty or reaches beyond it.
+
+        Raises
+        ------
+        ParamsError
+            Naming the click, or the box as ``X,Y,W,H``.
+        """
+        try:
+            check_clicks("click", list(self.on), size_px)
+            check_clicks("not-click", list(self.beside), size_px)
+        except ValueError as error:
+            raise ParamsError(str(error)) from error
+        if self.box is None:
+            return
+        (left, top, right, bottom), (height, width) = self.box, size_px
+        text = f"{left:g},{top:g},{right - left:g},{bottom - top:g}"
+        if not (left >= 0 and top >= 0 and right <= width and bottom <= height):
+            raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
+        if left >= right or top >= bottom:
+            raise ParamsError(f"box must be wider and higher than 0 px, got {text}")
 
     @property
     def prompt_set(self) -> PromptSet:
@@ -83,11 +105,16 @@ def parse_clicks(
     ParamsError
         If a text has another form, or lies beyond the image.
     """
-    clicks = Clicks(
-        tuple(_place("click", text, size_px) for text in on),
-        tuple(_place("not-click", text, size_px) for text in beside),
-        None if box is None else _box(box, size_px),
+    on_object, not_on_it = (
+        tuple((x, y) for x, y in (_numbers(what, text, "X,Y") for text in texts))
+        for what, texts in (("click", on), ("not-click", beside))
     )
+    corners = None
+    if box is not None:
+        x, y, w, h = _numbers("box", box, "X,Y,W,H")
+        corners = (x, y, x + w, y + h)
+    clicks = Clicks(on_object, not_on_it, corners)
+    clicks.check(size_px)
     return clicks if clicks.on or clicks.box else None
 
 
@@ -133,42 +160,6 @@ def check_share(what: str, share: float) -> None:
     """Refuse what is no share, both ends allowed."""
     if not 0 <= share <= 1:
         raise ParamsError(f"{what} must be a number from 0 to 1, got {share:g}")
-
-
-def _place(what: str, text: str, size_px: tuple[int, int]) -> Click:
-    x, y = _numbers(what, text, "X,Y")
-    check_click(what, (x, y), size_px)
-    return x, y
-
-
-def _box(text: str, size_px: tuple[int, int]) -> Box:
-    x, y, w, h = _numbers("box", text, "X,Y,W,H")
-    box = (x, y, x + w, y + h)
-    check_box(box, size_px, text=text)
-    return box
-
-
-def check_click(what: str, click: Click, size_px: tuple[int, int]) -> None:
-    """Refuse a click that is not in the image, as predictors do, and without their imports."""
-    try:
-        check_clicks(what, [click], size_px)
-    except ValueError as error:
-        raise ParamsError(str(error)) from error
-
-
-def check_box(box: Box, size_px: tuple[int, int], *, text: str) -> None:
-    """Refuse a box that is empty, or reaches beyond the edges.
-
-    Parameters
-    ----------
-    text
-        How the user gave it.
-    """
-    (left, top, right, bottom), (height, width) = box, size_px
-    if not (left >= 0 and top >= 0 and right <= width and bottom <= height):
-        raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
-    if left >= right or top >= bottom:
-        raise ParamsError(f"box must be wider and higher than 0 px, got {text}")
 
 
 def _numbers(what: str, text: str, form: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""What a predictor says, as values for JSON and as entries of a COCO results file."""
+"""Predictions as values for JSON and as entries of a COCO results file."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def answer_images(
     kept: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Answer what is asked of the images that are not done, and keep the results of each.
+    """Predict on the images that are not done, and keep the results of each.
 
     Returns
     -------
@@ -112,29 +112,25 @@ def _prompt_result(
     }
 
 
-def gain_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
-    """Expected IoUs and gains of a proposal, by name."""
-    return {
-        part: {name: float(values[proposal]) for name, values in vars(own).items()}
-        for part, own in (
-            ("expected_iou", found.expected_iou),
-            ("gap", found.gap),
-            ("direct_gap", found.direct_gap),
-        )
-    }
-
-
 def proposal_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
     """Scores of a proposal: everything but its mask."""
+    by_part = {
+        "expected_iou": found.expected_iou,
+        "gap": found.gap,
+        "direct_gap": found.direct_gap,
+    }
     return {
         "sam_score": float(found.sam_score[proposal]),
         "h_std": float(found.h_std[proposal]),
-        **gain_values(found, proposal),
+        **{
+            part: {name: float(values[proposal]) for name, values in vars(own).items()}
+            for part, own in by_part.items()
+        },
     }
 
 
 def prompt_values(found: "Uncertainty") -> dict[str, Any]:
-    """What is said of all proposals together."""
+    """Values about all proposals together."""
     return {
         "selected": found.selected,
         "alternative": found.alternative,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from pydantic import BeforeValidator, Field, GetPydanticSchema, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, GetPydanticSchema, StrictInt, StrictStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -184,7 +184,6 @@ class ExtractParams:
     decoder_batch: Annotated[StrictInt, Field(ge=1, le=4096)] | Literal["auto"]
     shard_objects: Annotated[StrictInt, Field(ge=1, le=4096)]
     device: Literal["auto", "cpu", "cuda"]
-    compile: StrictBool = False
 
 
 @strict

@@ -5,6 +5,7 @@ from typing import Final
 
 REMOVED: Final[Mapping[str, str]] = {
     "extract.version": "delete the key, versions.yaml has the version",
+    "extract.compile": "delete the key, compiled models gained nothing (docs/speed.md)",
     "entropy": "delete the block, executor.n_threads says how many shards are read at once",
     "evaluate.n_splits": "delete the key, nothing is calibrated on random halves any more",
     "heads: ensemble": "delete it, heads of kind ours did as well (docs/heads.md)",

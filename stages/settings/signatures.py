@@ -59,7 +59,6 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "view_parameters": name.view.described_parameters,
         "prompts": list(name.prompts),
         "precision": params.precision,
-        "compile": params.compile,
         "shard_objects": params.shard_objects,
     }
 

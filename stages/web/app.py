@@ -1,10 +1,11 @@
-"""The web application: the page's files, what can be asked, and errors answered in words."""
+"""The web application: the page's files, its requests, and errors in words."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +19,7 @@ from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web.images import MOST_PX, OpenImage
-from stages.web.page import Page, QueueFullError
+from stages.web.page import Page
 from stages.web.requests import PromptRequest, parse_prompt, prompt_of, read_body, while_connected
 from stages.web.responses import coco_response, mask_png, uncertainty_response
 from stages.web.security import AccessControl
@@ -36,10 +37,11 @@ STATUS: Final = {
     DataError: 400,
     ImageError: 400,
     WeightsError: 400,
-    QueueFullError: 503,
     ClientDisconnect: 499,
 }
-"""Status of an answer by the error that it tells; 499 reaches nobody."""
+"""HTTP status by error; 499 reaches nobody."""
+
+T = TypeVar("T")
 
 router: Final = APIRouter(prefix="/api")
 
@@ -65,10 +67,9 @@ async def options(request: Request) -> dict[str, Any]:
 
 
 @router.get("/queue")
-async def queue(request: Request, ticket: str = "") -> dict[str, int]:
-    """How many requests wait for the model, and how many of them before one's own."""
-    queue = _page(request).queue
-    return {"length": len(queue), "ahead": queue.ahead(ticket)}
+async def queue(request: Request) -> dict[str, int]:
+    """How many requests wait for the model, with the one that it is at."""
+    return {"length": len(_page(request).queue)}
 
 
 @router.get("/scenes/{number}")
@@ -79,22 +80,20 @@ async def scene(request: Request, number: int) -> Response:
 
 @router.post("/images")
 async def open_image(
-    request: Request, model: str, heads: str, scene: int | None = None, ticket: str = ""
+    request: Request, model: str, heads: str, scene: int | None = None
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
+    data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
-    async def opened(data: bytes) -> OpenImage:
-        image = await page.opened(data if scene is None else _scene(page, scene))
-        await page.queue.run(
-            lambda: image.predictor_like(page.models.predictor(heads, model)), ticket
-        )
+    async def opened() -> OpenImage:
+        # In a thread of its own: the model goes on meanwhile.
+        given = data if scene is None else _scene(page, scene)
+        image = await asyncio.to_thread(OpenImage, given)
+        await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
-    # Until it is among the open images, which are bounded, its place here bounds what it takes.
-    async with page.uploads:
-        data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
-        image = await while_connected(request, opened(data))
+    image = await while_connected(request, opened())
     return {
         "image": page.images.add(image),
         "height_px": image.height_px,
@@ -116,42 +115,29 @@ async def close_image(request: Request, name: str) -> None:
 
 
 @router.post("/images/{name}/answer")
-async def answer(request: Request, name: str, ticket: str = "") -> dict[str, Any]:
+async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
-    image, prompt = await _read_prompt(request, name)
-    size_px = image.shown_size_px
-
-    def answered() -> dict[str, Any]:
-        return uncertainty_response(
-            _uncertainty(_page(request), image, prompt, mask_size_px=size_px)
-        )
-
-    return await while_connected(request, _page(request).queue.run(answered, ticket))
+    return await _respond(request, name, lambda found, _: uncertainty_response(found), shown=True)
 
 
 @router.post("/images/{name}/coco")
-async def coco(request: Request, name: str, ticket: str = "") -> Response:
+async def coco(request: Request, name: str) -> Response:
     """A proposal as a COCO file."""
-    image, prompt = await _read_prompt(request, name)
 
-    def answered() -> str:
-        found = _uncertainty(_page(request), image, prompt)
+    def text(found: Uncertainty, prompt: PromptRequest) -> str:
         return json.dumps(coco_response(found, prompt.proposal, prompt.file_name), indent=2)
 
-    text = await while_connected(request, _page(request).queue.run(answered, ticket))
-    return Response(text, media_type="application/json")
+    return Response(await _respond(request, name, text), media_type="application/json")
 
 
 @router.post("/images/{name}/mask")
-async def mask(request: Request, name: str, ticket: str = "") -> Response:
+async def mask(request: Request, name: str) -> Response:
     """A proposal as PNG, 255 inside."""
-    image, prompt = await _read_prompt(request, name)
 
-    def answered() -> bytes:
-        return mask_png(_uncertainty(_page(request), image, prompt).masks[prompt.proposal])
+    def png(found: Uncertainty, prompt: PromptRequest) -> bytes:
+        return mask_png(found.masks[prompt.proposal])
 
-    png = await while_connected(request, _page(request).queue.run(answered, ticket))
-    return Response(png, media_type="image/png")
+    return Response(await _respond(request, name, png), media_type="image/png")
 
 
 def _scene(page: Page, number: int) -> bytes:
@@ -169,27 +155,36 @@ def _image(request: Request, name: str) -> OpenImage:
     return image
 
 
-async def _read_prompt(request: Request, name: str) -> tuple[OpenImage, PromptRequest]:
-    image = _image(request, name)
-    body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
-    return image, parse_prompt(body)
-
-
-def _uncertainty(
-    page: Page,
-    image: OpenImage,
-    prompt: PromptRequest,
+async def _respond(
+    request: Request,
+    name: str,
+    respond: Callable[[Uncertainty, PromptRequest], T],
     *,
-    mask_size_px: tuple[int, int] | None = None,
-) -> Uncertainty:
-    prompt_set = prompt_of(prompt, image.height_px, image.width_px)
-    predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
-    (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=mask_size_px)
-    return found
+    shown: bool = False,
+) -> T:
+    """What is made of the predictor's answer to the prompt in the body.
+
+    Parameters
+    ----------
+    shown
+        Whether masks are of the size that the page shows them in, or of the image's.
+    """
+    page, image = _page(request), _image(request, name)
+    body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
+    prompt = parse_prompt(body)
+
+    def job() -> T:
+        prompt_set = prompt_of(prompt, image.height_px, image.width_px)
+        predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
+        size_px = image.shown_size_px if shown else None
+        (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=size_px)
+        return respond(found, prompt)
+
+    return await while_connected(request, page.queue.run(job))
 
 
 def web_app(page: Page, *, token: str | None = None) -> AccessControl:
-    """The application, which ends the page's threads when it is shut down.
+    """The application, which ends the page's queue when it is shut down.
 
     Parameters
     ----------
@@ -200,7 +195,7 @@ def web_app(page: Page, *, token: str | None = None) -> AccessControl:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        page.close()
+        page.queue.close()
 
     # FastAPI's own pages would load scripts from elsewhere, and it reports to where the environment
     # says.

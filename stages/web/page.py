@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.model import Sam
@@ -33,7 +33,7 @@ class HeadChoice:
 
 
 class Models:
-    """Predictors by head set and model, loaded when somebody first asks for them.
+    """Predictors by head set and model, loaded when they are first needed.
 
     Raises
     ------
@@ -83,56 +83,31 @@ class Models:
 
 T = TypeVar("T")
 
-MOST_WAITING: Final = 200
-
-
-class QueueFullError(RuntimeError):
-    """Too many are waiting."""
-
 
 class ModelQueue:
     """Jobs that run one after the other, in a thread of their own."""
 
-    def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
-        self._most_waiting = most_waiting
+    def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._jobs: dict[Future[Any], str] = {}
+        self._jobs: set[Future[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def ahead(self, ticket: str) -> int:
-        """Number of jobs before the first one of a ticket; of all, if it has none."""
-        tickets = list(self._jobs.values())
-        return tickets.index(ticket) if ticket in tickets else len(tickets)
-
-    async def run(self, job: Callable[[], T], ticket: str = "") -> T:
+    async def run(self, job: Callable[[], T]) -> T:
         """What a job returns, once its turn has come.
 
         Cancelled while it waits, the job never runs; while it runs, its result is dropped.
-
-        Raises
-        ------
-        QueueFullError
-            If too many jobs are waiting.
         """
-        if len(self) >= self._most_waiting:
-            raise QueueFullError(
-                f"queue must be shorter than {self._most_waiting} requests, got {len(self)}"
-            )
         future = self._thread.submit(job)
-        self._jobs[future] = ticket
+        self._jobs.add(future)
         # Called at once if the job is done already.
-        future.add_done_callback(lambda done: self._jobs.pop(done, None))
+        future.add_done_callback(self._jobs.discard)
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Drop the jobs that wait; the one that runs comes to its end."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-
-
-MOST_UPLOADS: Final = 8
-"""Uploads that are read at once: each takes memory before anything is known of it."""
 
 
 class Page:
@@ -150,18 +125,7 @@ class Page:
         self.images = OpenImages()
         self.queue = ModelQueue()
         self.scenes = scene_files()
-        self.uploads = asyncio.Semaphore(MOST_UPLOADS)
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
         self._warm_up()
-
-    async def opened(self, data: bytes) -> OpenImage:
-        """An image in a thread of its own: the model goes on meanwhile, one image at a time."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoder, OpenImage, data)
-
-    def close(self) -> None:
-        """End its threads."""
-        self._decoder.shutdown(wait=True, cancel_futures=True)
-        self.queue.close()
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""

@@ -10,15 +10,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from pipeline.predictor import PromptSet
 from pipeline.vocabulary import N_PROPOSALS
-from stages.predictor.prompts import check_box, check_click
+from stages.predictor.prompts import Clicks
 from stages.settings.parsing import ParamsError
 
 T = TypeVar("T")
 
 MOST_CLICKS: Final = 100
-
-BODY_S: Final = 60
-"""Longest time that a body may take to come in."""
 
 Pixels = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -29,23 +26,15 @@ async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
     Raises
     ------
     HTTPException
-        If it is too long, or does not come in.
+        If it is too long.
     ClientDisconnect
         If the client has left.
     """
-    rule = f"{what} must be of at most {most_bytes / 1e6:g} MB, got"
-    length = request.headers.get("content-length", "0")
-    if int(length) > most_bytes:
-        raise HTTPException(413, f"{rule} {int(length) / 1e6:.1f}")
     data = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.stream():
-                data += part
-                if len(data) > most_bytes:
-                    raise HTTPException(413, f"{rule} more")
-    except TimeoutError as error:
-        raise HTTPException(408, f"{what} must come in within {BODY_S} s, got a part") from error
+    async for part in request.stream():
+        data += part
+        if len(data) > most_bytes:
+            raise HTTPException(413, f"{what} must be of at most {most_bytes / 1e6:g} MB, got more")
     return bytes(data)
 
 
@@ -126,15 +115,12 @@ def prompt_of(prompt: PromptRequest, height_px: int, width_px: int) -> PromptSet
     ParamsError
         If it has neither a click on the object nor a box, or lies outside of the image.
     """
-    clicks, box = prompt.clicks, prompt.box
-    if box is None and not any(click.label for click in clicks):
+    on, beside = (
+        tuple((click.x, click.y) for click in prompt.clicks if click.label == label)
+        for label in (1, 0)
+    )
+    if prompt.box is None and not on:
         raise ParamsError("prompt must have a click on the object or a box, got neither")
-    size_px = height_px, width_px
-    for click in clicks:
-        check_click("click", (click.x, click.y), size_px)
-    if box is not None:
-        check_box(box, size_px, text=",".join(f"{side:g}" for side in box))
-    corners = None if box is None else list(box)
-    if not clicks:
-        return PromptSet(box=corners)
-    return PromptSet([[c.x, c.y] for c in clicks], [c.label for c in clicks], corners)
+    clicks = Clicks(on, beside, prompt.box)
+    clicks.check((height_px, width_px))
+    return clicks.prompt_set

@@ -1,4 +1,4 @@
-"""Responses to a prompt: what a predictor says of it, and masks to download."""
+"""Responses to a prompt: a predictor's values, and masks to download."""
 
 import base64
 from typing import Any
@@ -15,7 +15,7 @@ from storage.rle import encode_rle
 
 
 def uncertainty_response(found: Uncertainty) -> dict[str, Any]:
-    """Everything that is said of a prompt; masks and entropies as PNG."""
+    """All values about a prompt; masks and entropies as PNG."""
     return {
         **prompt_values(found),
         "proposals": [_proposal(found, k, bits) for k, bits in enumerate(found.pixel_entropy)],
@@ -50,7 +50,7 @@ def mask_png(mask: Bool[np.ndarray, "h w"]) -> bytes:
 
 
 def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
-    """A COCO file of one image with one annotation: a proposal, and what is said of it.
+    """A COCO file of one image with one annotation: a proposal with its values.
 
     Its ``score`` is the expected IoU, as in the results of ``usam predict-coco``.
     """

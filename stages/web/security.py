@@ -21,20 +21,14 @@ HEADERS: Final = {
         "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
 """Sent with every answer: the page loads nothing from elsewhere, and nobody frames it."""
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why a request is not answered."""
-
-    status: int
-    words: str
+Refusal = tuple[int, str]
+"""Status of the answer to a request that is refused, and why."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,8 @@ class AccessControl:
         if refusal is None:
             await self.app(scope, receive, send_with_headers)
         else:
-            response = JSONResponse({"error": refusal.words}, refusal.status)
+            status, words = refusal
+            response = JSONResponse({"error": words}, status)
             await response(scope, receive, send_with_headers)
 
 
@@ -76,13 +71,14 @@ def refusal_of(scope: MutableMapping[str, Any], token: str | None) -> Refusal | 
     headers = Headers(scope=scope)
     host = headers.get("host", "")
     if token is None and not _is_loopback(host):
-        return Refusal(421, f"host must be localhost or a loopback address, got {shown(host)}")
-    if not _is_own(scope, headers, host):
-        return Refusal(403, "requests must come from the page itself, got one from another site")
+        return 421, f"host must be localhost or a loopback address, got {shown(host)}"
+    origin = headers.get("origin")  # other programs than browsers give none
+    if origin is not None and origin.partition("://")[2] != host:
+        return 403, "requests must come from the page itself, got one from another site"
     if token is not None and scope["path"].startswith(API):
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if not secrets.compare_digest(given.encode(), token.encode()):
-            return Refusal(401, "requests must carry the token: open the address with its #token")
+            return 401, "requests must carry the token: open the address with its #token"
     return None
 
 
@@ -100,13 +96,3 @@ def is_loopback_address(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _is_own(scope: MutableMapping[str, Any], headers: Headers, host: str) -> bool:
-    """Whether a browser would say that the page itself asks; other programs say nothing."""
-    origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        return False
-    site = headers.get("sec-fetch-site", "none")
-    follows_link = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
-    return site in {"same-origin", "none"} or follows_link

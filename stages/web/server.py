@@ -1,5 +1,6 @@
 """The page on a port of this machine."""
 
+import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -55,20 +56,16 @@ def open_endpoint(host: str, port: int) -> Endpoint:
         If that is not this machine's, or the port is in use.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:  # the latter for a label that is empty or too long
         raise ParamsError(
             f"host must be a name or an address of this machine, got {shown(host)}"
         ) from error
-    family, kind, _, _, address = found[0]
-    listener = socket.socket(family, kind)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(address)
-        listener.listen()  # who connects before the server runs waits for it
+        # Who connects before the server runs waits for it.
+        listener = socket.create_server(address[:2], family=family)
     except OSError as error:
-        listener.close()
-        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+        raise OSError(error.errno, os.strerror(error.errno or 0), f"{host}:{port}") from error
     token = None if is_loopback_address(str(address[0])) else secrets.token_urlsafe(16)
     return Endpoint(listener, token)
 

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.sam.building import IMAGE_PATH, build
-from pipeline.sam.differentiable import Network, forward
 from pipeline.sam.families import MINI_TRUNKS
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch
+from tools.family.forward import Network, forward
 from tools.family.loss import assess
 from tools.family.recipe import Phase, Recipe, learning_rate
 

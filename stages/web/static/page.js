@@ -1,6 +1,6 @@
 // The page: one image, one prompt, and what the server says of it.
 
-import { ask, askJson, Turn } from "./asking.js";
+import { ask, askJson, Turn } from "./requests.js";
 import * as drawing from "./drawing.js";
 import * as panel from "./panel.js";
 import { Pointing } from "./pointing.js";
@@ -34,7 +34,7 @@ const turn = new Turn((queue) => {
   const busy = byId("busy");
   busy.hidden = queue === null;
   if (queue) {
-    busy.textContent = queue.ahead > 0 ? `Waiting: ${queue.ahead} before you` : "Working";
+    busy.textContent = queue.length > 1 ? "Waiting" : "Working";
     showQueue(queue.length);
   } else lookAtQueue();
 });

@@ -1,11 +1,9 @@
 """Many images in one call, as ``SAM2ImagePredictor`` takes them, and each as if it were alone."""
 
-import inspect
 from typing import Any, Final
 
 import numpy as np
 import pytest
-from sam2.sam2_image_predictor import SAM2ImagePredictor
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.predictor import predictor as module
@@ -68,17 +66,6 @@ def test_the_arrays_are_those_of_the_official_predictor(prompt: str) -> None:
                 assert (one != other).mean() < 1e-4
             else:
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
-
-
-def test_the_signature_is_that_of_the_official_predictor() -> None:
-    for name in ("predict_batch", "set_image_batch"):
-        ours, official = (
-            inspect.signature(getattr(one, name)).parameters.values()
-            for one in (UncertainPredictor, SAM2ImagePredictor)
-        )
-        assert [(p.name, p.default, p.kind) for p in ours] == [
-            (p.name, p.default, p.kind) for p in official
-        ]
 
 
 def test_every_image_is_answered_as_if_it_were_alone() -> None:
@@ -144,9 +131,3 @@ def test_prompts_must_be_of_as_many_images() -> None:
         predictor.predict_batch(CLICKS[:2], LABELS[:2])
     with pytest.raises(ValueError, match="prompts must be of 3 images, got 1"):
         predictor.predict_uncertainty_batch([[]])
-
-
-def test_no_images_give_no_answers() -> None:
-    predictor = predictor_of([])
-    assert predictor.predict_batch() == ([], [], [])
-    assert predictor.predict_uncertainty_batch([]) == []

@@ -128,18 +128,6 @@ def test_photographs_give_the_arrays_of_the_official_predictor(photograph: Path)
     )
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not PHOTOGRAPHS, reason="needs the COCO samples")
-@pytest.mark.parametrize("output", OUTPUTS)
-def test_every_prompt_about_a_photograph_gives_the_arrays_of_the_official_predictor(
-    output: str,
-) -> None:
-    image = Image.open(PHOTOGRAPHS[0]).convert("RGB")
-    earlier = {"mask_input": earlier_logits(MINI)}
-    masked = [PROMPTS[name] | earlier for name in ("one click", "box", "sets side by side")]
-    compare(MINI, image, *(one | OUTPUTS[output] for one in (*PROMPTS.values(), *masked)))
-
-
 @pytest.mark.full_size
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_a_model_at_full_size_gives_the_arrays_of_the_official_predictor(output: str) -> None:
@@ -174,9 +162,10 @@ def test_views_of_an_image_give_what_copies_of_them_give() -> None:
         np.testing.assert_array_equal(answers[0], answers[1])
 
 
-def test_the_signature_is_that_of_the_official_predictor() -> None:
+@pytest.mark.parametrize("name", ["predict", "predict_batch", "set_image_batch"])
+def test_the_signature_is_that_of_the_official_predictor(name: str) -> None:
     ours, official = (
-        inspect.signature(one.predict).parameters.values()
+        inspect.signature(getattr(one, name)).parameters.values()
         for one in (UncertainPredictor, SAM2ImagePredictor)
     )
     assert [(p.name, p.default, p.kind) for p in ours] == [

@@ -147,15 +147,9 @@ def enlarge(path: Path) -> None:
     [
         pytest.param(
             cut_off,
-            "wide.jpg",
-            "a readable image, got: image file is truncated",
-            id="truncated_jpg",
-        ),
-        pytest.param(
-            cut_off,
             "tall.png",
             "a readable image, got: image file is truncated",
-            id="truncated_png",
+            id="truncated",
         ),
         pytest.param(
             overwrite, "tall.png", "a readable image, got: cannot identify image", id="garbage"
@@ -179,11 +173,10 @@ def test_an_image_that_was_never_good(
     assert error.endswith(": mend these and run again")
 
 
-@pytest.mark.parametrize("change", [cut_off, enlarge], ids=["truncated", "another"])
-def test_an_image_that_changed_since_prepare(refuse: Refuse, change: Change) -> None:
+def test_an_image_that_changed_since_prepare(refuse: Refuse) -> None:
     path = IMAGES / "square.png"
     former = sha256_file(path)[:12]
-    change(path)
+    enlarge(path)
     found = sha256_file(path)[:12]
     assert (
         f"square.png: images/square.png must be the file that stage prepare saw (sha256 {former}..."

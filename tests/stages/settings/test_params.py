@@ -166,7 +166,6 @@ WHOLE = "must be a whole number from"
         ),
         ({"extract": {"weights": "random"}}, "extract.weights must be file or .* got 'random'"),
         ({"extract": {"decoder_batch": 0}}, f"extract.decoder_batch {WHOLE} 1 .* auto, got 0"),
-        ({"extract": {"compile": "yes"}}, "extract.compile must be true or false, got 'yes'"),
         ({"extract": None}, "extract must be a mapping, got None"),
         ({"tune": {"epochs": 1}}, f"tune.epochs {WHOLE} 5 to 80, got 1"),
         ({"tune": {"learning_rate": 5}}, "tune.learning_rate must be .* 0.0001 to 0.1, got 5"),

@@ -5,7 +5,6 @@ import pytest
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from stages.web.images import MOST_ENCODED, OpenImage, OpenImages
-from storage.errors import ImageError
 from tests.fixtures.predictors import drawn, random_heads, trained_mini
 from tests.fixtures.web_page import png
 
@@ -91,11 +90,6 @@ def test_other_heads_read_the_same_encoding() -> None:
         (found,) = one.predictor_like(alone).predict_uncertainties([asked])
         (expected,) = alone.predict_uncertainties([asked])
         np.testing.assert_allclose(found.expected_iou.own, expected.expected_iou.own)
-
-
-def test_what_is_no_image_is_not_opened() -> None:
-    with pytest.raises(ImageError, match="must be a file in one of the formats"):
-        OpenImage(b"GIF")
 
 
 def test_predictors_share_the_pixels_of_an_image() -> None:

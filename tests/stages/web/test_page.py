@@ -1,4 +1,4 @@
-"""The queue before the model: turns, places in it, and who leaves."""
+"""The queue before the model: turns, and who leaves."""
 
 import asyncio
 import threading
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from stages.web.page import ModelQueue, QueueFullError
+from stages.web.page import ModelQueue
 
 
 @pytest.fixture
 def queue() -> Iterator[ModelQueue]:
-    queue = ModelQueue(most_waiting=4)
+    queue = ModelQueue()
     yield queue
     queue.close()
 
@@ -51,20 +51,6 @@ def test_jobs_run_one_after_the_other_in_the_order_they_came(queue: ModelQueue) 
     assert len(queue) == 0
 
 
-def test_its_length_and_the_place_of_each_are_told(
-    queue: ModelQueue, gate: threading.Event
-) -> None:
-    async def run() -> None:
-        tasks = [await begun(queue.run(gate.wait, ticket)) for ticket in ("a", "b", "c")]
-        assert len(queue) == 3
-        assert [queue.ahead(ticket) for ticket in ("a", "b", "c", "nobody")] == [0, 1, 2, 3]
-        gate.set()
-        await asyncio.gather(*tasks)
-        assert (len(queue), queue.ahead("a")) == (0, 0)
-
-    asyncio.run(run())
-
-
 def test_who_leaves_is_skipped(queue: ModelQueue, gate: threading.Event) -> None:
     ran: list[str] = []
 
@@ -80,17 +66,6 @@ def test_who_leaves_is_skipped(queue: ModelQueue, gate: threading.Event) -> None
 
     asyncio.run(run())
     assert ran == ["stayed"]
-
-
-def test_too_many_are_refused(queue: ModelQueue, gate: threading.Event) -> None:
-    async def run() -> None:
-        tasks = [await begun(queue.run(gate.wait)) for _ in range(4)]
-        with pytest.raises(QueueFullError, match="shorter than 4 requests, got 4"):
-            await asyncio.wait_for(queue.run(gate.wait), 5)
-        gate.set()
-        await asyncio.gather(*tasks)
-
-    asyncio.run(run())
 
 
 def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
@@ -116,15 +91,3 @@ def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
 
     asyncio.run(run())
     assert ran == ["slow"]
-
-
-def test_an_error_is_that_of_its_own_job_alone(queue: ModelQueue) -> None:
-    def fail() -> None:
-        raise ValueError("own")
-
-    async def run() -> int:
-        with pytest.raises(ValueError, match="own"):
-            await queue.run(fail)
-        return await queue.run(lambda: 1)
-
-    assert asyncio.run(run()) == 1

@@ -20,7 +20,7 @@ def scope(path: str = "/api/options", **headers: str) -> dict[str, Any]:
 
 def status(token: str | None = None, **asked: str) -> int:
     refusal = refusal_of(scope(**asked), token)
-    return 200 if refusal is None else refusal.status
+    return 200 if refusal is None else refusal[0]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost", "LOCALHOST:1", "[::1]:8765"])
@@ -43,9 +43,6 @@ def test_a_name_that_is_given_this_address_is_refused(host: str) -> None:
         {"origin": "http://127.0.0.1:9999"},
         {"origin": "null"},
         {"origin": "http://["},
-        {"sec_fetch_site": "cross-site"},
-        {"sec_fetch_site": "same-site"},
-        {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
     ],
     ids=str,
 )
@@ -54,17 +51,8 @@ def test_another_web_page_is_refused(headers: dict[str, str], token: str | None)
     assert status(token, authorization=f"Bearer {TOKEN}", **headers) == 403
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "http://127.0.0.1:8765", "sec_fetch_site": "same-origin"},
-        {"sec_fetch_site": "none"},
-        {"path": "/", "sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"},
-    ],
-    ids=["the page itself", "typed in", "a link"],
-)
-def test_the_page_itself_may_ask(headers: dict[str, str]) -> None:
-    assert status(**headers) == 200
+def test_the_page_itself_may_ask() -> None:
+    assert status(origin="http://127.0.0.1:8765") == 200
 
 
 def test_with_a_token_any_name_will_do_and_no_question_without_it() -> None:

@@ -38,19 +38,17 @@ export class Turn {
   #tell;
 
   constructor(tell) {
-    this.#tell = tell; // told how many requests are before one's own; null when it is over
+    this.#tell = tell; // called with the queue; null when it is over
   }
 
   async take(path, options = {}) {
     this.giveUp();
     const abort = new AbortController();
     this.#abort = abort;
-    const ticket = crypto.getRandomValues(new Uint32Array(4)).join("-");
     const polls = new AbortController(); // its own: to abort the request's would cut its answer
-    const poll = setInterval(() => this.#look(ticket, polls.signal), POLL_MS);
+    const poll = setInterval(() => this.#look(polls.signal), POLL_MS);
     try {
-      const joint = path.includes("?") ? "&" : "?";
-      return await ask(`${path}${joint}ticket=${ticket}`, { ...options, signal: abort.signal });
+      return await ask(path, { ...options, signal: abort.signal });
     } finally {
       clearInterval(poll);
       polls.abort();
@@ -62,9 +60,9 @@ export class Turn {
     this.#abort?.abort();
   }
 
-  async #look(ticket, signal) {
+  async #look(signal) {
     try {
-      this.#tell(await askJson(`queue?ticket=${ticket}`, { signal }));
+      this.#tell(await askJson("queue", { signal }));
     } catch {
       // The request itself tells what is wrong.
     }

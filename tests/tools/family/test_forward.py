@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pipeline.sam import Sam, build
-from pipeline.sam.differentiable import forward
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
+from tools.family.forward import forward
 
 CLICKS = np.array([[[20, 30]], [[60, 40]], [[10, 50]], [[33, 7]]], np.float32)
 """Two objects in each of two images."""
