@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.sam.model import PIXEL_MEAN, PIXEL_STD
 
 Network = Any
-"""A ``SAM2Base``: ``sam2`` ships no types, and only this room imports it."""
+"""A ``SAM2Base``: ``sam2`` ships no types, and only this sub-package imports it."""
 
 
 def forward(
