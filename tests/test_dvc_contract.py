@@ -15,7 +15,6 @@ from stages.report import PLOTS
 from stages.shapes import FOLDER as SHAPES
 from stages.shell.signatures import train_cell_settings
 from storage import paths
-from tests.fixtures.asked import extract_params
 from tests.fixtures.dvc_stages import (
     CHEAP,
     DECLARED,
@@ -36,6 +35,7 @@ from tests.fixtures.dvc_stages import (
     whole_params_passed,
 )
 from tests.fixtures.plumbing import PLUMBING
+from tests.fixtures.signatures import extract_params
 
 PARAMS_TEXT: Final = (ROOT / "params.yaml").read_text("utf-8")
 PARAMS: Final[dict[str, Any]] = yaml.safe_load(PARAMS_TEXT)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fixtures.layouts import LAYOUTS, draw_videos
 from tests.fixtures.project_copy import copy_project, read_params, repro, run, write_params
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings
 
 pytestmark = pytest.mark.slow
 

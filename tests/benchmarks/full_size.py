@@ -34,7 +34,7 @@ from storage.paths import features_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, write_objects
 from storage.store.schema import SCHEMA
 from storage.store.writing import create_store, write_array
-from tests.fixtures.asked import EXTRACT, signature_of
+from tests.fixtures.drawn_masks import draw_figures
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
     draw_iou,
@@ -43,8 +43,8 @@ from tests.fixtures.eval_split import (
     write_heads,
     write_params,
 )
-from tests.fixtures.mask_figures import draw_figures
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings
+from tests.fixtures.signatures import EXTRACT, signature_of
 from tools.bars import Bar, write_record
 
 SPLIT: Final = "coco_val"

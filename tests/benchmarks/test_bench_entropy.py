@@ -35,11 +35,10 @@ from storage.paths import CACHE
 from storage.rle import decode_rle, encode_rle
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import block_objects, run_reader
-from tests.fixtures.asked import extract_params, open_eval
 from tests.fixtures.bucket import s3_server, upload, use_server
 from tests.fixtures.cores import held_to, own_cores
-from tests.fixtures.held_rows import HeldRows
-from tests.fixtures.soft_masks import soft_masks
+from tests.fixtures.drawn_masks import HeldRows, soft_masks
+from tests.fixtures.signatures import extract_params, open_eval
 from tests.fixtures.split_cells import write_cell, write_table
 from tools.bars import note_bar
 

@@ -25,15 +25,13 @@ from stages import evaluate, prepare
 from storage.outputs.results import read_results
 from storage.paths import results_dir
 from storage.rle import encode_rle
-from tests.fixtures.asked import EXTRACT
+from tests.fixtures.drawn_masks import HeldRows, soft_masks
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import VIEWS, object_table, write_heads, write_params, write_split
-from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.made_up_coco import HEIGHT_PX, WIDTH_PX, annotation, image_record
-from tests.fixtures.report_inputs import write_report_inputs
-from tests.fixtures.soft_masks import soft_masks
+from tests.fixtures.report_inputs import write_report_inputs, write_split_results
+from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell, write_table
-from tests.fixtures.written_results import write_split_results
 from tools.bars import note_bar
 
 SPLIT: Final = "coco_val"

@@ -20,8 +20,7 @@ from storage.images.files import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
-from tests.fixtures.settings import write_settings
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings, write_settings
 from tests.golden.golden import Arrays, Golden, off_by
 
 CELLS: Final = (

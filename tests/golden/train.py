@@ -25,7 +25,7 @@ from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects
-from tests.fixtures.asked import open_train
+from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import SPLIT, object_table, write_features, write_params
 from tests.golden.golden import Arrays, Golden, off_by
 

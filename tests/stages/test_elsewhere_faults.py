@@ -2,9 +2,13 @@
 
 import re
 import shutil
+import socket
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,8 +16,80 @@ from stages.shell.params import CACHE_VARIABLE
 from storage.files import addresses
 from storage.paths import entropy_path
 from tests.fixtures.bucket import s3_server, upload, use_server
-from tests.fixtures.cut_line import Line, line_to
 from tests.fixtures.stage_inputs import CASES, write_masked_split
+
+
+@dataclass
+class Line:
+    """Passes bytes on until ``n_bytes`` of answers have passed; then all connections are closed.
+
+    Attributes
+    ----------
+    address
+        Where it listens; while it is cut, connections are refused.
+    was_cut
+        Set as the line is cut.
+    """
+
+    server: tuple[str, int]
+    address: str = ""
+    n_bytes: int = 2**62
+    was_cut: Event = field(default_factory=Event)
+    _port: int = 0
+    _open: list[socket.socket] = field(default_factory=list)
+
+    def mend(self) -> None:
+        """Accept connections, for good."""
+        self.n_bytes = 2**62
+        listening = socket.create_server(("127.0.0.1", self._port), backlog=100)
+        self._port = listening.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}"
+        self._open = [listening]
+        Thread(target=self._accept, args=(listening,), daemon=True).start()
+
+    def cut(self) -> None:
+        """Close every connection, and the door."""
+        for each in self._open:
+            # Wakes whoever waits in it, which closing alone does not.
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self.was_cut.set()
+
+    def _accept(self, listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                server = socket.create_connection(self.server)
+                self._open += [client, server]
+                Thread(target=self._pass, args=(client, server), daemon=True).start()
+                Thread(target=self._answer, args=(server, client), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with closing(source), closing(target), suppress(OSError):
+            while data := source.recv(2**16):
+                target.sendall(data)
+
+    def _answer(self, source: socket.socket, target: socket.socket) -> None:
+        with closing(source), closing(target), suppress(OSError):
+            while data := source.recv(2**12):
+                target.sendall(data[: max(0, self.n_bytes)])
+                self.n_bytes -= len(data)
+                if self.n_bytes <= 0 and not self.was_cut.is_set():
+                    self.cut()
+
+
+@contextmanager
+def line_to(address: str) -> Iterator[Line]:
+    """A line to the server at an address."""
+    place = urlsplit(address)
+    line = Line((str(place.hostname), int(place.port or 80)))
+    line.mend()
+    try:
+        yield line
+    finally:
+        line.cut()
+
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,11 @@ from stages.entropy import main
 from stages.shell.versions import VERSIONS
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path, remedy
-from tests.fixtures.asked import EXTRACT
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import drawn_truth
-from tests.fixtures.held_rows import HeldRows
-from tests.fixtures.settings import write_settings
+from tests.fixtures.settings import view_settings, write_settings
+from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell, write_table
-from tests.fixtures.view_settings import view_settings
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3

@@ -37,7 +37,6 @@ from storage.head_files.head_file import (
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
-from tests.fixtures.asked import extract_params, open_eval
 from tests.fixtures.eval_split import (
     VIEWS,
     object_table,
@@ -47,6 +46,7 @@ from tests.fixtures.eval_split import (
     write_params,
     write_split,
 )
+from tests.fixtures.signatures import extract_params, open_eval
 
 SPLIT = "shapes_val"
 N_OBJECTS = 150

@@ -38,7 +38,7 @@ from storage.paths import (
     tuning_path,
 )
 from storage.split.objects import read_objects
-from tests.fixtures.asked import open_train
+from tests.fixtures.signatures import open_train
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_EPOCHS,

@@ -20,8 +20,7 @@ from storage.images.files import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
-from tests.fixtures.settings import write_settings
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings, write_settings
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "COCO"
 

@@ -52,8 +52,12 @@ from storage.outputs.tables import write_table
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import read_page, section, tables, words
-from tests.fixtures.report_inputs import N_PICTURES, draw_runtime, write_report_inputs
-from tests.fixtures.written_results import write_split_results
+from tests.fixtures.report_inputs import (
+    N_PICTURES,
+    draw_runtime,
+    write_report_inputs,
+    write_split_results,
+)
 
 PAGE: Final = RESULTS / "report.html"
 METRICS: Final = RESULTS / "metrics.json"

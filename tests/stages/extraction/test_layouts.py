@@ -18,8 +18,7 @@ from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
 from tests.fixtures.extract_project import EXTRACT, run
 from tests.fixtures.layouts import LAYOUTS, SIZE_PX, Place, Videos, draw_videos
-from tests.fixtures.settings import write_settings
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings, write_settings
 
 # A video a picture: wherever names hold video and frame, the names are the same, too.
 VIDEOS = draw_videos(1, 1, 1)

@@ -5,7 +5,7 @@ import torch
 
 from stages.extraction.models import kept_model
 from stages.shell.parsing import ParamsError
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 
 
 def test_a_job_without_the_gpu_that_auto_stands_for_is_told_so(

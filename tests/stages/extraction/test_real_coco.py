@@ -21,8 +21,7 @@ from storage.paths import features_path, masks_path, objects_path
 from storage.rle import decode_rle
 from storage.split.objects import read_objects
 from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.settings import write_versions
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings, write_versions
 
 ROOT = Path(__file__).parents[3]
 COCO = ROOT.parent / "shared" / "samples" / "COCO"

@@ -18,10 +18,10 @@ from stages.extraction.models import load_model
 from storage.images.files import read_rgb
 from storage.paths import entropy_path, objects_path
 from storage.split.objects import read_objects
-from tests.fixtures.asked import extract_params
 from tests.fixtures.extract_project import IMAGES, SPLIT, draw_project, run
 from tests.fixtures.predictors import random_heads
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings
+from tests.fixtures.signatures import extract_params
 
 pytestmark = pytest.mark.slow
 

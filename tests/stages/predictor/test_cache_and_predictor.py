@@ -26,10 +26,10 @@ from storage.images.files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin
 from storage.split.objects import read_objects
-from tests.fixtures.asked import extract_params
 from tests.fixtures.eval_split import N_FIGURES
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
-from tests.fixtures.view_settings import view_settings
+from tests.fixtures.settings import view_settings
+from tests.fixtures.signatures import extract_params
 
 OF_USERS: Final = HeadSet("selected", "selected")
 

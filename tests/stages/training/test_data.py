@@ -12,7 +12,7 @@ from stages.training.data import block_inputs, read_head_data
 from storage import open_features
 from storage.paths import features_path
 from storage.split.cells import open_cells
-from tests.fixtures.asked import extract_params
+from tests.fixtures.signatures import extract_params
 from tests.fixtures.train_split import SPLIT, write_split
 
 N_OBJECTS = 2049
