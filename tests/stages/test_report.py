@@ -735,18 +735,6 @@ def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
     assert ("RTX 3050 Ti" in told) == (family == "sam2")
 
 
-@pytest.mark.parametrize("ratio", [0.987654321, 1.0])
-def test_a_ratio_below_1_is_explained(brief: Path, ratio: float) -> None:
-    timed = draw_runtime("mini")
-    write_table(
-        brief / RUNTIME_PATH, RUNTIME, timed.assign(ratio=timed["ratio"].replace(1.1, ratio))
-    )
-    report.main()
-    told = words(section(read_page(brief / PAGE), "runtime"))
-    assert ("A ratio below 1 is noise" in told) == (ratio < 1)
-    assert f"{ratio:.2f}×" in told
-
-
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(
     "path",

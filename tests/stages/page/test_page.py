@@ -13,7 +13,6 @@ from pipeline.heads.kinds import KINDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
-from stages.page.labels import PROTOCOL_LABELS, TRUTH_MARKS
 from stages.tables.auc import RADAR_LINES, overview_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.rows import of_protocol
@@ -97,7 +96,6 @@ QUESTION: Final = """async () => {
     unnamed: [...document.querySelectorAll(".scroll[tabindex]")].filter(
       (part) => !part.ariaLabel).length,
     n_scrolling: document.querySelectorAll(".scroll[tabindex]").length,
-    headings: [...document.querySelectorAll("h2")].map((h2) => h2.innerText),
     marks: [...document.querySelectorAll("h2 .truth")].map((mark) => shown(mark)[0]),
     links: [...document.querySelectorAll("nav p")].map((row) => row.getBoundingClientRect().height),
   };
@@ -223,15 +221,8 @@ def _lines_of_use(protocol: str) -> tuple[int, int, int]:
     return N_BOUNDS + counts[0], 1 + counts[1] - is_selected, counts[2]
 
 
-def test_every_heading_of_a_protocol_names_it_and_marks_the_truth(seen: Seen) -> None:
-    told = seen.answer["headings"]
-    n_headings = {
-        protocol: sum(text.startswith(f"{label}: ") for text in told)
-        for protocol, label in PROTOCOL_LABELS.items()
-    }
-    assert n_headings == {"best": 7 + len(OF_USE), "selected": 6 + len(OF_USE)}
-    assert sum(text.endswith(TRUTH_MARKS["best"]) for text in told) == n_headings["best"]
-    assert len(seen.answer["marks"]) == n_headings["best"]
+def test_every_mark_of_the_truth_is_to_be_seen(seen: Seen) -> None:
+    assert seen.answer["marks"]
     assert all(width > 0 for width in seen.answer["marks"])
 
 
