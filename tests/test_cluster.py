@@ -13,7 +13,7 @@ from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages.settings.blocks import ExecutorParams
 from stages.settings.parsing import parse
 from tests.fixtures import project_copy
-from tests.fixtures.cluster_page import FAULTS, PAGE, SCRIPTS
+from tests.fixtures.doc_pages import CLUSTER, FAULTS, SCRIPTS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.slurm import Slurm, missing, wait_until
 
@@ -26,7 +26,7 @@ N_STUDIES: Final = 4
 YAML: Final = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("block", YAML.findall(PAGE.read_text("utf-8")))
+@pytest.mark.parametrize("block", YAML.findall(CLUSTER.read_text("utf-8")))
 def test_settings_of_the_page_are_valid(block: str) -> None:
     parse("executor", yaml.safe_load(block)["executor"], ExecutorParams)
 
@@ -44,7 +44,7 @@ def all_tests() -> set[str]:
 def test_every_fault_has_a_test_that_is_there() -> None:
     assert FAULTS
     named = {row[-1].strip("`") for row in FAULTS}
-    named |= set(re.findall(r"`(test_\w+)`", PAGE.read_text("utf-8")))
+    named |= set(re.findall(r"`(test_\w+)`", CLUSTER.read_text("utf-8")))
     assert named - all_tests() == set()
     assert {len(row) for row in FAULTS} == {5}
 

@@ -3,28 +3,118 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from storage.cell.claims import read_claim
+from storage.folders import SUFFIX
+from storage.store.marks import Receipt, load_mark
 from storage.writers import Writer
 from tests.fixtures import project_copy
-from tests.fixtures.cells_at_work import (
-    FILL,
-    PATIENCE_S,
-    Fill,
-    filling,
-    marks,
-    receipts,
-    work_files,
-    worker_beyond,
-)
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.demo_cells import draw_demo, set_executor
 from tests.fixtures.slurm import Slurm, missing, wait_until
+
+FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
+
+WORK: Final = "cache/work/*/*/*/*"
+"""Work folders of all cells."""
+
+PATIENCE_S: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Fill:
+    """The command, at the root of a project."""
+
+    process: "subprocess.Popen[str]"
+    log: Path
+
+    def said(self) -> str:
+        """What it has written to stderr."""
+        return self.log.read_text()
+
+
+@contextmanager
+def filling(root: Path, *cells: str, **environment: str) -> Iterator[Fill]:
+    """Run the command with some more variables, and kill it behind the block."""
+    log = root / "logs" / "fill.err"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [*FILL, *cells],
+            cwd=root,
+            env=project_copy.environment(root) | environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    with process:
+        try:
+            yield Fill(process, log)
+        finally:
+            process.kill()
+
+
+def worker_beyond(root: Path, gone: Collection[int] = ()) -> Writer:
+    """Wait until a process that is none of others has done a shard and is at another."""
+    found: list[Writer] = []
+
+    def is_at_work() -> bool:
+        makers = {receipt.writer.pid for receipt in receipts(root)} - {*gone}
+        found[:] = [claim for claim in claims_undone(root) if claim.pid in makers]
+        return bool(found)
+
+    wait_until(is_at_work, PATIENCE_S)
+    return found[0]
+
+
+def claims_undone(root: Path) -> list[Writer]:
+    """Who is at shards that are not done."""
+    claims = [path for path in root.glob(f"{WORK}/claims/*.json") if not is_done(path)]
+    return [writer for writer in map(read_claim, claims) if writer is not None]
+
+
+def is_done(claim: Path) -> bool:
+    """Whether the shard of a claim is marked."""
+    return (claim.parent.parent / "marks" / claim.name).exists()
+
+
+def marks(root: Path) -> dict[str, bytes]:
+    """Marks of shards by their place; a shard that is made again has another one."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in _marks(root)}
+
+
+def receipts(root: Path) -> list[Receipt]:
+    """Who made each shard that is done."""
+    found = [load_mark(path.parent.parent, int(path.stem)) for path in _marks(root)]
+    return [mark.receipt for mark in found if mark is not None and mark.receipt is not None]
+
+
+def work_files(root: Path) -> dict[str, bytes]:
+    """Files of the stores in the making, by their place.
+
+    Without those that a killed process was writing: nobody reads them.
+    """
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for store in root.glob(f"{WORK}/*.zarr")
+        for path in store.rglob("*")
+        if path.is_file() and path.suffix != SUFFIX
+    }
+
+
+def _marks(root: Path) -> list[Path]:
+    return list(root.glob(f"{WORK}/marks/*.json"))
+
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")
 

@@ -1,66 +1,306 @@
-"""What the docs name exists: files, modules and the names in them."""
+"""What README, CONTRIBUTING and docs/ name exists: files, names, settings, commands, headings."""
 
 import ast
 import importlib
 import re
+import shlex
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Final
 
 import pytest
+import typer.main
+import yaml
+from dvc.cli import DvcParserError
+from dvc.cli.parser import get_main_parser
+from typer.core import TyperGroup
+from typer.testing import CliRunner
 
-from tests.fixtures.dvc_stages import ROOT
+from stages.cli.app import COMMANDS, app, load_command
+from stages.settings.blocks import Split
+from stages.settings.params import PARAMS_FILE, read_params
+from stages.settings.parsing import parse
+from storage.datasets.catalogue import DATA_SETS
+from tests.benchmarks.test_bench_demo import MAX_MINUTES
+from tests.fixtures.dvc_stages import DECLARED, ROOT, STAGES, arguments
 
-RECIPES = "extend.md"
+PAGES: Final = {
+    page.name: page.read_text("utf-8")
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
+}
+
+README: Final = PAGES["README.md"]
+
+DATASETS: Final = PAGES["datasets.md"]
+
+RECIPES: Final = "extend.md"
 """Names files that its recipes make, and shows parts of code: a test of its own follows it."""
 
-PAGES = sorted(
-    page for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")) if page.name != RECIPES
-)
+SETTINGS: Final[dict[str, Any]] = yaml.safe_load((ROOT / PARAMS_FILE).read_text("utf-8"))
 
-REPOSITORY_PATH = re.compile(r"`((?:pipeline|storage|stages|tools|tests|docs|params)/[\w./-]+)`")
-LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
-ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
-HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PACKAGES: Final = r"pipeline|storage|stages|tools|tests"
+
+REPOSITORY_PATH: Final = re.compile(rf"`((?:{PACKAGES}|docs|params)/[\w./-]+)`")
+DOTTED: Final = re.compile(rf"`((?:{PACKAGES})(?:\.\w+)+)(?<!\.sh)[`(]")
+SETTING: Final = re.compile(rf"`((?:{'|'.join(SETTINGS)})(?:\.[a-z_]+)+)(?<!\.sh)(?<!\.csv)[`:]")
+LINK: Final = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+ANCHOR: Final = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
+HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+PYTHON: Final = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+YAML: Final = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL: Final = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+PROGRAMS: Final = ("make", "usam", "dvc", "python")
+
+Command = tuple[str, ...]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_that_a_page_names_are_there(page: Path) -> None:
-    text = page.read_text("utf-8")
-    named = [ROOT / path for path in REPOSITORY_PATH.findall(text)]
-    linked = [page.parent / path for path in LINK.findall(text)]
+def folder_of(page: str) -> Path:
+    return ROOT / ("docs" if (ROOT / "docs" / page).exists() else "")
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {RECIPES}))
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    named = [ROOT / path for path in REPOSITORY_PATH.findall(PAGES[page])]
+    linked = [folder_of(page) / path for path in LINK.findall(PAGES[page])]
     assert [str(path) for path in (*named, *linked) if not path.exists()] == []
 
 
-def anchors(page: Path) -> set[str]:
-    """Anchors that GitHub makes of a page's headings."""
-    headings = HEADING.findall(FENCED.sub("", page.read_text("utf-8")))
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / RECIPES], ids=lambda page: page.name)
-def test_headings_that_a_page_links_to_are_there(page: Path) -> None:
-    links = ANCHOR.findall(page.read_text("utf-8"))
+@pytest.mark.parametrize("page", PAGES)
+def test_headings_that_a_page_links_to_are_there(page: str) -> None:
     absent = [
         f"{path}#{anchor}"
-        for path, anchor in links
-        if anchor not in anchors(page.parent / path if path else page)
+        for path, anchor in ANCHOR.findall(PAGES[page])
+        if anchor not in anchors(PAGES[Path(path).name if path else page])
     ]
     assert absent == []
 
 
+def anchors(text: str) -> set[str]:
+    """Anchors that GitHub makes of a page's headings."""
+    headings = HEADING.findall(FENCED.sub("", text))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_modules_and_names_that_a_page_names_are_there(page: str) -> None:
+    assert [name for name in DOTTED.findall(PAGES[page]) if not _is_there(name)] == []
+
+
+def _is_there(dotted: str) -> bool:
+    module, _, name = dotted.rpartition(".")
+    return not module or (_is_there(module) and _is_in(importlib.import_module(module), name))
+
+
 def _is_in(module: ModuleType, name: str) -> bool:
     """Whether a module has a name, or is a package with such a module, imported yet or not."""
-    return hasattr(module, name) or find_spec(f"{module.__name__}.{name}") is not None
+    if hasattr(module, name):
+        return True
+    return hasattr(module, "__path__") and find_spec(f"{module.__name__}.{name}") is not None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_the_examples_of_a_page_import_is_there(page: Path) -> None:
-    for block in PYTHON.findall(page.read_text("utf-8")):
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {RECIPES}))
+def test_what_the_examples_of_a_page_import_is_there(page: str) -> None:
+    for block in PYTHON.findall(PAGES[page]):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom):
                 module = importlib.import_module(str(node.module))
-                absent = [a.name for a in node.names if not _is_in(module, a.name)]
-                assert absent == []
+                assert [a.name for a in node.names if not _is_in(module, a.name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_a_page_names_are_there(page: str) -> None:
+    assert [name for name in SETTING.findall(PAGES[page]) if not _is_setting(name)] == []
+
+
+def _is_setting(dotted: str) -> bool:
+    found: Any = SETTINGS
+    for key in dotted.split("."):
+        if not isinstance(found, dict) or key not in found:
+            return False
+        found = found[key]
+    return True
+
+
+@pytest.mark.parametrize("block", YAML.findall(README))
+def test_settings_of_the_readme_fit_those_of_the_project(block: str, tmp_path: Path) -> None:
+    params = dict(SETTINGS)
+    for name, given in yaml.safe_load(block).items():
+        assert name in params
+        if isinstance(given, dict) and name != "splits":
+            assert sorted(set(given) - set(params[name])) == []
+        else:
+            params[name] = given
+    path = tmp_path / PARAMS_FILE
+    path.write_text(yaml.safe_dump(params), "utf-8")
+    read_params(path)
+
+
+def commands(text: str) -> list[Command]:
+    """Calls of ``PROGRAMS`` in blocks of bash and, with arguments, in the running text."""
+    blocks = SHELL.findall(text)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    prose = FENCED.sub("", text)
+    lines += [span for span in re.findall(r"`([^`\n]+)`", prose) if " " in span]
+    return [command for line in lines for command in _split(line)]
+
+
+def _split(line: str) -> Iterator[Command]:
+    # A command in the arguments of another is none that a shell would not run first.
+    line = re.sub(r"\$\([^)]*\)", "", line.removeprefix("$ "))
+    for part in re.split(r"&&|\|\||[;|]", line):
+        words = shlex.split(part, comments=True)
+        while words and (words[0] == "exec" or re.fullmatch(r"\w+=.*", words[0])):
+            words.pop(0)
+        if words and Path(words[0]).name in PROGRAMS:
+            yield (Path(words[0]).name, *words[1:])
+
+
+def fault(command: Command) -> str:
+    """What is wrong with a command; empty if nothing is."""
+    check = {"make": _make_fault, "usam": _usam_fault, "dvc": _dvc_fault, "python": _python_fault}
+    return check[command[0]](list(command[1:]))
+
+
+def _make_fault(words: list[str]) -> str:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([\w.-]+):(?!=)", makefile, re.MULTILINE))
+    wanted = [word for word in words if "=" not in word and not word.startswith("-")]
+    return "; ".join(f"no target {word}" for word in wanted if word not in targets)
+
+
+def _usam_fault(words: list[str]) -> str:
+    command = typer.main.get_command(app)
+    path: list[str] = []
+    while words and isinstance(command, TyperGroup) and not words[0].startswith("-"):
+        name = words.pop(0)
+        if name not in (command.commands if path else COMMANDS):
+            return f"no command {name}"
+        found = command.commands[name] if path else load_command(name)
+        command = found
+        path.append(name)
+    helped = CliRunner().invoke(app, [*path, "--help"])
+    if helped.exit_code:
+        return f"--help ends with {helped.exit_code}"
+    known = {"--help", *(name for param in command.params for name in param.opts)}
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    return "; ".join(f"no option {name}" for name in options if name not in known)
+
+
+def _dvc_fault(words: list[str]) -> str:
+    try:
+        parsed = get_main_parser().parse_args(words)
+    except DvcParserError:
+        return "dvc does not take this"
+    targets = getattr(parsed, "targets", None) or []
+    return "; ".join(f"no stage or output {name}" for name in targets if not _is_target(name))
+
+
+def _is_target(name: str) -> bool:
+    """Whether a target may name a stage or an output.
+
+    A folder above outputs is none: ``dvc pull cache/features`` fails.
+    """
+    if name.startswith("$"):
+        return True
+    stage, _, cell = name.partition("@")
+    if stage in STAGES:
+        n_axes = len(DECLARED["stages"][stage].get("matrix", {"key": None}))
+        return not cell or cell == "*" or len(cell.split("-")) == n_axes
+    outs = [re.sub(r"\$\{[^}]*\}", "*", out) for stage in STAGES.values() for out in stage["outs"]]
+    return any(fnmatch(name, out) for out in outs)
+
+
+def _python_fault(words: list[str]) -> str:
+    if words[:1] != ["-m"] or not words[1:]:
+        return ""
+    package, _, stage = words[1].rpartition(".")
+    if package != "stages":
+        return "" if find_spec(words[1]) else f"no module {words[1]}"
+    if stage not in STAGES:
+        return f"no stage {stage}"
+    n_wanted, n_given = len(arguments(stage)), len(words) - 2
+    return "" if n_given == n_wanted else f"{n_wanted} arguments wanted, {n_given} given"
+
+
+@pytest.mark.parametrize(
+    "command", dict.fromkeys(c for text in PAGES.values() for c in commands(text)), ids=" ".join
+)
+def test_a_command_exists(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert fault(command) == ""
+
+
+FAULTY = """
+Run `make demo`, or `make`; `dvc pull cache/features`.
+
+```bash
+$ make tset PYTHON=python3.12  # a comment
+.venv/bin/usam cache look PATH && usam cache ls PATH --all
+FOO=1 dvc repro --nope | tee log; dvc repro extract@a-b && dvc repro 'extract@a-b-*'
+python -m stages.entropi a
+python -m stages.entropy
+python -m tools.nothing
+pip install dvc
+```
+
+```python
+make nothing
+```
+"""
+
+
+def test_faults_are_found() -> None:
+    assert {" ".join(command): fault(command) for command in commands(FAULTY)} == {
+        "make demo": "",
+        "dvc pull cache/features": "no stage or output cache/features",
+        "make tset PYTHON=python3.12": "no target tset",
+        "usam cache look PATH": "no command look",
+        "usam cache ls PATH --all": "no option --all",
+        "dvc repro --nope": "dvc does not take this",
+        "dvc repro extract@a-b": "no stage or output extract@a-b",
+        "dvc repro extract@a-b-*": "",
+        "python -m stages.entropi a": "no stage entropi",
+        "python -m stages.entropy": "1 arguments wanted, 0 given",
+        "python -m tools.nothing": "no module tools.nothing",
+    }
+
+
+def test_the_readme_names_the_time_that_the_demo_is_held_to() -> None:
+    assert f"`make bench` times it and fails above {MAX_MINUTES}." in README
+
+
+def test_the_table_of_stages_is_complete() -> None:
+    table = README.partition("| stage | does |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STAGES)
+
+
+BLOCKS: Final[dict[str, Any]] = {
+    name: place for block in YAML.findall(DATASETS) for name, place in yaml.safe_load(block).items()
+}
+"""Splits of ``docs/datasets.md``."""
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_split_of_the_docs_is_taken(name: str) -> None:
+    _ = parse(name, BLOCKS[name], Split).source
+
+
+def test_every_reader_has_an_example_and_the_keys_that_it_knows() -> None:
+    assert {place["reader"] for place in BLOCKS.values()} == set(DATA_SETS)
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.+) \| (.+) \|$", DATASETS, re.MULTILINE)
+    found = {name: (names != "-", set(re.findall(r"`(\w+)`", keys))) for name, names, keys in rows}
+    assert found == {
+        name: ("list" in item.needs, set(item.takes)) for name, item in DATA_SETS.items()
+    }
+
+
+def test_the_papers_splits_are_where_the_docs_say() -> None:
+    splits = yaml.safe_load((ROOT / "params" / "paper.yaml").read_text("utf-8"))["splits"]
+    for name, place in BLOCKS.items():
+        for key in ("reader", "images", "annotations", "list"):
+            assert splits[name].get(key) == place.get(key)

@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from tests.fixtures.disk import MAX_PEAK, disk_bytes, outputs_bytes, watched_disk
+from tests.fixtures.doc_pages import block
 from tests.fixtures.dvc_stages import CHEAP, PACKAGES, ROOT, files_below, plumbing
 from tests.fixtures.project_copy import (
     Reproduced,
@@ -27,7 +28,6 @@ from tests.fixtures.project_copy import (
     write_params,
 )
 from tests.fixtures.recipes import follow, steps
-from tests.fixtures.share_page import block
 
 pytestmark = pytest.mark.slow
 

@@ -1,11 +1,16 @@
 """The recipes of docs/share.md, typed as they stand there, on a small cache."""
 
+import getpass
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import boto3
 import pytest
@@ -14,9 +19,77 @@ import yaml
 import storage
 from storage.store.verify import verify
 from tests.fixtures.bucket import BUCKET, s3_server, use_server
+from tests.fixtures.doc_pages import SHARED, block
 from tests.fixtures.made_up_cell import extract
-from tests.fixtures.share_page import BLOCKS, block
-from tests.fixtures.ssh import SSHD, ssh_server
+
+SSHD: Final = shutil.which("sshd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+"""None where there is none."""
+
+PRIVILEGES = Path("/run/sshd")
+"""A server that root runs asks for this empty folder, which the package's service would make."""
+
+SSHD_START_S = 20.0
+
+SSHD_CONFIG = """\
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+Subsystem sftp internal-sftp
+"""
+
+SSH_CONFIG = """\
+Host {name}
+    HostName 127.0.0.1
+    Port {port}
+    User {user}
+    IdentityFile {folder}/user
+"""
+
+
+@contextmanager
+def ssh_server(folder: Path, *, name: str) -> Iterator[None]:
+    """Run a server that the client's ``config``, written to ``folder``, calls ``name``."""
+    assert SSHD is not None
+    folder.mkdir(mode=0o700)
+    for key in ("host", "user"):
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
+        subprocess.run(make, check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    values = {"port": port, "folder": folder, "name": name, "user": getpass.getuser()}
+    (folder / "sshd_config").write_text(SSHD_CONFIG.format(**values))
+    (folder / "config").write_text(SSH_CONFIG.format(**values))
+    if os.getuid() == 0:
+        PRIVILEGES.mkdir(mode=0o755, exist_ok=True)
+    command = [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as server,
+    ):
+        try:
+            _wait_for(port, folder / "log")
+            yield
+        finally:
+            server.terminate()
+
+
+def _wait_for(port: int, log: Path) -> None:
+    deadline = time.monotonic() + SSHD_START_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(log.read_text())
+
 
 pytestmark = pytest.mark.slow
 
@@ -122,4 +195,4 @@ def test_every_recipe_is_run() -> None:
     later = {block("dvc repro --allow-missing --glob"), block("USAM_CACHE=")}
     of_users = {block("install -d"), block("dvc cache dir")}  # tests/test_shared_cache.py
     known = {*of_users, FOLDER, IN_BUCKET, SERVER, PUBLISH, TAKE, WITHOUT_MASKS, *later, SSH}
-    assert set(BLOCKS) == known
+    assert set(SHARED) == known

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from storage.store.verify import verify
+from tests.fixtures.doc_pages import block
 from tests.fixtures.made_up_cell import extract
-from tests.fixtures.share_page import block
 
 pytestmark = [
     pytest.mark.slow,

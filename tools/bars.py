@@ -1,4 +1,4 @@
-"""Tables of what benchmarks found beside their bars: ``python -m tools.bars``.
+"""What benchmarks found beside their bars, and tables of it: ``python -m tools.bars``.
 
 Reads   ``build/bench.json`` of ``make bench`` and ``build/bench-full.json`` of ``make bench-full``,
         whichever there is.
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info
 
 from tools.blocks import replace_block, table
@@ -51,6 +52,25 @@ class Bar:
         else:
             return self.what, figure, "none", ""
         return self.what, figure, bar, "yes" if self.is_met else "**no**"
+
+
+def note_bar(
+    benchmark: BenchmarkFixture,
+    what: str,
+    figure: float,
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+    unit: str = "",
+) -> None:
+    """Put what a benchmark found into the record of `make bench`.
+
+    Before the bar is asserted, so that the record has those that are missed, too. Without a bar the
+    figure is only noted.
+    """
+    # JSON knows no numbers of NumPy.
+    bar = Bar(what, float(figure), at_most, at_least, unit)
+    benchmark.extra_info.setdefault("bars", []).append(asdict(bar))
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ from stages.tables.rows import (
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tools.blocks import replace_block, table
-from tools.claims import MARGIN, as_markdown, claims, verdict
+from tools.verdicts import MARGIN, as_markdown, claims, verdict
 
 SPLIT: Final = "shapes_val"
 FIGURE: Final = Path("docs") / "curves.svg"

@@ -154,8 +154,8 @@ def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
         seconds = seconds_with(timed, curve.measure)
         if seconds:
             taken = seconds.at(curve.rows["corrected_fraction"].to_numpy())
-            told = replace(curve, rows=curve.rows.assign(seconds=taken))
-            _draw(panel, told, "seconds", "mean_iou")
+            by_seconds = replace(curve, rows=curve.rows.assign(seconds=taken))
+            _draw(panel, by_seconds, "seconds", "mean_iou")
     if not panel.lines:
         return None
     oracle = own[own["measure"] == "oracle"]["mean_iou"].iloc[[0, -1]]

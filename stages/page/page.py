@@ -1,12 +1,16 @@
 """Results as a page for people: one HTML file that needs no network."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, get_args
 
+import jinja2
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.figures import (
     coverage_figure,
@@ -15,22 +19,34 @@ from stages.page.figures import (
     reliability_figure,
     routing_figure,
 )
-from stages.page.grid import Grid, PrintedTable, make_grid, print_tables
+from stages.page.grid import Cell, Grid, PrintedTable, make_grid, print_tables
 from stages.page.labels import (
+    COLOURS,
+    ENDS,
+    GLOSSARY,
+    MASK_COLOURS,
     MASK_LABELS,
+    METHOD_LABELS,
     PROTOCOL_LABELS,
     PROTOCOL_MEANINGS,
+    SECTION_LABELS,
     TASK_LABELS,
     TRUTH_MARKS,
+    caption,
+    column_label,
     correction,
+    is_dashed,
+    model_label,
+    number,
+    significant,
+    tint,
 )
 from stages.page.pictures import GallerySection, gallery_sections
-from stages.page.provenance import Commit, head_settings, settings
+from stages.page.provenance import Commit, setting, settings
 from stages.page.svg import page_svg
-from stages.page.template import page_template
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
-from stages.tables.paper import FAMILY, DataSets, paper_numbers
+from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
 from stages.tables.report_table import PAPER_PROTOCOL, Section
 from stages.tables.rows import (
     BOUNDS_OF,
@@ -40,6 +56,11 @@ from stages.tables.rows import (
     task_models,
 )
 from storage.outputs.results import Gallery, SplitResults
+
+FOLDER: Final = Path(__file__).parent
+
+N_NAMED: Final = 5
+"""Changed files that the page names; further ones are only counted."""
 
 OF_TASKS: Final = [
     row
@@ -121,7 +142,8 @@ def render_report(contents: Contents) -> str:
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
         models={split: settings(found.run["models"], "model") for split, found in results.items()},
-        heads=head_settings(results),
+        # All eval splits use the same heads.
+        heads={name: settings(of, "head") for name, of in first.run["heads"].items()},
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
@@ -245,3 +267,59 @@ def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
     }
     tasks = [label for task, label in TASK_LABELS.items() if task in table]
     return make_grid(table.rename(columns=labels), tasks, first_heads=first_heads)
+
+
+def page_template() -> jinja2.Template:
+    """The page, which lacks only the results."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= FILTERS
+    environment.globals.update(
+        colours=COLOURS,
+        is_dashed=is_dashed,
+        task_labels=TASK_LABELS,
+        section_labels=SECTION_LABELS,
+        mask_colours=MASK_COLOURS,
+        ends=ENDS,
+        paper=PAPER,
+        paper_family=FAMILY,
+        n_named=N_NAMED,
+        measures=MEASURES,
+        words=GLOSSARY,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def interval(cell: Cell, n_digits: int) -> str:
+    """Write the ends of an interval, with a word between them if a dash could be a minus."""
+    between = " to " if cell.low < 0 else "–"
+    return number(cell.low, n_digits) + between + number(cell.high, n_digits)
+
+
+def coded(text: str) -> Markup:
+    """Text with what stands between backticks as code.
+
+    >>> coded("heads `a` & b")
+    Markup('heads <code>a</code> &amp; b')
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+FILTERS: Final[Mapping[str, Callable[..., object]]] = {
+    "caption": caption,
+    "column_label": column_label,
+    "model_label": model_label,
+    "method_label": METHOD_LABELS.__getitem__,
+    "number": number,
+    "interval": interval,
+    "significant": significant,
+    "setting": setting,
+    "tint": tint,
+    "coded": coded,
+}
+"""How the page words what it shows."""

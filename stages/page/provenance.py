@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from stages.tables.rows import Results
-
 CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
 """What a report depends on besides data: the code and the settings."""
 
@@ -95,12 +93,6 @@ def settings(things: Mapping[str, Mapping[str, Any]], what: str) -> Settings:
         dtype=object,
     )
     return Settings(shared, own)
-
-
-def head_settings(results: Results) -> dict[str, Settings]:
-    """What the heads of each train split were trained on; all eval splits use the same heads."""
-    first = next(iter(results.values()))
-    return {name: settings(heads, "head") for name, heads in first.run["heads"].items()}
 
 
 def setting(value: object) -> str:

@@ -28,11 +28,8 @@ from stages import evaluate
 from stages.evaluation import tables
 from stages.settings.signatures import eval_cells
 from stages.training.fit import Seeds, fit_here, heads_to_fit
-from storage.files.manifest import write_manifest
-from storage.paths import features_path, objects_path
-from storage.split.objects import ObjectTable, images_of_shards, write_objects
-from storage.store.schema import SCHEMA
-from storage.store.writing import create_store, write_array
+from storage.paths import objects_path
+from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.eval_split import (
     TRAIN_SPLITS,
     draw_iou,
@@ -41,9 +38,8 @@ from tests.fixtures.eval_split import (
     write_heads,
     write_params,
 )
-from tests.fixtures.mask_figures import draw_figures
 from tests.fixtures.settings import view_settings
-from tests.fixtures.signatures import EXTRACT, signature_of
+from tests.fixtures.signatures import publish_features
 from tools.bars import Bar, write_record
 
 SPLIT: Final = "coco_val"
@@ -116,30 +112,13 @@ def _write_features(model: str, view: str, table: ObjectTable) -> None:
     if view == "identity":
         token[:, 0] = rng.standard_normal((N_OBJECTS, 5, N_CHANNELS), np.float32)
     (cell,) = eval_cells(SPLIT, [model], [default_view(view)])
-    shard_objects = EXTRACT["shard_objects"]
-    arrays: dict[str, Any] = {
+    arrays = {
         "iou": iou,
         "sam_score": np.clip(iou + rng.normal(0, 0.2, iou.shape), 0, 1).astype(np.float32),
         "iou_token": token[:, :, 0],
         "mask_token": token[:, :, 1:],
-        "object_score": np.ones(size, np.float32),
-        **draw_figures(size, MODELS.index(model)),
-        "images_sha256": images_of_shards(table, shard_objects),
-        "input_sha256": ["of inputs that nothing reads"] * N_OBJECTS,
-        "done": np.ones(-(-N_OBJECTS // shard_objects), bool),
     }
-    path = features_path(SPLIT, model, view)
-    group = create_store(
-        path,
-        "features",
-        {"channel": N_CHANNELS},
-        signature=signature_of(cell, table),
-        coords={"object_id": table.object_id, "prompt": PROMPTS},
-        shard_objects=shard_objects,
-    )
-    for name, values in arrays.items():
-        write_array(group, name, SCHEMA["features"][name], values)
-    write_manifest(path)
+    publish_features(cell, table, arrays, seed=MODELS.index(model))
 
 
 def _evaluate() -> None:

@@ -12,11 +12,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from storage.cell.claims import read_claim
-from tests.fixtures.bars import note_bar
-from tests.fixtures.cluster_page import SCRIPTS
 from tests.fixtures.demo_cells import draw_demo, environment, published, set_executor, whole_cells
+from tests.fixtures.doc_pages import SCRIPTS
 from tests.fixtures.driven import Driven, Worker, driven
 from tests.fixtures.slurm import Slurm, missing, running_slurm, wait_until
+from tools.bars import note_bar
 
 N_CELLS: Final = 28
 """24 to be scored and 4 to learn from."""

@@ -1,4 +1,4 @@
-"""The whole demo as a new user runs it, after the installation: its time, memory and disk."""
+"""What a new user waits for: the whole demo, after the installation, and the start of programs."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from time import perf_counter
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.fixtures.bars import note_bar
 from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.disk import MAX_PEAK, outputs_bytes, watched_disk
 from tests.fixtures.project_copy import copy_files
+from tools.bars import note_bar
 
 N_CORES = 2
 
@@ -36,6 +36,21 @@ MAX_MINUTES = 6
 
 MAX_GB = 4.0
 """Most memory of the largest process."""
+
+MAX_START_S = 1.0
+N_STARTS = 3
+
+PROGRAMS = (
+    "stages.prepare",
+    "stages.extract",
+    "stages.extract_train",
+    "stages.tune",
+    "stages.entropy",
+    "stages.evaluate",
+    "stages.gallery",
+    "stages.report",
+    "stages.cli.app",
+)
 
 
 @pytest.fixture
@@ -81,3 +96,20 @@ def test_the_demo_takes_some_minutes_little_memory_and_a_disk_of_its_outputs(
     assert minutes < MAX_MINUTES
     assert gigabytes < MAX_GB
     assert peak <= MAX_PEAK
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_starts_within_a_second(program: str, benchmark: BenchmarkFixture) -> None:
+    command = [sys.executable, "-c", f"import {program}"]
+    seconds = []
+
+    def start() -> None:
+        started = perf_counter()
+        subprocess.run(command, check=True)
+        seconds.append(perf_counter() - started)
+
+    benchmark.pedantic(start, rounds=N_STARTS, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    # The least: what else the machine does only adds to it.
+    note_bar(benchmark, f"start of {program}", min(seconds), at_most=MAX_START_S, unit="s")
+    print(f"\n{program}: {min(seconds):.2f} s, at most {MAX_START_S}")
+    assert min(seconds) < MAX_START_S

@@ -18,9 +18,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pipeline.vocabulary import MODELS
 from storage.paths import objects_path
 from storage.split.objects import read_objects
-from tests.fixtures.bars import note_bar
 from tests.fixtures.cores import held_to, own_cores
 from tests.fixtures.project_copy import copy_files, environment, read_params, run, write_params
+from tools.bars import note_bar
 
 MIN_RATIO = 1.7
 """Of two workers over one, a core each, on cores that do nothing else."""

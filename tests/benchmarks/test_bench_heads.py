@@ -20,7 +20,7 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HIDDEN
 from pipeline.heads.training import Rows, optimizer_of, train_heads
 from pipeline.vocabulary import OBJECTIVES
-from tests.fixtures.bars import note_bar
+from tools.bars import note_bar
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,8 +12,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from stages.web.page import Page
 from stages.web.server import served
-from tests.fixtures.bars import note_bar
 from tests.fixtures.web_page import CHOICE, question
+from tools.bars import note_bar
 
 MOST_S: Final = 0.15
 

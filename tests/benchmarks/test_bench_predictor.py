@@ -15,9 +15,9 @@ from pipeline.predictor import PromptSet, UncertainMaskGenerator, UncertainPredi
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
 from stages.predictor import load_predictor
-from tests.fixtures.bars import note_bar
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.predictors import drawn, random_heads
+from tools.bars import note_bar
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,8 +17,8 @@ from stages import entropy
 from storage.paths import entropy_path, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import object_table
-from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.masks import DECODE_TABLE, decode, encode
-from tests.fixtures.soft_masks import soft_masks
+from tests.fixtures.drawn_masks import soft_masks
 
 ALL_CODES = np.arange(256, dtype=np.uint8)
 PROBABILITIES = arrays(np.float64, array_shapes(min_dims=0, max_dims=3), elements=st.floats(0, 1))

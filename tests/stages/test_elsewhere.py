@@ -12,9 +12,9 @@ import pytest
 from stages.settings.params import CACHE_VARIABLE
 from storage.split import mask_blocks
 from storage.store.mask_chunks import read_spans
+from tests.fixtures.doc_pages import block
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.repository import publish
-from tests.fixtures.share_page import block
 from tests.fixtures.stage_inputs import CASES, VAL, write_masked_split
 
 pytestmark = pytest.mark.slow

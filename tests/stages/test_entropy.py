@@ -13,8 +13,8 @@ from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path, remedy
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import drawn_truth
-from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell, write_table

@@ -22,8 +22,8 @@ from storage.outputs.tables import write_table
 from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import write_params
-from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell
 

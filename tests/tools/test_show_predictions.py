@@ -1,19 +1,28 @@
-"""What README and docs/predict.md show of the predictor is what it prints."""
+"""What README, docs/predict.md and the notebook show of the predictor is what it says."""
 
+import base64
+import io
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
 from tests.fixtures.dvc_stages import ROOT
 from tools.blocks import read_block
+from tools.show_notebook import NOTEBOOK, notebook, run
 from tools.show_predictions import PYTHON, SHELL, python_block, shell_block
 
 PREDICT: Final = ROOT / "docs" / "predict.md"
 NUMBER: Final = re.compile(r"-?\d+\.\d+")
+
+MOST_BYTES: Final = 500_000
+"""Of the notebook."""
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +55,41 @@ def test_the_command_prints_what_is_shown(shapes: ShapesParams) -> None:
     assert words(shown) == words(printed), "run `make readme`"
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.11)
+
+
+def stored() -> Any:  # noqa: ANN401 - nodes
+    return nbformat.reads(NOTEBOOK.read_text("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+
+
+def text_of(cell: Any) -> str:  # noqa: ANN401
+    return "".join(output.get("text", "") for output in cell.get("outputs", []))
+
+
+def pictures_of(cell: Any) -> list[np.ndarray]:  # noqa: ANN401
+    found = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
+    return [
+        np.array(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"), float)
+        for png in found
+        if png
+    ]
+
+
+def test_its_cells_are_those_that_the_command_writes() -> None:
+    found = stored()
+    nbformat.validate(found)
+    for cell, written in zip(found.cells, notebook().cells, strict=True):
+        assert (cell.cell_type, cell.source) == (written.cell_type, written.source)
+    assert NOTEBOOK.stat().st_size < MOST_BYTES
+    assert sum(len(pictures_of(cell)) for cell in found.cells) == 4
+
+
+@pytest.mark.slow
+def test_a_new_run_prints_and_draws_what_is_stored() -> None:
+    for cell, new in zip(stored().cells, run(notebook()).cells, strict=True):
+        assert NUMBER.sub("", text_of(cell)) == NUMBER.sub("", text_of(new)), "run `make readme`"
+        numbers = [[float(n) for n in NUMBER.findall(text_of(one))] for one in (cell, new)]
+        # Rounding may differ elsewhere.
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.011)
+        for picture, drawn in zip(pictures_of(cell), pictures_of(new), strict=True):
+            assert picture.shape == drawn.shape
+            assert np.abs(picture - drawn).mean() < 3

@@ -12,8 +12,8 @@ from stages.page.labels import protocol_heading
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import write_heads, write_params, write_split
-from tools.claims import SUBJECTS, verdict
 from tools.show_results import MARK, MARK_MEANING, OF_NO_PROPOSAL, SPLIT, readme_block
+from tools.verdicts import SUBJECTS, verdict
 
 
 @pytest.fixture(scope="module")

@@ -29,9 +29,7 @@ from pipeline.entropy.plan import (
 from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import decode
 from pipeline.vocabulary import MODELS
-from tests.fixtures.drawn_cells import Cells, Probabilities, draw_cells, read
-from tests.fixtures.held_rows import HeldRows
-from tests.fixtures.soft_masks import soft_masks
+from tests.fixtures.drawn_masks import Cells, HeldRows, Probabilities, draw_cells, read, soft_masks
 
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """T of the paper."""

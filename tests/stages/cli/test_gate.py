@@ -18,7 +18,7 @@ from stages.predictor.loading import OF_USERS
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
-from tests.fixtures.written_results import write_split_results
+from tests.fixtures.report_inputs import write_split_results
 
 SPLIT = "shapes_val"
 """The first eval split."""

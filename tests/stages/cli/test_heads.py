@@ -17,7 +17,7 @@ from storage.folders import write_json
 from storage.head_files.head_file import head_set_path, read_head_file
 from storage.paths import gate_path
 from tests.fixtures.eval_split import write_heads
-from tests.fixtures.head_files import GATE
+from tests.fixtures.predictors import GATE
 from tests.fixtures.settings import settings, write_settings
 
 SPLIT = "shapes_train"

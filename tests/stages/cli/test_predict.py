@@ -21,8 +21,7 @@ from stages.predictor import load_predictor
 from stages.predictor.prompts import GRID, grid_options
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.head_files import GATE, write_random_heads
-from tests.fixtures.predictors import drawn
+from tests.fixtures.predictors import GATE, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
 

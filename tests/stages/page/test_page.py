@@ -3,28 +3,31 @@
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser
 
 from pipeline.heads.kinds import KINDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
-from stages.page.labels import PROTOCOL_LABELS, TRUTH_MARKS
 from stages.tables.auc import RADAR_LINES, overview_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.rows import of_protocol
 from storage.outputs.results import SplitResults
 from storage.paths import HEADS, RESULTS
-from tests.fixtures.browser import Seen, find_browser, look_at
+from tests.fixtures.chromium import chromium
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.report_inputs import N_PICTURES
 
 PHONE_PX: Final = 390
 DESK_PX: Final = 1280
+HEIGHT_PX: Final = 900
 
 N_BOUNDS: Final = 2
 """The band from the worst order to the oracle's, and the random order."""
@@ -97,7 +100,6 @@ QUESTION: Final = """async () => {
     unnamed: [...document.querySelectorAll(".scroll[tabindex]")].filter(
       (part) => !part.ariaLabel).length,
     n_scrolling: document.querySelectorAll(".scroll[tabindex]").length,
-    headings: [...document.querySelectorAll("h2")].map((h2) => h2.innerText),
     marks: [...document.querySelectorAll("h2 .truth")].map((mark) => shown(mark)[0]),
     links: [...document.querySelectorAll("nav p")].map((row) => row.getBoundingClientRect().height),
   };
@@ -107,7 +109,6 @@ QUESTION: Final = """async () => {
 @pytest.fixture(scope="module")
 def root(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose two splits are reported on, one of them as the paper's COCO."""
-    find_browser()
     root = tmp_path_factory.mktemp("reported")
     for folder in (RESULTS, HEADS):
         shutil.copytree(evaluated / folder, root / folder)
@@ -132,13 +133,35 @@ def view(request: pytest.FixtureRequest) -> tuple[int, bool]:
     return width_px, is_dark
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The page in a browser."""
+
+    answer: dict[str, Any]
+    """What it answers to ``QUESTION``."""
+    console: list[str]
+    """What it wrote there."""
+
+
 @pytest.fixture(scope="module")
-def seen(root: Path, view: tuple[int, bool], tmp_path_factory: pytest.TempPathFactory) -> Seen:
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def seen(browser: Browser, root: Path, view: tuple[int, bool]) -> Seen:
     """The page as it is seen."""
     width_px, is_dark = view
-    folder = tmp_path_factory.mktemp("browser")
-    page = root / RESULTS / "report.html"
-    return look_at(page, QUESTION, folder, width_px=width_px, is_dark=is_dark)
+    scheme: Literal["dark", "light"] = "dark" if is_dark else "light"
+    page = browser.new_page(viewport={"width": width_px, "height": HEIGHT_PX}, color_scheme=scheme)
+    console: list[str] = []
+    page.on("console", lambda message: console.append(message.text))
+    page.on("pageerror", lambda error: console.append(str(error)))
+    page.goto((root / RESULTS / "report.html").as_uri())
+    answer = page.evaluate(QUESTION)
+    page.close()
+    return Seen(answer, console)
 
 
 def test_the_console_stays_silent(seen: Seen) -> None:
@@ -223,15 +246,8 @@ def _lines_of_use(protocol: str) -> tuple[int, int, int]:
     return N_BOUNDS + counts[0], 1 + counts[1] - is_selected, counts[2]
 
 
-def test_every_heading_of_a_protocol_names_it_and_marks_the_truth(seen: Seen) -> None:
-    told = seen.answer["headings"]
-    n_headings = {
-        protocol: sum(text.startswith(f"{label}: ") for text in told)
-        for protocol, label in PROTOCOL_LABELS.items()
-    }
-    assert n_headings == {"best": 7 + len(OF_USE), "selected": 6 + len(OF_USE)}
-    assert sum(text.endswith(TRUTH_MARKS["best"]) for text in told) == n_headings["best"]
-    assert len(seen.answer["marks"]) == n_headings["best"]
+def test_every_mark_of_the_truth_is_to_be_seen(seen: Seen) -> None:
+    assert seen.answer["marks"]
     assert all(width > 0 for width in seen.answer["marks"])
 
 
@@ -268,7 +284,6 @@ def test_a_press_on_the_head_of_a_column_sorts(
 ) -> None:
     start, falling, rising, named = seen.answer["sorts"]
     expected = overview_table(of_protocol(results, "best"), SPLITS[0])["task"]
-    # JSON has no NaN: it comes as null.
     for (_, values, _), ordered in (
         (start, expected),
         (falling, expected.sort_values(ascending=False)),

@@ -14,8 +14,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import read_head_file, shipped_heads
-from tests.fixtures.head_files import write_random_heads
-from tests.fixtures.predictors import drawn
+from tests.fixtures.predictors import drawn, write_random_heads
 
 CLICK = ([[120.0, 80.5]], [1])
 

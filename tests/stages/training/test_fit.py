@@ -28,6 +28,7 @@ from storage.head_files.head_file import head_set_path
 from storage.paths import CACHE, curves_path, features_path
 from storage.split.cells import SplitCells
 from tests.fixtures.signatures import extract_params
+from tests.fixtures.tasks import run_travelled
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,
@@ -36,7 +37,6 @@ from tests.fixtures.train_split import (
     write_params,
     write_split,
 )
-from tests.fixtures.travelling import run_travelled
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 

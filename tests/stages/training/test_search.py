@@ -25,6 +25,7 @@ from storage.errors import DataError
 from storage.outputs.tuning import append_trial, read_log
 from storage.paths import CACHE, features_path
 from tests.fixtures.signatures import extract_params
+from tests.fixtures.tasks import run_travelled
 from tests.fixtures.train_split import (
     N_CHANNELS,
     N_OBJECTS,
@@ -32,7 +33,6 @@ from tests.fixtures.train_split import (
     write_features,
     write_split,
 )
-from tests.fixtures.travelling import run_travelled
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
 

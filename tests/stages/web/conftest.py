@@ -8,7 +8,7 @@ from playwright.sync_api import Browser
 from stages.web.page import Page as Served
 from stages.web.server import served
 from tests.fixtures.chromium import chromium
-from tests.fixtures.head_files import write_random_heads
+from tests.fixtures.predictors import write_random_heads
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,7 @@ from stages.web.page import Page
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.head_files import write_random_heads
-from tests.fixtures.predictors import drawn
+from tests.fixtures.predictors import drawn, write_random_heads
 from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
 
 CLICK = (120.0, 80.5, 1)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.fixtures.chromium import answered, click_at, tab
-from tests.fixtures.shown_masks import (
+from tests.fixtures.chromium import (
     SCENE,
+    answered,
     assert_shows,
     choose_shipped,
+    click_at,
     expected_ious,
     predicted,
+    tab,
     two_digits,
 )
 

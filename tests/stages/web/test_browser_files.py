@@ -12,14 +12,17 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from stages.predictor import load_predictor
 from storage.rle import decode_rle
-from tests.fixtures.chromium import answered, click_at, drawn_on, tab
-from tests.fixtures.predictors import drawn
-from tests.fixtures.shown_masks import (
+from tests.fixtures.chromium import (
     SCENE,
+    answered,
     assert_shows,
     choose_shipped,
+    click_at,
+    drawn_on,
     predicted,
+    tab,
 )
+from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import png
 
 pytestmark = pytest.mark.slow

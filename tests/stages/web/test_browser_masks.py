@@ -6,15 +6,18 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from stages.web.page import Page as Served
-from tests.fixtures.chromium import answered, click_at, drawn_on, tab
-from tests.fixtures.shown_masks import (
+from tests.fixtures.chromium import (
     SCENE,
     SHOWN_PX,
+    answered,
     assert_shows,
     choose_shipped,
+    click_at,
+    drawn_on,
     expected_ious,
     predicted,
     scene,
+    tab,
     two_digits,
 )
 

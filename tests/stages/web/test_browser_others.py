@@ -7,8 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from stages.web.page import Page as Served
 from stages.web.server import served
-from tests.fixtures.chromium import click_at, open_scene, tab
-from tests.fixtures.shown_masks import SCENE
+from tests.fixtures.chromium import SCENE, click_at, open_scene, tab
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,7 @@ from storage.errors import DataError
 from storage.outputs import tables
 from storage.outputs.results import RUN_KEYS, SplitResults, read_results, read_runtime
 from storage.outputs.tables import read_blocks, read_table, write_table
-from tests.fixtures.report_inputs import draw_runtime
-from tests.fixtures.written_results import write_split_results
+from tests.fixtures.report_inputs import draw_runtime, write_split_results
 
 VALUES = {
     str: ["a", "b", "c"],

@@ -15,8 +15,8 @@ from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
 from storage.split.objects import objects_digest, write_objects
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import object_table
-from tests.fixtures.held_rows import HeldRows
 from tests.fixtures.signatures import open_eval
 from tests.fixtures.split_cells import N_CHANNELS, write_cell, write_table
 

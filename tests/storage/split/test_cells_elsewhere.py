@@ -24,7 +24,7 @@ from storage.files.manifest import FILE
 from storage.paths import CACHE, features_path, masks_path
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells
 from storage.split.mask_blocks import run_reader
-from tests.fixtures.held_rows import HeldRows
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.split_cells import write_cell, write_table
 

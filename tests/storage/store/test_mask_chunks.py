@@ -12,7 +12,7 @@ from storage.errors import StoreError
 from storage.files.addresses import files_at
 from storage.paths import masks_path
 from storage.store.mask_chunks import ABSENT, MaskChunks, index_bytes, read_index, shard_runs
-from tests.fixtures.held_rows import HeldRows
+from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.split_cells import write_cell
 
 N_CHUNKS = 5

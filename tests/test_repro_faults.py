@@ -1,4 +1,4 @@
-"""``dvc repro`` of a stage that is stopped, or whose settings are edited meanwhile."""
+"""Runs of DVC that are stopped, and names of splits that a shell would run."""
 
 import os
 import signal
@@ -11,7 +11,14 @@ from typing import Final
 
 import pytest
 
-from tests.fixtures.project_copy import copy_project, read_params, start, write_params
+from tests.fixtures.project_copy import (
+    copy_files,
+    copy_project,
+    read_params,
+    run,
+    start,
+    write_params,
+)
 
 DRAWN: Final = "data/.shapes.*.partial/val/*.png"
 """What the stage has drawn so far."""
@@ -85,3 +92,18 @@ def test_a_signal_to_all_of_it_ends_the_stage_in_words(
     if number == signal.SIGINT:
         assert "failed to run: python -m stages.shapes, exited with" in err
     assert_nothing_stands(project)
+
+
+NAME = "x'; touch PWNED; '"
+
+
+def test_dvc_runs_no_name(tmp_path: Path) -> None:
+    copy_files(tmp_path)
+    run(tmp_path, "git", "init", "--quiet")
+    place = {"reader": "coco", "images": "params", "annotations": "params.yaml"}
+    write_params(tmp_path, read_params(tmp_path) | {"splits": {NAME: place}, "eval_splits": [NAME]})
+    with pytest.raises(AssertionError) as failed:
+        run(tmp_path, "dvc", "repro", "--single-item", f"prepare@{NAME}")
+    rule = "splits must be named by letters, digits, _ and, not first, -"
+    assert f"error: params.yaml: {rule}, got {NAME!r}" in str(failed.value)
+    assert not (tmp_path / "PWNED").exists()

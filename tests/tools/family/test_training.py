@@ -1,4 +1,4 @@
-"""The recipe's schedule and its training steps, at a size that takes seconds."""
+"""The recipe's schedule, the start of its models and its steps, at a size that takes seconds."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch, BatchPlan, draw_batch
 from tools.family.recipe import RECIPE, Phase, Recipe, learning_rate
-from tools.family.training import RATED_WIDTH, Score, Training
+from tools.family.training import NECK_SCALE, RATED_WIDTH, Score, Training, attentive
 
 SMALL = Recipe(
     batches=BatchPlan(seed=5, scene_size_px=96, n_images=2, n_objects=3),
@@ -192,3 +195,50 @@ def test_the_shipped_recipe_ends_at_the_models_own_size_and_no_rate_left() -> No
     assert last.image_size_px == MINI_IMAGE_SIZE_PX
     assert last.rate[1] == 0.0
     assert all(phase.image_size_px % 32 == 0 for phase in RECIPE.phases)
+
+
+BUILT = build("mini", "tiny", seed=4).state_dict()
+STARTED = attentive(BUILT)
+
+
+def test_only_the_decoders_attention_the_neck_and_the_prompts_change() -> None:
+    changed = {name for name, value in BUILT.items() if not torch.equal(value, STARTED[name])}
+    assert list(STARTED) == list(BUILT)
+    assert all(
+        any(part in name for part in ("_attn", "neck.convs", "sam_prompt_encoder"))
+        for name in changed
+    )
+    assert not any("self_attn" in name or "v_proj" in name for name in changed)
+    neck = "image_encoder.neck.convs.0.conv.weight"
+    assert torch.equal(STARTED[neck], NECK_SCALE * BUILT[neck])
+
+
+def test_the_weights_that_it_was_given_stay_as_they_were() -> None:
+    weights = {name: value.clone() for name, value in BUILT.items()}
+    for value in attentive(weights).values():
+        value.add_(1)
+    assert all(torch.equal(value, weights[name]) for name, value in BUILT.items())
+
+
+def test_a_click_attends_most_to_its_own_place() -> None:
+    assert own_place_share(STARTED) > 0.9
+    assert own_place_share(BUILT) < 0.5
+
+
+def own_place_share(weights: dict[str, Tensor]) -> float:
+    """Places whose attention peaks at most one place away from them."""
+    model = build("mini", "tiny", seed=4)
+    model.load_state_dict(weights)
+    model.eval()
+    pe: Float[Tensor, "channel y x"] = model.sam_prompt_encoder.get_dense_pe()[0]
+    places = pe.flatten(1).T
+    attention = model.sam_mask_decoder.transformer.layers[0].cross_attn_token_to_image
+    with torch.no_grad():
+        products = attention.q_proj(places) @ attention.k_proj(places).T
+    peak = products.argmax(dim=1)
+    n_cols = pe.shape[2]
+    rows = torch.arange(len(places))
+    away = torch.maximum(
+        (peak // n_cols - rows // n_cols).abs(), (peak % n_cols - rows % n_cols).abs()
+    )
+    return float((away <= 1).float().mean())
