@@ -287,7 +287,7 @@ BLOCKS: Final[dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_split_of_the_docs_is_taken(name: str) -> None:
-    _ = parse(name, BLOCKS[name], Split).source
+    assert parse(name, BLOCKS[name], Split).source
 
 
 def test_every_reader_has_an_example_and_the_keys_that_it_knows() -> None:
