@@ -15,8 +15,12 @@ FACES = {"storage"}
 def sub_package(module: str) -> str:
     """The sub-package in which a module lies; a file beside them stands for itself."""
     parts = module.split(".")
-    is_beside = len(parts) == 2 and not (ROOT / Path(*parts)).is_dir()
-    return module if is_beside or (ROOT / Path(*parts)).is_dir() else module.rpartition(".")[0]
+    is_beside = len(parts) == 2 and not (ROOT / Path(*parts) / "__init__.py").is_file()
+    return (
+        module
+        if is_beside or (ROOT / Path(*parts) / "__init__.py").is_file()
+        else module.rpartition(".")[0]
+    )
 
 
 def imports_of_sub_packages() -> dict[str, set[str]]:
