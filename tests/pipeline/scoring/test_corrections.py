@@ -36,8 +36,12 @@ def models() -> dict[str, ModelScores]:
     return {model: random_scores(seed) for seed, model in enumerate(MODELS)}
 
 
-def test_every_task_scores_every_measure_of_every_model(models: dict[str, ModelScores]) -> None:
-    rows = auc_rows(models, RESAMPLES)
+@pytest.fixture(scope="module")
+def rows(models: dict[str, ModelScores]) -> list[AucRow]:
+    return auc_rows(models, RESAMPLES)
+
+
+def test_every_task_scores_every_measure_of_every_model(rows: list[AucRow]) -> None:
     asked = [(row.protocol, row.task, row.model, row.train_split, row.measure) for row in rows]
     assert asked == [
         (protocol, task, model, *name)
@@ -55,10 +59,12 @@ def names_of(judged: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_row_is_the_auc_of_its_measure(models: dict[str, ModelScores], protocol: str) -> None:
+def test_a_row_is_the_auc_of_its_measure(
+    models: dict[str, ModelScores], rows: list[AucRow], protocol: str
+) -> None:
     (row,) = (
         row
-        for row in auc_rows(models, RESAMPLES)
+        for row in rows
         if (row.protocol, row.train_split, row.task, row.model, row.measure)
         == (protocol, "davis_train", "model", "small", "delta_theta")
     )
@@ -111,8 +117,7 @@ def test_without_tiny_there_is_no_model_task(models: dict[str, ModelScores]) -> 
     assert {row.task for row in auc_rows(fewer, RESAMPLES)} == set(TASKS) - {"model"}
 
 
-def test_margins_are_differences_to_sam_score(models: dict[str, ModelScores]) -> None:
-    rows = auc_rows(models, RESAMPLES)
+def test_margins_are_differences_to_sam_score(rows: list[AucRow]) -> None:
     of_task = [
         row for row in rows if (row.protocol, row.task, row.model) == ("best", "task", "small")
     ]
