@@ -36,13 +36,13 @@ demo: $(INSTALLED) ## run the whole method on the drawn data set, print its tabl
 	$(MAKE) --no-print-directory --jobs demo-data demo-compiled
 	$(MAKE) --no-print-directory --jobs demo-heads demo-entropies
 	$(REPRO) 'evaluate@*' 'gallery@*' runtime report
-	$(BIN)/python -m stages.page.summary
+	$(BIN)/python -m stages.summary
 
 demo-data:
 	$(REPRO) shapes 'prepare@*'
 
 demo-compiled:
-	$(BIN)/python -m stages.evaluation.compiled
+	$(BIN)/python -m stages.precompile
 
 demo-heads: $(HALF:%=fill-shapes_train.%)
 	$(REPRO) 'extract_train@*' 'tune@*' 'train@*'

@@ -18,9 +18,9 @@ from pipeline.gallery import Judging, by_judged, gallery_rows
 from pipeline.result_rows import RANKING
 from pipeline.scoring.measures import ranked_name
 from pipeline.views import default_view
-from stages.evaluation.scenes import by_source, drawn
 from stages.executor.cells import cells_to_open, opened
 from stages.executor.maps import map_by
+from stages.object_pictures import by_source, drawn
 from stages.program.main import stage_main
 from stages.program.progress import progress
 from stages.program.unchanged import check_unchanged

@@ -15,7 +15,7 @@ from stages.program.progress import progress
 from stages.program.unchanged import check_unchanged
 from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
-from storage.datasets.coco_writer import write_coco
+from storage.coco_writer import write_coco
 from storage.folders import whole_folder
 
 FOLDER: Final = Path("data/shapes")

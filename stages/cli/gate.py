@@ -9,9 +9,7 @@ import pandas as pd
 import typer
 
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.evidence import Values
-from pipeline.scoring.measures import BY_NAME
-from pipeline.scoring.risk_control import (
+from pipeline.risk_control import (
     CONFIDENCE,
     NOTHING,
     PROMISES,
@@ -20,6 +18,8 @@ from pipeline.scoring.risk_control import (
     least_images,
     threshold,
 )
+from pipeline.scoring.evidence import Values
+from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label

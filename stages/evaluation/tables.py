@@ -8,12 +8,12 @@ import pandas as pd
 
 from pipeline.gallery import ranking_columns
 from pipeline.result_rows import SPLIT_TABLES
+from pipeline.risk_control import promise_rows
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.judged_masks import Each, JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.risk_control import promise_rows
 from pipeline.scoring.statistics import (
     coverage_curves,
     of_largest,

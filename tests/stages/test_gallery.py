@@ -16,7 +16,7 @@ from pipeline.result_rows import RANKING
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS, PROMPTS, PROTOCOLS, TASKS
 from stages import gallery
-from stages.evaluation.scenes import Shown, by_source
+from stages.object_pictures import Shown, by_source
 from storage.outputs.results import Gallery, read_gallery
 from storage.outputs.tables import write_table
 from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir

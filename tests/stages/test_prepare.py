@@ -14,7 +14,7 @@ from pipeline.prompts import object_seed, sample_prompts
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene
 from stages import prepare
-from storage.datasets.coco_writer import write_coco
+from storage.coco_writer import write_coco
 from storage.images.files import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle

@@ -21,9 +21,8 @@ from pipeline.runtime import METHODS
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
-from stages import report
+from stages import report, summary
 from stages.page import page as contents
-from stages.page import summary
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,

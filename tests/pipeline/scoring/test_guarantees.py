@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.scoring.risk_control import NOTHING, Judged
+from pipeline.risk_control import NOTHING, Judged
 from tests.fixtures.judged import (
     Calibrate,
     Check,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.scoring.passes import areas, ranks
-from stages.evaluation.compiled import statistics
+from stages.precompile import statistics
 from tests.fixtures.uncompiled import run_uncompiled
 
 

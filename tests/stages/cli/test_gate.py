@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.risk_control import Judged, threshold_of_all
+from pipeline.risk_control import Judged, threshold_of_all
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.predictor.gates import own_measure

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.result_rows import GALLERY
-from stages.evaluation.scenes import encode_jpeg
+from stages.object_pictures import encode_jpeg
 from storage.errors import DataError
 from storage.outputs.results import PICTURES, Gallery, read_gallery, write_gallery
 

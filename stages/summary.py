@@ -1,4 +1,4 @@
-"""``python -m stages.page.summary``: prints the relative AUC of every measure.
+"""``python -m stages.summary``: prints the relative AUC of every measure.
 
 ``make demo`` ends with it: DVC runs ``report`` only if something has changed.
 """

@@ -1,4 +1,4 @@
-"""``python -m stages.evaluation.compiled``: lets Numba compile what it is used for.
+"""``python -m stages.precompile``: lets Numba compile what it is used for.
 
 It keeps the code beside the source. That takes seconds, once per clone, for which ``make demo`` has
 an idle core at its start.

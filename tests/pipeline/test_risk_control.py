@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.result_rows import PromiseRow
-from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, own_masks
-from pipeline.scoring.risk_control import (
+from pipeline.risk_control import (
     ALPHAS,
     CONFIDENCE,
     LARGEST_BET,
@@ -29,6 +27,8 @@ from pipeline.scoring.risk_control import (
     threshold_of_all,
     threshold_of_kept,
 )
+from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.statistics import FAILURE_IOUS
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.judged import (
