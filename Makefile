@@ -66,7 +66,7 @@ test: $(INSTALLED) ## run the tests, with branch coverage
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile --cov -rs
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow -rs
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow -n 2 --dist loadfile -rs
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
 	$(BIN)/python -m pytest -m full_size
