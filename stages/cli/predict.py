@@ -128,7 +128,7 @@ def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Print
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
     values, lines = _values(answer.found), _lines(answer.found)
     if answer.bayesian is not None:
-        values["bayesian"] = _bayesian_values(answer.bayesian, vars(answer.seconds))
+        values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
     return values, lines, answer.saved
 
