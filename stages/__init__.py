@@ -1,4 +1,4 @@
-"""One file per DVC stage, plus the command line: wires ``storage`` and ``pipeline``."""
+"""One file per DVC stage, and what stages and commands share; wires the two other packages."""
 
 import os
 import sys

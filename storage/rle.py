@@ -16,9 +16,6 @@ _LAST_CHARACTER: Final = 111
 _MOST_CHARACTERS: Final = 11
 """Characters of one number: 55 bits, more than any image has pixels."""
 
-_MIN_COORDINATES: Final = 6
-"""Fewest coordinates of a polygon that encloses anything."""
-
 Counts = Int64[np.ndarray, " run"]
 
 
@@ -99,27 +96,6 @@ def compress_runs(runs: Sequence[int], height_px: int, width_px: int) -> str:
     return str(coco_mask.frPyObjects(rle, height_px, width_px)["counts"], "ascii")
 
 
-def compress_polygons(
-    polygons: Sequence[Sequence[float | int]], height_px: int, width_px: int
-) -> str:
-    """Compressed form of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
-
-    Polygons of fewer than three corners enclose nothing and add nothing.
-
-    Raises
-    ------
-    DataError
-        If a coordinate has no partner, is not finite or lies far out of the image.
-    """
-    whole = [p for p in polygons if len(p) >= _MIN_COORDINATES]
-    for polygon in polygons:
-        _check_polygon(polygon, height_px, width_px)
-    if not whole:
-        return compress_runs([height_px * width_px], height_px, width_px)
-    parts = coco_mask.frPyObjects([[float(v) for v in p] for p in whole], height_px, width_px)
-    return str(coco_mask.merge(parts)["counts"], "ascii")
-
-
 def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
     """Refuse runs that do not cover an image exactly.
 
@@ -138,15 +114,3 @@ def check_runs(runs: Counts, height_px: int, width_px: int) -> None:
         raise DataError(
             f"RLE runs must cover {height_px} x {width_px} = {n_pixels} pixels, got {covered}"
         )
-
-
-def _check_polygon(polygon: Sequence[float | int], height_px: int, width_px: int) -> None:
-    if len(polygon) % 2:
-        raise DataError(f"polygon must have an even number of coordinates, got {len(polygon)}")
-    # pycocotools walks along every edge: a corner at 1e12 would take all memory.
-    side_px = max(height_px, width_px)
-    corners = np.asarray(polygon, np.float64)
-    is_inside = (corners >= -side_px) & (corners <= 2 * side_px)
-    if not is_inside.all():
-        outside = shown(polygon[int(np.argmin(is_inside))])
-        raise DataError(f"polygon must lie within {side_px} px of its image, got {outside}")

@@ -132,9 +132,8 @@ def validation_errors(
     plan: Plan,
     *,
     seed: int,
-    kind: HeadKind = KINDS_BY_NAME[PAPER],
 ) -> Iterator[float]:
-    """Validation error of a head after each epoch, which is trained as the next is asked for.
+    """Validation error of a ``paper`` head after each epoch, trained as the next is asked for.
 
     Raises
     ------
@@ -142,7 +141,7 @@ def validation_errors(
         As ``train_heads``.
     """
     _check(data, rows, {objective: plan})
-    lesson = _lesson(data, rows, kind)
+    lesson = _lesson(data, rows, KINDS_BY_NAME[PAPER])
     networks = _networks(lesson, objective, seed)
     return (error for _, error in _epochs(lesson, networks, objective, plan, seed))
 

@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.vocabulary import MODELS
 from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.filling.job import CellJob, Prepared
-from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_told
+from stages.filling.worker import Device, Filled, device_here, fill_shards, fill_shown
 from stages.program.main import REPORTED
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams, ExtractParams
@@ -161,7 +161,7 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     for filling in fillings:
         filling.marked.tidy()
         filling.kinds |= filling.marked.kinds()
-    late_s, is_told = FIRST_S, False
+    late_s, is_noted = FIRST_S, False
     left: Mapping[Filling, Collection[int]] = {some: some.own for some in fillings}
     # Shards that were whole once are not looked at again: each mark is a file.
     while todo := {some: shards for some, own in left.items() if (shards := some.todo(own))}:
@@ -170,10 +170,10 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
         free = {some: [s for s in todo[some] if s not in living[some]] for some in todo}
         ready = {some: shards for some, shards in free.items() if shards}
         if not ready:
-            if not is_told:
+            if not is_noted:
                 n_shards = sum(map(len, todo.values()))
                 print(f"note: waiting for {counted(n_shards, 'shard')} of others", file=sys.stderr)
-                is_told = True
+                is_noted = True
             time.sleep(POLL_S)
         elif _run(ready, executor):
             late_s = FIRST_S
@@ -216,7 +216,7 @@ def _tasks(ready: Mapping[Filling, Sequence[int]], *, is_inline: bool) -> Iterat
     """A task per shard; where one process does all, one per cell, which reads and writes ahead."""
     for some, shards in sorted(ready.items(), key=lambda item: widest_first(item[0].job.name)):
         if is_inline:
-            yield Task(str(some.job), fill_told, (some.job, tuple(shards)))
+            yield Task(str(some.job), fill_shown, (some.job, tuple(shards)))
         else:
             for shard in shards:
                 yield Task(f"shard {shard} of {some.job}", fill_shards, (some.job, (shard,)))

@@ -83,16 +83,16 @@ def fill_shards(job: CellJob, shards: tuple[int, ...]) -> Filled:
     WeightsError
         If the weights are missing, damaged or of another architecture.
     """
-    return _fill(job, shards, is_told=False)
+    return _fill(job, shards, is_shown=False)
 
 
-def fill_told(job: CellJob, shards: tuple[int, ...]) -> Filled:
+def fill_shown(job: CellJob, shards: tuple[int, ...]) -> Filled:
     """Compute shards of a cell and show how far they are, see ``fill_shards``."""
     _known.cache_clear()  # a process that does whole cells comes to each of them once
-    return _fill(job, shards, is_told=True)
+    return _fill(job, shards, is_shown=True)
 
 
-def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
+def _fill(job: CellJob, shards: tuple[int, ...], *, is_shown: bool) -> Filled:
     from stages.extraction.loop import run_shards  # noqa: PLC0415
     from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
 
@@ -101,7 +101,7 @@ def _fill(job: CellJob, shards: tuple[int, ...], *, is_told: bool) -> Filled:
     cell = job.open(known.split.table)
     kind = device_name(sam.device)
     todo = [known.plan[shard] for shard in shards]
-    n_objects = sum(shard.stop - shard.start for shard in todo) if is_told else 0
+    n_objects = sum(shard.stop - shard.start for shard in todo) if is_shown else 0
     begun: list[int] = []
     with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as count:
         steps = _steps(job, known, sam, cell)

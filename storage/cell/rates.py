@@ -54,7 +54,7 @@ def keep_rates(folder: Path, work: Path) -> None:
     work
         Folder of all cells, ``cache/work``.
     """
-    made = [asdict(one) for one in _told_by(folder)]
+    made = [asdict(one) for one in _made_in(folder)]
     if made:
         with whole_file(work / RATES / f"{folder.name}.json") as partial:
             partial.write_text(json.dumps(made) + "\n", encoding="utf-8")
@@ -63,8 +63,8 @@ def keep_rates(folder: Path, work: Path) -> None:
 def made_below(work: Path) -> list[Made]:
     """What was computed below ``cache/work``, in folders that are there or gone, of any split."""
     kept = [_kept_in(file) for file in (work / RATES).glob("*.json")]
-    told = [_told_by(marks.parent) for marks in work.glob(f"*/*/*/*/{FOLDER}")]
-    return list(chain.from_iterable([*kept, *told]))
+    there = [_made_in(marks.parent) for marks in work.glob(f"*/*/*/*/{FOLDER}")]
+    return list(chain.from_iterable([*kept, *there]))
 
 
 def _kept_in(file: Path) -> list[Made]:
@@ -75,7 +75,7 @@ def _kept_in(file: Path) -> list[Made]:
         return []
 
 
-def _told_by(folder: Path) -> Iterator[Made]:
+def _made_in(folder: Path) -> Iterator[Made]:
     try:
         signature = open_store(folder / "features.zarr").signature
     except StoreError:  # `usam cache ls` names it

@@ -1,17 +1,20 @@
 """Data sets in the layout of COCO: one JSON file of images with masks, boxes or keypoints."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import numpy as np
+from pycocotools import mask as coco_mask
+
 from storage.datasets.json_values import Json, check_numbers, count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
 from storage.images.videos import video_of
-from storage.rle import compress_polygons
+from storage.rle import compress_runs
 
 EVERYTHING: Final = "everything"
 
@@ -21,6 +24,9 @@ but the images, whose objects are all to be found."""
 
 NO_CATEGORY: Final = 1
 """Category of an annotation that has none."""
+
+MIN_COORDINATES: Final = 6
+"""Fewest coordinates of a polygon that encloses anything."""
 
 Images = Mapping[int | str, ImageRecord]
 """By id, in the order of the file."""
@@ -122,6 +128,39 @@ def _compress(path: Path, item: Json, image: ImageRecord) -> str:
         return compress_polygons(segmentation, *size_px)
     except DataError as error:
         raise DataError(f"{what}: {error}") from error
+
+
+def compress_polygons(
+    polygons: Sequence[Sequence[float | int]], height_px: int, width_px: int
+) -> str:
+    """Compressed form of the union of polygons ``[x1, y1, x2, y2, ...]``, rasterised as COCO does.
+
+    Polygons of fewer than three corners enclose nothing and add nothing.
+
+    Raises
+    ------
+    DataError
+        If a coordinate has no partner, is not finite or lies far out of the image.
+    """
+    whole = [p for p in polygons if len(p) >= MIN_COORDINATES]
+    for polygon in polygons:
+        _check_polygon(polygon, height_px, width_px)
+    if not whole:
+        return compress_runs([height_px * width_px], height_px, width_px)
+    parts = coco_mask.frPyObjects([[float(v) for v in p] for p in whole], height_px, width_px)
+    return str(coco_mask.merge(parts)["counts"], "ascii")
+
+
+def _check_polygon(polygon: Sequence[float | int], height_px: int, width_px: int) -> None:
+    if len(polygon) % 2:
+        raise DataError(f"polygon must have an even number of coordinates, got {len(polygon)}")
+    # pycocotools walks along every edge: a corner at 1e12 would take all memory.
+    side_px = max(height_px, width_px)
+    corners = np.asarray(polygon, np.float64)
+    is_inside = (corners >= -side_px) & (corners <= 2 * side_px)
+    if not is_inside.all():
+        outside = shown(polygon[int(np.argmin(is_inside))])
+        raise DataError(f"polygon must lie within {side_px} px of its image, got {outside}")
 
 
 def _file(item: Json, what: str) -> str:

@@ -116,7 +116,7 @@ def _chunk_files(store: Store, array: str) -> dict[str, int]:
 def find_stores(path: Path) -> list[Path]:
     """The store at ``path``, or all below it; hidden folders, being in the making, are skipped.
 
-    A packed store is found only by its own path.
+    A zipped store is found only by its own path.
 
     Raises
     ------

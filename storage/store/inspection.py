@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import zarr
 
@@ -56,8 +56,8 @@ class Store:
         return cast("int", self.signature.get("shard_objects", 1))
 
 
-def open_store(where: str | Path | Files, mode: Literal["r", "r+"] = "r") -> Store:
-    """Open a store, for reading by default, and check that it has this schema.
+def open_store(where: str | Path | Files) -> Store:
+    """Open a store for reading, and check that it has this schema.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def open_store(where: str | Path | Files, mode: Literal["r", "r+"] = "r") -> Sto
         missing or damaged, or tells of other attributes.
     """
     files = where if isinstance(where, Files) else files_at(where)
-    group, kind, signature = read_description(files, mode)
+    group, kind, signature = read_description(files)
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:
         way = f"; `usam cache migrate {files}` brings it there" if version in MIGRATED else ""
@@ -78,9 +78,7 @@ def open_store(where: str | Path | Files, mode: Literal["r", "r+"] = "r") -> Sto
     return Store(files, group, kind, layout, signature, manifest)
 
 
-def read_description(
-    files: Files, mode: Literal["r", "r+"] = "r"
-) -> tuple[zarr.Group, str, Mapping[str, object]]:
+def read_description(files: Files) -> tuple[zarr.Group, str, Mapping[str, object]]:
     """Group, kind and signature of a store of any schema version.
 
     Raises
@@ -91,7 +89,7 @@ def read_description(
     if files.folder is not None and not files.folder.exists():
         raise StoreError(f"{files} must be a Zarr store, got none{remedy(files.folder)}")
     try:
-        group = zarr.open_group(files.target, mode=mode, zarr_format=3, use_consolidated=False)
+        group = zarr.open_group(files.target, mode="r", zarr_format=3, use_consolidated=False)
         attributes = dict(group.attrs)
     except StoreError:
         raise

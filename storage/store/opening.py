@@ -57,7 +57,7 @@ def open_checked(
     Parameters
     ----------
     where
-        A folder, a packed store, or an address: ``s3://bucket/path`` (also ``gs``, ``az``,
+        A folder, a ZIP file, or an address: ``s3://bucket/path`` (also ``gs``, ``az``,
         ``https`` and what else fsspec knows), or ``dvc://REPOSITORY@REVISION/path``, which needs
         no clone.
     expected

@@ -14,7 +14,8 @@ DIGEST_CHARS: Final = 16
 
 
 UNSAID: Final[Mapping[str, Value]] = {"compile": False}
-"""Values of entries that are left out: stores from before there were such entries keep theirs."""
+"""Values of entries that are left out: stores from before there were any keep their bytes. Cells
+that an earlier version compiled say so, and are refused."""
 
 
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:

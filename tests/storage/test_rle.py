@@ -10,7 +10,6 @@ from pycocotools import mask as coco_mask
 from storage.errors import DataError
 from storage.rle import (
     area_rle,
-    compress_polygons,
     compress_runs,
     decode_rle,
     encode_rle,
@@ -62,51 +61,6 @@ def test_any_text_is_a_mask_or_a_data_error(counts: str) -> None:
     except DataError:
         return
     assert mask.shape == (6, 7)
-
-
-@given(
-    st.lists(
-        st.lists(st.tuples(st.floats(-5, 45), st.floats(-5, 35)), min_size=3, max_size=8),
-        min_size=1,
-        max_size=3,
-    )
-)
-def test_polygons_become_the_union_that_pycocotools_draws(
-    polygons: list[list[tuple[float, float]]],
-) -> None:
-    flat = [[v for corner in polygon for v in corner] for polygon in polygons]
-    parts = coco_mask.frPyObjects(flat, 30, 40)
-
-    ours = decode_rle(compress_polygons(flat, 30, 40), 30, 40)
-
-    np.testing.assert_array_equal(ours, coco_mask.decode(parts).any(axis=2))
-
-
-@pytest.mark.parametrize("polygons", [[], [[]], [[1.0, 1.0, 5.0, 5.0]]])
-def test_polygons_without_three_corners_enclose_nothing(polygons: list[list[float]]) -> None:
-    assert area_rle(compress_polygons(polygons, 8, 9)) == 0
-
-
-def test_a_polygon_of_two_corners_is_no_box_beside_a_whole_one() -> None:
-    triangle = [0.0, 0.0, 4.0, 0.0, 0.0, 4.0]
-
-    both = compress_polygons([triangle, [1.0, 1.0, 8.0, 8.0]], 8, 9)
-
-    assert both == compress_polygons([triangle], 8, 9)
-
-
-@pytest.mark.parametrize(
-    ("polygon", "message"),
-    [
-        ([1.0] * 7, "polygon must have an even number of coordinates, got 7"),
-        ([1.0] * 5 + [1e12], r"polygon must lie within 9 px of its image, got 1000000000000.0"),
-        ([1.0] * 5 + [float("nan")], "polygon must lie within 9 px of its image, got nan"),
-        ([-9.5] + [1.0] * 5, "polygon must lie within 9 px of its image, got -9.5"),
-    ],
-)
-def test_malformed_polygons_are_refused(polygon: list[float], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        compress_polygons([polygon], 8, 9)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from stages.filling.cell import job_on
 from stages.filling.choice import choose_names
 from stages.filling.job import prepared as prepared_split
 from stages.filling.pool import Filling
-from stages.filling.worker import fill_told
+from stages.filling.worker import fill_shown
 from stages.settings.blocks import ExecutorParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
@@ -180,7 +180,7 @@ def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(
         StoreError, match=r"by the versions that asked for it, got others .*0\.1 ->"
     ):
-        fill_told(job, (0,))
+        fill_shown(job, (0,))
     assert not done_shards()
 
 
@@ -224,7 +224,7 @@ def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
 
 def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, bytes]) -> None:
     def do_the_last() -> None:
-        assert fill_told(job_of(NAME), (N_SHARDS - 1,)).n_made == 1
+        assert fill_shown(job_of(NAME), (N_SHARDS - 1,)).n_made == 1
 
     with once_encoding(do_the_last):
         status, said, _ = fill(NAME)

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from storage.datasets.coco import compress_polygons
 from storage.datasets.records import ImageRecord, ObjectRecord, Records
+from storage.errors import DataError
 from storage.images.files import read_rgb
-from storage.rle import decode_rle, encode_rle
+from storage.rle import area_rle, decode_rle, encode_rle
 from tests.fixtures.made_up_coco import (
     HEIGHT_PX,
     WIDTH_PX,
@@ -149,3 +154,50 @@ def test_real_masks_are_those_of_pycocotools(name: str) -> None:
         np.testing.assert_array_equal(mask, official.annToMask(theirs).astype(bool))
     for image in records.images:
         read_rgb(SAMPLES / name / image.file, height_px=image.height_px, width_px=image.width_px)
+
+
+# Not ours: pycocotools' decoder still takes arrays in the way of NumPy 1.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(-5, 45), st.floats(-5, 35)), min_size=3, max_size=8),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_polygons_become_the_union_that_pycocotools_draws(
+    polygons: list[list[tuple[float, float]]],
+) -> None:
+    flat = [[v for corner in polygon for v in corner] for polygon in polygons]
+    parts = coco_mask.frPyObjects(flat, 30, 40)
+
+    ours = decode_rle(compress_polygons(flat, 30, 40), 30, 40)
+
+    np.testing.assert_array_equal(ours, coco_mask.decode(parts).any(axis=2))
+
+
+@pytest.mark.parametrize("polygons", [[], [[]], [[1.0, 1.0, 5.0, 5.0]]])
+def test_polygons_without_three_corners_enclose_nothing(polygons: list[list[float]]) -> None:
+    assert area_rle(compress_polygons(polygons, 8, 9)) == 0
+
+
+def test_a_polygon_of_two_corners_is_no_box_beside_a_whole_one() -> None:
+    triangle = [0.0, 0.0, 4.0, 0.0, 0.0, 4.0]
+
+    both = compress_polygons([triangle, [1.0, 1.0, 8.0, 8.0]], 8, 9)
+
+    assert both == compress_polygons([triangle], 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("polygon", "message"),
+    [
+        ([1.0] * 7, "polygon must have an even number of coordinates, got 7"),
+        ([1.0] * 5 + [1e12], r"polygon must lie within 9 px of its image, got 1000000000000.0"),
+        ([1.0] * 5 + [float("nan")], "polygon must lie within 9 px of its image, got nan"),
+        ([-9.5] + [1.0] * 5, "polygon must lie within 9 px of its image, got -9.5"),
+    ],
+)
+def test_malformed_polygons_are_refused(polygon: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        compress_polygons([polygon], 8, 9)
