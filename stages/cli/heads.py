@@ -44,7 +44,7 @@ def export(
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
-        check_known("kind", kind, KINDS)
+        check_known("heads", kind, KINDS)
         head_set = HeadSet(protocol, tokens, kind)
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())

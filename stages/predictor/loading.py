@@ -12,6 +12,7 @@ from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou
 from stages.settings.parsing import ParamsError, check_known
+from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError
@@ -114,10 +115,11 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
 def _heads(path: Path, found: HeadFile, model: str, sam: Sam) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
     check_card(path, found.card, {"n_channels": str(sam.n_channels)})
-    if found.card["kind"] not in KINDS:
+    kind = found.card["kind"]
+    if kind not in KINDS:
+        remedy = removal(f"heads: {kind}") or "export others by `usam heads export --kind`"
         raise DataError(
-            f"heads in {path} must be of the kind {' or '.join(KINDS)}, "
-            f"got {found.card['kind']}: export others by `usam heads export --kind`"
+            f"heads in {path} must be of the kind {' or '.join(KINDS)}, got {kind}: {remedy}"
         )
     try:
         return ProposalHeads(

@@ -25,9 +25,10 @@ class ParamsError(ValueError):
 
 
 def check_known(thing: str, name: str, known: Collection[str]) -> None:
-    """Refuse a name outside a vocabulary."""
+    """Refuse a name outside a vocabulary; one that was removed is named with its remedy."""
     if name not in known:
-        raise ParamsError(f"{thing} must be one of {', '.join(known)}, got {shown(name)}")
+        rule = f"{thing} must be one of {', '.join(known)}, got {shown(name)}"
+        raise ParamsError(removal(f"{thing}: {name}") or rule)
 
 
 @dataclass_transform(frozen_default=True)

@@ -113,7 +113,10 @@ def test_half_precision_takes_half_the_bytes() -> None:
         (("typo", "a"), f"error: train split must be one of {OTHER}, {SPLIT}, got 'typo'"),
         ((OTHER, "a"), f"error: heads must be a file, got none at heads/{OTHER}/selected/"),
         ((SPLIT, "a", "--protocol", "worst"), "error: protocol must be one of best, selected, got"),
-        ((SPLIT, "a", "--kind", "ensemble"), "error: kind must be one of paper, ours, got"),
+        (
+            (SPLIT, "a", "--kind", "ensemble"),
+            "error: heads: ensemble was removed: take heads of kind ours",
+        ),
         ((SPLIT, "a", "--tokens", "best"), "error: tokens must be one of selected, got 'best'"),
     ],
 )
