@@ -104,9 +104,7 @@ def test_tokens_of_another_width_are_refused_even_with_a_warning(tmp_path: Path)
 
 def test_heads_of_another_kind_are_refused_by_name(tmp_path: Path) -> None:
     path = write_random_heads(tmp_path / "heads.safetensors", changes={"kind": "ensemble"})
-    with pytest.raises(
-        DataError, match="must be of the kind paper or ours, got ensemble: heads: .* was rem"
-    ):
+    with pytest.raises(DataError, match=r"got ensemble: heads: ensemble was removed"):
         load_predictor("mini", "tiny", heads=path)
 
 
