@@ -13,7 +13,7 @@ from typing import Final
 from dask_jobqueue.slurm import SLURMCluster
 from distributed.utils import get_ip_interface
 
-from stages.executor.workers import NO_DASHBOARD, SILENT, THREADS, Waiting
+from stages.executor.local import NO_DASHBOARD, SILENT, THREADS, Waiting
 from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, run_tasks
+from stages.executor.run import run_tasks
+from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
 from stages.settings.blocks import ExecutorParams
 from stages.settings.parsing import ParamsError
 from storage.errors import DataError, StoreError
