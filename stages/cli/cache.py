@@ -22,8 +22,8 @@ from storage.errors import StoreError
 from storage.files.addresses import is_address
 from storage.paths import CACHE, features_path, masks_path, remedy
 from storage.store.describe import Difference, differences_of, find_stores
+from storage.store.migration import migrate
 from storage.store.verify import Damage, n_files, verify
-from storage.store.writing import migrate
 
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 

@@ -76,8 +76,8 @@ class _Row:
     @property
     def state(self) -> str:
         """In words, with what is damaged or missing."""
-        if self.signature.get("schema_version") in MIGRATED:
-            return "to be migrated"
+        if self.signature.get("schema_version") == MIGRATED:
+            return "to be migrated by `usam cache migrate`"
         if self.faults:
             return f"damaged: {'; '.join(self.faults)}"
         missing = [name for store in self.stores.values() for name in store.missing]

@@ -3,7 +3,6 @@
 Whatever serves them is imported only when an address asks for it, and never writes.
 """
 
-import asyncio
 import re
 import zipfile
 import zlib
@@ -16,12 +15,11 @@ from weakref import finalize
 
 from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, Store
-from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import FILE, ROOT, FileRecord, parse_manifest
+from storage.files.manifest import ROOT
 
 if TYPE_CHECKING:
     from storage.files.repositories import RepositoryFiles
@@ -38,18 +36,9 @@ AWAY: Final = "; if the server was away, run it again"
 ZIP: Final = ".zip"
 """End of the address of a store in one file; on the disk its first bytes tell."""
 
-SMALL_BYTES: Final = 2**14
-"""Most bytes of a file that is asked for along with the manifest."""
-
-OPENED: Final = re.compile(r"(.*/)?(zarr\.json|c\.\d+)")
-"""Files that opening reads: metadata, and arrays of one dimension, such as coordinates."""
-
 Failures = tuple[type[Exception], ...]
 
 ZIP_FAILURES: Final[Failures] = (zipfile.BadZipFile, zlib.error, OSError, ValueError)
-
-Known = dict[str, Buffer]
-"""Small files that were read, by their sha256."""
 
 
 def is_address(where: str | Path) -> bool:
@@ -57,14 +46,8 @@ def is_address(where: str | Path) -> bool:
     return isinstance(where, str) and "://" in where
 
 
-def files_at(where: str | Path, known: Known | None = None) -> Files:
+def files_at(where: str | Path) -> Files:
     """Files of a store by its path or address.
-
-    Parameters
-    ----------
-    known
-        Shared by stores at addresses that are opened together: a file that the manifests of two
-        say is the same is read from the first one alone.
 
     Raises
     ------
@@ -77,12 +60,10 @@ def files_at(where: str | Path, known: Known | None = None) -> Files:
     address = f"{scheme}://{place.rstrip('/')}"
     if scheme == "file":
         return _on_disk(address, Path(place))
-    is_zipped = address.endswith(ZIP)
-    opened = _zipped if is_zipped else OPENERS.get(scheme, _with_fsspec)
+    opened = _zipped if address.endswith(ZIP) else OPENERS.get(scheme, _with_fsspec)
     with _named(address, (OSError, ValueError, ImportError, zipfile.BadZipFile)):
         store, failures = opened(address)
-    kept = None if is_zipped else {} if known is None else known
-    return Files(address, AddressStore(store, address, failures, kept))
+    return Files(address, AddressStore(store, address, failures))
 
 
 def _on_disk(where: str, path: Path) -> Files:
@@ -94,78 +75,35 @@ def _on_disk(where: str, path: Path) -> Files:
 class AddressStore(WrapperStore[Store]):
     """A store of zarr's whose failures name the address; what is absent stays absent.
 
-    Once zarr has read the manifest, the small files that opening reads are asked for all at once
-    and kept: it would ask for some thirty of them, one after the other. Those that are in ``known``
-    are not asked for: stores of a cache have most of their metadata in common. Where that is None,
-    as for archives, whose files are all at hand, each is read when it is wanted.
+    Its root is asked for once: zarr, the check against the manifest and xarray read it.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        address: str = "",
-        failures: Failures = (),
-        known: Known | None = None,
-    ) -> None:
+    def __init__(self, store: Store, address: str = "", failures: Failures = ()) -> None:
         super().__init__(store)
         self._address = address
         self._failures = failures
-        self._known = known
-        self._kept: dict[str, Buffer | None] = {}
+        self._root: Buffer | None = None
 
     def _with_store(self, store: Store) -> "AddressStore":
-        return AddressStore(store, self._address, self._failures, self._known)
+        return AddressStore(store, self._address, self._failures)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Bytes of a file, or None."""
-        if byte_range is None and key in self._kept:
-            return self._kept[key]
+        is_root = key == ROOT and byte_range is None
+        if is_root and self._root is not None:
+            return self._root
         with self._naming():
             data = await self._store.get(key, prototype, byte_range)
-        if byte_range is None and data is not None:
-            if key == ROOT:
-                self._kept[key] = data
-            if key == FILE and self._known is not None:
-                await self._keep_small(data, prototype, self._known)
+        if is_root:
+            self._root = data
         return data
-
-    async def _keep_small(self, manifest: Buffer, prototype: BufferPrototype, known: Known) -> None:
-        files = parse_manifest(f"{self._address}/{FILE}", manifest.to_bytes())
-        small = {
-            name: record.sha256
-            for name, record in files.items()
-            if record.n_bytes <= SMALL_BYTES and OPENED.fullmatch(name) and name not in self._kept
-        }
-        self._kept[FILE] = manifest
-        self._kept |= {name: known[sha256] for name, sha256 in small.items() if sha256 in known}
-        lacking = [name for name in small if name not in self._kept]
-        with self._naming():
-            found = await asyncio.gather(*(self._store.get(name, prototype) for name in lacking))
-        for name, data in zip(lacking, found, strict=True):
-            self._kept[name] = data
-            if data is not None and FileRecord.of(data.to_bytes()) == files[name]:
-                known[small[name]] = data
 
     async def getsize(self, key: str) -> int:
         """Bytes of a file."""
         with self._naming():
             return await self._store.getsize(key)
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names in a folder: by the manifest, for many servers list nothing and others slowly."""
-        data = await self.get(FILE, default_buffer_prototype())
-        if data is None:
-            with self._naming():
-                async for name in self._store.list_dir(prefix):
-                    yield name
-            return
-        start = f"{prefix.rstrip('/')}/" if prefix else ""
-        names = [*parse_manifest(f"{self._address}/{FILE}", data.to_bytes()), FILE]
-        inside = (name.removeprefix(start) for name in names if name.startswith(start))
-        for name in dict.fromkeys(name.partition("/")[0] for name in inside):
-            yield name
 
     async def list(self) -> AsyncIterator[str]:
         """Every file."""

@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 
 from pipeline.views import entropy_views
 from storage.errors import StoreError, counted, listed
-from storage.files.addresses import Known, files_at, is_address
+from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
 from storage.store.arrays import check_same_images, images_digest, naming_damage, read_images
@@ -251,23 +251,20 @@ def _opened(
     expected: Sequence[Mapping[str, Any]], cache: str | Path, *, with_masks: bool
 ) -> list[OpenCell]:
     """Cells in order; those at an address are opened some at once, for each waits for answers."""
-    opened = partial(_open_cell, cache=cache, with_masks=with_masks, known={})
+    opened = partial(_open_cell, cache=cache, with_masks=with_masks)
     if not is_address(cache):
         return list(map(opened, expected))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        # The first alone: most files of the others are then known, and not asked for.
-        return [*map(opened, expected[:1]), *pool.map(opened, expected[1:])]
+        return list(pool.map(opened, expected))
 
 
-def _open_cell(
-    expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool, known: Known
-) -> OpenCell:
+def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bool) -> OpenCell:
     name = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*name), cache)
-    features, arrays = open_complete(files_at(where, known), "features", expected)
+    features, arrays = open_complete(files_at(where), "features", expected)
     if not with_masks:
         return OpenCell(where, features, arrays, None)
-    of_masks = files_at(located(masks_path(*name), cache), known)
+    of_masks = files_at(located(masks_path(*name), cache))
     masks, of_arrays = open_complete(of_masks, "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
     stored, wanted = masks.signature, features.signature

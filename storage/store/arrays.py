@@ -1,7 +1,6 @@
 """Arrays of a store, held to the schema; which of their shards and files are there."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, cast
 
@@ -9,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from storage.errors import StoreError, shown
-from storage.files.manifest import NAME
+from storage.files.manifest import NAME, ROOT
 from storage.store.grid import Grid, file_name, grid
 from storage.store.inspection import (
     DECODE_ERRORS,
@@ -60,19 +59,24 @@ def expected_files(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, li
 
 
 def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
-    """Files that are absent or empty, as ``<array>/<key>``.
+    """Files of arrays that are absent or empty, as ``<array>/<file>``.
 
     A loss of power can leave empty files, and zarr reads an empty shard as fill values.
     """
-    folder = store.files.folder
-    missing = []
-    for name, files in expected_files(store, arrays).items():
-        if folder is None:
-            present = {file for file in files if f"{name}/{file}" in store.manifest}
-        else:
-            present = {entry.name for entry in os.scandir(folder / name) if entry.stat().st_size}
-        missing += [f"{name}/{file}" for file in files if file not in present]
-    return missing
+    names = [
+        f"{name}/{file}"
+        for name, files in expected_files(store, arrays).items()
+        for file in (ROOT, *files)
+    ]
+    there = file_sizes(store, names)
+    return [name for name in names if not there.get(name)]
+
+
+def file_sizes(store: Store, names: Iterable[str]) -> dict[str, int]:
+    """Bytes of each named file that is there; elsewhere than in a folder, as the manifest says."""
+    if store.files.folder is not None:
+        return store.files.sizes(names)
+    return {name: store.manifest[name].n_bytes for name in names if name in store.manifest}
 
 
 def resized_files(store: Store) -> list[str]:

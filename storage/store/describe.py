@@ -11,8 +11,15 @@ import numpy as np
 from storage.errors import StoreError, shown
 from storage.files.files import Files
 from storage.files.manifest import ROOT, Manifest
-from storage.store.arrays import array_grid, done_shards, missing_files, read_arrays, sizes_of
-from storage.store.grid import Layout
+from storage.store.arrays import (
+    array_grid,
+    done_shards,
+    file_sizes,
+    missing_files,
+    read_arrays,
+    sizes_of,
+)
+from storage.store.grid import Layout, file_name
 from storage.store.inspection import AnyArray, Store, open_store
 from storage.store.signature import change
 
@@ -96,21 +103,11 @@ def describe(where: str | Path) -> StoreDescription:
 
 
 def _described(store: Store, name: str, array: AnyArray) -> ArrayDescription:
-    spec, cut, files = store.specs[name], array_grid(array), _chunk_files(store, name)
-    n_bytes = sum(files.values())
+    spec, cut = store.specs[name], array_grid(array)
+    files = file_sizes(store, (f"{name}/{file_name(index)}" for index in cut.file_indices()))
     return ArrayDescription(
-        name, spec.dims, cut.shape, spec.dtype, cut.file_shape, len(files), n_bytes
+        name, spec.dims, cut.shape, spec.dtype, cut.file_shape, len(files), sum(files.values())
     )
-
-
-def _chunk_files(store: Store, array: str) -> dict[str, int]:
-    """Bytes of each chunk file of an array; elsewhere than in a folder, as the manifest says."""
-    if store.files.folder is None:
-        known = {name: record.n_bytes for name, record in store.manifest.items()}
-    else:
-        entries = os.scandir(store.path / array)
-        known = {f"{array}/{entry.name}": entry.stat().st_size for entry in entries}
-    return {name: n for name, n in known.items() if name.startswith(f"{array}/c.")}
 
 
 def find_stores(path: Path) -> list[Path]:

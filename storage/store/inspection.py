@@ -69,12 +69,12 @@ def open_store(where: str | Path | Files) -> Store:
     group, kind, signature = read_description(files)
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:
-        way = f"; `usam cache migrate {files}` brings it there" if version in MIGRATED else ""
+        way = f"; `usam cache migrate {files}` brings it there" if version == MIGRATED else ""
         raise StoreError(
             f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}{way}"
         )
     layout = cast("Layout", group.attrs.get("layout"))
-    manifest = {} if layout == "work" else _read_manifest(files)
+    manifest = {} if layout == "work" else read_manifest(files)
     return Store(files, group, kind, layout, signature, manifest)
 
 
@@ -89,7 +89,7 @@ def read_description(files: Files) -> tuple[zarr.Group, str, Mapping[str, object
     if files.folder is not None and not files.folder.exists():
         raise StoreError(f"{files} must be a Zarr store, got none{remedy(files.folder)}")
     try:
-        group = zarr.open_group(files.target, mode="r", zarr_format=3, use_consolidated=False)
+        group = zarr.open_group(files.target, mode="r", zarr_format=3)
         attributes = dict(group.attrs)
     except StoreError:
         raise
@@ -124,8 +124,14 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
         raise StoreError(f"{store} was written under other inputs ({difference}){made}")
 
 
-def _read_manifest(files: Files) -> Manifest:
-    """The manifest of a store, which must tell of the store's attributes as they are."""
+def read_manifest(files: Files) -> Manifest:
+    """The manifest of a store of any schema version.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged, or tells of another root than there is.
+    """
     data = files.read(FILE)
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")

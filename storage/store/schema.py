@@ -18,14 +18,14 @@ from pipeline.mask_statistics import (
 )
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, PROPOSAL_PAIRS, SINGLE_CLICKS
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised with every change of this table; part of every signature.
 
 A new entropy is no such change: the stage ``entropy`` runs again when its code changes.
 """
 
-MIGRATED: Final = (1,)
-"""Earlier versions that ``usam cache migrate`` brings to this one: 1 had no manifest."""
+MIGRATED: Final = 2
+"""Earlier version that ``usam cache migrate`` brings to this one."""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""

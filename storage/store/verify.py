@@ -68,13 +68,6 @@ def verify(
     return damages + [Damage(*_array_and_key(name), STRAY) for name in _strays(store)]
 
 
-def chunk_damages(where: Path) -> list[Damage]:
-    """Decode every chunk of a store, whatever its manifest says: checksums find flipped bits."""
-    store = open_store(where)
-    looked = _look_at_chunks(store, read_arrays(store), sizes_only=False)
-    return [damage for found in looked for damage in found]
-
-
 def n_files(where: str | Path | Files) -> int:
     """Number of files that ``verify`` will look at."""
     store = open_store(where)

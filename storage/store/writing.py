@@ -1,5 +1,6 @@
-"""Makes and writes stores, and brings those of schema 1 to schema 2."""
+"""Makes and writes stores."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -8,17 +9,15 @@ import numpy as np
 import zarr
 
 from pipeline.masks import DECODE_TABLE
-from storage.errors import StoreError, listed, shown
-from storage.files.files import Files
+from storage.errors import StoreError
 from storage.files.manifest import ROOT, write_manifest
-from storage.folders import link_or_copy, whole_folder
+from storage.folders import put_files, whole_folder
 from storage.store.grid import Grid, Layout, grid
-from storage.store.inspection import AnyArray, read_description
+from storage.store.inspection import AnyArray
 from storage.store.schema import (
     CODEC,
     FIXED_COORDINATES,
     MASK_FORMULA,
-    MIGRATED,
     SCHEMA,
     SCHEMA_VERSION,
     ArraySpec,
@@ -26,7 +25,6 @@ from storage.store.schema import (
     coordinates,
 )
 from storage.store.signature import parse_signature
-from storage.store.verify import chunk_damages
 
 
 def create_store(
@@ -71,9 +69,27 @@ def create_store(
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     for name, spec in SCHEMA[kind].items():
         _create_array(group, name, spec, grid(spec, all_sizes, layout, shard_objects or 1))
+    consolidate(path, kind)
+    group = zarr.open_group(path, mode="r+")
     for name, values in fixed.items():
         write_array(group, name, SCHEMA[kind][name], values)
     return group
+
+
+def consolidate(store: Path, kind: str) -> None:
+    """Repeat the metadata of all arrays in the store's own, so that opening it asks for one file.
+
+    Notes
+    -----
+    Byte for byte what ``zarr.consolidate_metadata`` writes, which warns each time that the
+    specification of Zarr v3 has no such thing yet.
+    """
+    root = json.loads((store / ROOT).read_bytes())
+    arrays = {name: json.loads((store / name / ROOT).read_bytes()) for name in sorted(SCHEMA[kind])}
+    consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    node_type = root.pop("node_type")
+    root |= {"consolidated_metadata": consolidated, "node_type": node_type}
+    put_files({store / ROOT: json.dumps(root, indent=2).encode()})
 
 
 def full_signature(signature: Mapping[str, object], shard_objects: int | None) -> dict[str, Value]:
@@ -186,54 +202,3 @@ def _create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> N
         # Flat names: one folder per dimension would make more folders than files.
         chunk_key_encoding={"name": "default", "separator": "."},
     )
-
-
-def migrate(path: Path) -> bool:
-    """Bring a published store to the present schema, in its place, whole or not at all.
-
-    Its arrays are linked as they are; the result is byte for byte what a new run would write.
-
-    Returns
-    -------
-    Whether it was of an earlier schema.
-
-    Raises
-    ------
-    StoreError
-        If it is of a schema that cannot be migrated, lacks arrays of the present one, or is
-        damaged, which a manifest would hide.
-    """
-    group, kind, signature = read_description(Files(str(path), path))
-    version = signature.get("schema_version")
-    if version == SCHEMA_VERSION:
-        return False
-    if version not in MIGRATED:
-        rule = ", ".join(map(str, (*MIGRATED, SCHEMA_VERSION)))
-        raise StoreError(f"{path}: schema_version must be one of {rule}, got {shown(version)}")
-    if group.attrs.get("layout") == "work":
-        raise StoreError(f"{path} must be a published store, got one in the making")
-    absent = sorted(set(SCHEMA[kind]) - {name for name, _ in group.arrays()})
-    if absent:
-        raise StoreError(
-            f"{path} must have the arrays {listed(absent)} of the present schema, got a store of "
-            f"extract_version {shown(signature.get('extract_version'))} without; make it again"
-        )
-    with whole_folder(path) as partial:
-        for file in path.rglob("*"):
-            if file.is_file():
-                (partial / file.relative_to(path)).parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(file, partial / file.relative_to(path))
-        attributes = {"signature": {**signature, "schema_version": SCHEMA_VERSION}}
-        zarr.open_group(partial, mode="r+").update_attributes(attributes)
-        assert not (partial / ROOT).samefile(path / ROOT)  # zarr replaces files
-        write_manifest(partial)
-        _check_intact(path, partial)
-    return True
-
-
-def _check_intact(path: Path, migrated: Path) -> None:
-    """Read every chunk: its checksum is all that an earlier schema has."""
-    damages = chunk_damages(migrated)
-    if damages:
-        names = [f"{damage.array}/{damage.key}: {damage.reason}" for damage in damages]
-        raise StoreError(f"{path} must be intact, got {listed(names)}; make it again")

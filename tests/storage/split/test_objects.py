@@ -35,7 +35,7 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     read = read_objects(tmp_path / "val.zarr", {"seed": 3})
     for name in NAMES:
         np.testing.assert_array_equal(getattr(read, name), getattr(table, name), strict=True)
-    assert read.signature == {"schema_version": 2, "seed": 3}
+    assert read.signature == {"schema_version": 3, "seed": 3}
     assert (read.n_images, read.n_objects) == (3, 12)
     assert objects_digest(read) == objects_digest(table)
 

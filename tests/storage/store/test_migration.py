@@ -1,26 +1,27 @@
-"""Stores of schema 1 come to the present schema without a model, or say why they cannot."""
+"""Stores of schema 2 come to the present schema without a model, or say why they cannot."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storage.errors import StoreError
-from storage.files.manifest import NAME
+from storage.files.manifest import FILE, NAME, write_manifest
+from storage.store.migration import migrate
 from storage.store.verify import verify
-from storage.store.writing import migrate
+from tests.fixtures.earlier_store import as_schema_2, edit_root
 from tests.fixtures.made_up_cell import open_cell
 
 
 @pytest.fixture(params=["features", "masks"])
 def store(made: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A store as schema 1 had it."""
+    """A store as schema 2 had it."""
     path = shutil.copytree(made / request.param / "identity.zarr", tmp_path / "identity.zarr")
-    shutil.rmtree(path / NAME)
-    text = (path / "zarr.json").read_text()
-    assert '"schema_version": 2' in text
-    (path / "zarr.json").write_text(text.replace('"schema_version": 2', '"schema_version": 1'))
+    as_schema_2(path)
     return path
 
 
@@ -29,7 +30,7 @@ def files_of(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
-def test_a_store_of_schema_1_becomes_what_a_new_run_writes(made: Path, store: Path) -> None:
+def test_a_store_of_schema_2_becomes_what_a_new_run_writes(made: Path, store: Path) -> None:
     kind = json.loads((store / "zarr.json").read_text())["attributes"]["kind"]
     assert migrate(store)
     assert files_of(store) == files_of(made / kind / "identity.zarr")
@@ -37,35 +38,67 @@ def test_a_store_of_schema_1_becomes_what_a_new_run_writes(made: Path, store: Pa
     assert not migrate(store), "it is there already"
 
 
-def test_a_damaged_store_is_not_given_a_manifest(store: Path) -> None:
-    chunk = store / "object_id/c.0"
-    chunk.write_bytes(chunk.read_bytes()[:-2])
+def test_arrays_are_linked_and_what_others_link_stays_as_it_was(
+    store: Path, tmp_path: Path
+) -> None:
+    """DVC's cache, say."""
     before = files_of(store)
-    with pytest.raises(StoreError, match=r"must be intact, got object_id/c\.0: .*; make it again$"):
+    shutil.copytree(store, tmp_path / "kept", copy_function=os.link)
+    assert migrate(store)
+    assert files_of(tmp_path / "kept") == before
+    for name in before.keys() - {"zarr.json", FILE}:
+        assert (store / name).samefile(tmp_path / "kept" / name)
+
+
+def test_a_damaged_chunk_is_not_blessed(store: Path) -> None:
+    chunk = store / "object_id/c.0"
+    data = bytearray(chunk.read_bytes())
+    data[-1] ^= 1
+    chunk.write_bytes(data)
+    assert migrate(store)
+    assert [(damage.array, damage.key) for damage in verify(store)] == [("object_id", "c.0")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: (path / "object_id/c.0").unlink(), r"others, got object_id/c\.0; `usam cac"),
+        (lambda path: (path / "prompt/c.0").write_bytes(b"1"), r"others, got prompt/c\.0; `usam"),
+        (lambda path: (path / "notes").touch(), r"others, got notes; `usam cache verify"),
+        (lambda path: shutil.rmtree(path / NAME), "must be the manifest of the store, got none"),
+        (
+            lambda path: (shutil.rmtree(path / "prompt"), write_manifest(path)),
+            "must have the arrays prompt of the present schema, got a store without; make it again",
+        ),
+        (
+            lambda path: (
+                edit_root(path, lambda root: root["attributes"]["signature"].update(compile=True)),
+                write_manifest(path),
+            ),
+            "must be of models that were not compiled, got signature.compile: True; make it again",
+        ),
+    ],
+    ids=["missing", "cut", "stray", "manifest", "array", "compiled"],
+)
+def test_a_store_that_is_not_whole_or_not_ours_stays_as_it_is(
+    store: Path, change: Callable[[Path], Any], message: str
+) -> None:
+    change(store)
+    before = files_of(store)
+    with pytest.raises(StoreError, match=message):
         migrate(store)
     assert files_of(store) == before
 
 
-def test_a_store_that_lacks_arrays_of_the_present_schema_names_them(store: Path) -> None:
-    for name in ("prompt", "done"):
-        shutil.rmtree(store / name)
-    with pytest.raises(
-        StoreError, match=r"must have the arrays done, prompt of the present .* extract_version"
-    ):
-        migrate(store)
-
-
-def test_a_store_of_an_unknown_schema_is_refused(store: Path) -> None:
-    text = (store / "zarr.json").read_text()
-    (store / "zarr.json").write_text(text.replace('"schema_version": 1', '"schema_version": 9'))
-    with pytest.raises(StoreError, match="schema_version must be one of 1, 2, got 9"):
+@pytest.mark.parametrize("version", [1, 9, None])
+def test_a_store_of_another_schema_is_refused(store: Path, version: int | None) -> None:
+    edit_root(store, lambda root: root["attributes"]["signature"].update(schema_version=version))
+    with pytest.raises(StoreError, match=f"must be 2 or 3, got {version}; make it again"):
         migrate(store)
 
 
 def test_a_store_in_the_making_is_refused(tmp_path: Path) -> None:
-    cell = open_cell(tmp_path)
-    path = cell.folder / "masks.zarr"
-    text = (path / "zarr.json").read_text()
-    (path / "zarr.json").write_text(text.replace('"schema_version": 2', '"schema_version": 1'))
+    path = open_cell(tmp_path).folder / "masks.zarr"
+    as_schema_2(path)
     with pytest.raises(StoreError, match="must be a published store, got one in the making"):
         migrate(path)

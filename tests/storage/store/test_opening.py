@@ -15,6 +15,7 @@ import zarr
 
 import storage
 from storage.errors import StoreError
+from storage.files.manifest import write_manifest
 from storage.store.arrays import naming_damage
 from storage.store.describe import describe
 from storage.store.schema import SCHEMA
@@ -45,8 +46,10 @@ def test_xarray_and_zarr_read_a_store_without_this_project(made: Path, kind: str
     path = made / kind / "identity.zarr"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dataset = xarray.open_zarr(path, chunks=None, consolidated=False)
+        dataset = xarray.open_zarr(path, chunks=None)
         group = zarr.open_group(path, mode="r")
+        plain = xarray.open_zarr(path, chunks=None, consolidated=False)
+    xarray.testing.assert_identical(dataset, plain)
     assert dataset.attrs["kind"] == kind
     for name, spec in SCHEMA[kind].items():
         assert dataset[name].dims == spec.dims
@@ -90,13 +93,13 @@ def test_a_store_of_another_kind_is_refused(made: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "way"),
-    [(0, ""), (None, ""), (1, "; `usam cache migrate .*zarr` brings it there")],
+    [(1, ""), (None, ""), (2, "; `usam cache migrate .*zarr` brings it there")],
 )
 def test_a_store_of_an_older_schema_is_refused(
     features: Path, version: int | None, way: str
 ) -> None:
     edit(features, lambda m: m["attributes"]["signature"].update(schema_version=version))
-    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 2, got {version}{way}$"):
+    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 3, got {version}{way}$"):
         storage.open_features(features)
 
 
@@ -122,18 +125,37 @@ def test_opening_under_another_signature_names_the_key_and_both_values(made: Pat
 def test_an_array_that_is_not_the_schemas_is_refused(
     features: Path, array: str, change: dict[str, Any], message: str
 ) -> None:
-    edit(features / array, lambda m: m.update(change))
+    edit(features, lambda m: m["consolidated_metadata"]["metadata"][array].update(change))
+    write_manifest(features)
     with pytest.raises(StoreError, match=message):
         storage.open_features(features)
 
 
-@pytest.mark.parametrize("text", [None, "{"])
-def test_a_missing_or_damaged_array_is_refused(features: Path, text: str | None) -> None:
+def test_an_array_that_the_store_does_not_tell_of_is_refused(features: Path) -> None:
+    edit(features, lambda m: m["consolidated_metadata"]["metadata"].pop("iou"))
+    write_manifest(features)
+    with pytest.raises(StoreError, match="iou must be a Zarr array, got none"):
+        storage.open_features(features)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "got 1 missing"), ("{", "got 1 of another size")]
+)
+def test_metadata_of_an_array_alone_that_are_missing_or_cut_are_named(
+    features: Path, text: str | None, message: str
+) -> None:
     (features / "iou/zarr.json").unlink()
     if text is not None:
         (features / "iou/zarr.json").write_text(text)
-    with pytest.raises(StoreError, match="iou must be a Zarr array, got none"):
+    with pytest.raises(StoreError, match=rf"{message} .*\(iou/zarr\.json\)"):
         storage.open_features(features)
+
+
+def test_a_folder_that_is_missing_is_named_by_its_files(features: Path) -> None:
+    shutil.rmtree(features / "pair")
+    with pytest.raises(StoreError, match=r"got 2 missing \(pair/zarr\.json, pair/c\.0\)$"):
+        storage.open_features(features)
+    assert describe(features).missing == ("pair/zarr.json", "pair/c.0")
 
 
 def test_missing_and_empty_shards_are_named(masks: Path) -> None:

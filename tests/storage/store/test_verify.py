@@ -213,7 +213,11 @@ def test_a_done_shard_without_its_file_is_damage_of_a_work_store(tmp_path: Path)
     assert verify(cell.folder / "features.zarr") == [Damage("iou", "c.1.0.0", "missing")]
 
 
-def test_damaged_metadata_are_an_error(root: Path) -> None:
-    (root / "features/identity.zarr/iou/zarr.json").write_text("{")
-    with pytest.raises(StoreError, match="iou must be a Zarr array"):
-        verify(root / "features/identity.zarr")
+def test_damaged_metadata_are_an_error_those_of_an_array_alone_are_listed(root: Path) -> None:
+    store = root / "features/identity.zarr"
+    n_bytes = (store / "iou/zarr.json").stat().st_size
+    (store / "iou/zarr.json").write_text("{")
+    assert verify(store) == [Damage("iou", "zarr.json", f"{n_bytes} bytes -> 1")]
+    (store / "zarr.json").write_text("{")
+    with pytest.raises(StoreError, match="must be a Zarr store, got none"):
+        verify(store)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from zarr.errors import ZarrUserWarning
 
 import storage
 from storage.errors import StoreError
@@ -48,6 +49,19 @@ def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
     assert read.model.values.tolist() == ["tiny", "large"]
     assert read.h_xp.sel(model="large", judged="selected").dims == ("object",)
     assert read.h_y.attrs == {"units": "bit", "long_name": "H_Y, Eq. 4: predictive entropy"}
+
+
+@pytest.mark.parametrize("kind", SCHEMA)
+def test_metadata_are_consolidated_as_zarr_does(tmp_path: Path, kind: str) -> None:
+    sizes = dict.fromkeys(("image", "object", "channel", "y", "x", "model", "code"), 4)
+    coords = {"object_id": np.arange(4), "prompt": ["center"], "model": ["tiny"]}
+    own = {name: values for name, values in coords.items() if name in SCHEMA[kind]}
+    create_store(tmp_path / "a.zarr", kind, sizes, signature={}, coords=own, shard_objects=2)
+    ours = (tmp_path / "a.zarr/zarr.json").read_bytes()
+    assert b"consolidated_metadata" in ours
+    with pytest.warns(ZarrUserWarning, match="not part in the Zarr format 3 specification"):
+        zarr.consolidate_metadata(tmp_path / "a.zarr")
+    assert (tmp_path / "a.zarr/zarr.json").read_bytes() == ours
 
 
 def test_zeros_are_stored_so_that_an_absent_chunk_is_a_loss(tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_the_signature_stands_before_any_array(
     with pytest.raises(KeyboardInterrupt):
         create_features(tmp_path / "identity.zarr")
     group = zarr.open_group(tmp_path / "identity.zarr", mode="r")
-    assert group.attrs["signature"] == {"family": "mini", "schema_version": 2, "shard_objects": 4}
+    assert group.attrs["signature"] == {"family": "mini", "schema_version": 3, "shard_objects": 4}
     assert not list(group.members())
 
 
