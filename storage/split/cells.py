@@ -24,6 +24,7 @@ from storage.store.arrays import check_same_images, images_digest, naming_damage
 from storage.store.inspection import AnyArray, Store
 from storage.store.mask_chunks import MaskChunks
 from storage.store.opening import dataset_of, open_complete, open_entropy
+from storage.store.schema import ROWS_VERSION
 from storage.store.signature import compare, digest
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class OpenCell:
         -----
         Stored signatures leave images out, so that repairing an image redoes only its shard.
         """
-        return digest({**self.signature, "images_digest": images_digest(self.images_sha256)})
+        images = images_digest(self.images_sha256)
+        return digest({**self.signature, "schema_version": ROWS_VERSION, "images_digest": images})
 
     @property
     def n_channels(self) -> int:
