@@ -12,7 +12,7 @@ from storage.errors import StoreError, listed, shown
 from storage.files.files import Files
 from storage.files.manifest import ROOT, write_manifest
 from storage.folders import link_or_copy, whole_folder
-from storage.store.grid import Grid, Layout, grid
+from storage.store.grid import Grid, grid
 from storage.store.inspection import AnyArray, read_description
 from storage.store.schema import (
     CODEC,
@@ -26,7 +26,6 @@ from storage.store.schema import (
     coordinates,
 )
 from storage.store.signature import parse_signature
-from storage.store.verify import chunk_damages
 
 
 def create_store(
@@ -37,7 +36,6 @@ def create_store(
     signature: Mapping[str, object],
     coords: Mapping[str, Any],
     shard_objects: int | None = None,
-    layout: Layout = "published",
 ) -> zarr.Group:
     """Make a store with its coordinates written and its data absent.
 
@@ -62,7 +60,7 @@ def create_store(
     all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
     attributes = {
         "kind": kind,
-        "layout": layout,
+        "layout": "published",
         "signature": full_signature(signature, shard_objects),
         "coordinates": coordinates(kind),
     }
@@ -70,7 +68,7 @@ def create_store(
         attributes["formula"] = MASK_FORMULA
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     for name, spec in SCHEMA[kind].items():
-        _create_array(group, name, spec, grid(spec, all_sizes, layout, shard_objects or 1))
+        create_array(group, name, spec, grid(spec, all_sizes, shard_objects or 1))
     for name, values in fixed.items():
         write_array(group, name, SCHEMA[kind][name], values)
     return group
@@ -171,7 +169,8 @@ def _all_sizes(
     return found
 
 
-def _create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:
+def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:
+    """Make an array without data."""
     group.create_array(
         name,
         shape=cut.shape,
@@ -210,8 +209,6 @@ def migrate(path: Path) -> bool:
     if version not in MIGRATED:
         rule = ", ".join(map(str, (*MIGRATED, SCHEMA_VERSION)))
         raise StoreError(f"{path}: schema_version must be one of {rule}, got {shown(version)}")
-    if group.attrs.get("layout") == "work":
-        raise StoreError(f"{path} must be a published store, got one in the making")
     absent = sorted(set(SCHEMA[kind]) - {name for name, _ in group.arrays()})
     if absent:
         raise StoreError(
@@ -227,13 +224,4 @@ def migrate(path: Path) -> bool:
         zarr.open_group(partial, mode="r+").update_attributes(attributes)
         assert not (partial / ROOT).samefile(path / ROOT)  # zarr replaces files
         write_manifest(partial)
-        _check_intact(path, partial)
     return True
-
-
-def _check_intact(path: Path, migrated: Path) -> None:
-    """Read every chunk: its checksum is all that an earlier schema has."""
-    damages = chunk_damages(migrated)
-    if damages:
-        names = [f"{damage.array}/{damage.key}: {damage.reason}" for damage in damages]
-        raise StoreError(f"{path} must be intact, got {listed(names)}; make it again")
