@@ -241,7 +241,7 @@ class Cell:
 def _plain(rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """Arrays that NumPy can write: it has no files of text of any length."""
     for name, values in rows.items():
-        yield name, values.astype(np.str_) if values.dtype.kind == "T" else values
+        yield name, np.array(values.tolist()) if values.dtype.kind == "T" else values
 
 
 def shard_arrays(kind: str) -> dict[str, ArraySpec]:
