@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,24 +112,6 @@ def _is_first(partial: Path, path: Path) -> bool:
 
 
 @contextmanager
-def first_folder(path: Path) -> Iterator[Path]:
-    """Build a folder that appears at ``path`` unless another process was first: theirs then stays.
-
-    Whoever comes second must have built the same.
-    """
-    partial = _partial(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with named_disk_errors(path):
-        try:
-            yield partial
-            flush(file for file in partial.rglob("*") if file.is_file())
-            _is_first(partial, path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        _flush_one(path.parent)
-
-
-@contextmanager
 def passing_folder(path: Path) -> Iterator[Path]:
     """A new folder beside ``path``, which nobody else may read, and which goes with the block.
 
@@ -180,14 +162,32 @@ def put_link(source: Path, target: Path) -> None:
             partial.unlink(missing_ok=True)  # stays where both names were of one file already
 
 
-def remove_left(folder: Path) -> None:
-    """Remove what dead processes of this machine left half-written anywhere below a folder."""
-    for where, folders, files in os.walk(folder):  # passes over what others remove meanwhile
-        for name in filter(_is_leftover, folders):
-            shutil.rmtree(Path(where, name), ignore_errors=True)
-        for name in filter(_is_leftover, files):
-            Path(where, name).unlink(missing_ok=True)
-        folders[:] = [name for name in folders if not name.endswith(SUFFIX)]
+def begin_file(path: Path) -> Path:
+    """Show others that a file is in the making, by an empty one beside it; theirs may be first.
+
+    Returns
+    -------
+    The empty file, to be removed in the end.
+    """
+    partial = _partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with named_disk_errors(path):
+        partial.touch()
+    return partial
+
+
+def begun_files(folder: Path) -> set[str]:
+    """Names of the files that others have begun in a folder; what the dead left is removed."""
+    found = set()
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            if not entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
+                continue
+            if is_left(entry.name):
+                Path(entry).unlink(missing_ok=True)
+            else:
+                found.add(entry.name[1:].rsplit(".", 2)[0])
+    return found
 
 
 def _is_leftover(name: str) -> bool:

@@ -7,8 +7,11 @@ from typing import Final
 CACHE: Final = Path("cache")
 """Zarr stores."""
 
+POOL: Final = CACHE / "pool"
+"""Shards of cells, outside of every tracked output."""
+
 WORK: Final = CACHE / "work"
-"""Cells in the making, outside of every tracked output."""
+"""What goes on where it was stopped: studies, and trainings of the mini family."""
 
 HEADS: Final = Path("heads")
 """Trained heads and what was tuned for them."""
@@ -84,11 +87,6 @@ def masks_path(split: str, model: str, view: str) -> Path:
 def entropy_path(split: str) -> Path:
     """Store of a split's Bayesian entropies."""
     return CACHE / "entropy" / f"{split}.zarr"
-
-
-def work_dir(split: str, model: str, view: str) -> Path:
-    """Folder of a cell's unfinished stores, one folder per signature inside."""
-    return WORK / split / model / view
 
 
 def heads_dir(split: str) -> Path:

@@ -5,7 +5,6 @@ import os
 import re
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -14,33 +13,7 @@ BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = Path("/proc/self/ns/pid")
 """Where Linux tells of the boot, and of the processes that share their numbers."""
 
-JOBS: Final = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
-"""Variables in which batch systems name the job."""
-
 TAG: Final = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
-
-
-@dataclass(frozen=True)
-class Writer:
-    """A process that fills cells."""
-
-    host: str
-    machine: str
-    """Short digest of the host, its boot and its namespace of processes: within one, the number of
-    a process says whether it lives."""
-    pid: int
-    job: str
-    """Name of the job; empty outside of batch systems."""
-
-    def is_gone(self) -> bool:
-        """Whether this process has surely ended; of other machines nothing is known."""
-        return self.machine == _machine() and not _lives(self.pid)
-
-
-def this_writer() -> Writer:
-    """The process that asks."""
-    job = next((os.environ[name] for name in JOBS if os.environ.get(name)), "")
-    return Writer(socket.gethostname(), _machine(), os.getpid(), job)
 
 
 def new_tag() -> str:

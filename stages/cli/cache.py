@@ -1,4 +1,4 @@
-"""``usam cache``: lists, verifies, compares, repairs and migrates stores."""
+"""``usam cache``: lists, verifies, compares, repairs and migrates stores; tends the pool."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from stages.cli.columns import aligned, printable
+from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.listing import ls, own_part
+from stages.filling.job import CellJob, outputs_of, possible_jobs, prepared
 from stages.planning.plans import cells_of
 from stages.program.main import REPORTED, one_line, reported_errors
 from stages.program.progress import progress
@@ -16,11 +17,12 @@ from stages.program.unchanged import running
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.cell.recorded import mend_cache
-from storage.cell.work import is_work_folder
-from storage.errors import StoreError
+from storage.errors import StoreError, counted
 from storage.files.addresses import is_address
-from storage.paths import CACHE, features_path, masks_path, remedy
+from storage.paths import CACHE, POOL, WORK, remedy
+from storage.pool.cleaning import clean
+from storage.pool.dvc_cache import mend_cache
+from storage.pool.inputs import PreparedSplit
 from storage.store.describe import Difference, differences_of, find_stores
 from storage.store.migration import migrate
 from storage.store.verify import Damage, n_files, verify
@@ -100,7 +102,7 @@ def migrate_command(path: Some) -> None:
     """
     failed = False
     with reported_errors():
-        found = _published(_on_disk(path))
+        found = find_stores(_on_disk(path))
     for store in found:
         try:
             print(f"{'migrated' if migrate(store) else 'current':8}  {printable(str(store))}")
@@ -154,7 +156,7 @@ def _by_name(where: str) -> dict[str, Where]:
     path = Path(where)
     if is_address(where) or path.is_file():
         return {"": where}
-    names = {store: store.relative_to(path).as_posix() for store in _published(path)}
+    names = {store: store.relative_to(path).as_posix() for store in find_stores(path)}
     return {"" if name == "." else name: store for store, name in names.items()}
 
 
@@ -203,7 +205,7 @@ def repair(path: Some = str(CACHE)) -> None:
 
 def _damaged(path: Path) -> list[Path]:
     """Published stores that are damaged."""
-    stores = [_as_settings_name_it(store) for store in _published(path)]
+    stores = [_as_settings_name_it(store) for store in find_stores(path)]
     found = []
     with progress(f"verify {path}", len(stores), unit="stores") as advance:
         for store in stores:
@@ -223,25 +225,65 @@ def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
     """Stores of all cells of the settings."""
     splits = (*params.eval_splits, *params.train_splits)
     for name in (name for split in splits for name in cells_of(split, params)):
-        paths = (features_path, masks_path) if name.with_masks else (features_path,)
-        for path in paths:
-            yield name, path(name.split, name.model, name.view.name)
+        for path in outputs_of(name).values():
+            yield name, path
 
 
 def _repair(name: CellName, params: Params) -> None:
     # Its imports take seconds, and most caches need no repair.
-    from stages.filling.cell import outputs_of, run_cell  # noqa: PLC0415
+    from stages.filling.run_cell import run_cell  # noqa: PLC0415
 
     stage = "extract" if name.with_masks else "extract_train"
     arguments = {"split": name.split, "model": name.model}
     if name.with_masks:
         arguments["view"] = name.view.name
     with running(stage, arguments):
-        location = params.splits[name.split]
-        run_cell(name, location, params.extract, params.executor, is_repair=True)
+        run_cell(name, params.splits[name.split], params.extract, params.executor)
     files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")
+
+
+@app.command("adopt")
+def adopt_command() -> None:
+    """Put the shards of published cells into the pool, which `usam fill` and `dvc repro` do, too.
+
+    For outputs that are to be removed, and whose shards are to stay.
+    """
+    from stages.filling.run_cell import adopt_outputs  # noqa: PLC0415 - takes seconds
+
+    with reported_errors():
+        params = read_params()
+        n_shards = sum(adopt_outputs(jobs, split) for jobs, split in _jobs(params))
+    print(f"{counted(n_shards, 'shard')} put into {POOL}")
+
+
+@app.command("clean")
+def clean_command() -> None:
+    """Remove shards from the pool that no cell of params.yaml asks for.
+
+    Those that were never published stay, and are named.
+    """
+    with reported_errors():
+        asked: dict[Path, set[str]] = {}
+        for jobs, split in _jobs(read_params()):
+            for job in jobs.values():
+                asked.setdefault(job.cell(split).folder, set()).update(split.names)
+        cleaned = clean(asked)
+    print(f"removed {counted(cleaned.n_shards, 'shard')}, {bytes_text(cleaned.n_bytes)}")
+    for folder, n_shards in cleaned.unpublished.items():
+        some = counted(n_shards, "shard")
+        print(f"kept    {some} that were never published; `rm -r {folder}` removes them")
+    for folder in sorted({marks.parents[3] for marks in WORK.glob("*/*/*/*/marks")}):
+        print(f"kept    work of an earlier version; `rm -r {folder}` removes it")
+
+
+def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
+    """All cells of the settings, each on every device that they allow."""
+    for split in (*params.eval_splits, *params.train_splits):
+        found = prepared(split, params.extract.shard_objects)
+        for name in cells_of(split, params):
+            yield possible_jobs(name, params.splits[split], params.extract, found), found
 
 
 def _on_disk(where: str) -> Path:
@@ -258,8 +300,3 @@ def _on_disk(where: str) -> Path:
             "those, each of one store"
         )
     return Path(where)
-
-
-def _published(path: Path) -> list[Path]:
-    """Stores at a path, or below it, but those in the making."""
-    return [store for store in find_stores(path) if not is_work_folder(store.parent)]

@@ -1,4 +1,4 @@
-"""``usam fill``: computes the missing shards of any cells; ``dvc repro`` then publishes them."""
+"""``usam fill``: computes shards that the pool lacks; ``dvc repro`` then publishes the cells."""
 
 import sys
 from collections.abc import Sequence
@@ -7,20 +7,18 @@ from typing import Annotated, Final
 import typer
 
 from stages.cli.columns import aligned, bytes_text
-from stages.filling.cell import note_damage
-from stages.filling.choice import Chosen, choose, choose_names, parse_part
-from stages.filling.estimate import Cost, cost, known_rates, total
-from stages.filling.pool import fill as fill_pool
+from stages.filling.choice import Chosen, Cost, choose, choose_names, cost, parse_part
+from stages.filling.fill import fill as fill_all
 from stages.planning.reasons import names_text
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
-from stages.settings.params import Params, read_params
+from stages.settings.params import read_params
 from stages.settings.signatures import CellName
 from storage.errors import counted
-from storage.paths import WORK
+from storage.paths import POOL
 
-HEADINGS: Final = ("split", "cells", "which", "shards", "objects", "bytes", "seconds", "why")
-NUMBERS: Final = {1, 3, 4, 5, 6}
+HEADINGS: Final = ("split", "cells", "which", "shards", "objects", "bytes", "why")
+NUMBERS: Final = {1, 3, 4, 5}
 
 Globs = Annotated[
     list[str] | None,
@@ -31,7 +29,7 @@ DryRun = Annotated[
 ]
 Range = Annotated[
     str,
-    typer.Option(metavar="I/N", help="Of the pool of shards, the I-th of N parts: for job arrays."),
+    typer.Option(metavar="I/N", help="Of all shards, the I-th of N parts: for job arrays."),
 ]
 
 
@@ -40,14 +38,14 @@ def fill(
     dry_run: DryRun = False,  # noqa: FBT002 - typer's options
     shard_range: Range = "1/1",
 ) -> None:
-    """Compute the missing shards of cells; `dvc repro` publishes them.
+    """Compute the shards of cells that the pool lacks; `dvc repro` publishes them.
 
     The executor of params.yaml computes. Any number of these commands may run at a time, on any
     hosts that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep what is done; after the last two
     the exit status is 0, since batch systems start the job again. Exit 1 if shards are missing in
     the end, each cell named with the reason.
     """
-    kept = f"finished shards are kept in {WORK}"
+    kept = f"finished shards are kept in {POOL}"
     with reported_errors(), stoppable(kept, is_requeued=True):
         params = read_params()
         names = choose_names(globs or [], params)
@@ -55,16 +53,21 @@ def fill(
         chosen = choose(names, params, part, is_dry=dry_run)
         todo = [some for some in chosen if some.filling.todo()]
         if dry_run:
-            print(_table(todo, names, params))
+            print(_table(todo, names) if todo else _nothing(names))
             return
-        for some in todo:
-            note_damage(some.filling.job, some.filling.lacking())
         n_shards = sum(len(some.filling.todo()) for some in todo)
-        fill_pool([some.filling for some in todo], params.executor)
-    if not todo:
-        print(f"nothing is missing of {counted(len(names), 'cell')}")
-        return
-    _report(todo, n_shards)
+        fill_all([some.filling for some in todo], params.executor)
+    if todo:
+        _report(todo, n_shards)
+    else:
+        print(_nothing(names))
+
+
+def _nothing(names: Sequence[CellName]) -> str:
+    return (
+        f"every shard of {counted(len(names), 'cell')} is there; `dvc repro` reads and publishes "
+        "them, `usam cache verify` reads what is published"
+    )
 
 
 def _report(todo: Sequence[Chosen], n_shards: int) -> None:
@@ -80,23 +83,17 @@ def _report(todo: Sequence[Chosen], n_shards: int) -> None:
     print(f"{filled}{others}; `dvc repro` publishes them")
 
 
-def _table(todo: Sequence[Chosen], names: Sequence[CellName], params: Params) -> str:
-    """What is missing, a line for each split and reason, and what it takes."""
-    if not todo:
-        return f"nothing is missing of {counted(len(names), 'cell')}"
-    known = known_rates(names, params)
-    if known.kinds:
-        kinds = ", ".join(sorted(known.kinds))
-        print(f"note: seconds are those of one process on {kinds}", file=sys.stderr)
+def _table(todo: Sequence[Chosen], names: Sequence[CellName]) -> str:
+    """What is lacking, a line for each split and reason, and what it takes."""
     groups: dict[tuple[str, str], list[Chosen]] = {}
     for some in todo:
         groups.setdefault((some.filling.job.name.split, some.why), []).append(some)
-    costs = {key: total([cost(c.filling, known) for c in some]) for key, some in groups.items()}
+    costs = {key: sum((cost(c.filling) for c in some), Cost()) for key, some in groups.items()}
     rows = [
         _row(split, cells, why, [n for n in names if n.split == split], costs[split, why])
         for (split, why), cells in groups.items()
     ]
-    all_costs = _cost_cells(total(list(costs.values())))
+    all_costs = _cost_cells(sum(costs.values(), Cost()))
     last = ("all", f"{len(todo)} of {len(names)}", "", *all_costs, "")
     return aligned([HEADINGS, *rows, *([last] if len(rows) > 1 else [])], right=NUMBERS)
 
@@ -114,5 +111,4 @@ def _cost_cells(costs: Cost) -> tuple[str, ...]:
         f"{costs.n_shards:,}",
         f"{costs.n_objects:,}",
         bytes_text(costs.low_bytes, costs.high_bytes),
-        "unknown" if costs.seconds is None else f"{costs.seconds:.0f}",
     )

@@ -10,7 +10,6 @@ import typer
 
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.program.main import one_line, reported_errors
-from storage.cell.work import PUBLISHED, is_work_folder
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE
@@ -63,11 +62,9 @@ def own_part(path: str | Path, error: BaseException) -> str:
 
 @dataclass
 class _Row:
-    """What is found of a cell, published or in the making, or of another store."""
+    """What is found of a cell, or of another store."""
 
     name: str
-    work: Path | None = None
-    """Folder of a cell in the making."""
     signature: dict[str, object] = field(default_factory=dict)
     stores: dict[str, StoreDescription] = field(default_factory=dict)
     """By kind."""
@@ -81,11 +78,8 @@ class _Row:
         if self.faults:
             return f"damaged: {'; '.join(self.faults)}"
         missing = [name for store in self.stores.values() for name in store.missing]
-        if self.work is not None:
-            state = "published" if (self.work / PUBLISHED).exists() else "in the making"
-        else:
-            is_whole = all(store.is_complete for store in self.stores.values())
-            state = "complete" if is_whole else "incomplete"
+        is_whole = all(store.is_complete for store in self.stores.values())
+        state = "complete" if is_whole else "incomplete"
         return f"{state}: missing {listed(missing)}" if missing else state
 
     @property
@@ -126,17 +120,16 @@ def _age(version: object) -> str:
 
 
 def _rows(paths: Sequence[Path]) -> list[_Row]:
-    rows: dict[tuple[str, Path | None], _Row] = {}
+    rows: dict[str, _Row] = {}
     for path in paths:
-        work = path.parent if is_work_folder(path.parent) else None
         name, kind, signature = _identity(path)
-        row = rows.setdefault((name, work), _Row(name, work))
+        row = rows.setdefault(name, _Row(name))
         row.signature |= signature
         try:
             row.stores[kind] = describe(path)
         except (StoreError, OSError) as error:
             row.faults.append(f"{kind}: {own_part(path, error)}" if kind else own_part(path, error))
-    return sorted(rows.values(), key=lambda row: (row.name, str(row.work)))
+    return sorted(rows.values(), key=lambda row: row.name)
 
 
 def _identity(path: Path) -> tuple[str, str, dict[str, object]]:
@@ -151,8 +144,6 @@ def _identity(path: Path) -> tuple[str, str, dict[str, object]]:
 
 
 def _identity_by_path(path: Path) -> tuple[str, str]:
-    if is_work_folder(path.parent):
-        return "/".join(path.absolute().parts[-5:-2]), path.stem
     kind, *place = path.absolute().with_suffix("").parts[-4:]
     return ("/".join(place), kind) if kind in OF_CELLS else (str(path), "")
 
@@ -170,7 +161,7 @@ def _details(store: StoreDescription) -> str:
     share = store.object_bytes
     size = bytes_text(store.size_bytes)
     facts = [
-        ("kind", f"{store.kind}, {store.layout}"),
+        ("kind", store.kind),
         ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
         ("size", size if share is None else f"{size}, {bytes_text(share)} per object"),
         ("completeness", _completeness(store)),

@@ -40,24 +40,14 @@ class Steps(Protocol[T]):
     def compute(self, piece: Piece, given: T) -> Rows:
         """Run the model on what was read."""
 
-    def recall(self, shard: Shard, piece: Piece) -> Rows | None:
-        """Rows of the piece that an earlier run kept because its shard failed, if any."""
-
-    def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
-        """Keep the rows of a piece whose shard has failed."""
-
     def write(self, shard: Shard, rows: Rows) -> None:
         """Write a whole shard; called from a single other thread."""
-
-
-_Read = tuple[Shard, Piece, Rows | None, T | Failure | None]
-"""A piece under way: rows from an earlier run, or what its image gave."""
 
 
 def run_shards(
     shards: Iterable[Shard], steps: Steps[T], advance: Callable[[int], None]
 ) -> tuple[Failure, ...]:
-    """Extract the shards. One with a failed image is not written, but its other images are kept.
+    """Extract the shards; one with a failed image is not written.
 
     Parameters
     ----------
@@ -68,22 +58,27 @@ def run_shards(
 
     Returns
     -------
-    The failures, in the order of the plan.
+    The failures, in the order of the shards.
     """
     failures: list[Failure] = []
     # However the block ends, it waits for the shard that is being written.
     with _readers() as readers, ThreadPoolExecutor(1) as writer:
         todo = ((shard, piece) for shard in shards for piece in shard.pieces)
-        read = ahead(readers, lambda job: _read(steps, *job), todo, n=N_AHEAD)
+        read = ahead(readers, lambda job: (*job, steps.read(job[1])), todo, n=N_AHEAD)
         written: Future[None] | None = None
         for shard, pieces in groupby(read, key=lambda piece: piece[0]):
-            done: list[tuple[Piece, Rows]] = []
-            failed = _compute(steps, pieces, advance, done)
+            rows: list[Rows] = []
+            failed: list[Failure] = []
+            for _, piece, given in pieces:
+                if isinstance(given, Failure):
+                    failed.append(given)
+                elif not failed:
+                    rows.append(steps.compute(piece, given))
+                    advance(piece.stop - piece.start)
             failures.extend(failed)
             if written is not None:
                 written.result()  # one shard in flight: memory stays flat, errors surface
-            finish = _keep_all if failed else _write_all
-            written = writer.submit(finish, steps, shard, done)
+            written = None if failed else writer.submit(_write, steps, shard, rows)
         if written is not None:
             written.result()
     return tuple(failures)
@@ -99,40 +94,8 @@ def _readers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _compute(
-    steps: Steps[T],
-    pieces: Iterable[_Read[T]],
-    advance: Callable[[int], None],
-    done: list[tuple[Piece, Rows]],
-) -> list[Failure]:
-    """Add the rows of a shard's images to ``done``; return the images that failed."""
-    failed: list[Failure] = []
-    for _, piece, rows, given in pieces:
-        if isinstance(given, Failure):
-            failed.append(given)
-            continue
-        if rows is None:
-            assert given is not None  # no rows were kept, so the image was read
-            done.append((piece, steps.compute(piece, given)))
-        else:
-            done.append((piece, rows))
-        advance(piece.stop - piece.start)
-    return failed
-
-
-def _read(steps: Steps[T], shard: Shard, piece: Piece) -> _Read[T]:
-    kept = steps.recall(shard, piece)
-    return shard, piece, kept, steps.read(piece) if kept is None else None
-
-
-def _write_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> None:
-    names = done[0][1]
-    steps.write(shard, {n: np.concatenate([rows[n] for _, rows in done]) for n in names})
-
-
-def _keep_all(steps: Steps[T], shard: Shard, done: list[tuple[Piece, Rows]]) -> None:
-    for piece, rows in done:
-        steps.keep(shard, piece, rows)
+def _write(steps: Steps[T], shard: Shard, rows: list[Rows]) -> None:
+    steps.write(shard, {name: np.concatenate([part[name] for part in rows]) for name in rows[0]})
 
 
 def ahead(

@@ -3,26 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from itertools import chain
 
-from stages.filling.cell import begun_job, done_job, job_here, outputs_of
-from stages.filling.job import Prepared, prepared
-from stages.filling.pool import Filling, device_of, likely_device, widest_first
-from stages.planning.plans import cells_of
-from stages.planning.reasons import BEGUN, MISSING, reason_to_run
+from pipeline.sam.families import SIZES
+from pipeline.vocabulary import N_PROPOSALS
+from stages.filling.fill import Filling, device_of, likely_device, widest_first
+from stages.filling.job import CellJob, outputs_of, possible_jobs, prepared, settled_job
+from stages.filling.run_cell import adopt_outputs
+from stages.planning.plans import cells_of, features_bytes
+from stages.planning.reasons import reason_to_run
 from stages.settings.params import Params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName, cell_settings, objects_settings
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
+from storage.pool.adoption import open_published
+from storage.pool.inputs import PreparedSplit
 from storage.store.arrays import read_images
+from storage.store.grid import mask_bytes
 from storage.store.inspection import open_store
 from storage.store.signature import compare
 
 
 @dataclass(frozen=True)
 class Part:
-    """Every ``of``-th shard of the pool, from ``number`` on, which counts from 1."""
+    """Every ``of``-th shard, from ``number`` on, which counts from 1."""
 
     number: int = 1
     of: int = 1
@@ -34,6 +40,24 @@ class Chosen:
 
     filling: Filling
     why: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some cells take."""
+
+    n_shards: int = 0
+    n_objects: int = 0
+    low_bytes: int = 0
+    high_bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.n_shards + other.n_shards,
+            self.n_objects + other.n_objects,
+            self.low_bytes + other.low_bytes,
+            self.high_bytes + other.high_bytes,
+        )
 
 
 def parse_part(text: str) -> Part:
@@ -69,22 +93,18 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
 
 
 def choose(
-    names: Sequence[CellName],
-    params: Params,
-    part: Part,
-    *,
-    is_dry: bool = False,
+    names: Sequence[CellName], params: Params, part: Part, *, is_dry: bool = False
 ) -> list[Chosen]:
     """Cells that are not published, the widest first, each with the shards that are this part's.
 
-    Parts are cut from the shards of all these cells, done or not, so that they stay the same while
-    shards are done.
+    What their outputs have of them is taken over. Parts are cut from the shards of all these cells,
+    there or not, so that they stay the same while shards are computed.
 
     Parameters
     ----------
     is_dry
-        Whether nothing will be computed: then no worker is asked for its device, and cells that
-        GPUs have begun are shown where there is none.
+        Whether nothing will be computed: then no worker is asked for its device, cells that GPUs
+        have begun are shown where there is none, and nothing is taken over.
 
     Raises
     ------
@@ -94,47 +114,39 @@ def choose(
     ParamsError
         If the device that the settings name is not there.
     """
-    wanted = _wanted(names, params, part)
-    places, extract, executor = params.splits, params.extract, params.executor
-    done = {str(w.name): done_job(w.name, places[w.name.split], extract, w.split) for w in wanted}
-    device = None
-    if not all(done.values()):
-        device = likely_device(extract, executor) if is_dry else device_of(extract, executor)
-    chosen = []
-    for one in wanted:
-        job = done[str(one.name)]
-        if job is None:
-            arguments = (one.name, places[one.name.split], extract, one.split)
-            job = begun_job(device, *arguments) if is_dry else job_here(device, *arguments)
-        filling = Filling(job, one.split, job.marked(one.split), one.own)
-        chosen.append(Chosen(filling, _begun(filling, one.why)))
+    splits = {split: _prepared(split, params) for split in dict.fromkeys(n.split for n in names)}
+    find = likely_device if is_dry else device_of
+    device = cache(lambda: find(params.extract, params.executor))  # workers are asked once
+    first, chosen = 0, []
+    for name in sorted(names, key=widest_first):
+        split = splits[name.split]
+        own = split.names[(part.number - 1 - first) % part.of :: part.of]
+        first += len(split.names)
+        if not (why := _why(name, params, split)):
+            continue
+        jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
+        if is_dry:
+            own = tuple(shard for shard in own if shard not in _adoptable(jobs, split))
+        else:
+            adopt_outputs(jobs, split)
+        job = settled_job(jobs, split, device, is_dry=is_dry)
+        n_done = len(split.names) - len(job.cell(split).lacking())
+        begun = f"{n_done} of {counted(len(split.names), 'shard')} done" if n_done else why
+        chosen.append(Chosen(Filling(job, split, frozenset(own)), begun))
     return chosen
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A cell that is not published, and why."""
-
-    name: CellName
-    split: Prepared
-    own: frozenset[int]
-    why: str
-
-
-def _wanted(names: Sequence[CellName], params: Params, part: Part) -> list[_Wanted]:
-    """Cells that are not published, the widest first, each with the shards of a part."""
-    splits = {split: _prepared(split, params) for split in dict.fromkeys(n.split for n in names)}
-    first, wanted = 0, []
-    for name in sorted(names, key=widest_first):
-        split = splits[name.split]
-        shards = range((part.number - 1 - first) % part.of, len(split.images_sha256), part.of)
-        first += len(split.images_sha256)
-        if why := _why(name, params, split):
-            wanted.append(_Wanted(name, split, frozenset(shards), why))
-    return wanted
+def cost(some: Filling) -> Cost:
+    """What is lacking of a cell."""
+    names = some.todo()
+    n, name, sizes = some.split.n_objects(names), some.job.name, SIZES[some.job.params.family]
+    fixed = n * features_bytes(name, sizes)
+    n_masks = n * N_PROPOSALS * len(name.prompts) if name.with_masks else 0
+    low, high = mask_bytes(sizes.mask_side_px)
+    return Cost(len(names), n, fixed + n_masks * low, fixed + n_masks * high)
 
 
-def _prepared(split: str, params: Params) -> Prepared:
+def _prepared(split: str, params: Params) -> PreparedSplit:
     """A split, held to the settings: DVC would prepare it anew, but does not run ``usam fill``."""
     found = prepared(split, params.extract.shard_objects)
     asked = objects_settings(split, params.splits[split], params.prepare)
@@ -144,12 +156,12 @@ def _prepared(split: str, params: Params) -> Prepared:
     return found
 
 
-def _why(name: CellName, params: Params, split: Prepared) -> str | None:
+def _why(name: CellName, params: Params, split: PreparedSplit) -> str | None:
     """Why a cell is to be made; None if it is published, from these objects and images."""
     asked = cell_settings(params.extract, name) | {"objects_digest": split.objects_digest}
     if params.extract.decoder_batch != "auto":
         asked |= {"decoder_batch": params.extract.decoder_batch}
-    if (reason := reason_to_run(name, asked)) is not None:
+    if (reason := reason_to_run(name, asked, split)) is not None:
         return reason
     try:
         images = read_images(open_store(outputs_of(name)["features"]))
@@ -158,10 +170,14 @@ def _why(name: CellName, params: Params, split: Prepared) -> str | None:
     return None if images == split.images_sha256 else "other images"
 
 
-def _begun(filling: Filling, why: str) -> str:
-    """The reason, and how far the cell is."""
-    n_done, n_shards = filling.job.progress(filling.split)
-    if n_done:
-        return f"{n_done} of {counted(n_shards, 'shard')} done"
-    # What another device has begun is none of this.
-    return MISSING if why == BEGUN and not filling.marked.folder.exists() else why
+def _adoptable(jobs: dict[str, CellJob], split: PreparedSplit) -> frozenset[str]:
+    """Shards that a cell's outputs have; what DVC's cache alone has does not count."""
+    outputs = outputs_of(next(iter(jobs.values())).name)
+    if not all(path.exists() for path in outputs.values()):
+        return frozenset()
+    try:
+        published = open_published(outputs)
+    except StoreError:
+        return frozenset()
+    fits = any(published.fits(job.cell(split)) for job in jobs.values())
+    return frozenset(published.names if fits else ())

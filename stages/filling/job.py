@@ -1,5 +1,6 @@
 """One cell to fill, as it travels to whoever computes; nothing here knows a model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,30 +10,16 @@ from pipeline.extraction.plan import decoder_batch
 from pipeline.sam.families import SIZES
 from stages.settings.blocks import ExtractParams, Split
 from stages.settings.signatures import CellName, cell_settings
-from storage.cell.making import Cell, CellPlan, marked_shards
-from storage.cell.marked import MarkedShards
-from storage.paths import work_dir
-from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.arrays import images_digest
+from storage.errors import StoreError, counted
+from storage.paths import features_path, masks_path
+from storage.pool.cell import Cell
+from storage.pool.inputs import PreparedSplit
+from storage.split.objects import read_objects_of
 from storage.store.signature import versions
+from storage.store.writing import full_signature
 
 DEVICES: Final = ("cuda", "cpu")
 """Devices whose numbers differ."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A prepared split, and the digests that its cells are held to."""
-
-    table: ObjectTable
-    objects_digest: str
-    images_sha256: list[str]
-    """Digest of each shard's images."""
-
-    @property
-    def images_digest(self) -> str:
-        """Digest of all images."""
-        return images_digest(self.images_sha256)
 
 
 @dataclass(frozen=True)
@@ -41,7 +28,7 @@ class CellJob:
 
     Attributes
     ----------
-    objects_digest, images_digest
+    objects_digest
         Of the split as whoever asks sees it.
     """
 
@@ -50,7 +37,6 @@ class CellJob:
     params: ExtractParams
     device: str
     objects_digest: str
-    images_digest: str
 
     def __str__(self) -> str:
         return str(self.name)
@@ -67,59 +53,28 @@ class CellJob:
             mask_size_px=SIZES[self.params.family].mask_side_px,
         )
 
-    def open(self, table: ObjectTable, marked: MarkedShards | None = None) -> Cell:
-        """Open the cell in its work folder, or begin it.
-
-        Parameters
-        ----------
-        marked
-            Its shards as known already: files that they have read are not read again.
-
-        Raises
-        ------
-        StoreError
-            If what is there is damaged or of another plan.
-        """
-        name, sizes = self.name, SIZES[self.params.family]
-        plan = CellPlan(
-            prompts=name.prompts,
-            object_id=table.object_id,
-            n_channels=sizes.n_channels,
-            mask_size_px=sizes.mask_side_px if name.with_masks else None,
-            shard_objects=self.params.shard_objects,
-        )
-        return Cell.open(self.work, self.signature, plan, marked)
-
-    def marked(self, split: Prepared) -> MarkedShards:
-        """Shards of the cell, begun or not."""
-        return marked_shards(
-            self.work, self.signature, self.params.shard_objects, split.table.n_objects
-        )
-
-    def progress(self, split: Prepared) -> tuple[int, int]:
-        """How many of its shards are done, and how many there are; no file of theirs is read."""
-        marked = self.marked(split)
-        n_shards = len(marked.indices)
-        return n_shards - len(marked.lacking(split.images_sha256, sizes_only=True)), n_shards
-
-    @property
-    def work(self) -> Path:
-        """Folder of the cell's work under any settings."""
-        return work_dir(self.name.split, self.name.model, self.name.view.name)
-
     @cached_property
     def signature(self) -> dict[str, object]:
         """All that the rows depend on."""
-        return cell_settings(self.params, self.name) | {
+        entries = cell_settings(self.params, self.name) | {
             "objects_digest": self.objects_digest,
             "device": self.device,
             "decoder_batch": self.decoder_batch,
             # Pillow and OpenCV read and augment; the other threads compute.
             **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
         }
+        return {**full_signature(entries, self.params.shard_objects)}
+
+    def cell(self, split: PreparedSplit) -> Cell:
+        """The cell in the pool."""
+        known = SIZES[self.params.family]
+        sizes = {"channel": known.n_channels}
+        if self.name.with_masks:
+            sizes |= {"y": known.mask_side_px, "x": known.mask_side_px}
+        return Cell(self.signature, split, sizes)
 
 
-def prepared(split: str, shard_objects: int) -> Prepared:
+def prepared(split: str, shard_objects: int) -> PreparedSplit:
     """Read a split.
 
     Raises
@@ -127,5 +82,59 @@ def prepared(split: str, shard_objects: int) -> Prepared:
     StoreError
         If it is not prepared, or its store is damaged.
     """
-    table = read_objects_of(split)
-    return Prepared(table, objects_digest(table), images_of_shards(table, shard_objects))
+    return PreparedSplit(read_objects_of(split), shard_objects)
+
+
+def outputs_of(name: CellName) -> dict[str, Path]:
+    """Stores of a cell, by their kind."""
+    place = (name.split, name.model, name.view.name)
+    masks = {"masks": masks_path(*place)} if name.with_masks else {}
+    return {"features": features_path(*place), **masks}
+
+
+def possible_jobs(
+    name: CellName, place: Split, params: ExtractParams, split: PreparedSplit
+) -> dict[str, CellJob]:
+    """A cell on each of the devices that its settings allow."""
+    devices = DEVICES if params.device == "auto" else (params.device,)
+    return {each: CellJob(name, place, params, each, split.objects_digest) for each in devices}
+
+
+def settled_job(
+    jobs: dict[str, CellJob],
+    split: PreparedSplit,
+    device: Callable[[], str | None],
+    *,
+    is_dry: bool = False,
+) -> CellJob:
+    """Cell on the device that did all of it or else on the one that will compute.
+
+    Parameters
+    ----------
+    jobs
+        From ``possible_jobs``.
+    device
+        Asked only where something is lacking; None if only workers know.
+    is_dry
+        Whether nothing will be computed: then a cell that a GPU has begun is shown where none is.
+
+    Raises
+    ------
+    StoreError
+        If GPUs have begun it, and none is here: it would be made anew on a processor, unasked.
+    """
+    lacking = {each: len(job.cell(split).lacking()) for each, job in jobs.items()}
+    for each, job in jobs.items():
+        if not lacking[each]:
+            return job
+    here, n_shards = device(), len(split.names)
+    n_done = n_shards - lacking.get("cuda", n_shards)
+    if here == "cpu" and len(jobs) > 1 and n_done and not is_dry:
+        raise StoreError(
+            f"{next(iter(jobs.values()))} must be finished on a GPU, as it was begun ({n_done} of "
+            f"{counted(n_shards, 'shard')} done), got none here; extract.device: cpu would begin "
+            "it anew on this processor, and keep what the GPU has done"
+        )
+    if here is None:
+        return min(jobs.items(), key=lambda item: lacking[item[0]])[1]
+    return jobs["cuda" if n_done else here]

@@ -1,26 +1,20 @@
 """What a process does that fills shards; the first one it fills brings in the models."""
 
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipeline.extraction.plan import Shard, plan_shards
-from stages.filling.job import CellJob, Prepared, prepared
+from pipeline.extraction.plan import Shard
+from stages.filling.job import CellJob, prepared
 from stages.program.progress import Count, progress
-from storage.cell.claims import Claims
-from storage.cell.making import Cell
-from storage.cell.reuse import MadeRows, find_made
-from storage.errors import StoreError, counted
+from storage.errors import StoreError
+from storage.folders import begin_file, begun_files
 from storage.images.videos import SplitImages
-from storage.split.objects import ObjectTable, input_sha256
+from storage.pool.cell import FEATURES, Cell, names_in
+from storage.pool.inputs import PreparedSplit
 from storage.store.signature import compare
-
-if TYPE_CHECKING:
-    from pipeline.sam.model import Sam
-    from stages.extraction.steps import CellSteps
 
 
 @dataclass(frozen=True)
@@ -29,33 +23,21 @@ class Filled:
 
     Attributes
     ----------
-    kinds
-        Names of the processors and GPUs that made the rows, see ``storage.store.marks.Receipt``.
     failed_images
         Images that could not be extracted, each with its reason.
     failed_shards
-        Shards that are not done for them; their other images are kept.
+        Names of the shards that are not there for them.
     n_made
-        Shards that were computed here; any others had been done meanwhile, or were left to those
-        who are at them.
+        Shards that were computed here; any others were there already.
     """
 
-    kinds: frozenset[str]
     n_made: int
     failed_images: tuple[tuple[str, str], ...] = ()
-    failed_shards: tuple[int, ...] = ()
+    failed_shards: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Device:
-    """What computes: ``cpu`` or ``cuda``, and the name of the processor."""
-
-    type: str
-    kind: str
-
-
-def device_here(setting: str) -> Device:
-    """Device that this process computes on under ``extract.device``.
+def device_here(setting: str) -> str:
+    """Device that this process computes on under ``extract.device``, ``cpu`` or ``cuda``.
 
     Raises
     ------
@@ -63,147 +45,119 @@ def device_here(setting: str) -> Device:
         If there is none such.
     """
     # The models' imports take seconds, and most who import this module compute nothing.
-    from stages.extraction.models import device_name, settled_device  # noqa: PLC0415
+    from stages.extraction.models import settled_device  # noqa: PLC0415
 
-    device = settled_device(setting)
-    return Device(device.type, device_name(device))
+    return settled_device(setting).type
 
 
-def fill_shards(job: CellJob, shards: tuple[int, ...]) -> Filled:
-    """Compute shards of a cell, except those that others are at or have done meanwhile.
+def fill_shards(job: CellJob, names: tuple[str, ...], *, is_shown: bool = False) -> Filled:
+    """Compute shards of a cell, unless they are there when their turn comes.
 
     A model stays in memory for the next call.
 
     Raises
     ------
     StoreError
-        If the split is another one here.
+        If the split is another one here, or the versions that compute.
     ParamsError
         If the device of the job is not there.
     WeightsError
         If the weights are missing, damaged or of another architecture.
     """
-    return _fill(job, shards, is_shown=False)
-
-
-def fill_shown(job: CellJob, shards: tuple[int, ...]) -> Filled:
-    """Compute shards of a cell and show how far they are, see ``fill_shards``."""
-    _known.cache_clear()  # a process that does whole cells comes to each of them once
-    return _fill(job, shards, is_shown=True)
-
-
-def _fill(job: CellJob, shards: tuple[int, ...], *, is_shown: bool) -> Filled:
     from stages.extraction.loop import run_shards  # noqa: PLC0415
     from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
-
-    known = _known(job)
-    sam = kept_model(job.params, job.name.model, job.device)
-    cell = job.open(known.split.table)
-    kind = device_name(sam.device)
-    todo = [known.plan[shard] for shard in shards]
-    n_objects = sum(shard.stop - shard.start for shard in todo) if is_shown else 0
-    begun: list[int] = []
-    with Claims(cell.folder) as claims, progress(f"extract {job}", n_objects) as count:
-        steps = _steps(job, known, sam, cell)
-        steps.device, steps.release = kind, claims.release
-        claimed = _claimed(cell, claims, todo, known, count)
-        failures = run_shards(_noted(claimed, begun), steps, count)
-    failed = {str(known.split.table.file[f.piece.image]): f.reason for f in failures}
-    torn = {f.piece.start // job.params.shard_objects for f in failures}
-    n_made = len(set(begun) - torn)
-    return Filled(frozenset(steps.kinds), n_made, tuple(failed.items()), tuple(sorted(torn)))
-
-
-def _steps(job: CellJob, known: "_Known", sam: "Sam", cell: Cell) -> "CellSteps":
     from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
 
-    name, split = job.name, known.split
+    split, images = _split_of(job, names)
+    sam = kept_model(job.params, job.name.model, job.device)
+    cell, name = job.cell(split), job.name
     settings = CellSettings(name.view, name.prompts, job.decoder_batch, with_masks=name.with_masks)
-    return CellSteps(
-        sam, cell, split.table, known.images, split.images_sha256, settings, known.made
-    )
+    n_objects = split.n_objects(names) if is_shown else 0
+    with progress(f"extract {job}", n_objects) as count, _Turns(cell, names, count) as turns:
+        steps = CellSteps(sam, cell, images, settings, device_name(sam.device), turns.end)
+        failures = run_shards(turns.shards(), steps, count)
+    failed_images = {str(split.table.file[f.piece.image]): f.reason for f in failures}
+    failed = {split.names[f.piece.start // split.shard_objects] for f in failures}
+    return Filled(steps.n_made, tuple(failed_images.items()), tuple(sorted(failed)))
 
 
-def _claimed(
-    cell: Cell,
-    claims: Claims,
-    todo: Sequence[Shard],
-    known: "_Known",
-    count: Count,
-) -> Iterator[Shard]:
-    """Shards that nobody else is at, or has done meanwhile, each claimed as its turn comes."""
-    for shard in todo:
-        if claims.take(shard.index):
-            if cell.marked.fault(shard.index, known.split.images_sha256[shard.index]) is not None:
-                cell.begin()
-                yield shard
-                continue
-            claims.release(shard.index)
-        count.leave(shard.stop - shard.start)
+def fill_shown(job: CellJob, names: tuple[str, ...]) -> Filled:
+    """Compute shards of a cell and show how far they are, see ``fill_shards``."""
+    return fill_shards(job, names, is_shown=True)
 
 
-def _noted(shards: Iterable[Shard], begun: list[int]) -> Iterator[Shard]:
-    """The same shards, each noted as it begins."""
-    for shard in shards:
-        begun.append(shard.index)
-        yield shard
+class _Turns:
+    """Shards in an order of this process's own, so that several meet by chance alone.
+
+    A shard in the making shows by an empty file beside it, and its turn comes last: who makes it
+    may be dead.
+    """
+
+    def __init__(self, cell: Cell, names: Sequence[str], count: Count) -> None:
+        self._cell = cell
+        self._left = list(names)
+        self._count = count
+        self._begun: dict[str, Path] = {}
+
+    def shards(self) -> Iterator[Shard]:
+        """Those that are not there as their turn comes."""
+        shards = self._cell.split.shards
+        previous: str | None = None
+        while self._left:
+            there, begun = names_in(self._cell.folder), begun_files(self._cell.folder)
+            for name in [name for name in self._left if name in there]:
+                self._left.remove(name)
+                self._count.leave(shards[name].stop - shards[name].start)
+            if not self._left:
+                return
+            free = [name for name in self._left if f"{name}{FEATURES}" not in begun]
+            previous = self._next(free or self._left, previous)
+            self._left.remove(previous)
+            self._begun[previous] = begin_file(self._cell.features_path(previous))
+            yield shards[previous]
+
+    def end(self, name: str) -> None:
+        """Show no more that a shard is in the making."""
+        self._begun.pop(name).unlink(missing_ok=True)
+
+    def _next(self, free: Sequence[str], previous: str | None) -> str:
+        """The one behind the last, whose image may be the same, or else any."""
+        if previous is not None:
+            names, shards = self._cell.split.names, self._cell.split.shards
+            behind = names[shards[previous].index + 1 :][:1]
+            if behind and behind[0] in free:
+                return behind[0]
+        return random.choice(free)  # noqa: S311 - no secret
+
+    def __enter__(self) -> "_Turns":  # noqa: PYI034 - beartype refuses Self here
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._begun):
+            self.end(name)
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the shards of a cell share."""
-
-    split: Prepared
-    plan: tuple[Shard, ...]
-    images: SplitImages
-    made: MadeRows
-
-
-@lru_cache(maxsize=1)
-def _known(job: CellJob) -> _Known:
-    split = prepared(job.name.split, job.params.shard_objects)
-    found, wanted = ((one.objects_digest, one.images_digest) for one in (split, job))
-    if found != wanted:
-        raise StoreError(
-            f"the split {job.name.split} must be the same wherever {job} is filled, got objects "
-            f"and images {found} for {wanted}"
-        )
+def _split_of(job: CellJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
+    """The split as it is here, with these shards, and its images."""
     # The signature came with the job; a new one has the versions of this process.
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:
         raise StoreError(
             f"{job} must be filled by the versions that asked for it, got others ({difference})"
         )
-    table = split.table
-    plan = plan_shards(table.image_index, job.params.shard_objects)
-    images = SplitImages(Path(job.place.images), [str(file) for file in table.file])
-    return _Known(split, plan, images, _made_elsewhere(job, split, plan))
+    split, images = _read_split(job)
+    if not split.shards.keys() >= set(names):  # prepared anew, perhaps, since it was read
+        _read_split.cache_clear()
+        split, images = _read_split(job)
+    if missing := set(names) - split.shards.keys():
+        raise StoreError(
+            f"the split {job.name.split} must be the same wherever {job} is filled, got one "
+            f"without the inputs of shard {min(missing)[:12]}"
+        )
+    return split, images
 
 
-def _made_elsewhere(job: CellJob, split: Prepared, plan: Sequence[Shard]) -> MadeRows:
-    """What other cells hold already of the shards that are to be made."""
-    marked = job.marked(split)
-    lacking = marked.lacking(split.images_sha256, sizes_only=True)
-    n_rows = inputs_of(split.table, plan, lacking)
-    made = find_made(
-        job.signature,
-        n_rows.keys(),
-        marked.folder,
-        with_masks=job.name.with_masks,
-    )
-    n_lacking = {name: len(made.lacking(name)) for name in n_rows}
-    n_made = sum(n for name, n in n_rows.items() if not n_lacking[name])
-    if n_made:
-        print(f"note: {counted(n_made, 'object')} taken from other cells", file=sys.stderr)
-    n_part = sum(n for name, n in n_rows.items() if 0 < n_lacking[name] < len(made.prompts))
-    if n_part:
-        some = f"some prompt sets of {counted(n_part, 'object')}"
-        print(f"note: {some} taken from other cells", file=sys.stderr)
-    return made
-
-
-def inputs_of(table: ObjectTable, plan: Sequence[Shard], shards: Collection[int]) -> dict[str, int]:
-    """How many rows of some shards are computed from each input, by its digest."""
-    pieces = [piece for shard in plan if shard.index in shards for piece in shard.pieces]
-    rows = [slice(piece.start, piece.stop) for piece in pieces]
-    return {input_sha256(table, some): some.stop - some.start for some in rows}
+@lru_cache(maxsize=1)
+def _read_split(job: CellJob) -> tuple[PreparedSplit, SplitImages]:
+    split = prepared(job.name.split, job.params.shard_objects)
+    return split, SplitImages(Path(job.place.images), [str(file) for file in split.table.file])

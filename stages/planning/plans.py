@@ -19,7 +19,8 @@ from stages.settings.signatures import (
 from storage.datasets.catalogue import Extent, estimate_extent
 from storage.errors import StoreError
 from storage.paths import objects_path
-from storage.split.objects import objects_digest, read_objects
+from storage.pool.inputs import PreparedSplit
+from storage.split.objects import ObjectTable, read_objects
 from storage.store.grid import mask_bytes, n_store_files, object_bytes
 from storage.store.inspection import open_store
 from storage.store.schema import FIXED_COORDINATES
@@ -31,7 +32,7 @@ class KnownSplit:
 
     Attributes
     ----------
-    objects_digest
+    table
         None if no objects were prepared under these settings.
     outdated
         How objects prepared under other settings differ: every cell will be made anew. Empty if
@@ -40,7 +41,7 @@ class KnownSplit:
 
     split: str
     extent: Extent
-    objects_digest: str | None
+    table: ObjectTable | None
     outdated: str = ""
 
 
@@ -95,7 +96,7 @@ def look_at(split: str, place: Split, params: PrepareParams) -> KnownSplit:
         )
         return KnownSplit(split, extent, None, outdated=_outdated(path, asked))
     extent = Extent(table.n_images, table.n_objects, is_exact=True)
-    return KnownSplit(split, extent, objects_digest(table))
+    return KnownSplit(split, extent, table)
 
 
 def _outdated(path: Path, asked: Mapping[str, object]) -> str:
@@ -157,6 +158,7 @@ def _pending(
     more: dict[str, object] = {}
     if params.decoder_batch != "auto":
         more["decoder_batch"] = params.decoder_batch
-    if known.objects_digest is not None:
-        more["objects_digest"] = known.objects_digest
-    yield from pending(cells, [cell_settings(params, cell) | more for cell in cells])
+    split = None if known.table is None else PreparedSplit(known.table, params.shard_objects)
+    if split is not None:
+        more["objects_digest"] = split.objects_digest
+    yield from pending(cells, [cell_settings(params, cell) | more for cell in cells], split)

@@ -2,22 +2,20 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, listed, shown
-from storage.paths import WORK, features_path, masks_path, work_dir
+from storage.errors import StoreError, counted, listed, shown
+from storage.paths import features_path, masks_path
+from storage.pool.cell import OF_A_SPLIT, folders_with, read_settings
+from storage.pool.inputs import PreparedSplit
 from storage.store.inspection import CELL_KEYS, open_store
 from storage.store.opening import check_complete
 from storage.store.signature import change, differences
 
 MISSING: Final = "missing"
-BEGUN: Final = f"begun, kept in {WORK}"
-"""Of cells without stores: what is begun may be of another device, or of other versions."""
-
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -31,17 +29,21 @@ class Pending:
     reason: str
 
 
-def pending(cells: Sequence[CellName], asked: Sequence[Mapping[str, object]]) -> list[Pending]:
-    """The cells that would run, one entry per reason.
+def pending(
+    cells: Sequence[CellName], asked: Sequence[Mapping[str, object]], split: PreparedSplit | None
+) -> list[Pending]:
+    """The cells of a split that would run, one entry per reason.
 
     Parameters
     ----------
     asked
         What the signature of each cell's stores must say.
+    split
+        As far as it is prepared.
     """
     groups: dict[str, list[CellName]] = {}
     for cell, signature in zip(cells, asked, strict=True):
-        reason = reason_to_run(cell, signature)
+        reason = reason_to_run(cell, signature, split)
         if reason is not None:
             groups.setdefault(reason, []).append(cell)
     return [Pending(len(some), names_text(some, cells), reason) for reason, some in groups.items()]
@@ -67,12 +69,20 @@ def _difference(key: str, old: object, new: object) -> str:
     return key if DIGEST.fullmatch(str(old)) else f"{key}: {change(old, new, _text)}"
 
 
-def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:
-    """None if the stores are complete and made under these settings; contents are not read."""
+def reason_to_run(
+    cell: CellName, asked: Mapping[str, object], split: PreparedSplit | None
+) -> str | None:
+    """None if the stores are complete and made under these settings; contents are not read.
+
+    Parameters
+    ----------
+    split
+        The split of the cell, as far as it is prepared.
+    """
     stores = dict(_stores(cell))
     absent = [kind for kind, path in stores.items() if not path.exists()]
     if len(absent) == len(stores):
-        return BEGUN if _is_begun(cell, asked) else MISSING
+        return MISSING if split is None else _missing(asked, split, tuple(stores))
     if absent:
         return f"{absent[0]} missing"
     for path in stores.values():
@@ -90,21 +100,29 @@ def reason_to_run(cell: CellName, asked: Mapping[str, object]) -> str | None:
     return None
 
 
+def _missing(asked: Mapping[str, object], split: PreparedSplit, kinds: Sequence[str]) -> str:
+    """What the pool has of a cell without stores, by any device and any versions."""
+    wanted = {key: value for key, value in asked.items() if key not in OF_A_SPLIT}
+    begun, others = 0, set()
+    for folder, n_shards in folders_with(split.names):
+        settings = read_settings(folder)
+        if settings.get("stores") != list(kinds):
+            continue
+        if changes := differences_text(settings, wanted):
+            is_same = all(settings.get(key) == wanted[key] for key in ("model", "view"))
+            others |= {changes} if is_same else set()
+        begun = max(begun, 0 if changes else n_shards)
+    if begun:
+        return f"{begun} of {counted(len(split.names), 'shard')} done"
+    return f"{MISSING}, done under other settings ({min(others)})" if others else MISSING
+
+
 def _other(stored: Mapping[str, object], cell: CellName, asked: Mapping[str, object]) -> str:
     """How a store is another than the one that is asked for; empty if it is not."""
     place = "/".join(str(stored.get(key, "none")) for key in CELL_KEYS)
     if place != str(cell):
         return f"a store of {_text(place)} lies in its place"
     return differences_text(stored, asked)
-
-
-def _is_begun(cell: CellName, asked: Mapping[str, object]) -> bool:
-    """Whether there is unfinished work that an extraction would resume."""
-    for store in work_dir(cell.split, cell.model, cell.view.name).glob("*/features.zarr"):
-        with suppress(StoreError):
-            if not differences(open_store(store).signature, asked):
-                return True
-    return False
 
 
 def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:

@@ -10,12 +10,7 @@ from jaxtyping import Bool
 from storage.errors import StoreError, shown
 from storage.files.manifest import NAME, ROOT
 from storage.store.grid import Grid, file_name, grid
-from storage.store.inspection import (
-    DECODE_ERRORS,
-    AnyArray,
-    Store,
-)
-from storage.store.marks import load_mark
+from storage.store.inspection import DECODE_ERRORS, AnyArray, Store
 from storage.store.schema import CODEC, ArraySpec
 from storage.store.signature import digest
 
@@ -24,38 +19,17 @@ IMAGES: Final = "images_digest"
 
 
 def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray, " shard"] | None:
-    """Whether each shard of a store is marked; None for kinds without shards.
-
-    The marks of a store in the making are beside it.
+    """Whether each shard of a store is done; None for kinds without shards.
 
     Raises
     ------
     StoreError
-        If a mark is damaged.
+        If the array that says so is damaged.
     """
     if "done" not in arrays:
         return None
-    if store.layout == "work":
-        n_shards = arrays["done"].shape[0]
-        marked = [load_mark(store.path.parent, shard) is not None for shard in range(n_shards)]
-        return np.array(marked)
     with naming_damage(store, "done"):
         return np.asarray(arrays["done"][...])
-
-
-def expected_files(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, list[str]]:
-    """Files that each array must have: in a work store, those of constants and done shards."""
-    done = done_shards(store, arrays) if store.layout == "work" else None
-    files = {}
-    for name, array in arrays.items():
-        spec = store.specs[name]
-        if done is not None and spec.chunking == "marks":
-            continue
-        indices = array_grid(array).file_indices()
-        if done is not None and not spec.is_constant:
-            indices = [index for index in indices if done[index[0]]]
-        files[name] = [file_name(index) for index in indices]
-    return files
 
 
 def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
@@ -65,8 +39,8 @@ def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
     """
     names = [
         f"{name}/{file}"
-        for name, files in expected_files(store, arrays).items()
-        for file in (ROOT, *files)
+        for name, array in arrays.items()
+        for file in (ROOT, *map(file_name, array_grid(array).file_indices()))
     ]
     there = file_sizes(store, names)
     return [name for name in names if not there.get(name)]
@@ -99,7 +73,7 @@ def read_arrays(store: Store) -> dict[str, AnyArray]:
     sizes = sizes_of(store, arrays)
     for name, spec in store.specs.items():
         array = arrays[name]
-        wanted = grid(spec, sizes, store.layout, store.shard_objects)
+        wanted = grid(spec, sizes, store.shard_objects)
         is_dtype = array.dtype == _numpy_dtype(spec)
         if array_grid(array) != wanted or not is_dtype or array.compressors != (CODEC,):
             raise StoreError(

@@ -11,15 +11,8 @@ import numpy as np
 from storage.errors import StoreError, shown
 from storage.files.files import Files
 from storage.files.manifest import ROOT, Manifest
-from storage.store.arrays import (
-    array_grid,
-    done_shards,
-    file_sizes,
-    missing_files,
-    read_arrays,
-    sizes_of,
-)
-from storage.store.grid import Layout, file_name
+from storage.store.arrays import array_grid, file_sizes, missing_files, read_arrays, sizes_of
+from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store, open_store
 from storage.store.signature import change
 
@@ -39,7 +32,7 @@ class ArrayDescription:
 
 @dataclass(frozen=True)
 class StoreDescription:
-    """A store, complete or in the making.
+    """A store.
 
     Attributes
     ----------
@@ -51,7 +44,6 @@ class StoreDescription:
 
     where: str | Path
     kind: str
-    layout: Layout
     sizes: Mapping[str, int]
     arrays: tuple[ArrayDescription, ...]
     signature: Mapping[str, object]
@@ -91,7 +83,6 @@ def describe(where: str | Path) -> StoreDescription:
     return StoreDescription(
         where=where,
         kind=store.kind,
-        layout=store.layout,
         sizes=sizes_of(store, arrays),
         arrays=tuple(_described(store, name, arrays[name]) for name in store.specs),
         signature=store.signature,
@@ -151,17 +142,10 @@ def differences_of(one: str | Path | Files, other: str | Path | Files) -> list[D
         If one is no published store, both are not of one kind, or a chunk that must be read is
         damaged.
     """
-    stores = _published(one), _published(other)
+    stores = open_store(one), open_store(other)
     if stores[0].kind != stores[1].kind:
         raise StoreError(f"{stores[1]} must be of kind {stores[0].kind}, got {stores[1].kind}")
     return [*_signatures(*stores), *_arrays(*stores)]
-
-
-def _published(where: str | Path | Files) -> Store:
-    store = open_store(where)
-    if store.layout == "work":
-        raise StoreError(f"{store} must be a published store, got one in the making")
-    return store
 
 
 def _signatures(one: Store, other: Store) -> Iterator[Difference]:

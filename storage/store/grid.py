@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -28,9 +28,6 @@ models, of 64 px, 1,260 to 1,850 B for drawn scenes.
 """
 
 MASK_SIDE_PX: Final = 256
-
-Layout = Literal["published", "work"]
-"""A store that is finished, or one in the making."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +73,14 @@ def file_name(index: tuple[int, ...]) -> str:
     return ".".join(("c", *map(str, index)))
 
 
-def grid(spec: ArraySpec, sizes: Mapping[str, int], layout: Layout, shard_objects: int) -> Grid:
-    """Cut an array of the given sizes.
-
-    Notes
-    -----
-    In a work store a file holds the rows or the mark of one shard, so that no two writers share
-    one; a published store has few, large files. Shards of masks are alike in both, and so is what
-    is written when a store is made.
-    """
+def grid(spec: ArraySpec, sizes: Mapping[str, int], shard_objects: int) -> Grid:
+    """Cut an array of the given sizes."""
     shape = tuple(sizes[dim] for dim in spec.dims)
     rest = shape[1:]
     if spec.chunking == "objects":
         rows = min(shard_objects, shape[0])
         return Grid(shape, (1, *rest), (rows, *rest))
-    if layout == "work" and spec.chunking == "marks":
-        return Grid(shape, (1,))
-    if layout == "work" and spec.chunking in {"rows", "prompt_rows"} and not spec.is_constant:
-        return Grid(shape, (min(shard_objects, shape[0]), *rest))
-    if spec.chunking in {"whole", "marks"}:
+    if spec.chunking == "whole":
         return Grid(shape, shape)
     rows = min(chunk_rows(shape[0]), shape[0])
     return Grid(shape, (rows, *rest) if spec.chunking == "rows" else (rows, 1, *rest[1:]))
@@ -104,7 +90,7 @@ def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> in
     """Files of a published store of such sizes, metadata and manifest included."""
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     known = {**fixed, "code": N_CODES, **sizes, "shard": -(-sizes["object"] // shard_objects)}
-    grids = [grid(spec, known, "published", shard_objects) for spec in SCHEMA[kind].values()]
+    grids = [grid(spec, known, shard_objects) for spec in SCHEMA[kind].values()]
     return 2 + sum(1 + made.n_files for made in grids)
 
 

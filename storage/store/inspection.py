@@ -12,7 +12,6 @@ from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, parse_manifest
 from storage.paths import remedy
-from storage.store.grid import Layout
 from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
 
@@ -27,12 +26,11 @@ CELL_KEYS: Final = ("split", "model", "view")
 
 @dataclass(frozen=True)
 class Store:
-    """A store of the present schema; one in the making has no manifest."""
+    """A store of the present schema."""
 
     files: Files
     group: zarr.Group
     kind: str
-    layout: Layout
     signature: Mapping[str, object]
     manifest: Manifest
 
@@ -73,9 +71,7 @@ def open_store(where: str | Path | Files) -> Store:
         raise StoreError(
             f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}{way}"
         )
-    layout = cast("Layout", group.attrs.get("layout"))
-    manifest = {} if layout == "work" else read_manifest(files)
-    return Store(files, group, kind, layout, signature, manifest)
+    return Store(files, group, kind, signature, read_manifest(files))
 
 
 def read_description(files: Files) -> tuple[zarr.Group, str, Mapping[str, object]]:

@@ -34,7 +34,7 @@ entropies and heads that were computed from migrated cells stay theirs."""
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""
 
-Chunking = Literal["whole", "rows", "prompt_rows", "objects", "marks"]
+Chunking = Literal["whole", "rows", "prompt_rows", "objects"]
 Value = str | int | float | list[str] | list[int] | list[float]
 
 CHUNKING_WORDS: Final[Mapping[Chunking, str]] = MappingProxyType(
@@ -43,7 +43,6 @@ CHUNKING_WORDS: Final[Mapping[Chunking, str]] = MappingProxyType(
         "rows": "1024 rows or more",
         "prompt_rows": "1024 rows or more of one prompt set",
         "objects": "one object, in shards of `shard_objects`",
-        "marks": "one chunk",
     }
 )
 
@@ -61,7 +60,7 @@ class ArraySpec:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the array is written when its store is made, not shard by shard."""
+        """Whether the array is no part of shards."""
         return self.is_coordinate or self.chunking == "whole"
 
     @property
@@ -81,7 +80,7 @@ _OBJECT_ID: Final = ArraySpec(
 _PROMPT: Final = _coordinate("prompt", "str", "prompt set")
 _PROPOSAL: Final = _coordinate("proposal", "int64", "mask of a multimask call, in decoder order")
 _DONE: Final = ArraySpec(
-    ("shard",), "bool", "whether the shard is complete; written after its data", chunking="marks"
+    ("shard",), "bool", "whether the shard is complete; written after its data", chunking="whole"
 )
 
 _OBJECTS: Final[Mapping[str, ArraySpec]] = {
@@ -161,7 +160,7 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
     "token": _coordinate("token", "int64", "mask token: 0 single mask, 1..3 proposals 0..2"),
     "pair": _coordinate("pair", "str", "two proposals, in decoder order"),
     "images_sha256": ArraySpec(
-        ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="marks"
+        ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="whole"
     ),
     "done": _DONE,
 }

@@ -1,4 +1,4 @@
-"""Holds every file of a store to its manifest, and every chunk of one in the making to itself."""
+"""Holds every file of a store to its manifest."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.files import Files
 from storage.files.manifest import FILE, FileRecord
-from storage.store.arrays import array_grid, expected_files, read_arrays
-from storage.store.grid import file_name
+from storage.store.arrays import array_grid, read_arrays
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
 from storage.store.mask_chunks import ABSENT, index_bytes, read_index
 
@@ -49,8 +48,7 @@ def verify(
     Returns
     -------
     Shards that are not done; files that are missing or not as the manifest says, in the order of
-    the schema; files that it does not list. In a store in the making, which has no manifest, chunks
-    that do not decode.
+    the schema; files that it does not list.
 
     Raises
     ------
@@ -59,9 +57,8 @@ def verify(
     """
     store = open_store(where)
     arrays = read_arrays(store)
-    damages = list(_undone(store, arrays))
-    looked = _look_at_chunks if store.layout == "work" else _look_at_files
-    for found in looked(store, arrays, sizes_only=sizes_only):
+    damages = list(_undone(arrays))
+    for found in _look_at_files(store, arrays, sizes_only=sizes_only):
         damages += found
         if advance is not None:
             advance(1)
@@ -70,10 +67,7 @@ def verify(
 
 def n_files(where: str | Path | Files) -> int:
     """Number of files that ``verify`` will look at."""
-    store = open_store(where)
-    if store.layout == "work":
-        return sum(len(indices) for indices in _file_indices(store, read_arrays(store)).values())
-    return len(store.manifest)
+    return len(open_store(where).manifest)
 
 
 def _look_at_files(
@@ -128,55 +122,18 @@ def _array_and_key(name: str) -> tuple[str, str]:
 def _strays(store: Store) -> list[str]:
     """Files that no manifest tells of."""
     # Servers of the web list nothing.
-    if store.layout == "work" or store.files.where.startswith(("http://", "https://")):
+    if store.files.where.startswith(("http://", "https://")):
         return []
     known = {*store.manifest, FILE}
     return [name for name in store.files.names() if name not in known]
 
 
-def _look_at_chunks(
-    store: Store, arrays: Mapping[str, AnyArray], *, sizes_only: bool
-) -> Iterator[list[Damage]]:
-    """Chunks that do not decode, file by file."""
-    for name, indices in _file_indices(store, arrays).items():
-        for index in indices:
-            file = store.path / name / file_name(index)
-            yield list(_file_damages(file, arrays[name], index, sizes_only=sizes_only))
-
-
-def _file_indices(store: Store, arrays: Mapping[str, AnyArray]) -> dict[str, list[tuple[int, ...]]]:
-    """Files that must be there, and any others that are."""
-    found = {}
-    for name, expected in expected_files(store, arrays).items():
-        names = {*expected, *(entry.name for entry in (store.path / name).iterdir())}
-        indices = array_grid(arrays[name]).file_indices()
-        found[name] = [index for index in indices if file_name(index) in names]
-    return found
-
-
-def _undone(store: Store, arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
-    if "done" not in arrays or store.layout == "work":
+def _undone(arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
+    if "done" not in arrays:
         return
     if _read_error(arrays["done"], (slice(None),)) is None:
         for shard in np.flatnonzero(~np.asarray(arrays["done"][...])):
             yield Damage("done", f"shard {shard}", "not done")
-
-
-def _file_damages(
-    file: Path, array: AnyArray, index: tuple[int, ...], *, sizes_only: bool
-) -> Iterator[Damage]:
-    name, region = file.parent.name, array_grid(array).region(index)
-    if not file.exists():
-        yield Damage(name, file.name, "missing")
-    elif not file.stat().st_size:
-        # zarr reads an empty shard as the fill value, without an error.
-        yield Damage(name, file.name, "empty")
-    elif sizes_only:
-        return
-    elif array.shards is not None:
-        yield from _shard_damages(file, array, region, n_chunks=array.shards[0])
-    elif (reason := _read_error(array, region)) is not None:
-        yield Damage(name, file.name, reason)
 
 
 def _shard_damages(

@@ -12,7 +12,7 @@ from pipeline.masks import DECODE_TABLE
 from storage.errors import StoreError
 from storage.files.manifest import ROOT, write_manifest
 from storage.folders import put_files, whole_folder
-from storage.store.grid import Grid, Layout, grid
+from storage.store.grid import Grid, grid
 from storage.store.inspection import AnyArray
 from storage.store.schema import (
     CODEC,
@@ -35,7 +35,6 @@ def create_store(
     signature: Mapping[str, object],
     coords: Mapping[str, Any],
     shard_objects: int | None = None,
-    layout: Layout = "published",
 ) -> zarr.Group:
     """Make a store with its coordinates written and its data absent.
 
@@ -60,7 +59,7 @@ def create_store(
     all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
     attributes = {
         "kind": kind,
-        "layout": layout,
+        "layout": "published",
         "signature": full_signature(signature, shard_objects),
         "coordinates": coordinates(kind),
     }
@@ -68,7 +67,7 @@ def create_store(
         attributes["formula"] = MASK_FORMULA
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     for name, spec in SCHEMA[kind].items():
-        _create_array(group, name, spec, grid(spec, all_sizes, layout, shard_objects or 1))
+        create_array(group, name, spec, grid(spec, all_sizes, shard_objects or 1))
     consolidate(path, kind)
     group = zarr.open_group(path, mode="r+")
     for name, values in fixed.items():
@@ -187,7 +186,8 @@ def _all_sizes(
     return found
 
 
-def _create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:
+def create_array(group: zarr.Group, name: str, spec: ArraySpec, cut: Grid) -> None:
+    """Make an array without data."""
     group.create_array(
         name,
         shape=cut.shape,

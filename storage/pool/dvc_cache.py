@@ -1,4 +1,4 @@
-"""Whether DVC has an output: only then is the work that it was made from no longer needed."""
+"""DVC's cache: outputs that DVC has removed to make them again, and damage that it shares."""
 
 import hashlib
 import json
@@ -11,7 +11,6 @@ from typing import Any, Final
 import yaml
 from yaml import YAMLError
 
-from storage.files.manifest import FILE
 from storage.folders import whole_file
 
 LOCK: Final = Path("dvc.lock")
@@ -35,23 +34,6 @@ def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
         return {out["path"]: out["md5"] for out in _outs(stages) if "md5" in out}
     except FAULTS:
         return {}
-
-
-def is_recorded(store: Path, listings: dict[str, str]) -> bool:
-    """Whether DVC's cache holds this very store, by the manifest that tells of all its files.
-
-    Parameters
-    ----------
-    listings
-        From ``recorded_listings``: those of an earlier run of the stage do not match.
-    """
-    try:
-        digest = listings[store.as_posix()]
-        files = json.loads(_cached(digest).read_bytes())
-        known = {file["relpath"]: file["md5"] for file in files}
-        return bool(known[FILE] == _md5(store / FILE))
-    except FAULTS:
-        return False
 
 
 def lay_out(listing: str, folder: Path) -> bool:

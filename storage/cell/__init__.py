@@ -1,1 +1,0 @@
-"""One cell while it is written: its work folder, shards and publishing."""

@@ -1,0 +1,176 @@
+"""Published stores serve as pool: their shards are put into it before any is computed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from storage.files.manifest import FileRecord
+from storage.folders import passing_folder
+from storage.paths import WORK
+from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
+from storage.pool.dvc_cache import lay_out, recorded_listings
+from storage.pool.inputs import names_of_rows
+from storage.store.arrays import (
+    array_grid,
+    check_same_images,
+    naming_damage,
+    read_arrays,
+    read_images,
+)
+from storage.store.grid import chunk_rows, file_name
+from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.signature import compare, in_full
+from storage.store.verify import verify
+
+
+@contextmanager
+def published_stores(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """Stores of a cell by their kinds: its outputs or, where DVC has removed these to make them
+    again, what its cache has of them, as links for the time of the block. None if one is missing.
+    """
+    if all(path.exists() for path in outputs.values()):
+        yield dict(outputs)
+        return
+    listings = recorded_listings()
+    if any(path.exists() or path.as_posix() not in listings for path in outputs.values()):
+        yield {}
+        return
+    with passing_folder(WORK / "adopted") as folder:
+        links = {kind: folder / f"{kind}.zarr" for kind in outputs}
+        laid_out = [
+            lay_out(listings[path.as_posix()], links[kind]) for kind, path in outputs.items()
+        ]
+        yield links if all(laid_out) else {}
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedCell:
+    """The stores of a published cell, by their kinds, as a source of shards.
+
+    Attributes
+    ----------
+    names
+        Of its shards.
+    """
+
+    stores: Mapping[str, Store]
+    arrays: Mapping[str, AnyArray]
+    names: tuple[str, ...]
+
+    @property
+    def signature(self) -> Mapping[str, object]:
+        """All that its rows depend on."""
+        return self.stores["features"].signature
+
+    @property
+    def n_together(self) -> int:
+        """Shards that are read at a time: to decode a chunk for a few of its rows takes as long as
+        for all.
+        """
+        return max(1, chunk_rows(self.arrays["object_id"].shape[0]) // self.shard_objects)
+
+    @property
+    def shard_objects(self) -> int:
+        """Objects per shard."""
+        return self.stores["features"].shard_objects
+
+    def read(self, shards: range) -> Iterator[tuple[int, Rows]]:
+        """Features of consecutive shards, each by its index."""
+        features, size = self.stores["features"], self.shard_objects
+        some = slice(shards.start * size, shards.stop * size)
+        rows = {}
+        for name in shard_arrays("features"):
+            with naming_damage(features, name):
+                rows[name] = np.asarray(self.arrays[name][some])
+        for i, shard in enumerate(shards):
+            own = slice(i * size, (i + 1) * size)
+            yield shard, {name: values[own] for name, values in rows.items()}
+
+    def fits(self, cell: Cell) -> bool:
+        """Whether its rows are what the settings of a cell give."""
+        settings = {key: value for key, value in cell.settings.items() if key != "stores"}
+        return compare(self.signature, settings) is None
+
+
+def open_published(paths: Mapping[str, Path]) -> PublishedCell:
+    """Open the stores of a cell.
+
+    Raises
+    ------
+    StoreError
+        If one is damaged, or they are not of the same cell and images.
+    """
+    stores = {kind: open_store(path) for kind, path in paths.items()}
+    features = stores["features"]
+    for kind, store in stores.items():
+        # DVC checks out each alone.
+        check_identity(store, kind, in_full(features.signature))
+    arrays = read_arrays(features)
+    if "masks" in stores:
+        check_same_images(stores["masks"], read_images(features, arrays))
+    with naming_damage(features, "input_sha256"):
+        rows_sha256 = np.asarray(arrays["input_sha256"][...])
+    names = names_of_rows(rows_sha256, features.shard_objects)
+    return PublishedCell(stores, arrays, tuple(names))
+
+
+def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
+    """Put the shards of a published cell that fits into the pool, as far as that lacks them.
+
+    Masks are linked unread: publishing compares them with what the manifest says of them.
+
+    Returns
+    -------
+    How many, and what is wrong with each that is damaged, by its index in the published stores.
+    """
+    lacking = set(cell.lacking())
+    wanted = [i for i, name in enumerate(published.names) if name in lacking]
+    if not wanted:
+        return 0, {}
+    faults = _damaged_shards(published.stores["features"], published.arrays)
+    masks: dict[int, tuple[Path, FileRecord]] = {}
+    if "masks" in cell.kinds:
+        masks = {i: _masks_of(published.stores["masks"], i) for i in wanted}
+        faults |= {i: f"{path} is missing" for i, (path, _) in masks.items() if not path.exists()}
+    for run in _runs([i for i in wanted if i not in faults], published.n_together):
+        for i, rows in published.read(run):
+            path, sha256 = (masks[i][0], masks[i][1].sha256) if masks else (None, "")
+            cell.adopt(published.names[i], rows, path, sha256)
+    damaged = {i: faults[i] for i in wanted if i in faults}
+    return len(wanted) - len(damaged), damaged
+
+
+def _runs(indices: Sequence[int], n_most: int) -> Iterator[range]:
+    """Consecutive indices together, but no more than so many."""
+    start = 0
+    for stop in range(1, len(indices) + 1):
+        is_end = stop == len(indices) or indices[stop] != indices[stop - 1] + 1
+        if is_end or stop - start == n_most:
+            yield range(indices[start], indices[stop - 1] + 1)
+            start = stop
+
+
+def _masks_of(masks: Store, shard: int) -> tuple[Path, FileRecord]:
+    """File of a shard of masks, and what it must be."""
+    name = f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
+    return masks.path / name, masks.manifest[name]
+
+
+def _damaged_shards(features: Store, arrays: Mapping[str, AnyArray]) -> dict[int, str]:
+    """What is wrong with each shard with rows in a file that is not as the manifest says.
+
+    What is written anew with every store, such as coordinates, is of none.
+    """
+    found: dict[int, str] = {}
+    for damage in verify(features.files):
+        if damage.array not in shard_arrays("features") or damage.key == "zarr.json":
+            continue
+        index = tuple(map(int, damage.key.split(".")[1:]))
+        rows = array_grid(arrays[damage.array]).region(index)[0]
+        size = features.shard_objects
+        for shard in range(rows.start // size, -(-rows.stop // size)):
+            found.setdefault(shard, f"features {damage.array}/{damage.key}: {damage.reason}")
+    return found

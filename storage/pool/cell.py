@@ -1,0 +1,269 @@
+"""The shards of a cell in the pool: which are there, how one is kept, read and compared.
+
+::
+
+    cache/pool/<digest of the settings>/settings.json                 the settings, readable
+                                       /<inputs>.npz                  a shard's features
+                                       /<inputs>.<digest>.masks       its masks, as Zarr keeps them
+
+A shard is there if its features are. They appear whole, after its masks, name these by their
+digest, and never change: who comes second has made the same. So no process asks another, and a kill
+at any instant costs the shards in hand.
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import zarr
+from zarr.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from storage.errors import StoreError
+from storage.files.files import run
+from storage.files.manifest import FileRecord
+from storage.folders import put_files, put_link
+from storage.paths import POOL
+from storage.pool.inputs import PreparedSplit
+from storage.store.grid import file_name, grid
+from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
+from storage.store.signature import digest, parse_signature
+from storage.store.writing import check_names, checked, create_array, writable
+
+OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
+"""Entries of a signature that say which rows there are; what a row holds follows from others."""
+
+SETTINGS: Final = "settings.json"
+FEATURES: Final = ".npz"
+MASKS: Final = ".masks"
+
+MASK_CODE: Final = "mask_code"
+
+MAKER: Final = "maker"
+"""Beside the rows: name of the processor or GPU; empty for rows of published stores."""
+
+MASKS_SHA256: Final = "masks_sha256"
+"""Beside the rows: digest of the file of the masks; empty where there are none."""
+
+DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError)
+"""What NumPy raises for a damaged archive."""
+
+N_HEX: Final = 16
+"""Hex digits of the digest of masks in the name of their file."""
+
+Rows = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ShardRows:
+    """Features of a shard.
+
+    Attributes
+    ----------
+    rows
+        Every array of the features store that has rows and is no coordinate.
+    """
+
+    rows: Rows
+    maker: str
+    masks_sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One model on one split in one view: its shards in the pool.
+
+    Attributes
+    ----------
+    signature
+        Of its stores.
+    sizes
+        Of ``channel`` and, with masks, ``y`` and ``x``.
+    """
+
+    signature: Mapping[str, object]
+    split: PreparedSplit
+    sizes: Mapping[str, int]
+    pool: Path = POOL
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of its stores."""
+        return ("features", "masks") if "y" in self.sizes else ("features",)
+
+    @cached_property
+    def settings(self) -> dict[str, Value]:
+        """All that its shards' bytes follow from, apart from their inputs."""
+        rest = {key: value for key, value in self.signature.items() if key not in OF_A_SPLIT}
+        return parse_signature({**rest, "stores": self.kinds})
+
+    @cached_property
+    def folder(self) -> Path:
+        """Folder of all shards of the same settings, of any split."""
+        return self.pool / digest(self.settings)
+
+    def has(self, name: str) -> bool:
+        """Whether a shard is there."""
+        return self.features_path(name).exists()
+
+    def lacking(self) -> list[str]:
+        """Names of the shards that are not there, in the order of the rows."""
+        there = names_in(self.folder)
+        return [name for name in self.split.names if name not in there]
+
+    def features_path(self, name: str) -> Path:
+        """File of a shard's features."""
+        return self.folder / f"{name}{FEATURES}"
+
+    def masks_path(self, name: str, sha256: str) -> Path:
+        """File of a shard's masks with this digest."""
+        return self.folder / f"{name}.{sha256[:N_HEX]}{MASKS}"
+
+    def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> bool:
+        """Keep a shard, unless it is there.
+
+        Parameters
+        ----------
+        rows
+            Every array of its stores that has rows and is no coordinate, by name.
+        maker
+            Name of the processor or GPU.
+
+        Returns
+        -------
+        Whether it was not there.
+
+        Raises
+        ------
+        StoreError
+            If an array is missing, unexpected, or of another dtype or shape than planned.
+        OSError
+            If the disk is full (the message names the file).
+        """
+        kept = self._checked(name, rows, self.kinds)
+        if self.has(name):
+            return False
+        sha256 = ""
+        if MASK_CODE in kept:
+            data = self._encoded(kept.pop(MASK_CODE))
+            sha256 = FileRecord.of(data).sha256
+            put_files({self.masks_path(name, sha256): data})
+        self._put_features(name, ShardRows(kept, maker, sha256))
+        return True
+
+    def adopt(self, name: str, rows: Rows, masks: Path | None, masks_sha256: str) -> None:
+        """Keep a shard of published stores, whose masks are linked."""
+        if masks is not None:
+            put_link(masks.resolve(), self.masks_path(name, masks_sha256))
+        kept = self._checked(name, rows, ("features",))
+        self._put_features(name, ShardRows(kept, "", masks_sha256))
+
+    def read(self, name: str) -> ShardRows:
+        """Features of a shard.
+
+        Raises
+        ------
+        StoreError
+            If they are missing or damaged.
+        """
+        path = self.features_path(name)
+        try:
+            # Opened here because NumPy leaves a damaged file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                rows = {key: archive[key] for key in archive.files}
+                maker, sha256 = str(rows.pop(MAKER)), str(rows.pop(MASKS_SHA256))
+        except DAMAGE as error:
+            raise StoreError(f"{path} must be features of a shard, got {error}") from error
+        return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
+
+    def drop(self, name: str) -> None:
+        """Remove a damaged shard; what links of it show elsewhere stays."""
+        self.features_path(name).unlink(missing_ok=True)
+        for path in self.folder.glob(f"{name}.*{MASKS}"):
+            path.unlink(missing_ok=True)
+
+    def _put_features(self, name: str, shard: ShardRows) -> None:
+        settings = self.folder / SETTINGS
+        if not settings.exists():
+            put_files({settings: f"{json.dumps(self.settings, indent=1)}\n".encode()})
+        data = io.BytesIO()
+        own = {MAKER: np.array(shard.maker), MASKS_SHA256: np.array(shard.masks_sha256)}
+        np.savez(data, allow_pickle=False, **own, **dict(_plain(shard.rows)))
+        put_files({self.features_path(name): data.getvalue()})
+
+    def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
+        """Arrays of a shard, held to the schema."""
+        shard = self.split.shards[name]
+        specs = {key: spec for kind in kinds for key, spec in shard_arrays(kind).items()}
+        check_names(f"rows of shard {shard.index}", rows, set(specs))
+        sizes = self._sizes | {"object": shard.stop - shard.start}
+        return {
+            key: checked(key, spec, rows[key], tuple(sizes[dim] for dim in spec.dims))
+            for key, spec in specs.items()
+        }
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        prompts = cast("Sequence[str]", self.signature["prompts"])
+        fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
+        return {**fixed, **self.sizes, "prompt": len(prompts)}
+
+    def _encoded(self, codes: np.ndarray) -> bytes:
+        """File of a shard of masks."""
+        sizes = self._sizes | {"object": self.split.full_rows}
+        spec, memory = SCHEMA["masks"][MASK_CODE], MemoryStore()
+        group = zarr.create_group(memory, zarr_format=3)
+        create_array(group, MASK_CODE, spec, grid(spec, sizes, self.split.full_rows))
+        writable(group, MASK_CODE)[: len(codes)] = codes
+        key = f"{MASK_CODE}/{file_name((0,) * codes.ndim)}"
+        data = run(memory.get(key, default_buffer_prototype()))
+        assert data is not None  # chunks of fill values are written, too
+        return data.to_bytes()
+
+
+def _plain(rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Arrays that NumPy can write: it has no files of text of any length."""
+    for name, values in rows.items():
+        yield name, np.array(values.tolist()) if values.dtype.kind == "T" else values
+
+
+def shard_arrays(kind: str) -> dict[str, ArraySpec]:
+    """Arrays of a kind of store that come shard by shard."""
+    return {name: spec for name, spec in SCHEMA[kind].items() if not spec.is_constant}
+
+
+def names_in(folder: Path) -> set[str]:
+    """Names of all shards of the same settings."""
+    with suppress(FileNotFoundError):
+        files = (entry.name for entry in os.scandir(folder))
+        return {name.removesuffix(FEATURES) for name in files if is_features(name)}
+    return set()
+
+
+def folders_with(names: Sequence[str], pool: Path = POOL) -> Iterator[tuple[Path, int]]:
+    """Folders of any settings that have some of these shards, and how many."""
+    for path in sorted(pool.glob(f"*/{SETTINGS}")):
+        if n_shards := len(names_in(path.parent).intersection(names)):
+            yield path.parent, n_shards
+
+
+def is_features(file: str) -> bool:
+    """Whether a file's name is that of features that are there."""
+    return file.endswith(FEATURES) and not file.startswith(".")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Settings of a folder of shards; none if they are damaged, which keeps no shard from use."""
+    try:
+        values = json.loads((folder / SETTINGS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}

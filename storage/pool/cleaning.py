@@ -1,0 +1,71 @@
+"""Removes shards from the pool that no present cell asks for, if they were published once."""
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.folders import begun_files
+from storage.paths import POOL
+from storage.pool.cell import FEATURES, MASKS, SETTINGS, names_in
+from storage.pool.publishing import PUBLISHED
+
+
+@dataclass
+class Cleaned:
+    """What became of the pool.
+
+    Attributes
+    ----------
+    n_shards
+        Shards that were removed.
+    n_bytes
+        What that freed: a file that a store or DVC's cache links, too, takes its room still.
+    unpublished
+        Shards that no present cell asks for and that were never published, by their folder.
+    """
+
+    n_shards: int = 0
+    n_bytes: int = 0
+    unpublished: dict[Path, int] = field(default_factory=dict)
+
+
+def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
+    """Remove published shards, except some; also masks whose features are not there.
+
+    Parameters
+    ----------
+    asked
+        Names of the shards that present cells ask for, by their folder.
+    """
+    cleaned = Cleaned()
+    for settings in sorted(pool.glob(f"*/{SETTINGS}")):
+        folder = settings.parent
+        begun = {name.removesuffix(FEATURES) for name in begun_files(folder)}
+        there, published = names_in(folder), _published(folder)
+        free = there - {*asked.get(folder, ())}
+        gone = free & published
+        for file in sorted(folder.iterdir()):
+            name = file.name.partition(".")[0]
+            if file.suffix in {FEATURES, MASKS} and (name in gone or name not in there | begun):
+                cleaned.n_bytes += _remove(file)
+        cleaned.n_shards += len(gone)
+        if free - gone:
+            cleaned.unpublished[folder] = len(free - gone)
+        if not names_in(folder) | begun:
+            shutil.rmtree(folder, ignore_errors=True)
+    return cleaned
+
+
+def _published(folder: Path) -> set[str]:
+    """Names of the shards of a folder that were published."""
+    lists = (json.loads(path.read_bytes()) for path in folder.glob(f"{PUBLISHED}/*.json"))
+    return {name for names in lists for name in names}
+
+
+def _remove(file: Path) -> int:
+    """Remove a file; bytes that this frees."""
+    known = file.stat()
+    file.unlink()
+    return known.st_size if known.st_nlink == 1 else 0

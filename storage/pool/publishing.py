@@ -1,0 +1,135 @@
+"""Publishes a cell whose shards are all there: its stores appear, each whole or not at all."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from storage.errors import StoreError
+from storage.files.manifest import FileRecord, record_of, write_manifest
+from storage.folders import link_or_copy, put_files, whole_folder
+from storage.pool.cell import MASK_CODE, Cell, Rows
+from storage.store.arrays import IMAGES, images_digest
+from storage.store.grid import chunk_rows, file_name
+from storage.store.schema import SCHEMA
+from storage.store.signature import digest
+from storage.store.writing import check_names, create_store, writable, write_array
+
+PUBLISHED: Final = "published"
+"""Folder beside the shards, with a list for each cell of those that were published in it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of holding every shard of a cell to its digests.
+
+    Attributes
+    ----------
+    faults
+        What is wrong with a shard, by its name.
+    masks
+        Records of the files of masks of all others.
+    makers
+        Names of the processors and GPUs that made these, as far as they are known.
+    """
+
+    faults: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, FileRecord] = field(default_factory=dict)
+    makers: set[str] = field(default_factory=set)
+
+
+def compare_shards(cell: Cell) -> Comparison:
+    """Read every shard of a cell, and compare its masks with the digest that its features have."""
+    found = Comparison()
+    for name in cell.split.names:
+        try:
+            features = cell.read(name)
+            if "masks" in cell.kinds:
+                path = cell.masks_path(name, features.masks_sha256)
+                record = record_of(path)
+                if record.sha256 != features.masks_sha256:
+                    wanted = features.masks_sha256[:12]
+                    found.faults[name] = (
+                        f"{path} must have the sha256 {wanted}, got {record.sha256[:12]}"
+                    )
+                    continue
+                found.masks[name] = record
+        except (StoreError, OSError) as error:
+            found.faults[name] = str(error)
+            continue
+        found.makers.update({features.maker} - {""})
+    return found
+
+
+def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> None:
+    """Make the stores of a cell appear at their paths, by their kinds, each with its manifest.
+
+    Masks are hard-linked and take no extra room. They have an attribute that tells of their images,
+    since none of their arrays does.
+
+    Parameters
+    ----------
+    compared
+        Of all its shards, without a fault: what is linked is not read again.
+    """
+    check_names("targets of a cell", targets, set(cell.kinds))
+    for kind, target in targets.items():
+        with whole_folder(target) as partial:
+            records = _write(cell, kind, partial, compared)
+            write_manifest(partial, records)
+    published = cell.folder / PUBLISHED / f"{digest(cell.signature)}.json"
+    put_files({published: f"{json.dumps(cell.split.names)}\n".encode()})
+
+
+def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
+    """Write all of a store but its manifest; the records of its files as far as they are known."""
+    split = cell.split
+    sizes = {dim: n for dim, n in cell.sizes.items() if (dim == "channel") == (kind == "features")}
+    group = create_store(
+        store,
+        kind,
+        sizes,
+        signature=cell.signature,
+        coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
+        shard_objects=split.shard_objects,
+    )
+    specs, images = SCHEMA[kind], split.images_sha256
+    write_array(group, "done", specs["done"], np.ones(len(images), bool))
+    if kind == "masks":
+        group.update_attributes({IMAGES: images_digest(images)})
+        return _link_masks(cell, store, compared)
+    write_array(group, "images_sha256", specs["images_sha256"], images)
+    for rows, values in _blocks(cell):
+        for name, part in values.items():
+            writable(group, name)[rows] = part
+    return {}
+
+
+def _link_masks(cell: Cell, store: Path, compared: Comparison) -> dict[str, FileRecord]:
+    records = {}
+    for i, name in enumerate(cell.split.names):
+        file = f"{MASK_CODE}/{file_name((i, 0, 0, 0, 0))}"
+        record = compared.masks[name]
+        link_or_copy(cell.masks_path(name, record.sha256), store / file)
+        records[file] = record
+    return records
+
+
+def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
+    """Features of one published chunk after the other, so that memory holds no more."""
+    n_rows = cell.split.table.n_objects
+    step = chunk_rows(n_rows)
+    held: list[Rows] = []
+    start = n_held = 0
+    for name, shard in cell.split.shards.items():
+        held.append(cell.read(name).rows)
+        n_held += shard.stop - shard.start
+        while n_held >= step or start + n_held == n_rows > start:
+            together = {key: np.concatenate([rows[key] for rows in held]) for key in held[0]}
+            n = min(step, n_held)
+            yield slice(start, start + n), {key: values[:n] for key, values in together.items()}
+            held = [{key: values[n:] for key, values in together.items()}]
+            start, n_held = start + n, n_held - n
