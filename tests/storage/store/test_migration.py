@@ -14,7 +14,6 @@ from storage.files.manifest import FILE, NAME, write_manifest
 from storage.store.migration import migrate
 from storage.store.verify import verify
 from tests.fixtures.earlier_store import as_schema_2, edit_root
-from tests.fixtures.made_up_cell import open_cell
 
 
 @pytest.fixture(params=["features", "masks"])
@@ -95,10 +94,3 @@ def test_a_store_of_another_schema_is_refused(store: Path, version: int | None) 
     edit_root(store, lambda root: root["attributes"]["signature"].update(schema_version=version))
     with pytest.raises(StoreError, match=f"must be 2 or 3, got {version}; make it again"):
         migrate(store)
-
-
-def test_a_store_in_the_making_is_refused(tmp_path: Path) -> None:
-    path = open_cell(tmp_path).folder / "masks.zarr"
-    as_schema_2(path)
-    with pytest.raises(StoreError, match="must be a published store, got one in the making"):
-        migrate(path)
