@@ -10,7 +10,7 @@ import typer
 
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.program.main import one_line, reported_errors
-from storage.errors import StoreError, counted, listed
+from storage.errors import StoreError, listed
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE
 from storage.store.describe import StoreDescription, describe, find_stores
@@ -78,9 +78,7 @@ class _Row:
         if self.faults:
             return f"damaged: {'; '.join(self.faults)}"
         missing = [name for store in self.stores.values() for name in store.missing]
-        is_whole = all(store.is_complete for store in self.stores.values())
-        state = "complete" if is_whole else "incomplete"
-        return f"{state}: missing {listed(missing)}" if missing else state
+        return f"incomplete: missing {listed(missing)}" if missing else "complete"
 
     @property
     def size_bytes(self) -> int:
@@ -92,25 +90,16 @@ class _Row:
         """Text of each column; empty where nothing is known."""
         stores, signature = self.stores.values(), self.signature
         sizes = (f"{kind} {bytes_text(one.size_bytes)}" for kind, one in self.stores.items())
+        objects = (str(one.sizes["object"]) for one in stores)
         prompts = (str(one.sizes["prompt"]) for one in stores if "prompt" in one.sizes)
         return (
             self.name,
-            self._coverage(),
-            ", ".join(dict.fromkeys(prompts)),
+            *(", ".join(dict.fromkeys(numbers)) for numbers in (objects, prompts)),
             ", ".join(sizes),
             *(str(signature.get(key, "")) for key in ("family", "device", "extract_version")),
             _age(signature.get("schema_version")),
             self.state,
         )
-
-    def _coverage(self) -> str:
-        """Objects that are there in every store, of those that the cell is to have."""
-        done = []
-        for store in self.stores.values():
-            n_objects = store.sizes["object"]
-            is_whole = store.n_done == store.n_shards
-            done.append(n_objects if is_whole else (store.n_done or 0) * store.shard_objects)
-        return f"{min(done)}/{n_objects}" if done else ""
 
 
 def _age(version: object) -> str:
@@ -158,13 +147,12 @@ def _table(rows: Sequence[_Row]) -> str:
 
 
 def _details(store: StoreDescription) -> str:
-    share = store.object_bytes
-    size = bytes_text(store.size_bytes)
+    missing = f"incomplete: missing {listed(store.missing)}" if store.missing else "complete"
     facts = [
         ("kind", store.kind),
         ("dimensions", ", ".join(f"{dim} {size}" for dim, size in store.sizes.items())),
-        ("size", size if share is None else f"{size}, {bytes_text(share)} per object"),
-        ("completeness", _completeness(store)),
+        ("size", f"{bytes_text(store.size_bytes)}, {bytes_text(store.object_bytes)} per object"),
+        ("completeness", missing),
         *((f"signature.{key}", str(value)) for key, value in store.signature.items()),
     ]
     headings = ("array", "dimensions", "dtype", "a file holds", "files", "size")
@@ -178,12 +166,3 @@ def _details(store: StoreDescription) -> str:
     ]
     table = aligned([headings, *arrays], right={4, 5})
     return f"{printable(str(store.where))}\n{aligned(facts)}\n\n{table}"
-
-
-def _completeness(store: StoreDescription) -> str:
-    parts = []
-    if store.n_shards is not None:
-        parts.append(f"{store.n_done} of {counted(store.n_shards, 'shard')} done")
-    if store.missing:
-        parts.append(f"missing {listed(store.missing)}")
-    return "; ".join([*parts, "complete" if store.is_complete else "incomplete"])

@@ -59,8 +59,6 @@ def cell_settings(params: ExtractParams, name: CellName) -> dict[str, object]:
         "view_parameters": name.view.described_parameters,
         "prompts": list(name.prompts),
         "precision": params.precision,
-        # Earlier versions could compile the models, and said so in the signature.
-        "compile": False,
         "shard_objects": params.shard_objects,
     }
 

@@ -96,12 +96,11 @@ def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str
         coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
         shard_objects=split.shard_objects,
     )
-    specs, images = SCHEMA[kind], split.images_sha256
-    write_array(group, "done", specs["done"], np.ones(len(images), bool))
+    images = split.images_sha256
     if kind == "masks":
         group.update_attributes({IMAGES: images_digest(images)})
         return _link_masks(cell, store, compared)
-    write_array(group, "images_sha256", specs["images_sha256"], images)
+    write_array(group, "images_sha256", SCHEMA[kind]["images_sha256"], images)
     for rows, values in _blocks(cell):
         for name, part in values.items():
             writable(group, name)[rows] = part

@@ -1,11 +1,10 @@
-"""Arrays of a store, held to the schema; which of their shards and files are there."""
+"""Arrays of a store, held to the schema; which of their files are there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, cast
 
 import numpy as np
-from jaxtyping import Bool
 
 from storage.errors import StoreError, shown
 from storage.files.manifest import NAME, ROOT
@@ -16,20 +15,6 @@ from storage.store.signature import digest
 
 IMAGES: Final = "images_digest"
 """Attribute of published masks; features have an array, ``images_sha256``."""
-
-
-def done_shards(store: Store, arrays: Mapping[str, AnyArray]) -> Bool[np.ndarray, " shard"] | None:
-    """Whether each shard of a store is done; None for kinds without shards.
-
-    Raises
-    ------
-    StoreError
-        If the array that says so is damaged.
-    """
-    if "done" not in arrays:
-        return None
-    with naming_damage(store, "done"):
-        return np.asarray(arrays["done"][...])
 
 
 def missing_files(store: Store, arrays: Mapping[str, AnyArray]) -> list[str]:

@@ -36,8 +36,6 @@ class StoreDescription:
 
     Attributes
     ----------
-    n_done, n_shards
-        Shards marked done, and all shards; None for kinds without shards.
     missing
         Files that should be there, as ``<array>/<key>``.
     """
@@ -47,9 +45,6 @@ class StoreDescription:
     sizes: Mapping[str, int]
     arrays: tuple[ArrayDescription, ...]
     signature: Mapping[str, object]
-    shard_objects: int
-    n_done: int | None
-    n_shards: int | None
     missing: tuple[str, ...]
 
     @property
@@ -58,37 +53,32 @@ class StoreDescription:
         return sum(array.size_bytes for array in self.arrays)
 
     @property
-    def object_bytes(self) -> float | None:
-        """Bytes per object on disk; None while no shard is done."""
-        share = 1.0 if self.n_shards is None else (self.n_done or 0) / self.n_shards
-        return self.size_bytes / (share * self.sizes["object"]) if share else None
+    def object_bytes(self) -> float:
+        """Bytes per object on disk."""
+        return self.size_bytes / self.sizes["object"]
 
     @property
     def is_complete(self) -> bool:
-        """Whether every shard is done and every file is there."""
-        return self.n_done == self.n_shards and not self.missing
+        """Whether every file is there."""
+        return not self.missing
 
 
 def describe(where: str | Path) -> StoreDescription:
-    """Look at a store's metadata, marks and file sizes.
+    """Look at a store's metadata and the sizes of its files.
 
     Raises
     ------
     StoreError
-        If there is no store at ``where``, or its metadata or marks are damaged.
+        If there is no store at ``where``, or its metadata are damaged.
     """
     store = open_store(where)
     arrays = read_arrays(store)
-    done = done_shards(store, arrays)
     return StoreDescription(
         where=where,
         kind=store.kind,
         sizes=sizes_of(store, arrays),
         arrays=tuple(_described(store, name, arrays[name]) for name in store.specs),
         signature=store.signature,
-        shard_objects=store.shard_objects,
-        n_done=None if done is None else int(done.sum()),
-        n_shards=None if done is None else len(done),
         missing=tuple(missing_files(store, arrays)),
     )
 

@@ -27,22 +27,24 @@ def migrate(path: Path) -> bool:
     Raises
     ------
     StoreError
-        If it is of a schema that cannot be migrated, of compiled models, in the making, or lacks
-        arrays of the present schema or files.
+        If it is of a schema that cannot be migrated, of compiled models, lacks arrays of the
+        present schema, or has other files than its manifest says.
     """
     files = Files(str(path), path)
     group, kind, signature = read_description(files)
     version = signature.get("schema_version")
     if version == SCHEMA_VERSION:
         return False
-    attributes = dict(group.attrs)
-    if attributes.get("layout") == "work":
-        raise StoreError(f"{path} must be a published store, got one in the making")
     _check_signature(path, signature)
     manifest = read_manifest(files)
     _check_files(files, kind, manifest)
+    attributes = {key: value for key, value in group.attrs.items() if key != "layout"}
     attributes["signature"] = {**signature, "schema_version": SCHEMA_VERSION}
-    records = {name: record for name, record in manifest.items() if name != ROOT}
+    records = {
+        name: record
+        for name, record in manifest.items()
+        if name.partition("/")[0] in SCHEMA[kind]  # no longer ``done``
+    }
     with whole_folder(path) as partial:
         zarr.create_group(partial, zarr_format=3, attributes=attributes)
         for name in records:

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from storage.errors import StoreError, listed
 from storage.files.files import Files
 from storage.store.arrays import (
-    done_shards,
     missing_files,
     naming_damage,
     read_arrays,
@@ -113,23 +110,16 @@ def open_complete(
 
 
 def check_complete(store: Store) -> dict[str, AnyArray]:
-    """Arrays of a store with every mark and file in place; contents are not read.
+    """Arrays of a store with every file in place; contents are not read.
 
     Elsewhere than in a folder the manifest alone is asked which files there are.
 
     Raises
     ------
     StoreError
-        If any is missing or of another size (the message names the shards or files).
+        If any is missing or of another size (the message names the files).
     """
     arrays = read_arrays(store)
-    done = done_shards(store, arrays)
-    if done is not None and not done.all():
-        undone = np.flatnonzero(~done)
-        raise StoreError(
-            f"{store}: every shard must be done, got {len(undone)} of {len(done)} not done "
-            f"({listed([str(index) for index in undone])})"
-        )
     missing = missing_files(store, arrays)
     if missing:
         raise StoreError(

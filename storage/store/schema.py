@@ -64,9 +64,9 @@ class ArraySpec:
         return self.is_coordinate or self.chunking == "whole"
 
     @property
-    def fill_value(self) -> str | int | float | bool:
+    def fill_value(self) -> str | int | float:
         """What readers see for an absent chunk: NaN if the dtype has one, so that losses show."""
-        by_dtype: dict[str, str | float | bool] = {"float32": math.nan, "str": "", "bool": False}
+        by_dtype: dict[str, str | float] = {"float32": math.nan, "str": ""}
         return by_dtype.get(self.dtype, 0)
 
 
@@ -79,9 +79,6 @@ _OBJECT_ID: Final = ArraySpec(
 )
 _PROMPT: Final = _coordinate("prompt", "str", "prompt set")
 _PROPOSAL: Final = _coordinate("proposal", "int64", "mask of a multimask call, in decoder order")
-_DONE: Final = ArraySpec(
-    ("shard",), "bool", "whether the shard is complete; written after its data", chunking="whole"
-)
 
 _OBJECTS: Final[Mapping[str, ArraySpec]] = {
     "file": ArraySpec(("image",), "str", "file of the image, below the split's folder"),
@@ -162,7 +159,6 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
     "images_sha256": ArraySpec(
         ("shard",), "str", "digest of the names and bytes of the shard's images", chunking="whole"
     ),
-    "done": _DONE,
 }
 
 _MASKS: Final[Mapping[str, ArraySpec]] = {
@@ -178,7 +174,6 @@ _MASKS: Final[Mapping[str, ArraySpec]] = {
     "object_id": _OBJECT_ID,
     "prompt": _PROMPT,
     "proposal": _PROPOSAL,
-    "done": _DONE,
 }
 
 _ENTROPY: Final[Mapping[str, ArraySpec]] = {

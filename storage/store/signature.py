@@ -13,13 +13,8 @@ DIGEST_CHARS: Final = 16
 """Hex digits kept of a sha256: 64 bits, for a few dozen signatures per cell."""
 
 
-UNSAID: Final[Mapping[str, Value]] = {"compile": False}
-"""Values of entries that are left out: stores from before there were any keep their bytes. Cells
-that an earlier version compiled say so, and are refused."""
-
-
 def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
-    """Convert a mapping to what a store gives back: keys in order, tuples as lists, no ``UNSAID``.
+    """Convert a mapping to what a store gives back: keys in order, tuples as lists.
 
     Raises
     ------
@@ -36,12 +31,7 @@ def parse_signature(data: Mapping[str, object]) -> dict[str, Value]:
                 f"signature.{key} must be a str, a number or a list of these, got {shown(value)}"
             )
         parsed[key] = cast("Value", plain)
-    return {key: value for key, value in parsed.items() if UNSAID.get(key) != value}
-
-
-def in_full(signature: Mapping[str, object]) -> dict[str, object]:
-    """A signature with what it leaves out; where others are held to it, they are to that, too."""
-    return {**UNSAID, **signature}
+    return parsed
 
 
 def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
@@ -73,12 +63,10 @@ def differences(
     stored: Mapping[str, object], expected: Mapping[str, object]
 ) -> dict[str, tuple[object, object]]:
     """Old and new value of each key of ``expected`` that differs in ``stored``."""
-    found = in_full(stored)
-    wanted = parse_signature(expected) | {key: expected[key] for key in UNSAID if key in expected}
     return {
-        key: (found.get(key, "none"), value)
-        for key, value in sorted(wanted.items())
-        if key not in found or found[key] != value
+        key: (stored.get(key, "none"), value)
+        for key, value in parse_signature(expected).items()
+        if key not in stored or stored[key] != value
     }
 
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import FILE, FileRecord
+from storage.files.manifest import FILE, ROOT, FileRecord
 from storage.store.arrays import array_grid, read_arrays
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
 from storage.store.mask_chunks import ABSENT, index_bytes, read_index
@@ -47,8 +45,8 @@ def verify(
 
     Returns
     -------
-    Shards that are not done; files that are missing or not as the manifest says, in the order of
-    the schema; files that it does not list.
+    Files that are missing or not as the manifest says, in the order of the schema; files that it
+    does not list.
 
     Raises
     ------
@@ -57,7 +55,7 @@ def verify(
     """
     store = open_store(where)
     arrays = read_arrays(store)
-    damages = list(_undone(arrays))
+    damages: list[Damage] = []
     for found in _look_at_files(store, arrays, sizes_only=sizes_only):
         damages += found
         if advance is not None:
@@ -95,7 +93,8 @@ def _reasons(
     array, key = _array_and_key(name)
     folder = store.files.folder
     found: list[Damage] = []
-    if folder is not None and array in arrays and (shards := arrays[array].shards) is not None:
+    shards = arrays[array].shards if array in arrays and key != ROOT else None
+    if folder is not None and shards is not None:
         index = tuple(map(int, key.split(".")[1:]))
         region = array_grid(arrays[array]).region(index)
         found = list(_shard_damages(folder / name, arrays[array], region, n_chunks=shards[0]))
@@ -126,14 +125,6 @@ def _strays(store: Store) -> list[str]:
         return []
     known = {*store.manifest, FILE}
     return [name for name in store.files.names() if name not in known]
-
-
-def _undone(arrays: Mapping[str, AnyArray]) -> Iterator[Damage]:
-    if "done" not in arrays:
-        return
-    if _read_error(arrays["done"], (slice(None),)) is None:
-        for shard in np.flatnonzero(~np.asarray(arrays["done"][...])):
-            yield Damage("done", f"shard {shard}", "not done")
 
 
 def _shard_damages(

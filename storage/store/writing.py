@@ -59,7 +59,6 @@ def create_store(
     all_sizes = _all_sizes(kind, sizes, fixed, shard_objects)
     attributes = {
         "kind": kind,
-        "layout": "published",
         "signature": full_signature(signature, shard_objects),
         "coordinates": coordinates(kind),
     }

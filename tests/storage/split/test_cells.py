@@ -145,7 +145,6 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
     [
         ({"family": "sam2"}, r"\(family: sam2 -> mini, weights: \w+ -> \w+\)"),
         ({"precision": "bf16"}, r"\(precision: bf16 -> fp32\)"),
-        ({"compile": True}, r"\(compile: True -> False\)"),
         ({"extract_version": 2}, rf"\(extract_version: 2 -> {VERSIONS['extract']}\)"),
         ({"weights": "random-1"}, r"\(weights: random, seed 1 -> \w+\)"),
         ({"view_parameters": "up"}, r"\(view_parameters: up -> \)"),
@@ -156,7 +155,6 @@ def test_another_cell_gives_another_digest(changes: dict[str, Any]) -> None:
     ids=[
         "family",
         "precision",
-        "compiled by an earlier version",
         "version",
         "weights",
         "view",

@@ -27,9 +27,17 @@ def metadata(path: Path) -> dict[str, Any]:
 
 def test_a_store_tells_what_it_is(made: Path) -> None:
     attributes = metadata(made / "masks/identity.zarr")["attributes"]
-    assert (attributes["kind"], attributes["layout"]) == ("masks", "published")
+    assert attributes["kind"] == "masks"
     assert set(attributes["coordinates"].split()) == {"object_id", "prompt", "proposal"}
     assert "probability[q]" in attributes["formula"]
+
+
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_metadata_of_arrays_are_in_the_store_s_own_too(made: Path, kind: str) -> None:
+    store = made / kind / "identity.zarr"
+    consolidated = metadata(store)["consolidated_metadata"]
+    assert (consolidated["kind"], consolidated["must_understand"]) == ("inline", False)
+    assert consolidated["metadata"] == {name: metadata(store / name) for name in SCHEMA[kind]}
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
@@ -46,7 +54,7 @@ def test_the_manifest_is_checked_with_any_sha256(made: Path, kind: str) -> None:
     assert files - manifest["files"].keys() == {"manifest/zarr.json"}
 
 
-DTYPES = {"float32": "<f4", "int64": "<i8", "int32": "<i4", "uint8": "|u1", "bool": "|b1"}
+DTYPES = {"float32": "<f4", "int64": "<i8", "int32": "<i4", "uint8": "|u1"}
 
 
 def texts_of(data: bytes) -> np.ndarray:

@@ -45,7 +45,8 @@ def test_arrays_are_linked_and_what_others_link_stays_as_it_was(
     shutil.copytree(store, tmp_path / "kept", copy_function=os.link)
     assert migrate(store)
     assert files_of(tmp_path / "kept") == before
-    for name in before.keys() - {"zarr.json", FILE}:
+    kept = [name for name in before if name not in {"zarr.json", FILE}]
+    for name in (name for name in kept if not name.startswith("done/")):
         assert (store / name).samefile(tmp_path / "kept" / name)
 
 

@@ -177,18 +177,6 @@ def test_of_many_missing_files_some_are_named(features: Path) -> None:
         storage.open_features(features)
 
 
-def test_a_shard_that_is_not_done_is_named(features: Path) -> None:
-    zarr.open_group(features, mode="r+")["done"][1] = False  # type: ignore[index]
-    with pytest.raises(StoreError, match=r"got 1 of 3 not done \(1\)$"):
-        storage.open_features(features)
-
-
-def test_a_damaged_mark_is_an_error(features: Path) -> None:
-    (features / "done/c.0").write_bytes(b"no chunk")
-    with pytest.raises(StoreError, match=r"/done: every chunk must be intact.*usam cache verify"):
-        storage.open_features(features)
-
-
 @pytest.mark.parametrize(("name", "size"), [("prompt", 1), ("proposal", 20)])
 def test_a_coordinate_that_was_cut_short_is_named(features: Path, name: str, size: int) -> None:
     os.truncate(features / name / "c.0", size)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.store.signature import compare, digest, in_full, parse_signature, versions
+from storage.store.signature import compare, digest, parse_signature, versions
 
 VALUES = st.one_of(
     st.text(), st.integers(), st.floats(allow_nan=False), st.lists(st.integers()).map(tuple)
@@ -45,25 +45,12 @@ def test_one_other_value_is_another_signature(
         ({}, {"seed": 0}, "seed: none -> 0"),
         ({"views": ["identity"], "a": 1}, {"views": ("identity",)}, None),
         ({"a": 1, "b": 2}, {"b": 3, "a": 0}, "a: 1 -> 0, b: 2 -> 3"),
-        ({"a": 1}, {"compile": False, "a": 1}, None),
-        ({"a": 1}, {"compile": True, "a": 0}, "a: 1 -> 0, compile: False -> True"),
-        ({"compile": True}, {"compile": False}, "compile: True -> False"),
-        ({"compile": True}, {"compile": True}, None),
-        ({"compile": True}, {}, None),
     ],
 )
 def test_keys_that_differ_are_named_with_both_values(
     stored: dict[str, object], expected: dict[str, object], message: str | None
 ) -> None:
     assert compare(stored, expected) == message
-
-
-def test_an_entry_that_came_later_leaves_signatures_as_they_were() -> None:
-    before = {"family": "mini", "precision": "fp32"}
-    assert parse_signature(before | {"compile": False}) == before
-    assert digest(before | {"compile": False}) == digest(before)
-    assert digest(before | {"compile": True}) != digest(before)
-    assert compare(before | {"compile": True}, in_full(before)) == "compile: True -> False"
 
 
 @pytest.mark.parametrize("value", [None, {"a": 1}, [["a"]], np.float32(1)], ids=str)

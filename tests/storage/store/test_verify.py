@@ -11,7 +11,6 @@ import pytest
 import zarr
 
 from storage.errors import StoreError
-from storage.files.manifest import write_manifest
 from storage.store.mask_chunks import index_bytes
 from storage.store.schema import SCHEMA
 from storage.store.verify import Damage, n_files, verify
@@ -25,7 +24,7 @@ from tests.fixtures.made_up_cell import (
 )
 
 N_FLIPS = 20
-MARKS = "features/identity.zarr/done/c.0"
+LABELS = "features/identity.zarr/token/c.0"
 SHARD = "masks/identity.zarr/mask_code/c.1.0.0.0.0"
 
 
@@ -78,11 +77,11 @@ def test_every_array_is_read(root: Path, kind: str) -> None:
 
 
 def test_every_flipped_bit_is_found_even_those_that_zstd_ignores(root: Path) -> None:
-    file = root / MARKS
+    file = root / LABELS
     for bit in range(8 * file.stat().st_size):
         flip(file, bit)
         assert [(damage.array, damage.key) for damage in verify(store_of(file))] == [
-            ("done", "c.0")
+            ("token", "c.0")
         ]
         flip(file, bit)
 
@@ -93,6 +92,7 @@ def test_every_flipped_bit_is_found_even_those_that_zstd_ignores(root: Path) -> 
         ("masks", "mask_code/c.1.0.0.0.0", "mask_code/c.0.0.0.0.0"),
         ("features", "object_id/c.0", "proposal/c.0"),
         ("features", "iou/zarr.json", "sam_score/zarr.json"),
+        ("masks", "mask_code/zarr.json", "prompt/zarr.json"),
     ],
 )
 def test_a_file_swapped_for_an_intact_one_is_found(
@@ -187,12 +187,6 @@ def test_an_object_that_its_shard_does_not_hold_is_found(root: Path) -> None:
     assert verify(root / "masks/identity.zarr") == [
         Damage("mask_code", f"c.1.0.0.0.0 object {i}", "missing in its shard") for i in (6, 7)
     ]
-
-
-def test_a_shard_that_is_not_done_is_found(root: Path) -> None:
-    zarr.open_group(root / "features/identity.zarr", mode="r+")["done"][2] = False  # type: ignore[index]
-    write_manifest(root / "features/identity.zarr")
-    assert verify(root / "features/identity.zarr") == [Damage("done", "shard 2", "not done")]
 
 
 def test_damaged_metadata_are_an_error_those_of_an_array_alone_are_listed(root: Path) -> None:
