@@ -52,6 +52,8 @@ class OpenCell:
     store: Store
     arrays: Mapping[str, AnyArray]
     """Of the features, too."""
+    images_sha256: Sequence[str]
+    """Digest of the images of each shard, as it was when the cell was opened."""
     masks: MaskChunks | None
 
     @cached_property
@@ -79,11 +81,6 @@ class OpenCell:
     def n_channels(self) -> int:
         """Width of a token."""
         return int(self.arrays["iou_token"].shape[-1])
-
-    @cached_property
-    def images_sha256(self) -> list[str]:
-        """Digest of the images of each shard, as it was when the cell was opened."""
-        return read_images(self.store, self.arrays)
 
     def scores(
         self, name: str, rows: range | None = None
@@ -264,8 +261,10 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
     name = (expected["split"], expected["model"], expected["view"])
     where = located(features_path(*name), cache)
     features, arrays = open_complete(files_at(where), "features", expected)
+    # Here, in the thread of the cell: Python 3.11 computes one cached property at a time.
+    images = read_images(features, arrays)
     if not with_masks:
-        return OpenCell(where, features, arrays, None)
+        return OpenCell(where, features, arrays, images, None)
     of_masks = files_at(located(masks_path(*name), cache))
     masks, of_arrays = open_complete(of_masks, "masks", expected)
     # Not only the settings: one run wrote both, so versions and device must agree too.
@@ -276,9 +275,8 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
     shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
-    cell = OpenCell(where, features, arrays, MaskChunks(of_masks, shape, shard_objects))
-    check_same_images(masks, cell.images_sha256)
-    return cell
+    check_same_images(masks, images)
+    return OpenCell(where, features, arrays, images, MaskChunks(of_masks, shape, shard_objects))
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:
