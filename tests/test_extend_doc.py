@@ -87,7 +87,7 @@ def test_a_measure_has_its_line_in_the_plots_which_need_no_network(project: Path
 
 
 def test_an_entropy_is_in_its_store_and_a_measure(project: Path) -> None:
-    store = xarray.open_zarr(project / "cache/entropy/pictures_val.zarr", consolidated=False)
+    store = xarray.open_zarr(project / "cache/entropy/pictures_val.zarr")
     assert store["h_click"].dims == ("object", "model")
     found = table(project, "splits/pictures_val/objects")
     assert found["h_click"].between(0, 1, inclusive="neither").any()
@@ -122,8 +122,8 @@ def test_a_view_has_cells_of_its_own(project: Path) -> None:
 def test_a_prompt_set_is_in_every_cell(project: Path) -> None:
     for model in MODELS:
         cell = f"pictures_val/{model}/dark50.zarr"
-        features = xarray.open_zarr(project / "cache/features" / cell, consolidated=False)
-        masks = xarray.open_zarr(project / "cache/masks" / cell, consolidated=False)
+        features = xarray.open_zarr(project / "cache/features" / cell)
+        masks = xarray.open_zarr(project / "cache/masks" / cell)
         assert features["prompt"].values.tolist() == [*PROMPTS, "pair"]
         assert masks.sizes["prompt"] == len(PROMPTS) + 1
         assert features["iou"].sel(prompt="pair").notnull().all()

@@ -7,7 +7,7 @@ import zarr
 
 from storage.errors import StoreError, listed, shown
 from storage.files.files import Files
-from storage.files.manifest import FILE, ROOT, Manifest, write_manifest
+from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, write_manifest
 from storage.folders import link_or_copy, whole_folder
 from storage.store.inspection import read_description, read_manifest
 from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION
@@ -17,8 +17,8 @@ from storage.store.writing import consolidate
 def migrate(path: Path) -> bool:
     """Bring a published store to the present schema, in its place, whole or not at all.
 
-    Its arrays are linked as they are, and not read: the manifest keeps their digests, by which
-    damage shows as before. The result is byte for byte what a new run would write.
+    The files of its arrays are linked, not read: the manifest keeps what it says of them, by which
+    damage and losses show as before. The result is byte for byte what a new run would write.
 
     Returns
     -------
@@ -27,13 +27,12 @@ def migrate(path: Path) -> bool:
     Raises
     ------
     StoreError
-        If it is of a schema that cannot be migrated, of compiled models, lacks arrays of the
-        present schema, or has other files than its manifest says.
+        If it is of a schema that cannot be migrated or of compiled models, if it lacks an array of
+        the present schema, if its metadata are damaged, or if it has files of its own.
     """
     files = Files(str(path), path)
     group, kind, signature = read_description(files)
-    version = signature.get("schema_version")
-    if version == SCHEMA_VERSION:
+    if signature.get("schema_version") == SCHEMA_VERSION:
         return False
     _check_signature(path, signature)
     manifest = read_manifest(files)
@@ -43,11 +42,11 @@ def migrate(path: Path) -> bool:
     records = {
         name: record
         for name, record in manifest.items()
-        if name.partition("/")[0] in SCHEMA[kind]  # no longer ``done``
+        if name.partition("/")[0] in SCHEMA[kind]  # of ``done`` no longer
     }
     with whole_folder(path) as partial:
         zarr.create_group(partial, zarr_format=3, attributes=attributes)
-        for name in records:
+        for name in files.sizes(records):
             (partial / name).parent.mkdir(exist_ok=True)
             link_or_copy(path / name, partial / name)
         consolidate(partial, kind)
@@ -70,16 +69,23 @@ def _check_signature(path: Path, signature: Mapping[str, object]) -> None:
 
 
 def _check_files(files: Files, kind: str, manifest: Manifest) -> None:
-    absent = [name for name in SCHEMA[kind] if f"{name}/{ROOT}" not in manifest]
-    if absent:
+    metadata = [f"{name}/{ROOT}" for name in SCHEMA[kind]]
+    if absent := [name for name in metadata if name not in manifest]:
         raise StoreError(
-            f"{files} must have the arrays {listed(absent)} of the present schema, got a store "
-            "without; make it again"
+            f"{files} must have the arrays of the present schema, got none of {listed(absent)}; "
+            "make it again"
         )
-    wanted = {name: record.n_bytes for name, record in manifest.items()}
-    found = files.sizes(name for name in files.names() if name != FILE)
-    if differing := sorted(name for name, _ in wanted.items() ^ found.items()):
+    damaged = [name for name in metadata if _record(files, name) != manifest[name]]
+    if damaged:
         raise StoreError(
-            f"{files} must have the files of its manifest and no others, got "
-            f"{listed(list(dict.fromkeys(differing)))}; `usam cache verify` names them"
+            f"{files} must have intact metadata, got others than in the manifest in "
+            f"{listed(damaged)}; make it again"
         )
+    if strays := sorted({*files.names()} - {*manifest, FILE}):
+        raise StoreError(
+            f"{files} must have no files but those of its manifest, got {listed(strays)}"
+        )
+
+
+def _record(files: Files, name: str) -> FileRecord:
+    return FileRecord.of(files.read(name) or b"")

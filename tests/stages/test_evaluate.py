@@ -420,12 +420,11 @@ def test_entropies_of_other_cells_are_refused() -> None:
         scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
 
 
-def test_an_unfinished_store_ends_the_stage_with_one_line(
+def test_a_store_that_lacks_a_file_ends_the_stage_with_one_line(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = features_path(SPLIT, "small", "identity")
-    done = zarr.open_array(root / path / "done")
-    done[0] = False
+    (root / path / "iou/c.0.0.0").unlink()
     with pytest.raises(SystemExit) as end:
         evaluate.main()
     assert end.value.code == 1

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.store.verify import Damage, verify
+from tests.fixtures.earlier_store import as_schema_2
 from tests.fixtures.made_up_cell import extract
 
 FEATURES = Path("features/identity.zarr")
@@ -62,7 +63,7 @@ def test_verify_says_that_stores_are_intact(features: Path) -> None:
 
 def test_verify_lists_damage_and_fails(features: Path) -> None:
     (features / "iou/c.0.0.0").unlink()
-    chunk = features / "done/c.0"
+    chunk = features / "token/c.0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
     result = usam("cache", "verify", "features")
     assert result.exit_code == 1
@@ -70,37 +71,33 @@ def test_verify_lists_damage_and_fails(features: Path) -> None:
     assert lines[0] == "damaged features/identity.zarr"
     assert "iou c.0.0.0 missing" in lines
     n_bytes = chunk.stat().st_size
-    assert f"done c.0 {n_bytes + 1} bytes -> {n_bytes}" in lines
+    assert f"token c.0 {n_bytes + 1} bytes -> {n_bytes}" in lines
 
 
 def test_verify_quick_looks_at_sizes_alone(features: Path) -> None:
-    chunk = features / "done/c.0"
+    chunk = features / "token/c.0"
     chunk.write_bytes(bytes(chunk.stat().st_size))
     assert usam("cache", "verify", "features", "--quick").exit_code == 0
     assert usam("cache", "verify", "features").exit_code == 1
     chunk.unlink()
     result = usam("cache", "verify", "features", "--quick")
     assert result.exit_code == 1
-    assert re.search(r"done +c\.0 +missing", result.stdout)
+    assert re.search(r"token +c\.0 +missing", result.stdout)
 
 
 def test_migrate_says_which_stores_it_brought_up_and_which_it_could_not(features: Path) -> None:
     for store in (features, Path("masks/identity.zarr")):
-        shutil.rmtree(store / "manifest")
-        text = (store / "zarr.json").read_text()
-        (store / "zarr.json").write_text(text.replace('"schema_version": 2', '"schema_version": 1'))
-    shutil.rmtree("masks/identity.zarr/probability")
-    refused = usam("cache", "ls", features)
-    assert refused.stderr == (
-        f"error: {features}: schema_version must be 2, got 1; "
-        f"`usam cache migrate {features}` brings it there\n"
-    )
+        as_schema_2(store)
+    Path("masks/identity.zarr/notes").touch()
+    way = f"schema_version must be 3, got 2; `usam cache migrate {features}` brings it there\n"
+    assert usam("cache", "ls", features).stderr == f"error: {features}: {way}"
+    assert usam("cache", "diff", features, features).stderr == f"error: {features}: {way}"
+    assert usam("cache", "verify", features).stdout.endswith(f"  {way}")
     result = usam("cache", "migrate", ".")
     assert result.exit_code == 1
     assert result.stdout == (
         "migrated  features/identity.zarr\n"
-        "refused   masks/identity.zarr: must have the arrays probability of the present schema, "
-        "got a store of extract_version None without; make it again\n"
+        "refused   masks/identity.zarr: must have no files but those of its manifest, got notes\n"
     )
     result = usam("cache", "migrate", "features")
     assert (result.exit_code, result.stdout) == (0, "current   features/identity.zarr\n")

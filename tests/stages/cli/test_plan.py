@@ -144,7 +144,7 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
         patch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
         assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "0")
 
-    (masks_path(*CELL) / "done" / "c.0").unlink()
+    (masks_path(*CELL) / "prompt" / "c.0").unlink()
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "1")
 
 
@@ -246,8 +246,8 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     ]
 
 
-def lose_mark() -> None:
-    (masks_path(*CELL) / "done" / "c.0").unlink()
+def lose_labels() -> None:
+    (masks_path(*CELL) / "prompt" / "c.0").unlink()
 
 
 def lose_masks() -> None:
@@ -273,7 +273,7 @@ def spoil() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lose_mark, "incomplete"),
+        (lose_labels, "incomplete"),
         (lose_masks, "masks missing"),
         (lose_outputs, "begun, kept in cache/work"),
         (misplace, f"a store of {SPLIT}/tiny/vflip lies in its place"),

@@ -57,10 +57,8 @@ def opened(where: str | Path, store: Path) -> xarray.Dataset:
 def test_zarr_opens_it_as_it_is(store: Path, zipped: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        there = xarray.open_zarr(ZipStore(zipped), chunks=None, consolidated=False).load()
-    xarray.testing.assert_identical(
-        there, xarray.open_zarr(store, chunks=None, consolidated=False).load()
-    )
+        there = xarray.open_zarr(ZipStore(zipped), chunks=None).load()
+    xarray.testing.assert_identical(there, xarray.open_zarr(store, chunks=None).load())
 
 
 def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> None:

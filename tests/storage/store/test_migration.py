@@ -50,25 +50,31 @@ def test_arrays_are_linked_and_what_others_link_stays_as_it_was(
         assert (store / name).samefile(tmp_path / "kept" / name)
 
 
-def test_a_damaged_chunk_is_not_blessed(store: Path) -> None:
+def test_damaged_and_missing_chunks_are_not_blessed(store: Path) -> None:
     chunk = store / "object_id/c.0"
     data = bytearray(chunk.read_bytes())
     data[-1] ^= 1
     chunk.write_bytes(data)
+    (store / "prompt/c.0").unlink()
     assert migrate(store)
-    assert [(damage.array, damage.key) for damage in verify(store)] == [("object_id", "c.0")]
+    assert [(damage.array, damage.key, damage.reason[:6]) for damage in verify(store)] == [
+        ("object_id", "c.0", "sha256"),
+        ("prompt", "c.0", "missin"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: (path / "object_id/c.0").unlink(), r"others, got object_id/c\.0; `usam cac"),
-        (lambda path: (path / "prompt/c.0").write_bytes(b"1"), r"others, got prompt/c\.0; `usam"),
-        (lambda path: (path / "notes").touch(), r"others, got notes; `usam cache verify"),
+        (lambda path: (path / "notes").touch(), "must have no files but .* manifest, got notes$"),
+        (
+            lambda path: (path / "prompt/zarr.json").write_text("{}"),
+            r"must have intact metadata, got others .* in prompt/zarr\.json; make it again",
+        ),
         (lambda path: shutil.rmtree(path / NAME), "must be the manifest of the store, got none"),
         (
             lambda path: (shutil.rmtree(path / "prompt"), write_manifest(path)),
-            "must have the arrays prompt of the present schema, got a store without; make it again",
+            r"must have the arrays of the present schema, got none of prompt/zarr\.json; make it",
         ),
         (
             lambda path: (
@@ -78,7 +84,7 @@ def test_a_damaged_chunk_is_not_blessed(store: Path) -> None:
             "must be of models that were not compiled, got signature.compile: True; make it again",
         ),
     ],
-    ids=["missing", "cut", "stray", "manifest", "array", "compiled"],
+    ids=["stray", "metadata", "manifest", "array", "compiled"],
 )
 def test_a_store_that_is_not_whole_or_not_ours_stays_as_it_is(
     store: Path, change: Callable[[Path], Any], message: str
