@@ -96,9 +96,9 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
 
 @app.command("migrate")
 def migrate_command(path: Some) -> None:
-    """Bring stores of an earlier schema to the present one, without a model; exit 1 if any fails.
+    """Bring stores of schema 2 to the present one, without a model; exit 1 if any fails.
 
-    Each is replaced whole or not at all. `dvc commit` records the result.
+    Each is replaced whole or not at all. docs/cache.md says how to tell DVC.
     """
     failed = False
     with reported_errors():

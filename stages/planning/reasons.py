@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, counted, listed, shown
+from storage.errors import EarlierSchemaError, StoreError, counted, listed, shown
 from storage.paths import features_path, masks_path
 from storage.pool.cell import OF_A_SPLIT, folders_with, read_settings
 from storage.pool.inputs import PreparedSplit
@@ -85,19 +85,25 @@ def reason_to_run(
         return MISSING if split is None else _missing(asked, split, tuple(stores))
     if absent:
         return f"{absent[0]} missing"
-    for path in stores.values():
-        try:
-            store = open_store(path)
-        except StoreError:
-            return "damaged"
-        other = _other(store.signature, cell, asked)
-        if other:
-            return other
-        try:
-            check_complete(store)
-        except StoreError:
-            return "incomplete"
-    return None
+    faults = (_fault(path, cell, asked) for path in stores.values())
+    return next(filter(None, faults), None)
+
+
+def _fault(path: Path, cell: CellName, asked: Mapping[str, object]) -> str:
+    """What keeps a store from being that of a cell under these settings; empty if nothing does."""
+    try:
+        store = open_store(path)
+    except EarlierSchemaError:
+        return "to be migrated by `usam cache migrate`"
+    except StoreError:
+        return "damaged"
+    if other := _other(store.signature, cell, asked):
+        return other
+    try:
+        check_complete(store)
+    except StoreError:
+        return "incomplete"
+    return ""
 
 
 def _missing(asked: Mapping[str, object], split: PreparedSplit, kinds: Sequence[str]) -> str:

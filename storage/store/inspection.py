@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import zarr
 
-from storage.errors import StoreError, shown
+from storage.errors import EarlierSchemaError, StoreError, shown
 from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, parse_manifest
@@ -66,11 +66,11 @@ def open_store(where: str | Path | Files) -> Store:
     files = where if isinstance(where, Files) else files_at(where)
     group, kind, signature = read_description(files)
     version = signature.get("schema_version")
+    rule = f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}"
+    if version == MIGRATED:
+        raise EarlierSchemaError(f"{rule}; `usam cache migrate {files}` brings it there")
     if version != SCHEMA_VERSION:
-        way = f"; `usam cache migrate {files}` brings it there" if version == MIGRATED else ""
-        raise StoreError(
-            f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}{way}"
-        )
+        raise StoreError(rule)
     return Store(files, group, kind, signature, read_manifest(files))
 
 

@@ -31,6 +31,7 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
+from tests.fixtures.earlier_store import as_schema_2
 from tests.fixtures.layouts import LAYOUTS, draw_videos
 
 pytestmark = pytest.mark.filterwarnings(
@@ -270,6 +271,10 @@ def spoil() -> None:
     (features_path(*CELL) / "zarr.json").write_text("{")
 
 
+def age() -> None:
+    as_schema_2(masks_path(*CELL))
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -278,6 +283,7 @@ def spoil() -> None:
         (lose_outputs, "begun, kept in cache/work"),
         (misplace, f"a store of {SPLIT}/tiny/vflip lies in its place"),
         (spoil, "damaged"),
+        (age, "to be migrated by `usam cache migrate`"),
     ],
 )
 def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:
