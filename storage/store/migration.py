@@ -37,8 +37,9 @@ def migrate(path: Path) -> bool:
     _check_signature(path, signature)
     manifest = read_manifest(files)
     _check_files(files, kind, manifest)
-    attributes = {key: value for key, value in group.attrs.items() if key != "layout"}
-    attributes["signature"] = {**signature, "schema_version": SCHEMA_VERSION}
+    signature = {**signature, "schema_version": SCHEMA_VERSION}
+    attributes = {**group.attrs, "signature": signature}
+    attributes.pop("layout", None)
     records = {
         name: record
         for name, record in manifest.items()

@@ -22,6 +22,7 @@ from storage.datasets.catalogue import estimate_extent
 from storage.paths import features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes
+from tests.fixtures.earlier_store import as_schema_2
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -31,7 +32,6 @@ from tests.fixtures.extract_project import (
     run,
     write_params,
 )
-from tests.fixtures.earlier_store import as_schema_2
 from tests.fixtures.layouts import LAYOUTS, draw_videos
 
 pytestmark = pytest.mark.filterwarnings(

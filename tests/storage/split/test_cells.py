@@ -15,6 +15,8 @@ from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
 from storage.split.objects import objects_digest, write_objects
+from storage.store.arrays import images_digest
+from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import object_table
 from tests.fixtures.signatures import open_eval
@@ -131,6 +133,13 @@ def repair_images(root: Path) -> None:
     write_objects(objects_path("val"), table, {"split": "val"})
     for name, rows in CELLS.items():
         write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS, table=table)
+
+
+def test_digests_are_those_of_schema_2_whose_entropies_and_heads_name_them() -> None:
+    cell = open_split().by_name["large", "vflip"]
+    own = {"schema_version": 2, "images_digest": images_digest(cell.images_sha256)}
+    assert cell.signature["schema_version"] == 3
+    assert cell.content_digest == digest({**cell.signature, **own})
 
 
 @pytest.mark.parametrize("changes", [{"torch_version": "3"}, {"sam2_version": "2"}])

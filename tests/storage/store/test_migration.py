@@ -63,6 +63,16 @@ def test_damaged_and_missing_chunks_are_not_blessed(store: Path) -> None:
     ]
 
 
+def lose_array(path: Path) -> None:
+    shutil.rmtree(path / "prompt")
+    write_manifest(path)
+
+
+def compile_it(path: Path) -> None:
+    edit_root(path, lambda root: root["attributes"]["signature"].update(compile=True))
+    write_manifest(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -72,17 +82,8 @@ def test_damaged_and_missing_chunks_are_not_blessed(store: Path) -> None:
             r"must have intact metadata, got others .* in prompt/zarr\.json; make it again",
         ),
         (lambda path: shutil.rmtree(path / NAME), "must be the manifest of the store, got none"),
-        (
-            lambda path: (shutil.rmtree(path / "prompt"), write_manifest(path)),
-            r"must have the arrays of the present schema, got none of prompt/zarr\.json; make it",
-        ),
-        (
-            lambda path: (
-                edit_root(path, lambda root: root["attributes"]["signature"].update(compile=True)),
-                write_manifest(path),
-            ),
-            "must be of models that were not compiled, got signature.compile: True; make it again",
-        ),
+        (lose_array, r"arrays of the present schema, got none of prompt/zarr\.json; make it again"),
+        (compile_it, "models that were not compiled, got signature.compile: True; make it again"),
     ],
     ids=["stray", "metadata", "manifest", "array", "compiled"],
 )

@@ -11,10 +11,10 @@ def test_no_dimension_is_named_like_an_array_of_many_dimensions(kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", SCHEMA)
-def test_sharded_arrays_run_along_objects_or_shards(kind: str) -> None:
+def test_arrays_that_are_cut_run_along_objects_or_images(kind: str) -> None:
     for spec in SCHEMA[kind].values():
         if not spec.is_constant:
-            assert spec.dims[0] == ("shard" if spec.chunking == "marks" else spec.dims[0])
+            assert spec.dims[0] in {"object", "image"}
         if spec.chunking == "prompt_rows":
             assert spec.dims[:2] == ("object", "prompt")
 
