@@ -32,7 +32,7 @@ from storage.files.files import run
 from storage.files.manifest import FileRecord
 from storage.folders import put_files, put_link
 from storage.paths import POOL
-from storage.pool.inputs import PreparedSplit
+from storage.pool.inputs import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
 from storage.store.signature import compare, digest, parse_signature
@@ -144,7 +144,7 @@ class Cell:
         Raises
         ------
         StoreError
-            If an array is missing, unexpected, or of another dtype or shape than planned.
+            If an array is missing, unexpected, or of another dtype, shape or input than planned.
         OSError
             If the disk is full (the message names the file).
         """
@@ -209,15 +209,22 @@ class Cell:
         put_files({self.features_path(name): data.getvalue()})
 
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
-        """Arrays of a shard, held to the schema."""
+        """Arrays of a shard, held to the schema and to what its name says of them."""
         shard = self.split.shards[name]
         specs = {key: spec for kind in kinds for key, spec in shard_arrays(kind).items()}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
         sizes = self._sizes | {"object": shard.stop - shard.start}
-        return {
+        kept = {
             key: checked(key, spec, rows[key], tuple(sizes[dim] for dim in spec.dims))
             for key, spec in specs.items()
         }
+        found = shard_name(self.split.full_rows, map(str, kept["input_sha256"]))
+        if found != name:
+            raise StoreError(
+                f"rows of shard {shard.index} must be of the inputs {name[:12]}, got those of "
+                f"{found[:12]}"
+            )
+        return kept
 
     @property
     def _sizes(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -59,7 +59,7 @@ class PreparedSplit:
         return sum(self.shards[name].stop - self.shards[name].start for name in names)
 
 
-def shard_name(full_rows: int, inputs: Sequence[str]) -> str:
+def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
     """Name of a shard.
 
     Parameters
@@ -67,13 +67,14 @@ def shard_name(full_rows: int, inputs: Sequence[str]) -> str:
     full_rows
         Rows that its file has room for.
     inputs
-        ``input_sha256`` of its pieces.
+        ``input_sha256`` of its pieces, or of its rows.
 
     Returns
     -------
     sha256 in hex.
     """
-    return hashlib.sha256(json.dumps([full_rows, *inputs]).encode()).hexdigest()
+    pieces = [digest for digest, _ in groupby(inputs)]
+    return hashlib.sha256(json.dumps([full_rows, *pieces]).encode()).hexdigest()
 
 
 def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
@@ -81,4 +82,4 @@ def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
     full_rows = min(shard_objects, len(rows_sha256))
     starts = range(0, len(rows_sha256), shard_objects)
     shards = (map(str, rows_sha256[start : start + shard_objects]) for start in starts)
-    return [shard_name(full_rows, [digest for digest, _ in groupby(own)]) for own in shards]
+    return [shard_name(full_rows, own) for own in shards]
