@@ -117,7 +117,7 @@ class Cell:
     def lacking(self) -> list[str]:
         """Names of the shards that are not there, in the order of the rows."""
         there = names_in(self.folder)
-        return [name for name in self.split.names if name not in there]
+        return [name for name in self.split.shards if name not in there]
 
     def features_path(self, name: str) -> Path:
         """File of a shard's features."""

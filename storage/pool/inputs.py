@@ -32,18 +32,22 @@ class PreparedSplit:
         return images_of_shards(self.table, self.shard_objects)
 
     @cached_property
-    def shards(self) -> dict[str, Shard]:
-        """Shards by their names, in the order of the rows."""
-        plan = plan_shards(self.table.image_index, self.shard_objects)
-        inputs = [[self.input_sha256(piece) for piece in shard.pieces] for shard in plan]
-        return {
-            shard_name(self.full_rows, own): shard for own, shard in zip(inputs, plan, strict=True)
-        }
+    def names(self) -> tuple[str, ...]:
+        """Names of the shards, by their index; those of the same inputs have the same."""
+        inputs = ([self.input_sha256(piece) for piece in shard.pieces] for shard in self._plan)
+        return tuple(shard_name(self.full_rows, own) for own in inputs)
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Names of the shards, by their index."""
-        return tuple(self.shards)
+    def shards(self) -> dict[str, Shard]:
+        """Shards by their names, in the order of the rows; the first of those with the same."""
+        shards: dict[str, Shard] = {}
+        for name, shard in zip(self.names, self._plan, strict=True):
+            shards.setdefault(name, shard)
+        return shards
+
+    @cached_property
+    def _plan(self) -> tuple[Shard, ...]:
+        return plan_shards(self.table.image_index, self.shard_objects)
 
     @property
     def full_rows(self) -> int:

@@ -44,7 +44,7 @@ class Comparison:
 def compare_shards(cell: Cell) -> Comparison:
     """Read every shard of a cell, and compare its masks with the digest that its features have."""
     found = Comparison()
-    for name in cell.split.names:
+    for name in cell.split.shards:
         try:
             features = cell.read(name)
             if "masks" in cell.kinds:
@@ -81,7 +81,7 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
             records = _write(cell, kind, partial, compared)
             write_manifest(partial, records)
     published = cell.folder / PUBLISHED / f"{digest(cell.signature)}.json"
-    put_files({published: f"{json.dumps(cell.split.names)}\n".encode()})
+    put_files({published: f"{json.dumps([*cell.split.shards])}\n".encode()})
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
@@ -124,9 +124,9 @@ def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
     step = chunk_rows(n_rows)
     held: list[Rows] = []
     start = n_held = 0
-    for name, shard in cell.split.shards.items():
+    for name in cell.split.names:
         held.append(cell.read(name).rows)
-        n_held += shard.stop - shard.start
+        n_held += len(held[-1]["input_sha256"])
         while n_held >= step or start + n_held == n_rows > start:
             together = {key: np.concatenate([rows[key] for rows in held]) for key in held[0]}
             n = min(step, n_held)

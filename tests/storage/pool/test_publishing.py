@@ -3,6 +3,7 @@
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,21 @@ def test_shards_in_any_order_give_the_bytes_of_all_rows_written_at_once(
     assert outputs(tmp_path) == outputs(tmp_path / "at_once")
     for path in targets(tmp_path, cell).values():
         assert verify(path) == []
+
+
+def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:
+    """As where a data set has an annotation twice."""
+    table = replace(
+        SPLIT.table,
+        mask_rle=np.full_like(SPLIT.table.mask_rle, "0"),
+        point_px=np.zeros_like(SPLIT.table.point_px),
+    )
+    cell = cell_of(tmp_path, PreparedSplit(table, shard_objects=1))
+    assert len(cell.split.names) == 10
+    assert len(fill(cell)) == 5
+    publish_whole(tmp_path, cell)
+    write_at_once(tmp_path / "at_once", cell)
+    assert outputs(tmp_path) == outputs(tmp_path / "at_once")
 
 
 def test_what_was_put_is_what_is_read(tmp_path: Path) -> None:
