@@ -53,8 +53,8 @@ MAKER: Final = "maker"
 MASKS_SHA256: Final = "masks_sha256"
 """Beside the rows: digest of the file of the masks; empty where there are none."""
 
-DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError)
-"""What NumPy raises for a damaged archive."""
+DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
+"""What NumPy raises for a damaged archive, a ``RuntimeError`` if it seems to be encrypted."""
 
 N_HEX: Final = 16
 """Hex digits of the digest of masks in the name of their file."""
@@ -180,9 +180,9 @@ class Cell:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 rows = {key: archive[key] for key in archive.files}
                 maker, sha256 = str(rows.pop(MAKER)), str(rows.pop(MASKS_SHA256))
+            return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
         except DAMAGE as error:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
-        return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
 
     def drop(self, name: str) -> None:
         """Remove a damaged shard; what links of it show elsewhere stays."""

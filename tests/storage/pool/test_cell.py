@@ -3,8 +3,10 @@
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from tests.fixtures.made_up_cell import (
     SPLIT,
     cell_of,
     fill,
-    flip,
     rows_of,
     split_of,
 )
@@ -187,36 +188,72 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Cell:
     return cell
 
 
-@given(st.integers(0, 2**20))
+@contextmanager
+def damaged(cell: Cell, change: Callable[[bytes], bytes]) -> Iterator[Path]:
+    """Features of the first shard, damaged for the time of the block."""
+    path = cell.features_path(NAMES[0])
+    whole = path.read_bytes()
+    path.write_bytes(change(whole))
+    try:
+        yield path
+    finally:
+        path.write_bytes(whole)
+
+
+def written_over(data: bytes, start: int, block: bytes) -> bytes:
+    start %= len(data)
+    return (data[:start] + block + data[start + len(block) :])[: len(data)]
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    place = bit // 8 % len(data)
+    return written_over(data, place, bytes([data[place] ^ 1 << bit % 8]))
+
+
+@given(
+    st.one_of(
+        st.integers(0, 2**20).map(lambda bit: partial(flipped, bit=bit)),
+        st.tuples(st.integers(0, 2**20), st.binary(min_size=1, max_size=64)).map(
+            lambda block: partial(written_over, start=block[0], block=block[1])
+        ),
+    )
+)
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_bit_of_features_is_found_or_is_of_no_row(kept: Cell, bit: int) -> None:
-    path, intact = kept.features_path(NAMES[0]), kept.read(NAMES[0])
-    whole = path.read_bytes()
-    flip(path, bit)
-    try:
-        read = kept.read(NAMES[0])
-    except StoreError as error:
-        assert str(path) in str(error)  # noqa: PT017 - or no error
-    else:
-        assert (read.maker, read.masks_sha256) == (intact.maker, intact.masks_sha256)
-        for name, values in read.rows.items():
-            np.testing.assert_array_equal(values, intact.rows[name], strict=True)
-    finally:
-        path.write_bytes(whole)
+def test_damage_of_features_is_found_or_is_of_no_row(
+    kept: Cell, change: Callable[[bytes], bytes]
+) -> None:
+    intact = kept.read(NAMES[0])
+    with damaged(kept, change) as path:
+        try:
+            read = kept.read(NAMES[0])
+        except StoreError as error:
+            assert str(error).startswith(f"{path} must be features of a shard, got ")  # noqa: PT017
+        else:
+            for name, values in read.rows.items():
+                np.testing.assert_array_equal(values, intact.rows[name], strict=True)
 
 
-@pytest.mark.parametrize("n_bytes", [0, 3, 200, -1, None])
-def test_features_that_were_cut_or_lost_are_an_error(kept: Cell, n_bytes: int | None) -> None:
-    path = kept.features_path(NAMES[0])
-    whole = path.read_bytes()
-    path.unlink()
-    if n_bytes is not None:
-        path.write_bytes(whole[:n_bytes])
-    try:
-        with pytest.raises(StoreError, match=rf"{path} must be features of a shard, got "):
-            kept.read(NAMES[0])
-    finally:
-        path.write_bytes(whole)
+@pytest.mark.parametrize(("offset", "block"), [(8, b"\1"), (16, bytes(12))])
+def test_damage_of_the_directory_of_an_archive_is_found(
+    kept: Cell, offset: int, block: bytes
+) -> None:
+    """It says that an array is encrypted, or empty."""
+
+    def change(whole: bytes) -> bytes:
+        entry = whole.rindex(b"PK\1\2", 0, whole.rindex(b"iou.npy"))
+        return written_over(whole, entry + offset, block)
+
+    with damaged(kept, change), pytest.raises(StoreError, match="must be features of a shard"):
+        kept.read(NAMES[0])
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 200, -1])
+def test_features_that_were_cut_are_an_error(kept: Cell, n_bytes: int) -> None:
+    with (
+        damaged(kept, lambda whole: whole[:n_bytes]) as path,
+        pytest.raises(StoreError, match=rf"{path} must be features of a shard, got "),
+    ):
+        kept.read(NAMES[0])
 
 
 def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path) -> None:
