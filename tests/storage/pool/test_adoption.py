@@ -82,6 +82,7 @@ def test_masks_are_linked_and_their_maker_is_unknown() -> None:
         ({}, {"precision": "bf16"}),
         ({}, {"view": "vflip"}),
         ({}, {"device": "cuda"}),
+        ({"compile": True}, {}),
         ({}, {"compile": True}),
     ],
 )
