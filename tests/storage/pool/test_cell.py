@@ -274,14 +274,17 @@ def test_shards_under_other_settings_are_named_with_the_difference(tmp_path: Pat
     cell = cell_of(tmp_path)
     assert not list(cell.others())
     fill(cell)
-    alike = {"features alone": {"with_masks": False}, "another view": {"view": "vflip"}}
-    former = cell_of(tmp_path, precision="bf16")
-    for one in (former, *(cell_of(tmp_path, **changes) for changes in alike.values())):
+    former = [cell_of(tmp_path, precision="bf16"), cell_of(tmp_path, compile=True)]
+    unlike = [cell_of(tmp_path, with_masks=False), cell_of(tmp_path, view="vflip")]
+    for one in (*former, *unlike):
         fill(one)
-    assert list(cell.others()) == [(former.folder, "precision: bf16 -> fp32")]
+    differences = ["precision: bf16 -> fp32", "compile: True -> False"]
+    folders = [one.folder for one in former]
+    assert dict(cell.others()) == dict(zip(folders, differences, strict=True))
     elsewhere = cell_of(tmp_path, split_of(versions=(1, 1, 1, 1, 1)))
     assert not list(elsewhere.others()), "of other inputs"
-    (former.folder / "settings.json").write_text("{")
+    for folder in folders:
+        (folder / "settings.json").write_text("{")
     assert not list(cell.others())
 
 
