@@ -57,7 +57,7 @@ DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, Ru
 """What NumPy raises for a damaged archive, a ``RuntimeError`` if it seems to be encrypted."""
 
 N_HEX: Final = 16
-"""Hex digits of the digest of masks in the name of their file."""
+"""Hex digits of the digest of a file in its name."""
 
 Rows = dict[str, np.ndarray]
 

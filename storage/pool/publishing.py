@@ -11,15 +11,14 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import link_or_copy, put_files, whole_folder
-from storage.pool.cell import MASK_CODE, Cell, Rows
+from storage.pool.cell import MASK_CODE, N_HEX, Cell, Rows
 from storage.store.arrays import IMAGES, images_digest
 from storage.store.grid import chunk_rows, file_name
 from storage.store.schema import SCHEMA
-from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, writable, write_array
 
 PUBLISHED: Final = "published"
-"""Folder beside the shards, with a list for each cell of those that were published in it."""
+"""Folder beside the shards, with a list of those that were published together, for each time."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,9 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
         with whole_folder(target) as partial:
             records = _write(cell, kind, partial, compared)
             write_manifest(partial, records)
-    published = cell.folder / PUBLISHED / f"{digest(cell.signature)}.json"
-    put_files({published: f"{json.dumps([*cell.split.shards])}\n".encode()})
+    # By its content: the signature of a cell stays as it is where an image is repaired.
+    names = f"{json.dumps([*cell.split.shards])}\n".encode()
+    put_files({cell.folder / PUBLISHED / f"{FileRecord.of(names).sha256[:N_HEX]}.json": names})
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
