@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,10 +37,16 @@ def test_names_follow_from_inputs_and_rows_of_a_full_shard(
     """Not from the split: what two of them begin with has the same names."""
     one, other = (split_of(k, shard_objects, per_image=per_image) for k in (n, n_other))
     assert len({*one.names}) == len(one.names) == -(-n // shard_objects)
+    assert one.n_objects(one.names) == n
     n_alike = min(n, n_other) // shard_objects if one.full_rows == other.full_rows else 0
     n_alike += (n == n_other) and n % shard_objects > 0
     assert one.names[:n_alike] == other.names[:n_alike]
     assert not {*one.names[n_alike:]} & {*other.names[n_alike:]}
+
+
+def test_the_same_objects_in_files_with_room_for_more_have_another_name() -> None:
+    assert SPLIT.n_objects(NAMES[2:]) == 2
+    assert NAMES[2] not in split_of(shard_objects=2).names
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
@@ -121,6 +126,7 @@ def test_what_was_put_is_what_is_read(tmp_path: Path, with_masks: bool) -> None:
         {cell.masks_path(NAMES[2], read.masks_sha256).name} if with_masks else set()
     )
     assert {file.name for file in cell.folder.iterdir()} == kept
+    assert '"precision": "fp32"' in (cell.folder / "settings.json").read_text()
 
 
 def test_who_comes_second_changes_nothing(tmp_path: Path) -> None:
@@ -286,11 +292,3 @@ def test_shards_under_other_settings_are_named_with_the_difference(tmp_path: Pat
     for folder in folders:
         (folder / "settings.json").write_text("{")
     assert not list(cell.others())
-
-
-def test_settings_are_kept_in_words(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path)
-    fill(cell)
-    text = (cell.folder / "settings.json").read_text()
-    assert re.search(r'"precision": "fp32"', text)
-    assert "shard_objects" not in text
