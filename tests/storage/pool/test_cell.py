@@ -86,7 +86,6 @@ def test_a_changed_input_renames_its_shard_alone_ids_and_areas_are_none(
     [
         ({"split": "train"}, True),
         ({"objects_digest": "of other objects"}, True),
-        ({"shard_objects": 5}, True),
         ({"compile": False}, True),
         ({"compile": True}, False),
         ({"view": "vflip"}, False),
@@ -106,6 +105,7 @@ def test_a_shard_of_another_split_is_there(tmp_path: Path) -> None:
     fill(cell_of(tmp_path))
     assert fill(cell_of(tmp_path, split_of(14), split="train")) == [2, 3]
     assert fill(cell_of(tmp_path, split_of(8), split="pilot")) == []
+    assert fill(cell_of(tmp_path, split_of(4, 5))) == [], "a smaller split than a shard"
 
 
 @pytest.mark.parametrize("with_masks", [True, False])
