@@ -13,5 +13,5 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Root of a complete cell; tests that break it copy it."""
     root = tmp_path_factory.mktemp("made")
     extract(root)
-    shutil.rmtree(root / "work")
+    shutil.rmtree(root / "pool")
     return root

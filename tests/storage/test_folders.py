@@ -14,7 +14,8 @@ import pytest
 
 from storage import folders
 from storage.folders import (
-    first_folder,
+    begin_file,
+    begun_files,
     link_or_copy,
     named_disk_errors,
     passing_folder,
@@ -277,12 +278,18 @@ def test_a_passing_folder_goes_with_its_block_and_what_a_kill_left_with_the_next
     assert list(path.parent.iterdir()) == [others]
 
 
-def test_the_first_folder_stays(tmp_path: Path) -> None:
-    with first_folder(tmp_path / "store") as first, first_folder(tmp_path / "store") as second:
-        fill(first, "of who was slower")
-        fill(second, "of who was faster")
-    assert (tmp_path / "store" / "file").read_text() == "of who was faster"
-    assert list(tmp_path.iterdir()) == [tmp_path / "store"]
+def test_files_that_are_begun_show_to_others_those_of_the_dead_go(tmp_path: Path) -> None:
+    assert begun_files(tmp_path / "absent") == set()
+    begun = begin_file(tmp_path / "below" / "one.npz")
+    left = tmp_path / "below" / f".two.npz.{dead_tag()}.partial"
+    for file in (left, tmp_path / "below" / "three.npz"):
+        file.touch()
+    assert begun_files(tmp_path / "below") == {"one.npz"}
+    assert not left.exists()
+    assert begun.stat().st_size == 0
+    begun.unlink()
+    assert begun_files(tmp_path / "below") == set()
+    assert [file.name for file in (tmp_path / "below").iterdir()] == ["three.npz"]
 
 
 def test_files_are_put_whole_and_links_of_former_ones_stay(tmp_path: Path) -> None:

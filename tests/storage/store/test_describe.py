@@ -6,14 +6,14 @@ import pytest
 from storage.errors import StoreError
 from storage.split.objects import write_objects
 from storage.store.describe import describe, find_stores
-from tests.fixtures.made_up_cell import extract, images_of, open_cell, rows_of
+from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
 
 def test_a_complete_store(made: Path) -> None:
     path = made / "masks/identity.zarr"
     masks = describe(path)
-    assert (masks.kind, masks.layout, masks.is_complete) == ("masks", "published", True)
+    assert (masks.kind, masks.is_complete) == ("masks", True)
     assert (masks.n_done, masks.n_shards, masks.missing) == (3, 3, ())
     assert masks.sizes["object"] == 10
     assert masks.size_bytes == sum(file.stat().st_size for file in path.glob("*/c.*"))
@@ -30,16 +30,6 @@ def test_a_store_without_shards(tmp_path: Path) -> None:
     assert objects.object_bytes == objects.size_bytes / 12
 
 
-def test_a_store_in_the_making(tmp_path: Path) -> None:
-    cell = open_cell(tmp_path)
-    assert describe(cell.folder / "features.zarr").object_bytes is None
-    cell.write_shard(2, rows_of(2), images_of((0, 0, 0))[2])
-    features = describe(cell.folder / "features.zarr")
-    assert (features.n_done, features.n_shards) == (1, 3)
-    assert not features.is_complete
-    assert features.missing == ()
-
-
 def test_a_store_that_lost_a_file(made: Path, tmp_path: Path) -> None:
     path = shutil.copytree(made / "features/identity.zarr", tmp_path / "identity.zarr")
     (path / "iou/c.0.0.0").unlink()
@@ -54,12 +44,7 @@ def test_stores_below_a_folder_are_found(tmp_path: Path) -> None:
     hidden.mkdir()
     (hidden / "zarr.json").touch()
     found = find_stores(tmp_path)
-    assert [path.name for path in found] == [
-        "identity.zarr",
-        "identity.zarr",
-        "features.zarr",
-        "masks.zarr",
-    ]
+    assert [path.name for path in found] == ["identity.zarr", "identity.zarr"]
     assert find_stores(found[0]) == [found[0]]
 
 

@@ -21,7 +21,6 @@ from storage.store.schema import SCHEMA
 
 TOKENS = SCHEMA["features"]["mask_token"]
 MASKS = SCHEMA["masks"]["mask_code"]
-DONE = SCHEMA["masks"]["done"]
 
 
 def sizes(n_objects: int, shard_objects: int = 128) -> dict[str, int]:
@@ -73,30 +72,17 @@ def test_published_chunks_hold_1024_rows_or_more_in_32_blocks_or_fewer(n_rows: i
     [(60, (60, 1, 4, 256)), (5000, (1024, 1, 4, 256)), (860_000, (27648, 1, 4, 256))],
 )
 def test_tokens_are_cut_by_prompt_set(n_objects: int, chunks: tuple[int, ...]) -> None:
-    assert grid(TOKENS, sizes(n_objects), "published", 128) == Grid((n_objects, 9, 4, 256), chunks)
+    assert grid(TOKENS, sizes(n_objects), 128) == Grid((n_objects, 9, 4, 256), chunks)
 
 
-def test_what_is_written_as_a_store_is_made_has_no_file_for_each_shard() -> None:
-    ids = SCHEMA["features"]["object_id"]
-    whole = sizes(860_000)
-    assert grid(ids, whole, "work", 128) == grid(ids, whole, "published", 128)
-
-
-@pytest.mark.parametrize("layout", ["published", "work"])
-def test_shards_of_masks_are_alike_in_both_layouts(layout: str) -> None:
-    assert grid(MASKS, sizes(300), layout, 128) == Grid(  # type: ignore[arg-type]
+def test_shards_of_masks_are_files_of_one_object_a_chunk() -> None:
+    assert grid(MASKS, sizes(300), 128) == Grid(
         (300, 9, 3, 64, 64), (1, 9, 3, 64, 64), (128, 9, 3, 64, 64)
     )
 
 
-def test_in_a_work_store_no_two_shards_share_a_file() -> None:
-    assert grid(DONE, sizes(300), "work", 128).file_shape == (1,)
-    assert grid(TOKENS, sizes(300), "work", 128).file_shape == (128, 9, 4, 256)
-    assert grid(DONE, sizes(300), "published", 128).file_shape == (3,)
-
-
 def test_a_split_smaller_than_a_shard_is_one_shard() -> None:
-    assert grid(MASKS, sizes(20), "published", 128).shards == (20, 9, 3, 64, 64)
+    assert grid(MASKS, sizes(20), 128).shards == (20, 9, 3, 64, 64)
 
 
 def test_a_file_is_named_by_its_place() -> None:

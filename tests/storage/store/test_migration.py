@@ -10,7 +10,6 @@ from storage.errors import StoreError
 from storage.files.manifest import NAME
 from storage.store.verify import verify
 from storage.store.writing import migrate
-from tests.fixtures.made_up_cell import open_cell
 
 
 @pytest.fixture(params=["features", "masks"])
@@ -60,12 +59,3 @@ def test_a_store_of_an_unknown_schema_is_refused(store: Path) -> None:
     (store / "zarr.json").write_text(text.replace('"schema_version": 1', '"schema_version": 9'))
     with pytest.raises(StoreError, match="schema_version must be one of 1, 2, got 9"):
         migrate(store)
-
-
-def test_a_store_in_the_making_is_refused(tmp_path: Path) -> None:
-    cell = open_cell(tmp_path)
-    path = cell.folder / "masks.zarr"
-    text = (path / "zarr.json").read_text()
-    (path / "zarr.json").write_text(text.replace('"schema_version": 2', '"schema_version": 1'))
-    with pytest.raises(StoreError, match="must be a published store, got one in the making"):
-        migrate(path)
