@@ -129,6 +129,8 @@ def _why(name: CellName, params: Params, split: PreparedSplit) -> str | None:
     asked = cell_settings(params.extract, name) | {"objects_digest": split.objects_digest}
     if params.extract.decoder_batch != "auto":
         asked |= {"decoder_batch": params.extract.decoder_batch}
+    if params.extract.device != "auto":
+        asked |= {"device": params.extract.device}
     if (reason := reason_to_run(name, asked, split)) is not None:
         return reason
     try:
