@@ -98,8 +98,8 @@ def choose(
         else:
             adopt_outputs(jobs, split)
         job = settled_job(jobs, split, device, is_dry=is_dry)
-        n_done = len(split.names) - len(job.cell(split).lacking())
-        begun = f"{n_done} of {counted(len(split.names), 'shard')} done" if n_done else why
+        n_done = len(split.shards) - len(job.cell(split).lacking())
+        begun = f"{n_done} of {counted(len(split.shards), 'shard')} done" if n_done else why
         chosen.append(Filling(job, split, frozenset(own), begun))
     return chosen
 

@@ -127,7 +127,7 @@ def settled_job(
     for each, job in jobs.items():
         if not lacking[each]:
             return job
-    here, n_shards = device(), len(split.names)
+    here, n_shards = device(), len(split.shards)
     n_done = n_shards - lacking.get("cuda", n_shards)
     if here == "cpu" and len(jobs) > 1 and n_done and not is_dry:
         raise StoreError(

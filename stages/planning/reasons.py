@@ -117,7 +117,7 @@ def _missing(asked: Mapping[str, object], split: PreparedSplit, kinds: Sequence[
             others |= {changes} if is_same else set()
         begun = max(begun, 0 if changes else n_shards)
     if begun:
-        return f"{begun} of {counted(len(split.names), 'shard')} done"
+        return f"{begun} of {counted(len(split.shards), 'shard')} done"
     return f"{MISSING}, done under other settings ({min(others)})" if others else MISSING
 
 

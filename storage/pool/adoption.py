@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.files.manifest import FileRecord
+from storage.files.manifest import ROOT, FileRecord
 from storage.folders import passing_folder
 from storage.paths import WORK
 from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
@@ -23,7 +23,7 @@ from storage.store.arrays import (
 from storage.store.grid import chunk_rows, file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.store.signature import compare, in_full
-from storage.store.verify import verify
+from storage.store.verify import STRAY, verify
 
 
 @contextmanager
@@ -92,7 +92,7 @@ class PublishedCell:
     def fits(self, cell: Cell) -> bool:
         """Whether its rows are what the settings of a cell give."""
         settings = {key: value for key, value in cell.settings.items() if key != "stores"}
-        return compare(self.signature, settings) is None
+        return compare(self.signature, in_full(settings)) is None
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedCell:
@@ -162,11 +162,13 @@ def _masks_of(masks: Store, shard: int) -> tuple[Path, FileRecord]:
 def _damaged_shards(features: Store, arrays: Mapping[str, AnyArray]) -> dict[int, str]:
     """What is wrong with each shard with rows in a file that is not as the manifest says.
 
-    What is written anew with every store, such as coordinates, is of none.
+    What is written anew with every store, such as coordinates, is of none, nor is a file that no
+    manifest lists.
     """
     found: dict[int, str] = {}
     for damage in verify(features.files):
-        if damage.array not in shard_arrays("features") or damage.key == "zarr.json":
+        is_of_rows = damage.array in shard_arrays("features") and damage.key != ROOT
+        if damage.reason == STRAY or not is_of_rows:
             continue
         index = tuple(map(int, damage.key.split(".")[1:]))
         rows = array_grid(arrays[damage.array]).region(index)[0]

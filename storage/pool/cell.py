@@ -32,7 +32,7 @@ from storage.files.files import run
 from storage.files.manifest import FileRecord
 from storage.folders import put_files, put_link
 from storage.paths import POOL
-from storage.pool.inputs import PreparedSplit
+from storage.pool.inputs import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
 from storage.store.signature import digest, parse_signature
@@ -53,11 +53,11 @@ MAKER: Final = "maker"
 MASKS_SHA256: Final = "masks_sha256"
 """Beside the rows: digest of the file of the masks; empty where there are none."""
 
-DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError)
-"""What NumPy raises for a damaged archive."""
+DAMAGE: Final = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, RuntimeError)
+"""What NumPy raises for a damaged archive, a ``RuntimeError`` if it seems to be encrypted."""
 
 N_HEX: Final = 16
-"""Hex digits of the digest of masks in the name of their file."""
+"""Hex digits of the digest of a file in its name."""
 
 Rows = dict[str, np.ndarray]
 
@@ -117,7 +117,7 @@ class Cell:
     def lacking(self) -> list[str]:
         """Names of the shards that are not there, in the order of the rows."""
         there = names_in(self.folder)
-        return [name for name in self.split.names if name not in there]
+        return [name for name in self.split.shards if name not in there]
 
     def features_path(self, name: str) -> Path:
         """File of a shard's features."""
@@ -144,7 +144,7 @@ class Cell:
         Raises
         ------
         StoreError
-            If an array is missing, unexpected, or of another dtype or shape than planned.
+            If an array is missing, unexpected, or of another dtype, shape or input than planned.
         OSError
             If the disk is full (the message names the file).
         """
@@ -180,9 +180,9 @@ class Cell:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 rows = {key: archive[key] for key in archive.files}
                 maker, sha256 = str(rows.pop(MAKER)), str(rows.pop(MASKS_SHA256))
+            return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
         except DAMAGE as error:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
-        return ShardRows(self._checked(name, rows, ("features",)), maker, sha256)
 
     def drop(self, name: str) -> None:
         """Remove a damaged shard; what links of it show elsewhere stays."""
@@ -200,15 +200,22 @@ class Cell:
         put_files({self.features_path(name): data.getvalue()})
 
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
-        """Arrays of a shard, held to the schema."""
+        """Arrays of a shard, held to the schema and to what its name says of them."""
         shard = self.split.shards[name]
         specs = {key: spec for kind in kinds for key, spec in shard_arrays(kind).items()}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
         sizes = self._sizes | {"object": shard.stop - shard.start}
-        return {
+        kept = {
             key: checked(key, spec, rows[key], tuple(sizes[dim] for dim in spec.dims))
             for key, spec in specs.items()
         }
+        found = shard_name(self.split.full_rows, map(str, kept["input_sha256"]))
+        if found != name:
+            raise StoreError(
+                f"rows of shard {shard.index} must be of the inputs {name[:12]}, got those of "
+                f"{found[:12]}"
+            )
+        return kept
 
     @property
     def _sizes(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from storage.folders import begun_files
 from storage.paths import POOL
-from storage.pool.cell import FEATURES, MASKS, SETTINGS, names_in
+from storage.pool.cell import FEATURES, MASKS, names_in
 from storage.pool.publishing import PUBLISHED
 
 
@@ -40,8 +40,7 @@ def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
         Names of the shards that present cells ask for, by their folder.
     """
     cleaned = Cleaned()
-    for settings in sorted(pool.glob(f"*/{SETTINGS}")):
-        folder = settings.parent
+    for folder in sorted(path for path in pool.glob("*") if path.is_dir()):
         begun = {name.removesuffix(FEATURES) for name in begun_files(folder)}
         there, published = names_in(folder), _published(folder)
         free = there - {*asked.get(folder, ())}

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -32,18 +32,22 @@ class PreparedSplit:
         return images_of_shards(self.table, self.shard_objects)
 
     @cached_property
-    def shards(self) -> dict[str, Shard]:
-        """Shards by their names, in the order of the rows."""
-        plan = plan_shards(self.table.image_index, self.shard_objects)
-        inputs = [[self.input_sha256(piece) for piece in shard.pieces] for shard in plan]
-        return {
-            shard_name(self.full_rows, own): shard for own, shard in zip(inputs, plan, strict=True)
-        }
+    def names(self) -> tuple[str, ...]:
+        """Names of the shards, by their index; those of the same inputs have the same."""
+        inputs = ([self.input_sha256(piece) for piece in shard.pieces] for shard in self._plan)
+        return tuple(shard_name(self.full_rows, own) for own in inputs)
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Names of the shards, by their index."""
-        return tuple(self.shards)
+    def shards(self) -> dict[str, Shard]:
+        """Shards by their names, in the order of the rows; the first of those with the same."""
+        shards: dict[str, Shard] = {}
+        for name, shard in zip(self.names, self._plan, strict=True):
+            shards.setdefault(name, shard)
+        return shards
+
+    @cached_property
+    def _plan(self) -> tuple[Shard, ...]:
+        return plan_shards(self.table.image_index, self.shard_objects)
 
     @property
     def full_rows(self) -> int:
@@ -59,7 +63,7 @@ class PreparedSplit:
         return sum(self.shards[name].stop - self.shards[name].start for name in names)
 
 
-def shard_name(full_rows: int, inputs: Sequence[str]) -> str:
+def shard_name(full_rows: int, inputs: Iterable[str]) -> str:
     """Name of a shard.
 
     Parameters
@@ -67,13 +71,14 @@ def shard_name(full_rows: int, inputs: Sequence[str]) -> str:
     full_rows
         Rows that its file has room for.
     inputs
-        ``input_sha256`` of its pieces.
+        ``input_sha256`` of its pieces, or of its rows.
 
     Returns
     -------
     sha256 in hex.
     """
-    return hashlib.sha256(json.dumps([full_rows, *inputs]).encode()).hexdigest()
+    pieces = [digest for digest, _ in groupby(inputs)]
+    return hashlib.sha256(json.dumps([full_rows, *pieces]).encode()).hexdigest()
 
 
 def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
@@ -81,4 +86,4 @@ def names_of_rows(rows_sha256: np.ndarray, shard_objects: int) -> list[str]:
     full_rows = min(shard_objects, len(rows_sha256))
     starts = range(0, len(rows_sha256), shard_objects)
     shards = (map(str, rows_sha256[start : start + shard_objects]) for start in starts)
-    return [shard_name(full_rows, [digest for digest, _ in groupby(own)]) for own in shards]
+    return [shard_name(full_rows, own) for own in shards]

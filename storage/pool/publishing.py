@@ -11,15 +11,14 @@ import numpy as np
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import link_or_copy, put_files, whole_folder
-from storage.pool.cell import MASK_CODE, Cell, Rows
+from storage.pool.cell import MASK_CODE, N_HEX, Cell, Rows
 from storage.store.arrays import IMAGES, images_digest
 from storage.store.grid import chunk_rows, file_name
 from storage.store.schema import SCHEMA
-from storage.store.signature import digest
 from storage.store.writing import check_names, create_store, writable, write_array
 
 PUBLISHED: Final = "published"
-"""Folder beside the shards, with a list for each cell of those that were published in it."""
+"""Folder beside the shards, with a list of those that were published together, for each time."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Comparison:
 def compare_shards(cell: Cell) -> Comparison:
     """Read every shard of a cell, and compare its masks with the digest that its features have."""
     found = Comparison()
-    for name in cell.split.names:
+    for name in cell.split.shards:
         try:
             features = cell.read(name)
             if "masks" in cell.kinds:
@@ -80,8 +79,9 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
         with whole_folder(target) as partial:
             records = _write(cell, kind, partial, compared)
             write_manifest(partial, records)
-    published = cell.folder / PUBLISHED / f"{digest(cell.signature)}.json"
-    put_files({published: f"{json.dumps(cell.split.names)}\n".encode()})
+    # By its content: the signature of a cell stays as it is where an image is repaired.
+    names = f"{json.dumps([*cell.split.shards])}\n".encode()
+    put_files({cell.folder / PUBLISHED / f"{FileRecord.of(names).sha256[:N_HEX]}.json": names})
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
@@ -124,9 +124,9 @@ def _blocks(cell: Cell) -> Iterator[tuple[slice, Rows]]:
     step = chunk_rows(n_rows)
     held: list[Rows] = []
     start = n_held = 0
-    for name, shard in cell.split.shards.items():
+    for name in cell.split.names:
         held.append(cell.read(name).rows)
-        n_held += shard.stop - shard.start
+        n_held += len(held[-1]["input_sha256"])
         while n_held >= step or start + n_held == n_rows > start:
             together = {key: np.concatenate([rows[key] for rows in held]) for key in held[0]}
             n = min(step, n_held)

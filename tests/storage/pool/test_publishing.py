@@ -1,0 +1,263 @@
+"""What is published is what zarr writes of all rows at once, and no damaged shard is among it."""
+
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import storage
+from storage.errors import StoreError
+from storage.files.manifest import write_manifest
+from storage.pool.cell import Cell
+from storage.pool.inputs import PreparedSplit
+from storage.pool.publishing import compare_shards, publish
+from storage.split.objects import images_of_shards
+from storage.store.arrays import IMAGES, images_digest
+from storage.store.schema import SCHEMA
+from storage.store.verify import verify
+from storage.store.writing import create_store, write_array
+from tests.fixtures.made_up_cell import (
+    MAKER,
+    SIGNATURE,
+    SPLIT,
+    cell_of,
+    extract,
+    fill,
+    flip,
+    outputs,
+    publish_whole,
+    rows_of,
+    split_of,
+    targets,
+)
+
+NAMES = SPLIT.names
+
+
+def write_at_once(root: Path, cell: Cell) -> None:
+    """The stores of a cell, each array written whole, as a program would that knows no shards."""
+    split = cell.split
+    parts = [rows_of(i, split, with_masks="y" in cell.sizes) for i in range(len(split.names))]
+    images = images_of_shards(split.table, split.shard_objects)
+    for kind, path in targets(root, cell).items():
+        dims = {"features": ("channel",), "masks": ("y", "x")}[kind]
+        group = create_store(
+            path,
+            kind,
+            {dim: cell.sizes[dim] for dim in dims},
+            signature=cell.signature,
+            coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
+            shard_objects=split.shard_objects,
+        )
+        known = {"done": np.ones(len(images), bool), "images_sha256": images}
+        for name, spec in SCHEMA[kind].items():
+            if name in parts[0]:
+                write_array(group, name, spec, np.concatenate([part[name] for part in parts]))
+            elif name in known:
+                write_array(group, name, spec, known[name])
+        if kind == "masks":
+            group.update_attributes({IMAGES: images_digest(images)})
+        write_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("split", "with_masks"),
+    [
+        (SPLIT, True),
+        (SPLIT, False),
+        (split_of(3, 4), True),
+        (split_of(1, 1), True),
+        (split_of(12, 4, per_image=12), True),
+        # Chunks of features hold 1024 rows, and more from 32 Ki on.
+        (split_of(1024, 100), False),
+        (split_of(1500, 300), True),
+        (split_of(2500, 700, per_image=9), False),
+        (split_of(2500, 1030, per_image=9), False),
+        (split_of(33_000, 5000, per_image=1000), False),
+    ],
+    ids=lambda value: (
+        f"{value.table.n_objects}-by-{value.shard_objects}"
+        if isinstance(value, PreparedSplit)
+        else ("features", "masks")[value]
+    ),
+)
+def test_shards_in_any_order_give_the_bytes_of_all_rows_written_at_once(
+    tmp_path: Path, split: PreparedSplit, *, with_masks: bool
+) -> None:
+    cell = cell_of(tmp_path, split, with_masks=with_masks)
+    for shard in np.random.default_rng(1).permutation(len(split.names)):
+        cell.put(split.names[shard], rows_of(shard, split, with_masks=with_masks), maker=MAKER)
+    publish_whole(tmp_path, cell)
+    write_at_once(tmp_path / "at_once", cell)
+    assert outputs(tmp_path) == outputs(tmp_path / "at_once")
+    for path in targets(tmp_path, cell).values():
+        assert verify(path) == []
+
+
+def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:
+    """As where a data set has an annotation twice."""
+    table = replace(
+        SPLIT.table,
+        mask_rle=np.full_like(SPLIT.table.mask_rle, "0"),
+        point_px=np.zeros_like(SPLIT.table.point_px),
+    )
+    cell = cell_of(tmp_path, PreparedSplit(table, shard_objects=1))
+    assert len(cell.split.names) == 10
+    assert len(fill(cell)) == 5
+    publish_whole(tmp_path, cell)
+    write_at_once(tmp_path / "at_once", cell)
+    assert outputs(tmp_path) == outputs(tmp_path / "at_once")
+
+
+def test_what_was_put_is_what_is_read(tmp_path: Path) -> None:
+    assert extract(tmp_path) == [0, 1, 2]
+    assert extract(tmp_path) == []
+    features = storage.open_features(tmp_path / "features/identity.zarr", SIGNATURE)
+    masks = storage.open_masks(tmp_path / "masks/identity.zarr", SIGNATURE)
+    for name in rows_of(0):
+        stored = masks if name == "mask_code" else features
+        wanted = np.concatenate([rows_of(shard)[name] for shard in range(3)])
+        np.testing.assert_array_equal(stored[name].values, wanted)
+
+
+def test_only_the_shard_of_a_changed_image_is_computed(tmp_path: Path) -> None:
+    extract(tmp_path)
+    assert extract(tmp_path, (0, 0, 7)) == [1]
+    extract(tmp_path / "afresh", (0, 0, 7))
+    assert outputs(tmp_path) == outputs(tmp_path / "afresh")
+    assert extract(tmp_path) == [], "the former image is back"
+
+
+def test_masks_are_published_as_links_which_a_shard_done_again_does_not_change(
+    tmp_path: Path,
+) -> None:
+    extract(tmp_path)
+    published = tmp_path / "masks/identity.zarr/mask_code/c.1.0.0.0.0"
+    before = published.read_bytes()
+    assert published.stat().st_nlink == 2
+    published.chmod(0o444)  # as DVC does with what it caches
+    cell = cell_of(tmp_path)
+    cell.drop(NAMES[1])
+    assert fill(cell) == [1]
+    assert published.read_bytes() == before
+    assert stat.S_IMODE(published.stat().st_mode) == 0o444
+
+
+def test_makers_are_told_as_far_as_they_are_known(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path)
+    for shard, maker in enumerate(["a GPU", "", "a processor"]):
+        cell.put(NAMES[shard], rows_of(shard), maker=maker)
+    assert compare_shards(cell).makers == {"a GPU", "a processor"}
+
+
+def test_stores_of_other_kinds_than_the_cells_are_refused(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, with_masks=False)
+    fill(cell)
+    paths = targets(tmp_path, cell_of(tmp_path))
+    with pytest.raises(StoreError, match="must hold features, got features, masks"):
+        publish(cell, paths, compare_shards(cell))
+    assert not any(path.exists() for path in paths.values())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool with a whole cell, with and without masks; tests that break it copy it."""
+    root = tmp_path_factory.mktemp("whole")
+    for with_masks in (True, False):
+        fill(cell_of(root, with_masks=with_masks))
+    return root
+
+
+def masks_of(cell: Cell, shard: int) -> Path:
+    return cell.masks_path(NAMES[shard], cell.read(NAMES[shard]).masks_sha256)
+
+
+def lose_masks(cell: Cell) -> set[int]:
+    masks_of(cell, 1).unlink()
+    return {1}
+
+
+def lose_features(cell: Cell) -> set[int]:
+    cell.features_path(NAMES[2]).unlink()
+    return {2}
+
+
+def cut_masks(cell: Cell) -> set[int]:
+    path = masks_of(cell, 1)
+    path.write_bytes(path.read_bytes()[:-1])
+    return {1}
+
+
+def cut_features(cell: Cell) -> set[int]:
+    path = cell.features_path(NAMES[2])
+    path.write_bytes(path.read_bytes()[:-1])
+    return {2}
+
+
+def swap_masks(cell: Cell) -> set[int]:
+    one, other = masks_of(cell, 0), masks_of(cell, 1)
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+    return {0, 1}
+
+
+def copy_features(cell: Cell) -> set[int]:
+    shutil.copyfile(cell.features_path(NAMES[0]), cell.features_path(NAMES[1]))
+    return {1}
+
+
+def copy_both(cell: Cell) -> set[int]:
+    sha256 = cell.read(NAMES[0]).masks_sha256
+    shutil.copyfile(cell.masks_path(NAMES[0], sha256), cell.masks_path(NAMES[1], sha256))
+    return copy_features(cell)
+
+
+@pytest.mark.parametrize(
+    ("damage", "with_masks"),
+    [
+        (lose_masks, True),
+        (lose_features, True),
+        (cut_masks, True),
+        (cut_features, True),
+        (swap_masks, True),
+        (copy_features, True),
+        (copy_both, True),
+        (lose_features, False),
+        (cut_features, False),
+        (copy_features, False),
+    ],
+)
+def test_damaged_shards_are_found_and_computed_again(
+    whole: Path, tmp_path: Path, damage: Callable[[Cell], set[int]], *, with_masks: bool
+) -> None:
+    shutil.copytree(whole, tmp_path / "root")
+    cell = cell_of(tmp_path / "root", with_masks=with_masks)
+    damaged = damage(cell)
+    compared = compare_shards(cell)
+    assert compared.faults.keys() == {NAMES[shard] for shard in damaged}
+    assert not compared.masks.keys() & compared.faults.keys()
+    for name in compared.faults:
+        cell.drop(name)
+    assert fill(cell) == sorted(damaged)
+    assert not compare_shards(cell).faults
+
+
+@given(st.integers(0, 2), st.integers(0, 2**20))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_flipped_bit_of_masks_is_found(whole: Path, shard: int, bit: int) -> None:
+    cell = cell_of(whole)
+    path = masks_of(cell, shard)
+    flip(path, bit)
+    try:
+        (fault,) = compare_shards(cell).faults.items()
+    finally:
+        flip(path, bit)
+    assert fault[0] == NAMES[shard]
+    assert fault[1].startswith(f"{path} must have the sha256 ")
