@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import yaml
 
 from stages import extract
 from stages.filling import fill as fill_module
+from stages.filling import run_cell
 from stages.filling.choice import choose, choose_names
 from stages.filling.worker import Filled, fill_shown
 from stages.settings.params import read_params
@@ -23,6 +25,7 @@ from storage.folders import begun_files
 from storage.paths import CACHE, POOL
 from storage.pool import publishing
 from storage.pool.cell import FEATURES
+from storage.pool.publishing import Comparison
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
@@ -32,10 +35,12 @@ from tests.fixtures.extract_project import (
     done_shards,
     encoded_images,
     flip,
+    images_without,
     job_of,
     outputs,
     pool_of,
     prepare_splits,
+    refused,
     run,
     write_params,
 )
@@ -233,28 +238,57 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     assert row.splitlines()[-1].split()[4] == n_shards, "what is published will be taken over"
 
 
-@pytest.mark.parametrize("kind", ["features", "masks"])
-def test_a_flipped_bit_in_the_pool_is_named_and_computed_again(
-    wanted: dict[str, bytes], kind: str
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "rule"),
+    [
+        ("features", flip, "must be features of a shard, got "),
+        ("features", cut_short, "must be features of a shard, got "),
+        ("masks", flip, "must have the sha256 "),
+        ("masks", cut_short, "must have the sha256 "),
+        ("masks", Path.unlink, "No such file"),
+    ],
+)
+def test_a_damaged_shard_is_computed_again_never_published(
+    wanted: dict[str, bytes],
+    kind: str,
+    damage: Callable[[Path], None],
+    rule: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     fill(NAME)
     cell = pool_of()
     name = cell.split.names[1]
-    found = cell.read(name)
     path = cell.features_path(name)
     if kind == "masks":
-        path = cell.masks_path(name, found.masks_sha256)
+        path = cell.masks_path(name, cell.read(name).masks_sha256)
     intact = path.read_bytes()
-    flip(path)
-    with pytest.MonkeyPatch.context() as patch, encoded_images() as encoded:
-        said: list[str] = []
-        patch.setattr("sys.stderr.write", said.append)
+    damage(path)
+    with encoded_images() as encoded:
         run(extract, *CELL)
-    (note,) = [line for line in said if line.startswith("note: ")]
-    assert note.startswith(f"note: shard 1 of {NAME} is extracted again: {path} must ")
-    assert 0 < len(encoded) < N_SHARDS
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert note.startswith(f"note: shard 1 of {NAME} is extracted again: ")
+    assert str(path) in note
+    assert rule in note
+    assert set(encoded) == images_without({*range(N_SHARDS)} - {1}, SHARD_OBJECTS)
     assert path.read_bytes() == intact
     assert outputs() == wanted
+
+
+def test_a_disk_that_damages_each_shard_is_to_blame(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(NAME)
+    name, folder = pool_of().split.names[1], pool_of().folder
+    faulty = Comparison(faults={name: "its bits flip"})
+    monkeypatch.setattr(run_cell, "compare_shards", lambda _: faulty)
+    assert refused(capsys) == (
+        f"shards in {folder} must be as they were written, got 3 times in a row some that were "
+        "not (its bits flip)"
+    )
 
 
 def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
