@@ -107,8 +107,8 @@ def files(*stores: Path) -> dict[str, bytes]:
 
 
 def shards_done(root: Path) -> int:
-    """Shards of cells in the making that are marked as done."""
-    return len(list((root / "cache" / "work").rglob("marks/*.json")))
+    """Shards in the pool."""
+    return len(list((root / "cache" / "pool").glob("*/[0-9a-f]*.npz")))
 
 
 needs_slurm = pytest.mark.skipif(bool(missing()), reason=missing() or "SLURM is there")
@@ -149,8 +149,8 @@ def test_scripts_of_the_page_make_what_is_made_without_slurm(slurm: Slurm, proje
 
 
 def forget(root: Path, cell: list[Path]) -> None:
-    """Remove a cell, the work on it, and what DVC keeps of it."""
-    for folder in (*cell, root / "cache" / "work", root / ".dvc" / "cache"):
+    """Remove a cell, its shards, and what DVC keeps of it."""
+    for folder in (*cell, root / "cache" / "pool", root / ".dvc" / "cache"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -197,6 +197,6 @@ def test_an_array_that_is_stopped_goes_on_where_it_was(slurm: Slurm, project: Pa
     # As SLURM does two minutes before the end of the job's time.
     slurm.run("scancel", "--signal=USR1", "--batch", array)
     wait_for(slurm, project, array)
-    said = "stopped by SIGUSR1: finished shards are kept in cache/work; run it again"
+    said = "stopped by SIGUSR1: finished shards are kept in cache/pool; run it again"
     assert said in logs(project)
     wait_for(slurm, project, submit(slurm, project, "--array=1-1", "fill.sh"))

@@ -1,6 +1,7 @@
 """docs/cluster.md: whatever happens to those who fill the demo's cells, the bytes are inline's."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,8 @@ from typing import Final
 
 import pytest
 
-from storage.cell.claims import read_claim
 from storage.folders import SUFFIX
-from storage.store.marks import Receipt, load_mark
-from storage.writers import Writer
+from storage.pool.cell import FEATURES
 from tests.fixtures import project_copy
 from tests.fixtures.dask_daemons import running_dask
 from tests.fixtures.demo_cells import draw_demo, set_executor
@@ -25,8 +24,8 @@ from tests.fixtures.slurm import Slurm, missing, wait_until
 
 FILL: Final = (sys.executable, "-m", "stages.cli", "fill")
 
-WORK: Final = "cache/work/*/*/*/*"
-"""Work folders of all cells."""
+POOL: Final = "cache/pool/*"
+"""Folders of shards of all cells."""
 
 PATIENCE_S: Final = 120.0
 
@@ -64,56 +63,64 @@ def filling(root: Path, *cells: str, **environment: str) -> Iterator[Fill]:
             process.kill()
 
 
-def worker_beyond(root: Path, gone: Collection[int] = ()) -> Writer:
+@dataclass(frozen=True)
+class Worker:
+    """A process that fills cells, and the shard that it is at."""
+
+    pid: int
+    shard: str
+
+    @property
+    def job(self) -> str:
+        """Its job of SLURM."""
+        variables = Path("/proc", str(self.pid), "environ").read_text().split("\0")
+        return dict(entry.split("=", 1) for entry in variables if entry)["SLURM_JOB_ID"]
+
+    def next_shard(self, root: Path) -> "Worker":
+        """Wait until it has done its shard and is at another one."""
+        found: list[Worker] = []
+
+        def is_beyond() -> bool:
+            others = [w for w in workers(root) if w.pid == self.pid and w.shard != self.shard]
+            found[:] = others if any(root.glob(f"{POOL}/{self.shard}{FEATURES}")) else []
+            return bool(found)
+
+        wait_until(is_beyond, PATIENCE_S)
+        return found[0]
+
+
+def workers(root: Path) -> list[Worker]:
+    """Who is at shards, by the names of the empty files that show it."""
+    begun = re.compile(rf"\.([0-9a-f]{{64}}){FEATURES}\.[0-9a-f]{{8}}-(\d+)-[0-9a-f]{{8}}{SUFFIX}")
+    found = (begun.fullmatch(path.name) for path in root.glob(f"{POOL}/.*{SUFFIX}"))
+    return [Worker(int(name[2]), name[1]) for name in found if name]
+
+
+def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
     """Wait until a process that is none of others has done a shard and is at another."""
-    found: list[Writer] = []
+    found: list[Worker] = []
 
     def is_at_work() -> bool:
-        makers = {receipt.writer.pid for receipt in receipts(root)} - {*gone}
-        found[:] = [claim for claim in claims_undone(root) if claim.pid in makers]
+        found[:] = [worker for worker in workers(root) if worker.pid not in gone]
         return bool(found)
 
     wait_until(is_at_work, PATIENCE_S)
-    return found[0]
+    return found[0].next_shard(root)
 
 
-def claims_undone(root: Path) -> list[Writer]:
-    """Who is at shards that are not done."""
-    claims = [path for path in root.glob(f"{WORK}/claims/*.json") if not is_done(path)]
-    return [writer for writer in map(read_claim, claims) if writer is not None]
+def shards(root: Path) -> dict[str, int]:
+    """Shards that are done, by their place; one that is made again is another file."""
+    found = root.glob(f"{POOL}/[0-9a-f]*{FEATURES}")
+    return {str(path.relative_to(root)): path.stat().st_ino for path in found}
 
 
-def is_done(claim: Path) -> bool:
-    """Whether the shard of a claim is marked."""
-    return (claim.parent.parent / "marks" / claim.name).exists()
-
-
-def marks(root: Path) -> dict[str, bytes]:
-    """Marks of shards by their place; a shard that is made again has another one."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in _marks(root)}
-
-
-def receipts(root: Path) -> list[Receipt]:
-    """Who made each shard that is done."""
-    found = [load_mark(path.parent.parent, int(path.stem)) for path in _marks(root)]
-    return [mark.receipt for mark in found if mark is not None and mark.receipt is not None]
-
-
-def work_files(root: Path) -> dict[str, bytes]:
-    """Files of the stores in the making, by their place.
-
-    Without those that a killed process was writing: nobody reads them.
-    """
+def pool_files(root: Path) -> dict[str, bytes]:
+    """Files of the pool, by their place, without those that a killed process was writing."""
     return {
         str(path.relative_to(root)): path.read_bytes()
-        for store in root.glob(f"{WORK}/*.zarr")
-        for path in store.rglob("*")
-        if path.is_file() and path.suffix != SUFFIX
+        for path in root.glob(f"{POOL}/*")
+        if path.suffix != SUFFIX
     }
-
-
-def _marks(root: Path) -> list[Path]:
-    return list(root.glob(f"{WORK}/marks/*.json"))
 
 
 CELLS: Final = ("shapes_val/large/identity", "shapes_val/tiny/jpeg10")
@@ -122,7 +129,7 @@ N_OBJECTS: Final = 96
 """Of each cell."""
 
 SHARD_OBJECTS: Final = 48
-"""Where images of a shard are to be kept: those of seven."""
+"""Where a worker is to be killed in the midst of one: that of seven images."""
 
 JOBS: Final = {"memory": "500MB", "cores": 1, "interface": "lo"}
 
@@ -152,11 +159,10 @@ def copies(demo: Path, folder: Path, *, shard_objects: int) -> tuple[Path, Path]
     return project, quiet
 
 
-def check_same(project: Path, quiet: Path, done: dict[str, bytes]) -> None:
+def check_same(project: Path, quiet: Path, done: dict[str, int]) -> None:
     """Hold cells to those of the quiet project, and to the shards that were done on the way."""
-    assert marks(project).items() >= done.items(), "what is done is not done again"
-    assert marks(project).keys() == marks(quiet).keys()
-    assert work_files(project) == work_files(quiet)
+    assert shards(project).items() >= done.items(), "what is done is not done again"
+    assert pool_files(project) == pool_files(quiet)
 
 
 def test_cells_of_jobs_that_are_cancelled_requeued_preempted_and_killed_are_those_of_inline(
@@ -164,12 +170,12 @@ def test_cells_of_jobs_that_are_cancelled_requeued_preempted_and_killed_are_thos
 ) -> None:
     project, quiet = copies(demo, tmp_path, shard_objects=2)
     gone: list[int] = []
-    done: dict[str, bytes] = {}
+    done: dict[str, int] = {}
     with filling(quiet, *CELLS) as inline, filling(project, *CELLS, **conf(slurm)) as fill:
         for happens in HAPPENS:
             worker = worker_beyond(project, gone)
             happens(Event(slurm, worker, project, fill))
-            done |= marks(project)
+            done |= shards(project)
             if happens is not kill_slurmd:
                 gone.append(worker.pid)
         worker_beyond(project, gone)
@@ -188,7 +194,7 @@ class Event:
     """Who is at the cells of a project when something happens."""
 
     slurm: Slurm
-    worker: Writer
+    worker: Worker
     root: Path
     fill: Fill
 
@@ -198,12 +204,7 @@ class Event:
 
     def wait_for_a_shard(self) -> None:
         """Wait until the worker itself has done one more."""
-
-        def n_made() -> int:
-            return sum(receipt.writer == self.worker for receipt in receipts(self.root))
-
-        before = n_made()
-        wait_until(lambda: n_made() > before, PATIENCE_S)
+        self.worker.next_shard(self.root)
 
 
 def cancel(now: Event) -> None:
@@ -270,7 +271,7 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
         wait_for_images(project)
         fill.process.kill()
         wait_until(lambda: not slurm.run("squeue", "--noheader"), PATIENCE_S)
-    done = marks(project)
+    done = shards(project)
 
     with running_dask(tmp_path, project, project_copy.environment(project)) as dask:
         set_executor(project, kind="address", address=dask.address)
@@ -281,7 +282,7 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
             said = "error: the scheduler of the workers must stay up, got no answer\n"
             assert fill.said().endswith(said)
             dask.worker.wait(PATIENCE_S)
-    done |= marks(project)
+    done |= shards(project)
 
     set_executor(project, kind="inline")
     project_copy.run(project, *FILL, *CELLS)
@@ -289,8 +290,9 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
 
 
 def wait_for_images(root: Path) -> None:
-    """Wait until a new worker has done a shard and is in the middle of another one."""
-    worker_beyond(root, [receipt.writer.pid for receipt in receipts(root)])
-    made = receipts(root)
-    seconds = sum(each.seconds for each in made) / sum(each.n_objects for each in made)
-    time.sleep(seconds * SHARD_OBJECTS / 2)
+    """Wait until a worker has done a shard and is in the middle of another one."""
+    dead = [worker.pid for worker in workers(root) if not Path("/proc", str(worker.pid)).exists()]
+    worker = worker_beyond(root, dead)
+    began = time.monotonic()
+    worker.next_shard(root)
+    time.sleep((time.monotonic() - began) / 2)

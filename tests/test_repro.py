@@ -149,8 +149,6 @@ def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:
 
 def test_a_byte_of_an_output_lies_on_the_disk_once(demo: Demo) -> None:
     assert disk_bytes(demo.root) <= demo.peak_bytes <= MAX_PEAK * outputs_bytes(demo.root)
-    # Of the cells in the making, those that DVC has are gone.
-    assert len(list(demo.root.glob("cache/work/*/*/*/*/published"))) == 1
 
 
 def test_stages_that_run_again_change_no_byte_of_the_cache(project: Path) -> None:

@@ -64,7 +64,7 @@ def fill_shards(job: CellJob, names: tuple[str, ...], *, is_shown: bool = False)
     WeightsError
         If the weights are missing, damaged or of another architecture.
     """
-    from stages.extraction.loop import run_shards  # noqa: PLC0415
+    from stages.extraction.loop import Failure, run_shards  # noqa: PLC0415
     from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
     from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
 
@@ -75,7 +75,9 @@ def fill_shards(job: CellJob, names: tuple[str, ...], *, is_shown: bool = False)
     n_objects = split.n_objects(names) if is_shown else 0
     with progress(f"extract {job}", n_objects) as count, _Turns(cell, names, count) as turns:
         steps = CellSteps(sam, cell, images, settings, device_name(sam.device), turns.end)
-        failures = run_shards(turns.shards(), steps, count)
+        failures: list[Failure] = []
+        while turns.left:
+            failures += run_shards(turns.shards(), steps, count)
     failed_images = {str(split.table.file[f.piece.image]): f.reason for f in failures}
     failed = {split.names[f.piece.start // split.shard_objects] for f in failures}
     return Filled(steps.n_made, tuple(failed_images.items()), tuple(sorted(failed)))
@@ -91,43 +93,56 @@ class _Turns:
 
     A shard in the making shows by an empty file beside it, and its turn comes last: who makes it
     may be dead.
+
+    Attributes
+    ----------
+    left
+        Shards whose turn is to come.
     """
 
     def __init__(self, cell: Cell, names: Sequence[str], count: Count) -> None:
         self._cell = cell
-        self._left = list(names)
+        self._names = names
         self._count = count
         self._begun: dict[str, Path] = {}
+        self.left = list(names)
 
     def shards(self) -> Iterator[Shard]:
-        """Those that are not there as their turn comes."""
-        shards = self._cell.split.shards
-        previous: str | None = None
-        while self._left:
-            there, begun = names_in(self._cell.folder), begun_files(self._cell.folder)
-            for name in [name for name in self._left if name in there]:
-                self._left.remove(name)
-                self._count.leave(shards[name].stop - shards[name].start)
-            if not self._left:
-                return
-            free = [name for name in self._left if f"{name}{FEATURES}" not in begun]
-            previous = self._next(free or self._left, previous)
-            self._left.remove(previous)
-            self._begun[previous] = begin_file(self._cell.features_path(previous))
-            yield shards[previous]
+        """Those that are not there as their turn comes, up to one that another process has begun.
 
-    def end(self, name: str) -> None:
-        """Show no more that a shard is in the making."""
-        self._begun.pop(name).unlink(missing_ok=True)
+        For that one, the caller has done all the others: meanwhile, it may have appeared.
+        """
+        previous: str | None = None
+        while free := self._free():
+            previous = self._next(free, previous)
+            yield self._begin(previous)
+        if self.left and previous is None:
+            yield self._begin(random.choice(self.left))  # noqa: S311 - no secret
+
+    def _free(self) -> list[str]:
+        """Shards that are neither there nor in the making."""
+        there, begun = names_in(self._cell.folder), begun_files(self._cell.folder)
+        done = there.intersection(self.left)
+        self._count.leave(self._cell.split.n_objects([*done]))
+        self.left = [name for name in self.left if name not in done]
+        return [name for name in self.left if f"{name}{FEATURES}" not in begun]
+
+    def _begin(self, name: str) -> Shard:
+        self.left.remove(name)
+        self._begun[name] = begin_file(self._cell.features_path(name))
+        return self._cell.split.shards[name]
 
     def _next(self, free: Sequence[str], previous: str | None) -> str:
         """The one behind the last, whose image may be the same, or else any."""
         if previous is not None:
-            names, shards = self._cell.split.names, self._cell.split.shards
-            behind = names[shards[previous].index + 1 :][:1]
-            if behind and behind[0] in free:
-                return behind[0]
+            behind = self._names[(self._names.index(previous) + 1) % len(self._names)]
+            if behind in free:
+                return behind
         return random.choice(free)  # noqa: S311 - no secret
+
+    def end(self, name: str) -> None:
+        """Show no more that a shard is in the making."""
+        self._begun.pop(name).unlink(missing_ok=True)
 
     def __enter__(self) -> "_Turns":  # noqa: PYI034 - beartype refuses Self here
         return self

@@ -158,6 +158,8 @@ def _pending(
     more: dict[str, object] = {}
     if params.decoder_batch != "auto":
         more["decoder_batch"] = params.decoder_batch
+    if params.device != "auto":
+        more["device"] = params.device
     split = None if known.table is None else PreparedSplit(known.table, params.shard_objects)
     if split is not None:
         more["objects_digest"] = split.objects_digest

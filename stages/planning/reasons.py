@@ -76,6 +76,9 @@ def reason_to_run(
 
     Parameters
     ----------
+    asked
+        What their signature must say. A device that is named is that of shards to be computed:
+        stores of another one stay.
     split
         The split of the cell, as far as it is prepared.
     """
@@ -83,9 +86,10 @@ def reason_to_run(
     absent = [kind for kind, path in stores.items() if not path.exists()]
     if len(absent) == len(stores):
         return MISSING if split is None else _missing(asked, split, tuple(stores))
+    lasting = {key: value for key, value in asked.items() if key != "device"}
     if absent:
         return f"{absent[0]} missing"
-    faults = (_fault(path, cell, asked) for path in stores.values())
+    faults = (_fault(path, cell, lasting) for path in stores.values())
     return next(filter(None, faults), None)
 
 
@@ -107,7 +111,7 @@ def _fault(path: Path, cell: CellName, asked: Mapping[str, object]) -> str:
 
 
 def _missing(asked: Mapping[str, object], split: PreparedSplit, kinds: Sequence[str]) -> str:
-    """What the pool has of a cell without stores, by any device and any versions."""
+    """What the pool has of a cell without stores, by any versions."""
     wanted = {key: value for key, value in asked.items() if key not in OF_A_SPLIT}
     begun, others = 0, set()
     for folder, n_shards in folders_with(split.names):

@@ -5,13 +5,14 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from storage.cell.claims import read_claim
+from storage.writers import TAG
 from tests.fixtures.demo_cells import draw_demo, environment, published, set_executor, whole_cells
 from tests.fixtures.doc_pages import SCRIPTS
 from tests.fixtures.driven import Driven, Worker, driven
@@ -91,7 +92,7 @@ def test_slurm_itself_tells_a_worker_and_an_array_that_their_time_is_nearly_up(
         run.next_after("a", first)
         run.finish()
         assert {slurm.state(first.job), ended(slurm, array)} == {"COMPLETED"}
-    said = "stopped by SIGUSR1: finished shards are kept in cache/work; run it again"
+    said = "stopped by SIGUSR1: finished shards are kept in cache/pool; run it again"
     assert said in logs_of(drawn)
 
 
@@ -191,9 +192,10 @@ def fill_under_a_killer(root: Path, cells: list[str]) -> int:
 
 def killed_one(root: Path) -> bool:
     """Kill a worker that is at a shard, if any is."""
-    claims = sorted(root.glob("cache/work/*/*/*/*/claims/*.json"))
-    for holder in filter(None, map(read_claim, claims)):
-        if not holder.is_gone():
-            os.kill(holder.pid, signal.SIGKILL)
+    for begun in sorted(root.glob("cache/pool/*/.*.partial")):
+        tag = TAG.search(begun.name)
+        assert tag is not None
+        with suppress(ProcessLookupError):  # one that was killed before
+            os.kill(int(tag[2]), signal.SIGKILL)
             return True
     return False

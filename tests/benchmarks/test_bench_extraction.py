@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pipeline.extraction.plan import decoder_batch, plan_shards
+from pipeline.extraction.plan import decoder_batch
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
 from pipeline.sam.model import Sam
@@ -27,11 +27,13 @@ from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards
 from stages.extraction.steps import CellSettings, CellSteps
-from storage.cell.making import Cell, CellPlan
 from storage.images.files import sha256_file
 from storage.images.videos import SplitImages
+from storage.pool.cell import Cell
+from storage.pool.inputs import PreparedSplit
 from storage.rle import encode_rle
-from storage.split.objects import ObjectTable, images_of_shards
+from storage.split.objects import ObjectTable
+from storage.store.writing import full_signature
 from tools.bars import note_bar
 
 HEIGHT_PX, WIDTH_PX = 480, 640
@@ -80,15 +82,14 @@ class Work:
 
     def extract(self) -> None:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
-        sam, table = self.sam, self.table
-        plan = CellPlan(PROMPTS, table.object_id, sam.n_channels, sam.mask_size_px, SHARD_OBJECTS)
+        sam, side_px = self.sam, self.sam.mask_size_px
+        split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
+        signature = full_signature({"prompts": PROMPTS}, SHARD_OBJECTS)
+        sizes = {"channel": sam.n_channels, "y": side_px, "x": side_px}
         settings = CellSettings(default_view("identity"), PROMPTS, self.batch, with_masks=True)
-        images = SplitImages(self.folder, [str(file) for file in table.file])
-        cell = Cell.open(Path(mkdtemp(dir=self.folder)), {"timed": 1}, plan)
-        content = images_of_shards(table, SHARD_OBJECTS)
-        steps = CellSteps(sam, cell, table, images, content, settings)
-        shards = plan_shards(table.image_index, SHARD_OBJECTS)
-        assert run_shards(shards, steps, lambda _: None) == ()
+        images = SplitImages(self.folder, [str(file) for file in self.table.file])
+        steps = CellSteps(sam, Cell(signature, split, sizes, pool), images, settings, "timed")
+        assert run_shards(split.shards.values(), steps, lambda _: None) == ()
 
     def bare(self) -> None:
         """SAM2 as it comes: its encoder once, and its decoder at its best batch."""

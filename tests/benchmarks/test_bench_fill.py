@@ -65,7 +65,7 @@ def test_two_workers_fill_all_cells_in_little_more_than_half_the_time(
 def _fill(root: Path, n_workers: int, cores: Sequence[int]) -> tuple[float, float]:
     params = read_params(root)
     write_params(root, params | {"executor": {"kind": "local", "n_workers": n_workers}})
-    shutil.rmtree(root / "cache/work", ignore_errors=True)
+    shutil.rmtree(root / "cache/pool", ignore_errors=True)
     # How many threads a worker computes with follows from its cores.
     env = {key: value for key, value in environment(root).items() if key != "OMP_NUM_THREADS"}
     started = perf_counter(), _busy_s()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.split.objects import write_objects
-from tests.fixtures.made_up_cell import extract, images_of, open_cell, rows_of
+from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
 FEATURES = Path("features/identity.zarr")
@@ -18,10 +17,9 @@ FEATURES = Path("features/identity.zarr")
 
 @pytest.fixture(autouse=True)
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A complete cell, its work gone, as the working directory."""
+    """A complete cell, and its shards in a pool, as the working directory."""
     monkeypatch.chdir(tmp_path)
     extract(Path())
-    shutil.rmtree("work")
 
 
 def ls(*places: object) -> Result:
@@ -46,7 +44,7 @@ def test_all_that_a_store_says() -> None:
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0] == "features/identity.zarr"
-    assert "kind features, published" in lines
+    assert "kind features" in lines
     assert "completeness 3 of 3 shards done; complete" in lines
     assert "signature.precision fp32" in lines
     assert any(line.startswith("dimensions object 10, prompt 2,") for line in lines)
@@ -56,42 +54,27 @@ def test_all_that_a_store_says() -> None:
     assert two.stdout.startswith(f"{result.stdout}\nfile:///")
 
 
-def test_a_store_in_the_making_says_how_far_it_is() -> None:
-    cell = open_cell(Path())
-    features = cell.folder / "features.zarr"
-    assert "0 of 3 shards done; incomplete" in ls(features).stdout
-    cell.write_shard(0, rows_of(0), images_of((0, 0, 0))[0])
-    assert "1 of 3 shards done; incomplete" in ls(features).stdout
+def test_a_store_that_lost_a_file_names_it() -> None:
     (FEATURES / "iou/c.0.0.0").unlink()
     said = " ".join(ls(FEATURES).stdout.split())
     assert "3 of 3 shards done; missing iou/c.0.0.0; incomplete" in said
 
 
-def test_a_folder_has_a_line_a_cell_published_or_in_the_making_and_a_store_of_other_kinds() -> None:
+def test_a_folder_has_a_line_for_each_cell_and_store_and_none_for_the_pool() -> None:
     write_objects(Path("objects/val.zarr"), table_of(), {"split": "val"})
-    cell = open_cell(Path(), split="val", model="tiny", view="vflip")
-    cell.write_shard(0, rows_of(0), images_of((0,))[0])
     result = ls(".")
     assert result.exit_code == 0
-    headings, features, masks, objects, begun, _, total = lines_of(result)
+    headings, objects, cell, _, total = lines_of(result)
     assert headings == [
         *("cell or store", "objects", "prompts", "size"),
         *("family", "device", "extract", "schema", "state"),
     ]
-    # The made-up signature names no cell.
-    assert features[:3] == ["features/identity.zarr", "10/10", "2"]
-    assert masks[:3] == ["masks/identity.zarr", "10/10", "2"]
-    assert masks[-2:] == ["current", "complete"]
+    assert cell[:3] == ["val/tiny/identity", "10/10", "2"]
+    assert re.match("features .*B, masks .*B", cell[3])
+    assert cell[-2:] == ["current", "complete"]
     assert objects[:2] == ["objects/val.zarr", "12/12"]
     assert objects[2].startswith("objects ")
-    assert begun[:3] == ["val/tiny/vflip", "4/10", "2"]
-    assert re.match("features .*B, masks .*B", begun[3])
-    assert begun[-2:] == ["current", "in the making"]
-    assert re.fullmatch(r".*B in all: 3 complete, 1 in the making", total[0])
-    (cell.folder / "marks" / "0.json").unlink()
-    assert " 0/10 " in ls("work").stdout
-    (cell.folder / "published").touch()
-    assert lines_of(ls("work"))[1][-1] == "published"
+    assert re.fullmatch(r".*B in all: 2 complete", total[0])
 
 
 def test_an_earlier_schema_is_to_be_migrated() -> None:
@@ -139,11 +122,10 @@ def test_a_damaged_store_is_named_in_its_line_and_the_others_are_shown(
     damage(FEATURES, *keys, value=value)
     result = ls(".")
     assert result.exit_code == 1
-    lines = result.stdout.splitlines()
-    assert re.match(r"features/identity\.zarr .*  damaged: " + re.escape(why), lines[1])
-    assert len(lines[1]) < 350
-    assert lines[2].startswith("masks/identity.zarr ")
-    assert result.stdout.endswith(": 1 damaged, 1 complete\n")
+    (line,) = [line for line in result.stdout.splitlines() if f"  damaged: {why}" in line]
+    assert len(line) < 350
+    assert re.search(r" masks \d.* kB ", result.stdout)
+    assert ": 1 damaged" in result.stdout.splitlines()[-1]
 
 
 def test_missing_files_are_named() -> None:
@@ -160,14 +142,11 @@ def test_no_cell_is_complete_of_which_a_store_cannot_be_read(
     for store in placed(Path("cache")):
         lost = store / "zarr.json"
         lost.write_text(text) if text else lost.unlink()
-    cell = open_cell(Path("cache"), split="val", model="tiny", view="identity")
-    (cell.folder / "masks.zarr/zarr.json").write_text("garbage")
     result = ls()
     assert result.exit_code == 1
-    published, begun = sorted(lines_of(result)[1:3], key=len)
-    assert published[0] == begun[0] == "val/tiny/identity"
+    published = lines_of(result)[1]
+    assert published[0] == "val/tiny/identity"
     assert "damaged: features: must be a Zarr store, got none" in published[-1]
     assert "; masks: must be a Zarr store, got none" in published[-1]
-    assert begun[-1].startswith("damaged: masks: must be a Zarr store, got none")
     (tmp_path / "lost.zarr").mkdir()
     assert "lost.zarr" in [line[0] for line in lines_of(ls("."))]

@@ -19,7 +19,7 @@ from stages.settings.signatures import weights_name
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.catalogue import estimate_extent
-from storage.paths import features_path, masks_path, objects_path
+from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes
 from tests.fixtures.earlier_store import as_schema_2
@@ -280,7 +280,7 @@ def age() -> None:
     [
         (lose_labels, "incomplete"),
         (lose_masks, "masks missing"),
-        (lose_outputs, "begun, kept in cache/work"),
+        (lose_outputs, "2 of 2 shards done"),
         (misplace, f"a store of {SPLIT}/tiny/vflip lies in its place"),
         (spoil, "damaged"),
         (age, "to be migrated by `usam cache migrate`"),
@@ -291,6 +291,21 @@ def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], w
     change()
 
     assert ("extract", "1 of 12", "tiny in identity", why) in reasons()
+
+
+def test_shards_under_other_settings_are_named_with_what_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(extract, *CELL)
+    lose_outputs()
+    version = VERSIONS["extract"]
+    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": version + 1})
+    why = f"missing, done under other settings (extract_version: {version} -> {version + 1})"
+    assert ("extract", "1 of 12", "tiny in identity", why) in reasons()
+    said = CliRunner().invoke(app, ["fill", "--dry-run", "/".join(CELL)]).stdout
+    assert said.rstrip().endswith(f"  {why}")
+    shutil.rmtree(POOL)
+    assert reasons() == ALL_MISSING + TRAIN_MISSING
 
 
 def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:

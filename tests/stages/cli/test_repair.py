@@ -11,15 +11,17 @@ from typer.testing import CliRunner, Result
 
 from stages import extract
 from stages.cli.app import app
-from stages.filling import cell as cell_module
+from stages.filling import run_cell as run_cell_module
 from stages.settings.signatures import CellName
 from storage.errors import StoreError
-from storage.paths import CACHE, features_path, masks_path, objects_path
+from storage.paths import CACHE, POOL, features_path, masks_path, objects_path
 from tests.fixtures.extract_project import (
     CELL,
     SPLIT,
     draw_project,
     encoded_images,
+    files_of,
+    flip,
     images_without,
     outputs,
     run,
@@ -28,12 +30,12 @@ from tests.fixtures.extract_project import (
 
 @pytest.fixture(scope="module")
 def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose cell is extracted, its work gone."""
+    """A project whose cell is extracted, its pool gone."""
     root = tmp_path_factory.mktemp("extracted")
     with chdir(root):
         draw_project()
         run(extract, *CELL)
-        shutil.rmtree(CACHE / "work")
+        shutil.rmtree(POOL)
     return root
 
 
@@ -44,34 +46,72 @@ def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
 
 
+def usam(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["cache", *map(str, arguments)])
+
+
 def repair(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["cache", "repair", *map(str, arguments)])
+    return usam("repair", *arguments)
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+DVC_CACHE = Path(".dvc/cache/files/md5")
 
 
-def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of_dvc() -> None:
-    wanted = outputs()
-    shard = masks_path(*CELL) / "mask_code/c.1.0.0.0.0"
-    md5 = hashlib.md5(shard.read_bytes()).hexdigest()  # noqa: S324 - as DVC names files
-    cached = Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
-    cached.parent.mkdir(parents=True)
-    cached.hardlink_to(shard)
-    flip(shard)
+def cached(file: Path) -> Path:
+    """Where DVC's cache has a file."""
+    md5 = hashlib.md5(file.read_bytes()).hexdigest()  # noqa: S324 - as DVC names files
+    return DVC_CACHE / md5[:2] / md5[2:]
+
+
+@pytest.fixture(params=["hardlink", "symlink"])
+def in_dvc(request: pytest.FixtureRequest) -> None:
+    """DVC's cache has all outputs, which link into it."""
+    for file in map(Path, outputs()):
+        entry = cached(file)
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        if not entry.exists():
+            file.replace(entry)
+            entry.chmod(0o444)
+        file.unlink(missing_ok=True)
+        if request.param == "hardlink":
+            file.hardlink_to(entry)
+        else:
+            file.symlink_to(entry.absolute())
+
+
+@pytest.mark.usefixtures("in_dvc")
+@pytest.mark.parametrize("store", ["features", "masks"])
+@pytest.mark.parametrize("with_pool", [False, True])
+def test_a_damaged_shard_alone_is_computed_and_put_in_place_also_in_the_cache_of_dvc(
+    store: str, *, with_pool: bool
+) -> None:
+    wanted, entries = outputs(), files_of(DVC_CACHE)
+    path = features_path if store == "features" else masks_path
+    file = path(*CELL) / ("iou/c.0.0.0" if store == "features" else "mask_code/c.1.0.0.0.0")
+    entry = cached(file)
+    if with_pool:  # whose masks are links to what DVC's cache has
+        assert usam("adopt").exit_code == 0
+    entry.chmod(0o644)
+    flip(entry)
+    entry.chmod(0o444)
+    damaged = entry.read_bytes()
+    other = Path("other")
+    other.hardlink_to(entry)
     with encoded_images() as encoded:
         result = repair()
     assert result.exit_code == 0, result.output
     assert f"repaired  {'/'.join(CELL)}" in result.stdout
-    assert f"replaced  {cached}" in result.stdout
-    assert "note: shard 1 of " in result.stderr
-    assert set(encoded) < set(images_without([]))
-    assert encoded == images_without([0, 2])
+    assert f"replaced  {entry}" in result.stdout
     assert outputs() == wanted
-    assert cached.read_bytes() == shard.read_bytes()
+    assert files_of(DVC_CACHE) == entries
+    assert other.read_bytes() == damaged, "what links show is never written to"
+    if with_pool and store == "features":
+        assert not encoded, "the pool has all rows"
+    elif store == "masks":
+        assert "note: shard 1 of " in result.stderr
+        assert set(encoded) == images_without([0, 2])
+    else:
+        assert set(encoded) == images_without([]), "its chunk has rows of all shards"
 
 
 @pytest.mark.parametrize("file", ["zarr.json", "manifest/zarr.json"])
@@ -91,7 +131,7 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     wanted = outputs()
     for cell in (CELL, other):
         (masks_path(*cell) / "mask_code/c.1.0.0.0.0").unlink()
-    refused, run_cell = "/".join(CELL), cell_module.run_cell
+    refused, run_cell = "/".join(CELL), run_cell_module.run_cell
 
     def refuse_one(name: CellName, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         if str(name) == refused:
@@ -99,7 +139,7 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
         run_cell(name, *arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(cell_module, "run_cell", refuse_one)
+        patched.setattr(run_cell_module, "run_cell", refuse_one)
         result = repair()
     assert result.exit_code == 1
     assert f"error: {refused}: a GPU must be there, got none\n" in result.stderr

@@ -1,32 +1,33 @@
-"""A split that grows: ``extract`` computes what is new; the rest comes from cells that hold it."""
+"""What is done is there: a split that grows, shrinks or is renamed computes no shard again.
+
+And what was published serves as pool, whether it lies in the cache or in that of DVC alone.
+"""
 
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
-from contextlib import chdir
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pytest
+import yaml
+from typer.testing import CliRunner
 
-from pipeline.vocabulary import PROMPTS
-from stages import extract, extract_train, prepare
-from storage.cell.parts import Part
-from storage.cell.reuse import MadeRows
-from storage.paths import CACHE, features_path, masks_path, objects_path
-from storage.split.objects import read_objects
+from stages import extract, prepare
+from stages.cli.app import app
+from storage.paths import CACHE, POOL, features_path, masks_path
 from tests.fixtures.extract_project import (
     CELL,
-    IMAGES,
     SIZES_PX,
     SPLIT,
-    TRAIN_SPLIT,
-    decoded_prompts,
     draw_project,
     encoded_images,
     files_of,
+    flip,
+    images_without,
+    pool_of,
     run,
     write_params,
 )
@@ -35,7 +36,7 @@ from tests.fixtures.fill_command import fill
 pytestmark = pytest.mark.slow
 
 FILES: Final = tuple(SIZES_PX)
-OLD: Final = FILES[:3]
+OLD: Final = FILES[:4]
 """Images that the split begins with."""
 
 OUTPUTS: Final = (features_path(*CELL), masks_path(*CELL))
@@ -58,18 +59,22 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return whole, small
 
 
-@pytest.fixture
-def grow(projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Extracted:
-    """Extract the cell with all images, where it has the old ones; gives the images encoded."""
-    whole, small = projects
-    shutil.copytree(small, tmp_path, dirs_exist_ok=True, symlinks=True)
+@pytest.fixture(autouse=True)
+def small(projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the project with the old images alone, as the working directory."""
+    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def grow(projects: tuple[Path, Path]) -> Extracted:
+    """Extract the cell with all images; gives those that were encoded."""
 
     def extracted() -> list[str]:
         annotate(FILES)
         with encoded_images() as encoded:
             run(extract, *CELL)
-        with chdir(whole):
+        with chdir(projects[0]):
             wanted = published()
         assert published() == wanted, "as if all had been extracted at once"
         return encoded
@@ -97,188 +102,135 @@ def forget_outputs() -> None:
         shutil.rmtree(path)
 
 
-def forget_work() -> None:
-    shutil.rmtree(CACHE / "work")
+@contextmanager
+def no_model() -> Iterator[None]:
+    """Where no model may be loaded."""
+
+    def load(*_: object) -> None:
+        raise AssertionError("no model may be loaded")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.extraction.models.kept_model", load)
+        yield
 
 
-def n_old_objects() -> int:
-    index = read_objects(objects_path(SPLIT)).image_index
-    return int(np.isin(index, range(len(OLD))).sum())
+def new_images() -> set[str]:
+    """Images with objects in the shards that are new when the split grows."""
+    return images_without(range(N_OLD_SHARDS))
 
 
-def test_added_images_alone_are_encoded(
-    grow: Extracted, capsys: pytest.CaptureFixture[str]
-) -> None:
+N_OLD_SHARDS: Final = 2
+"""Whole shards of the old images; the last one of them has fewer objects."""
+
+
+def test_of_a_split_that_grows_the_new_shards_alone_are_computed(grow: Extracted) -> None:
     forget_outputs()
-    assert grow() == list(FILES[3:])
-    note = f"note: {n_old_objects()} objects taken from other cells"
-    assert note in capsys.readouterr().err
+    encoded = grow()
+    assert set(encoded) == new_images() < set(FILES)
 
 
-def test_a_dry_run_counts_what_is_new(grow: Extracted) -> None:
-    held = n_old_objects()
-    forget_work()
+def test_a_split_that_is_cut_and_grows_again_needs_no_model(grow: Extracted) -> None:
+    grow()
+    whole = published()
+    for max_objects in (16, 8, 16, None):
+        limit(max_objects)
+        run(prepare, SPLIT)
+        with no_model():
+            run(extract, *CELL)
+    assert published() == whole
+
+
+def limit(max_objects: int | None) -> None:
+    """Take so many objects of the split."""
+    params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
+    params["splits"][SPLIT]["max_objects"] = max_objects
+    Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
+
+
+def test_a_split_that_is_renamed_needs_no_model() -> None:
+    text = Path("params.yaml").read_text("utf-8")
+    Path("params.yaml").write_text(text.replace(SPLIT, "pilot"), "utf-8")
+    run(prepare, "pilot")
+    with no_model():
+        run(extract, "pilot", *CELL[1:])
+    old, new = (
+        files_of(path / "mask_code") for path in (OUTPUTS[1], masks_path("pilot", *CELL[1:]))
+    )
+    assert [*old.values()] == [*new.values()]
+
+
+def test_a_dry_run_counts_what_is_new_and_takes_nothing_over(grow: Extracted) -> None:
+    shutil.rmtree(POOL)
     annotate(FILES)
     before = set(CACHE.rglob("*"))
-    n_new = read_objects(objects_path(SPLIT)).n_objects - held
     status, said, _ = fill("--dry-run", "/".join(CELL))
     row = said.splitlines()[1].split("  ")
     assert (status, row[-1].strip()) == (0, "other objects")
-    assert f" {n_new} " in said.splitlines()[1]
+    assert said.splitlines()[1].split()[5:7] == ["1", "5"]
     assert set(CACHE.rglob("*")) == before
-    assert grow() == list(FILES[3:])
+    assert set(grow()) == new_images()
 
 
-def test_published_rows_serve_when_the_work_is_gone(grow: Extracted) -> None:
-    forget_work()
-    assert grow() == list(FILES[3:])
+@pytest.mark.parametrize("command", ["extract", "fill", "adopt"])
+def test_what_is_published_serves_as_pool(grow: Extracted, command: str) -> None:
+    shutil.rmtree(POOL)
+    if command == "fill":
+        annotate(FILES)
+        with encoded_images() as encoded:
+            assert fill("/".join(CELL))[0] == 0
+        assert set(encoded) == new_images()
+        with no_model():
+            grow()
+        return
+    if command == "adopt":
+        result = CliRunner().invoke(app, ["cache", "adopt"])
+        assert (result.exit_code, result.stdout) == (0, f"3 shards put into {POOL}\n")
+        forget_outputs()
+    assert set(grow()) == new_images()
 
 
-def test_another_split_serves(grow: Extracted) -> None:
-    forget_work()
-    for path in OUTPUTS:
-        other = CACHE / path.parts[1] / "pilot" / Path(*path.parts[3:])
-        other.parent.mkdir(parents=True)
-        path.rename(other)
-    assert grow() == list(FILES[3:])
-
-
-def test_rows_that_dvc_alone_has_serve(grow: Extracted) -> None:
+def test_what_dvc_alone_has_serves_as_pool(grow: Extracted) -> None:
     # DVC removes the outputs of a stage that it runs again; its cache and dvc.lock have them.
-    shutil.rmtree(CACHE / "work")
+    shutil.rmtree(POOL)
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["dvc", "init", "-q"], check=True)
     command = ["dvc", "stage", "add", "-q", "-n", "made"]
     outs = [word for path in OUTPUTS for word in ("-o", path.as_posix())]
     subprocess.run([*command, *outs, "true"], check=True)
     subprocess.run(["dvc", "commit", "-q", "-f", "made"], check=True)
+    cached = files_of(Path(".dvc/cache/files"))
     forget_outputs()
-    assert grow() == list(FILES[3:])
+    with no_model():
+        run(extract, *CELL)
+    shutil.rmtree(POOL)
+    forget_outputs()
+    assert set(grow()) == new_images()
+    assert files_of(Path(".dvc/cache/files")) == cached
+    assert not list(CACHE.rglob("*.partial"))
 
 
-def test_rows_of_a_damaged_store_are_computed_again(grow: Extracted) -> None:
-    forget_work()
-    (shard, *_) = sorted(OUTPUTS[1].glob("mask_code/c*"))
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.chmod(0o644)
-    shard.write_bytes(data)
-    # Both images with objects in the first shard, and none of the second shard's own.
-    assert grow() == [FILES[0], FILES[1], *FILES[3:]]
-
-
-def test_a_changed_image_is_encoded_again_and_no_other_of_its_shard(
-    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_shard_of_a_damaged_store_is_computed_again(
+    grow: Extracted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    forget_work()
-    with (IMAGES / FILES[1]).open("ab") as file:
-        file.write(b"\0")  # other bytes, the same picture
-    run(prepare, SPLIT)
+    shutil.rmtree(POOL)
+    flip(OUTPUTS[1] / "mask_code/c.0.0.0.0.0")
+    assert set(grow()) == images_without([1])
+    noted = f"note: shard 0 of {'/'.join(CELL)} is extracted again: "
+    assert noted in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes", [{"weights": "random-1"}, {"extra_prompts": ["box"]}, {"shard_objects": 4}]
+)
+def test_shards_of_other_settings_do_not_serve(changes: dict[str, Any]) -> None:
+    before = published()
+    write_params(**changes)
     with encoded_images() as encoded:
         run(extract, *CELL)
-    assert encoded == [FILES[1]]
-
-
-def test_rows_of_other_settings_do_not_serve(
-    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    write_params(weights="random-1")
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert encoded == list(OLD)
-
-
-BOX_POINTS: Final = 2
-
-
-@pytest.fixture
-def prompted(
-    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, bytes]:
-    """Files of the cell with boxes, extracted at once; its project without them is entered."""
-    whole, there = tmp_path / "whole", tmp_path / "there"
-    for folder in (whole, there):
-        shutil.copytree(projects[1], folder)
-    monkeypatch.chdir(whole)
-    shutil.rmtree(CACHE / "features")
-    shutil.rmtree(CACHE / "masks")
-    forget_work()
-    write_params(extra_prompts=["box"])
-    run(extract, *CELL)
-    wanted = published()
-    monkeypatch.chdir(there)
-    return wanted
-
-
-def test_an_added_prompt_set_alone_is_decoded_and_changes_no_other(
-    prompted: dict[str, bytes], capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = published()
-    forget_work()
-    write_params(extra_prompts=["box"])
-    with decoded_prompts() as decoded:
-        run(extract, *CELL)
-    assert decoded == [BOX_POINTS] * n_old_objects()
-    note = f"note: some prompt sets of {n_old_objects()} objects taken from other cells"
-    assert note in capsys.readouterr().err
-    assert published() == prompted, "as if all had been extracted at once"
-    assert prompted != before
-
-
-def test_a_prompt_set_that_is_dropped_costs_nothing(prompted: dict[str, bytes]) -> None:
-    before = published()
-    write_params(extra_prompts=["box"])
-    run(extract, *CELL)
-    forget_work()
+    assert set(encoded) == set(OLD)
     write_params()
-    with encoded_images() as encoded:
+    with no_model():
         run(extract, *CELL)
-    assert (encoded, published()) == ([], before)
-    assert prompted != before
-
-
-def test_images_are_added_together_with_a_prompt_set(prompted: dict[str, bytes]) -> None:
-    n_old = n_old_objects()
-    annotate(FILES)
-    write_params(extra_prompts=["box"])
-    with decoded_prompts() as decoded:
-        run(extract, *CELL)
-    n_new = read_objects(objects_path(SPLIT)).n_objects - n_old
-    assert len(decoded) == n_old + n_new * (len(PROMPTS) + 1)
-    assert prompted.keys() <= published().keys()
-
-
-def test_rows_that_can_be_read_again_after_all_are_taken(
-    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    before, parts, asked = published(), MadeRows.parts, set[str]()
-
-    def late(made: MadeRows, input_sha256: str) -> list[Part]:
-        is_again = input_sha256 in asked
-        asked.add(input_sha256)
-        return parts(made, input_sha256) if is_again else []
-
-    forget_work()
-    monkeypatch.setattr(MadeRows, "parts", late)
-    with encoded_images() as encoded:
-        run(extract, *CELL)
-    assert (encoded, published()) == ([], before)
-    assert asked
-
-
-def test_heads_take_from_evaluated_cells_what_was_decoded_alone(
-    projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    run(prepare, TRAIN_SPLIT)
-    with decoded_prompts() as decoded:
-        run(extract_train, TRAIN_SPLIT, CELL[1])
-    # `refined` has decoder calls of its own; `center` shared them with the other clicks.
-    assert decoded == [1] * n_old_objects()
+    assert published() == before
+    assert len(list(POOL.glob("*/settings.json"))) == 1 + ("shard_objects" not in changes)
+    assert len(pool_of().lacking()) == 0

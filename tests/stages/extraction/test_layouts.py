@@ -112,6 +112,7 @@ def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPat
 
     table = prepared("sav_videos", draw_videos(5, 4))
     monkeypatch.setattr(cv2, "VideoCapture", spy)
+    monkeypatch.setattr("random.choice", lambda shards: shards[0])  # a start in the midst is later
     run(extract, "sav_videos", "tiny", "identity")
 
     assert opened == ["video0.mp4", "video1.mp4"]

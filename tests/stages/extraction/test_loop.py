@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,6 @@ class FakeSteps:
     """Rows are the numbers of the objects; what is asked is written down."""
 
     broken: frozenset[int] = frozenset()
-    kept: dict[tuple[int, int], Rows] = field(default_factory=dict)
     read_images: list[int] = field(default_factory=list)
     computed: list[int] = field(default_factory=list)
     written: dict[int, Rows] = field(default_factory=dict)
@@ -40,12 +39,6 @@ class FakeSteps:
         self.on_compute(len(self.computed))
         self.computed.append(given)
         return {"row": np.arange(piece.start, piece.stop)}
-
-    def recall(self, shard: Shard, piece: Piece) -> Rows | None:
-        return self.kept.get((shard.index, piece.image))
-
-    def keep(self, shard: Shard, piece: Piece, rows: Rows) -> None:
-        self.kept[shard.index, piece.image] = rows
 
     def write(self, shard: Shard, rows: Rows) -> None:
         self.on_write(shard)
@@ -73,18 +66,22 @@ def test_an_image_that_fails_costs_its_shards_and_no_other_image() -> None:
     assert [failure.piece.image for failure in failures] == [2, 2]
     assert {failure.reason for failure in failures} == {"torn"}
     assert set(steps.written) == {0, 3, 4}
-    assert set(steps.kept) == {(1, 1), (2, 3)}
+    # Nothing is computed for a shard once it has failed.
+    assert steps.computed == [0, 1, 1, 4, 5, 5]
 
 
-def test_a_second_run_reads_and_computes_what_is_missing_only() -> None:
-    shards = plan()
-    first = FakeSteps(broken=frozenset({2}))
-    run_shards(shards, first, lambda _: None)
-    second = FakeSteps(kept=first.kept)
-    assert run_shards([shards[1], shards[2]], second, lambda _: None) == ()
-    assert second.computed == [2, 2]
-    np.testing.assert_array_equal(second.written[1]["row"], [4, 5, 6, 7])
-    np.testing.assert_array_equal(second.written[2]["row"], [8, 9, 10, 11])
+def test_shards_are_taken_shortly_before_they_are_read() -> None:
+    steps = FakeSteps()
+    taken: list[int] = []
+
+    def shards() -> Iterator[Shard]:
+        for shard in plan_shards(np.arange(200), 4):
+            taken.append(shard.index)
+            assert shard.index <= len(steps.computed) // 4 + 2
+            yield shard
+
+    assert run_shards(shards(), steps, lambda _: None) == ()
+    assert taken == list(steps.written)
 
 
 def test_reading_ahead_is_bounded() -> None:

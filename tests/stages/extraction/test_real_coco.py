@@ -71,7 +71,7 @@ def test_the_stores_hold_what_the_official_predictor_says(
         check_cell(family, model)
         train = storage.open_features(features_path("coco_train", model, "identity"))
         assert train.sizes["object"] == N_OBJECTS
-        shutil.rmtree("cache/work")
+        shutil.rmtree("cache/pool")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, stage: object, *arguments: str) -> None:

@@ -5,42 +5,42 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from stages import extract
-from stages.filling import pool
-from stages.filling.cell import job_on
-from stages.filling.choice import choose_names
-from stages.filling.job import prepared as prepared_split
-from stages.filling.pool import Filling
-from stages.filling.worker import fill_shown
-from stages.settings.blocks import ExecutorParams
+from stages.filling import fill as fill_module
+from stages.filling import run_cell
+from stages.filling.choice import choose, choose_names
+from stages.filling.worker import Filled, fill_shown
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
-from storage.cell import marked as marks_of
-from storage.cell.claims import Claims
-from storage.cell.marked import UNDONE, MarkedShards
-from storage.cell.rates import keep_rates
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
-from storage.paths import CACHE, WORK
-from storage.store.marks import Mark, load_mark
+from storage.folders import begun_files
+from storage.paths import CACHE, POOL
+from storage.pool import publishing
+from storage.pool.cell import FEATURES
+from storage.pool.publishing import Comparison
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
     SPLIT,
+    TRAIN_SPLIT,
     done_shards,
     encoded_images,
+    flip,
+    images_without,
+    job_of,
     outputs,
+    pool_of,
     prepare_splits,
+    refused,
     run,
     write_params,
 )
@@ -50,14 +50,17 @@ from tests.fixtures.fill_command import (
     SHARD_OBJECTS,
     START_S,
     fill,
-    job_of,
     once_encoding,
-    receipts,
     set_executor,
     started,
     wait_for_shards,
 )
 from tests.fixtures.settings import write_versions
+
+WHOLE: Final = (
+    "every shard of 1 cell is there; `dvc repro` reads and publishes them, `usam cache verify` "
+    "reads what is published\n"
+)
 
 
 def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> None:
@@ -80,7 +83,7 @@ def test_what_is_filled_is_published_without_torch(wanted: dict[str, bytes]) -> 
     )
     assert done.stdout == "[]\n"
     assert outputs() == wanted
-    assert fill(NAME) == (0, "nothing is missing of 1 cell\n", "")
+    assert fill(NAME) == (0, WHOLE, "")
 
 
 def test_parts_of_a_job_array_make_the_whole(wanted: dict[str, bytes]) -> None:
@@ -92,6 +95,26 @@ def test_parts_of_a_job_array_make_the_whole(wanted: dict[str, bytes]) -> None:
     assert [len(some) for some in seen] == [3, 2, 2]
     run(extract, *CELL)
     assert outputs() == wanted
+
+
+def parts(of: int) -> list[set[tuple[str, str]]]:
+    """Cell and name of each shard of each part, of some cells."""
+    params = read_params()
+    names = choose_names([f"{SPLIT}/tiny/*", f"{TRAIN_SPLIT}/*"], params)
+    found = [choose(names, params, (number, of), is_dry=True) for number in range(1, of + 1)]
+    return [{(str(some.job), shard) for some in chosen for shard in some.own} for chosen in found]
+
+
+def test_parts_are_disjoint_cover_all_and_stay_the_same_while_shards_appear() -> None:
+    n_cells = 3 + 4
+    before = {of: parts(of) for of in (1, 2, 3, 5, N_SHARDS * n_cells + 2)}
+    for of, found in before.items():
+        sizes = [len(part) for part in found]
+        assert sum(sizes) == len(set().union(*found)) == N_SHARDS * n_cells
+        assert max(sizes) - min(sizes) <= 1
+        assert len(found) == of
+    assert fill(NAME, "--shard-range", "2/3")[0] == 0
+    assert {of: parts(of) for of in before} == before
 
 
 @pytest.mark.parametrize(
@@ -113,36 +136,23 @@ def test_a_pattern_that_matches_no_cell() -> None:
 
 
 def test_a_dry_run_says_what_is_missing_and_why() -> None:
+    before = set(CACHE.rglob("*"))
     status, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
     assert status == 0
     headings, row = said.splitlines()
-    assert headings.split() == [
-        "split", "cells", "which", "shards", "objects", "bytes", "seconds", "why",
-    ]  # fmt: skip
+    assert headings.split() == ["split", "cells", "which", "shards", "objects", "bytes", "why"]
     assert row.split()[:5] == ["drawn", "3", "of", "3", "all"]
-    assert row.endswith("unknown  missing")
-    assert not CACHE.joinpath("work").exists()
+    assert row.endswith("  missing")
+    assert set(CACHE.rglob("*")) == before
     fill(NAME, "--shard-range", "1/2")
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/*")
     assert "4 of 7 shards done" in said
-    assert "unknown" not in said, "the receipts tell how long an object takes"
     write_params(precision="bf16", shard_objects=SHARD_OBJECTS)
-    fill(NAME)
-    run(extract, *CELL)
+    _, said, _ = fill("--dry-run", NAME)
+    assert said.rstrip().endswith("  missing, done under other settings (precision: fp32 -> bf16)")
     write_params(shard_objects=SHARD_OBJECTS)
     _, said, _ = fill("--dry-run", f"{SPLIT}/tiny/vflip", NAME)
     assert "4 of 7 shards done" in said
-
-
-def test_a_dry_run_knows_the_seconds_of_work_that_is_gone() -> None:
-    fill(NAME)
-    assert "unknown" not in fill("--dry-run", f"{SPLIT}/tiny/vflip")[1]
-    (work,) = (WORK / SPLIT / "tiny" / "identity").iterdir()
-    keep_rates(work, WORK)  # as its sweep does
-    shutil.rmtree(work)
-    _, said, noted = fill("--dry-run", f"{SPLIT}/tiny/vflip")
-    assert "unknown" not in said
-    assert noted.startswith("note: seconds are those of one process on ")
 
 
 def test_rows_are_computed_under_the_version_of_the_code_alone() -> None:
@@ -154,7 +164,7 @@ def test_rows_are_computed_under_the_version_of_the_code_alone() -> None:
         f"versions.yaml: extract must be {version}, the version of what this code computes, got "
         f"{version - 1}\n"
     )
-    assert done_shards() == []
+    assert not POOL.exists()
 
 
 def test_an_image_that_cannot_be_read_keeps_no_other_cell_from_being_done() -> None:
@@ -171,17 +181,46 @@ def test_an_image_that_cannot_be_read_keeps_no_other_cell_from_being_done() -> N
 
 
 def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    params = read_params()
-    (name,) = choose_names([NAME], params)
-    split = prepared_split(SPLIT, SHARD_OBJECTS)
-    job = job_on("cpu", name, params.splits[SPLIT], params.extract, split)
+    job, names = job_of(NAME), pool_of().split.names
     assert "torch_version" in job.signature  # as it travels
     monkeypatch.setattr("stages.filling.job.versions", lambda *_: {"torch_version": "0.1"})
     with pytest.raises(
         StoreError, match=r"by the versions that asked for it, got others .*0\.1 ->"
     ):
-        fill_shown(job, (0,))
+        fill_shown(job, names[:1])
     assert not done_shards()
+
+
+def test_a_worker_of_another_split_is_refused() -> None:
+    job, names = job_of(NAME), pool_of().split.names
+    with (IMAGES / "small.png").open("ab") as file:
+        file.write(b"\0")
+    prepare_splits()
+    wanted = rf"split {SPLIT} must be the same wherever {NAME} is filled, .* shard {names[-1][:12]}"
+    with pytest.raises(StoreError, match=wanted):
+        fill_shown(job, names[-1:])
+    # Whoever worked for the split as it was reads it anew.
+    assert fill_shown(job_of(NAME), pool_of().split.names[-1:]).n_made == 1
+
+
+def test_workers_that_write_to_another_folder_are_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill_elsewhere(_: object, names: tuple[str, ...], **__: Any) -> Filled:  # noqa: ANN401
+        return Filled(len(names))
+
+    monkeypatch.setattr(fill_module, "fill_shown", fill_elsewhere)
+    monkeypatch.setattr(fill_module, "LATE_S", 0.2)
+    monkeypatch.setattr(fill_module, "LOOK_S", 0.01)
+    with pytest.raises(SystemExit):
+        run(extract, *CELL)
+    note, error = capsys.readouterr().err.splitlines()[-2:]
+    assert note == f"note: waiting until {N_SHARDS} shards show in {POOL.absolute()}"
+    assert error == (
+        f"error: shards that were computed must be in {POOL.absolute()}, got {N_SHARDS} shards "
+        "that are not: whoever computes must write to the same folder"
+    )
+    assert not outputs()
 
 
 def test_a_changed_image_is_missing_from_a_published_cell() -> None:
@@ -192,20 +231,64 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     status, said, _ = fill("--dry-run", NAME)
     assert status == 0
     assert said.splitlines()[-1].split("  ")[-1].endswith("shards done")
-    shutil.rmtree(CACHE / "work")
-    assert fill("--dry-run", NAME)[1].rstrip().endswith("other images")
+    n_shards = said.splitlines()[-1].split()[4]
+    shutil.rmtree(POOL)
+    row = fill("--dry-run", NAME)[1].rstrip()
+    assert row.endswith("  other images")
+    assert row.splitlines()[-1].split()[4] == n_shards, "what is published will be taken over"
 
 
-def test_a_shard_that_lost_a_file_is_named_and_computed_again(wanted: dict[str, bytes]) -> None:
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "rule"),
+    [
+        ("features", flip, "must be features of a shard, got "),
+        ("features", cut_short, "must be features of a shard, got "),
+        ("masks", flip, "must have the sha256 "),
+        ("masks", cut_short, "must have the sha256 "),
+        ("masks", Path.unlink, "No such file"),
+    ],
+)
+def test_a_damaged_shard_is_computed_again_never_published(
+    wanted: dict[str, bytes],
+    kind: str,
+    damage: Callable[[Path], None],
+    rule: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     fill(NAME)
-    (lost,) = CACHE.glob("work/*/*/*/*/features.zarr/iou/c.1.*")
-    lost.unlink()
-    status, said, noted = fill(NAME)
-    assert (status, said[:15]) == (0, "filled 1 shard ")
-    note = f"note: shard 1 of {NAME} is extracted again: features.zarr/iou/{lost.name} is missing"
-    assert noted.splitlines()[0] == note
-    run(extract, *CELL)
+    cell = pool_of()
+    name = cell.split.names[1]
+    path = cell.features_path(name)
+    if kind == "masks":
+        path = cell.masks_path(name, cell.read(name).masks_sha256)
+    intact = path.read_bytes()
+    damage(path)
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert note.startswith(f"note: shard 1 of {NAME} is extracted again: ")
+    assert str(path) in note
+    assert rule in note
+    assert set(encoded) == images_without({*range(N_SHARDS)} - {1}, SHARD_OBJECTS)
+    assert path.read_bytes() == intact
     assert outputs() == wanted
+
+
+def test_a_disk_that_damages_each_shard_is_to_blame(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(NAME)
+    name, folder = pool_of().split.names[1], pool_of().folder
+    faulty = Comparison(faults={name: "its bits flip"})
+    monkeypatch.setattr(run_cell, "compare_shards", lambda _: faulty)
+    assert refused(capsys) == (
+        f"shards in {folder} must be as they were written, got 3 times in a row some that were "
+        "not (its bits flip)"
+    )
 
 
 def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
@@ -223,10 +306,13 @@ def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
 
 
 def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, bytes]) -> None:
-    def do_the_last() -> None:
-        assert fill_shown(job_of(NAME), (N_SHARDS - 1,)).n_made == 1
+    def do_one() -> None:
+        cell = pool_of()
+        begun = {file.removesuffix(FEATURES) for file in begun_files(cell.folder)}
+        other = next(name for name in cell.split.names if name not in begun)
+        assert fill_shown(job_of(NAME), (other,)).n_made == 1
 
-    with once_encoding(do_the_last):
+    with once_encoding(do_one):
         status, said, _ = fill(NAME)
     counts = f"filled {N_SHARDS - 1} shards of 1 cell, other processes 1"
     assert (status, said) == (0, f"{counts}; `dvc repro` publishes them\n")
@@ -234,33 +320,7 @@ def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, 
     assert outputs() == wanted
 
 
-def test_a_receipt_counts_what_was_computed_not_what_was_copied() -> None:
-    fill(NAME)
-    n_objects = prepared_split(SPLIT, SHARD_OBJECTS).table.n_objects
-    assert sum(one.n_objects for one in receipts()) == n_objects
-    write_params(shard_objects=2 * SHARD_OBJECTS)
-    with encoded_images() as seen:
-        fill(NAME)
-    n_computed = sum(one.n_objects for one in receipts())
-    assert n_computed < n_objects, "images that lie in one shard as before are copied"
-    assert (n_computed > 0) == bool(seen)
-    assert {one.n_objects > 0 for one in receipts()} == {one.seconds > 0 for one in receipts()}
-
-
-def test_marks_that_show_late_are_looked_for_less_and_less_often(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    job = job_of(NAME)
-    some = Filling.of(job, prepared_split(SPLIT, SHARD_OBJECTS))
-    slept: list[float] = []
-    monkeypatch.setattr(pool, "_run", lambda *_: False)
-    monkeypatch.setattr(Filling, "todo", lambda *_: [] if len(slept) == 9 else [0])
-    monkeypatch.setattr("time.sleep", slept.append)
-    pool.fill([some], ExecutorParams())
-    assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10]
-
-
-def test_a_shard_is_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_are_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) -> None:
     fill(NAME)
     read: list[Path] = []
 
@@ -268,9 +328,12 @@ def test_a_shard_is_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) -
         read.append(path)
         return record_of(path)
 
-    monkeypatch.setattr(marks_of, "record_of", spied)
+    monkeypatch.setattr(publishing, "record_of", spied)
+    monkeypatch.setattr("storage.files.manifest.record_of", spied)
     run(extract, *CELL)
-    assert len(read) == len(set(read)) > 0
+    in_pool = [path for path in read if path.is_relative_to(POOL)]
+    assert len(in_pool) == len(set(in_pool)) == N_SHARDS
+    assert not [path for path in read if path.parent.name == "mask_code" and "c." in path.name]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -283,30 +346,26 @@ def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
         process.send_signal(number)
         _, said = process.communicate(timeout=START_S)
     assert process.returncode == 0, said
-    assert f"stopped by {number.name}: finished shards are kept in cache/work" in said
+    assert f"stopped by {number.name}: finished shards are kept in cache/pool" in said
     assert len(done_shards()) < N_SHARDS
-    assert not list(CACHE.rglob("claims/*.json"))
+    assert not list(CACHE.rglob("*.partial"))
     assert fill(NAME)[0] == 0
     run(extract, *CELL)
     assert outputs() == wanted
 
 
-def marked() -> dict[Path, int]:
-    """Marks of shards, each a file that another one would replace."""
-    return {path: path.stat().st_ino for path in marks()}
+def shards() -> dict[Path, int]:
+    """Shards in the pool, each a file that another one would replace."""
+    return {path: path.stat().st_ino for path in POOL.glob(f"*/[0-9a-f]*{FEATURES}")}
 
 
 ANOTHER_HOST: Final = """
 import socket, sys
-from functools import partial
 socket.gethostname = lambda: "another"
 from stages.cli.app import app
-from stages.filling import pool
-from storage.cell.claims import BEAT_S, Watch
-pool.Watch = partial(Watch, silent_s=1.5 * BEAT_S)
 app(sys.argv[1:])
 """
-"""``usam`` on another host, which cannot know who lives on this one, with less patience."""
+"""``usam`` on another host, which cannot know who lives on this one."""
 
 
 @pytest.mark.slow
@@ -323,85 +382,24 @@ def test_processes_that_are_killed_cost_no_more_than_their_shards(
                 other.kill()
             one.communicate()
             other.communicate()
-        assert marked().items() >= before.items(), "what was done is not done again"
-        before = marked()
+        assert shards().items() >= before.items(), "what was done is not done again"
+        before = shards()
     assert other.returncode == 0
     assert done_shards() == list(range(N_SHARDS))
-    hosts = {receipt.writer.host for receipt in receipts()}
-    assert ("another" in hosts) == (program is not None)
     run(extract, *CELL)
     assert outputs() == wanted
 
 
 @pytest.mark.slow
-def test_processes_of_this_machine_give_the_bytes_of_one(wanted: dict[str, bytes]) -> None:
+def test_two_processes_at_once_and_those_of_one_machine_give_the_bytes_of_one(
+    wanted: dict[str, bytes],
+) -> None:
+    with started(NAME) as one, started(NAME) as other:
+        assert (one.wait(START_S), other.wait(START_S)) == (0, 0)
+    run(extract, *CELL)
+    assert outputs() == wanted
+    for folder in ("pool", "features", "masks"):
+        shutil.rmtree(CACHE / folder)
     set_executor(kind="local", n_workers=2)
     run(extract, *CELL)
     assert outputs() == wanted
-    makers = {mark.read_text().split('"pid": ')[1].split(",")[0] for mark in marks()}
-    assert len(makers) == 2
-
-
-def marks() -> list[Path]:
-    return list(CACHE.glob("work/*/*/*/*/marks/*.json"))
-
-
-def test_only_own_shards_are_looked_at_and_those_that_are_whole_once(
-    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert wanted
-    fill(NAME, "--shard-range", "1/2")
-    job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
-    looked: list[int] = []
-
-    def load(folder: Path, shard: int) -> Mark | None:
-        looked.append(shard)
-        return load_mark(folder, shard)
-
-    monkeypatch.setattr(marks_of, "load_mark", load)
-    others = Filling(job, split, job.marked(split), frozenset({0, 1, 2, 3}))
-    monkeypatch.setattr(job.marked(split).__class__, "kinds", lambda _: set())
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    rounds = iter([True, False])
-
-    def run(ready: object, _: object) -> bool:
-        if not next(rounds):
-            others.given_up |= {1, 3}
-        looked.append(-1)
-        assert ready == {others: [1, 3]}
-        return True
-
-    monkeypatch.setattr(pool, "_run", run)
-    pool.fill([others], ExecutorParams())
-    assert looked == [0, 1, 2, 3, -1, 1, 3, -1]
-
-
-def test_what_others_are_at_is_waited_for_and_told(capsys: pytest.CaptureFixture[str]) -> None:
-    job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
-    some = Filling(job, split, job.marked(split), frozenset({2}))
-    with Claims(some.marked.folder) as claims, ThreadPoolExecutor(1) as other:
-        assert claims.take(2)
-        filled = other.submit(pool.fill, [some], ExecutorParams())
-        end = time.monotonic() + START_S
-        while "note: waiting for 1 shard of others\n" not in (said := capsys.readouterr().err):
-            assert not said
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        some.given_up.add(2)
-        filled.result()
-
-
-def test_what_is_lacking_of_many_shards_is_told_at_once() -> None:
-    class Undone:
-        def lacking(
-            self, _: list[str], *, among: Collection[int], sizes_only: bool
-        ) -> dict[int, str]:
-            assert sizes_only
-            return dict.fromkeys(among, UNDONE)
-
-    n_shards = 50_000
-    job, split = job_of(NAME), prepared_split(SPLIT, SHARD_OBJECTS)
-    many = Filling(job, split, cast("MarkedShards", Undone()), frozenset(range(n_shards)))
-    started = time.process_time()
-    assert many.todo() == list(range(n_shards))
-    assert time.process_time() - started < 1

@@ -1,41 +1,25 @@
-"""Devices of cells: named in receipts, found without a job, and GPUs that have begun."""
+"""Devices of cells: kinds of them, found without a job, and GPUs that have begun."""
 
 import json
 import shutil
-from typing import Final
 
 import pytest
 
 from stages import extract
-from stages.filling import pool
-from stages.filling.job import prepared
+from stages.filling import fill as fill_module
 from stages.settings.params import read_params
-from storage.files.manifest import ROOT
-from storage.paths import CACHE
+from storage.paths import CACHE, POOL
+from storage.pool.cell import SETTINGS
 from tests.fixtures.extract_project import (
     CELL,
-    IMAGES,
-    SPLIT,
-    encoded_images,
     files_of,
-    prepare_splits,
+    outputs,
+    pool_of,
     refused,
     run,
     write_params,
 )
-from tests.fixtures.fill_command import (
-    N_SHARDS,
-    NAME,
-    SHARD_OBJECTS,
-    fill,
-    job_of,
-    receipts,
-    set_executor,
-)
-
-TWO_IMAGES: Final = 13
-THREE_IMAGES: Final = 18
-"""Objects of the first images: shards of so many end where an image does."""
+from tests.fixtures.fill_command import N_SHARDS, NAME, SHARD_OBJECTS, fill, set_executor
 
 
 def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -43,89 +27,32 @@ def name_device(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr("stages.extraction.models.device_name", lambda _: kind)
 
 
-def test_another_kind_of_device_is_told(
-    monkeypatch: pytest.MonkeyPatch,
+def test_kinds_of_device_that_are_mixed_are_named_in_one_line(
+    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fill(NAME, "--shard-range", "1/2")
-    name_device(monkeypatch, "another")
-    status, _, said = fill(NAME)
-    assert status == 0
-    assert f"note: {NAME} mixes kinds of device (" in said
-
-
-def test_images_that_another_kind_of_device_kept_are_computed_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (IMAGES / "small.png").write_bytes(b"no image")
-    prepare_splits()
-    fill(NAME)  # keeps the other images of the shards that have this one
-    with encoded_images() as seen:
-        fill(NAME)
-    assert not seen
-    name_device(monkeypatch, "another")
-    with encoded_images() as seen:
-        fill(NAME)
-    assert seen
-
-
-def test_rows_that_were_copied_are_of_the_kind_that_made_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    write_params(shard_objects=THREE_IMAGES)
-    for kind, part in (("one", "1/2"), ("another", "2/2")):
+    for part, kind in enumerate(("one", "another"), 1):
         name_device(monkeypatch, kind)
-        fill(NAME, "--shard-range", part)
-    name_device(monkeypatch, "third")
-    write_params(shard_objects=TWO_IMAGES)
-    _, _, said = fill(NAME, "--shard-range", "1/2")
-    assert f"note: {NAME} mixes kinds of device (another, one), which differ" in said
-    fill(NAME)
+        fill(NAME, "--shard-range", f"{part}/2")
     run(extract, *CELL)
-    shutil.rmtree(CACHE / "work")
-    write_params(shard_objects=THREE_IMAGES)
-    _, _, said = fill(NAME, "--shard-range", "1/2")
-    assert "mixes" not in said
-
-
-@pytest.mark.parametrize("is_gone", [False, True])
-def test_copied_rows_that_are_kept_beside_a_broken_image_are_of_the_kind_that_made_them(
-    is_gone: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = IMAGES / "small.png"
-    image = broken.read_bytes()
-    broken.write_bytes(b"no image")
-    prepare_splits()
-    write_params(shard_objects=THREE_IMAGES)
-    name_device(monkeypatch, "one")
-    fill(NAME)
-    name_device(monkeypatch, "another")
-    source = job_of(NAME).marked(prepared(SPLIT, THREE_IMAGES)).folder
-    write_params(shard_objects=100 * SHARD_OBJECTS)
-    fill(NAME)
-    assert not receipts(), "its only shard has the broken image, too"
-    if is_gone:
-        shutil.rmtree(source)
-    broken.write_bytes(image)
-    prepare_splits()
-    with encoded_images() as seen:
-        assert fill(NAME)[0] == 0
-    copied = ["square.png", "tall.png", "wide.jpg"]
-    assert seen == [*(copied if is_gone else []), "small.png"]
-    (receipt,) = receipts()
-    assert receipt.kinds == (("another",) if is_gone else ("another", "one"))
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: {NAME} mixes kinds of device (another, one), which differ in the last digits"
+    ]
+    assert outputs() == wanted, "stores do not say which kind has made them"
+    shutil.rmtree(POOL)
+    name_device(monkeypatch, "third")
+    write_params(shard_objects=SHARD_OBJECTS, precision="bf16")
+    run(extract, *CELL)
+    assert "mixes" not in capsys.readouterr().err
 
 
 def begin_on_a_gpu() -> dict[str, bytes]:
     """Let a GPU have done half of the cell's shards; its files."""
     fill(NAME, "--shard-range", "1/2")
-    here, there = (job_of(NAME, device=device) for device in ("cpu", "cuda"))
-    split = prepared(SPLIT, SHARD_OBJECTS)
-    folder = here.marked(split).folder.rename(there.marked(split).folder)
-    for store in folder.glob("*.zarr"):
-        described = json.loads((store / ROOT).read_text())
-        described["attributes"]["signature"] |= there.signature
-        (store / ROOT).write_text(json.dumps(described))
-    return files_of(CACHE / "work")
+    here, there = (pool_of(device=device) for device in ("cpu", "cuda"))
+    here.folder.rename(there.folder)
+    (there.folder / SETTINGS).write_text(json.dumps(there.settings))
+    return files_of(POOL)
 
 
 def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
@@ -141,13 +68,31 @@ def test_a_cell_that_a_gpu_has_begun_is_not_begun_anew_unasked(
     write_params(shard_objects=SHARD_OBJECTS, device="auto")
     assert refused(capsys) == wanted
     assert fill(NAME) == (1, "", f"error: {wanted}\n")
-    assert files_of(CACHE / "work") == begun
+    assert files_of(POOL) == begun
     assert f"{n_done} of {N_SHARDS} shards done" in fill("--dry-run", NAME)[1]
     write_params(shard_objects=SHARD_OBJECTS, device="cpu")
     row = fill("--dry-run", NAME)[1].splitlines()[1]
-    assert row.split()[-1] == "missing"
+    assert row.endswith("  missing, done under other settings (device: cuda -> cpu)")
     run(extract, *CELL)
-    assert files_of(CACHE / "work").items() >= begun.items()
+    assert files_of(POOL).items() >= begun.items()
+
+
+def test_a_cell_that_a_gpu_has_done_is_published_where_there_is_none() -> None:
+    begin_on_a_gpu()
+    there = pool_of(device="cuda")
+    write_params(shard_objects=SHARD_OBJECTS, device="cpu")
+    fill(NAME)
+    for file in pool_of().folder.iterdir():
+        if not (there.folder / file.name).exists():
+            shutil.copyfile(file, there.folder / file.name)
+    shutil.rmtree(pool_of().folder)
+    write_params(shard_objects=SHARD_OBJECTS, device="auto")
+    run(extract, *CELL)
+    assert all(b'"device": "cuda"' in data for file, data in outputs().items() if is_root(file))
+
+
+def is_root(file: str) -> bool:
+    return file.endswith("identity.zarr/zarr.json")
 
 
 def no_job(*_: object, **__: object) -> None:
@@ -159,11 +104,11 @@ def test_what_jobs_compute_on_is_known_before_any_is_handed_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_params(shard_objects=SHARD_OBJECTS, device="auto")
-    monkeypatch.setattr(pool, "run_tasks", no_job)
+    monkeypatch.setattr(fill_module, "run_tasks", no_job)
     for n_gpus, device in ((1, "cuda"), (0, "cpu")):
         set_executor(kind="slurm", slurm={"gpus": n_gpus})
         params = read_params()
-        assert pool.device_of(params.extract, params.executor) == device
+        assert fill_module.device_of(params.extract, params.executor) == device
 
 
 @pytest.mark.parametrize("kind", ["slurm", "address"])
@@ -171,9 +116,9 @@ def test_a_dry_run_starts_no_worker(kind: str, monkeypatch: pytest.MonkeyPatch) 
     begin_on_a_gpu()
     write_params(shard_objects=SHARD_OBJECTS, device="auto")
     set_executor(kind=kind, address="tcp://127.0.0.1:1")
-    monkeypatch.setattr(pool, "run_tasks", no_job)
+    monkeypatch.setattr(fill_module, "run_tasks", no_job)
+    before = files_of(CACHE)
     status, said, noted = fill("--dry-run", NAME)
-    assert status == 0
-    assert f"of {N_SHARDS} shards done" in said
-    assert "unknown" not in said
-    assert noted.startswith("note: seconds are those of one process on ")
+    assert (status, noted) == (0, "")
+    assert f"4 of {N_SHARDS} shards done" in said
+    assert files_of(CACHE) == before

@@ -1,0 +1,100 @@
+"""``usam cache adopt`` and ``clean``: what they put into the pool, and what they leave there."""
+
+import shutil
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stages import extract
+from stages.cli.app import app
+from stages.cli.columns import bytes_text
+from storage.paths import CACHE, POOL
+from tests.fixtures.extract_project import (
+    CELL,
+    done_shards,
+    draw_project,
+    encoded_images,
+    files_of,
+    outputs,
+    pool_of,
+    run,
+    write_params,
+)
+from tests.fixtures.fill_command import fill
+
+N_SHARDS = 3
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose cell is extracted."""
+    root = tmp_path_factory.mktemp("extracted")
+    with chdir(root):
+        draw_project()
+        run(extract, *CELL)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of it, as the working directory."""
+    shutil.copytree(extracted, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def usam(command: str) -> list[str]:
+    """Lines that a command of ``usam cache`` prints."""
+    result = CliRunner().invoke(app, ["cache", command])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_adopted_shards_outlive_the_outputs() -> None:
+    wanted = outputs()
+    shutil.rmtree(POOL)
+    assert usam("adopt") == [f"{N_SHARDS} shards put into {POOL}"]
+    assert done_shards() == list(range(N_SHARDS))
+    assert usam("adopt") == [f"0 shards put into {POOL}"]
+    assert outputs() == wanted
+    for kind in ("features", "masks"):
+        shutil.rmtree(CACHE / kind)
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert (encoded, outputs()) == ([], wanted)
+
+
+def test_nothing_is_cleaned_that_a_cell_asks_for() -> None:
+    before = files_of(POOL)
+    for device in ("cpu", "auto"):
+        write_params(device=device)
+        assert usam("clean") == ["removed 0 shards, 0 B"]
+        assert files_of(POOL) == before
+
+
+def test_published_shards_of_former_settings_go_and_unpublished_ones_stay() -> None:
+    run(extract, *CELL)  # whose masks are links then: their bytes stay
+    published = pool_of().folder
+    n_bytes = sum(path.stat().st_size for path in published.glob("*.npz"))
+    write_params(precision="bf16")
+    fill("/".join(CELL), "--shard-range", "1/2")
+    (kept, other) = pool_of().folder, files_of(pool_of().folder)
+    assert usam("clean") == [f"removed {N_SHARDS} shards, {bytes_text(n_bytes)}"]
+    assert not published.exists()
+    write_params()
+    assert usam("clean") == [
+        "removed 0 shards, 0 B",
+        f"kept    2 shards that were never published; `rm -r {kept}` removes them",
+    ]
+    assert files_of(kept) == other
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert not encoded, "what is published serves as pool"
+
+
+def test_work_of_an_earlier_version_is_named() -> None:
+    (CACHE / "work" / "/".join(CELL) / "0123" / "marks").mkdir(parents=True)
+    assert usam("clean")[1:] == [
+        f"kept    work of an earlier version; `rm -r {CACHE}/work/{CELL[0]}` removes it"
+    ]
