@@ -92,7 +92,7 @@ class PublishedCell:
     def fits(self, cell: Cell) -> bool:
         """Whether its rows are what the settings of a cell give."""
         settings = {key: value for key, value in cell.settings.items() if key != "stores"}
-        return compare(self.signature, in_full(settings)) is None
+        return compare(self.signature, settings) is None
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedCell:

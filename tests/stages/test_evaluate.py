@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
-import zarr
 
 from pipeline.auc import correction_auc
 from pipeline.heads.inputs import READ, set_inputs

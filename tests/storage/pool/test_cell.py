@@ -86,8 +86,6 @@ def test_a_changed_input_renames_its_shard_alone_ids_and_areas_are_none(
     [
         ({"split": "train"}, True),
         ({"objects_digest": "of other objects"}, True),
-        ({"compile": False}, True),
-        ({"compile": True}, False),
         ({"view": "vflip"}, False),
         ({"device": "cuda"}, False),
         ({"prompts": ("center",)}, False),

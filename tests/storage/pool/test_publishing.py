@@ -53,12 +53,11 @@ def write_at_once(root: Path, cell: Cell) -> None:
             coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
             shard_objects=split.shard_objects,
         )
-        known = {"done": np.ones(len(images), bool), "images_sha256": images}
         for name, spec in SCHEMA[kind].items():
             if name in parts[0]:
                 write_array(group, name, spec, np.concatenate([part[name] for part in parts]))
-            elif name in known:
-                write_array(group, name, spec, known[name])
+            elif name == "images_sha256":
+                write_array(group, name, spec, images)
         if kind == "masks":
             group.update_attributes({IMAGES: images_digest(images)})
         write_manifest(path)
