@@ -57,11 +57,6 @@ class StoreDescription:
         """Bytes per object on disk."""
         return self.size_bytes / self.sizes["object"]
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every file is there."""
-        return not self.missing
-
 
 def describe(where: str | Path) -> StoreDescription:
     """Look at a store's metadata and the sizes of its files.

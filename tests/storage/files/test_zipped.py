@@ -67,7 +67,7 @@ def test_it_opens_by_its_path_and_at_any_address(store: Path, zipped: Path) -> N
         xarray.testing.assert_identical(opened(where, store), opened(store, store))
         assert verify(where) == []
         assert verify(where, sizes_only=True) == []
-    assert describe(zipped).is_complete
+    assert describe(zipped).missing == ()
 
 
 def test_it_opens_out_of_a_repository_and_leaves_no_file_open(
