@@ -51,7 +51,7 @@ demo-entropies: $(HALF:%=fill-shapes_val.%)
 	$(REPRO) 'extract@*' 'entropy@*'
 
 fill-%:
-	$(BIN)/usam fill '$(basename $*)/*'
+	$(BIN)/usam fill '$(basename $*)/*' --shard-range $(patsubst .%,%,$(suffix $*))/$(words $(HALF))
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m tools.show_results

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from stages.cli.columns import aligned, bytes_text
-from stages.filling.choice import Chosen, Cost, choose, choose_names, cost, parse_part
+from stages.filling.choice import choose, choose_names, cost, parse_part
+from stages.filling.fill import Filling
 from stages.filling.fill import fill as fill_all
 from stages.planning.reasons import names_text
 from stages.program.main import one_line, reported_errors
@@ -51,12 +52,12 @@ def fill(
         names = choose_names(globs or [], params)
         part = parse_part(shard_range)
         chosen = choose(names, params, part, is_dry=dry_run)
-        todo = [some for some in chosen if some.filling.todo()]
+        todo = [some for some in chosen if some.todo()]
         if dry_run:
             print(_table(todo, names) if todo else _nothing(names))
             return
-        n_shards = sum(len(some.filling.todo()) for some in todo)
-        fill_all([some.filling for some in todo], params.executor)
+        n_shards = sum(len(some.todo()) for some in todo)
+        fill_all(todo, params.executor)
     if todo:
         _report(todo, n_shards)
     else:
@@ -70,45 +71,35 @@ def _nothing(names: Sequence[CellName]) -> str:
     )
 
 
-def _report(todo: Sequence[Chosen], n_shards: int) -> None:
+def _report(todo: Sequence[Filling], n_shards: int) -> None:
     """Say what became of cells with so many shards to fill; exit 1 if any of them failed."""
-    failed = {some.filling.job: some.filling.error for some in todo if some.filling.error}
+    failed = {some.job: some.error for some in todo if some.error}
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-    n_made = sum(some.filling.n_made for some in todo)
+    n_made = sum(some.n_made for some in todo)
     others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
     filled = f"filled {counted(n_made, 'shard')} of {counted(len(todo), 'cell')}"
     print(f"{filled}{others}; `dvc repro` publishes them")
 
 
-def _table(todo: Sequence[Chosen], names: Sequence[CellName]) -> str:
+def _table(todo: Sequence[Filling], names: Sequence[CellName]) -> str:
     """What is lacking, a line for each split and reason, and what it takes."""
-    groups: dict[tuple[str, str], list[Chosen]] = {}
+    groups: dict[tuple[str, str], list[Filling]] = {}
     for some in todo:
-        groups.setdefault((some.filling.job.name.split, some.why), []).append(some)
-    costs = {key: sum((cost(c.filling) for c in some), Cost()) for key, some in groups.items()}
-    rows = [
-        _row(split, cells, why, [n for n in names if n.split == split], costs[split, why])
-        for (split, why), cells in groups.items()
-    ]
-    all_costs = _cost_cells(sum(costs.values(), Cost()))
-    last = ("all", f"{len(todo)} of {len(names)}", "", *all_costs, "")
-    return aligned([HEADINGS, *rows, *([last] if len(rows) > 1 else [])], right=NUMBERS)
+        groups.setdefault((some.job.name.split, some.why), []).append(some)
+    rows = []
+    for (split, why), cells in groups.items():
+        of_split = [name for name in names if name.split == split]
+        lacking = {str(some.job) for some in cells}
+        which = names_text([name for name in of_split if str(name) in lacking], of_split)
+        rows.append((split, f"{len(cells)} of {len(of_split)}", which, *_costs(cells), why))
+    if len(rows) > 1:
+        rows.append(("all", f"{len(todo)} of {len(names)}", "", *_costs(todo), ""))
+    return aligned([HEADINGS, *rows], right=NUMBERS)
 
 
-def _row(
-    split: str, some: Sequence[Chosen], why: str, names: Sequence[CellName], costs: Cost
-) -> tuple[str, ...]:
-    missing = {str(chosen.filling.job) for chosen in some}
-    which = names_text([name for name in names if str(name) in missing], names)
-    return split, f"{len(some)} of {len(names)}", which, *_cost_cells(costs), why
-
-
-def _cost_cells(costs: Cost) -> tuple[str, ...]:
-    return (
-        f"{costs.n_shards:,}",
-        f"{costs.n_objects:,}",
-        bytes_text(costs.low_bytes, costs.high_bytes),
-    )
+def _costs(some: Sequence[Filling]) -> tuple[str, str, str]:
+    n_shards, n_objects, low, high = (sum(column) for column in zip(*map(cost, some), strict=True))
+    return f"{n_shards:,}", f"{n_objects:,}", bytes_text(low, high)

@@ -1,7 +1,6 @@
 """Which cells are to be filled, why, and what that takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import chain
@@ -25,39 +24,8 @@ from storage.store.grid import mask_bytes
 from storage.store.inspection import open_store
 from storage.store.signature import compare
 
-
-@dataclass(frozen=True)
-class Part:
-    """Every ``of``-th shard, from ``number`` on, which counts from 1."""
-
-    number: int = 1
-    of: int = 1
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A cell that is not published under these settings."""
-
-    filling: Filling
-    why: str
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What some cells take."""
-
-    n_shards: int = 0
-    n_objects: int = 0
-    low_bytes: int = 0
-    high_bytes: int = 0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.n_shards + other.n_shards,
-            self.n_objects + other.n_objects,
-            self.low_bytes + other.low_bytes,
-            self.high_bytes + other.high_bytes,
-        )
+Part = tuple[int, int]
+"""I and N: every N-th shard from the I-th on, counted from 1."""
 
 
 def parse_part(text: str) -> Part:
@@ -73,7 +41,7 @@ def parse_part(text: str) -> Part:
         raise ParamsError(f"--shard-range must be I/N, such as 3/8, got {shown(text)}")
     if not 1 <= int(number) <= int(of):
         raise ParamsError(f"--shard-range must be 1/N to N/N, got {shown(text)}")
-    return Part(int(number), int(of))
+    return int(number), int(of)
 
 
 def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
@@ -93,8 +61,8 @@ def choose_names(globs: Sequence[str], params: Params) -> list[CellName]:
 
 
 def choose(
-    names: Sequence[CellName], params: Params, part: Part, *, is_dry: bool = False
-) -> list[Chosen]:
+    names: Sequence[CellName], params: Params, part: Part = (1, 1), *, is_dry: bool = False
+) -> list[Filling]:
     """Cells that are not published, the widest first, each with the shards that are this part's.
 
     What their outputs have of them is taken over. Parts are cut from the shards of all these cells,
@@ -117,10 +85,10 @@ def choose(
     splits = {split: _prepared(split, params) for split in dict.fromkeys(n.split for n in names)}
     find = likely_device if is_dry else device_of
     device = cache(lambda: find(params.extract, params.executor))  # workers are asked once
-    first, chosen = 0, []
+    (number, of), first, chosen = part, 0, []
     for name in sorted(names, key=widest_first):
         split = splits[name.split]
-        own = split.names[(part.number - 1 - first) % part.of :: part.of]
+        own = split.names[(number - 1 - first) % of :: of]
         first += len(split.names)
         if not (why := _why(name, params, split)):
             continue
@@ -132,18 +100,18 @@ def choose(
         job = settled_job(jobs, split, device, is_dry=is_dry)
         n_done = len(split.shards) - len(job.cell(split).lacking())
         begun = f"{n_done} of {counted(len(split.shards), 'shard')} done" if n_done else why
-        chosen.append(Chosen(Filling(job, split, frozenset(own)), begun))
+        chosen.append(Filling(job, split, frozenset(own), begun))
     return chosen
 
 
-def cost(some: Filling) -> Cost:
-    """What is lacking of a cell."""
+def cost(some: Filling) -> tuple[int, int, int, int]:
+    """Shards and objects that are lacking of a cell, and their fewest and most bytes."""
     names = some.todo()
     n, name, sizes = some.split.n_objects(names), some.job.name, SIZES[some.job.params.family]
     fixed = n * features_bytes(name, sizes)
     n_masks = n * N_PROPOSALS * len(name.prompts) if name.with_masks else 0
     low, high = mask_bytes(sizes.mask_side_px)
-    return Cost(len(names), n, fixed + n_masks * low, fixed + n_masks * high)
+    return len(names), n, fixed + n_masks * low, fixed + n_masks * high
 
 
 def _prepared(split: str, params: Params) -> PreparedSplit:

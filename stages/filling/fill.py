@@ -1,4 +1,4 @@
-"""All that is lacking of any cells, shard by shard, and whoever computes them."""
+"""Missing shards of all cells, and the workers that compute them."""
 
 import sys
 import time
@@ -38,6 +38,8 @@ class Filling:
     ----------
     own
         Names of the shards that are this process's to see to.
+    why
+        Why it is to be filled, where that is to be said.
     errors
         What keeps shards from being there.
     given_up
@@ -49,6 +51,7 @@ class Filling:
     job: CellJob
     split: PreparedSplit
     own: frozenset[str]
+    why: str = ""
     failed_images: dict[str, str] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
     given_up: set[str] = field(default_factory=set)

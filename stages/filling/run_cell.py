@@ -81,7 +81,6 @@ def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:
     split = cell.split
     for _ in range(N_TRIES):
         if lacking := cell.lacking():
-            _note_others(cell)
             if n_done := split.table.n_objects - split.n_objects(lacking):
                 print(f"{job}: {counted(n_done, 'object')} already done", file=sys.stderr)
             filling = Filling(job, split, frozenset(split.names))
@@ -99,15 +98,6 @@ def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:
         f"shards in {cell.folder} must be as they were written, got {N_TRIES} times in a row some "
         f"that were not ({listed(list(compared.faults.values()))})"
     )
-
-
-def _note_others(cell: Cell) -> None:
-    """Say which shards of the same inputs are kept under other settings."""
-    for folder, difference in cell.others():
-        print(
-            f"note: shards under other settings are kept in {folder} ({difference})",
-            file=sys.stderr,
-        )
 
 
 def _note_kinds(job: CellJob, compared: Comparison) -> None:

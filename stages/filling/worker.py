@@ -68,12 +68,7 @@ def fill_shards(job: CellJob, names: tuple[str, ...], *, is_shown: bool = False)
     from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
     from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
 
-    split, images = _split_of(job)
-    if missing := set(names) - split.shards.keys():
-        raise StoreError(
-            f"the split {job.name.split} must be the same wherever {job} is filled, got one "
-            f"without the inputs of shard {min(missing)[:12]}"
-        )
+    split, images = _split_of(job, names)
     sam = kept_model(job.params, job.name.model, job.device)
     cell, name = job.cell(split), job.name
     settings = CellSettings(name.view, name.prompts, job.decoder_batch, with_masks=name.with_masks)
@@ -142,14 +137,27 @@ class _Turns:
             self.end(name)
 
 
-@lru_cache(maxsize=1)
-def _split_of(job: CellJob) -> tuple[PreparedSplit, SplitImages]:
-    """The split as it is here, and its images."""
+def _split_of(job: CellJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitImages]:
+    """The split as it is here, with these shards, and its images."""
     # The signature came with the job; a new one has the versions of this process.
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:
         raise StoreError(
             f"{job} must be filled by the versions that asked for it, got others ({difference})"
         )
+    split, images = _read_split(job)
+    if not split.shards.keys() >= set(names):  # prepared anew, perhaps, since it was read
+        _read_split.cache_clear()
+        split, images = _read_split(job)
+    if missing := set(names) - split.shards.keys():
+        raise StoreError(
+            f"the split {job.name.split} must be the same wherever {job} is filled, got one "
+            f"without the inputs of shard {min(missing)[:12]}"
+        )
+    return split, images
+
+
+@lru_cache(maxsize=1)
+def _read_split(job: CellJob) -> tuple[PreparedSplit, SplitImages]:
     split = prepared(job.name.split, job.params.shard_objects)
     return split, SplitImages(Path(job.place.images), [str(file) for file in split.table.file])

@@ -35,7 +35,7 @@ from storage.paths import POOL
 from storage.pool.inputs import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
-from storage.store.signature import compare, digest, in_full, parse_signature
+from storage.store.signature import digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -189,16 +189,6 @@ class Cell:
         self.features_path(name).unlink(missing_ok=True)
         for path in self.folder.glob(f"{name}.*{MASKS}"):
             path.unlink(missing_ok=True)
-
-    def others(self) -> Iterator[tuple[Path, str]]:
-        """Folders of other settings that have shards of the same inputs, and how they differ."""
-        for folder, _ in folders_with(self.split.names, self.pool):
-            found = read_settings(folder)
-            same = ("model", "view", "stores")
-            is_same = all(found.get(key) == self.settings[key] for key in same)
-            if is_same and folder != self.folder:
-                difference = compare(found, in_full(self.settings))
-                yield folder, difference or "settings that no longer exist"
 
     def _put_features(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS
