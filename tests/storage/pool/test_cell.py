@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import Cell
+from storage.pool.cell import Cell, folders_with, read_settings
 from storage.pool.inputs import PreparedSplit, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
@@ -38,10 +37,16 @@ def test_names_follow_from_inputs_and_rows_of_a_full_shard(
     """Not from the split: what two of them begin with has the same names."""
     one, other = (split_of(k, shard_objects, per_image=per_image) for k in (n, n_other))
     assert len({*one.names}) == len(one.names) == -(-n // shard_objects)
+    assert one.n_objects(one.names) == n
     n_alike = min(n, n_other) // shard_objects if one.full_rows == other.full_rows else 0
     n_alike += (n == n_other) and n % shard_objects > 0
     assert one.names[:n_alike] == other.names[:n_alike]
     assert not {*one.names[n_alike:]} & {*other.names[n_alike:]}
+
+
+def test_the_same_objects_in_files_with_room_for_more_have_another_name() -> None:
+    assert SPLIT.n_objects(NAMES[2:]) == 2
+    assert NAMES[2] not in split_of(shard_objects=2).names
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
@@ -81,7 +86,6 @@ def test_a_changed_input_renames_its_shard_alone_ids_and_areas_are_none(
     [
         ({"split": "train"}, True),
         ({"objects_digest": "of other objects"}, True),
-        ({"shard_objects": 5}, True),
         ({"compile": False}, True),
         ({"compile": True}, False),
         ({"view": "vflip"}, False),
@@ -101,6 +105,7 @@ def test_a_shard_of_another_split_is_there(tmp_path: Path) -> None:
     fill(cell_of(tmp_path))
     assert fill(cell_of(tmp_path, split_of(14), split="train")) == [2, 3]
     assert fill(cell_of(tmp_path, split_of(8), split="pilot")) == []
+    assert fill(cell_of(tmp_path, split_of(4, 5))) == [], "a smaller split than a shard"
 
 
 @pytest.mark.parametrize("with_masks", [True, False])
@@ -121,6 +126,7 @@ def test_what_was_put_is_what_is_read(tmp_path: Path, with_masks: bool) -> None:
         {cell.masks_path(NAMES[2], read.masks_sha256).name} if with_masks else set()
     )
     assert {file.name for file in cell.folder.iterdir()} == kept
+    assert '"precision": "fp32"' in (cell.folder / "settings.json").read_text()
 
 
 def test_who_comes_second_changes_nothing(tmp_path: Path) -> None:
@@ -270,27 +276,14 @@ def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path)
     assert cell.lacking() == [NAMES[1]]
 
 
-def test_shards_under_other_settings_are_named_with_the_difference(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path)
-    assert not list(cell.others())
+def test_folders_of_any_settings_are_found_by_the_shards_they_have(tmp_path: Path) -> None:
+    cell, other = cell_of(tmp_path), cell_of(tmp_path, precision="bf16")
     fill(cell)
-    former = [cell_of(tmp_path, precision="bf16"), cell_of(tmp_path, compile=True)]
-    unlike = [cell_of(tmp_path, with_masks=False), cell_of(tmp_path, view="vflip")]
-    for one in (*former, *unlike):
-        fill(one)
-    differences = ["precision: bf16 -> fp32", "compile: True -> False"]
-    folders = [one.folder for one in former]
-    assert dict(cell.others()) == dict(zip(folders, differences, strict=True))
-    elsewhere = cell_of(tmp_path, split_of(versions=(1, 1, 1, 1, 1)))
-    assert not list(elsewhere.others()), "of other inputs"
-    for folder in folders:
-        (folder / "settings.json").write_text("{")
-    assert not list(cell.others())
-
-
-def test_settings_are_kept_in_words(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path)
-    fill(cell)
-    text = (cell.folder / "settings.json").read_text()
-    assert re.search(r'"precision": "fp32"', text)
-    assert "shard_objects" not in text
+    other.put(NAMES[1], rows_of(1), maker=MAKER)
+    assert dict(folders_with(NAMES, cell.pool)) == {cell.folder: 3, other.folder: 1}
+    assert dict(folders_with(NAMES[:1], cell.pool)) == {cell.folder: 1}
+    assert dict(folders_with(["of other inputs"], cell.pool)) == {}
+    assert read_settings(other.folder) == other.settings
+    for text in ("{", "[]"):
+        (other.folder / "settings.json").write_text(text)
+        assert read_settings(other.folder) == {}, "which keeps no shard from use"

@@ -1,4 +1,4 @@
-"""Killed or copied at any moment, a cell is resumed to the bytes of an undisturbed one."""
+"""Killed at any disk operation, a cell is resumed to the bytes of an undisturbed one."""
 
 import json
 import os
@@ -12,9 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from storage import folders
-from storage.errors import StoreError
-from storage.pool.cell import names_in
 from storage.pool.cleaning import clean
 from storage.pool.publishing import compare_shards
 from storage.store.verify import verify
@@ -127,64 +124,3 @@ def test_processes_at_one_cell_that_are_killed_give_the_bytes_of_one_undisturbed
         assert check_nothing_is_half(root) == []
         assert run(root, ORIGINAL, 0, 0).statuses == [0, 0]
         assert outputs(root) == wanted, "what the kills left is swept"
-
-
-Snapshot = dict[str, bytes]
-
-
-def snapshot(root: Path) -> Snapshot:
-    """All files at one moment."""
-    files = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
-
-
-def write(root: Path, files: Snapshot) -> Path:
-    for name, data in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    return root
-
-
-def torn(moments: list[Snapshot], rng: np.random.Generator) -> Snapshot:
-    """A copy by ``cp``, which reads one file after the other while the writer goes on."""
-    names = sorted({name for moment in moments for name in moment})
-    rng.shuffle(names)
-    times = np.sort(rng.integers(0, len(moments), len(names)))
-    pairs = [(name, moments[time].get(name)) for name, time in zip(names, times, strict=True)]
-    return {name: data for name, data in pairs if data is not None}
-
-
-def is_refused(store: Path) -> bool:
-    try:
-        return bool(verify(store))
-    except StoreError:
-        return True
-
-
-@pytest.mark.slow
-def test_a_cell_that_is_copied_while_it_is_written_goes_on_from_the_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, found, flush_one = tmp_path / "made", list[Snapshot](), folders._flush_one
-
-    def flush(path: Path) -> None:
-        flush_one(path)
-        if (files := snapshot(root)) not in found[-1:]:
-            found.append(files)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(folders, "_flush_one", flush)
-        extract(root)
-    wanted, rng, n_computed = outputs(root), np.random.default_rng(0), 0
-    for copy in range(12):
-        place = write(tmp_path / str(copy), torn([*found, snapshot(root)], rng))
-        for kind in ("features", "masks"):
-            store = place / kind / "identity.zarr"
-            if store.exists() and snapshot(store) != snapshot(root / kind / "identity.zarr"):
-                assert is_refused(store)
-        n_there = len(names_in(cell_of(place).folder))
-        n_computed += (n_made := len(extract(place)))
-        assert n_made >= 3 - n_there
-        # Hidden folders of a writer that lives are left alone.
-        assert {name: data for name, data in outputs(place).items() if "/." not in name} == wanted
-    assert n_computed

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import storage
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
 from storage.pool.cell import Cell
@@ -24,7 +23,6 @@ from storage.store.verify import verify
 from storage.store.writing import create_store, write_array
 from tests.fixtures.made_up_cell import (
     MAKER,
-    SIGNATURE,
     SPLIT,
     cell_of,
     extract,
@@ -115,17 +113,6 @@ def test_objects_that_are_alike_share_a_shard(tmp_path: Path) -> None:
     assert outputs(tmp_path) == outputs(tmp_path / "at_once")
 
 
-def test_what_was_put_is_what_is_read(tmp_path: Path) -> None:
-    assert extract(tmp_path) == [0, 1, 2]
-    assert extract(tmp_path) == []
-    features = storage.open_features(tmp_path / "features/identity.zarr", SIGNATURE)
-    masks = storage.open_masks(tmp_path / "masks/identity.zarr", SIGNATURE)
-    for name in rows_of(0):
-        stored = masks if name == "mask_code" else features
-        wanted = np.concatenate([rows_of(shard)[name] for shard in range(3)])
-        np.testing.assert_array_equal(stored[name].values, wanted)
-
-
 def test_only_the_shard_of_a_changed_image_is_computed(tmp_path: Path) -> None:
     extract(tmp_path)
     assert extract(tmp_path, (0, 0, 7)) == [1]
@@ -178,74 +165,53 @@ def masks_of(cell: Cell, shard: int) -> Path:
     return cell.masks_path(NAMES[shard], cell.read(NAMES[shard]).masks_sha256)
 
 
-def lose_masks(cell: Cell) -> set[int]:
-    masks_of(cell, 1).unlink()
-    return {1}
-
-
-def lose_features(cell: Cell) -> set[int]:
-    cell.features_path(NAMES[2]).unlink()
-    return {2}
-
-
-def cut_masks(cell: Cell) -> set[int]:
-    path = masks_of(cell, 1)
+def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
-    return {1}
 
 
-def cut_features(cell: Cell) -> set[int]:
-    path = cell.features_path(NAMES[2])
-    path.write_bytes(path.read_bytes()[:-1])
-    return {2}
-
-
-def swap_masks(cell: Cell) -> set[int]:
-    one, other = masks_of(cell, 0), masks_of(cell, 1)
+def swap(one: Path, other: Path) -> None:
     data = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(data)
-    return {0, 1}
 
 
-def copy_features(cell: Cell) -> set[int]:
-    shutil.copyfile(cell.features_path(NAMES[0]), cell.features_path(NAMES[1]))
-    return {1}
-
-
-def copy_both(cell: Cell) -> set[int]:
-    sha256 = cell.read(NAMES[0]).masks_sha256
-    shutil.copyfile(cell.masks_path(NAMES[0], sha256), cell.masks_path(NAMES[1], sha256))
-    return copy_features(cell)
+def copy_whole(features: list[Path], masks: list[Path]) -> None:
+    """All of the first shard in the place of the second."""
+    shutil.copyfile(features[0], features[1])
+    shutil.copyfile(masks[0], masks[0].with_name(masks[0].name.replace(NAMES[0], NAMES[1])))
 
 
 @pytest.mark.parametrize(
-    ("damage", "with_masks"),
+    ("damage", "with_masks", "damaged"),
     [
-        (lose_masks, True),
-        (lose_features, True),
-        (cut_masks, True),
-        (cut_features, True),
-        (swap_masks, True),
-        (copy_features, True),
-        (copy_both, True),
-        (lose_features, False),
-        (cut_features, False),
-        (copy_features, False),
+        (lambda _, masks: masks[1].unlink(), True, [1]),
+        (lambda _, masks: cut(masks[1]), True, [1]),
+        (lambda _, masks: swap(*masks[:2]), True, [0, 1]),
+        (copy_whole, True, [1]),
+        (lambda features, _: features[2].unlink(), True, [2]),
+        (lambda features, _: cut(features[2]), False, [2]),
+        (lambda features, _: swap(*features[:2]), True, [0, 1]),
+        (lambda features, _: swap(*features[:2]), False, [0, 1]),
     ],
 )
 def test_damaged_shards_are_found_and_computed_again(
-    whole: Path, tmp_path: Path, damage: Callable[[Cell], set[int]], *, with_masks: bool
+    whole: Path,
+    tmp_path: Path,
+    damage: Callable[[list[Path], list[Path]], object],
+    *,
+    with_masks: bool,
+    damaged: list[int],
 ) -> None:
     shutil.copytree(whole, tmp_path / "root")
     cell = cell_of(tmp_path / "root", with_masks=with_masks)
-    damaged = damage(cell)
+    masks = [masks_of(cell, shard) for shard in range(3)]
+    damage([cell.features_path(name) for name in NAMES], masks)
     compared = compare_shards(cell)
     assert compared.faults.keys() == {NAMES[shard] for shard in damaged}
     assert not compared.masks.keys() & compared.faults.keys()
     for name in compared.faults:
         cell.drop(name)
-    assert fill(cell) == sorted(damaged)
+    assert fill(cell) == damaged
     assert not compare_shards(cell).faults
 
 

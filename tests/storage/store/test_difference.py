@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def test_text_has_no_gap_and_a_missing_number_equals_another(made: Path, other: 
 
 
 def test_signatures_and_shapes_are_compared_first(made: Path, tmp_path: Path) -> None:
-    changes = {"family": "sam2", "seed": 1, "views": ("identity", "vflip")}
+    changes: dict[str, Any] = {"family": "sam2", "seed": 1, "views": ("identity", "vflip")}
     cell = cell_of(
         tmp_path, split_of(4), objects_digest=cell_of(made).split.objects_digest, **changes
     )
