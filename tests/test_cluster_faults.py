@@ -96,8 +96,8 @@ def workers(root: Path) -> list[Worker]:
     return [Worker(int(name[2]), name[1]) for name in found if name]
 
 
-def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
-    """Wait until a process that is none of others has done a shard and is at another."""
+def worker_at_work(root: Path, gone: Collection[int]) -> Worker:
+    """Wait until a process that is none of others is at a shard."""
     found: list[Worker] = []
 
     def is_at_work() -> bool:
@@ -105,7 +105,12 @@ def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
         return bool(found)
 
     wait_until(is_at_work, PATIENCE_S)
-    return found[0].next_shard(root)
+    return found[0]
+
+
+def worker_beyond(root: Path, gone: Collection[int] = ()) -> Worker:
+    """Wait until a process that is none of others has done a shard and is at another."""
+    return worker_at_work(root, gone).next_shard(root)
 
 
 def shards(root: Path) -> dict[str, int]:
@@ -292,7 +297,7 @@ def test_cells_whose_driver_and_then_whose_scheduler_is_killed_are_those_of_inli
 def wait_for_images(root: Path) -> None:
     """Wait until a worker has done a shard and is in the middle of another one."""
     dead = [worker.pid for worker in workers(root) if not Path("/proc", str(worker.pid)).exists()]
-    worker = worker_beyond(root, dead)
+    worker = worker_at_work(root, dead)
     began = time.monotonic()
     worker.next_shard(root)
     time.sleep((time.monotonic() - began) / 2)

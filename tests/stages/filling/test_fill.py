@@ -193,14 +193,15 @@ def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_worker_of_another_split_is_refused() -> None:
     job, names = job_of(NAME), pool_of().split.names
+    assert fill_shown(job, names[:1]).n_made == 1
     with (IMAGES / "small.png").open("ab") as file:
         file.write(b"\0")
     prepare_splits()
+    # Whoever worked for the split as it was reads it anew.
+    assert fill_shown(job_of(NAME), pool_of().split.names[-1:]).n_made == 1
     wanted = rf"split {SPLIT} must be the same wherever {NAME} is filled, .* shard {names[-1][:12]}"
     with pytest.raises(StoreError, match=wanted):
         fill_shown(job, names[-1:])
-    # Whoever worked for the split as it was reads it anew.
-    assert fill_shown(job_of(NAME), pool_of().split.names[-1:]).n_made == 1
 
 
 def test_workers_that_write_to_another_folder_are_noticed(

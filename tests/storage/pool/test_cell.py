@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import Cell
+from storage.pool.cell import Cell, folders_with, read_settings
 from storage.pool.inputs import PreparedSplit, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
@@ -274,19 +274,14 @@ def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path)
     assert cell.lacking() == [NAMES[1]]
 
 
-def test_shards_under_other_settings_are_named_with_the_difference(tmp_path: Path) -> None:
-    cell = cell_of(tmp_path)
-    assert not list(cell.others())
+def test_folders_of_any_settings_are_found_by_the_shards_they_have(tmp_path: Path) -> None:
+    cell, other = cell_of(tmp_path), cell_of(tmp_path, precision="bf16")
     fill(cell)
-    former = [cell_of(tmp_path, precision="bf16"), cell_of(tmp_path, compile=True)]
-    unlike = [cell_of(tmp_path, with_masks=False), cell_of(tmp_path, view="vflip")]
-    for one in (*former, *unlike):
-        fill(one)
-    differences = ["precision: bf16 -> fp32", "compile: True -> False"]
-    folders = [one.folder for one in former]
-    assert dict(cell.others()) == dict(zip(folders, differences, strict=True))
-    elsewhere = cell_of(tmp_path, split_of(versions=(1, 1, 1, 1, 1)))
-    assert not list(elsewhere.others()), "of other inputs"
-    for folder in folders:
-        (folder / "settings.json").write_text("{")
-    assert not list(cell.others())
+    other.put(NAMES[1], rows_of(1), maker=MAKER)
+    assert dict(folders_with(NAMES, cell.pool)) == {cell.folder: 3, other.folder: 1}
+    assert dict(folders_with(NAMES[:1], cell.pool)) == {cell.folder: 1}
+    assert dict(folders_with(["of other inputs"], cell.pool)) == {}
+    assert read_settings(other.folder) == other.settings
+    for text in ("{", "[]"):
+        (other.folder / "settings.json").write_text(text)
+        assert read_settings(other.folder) == {}, "which keeps no shard from use"
