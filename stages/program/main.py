@@ -18,7 +18,7 @@ REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError,
 
 
 def stage_main(main: Callable[..., None]) -> Callable[[], None]:
-    """Make ``main`` a program: ``sys.argv[1:]`` are its arguments, as ``str``.
+    """Make ``main`` a program: ``sys.argv[1:]`` are its arguments, as ``str``, in order or by name.
 
     The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
     status 2 where the arguments do not fit the parameters of ``main``. Ctrl-C and SIGTERM end it
@@ -57,11 +57,14 @@ def one_line(error: BaseException) -> str:
 
 
 def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, str]:
-    """Arguments of ``main`` by their names."""
+    """Arguments of ``main`` by their names; DVC gives them as ``--split val --model tiny``."""
     signature = inspect.signature(main)
     try:
-        return signature.bind(*arguments).arguments
-    except TypeError:
+        if not arguments or not arguments[0].startswith("--"):
+            return signature.bind(*arguments).arguments
+        names = [name.removeprefix("--") for name in arguments[::2]]
+        return signature.bind(**dict(zip(names, arguments[1::2], strict=True))).arguments
+    except (TypeError, ValueError):
         expected = " ".join(name.upper() for name in signature.parameters) or "none"
         got = " ".join(arguments) or "none"
         print(f"error: arguments must be {expected}, got {got}", file=sys.stderr)

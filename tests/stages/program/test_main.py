@@ -27,13 +27,20 @@ def run(
     return 0
 
 
-def test_arguments_reach_main_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("val", "7"), ("--split", "val", "--model", "7"), ("--model", "7", "--split", "val")],
+    ids=["in order", "by name", "by name in another order"],
+)
+def test_arguments_reach_main_as_text(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[str, str]] = []
 
     def main(split: str, model: str) -> None:
         seen.append((split, model))
 
-    assert run(main, "val", "7", monkeypatch=monkeypatch) == 0
+    assert run(main, *arguments, monkeypatch=monkeypatch) == 0
     assert seen == [("val", "7")]
 
 
@@ -42,8 +49,18 @@ def test_arguments_reach_main_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ((), "error: arguments must be SPLIT MODEL, got none\n"),
         (("val", "tiny", "x"), "error: arguments must be SPLIT MODEL, got val tiny x\n"),
+        (("--split", "val"), "error: arguments must be SPLIT MODEL, got --split val\n"),
+        (("--split", "--model"), "error: arguments must be SPLIT MODEL, got --split --model\n"),
+        (
+            ("--split", "val", "--model"),
+            "error: arguments must be SPLIT MODEL, got --split val --model\n",
+        ),
+        (
+            ("--split", "val", "--view", "x"),
+            "error: arguments must be SPLIT MODEL, got --split val --view x\n",
+        ),
     ],
-    ids=["too few", "too many"],
+    ids=["too few", "too many", "one of two", "no value", "half a pair", "another name"],
 )
 def test_arguments_that_do_not_fit_name_the_ones_that_do(
     arguments: tuple[str, ...],
