@@ -277,7 +277,8 @@ def _open_cell(
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
     shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
-    cell = OpenCell(where, features, arrays, MaskChunks(of_masks, shape, shard_objects))
+    chunks = MaskChunks(of_masks, shape, shard_objects, masks.manifest)
+    cell = OpenCell(where, features, arrays, chunks)
     check_same_images(masks, cell.images_sha256)
     return cell
 
