@@ -112,7 +112,7 @@ OUTS: Final = {
     ],
     "evaluate": [paths.results_dir(SPLIT)],
     "gallery": [paths.gallery_dir(SPLIT)],
-    "runtime": [paths.RUNTIME_PATH],
+    "runtime": [paths.RUNTIME_PATH, paths.RUNTIME_PATH.with_suffix(".json")],
     "report": [paths.RESULTS / name for name in ("metrics.json", "tables", "plots", "report.html")],
 }
 """Where the code writes."""

@@ -164,3 +164,49 @@ def test_the_python_of_another_environment_is_named() -> None:
         "error: python must be that of the environment where usam-cache is installed, got "
         f"{sys.executable}: activate it first (source .venv/bin/activate)\n"
     )
+
+
+NO_UTF_8 = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+STARTS = {
+    "stages": r"import sys; sys.argv[0] = '-m'; import stages; print('\u0394 \u22121')",
+    "usam": r"""
+import stages.cli.app
+stages.cli.app.app = lambda: print('\u0394 \u22121')
+from stages.cli.__main__ import main
+main()""",
+}
+"""How programs begin."""
+
+
+@pytest.mark.parametrize("program", STARTS.values(), ids=STARTS)
+def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | NO_UTF_8,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, r"\u0394 \u22121" + "\n", "")
+
+
+def test_a_name_that_the_locale_cannot_write_is_named() -> None:
+    program = (
+        "from stages.program.main import reported_errors\n"
+        "with reported_errors():\n    open('bild\\xe9r/\\u2212.png')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | NO_UTF_8,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "error: names of files must be of the locale's letters (ascii), got "
+        r"'bild\xe9r/\u2212.png': set PYTHONUTF8=1" + "\n"
+    )
