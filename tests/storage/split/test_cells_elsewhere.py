@@ -23,7 +23,7 @@ from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import FILE
 from storage.paths import CACHE, features_path, masks_path
 from storage.split import mask_blocks
-from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells
+from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells, read_entropies
 from storage.split.mask_blocks import run_reader
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.signatures import extract_params
@@ -209,3 +209,13 @@ def test_parts_of_files_come_without_a_copy() -> None:
     (found,) = read_ranges([FileRange(files, "some", RangeByteRequest(10, 90))])
     assert bytes(found) == bytes(range(10, 90))
     assert np.shares_memory(np.frombuffer(found, np.uint8), data.as_numpy_array())
+
+
+def test_whoever_reads_cells_elsewhere_is_told_how_to_have_entropies_here(root: Path) -> None:
+    here, there = open_split(CACHE), open_split(address(root))
+    path = r"cache/entropy/val\.zarr must be a Zarr store, got none; "
+    with pytest.raises(StoreError, match=path + "`dvc repro entropy@val` makes it$"):
+        read_entropies(here)
+    way = r"`python -m stages\.entropy val` .* where USAM_CACHE says, .* `dvc pull cache/ent"
+    with pytest.raises(StoreError, match=path + way):
+        read_entropies(there)
