@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import zarr
 
 from storage.errors import StoreError, shown
@@ -37,7 +36,7 @@ class FileRecord:
     sha256: str
 
     @classmethod
-    def of(cls, data: bytes | np.ndarray) -> "FileRecord":
+    def of(cls, data: bytes | memoryview) -> "FileRecord":
         """Record of a file with these bytes."""
         view = memoryview(data)
         return cls(view.nbytes, hashlib.sha256(view).hexdigest())

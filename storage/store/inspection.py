@@ -108,7 +108,7 @@ class HeldStore(WrapperStore[ZarrStore]):
         data = await self._store.get(key, prototype, byte_range)
         is_chunk = byte_range is None and not key.endswith(ROOT)
         if self._manifest is not None and data is not None and is_chunk:
-            found = FileRecord.of(data.as_numpy_array())
+            found = FileRecord.of(data.as_numpy_array().data)
             check_chunks(self._where, key, self._manifest.get(key), found)
         return data
 

@@ -172,7 +172,8 @@ class MaskChunks:
 def index_data(index: ShardIndex) -> bytes:
     """Bytes of an index, as ``parse_index`` takes them."""
     entries = index.tobytes()
-    return entries + google_crc32c.value(entries).to_bytes(CHECKSUM_BYTES, "little")
+    checksum: int = google_crc32c.value(entries)
+    return entries + checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def read_indices(cells: Sequence[MaskChunks], row: int) -> list[ShardIndex]:
