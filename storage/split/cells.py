@@ -165,6 +165,13 @@ class SplitCells:
         return {model: self.by_name[model, "identity"] for model in self.models}
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether the cells are in another cache than that of the repository."""
+        return any(
+            cell.where != features_path(self.split, *name) for name, cell in self.by_name.items()
+        )
+
+    @property
     def head_origin(self) -> dict[str, str]:
         """What heads must have learned from, to judge these cells, or what they learn from."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
@@ -234,6 +241,12 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         If the store is missing, incomplete or damaged, or was computed from other cells.
     """
     path = entropy_path(cells.split)
+    if not path.exists() and cells.is_elsewhere:
+        raise StoreError(
+            f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
+            "makes it from masks where USAM_CACHE says, and needs none here; "
+            f"`dvc pull {path}` gets it from a remote"
+        )
     signature = cells.signature
     entropy = open_entropy(path, expected={key: signature[key] for key in INHERITED_KEYS})
     known = entropy.attrs["signature"].get("cells_digest", "none")
@@ -277,7 +290,8 @@ def _open_cell(
             f"{of_masks} was written under other inputs than its features ({difference})"
         )
     shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
-    cell = OpenCell(where, features, arrays, MaskChunks(of_masks, shape, shard_objects))
+    chunks = MaskChunks(of_masks, shape, shard_objects, masks.manifest)
+    cell = OpenCell(where, features, arrays, chunks)
     check_same_images(masks, cell.images_sha256)
     return cell
 

@@ -15,6 +15,7 @@ import zarr
 
 import storage
 from storage.errors import StoreError
+from storage.files.manifest import write_manifest
 from storage.store.arrays import naming_damage
 from storage.store.describe import describe
 from storage.store.schema import SCHEMA
@@ -157,6 +158,7 @@ def test_of_many_missing_files_some_are_named(features: Path) -> None:
 
 def test_a_shard_that_is_not_done_is_named(features: Path) -> None:
     zarr.open_group(features, mode="r+")["done"][1] = False  # type: ignore[index]
+    write_manifest(features)
     with pytest.raises(StoreError, match=r"got 1 of 3 not done \(1\)$"):
         storage.open_features(features)
 
@@ -165,6 +167,16 @@ def test_a_damaged_mark_is_an_error(features: Path) -> None:
     (features / "done/c.0").write_bytes(b"no chunk")
     with pytest.raises(StoreError, match=r"/done: every chunk must be intact.*usam cache verify"):
         storage.open_features(features)
+
+
+def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> None:
+    opened = storage.open_features(features)
+    one, other = (features / name / "c.0.0.0" for name in ("iou", "sam_score"))
+    assert one.read_bytes() != other.read_bytes()
+    shutil.copy(other, one)
+    with pytest.raises(StoreError, match=r"/iou: every chunk must be intact, got c\.0\.0\.0 with"):
+        opened["iou"].load()
+    opened["sam_score"].load()
 
 
 @pytest.mark.parametrize(("name", "size"), [("prompt", 1), ("proposal", 20)])
@@ -238,6 +250,7 @@ def test_damage_is_named_when_it_is_read(features: Path) -> None:
     data = bytearray(chunk.read_bytes())
     data[-1] ^= 1
     chunk.write_bytes(data)
+    write_manifest(features)  # so that the checksum alone tells
     dataset = storage.open_features(features)
     with (
         pytest.raises(StoreError, match=r"identity\.zarr: every chunk must be intact"),
