@@ -5,7 +5,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 
-from stages.program.stopping import listen
+from stages.program.stopping import listen, write_any_text
 
 # OpenMP reads this when torch is loaded. By default its threads spin while they wait. With the
 # threads that read and write (or other people's work) beside them, that made extraction on two busy
@@ -24,4 +24,5 @@ if sys.argv[0] == "-m":
             "error: python must be that of the environment where usam-cache is installed, got "
             f"{sys.executable}: activate it first (source .venv/bin/activate)"
         )
+    write_any_text()
     listen()

@@ -1,8 +1,8 @@
 """Stage ``evaluate``: entropies, scores and heads in, AUC and correlations out.
 
 Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entropy/<split>.zarr``,
-        ``cache/features/<split>``, ``heads/<train split>``; ``params.yaml:extract``, to hold the
-        cells to it.
+        ``cache/features/<split>``, ``heads/<train split>``; to hold them to it,
+        ``params.yaml:extract`` and, if they are there, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``correlation.csv``, ``statistics.csv``, ``coverage.csv``, ``reliability.csv``,
         ``promises.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
@@ -16,7 +16,8 @@ from stages.program.main import stage_main
 from stages.program.unchanged import check_unchanged
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
-from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.settings.signatures import eval_cells, settings_of_cells, train_cells
+from stages.training.data import learned_from
 from storage.errors import faults_of
 from storage.outputs.results import write_results
 from storage.paths import results_dir
@@ -31,7 +32,15 @@ def main(split: str) -> None:
     views = [params.view(name) for name in params.views]
     names = eval_cells(split, params.models, views, params.extra_prompts)
     cells = open_cells(split, settings_of_cells(params.extract, names), cache=cache_location())
-    scores = read_scores(cells, params.train_splits, kinds=params.heads, ablations=params.ablations)
+    learned = {
+        name: learned_from(
+            name,
+            settings_of_cells(params.extract, train_cells(name, params.models)),
+            cache_location(),
+        )
+        for name in params.train_splits
+    }
+    scores = read_scores(cells, learned, kinds=params.heads, ablations=params.ablations)
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,

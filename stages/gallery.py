@@ -3,7 +3,7 @@
 Reads   ``params.yaml:gallery``, ``params.yaml:splits``, ``results/splits/<split>/ranking.csv``,
         ``cache/objects/<split>.zarr``, ``cache/features/<split>`` and ``cache/masks/<split>``
         (identity), the images; ``params.yaml:extract``, to hold the cells to it.
-Writes  ``results/gallery/<split>/``: ``gallery.csv`` and a JPEG per row.
+Writes  ``results/gallery/<split>/``: ``gallery.csv``, a JPEG per row and ``gallery.json``.
 """
 
 from collections.abc import Hashable, Mapping

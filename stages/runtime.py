@@ -1,17 +1,16 @@
 """Stage ``runtime``: the models in, seconds of every method on this machine out.
 
 Reads   ``params.yaml:runtime``, ``params.yaml:extract`` (family, precision, device).
-Writes  ``results/runtime.csv``.
+Writes  ``results/runtime.csv``, ``results/runtime.json``.
 """
 
 from dataclasses import replace
 
-from pipeline.result_rows import RUNTIME
 from stages.extraction.timing import time_models
 from stages.program.main import stage_main
 from stages.program.unchanged import check_unchanged
 from stages.settings.params import read_params
-from storage.outputs.tables import write_table
+from storage.outputs.results import write_runtime
 from storage.paths import RUNTIME_PATH
 
 
@@ -26,7 +25,7 @@ def main() -> None:
     timed = replace(params.extract, weights="random-0")
     seconds = time_models(timed, params.models, params.runtime.n_repeats)
     check_unchanged()
-    write_table(RUNTIME_PATH, RUNTIME, seconds)
+    write_runtime(RUNTIME_PATH, seconds)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.settings.versions import VERSIONS
-from storage.outputs.tuning import Tuning, write_trials, write_tuning
-from storage.paths import trials_path, tuning_path
+from storage.outputs.tuning import Tuning, write_tuning
+from storage.paths import tuning_path
 
 
 @stage_main
@@ -41,8 +41,7 @@ def main(split: str, objective: str) -> None:
         plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed, version=VERSIONS["tune"]
     )
     check_unchanged()
-    write_trials(trials_path(split, objective), ranked)
-    write_tuning(tuning_path(split, objective), tuning)
+    write_tuning(tuning_path(split, objective), tuning, ranked)
     if folder is not None:
         # If kept, its log would answer every trial of `dvc repro -f`, and nothing would be trained.
         shutil.rmtree(folder)

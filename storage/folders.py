@@ -127,26 +127,38 @@ def passing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def put_files(contents: Mapping[Path, bytes]) -> None:
-    """Make files appear, each of them whole, whatever was at their places or is written there.
+def put_file(path: Path, data: bytes, *, is_first: bool = False) -> None:
+    """Make a file appear whole, whatever was at its place or is written there.
 
     What other links of a replaced file show stays as it was.
+
+    Parameters
+    ----------
+    is_first
+        Leave a file that is there already, where the file system has hard links to tell.
     """
-    partials = {path: _partial(path) for path in contents}
-    try:
-        for path, partial in partials.items():
-            with named_disk_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial.write_bytes(contents[path])
-                _flush_one(partial)
-        for path, partial in partials.items():
-            partial.replace(path)
-    finally:
-        for partial in partials.values():
+    partial = _partial(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with named_disk_errors(path):
+        try:
+            partial.write_bytes(data)
+            _flush_one(partial)
+            if not is_first or not _is_linked(partial, path):
+                partial.replace(path)
+        finally:
             partial.unlink(missing_ok=True)
-    for folder in sorted({path.parent for path in contents}):
-        with named_disk_errors(folder):
-            _flush_one(folder)
+        _flush_one(path.parent)
+
+
+def _is_linked(partial: Path, path: Path) -> bool:
+    """Give a file its name unless another has it; False where there are no hard links."""
+    try:
+        path.hardlink_to(partial)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def put_link(source: Path, target: Path) -> None:

@@ -33,7 +33,7 @@ MAKERS: Final = (
     (r"heads/([^/]+)/.+", ("train@{}",)),
     (r"results/splits/([^/]+)/.+", ("evaluate@{}",)),
     (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
-    (r"results/runtime\.csv", ("runtime",)),
+    (r"results/runtime\.\w+", ("runtime",)),
 )
 """What is where, and the DVC stages that make it; the first row that matches counts. The second
 stage of the identity view is that of a train split."""

@@ -57,6 +57,36 @@ def test_every_job_script_ends_in_exec_and_may_be_requeued() -> None:
             assert f"#SBATCH {directive}" in text
 
 
+TORN: Final = {"empty": "", "cut short": '{"read": {"/x', "whole": "{}", "none": None}
+"""What a kill may leave of the file in which DVC notes who reads and writes what."""
+
+
+@pytest.mark.parametrize("text", TORN.values(), ids=TORN)
+@pytest.mark.parametrize("script", ["cell.sh", "pipeline.sh", "tune.sh"])
+def test_job_scripts_heal_a_lock_file_that_a_kill_left(
+    script: str, text: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    lock = tmp_path / ".dvc" / "tmp" / "rwlock"
+    if text is not None:
+        lock.write_text(text)
+    before = re.split(r"^(?:mapfile|exec) ", SCRIPTS[script], flags=re.MULTILINE)[0]
+    healing = "".join(f"{line}\n" for line in before.splitlines() if not line.startswith("export"))
+    assert project_copy.run(tmp_path, "bash", "-c", healing) == ""
+    assert lock.exists() == (text == "{}")
+
+
+def test_dvc_runs_on_after_a_job_script_has_healed_its_lock_file(tmp_path: Path) -> None:
+    stages = {"say": {"cmd": "echo 1 > said", "outs": ["said"]}}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    project_copy.run(tmp_path, "dvc", "init", "--no-scm", "--quiet")
+    (tmp_path / ".dvc" / "tmp" / "rwlock").write_text("")
+    with pytest.raises(AssertionError, match="Unable to read RWLock-file"):
+        project_copy.repro(tmp_path)
+    project_copy.run(tmp_path, "bash", "-c", SCRIPTS["pipeline.sh"])
+    assert (tmp_path / "said").read_text() == "1\n"
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small copy of the project with the scripts of the page, and its drawn images."""

@@ -94,16 +94,40 @@ def test_a_signal_to_all_of_it_ends_the_stage_in_words(
     assert_nothing_stands(project)
 
 
-NAME = "x'; touch PWNED; '"
+NAMES: Final = {
+    "quotes": "x'; touch PWNED; '",
+    "lines": "x\ntouch PWNED\n'\ntouch PWNED\n",
+    "substitution": '"$(touch PWNED)`touch PWNED`',
+}
+"""Names that make a file if a shell runs them."""
 
 
-def test_dvc_runs_no_name(tmp_path: Path) -> None:
-    copy_files(tmp_path)
-    run(tmp_path, "git", "init", "--quiet")
-    place = {"reader": "coco", "images": "params", "annotations": "params.yaml"}
-    write_params(tmp_path, read_params(tmp_path) | {"splits": {NAME: place}, "eval_splits": [NAME]})
+def refusal_of(root: Path, target: str, **settings: object) -> str:
+    """What a stage says that DVC runs alone, under settings with a name that a shell would run."""
+    copy_files(root)
+    run(root, "git", "init", "--quiet")
+    write_params(root, read_params(root) | settings)
     with pytest.raises(AssertionError) as failed:
-        run(tmp_path, "dvc", "repro", "--single-item", f"prepare@{NAME}")
+        run(root, "dvc", "repro", "--single-item", target)
+    assert not (root / "PWNED").exists()
+    return str(failed.value)
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_dvc_runs_no_name_of_a_split(name: str, tmp_path: Path) -> None:
+    place = {"reader": "coco", "images": "params", "annotations": "params.yaml"}
+    said = refusal_of(tmp_path, f"prepare@{name}", splits={name: place}, eval_splits=[name])
     rule = "splits must be named by letters, digits, _ and, not first, -"
-    assert f"error: params.yaml: {rule}, got {NAME!r}" in str(failed.value)
-    assert not (tmp_path / "PWNED").exists()
+    assert f"error: params.yaml: {rule}, got {name!r}" in said
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_dvc_runs_no_name_of_a_matrix_though_prepare_has_nothing_to_do(
+    name: str, tmp_path: Path
+) -> None:
+    objects = tmp_path / "cache" / "objects" / f"{name}.zarr"
+    objects.mkdir(parents=True)
+    # The first of them is asked for.
+    lists = {"eval_splits": [name], "models": [name], "views": {name: {}}}
+    said = refusal_of(tmp_path, f"extract@{name}-{name}-{name}", **lists)
+    assert "error: params.yaml: models must be a list of at least one of" in said

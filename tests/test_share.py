@@ -102,6 +102,25 @@ PUBLISH = block("dvc push")
 TAKE = block("dvc pull\n")
 SSH = block("dvc remote add -d lab ssh:")
 WITHOUT_MASKS = block("dvc pull $(")
+CLOUD = block("dvc status --cloud")
+
+STOPPED_PUSH = """
+import sys
+import dvc_data.index.collect as collecting
+from dvc.cli import main
+
+calls, collect = [], collecting._collect_from_index
+
+def stopped(*given, **named):
+    calls.append(given)
+    if len(calls) == 2:
+        raise KeyboardInterrupt
+    return collect(*given, **named)
+
+collecting._collect_from_index = stopped
+sys.exit(main(["push"]) == 0)
+"""
+"""A `dvc push` that Ctrl-C stops while it collects the second output of two."""
 
 
 def shell(root: Path, commands: str) -> str:
@@ -164,6 +183,23 @@ def test_a_folder_is_pushed_to_and_pulled_from(repository: Path, tmp_path: Path)
     assert "didn't change, skipping" in taken(repository, tmp_path / "clone")
 
 
+def test_a_push_after_one_that_was_stopped_may_lack_files_which_the_page_says_how_to_see(
+    repository: Path, tmp_path: Path
+) -> None:
+    lab = tmp_path / "lab"
+    (tmp_path / "stopped.py").write_text(STOPPED_PUSH)
+    shell(repository, FOLDER.replace("/mnt/lab/usam", str(lab)))
+    for said in ("files pushed", "Everything is up to date."):
+        shell(repository, f"python {tmp_path}/stopped.py")
+        assert said in shell(repository, "dvc push")  # with status 0
+        assert len(list(lab.rglob("*.dir"))) == 1
+        assert "in sync" not in shell(repository, CLOUD)
+    assert said in shell(repository, "dvc push")
+    shell(repository, "dvc push --all-commits")
+    assert shell(repository, CLOUD) == "Cache and remote 'lab' are in sync.\n"
+    assert len(list(lab.rglob("*.dir"))) == 2
+
+
 def test_a_bucket_is_pushed_to_pulled_from_and_read_out_of_the_repository(
     repository: Path, tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,5 +230,5 @@ def test_every_recipe_is_run() -> None:
     """Some need stages: tests/test_repro.py and tests/stages/test_elsewhere.py run them."""
     later = {block("dvc repro --allow-missing --glob"), block("USAM_CACHE=")}
     of_users = {block("install -d"), block("dvc cache dir")}  # tests/test_shared_cache.py
-    known = {*of_users, FOLDER, IN_BUCKET, SERVER, PUBLISH, TAKE, WITHOUT_MASKS, *later, SSH}
+    known = {*of_users, FOLDER, IN_BUCKET, SERVER, PUBLISH, CLOUD, TAKE, WITHOUT_MASKS, *later, SSH}
     assert set(SHARED) == known

@@ -15,6 +15,7 @@ import yaml
 
 from storage.store.verify import verify
 from tests.fixtures.doc_pages import block
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.made_up_cell import extract
 
 pytestmark = [
@@ -58,6 +59,7 @@ class User:
 
     uid: int
     home: Path
+    umask: str = "022"
 
     def run(self, command: str, *, is_refused: bool = False) -> str:
         """Run a command of a shell there."""
@@ -74,7 +76,7 @@ class User:
             "DVC_SITE_CACHE_DIR": str(self.home / "site"),
         }
         done = subprocess.run(
-            [*user, *privileges, "bash", "-ec", command],
+            [*user, *privileges, "bash", "-ec", f"umask {self.umask}; {command}"],
             cwd=self.home,
             env=environment,
             capture_output=True,
@@ -110,8 +112,9 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def lab(open_folder: Path, tmp_path: Path) -> Lab:
-    """Ann has a cell, DVC adds it to the shared cache; Bob has a clone."""
-    ann, bob = (User(GROUP + i, open_folder / name) for i, name in ((1, "ann"), (2, "bob")))
+    """Ann has a cell, DVC adds it to the shared cache; Bob has a clone, and another umask."""
+    ann = User(GROUP + 1, open_folder / "ann", "002")
+    bob = User(GROUP + 2, open_folder / "bob", "022")
     lab = Lab(ann, bob, open_folder / "usam")
     for user in (ann, bob):
         user.home.mkdir()
@@ -168,3 +171,22 @@ def test_each_takes_runs_and_adds_and_neither_can_harm(lab: Lab) -> None:
         found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         assert found == path.parent.name + path.name.removesuffix(".dir")
     lab.ann.run("cd project; dvc checkout; dvc status")
+
+
+@pytest.mark.parametrize("umask", ["002", "022"])
+def test_users_of_one_clone_replace_the_files_of_others_under_umask_002(
+    open_folder: Path, umask: str
+) -> None:
+    clone = open_folder / "clone"
+    clone.mkdir()
+    os.chown(clone, 0, GROUP)
+    clone.chmod(0o2775)
+    ann, bob = (User(GROUP + i, clone, umask) for i in (1, 2))
+    write = (
+        f"PYTHONPATH={ROOT} python -c 'from storage.folders import *;"
+        'write_text(Path("cache/work/a.txt"), os.environ["WHO"])\''
+    )
+    ann.run(f"WHO=ann {write}")
+    said = bob.run(f"WHO=bob {write}", is_refused=umask == "022")
+    assert (clone / "cache/work/a.txt").read_text() == ("ann" if umask == "022" else "bob")
+    assert ("Permission denied: 'cache/work/.a.txt." in said) == (umask == "022")

@@ -1,10 +1,11 @@
 """``usam``, also run as ``python -m stages.cli``."""
 
-from stages.program.stopping import listen, stoppable
+from stages.program.stopping import listen, stoppable, write_any_text
 
 
 def main() -> None:
     """Run the command line."""
+    write_any_text()
     listen()
     with stoppable():
         # Its imports take seconds.

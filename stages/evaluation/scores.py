@@ -45,7 +45,7 @@ class SplitScores:
 
 def read_scores(
     cells: SplitCells,
-    train_splits: tuple[str, ...],
+    train_splits: Mapping[str, Mapping[str, str]],
     *,
     kinds: tuple[str, ...] = KINDS,
     ablations: tuple[str, ...] = (),
@@ -54,6 +54,8 @@ def read_scores(
 
     Parameters
     ----------
+    train_splits
+        What the cards of the heads of each must say besides, see ``learned_from``.
     kinds
         Kinds of heads that are applied.
     ablations
@@ -66,11 +68,12 @@ def read_scores(
     WeightsError
         If a head is missing or damaged.
     DataError
-        If a head was trained on features of another family, version, precision or weights.
+        If a head was trained on features of another family, version, precision or weights, or of
+        other objects than its split has.
     """
     origin = cells.head_origin
     heads = {
-        one: {name: read_heads(name, origin, one) for name in train_splits}
+        one: {name: read_heads(name, {**origin, **own}, one) for name, own in train_splits.items()}
         for one in head_sets(ablations, kinds=kinds)
     }
     entropy = read_entropies(cells)

@@ -2,7 +2,7 @@
 
 Work is safe to kill, so that a signal may end it anywhere. Where work is under way, it is an
 exception, which takes half-written files and the jobs of a cluster along. Imports nothing slow, so
-that a program listens from its first import on.
+that a program listens from its first import on; what it does first besides is here, too.
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -53,6 +54,13 @@ def listen() -> None:
     """From now on, let signals end this program with a line of words."""
     for number in SIGNALS:
         signal.signal(number, _stop)
+
+
+def write_any_text() -> None:
+    """From now on, write letters that the terminal's encoding lacks as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not what a test or a notebook puts there
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

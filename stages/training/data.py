@@ -1,7 +1,7 @@
 """What the heads of a split learn from: the features of all models, and which objects are alike."""
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,18 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
 from pipeline.vocabulary import MODELS
 from storage.errors import StoreError, faults_of
+from storage.files.addresses import files_at
+from storage.files.manifest import ROOT
 from storage.images.videos import video_of
-from storage.split.cells import OpenCell, SplitCells
+from storage.paths import features_path, located, objects_path
+from storage.split.cells import Expected, OpenCell, SplitCells, open_cells
 from storage.split.objects import ObjectTable
 
 GROUPS: Final = ("image", "video")
 """Values of ``group`` in the signature of an objects store."""
+
+FEATURES: Final = "features_digest"
+"""Entry of the card of heads: digest of the content of the cells that they learned from."""
 
 
 def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
@@ -41,12 +47,30 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
 
 
 def origin_of(cells: SplitCells) -> dict[str, str]:
-    """Where rows come from: ``head_origin``, ``n_channels`` and ``features_digest``."""
+    """Where rows come from: ``head_origin``, ``n_channels`` and the digest of the features."""
     return {
         **cells.head_origin,
         "n_channels": str(cells.by_name[MODELS[0], "identity"].n_channels),
-        "features_digest": cells.digest(["identity"]),
+        FEATURES: cells.digest(["identity"]),
     }
+
+
+def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str, str]:
+    """What the card of heads of a train split must say of its features; nothing without them.
+
+    Whoever has heads alone has nothing to compare them with.
+
+    Raises
+    ------
+    StoreError
+        If the features are of other settings than ``expected``, or of other objects than the
+        split has now.
+    """
+    paths = [objects_path(split), *(features_path(split, *name) for name in expected)]
+    if any(files_at(located(path, cache)).read(ROOT) is None for path in paths):
+        return {}
+    cells = open_cells(split, expected, cache=cache)
+    return {FEATURES: cells.digest(["identity"])}
 
 
 def _read_rows(

@@ -24,6 +24,9 @@ FILE: Final = f"{NAME}/zarr.json"
 ROOT: Final = "zarr.json"
 """File of a store's attributes."""
 
+N_HEX: Final = 12
+"""Hex digits of a digest that a message shows."""
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -33,9 +36,10 @@ class FileRecord:
     sha256: str
 
     @classmethod
-    def of(cls, data: bytes) -> "FileRecord":
+    def of(cls, data: bytes | memoryview) -> "FileRecord":
         """Record of a file with these bytes."""
-        return cls(len(data), hashlib.sha256(data).hexdigest())
+        view = memoryview(data)
+        return cls(view.nbytes, hashlib.sha256(view).hexdigest())
 
 
 Manifest = Mapping[str, FileRecord]
@@ -47,6 +51,25 @@ def record_of(path: Path) -> FileRecord:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return FileRecord(file.tell(), sha256)
+
+
+def check_chunks(where: object, name: str, wanted: FileRecord | None, found: FileRecord) -> None:
+    """Refuse a file of chunks that is not that of the manifest.
+
+    A checksum in the file tells a flipped bit, and not a file that was taken from another store.
+
+    Raises
+    ------
+    StoreError
+        Naming the store, the array, the file and both digests.
+    """
+    if found != wanted:
+        array, _, key = name.rpartition("/")
+        raise StoreError(
+            f"{where}/{array}: every chunk must be intact, got {key} with sha256 "
+            f"{found.sha256[:N_HEX]} in place of {wanted.sha256[:N_HEX] if wanted else 'none'}; "
+            f"`usam cache verify {where}` lists the damaged ones"
+        )
 
 
 def manifest_sha256(files: Manifest) -> str:

@@ -1,6 +1,5 @@
 """Results on disk: tables and a record of the run per eval split, pictures, seconds, trials."""
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -12,10 +11,17 @@ import pandas as pd
 from pipeline.result_rows import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
 from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError
-from storage.folders import whole_folder, write_json
-from storage.images.files import sha256_file
-from storage.outputs.tables import Frames, check_exists, check_holds, read_table, write_table
-from storage.outputs.tuning import read_tuning
+from storage.folders import whole_folder
+from storage.outputs.records import (
+    FILES,
+    check_exists,
+    check_holds,
+    check_recorded,
+    read_record,
+    write_record,
+)
+from storage.outputs.tables import Frames, read_table, write_table
+from storage.outputs.tuning import read_tuning, trial_files
 from storage.paths import trials_path, tuning_path
 
 RUN_KEYS: Final = (
@@ -33,11 +39,14 @@ RUN_KEYS: Final = (
 _FILES: Final = {**SPLIT_TABLES, "ranking": RANKING}
 """Tables of a split by the name of their file."""
 
-FILES: Final = "files"
-"""Key of ``run.json`` beside ``RUN_KEYS``: sha256 of each table's file."""
+RUN: Final = "run.json"
+"""Record of a split's results."""
 
 PICTURES: Final = "gallery.csv"
 """Table of the pictures of a gallery."""
+
+PICTURES_RECORD: Final = "gallery.json"
+"""Record of the table and the pictures."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +82,9 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
     """
     check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
-        digests = {}
         for name, table in _FILES.items():
-            path = partial / f"{name}.csv"
-            write_table(path, table, tables[name])
-            digests[path.name] = sha256_file(path)
-        write_json(partial / "run.json", {**run, FILES: digests})
+            write_table(partial / f"{name}.csv", table, tables[name])
+        write_record(partial / RUN, run, [partial / f"{name}.csv" for name in _FILES])
 
 
 def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> SplitResults:
@@ -93,16 +99,15 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
     Raises
     ------
     DataError
-        If a file is missing or lacks a column or key (written by another version), or a table is
-        not the one that was written: cut off, or edited.
+        If a file is missing or lacks a column or key (written by another version), or is not the
+        one that was written: cut off, or edited.
     """
     run = read_run(folder)
-    digests = run.pop(FILES)
+    files = run.pop(FILES)
     tables = {}
     for name, table in _FILES.items():
         file = folder / f"{name}.csv"
-        check_exists(file)
-        _check_written(file, str(digests.get(file.name, "none")))
+        check_recorded(file, folder / RUN, files)
         if name in SPLIT_TABLES:
             tables[name] = read_table(file, table, of_objects if name == "objects" else None)
     return SplitResults(**tables, run=run)
@@ -114,16 +119,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        If it is missing, or lacks a key (written by another version).
+        As ``read_record``.
     """
-    path = folder / "run.json"
-    check_exists(path)
-    try:
-        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} must be JSON, got {error}") from error
-    check_holds(path, list(run), (*RUN_KEYS, FILES))
-    return run
+    return read_record(folder / RUN, "evaluate", RUN_KEYS)
 
 
 @dataclass(frozen=True)
@@ -146,6 +144,8 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
         write_table(partial / PICTURES, GALLERY, gallery.table)
         for name, jpeg in gallery.pictures.items():
             (partial / name).write_bytes(jpeg)
+        files = [PICTURES, *gallery.pictures]
+        write_record(partial / PICTURES_RECORD, {}, [partial / name for name in files])
 
 
 def read_gallery(folder: Path) -> Gallery:
@@ -154,19 +154,20 @@ def read_gallery(folder: Path) -> Gallery:
     Raises
     ------
     DataError
-        If the table is missing, cut off or lacks a column, or a picture is missing.
+        If the table or a picture is missing, or not as it was written.
     """
+    record = folder / PICTURES_RECORD
+    files = read_record(record, "gallery")[FILES]
+    for name in (PICTURES, *files):
+        check_recorded(folder / name, record, files)
     table = read_table(folder / PICTURES, GALLERY)
-    missing = [name for name in table["picture"] if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder} must hold the pictures of {PICTURES}, got no {missing[0]}")
-    untold = sorted({path.name for path in folder.glob("*.jpg")} - set(table["picture"]))
-    if untold:
-        raise DataError(
-            f"{folder / PICTURES} must have a row for each picture, got none for {untold[0]}: "
-            "run the stage gallery again"
-        )
     return Gallery(table, {name: (folder / name).read_bytes() for name in table["picture"]})
+
+
+def write_runtime(path: Path, seconds: pd.DataFrame) -> None:
+    """Write the seconds that methods take, and the record beside them."""
+    write_table(path, RUNTIME, seconds)
+    write_record(path.with_suffix(".json"), {}, [path])
 
 
 def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
@@ -175,8 +176,11 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If the table is missing, cut off, not CSV, or lacks a column or one of ``models``.
+        If the table is missing or not as it was written, or lacks a column or one of ``models``.
     """
+    record = path.with_suffix(".json")
+    check_exists(path)
+    check_recorded(path, record, read_record(record, "runtime")[FILES])
     table = read_table(path, RUNTIME)
     methods = set(table["method"])
     for model in sorted(models):
@@ -198,9 +202,12 @@ def read_trials(split: str, objective: str) -> pd.DataFrame:
         If the table is missing (``tune`` has not run is the usual cause), damaged, or has fewer or
         more trials than the choice records.
     """
-    path = trials_path(split, objective)
+    path, choice = trials_path(split, objective), tuning_path(split, objective)
+    check_exists(path)
+    n_trials, files = read_tuning(choice).n_trials, trial_files(choice)
+    if files is not None:
+        check_recorded(path, choice, files)
     trials = read_table(path, TRIALS)
-    n_trials = read_tuning(tuning_path(split, objective)).n_trials
     if len(trials) != n_trials:
         raise DataError(
             f"{path} must have {n_trials} trials, got {len(trials)}: run the stage tune again"
@@ -224,12 +231,3 @@ def read_all_trials(train_splits: Iterable[str]) -> pd.DataFrame:
     columns = ["trained_on", "objective", *TRIALS.columns]
     some = [trials for trials in found if len(trials)]
     return pd.concat(some, ignore_index=True)[columns] if some else pd.DataFrame(columns=columns)
-
-
-def _check_written(path: Path, written: str) -> None:
-    found = sha256_file(path)
-    if found != written:
-        raise DataError(
-            f"{path} must be the table that run.json lists, got another or a cut one "
-            f"(sha256: {written[:12]} -> {found[:12]}): run the stage evaluate again"
-        )

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.result_rows import Column, Table, columns_of, record
 from storage.errors import DataError
 from storage.folders import whole_file
-from storage.paths import remedy
+from storage.outputs.records import check_exists, check_holds
 
 BLOCK_ROWS: Final = 4096
 """Rows of a table that are read at once, where it is read in blocks."""
@@ -102,30 +102,6 @@ def write_csv(path: Path, frames: Frames, number_format: str | None) -> None:
             )
 
 
-def check_exists(path: Path) -> None:
-    """Check that a file is there.
-
-    Raises
-    ------
-    DataError
-        If not; it says which stage writes the file.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} must exist, got none{remedy(path)}")
-
-
-def check_holds(what: object, given: Collection[str], needed: Collection[str]) -> None:
-    """Check that a table or a record has the columns or keys that it needs.
-
-    Raises
-    ------
-    DataError
-        If one is missing.
-    """
-    if not set(needed) <= set(given):
-        raise DataError(f"{what} must have {', '.join(needed)}, got {', '.join(given)}")
-
-
 def _declared(path: Path, table: Table, frames: Frames) -> Iterator[pd.DataFrame]:
     columns: list[str] = []
     for block in _blocks(frames):
@@ -158,7 +134,7 @@ def _check_whole(path: Path) -> None:
 def _naming_faults(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{path} must be a CSV table, got {error}") from error
 
 

@@ -5,12 +5,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS, TrialRow, record
 from storage.errors import DataError
-from storage.folders import whole_file, write_json
-from storage.paths import WORK, remedy
+from storage.folders import whole_file
+from storage.outputs.records import FILES, SHA256, checked_record, read_json, write_record
+from storage.paths import WORK
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,16 @@ def study_dir(split: str, objective: str, digest: str) -> Path:
     return WORK / "tune" / split / objective / digest
 
 
-def write_tuning(path: Path, tuning: Tuning) -> None:
-    """Write a choice as JSON."""
-    record = {"hyperparameters": asdict(tuning.plan)} | {
+def write_tuning(path: Path, tuning: Tuning, ranked: Iterable[Trial]) -> None:
+    """Write the trials as CSV, best first, and the choice as a record beside them."""
+    trials = path.with_suffix(".csv")
+    write_trials(trials, ranked)
+    content = {"hyperparameters": asdict(tuning.plan)} | {
         name: value
         for name, value in vars(tuning).items()
         if name != "plan" and (name, value) != ("version", 1)
     }
-    write_json(path, record)
+    write_record(path, content, [trials])
 
 
 def read_tuning(path: Path) -> Tuning:
@@ -55,15 +59,25 @@ def read_tuning(path: Path) -> Tuning:
     Raises
     ------
     DataError
-        If there is no such file (``tune`` has not run is the usual cause), or it is not a choice.
+        If there is no such file (``tune`` has not run is the usual cause), it is not a choice, or
+        not the one that was written.
     """
-    if not path.is_file():
-        raise DataError(f"tuning must be a file, got none at {path}{remedy(path)}")
+    choice = {key: value for key, value in _read_choice(path).items() if key != FILES}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return Tuning(Hyperparameters(**record.pop("hyperparameters")), **record)
+        return Tuning(Hyperparameters(**choice.pop("hyperparameters")), **choice)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{path} must be written by the stage tune, got {error}") from error
+
+
+def trial_files(path: Path) -> dict[str, str] | None:
+    """What a choice says of the table of trials beside it; None if it is from before any did."""
+    return _read_choice(path).get(FILES)
+
+
+def _read_choice(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    # A search takes hours: those of earlier versions are taken as they are.
+    return checked_record(path, "tune", record) if SHA256 in record else record
 
 
 def write_trials(path: Path, ranked: Iterable[Trial]) -> None:

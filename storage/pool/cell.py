@@ -30,7 +30,7 @@ from zarr.storage import MemoryStore
 from storage.errors import StoreError
 from storage.files.files import run
 from storage.files.manifest import FileRecord
-from storage.folders import put_files, put_link
+from storage.folders import put_file, put_link
 from storage.paths import POOL
 from storage.pool.inputs import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
@@ -155,7 +155,7 @@ class Cell:
         if MASK_CODE in kept:
             data = self._encoded(kept.pop(MASK_CODE))
             sha256 = FileRecord.of(data).sha256
-            put_files({self.masks_path(name, sha256): data})
+            put_file(self.masks_path(name, sha256), data)
         self._put_features(name, ShardRows(kept, maker, sha256))
         return True
 
@@ -193,11 +193,11 @@ class Cell:
     def _put_features(self, name: str, shard: ShardRows) -> None:
         settings = self.folder / SETTINGS
         if not settings.exists():
-            put_files({settings: f"{json.dumps(self.settings, indent=1)}\n".encode()})
+            put_file(settings, f"{json.dumps(self.settings, indent=1)}\n".encode())
         data = io.BytesIO()
         own = {MAKER: np.array(shard.maker), MASKS_SHA256: np.array(shard.masks_sha256)}
         np.savez(data, allow_pickle=False, **own, **dict(_plain(shard.rows)))
-        put_files({self.features_path(name): data.getvalue()})
+        put_file(self.features_path(name), data.getvalue(), is_first=True)
 
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
         """Arrays of a shard, held to the schema and to what its name says of them."""

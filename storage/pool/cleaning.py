@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,9 +59,12 @@ def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
 
 
 def _published(folder: Path) -> set[str]:
-    """Names of the shards of a folder that were published."""
-    lists = (json.loads(path.read_bytes()) for path in folder.glob(f"{PUBLISHED}/*.json"))
-    return {name for names in lists for name in names}
+    """Names of the shards of a folder that were published; those of a damaged list are not."""
+    found: set[str] = set()
+    for path in folder.glob(f"{PUBLISHED}/*.json"):
+        with suppress(ValueError):
+            found.update(json.loads(path.read_bytes()))
+    return found
 
 
 def _remove(file: Path) -> int:

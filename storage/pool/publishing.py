@@ -10,7 +10,7 @@ import numpy as np
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
-from storage.folders import link_or_copy, put_files, whole_folder
+from storage.folders import link_or_copy, put_file, whole_folder
 from storage.pool.cell import MASK_CODE, N_HEX, Cell, Rows
 from storage.store.arrays import IMAGES, images_digest
 from storage.store.grid import chunk_rows, file_name
@@ -81,7 +81,7 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
             write_manifest(partial, records)
     # By its content: the signature of a cell stays as it is where an image is repaired.
     names = f"{json.dumps([*cell.split.shards])}\n".encode()
-    put_files({cell.folder / PUBLISHED / f"{FileRecord.of(names).sha256[:N_HEX]}.json": names})
+    put_file(cell.folder / PUBLISHED / f"{FileRecord.of(names).sha256[:N_HEX]}.json", names)
 
 
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:

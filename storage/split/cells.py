@@ -164,6 +164,13 @@ class SplitCells:
         return {model: self.by_name[model, "identity"] for model in self.models}
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether the cells are in another cache than that of the repository."""
+        return any(
+            cell.where != features_path(self.split, *name) for name, cell in self.by_name.items()
+        )
+
+    @property
     def head_origin(self) -> dict[str, str]:
         """What heads must have learned from, to judge these cells, or what they learn from."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
@@ -233,6 +240,12 @@ def read_entropies(cells: SplitCells) -> "xarray.Dataset":
         If the store is missing, incomplete or damaged, or was computed from other cells.
     """
     path = entropy_path(cells.split)
+    if not path.exists() and cells.is_elsewhere:
+        raise StoreError(
+            f"{path} must be a Zarr store, got none; `python -m stages.entropy {cells.split}` "
+            "makes it from masks where USAM_CACHE says, and needs none here; "
+            f"`dvc pull {path}` gets it from a remote"
+        )
     signature = cells.signature
     entropy = open_entropy(path, expected={key: signature[key] for key in INHERITED_KEYS})
     known = entropy.attrs["signature"].get("cells_digest", "none")
@@ -276,7 +289,8 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
         )
     shape, shard_objects = of_arrays["mask_code"].shape, expected["shard_objects"]
     check_same_images(masks, images)
-    return OpenCell(where, features, arrays, images, MaskChunks(of_masks, shape, shard_objects))
+    chunks = MaskChunks(of_masks, shape, shard_objects, masks.manifest)
+    return OpenCell(where, features, arrays, images, chunks)
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:

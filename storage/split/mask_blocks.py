@@ -1,5 +1,6 @@
 """Masks and scores of the cells of a split, read some objects at a time."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from storage.store.mask_chunks import (
     MaskChunks,
     MaskCode,
     ShardIndex,
+    index_data,
     read_indices,
     read_spans,
     shard_runs,
@@ -119,7 +121,8 @@ class MaskWindows:
     """Masks of consecutive objects of one shard in all cells, read forwards; for one thread.
 
     A request to a bucket waits tens of milliseconds for its answer. One for each object and cell
-    would leave the processor idle for most of the time; those of a window wait together.
+    would leave the processor idle for most of the time; those of a window wait together. Once all
+    of a shard was read, it is held to the manifest: whoever reads on to the end has read no other.
     """
 
     def __init__(self, cells: Mapping[tuple[str, str], MaskChunks], run: range) -> None:
@@ -128,6 +131,7 @@ class MaskWindows:
         self._indices = read_indices(list(cells.values()), run.start)
         self._rows = range(run.start, run.start)
         self._chunks: dict[tuple[str, str], list[memoryview]] = {}
+        self._sha256 = {name: hashlib.sha256() for name in cells}
 
     def read_into(self, name: tuple[str, str], block: range, mask_code: MaskCode) -> None:
         """Fill ``mask_code`` with consecutive objects of one cell.
@@ -149,6 +153,17 @@ class MaskWindows:
         rows = range(block.start, max(block.stop, self._last(block.start)))
         spans = read_spans(cells, self._indices, rows)
         self._rows, self._chunks = rows, dict(zip(self._cells, spans, strict=True))
+        for name, chunks in self._chunks.items():
+            for chunk in chunks:
+                self._sha256[name].update(chunk)
+        if rows.stop == self._run.stop:
+            self._check_shards()
+
+    def _check_shards(self) -> None:
+        # zarr writes chunks in their order, without a gap, and then the index.
+        for (name, cell), index in zip(self._cells.items(), self._indices, strict=True):
+            self._sha256[name].update(index_data(index))
+            cell.check_shard(self._run.start, self._sha256[name].hexdigest())
 
     def _last(self, start: int) -> int:
         """Where a window that begins at a row ends."""

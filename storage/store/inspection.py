@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import zarr
+from zarr.abc.buffer import Buffer, BufferPrototype
+from zarr.abc.store import ByteRequest
+from zarr.abc.store import Store as ZarrStore
+from zarr.storage import LocalStore, WrapperStore
 
 from storage.errors import EarlierSchemaError, StoreError, shown
 from storage.files.addresses import files_at
 from storage.files.files import Files
-from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, parse_manifest
+from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
 from storage.paths import remedy
 from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
@@ -71,7 +75,37 @@ def open_store(where: str | Path | Files) -> Store:
         raise EarlierSchemaError(f"{rule}; `usam cache migrate {files}` brings it there")
     if version != SCHEMA_VERSION:
         raise StoreError(rule)
-    return Store(files, group, kind, signature, read_manifest(files))
+    manifest = cast("HeldStore", group.store).hold_to(read_manifest(files))
+    return Store(files, group, kind, signature, manifest)
+
+
+class HeldStore(WrapperStore[ZarrStore]):
+    """A store of zarr's that refuses a chunk file which is not that of the manifest.
+
+    Files of which zarr reads a part, shards of masks, are for their reader to look at; metadata are
+    held to the schema.
+    """
+
+    def __init__(self, store: ZarrStore, where: str) -> None:
+        super().__init__(store)
+        self._where = where
+        self._manifest: Manifest | None = None
+
+    def hold_to(self, manifest: Manifest) -> Manifest:
+        """From now on, let only these files pass."""
+        self._manifest = manifest
+        return manifest
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Bytes of a file, or None."""
+        data = await self._store.get(key, prototype, byte_range)
+        is_chunk = byte_range is None and not key.endswith(ROOT)
+        if self._manifest is not None and data is not None and is_chunk:
+            found = FileRecord.of(data.as_numpy_array().data)
+            check_chunks(self._where, key, self._manifest.get(key), found)
+        return data
 
 
 def read_description(files: Files) -> tuple[zarr.Group, str, Mapping[str, object]]:
@@ -85,7 +119,10 @@ def read_description(files: Files) -> tuple[zarr.Group, str, Mapping[str, object
     if files.folder is not None and not files.folder.exists():
         raise StoreError(f"{files} must be a Zarr store, got none{remedy(files.folder)}")
     try:
-        group = zarr.open_group(files.target, mode="r", zarr_format=3)
+        target = files.target
+        opened = LocalStore(target, read_only=True) if isinstance(target, Path) else target
+        held = HeldStore(opened, str(files))
+        group = zarr.open_group(held, mode="r", zarr_format=3)
         attributes = dict(group.attrs)
     except StoreError:
         raise

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
 from storage.files.files import FileRange, Files, read_ranges
+from storage.files.manifest import Manifest, check_chunks
 from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
 
@@ -84,6 +85,9 @@ class MaskChunks:
     files: Files
     shape: tuple[int, ...]
     shard_objects: int
+    manifest: Manifest
+    _intact: set[str] = field(default_factory=set, init=False, compare=False)
+    """Shards that were compared with the manifest."""
 
     @property
     def object_bytes(self) -> int:
@@ -96,7 +100,7 @@ class MaskChunks:
         Raises
         ------
         StoreError
-            If a shard is damaged: cut short, or its index or a chunk fails its checksum.
+            If a shard is damaged: it is not that of the manifest, or a chunk fails its checksum.
         """
         assert mask_code.shape == (len(rows), *self.shape[1:])
         for run in shard_runs(rows, self.shard_objects):
@@ -114,8 +118,31 @@ class MaskChunks:
         if self.files.folder is None:
             (span,) = read_spans([self], read_indices([self], run.start), run)
             return [bytes(chunk) for chunk in span]
+        name = self.shard_file(run.start)
         with naming_damage(self.files, "mask_code"):
-            return self._from_disk(self.files.folder / self.shard_file(run.start), run)
+            if name not in self._intact:
+                self.check_shard(run.start)
+            return self._from_disk(self.files.folder / name, run)
+
+    def check_shard(self, row: int, sha256: str | None = None) -> None:
+        """Hold the shard of a row to the manifest; it is read whole unless its digest is that.
+
+        Parameters
+        ----------
+        sha256
+            Digest of what was read of it already.
+
+        Raises
+        ------
+        StoreError
+            If it is another file: chunks of the same size that were taken from another cell pass
+            the checksums of index and chunk.
+        """
+        name = self.shard_file(row)
+        wanted = self.manifest.get(name)
+        if wanted is None or sha256 != wanted.sha256:
+            check_chunks(self.files, name, wanted, self.files.record(name))
+        self._intact.add(name)
 
     def shard_file(self, row: int) -> str:
         """Name of the file that holds a row."""
@@ -140,6 +167,13 @@ class MaskChunks:
                 file.seek(offset)
                 chunks.append(file.read(length))
         return chunks
+
+
+def index_data(index: ShardIndex) -> bytes:
+    """Bytes of an index, as ``parse_index`` takes them."""
+    entries = index.tobytes()
+    checksum: int = google_crc32c.value(entries)
+    return entries + checksum.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def read_indices(cells: Sequence[MaskChunks], row: int) -> list[ShardIndex]:

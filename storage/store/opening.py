@@ -83,7 +83,7 @@ def dataset_of(store: Store, arrays: Mapping[str, AnyArray]) -> "xarray.Dataset"
 
     try:
         dataset: xarray.Dataset = xarray.open_zarr(
-            store.files.target, chunks=None, consolidated=True, zarr_format=3
+            store.group.store, chunks=None, consolidated=True, zarr_format=3
         )
     except DECODE_ERRORS:
         # xarray reads the coordinates it indexes by, and does not say which one is damaged.

@@ -7,13 +7,10 @@ from typing import Final
 
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import FILE, ROOT, FileRecord
+from storage.files.manifest import FILE, N_HEX, ROOT, FileRecord
 from storage.store.arrays import array_grid, read_arrays
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
 from storage.store.mask_chunks import ABSENT, index_bytes, read_index
-
-N_HEX: Final = 12
-"""Hex digits of a digest that a reason shows."""
 
 STRAY: Final = "not in the manifest"
 """Reason of a file that is none of the store's, and keeps none of them from being read."""

@@ -11,7 +11,7 @@ import zarr
 from pipeline.masks import DECODE_TABLE
 from storage.errors import StoreError
 from storage.files.manifest import ROOT, write_manifest
-from storage.folders import put_files, whole_folder
+from storage.folders import put_file, whole_folder
 from storage.store.grid import Grid, grid
 from storage.store.inspection import AnyArray
 from storage.store.schema import (
@@ -87,7 +87,7 @@ def consolidate(store: Path, kind: str) -> None:
     consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
     node_type = root.pop("node_type")
     root |= {"consolidated_metadata": consolidated, "node_type": node_type}
-    put_files({store / ROOT: json.dumps(root, indent=2).encode()})
+    put_file(store / ROOT, json.dumps(root, indent=2).encode())
 
 
 def full_signature(signature: Mapping[str, object], shard_objects: int | None) -> dict[str, Value]:

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from storage.head_files.head_file import (
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
+from tests.fixtures import train_split
 from tests.fixtures.eval_split import (
     SPLITS,
     TRAIN_SPLITS,
@@ -46,7 +48,7 @@ from tests.fixtures.eval_split import (
     write_features,
     write_params,
 )
-from tests.fixtures.signatures import extract_params, open_eval
+from tests.fixtures.signatures import extract_params, open_eval, open_train
 
 SPLIT = "shapes_val"
 N_OBJECTS = 60
@@ -222,7 +224,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_features(SPLIT, "tiny", n_objects)
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
-    found = scores.read_scores(cells, ("shapes_train",))
+    found = scores.read_scores(cells, {"shapes_train": {}})
     heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
@@ -323,7 +325,7 @@ def test_entropies_without_a_model_are_refused() -> None:
     shutil.rmtree(entropy_path(SPLIT))
     write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
-        scores.read_scores(cells, ())
+        scores.read_scores(cells, {})
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
         scores.numbers_of(entropy, ("h_std",), "small", "best")
@@ -369,7 +371,41 @@ def test_heads_that_learned_from_other_features_are_refused(
         DataError,
         match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
     ):
-        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
+
+
+def note_features(digest: str) -> None:
+    """Let the cards of all heads say what they learned from."""
+    for path in Path("heads/shapes_train").rglob("*.safetensors"):
+        heads = read_head_file(path)
+        card = {**heads.card, "features_digest": digest}
+        write_head_file(path, replace(heads, card=card))
+
+
+@pytest.mark.usefixtures("root")
+def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    digests = []
+    for n_objects in (40, 24):
+        shutil.rmtree(features_path("shapes_train", "any", "any").parents[1], ignore_errors=True)
+        shutil.rmtree(objects_path("shapes_train"), ignore_errors=True)
+        train_split.write_split("shapes_train", n_objects)
+        digests.append(open_train("shapes_train", MODELS).digest(["identity"]))
+    note_features(digests[0])
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
+    note_features(digests[1])
+    evaluate_again()
+
+
+@pytest.mark.usefixtures("root")
+def test_heads_of_features_that_are_not_all_there_stand_alone() -> None:
+    train_split.write_split("shapes_train", 24)
+    shutil.rmtree(features_path("shapes_train", "large", "identity"))
+    evaluate_again()
 
 
 @pytest.mark.usefixtures("root")
@@ -378,7 +414,7 @@ def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     rewrite(MODELS)
     with pytest.raises(DataError, match=rf"extract_version \({was} -> 2\); train them"):
-        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), {"shapes_train": {}})
 
 
 @pytest.mark.parametrize(
@@ -416,7 +452,7 @@ def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
-        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
+        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), {})
 
 
 def test_a_store_that_lacks_a_file_ends_the_stage_with_one_line(

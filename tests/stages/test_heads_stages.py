@@ -484,7 +484,7 @@ def test_train_before_tune_names_the_missing_file(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = assert_fails(capsys, run, train.main, SPLIT)
-    assert "tuning must be a file, got none at heads/shapes_train/tuning/iou_tiny.json" in line
+    assert "heads/shapes_train/tuning/iou_tiny.json must exist, got none; `dvc repro tune@" in line
     assert line.endswith("; `dvc repro tune@shapes_train-iou_tiny` makes it")
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 
 from pipeline.heads.kinds import KINDS
-from pipeline.result_rows import RUNTIME
 from pipeline.runtime import METHODS
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
@@ -46,8 +45,13 @@ from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.iou import iou_table
 from stages.tables.report_table import ReportTable, Section
 from stages.tables.rows import of_protocol
-from storage.outputs.results import SplitResults, read_gallery, read_results, write_gallery
-from storage.outputs.tables import write_table
+from storage.outputs.results import (
+    SplitResults,
+    read_gallery,
+    read_results,
+    write_gallery,
+    write_runtime,
+)
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import read_page, section, tables, words
@@ -194,14 +198,14 @@ def test_a_cut_table_is_refused_in_one_line(root: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         report.main()
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{path.relative_to(root)} must be the table that run.json lists" in line
+    assert f"{path.relative_to(root)} must be the file that run.json lists" in line
 
 
 def test_seconds_cut_between_two_models_are_refused(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     timed = draw_runtime("mini")
-    write_table(root / RUNTIME_PATH, RUNTIME, timed[timed["model"] != "large"])
+    write_runtime(root / RUNTIME_PATH, timed[timed["model"] != "large"])
     with pytest.raises(SystemExit):
         report.main()
     assert "runtime.csv must have every method of large, got none" in capsys.readouterr().err
@@ -719,7 +723,7 @@ def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
 
 @pytest.mark.parametrize("family", ["mini", "sam2"])
 def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
-    write_table(brief / RUNTIME_PATH, RUNTIME, draw_runtime(family))
+    write_runtime(brief / RUNTIME_PATH, draw_runtime(family))
     report.main()
     table = (brief / "results" / "tables" / "table7_runtime.csv").read_text(encoding="utf-8")
     assert ("tiny,views5,1.2,0.584,1.2,4.78689," in table) == (family == "sam2")

@@ -19,7 +19,7 @@ from storage.folders import (
     link_or_copy,
     named_disk_errors,
     passing_folder,
-    put_files,
+    put_file,
     put_link,
     whole_file,
     whole_folder,
@@ -292,30 +292,41 @@ def test_files_that_are_begun_show_to_others_those_of_the_dead_go(tmp_path: Path
     assert [file.name for file in (tmp_path / "below").iterdir()] == ["three.npz"]
 
 
-def test_files_are_put_whole_and_links_of_former_ones_stay(tmp_path: Path) -> None:
+def test_a_file_is_put_whole_and_links_of_a_former_one_stay(tmp_path: Path) -> None:
     (tmp_path / "shard").write_bytes(b"former")
     link_or_copy(tmp_path / "shard", tmp_path / "published")
-    put_files({tmp_path / "shard": b"new", tmp_path / "below" / "other": b"new"})
+    put_file(tmp_path / "shard", b"new")
+    put_file(tmp_path / "below" / "other", b"new")
     assert (tmp_path / "published").read_bytes() == b"former"
     assert (tmp_path / "shard").read_bytes() == b"new"
     assert [path.name for path in (tmp_path / "below").iterdir()] == ["other"]
 
 
-def test_of_files_that_are_put_none_appears_before_all_are_on_disk(
+@pytest.mark.parametrize(("has_links", "kept"), [(True, b"first"), (False, b"second")])
+def test_the_first_file_stays_where_the_file_system_can_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool, kept: bytes
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not has_links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    put_file(tmp_path / "shard", b"first", is_first=True)
+    put_file(tmp_path / "shard", b"second", is_first=True)
+    assert (tmp_path / "shard").read_bytes() == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
+
+
+def test_a_file_does_not_appear_before_it_is_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n_flushed = 0
-
     def full(_: int) -> None:
-        nonlocal n_flushed
-        n_flushed += 1
-        if n_flushed == 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left") as caught:
-        put_files({tmp_path / name: b"new" for name in ("one", "two")})
-    assert caught.value.filename == str(tmp_path / "two")
+        put_file(tmp_path / "shard", b"new")
+    assert caught.value.filename == str(tmp_path / "shard")
     assert list(tmp_path.iterdir()) == []
 
 

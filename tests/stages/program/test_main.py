@@ -27,13 +27,20 @@ def run(
     return 0
 
 
-def test_arguments_reach_main_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("val", "7"), ("--split", "val", "--model", "7"), ("--model", "7", "--split", "val")],
+    ids=["in order", "by name", "by name in another order"],
+)
+def test_arguments_reach_main_as_text(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[str, str]] = []
 
     def main(split: str, model: str) -> None:
         seen.append((split, model))
 
-    assert run(main, "val", "7", monkeypatch=monkeypatch) == 0
+    assert run(main, *arguments, monkeypatch=monkeypatch) == 0
     assert seen == [("val", "7")]
 
 
@@ -42,8 +49,18 @@ def test_arguments_reach_main_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ((), "error: arguments must be SPLIT MODEL, got none\n"),
         (("val", "tiny", "x"), "error: arguments must be SPLIT MODEL, got val tiny x\n"),
+        (("--split", "val"), "error: arguments must be SPLIT MODEL, got --split val\n"),
+        (("--split", "--model"), "error: arguments must be SPLIT MODEL, got --split --model\n"),
+        (
+            ("--split", "val", "--model"),
+            "error: arguments must be SPLIT MODEL, got --split val --model\n",
+        ),
+        (
+            ("--split", "val", "--view", "x"),
+            "error: arguments must be SPLIT MODEL, got --split val --view x\n",
+        ),
     ],
-    ids=["too few", "too many"],
+    ids=["too few", "too many", "one of two", "no value", "half a pair", "another name"],
 )
 def test_arguments_that_do_not_fit_name_the_ones_that_do(
     arguments: tuple[str, ...],
@@ -146,4 +163,50 @@ def test_the_python_of_another_environment_is_named() -> None:
     assert ended.stderr == (
         "error: python must be that of the environment where usam-cache is installed, got "
         f"{sys.executable}: activate it first (source .venv/bin/activate)\n"
+    )
+
+
+NO_UTF_8 = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+STARTS = {
+    "stages": r"import sys; sys.argv[0] = '-m'; import stages; print('\u0394 \u22121')",
+    "usam": r"""
+import stages.cli.app
+stages.cli.app.app = lambda: print('\u0394 \u22121')
+from stages.cli.__main__ import main
+main()""",
+}
+"""How programs begin."""
+
+
+@pytest.mark.parametrize("program", STARTS.values(), ids=STARTS)
+def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | NO_UTF_8,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, r"\u0394 \u22121" + "\n", "")
+
+
+def test_a_name_that_the_locale_cannot_write_is_named() -> None:
+    program = (
+        "from stages.program.main import reported_errors\n"
+        "with reported_errors():\n    open('bild\\xe9r/\\u2212.png')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | NO_UTF_8,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "error: names of files must be of the locale's letters (ascii), got "
+        r"'bild\xe9r/\u2212.png': set PYTHONUTF8=1" + "\n"
     )

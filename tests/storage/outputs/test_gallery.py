@@ -12,7 +12,13 @@ from PIL import Image
 from pipeline.result_rows import GALLERY
 from stages.object_pictures import encode_jpeg
 from storage.errors import DataError
-from storage.outputs.results import PICTURES, Gallery, read_gallery, write_gallery
+from storage.outputs.results import (
+    PICTURES,
+    PICTURES_RECORD,
+    Gallery,
+    read_gallery,
+    write_gallery,
+)
 
 
 def small_gallery(n_pictures: int = 2) -> Gallery:
@@ -37,15 +43,31 @@ def test_a_gallery_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_a_gallery_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     for n_pictures in (3, 1):
         write_gallery(tmp_path / "val", small_gallery(n_pictures))
-    assert sorted(path.name for path in (tmp_path / "val").iterdir()) == ["000", PICTURES]
+    names = sorted(path.name for path in (tmp_path / "val").iterdir())
+    assert names == ["000", PICTURES, PICTURES_RECORD]
 
 
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"val/gallery.csv must exist, got none"):
-        read_gallery(tmp_path / "val")
+@pytest.mark.parametrize("name", ["001", PICTURES, PICTURES_RECORD])
+def test_missing_files_are_named(tmp_path: Path, name: str) -> None:
     write_gallery(tmp_path / "val", small_gallery())
-    (tmp_path / "val" / "001").unlink()
-    with pytest.raises(DataError, match=r"val must hold the pictures of gallery.csv, got no 001"):
+    (tmp_path / "val" / name).unlink()
+    with pytest.raises(DataError, match=rf"val/{name} must exist, got none"):
+        read_gallery(tmp_path / "val")
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("001", "the file that gallery.json lists"),
+        (PICTURES, "the file that gallery.json lists"),
+        (PICTURES_RECORD, "the file that the stage gallery wrote"),
+    ],
+)
+def test_an_edited_file_is_refused(tmp_path: Path, name: str, rule: str) -> None:
+    write_gallery(tmp_path / "val", small_gallery())
+    path = tmp_path / "val" / name
+    path.write_bytes(path.read_bytes().replace(b"1", b"0"))
+    with pytest.raises(DataError, match=rf"val/{name} must be {rule}, got another or a cut one"):
         read_gallery(tmp_path / "val")
 
 
@@ -54,8 +76,7 @@ def test_a_table_cut_between_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "val" / PICTURES
     data = path.read_bytes()
     path.write_bytes(data[: data[:-1].rindex(b"\n") + 1])
-    (tmp_path / "val" / "001").rename(tmp_path / "val" / "001.jpg")
-    with pytest.raises(DataError, match=r"row for each picture, .* 001\.jpg"):
+    with pytest.raises(DataError, match=r"gallery\.csv must be the file that gallery\.json lists"):
         read_gallery(tmp_path / "val")
 
 

@@ -8,11 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.result_rows import RANKING, RUNTIME, SPLIT_TABLES, columns_of
+from pipeline.result_rows import RANKING, SPLIT_TABLES, columns_of
 from storage.errors import DataError
 from storage.outputs import tables
-from storage.outputs.results import RUN_KEYS, SplitResults, read_results, read_runtime
-from storage.outputs.tables import read_blocks, read_table, write_table
+from storage.outputs.results import (
+    RUN_KEYS,
+    SplitResults,
+    read_results,
+    read_runtime,
+    write_runtime,
+)
+from storage.outputs.tables import read_blocks, read_table
 from tests.fixtures.report_inputs import draw_runtime, write_split_results
 
 VALUES = {
@@ -93,7 +99,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("auc.csv", "", "auc.csv must be the table that run.json lists", id="empty"),
+        pytest.param("auc.csv", "", "auc.csv must be the file that run.json lists", id="empty"),
         pytest.param("run.json", '{"split":', "run.json must be JSON", id="cut off"),
         pytest.param("run.json", '{"split": 1}', "must have split, n_objects", id="keys"),
     ],
@@ -112,8 +118,17 @@ def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> N
     whole = path.read_bytes()
     for n_bytes in range(0, len(whole), 7):
         path.write_bytes(whole[:n_bytes])
-        with pytest.raises(DataError, match=rf"{name}.csv must be the table .* evaluate again"):
+        with pytest.raises(DataError, match=rf"{name}.csv must be the file that run.json lists"):
             read_results(tmp_path)
+
+
+def test_an_edited_record_is_refused(tmp_path: Path) -> None:
+    write_split_results(tmp_path, small_results())
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text("utf-8").replace('"seed": 0', '"seed": 1'), "utf-8")
+    rule = r"must be the file that the stage evaluate wrote, .* \(sha256: \w{12} -> \w{12}\)"
+    with pytest.raises(DataError, match=rf"run\.json {rule}"):
+        read_results(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +138,7 @@ def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> N
         pytest.param("task,model\n1,0.", "must be a CSV table that ends", id="cut in a line"),
         pytest.param("a,b\n1,2\n1,2,3\n", "must be a CSV table, got", id="ragged"),
         pytest.param("\n", "must be a CSV table, got", id="nothing"),
+        pytest.param("protocol\nbést\n", "must be a CSV table, got 'utf-8' codec", id="no UTF-8"),
         pytest.param(
             ",".join(SPLIT_TABLES["auc"].columns) + "\n" + "a," * 6 + "x" + ",0" * 13 + "\n",
             "must hold numbers in the column auc, got x$",
@@ -132,20 +148,28 @@ def test_a_cut_table_is_named_wherever_it_is_cut(tmp_path: Path, name: str) -> N
     ],
 )
 def test_a_faulty_table_is_named(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "auc.csv").write_text(content, encoding="utf-8")
+    (tmp_path / "auc.csv").write_text(content, encoding="latin-1")
     with pytest.raises(DataError, match=f"auc.csv {message}"):
         read_table(tmp_path / "auc.csv", SPLIT_TABLES["auc"])
 
 
-def test_seconds_cut_between_lines_are_refused(tmp_path: Path) -> None:
+def test_seconds_without_a_method_are_refused(tmp_path: Path) -> None:
     path, timed = tmp_path / "runtime.csv", draw_runtime("mini")
     models = timed["model"].unique()
     for n_rows in range(len(timed)):
-        write_table(path, RUNTIME, timed.iloc[:n_rows])
+        write_runtime(path, timed.iloc[:n_rows])
         with pytest.raises(DataError, match=r"runtime.csv must have every method of \w+, got"):
             read_runtime(path, models)
-    write_table(path, RUNTIME, timed)
+    write_runtime(path, timed)
     assert len(read_runtime(path, models)) == len(timed)
+
+
+def test_edited_seconds_are_refused(tmp_path: Path) -> None:
+    path, timed = tmp_path / "runtime.csv", draw_runtime("mini")
+    write_runtime(path, timed)
+    path.write_text(path.read_text("utf-8").replace("1.1", "0.1"), "utf-8")
+    with pytest.raises(DataError, match=r"runtime\.csv must be the file that runtime\.json lists"):
+        read_runtime(path, timed["model"].unique())
 
 
 def test_results_that_fail_leave_those_before(tmp_path: Path) -> None:

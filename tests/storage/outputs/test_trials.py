@@ -1,5 +1,6 @@
 """Trials of every head, read and put together."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError
+from storage.outputs.records import FILES, SHA256
 from storage.outputs.results import read_all_trials
-from storage.paths import trials_path
+from storage.paths import trials_path, tuning_path
 from tests.fixtures.report_inputs import draw_trials, write_report_inputs, write_tuned
 
 HEADER = ",".join(TRIALS.columns) + "\n"
@@ -39,6 +41,26 @@ def test_a_head_without_trials_has_no_row(root: Path) -> None:
     assert table["rank"].tolist() == [1, 2, 3] * (len(OBJECTIVES) - 1)
 
 
+def without_digests(root: Path) -> Path:
+    """The trials of a choice of an earlier version, which says nothing of them."""
+    choice = root / tuning_path("a", "iou_tiny")
+    record = json.loads(choice.read_text("utf-8"))
+    kept = {key: value for key, value in record.items() if key not in {FILES, SHA256}}
+    choice.write_text(json.dumps(kept), "utf-8")
+    return root / trials_path("a", "iou_tiny")
+
+
+def test_edited_trials_are_refused(root: Path) -> None:
+    path = root / trials_path("a", "iou_tiny")
+    path.write_text(path.read_text("utf-8").replace("16", "17"), "utf-8")
+    with pytest.raises(
+        DataError, match=r"iou_tiny\.csv must be the file that iou_tiny\.json lists"
+    ):
+        read_all_trials(["a"])
+    without_digests(root)
+    read_all_trials(["a"])
+
+
 @pytest.mark.parametrize(
     ("n_bytes_cut", "message"),
     [
@@ -48,7 +70,7 @@ def test_a_head_without_trials_has_no_row(root: Path) -> None:
     ids=["inside a line", "between lines"],
 )
 def test_a_cut_table_is_refused(root: Path, n_bytes_cut: int | None, message: str) -> None:
-    path = root / trials_path("a", "iou_tiny")
+    path = without_digests(root)
     data = path.read_bytes()
     n_bytes = -n_bytes_cut if n_bytes_cut else data[:-1].rindex(b"\n") + 1
     path.write_bytes(data[:n_bytes])
@@ -72,15 +94,18 @@ def test_without_train_splits_there_is_no_trial() -> None:
         pytest.param(
             HEADER + "1,0.1,16,5.5,0.1,0.9\n", r"whole numbers .* epochs, got 5.5", id="part"
         ),
+        pytest.param(
+            HEADER + "1,0.1,é,5,0.1,0.9\n", r"must be a CSV table, got 'utf-8' codec", id="no UTF-8"
+        ),
         pytest.param(HEADER + "1,0.1,16\n", r"whole numbers .* epochs, got nan", id="cut short"),
     ],
 )
 def test_faulty_trials_are_named(root: Path, text: str | None, message: str) -> None:
-    path = root / trials_path("a", "iou_tiny")
+    path = without_digests(root)
     if text is None:
         path.unlink()
     else:
-        path.write_text(text)
+        path.write_text(text, "latin-1")
     with pytest.raises(DataError, match=message):
         read_all_trials(["a"])
 

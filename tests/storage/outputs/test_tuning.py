@@ -14,6 +14,7 @@ from storage.outputs.tuning import (
     read_log,
     read_tuning,
     study_dir,
+    trial_files,
     write_trials,
     write_tuning,
 )
@@ -25,21 +26,21 @@ TRIALS = [Trial(PLAN, 0.1 / 7), Trial(replace(PLAN, epochs=6), 0.2)]
 @pytest.mark.parametrize("cost", [0.1 / 7, None])
 def test_a_choice_comes_back_as_it_was_written(tmp_path: Path, cost: float | None) -> None:
     tuning = Tuning(PLAN, cost, n_trials=8, seed=3)
-    write_tuning(tmp_path / "heads" / "a.json", tuning)
+    write_tuning(tmp_path / "heads" / "a.json", tuning, TRIALS)
     assert read_tuning(tmp_path / "heads" / "a.json") == tuning
 
 
 def test_a_first_version_is_left_unsaid_and_a_later_one_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "choice.json"
-    write_tuning(path, Tuning(PLAN, None, n_trials=0, seed=3))
+    write_tuning(path, Tuning(PLAN, None, n_trials=0, seed=3), [])
     assert "version" not in path.read_text("utf-8")
     later = Tuning(PLAN, None, n_trials=0, seed=3, version=2)
-    write_tuning(path, later)
+    write_tuning(path, later, [])
     assert read_tuning(path) == later
 
 
 def test_missing_choice_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tuning must be a file, got none at .*a\.json"):
+    with pytest.raises(DataError, match=r"a\.json must exist, got none"):
         read_tuning(tmp_path / "a.json")
 
 
@@ -58,8 +59,27 @@ def test_missing_choice_is_named(tmp_path: Path) -> None:
 )
 def test_file_that_is_no_choice_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DataError, match=r"a\.json must be written by the stage tune, got"):
+    with pytest.raises(DataError, match=r"a\.json must be (JSON|a mapping|written by .*), got"):
         read_tuning(tmp_path / "a.json")
+
+
+def test_an_edited_choice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_tuning(path, Tuning(PLAN, 0.1 / 7, n_trials=2, seed=3), TRIALS)
+    text = path.read_text()
+    path.write_text(text.replace("0.9", "0.8"))
+    with pytest.raises(DataError, match=r"a\.json must be the file that the stage tune wrote"):
+        read_tuning(path)
+    path.write_text(text.replace("\n", ""))  # the same in one line
+    read_tuning(path)
+
+
+def test_a_choice_of_an_earlier_version_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    choice = {"hyperparameters": vars(PLAN), "cost": None, "n_trials": 0, "seed": 3}
+    path.write_text(json.dumps(choice))
+    assert read_tuning(path) == Tuning(PLAN, None, n_trials=0, seed=3)
+    assert trial_files(path) is None
 
 
 def test_table_of_trials_has_the_columns_of_the_paper(tmp_path: Path) -> None:

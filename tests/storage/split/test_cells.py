@@ -23,7 +23,7 @@ from tests.fixtures.signatures import open_eval
 from tests.fixtures.split_cells import N_CHANNELS, write_cell, write_table
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip")
-LAST = ("large", "vflip")
+FIRST, LAST = ("tiny", "identity"), ("large", "vflip")
 N_OBJECTS, SHARD_OBJECTS = 5, 2
 TEXT = np.dtypes.StringDType()
 
@@ -302,6 +302,17 @@ def test_masks_and_scores_are_read_without_xarray(monkeypatch: pytest.MonkeyPatc
     assert cells.by_name[LAST].n_channels == N_CHANNELS
     with pytest.raises(ImportError):
         next(cells.by_name[LAST].blocks("center"))
+
+
+@pytest.mark.parametrize("name", ["mask_code/c.0.0.0.0.0", "sam_score/c.0.0.0"])
+def test_files_of_another_cell_are_not_taken_though_their_checksums_hold(name: str) -> None:
+    cells = open_split()
+    path = masks_path if name.startswith("mask") else features_path
+    file, other = (path("val", *cell) / name for cell in (LAST, FIRST))
+    assert file.read_bytes() != other.read_bytes()
+    shutil.copy(other, file)
+    with pytest.raises(StoreError, match=rf"^{file.parent}: every chunk must be intact, got c\.0"):
+        run_reader(cells, range(2))(*LAST).mask_code[:1]
 
 
 def test_damaged_masks_and_scores_are_named_with_their_store() -> None:

@@ -19,7 +19,8 @@ from storage.errors import StoreError
 from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import FILE
 from storage.paths import CACHE, features_path, masks_path
-from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells
+from storage.split import mask_blocks
+from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells, read_entropies
 from storage.split.mask_blocks import run_reader
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.signatures import extract_params
@@ -134,6 +135,40 @@ def test_scores_that_are_damaged_are_named_when_their_cell_is_read(root: Path) -
         read(*NAMES[2])
 
 
+def read_all_masks(cells: SplitCells, run: range) -> None:
+    """Read as `entropy` does: block by block, cell by cell."""
+    read = run_reader(cells, run)
+    rows = [read(*name) for name in NAMES]
+    for block in range(len(run)):
+        for of_cell in rows:
+            of_cell.mask_code[block : block + 1]
+
+
+@pytest.mark.parametrize("window_bytes", [1, 2**26], ids=["an object", "a shard"])
+def test_a_shard_that_was_read_to_its_end_is_held_to_the_manifest(
+    root: Path, window_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask_blocks, "WINDOW_BYTES", window_bytes)
+    one, other = (masks_path("val", *name) / "mask_code/c.1.0.0.0.0" for name in NAMES[3:5])
+    first, second = one.read_bytes(), other.read_bytes()
+    assert len(first) == len(second)
+    whole = open_split(address(root))
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "record", None)  # what came is not asked for again
+        for run in (range(2), range(2, 4), range(4, 5)):
+            read_all_masks(whole, run)
+    one.write_bytes(second)
+    other.write_bytes(first)
+    fsspec.filesystem("memory").rm(f"/{root}", recursive=True)
+    swapped = open_split(address(root))
+    read_all_masks(swapped, range(2))
+    message = (
+        r"masks/val/small/vflip\.zarr/mask_code: every chunk .*, got c\.1\.0\.0\.0\.0 with sha256"
+    )
+    with pytest.raises(StoreError, match=message):
+        read_all_masks(swapped, range(2, 4))
+
+
 def test_scores_of_all_cells_are_asked_for_side_by_side(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,3 +191,13 @@ def test_parts_of_files_come_without_a_copy() -> None:
     (found,) = read_ranges([FileRange(files, "some", RangeByteRequest(10, 90))])
     assert bytes(found) == bytes(range(10, 90))
     assert np.shares_memory(np.frombuffer(found, np.uint8), data.as_numpy_array())
+
+
+def test_whoever_reads_cells_elsewhere_is_told_how_to_have_entropies_here(root: Path) -> None:
+    here, there = open_split(CACHE), open_split(address(root))
+    path = r"cache/entropy/val\.zarr must be a Zarr store, got none; "
+    with pytest.raises(StoreError, match=path + "`dvc repro entropy@val` makes it$"):
+        read_entropies(here)
+    way = r"`python -m stages\.entropy val` .* where USAM_CACHE says, .* `dvc pull cache/ent"
+    with pytest.raises(StoreError, match=path + way):
+        read_entropies(there)

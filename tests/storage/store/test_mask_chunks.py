@@ -1,5 +1,6 @@
 """Chunks of masks and the index of their shard, as zarr reads them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from storage.errors import StoreError
 from storage.files.addresses import files_at
+from storage.files.files import Files
+from storage.files.manifest import FileRecord
 from storage.paths import masks_path
 from storage.store.mask_chunks import ABSENT, MaskChunks, index_bytes, read_index, shard_runs
 from tests.fixtures.drawn_masks import HeldRows
@@ -86,7 +89,15 @@ def write(root: Path, shard_objects: int = SHARD_OBJECTS) -> MaskChunks:
     score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
     code = rng.integers(0, 256, (N_OBJECTS, 9, 3, SIZE_PX, SIZE_PX), np.uint8)
     write_cell(CELL, HeldRows(code, *score), shard_objects=shard_objects, root=root)
-    return MaskChunks(files_at(root / masks_path(*CELL)), code.shape, shard_objects)
+    return as_they_are(
+        MaskChunks(files_at(root / masks_path(*CELL)), code.shape, shard_objects, {})
+    )
+
+
+def as_they_are(chunks: MaskChunks) -> MaskChunks:
+    """The same shards under a manifest of the files as they are now."""
+    records = {name: chunks.files.record(name) for name in chunks.files.names()}
+    return replace(chunks, manifest=records)
 
 
 def folder(chunks: MaskChunks) -> Path:
@@ -145,10 +156,42 @@ def test_any_flipped_bit_of_a_shard_is_caught(tmp_path: Path) -> None:
         damaged = bytearray(data)
         damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
-        with pytest.raises(StoreError, match="every chunk must be intact"):
-            read(chunks, range(3, 6))
+        for found in (chunks, as_they_are(chunks)):  # by the manifest, and by checksums alone
+            with pytest.raises(StoreError, match="every chunk must be intact"):
+                read(found, range(3, 6))
     path.write_bytes(data)
     read(chunks, range(3, 6))
+
+
+def test_chunks_of_the_same_size_from_another_shard_are_not_taken(tmp_path: Path) -> None:
+    chunks = write(tmp_path)
+    one, other = shard_file(chunks, 0), shard_file(chunks, 1)
+    assert one.stat().st_size == other.stat().st_size
+    first = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(first)
+    read(as_they_are(chunks), range(6))  # no checksum tells
+    names = (
+        r"/mask_code: every chunk .*, got c\.0\.0\.0\.0\.0 with sha256 \w{12} in place of \w{12};"
+    )
+    with pytest.raises(StoreError, match=names):
+        read(chunks, range(1, 2))
+
+
+def test_a_shard_is_compared_with_the_manifest_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks, compared = write(tmp_path), list[str]()
+    record = Files.record
+
+    def counted(files: Files, name: str) -> FileRecord:
+        compared.append(name)
+        return record(files, name)
+
+    monkeypatch.setattr(Files, "record", counted)
+    for _ in range(2):
+        read(chunks, range(N_OBJECTS))
+    assert compared == [f"mask_code/c.{shard}.0.0.0.0" for shard in range(3)]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 3, 20, 400])
@@ -156,8 +199,13 @@ def test_a_shard_cut_short_is_caught(tmp_path: Path, n_bytes: int) -> None:
     chunks = write(tmp_path)
     path = shard_file(chunks, 0)
     path.write_bytes(path.read_bytes()[:n_bytes])
-    with pytest.raises(StoreError, match=r"c\.0\.0\.0\.0\.0 is cut short or fails its checksum"):
+    with pytest.raises(
+        StoreError,
+        match=r"must be intact, got c\.0\.0\.0\.0\.0 with sha256",
+    ):
         read(chunks, range(1))
+    with pytest.raises(StoreError, match=r"c\.0\.0\.0\.0\.0 is cut short or fails its checksum"):
+        read(as_they_are(chunks), range(1))
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
@@ -180,6 +228,6 @@ def test_an_absent_chunk_is_named_not_taken_for_zeros(tmp_path: Path) -> None:
         config={"write_empty_chunks": False},
     )
     array[1] = 1
-    chunks = MaskChunks(files_at(tmp_path), array.shape, 3)
+    chunks = as_they_are(MaskChunks(files_at(tmp_path), array.shape, 3, {}))
     with pytest.raises(StoreError, match=r"chunk 2 of .*c\.0\.0\.0\.0\.0 is absent"):
         read(chunks, range(2, 3))

@@ -177,6 +177,16 @@ def test_of_many_missing_files_some_are_named(features: Path) -> None:
         storage.open_features(features)
 
 
+def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> None:
+    opened = storage.open_features(features)
+    one, other = (features / name / "c.0.0.0" for name in ("iou", "sam_score"))
+    assert one.read_bytes() != other.read_bytes()
+    shutil.copy(other, one)
+    with pytest.raises(StoreError, match=r"/iou: every chunk must be intact, got c\.0\.0\.0 with"):
+        opened["iou"].load()
+    opened["sam_score"].load()
+
+
 @pytest.mark.parametrize(("name", "size"), [("prompt", 1), ("proposal", 20)])
 def test_a_coordinate_that_was_cut_short_is_named(features: Path, name: str, size: int) -> None:
     os.truncate(features / name / "c.0", size)
@@ -248,6 +258,7 @@ def test_damage_is_named_when_it_is_read(features: Path) -> None:
     data = bytearray(chunk.read_bytes())
     data[-1] ^= 1
     chunk.write_bytes(data)
+    write_manifest(features)  # so that the checksum alone tells
     dataset = storage.open_features(features)
     with (
         pytest.raises(StoreError, match=r"identity\.zarr: every chunk must be intact"),

@@ -1,0 +1,134 @@
+"""Records: JSON with its own sha256 and those of the files that were written with it.
+
+So that a file which was edited, cut off or put there by hand is not taken for a result.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from storage.errors import DataError
+from storage.folders import write_json
+from storage.paths import remedy
+
+FILES: Final = "files"
+"""Key of a record: sha256 by the name of a file beside it."""
+
+SHA256: Final = "sha256"
+"""Key of a record: digest of all else that it holds."""
+
+N_HEX: Final = 12
+"""Hex digits of a digest that a message shows."""
+
+
+def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:
+    """Write a record; ``files`` are written already, and equal ones give equal bytes."""
+    record = {**content, FILES: {file.name: _sha256_file(file) for file in files}}
+    write_json(path, {**record, SHA256: _sha256(record)})
+
+
+def read_record(path: Path, stage: str, keys: Collection[str] = ()) -> dict[str, Any]:
+    """Content of a record and ``FILES``.
+
+    Parameters
+    ----------
+    stage
+        The stage that writes it.
+    keys
+        What it must have.
+
+    Raises
+    ------
+    DataError
+        If it is missing, lacks a key (written by another version), or is not as it was written.
+    """
+    record = read_json(path)
+    check_holds(path, list(record), (*keys, FILES, SHA256))
+    return checked_record(path, stage, record)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A mapping in a JSON file.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or something else is in it.
+    """
+    check_exists(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} must be JSON, got {error}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} must be a mapping, got {type(found).__name__}")
+    return found
+
+
+def checked_record(path: Path, stage: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without its own digest, which must be that of all else.
+
+    Raises
+    ------
+    DataError
+        Naming both digests.
+    """
+    content = {key: value for key, value in record.items() if key != SHA256}
+    _check_same(path, f"the file that the stage {stage} wrote", record[SHA256], _sha256(content))
+    return content
+
+
+def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
+    """Refuse a file that is missing, or is not the one that the record beside it lists.
+
+    Raises
+    ------
+    DataError
+        Naming both digests.
+    """
+    check_exists(path)
+    known = files.get(path.name, "none")
+    _check_same(path, f"the file that {record.name} lists", known, _sha256_file(path))
+
+
+def check_exists(path: Path) -> None:
+    """Check that a file is there.
+
+    Raises
+    ------
+    DataError
+        If not; it says which stage writes the file.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} must exist, got none{remedy(path)}")
+
+
+def check_holds(what: object, given: Collection[str], needed: Collection[str]) -> None:
+    """Check that a table or a record has the columns or keys that it needs.
+
+    Raises
+    ------
+    DataError
+        If one is missing.
+    """
+    if not set(needed) <= set(given):
+        raise DataError(f"{what} must have {', '.join(needed)}, got {', '.join(given)}")
+
+
+def _check_same(path: Path, rule: str, written: object, found: str) -> None:
+    if found != written:
+        raise DataError(
+            f"{path} must be {rule}, got another or a cut one "
+            f"(sha256: {str(written)[:N_HEX]} -> {found[:N_HEX]}){remedy(path)}"
+        )
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
