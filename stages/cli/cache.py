@@ -9,7 +9,7 @@ import typer
 
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.listing import ls, own_part
-from stages.filling.job import CellJob, outputs_of, possible_jobs, prepared
+from stages.filling.job import CellJob, possible_jobs, prepared
 from stages.planning.plans import cells_of
 from stages.program.main import REPORTED, one_line, reported_errors
 from stages.program.progress import progress
@@ -225,7 +225,7 @@ def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
     """Stores of all cells of the settings."""
     splits = (*params.eval_splits, *params.train_splits)
     for name in (name for split in splits for name in cells_of(split, params)):
-        for path in outputs_of(name).values():
+        for path in name.outputs.values():
             yield name, path
 
 
@@ -239,7 +239,7 @@ def _repair(name: CellName, params: Params) -> None:
         arguments["view"] = name.view.name
     with running(stage, arguments):
         run_cell(name, params.splits[name.split], params.extract, params.executor)
-    files = [file for store in outputs_of(name).values() for file in store.rglob("*")]
+    files = [file for store in name.outputs.values() for file in store.rglob("*")]
     for cached in mend_cache(file for file in files if file.is_file()):
         print(f"replaced  {cached}")
 

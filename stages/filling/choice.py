@@ -8,20 +8,17 @@ from itertools import chain
 from pipeline.sam.families import SIZES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.fill import Filling, device_of, likely_device, widest_first
-from stages.filling.job import CellJob, outputs_of, possible_jobs, prepared, settled_job
-from stages.filling.run_cell import adopt_outputs
+from stages.filling.job import CellJob, possible_jobs, prepared, settled_job
+from stages.filling.run_cell import adopt_outputs, fitting
 from stages.planning.plans import cells_of, features_bytes
 from stages.planning.reasons import reason_to_run
 from stages.settings.params import Params
 from stages.settings.parsing import ParamsError
-from stages.settings.signatures import CellName, cell_settings, objects_settings
+from stages.settings.signatures import CellName, objects_settings
 from storage.errors import StoreError, counted, shown
 from storage.paths import objects_path, remedy
-from storage.pool.adoption import open_published
 from storage.pool.inputs import PreparedSplit
-from storage.store.arrays import read_images
 from storage.store.grid import mask_bytes
-from storage.store.inspection import open_store
 from storage.store.signature import compare
 
 Part = tuple[int, int]
@@ -90,7 +87,7 @@ def choose(
         split = splits[name.split]
         own = split.names[(number - 1 - first) % of :: of]
         first += len(split.names)
-        if not (why := _why(name, params, split)):
+        if (why := reason_to_run(name, params.extract, split)) is None:
             continue
         jobs = possible_jobs(name, params.splits[name.split], params.extract, split)
         if is_dry:
@@ -124,30 +121,9 @@ def _prepared(split: str, params: Params) -> PreparedSplit:
     return found
 
 
-def _why(name: CellName, params: Params, split: PreparedSplit) -> str | None:
-    """Why a cell is to be made; None if it is published, from these objects and images."""
-    asked = cell_settings(params.extract, name) | {"objects_digest": split.objects_digest}
-    if params.extract.decoder_batch != "auto":
-        asked |= {"decoder_batch": params.extract.decoder_batch}
-    if params.extract.device != "auto":
-        asked |= {"device": params.extract.device}
-    if (reason := reason_to_run(name, asked, split)) is not None:
-        return reason
-    try:
-        images = read_images(open_store(outputs_of(name)["features"]))
-    except StoreError:
-        return "damaged"
-    return None if images == split.images_sha256 else "other images"
-
-
 def _adoptable(jobs: dict[str, CellJob], split: PreparedSplit) -> frozenset[str]:
     """Shards that a cell's outputs have; what DVC's cache alone has does not count."""
-    outputs = outputs_of(next(iter(jobs.values())).name)
-    if not all(path.exists() for path in outputs.values()):
-        return frozenset()
-    try:
-        published = open_published(outputs)
-    except StoreError:
-        return frozenset()
-    fits = any(published.fits(job.cell(split)) for job in jobs.values())
-    return frozenset(published.names if fits else ())
+    outputs = next(iter(jobs.values())).name.outputs
+    is_there = all(path.exists() for path in outputs.values())
+    found = fitting(jobs, split, outputs) if is_there else None
+    return frozenset(found[0].names if found else ())

@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.sam.families import SIZES
 from stages.settings.blocks import ExtractParams, Split
-from stages.settings.signatures import CellName, cell_settings
+from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import StoreError, counted
-from storage.paths import features_path, masks_path
 from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit
 from storage.split.objects import read_objects_of
@@ -60,8 +58,7 @@ class CellJob:
             "objects_digest": self.objects_digest,
             "device": self.device,
             "decoder_batch": self.decoder_batch,
-            # Pillow and OpenCV read and augment; the other threads compute.
-            **versions("torch", "sam2", "numpy", "opencv-python-headless", "pillow"),
+            **versions(*LIBRARIES),
         }
         return {**full_signature(entries, self.params.shard_objects)}
 
@@ -83,13 +80,6 @@ def prepared(split: str, shard_objects: int) -> PreparedSplit:
         If it is not prepared, or its store is damaged.
     """
     return PreparedSplit(read_objects_of(split), shard_objects)
-
-
-def outputs_of(name: CellName) -> dict[str, Path]:
-    """Stores of a cell, by their kind."""
-    place = (name.split, name.model, name.view.name)
-    masks = {"masks": masks_path(*place)} if name.with_masks else {}
-    return {"features": features_path(*place), **masks}
 
 
 def possible_jobs(

@@ -1,17 +1,19 @@
 """Runs one cell: fills what is lacking, publishes what is whole."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from stages.filling.fill import Filling, device_of, fill
-from stages.filling.job import CellJob, outputs_of, possible_jobs, prepared, settled_job
+from stages.filling.job import CellJob, possible_jobs, prepared, settled_job
 from stages.program.stopping import stoppable
 from stages.program.unchanged import check_unchanged
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
 from storage.errors import StoreError, counted, listed
-from storage.pool.adoption import adopt, open_published, published_stores
+from storage.pool.adoption import PublishedCell, adopt, open_published, published_stores
 from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit
 from storage.pool.publishing import Comparison, compare_shards, publish
@@ -40,7 +42,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
         compared = _filled(job, cell, executor)
         _note_kinds(job, compared)
         check_unchanged()
-        publish(cell, outputs_of(name), compared)
+        publish(cell, name.outputs, compared)
 
 
 def adopt_outputs(jobs: dict[str, CellJob], split: PreparedSplit) -> int:
@@ -55,25 +57,30 @@ def adopt_outputs(jobs: dict[str, CellJob], split: PreparedSplit) -> int:
     -------
     How many.
     """
-    cells = {device: job.cell(split) for device, job in jobs.items()}
-    if not all(cell.lacking() for cell in cells.values()):
+    if not all(job.cell(split).lacking() for job in jobs.values()):
         return 0
-    job = next(iter(jobs.values()))
-    with published_stores(outputs_of(job.name)) as paths:
-        if not paths:
+    name = next(iter(jobs.values())).name
+    with published_stores(name.outputs) as paths:
+        if not paths or not (found := fitting(jobs, split, paths)):
             return 0
-        try:
-            published = open_published(paths)
-        except StoreError as error:
-            print(f"note: {error}", file=sys.stderr)
-            return 0
-        cell = cells.get(str(published.signature.get("device")))
-        if cell is None or not published.fits(cell):
-            return 0
-        n_shards, faults = adopt(cell, published)
+        n_shards, faults = adopt(found[1], found[0])
         for shard, fault in faults.items():
-            print(f"note: shard {shard} of {job} is extracted again: {fault}", file=sys.stderr)
+            print(f"note: shard {shard} of {name} is extracted again: {fault}", file=sys.stderr)
         return n_shards
+
+
+def fitting(
+    jobs: dict[str, CellJob], split: PreparedSplit, paths: Mapping[str, Path]
+) -> tuple[PublishedCell, Cell] | None:
+    """Published stores whose shards serve a cell, on the device that made them; None if none do."""
+    try:
+        published = open_published(paths)
+    except StoreError as error:
+        print(f"note: {error}", file=sys.stderr)
+        return None
+    job = jobs.get(str(published.signature.get("device")))
+    cell = None if job is None else job.cell(split)
+    return (published, cell) if cell is not None and published.fits(cell) else None
 
 
 def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:

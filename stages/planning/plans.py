@@ -11,7 +11,6 @@ from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.params import Params
 from stages.settings.signatures import (
     CellName,
-    cell_settings,
     eval_cells,
     objects_settings,
     train_cells,
@@ -155,12 +154,5 @@ def _pending(
     if known.outdated:
         yield Pending(len(cells), "all", f"objects will be prepared anew ({known.outdated})")
         return
-    more: dict[str, object] = {}
-    if params.decoder_batch != "auto":
-        more["decoder_batch"] = params.decoder_batch
-    if params.device != "auto":
-        more["device"] = params.device
     split = None if known.table is None else PreparedSplit(known.table, params.shard_objects)
-    if split is not None:
-        more["objects_digest"] = split.objects_digest
-    yield from pending(cells, [cell_settings(params, cell) | more for cell in cells], split)
+    yield from pending(cells, params, split)

@@ -1,19 +1,20 @@
 """Why cells would run: missing, incomplete, or made under other settings than those asked for."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stages.settings.signatures import CellName
+from stages.settings.blocks import ExtractParams
+from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import EarlierSchemaError, StoreError, counted, listed, shown
-from storage.paths import features_path, masks_path
 from storage.pool.cell import OF_A_SPLIT, folders_with, read_settings
 from storage.pool.inputs import PreparedSplit
+from storage.store.arrays import read_images
 from storage.store.inspection import CELL_KEYS, open_store
 from storage.store.opening import check_complete
-from storage.store.signature import change, differences
+from storage.store.signature import change, differences, versions
 
 MISSING: Final = "missing"
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -30,21 +31,12 @@ class Pending:
 
 
 def pending(
-    cells: Sequence[CellName], asked: Sequence[Mapping[str, object]], split: PreparedSplit | None
+    cells: Sequence[CellName], params: ExtractParams, split: PreparedSplit | None
 ) -> list[Pending]:
-    """The cells of a split that would run, one entry per reason.
-
-    Parameters
-    ----------
-    asked
-        What the signature of each cell's stores must say.
-    split
-        As far as it is prepared.
-    """
+    """The cells of a split that would run, one entry per reason, see ``reason_to_run``."""
     groups: dict[str, list[CellName]] = {}
-    for cell, signature in zip(cells, asked, strict=True):
-        reason = reason_to_run(cell, signature, split)
-        if reason is not None:
+    for cell in cells:
+        if (reason := reason_to_run(cell, params, split)) is not None:
             groups.setdefault(reason, []).append(cell)
     return [Pending(len(some), names_text(some, cells), reason) for reason, some in groups.items()]
 
@@ -69,54 +61,67 @@ def _difference(key: str, old: object, new: object) -> str:
     return key if DIGEST.fullmatch(str(old)) else f"{key}: {change(old, new, _text)}"
 
 
-def reason_to_run(
-    cell: CellName, asked: Mapping[str, object], split: PreparedSplit | None
-) -> str | None:
-    """None if the stores are complete and made under these settings; contents are not read.
+def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str | None:
+    """Why a cell is to be made; None if it is complete, of these settings, objects and images.
+
+    Of its contents, the digests of images alone are read.
 
     Parameters
     ----------
-    asked
-        What their signature must say. A device that is named is that of shards to be computed:
-        stores of another one stay.
     split
-        The split of the cell, as far as it is prepared.
+        The split of the cell, if it is prepared.
     """
-    stores = dict(_stores(cell))
-    absent = [kind for kind, path in stores.items() if not path.exists()]
-    if len(absent) == len(stores):
-        return MISSING if split is None else _missing(asked, split, tuple(stores))
-    lasting = {key: value for key, value in asked.items() if key != "device"}
+    asked = cell_settings(params, cell)
+    if params.decoder_batch != "auto":
+        asked["decoder_batch"] = params.decoder_batch
+    absent = [kind for kind, path in cell.outputs.items() if not path.exists()]
+    if len(absent) == len(cell.outputs):
+        return MISSING if split is None else _missing(cell, asked, params.device, split)
     if absent:
         return f"{absent[0]} missing"
-    faults = (_fault(path, cell, lasting) for path in stores.values())
+    faults = (_fault(path, cell, asked, split) for path in cell.outputs.values())
     return next(filter(None, faults), None)
 
 
-def _fault(path: Path, cell: CellName, asked: Mapping[str, object]) -> str:
+def _fault(
+    path: Path, cell: CellName, asked: dict[str, object], split: PreparedSplit | None
+) -> str:
     """What keeps a store from being that of a cell under these settings; empty if nothing does."""
+    of_split = {} if split is None else {"objects_digest": split.objects_digest}
     try:
         store = open_store(path)
     except EarlierSchemaError:
         return "to be migrated by `usam cache migrate`"
     except StoreError:
         return "damaged"
-    if other := _other(store.signature, cell, asked):
+    if other := _other(store.signature, cell, asked | of_split):
         return other
     try:
-        check_complete(store)
+        arrays = check_complete(store)
+        is_same = (
+            split is None
+            or store.kind == "masks"
+            or (read_images(store, arrays) == split.images_sha256)
+        )
     except StoreError:
         return "incomplete"
-    return ""
+    return "" if is_same else "other images"
 
 
-def _missing(asked: Mapping[str, object], split: PreparedSplit, kinds: Sequence[str]) -> str:
-    """What the pool has of a cell without stores, by any versions."""
+def _missing(cell: CellName, asked: Mapping[str, object], device: str, split: PreparedSplit) -> str:
+    """What the pool has of a cell without stores.
+
+    Parameters
+    ----------
+    device
+        That of shards to be computed, or ``auto``: stores of another one would stay.
+    """
     wanted = {key: value for key, value in asked.items() if key not in OF_A_SPLIT}
+    wanted |= versions(*LIBRARIES) | ({} if device == "auto" else {"device": device})
     begun, others = 0, set()
     for folder, n_shards in folders_with(split.names):
         settings = read_settings(folder)
-        if settings.get("stores") != list(kinds):
+        if settings.get("stores") != list(cell.outputs):
             continue
         if changes := differences_text(settings, wanted):
             is_same = all(settings.get(key) == wanted[key] for key in ("model", "view"))
@@ -133,13 +138,6 @@ def _other(stored: Mapping[str, object], cell: CellName, asked: Mapping[str, obj
     if place != str(cell):
         return f"a store of {_text(place)} lies in its place"
     return differences_text(stored, asked)
-
-
-def _stores(cell: CellName) -> Iterator[tuple[str, Path]]:
-    names = (cell.split, cell.model, cell.view.name)
-    yield "features", features_path(*names)
-    if cell.with_masks:
-        yield "masks", masks_path(*names)
 
 
 def names_text(some: Sequence[CellName], cells: Sequence[CellName]) -> str:

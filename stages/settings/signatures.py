@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from pipeline.prompt_kinds import with_extra
 from pipeline.views import View, default_view
@@ -10,7 +12,12 @@ from stages.settings.blocks import ExtractParams, PrepareParams, Split
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.records import Frames
+from storage.paths import features_path, masks_path
 from storage.store.signature import versions
+
+# Pillow and OpenCV read and augment; the other threads compute.
+LIBRARIES: Final = ("torch", "sam2", "numpy", "opencv-python-headless", "pillow")
+"""Libraries whose versions the rows of a cell depend on."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,13 @@ class CellName:
 
     def __str__(self) -> str:
         return f"{self.split}/{self.model}/{self.view.name}"
+
+    @property
+    def outputs(self) -> dict[str, Path]:
+        """Paths of its stores, by their kind."""
+        place = (self.split, self.model, self.view.name)
+        masks = {"masks": masks_path(*place)} if self.with_masks else {}
+        return {"features": features_path(*place), **masks}
 
 
 def eval_cells(
