@@ -64,7 +64,8 @@ docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 # One process per test file, so that what its tests share is made once. The two packages whose
 # coverage counts are covered by their own tests; all others run without the third that tracing costs.
 OWN := tests/pipeline tests/storage tests/golden
-PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -rs
+# Where Python may not keep what it compiled, each of the many processes would compile it again.
+PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -rs
 test: $(INSTALLED) ## run the tests, with branch coverage
 	$(PYTEST) --cov -- $(OWN)
 	$(PYTEST) $(OWN:%=--ignore=%)
