@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from stages.page.figures import (
 )
 from stages.page.labels import COLOURS, measure_label
 from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
+from stages.report import PLOTS
 from stages.tables.auc import RADAR_LINES, radar_table
 from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import SplitResults
@@ -60,8 +62,11 @@ def own(results: dict[str, SplitResults], protocol: str) -> Results:
 
 
 @pytest.fixture(scope="module")
-def plots(results: dict[str, SplitResults]) -> dict[str, str]:
-    return curve_plots(results)
+def plots(reported_beside_paper: Path) -> dict[str, str]:
+    """Files for ``dvc plots show``."""
+    return {
+        path.name: path.read_text("utf-8") for path in (reported_beside_paper / PLOTS).iterdir()
+    }
 
 
 def lines_of(figure: Figure | None) -> dict[str, Line2D]:
