@@ -1,14 +1,17 @@
 """Settings that hold for every test, and what several files of them share."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.fixtures.made_up_cell import extract
 from tests.fixtures.slurm import Slurm, running_slurm
 
 # Two test processes on two cores: more threads than cores would only wait for each other.
@@ -62,3 +65,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     """A SLURM of two nodes."""
     with running_slurm(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell, its work gone; tests that break it copy it."""
+    root = tmp_path_factory.mktemp("made")
+    extract(root)
+    shutil.rmtree(root / "work")
+    return root

@@ -10,18 +10,17 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.split.objects import write_objects
-from tests.fixtures.made_up_cell import extract, images_of, open_cell, rows_of
+from tests.fixtures.made_up_cell import images_of, open_cell, rows_of
 from tests.fixtures.made_up_objects import table_of
 
 FEATURES = Path("features/identity.zarr")
 
 
 @pytest.fixture(autouse=True)
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A complete cell, its work gone, as the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    extract(Path())
-    shutil.rmtree("work")
 
 
 def ls(*places: object) -> Result:
