@@ -1,5 +1,6 @@
 """Settings that hold for every test, and what several files of them share."""
 
+import gc
 import os
 import shutil
 from collections import Counter
@@ -74,3 +75,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     extract(root)
     shutil.rmtree(root / "work")
     return root
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays to the end: no collection of garbage walks it again."""
+    gc.freeze()
