@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.vocabulary import PROTOCOLS
 from stages import report
+from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import HEADS, RESULTS, results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
@@ -26,6 +28,17 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(evaluated: Path) -> dict[str, SplitResults]:
     """Results of both protocols, by split."""
     return {split: read_results(evaluated / results_dir(split)) for split in SPLITS}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def own(results: dict[str, SplitResults], protocol: str) -> Results:
+    """Results of one protocol."""
+    return of_protocol(results, protocol)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path, remedy
-from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
-from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.split_cells import draw_rows, write_cell, write_cells
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3
@@ -26,23 +26,14 @@ N_OBJECTS, SHARD_OBJECTS = 7, 3
 Run = Callable[..., None]
 
 
-def draw(seed: int) -> HeldRows:
-    rng = np.random.default_rng(seed)
-    score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-    return HeldRows(rng.integers(0, 256, (N_OBJECTS, 9, 3, 8, 8), np.uint8), *score)
-
-
+draw = partial(draw_rows, n_objects=N_OBJECTS, size_px=8)
 CELLS = {name: draw(seed) for seed, name in enumerate(product(MODELS, VIEWS))}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A split of these cells."""
     root = tmp_path_factory.mktemp("written")
-    write_table("val", N_OBJECTS, root)
-    for name, rows in CELLS.items():
-        write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS, root=root)
-    return root
+    return write_cells(root, CELLS, N_OBJECTS, SHARD_OBJECTS)
 
 
 @pytest.fixture(autouse=True)

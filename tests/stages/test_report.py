@@ -44,6 +44,7 @@ from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table, relative_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.iou import iou_table
+from stages.tables.paper import DataSets
 from stages.tables.report_table import ReportTable, Section
 from stages.tables.rows import of_protocol
 from storage.outputs.results import SplitResults, read_gallery, read_results, write_gallery
@@ -530,18 +531,28 @@ def test_every_measure_and_its_equation_stand_in_the_glossary(page: Element) -> 
 
 @pytest.mark.usefixtures("brief")
 def test_the_page_names_the_commit_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    render, given = contents.render_report, []
-    monkeypatch.setattr(contents, "render_report", lambda of: given.append(of) or render(of))
-    report.main()
     changed = tuple(f"stages/{i}.py" for i in range(7))
     commit = Commit("0123456789ab", "2025-05-08", changed)
+    given: list[contents.Contents] = []
+
+    def keep(of: contents.Contents) -> str:
+        given.append(of)
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "last_commit", lambda _: commit)
+        patch.setattr(contents, "render_report", keep)
+        report.main()
+    (of_stage,) = given
+    assert of_stage.commit == commit
     for found, expected in (
         (commit, "commit 0123456789ab of 2025-05-08, with changes to stages/0.py, "),
         (commit, "stages/4.py and 2 other files."),
         (replace(commit, changed=()), "commit 0123456789ab of 2025-05-08."),
         (None, "The commit of the code is unknown"),
     ):
-        (header,) = parse_page(render(replace(given[0], commit=found))).iter("header")
+        rendered = contents.render_report(replace(of_stage, commit=found))
+        (header,) = parse_page(rendered).iter("header")
         assert expected in words(header)
 
 
@@ -555,7 +566,7 @@ def test_the_page_names_the_commit_of_the_code(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_another_family_beside_the_papers_numbers_is_told(
-    results: dict[str, SplitResults], paper: dict[str, str], family: str, is_cautious: bool
+    results: dict[str, SplitResults], paper: DataSets, family: str, is_cautious: bool
 ) -> None:
     found = results["coco_val"]
     run = {**found.run, "entropy": found.run["entropy"] | {"family": family}}

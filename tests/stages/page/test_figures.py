@@ -31,7 +31,7 @@ from stages.page.labels import COLOURS, measure_label
 from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
 from stages.report import PLOTS
 from stages.tables.auc import RADAR_LINES, radar_table
-from stages.tables.rows import Results, of_protocol
+from stages.tables.rows import Results
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.report_inputs import draw_runtime
@@ -48,17 +48,6 @@ FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
     "reliability": reliability_figure,
     "routing": lambda found: routing_figure(found, TIMED),
 }
-
-
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def own(results: dict[str, SplitResults], protocol: str) -> Results:
-    """Results of one protocol."""
-    return of_protocol(results, protocol)
 
 
 @pytest.fixture(scope="module")
