@@ -61,10 +61,11 @@ readme: demo ## rewrite the results that README.md and docs/mini.md show
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.blocks
 
-# One process per test file, so that what its tests share is made once. The two packages whose
-# coverage counts are covered by their own tests; all others run without the third that tracing costs.
+# Which process runs a file, and when: tests/conftest.py. The two packages whose coverage counts are
+# covered by their own tests; all others run without the third that tracing costs.
 OWN := tests/pipeline tests/storage tests/golden
-PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile -rs
+# Where Python may not keep what it compiled, each of the many processes would compile it again.
+PYTEST = PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -rs
 test: $(INSTALLED) ## run the tests, with branch coverage
 	$(PYTEST) --cov -- $(OWN)
 	$(PYTEST) $(OWN:%=--ignore=%)

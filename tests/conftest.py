@@ -1,11 +1,18 @@
 """Settings that hold for every test, and what several files of them share."""
 
+import gc
 import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.fixtures.made_up_cell import extract
 from tests.fixtures.slurm import Slurm, running_slurm
 
 # Two test processes on two cores: more threads than cores would only wait for each other.
@@ -18,8 +25,58 @@ hypothesis.settings.register_profile("usam", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("usam")
 
 
+OF_RESULTS: Final = (
+    *("tests/stages/page/", "tests/stages/tables/", "tests/stages/cli/test_gate.py"),
+    *("tests/stages/test_brute_force.py", "tests/stages/test_evaluate.py"),
+    "tests/stages/test_report.py",
+)
+"""Files and folders of tests that share ``evaluated``, which is dear to make."""
+
+
+def work_unit(node_id: str) -> str:
+    """Tests that one process runs: those of a file, or all that share results."""
+    file = node_id.partition("::")[0]
+    return "results" if file.startswith(OF_RESULTS) else file
+
+
+class FilesAndResults(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out work units."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return work_unit(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndResults:
+    return FilesAndResults(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest unit, then with files of few tests, which are often long ones.
+
+    The quick ones at the end keep no process waiting.
+    """
+    n_tests = Counter(work_unit(item.nodeid) for item in items)
+    n_tests["results"] = 0
+    items.sort(key=lambda item: n_tests[work_unit(item.nodeid)])
+
+
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     """A SLURM of two nodes."""
     with running_slurm(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a complete cell; tests that break it copy it."""
+    root = tmp_path_factory.mktemp("made")
+    extract(root)
+    shutil.rmtree(root / "pool")
+    return root
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays to the end: no collection of garbage walks it again."""
+    gc.freeze()

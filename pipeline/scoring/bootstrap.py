@@ -50,6 +50,9 @@ class Ranking:
 LEVEL: Final = 0.95
 """Share of the resamples that an interval holds."""
 
+ENDS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+"""Share of the resamples below either end of an interval."""
+
 Resampled = Float[np.ndarray, "resample"]
 """A value of each resample."""
 
@@ -197,10 +200,19 @@ def resampled_areas(
     return resamples.by_resample(areas).T
 
 
-def interval(values: Float[np.ndarray, "resample"]) -> Interval:
-    """Percentile interval; resamples in which the value does not exist (NaN) do not count."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return Interval(nan, nan)
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
+def interval(values: Resampled) -> Interval:
+    """Percentile interval of one value, as ``intervals``."""
+    return intervals(values[np.newaxis])[0]
+
+
+def intervals(values: Float[np.ndarray, "row resample"]) -> list[Interval]:
+    """Percentile interval of each row; resamples in which its value is NaN do not count."""
+    exists = ~np.isnan(values)
+    is_there = exists.any(axis=1)
+    is_whole = is_there & exists.all(axis=1)
+    ends = np.full((2, len(values)), nan)
+    if is_whole.any():
+        ends[:, is_whole] = np.quantile(values[is_whole], ENDS, axis=1)
+    for row in np.flatnonzero(is_there & ~is_whole):
+        ends[:, row] = np.quantile(values[row, exists[row]], ENDS)
+    return [Interval(low, high) for low, high in ends.T.tolist()]

@@ -16,6 +16,7 @@ from pipeline.scoring.bootstrap import (
     Resampled,
     Resamples,
     interval,
+    intervals,
     resampled_areas,
     resampled_means,
 )
@@ -187,10 +188,18 @@ def _rows_of_task(
     start = resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[:, 0]
     # NaN where no order beats another.
     span = np.where(oracle - worst > 0, oracle - worst, np.nan)
-    relative = {key: (resampled - worst) / span for key, (_, resampled) in areas.items()}
-    for key, (area, resampled) in areas.items():
-        train_split, tokens, measure = key
-        own = train_split, judged, measure
+    measures = list(areas)
+    # What heads of each token set are compared with: those of the judged mask's tokens.
+    peers = [(train_split, tokens and judged, name) for train_split, tokens, name in measures]
+    resampled = np.stack([of_measure for _, of_measure in areas.values()])
+    relative = (resampled - worst) / span
+    margin = relative - relative[measures.index(BASELINE)]
+    tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
+    columns = map(intervals, (start + resampled, relative, margin, tokens_margin))
+    for (train_split, tokens, measure), peer, of_auc, of_relative, of_margin, of_tokens in zip(
+        measures, peers, *columns, strict=True
+    ):
+        area, _ = areas[train_split, tokens, measure]
         yield AucRow(
             protocol,
             train_split,
@@ -199,14 +208,12 @@ def _rows_of_task(
             model,
             measure,
             **vars(area),
-            auc_interval=interval(start + resampled),
-            relative_interval=interval(relative[key]),
+            auc_interval=of_auc,
+            relative_interval=of_relative,
             margin=area.relative - areas[BASELINE][0].relative,
-            margin_interval=interval(relative[key] - relative[BASELINE]),
-            tokens_margin=area.relative - areas[own][0].relative if tokens else nan,
-            tokens_margin_interval=(
-                interval(relative[key] - relative[own]) if tokens else Interval(nan, nan)
-            ),
+            margin_interval=of_margin,
+            tokens_margin=area.relative - areas[peer][0].relative if tokens else nan,
+            tokens_margin_interval=of_tokens if tokens else Interval(nan, nan),
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
-from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval
+from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval, intervals
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.evidence import Values
@@ -186,7 +186,10 @@ def statistic_rows(
         oracles = [aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
         found = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
         for (train_split, measure), (values, resampled) in zip(measures, found, strict=True):
-            for (statistic, iou_below), (value,) in values.items():
+            drawn = intervals(np.stack([resampled[key] for key in values]))
+            for ((statistic, iou_below), (value,)), of_value in zip(
+                values.items(), drawn, strict=True
+            ):
                 yield StatisticRow(
                     own.protocol,
                     train_split,
@@ -195,7 +198,7 @@ def statistic_rows(
                     statistic,
                     iou_below,
                     float(value),
-                    interval(resampled[statistic, iou_below]),
+                    of_value,
                 )
 
 

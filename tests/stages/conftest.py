@@ -1,12 +1,17 @@
-"""What the tests of tables, page and report start from."""
+"""What the tests of evaluate, tables, page and report start from."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.vocabulary import PROTOCOLS
+from stages import report
+from stages.tables.rows import Results, of_protocol
 from storage.outputs.results import SplitResults, read_results
-from storage.paths import results_dir
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits
+from storage.paths import HEADS, RESULTS, results_dir
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
 from tests.fixtures.report_inputs import write_report_inputs
 
 
@@ -23,3 +28,41 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(evaluated: Path) -> dict[str, SplitResults]:
     """Results of both protocols, by split."""
     return {split: read_results(evaluated / results_dir(split)) for split in SPLITS}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def own(results: dict[str, SplitResults], protocol: str) -> Results:
+    """Results of one protocol."""
+    return of_protocol(results, protocol)
+
+
+@pytest.fixture(scope="session")
+def reported(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the report on ``evaluated``, its figures not drawn; not to be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.page.svg._svg", lambda *_, **__: "<svg></svg>")
+        return report_on(evaluated, tmp_path_factory.mktemp("reported"), {})
+
+
+@pytest.fixture(scope="session")
+def reported_beside_paper(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with its figures, and with one split as the paper's COCO; not to be changed."""
+    data_sets = {"coco_val": "COCO", "coco_train": "COCO"}
+    return report_on(evaluated, tmp_path_factory.mktemp("beside_paper"), data_sets)
+
+
+def report_on(evaluated: Path, root: Path, data_sets: dict[str, str]) -> Path:
+    for folder in (RESULTS, HEADS):
+        shutil.copytree(evaluated / folder, root / folder)
+    settings = {"title": "A test", "paper": data_sets}
+    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, report=settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(sys, "argv", ["report"])
+        report.main()
+    return root

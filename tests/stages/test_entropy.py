@@ -1,6 +1,8 @@
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,10 @@ from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage import open_entropy
 from storage.paths import entropy_path, features_path, masks_path, remedy
-from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import drawn_truth
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
-from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.split_cells import draw_rows, write_cell, write_cells
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3
@@ -25,21 +26,21 @@ N_OBJECTS, SHARD_OBJECTS = 7, 3
 Run = Callable[..., None]
 
 
-def draw(seed: int) -> HeldRows:
-    rng = np.random.default_rng(seed)
-    score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-    return HeldRows(rng.integers(0, 256, (N_OBJECTS, 9, 3, 8, 8), np.uint8), *score)
+draw = partial(draw_rows, n_objects=N_OBJECTS, size_px=8)
+CELLS = {name: draw(seed) for seed, name in enumerate(product(MODELS, VIEWS))}
 
 
-@pytest.fixture
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], HeldRows]:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("written")
+    return write_cells(root, CELLS, N_OBJECTS, SHARD_OBJECTS)
+
+
+@pytest.fixture(autouse=True)
+def cells(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of it, as the working directory."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    names = [(model, view) for model in MODELS for view in VIEWS]
-    cells = {name: draw(seed) for seed, name in enumerate(names)}
-    write_table("val", N_OBJECTS)
-    for name, rows in cells.items():
-        write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS)
-    return cells
 
 
 @pytest.fixture
@@ -67,15 +68,13 @@ def stored() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in files}
 
 
-def test_the_store_holds_the_entropies_of_every_object(
-    cells: dict[tuple[str, str], HeldRows], run: Run
-) -> None:
+def test_the_store_holds_the_entropies_of_every_object(run: Run) -> None:
     run()
     store = open_entropy(entropy_path("val"))
     views = ("identity", "vflip")  # hflip is none of the paper's T
     truth = np.stack([truth_at_size(drawn_truth(row), 8, 8) for row in range(N_OBJECTS)])
     expected = object_arrays(
-        lambda m, v: cells[m, v],
+        lambda m, v: CELLS[m, v],
         truth.__getitem__,
         models=MODELS,
         views=views,
@@ -88,7 +87,6 @@ def test_the_store_holds_the_entropies_of_every_object(
     assert store.attrs["signature"]["views"] == ["identity", "vflip"]
 
 
-@pytest.mark.usefixtures("cells")
 def test_a_later_version_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     first = open_entropy(entropy_path("val")).attrs["signature"]
@@ -99,7 +97,6 @@ def test_a_later_version_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert later == {**first, "entropy_version": 2}
 
 
-@pytest.mark.usefixtures("cells")
 def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
     run(executor={"n_threads": 1})
     alone = stored()
@@ -109,7 +106,6 @@ def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("cells")
 def test_who_computes_changes_no_byte(run: Run) -> None:
     run()
     alone = stored()
@@ -117,13 +113,11 @@ def test_who_computes_changes_no_byte(run: Run) -> None:
     assert stored() == alone
 
 
-@pytest.mark.usefixtures("cells")
 def test_progress_counts_every_object_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     assert f"entropy: {N_OBJECTS}/{N_OBJECTS} objects" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("cells")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -145,7 +139,6 @@ def test_what_cannot_be_computed_ends_with_one_line(
     assert not entropy_path("val").exists()
 
 
-@pytest.mark.usefixtures("cells")
 @pytest.mark.parametrize(
     ("path_of", "source", "message"),
     [
@@ -173,7 +166,6 @@ def test_a_store_in_the_place_of_another_ends_the_stage(
     assert not entropy_path("val").exists()
 
 
-@pytest.mark.usefixtures("cells")
 @pytest.mark.parametrize(
     ("changes", "view", "difference"),
     [
@@ -206,7 +198,6 @@ def test_cells_of_other_settings_than_those_of_the_params_end_the_stage(
     assert capsys.readouterr().err == told
 
 
-@pytest.mark.usefixtures("cells")
 def test_a_damaged_cell_ends_the_stage_and_leaves_no_store(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

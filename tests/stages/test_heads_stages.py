@@ -3,7 +3,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from dataclasses import asdict
 from importlib.metadata import version
 from io import StringIO
@@ -59,12 +59,21 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A split to tune and train on; not to be changed."""
+    root = tmp_path_factory.mktemp("untrained")
+    with chdir(root):
+        write_params()
+        write_split()
+    return root
+
+
 @pytest.fixture
-def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def split(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of it, as the working directory."""
+    shutil.copytree(untrained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    write_params()
-    write_split()
-    return tmp_path
 
 
 @pytest.fixture
@@ -82,16 +91,16 @@ def tune_all(run: Callable[..., None]) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A split whose heads of all kinds are trained, those without the IoU token among them.
 
     Not to be changed; ``said`` is what training said.
     """
     root = tmp_path_factory.mktemp("trained")
+    shutil.copytree(untrained, root, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
         patch.chdir(root)
         write_params(ablations=["no_iou"])
-        write_split()
         for name in OBJECTIVES:
             patch.setattr(sys, "argv", ["tune", SPLIT, name])
             tune.main()

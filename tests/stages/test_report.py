@@ -43,6 +43,7 @@ from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table, relative_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.iou import iou_table
+from stages.tables.paper import DataSets
 from stages.tables.report_table import ReportTable, Section
 from stages.tables.rows import of_protocol
 from storage.outputs.results import (
@@ -54,7 +55,7 @@ from storage.outputs.results import (
 )
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
-from tests.fixtures.html_page import read_page, section, tables, words
+from tests.fixtures.html_page import parse_page, read_page, section, tables, words
 from tests.fixtures.report_inputs import (
     N_PICTURES,
     draw_runtime,
@@ -77,47 +78,48 @@ SPLIT: Final = "coco_val"
 
 
 @pytest.fixture(scope="module")
-def reported(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``evaluated`` with its report; not to be changed."""
-    root = tmp_path_factory.mktemp("reported")
-    shutil.copytree(evaluated, root, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr(sys, "argv", ["report"])
-        report.main()
-    return root
-
-
-@pytest.fixture(scope="module")
 def page(reported: Path) -> Element:
     """The page of ``reported``."""
     return read_page(reported / PAGE)
 
 
+@pytest.fixture(scope="module")
+def drawn_page(reported_beside_paper: Path) -> Element:
+    """A page with its figures and with the paper's numbers."""
+    return read_page(reported_beside_paper / PAGE)
+
+
 @pytest.fixture
-def both(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with results of its own, to report on."""
+def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with results of its own, to report on a single split of them."""
     for folder in (RESULTS, HEADS):
         shutil.copytree(evaluated / folder, tmp_path / folder)
-    write_params(tmp_path, SPLITS, train_splits=TRAIN_SPLITS)
+    write_params(tmp_path, [SPLIT], train_splits=TRAIN_SPLITS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report"])
     return tmp_path
 
 
 @pytest.fixture
-def root(both: Path) -> Path:
-    """The same with a single split, which takes half as long."""
-    write_params(both, [SPLIT], train_splits=TRAIN_SPLITS)
-    return both
+def undrawn(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, whose figures are made but not drawn, which takes most of the time."""
+    monkeypatch.setattr("stages.page.svg._svg", lambda *_, **__: "<svg></svg>")
+    return root
 
 
 @pytest.fixture
-def brief(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same without plots, and with nothing of a protocol on the page."""
-    monkeypatch.setattr(contents, "PROTOCOLS", ())
+def best(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same as ``root`` with the best masks alone on the page, and without plots."""
+    monkeypatch.setattr(contents, "PROTOCOLS", ("best",))
     monkeypatch.setattr("stages.page.figures.curve_plots", lambda _: {"one.svg": "<svg/>"})
     return root
+
+
+@pytest.fixture
+def brief(best: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with nothing of a protocol on the page."""
+    monkeypatch.setattr(contents, "PROTOCOLS", ())
+    return best
 
 
 def test_the_stage_writes_tables_metrics_and_page(reported: Path) -> None:
@@ -299,17 +301,17 @@ def test_the_page_says_what_was_run(page: Element, evaluated: Path) -> None:
                 assert setting(value) in told
 
 
-def test_two_reports_are_equal_to_the_byte(root: Path) -> None:
+def test_two_reports_are_equal_to_the_byte(best: Path) -> None:
     def outputs() -> dict[Path, bytes]:
         report.main()
-        return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        return {path: path.read_bytes() for path in best.rglob("*") if path.is_file()}
 
     assert outputs() == outputs()
 
 
-def test_the_page_needs_no_network_and_its_links_lead_somewhere(page: Element) -> None:
-    ids = [element.get("id", "") for element in page.iter() if element.get("id")]
-    addresses = {element.get(name, "") for element in page.iter() for name in ("src", "href")}
+def test_the_page_needs_no_network_and_its_links_lead_somewhere(drawn_page: Element) -> None:
+    ids = [element.get("id", "") for element in drawn_page.iter() if element.get("id")]
+    addresses = {element.get(name, "") for element in drawn_page.iter() for name in ("src", "href")}
     links = {address for address in addresses if address and not address.startswith("data:")}
     assert links
     assert links <= {f"#{i}" for i in ids}
@@ -317,7 +319,7 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(page: Element) -
     figures = {f"curves-{task}-{name}-{i}" for task, name, i in product(TASKS, PROTOCOLS, (0, 1))}
     assert figures <= set(ids)
     assert {f"radar-{name}-{i}" for name, i in product(PROTOCOLS, (0, 1))} <= set(ids)
-    assert [script.get("src") for script in page.iter("script")] == [None]
+    assert [script.get("src") for script in drawn_page.iter("script")] == [None]
 
 
 def test_the_contents_name_every_part(page: Element) -> None:
@@ -393,8 +395,8 @@ def test_headings_skip_no_level_and_every_table_is_captioned(page: Element) -> N
         assert {head.get("scope") for head in heads} <= {"col", "row", "colgroup"}
 
 
-def test_nothing_on_the_page_is_a_raw_number(page: Element) -> None:
-    (main,) = page.iter("main")
+def test_nothing_on_the_page_is_a_raw_number(drawn_page: Element) -> None:
+    (main,) = drawn_page.iter("main")
     told = words(main)
     fractions = re.findall(r"\d+\.\d+", told)
     assert fractions
@@ -440,7 +442,7 @@ def test_measures_models_and_views_stand_across_and_down(page: Element, evaluate
         assert str(cost.to_numpy()[1][place]).startswith(number(gain, 2))
 
 
-def test_a_new_table_appears_in_its_section(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_table_appears_in_its_section(undrawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = ("", "split", "task")
     new = [
         ReportTable(
@@ -458,11 +460,11 @@ def test_a_new_table_appears_in_its_section(both: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(catalogue, "REPORT_TABLES", rows)
     monkeypatch.setattr(contents, "REPORT_TABLES", rows)
     report.main()
-    page = read_page(both / PAGE)
+    page = read_page(undrawn / PAGE)
     for part, end in product(get_args(Section), ("", *(f"-{protocol}" for protocol in PROTOCOLS))):
         captions = [words(table[0]) for table in section(page, part + end).iter("table")]
         counts = [sum(told.startswith(f"New ({kind})") for told in captions) for kind in kinds]
-        assert counts == [1, len(SPLITS), len(TASKS)]
+        assert counts == [1, 1, len(TASKS)]
         assert all("masks" in told for told in captions if end)
 
 
@@ -531,20 +533,30 @@ def test_every_measure_and_its_equation_stand_in_the_glossary(page: Element) -> 
         assert equation in told[term]
 
 
-def test_the_page_names_the_commit_of_the_code(
-    brief: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("brief")
+def test_the_page_names_the_commit_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = tuple(f"stages/{i}.py" for i in range(7))
     commit = Commit("0123456789ab", "2025-05-08", changed)
+    given: list[contents.Contents] = []
+
+    def keep(of: contents.Contents) -> str:
+        given.append(of)
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "last_commit", lambda _: commit)
+        patch.setattr(contents, "render_report", keep)
+        report.main()
+    (of_stage,) = given
+    assert of_stage.commit == commit
     for found, expected in (
         (commit, "commit 0123456789ab of 2025-05-08, with changes to stages/0.py, "),
         (commit, "stages/4.py and 2 other files."),
         (replace(commit, changed=()), "commit 0123456789ab of 2025-05-08."),
         (None, "The commit of the code is unknown"),
     ):
-        monkeypatch.setattr(report, "last_commit", lambda _, found=found: found)
-        report.main()
-        (header,) = read_page(brief / PAGE).iter("header")
+        rendered = contents.render_report(replace(of_stage, commit=found))
+        (header,) = parse_page(rendered).iter("header")
         assert expected in words(header)
 
 
@@ -558,22 +570,26 @@ def test_the_page_names_the_commit_of_the_code(
     ],
 )
 def test_another_family_beside_the_papers_numbers_is_told(
-    brief: Path, paper: dict[str, str], family: str, is_cautious: bool
+    results: dict[str, SplitResults], paper: DataSets, family: str, is_cautious: bool
 ) -> None:
-    settings = {"title": "A test", "paper": paper}
-    write_params(brief, [SPLIT], train_splits=TRAIN_SPLITS, report=settings)
-    found = read_results(results_dir("coco_val"))
+    found = results["coco_val"]
     run = {**found.run, "entropy": found.run["entropy"] | {"family": family}}
-    write_split_results(results_dir("coco_val"), replace(found, run=run))
-    report.main()
-    notes = [words(p) for p in read_page(brief / PAGE).iter("p") if p.get("role") == "note"]
-    assert bool(notes) == is_cautious
-    for note in notes:
-        assert "family sam2, those of coco_val here of mini." in note
+    told = contents.unlike_paper({"coco_val": replace(found, run=run)}, paper)
+    assert told == ({"coco_val": family} if is_cautious else {})
 
 
-def test_names_are_escaped_in_the_page(root: Path) -> None:
-    write_params(root, [SPLIT], train_splits=TRAIN_SPLITS, report={"title": "<b>&"})
+def test_a_note_tells_of_another_family(page: Element, drawn_page: Element) -> None:
+    assert not notes(page)
+    (note,) = notes(drawn_page)
+    assert "family sam2, those of coco_val here of mini." in note
+
+
+def notes(page: Element) -> list[str]:
+    return [words(p) for p in page.iter("p") if p.get("role") == "note"]
+
+
+def test_names_are_escaped_in_the_page(best: Path) -> None:
+    write_params(best, [SPLIT], train_splits=TRAIN_SPLITS, report={"title": "<b>&"})
     found = read_results(results_dir("coco_val"))
     heads = {"<i>train</i>": found.run["heads"]["coco_train"]}
     run = {**found.run, "heads": heads}
@@ -585,12 +601,12 @@ def test_names_are_escaped_in_the_page(root: Path) -> None:
     renamed["auc"] = renamed["auc"][keep]
     write_split_results(results_dir("coco_val"), replace(found, **renamed, run=run))
     report.main()
-    text = (root / "results" / "report.html").read_text(encoding="utf-8")
+    text = (best / "results" / "report.html").read_text(encoding="utf-8")
     assert "<title>&lt;b&gt;&amp;</title>" in text
     assert "<i>train" not in text.partition("<main>")[2]
 
 
-def test_results_without_heads_are_reported(root: Path) -> None:
+def test_results_without_heads_are_reported(undrawn: Path) -> None:
     found = read_results(results_dir(SPLIT))
     correlation = found.correlation.drop(columns=list(HEAD_MEASURES))
     is_told = ~correlation["row"].isin(HEAD_MEASURES)
@@ -604,11 +620,11 @@ def test_results_without_heads_are_reported(root: Path) -> None:
     )
     write_split_results(results_dir(SPLIT), untrained)
     report.main()
-    assert "USAM" not in (root / "results/report.html").read_text().partition("<main>")[2][:5000]
+    assert "USAM" not in (undrawn / "results/report.html").read_text().partition("<main>")[2][:5000]
     n_rows = sum(name in UNTRAINED_MEASURES for name in TASK_MEASURES["segmentation"])
     # The highest SamScore is the SamScore of the selected mask.
     for protocol, n_fewer in {"best": 0, "selected": 1}.items():
-        path = root / "results/tables" / protocol / "table4_segmentation.csv"
+        path = undrawn / "results/tables" / protocol / "table4_segmentation.csv"
         assert pd.read_csv(path).shape == (n_rows - n_fewer, 5)
 
 
@@ -668,13 +684,10 @@ def test_trials_keep_their_digits(reported: Path) -> None:
     assert text.count("\n") == 1 + len(TRAIN_SPLITS) * len(OBJECTIVES) * 3
 
 
-def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(both: Path) -> None:
-    data_sets = {"coco_val": "COCO", "coco_train": "COCO"}
-    write_params(
-        both, SPLITS, train_splits=TRAIN_SPLITS, report={"title": "A test", "paper": data_sets}
-    )
-    report.main()
-    folder = both / "results" / "tables"
+def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(
+    reported_beside_paper: Path, drawn_page: Element
+) -> None:
+    folder = reported_beside_paper / "results" / "tables"
     table = pd.read_csv(folder / "best" / "table3_task.csv", keep_default_na=False)
     written = table.set_index(["measure", "trained_on"])["coco_val_paper"].to_dict()
     assert (written["h_a", ""], written["delta_a", "coco_train"]) == ("57.55", "94.85")
@@ -691,28 +704,27 @@ def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(both: Path
         *("best/table6_token_ablation.csv", "best/table9_best_model.csv"),
         *("best/table10_iou_by_view.csv", "best/correlation_coco_val.csv"),
     }
-    page = read_page(both / PAGE)
-    (header,) = page.iter("header")
+    (header,) = drawn_page.iter("header")
     assert "which stand below ours of the best masks: COCO for coco_val, " in words(header)
-    of_selected = [h2.get("id", "") for h2 in page.iter("h2")]
+    of_selected = [h2.get("id", "") for h2 in drawn_page.iter("h2")]
     of_selected = [anchor for anchor in of_selected if anchor.endswith("-selected")]
-    told = " ".join(words(section(page, anchor)) for anchor in of_selected)
+    told = " ".join(words(section(drawn_page, anchor)) for anchor in of_selected)
     assert not re.search(r"paper −?\d|The paper has", told)
-    told = words(section(page, "correlation-best"))
+    told = words(section(drawn_page, "correlation-best"))
     assert "The paper has numbers of COCO; they stand below ours." in told
-    assert "The paper's Table 8: 70 trials" in words(section(page, "trials"))
+    assert "The paper's Table 8: 70 trials" in words(section(drawn_page, "trials"))
     caption = "Relative AUC in %, selected masks (the paper's Table 3)"
-    shown = tables(section(page, "curves-best"))[caption]
+    shown = tables(section(drawn_page, "curves-best"))[caption]
     found = dict(zip(shown["measure"], shown["coco_val"], strict=True))
     assert found["H_A"].endswith(" paper 57.5")
 
 
-def test_pictures_name_the_model_whose_masks_they_show(root: Path) -> None:
+def test_pictures_name_the_model_whose_masks_they_show(undrawn: Path) -> None:
     folder = gallery_dir("coco_val")
     found = read_gallery(folder)
     write_gallery(folder, replace(found, table=found.table.replace("large", "base_plus")))
     report.main()
-    text = (root / "results" / "report.html").read_text(encoding="utf-8")
+    text = (undrawn / "results" / "report.html").read_text(encoding="utf-8")
     for mask in ("best mask", "mask with the highest SamScore"):
         assert text.count(f"The {mask} of the large model; the truth") == 0
         assert text.count(f"The {mask} of the base plus model; the truth") == len(KINDS)

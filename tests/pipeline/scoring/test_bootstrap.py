@@ -11,6 +11,7 @@ from pipeline.scoring.bootstrap import (
     Resamples,
     each_once,
     interval,
+    intervals,
     resample_groups,
     resampled_areas,
     resampled_means,
@@ -110,6 +111,12 @@ def test_values_that_do_not_exist_do_not_count() -> None:
     nothing = interval(np.array([np.nan, np.nan]))
     assert np.isnan(nothing.low)
     assert np.isnan(nothing.high)
+
+
+def test_intervals_of_many_values_are_those_of_one_at_a_time() -> None:
+    values = np.random.default_rng(0).random((4, 9))
+    values[1, 3:] = values[2] = np.nan
+    assert str(intervals(values)) == str([interval(row) for row in values])
 
 
 def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says() -> None:

@@ -21,10 +21,10 @@ FEATURES = Path("features/identity.zarr")
 
 
 @pytest.fixture
-def features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def features(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A complete store, by a path short enough for a line."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    extract(Path())
     return FEATURES
 
 
@@ -55,8 +55,12 @@ def test_a_name_is_shown_as_it_is_or_escaped(
         assert any(shown in line for line in result.stdout.splitlines())
 
 
-def test_verify_says_that_stores_are_intact(features: Path) -> None:
-    result = usam("cache", "verify", features.parents[1])
+def test_verify_says_that_stores_are_intact_those_in_the_making_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extract(Path())
+    result = usam("cache", "verify", ".")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[:2] == [
         "intact   features/identity.zarr",

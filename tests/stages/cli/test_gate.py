@@ -1,6 +1,7 @@
 """``usam gate``: a threshold, what it promises, and why there is none."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ SPLIT = "shapes_val"
 """The first eval split."""
 
 
-@pytest.fixture
-def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Results of 90 images of two objects, whose USAM tells the IoU."""
-    write_params(tmp_path, [SPLIT])
+@pytest.fixture(scope="module")
+def made(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of 90 images of two objects, whose USAM tells the IoU; not to be changed."""
+    root = tmp_path_factory.mktemp("made")
+    write_params(root, [SPLIT])
     found = read_results(evaluated / results_dir(SPLIT))
     rng = np.random.default_rng(0)
     objects = pd.concat(
@@ -37,7 +39,14 @@ def root(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         ]
     )
     results = type(found)(**{**vars(found), "objects": objects})
-    write_split_results(tmp_path / results_dir(SPLIT), results)
+    write_split_results(root / results_dir(SPLIT), results)
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of ``made``, as the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import cv2
@@ -39,10 +40,36 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("drawn")
+    with chdir(root):
+        draw_project(n_objects=3)
+    return root
+
+
+@pytest.fixture(scope="module")
+def some_extracted(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``drawn`` with one cell of either split."""
+    root = tmp_path_factory.mktemp("extracted")
+    shutil.copytree(drawn, root, dirs_exist_ok=True)
+    with chdir(root):
+        run(extract, *CELL)
+        run(extract_train, TRAIN_SPLIT, "tiny")
+    return root
+
+
 @pytest.fixture(autouse=True)
-def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def project(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of ``drawn``, as the working directory."""
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    draw_project(n_objects=3)
+
+
+@pytest.fixture
+def extracted(some_extracted: Path, project: None) -> None:  # noqa: ARG001 - goes before
+    """The same with what was extracted of it."""
+    shutil.copytree(some_extracted, Path(), dirs_exist_ok=True)
 
 
 def plan() -> Result:
@@ -76,9 +103,8 @@ def test_the_cells_are_added_up() -> None:
     assert "masks at 1.25 to 2 kB for each of 64 x 64" in plan().stdout
 
 
+@pytest.mark.usefixtures("extracted")
 def test_as_many_files_are_told_as_a_cell_has() -> None:
-    run(extract_train, TRAIN_SPLIT, "tiny")
-    run(extract, *CELL)
     stores = {
         SPLIT: [features_path(*CELL), masks_path(*CELL)],
         TRAIN_SPLIT: [features_path(TRAIN_SPLIT, "tiny", "identity")],
@@ -134,11 +160,10 @@ def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[SPLIT][4].startswith("~")
 
 
+@pytest.mark.usefixtures("extracted")
 def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run(extract, *CELL)
-    run(extract_train, TRAIN_SPLIT, "tiny")
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("1", "1")
 
     with monkeypatch.context() as patch:
@@ -149,8 +174,8 @@ def test_cells_are_there_when_they_are_complete_and_of_these_settings(
     assert (rows()[SPLIT][3], rows()[TRAIN_SPLIT][3]) == ("0", "1")
 
 
+@pytest.mark.usefixtures("extracted")
 def test_cells_of_other_objects_are_not_there() -> None:
-    run(extract, *CELL)
     content = json.loads(Path("annotations.json").read_text())
     content["annotations"].pop()
     Path("annotations.json").write_text(json.dumps(content))
@@ -162,13 +187,13 @@ def test_cells_of_other_objects_are_not_there() -> None:
     assert rows()[SPLIT][3] == "0"
 
 
+@pytest.mark.usefixtures("extracted")
 @pytest.mark.parametrize(
     ("block", "key", "value"), [("splits", "max_objects", 4), ("prepare", "seed", 1)]
 )
 def test_cells_of_objects_that_will_be_prepared_anew_are_not_there(
     block: str, key: str, value: int
 ) -> None:
-    run(extract, *CELL)
     params = yaml.safe_load(Path("params.yaml").read_text())
     changed = params["splits"][SPLIT] if block == "splits" else params["prepare"]
     changed[key] = value
@@ -177,17 +202,17 @@ def test_cells_of_objects_that_will_be_prepared_anew_are_not_there(
     assert rows()[SPLIT][3] == "0"
 
 
+@pytest.mark.usefixtures("extracted")
 def test_without_an_objects_store_cells_of_these_settings_are_there() -> None:
-    run(extract, *CELL)
     shutil.rmtree(objects_path(SPLIT))
 
     assert rows()[SPLIT][3] == "1"
 
 
+@pytest.mark.usefixtures("extracted")
 def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run(extract, *CELL)
     monkeypatch.setattr(
         "stages.settings.signatures.versions", lambda *names: dict.fromkeys(names, "0")
     )
@@ -196,13 +221,12 @@ def test_objects_that_another_numpy_prepared_are_those_of_the_cells(
     assert rows()[SPLIT][3] == "1"
 
 
-@pytest.mark.parametrize(("batch", "n_there"), [("auto", "1"), (4, "1"), (5, "0")])
-def test_cells_of_another_decoder_batch_are_not_there(batch: str | int, n_there: str) -> None:
+def test_cells_of_another_decoder_batch_are_not_there() -> None:
     write_params(decoder_batch=4)
     run(extract, *CELL)
-    write_params(decoder_batch=batch)
-
-    assert rows()[SPLIT][3] == n_there
+    for batch, n_there in (("auto", "1"), (4, "1"), (5, "0")):
+        write_params(decoder_batch=batch)
+        assert rows()[SPLIT][3] == n_there
 
 
 def test_weights_are_named_by_their_listed_digest() -> None:
@@ -228,12 +252,11 @@ def test_cells_that_are_not_there_are_one_line_a_split() -> None:
     assert reasons() == ALL_MISSING + TRAIN_MISSING
 
 
+@pytest.mark.usefixtures("extracted")
 def test_cells_of_other_settings_are_grouped_by_what_differs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run(extract, *CELL)
     run(extract, SPLIT, "tiny", "vflip")
-    run(extract_train, TRAIN_SPLIT, "tiny")
     monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     write_params(precision="bf16")
     some = "tiny/gnoise, small/identity, small/vflip, small/gnoise, base_plus/identity and 5 more"
@@ -275,6 +298,7 @@ def age() -> None:
     as_schema_2(masks_path(*CELL))
 
 
+@pytest.mark.usefixtures("extracted")
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -287,7 +311,6 @@ def age() -> None:
     ],
 )
 def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:
-    run(extract, *CELL)
     change()
 
     assert ("extract", "1 of 12", "tiny in identity", why) in reasons()
@@ -308,8 +331,8 @@ def test_shards_under_other_settings_are_named_with_what_differs(
     assert reasons() == ALL_MISSING + TRAIN_MISSING
 
 
+@pytest.mark.usefixtures("extracted")
 def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
-    run(extract, *CELL)
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["prepare"]["seed"] = 1
     Path("params.yaml").write_text(yaml.safe_dump(params))

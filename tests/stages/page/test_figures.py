@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,8 +29,9 @@ from stages.page.figures import (
 )
 from stages.page.labels import COLOURS, measure_label
 from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
+from stages.report import PLOTS
 from stages.tables.auc import RADAR_LINES, radar_table
-from stages.tables.rows import Results, of_protocol
+from stages.tables.rows import Results
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.report_inputs import draw_runtime
@@ -48,20 +50,12 @@ FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
 }
 
 
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def own(results: dict[str, SplitResults], protocol: str) -> Results:
-    """Results of one protocol."""
-    return of_protocol(results, protocol)
-
-
 @pytest.fixture(scope="module")
-def plots(results: dict[str, SplitResults]) -> dict[str, str]:
-    return curve_plots(results)
+def plots(reported_beside_paper: Path) -> dict[str, str]:
+    """Files for ``dvc plots show``."""
+    return {
+        path.name: path.read_text("utf-8") for path in (reported_beside_paper / PLOTS).iterdir()
+    }
 
 
 def lines_of(figure: Figure | None) -> dict[str, Line2D]:

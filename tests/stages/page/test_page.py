@@ -1,7 +1,5 @@
 """The report in a real browser: on a desk, on a phone, and in the dark."""
 
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +13,13 @@ from playwright.sync_api import Browser
 from pipeline.heads.kinds import KINDS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
-from stages import report
 from stages.tables.auc import RADAR_LINES, overview_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.rows import of_protocol
 from storage.outputs.results import SplitResults
-from storage.paths import HEADS, RESULTS
+from storage.paths import RESULTS
 from tests.fixtures.chromium import chromium
-from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
+from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.report_inputs import N_PICTURES
 
 PHONE_PX: Final = 390
@@ -106,22 +103,6 @@ QUESTION: Final = """async () => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def root(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose two splits are reported on, one of them as the paper's COCO."""
-    root = tmp_path_factory.mktemp("reported")
-    for folder in (RESULTS, HEADS):
-        shutil.copytree(evaluated / folder, root / folder)
-    paper = {"coco_val": "COCO", "coco_train": "COCO"}
-    settings = {"title": "A test", "paper": paper}
-    write_params(root, SPLITS, train_splits=TRAIN_SPLITS, report=settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr(sys, "argv", ["report"])
-        report.main()
-    return root
-
-
 @pytest.fixture(
     scope="module",
     params=[(DESK_PX, False), (PHONE_PX, False), (PHONE_PX, True)],
@@ -150,7 +131,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def seen(browser: Browser, root: Path, view: tuple[int, bool]) -> Seen:
+def seen(browser: Browser, reported_beside_paper: Path, view: tuple[int, bool]) -> Seen:
     """The page as it is seen."""
     width_px, is_dark = view
     scheme: Literal["dark", "light"] = "dark" if is_dark else "light"
@@ -158,7 +139,7 @@ def seen(browser: Browser, root: Path, view: tuple[int, bool]) -> Seen:
     console: list[str] = []
     page.on("console", lambda message: console.append(message.text))
     page.on("pageerror", lambda error: console.append(str(error)))
-    page.goto((root / RESULTS / "report.html").as_uri())
+    page.goto((reported_beside_paper / RESULTS / "report.html").as_uri())
     answer = page.evaluate(QUESTION)
     page.close()
     return Seen(answer, console)

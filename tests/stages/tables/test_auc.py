@@ -37,17 +37,6 @@ JUDGED_TOKENS = {
 """Tokens of the judged mask, by protocol and task."""
 
 
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def own(results: dict[str, SplitResults], protocol: str) -> Results:
-    """Results of one protocol."""
-    return of_protocol(results, protocol)
-
-
 def rows_of(table: pd.DataFrame, **named: str) -> pd.DataFrame:
     """Rows of a table of results that have these names."""
     for column, name in named.items():

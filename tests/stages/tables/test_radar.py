@@ -5,25 +5,14 @@ from math import nan
 
 import pytest
 
-from pipeline.vocabulary import PROTOCOLS, TASKS
+from pipeline.vocabulary import TASKS
 from stages.tables.auc import RADAR_LINES, radar_table, relative_table
-from stages.tables.rows import Results, of_protocol
+from stages.tables.rows import Results
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import TRAIN_SPLITS
 
 OF_HEADS = ("gaps", "gaps_star", "gaps_ours", "gaps_star_ours")
 UNTRAINED = [line.name for line in RADAR_LINES if not line.needs_heads]
-
-
-@pytest.fixture(params=PROTOCOLS)
-def protocol(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def own(results: dict[str, SplitResults], protocol: str) -> Results:
-    """Results of one protocol."""
-    return of_protocol(results, protocol)
 
 
 def untrained_of(protocol: str) -> list[str]:

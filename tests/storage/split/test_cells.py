@@ -2,6 +2,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import object_table
 from tests.fixtures.signatures import open_eval
-from tests.fixtures.split_cells import N_CHANNELS, write_cell, write_table
+from tests.fixtures.split_cells import N_CHANNELS, draw_rows, write_cell, write_cells, write_table
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip")
 FIRST, LAST = ("tiny", "identity"), ("large", "vflip")
@@ -28,25 +29,15 @@ N_OBJECTS, SHARD_OBJECTS = 5, 2
 TEXT = np.dtypes.StringDType()
 
 
-def draw(seed: int, size_px: int = 6) -> HeldRows:
-    rng = np.random.default_rng(seed)
-    score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-    code = rng.integers(0, 256, (N_OBJECTS, 9, 3, size_px, size_px), np.uint8)
-    return HeldRows(code, *score)
-
-
 NAMES = [(model, view) for model in MODELS for view in VIEWS]
+draw = partial(draw_rows, n_objects=N_OBJECTS, size_px=6)
 CELLS = {name: draw(seed) for seed, name in enumerate(NAMES)}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four cells."""
     root = tmp_path_factory.mktemp("written")
-    write_table("val", N_OBJECTS, root)
-    for name, rows in CELLS.items():
-        write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS, root=root)
-    return root
+    return write_cells(root, CELLS, N_OBJECTS, SHARD_OBJECTS)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from threading import Barrier
 
@@ -22,26 +23,19 @@ from storage.paths import CACHE, features_path, masks_path
 from storage.split import mask_blocks
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells, read_entropies
 from storage.split.mask_blocks import run_reader
-from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.signatures import extract_params
-from tests.fixtures.split_cells import write_cell, write_table
+from tests.fixtures.split_cells import draw_rows, write_cells
 
 MODELS, VIEWS = ("tiny", "small", "large"), ("identity", "vflip")
-NAMES = [(model, view) for model in MODELS for view in VIEWS]
+NAMES = list(product(MODELS, VIEWS))
 N_OBJECTS, SHARD_OBJECTS = 5, 2
+CELLS = {name: draw_rows(seed, N_OBJECTS, 6) for seed, name in enumerate(NAMES)}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six cells."""
     root = tmp_path_factory.mktemp("written")
-    write_table("val", N_OBJECTS, root)
-    for seed, name in enumerate(NAMES):
-        rng = np.random.default_rng(seed)
-        score = rng.uniform(size=(2, N_OBJECTS, 9, 3)).astype(np.float32)
-        rows = HeldRows(rng.integers(0, 256, (N_OBJECTS, 9, 3, 6, 6), np.uint8), *score)
-        write_cell(("val", *name), rows, shard_objects=SHARD_OBJECTS, root=root)
-    return root
+    return write_cells(root, CELLS, N_OBJECTS, SHARD_OBJECTS)
 
 
 @pytest.fixture(autouse=True)
