@@ -157,31 +157,3 @@ def head_sets(
         if PAPER in kinds
     ]
     return (*own, *ablated)
-
-
-def markdown() -> str:
-    """All kinds of heads as a table in Markdown."""
-    lines = [
-        "| kind | is | reads | hidden layers | training |",
-        "| --- " * 5 + "|",
-        *(
-            f"| `{kind.name}` | {kind.meaning} | {_inputs_text(kind)} | 2 of {kind.hidden} "
-            f"| {_plan_text(kind.plan)} |"
-            for kind in HEAD_KINDS
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _inputs_text(kind: HeadKind) -> str:
-    inputs = " and ".join(kind.inputs)
-    return f"{inputs}, standardised" if kind.is_standardised else inputs
-
-
-def _plan_text(plan: OneCycle | None) -> str:
-    if plan is None:
-        return "SGD with momentum, hyperparameters by `tune`"
-    return (
-        f"AdamW with one cycle of the learning rate up to {plan.learning_rate:g}, weight decay "
-        f"{plan.weight_decay:g}, {plan.epochs} epochs, batches of {plan.batch_size}"
-    )

@@ -143,16 +143,6 @@ PIXEL_STATISTICS: Final = (
 tables."""
 
 
-def markdown() -> str:
-    """All statistics as a table in Markdown."""
-    lines = ["| statistic | name | what it is | table |", "| --- " * 4 + "|"]
-    lines += [
-        f"| {one.symbol} | `{one.name}` | {one.meaning} | `{one.table}` |"
-        for one in (*STATISTICS, *PIXEL_STATISTICS)
-    ]
-    return "\n".join(lines) + "\n"
-
-
 @dataclass(frozen=True)
 class _Ranked:
     """Masks, and one measure of them."""
