@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
+from pipeline.heads.inputs import judged_proposals
 from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TRAIN_PROMPTS
 
 VALIDATION_SHARE: Final = 0.2
@@ -190,7 +191,7 @@ def _own_targets(found: ModelFeatures, protocol: str) -> dict[str, Float32[np.nd
 def _judged_iou(found: ModelFeatures, prompt: str, judged: str) -> Float32[np.ndarray, " object"]:
     """IoU of the best or the selected proposal of a prompt set; ties go to the first."""
     k = TRAIN_PROMPTS.index(prompt)
-    chosen = {"best": found.iou, "selected": found.sam_score}[judged][:, k].argmax(axis=1)
+    chosen = judged_proposals(judged, iou=found.iou[:, k], sam_score=found.sam_score[:, k])
     iou: Float32[np.ndarray, " object"] = found.iou[np.arange(len(chosen)), k, chosen]
     return iou
 

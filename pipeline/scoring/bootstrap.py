@@ -1,8 +1,10 @@
 """Bootstrap over images, or videos: how much a result would vary with others of their kind."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -93,16 +95,28 @@ class Resamples:
         by_lane[..., : len(self)] = values
         return by_lane.reshape(*values.shape[:-1], n_blocks, n_lanes)
 
-    def empty(self, *of: int) -> Float[np.ndarray, "block *of lane"]:
-        """Memory for what a compiled pass writes: values of each resample."""
-        n_blocks, _, n_lanes = self.drawn.shape
-        return np.empty((n_blocks, *of, n_lanes))
+    def in_order(
+        self, ranking: Ranking
+    ) -> tuple[Int[np.ndarray, "object"], Bool[np.ndarray, "object"]]:
+        """Objects as the compiled passes take them: their groups, and whether each ends a tie."""
+        return self.group[ranking.order], ranking.is_last
 
-    def by_resample(
-        self, found: Float[np.ndarray, "block *of lane"]
+    def passed(
+        self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "*of resample"]:
-        """What a compiled pass wrote, without what fills the last block."""
-        n_blocks, *of, n_lanes = found.shape
+        """What a compiled pass over the objects writes.
+
+        Parameters
+        ----------
+        arguments
+            Those between ``drawn`` and what is written.
+        of
+            Shape of what it writes of a resample.
+        """
+        n_blocks, _, n_lanes = self.drawn.shape
+        found = np.empty((n_blocks, *of, n_lanes))
+        write(self.drawn, *arguments, found)
+        # The last block is filled up.
         joined = np.moveaxis(found, 0, -2).reshape(*of, n_blocks * n_lanes)
         return np.ascontiguousarray(joined[..., : len(self)])
 
@@ -181,20 +195,22 @@ def resampled_areas(
     -----
     An object drawn w times counts as w tied objects, and tied objects share their mean rank.
     """
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.areas import write_areas  # noqa: PLC0415
-
     ranking = Ranking.of(-uncertainty)
-    areas = resamples.empty(gains.shape[1])
-    write_areas(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
+    areas = resamples.passed(
+        passes().write_areas,
+        *resamples.in_order(ranking),
         np.ascontiguousarray(gains[ranking.order], np.float64),
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        areas,
+        of=(gains.shape[1],),
     )
-    return resamples.by_resample(areas).T
+    return areas.T
+
+
+def passes() -> ModuleType:
+    """Compiled passes: Numba takes half a second, which whoever reads results need not spend."""
+    from pipeline.scoring import passes  # noqa: PLC0415
+
+    return passes
 
 
 def interval(values: Float[np.ndarray, "resample"]) -> Interval:

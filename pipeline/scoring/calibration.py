@@ -15,6 +15,7 @@ from pipeline.scoring.bootstrap import (
     Resamples,
     each_once,
     interval,
+    passes,
     resampled_means,
 )
 from pipeline.vocabulary import PROTOCOLS
@@ -69,22 +70,16 @@ def reliability(
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.ranks import write_bin_means  # noqa: PLC0415
-
     ranking = Ranking.of(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
-    means = resamples.empty(2, n_bins)
-    write_bin_means(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
+    means = resamples.passed(
+        passes().write_bin_means,
+        *resamples.in_order(ranking),
         columns[ranking.order],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        means,
+        of=(2, n_bins),
     )
-    by_bin = resamples.by_resample(means).swapaxes(1, 2)
-    return Reliability(*np.ascontiguousarray(by_bin))
+    return Reliability(*np.ascontiguousarray(means.swapaxes(1, 2)))
 
 
 def accuracy(

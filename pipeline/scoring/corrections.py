@@ -1,7 +1,6 @@
 """How well measures predict corrections and models segment: AUC, curves, IoU, correlations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import nan
 from typing import Final
@@ -20,10 +19,9 @@ from pipeline.scoring.bootstrap import (
     resampled_means,
 )
 from pipeline.scoring.evidence import ModelScores, ProposalScores, Values
-from pipeline.scoring.judged_masks import Each, JudgedMasks, every_measure
+from pipeline.scoring.judged_masks import Each, JudgedMasks, judged_masks
 from pipeline.scoring.measures import predicted_iou
 from pipeline.scoring.tasks import (
-    JUDGED_BY_PROTOCOL,
     REFINED,
     Correction,
     Ious,
@@ -39,6 +37,9 @@ BASELINE: Final = ("", "", "sam_score")
 
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; the first two are empty for those without heads."""
+
+Areas = tuple[CorrectionAuc, Resampled]
+"""Areas of one measure in a task: of the objects themselves, and in each resample."""
 
 BOUNDS: Final = ("oracle", "worst", "random")
 """Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
@@ -68,31 +69,25 @@ def auc_rows(
     """
     ious = ious_of(models)
     rows: list[AucRow] = []
-    for protocol, judged in JUDGED_BY_PROTOCOL:
-        for model, scores in models.items():
-            tasks = {
-                task: correction
-                for task, correction in corrections(ious, model, protocol).items()
-                if judged_proposal(protocol, task) == judged
-            }
-            measures = every_measure(scores, model, protocol=protocol, judged=judged)
-            _check_measures(measures, model)
-            work = partial(_areas, tasks=tasks, resamples=resamples)
-            areas = dict(zip(measures, each(work, measures.values()), strict=True))
-            for place, (task, correction) in enumerate(tasks.items()):
-                of_task = {key: area.of_task(task, place) for key, area in areas.items()}
-                about = protocol, judged, task, model
-                rows += _rows_of_task(about, correction, of_task, resamples)
+    for masks in judged_masks(models):
+        tasks = {
+            task: correction
+            for task, correction in corrections(ious, masks.model, masks.protocol).items()
+            if judged_proposal(masks.protocol, task) == masks.judged
+        }
+        measures = masks.measures_of_tokens
+        _check_measures(measures, masks.model)
+        work = partial(_areas, tasks=tasks, resamples=resamples)
+        areas = dict(zip(measures, each(work, measures.values()), strict=True))
+        for task, correction in tasks.items():
+            of_task = {key: by_task[task] for key, by_task in areas.items()}
+            rows += _rows_of_task(masks, task, correction, of_task, resamples)
     return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
 
 
 def n_measures(models: Mapping[str, ModelScores]) -> int:
     """Number of measures of all models, each resampled for all tasks at once."""
-    return sum(
-        len(every_measure(scores, model, protocol=protocol, judged=judged))
-        for protocol, judged in JUDGED_BY_PROTOCOL
-        for model, scores in models.items()
-    )
+    return sum(len(masks.measures_of_tokens) for masks in judged_masks(models))
 
 
 def iou_rows(
@@ -162,24 +157,13 @@ def correlations(masks: Iterable[JudgedMasks]) -> Iterator[pd.DataFrame]:
             yield block.assign(**about)[[*about, *block.columns]]
 
 
-@dataclass(frozen=True)
-class _Areas:
-    """Areas of one measure in each task: of the objects themselves, and in each resample."""
-
-    of_all: Mapping[str, CorrectionAuc]
-    resampled: Float[np.ndarray, "resample task"]
-
-    def of_task(self, task: str, place: int) -> tuple[CorrectionAuc, Resampled]:
-        return self.of_all[task], self.resampled[:, place]
-
-
 def _rows_of_task(
-    about: tuple[str, str, str, str],
+    masks: JudgedMasks,
+    task: str,
     correction: Correction,
-    areas: Mapping[MeasureKey, tuple[CorrectionAuc, Resampled]],
+    areas: Mapping[MeasureKey, Areas],
     resamples: Resamples,
 ) -> Iterator[AucRow]:
-    protocol, judged, task, model = about
     gain = correction.gain
     oracle, worst = (
         resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0] for order in (gain, -gain)
@@ -190,13 +174,13 @@ def _rows_of_task(
     relative = {key: (resampled - worst) / span for key, (_, resampled) in areas.items()}
     for key, (area, resampled) in areas.items():
         train_split, tokens, measure = key
-        own = train_split, judged, measure
+        own = train_split, masks.judged, measure
         yield AucRow(
-            protocol,
+            masks.protocol,
             train_split,
             tokens,
             task,
-            model,
+            masks.model,
             measure,
             **vars(area),
             auc_interval=interval(start + resampled),
@@ -212,13 +196,13 @@ def _rows_of_task(
 
 def _areas(
     uncertainty: Float[np.ndarray, "object"], tasks: Mapping[str, Correction], resamples: Resamples
-) -> _Areas:
+) -> dict[str, Areas]:
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
-    of_all = {
-        task: correction_auc(correction.iou, correction.corrected_iou, uncertainty)
-        for task, correction in tasks.items()
+    resampled = resampled_areas(gains, uncertainty, resamples)
+    return {
+        task: (correction_auc(own.iou, own.corrected_iou, uncertainty), resampled[:, place])
+        for place, (task, own) in enumerate(tasks.items())
     }
-    return _Areas(of_all, resampled_areas(gains, uncertainty, resamples))
 
 
 def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.heads.inputs import judged_proposals
 from pipeline.heads.kinds import PAPER, HeadSet
 
 Values = Float[np.ndarray, "object"]
@@ -153,7 +154,7 @@ def _judged(
     judged: str,
 ) -> Values:
     """Take the value of the judged proposal; ties go to the first."""
-    chosen = {"best": iou, "selected": sam_score}[judged].argmax(axis=1)
+    chosen = judged_proposals(judged, iou=iou, sam_score=sam_score)
     return np.take_along_axis(values, chosen[:, np.newaxis], axis=1)[:, 0]
 
 

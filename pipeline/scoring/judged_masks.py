@@ -6,9 +6,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from pipeline.heads.kinds import PAPER, HeadSet
+from pipeline.heads.kinds import HeadSet
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
-from pipeline.scoring.measures import MEASURES, Measure
+from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import JUDGED_BY_PROTOCOL
 from pipeline.vocabulary import N_PROPOSALS
 
@@ -41,17 +41,51 @@ class JudgedMasks:
         return self.scores.proposals.judged_iou(self.judged).astype(np.float64)
 
     @property
-    def measures(self) -> Mapping[tuple[str, str], Values]:
-        """As ``model_measures`` gives them, computed anew each time.
+    def measures(self) -> dict[tuple[str, str], Values]:
+        """Every measure by (train split, name), computed anew each time.
 
-        Those of all masks, kept, would be most of what a large split holds in memory.
+        The heads are those of the protocol that read the tokens of the judged proposal; the train
+        split of measures without heads is ``""``. Those of all masks, kept, would be most of what a
+        large split holds in memory.
 
         Raises
         ------
         ValueError
             If an entropy or a head is missing.
         """
-        return model_measures(self.scores, self.model, protocol=self.protocol, judged=self.judged)
+        return {
+            (train_split, name): value
+            for (train_split, tokens, name), value in self.measures_of_tokens.items()
+            if tokens in {"", self.judged}
+        }
+
+    @property
+    def measures_of_tokens(self) -> dict[tuple[str, str, str], Values]:
+        """The same, but with heads of all token sets, by (train split, tokens, name).
+
+        Heads that read the tokens of a proposal other than the judged one are left out: they would
+        know what the other measures do not.
+        """
+        untrained = measures_of(self.scores.evidence(self.model, self.judged))
+        found = {("", "", name): value for name, value in untrained.items()}
+        for train_split, head_set, by_objective in self._predictions():
+            heads = Heads(self.protocol, by_objective, head_set.kind)
+            own = measures_of(self.scores.evidence(self.model, self.judged, heads))
+            found |= {(train_split, head_set.tokens, name): own[name] for name in own}
+        return found
+
+    def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
+        """What heads predict of the judged proposal: by tokens, then train split, then kind."""
+        own = {
+            head_set: predictions
+            for head_set, predictions in self.scores.predictions.items()
+            if head_set.protocol == self.protocol and head_set.tokens.startswith(self.judged)
+        }
+        for tokens in dict.fromkeys(head_set.tokens for head_set in own):
+            of_tokens = {one: found for one, found in own.items() if one.tokens == tokens}
+            for train_split in next(iter(of_tokens.values())):
+                for head_set, by_split in of_tokens.items():
+                    yield train_split, head_set, by_split[train_split]
 
 
 def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
@@ -68,71 +102,20 @@ def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
     return [one for one in masks if one.judged == one.protocol]
 
 
-def untrained_measures(evidence: Evidence) -> dict[str, Values]:
-    """Measures without heads that are shown for the judged proposal.
+def measures_of(evidence: Evidence) -> dict[str, Values]:
+    """Measures that are shown for the judged proposal: from the given heads, or those without.
 
     Raises
     ------
     ValueError
         If something that a measure is computed from is missing.
     """
+    kind = evidence.heads.kind if evidence.heads else ""
     return {
-        m.name: m.compute(evidence) for m in MEASURES if not m.needs_heads and _is_of(m, evidence)
+        measure.name: measure.compute(evidence)
+        for measure in MEASURES
+        if measure.heads == kind and measure.judged in {"", evidence.judged}
     }
-
-
-def head_measures(evidence: Evidence) -> dict[str, Values]:
-    """Those of ``HEAD_MEASURES`` that come from heads of the given kind, in double precision.
-
-    Raises
-    ------
-    ValueError
-        If a head is missing.
-    """
-    kind = evidence.heads.kind if evidence.heads else PAPER
-    return {
-        m.name: m.compute(evidence) for m in MEASURES if m.heads == kind and _is_of(m, evidence)
-    }
-
-
-def model_measures(
-    scores: ModelScores, model: str, *, protocol: str, judged: str
-) -> dict[tuple[str, str], Values]:
-    """Every measure of a model's judged proposals by (train split, name).
-
-    The heads are those of the protocol that read the tokens of the judged proposal; the train
-    split of measures without heads is ``""``.
-
-    Raises
-    ------
-    ValueError
-        If an entropy or a head is missing.
-    """
-    found = every_measure(scores, model, protocol=protocol, judged=judged)
-    return {
-        (train_split, name): value
-        for (train_split, tokens, name), value in found.items()
-        if tokens in {"", judged}
-    }
-
-
-def every_measure(
-    scores: ModelScores, model: str, *, protocol: str, judged: str
-) -> dict[tuple[str, str, str], Values]:
-    """Like ``model_measures``, but with heads of all token sets, by (train split, tokens, name).
-
-    Heads that read the tokens of a proposal other than the judged one are left out: they would
-    know what the other measures do not.
-    """
-    untrained = untrained_measures(scores.evidence(model, judged))
-    found = {("", "", name): value for name, value in untrained.items()}
-    for train_split, head_set, by_objective in _predictions(scores, protocol, judged):
-        evidence = scores.evidence(model, judged, Heads(protocol, by_objective, head_set.kind))
-        found |= {
-            (train_split, head_set.tokens, name): value
-            for name, value in head_measures(evidence).items()
-        }
-    return found
 
 
 def heads_read(model: str, head_set: HeadSet) -> frozenset[str]:
@@ -141,7 +124,7 @@ def heads_read(model: str, head_set: HeadSet) -> frozenset[str]:
     heads = Heads(head_set.protocol, predictions, head_set.kind)
     proposals = ProposalScores(*np.empty((4, 0, N_PROPOSALS)))
     judged = head_set.tokens.partition("_")[0]
-    head_measures(Evidence(model, judged, proposals, {}, {}, heads))
+    measures_of(Evidence(model, judged, proposals, {}, {}, heads))
     return frozenset(predictions.read)
 
 
@@ -155,23 +138,3 @@ class _Noting(dict[str, Values]):
     def __getitem__(self, name: str) -> Values:
         self.read.add(name)
         return super().__getitem__(name)
-
-
-def _predictions(
-    scores: ModelScores, protocol: str, judged: str
-) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
-    """What heads predict of the judged proposal: by tokens, then train split, then kind."""
-    own = {
-        head_set: predictions
-        for head_set, predictions in scores.predictions.items()
-        if head_set.protocol == protocol and head_set.tokens.startswith(judged)
-    }
-    for tokens in dict.fromkeys(head_set.tokens for head_set in own):
-        of_tokens = {one: found for one, found in own.items() if one.tokens == tokens}
-        for train_split in next(iter(of_tokens.values())):
-            for head_set, by_split in of_tokens.items():
-                yield train_split, head_set, by_split[train_split]
-
-
-def _is_of(measure: Measure, evidence: Evidence) -> bool:
-    return not measure.judged or measure.judged == evidence.judged

@@ -11,7 +11,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.scoring.bootstrap import Ranking, Resamples, resampled_areas, resampled_means
+from pipeline.scoring.bootstrap import (
+    Ranking,
+    Resamples,
+    passes,
+    resampled_areas,
+    resampled_means,
+)
 
 CAUGHT: Final = 0.95
 """Share of the failures caught at the threshold where false alarms are counted."""
@@ -72,23 +78,16 @@ def aurc(
     ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
     ``aurc(risk, risk, resamples)``.
     """
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.areas import write_aurc  # noqa: PLC0415
-
     ranking = Ranking.of(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
     harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n_most + 1))])
-    areas = resamples.empty()
-    write_aurc(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
+    return resamples.passed(
+        passes().write_aurc,
+        *resamples.in_order(ranking),
         risk[ranking.order].astype(np.float64),
         harmonic,
         resamples.by_lane(resamples.n_objects),
-        areas,
     )
-    return resamples.by_resample(areas)
 
 
 def augrc(
@@ -136,22 +135,17 @@ def detection(
     -----
     A threshold flags a whole tie, as in scikit-learn.
     """
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.ranks import write_detection  # noqa: PLC0415
-
     ranking = Ranking.of(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
-    found = resamples.empty(3)
-    write_detection(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
+    found = resamples.passed(
+        passes().write_detection,
+        *resamples.in_order(ranking),
         is_failure[ranking.order],
         resamples.by_lane(sums.T),
         CAUGHT,
-        found,
+        of=(3,),
     )
-    return Detection(*resamples.by_resample(found))
+    return Detection(*found)
 
 
 def pearson(
@@ -175,22 +169,16 @@ def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.ranks import write_rank_moments  # noqa: PLC0415
-
     first, second = rankings = [Ranking.of(value) for value in (x, y)]
     place = np.empty_like(first.order)
     place[first.order] = np.arange(len(place))
-    moments = resamples.empty(3)
-    write_rank_moments(
-        resamples.drawn,
-        np.stack([resamples.group[ranking.order] for ranking in rankings]),
-        np.stack([ranking.is_last for ranking in rankings]),
+    both, of_x, of_y = resamples.passed(
+        passes().write_rank_moments,
+        *map(np.stack, zip(*map(resamples.in_order, rankings), strict=True)),
         place[second.order],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        moments,
+        of=(3,),
     )
-    both, of_x, of_y = resamples.by_resample(moments)
     return _correlation(both, _spread(of_x, 0.0), _spread(of_y, 0.0))
 
 
@@ -235,17 +223,10 @@ def share_to_match(
     """
     if tolerance < 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.areas import write_shares  # noqa: PLC0415
-
     ranking = Ranking.of(-uncertainty)
-    shares = resamples.empty()
-    write_shares(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
+    return resamples.passed(
+        passes().write_shares,
+        *resamples.in_order(ranking),
         gain[ranking.order].astype(np.float64),
         tolerance,
-        shares,
     )
-    return resamples.by_resample(shares)

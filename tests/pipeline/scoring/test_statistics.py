@@ -14,7 +14,7 @@ from pipeline.runtime import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, model_measures, own_masks
+from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
 from pipeline.scoring.statistics import (
     FAILURE_IOUS,
@@ -88,7 +88,7 @@ def iou_of(models: dict[str, ModelScores], protocol: str, model: str) -> Values:
 def measures_of(
     models: dict[str, ModelScores], protocol: str, model: str
 ) -> dict[tuple[str, str], Values]:
-    return model_measures(models[model], model, protocol=protocol, judged=protocol)
+    return JudgedMasks(protocol, protocol, model, models[model]).measures
 
 
 @pytest.mark.parametrize(("protocol", "model"), list(product(PROTOCOLS, ("tiny", "large"))))
