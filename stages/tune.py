@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.vocabulary import OBJECTIVES
 from stages.program.main import stage_main
 from stages.program.unchanged import check_unchanged
@@ -34,7 +34,7 @@ def main(split: str, objective: str) -> None:
     trials, folder = (
         _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
     )
-    ranked = rank_trials(trials)
+    ranked = sorted(trials, key=lambda trial: trial.mse)
     best = ranked[0] if ranked else None
     plan, cost = (best.plan, best.mse) if best else (_default(tune), None)
     tuning = Tuning(

@@ -1,7 +1,7 @@
 """Kinds of heads, their hyperparameters, and head sets: heads of one kind, protocol and tokens."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,11 +50,6 @@ class Trial:
 
     plan: Hyperparameters
     mse: float
-
-
-def rank_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Sort trials, best first; ties keep the order in which they were tried."""
-    return sorted(trials, key=lambda trial: trial.mse)
 
 
 @dataclass(frozen=True)
