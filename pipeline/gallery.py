@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from pipeline.masks import CUT, decode
 from pipeline.scoring.measures import GALLERY_MEASURES, predicted_iou
-from pipeline.scoring.tasks import Correction, default_corrections, judged_proposal
+from pipeline.scoring.tasks import REFINED, Correction, default_corrections, judged_proposal
 from pipeline.vocabulary import PROTOCOLS
 
 Judging = tuple[str, str, str]
@@ -20,12 +20,7 @@ Judging = tuple[str, str, str]
 
 KEYS: Final = ["protocol", "judged", "model"]
 
-IOU_COLUMNS: Final = {
-    "best": "best_iou",
-    "selected": "selected_iou",
-    "refined": "refined_iou",
-    "refined_selected": "refined_selected_iou",
-}
+IOU_COLUMNS: Final = {name: f"{name}_iou" for name in (*REFINED, *REFINED.values())}
 """Columns of ``objects.csv`` by the mask whose IoU they hold."""
 
 TRUTH_COLOUR: Final = (37, 99, 235)

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.figures import arrays_for_heads
-from pipeline.heads.inputs import set_inputs
+from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
-from pipeline.heads.predict import HeadWeights, predict
+from pipeline.heads.predict import HeadWeights, predict, set_inputs
 from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, default_view, map_points, unview
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.ground_truth import Mask, measure_objects
-from pipeline.prompts import object_seed
-from stages.program.main import stage_main
+from pipeline.prompts import Mask, measure_objects, object_seed
+from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress
-from stages.program.unchanged import check_unchanged
 from stages.settings.blocks import Split
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known

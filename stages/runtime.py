@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from pipeline.result_rows import RUNTIME
 from stages.extraction.timing import time_models
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
 from storage.outputs.tables import write_table
 from storage.paths import RUNTIME_PATH

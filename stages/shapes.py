@@ -10,9 +10,8 @@ from typing import Final
 
 from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import Role, Scene, draw_scene, scene_seeds
-from stages.program.main import stage_main
+from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress
-from stages.program.unchanged import check_unchanged
 from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
 from storage.coco_writer import write_coco

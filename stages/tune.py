@@ -12,8 +12,7 @@ from pathlib import Path
 
 from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.vocabulary import OBJECTIVES
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known

@@ -5,7 +5,7 @@ Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /sc
         ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -119,7 +119,7 @@ def main() -> None:
         replace_block(page, name, f"\n{markdown()}")
 
 
-def _of_words(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _of_words(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return table(header, rows, left=range(len(header))) + "\n"
 
 

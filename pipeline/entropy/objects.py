@@ -5,10 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pipeline.entropy.agreement import HardMasks, compared_masks, mean_agreements
+from pipeline.entropy.comparisons import (
+    HardMasks,
+    JudgedCounts,
+    compared_masks,
+    judged_counts,
+    mean_agreements,
+    pixel_labels,
+)
 from pipeline.entropy.mixtures import MaskCode, object_entropies
 from pipeline.entropy.plan import CellRows, Chosen, PlannedCell, plan_cells
-from pipeline.entropy.truth import JudgedCounts, judged_counts, pixel_labels
 from pipeline.mask_statistics import MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]

@@ -76,7 +76,7 @@ class HeadKind:
     colour: str
     """Colour of all its measures; a figure shows few of them at once."""
     inputs: tuple[str, ...]
-    """What a head reads, names of ``pipeline.heads.inputs.PARTS`` in their order."""
+    """What a head reads, names of ``pipeline.heads.predict.PARTS`` in their order."""
     is_standardised: bool = False
     """Whether every input enters less its mean and over its standard deviation in training."""
     hidden: int = 512

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from pipeline.heads.inputs import judged_proposals
+from pipeline.heads.predict import judged_proposals
 from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TRAIN_PROMPTS
 
 VALIDATION_SHARE: Final = 0.2

@@ -11,23 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pipeline.heads.kinds import (
-    KINDS_BY_NAME,
-    PAPER,
-    RANGES,
-    WEIGHT_DECAY,
-    HeadKind,
-    Hyperparameters,
-    OneCycle,
-)
-from pipeline.heads.networks import (
-    Inputs,
-    Network,
-    fill_gradients,
-    initial_network,
-    outputs,
-    standard_of,
-)
+from pipeline.heads import kinds, networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.seeds import derive_seed
@@ -39,9 +23,9 @@ FORWARD_ROWS: Final = 1024
 WORST_MSE: Final = 1.0
 """Largest error between a target and a prediction in [0, 1]: the cost of a trial that diverges."""
 
-MOST_EPOCHS: Final = int(RANGES["epochs"][1])
+MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
-Plan = Hyperparameters | OneCycle
+Plan = kinds.Hyperparameters | kinds.OneCycle
 """How one head is trained."""
 
 
@@ -81,7 +65,7 @@ def train_head(
     plan: Plan,
     *,
     seed: int,
-    kind: HeadKind = KINDS_BY_NAME[PAPER],
+    kind: kinds.HeadKind = kinds.KINDS_BY_NAME[kinds.PAPER],
     advance: Callable[[int], None] = lambda _: None,
 ) -> TrainedHead:
     """Train the head of an objective.
@@ -114,7 +98,7 @@ def train_head(
     reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
     """
     lesson = _lesson(data, rows, objective, kind)
-    network = initial_network(objective, lesson.inputs.width, seed, hidden=kind.hidden)
+    network = networks.initial_network(objective, lesson.inputs.width, seed, hidden=kind.hidden)
     errors = np.empty((2, plan.epochs))
     for epoch, both in enumerate(_epochs(lesson, network, objective, plan, seed)):
         errors[:, epoch] = both
@@ -137,8 +121,8 @@ def validation_errors(
     ValueError
         As ``train_head``.
     """
-    lesson = _lesson(data, rows, objective, KINDS_BY_NAME[PAPER])
-    network = initial_network(objective, lesson.inputs.width, seed)
+    lesson = _lesson(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
+    network = networks.initial_network(objective, lesson.inputs.width, seed)
     return (error for _, error in _epochs(lesson, network, objective, plan, seed))
 
 
@@ -146,7 +130,7 @@ def validation_cost(
     data: TrainingSet,
     rows: Rows,
     objective: str,
-    plan: Hyperparameters,
+    plan: kinds.Hyperparameters,
     *,
     seed: int,
 ) -> float:
@@ -167,7 +151,7 @@ def continued_costs(
     objective: str,
     *,
     seed: int,
-) -> Callable[[Hyperparameters], float]:
+) -> Callable[[kinds.Hyperparameters], float]:
     """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
 
     Heads stay in memory until one of them has had most epochs; the others, which fell behind it,
@@ -178,9 +162,9 @@ def continued_costs(
     ValueError
         As ``validation_cost``.
     """
-    running: dict[Hyperparameters, tuple[int, Iterator[float]]] = {}
+    running: dict[kinds.Hyperparameters, tuple[int, Iterator[float]]] = {}
 
-    def cost(plan: Hyperparameters) -> float:
+    def cost(plan: kinds.Hyperparameters) -> float:
         longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
         n_done, costs = running.pop(longest, (plan.epochs, iter(())))
         if n_done >= plan.epochs:
@@ -199,7 +183,7 @@ def _costs(
     data: TrainingSet,
     rows: Rows,
     objective: str,
-    plan: Hyperparameters,
+    plan: kinds.Hyperparameters,
     seed: int,
 ) -> Iterator[float]:
     """What a trial costs after each epoch, without end."""
@@ -222,19 +206,19 @@ def _until_divergence(errors: Iterator[float]) -> Iterator[float]:
 class _Lesson:
     """What a head learns from."""
 
-    inputs: Inputs
+    inputs: networks.Inputs
     scale: HeadWeights
     targets: Float[Tensor, " row"]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
 
 
-def _lesson(data: TrainingSet, rows: Rows, objective: str, kind: HeadKind) -> _Lesson:
+def _lesson(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Lesson:
     _check(data, rows, objective)
-    scale = standard_of(data.inputs, rows.train) if kind.is_standardised else {}
+    scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
     targets = np.ascontiguousarray(data.targets[:, OBJECTIVES.index(objective)])
     return _Lesson(
-        Inputs(data.inputs, scale),
+        networks.Inputs(data.inputs, scale),
         scale,
         torch.from_numpy(targets),
         torch.from_numpy(rows.train),
@@ -254,7 +238,7 @@ def _check(data: TrainingSet, rows: Rows, objective: str) -> None:
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 
 
-def optimizer_of(network: Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
+def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
     """Optimizer of a head, which takes its steps by the gradients that the network holds.
 
     Parameters
@@ -267,7 +251,7 @@ def optimizer_of(network: Network, plan: Plan, n_batches: int) -> torch.optim.Op
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     # Fused: one pass over weights, gradients and what the optimizer keeps of earlier steps.
-    if isinstance(plan, OneCycle):
+    if isinstance(plan, kinds.OneCycle):
         adam = torch.optim.AdamW(
             parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
@@ -278,13 +262,13 @@ def optimizer_of(network: Network, plan: Plan, n_batches: int) -> torch.optim.Op
         parameters,
         lr=plan.learning_rate,
         momentum=plan.momentum,
-        weight_decay=WEIGHT_DECAY,
+        weight_decay=kinds.WEIGHT_DECAY,
         fused=True,
     )
 
 
 def _epochs(
-    lesson: _Lesson, network: Network, objective: str, plan: Plan, seed: int
+    lesson: _Lesson, network: networks.Network, objective: str, plan: Plan, seed: int
 ) -> Iterator[tuple[float, float]]:
     """Train a head; its errors in training and validation after each epoch."""
     train = lesson.train
@@ -294,7 +278,9 @@ def _epochs(
         total = torch.zeros(())
         order = train[torch.randperm(len(train), generator=generator)]
         for batch in torch.split(order, plan.batch_size):
-            total += fill_gradients(network, lesson.inputs.take(batch), lesson.targets[batch])
+            total += networks.fill_gradients(
+                network, lesson.inputs.take(batch), lesson.targets[batch]
+            )
             optimizer.step()
         error = float(total) / len(train)
         if not np.isfinite(error):
@@ -305,10 +291,10 @@ def _epochs(
         yield error, _validate(network, lesson)
 
 
-def _validate(network: Network, lesson: _Lesson) -> float:
+def _validate(network: networks.Network, lesson: _Lesson) -> float:
     """Mean squared error of what the head predicts."""
     total = 0.0
     for some in torch.split(lesson.validation, FORWARD_ROWS):
-        found = outputs(network, lesson.inputs.take(some))
+        found = networks.outputs(network, lesson.inputs.take(some))
         total += float((found - lesson.targets[some]).square().sum())
     return total / len(lesson.validation) if len(lesson.validation) else np.nan

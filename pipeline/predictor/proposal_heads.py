@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from pipeline.extraction.figures import arrays_for_heads
-from pipeline.heads.inputs import set_inputs
+from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.predict import HeadWeights, check_head, predict
+from pipeline.heads.predict import HeadWeights, check_head, predict, set_inputs
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
 from pipeline.scoring.measures import BY_NAME

@@ -13,6 +13,7 @@ from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.advice import Advice, advise
+from pipeline.predictor.images import masks_at_image
 from pipeline.predictor.proposal_heads import (
     ExpectedIou,
     Gaps,
@@ -20,7 +21,6 @@ from pipeline.predictor.proposal_heads import (
     ProposalHeads,
     judge_proposals,
 )
-from pipeline.predictor.upsampling import masks_at_image
 from pipeline.sam.model import Decoded
 from pipeline.vocabulary import MODELS
 

@@ -11,13 +11,7 @@ from jaxtyping import Float
 
 from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
 from pipeline.result_rows import AucRow, Curve, Interval, IouRow
-from pipeline.scoring.bootstrap import (
-    Resampled,
-    Resamples,
-    interval,
-    resampled_areas,
-    resampled_means,
-)
+from pipeline.scoring import bootstrap
 from pipeline.scoring.evidence import ModelScores, ProposalScores, Values
 from pipeline.scoring.judged_masks import Each, JudgedMasks, judged_masks
 from pipeline.scoring.measures import predicted_iou
@@ -38,7 +32,7 @@ BASELINE: Final = ("", "", "sam_score")
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; the first two are empty for those without heads."""
 
-Areas = tuple[CorrectionAuc, Resampled]
+Areas = tuple[CorrectionAuc, bootstrap.Resampled]
 """Areas of one measure in a task: of the objects themselves, and in each resample."""
 
 BOUNDS: Final = ("oracle", "worst", "random")
@@ -52,7 +46,7 @@ _JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for n
 
 
 def auc_rows(
-    models: Mapping[str, ModelScores], resamples: Resamples, each: Each = map
+    models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, each: Each = map
 ) -> list[AucRow]:
     """AUC of every protocol, task, model and measure, with the heads of every token set.
 
@@ -91,7 +85,7 @@ def n_measures(models: Mapping[str, ModelScores]) -> int:
 
 
 def iou_rows(
-    scores: Mapping[tuple[str, str], ProposalScores], resamples: Resamples
+    scores: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
 ) -> Iterator[IouRow]:
     """Mean IoU of every model, view and proposal.
 
@@ -105,7 +99,7 @@ def iou_rows(
         for (model, view), said in scores.items()
         for proposal, iou in said.by_proposal().items()
     }
-    means = resampled_means(np.stack(list(columns.values()), axis=1), resamples)
+    means = bootstrap.resampled_means(np.stack(list(columns.values()), axis=1), resamples)
     resampled = dict(zip(columns, means.T, strict=True))
     start: dict[tuple[str, str], tuple[str, str, str]] = {}
     for key, iou in columns.items():
@@ -115,9 +109,9 @@ def iou_rows(
         yield IouRow(
             *key,
             mean_iou=float(iou.mean()),
-            mean_iou_interval=interval(resampled[key]),
+            mean_iou_interval=bootstrap.interval(resampled[key]),
             gain=float(iou.mean() - columns[first].mean()),
-            gain_interval=interval(resampled[key] - resampled[first]),
+            gain_interval=bootstrap.interval(resampled[key] - resampled[first]),
         )
 
 
@@ -162,13 +156,16 @@ def _rows_of_task(
     task: str,
     correction: Correction,
     areas: Mapping[MeasureKey, Areas],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Iterator[AucRow]:
     gain = correction.gain
     oracle, worst = (
-        resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0] for order in (gain, -gain)
+        bootstrap.resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0]
+        for order in (gain, -gain)
     )
-    start = resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[:, 0]
+    start = bootstrap.resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[
+        :, 0
+    ]
     # NaN where no order beats another.
     span = np.where(oracle - worst > 0, oracle - worst, np.nan)
     relative = {key: (resampled - worst) / span for key, (_, resampled) in areas.items()}
@@ -183,22 +180,24 @@ def _rows_of_task(
             masks.model,
             measure,
             **vars(area),
-            auc_interval=interval(start + resampled),
-            relative_interval=interval(relative[key]),
+            auc_interval=bootstrap.interval(start + resampled),
+            relative_interval=bootstrap.interval(relative[key]),
             margin=area.relative - areas[BASELINE][0].relative,
-            margin_interval=interval(relative[key] - relative[BASELINE]),
+            margin_interval=bootstrap.interval(relative[key] - relative[BASELINE]),
             tokens_margin=area.relative - areas[own][0].relative if tokens else nan,
             tokens_margin_interval=(
-                interval(relative[key] - relative[own]) if tokens else Interval(nan, nan)
+                bootstrap.interval(relative[key] - relative[own]) if tokens else Interval(nan, nan)
             ),
         )
 
 
 def _areas(
-    uncertainty: Float[np.ndarray, "object"], tasks: Mapping[str, Correction], resamples: Resamples
+    uncertainty: Float[np.ndarray, "object"],
+    tasks: Mapping[str, Correction],
+    resamples: bootstrap.Resamples,
 ) -> dict[str, Areas]:
     gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
-    resampled = resampled_areas(gains, uncertainty, resamples)
+    resampled = bootstrap.resampled_areas(gains, uncertainty, resamples)
     return {
         task: (correction_auc(own.iou, own.corrected_iou, uncertainty), resampled[:, place])
         for place, (task, own) in enumerate(tasks.items())

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.heads.inputs import judged_proposals
 from pipeline.heads.kinds import PAPER, HeadSet
+from pipeline.heads.predict import judged_proposals
 
 Values = Float[np.ndarray, "object"]
 """A number for each object."""

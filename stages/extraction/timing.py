@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.heads.inputs import n_inputs
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.networks import initial_network
-from pipeline.heads.predict import STANDARD, HeadWeights
+from pipeline.heads.predict import STANDARD, HeadWeights, n_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeRow, RuntimeSettings
 from pipeline.runtime import METHODS, Heads, Question

@@ -160,11 +160,6 @@ GLOSSARY: Final[Mapping[str, str]] = {
 """What each word of the page means, in a line; measures have rows of their own."""
 
 
-def is_dashed(name: str) -> bool:
-    """Whether a measure or line of the radar is drawn in dashes."""
-    return name in DASHED
-
-
 def measure_label(name: str) -> str:
     """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")

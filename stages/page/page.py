@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS
+from stages.page import labels
 from stages.page.figures import (
     coverage_figure,
     curves_figure,
@@ -20,27 +21,6 @@ from stages.page.figures import (
     routing_figure,
 )
 from stages.page.grid import Cell, Grid, PrintedTable, make_grid, print_tables
-from stages.page.labels import (
-    COLOURS,
-    ENDS,
-    GLOSSARY,
-    MASK_COLOURS,
-    MASK_LABELS,
-    METHOD_LABELS,
-    PROTOCOL_LABELS,
-    PROTOCOL_MEANINGS,
-    SECTION_LABELS,
-    TASK_LABELS,
-    TRUTH_MARKS,
-    caption,
-    column_label,
-    correction,
-    is_dashed,
-    model_label,
-    number,
-    significant,
-    tint,
-)
 from stages.page.pictures import GallerySection, gallery_sections
 from stages.page.provenance import Commit, setting, settings
 from stages.page.svg import page_svg
@@ -166,10 +146,10 @@ def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
     shown = {split: gallery.of_protocol(protocol) for split, gallery in own.galleries.items()}
     return ProtocolPart(
         key=protocol,
-        label=PROTOCOL_LABELS[protocol],
-        meaning=PROTOCOL_MEANINGS[protocol],
-        truth_mark=TRUTH_MARKS[protocol],
-        masks=MASK_LABELS[protocol],
+        label=labels.PROTOCOL_LABELS[protocol],
+        meaning=labels.PROTOCOL_MEANINGS[protocol],
+        truth_mark=labels.TRUTH_MARKS[protocol],
+        masks=labels.MASK_LABELS[protocol],
         data_sets=contents.data_sets if protocol == PAPER_PROTOCOL else {},
         overviews={
             split: _by_task(overview_table(own.results, split), "") for split in own.results
@@ -203,8 +183,8 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
     }
     return TaskSection(
         key,
-        TASK_LABELS[task],
-        correction(protocol, task),
+        labels.TASK_LABELS[task],
+        labels.correction(protocol, task),
         task_models(results)[task],
         figures,
         print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
@@ -262,11 +242,13 @@ def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Ma
 
 def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
     """A grid of a table that has a column per task."""
-    labels = {
-        task + end: label + end for task, label in TASK_LABELS.items() for end in ("", *BOUNDS_OF)
+    columns = {
+        task + end: label + end
+        for task, label in labels.TASK_LABELS.items()
+        for end in ("", *BOUNDS_OF)
     }
-    tasks = [label for task, label in TASK_LABELS.items() if task in table]
-    return make_grid(table.rename(columns=labels), tasks, first_heads=first_heads)
+    tasks = [label for task, label in labels.TASK_LABELS.items() if task in table]
+    return make_grid(table.rename(columns=columns), tasks, first_heads=first_heads)
 
 
 def page_template() -> jinja2.Template:
@@ -280,17 +262,17 @@ def page_template() -> jinja2.Template:
     )
     environment.filters |= FILTERS
     environment.globals.update(
-        colours=COLOURS,
-        is_dashed=is_dashed,
-        task_labels=TASK_LABELS,
-        section_labels=SECTION_LABELS,
-        mask_colours=MASK_COLOURS,
-        ends=ENDS,
+        colours=labels.COLOURS,
+        dashed=labels.DASHED,
+        task_labels=labels.TASK_LABELS,
+        section_labels=labels.SECTION_LABELS,
+        mask_colours=labels.MASK_COLOURS,
+        ends=labels.ENDS,
         paper=PAPER,
         paper_family=FAMILY,
         n_named=N_NAMED,
         measures=MEASURES,
-        words=GLOSSARY,
+        words=labels.GLOSSARY,
     )
     return environment.get_template("report.html.j2")
 
@@ -298,7 +280,7 @@ def page_template() -> jinja2.Template:
 def interval(cell: Cell, n_digits: int) -> str:
     """Write the ends of an interval, with a word between them if a dash could be a minus."""
     between = " to " if cell.low < 0 else "–"
-    return number(cell.low, n_digits) + between + number(cell.high, n_digits)
+    return labels.number(cell.low, n_digits) + between + labels.number(cell.high, n_digits)
 
 
 def coded(text: str) -> Markup:
@@ -311,15 +293,15 @@ def coded(text: str) -> Markup:
 
 
 FILTERS: Final[Mapping[str, Callable[..., object]]] = {
-    "caption": caption,
-    "column_label": column_label,
-    "model_label": model_label,
-    "method_label": METHOD_LABELS.__getitem__,
-    "number": number,
+    "caption": labels.caption,
+    "column_label": labels.column_label,
+    "model_label": labels.model_label,
+    "method_label": labels.METHOD_LABELS.__getitem__,
+    "number": labels.number,
     "interval": interval,
-    "significant": significant,
+    "significant": labels.significant,
     "setting": setting,
-    "tint": tint,
+    "tint": labels.tint,
     "coded": coded,
 }
 """How the page words what it shows."""

@@ -101,7 +101,8 @@ def overview_table(results: Results, split: str) -> pd.DataFrame:
         columns |= {task + end: rows[split + end] for end in ("", *BOUNDS_OF)}
     # A frame made of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
-    table = pd.DataFrame(columns, index=_untrained_first(order))
+    order.sort(key=lambda name: name not in UNTRAINED_MEASURES)
+    table = pd.DataFrame(columns, index=order)
     return table.rename_axis("measure").reset_index()
 
 
@@ -171,7 +172,7 @@ def radar_table(found: SplitResults) -> pd.DataFrame:
     percent = relative.mul(100).to_dict()
     rows = [
         {"measure": line.name, "trained_on": train_split}
-        | {task: _value(percent, train_split, task, line) for task in models}
+        | {task: percent.get((train_split, task, line.measures.get(task)), nan) for task in models}
         for train_split in ("", *found.run["heads"])
         for line in RADAR_LINES
         if line.needs_heads == bool(train_split)
@@ -249,10 +250,6 @@ def _rounded(value: float) -> float:
     return round(float(value), N_METRIC_DIGITS)
 
 
-def _untrained_first(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: name not in UNTRAINED_MEASURES)
-
-
 def _token_rows(results: Results) -> pd.DataFrame:
     """AUC rows of all tasks by what the heads read; none if no head lacks a token."""
     rows = pd.concat([task_rows(results, task) for task in task_models(results)])
@@ -264,7 +261,3 @@ def _token_rows(results: Results) -> pd.DataFrame:
     if set(rows["tokens"]) <= {BOTH}:
         return rows[:0]
     return rows.sort_values("tokens", key=lambda name: name.map(ABLATED.index), kind="stable")
-
-
-def _value(percent: Mapping[Any, float], train_split: str, task: str, line: RadarLine) -> float:
-    return percent.get((train_split, task, line.measures.get(task)), nan)

@@ -86,7 +86,7 @@ class ReportTable:
     paper: PaperNumbers | None = None
     """The paper's numbers beside it, unless ``make`` puts them there."""
     number_format: str = PERCENT_FORMAT
-    n_digits: int = 2
+    n_digits: int = 1
     """Digits behind the point, on the page."""
     is_by_protocol: bool = True
     """Whether there is one for each protocol, in a folder of its own."""

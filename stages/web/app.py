@@ -19,9 +19,17 @@ from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web.images import MOST_PX, OpenImage
+from stages.web.messages import (
+    PromptRequest,
+    coco_response,
+    mask_png,
+    parse_prompt,
+    prompt_of,
+    read_body,
+    uncertainty_response,
+    while_connected,
+)
 from stages.web.page import Page
-from stages.web.requests import PromptRequest, parse_prompt, prompt_of, read_body, while_connected
-from stages.web.responses import coco_response, mask_png, uncertainty_response
 from stages.web.security import AccessControl
 from storage.errors import DataError, ImageError, WeightsError
 

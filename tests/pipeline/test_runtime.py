@@ -6,11 +6,10 @@ import torch
 
 from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.figures import mask_figures
-from pipeline.heads.inputs import n_inputs, set_inputs
+from pipeline.extraction.predictions import mask_figures
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_network
-from pipeline.heads.predict import predict
+from pipeline.heads.predict import n_inputs, predict, set_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
 from pipeline.sam.building import build

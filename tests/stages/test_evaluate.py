@@ -15,15 +15,13 @@ import xarray
 import zarr
 
 from pipeline.auc import correction_auc
-from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
-from pipeline.heads.predict import predict
+from pipeline.heads.predict import READ, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import ABLATIONS, JUDGED, MODELS, PROTOCOLS, TASKS
-from stages import evaluate
-from stages.evaluation import scores
+from stages import evaluate, evaluation
 from stages.settings.signatures import weights_name
 from stages.settings.versions import VERSIONS
 from storage import open_entropy, open_features
@@ -223,7 +221,7 @@ def test_tokens_are_read_in_blocks_that_miss_no_object(root: Path) -> None:
     write_features(SPLIT, "tiny", n_objects)
     write_entropy(SPLIT, n_objects, ("tiny",), ("identity",))
     cells = open_eval(SPLIT, ["tiny"], ["identity"])
-    found = scores.read_scores(cells, ("shapes_train",))
+    found = evaluation.read_scores(cells, ("shapes_train",))
     heads = read_heads("shapes_train", {}, PAPER)
     with open_features(features_path(SPLIT, "tiny", "identity")) as features:
         center = features.sel(prompt="center").load()
@@ -324,10 +322,10 @@ def test_entropies_without_a_model_are_refused() -> None:
     shutil.rmtree(entropy_path(SPLIT))
     write_entropy(SPLIT, N_OBJECTS, models=["tiny", "large"])
     with pytest.raises(StoreError, match=r"from the cells of these models and views \(cells_dig"):
-        scores.read_scores(cells, ())
+        evaluation.read_scores(cells, ())
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
-        scores.numbers_of(entropy, ("h_std",), "small", "best")
+        evaluation.numbers_of(entropy, ("h_std",), "small", "best")
 
 
 @pytest.mark.usefixtures("root")
@@ -370,7 +368,7 @@ def test_heads_that_learned_from_other_features_are_refused(
         DataError,
         match=rf"best.safetensors must .* the same features: .*{message}.*; train them again",
     ):
-        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
+        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), ("shapes_train",))
 
 
 @pytest.mark.usefixtures("root")
@@ -379,7 +377,7 @@ def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
     rewrite(MODELS)
     with pytest.raises(DataError, match=rf"extract_version \({was} -> 2\); train them"):
-        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
+        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), ("shapes_train",))
 
 
 @pytest.mark.parametrize(
@@ -417,7 +415,7 @@ def test_entropies_of_other_cells_are_refused() -> None:
     rewrite(["small"], torch_version="3")
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
-        scores.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
+        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), ())
 
 
 def test_an_unfinished_store_ends_the_stage_with_one_line(

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.heads.inputs import set_inputs
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import (
     ModelFeatures,
@@ -14,6 +13,7 @@ from pipeline.heads.objectives import (
     targets,
     training_set,
 )
+from pipeline.heads.predict import set_inputs
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TOKEN_SETS
 
 CENTER, REFINED = 0, 1

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import root_mean_squared_error
 
+from pipeline.entropy.comparisons import pixel_labels
 from pipeline.entropy.kernels import count_codes
-from pipeline.entropy.truth import pixel_labels
 from pipeline.mask_statistics import PIXEL_SCORES, REGIONS
 from pipeline.masks import DECODE_TABLE, N_CODES
 from pipeline.scoring.bootstrap import each_once, resample_groups

@@ -1,25 +1,42 @@
-"""What the models say of an eval split: read from the cache, judged by the heads."""
+"""What models and heads say of an eval split and the tables of its results."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import pandas as pd
 import xarray
 from jaxtyping import Float, Int
 
-from pipeline.heads.inputs import READ, set_inputs
+from pipeline.gallery import IOU_COLUMNS, ranking_columns
 from pipeline.heads.kinds import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
-from pipeline.scoring.calibration import PixelCalibration
+from pipeline.result_rows import SPLIT_TABLES
+from pipeline.risk_control import promise_rows
+from pipeline.scoring.bootstrap import Resamples
+from pipeline.scoring.calibration import PixelCalibration, pixel_rows
+from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.scoring.judged_masks import heads_read
+from pipeline.scoring.judged_masks import Each, JudgedMasks, heads_read, judged_masks, own_masks
+from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.statistics import (
+    coverage_curves,
+    of_largest,
+    reliability_rows,
+    statistic_rows,
+)
+from pipeline.scoring.tasks import ious_of
 from pipeline.vocabulary import JUDGED
-from stages.training.data import group_index
+from stages.program.progress import progress
+from stages.settings.blocks import EvaluateParams
+from stages.training.data import block_inputs, group_index
 from storage.errors import StoreError
 from storage.head_files.head_file import HeadFile, read_heads
+from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.split.cells import OpenCell, SplitCells, read_entropies
 
 ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
@@ -74,7 +91,8 @@ def read_scores(
         for one in head_sets(ablations, kinds=kinds)
     }
     entropy = read_entropies(cells)
-    proposals = {key: _proposal_scores(cells.by_name[key]) for key in _identity_first(cells)}
+    views = sorted(cells.views, key=lambda view: view != "identity")
+    proposals = {key: _proposal_scores(cells.by_name[key]) for key in product(cells.models, views)}
     said = {
         model: ModelScores(
             proposals[model, "identity"],
@@ -91,11 +109,6 @@ def read_scores(
     }
     table, pixels = cells.table, _every_pixels(entropy, cells.models)
     return SplitScores(table.object_id, group_index(table), said, proposals, pixels, inputs)
-
-
-def _identity_first(cells: SplitCells) -> list[tuple[str, str]]:
-    views = sorted(cells.views, key=lambda view: view != "identity")
-    return [(model, view) for model in cells.models for view in views]
 
 
 def _metadata_of(
@@ -123,19 +136,15 @@ def _by_judged(
     return {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
 
 
-def pixels_of(entropy: xarray.Dataset, model: str, judged: str, region: str) -> PixelCalibration:
-    """Probabilities and truth of one model's judged masks in one region."""
-    own = _of_judged(entropy, model, judged).isel(region=REGIONS.index(region))
-    return PixelCalibration(**{score.name: own[score.name].to_numpy() for score in PIXEL_SCORES})
-
-
 def _every_pixels(
     entropy: xarray.Dataset, models: Iterable[str]
 ) -> dict[tuple[str, str, str], PixelCalibration]:
-    return {
-        (judged, model, region): pixels_of(entropy, model, judged, region)
-        for judged, model, region in product(JUDGED, models, REGIONS)
-    }
+    found = {}
+    for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
+        own = _of_judged(entropy, model, judged).isel(region=place)
+        numbers = {score.name: own[score.name].to_numpy() for score in PIXEL_SCORES}
+        found[judged, model, region] = PixelCalibration(**numbers)
+    return found
 
 
 def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
@@ -172,7 +181,7 @@ def _predictions(
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center"):
         for one, by_split in heads.items():
-            inputs = set_inputs({name: block[name].to_numpy() for name in READ}, one)
+            inputs = block_inputs(block, one)
             for name, trained in by_split.items():
                 asked = {key: own for key, own in trained.weights.items() if key in names[one]}
                 blocks.setdefault((one, name), []).append(predict(asked, inputs))
@@ -187,3 +196,103 @@ def _joined(
 ) -> dict[str, Float[np.ndarray, "object"]]:
     """Predictions of all objects, joined from their parts."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def split_tables(
+    split: str, scores: SplitScores, resamples: Resamples, settings: EvaluateParams, each: Each
+) -> dict[str, Frames]:
+    """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
+    masks = judged_masks(scores.models)
+    own = own_masks(masks)
+    largest = of_largest(own)
+    ranked = ranking_columns(object_columns(masks))
+    points = settings.n_curve_points
+    return {
+        "auc": auc_table(split, scores, resamples, each),
+        "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
+        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, points)),
+        "correlation": correlation_table(own),
+        "statistics": statistic_table(split, own, resamples, each),
+        # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
+        "coverage": blocks_as_frame(coverage_curves(largest, points - 1)),
+        "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_rows(own, resamples)),
+        "promises": promise_table(largest, resamples),
+        "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
+        "objects": object_blocks(scores, masks),
+        "ranking": (block[ranked] for block in object_blocks(scores, masks)),
+    }
+
+
+def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
+    """AUC of every measure, with intervals."""
+    with counted(each, f"evaluate {split}", n_measures(scores.models)) as each_counted:
+        return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
+
+
+def statistic_table(
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
+) -> pd.DataFrame:
+    """Statistics of every measure, with intervals."""
+    n = sum(len(one.measures) for one in masks)
+    with counted(each, f"statistics {split}", n) as each_counted:
+        return as_frame(SPLIT_TABLES["statistics"], statistic_rows(masks, resamples, each_counted))
+
+
+def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+    """What every promise by every measure keeps."""
+    return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
+
+
+def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
+    """Pearson correlations of the measures, below one another for each model and train split."""
+    return pd.concat(correlations(masks), ignore_index=True)
+
+
+@contextmanager
+def counted(each: Each, title: str, n: int) -> Iterator[Each]:
+    """The same ``map``, which shows how many of all measures are done."""
+    with progress(title, n, "measures") as advance:
+
+        def counting(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+            for result in each(work, items):
+                yield result
+                advance(1)
+
+        yield counting
+
+
+def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:
+    """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
+    measures = (_column(*key) for one in masks for key in one.measures)
+    return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
+
+
+def object_blocks(scores: SplitScores, masks: Sequence[JudgedMasks]) -> Iterator[pd.DataFrame]:
+    """IoU and measures of each object, a block for the masks of each model, made when asked for.
+
+    The whole table would take more memory than all else.
+    """
+    order = object_columns(masks)
+    for one in masks:
+        columns = {
+            "protocol": one.protocol,
+            "judged": one.judged,
+            "object_id": scores.object_id,
+            "model": one.model,
+            "iou": one.iou,
+            **{
+                IOU_COLUMNS[name]: iou
+                for name, iou in scores.models[one.model].proposals.by_proposal().items()
+            },
+            "group": scores.group,
+            **{_column(*key): predicted_iou(key[1], value) for key, value in one.measures.items()},
+        }
+        yield pd.DataFrame(columns).reindex(columns=order)
+
+
+def _column(train_split: str, measure: str) -> str:
+    return f"{measure}@{train_split}" if train_split else measure

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.predictor import upsampling
-from pipeline.predictor.upsampling import masks_at_image
+from pipeline.predictor.images import masks_at_image
 from tests.fixtures.uncompiled import run_uncompiled
 
 SIZES = [(192, 256), (64, 64), (50, 40), (333, 77), (1, 3), (480, 641)]
