@@ -17,19 +17,13 @@ from pipeline.heads.predict import predict
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import promise_rows
+from pipeline.scoring import statistics
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import PixelCalibration, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores, ProposalScores
-from pipeline.scoring.judged_masks import Each, JudgedMasks, heads_read, judged_masks, own_masks
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.statistics import (
-    coverage_curves,
-    of_largest,
-    reliability_rows,
-    statistic_rows,
-)
-from pipeline.scoring.tasks import ious_of
+from pipeline.scoring.tasks import Each, JudgedMasks, heads_read, ious_of, judged_masks, own_masks
 from pipeline.vocabulary import JUDGED
 from stages.program.progress import progress
 from stages.settings.blocks import EvaluateParams
@@ -208,7 +202,7 @@ def split_tables(
     """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
     masks = judged_masks(scores.models)
     own = own_masks(masks)
-    largest = of_largest(own)
+    largest = statistics.of_largest(own)
     ranked = ranking_columns(object_columns(masks))
     points = settings.n_curve_points
     return {
@@ -218,8 +212,10 @@ def split_tables(
         "correlation": correlation_table(own),
         "statistics": statistic_table(split, own, resamples, each),
         # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
-        "coverage": blocks_as_frame(coverage_curves(largest, points - 1)),
-        "reliability": as_frame(SPLIT_TABLES["reliability"], reliability_rows(own, resamples)),
+        "coverage": blocks_as_frame(statistics.coverage_curves(largest, points - 1)),
+        "reliability": as_frame(
+            SPLIT_TABLES["reliability"], statistics.reliability_rows(own, resamples)
+        ),
         "promises": promise_table(largest, resamples),
         "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
         "objects": object_blocks(scores, masks),
@@ -239,7 +235,9 @@ def statistic_table(
     """Statistics of every measure, with intervals."""
     n = sum(len(one.measures) for one in masks)
     with counted(each, f"statistics {split}", n) as each_counted:
-        return as_frame(SPLIT_TABLES["statistics"], statistic_rows(masks, resamples, each_counted))
+        return as_frame(
+            SPLIT_TABLES["statistics"], statistics.statistic_rows(masks, resamples, each_counted)
+        )
 
 
 def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from pipeline.predictor.everything import UncertainMaskGenerator as UncertainMaskGenerator
     from pipeline.predictor.predictor import UncertainPredictor as UncertainPredictor
     from pipeline.predictor.prompts import PromptSet as PromptSet
-    from pipeline.predictor.proposal_heads import ProposalHeads as ProposalHeads
+    from pipeline.predictor.uncertainty import ProposalHeads as ProposalHeads
     from pipeline.predictor.uncertainty import Uncertainty as Uncertainty
 
 _MODULES: Final = {
     "BayesianEntropies": "bayesian",
     "BayesianPlan": "bayesian",
     "PromptSet": "prompts",
-    "ProposalHeads": "proposal_heads",
+    "ProposalHeads": "uncertainty",
     "Uncertainty": "uncertainty",
     "UncertainMaskGenerator": "everything",
     "UncertainPredictor": "predictor",

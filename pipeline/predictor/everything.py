@@ -9,8 +9,13 @@ from PIL.Image import Image
 from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
-from pipeline.predictor.proposal_heads import Judgement, judge_rows, proposal_inputs
-from pipeline.predictor.uncertainty import advise_on, is_kept
+from pipeline.predictor.uncertainty import (
+    Judgement,
+    advise_on,
+    is_kept,
+    judge_rows,
+    proposal_inputs,
+)
 from pipeline.sam.generator import MaskGenerator, Records
 
 

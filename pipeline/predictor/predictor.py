@@ -15,8 +15,7 @@ from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
-from pipeline.predictor.proposal_heads import ProposalHeads
-from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
+from pipeline.predictor.uncertainty import ProposalHeads, Uncertainty, bounded, read_uncertainty
 from pipeline.sam.model import Sam
 
 _ENCODED_PIXELS: Final = 2**22

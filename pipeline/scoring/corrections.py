@@ -13,15 +13,17 @@ from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
 from pipeline.result_rows import AucRow, Curve, Interval, IouRow
 from pipeline.scoring import bootstrap
 from pipeline.scoring.evidence import ModelScores, ProposalScores, Values
-from pipeline.scoring.judged_masks import Each, JudgedMasks, judged_masks
 from pipeline.scoring.measures import predicted_iou
 from pipeline.scoring.tasks import (
     REFINED,
     Correction,
+    Each,
     Ious,
+    JudgedMasks,
     corrections,
     default_corrections,
     ious_of,
+    judged_masks,
     judged_proposal,
 )
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS

@@ -13,9 +13,8 @@ from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.evidence import Values
-from pipeline.scoring.judged_masks import Each, JudgedMasks
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.tasks import default_model
+from pipeline.scoring.tasks import Each, JudgedMasks, default_model
 from pipeline.scoring.uncertainty import (
     augrc,
     aurc,

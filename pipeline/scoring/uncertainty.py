@@ -11,13 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.scoring.bootstrap import (
-    Ranking,
-    Resamples,
-    passes,
-    resampled_areas,
-    resampled_means,
-)
+from pipeline.scoring import bootstrap
 
 CAUGHT: Final = 0.95
 """Share of the failures caught at the threshold where false alarms are counted."""
@@ -53,7 +47,7 @@ def risk_coverage(
     """
     if n_points < 1:
         raise ValueError(f"n_points must be at least 1, got {n_points}")
-    ranking = Ranking.of(uncertainty)
+    ranking = bootstrap.Ranking.of(uncertainty)
     ordered = risk[ranking.order].astype(np.float64)
     n = len(risk)
     kept = np.concatenate([[0], np.cumsum(ranking.by_tie(np.ones(n)))])
@@ -66,7 +60,7 @@ def risk_coverage(
 def aurc(
     risk: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
     """Area under the risk-coverage curve of each resample, its mean over all orders of ties.
 
@@ -78,11 +72,11 @@ def aurc(
     ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
     ``aurc(risk, risk, resamples)``.
     """
-    ranking = Ranking.of(uncertainty)
+    ranking = bootstrap.Ranking.of(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
     harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n_most + 1))])
     return resamples.passed(
-        passes().write_aurc,
+        bootstrap.passes().write_aurc,
         *resamples.in_order(ranking),
         risk[ranking.order].astype(np.float64),
         harmonic,
@@ -93,7 +87,7 @@ def aurc(
 def augrc(
     risk: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
     """Area under the generalised risk-coverage curve of each resample (arXiv 2407.01032).
 
@@ -104,7 +98,7 @@ def augrc(
     the other has not corrected yet.
     """
     by_risk = risk.astype(np.float64)[:, np.newaxis]
-    return resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
+    return bootstrap.resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ class Detection:
 def detection(
     is_failure: Bool[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Detection:
     """AUROC, average precision and false alarms of each resample.
 
@@ -135,10 +129,10 @@ def detection(
     -----
     A threshold flags a whole tie, as in scikit-learn.
     """
-    ranking = Ranking.of(-uncertainty)
+    ranking = bootstrap.Ranking.of(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
     found = resamples.passed(
-        passes().write_detection,
+        bootstrap.passes().write_detection,
         *resamples.in_order(ranking),
         is_failure[ranking.order],
         resamples.by_lane(sums.T),
@@ -149,7 +143,7 @@ def detection(
 
 
 def pearson(
-    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
+    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Pearson correlation; NaN where a value is the same for all objects, or infinite."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -157,7 +151,7 @@ def pearson(
     # Centred first, so that the moments lose no digits.
     x, y = (value.astype(np.float64) - np.mean(value, dtype=np.float64) for value in (x, y))
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
-    mean_x, mean_y, xx, yy, xy = resampled_means(columns, resamples).T
+    mean_x, mean_y, xx, yy, xy = bootstrap.resampled_means(columns, resamples).T
     return _correlation(
         xy - mean_x * mean_y,
         _spread(xx - mean_x**2, float(np.mean(x * x))),
@@ -166,14 +160,14 @@ def pearson(
 
 
 def spearman(
-    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
+    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
-    first, second = rankings = [Ranking.of(value) for value in (x, y)]
+    first, second = rankings = [bootstrap.Ranking.of(value) for value in (x, y)]
     place = np.empty_like(first.order)
     place[first.order] = np.arange(len(place))
     both, of_x, of_y = resamples.passed(
-        passes().write_rank_moments,
+        bootstrap.passes().write_rank_moments,
         *map(np.stack, zip(*map(resamples.in_order, rankings), strict=True)),
         place[second.order],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
@@ -200,7 +194,7 @@ def _correlation(
 def share_to_match(
     gain: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
     *,
     tolerance: float = TOLERANCE,
 ) -> Float[np.ndarray, "resample"]:
@@ -223,9 +217,9 @@ def share_to_match(
     """
     if tolerance < 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    ranking = Ranking.of(-uncertainty)
+    ranking = bootstrap.Ranking.of(-uncertainty)
     return resamples.passed(
-        passes().write_shares,
+        bootstrap.passes().write_shares,
         *resamples.in_order(ranking),
         gain[ranking.order].astype(np.float64),
         tolerance,

@@ -17,7 +17,7 @@ from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
 from stages.tables.auc import RADAR_LINES
-from stages.tables.rows import Results, first_train_split, measure_name
+from stages.tables.report_table import Results, first_train_split, measure_name
 from stages.tables.statistics import ALONE, seconds_with
 from storage.outputs.results import SplitResults
 

@@ -10,8 +10,7 @@ from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from stages.tables.auc import RADAR_LINES
-from stages.tables.report_table import Section
-from stages.tables.rows import BOUNDS_OF
+from stages.tables.report_table import BOUNDS_OF, Section
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""

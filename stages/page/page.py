@@ -24,17 +24,10 @@ from stages.page.grid import Cell, Grid, PrintedTable, make_grid, print_tables
 from stages.page.pictures import GallerySection, gallery_sections
 from stages.page.provenance import Commit, setting, settings
 from stages.page.svg import page_svg
+from stages.tables import report_table
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
-from stages.tables.report_table import PAPER_PROTOCOL, Section
-from stages.tables.rows import (
-    BOUNDS_OF,
-    Results,
-    first_train_split,
-    of_protocol,
-    task_models,
-)
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
@@ -49,7 +42,7 @@ OF_TASKS: Final = [
 ]
 """Tables that stand with the curves of their task."""
 
-OF_ALL: Final[tuple[Section, ...]] = ("trials", "runtime")
+OF_ALL: Final[tuple[report_table.Section, ...]] = ("trials", "runtime")
 """Sections that stand once, after those of the protocols."""
 
 
@@ -58,7 +51,7 @@ class Contents:
     """All that the page is made from."""
 
     title: str
-    results: Results
+    results: report_table.Results
     tables: Tables
     """As ``report_tables`` gives them."""
     galleries: Mapping[str, Gallery]
@@ -100,7 +93,7 @@ class ProtocolPart:
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
     uses: Mapping[str, Mapping[str, Markup]]
     """Figures of how useful measures are, by the section that shows them."""
-    printed: Mapping[Section, list[PrintedTable]]
+    printed: Mapping[report_table.Section, list[PrintedTable]]
     """Tables of the catalogue by section."""
 
 
@@ -130,7 +123,7 @@ def render_report(contents: Contents) -> str:
     return page.rstrip() + "\n"
 
 
-def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
+def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
     """Family of each split that stands beside the paper's numbers but not of the paper's family."""
     families = {split: found.run["entropy"]["family"] for split, found in results.items()}
     return {
@@ -142,7 +135,7 @@ def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
 
 def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
     """What the page shows of a protocol."""
-    own = replace(contents, results=of_protocol(contents.results, protocol))
+    own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
     shown = {split: gallery.of_protocol(protocol) for split, gallery in own.galleries.items()}
     return ProtocolPart(
         key=protocol,
@@ -150,11 +143,11 @@ def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
         meaning=labels.PROTOCOL_MEANINGS[protocol],
         truth_mark=labels.TRUTH_MARKS[protocol],
         masks=labels.MASK_LABELS[protocol],
-        data_sets=contents.data_sets if protocol == PAPER_PROTOCOL else {},
+        data_sets=contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
         overviews={
             split: _by_task(overview_table(own.results, split), "") for split in own.results
         },
-        tasks=[task_section(own, protocol, task) for task in task_models(own.results)],
+        tasks=[task_section(own, protocol, task) for task in report_table.task_models(own.results)],
         radars={
             split: _radar(own, protocol, split, f"radar-{protocol}-{i}")
             for i, split in enumerate(own.results)
@@ -185,7 +178,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
         key,
         labels.TASK_LABELS[task],
         labels.correction(protocol, task),
-        task_models(results)[task],
+        report_table.task_models(results)[task],
         figures,
         print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
     )
@@ -212,11 +205,11 @@ def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Marku
     return {name: page_svg(figure, f"{name}-{key}") for name, figure in figures.items() if figure}
 
 
-def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:
+def _printed(contents: Contents, protocol: str) -> dict[report_table.Section, list[PrintedTable]]:
     """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
-        for section in get_args(Section)
+        for section in get_args(report_table.Section)
     }
     return {
         section: print_tables(rows, contents.tables, contents.results, protocol=protocol)
@@ -236,7 +229,7 @@ def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFr
 
 def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, Grid]:
     table = contents.tables[RADAR.file(split, protocol)]
-    first_heads = first_train_split(contents.results[split])
+    first_heads = report_table.first_train_split(contents.results[split])
     return page_svg(radar_figure(table), name), _by_task(table, first_heads)
 
 
@@ -245,7 +238,7 @@ def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
     columns = {
         task + end: label + end
         for task, label in labels.TASK_LABELS.items()
-        for end in ("", *BOUNDS_OF)
+        for end in ("", *report_table.BOUNDS_OF)
     }
     tasks = [label for task, label in labels.TASK_LABELS.items() if task in table]
     return make_grid(table.rename(columns=columns), tasks, first_heads=first_heads)

@@ -8,9 +8,8 @@ import pandas as pd
 
 from pipeline.result_rows import FLOAT_FORMAT, RUNTIME_FORMAT
 from pipeline.vocabulary import PROTOCOLS
-from stages.tables import auc, iou, paper, statistics
-from stages.tables.report_table import Inputs, ReportTable
-from stages.tables.rows import Results
+from stages.tables import auc, paper, statistics
+from stages.tables.report_table import Inputs, ReportTable, Results
 
 Tables = Mapping[str, pd.DataFrame]
 """Tables by the path of their CSV."""
@@ -194,7 +193,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "iou",
-        lambda given, _: iou.iou_table(given.results),
+        lambda given, _: statistics.iou_table(given.results),
         "By proposal",
         "iou",
         n_digits=2,
@@ -206,7 +205,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "best_model",
-        lambda given, _: iou.best_model_table(given.results),
+        lambda given, _: statistics.best_model_table(given.results),
         "Where each model is the best",
         "iou",
         n_digits=2,
@@ -220,7 +219,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "iou_by_view",
-        lambda given, _: iou.view_table(given.results),
+        lambda given, _: statistics.view_table(given.results),
         "By view",
         "iou",
         n_digits=2,

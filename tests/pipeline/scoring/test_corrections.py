@@ -21,9 +21,15 @@ from pipeline.scoring.corrections import (
     n_measures,
 )
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import default_model, ious_of, judged_proposal
+from pipeline.scoring.tasks import (
+    JudgedMasks,
+    default_model,
+    ious_of,
+    judged_masks,
+    judged_proposal,
+    own_masks,
+)
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 

@@ -8,7 +8,6 @@ import pytest
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
 from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
-from pipeline.scoring.judged_masks import JudgedMasks, measures_of
 from pipeline.scoring.measures import (
     BY_NAME,
     GALLERY_MEASURES,
@@ -18,6 +17,7 @@ from pipeline.scoring.measures import (
     TASK_MEASURES,
     UNTRAINED_MEASURES,
 )
+from pipeline.scoring.tasks import JudgedMasks, measures_of
 from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 

@@ -14,7 +14,6 @@ from pipeline.runtime import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
 from pipeline.scoring.statistics import (
     FAILURE_IOUS,
@@ -24,6 +23,7 @@ from pipeline.scoring.statistics import (
     reliability_rows,
     statistic_rows,
 )
+from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from tests.fixtures.model_scores import random_scores
 

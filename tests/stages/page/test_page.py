@@ -18,7 +18,7 @@ from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages import report
 from stages.tables.auc import RADAR_LINES, overview_table
 from stages.tables.catalogue import REPORT_TABLES
-from stages.tables.rows import of_protocol
+from stages.tables.report_table import of_protocol
 from storage.outputs.results import SplitResults
 from storage.paths import HEADS, RESULTS
 from tests.fixtures.chromium import chromium

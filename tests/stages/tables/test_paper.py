@@ -16,7 +16,6 @@ from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages.settings.blocks import PaperDataSet
 from stages.tables.auc import absolute_table, correlation_names, radar_table, relative_table
-from stages.tables.iou import view_table
 from stages.tables.paper import (
     PAPER,
     beside_paper,
@@ -24,6 +23,7 @@ from stages.tables.paper import (
     paper_numbers,
     runtime_beside_paper,
 )
+from stages.tables.statistics import view_table
 from storage.outputs.results import SplitResults, read_all_trials
 from tests.fixtures.report_inputs import draw_runtime, write_tuned
 
