@@ -263,16 +263,10 @@ def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tens
 
 def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
     """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
-    tensors = {
-        "iou_token": decoded.iou_token,
-        "mask_token": decoded.mask_token,
-        "sam_score": decoded.sam_score,
-        "object_score": decoded.object_score,
-    }
+    tensors = _found(decoded, torch.zeros_like(decoded.sam_score))
     if "figures" in kind.inputs:
         tensors |= mask_figures(decoded.logits)
-    arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-    return arrays | {"iou": np.zeros_like(arrays["sam_score"])}
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _ratio(

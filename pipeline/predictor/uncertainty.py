@@ -109,12 +109,6 @@ class Judgement:
         )
 
 
-def judge_proposals(heads: ProposalHeads, decoded: Decoded) -> Judgement:
-    """Apply every head to every proposal of every prompt set."""
-    sam_score = decoded.sam_score.cpu().numpy()
-    return judge_rows(heads, proposal_inputs(heads, decoded), sam_score)
-
-
 def judge_rows(
     heads: ProposalHeads,
     inputs: Float32[np.ndarray, "row input"],
@@ -254,10 +248,11 @@ def read_uncertainty(
     -----
     Entropies are those of the probabilities that the cache would store, so that both say the same.
     """
-    judgement = judge_proposals(heads, decoded)
-    probability = decode(encode_logits(decoded.logits).cpu().numpy())
     sam_score = decoded.sam_score.cpu().numpy()
-    h_std, h_a = mask_entropy(probability), _mixed_entropy(probability, sam_score)
+    judgement = judge_rows(heads, proposal_inputs(heads, decoded), sam_score)
+    probability = decode(encode_logits(decoded.logits).cpu().numpy())
+    mixed = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
+    h_std, h_a = mask_entropy(probability), mask_entropy(mixed.clip(0, 1))
     for i, logits in enumerate(decoded.logits):
         selected = int(sam_score[i].argmax())
         own = judgement.of(i)
@@ -287,15 +282,6 @@ def is_kept(judgement: Judgement, proposal: int, least_iou: float | None) -> boo
 def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
     """Logits as a later prompt takes them for its mask."""
     return logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
-
-
-def _mixed_entropy(
-    probability: Float32[np.ndarray, "prompt proposal y x"],
-    sam_score: Float32[np.ndarray, "prompt proposal"],
-) -> Float64[np.ndarray, " prompt"]:
-    """H_A, Eq. 7."""
-    mean = np.einsum("pk,pkyx->pyx", task_probability(sam_score), probability)
-    return mask_entropy(mean.clip(0, 1))
 
 
 def advise_on(judgement: Judgement, proposal: int, good_iou: float) -> Advice:

@@ -11,21 +11,9 @@ from jaxtyping import Float
 
 from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
 from pipeline.result_rows import AucRow, Curve, Interval, IouRow
-from pipeline.scoring import bootstrap
+from pipeline.scoring import bootstrap, tasks
 from pipeline.scoring.evidence import ModelScores, ProposalScores, Values
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.tasks import (
-    REFINED,
-    Correction,
-    Each,
-    Ious,
-    JudgedMasks,
-    corrections,
-    default_corrections,
-    ious_of,
-    judged_masks,
-    judged_proposal,
-)
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 BASELINE: Final = ("", "", "sam_score")
@@ -43,12 +31,12 @@ BOUNDS: Final = ("oracle", "worst", "random")
 IOU_GT: Final = "iou_gt"
 """The true IoU of the judged mask, where it stands beside the measures."""
 
-_JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
+_JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name for name in JUDGED}
 """Which proposal is judged, by the names of masks of one click and of eight."""
 
 
 def auc_rows(
-    models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, each: Each = map
+    models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, each: tasks.Each = map
 ) -> list[AucRow]:
     """AUC of every protocol, task, model and measure, with the heads of every token set.
 
@@ -63,19 +51,19 @@ def auc_rows(
         If the models' objects differ in number, an entropy or a head is missing, or a measure is
         NaN for an object.
     """
-    ious = ious_of(models)
+    ious = tasks.ious_of(models)
     rows: list[AucRow] = []
-    for masks in judged_masks(models):
-        tasks = {
+    for masks in tasks.judged_masks(models):
+        corrected = {
             task: correction
-            for task, correction in corrections(ious, masks.model, masks.protocol).items()
-            if judged_proposal(masks.protocol, task) == masks.judged
+            for task, correction in tasks.corrections(ious, masks.model, masks.protocol).items()
+            if tasks.judged_proposal(masks.protocol, task) == masks.judged
         }
         measures = masks.measures_of_tokens
         _check_measures(measures, masks.model)
-        work = partial(_areas, tasks=tasks, resamples=resamples)
+        work = partial(_areas, corrected=corrected, resamples=resamples)
         areas = dict(zip(measures, each(work, measures.values()), strict=True))
-        for task, correction in tasks.items():
+        for task, correction in corrected.items():
             of_task = {key: by_task[task] for key, by_task in areas.items()}
             rows += _rows_of_task(masks, task, correction, of_task, resamples)
     return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
@@ -83,7 +71,7 @@ def auc_rows(
 
 def n_measures(models: Mapping[str, ModelScores]) -> int:
     """Number of measures of all models, each resampled for all tasks at once."""
-    return sum(len(masks.measures_of_tokens) for masks in judged_masks(models))
+    return sum(len(masks.measures_of_tokens) for masks in tasks.judged_masks(models))
 
 
 def iou_rows(
@@ -117,12 +105,12 @@ def iou_rows(
         )
 
 
-def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[Curve]:
+def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
     """Curves of the bounds and of every measure of each task's default model, by protocol."""
     by_place = {(one.protocol, one.judged, one.model): one for one in masks}
     for protocol in PROTOCOLS:
-        for task, model, correction in default_corrections(ious, protocol):
-            judged = judged_proposal(protocol, task)
+        for task, model, correction in tasks.default_corrections(ious, protocol):
+            judged = tasks.judged_proposal(protocol, task)
             measures = _bounds(correction) | dict(by_place[protocol, judged, model].measures)
             for (train_split, measure), uncertainty in measures.items():
                 fraction, mean_iou = correction_curve(
@@ -131,7 +119,7 @@ def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[
                 yield Curve(protocol, train_split, task, model, measure, fraction, mean_iou)
 
 
-def correlations(masks: Iterable[JudgedMasks]) -> Iterator[pd.DataFrame]:
+def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
     """Pearson correlations of the true IoU and every measure, by masks and train split.
 
     Yields
@@ -154,9 +142,9 @@ def correlations(masks: Iterable[JudgedMasks]) -> Iterator[pd.DataFrame]:
 
 
 def _rows_of_task(
-    masks: JudgedMasks,
+    masks: tasks.JudgedMasks,
     task: str,
-    correction: Correction,
+    correction: tasks.Correction,
     areas: Mapping[MeasureKey, Areas],
     resamples: bootstrap.Resamples,
 ) -> Iterator[AucRow]:
@@ -195,14 +183,14 @@ def _rows_of_task(
 
 def _areas(
     uncertainty: Float[np.ndarray, "object"],
-    tasks: Mapping[str, Correction],
+    corrected: Mapping[str, tasks.Correction],
     resamples: bootstrap.Resamples,
 ) -> dict[str, Areas]:
-    gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
+    gains = np.stack([correction.gain for correction in corrected.values()], axis=1)
     resampled = bootstrap.resampled_areas(gains, uncertainty, resamples)
     return {
         task: (correction_auc(own.iou, own.corrected_iou, uncertainty), resampled[:, place])
-        for place, (task, own) in enumerate(tasks.items())
+        for place, (task, own) in enumerate(corrected.items())
     }
 
 
@@ -222,6 +210,6 @@ def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 
-def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
+def _bounds(correction: tasks.Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
     gain = correction.gain
     return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}

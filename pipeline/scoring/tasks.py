@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
@@ -98,17 +98,8 @@ def default_model(task: str, models: tuple[str, ...]) -> str:
     return by_size[-1] if task == "segmentation" else by_size[0]
 
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@runtime_checkable
-class Each(Protocol):
-    """Does the same work for each of some items, as ``map`` does: results come in their order."""
-
-    def __call__(self, work: Callable[[T], R], items: Iterable[T], /) -> Iterable[R]:
-        """Return what ``work`` gives for each item."""
-        ...
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""Does the same work for each of some items, as ``map`` does: results come in their order."""
 
 
 @dataclass(frozen=True)

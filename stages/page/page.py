@@ -12,14 +12,7 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS
-from stages.page import labels
-from stages.page.figures import (
-    coverage_figure,
-    curves_figure,
-    radar_figure,
-    reliability_figure,
-    routing_figure,
-)
+from stages.page import figures, labels
 from stages.page.grid import Cell, Grid, PrintedTable, make_grid, print_tables
 from stages.page.pictures import GallerySection, gallery_sections
 from stages.page.provenance import Commit, setting, settings
@@ -170,8 +163,8 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
     """Figures and tables of a task; the results are those of the protocol."""
     results = contents.results
     key = f"{task}-{protocol}"
-    figures = {
-        split: page_svg(curves_figure(found.curves, task), f"curves-{key}-{i}")
+    drawn = {
+        split: page_svg(figures.curves_figure(found.curves, task), f"curves-{key}-{i}")
         for i, (split, found) in enumerate(results.items())
     }
     return TaskSection(
@@ -179,7 +172,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
         labels.TASK_LABELS[task],
         labels.correction(protocol, task),
         report_table.task_models(results)[task],
-        figures,
+        drawn,
         print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
     )
 
@@ -188,21 +181,16 @@ def correlation_blocks(
     tables: Tables, protocol: str, split: str
 ) -> dict[tuple[str, str], pd.DataFrame]:
     """Correlations of a split, square, by model and train split."""
-    table = tables[CORRELATION.file(split, protocol)]
-    keys = ["model", "train_split"]
-    return {
-        (str(model), str(train_split)): rows.drop(columns=keys)
-        for (model, train_split), rows in table.groupby(keys, sort=False)
-    }
+    return _blocks(tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
 
 
 def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Markup]:
-    figures = {
-        "selective": coverage_figure(found),
-        "calibration": reliability_figure(found),
-        "routing": routing_figure(found, timed),
+    drawn = {
+        "selective": figures.coverage_figure(found),
+        "calibration": figures.reliability_figure(found),
+        "routing": figures.routing_figure(found, timed),
     }
-    return {name: page_svg(figure, f"{name}-{key}") for name, figure in figures.items() if figure}
+    return {name: page_svg(figure, f"{name}-{key}") for name, figure in drawn.items() if figure}
 
 
 def _printed(contents: Contents, protocol: str) -> dict[report_table.Section, list[PrintedTable]]:
@@ -219,18 +207,20 @@ def _printed(contents: Contents, protocol: str) -> dict[report_table.Section, li
 
 def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
     """Trials by train split and objective."""
-    if trials is None:
-        return {}
+    return {} if trials is None else _blocks(trials, ["trained_on", "objective"])
+
+
+def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.DataFrame]:
     return {
-        (str(split), str(objective)): rows.drop(columns=["trained_on", "objective"])
-        for (split, objective), rows in trials.groupby(["trained_on", "objective"], sort=False)
+        (str(one), str(other)): rows.drop(columns=keys)
+        for (one, other), rows in table.groupby(keys, sort=False)
     }
 
 
 def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, Grid]:
     table = contents.tables[RADAR.file(split, protocol)]
     first_heads = report_table.first_train_split(contents.results[split])
-    return page_svg(radar_figure(table), name), _by_task(table, first_heads)
+    return page_svg(figures.radar_figure(table), name), _by_task(table, first_heads)
 
 
 def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:

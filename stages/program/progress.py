@@ -9,15 +9,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 LINE_EVERY_S: Final = 10.0
 """Time between two plain lines."""
@@ -90,14 +83,14 @@ def is_in_front() -> bool:
 @contextmanager
 def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
     columns = (
-        TextColumn("{task.description}", markup=False),  # may be a path with brackets
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}", markup=False),  # may be a path with brackets
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, rate="")
         yield Count(
             total,

@@ -18,17 +18,8 @@ from pipeline.predictor.advice import GOOD_IOU
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
+from stages.web import messages
 from stages.web.images import MOST_PX, OpenImage
-from stages.web.messages import (
-    PromptRequest,
-    coco_response,
-    mask_png,
-    parse_prompt,
-    prompt_of,
-    read_body,
-    uncertainty_response,
-    while_connected,
-)
 from stages.web.page import Page
 from stages.web.security import AccessControl
 from storage.errors import DataError, ImageError, WeightsError
@@ -92,7 +83,7 @@ async def open_image(
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
-    data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
+    data = await messages.read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
     async def opened() -> OpenImage:
         # In a thread of its own: the model goes on meanwhile.
@@ -101,7 +92,7 @@ async def open_image(
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
-    image = await while_connected(request, opened())
+    image = await messages.while_connected(request, opened())
     return {
         "image": page.images.add(image),
         "height_px": image.height_px,
@@ -125,15 +116,19 @@ async def close_image(request: Request, name: str) -> None:
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
-    return await _respond(request, name, lambda found, _: uncertainty_response(found), shown=True)
+    return await _respond(
+        request, name, lambda found, _: messages.uncertainty_response(found), shown=True
+    )
 
 
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str) -> Response:
     """A proposal as a COCO file."""
 
-    def text(found: Uncertainty, prompt: PromptRequest) -> str:
-        return json.dumps(coco_response(found, prompt.proposal, prompt.file_name), indent=2)
+    def text(found: Uncertainty, prompt: messages.PromptRequest) -> str:
+        return json.dumps(
+            messages.coco_response(found, prompt.proposal, prompt.file_name), indent=2
+        )
 
     return Response(await _respond(request, name, text), media_type="application/json")
 
@@ -142,8 +137,8 @@ async def coco(request: Request, name: str) -> Response:
 async def mask(request: Request, name: str) -> Response:
     """A proposal as PNG, 255 inside."""
 
-    def png(found: Uncertainty, prompt: PromptRequest) -> bytes:
-        return mask_png(found.masks[prompt.proposal])
+    def png(found: Uncertainty, prompt: messages.PromptRequest) -> bytes:
+        return messages.mask_png(found.masks[prompt.proposal])
 
     return Response(await _respond(request, name, png), media_type="image/png")
 
@@ -166,7 +161,7 @@ def _image(request: Request, name: str) -> OpenImage:
 async def _respond(
     request: Request,
     name: str,
-    respond: Callable[[Uncertainty, PromptRequest], T],
+    respond: Callable[[Uncertainty, messages.PromptRequest], T],
     *,
     shown: bool = False,
 ) -> T:
@@ -178,17 +173,17 @@ async def _respond(
         Whether masks are of the size that the page shows them in, or of the image's.
     """
     page, image = _page(request), _image(request, name)
-    body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
-    prompt = parse_prompt(body)
+    body = await messages.read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
+    prompt = messages.parse_prompt(body)
 
     def job() -> T:
-        prompt_set = prompt_of(prompt, image.height_px, image.width_px)
+        prompt_set = messages.prompt_of(prompt, image.height_px, image.width_px)
         predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
         size_px = image.shown_size_px if shown else None
         (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=size_px)
         return respond(found, prompt)
 
-    return await while_connected(request, page.queue.run(job))
+    return await messages.while_connected(request, page.queue.run(job))
 
 
 def web_app(page: Page, *, token: str | None = None) -> AccessControl:

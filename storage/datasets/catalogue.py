@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from types import MappingProxyType
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from storage.datasets.coco import list_coco
 from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
@@ -36,12 +36,9 @@ class Extent:
     is_exact: bool
 
 
-@runtime_checkable
-class Reader(Protocol):
-    """Lists a split without reading its masks, as far as its layout allows, nor any image."""
-
-    def __call__(self, source: Source, /) -> Sequence[Part]:
-        """Images or videos of the split; the order of rows follows theirs."""
+Reader = Callable[[Source], Sequence[Part]]
+"""Lists images or videos of a split without reading its masks, as far as its layout allows, nor any
+image; the order of rows follows theirs."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from pipeline.auc import correction_auc, correction_curve
 from pipeline.scoring.bootstrap import Ranking, each_once, resample_groups
 from pipeline.scoring.passes import write_twice_ranks
-from pipeline.scoring.uncertainty import (
+from pipeline.scoring.usefulness import (
     CAUGHT,
     augrc,
     aurc,
