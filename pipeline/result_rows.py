@@ -9,7 +9,6 @@ fractions of 1 where no unit is named.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -293,23 +292,21 @@ class Table:
         return tuple(column.name for column in columns_of(self.row))
 
 
-SPLIT_TABLES: Final[Mapping[str, Table]] = MappingProxyType(
-    {
-        "auc": Table(AucRow),
-        "iou": Table(IouRow),
-        "curves": Table(Curve),
-        "correlation": Table(CorrelationRow, more="one for each `row`"),
-        "statistics": Table(StatisticRow),
-        "coverage": Table(CoverageCurve),
-        "reliability": Table(ReliabilityRow),
-        "promises": Table(PromiseRow),
-        "pixels": Table(PixelRow),
-        "objects": Table(
-            ObjectRow,
-            more="every other measure; of heads, named `<measure>@<train split>`",
-        ),
-    }
-)
+SPLIT_TABLES: Final[Mapping[str, Table]] = {
+    "auc": Table(AucRow),
+    "iou": Table(IouRow),
+    "curves": Table(Curve),
+    "correlation": Table(CorrelationRow, more="one for each `row`"),
+    "statistics": Table(StatisticRow),
+    "coverage": Table(CoverageCurve),
+    "reliability": Table(ReliabilityRow),
+    "promises": Table(PromiseRow),
+    "pixels": Table(PixelRow),
+    "objects": Table(
+        ObjectRow,
+        more="every other measure; of heads, named `<measure>@<train split>`",
+    ),
+}
 """Tables of an eval split by the name of their file, beside ``RANKING``."""
 
 RANKING: Final = Table(RankingRow, more="the measures that rank the gallery")

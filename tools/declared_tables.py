@@ -8,7 +8,6 @@ Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /sc
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from pipeline.heads.kinds import HEAD_KINDS, HeadKind, OneCycle
@@ -99,17 +98,15 @@ def result_tables() -> str:
     return "\n".join(_columns(name, own) for name, own in RESULT_TABLES.items())
 
 
-DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
-    {
-        (Path("docs", "cache.md"), "schema"): schema.markdown,
-        (Path("docs", "method.md"), "kinds"): head_kinds,
-        (Path("docs", "method.md"), "measures"): measures,
-        (Path("docs", "method.md"), "statistics"): statistics,
-        (Path("docs", "method.md"), "prompts"): prompts,
-        (Path("docs", "method.md"), "views"): views,
-        (Path("docs", "method.md"), "tables"): result_tables,
-    }
-)
+DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = {
+    (Path("docs", "cache.md"), "schema"): schema.markdown,
+    (Path("docs", "method.md"), "kinds"): head_kinds,
+    (Path("docs", "method.md"), "measures"): measures,
+    (Path("docs", "method.md"), "statistics"): statistics,
+    (Path("docs", "method.md"), "prompts"): prompts,
+    (Path("docs", "method.md"), "views"): views,
+    (Path("docs", "method.md"), "tables"): result_tables,
+}
 """Tables by page and name of their block."""
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from types import MappingProxyType
 from typing import Final
 
 from storage.datasets.coco import list_coco
@@ -54,18 +53,14 @@ class DataSet:
     """Whether its images are frames of videos, named by ``frame_file`` or in a folder per video."""
 
 
-DATA_SETS: Final[Mapping[str, DataSet]] = MappingProxyType(
-    {
-        "coco": DataSet(list_coco),
-        "davis": DataSet(list_davis, needs=("list",), takes=("frames",), is_video=True),
-        "ade20k": DataSet(list_ade20k),
-        "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
-        "sav_videos": DataSet(
-            list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True
-        ),
-        "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
-    }
-)
+DATA_SETS: Final[Mapping[str, DataSet]] = {
+    "coco": DataSet(list_coco),
+    "davis": DataSet(list_davis, needs=("list",), takes=("frames",), is_video=True),
+    "ade20k": DataSet(list_ade20k),
+    "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
+    "sav_videos": DataSet(list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True),
+    "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
+}
 """Layouts by the name of their reader."""
 
 
