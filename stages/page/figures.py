@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
+from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.statistics import ROUTED, shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
-from stages.tables.auc import RADAR_LINES
 from stages.tables.report_table import Results, first_train_split, measure_name
 from stages.tables.statistics import ALONE, seconds_with
 from storage.outputs.results import SplitResults
@@ -46,10 +45,7 @@ TOLERANCE_PT: Final = 0.2
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
-OF_HEADS: Final = {
-    *(measure.name for measure in BY_NAME.values() if measure.needs_heads),
-    *(line.name for line in RADAR_LINES if line.needs_heads),
-}
+OF_HEADS: Final = {one.name for one in labels.DRAWN if one.needs_heads}
 """Measures and lines of the radar that are drawn in bold."""
 
 

@@ -5,7 +5,7 @@ from math import isnan
 from typing import Any, Final
 
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
-from pipeline.heads.kinds import KINDS, KINDS_BY_NAME
+from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES
 from pipeline.scoring.tasks import judged_proposal
@@ -32,10 +32,7 @@ METHOD_LABELS: Final = {
     "entropy": "entropy",
     "views5": "|T| = 5 views",
     "prompts8": "|X_p| = 8 clicks",
-    **{
-        KINDS_BY_NAME[name].named("usam"): f"nine heads{KINDS_BY_NAME[name].label}"
-        for name in KINDS
-    },
+    **{kind.named("usam"): f"nine heads{kind.label}" for kind in HEAD_KINDS},
 }
 """Columns of the paper's Table 7."""
 
@@ -113,17 +110,16 @@ MASK_COLOURS: Final = {
 ENDS: Final = {"most": "Most uncertain", "least": "Least uncertain"}
 """Ends of the gallery."""
 
+DRAWN: Final = (*MEASURES, *RADAR_LINES)
+"""What has a curve or a line of the radar."""
+
 COLOURS: Final = {
-    **{measure.name: measure.colour for measure in MEASURES},
-    **{line.name: line.colour for line in RADAR_LINES},
+    **{one.name: one.colour for one in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
 """Colours of curves and of lines of the radar."""
 
-DASHED: Final = {
-    *(measure.name for measure in MEASURES if measure.is_dashed),
-    *(line.name for line in RADAR_LINES if line.is_dashed),
-}
+DASHED: Final = {one.name for one in DRAWN if one.is_dashed}
 """Measures and lines of the radar that are drawn in dashes."""
 
 NOTHING: Final = "–"
