@@ -12,11 +12,7 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS
-from stages.page import figures, labels
-from stages.page.grid import Cell, Grid, PrintedTable, make_grid, print_tables
-from stages.page.pictures import GallerySection, gallery_sections
-from stages.page.provenance import Commit, setting, settings
-from stages.page.svg import page_svg
+from stages.page import figures, grid, labels, pictures, provenance, svg
 from stages.tables import report_table
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
@@ -50,7 +46,7 @@ class Contents:
     galleries: Mapping[str, Gallery]
     """Galleries by split."""
     data_sets: DataSets
-    commit: Commit | None
+    commit: provenance.Commit | None
     """Commit of the code and the settings; None if it is unknown."""
 
 
@@ -63,7 +59,7 @@ class TaskSection:
     correction: str
     model: str
     figures: Mapping[str, Markup]
-    tables: list[PrintedTable]
+    tables: list[grid.PrintedTable]
 
 
 @dataclass(frozen=True)
@@ -79,14 +75,14 @@ class ProtocolPart:
     """The judged masks, in a sentence."""
     data_sets: DataSets
     """Data sets of the paper whose numbers stand here."""
-    overviews: Mapping[str, Grid]
+    overviews: Mapping[str, grid.Grid]
     tasks: list[TaskSection]
-    radars: Mapping[str, tuple[Markup, Grid]]
-    galleries: Mapping[str, Mapping[str, GallerySection]]
+    radars: Mapping[str, tuple[Markup, grid.Grid]]
+    galleries: Mapping[str, Mapping[str, pictures.GallerySection]]
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
     uses: Mapping[str, Mapping[str, Markup]]
     """Figures of how useful measures are, by the section that shows them."""
-    printed: Mapping[report_table.Section, list[PrintedTable]]
+    printed: Mapping[report_table.Section, list[grid.PrintedTable]]
     """Tables of the catalogue by section."""
 
 
@@ -107,9 +103,12 @@ def render_report(contents: Contents) -> str:
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
-        models={split: settings(found.run["models"], "model") for split, found in results.items()},
+        models={
+            split: provenance.settings(found.run["models"], "model")
+            for split, found in results.items()
+        },
         # All eval splits use the same heads.
-        heads={name: settings(of, "head") for name, of in first.run["heads"].items()},
+        heads={name: provenance.settings(of, "head") for name, of in first.run["heads"].items()},
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
@@ -146,7 +145,8 @@ def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
             for i, split in enumerate(own.results)
         },
         galleries={
-            split: gallery_sections(found, protocol, split) for split, found in shown.items()
+            split: pictures.gallery_sections(found, protocol, split)
+            for split, found in shown.items()
         },
         correlations={
             split: correlation_blocks(own.tables, protocol, split) for split in own.results
@@ -164,7 +164,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
     results = contents.results
     key = f"{task}-{protocol}"
     drawn = {
-        split: page_svg(figures.curves_figure(found.curves, task), f"curves-{key}-{i}")
+        split: svg.page_svg(figures.curves_figure(found.curves, task), f"curves-{key}-{i}")
         for i, (split, found) in enumerate(results.items())
     }
     return TaskSection(
@@ -173,7 +173,7 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
         labels.correction(protocol, task),
         report_table.task_models(results)[task],
         drawn,
-        print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
+        grid.print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
     )
 
 
@@ -190,17 +190,19 @@ def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Marku
         "calibration": figures.reliability_figure(found),
         "routing": figures.routing_figure(found, timed),
     }
-    return {name: page_svg(figure, f"{name}-{key}") for name, figure in drawn.items() if figure}
+    return {name: svg.page_svg(figure, f"{name}-{key}") for name, figure in drawn.items() if figure}
 
 
-def _printed(contents: Contents, protocol: str) -> dict[report_table.Section, list[PrintedTable]]:
+def _printed(
+    contents: Contents, protocol: str
+) -> dict[report_table.Section, list[grid.PrintedTable]]:
     """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
         for section in get_args(report_table.Section)
     }
     return {
-        section: print_tables(rows, contents.tables, contents.results, protocol=protocol)
+        section: grid.print_tables(rows, contents.tables, contents.results, protocol=protocol)
         for section, rows in of_sections.items()
     }
 
@@ -217,13 +219,13 @@ def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.Da
     }
 
 
-def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, Grid]:
+def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, grid.Grid]:
     table = contents.tables[RADAR.file(split, protocol)]
     first_heads = report_table.first_train_split(contents.results[split])
-    return page_svg(figures.radar_figure(table), name), _by_task(table, first_heads)
+    return svg.page_svg(figures.radar_figure(table), name), _by_task(table, first_heads)
 
 
-def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
+def _by_task(table: pd.DataFrame, first_heads: str) -> grid.Grid:
     """A grid of a table that has a column per task."""
     columns = {
         task + end: label + end
@@ -231,7 +233,7 @@ def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
         for end in ("", *report_table.BOUNDS_OF)
     }
     tasks = [label for task, label in labels.TASK_LABELS.items() if task in table]
-    return make_grid(table.rename(columns=columns), tasks, first_heads=first_heads)
+    return grid.make_grid(table.rename(columns=columns), tasks, first_heads=first_heads)
 
 
 def page_template() -> jinja2.Template:
@@ -260,7 +262,7 @@ def page_template() -> jinja2.Template:
     return environment.get_template("report.html.j2")
 
 
-def interval(cell: Cell, n_digits: int) -> str:
+def interval(cell: grid.Cell, n_digits: int) -> str:
     """Write the ends of an interval, with a word between them if a dash could be a minus."""
     between = " to " if cell.low < 0 else "–"
     return labels.number(cell.low, n_digits) + between + labels.number(cell.high, n_digits)
@@ -283,7 +285,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "number": labels.number,
     "interval": interval,
     "significant": labels.significant,
-    "setting": setting,
+    "setting": provenance.setting,
     "tint": labels.tint,
     "coded": coded,
 }

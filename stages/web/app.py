@@ -18,10 +18,8 @@ from pipeline.predictor.advice import GOOD_IOU
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
-from stages.web import messages
-from stages.web.images import MOST_PX, OpenImage
+from stages.web import images, messages, security
 from stages.web.page import Page
-from stages.web.security import AccessControl
 from storage.errors import DataError, ImageError, WeightsError
 
 MOST_UPLOAD_BYTES: Final = 20_000_000
@@ -60,7 +58,7 @@ async def options(request: Request) -> dict[str, Any]:
         "heads": [{"name": name, "label": choice.label} for name, choice in choices.items()],
         "n_scenes": len(page.scenes),
         "most_bytes": MOST_UPLOAD_BYTES,
-        "most_px": MOST_PX,
+        "most_px": images.MOST_PX,
         "good_iou": GOOD_IOU,
     }
 
@@ -85,10 +83,10 @@ async def open_image(
     page = _page(request)
     data = await messages.read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
-    async def opened() -> OpenImage:
+    async def opened() -> images.OpenImage:
         # In a thread of its own: the model goes on meanwhile.
         given = data if scene is None else _scene(page, scene)
-        image = await asyncio.to_thread(OpenImage, given)
+        image = await asyncio.to_thread(images.OpenImage, given)
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -149,7 +147,7 @@ def _scene(page: Page, number: int) -> bytes:
     return page.scenes[number]
 
 
-def _image(request: Request, name: str) -> OpenImage:
+def _image(request: Request, name: str) -> images.OpenImage:
     image = _page(request).images.get(name)
     if image is None:
         raise HTTPException(
@@ -186,7 +184,7 @@ async def _respond(
     return await messages.while_connected(request, page.queue.run(job))
 
 
-def web_app(page: Page, *, token: str | None = None) -> AccessControl:
+def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
     """The application, which ends the page's queue when it is shut down.
 
     Parameters
@@ -217,7 +215,7 @@ def web_app(page: Page, *, token: str | None = None) -> AccessControl:
         app.add_exception_handler(error, _error_handler(status))
     app.add_exception_handler(RequestValidationError, _error_handler(400))
     app.add_exception_handler(HTTPException, _http_error)
-    return AccessControl(app, token)
+    return security.AccessControl(app, token)
 
 
 def _add_file(app: FastAPI, path: Path) -> None:
