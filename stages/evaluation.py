@@ -23,7 +23,7 @@ from pipeline.scoring.calibration import PixelCalibration, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.tasks import Each, JudgedMasks, heads_read, ious_of, judged_masks, own_masks
+from pipeline.scoring.tasks import Each, JudgedMasks, ious_of, judged_masks, own_masks
 from pipeline.vocabulary import JUDGED
 from stages.program.progress import progress
 from stages.settings.blocks import EvaluateParams
@@ -163,7 +163,7 @@ def _proposal_scores(cell: OpenCell) -> ProposalScores:
 def _predictions(
     cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """What measures take from the heads, which read the tokens of the click ``center``.
+    """What the heads say, which read the tokens of the click ``center``.
 
     Returns
     -------
@@ -171,14 +171,12 @@ def _predictions(
     """
     if not any(heads.values()):  # the tokens are most of the store
         return {one: {} for one in heads}
-    names = {one: heads_read(cell.signature["model"], one) for one in heads}
     blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
     for block in cell.blocks("center"):
         for one, by_split in heads.items():
             inputs = block_inputs(block, one)
             for name, trained in by_split.items():
-                asked = {key: own for key, own in trained.weights.items() if key in names[one]}
-                blocks.setdefault((one, name), []).append(predict(asked, inputs))
+                blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
     return {
         one: {name: _joined(blocks[one, name]) for name in by_split}
         for one, by_split in heads.items()

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores, Values
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
 from pipeline.scoring.measures import MEASURES
-from pipeline.vocabulary import JUDGED, MODELS, N_PROPOSALS, PROTOCOLS, TASKS
+from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
 
 
 @dataclass(frozen=True)
@@ -193,25 +193,3 @@ def measures_of(evidence: Evidence) -> dict[str, Values]:
         for measure in MEASURES
         if measure.heads == kind and measure.judged in {"", evidence.judged}
     }
-
-
-def heads_read(model: str, head_set: HeadSet) -> frozenset[str]:
-    """Objectives that the measures of a model's masks take from a set."""
-    predictions = _Noting(dict.fromkeys(head_set.objectives, np.empty(0)))
-    heads = Heads(head_set.protocol, predictions, head_set.kind)
-    proposals = ProposalScores(*np.empty((4, 0, N_PROPOSALS)))
-    judged = head_set.tokens.partition("_")[0]
-    measures_of(Evidence(model, judged, proposals, {}, {}, heads))
-    return frozenset(predictions.read)
-
-
-class _Noting(dict[str, Values]):
-    """Predictions of no object, and which of them are read."""
-
-    def __init__(self, predictions: Mapping[str, Values]) -> None:
-        super().__init__(predictions)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Values:
-        self.read.add(name)
-        return super().__getitem__(name)
