@@ -12,43 +12,6 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from pipeline.result_rows import Interval
 
-
-@dataclass(frozen=True)
-class Ranking:
-    """Objects by a value, the lowest first; those of equal value are a tie.
-
-    Sums are taken by tie, so that no result depends on the order within one.
-    """
-
-    order: Int[np.ndarray, "object"]
-    """Rows of the objects in their order."""
-    first: Int[np.ndarray, "tie"]
-    """Place in ``order`` of each tie's first object."""
-    tie: Int[np.ndarray, "object"]
-    """Tie of each object in ``order``."""
-
-    @classmethod
-    def of(cls, values: Float[np.ndarray, "object"]) -> "Ranking":
-        """Rank by a value, which may be infinite but not NaN."""
-        order = np.argsort(values, kind="stable")
-        ranked = values[order]
-        is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
-        return cls(order, np.flatnonzero(is_first), np.cumsum(is_first) - 1)
-
-    @property
-    def is_last(self) -> Bool[np.ndarray, "object"]:
-        """Whether each object in ``order`` is the last of its tie."""
-        is_last: Bool[np.ndarray, "object"] = np.append(self.tie[1:] != self.tie[:-1], [True])
-        return is_last
-
-    def by_tie(self, ordered: Float[np.ndarray, "object"]) -> Float[np.ndarray, "tie"]:
-        """Sum over each tie, of values given in ``order``."""
-        if len(self.first) == len(self.order):
-            return ordered  # as for most scores, no two objects tie
-        sums: Float[np.ndarray, "tie"] = np.add.reduceat(ordered, self.first)
-        return sums
-
-
 LEVEL: Final = 0.95
 """Share of the resamples that an interval holds."""
 
@@ -95,12 +58,6 @@ class Resamples:
         by_lane[..., : len(self)] = values
         return by_lane.reshape(*values.shape[:-1], n_blocks, n_lanes)
 
-    def in_order(
-        self, ranking: Ranking
-    ) -> tuple[Int[np.ndarray, "object"], Bool[np.ndarray, "object"]]:
-        """Objects as the compiled passes take them: their groups, and whether each ends a tie."""
-        return self.group[ranking.order], ranking.is_last
-
     def passed(
         self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "*of resample"]:
@@ -139,6 +96,19 @@ class Resamples:
     def _weight(self) -> Float[np.ndarray, "resample group"]:
         """``n_drawn`` as a product of matrices takes it, which would convert it each time."""
         return self.n_drawn.astype(np.float64)
+
+
+def ranked(
+    values: Float[np.ndarray, "object"],
+) -> tuple[Int[np.ndarray, "object"], Bool[np.ndarray, "object"]]:
+    """Rows of the objects, the lowest value first, and whether each in that order ends a tie.
+
+    Sums are taken by tie, so that no result depends on the order within one. A value may be
+    infinite, but not NaN.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    return order, np.append(ordered[1:] != ordered[:-1], [True])
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
@@ -195,11 +165,12 @@ def resampled_areas(
     -----
     An object drawn w times counts as w tied objects, and tied objects share their mean rank.
     """
-    ranking = Ranking.of(-uncertainty)
+    order, is_last = ranked(-uncertainty)
     areas = resamples.passed(
         passes().write_areas,
-        *resamples.in_order(ranking),
-        np.ascontiguousarray(gains[ranking.order], np.float64),
+        resamples.group[order],
+        is_last,
+        np.ascontiguousarray(gains[order], np.float64),
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
         of=(gains.shape[1],),
     )

@@ -62,12 +62,13 @@ def reliability(
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
-    ranking = bootstrap.Ranking.of(predicted_iou)
+    order, is_last = bootstrap.ranked(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
     means = resamples.passed(
         bootstrap.passes().write_bin_means,
-        *resamples.in_order(ranking),
-        columns[ranking.order],
+        resamples.group[order],
+        is_last,
+        columns[order],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
         of=(2, n_bins),
     )

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pipeline.auc import correction_curve
 from pipeline.scoring import bootstrap
 
 CAUGHT: Final = 0.95
@@ -47,13 +48,9 @@ def risk_coverage(
     """
     if n_points < 1:
         raise ValueError(f"n_points must be at least 1, got {n_points}")
-    ranking = bootstrap.Ranking.of(uncertainty)
-    ordered = risk[ranking.order].astype(np.float64)
-    n = len(risk)
-    kept = np.concatenate([[0], np.cumsum(ranking.by_tie(np.ones(n)))])
-    summed = np.concatenate([[0], np.cumsum(ranking.by_tie(ordered))])
-    coverage = np.arange(1, n_points + 1) / n_points
-    generalised = np.interp(coverage, kept / n, summed / n)
+    # What is kept adds up as what is corrected does, from the other end.
+    curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)
+    coverage, generalised = (values[1:] for values in curve)
     return RiskCoverage(coverage, generalised / coverage, generalised)
 
 
@@ -72,13 +69,14 @@ def aurc(
     ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
     ``aurc(risk, risk, resamples)``.
     """
-    ranking = bootstrap.Ranking.of(uncertainty)
+    order, is_last = bootstrap.ranked(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
     harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n_most + 1))])
     return resamples.passed(
         bootstrap.passes().write_aurc,
-        *resamples.in_order(ranking),
-        risk[ranking.order].astype(np.float64),
+        resamples.group[order],
+        is_last,
+        risk[order].astype(np.float64),
         harmonic,
         resamples.by_lane(resamples.n_objects),
     )
@@ -129,12 +127,13 @@ def detection(
     -----
     A threshold flags a whole tie, as in scikit-learn.
     """
-    ranking = bootstrap.Ranking.of(-uncertainty)
+    order, is_last = bootstrap.ranked(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
     found = resamples.passed(
         bootstrap.passes().write_detection,
-        *resamples.in_order(ranking),
-        is_failure[ranking.order],
+        resamples.group[order],
+        is_last,
+        is_failure[order],
         resamples.by_lane(sums.T),
         CAUGHT,
         of=(3,),
@@ -163,13 +162,14 @@ def spearman(
     x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
-    first, second = rankings = [bootstrap.Ranking.of(value) for value in (x, y)]
-    place = np.empty_like(first.order)
-    place[first.order] = np.arange(len(place))
+    (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
+    place = np.empty_like(first)
+    place[first] = np.arange(len(place))
     both, of_x, of_y = resamples.passed(
         bootstrap.passes().write_rank_moments,
-        *map(np.stack, zip(*map(resamples.in_order, rankings), strict=True)),
-        place[second.order],
+        np.stack([resamples.group[order] for order, _ in rankings]),
+        np.stack([is_last for _, is_last in rankings]),
+        place[second],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
         of=(3,),
     )
@@ -217,10 +217,11 @@ def share_to_match(
     """
     if tolerance < 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    ranking = bootstrap.Ranking.of(-uncertainty)
+    order, is_last = bootstrap.ranked(-uncertainty)
     return resamples.passed(
         bootstrap.passes().write_shares,
-        *resamples.in_order(ranking),
-        gain[ranking.order].astype(np.float64),
+        resamples.group[order],
+        is_last,
+        gain[order].astype(np.float64),
         tolerance,
     )
