@@ -7,9 +7,9 @@ from typing import Any, Final
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.corrections import BOUNDS, IOU_GT
-from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
-from stages.tables.auc import RADAR_LINES
+from stages.tables.auc import RADAR_LINES, RadarLine
 from stages.tables.report_table import BOUNDS_OF, Section
 
 BOUND_COLOUR: Final = "#8b949e"
@@ -110,7 +110,7 @@ MASK_COLOURS: Final = {
 ENDS: Final = {"most": "Most uncertain", "least": "Least uncertain"}
 """Ends of the gallery."""
 
-DRAWN: Final = (*MEASURES, *RADAR_LINES)
+DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
 """What has a curve or a line of the radar."""
 
 COLOURS: Final = {
