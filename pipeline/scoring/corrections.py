@@ -153,9 +153,8 @@ def _rows_of_task(
         bootstrap.resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0]
         for order in (gain, -gain)
     )
-    start = bootstrap.resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[
-        :, 0
-    ]
+    before = correction.iou[:, np.newaxis].astype(np.float64)
+    start = bootstrap.resampled_means(before, resamples)[:, 0]
     # NaN where no order beats another.
     span = np.where(oracle - worst > 0, oracle - worst, np.nan)
     relative = {key: (resampled - worst) / span for key, (_, resampled) in areas.items()}
