@@ -242,15 +242,12 @@ def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _draw(panel: Axes, curve: Curve, x: str, y: str, **more: Any) -> None:  # noqa: ANN401
+    dashes = "--" if curve.measure in labels.DASHED else "-"
     (line,) = panel.plot(
         curve.rows[x],
         curve.rows[y],
         color=labels.COLOURS[curve.measure],
-        linestyle=":"
-        if curve.measure == "random"
-        else "--"
-        if curve.measure in labels.DASHED
-        else "-",
+        linestyle=":" if curve.measure == "random" else dashes,
         linewidth=2 if curve.measure in OF_HEADS else 1.2,
         alpha=FAINT if curve.is_faint else 1,
         label=curve.name,
