@@ -19,7 +19,7 @@ from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import promise_rows
 from pipeline.scoring import statistics
 from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.calibration import PixelCalibration, pixel_rows
+from pipeline.scoring.calibration import PixelScores, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores, ProposalScores
 from pipeline.scoring.measures import predicted_iou
@@ -48,7 +48,7 @@ class SplitScores:
     models: Mapping[str, ModelScores]
     views: Mapping[tuple[str, str], ProposalScores]
     """By model and view, identity first."""
-    pixels: Mapping[tuple[str, str, str], PixelCalibration]
+    pixels: Mapping[tuple[str, str, str], PixelScores]
     """By judged proposal, model and region."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as in ``run.json``."""
@@ -132,12 +132,13 @@ def _by_judged(
 
 def _every_pixels(
     entropy: xarray.Dataset, models: Iterable[str]
-) -> dict[tuple[str, str, str], PixelCalibration]:
+) -> dict[tuple[str, str, str], PixelScores]:
     found = {}
     for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
         own = _of_judged(entropy, model, judged).isel(region=place)
-        numbers = {score.name: own[score.name].to_numpy() for score in PIXEL_SCORES}
-        found[judged, model, region] = PixelCalibration(**numbers)
+        found[judged, model, region] = {
+            score.name: own[score.name].to_numpy() for score in PIXEL_SCORES
+        }
     return found
 
 

@@ -12,6 +12,12 @@ from pipeline.result_rows import PixelRow
 from pipeline.scoring import bootstrap
 from pipeline.vocabulary import PROTOCOLS
 
+PixelScores = Mapping[str, Float[np.ndarray, "object *bins"]]
+"""Rows of ``PIXEL_SCORES`` by name, of the judged masks of one model in one region.
+
+Objects without a pixel in the region have NaN throughout.
+"""
+
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
 
@@ -86,24 +92,8 @@ def accuracy(
     return Accuracy(np.sqrt(square), bias)
 
 
-@dataclass(frozen=True)
-class PixelCalibration:
-    """Probabilities and truth of the judged masks of one model in one region.
-
-    Objects without a pixel in the region have NaN throughout.
-    """
-
-    brier: Float[np.ndarray, "object"]
-    nll: Float[np.ndarray, "object"]
-    """In nats."""
-    bin_probability: Float[np.ndarray, "object bin"]
-    """Share of the pixels that lies in each bin, times their mean probability."""
-    bin_truth: Float[np.ndarray, "object bin"]
-    """Share of the pixels that lies in each bin and is foreground."""
-
-
 def pixel_rows(
-    scores: Mapping[tuple[str, str, str], PixelCalibration], resamples: bootstrap.Resamples
+    scores: Mapping[tuple[str, str, str], PixelScores], resamples: bootstrap.Resamples
 ) -> Iterator[PixelRow]:
     """Every statistic of every protocol, model and region.
 
@@ -117,16 +107,16 @@ def pixel_rows(
         for model in models:
             for region in REGIONS:
                 found = scores[protocol, model, region]
-                once = bootstrap.each_once(len(found.brier))
+                once = bootstrap.each_once(len(found["brier"]))
                 for statistic, compute in _STATISTICS.items():
                     (value,) = compute(found, once)
                     resampled = bootstrap.interval(compute(found, resamples))
                     yield PixelRow(protocol, model, region, statistic, float(value), resampled)
 
 
-def _calibration_error(found: PixelCalibration, drawn: bootstrap.Resamples) -> bootstrap.Resampled:
+def _calibration_error(found: PixelScores, drawn: bootstrap.Resamples) -> bootstrap.Resampled:
     """Summed over the bins, the distance between their mean probability and truth, by share."""
-    gap = _means(np.subtract(found.bin_probability, found.bin_truth, dtype=np.float64), drawn)
+    gap = _means(np.subtract(found["bin_probability"], found["bin_truth"], dtype=np.float64), drawn)
     error: bootstrap.Resampled = np.abs(gap).sum(axis=1)
     return error
 
@@ -146,10 +136,10 @@ def _means(
 
 
 _STATISTICS: Final[
-    Mapping[str, Callable[[PixelCalibration, bootstrap.Resamples], bootstrap.Resampled]]
+    Mapping[str, Callable[[PixelScores, bootstrap.Resamples], bootstrap.Resampled]]
 ] = {
     "calibration_error": _calibration_error,
-    "brier": lambda found, drawn: _means(found.brier[:, np.newaxis], drawn)[:, 0],
-    "nll": lambda found, drawn: _means(found.nll[:, np.newaxis], drawn)[:, 0],
+    "brier": lambda found, drawn: _means(found["brier"][:, np.newaxis], drawn)[:, 0],
+    "nll": lambda found, drawn: _means(found["nll"][:, np.newaxis], drawn)[:, 0],
 }
 """How each of ``PIXEL_STATISTICS`` is computed."""
