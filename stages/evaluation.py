@@ -133,7 +133,7 @@ def _by_judged(
 def _every_pixels(
     entropy: xarray.Dataset, models: Iterable[str]
 ) -> dict[tuple[str, str, str], PixelScores]:
-    found = {}
+    found: dict[tuple[str, str, str], PixelScores] = {}
     for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
         own = _of_judged(entropy, model, judged).isel(region=place)
         found[judged, model, region] = {
