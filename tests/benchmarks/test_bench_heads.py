@@ -7,6 +7,7 @@ which both loops make. In one thread, as ``train`` and ``tune`` compute.
 from time import perf_counter
 
 import numpy as np
+import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
