@@ -15,13 +15,14 @@ from pipeline.gallery import IOU_COLUMNS, ranking_columns
 from pipeline.heads.kinds import KINDS, HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
+from pipeline.proposals import ProposalScores
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import promise_rows
 from pipeline.scoring import statistics
 from pipeline.scoring.bootstrap import Resamples
 from pipeline.scoring.calibration import PixelScores, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
-from pipeline.scoring.evidence import ModelScores, ProposalScores
+from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
 from pipeline.scoring.tasks import Each, JudgedMasks, ious_of, judged_masks, own_masks
 from pipeline.vocabulary import JUDGED
@@ -86,7 +87,7 @@ def read_scores(
     }
     entropy = read_entropies(cells)
     views = sorted(cells.views, key=lambda view: view != "identity")
-    proposals = {key: _proposal_scores(cells.by_name[key]) for key in product(cells.models, views)}
+    proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
     said = {
         model: ModelScores(
             proposals[model, "identity"],
@@ -147,18 +148,6 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
     if model not in known:
         raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
     return entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
-
-
-def _proposal_scores(cell: OpenCell) -> ProposalScores:
-    center, refined = (cell.signature["prompts"].index(name) for name in ("center", "refined"))
-    iou, sam_score = cell.scores("iou"), cell.scores("sam_score")
-    return ProposalScores(
-        # Copies: views would keep those of seven other prompt sets in memory.
-        iou=iou[:, center].copy(),
-        sam_score=sam_score[:, center].copy(),
-        refined_iou=iou[:, refined].copy(),
-        refined_sam_score=sam_score[:, refined].copy(),
-    )
 
 
 def _predictions(

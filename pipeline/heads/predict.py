@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
+from pipeline.proposals import judged_proposals
 from pipeline.vocabulary import MASK_FIGURES, N_PROPOSALS, PROPOSAL_PAIRS, TOKEN_SETS
 
 HeadWeights = Mapping[str, np.ndarray]
@@ -149,28 +150,12 @@ def set_inputs(
         If there is no such token set.
     """
     tokens, parts = head_set.tokens, KINDS_BY_NAME[head_set.kind].inputs
-    own = judged_proposals(tokens, iou=arrays["iou"], sam_score=arrays["sam_score"])
-    chosen = own if judged is None else judged
-    return np.concatenate([PARTS[part](arrays, tokens, chosen) for part in parts], axis=1)
-
-
-def judged_proposals(
-    tokens: str,
-    *,
-    iou: Float32[np.ndarray, "object proposal"],
-    sam_score: Float32[np.ndarray, "object proposal"],
-) -> Judged:
-    """The best or the selected proposal of each object, as a token set says; ties go to the first.
-
-    Raises
-    ------
-    ValueError
-        If there is no such token set.
-    """
     if tokens not in TOKEN_SETS:
         raise ValueError(f"tokens must be one of {', '.join(TOKEN_SETS)}, got {tokens!r}")
-    judged: Judged = {"best": iou, "selected": sam_score}[tokens.partition("_")[0]].argmax(axis=1)
-    return judged
+    of_set = tokens.partition("_")[0]
+    own = judged_proposals(of_set, iou=arrays["iou"], sam_score=arrays["sam_score"])
+    chosen = own if judged is None else judged
+    return np.concatenate([PARTS[part](arrays, tokens, chosen) for part in parts], axis=1)
 
 
 def _token_inputs(

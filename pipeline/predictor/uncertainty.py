@@ -16,8 +16,9 @@ from pipeline.heads.predict import HeadWeights, check_head, predict, set_inputs
 from pipeline.masks import decode
 from pipeline.predictor.advice import Advice, advise
 from pipeline.predictor.images import masks_at_image
+from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
-from pipeline.scoring.evidence import Evidence, Heads, ProposalScores
+from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import MODELS, N_PROPOSALS, PROTOCOL_OBJECTIVES
 

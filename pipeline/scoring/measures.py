@@ -6,7 +6,8 @@ from functools import partial
 from typing import Final
 
 from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
-from pipeline.scoring.evidence import Evidence, Values
+from pipeline.proposals import Values
+from pipeline.scoring.evidence import Evidence
 from pipeline.vocabulary import TASKS
 
 DIRECT_GAP_SHIFT: Final = 0.5

@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.proposals import Values
 from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
 from pipeline.scoring import usefulness
 from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import BOUNDS
-from pipeline.scoring.evidence import Values
 from pipeline.scoring.measures import BY_NAME, predicted_iou
 from pipeline.scoring.tasks import Each, JudgedMasks, default_model
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.heads.kinds import HeadSet
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores, Values
+from pipeline.proposals import Values
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
 

@@ -9,8 +9,8 @@ import pandas as pd
 import typer
 
 from pipeline import risk_control
+from pipeline.proposals import Values
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.scoring.evidence import Values
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import PROTOCOLS

@@ -9,7 +9,7 @@ import xarray
 from jaxtyping import Float32, Int
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
+from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import READ, n_inputs, set_inputs
 from pipeline.vocabulary import MODELS
 from storage.errors import StoreError, faults_of
@@ -39,10 +39,7 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
     group = group_index(cells.table)
     inputs = _read_inputs(identity, len(group), head_set)
-    features = {
-        model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
-        for model, cell in identity.items()
-    }
+    features = {model: cell.proposals() for model, cell in identity.items()}
     with faults_of(cells.split):
         return training_set(inputs, features, group, protocol=head_set.protocol)
 

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
+from pipeline.proposals import ProposalScores
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores
 from pipeline.scoring.measures import (
     BY_NAME,
     GALLERY_MEASURES,

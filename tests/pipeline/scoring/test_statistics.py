@@ -9,11 +9,12 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
 
 from pipeline.auc import correction_auc, correction_curve
+from pipeline.proposals import Values
 from pipeline.result_rows import StatisticRow
 from pipeline.runtime import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import BOUNDS
-from pipeline.scoring.evidence import ModelScores, Values
+from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
 from pipeline.scoring.statistics import (
     FAILURE_IOUS,
