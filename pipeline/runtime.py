@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
@@ -86,7 +85,6 @@ def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:
 
 
 def _selected_masks(decoded: Decoded, view: str = "identity") -> Masks:
-    selected = decoded.sam_score.argmax(dim=1)
-    logits = decoded.logits[torch.arange(len(selected), device=selected.device), selected]
-    masks: Masks = unview(logits, default_view(view)).sigmoid().cpu().numpy()
+    logits = unview(decoded.selected_logits, default_view(view))
+    masks: Masks = logits.sigmoid().cpu().numpy()
     return masks

@@ -117,9 +117,7 @@ def _check_sizes(sam: Sam, others: Sequence[Sam]) -> None:
 
 def _selected(sam: Sam, embedding: Embedding, prompts: DecoderPrompts) -> Logits:
     """Logits of the selected mask of each prompt set."""
-    decoded = sam.decode(embedding, **vars(prompts))
-    every = torch.arange(len(decoded.logits), device=decoded.logits.device)
-    return decoded.logits[every, decoded.sam_score.argmax(dim=1)]
+    return sam.decode(embedding, **vars(prompts)).selected_logits
 
 
 def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> DecoderPrompts:
