@@ -1,10 +1,10 @@
 """What models and heads say of an eval split and the tables of its results."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
 from pipeline.scoring.tasks import Each, JudgedMasks, ious_of, judged_masks, own_masks
 from pipeline.vocabulary import JUDGED
-from stages.program.progress import progress
+from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
 from stages.training.data import block_inputs, group_index
 from storage.errors import StoreError
@@ -180,10 +180,6 @@ def _joined(
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-
 def split_tables(
     split: str, scores: SplitScores, resamples: Resamples, settings: EvaluateParams, each: Each
 ) -> dict[str, Frames]:
@@ -242,13 +238,7 @@ def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
 def counted(each: Each, title: str, n: int) -> Iterator[Each]:
     """The same ``map``, which shows how many of all measures are done."""
     with progress(title, n, "measures") as advance:
-
-        def counting(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-            for result in each(work, items):
-                yield result
-                advance(1)
-
-        yield counting
+        yield lambda work, items: counting(each(work, items), advance)
 
 
 def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:

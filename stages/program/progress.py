@@ -3,14 +3,16 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 from rich import progress as bars
 from rich.console import Console
+
+T = TypeVar("T")
 
 LINE_EVERY_S: Final = 10.0
 """Time between two plain lines."""
@@ -66,6 +68,13 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Count]:
     show = _bar if total and console.is_terminal and is_in_front() else _lines
     with show(what, total, unit) as count:
         yield count
+
+
+def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
+    """The same items, each of them counted when the next one is asked for."""
+    for item in items:
+        yield item
+        advance(1)
 
 
 def is_in_front() -> bool:
