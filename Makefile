@@ -59,7 +59,7 @@ readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m tools.show_notebook
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
-	$(BIN)/python -m tools.blocks
+	$(BIN)/python -m tools.declared_tables
 
 # Which process runs a file, and when: tests/conftest.py. The two packages whose coverage counts are
 # covered by their own tests; all others run without the third that tracing costs.

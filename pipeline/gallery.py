@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from pipeline.masks import CUT, decode
 from pipeline.scoring.measures import GALLERY_MEASURES, predicted_iou
-from pipeline.scoring.tasks import Correction, default_corrections, judged_proposal
+from pipeline.scoring.tasks import REFINED, Correction, default_corrections, judged_proposal
 from pipeline.vocabulary import PROTOCOLS
 
 Judging = tuple[str, str, str]
@@ -20,12 +20,7 @@ Judging = tuple[str, str, str]
 
 KEYS: Final = ["protocol", "judged", "model"]
 
-IOU_COLUMNS: Final = {
-    "best": "best_iou",
-    "selected": "selected_iou",
-    "refined": "refined_iou",
-    "refined_selected": "refined_selected_iou",
-}
+IOU_COLUMNS: Final = {name: f"{name}_iou" for name in (*REFINED, *REFINED.values())}
 """Columns of ``objects.csv`` by the mask whose IoU they hold."""
 
 TRUTH_COLOUR: Final = (37, 99, 235)
@@ -43,7 +38,7 @@ CONTEXT: Final = 2.0
 """Side of a picture, as a multiple of the longer side of its object's box."""
 
 MIN_SIDE_PX: Final = 48
-"""Smallest side of a picture, in pixels of the image: less shows nothing of the scene."""
+"""Smallest side of a picture, in pixels of the image: less shows nothing of what is around."""
 
 MIN_PROBABILITY: Final = 1e-5
 """Probability taken for code 0, and 1 minus it for code 255: theirs have no finite logits."""
@@ -53,7 +48,7 @@ Mask = Bool[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)
-class Scene:
+class ShownObject:
     """An object on its image, all in pixels of the image."""
 
     rgb: RgbImage
@@ -188,19 +183,19 @@ def foreground(
     return enlarged
 
 
-def draw_scene(scene: Scene, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
+def draw_object(shown: ShownObject, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """The object and its surroundings: truth in blue, prediction in green, the click as a dot.
 
     Returns
     -------
     A picture whose longer side is ``side_px``.
     """
-    rows, columns = crop(scene.box_px, *scene.truth.shape)
+    rows, columns = crop(shown.box_px, *shown.truth.shape)
     scale = side_px / max(rows.stop - rows.start, columns.stop - columns.start)
-    picture = _resize(scene.rgb[rows, columns], scale)
+    picture = _resize(shown.rgb[rows, columns], scale)
     truth, prediction = (
         _resize(mask[rows, columns].astype(np.float32), scale) > CUT
-        for mask in (scene.truth, scene.prediction)
+        for mask in (shown.truth, shown.prediction)
     )
     picture = tint(tint(picture, truth, TRUTH_COLOUR), prediction, PREDICTION_COLOUR)
     # One line inside, one outside: both show where the masks agree.
@@ -209,7 +204,7 @@ def draw_scene(scene: Scene, side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     inner = cv2.erode(prediction.astype(np.uint8), line, iterations=n_px) == 0
     picture[prediction & inner] = PREDICTION_COLOUR
     picture[(cv2.dilate(truth.astype(np.uint8), line, iterations=n_px) > 0) & ~truth] = TRUTH_COLOUR
-    x, y = scene.click_px
+    x, y = shown.click_px
     place = (x + 0.5 - columns.start) * scale, (y + 0.5 - rows.start) * scale
     return dot(picture, *place, CLICK_COLOUR)
 

@@ -149,25 +149,3 @@ def calls_of(prompts: Collection[str]) -> list[list[PromptKind]]:
     asked = [kind for kind in PROMPT_KINDS if kind.name in prompts]
     clicks = [kind for kind in asked if kind.name in SINGLE_CLICKS]
     return [*([clicks] if clicks else []), *([kind] for kind in asked if kind not in clicks)]
-
-
-def same_calls(asked: Collection[str], held: Collection[str]) -> tuple[str, ...]:
-    """Which of the prompt sets that are asked for were decoded in the same calls with others.
-
-    >>> same_calls(["center", "refined"], ["center", "p1", "refined"])
-    ('refined',)
-    """
-    known = calls_of(held)
-    return tuple(kind.name for call in calls_of(asked) if call in known for kind in call)
-
-
-def markdown() -> str:
-    """The table as the docs show it."""
-    columns = "| prompt sets | what is given | decoder calls | asked for |"
-    lines = [columns, "| --- | --- | --- | --- |"]
-    for kinds in calls_of([kind.name for kind in PROMPT_KINDS]):
-        names = ", ".join(f"`{kind.name}`" for kind in kinds)
-        calls = "shared" if len(kinds) > 1 else "its own"
-        asked = "by `extra_prompts`" if kinds[0].name in EXTRA_PROMPTS else "always"
-        lines.append(f"| {names} | {kinds[0].meaning} | {calls} | {asked} |")
-    return "\n".join(lines) + "\n"

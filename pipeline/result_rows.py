@@ -9,8 +9,6 @@ fractions of 1 where no unit is named.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from itertools import groupby
-from types import MappingProxyType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -294,23 +292,21 @@ class Table:
         return tuple(column.name for column in columns_of(self.row))
 
 
-SPLIT_TABLES: Final[Mapping[str, Table]] = MappingProxyType(
-    {
-        "auc": Table(AucRow),
-        "iou": Table(IouRow),
-        "curves": Table(Curve),
-        "correlation": Table(CorrelationRow, more="one for each `row`"),
-        "statistics": Table(StatisticRow),
-        "coverage": Table(CoverageCurve),
-        "reliability": Table(ReliabilityRow),
-        "promises": Table(PromiseRow),
-        "pixels": Table(PixelRow),
-        "objects": Table(
-            ObjectRow,
-            more="every other measure; of heads, named `<measure>@<train split>`",
-        ),
-    }
-)
+SPLIT_TABLES: Final[Mapping[str, Table]] = {
+    "auc": Table(AucRow),
+    "iou": Table(IouRow),
+    "curves": Table(Curve),
+    "correlation": Table(CorrelationRow, more="one for each `row`"),
+    "statistics": Table(StatisticRow),
+    "coverage": Table(CoverageCurve),
+    "reliability": Table(ReliabilityRow),
+    "promises": Table(PromiseRow),
+    "pixels": Table(PixelRow),
+    "objects": Table(
+        ObjectRow,
+        more="every other measure; of heads, named `<measure>@<train split>`",
+    ),
+}
 """Tables of an eval split by the name of their file, beside ``RANKING``."""
 
 RANKING: Final = Table(RankingRow, more="the measures that rank the gallery")
@@ -360,25 +356,3 @@ def record(row: Any) -> dict[str, Any]:  # noqa: ANN401 - an instance of any of 
         else:
             found |= record(value) if is_dataclass(value) else {field.name: value}
     return found
-
-
-def markdown() -> str:
-    """Every table of results and its columns, as a list for the docs."""
-    tables = {f"{name}.csv": table for name, table in SPLIT_TABLES.items()} | {
-        "ranking.csv": RANKING,
-        "gallery.csv": GALLERY,
-        "runtime.csv": RUNTIME,
-        "heads/<split>/tuning/<objective>.csv": TRIALS,
-        "heads/<split>/curves.csv": LEARNING_CURVES,
-    }
-    return "\n".join(_described(name, table) for name, table in tables.items())
-
-
-def _described(name: str, table: Table) -> str:
-    summary = (table.row.__doc__ or "").partition("\n")[0]
-    lines = [f"`{name}`: {summary}", "", "| columns | meaning |", "| --- | --- |"]
-    # The two ends of an interval share a line.
-    for meaning, columns in groupby(columns_of(table.row), lambda column: column.meaning):
-        names = ", ".join(f"`{column.name}`" for column in columns)
-        lines.append(f"| {names} | {meaning} |")
-    return "\n".join([*lines, *([f"| ... | {table.more} |"] if table.more else []), ""])

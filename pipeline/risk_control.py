@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pipeline.result_rows import PromiseRow
-from pipeline.scoring.judged_masks import JudgedMasks
 from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.tasks import JudgedMasks
 
 CONFIDENCE: Final = 0.9
 """Probability over calibrations with which the promise about kept masks holds."""

@@ -6,14 +6,12 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, UInt8
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.figures import arrays_for_heads
-from pipeline.heads.inputs import set_inputs
-from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
-from pipeline.heads.predict import HeadWeights, predict
+from pipeline.extraction.predictions import arrays_for_heads
+from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
+from pipeline.heads.predict import HeadWeights, predict, set_inputs
 from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, default_view, map_points, unview
 
@@ -73,10 +71,7 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
     "entropy": lambda sam, question, _: entropy(sam, question),
     "views5": lambda sam, question, _: view_entropy(sam, question),
     "prompts8": lambda sam, question, _: prompt_entropy(sam, question),
-    **{
-        KINDS_BY_NAME[name].named("usam"): partial(judge, kind=KINDS_BY_NAME[name])
-        for name in KINDS
-    },
+    **{kind.named("usam"): partial(judge, kind=kind) for kind in HEAD_KINDS},
 }
 """Columns of Table 7, for every whole kind of heads; each returns NumPy arrays or a number, so that
 no device is still at work."""
@@ -90,7 +85,6 @@ def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:
 
 
 def _selected_masks(decoded: Decoded, view: str = "identity") -> Masks:
-    selected = decoded.sam_score.argmax(dim=1)
-    logits = decoded.logits[torch.arange(len(selected), device=selected.device), selected]
-    masks: Masks = unview(logits, default_view(view)).sigmoid().cpu().numpy()
+    logits = unview(decoded.selected_logits, default_view(view))
+    masks: Masks = logits.sigmoid().cpu().numpy()
     return masks

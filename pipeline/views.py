@@ -88,11 +88,6 @@ class ViewKind:
     is_averaged: bool = True
 
     @property
-    def moves_pixels(self) -> bool:
-        """Whether a pixel of the image lies elsewhere in the view."""
-        return self.map_points is not None
-
-    @property
     def pattern(self) -> str:
         """Form of its views' names, for people."""
         return f"{self.name}<{self.named}>" if self.named else self.name
@@ -291,19 +286,3 @@ def _parse_name(name: str) -> tuple[ViewKind, int | None]:
         known = ", ".join(kind.pattern for kind in VIEW_KINDS)
         raise ValueError(f"view must be one of {known}, got {name!r}")
     return kind, number
-
-
-def markdown() -> str:
-    """The table as the docs show it."""
-    lines = ["| view | is | parameters | moves pixels | T |", "| --- | --- | --- | --- | --- |"]
-    for kind in VIEW_KINDS:
-        parameters = "; ".join(_described(*item) for item in kind.parameters.items())
-        moves, enters = ("yes" if claim else "" for claim in (kind.moves_pixels, kind.is_averaged))
-        lines.append(f"| `{kind.pattern}` | {kind.meaning} | {parameters} | {moves} | {enters} |")
-    return "\n".join(lines) + "\n"
-
-
-def _described(name: str, parameter: Parameter) -> str:
-    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-    default = "" if parameter.default is None else f", by default {parameter.default}"
-    return f"`{name}`, {parameter.meaning}: {parameter.rule}{unit}{default}"

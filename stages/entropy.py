@@ -9,8 +9,7 @@ import numpy as np
 
 from pipeline.views import entropy_views
 from stages.executor.cells import cells_to_open, opened
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells

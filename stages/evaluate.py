@@ -9,11 +9,9 @@ Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
 """
 
 from pipeline.scoring.bootstrap import resample_groups
-from stages.evaluation.scores import read_scores
-from stages.evaluation.tables import split_tables
+from stages.evaluation import read_scores, split_tables
 from stages.executor.maps import map_by
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells, train_cells

@@ -21,9 +21,8 @@ from pipeline.views import default_view
 from stages.executor.cells import cells_to_open, opened
 from stages.executor.maps import map_by
 from stages.object_pictures import by_source, drawn
-from stages.program.main import stage_main
+from stages.program.main import check_unchanged, stage_main
 from stages.program.progress import progress
-from stages.program.unchanged import check_unchanged
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pipeline.gallery import Scene, draw_scene, foreground
+from pipeline.gallery import ShownObject, draw_object, foreground
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import PROMPTS
 from stages.executor.cells import CellsToOpen, opened
@@ -60,7 +60,7 @@ def drawn(
     """
     here, images = opened(cells), SplitImages(folder, [one["file"] for one in shown])
     return {
-        one["picture"]: encode_jpeg(draw_scene(_scene(here.table, images, one, cell), side_px))
+        one["picture"]: encode_jpeg(draw_object(_shown(here.table, images, one, cell), side_px))
         for one in shown
         for cell in [here.by_name[one["model"], "identity"]]
     }
@@ -73,12 +73,12 @@ def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return file.getvalue()
 
 
-def _scene(table: ObjectTable, images: SplitImages, one: Shown, cell: OpenCell) -> Scene:
+def _shown(table: ObjectTable, images: SplitImages, one: Shown, cell: OpenCell) -> ShownObject:
     row, judged = one["row"], judged_proposal(one["protocol"], one["task"])
     image = table.image_index[row]
     size = {"height_px": int(table.height_px[image]), "width_px": int(table.width_px[image])}
     x, y = table.point_px[row, PROMPTS.index("center")].tolist()
-    return Scene(
+    return ShownObject(
         rgb=images.read(one["file"], **size),
         truth=decode_rle(str(table.mask_rle[row]), **size),
         prediction=foreground(_mask_code(cell, row, judged), **size),

@@ -13,7 +13,7 @@ from pipeline.entropy.objects import ObjectArrays, object_arrays
 from pipeline.entropy.plan import CellRows
 from pipeline.scoring.bootstrap import resample_groups, resampled_areas
 from pipeline.scoring.calibration import reliability
-from pipeline.scoring.uncertainty import aurc, detection, share_to_match, spearman
+from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
 from pipeline.vocabulary import MODELS, N_PROPOSALS, PROMPTS
 
 A_FEW: Final = 0.3

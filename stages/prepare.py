@@ -4,22 +4,20 @@ Reads   ``params.yaml:prepare``, ``params.yaml:splits``, the data set.
 Writes  ``cache/objects/<split>.zarr``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.ground_truth import Mask, measure_objects
-from pipeline.prompts import object_seed
-from stages.program.main import stage_main
-from stages.program.progress import progress
-from stages.program.unchanged import check_unchanged
+from pipeline.prompts import measure_objects, object_seed
+from stages.program.main import check_unchanged, stage_main
+from stages.program.progress import counting, progress
 from stages.settings.blocks import Split
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import objects_signature
 from storage.datasets.catalogue import collect
-from storage.datasets.records import ImageRecord, Part, Records
+from storage.datasets.records import ImageRecord, Records
 from storage.errors import ImageError, counted, listed
 from storage.images.files import is_confirmed
 from storage.images.videos import SplitImages
@@ -55,28 +53,23 @@ def _read(split: str, location: Split, min_area_px: int) -> Records:
     source = location.source
     parts = location.data_set.list_parts(source)
     with progress(f"read {split}", len(parts), "parts") as advance:
-
-        def counted() -> Iterator[Part]:
-            for part in parts:
-                yield part
-                advance(1)
-
-        return collect(counted(), source, min_area_px=min_area_px, max_objects=location.max_objects)
+        read = counting(parts, advance)
+        return collect(read, source, min_area_px=min_area_px, max_objects=location.max_objects)
 
 
 def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTable:
     images, objects = records.images, records.objects
     sha256 = _digests(split, images, folder)
     with progress(f"prepare {split}", len(objects)) as advance:
-
-        def masks() -> Iterator[tuple[Mask, int]]:
-            for item in objects:
-                image = images[item.image_index]
-                mask = decode_rle(item.mask_rle, image.height_px, image.width_px)
-                yield mask, object_seed(seed, image.file, item.object_id)
-                advance(1)
-
-        truth = measure_objects(masks())
+        masks = (
+            (
+                decode_rle(item.mask_rle, image.height_px, image.width_px),
+                object_seed(seed, image.file, item.object_id),
+            )
+            for item in counting(objects, advance)
+            for image in [images[item.image_index]]
+        )
+        truth = measure_objects(masks)
     return ObjectTable(
         file=np.array([image.file for image in images], object),
         height_px=np.array([image.height_px for image in images], np.int32),

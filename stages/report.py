@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from stages.page.provenance import last_commit
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
 from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables

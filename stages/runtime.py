@@ -7,8 +7,7 @@ Writes  ``results/runtime.csv``, ``results/runtime.json``.
 from dataclasses import replace
 
 from stages.extraction.timing import time_models
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
 from storage.outputs.results import write_runtime
 from storage.paths import RUNTIME_PATH

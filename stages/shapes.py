@@ -4,15 +4,13 @@ Reads   ``params.yaml:shapes``.
 Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/annotations``.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from pipeline.scenes.placement import CATEGORIES
-from pipeline.scenes.scene import Role, Scene, draw_scene, scene_seeds
-from stages.program.main import stage_main
-from stages.program.progress import progress
-from stages.program.unchanged import check_unchanged
+from pipeline.scenes.scene import Role, draw_scene, scene_seeds
+from stages.program.main import check_unchanged, stage_main
+from stages.program.progress import counting, progress
 from stages.settings.blocks import ShapesParams
 from stages.settings.params import read_params
 from storage.coco_writer import write_coco
@@ -34,13 +32,9 @@ def main() -> None:
 
 def _draw_split(folder: Path, params: ShapesParams, role: Role, n_images: int) -> None:
     with progress(f"shapes {role}", n_images, "images") as advance:
-
-        def scenes() -> Iterator[Scene]:
-            for seed in scene_seeds(params.seed, role, n_images):
-                yield draw_scene(seed, params.image_size_px)
-                advance(1)
-
-        write_coco(folder / role, folder / "annotations" / f"{role}.json", scenes(), CATEGORIES)
+        seeds = counting(scene_seeds(params.seed, role, n_images), advance)
+        scenes = (draw_scene(seed, params.image_size_px) for seed in seeds)
+        write_coco(folder / role, folder / "annotations" / f"{role}.json", scenes, CATEGORIES)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool
 
+from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
-from pipeline.entropy.truth import truth_at_size
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done

@@ -14,7 +14,7 @@ from stages.page.labels import TASK_LABELS, measure_label, protocol_heading, wit
 from stages.program.main import stage_main
 from stages.settings.params import read_params
 from stages.tables.auc import overview_table
-from stages.tables.rows import Results, of_protocol
+from stages.tables.report_table import Results, of_protocol
 from storage.outputs.results import read_results
 from storage.paths import RESULTS, results_dir
 

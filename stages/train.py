@@ -9,8 +9,7 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.training import Plan
 from pipeline.vocabulary import OBJECTIVES
 from stages.executor.cells import cells_to_open, opened
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import settings_of_cells, train_cells

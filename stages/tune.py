@@ -10,10 +10,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.vocabulary import OBJECTIVES
-from stages.program.main import stage_main
-from stages.program.unchanged import check_unchanged
+from stages.program.main import check_unchanged, stage_main
 from stages.settings.blocks import ExecutorParams, TuneParams
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
@@ -34,9 +33,10 @@ def main(split: str, objective: str) -> None:
     trials, folder = (
         _search(split, objective, expected, tune, params.executor) if tune.n_trials else ([], None)
     )
-    ranked = rank_trials(trials)
+    default = Hyperparameters(tune.epochs, tune.batch_size, tune.learning_rate, tune.momentum)
+    ranked = sorted(trials, key=lambda trial: trial.mse)
     best = ranked[0] if ranked else None
-    plan, cost = (best.plan, best.mse) if best else (_default(tune), None)
+    plan, cost = (best.plan, best.mse) if best else (default, None)
     tuning = Tuning(
         plan=plan, cost=cost, n_trials=tune.n_trials, seed=tune.seed, version=VERSIONS["tune"]
     )
@@ -60,10 +60,6 @@ def _search(
 
     cells = cells_to_open(split, expected, cache_location())
     return search(Study(cells, objective, tune), executor)
-
-
-def _default(params: TuneParams) -> Hyperparameters:
-    return Hyperparameters(params.epochs, params.batch_size, params.learning_rate, params.momentum)
 
 
 if __name__ == "__main__":

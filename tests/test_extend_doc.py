@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in steps(TEXT):
         follow(root, step)
     draw_pictures(root / "data" / "pictures")
-    run(root, "python", "-m", "tools.blocks")
+    run(root, "python", "-m", "tools.declared_tables")
     repro(root, "report")
     return root
 

@@ -1,38 +1,7 @@
-"""Blocks that commands write into pages; the tables of declared rows: ``make docs``.
+"""Blocks that commands write into pages, between a pair of marks."""
 
-Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
-        ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``.
-"""
-
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
-
-from pipeline import prompt_kinds, result_rows, views
-from pipeline.heads import kinds as head_kinds
-from pipeline.scoring import measures, statistics
-from storage.store import schema
-
-DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = MappingProxyType(
-    {
-        (Path("docs", "cache.md"), "schema"): schema.markdown,
-        (Path("docs", "method.md"), "kinds"): head_kinds.markdown,
-        (Path("docs", "method.md"), "measures"): measures.markdown,
-        (Path("docs", "method.md"), "statistics"): statistics.markdown,
-        (Path("docs", "method.md"), "prompts"): prompt_kinds.markdown,
-        (Path("docs", "method.md"), "views"): views.markdown,
-        (Path("docs", "method.md"), "tables"): result_rows.markdown,
-    }
-)
-"""Tables by page and name of their block."""
-
-
-def main() -> None:
-    """Rewrite the tables."""
-    for (page, name), markdown in DECLARED.items():
-        replace_block(page, name, f"\n{markdown()}")
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -82,7 +51,3 @@ def _cut(page: Path, name: str) -> tuple[str, str, str]:
     before, _, rest = text.partition(begin)
     block, _, after = rest.partition(end)
     return before, block, after
-
-
-if __name__ == "__main__":
-    main()

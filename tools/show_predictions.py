@@ -18,9 +18,9 @@ import pandas as pd
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.ground_truth import measure_objects
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import CORRECTIONS, KEEP
+from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from stages.cli.app import app
 from stages.predictor import load_predictor

@@ -29,7 +29,7 @@ from stages.page.labels import (
 )
 from stages.page.svg import svg_file
 from stages.tables.auc import margin_table, overview_table
-from stages.tables.rows import (
+from stages.tables.report_table import (
     BOUNDS_OF,
     Results,
     first_train_split,

@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pipeline.entropy.agreement import HardMasks, compared_masks, mean_agreements
+from pipeline.entropy import comparisons
 from pipeline.entropy.mixtures import MaskCode, object_entropies
 from pipeline.entropy.plan import CellRows, Chosen, PlannedCell, plan_cells
-from pipeline.entropy.truth import JudgedCounts, judged_counts, pixel_labels
 from pipeline.mask_statistics import MASK_SCORES, PIXEL_SCORES
 
 ObjectArrays = Mapping[str, Float64[np.ndarray, "..."]]
@@ -56,19 +55,19 @@ def _block_arrays(
     truth: Bool[np.ndarray, "object y x"],
     models: Sequence[str],
 ) -> ObjectArrays:
-    hard: dict[str, list[Mapping[Chosen, HardMasks]]] = {model: [] for model in models}
-    counts: dict[str, JudgedCounts] = {}
-    label = pixel_labels(truth)
+    hard: dict[str, list[Mapping[Chosen, comparisons.HardMasks]]] = {model: [] for model in models}
+    counts: dict[str, comparisons.JudgedCounts] = {}
+    label = comparisons.pixel_labels(truth)
 
     def keep(cell: PlannedCell, mask_code: MaskCode) -> None:
-        hard[cell.model].append(compared_masks(cell, some, mask_code))
+        hard[cell.model].append(comparisons.compared_masks(cell, some, mask_code))
         if cell.view == "identity":
-            counts[cell.model] = judged_counts(mask_code, cell.judged[some], label)
+            counts[cell.model] = comparisons.judged_counts(mask_code, cell.judged[some], label)
 
     entropies = object_entropies(cells, some, keep)
     return {
         **entropies,
-        **mean_agreements(hard),
+        **comparisons.mean_agreements(hard),
         **_mask_scores(np.stack([counts[model] for model in models], axis=2)),
     }
 

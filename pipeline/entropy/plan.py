@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
+from pipeline.proposals import judged_proposals
 from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
 
 
@@ -188,12 +189,12 @@ def cell_masks(
     -----
     The judged proposal is chosen for each prediction; ties go to the first.
     """
-    chosen_by = {"best": iou, "selected": sam_score}
-    shares = task_probability(sam_score[:, :_N_CLICKS])
+    iou, sam_score = iou[:, :_N_CLICKS], sam_score[:, :_N_CLICKS]
+    shares = task_probability(sam_score)
     return {
         judged: CellMasks(
             task_probability=shares,
-            is_judged=_ONE_OF_ALL[chosen_by[judged][:, :_N_CLICKS].argmax(axis=-1)],
+            is_judged=_ONE_OF_ALL[judged_proposals(judged, iou=iou, sam_score=sam_score)],
             is_identity=is_identity,
             n_models=n_models,
             n_views=n_views,

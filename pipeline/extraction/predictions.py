@@ -1,20 +1,23 @@
-"""All prompt sets of an image's objects through one model: tokens, masks, SamScores and IoUs."""
+"""All prompt sets of an image's objects through one model: tokens, masks, scores and figures."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from pipeline.extraction.figures import mask_figures
 from pipeline.extraction.iou import boxed_iou, mask_iou
+from pipeline.heads.kinds import HeadKind
 from pipeline.masks import FIRST_FOREGROUND_CODE
 from pipeline.prompt_kinds import BOX, PromptKind, calls_of
 from pipeline.sam.model import Decoded, Embedding, Sam
 from pipeline.views import View, map_points, unview
+from pipeline.vocabulary import PROPOSAL_PAIRS
 
 Rows = dict[str, np.ndarray]
 """Arrays of consecutive objects by their names in the cache."""
@@ -214,3 +217,59 @@ def _found(decoded: Decoded, iou: Float[Tensor, "prompt proposal"]) -> dict[str,
         "mask_token": decoded.mask_token,
         "object_score": decoded.object_score,
     }
+
+
+_LN2: Final = float(np.log(2))
+
+
+def mask_figures(logits: Float[Tensor, "prompt proposal y x"]) -> dict[str, Tensor]:
+    """Figures of every proposal, and of every pair of them, by their names in the cache.
+
+    Parameters
+    ----------
+    logits
+        Logits of the low-resolution masks, in the unaugmented frame.
+
+    Returns
+    -------
+    ``area``, ``mask_entropy`` and ``confidence``: arrays ``(prompt, proposal)``; ``agreement``:
+    ``(prompt, pair)`` in the order of ``PROPOSAL_PAIRS``.
+
+    Notes
+    -----
+    With p the foreground probability of a pixel and m = [p > 0.5], of the logit itself: the mean of
+    p; sum(p h2(p)) / sum(p), as Eq. 3, in bits; soft Dice confidence 2 sum(p m) / sum(p + m)
+    (arXiv 2402.10665); soft Dice 2 sum(p q) / sum(p^2 + q^2) of two proposals p and q, which is 1
+    if they are the same. Each is 0 where its divisor is.
+    """
+    flat = logits.flatten(-2)
+    p = flat.sigmoid()
+    total = p.sum(-1)
+    # p h2(p) in nats: -ln p = softplus(-z) = softplus(z) - z and -ln(1 - p) = softplus(z).
+    entropy = (p * (softplus(flat) - p * flat)).sum(-1) / _LN2
+    is_inside = flat > 0
+    shared = torch.where(is_inside, p, 0).sum(-1)
+    products = torch.matmul(p, p.mT)
+    squares = products.diagonal(dim1=-2, dim2=-1)
+    pairs = [(products[:, i, j], squares[:, i] + squares[:, j]) for i, j in PROPOSAL_PAIRS]
+    shares, sums = (torch.stack(side, dim=1) for side in zip(*pairs, strict=True))
+    return {
+        "area": total / flat.shape[-1],
+        "mask_entropy": _ratio(entropy, total),
+        "confidence": _ratio(2 * shared, total + is_inside.sum(-1)),
+        "agreement": _ratio(2 * shares, sums),
+    }
+
+
+def arrays_for_heads(decoded: Decoded, kind: HeadKind) -> dict[str, np.ndarray]:
+    """Arrays that heads of a kind read, a row for each prompt set; IoUs are unknown, and 0."""
+    tensors = _found(decoded, torch.zeros_like(decoded.sam_score))
+    if "figures" in kind.inputs:
+        tensors |= mask_figures(decoded.logits)
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _ratio(
+    dividend: Float[Tensor, "prompt part"], divisor: Float[Tensor, "prompt part"]
+) -> Float[Tensor, "prompt part"]:
+    return dividend / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)

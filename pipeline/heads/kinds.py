@@ -1,7 +1,7 @@
 """Kinds of heads, their hyperparameters, and head sets: heads of one kind, protocol and tokens."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,11 +52,6 @@ class Trial:
     mse: float
 
 
-def rank_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Sort trials, best first; ties keep the order in which they were tried."""
-    return sorted(trials, key=lambda trial: trial.mse)
-
-
 @dataclass(frozen=True)
 class OneCycle:
     """AdamW with one cycle of the learning rate, as PyTorch's ``OneCycleLR``."""
@@ -81,7 +76,7 @@ class HeadKind:
     colour: str
     """Colour of all its measures; a figure shows few of them at once."""
     inputs: tuple[str, ...]
-    """What a head reads, names of ``pipeline.heads.inputs.PARTS`` in their order."""
+    """What a head reads, names of ``pipeline.heads.predict.PARTS`` in their order."""
     is_standardised: bool = False
     """Whether every input enters less its mean and over its standard deviation in training."""
     hidden: int = 512
@@ -157,31 +152,3 @@ def head_sets(
         if PAPER in kinds
     ]
     return (*own, *ablated)
-
-
-def markdown() -> str:
-    """All kinds of heads as a table in Markdown."""
-    lines = [
-        "| kind | is | reads | hidden layers | training |",
-        "| --- " * 5 + "|",
-        *(
-            f"| `{kind.name}` | {kind.meaning} | {_inputs_text(kind)} | 2 of {kind.hidden} "
-            f"| {_plan_text(kind.plan)} |"
-            for kind in HEAD_KINDS
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _inputs_text(kind: HeadKind) -> str:
-    inputs = " and ".join(kind.inputs)
-    return f"{inputs}, standardised" if kind.is_standardised else inputs
-
-
-def _plan_text(plan: OneCycle | None) -> str:
-    if plan is None:
-        return "SGD with momentum, hyperparameters by `tune`"
-    return (
-        f"AdamW with one cycle of the learning rate up to {plan.learning_rate:g}, weight decay "
-        f"{plan.weight_decay:g}, {plan.epochs} epochs, batches of {plan.batch_size}"
-    )

@@ -1,6 +1,6 @@
-"""Many MLPs of one shape as one batched network, its gradients, and the inputs that it takes."""
+"""A head in training: an MLP, its gradients, and the inputs that it takes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -22,86 +22,72 @@ would blow them up."""
 
 
 @dataclass(frozen=True)
-class Networks:
-    """Heads side by side, and the gradients of their weights.
+class Network:
+    """A head in training, and the gradients of its weights.
 
     The tensors are allocated once and written in place: fresh ones of this size cost a page fault
     every 4 KB.
     """
 
-    weights: tuple[Float[Tensor, "head _ _"], ...]
-    biases: tuple[Float[Tensor, "head 1 _"], ...]
-    weight_gradients: tuple[Float[Tensor, "head _ _"], ...]
-    bias_gradients: tuple[Float[Tensor, "head 1 _"], ...]
+    weights: tuple[Float[Tensor, "_ _"], ...]
+    biases: tuple[Float[Tensor, "1 _"], ...]
+    weight_gradients: tuple[Float[Tensor, "_ _"], ...]
+    bias_gradients: tuple[Float[Tensor, "1 _"], ...]
 
-    @property
-    def n_heads(self) -> int:
-        """Number of heads side by side."""
-        return len(self.biases[0])
-
-    def head(self, place: int) -> HeadWeights:
-        """Return a copy of a head in the layout of ``torch.nn.Linear``."""
+    def tensors(self) -> HeadWeights:
+        """Return a copy of the weights in the layout of ``torch.nn.Linear``."""
         tensors = {}
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            tensors[f"layers.{i}.weight"] = weight[place].mT.numpy().copy(order="C")
-            tensors[f"layers.{i}.bias"] = bias[place, 0].numpy().copy()
+            tensors[f"layers.{i}.weight"] = weight.mT.numpy().copy(order="C")
+            tensors[f"layers.{i}.bias"] = bias[0].numpy().copy()
         return tensors
 
 
-def initial_networks(
-    objectives: Sequence[str],
-    n_inputs: int,
-    seed: int,
-    *,
-    hidden: int = HIDDEN,
-) -> Networks:
-    """Draw weights as ``torch.nn.Linear`` does, each head from its own seed."""
+def initial_network(objective: str, n_inputs: int, seed: int, *, hidden: int = HIDDEN) -> Network:
+    """Draw weights as ``torch.nn.Linear`` does, for each objective from a seed of its own."""
     widths = [n_inputs, *[hidden] * (N_LAYERS - 1), 1]
-    weights = tuple(torch.empty(len(objectives), *shape) for shape in pairwise(widths))
-    biases = tuple(torch.empty(len(objectives), 1, width) for width in widths[1:])
-    for head, objective in enumerate(objectives):
-        generator = torch.Generator().manual_seed(derive_seed(seed, objective))
-        for weight, bias in zip(weights, biases, strict=True):
-            bound = weight.shape[1] ** -0.5
-            weight[head].uniform_(-bound, bound, generator=generator)
-            bias[head].uniform_(-bound, bound, generator=generator)
+    weights = tuple(torch.empty(*shape) for shape in pairwise(widths))
+    biases = tuple(torch.empty(1, width) for width in widths[1:])
+    generator = torch.Generator().manual_seed(derive_seed(seed, objective))
+    for weight, bias in zip(weights, biases, strict=True):
+        bound = len(weight) ** -0.5
+        weight.uniform_(-bound, bound, generator=generator)
+        bias.uniform_(-bound, bound, generator=generator)
     gradients = (tuple(torch.zeros_like(t) for t in part) for part in (weights, biases))
-    return Networks(weights, biases, *gradients)
+    return Network(weights, biases, *gradients)
 
 
 def fill_gradients(
-    networks: Networks,
-    inputs: Float[Tensor, "row input"],
-    targets: Float[Tensor, "head row"],
-) -> Float[Tensor, " head"]:
-    """Squared error of each head, summed over the rows; fills the gradients of its mean.
+    network: Network, inputs: Float[Tensor, "row input"], targets: Float[Tensor, " row"]
+) -> Float[Tensor, ""]:
+    """Squared error summed over the rows; fills the gradients of its mean.
 
     Notes
     -----
     Written by hand, because autograd allocates every gradient anew.
     """
-    layers = _forward(networks, inputs)
+    layers = _forward(network, inputs)
     output = layers.pop()
-    error = output - targets[..., None]
+    error = output - targets[:, None]
     delta = error * output * (1 - output) * 2 * (1 / len(inputs))
     for i in reversed(range(N_LAYERS)):
-        torch.bmm(layers[i].mT, delta, out=networks.weight_gradients[i])
-        torch.sum(delta, 1, keepdim=True, out=networks.bias_gradients[i])
+        torch.mm(layers[i].mT, delta, out=network.weight_gradients[i])
+        torch.sum(delta, 0, keepdim=True, out=network.bias_gradients[i])
         if i:
-            delta = torch.bmm(delta, networks.weights[i].mT)
+            delta = torch.mm(delta, network.weights[i].mT)
             delta = torch.ops.aten.threshold_backward(delta, layers[i], 0)
-    return error[..., 0].square().sum(1)
+    return error[:, 0].square().sum()
 
 
-def outputs(networks: Networks, inputs: Float[Tensor, "row input"]) -> Float[Tensor, "head row"]:
-    """What each head predicts of each row."""
-    return _forward(networks, inputs)[-1][..., 0]
+def outputs(network: Network, inputs: Float[Tensor, "row input"]) -> Float[Tensor, " row"]:
+    """What the head predicts of each row."""
+    return _forward(network, inputs)[-1][:, 0]
 
 
-def _forward(networks: Networks, inputs: Float[Tensor, "row input"]) -> list[Tensor]:
-    """Inputs, hidden layers and output, each ``(head, row, width)``."""
-    layers = [inputs.expand(networks.n_heads, -1, -1)]
-    for weight, bias in zip(networks.weights, networks.biases, strict=True):
+def _forward(network: Network, inputs: Float[Tensor, "row input"]) -> list[Tensor]:
+    """Inputs, hidden layers and output, each ``(row, width)``."""
+    layers = [inputs]
+    for weight, bias in zip(network.weights, network.biases, strict=True):
         layers.append(_affine(bias, layers[-1], weight))
         if len(layers) <= N_LAYERS:
             layers[-1].relu_()
@@ -110,16 +96,16 @@ def _forward(networks: Networks, inputs: Float[Tensor, "row input"]) -> list[Ten
 
 
 def _affine(
-    bias: Float[Tensor, "head 1 output"],
-    inputs: Float[Tensor, "head row input"],
-    weight: Float[Tensor, "head input output"],
-) -> Float[Tensor, "head row output"]:
-    if weight.shape[::2] == (1, 1):
-        # A lone vector goes through gemv, which adds in another order than the gemm of several:
-        # the bits of a head would depend on the networks beside it.
+    bias: Float[Tensor, "1 output"],
+    inputs: Float[Tensor, "row input"],
+    weight: Float[Tensor, "input output"],
+) -> Float[Tensor, "row output"]:
+    if weight.shape[1] == 1:
+        # A lone column goes through gemv, which adds in another order than gemm: the last bits of
+        # heads would not be those of before.
         twice = (tensor.expand(2, -1, -1) for tensor in (bias, inputs, weight))
-        return torch.baddbmm(*twice)[:1]
-    return torch.baddbmm(bias, inputs, weight)
+        return torch.baddbmm(*twice)[0]
+    return torch.addmm(bias, inputs, weight)
 
 
 class Inputs:

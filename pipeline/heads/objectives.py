@@ -7,24 +7,11 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Int
 
-from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES, TRAIN_PROMPTS
+from pipeline.proposals import ProposalScores
+from pipeline.vocabulary import MODELS, N_PROPOSALS, OBJECTIVES
 
 VALIDATION_SHARE: Final = 0.2
 """Share of the images that is held out for validation."""
-
-
-@dataclass(frozen=True)
-class ModelFeatures:
-    """What one model predicts for every object in the identity view.
-
-    Attributes
-    ----------
-    sam_score, iou
-        For the prompt sets ``TRAIN_PROMPTS``, proposals in decoder order.
-    """
-
-    sam_score: Float32[np.ndarray, "object prompt proposal"]
-    iou: Float32[np.ndarray, "object prompt proposal"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ class TrainingSet:
 
 
 def targets(
-    features: Mapping[str, ModelFeatures], protocol: str
+    features: Mapping[str, ProposalScores], protocol: str
 ) -> dict[str, Float32[np.ndarray, " row"]]:
     """Target of each objective for every object of every model, in [0, 1].
 
@@ -74,7 +61,7 @@ def targets(
     that the sigmoid can reach it; no gain is 0.5.
     """
     _check_models(features)
-    own = {model: _judged_iou(found, "center", protocol) for model, found in features.items()}
+    own = {model: found.judged_iou(protocol) for model, found in features.items()}
     shared = {f"iou_{model}": own[model] for model in MODELS}
     shared["model_gap"] = _as_target(own["large"] - own["tiny"])
     parts = [shared | _own_targets(found, protocol) for found in features.values()]
@@ -83,7 +70,7 @@ def targets(
 
 def training_set(
     inputs: Float32[np.ndarray, "model object input"],
-    features: Mapping[str, ModelFeatures],
+    features: Mapping[str, ProposalScores],
     group_index: Int[np.ndarray, " grouped"],
     *,
     protocol: str,
@@ -162,22 +149,21 @@ def split_by_group(
     return np.sort(train), np.sort(validation)
 
 
-def _check_models(features: Mapping[str, ModelFeatures]) -> None:
+def _check_models(features: Mapping[str, ProposalScores]) -> None:
     if set(features) != set(MODELS):
         raise ValueError(
             f"the heads must learn from all of {', '.join(MODELS)}, "
             f"got {', '.join(features) or 'none'}"
         )
     shapes = {model: found.iou.shape for model, found in features.items()}
-    expected = (next(iter(shapes.values()))[0], len(TRAIN_PROMPTS), N_PROPOSALS)
+    expected = (next(iter(shapes.values()))[0], N_PROPOSALS)
     if set(shapes.values()) != {expected}:
         raise ValueError(f"iou of every model must have shape {expected}, got {shapes}")
 
 
-def _own_targets(found: ModelFeatures, protocol: str) -> dict[str, Float32[np.ndarray, " object"]]:
-    best, selected = (_judged_iou(found, "center", judged) for judged in ("best", "selected"))
-    refined = _judged_iou(found, "refined", protocol)
-    own = {"best": best, "selected": selected}[protocol]
+def _own_targets(found: ProposalScores, protocol: str) -> dict[str, Float32[np.ndarray, " object"]]:
+    best, selected = (found.judged_iou(judged) for judged in ("best", "selected"))
+    refined, own = found.judged_refined_iou(protocol), found.judged_iou(protocol)
     return {
         "iou_refined": refined,
         "iou_selected": selected,
@@ -185,14 +171,6 @@ def _own_targets(found: ModelFeatures, protocol: str) -> dict[str, Float32[np.nd
         "prompt_gap": _as_target(refined - own),
         "task_gap": _as_target(best - selected),
     }
-
-
-def _judged_iou(found: ModelFeatures, prompt: str, judged: str) -> Float32[np.ndarray, " object"]:
-    """IoU of the best or the selected proposal of a prompt set; ties go to the first."""
-    k = TRAIN_PROMPTS.index(prompt)
-    chosen = {"best": found.iou, "selected": found.sam_score}[judged][:, k].argmax(axis=1)
-    iou: Float32[np.ndarray, " object"] = found.iou[np.arange(len(chosen)), k, chosen]
-    return iou
 
 
 def _as_target(gap: Float32[np.ndarray, " object"]) -> Float32[np.ndarray, " object"]:

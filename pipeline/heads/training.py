@@ -1,6 +1,6 @@
 """Training of heads: SGD with momentum, or AdamW in one cycle of the learning rate."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from typing import Final
@@ -11,23 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pipeline.heads.kinds import (
-    KINDS_BY_NAME,
-    PAPER,
-    RANGES,
-    WEIGHT_DECAY,
-    HeadKind,
-    Hyperparameters,
-    OneCycle,
-)
-from pipeline.heads.networks import (
-    Inputs,
-    Networks,
-    fill_gradients,
-    initial_networks,
-    outputs,
-    standard_of,
-)
+from pipeline.heads import kinds, networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.seeds import derive_seed
@@ -39,9 +23,9 @@ FORWARD_ROWS: Final = 1024
 WORST_MSE: Final = 1.0
 """Largest error between a target and a prediction in [0, 1]: the cost of a trial that diverges."""
 
-MOST_EPOCHS: Final = int(RANGES["epochs"][1])
+MOST_EPOCHS: Final = int(kinds.RANGES["epochs"][1])
 
-Plan = Hyperparameters | OneCycle
+Plan = kinds.Hyperparameters | kinds.OneCycle
 """How one head is trained."""
 
 
@@ -74,32 +58,33 @@ class TrainedHead:
     validation_mse: Float[np.ndarray, " epoch"]
 
 
-def train_heads(
+def train_head(
     data: TrainingSet,
     rows: Rows,
-    plans: Mapping[str, Plan],
+    objective: str,
+    plan: Plan,
     *,
     seed: int,
-    kind: HeadKind = KINDS_BY_NAME[PAPER],
+    kind: kinds.HeadKind = kinds.KINDS_BY_NAME[kinds.PAPER],
     advance: Callable[[int], None] = lambda _: None,
-) -> dict[str, TrainedHead]:
-    """Train one head per objective, one after the other.
+) -> TrainedHead:
+    """Train the head of an objective.
 
     Parameters
     ----------
-    plans
-        How to train each objective.
+    plan
+        How to train it.
     seed
-        Seeds initial weights and batches. A head does not depend on the heads beside it.
+        Seeds initial weights and batches.
     kind
         Gives the width of the hidden layers, and whether inputs are standardised.
     advance
-        Called with 1 after each epoch of a head.
+        Called with 1 after each epoch.
 
     Raises
     ------
     ValueError
-        If there is no row to train on, a row is not finite, or an objective is unknown.
+        If there is no row to train on, a row is not finite, or the objective is unknown.
     DivergenceError
         If a loss is not finite; a learning rate too high for raw tokens is the usual cause.
 
@@ -112,17 +97,13 @@ def train_heads(
     Heads side by side in one batched network would take 1.2 to 1.5 times as long: what a step
     reads and writes of nine heads of the paper, 35 MB, fits in no cache; of one it does.
     """
-    _check(data, rows, plans)
-    lesson = _lesson(data, rows, kind)
-    trained = {}
-    for objective, plan in plans.items():
-        networks = _networks(lesson, objective, seed)
-        errors = np.empty((2, plan.epochs))
-        for epoch, both in enumerate(_epochs(lesson, networks, objective, plan, seed)):
-            errors[:, epoch] = both
-            advance(1)
-        trained[objective] = TrainedHead({**networks.head(0), **lesson.scale}, *errors)
-    return trained
+    lesson = _lesson(data, rows, objective, kind)
+    network = networks.initial_network(objective, lesson.inputs.width, seed, hidden=kind.hidden)
+    errors = np.empty((2, plan.epochs))
+    for epoch, both in enumerate(_epochs(lesson, network, objective, plan, seed)):
+        errors[:, epoch] = both
+        advance(1)
+    return TrainedHead({**network.tensors(), **lesson.scale}, *errors)
 
 
 def validation_errors(
@@ -138,19 +119,18 @@ def validation_errors(
     Raises
     ------
     ValueError
-        As ``train_heads``.
+        As ``train_head``.
     """
-    _check(data, rows, {objective: plan})
-    lesson = _lesson(data, rows, KINDS_BY_NAME[PAPER])
-    networks = _networks(lesson, objective, seed)
-    return (error for _, error in _epochs(lesson, networks, objective, plan, seed))
+    lesson = _lesson(data, rows, objective, kinds.KINDS_BY_NAME[kinds.PAPER])
+    network = networks.initial_network(objective, lesson.inputs.width, seed)
+    return (error for _, error in _epochs(lesson, network, objective, plan, seed))
 
 
 def validation_cost(
     data: TrainingSet,
     rows: Rows,
     objective: str,
-    plan: Hyperparameters,
+    plan: kinds.Hyperparameters,
     *,
     seed: int,
 ) -> float:
@@ -171,7 +151,7 @@ def continued_costs(
     objective: str,
     *,
     seed: int,
-) -> Callable[[Hyperparameters], float]:
+) -> Callable[[kinds.Hyperparameters], float]:
     """``validation_cost`` by plan, which goes on training where the same plan had fewer epochs.
 
     Heads stay in memory until one of them has had most epochs; the others, which fell behind it,
@@ -182,9 +162,9 @@ def continued_costs(
     ValueError
         As ``validation_cost``.
     """
-    running: dict[Hyperparameters, tuple[int, Iterator[float]]] = {}
+    running: dict[kinds.Hyperparameters, tuple[int, Iterator[float]]] = {}
 
-    def cost(plan: Hyperparameters) -> float:
+    def cost(plan: kinds.Hyperparameters) -> float:
         longest = replace(plan, epochs=max(plan.epochs, MOST_EPOCHS))
         n_done, costs = running.pop(longest, (plan.epochs, iter(())))
         if n_done >= plan.epochs:
@@ -203,7 +183,7 @@ def _costs(
     data: TrainingSet,
     rows: Rows,
     objective: str,
-    plan: Hyperparameters,
+    plan: kinds.Hyperparameters,
     seed: int,
 ) -> Iterator[float]:
     """What a trial costs after each epoch, without end."""
@@ -224,38 +204,31 @@ def _until_divergence(errors: Iterator[float]) -> Iterator[float]:
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What all heads of a training learn from, and how."""
+    """What a head learns from."""
 
-    inputs: Inputs
+    inputs: networks.Inputs
     scale: HeadWeights
-    targets: Mapping[str, Float[Tensor, "1 row"]]
+    targets: Float[Tensor, " row"]
     train: Int[Tensor, " train"]
     validation: Int[Tensor, " validation"]
-    kind: HeadKind
 
 
-def _lesson(data: TrainingSet, rows: Rows, kind: HeadKind) -> _Lesson:
-    scale = standard_of(data.inputs, rows.train) if kind.is_standardised else {}
-    columns = torch.from_numpy(np.ascontiguousarray(data.targets.T))
+def _lesson(data: TrainingSet, rows: Rows, objective: str, kind: kinds.HeadKind) -> _Lesson:
+    _check(data, rows, objective)
+    scale = networks.standard_of(data.inputs, rows.train) if kind.is_standardised else {}
+    targets = np.ascontiguousarray(data.targets[:, OBJECTIVES.index(objective)])
     return _Lesson(
-        Inputs(data.inputs, scale),
+        networks.Inputs(data.inputs, scale),
         scale,
-        {name: columns[i : i + 1] for i, name in enumerate(OBJECTIVES)},
+        torch.from_numpy(targets),
         torch.from_numpy(rows.train),
         torch.from_numpy(rows.validation),
-        kind,
     )
 
 
-def _networks(lesson: _Lesson, objective: str, seed: int) -> Networks:
-    """The networks of a head before training."""
-    return initial_networks((objective,), lesson.inputs.width, seed, hidden=lesson.kind.hidden)
-
-
-def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
-    for objective in plans:
-        if objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+def _check(data: TrainingSet, rows: Rows, objective: str) -> None:
+    if objective not in OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
     if not len(rows.train):
         raise ValueError("heads must train on at least one row, got none")
     for name, values in (("inputs", data.inputs), ("targets", data.targets)):
@@ -265,87 +238,63 @@ def _check(data: TrainingSet, rows: Rows, plans: Mapping[str, Plan]) -> None:
             raise ValueError(f"{name} must be finite, got {len(bad)} rows that are not: {bad[0]}..")
 
 
-@dataclass(frozen=True)
-class Optimizer:
-    """Steps of the networks of a head."""
-
-    steps: torch.optim.Optimizer
-    schedule: OneCycleLR | None = None
-
-    def step(self) -> None:
-        """One step by the gradients that the networks hold."""
-        self.steps.step()
-        if self.schedule is not None:
-            self.schedule.step()
-
-
-def optimizer_of(networks: Networks, plan: Plan, n_batches: int) -> Optimizer:
-    """Optimizer of the networks of a head.
+def optimizer_of(network: networks.Network, plan: Plan, n_batches: int) -> torch.optim.Optimizer:
+    """Optimizer of a head, which takes its steps by the gradients that the network holds.
 
     Parameters
     ----------
     n_batches
         Steps of an epoch.
     """
-    parameters = [*networks.weights, *networks.biases]
-    gradients = (*networks.weight_gradients, *networks.bias_gradients)
+    parameters = [*network.weights, *network.biases]
+    gradients = (*network.weight_gradients, *network.bias_gradients)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     # Fused: one pass over weights, gradients and what the optimizer keeps of earlier steps.
-    if isinstance(plan, OneCycle):
+    if isinstance(plan, kinds.OneCycle):
         adam = torch.optim.AdamW(
             parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
-        n_steps = plan.epochs * n_batches
-        return Optimizer(adam, OneCycleLR(adam, plan.learning_rate, total_steps=n_steps))
-    sgd = torch.optim.SGD(
+        rate = OneCycleLR(adam, plan.learning_rate, total_steps=plan.epochs * n_batches)
+        adam.register_step_post_hook(lambda *_: rate.step())
+        return adam
+    return torch.optim.SGD(
         parameters,
         lr=plan.learning_rate,
         momentum=plan.momentum,
-        weight_decay=WEIGHT_DECAY,
+        weight_decay=kinds.WEIGHT_DECAY,
         fused=True,
     )
-    return Optimizer(sgd)
 
 
 def _epochs(
-    lesson: _Lesson, networks: Networks, objective: str, plan: Plan, seed: int
+    lesson: _Lesson, network: networks.Network, objective: str, plan: Plan, seed: int
 ) -> Iterator[tuple[float, float]]:
-    """Train the networks of a head; its errors in training and validation after each epoch."""
-    train, targets = lesson.train, lesson.targets[objective]
-    optimizer = optimizer_of(networks, plan, -(-len(train) // plan.batch_size))
+    """Train a head; its errors in training and validation after each epoch."""
+    train = lesson.train
+    optimizer = optimizer_of(network, plan, -(-len(train) // plan.batch_size))
     generator = torch.Generator().manual_seed(derive_seed(seed, "batches"))
     for epoch in range(plan.epochs):
+        total = torch.zeros(())
         order = train[torch.randperm(len(train), generator=generator)]
-        batches = torch.split(order, plan.batch_size)
-        error = _train_epoch(networks, optimizer, lesson, targets, batches)
+        for batch in torch.split(order, plan.batch_size):
+            total += networks.fill_gradients(
+                network, lesson.inputs.take(batch), lesson.targets[batch]
+            )
+            optimizer.step()
+        error = float(total) / len(train)
         if not np.isfinite(error):
             raise DivergenceError(
                 f"training error of {objective} must stay finite, got {error} in epoch "
                 f"{epoch + 1} with {plan}"
             )
-        yield error, _validate(networks, lesson, targets)
+        yield error, _validate(network, lesson)
 
 
-def _train_epoch(
-    networks: Networks,
-    optimizer: Optimizer,
-    lesson: _Lesson,
-    targets: Float[Tensor, "1 row"],
-    batches: Sequence[Int[Tensor, "..."]],
-) -> float:
-    """Step once per batch; return the mean squared error over the epoch."""
-    total = torch.zeros(networks.n_heads)
-    for batch in batches:
-        total += fill_gradients(networks, lesson.inputs.take(batch), targets[:, batch])
-        optimizer.step()
-    return float(total.numpy().mean() / np.float64(len(lesson.train)))
-
-
-def _validate(networks: Networks, lesson: _Lesson, targets: Float[Tensor, "1 row"]) -> float:
+def _validate(network: networks.Network, lesson: _Lesson) -> float:
     """Mean squared error of what the head predicts."""
     total = 0.0
     for some in torch.split(lesson.validation, FORWARD_ROWS):
-        found = outputs(networks, lesson.inputs.take(some))
-        total += float((found - targets[:, some]).square().sum(1))
+        found = networks.outputs(network, lesson.inputs.take(some))
+        total += float((found - lesson.targets[some]).square().sum())
     return total / len(lesson.validation) if len(lesson.validation) else np.nan

@@ -4,28 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan
-    from pipeline.predictor.everything import UncertainMaskGenerator
-    from pipeline.predictor.predictor import UncertainPredictor
-    from pipeline.predictor.prompts import PromptSet
-    from pipeline.predictor.proposal_heads import ProposalHeads
-    from pipeline.predictor.uncertainty import Uncertainty
-
-__all__: Final = [
-    "BayesianEntropies",
-    "BayesianPlan",
-    "PromptSet",
-    "ProposalHeads",
-    "UncertainMaskGenerator",
-    "UncertainPredictor",
-    "Uncertainty",
-]
+    from pipeline.predictor.bayesian import BayesianEntropies as BayesianEntropies
+    from pipeline.predictor.bayesian import BayesianPlan as BayesianPlan
+    from pipeline.predictor.everything import UncertainMaskGenerator as UncertainMaskGenerator
+    from pipeline.predictor.predictor import UncertainPredictor as UncertainPredictor
+    from pipeline.predictor.prompts import PromptSet as PromptSet
+    from pipeline.predictor.uncertainty import ProposalHeads as ProposalHeads
+    from pipeline.predictor.uncertainty import Uncertainty as Uncertainty
 
 _MODULES: Final = {
     "BayesianEntropies": "bayesian",
     "BayesianPlan": "bayesian",
     "PromptSet": "prompts",
-    "ProposalHeads": "proposal_heads",
+    "ProposalHeads": "uncertainty",
     "Uncertainty": "uncertainty",
     "UncertainMaskGenerator": "everything",
     "UncertainPredictor": "predictor",

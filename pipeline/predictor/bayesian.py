@@ -13,9 +13,8 @@ from torch import Tensor
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
-from pipeline.predictor.images import IDENTITY, EncodedImage, decode_prompts
+from pipeline.predictor.images import IDENTITY, EncodedImage, masks_at_image
 from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts, check_clicks
-from pipeline.predictor.upsampling import masks_at_image
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, default_view, map_points, unview
@@ -118,9 +117,7 @@ def _check_sizes(sam: Sam, others: Sequence[Sam]) -> None:
 
 def _selected(sam: Sam, embedding: Embedding, prompts: DecoderPrompts) -> Logits:
     """Logits of the selected mask of each prompt set."""
-    decoded = decode_prompts(sam, embedding, prompts)
-    every = torch.arange(len(decoded.logits), device=decoded.logits.device)
-    return decoded.logits[every, decoded.sam_score.argmax(dim=1)]
+    return sam.decode(embedding, **vars(prompts)).selected_logits
 
 
 def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> DecoderPrompts:

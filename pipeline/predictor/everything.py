@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
+from pipeline.predictor import uncertainty
 from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
-from pipeline.predictor.proposal_heads import Judgement, judge_rows, proposal_inputs
-from pipeline.predictor.uncertainty import advise_on, is_kept
 from pipeline.sam.generator import MaskGenerator, Records
 
 
@@ -41,7 +40,7 @@ class UncertainMaskGenerator:
     ) -> None:
         self._heads = predictor.heads
         self._good_iou = good_iou
-        read = partial(proposal_inputs, predictor.heads)
+        read = partial(uncertainty.proposal_inputs, predictor.heads)
         self._generator = MaskGenerator(predictor.sam, read, options)
 
     def generate(self, image: np.ndarray | Image) -> Records:
@@ -63,14 +62,14 @@ class UncertainMaskGenerator:
         """
         records, inputs = self._generator.generate(bytes_of(rgb_of(image)))
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
-        judgement = judge_rows(self._heads, inputs, sam_score)
+        judgement = uncertainty.judge_rows(self._heads, inputs, sam_score)
         return [record | self._values_of(judgement, i) for i, record in enumerate(records)]
 
-    def _values_of(self, judgement: Judgement, i: int) -> dict[str, Any]:
+    def _values_of(self, judgement: uncertainty.Judgement, i: int) -> dict[str, Any]:
         parts = {
             part: {name: float(values[i]) for name, values in vars(own).items()}
             for part, own in vars(judgement).items()
         }
-        advice = advise_on(judgement, i, self._good_iou)
-        kept = is_kept(judgement, i, self._heads.least_iou)
+        advice = uncertainty.advise_on(judgement, i, self._good_iou)
+        kept = uncertainty.is_kept(judgement, i, self._heads.least_iou)
         return {**parts, "advice": {"words": advice.words, **vars(advice)}, "is_kept": kept}

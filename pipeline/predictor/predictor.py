@@ -1,7 +1,6 @@
 """A predictor that takes the place of ``SAM2ImagePredictor``, and says how wrong a mask may be."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
 
@@ -14,11 +13,9 @@ from PIL.Image import Image
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
-from pipeline.predictor.images import EncodedImage, decode_prompts, rgb_of
+from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
-from pipeline.predictor.proposal_heads import ProposalHeads
-from pipeline.predictor.uncertainty import Uncertainty, bounded, read_uncertainty
-from pipeline.predictor.upsampling import at_image, masks_at_image
+from pipeline.predictor.uncertainty import ProposalHeads, Uncertainty, bounded, read_uncertainty
 from pipeline.sam.model import Sam
 
 _ENCODED_PIXELS: Final = 2**22
@@ -31,15 +28,6 @@ Prediction = tuple[
     Float32[np.ndarray, "*prompt proposal y x"],
 ]
 """Masks, SamScores and low-resolution logits; without the first dimension for one prompt set."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """What ``predict`` is to return, and whether coordinates are pixels or fractions."""
-
-    multimask_output: bool
-    return_logits: bool
-    normalize_coords: bool
 
 
 class UncertainPredictor:
@@ -115,8 +103,8 @@ class UncertainPredictor:
             If the prompts are not of these shapes.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
-        output = Output(multimask_output, return_logits, normalize_coords)
-        return self._predict(self._one(), prompt_set, output)
+        output = multimask_output, return_logits, normalize_coords
+        return self._predict(self._one(), prompt_set, *output)
 
     def predict_batch(
         self,
@@ -149,9 +137,9 @@ class UncertainPredictor:
                 _check_count(part, images)
         by_part = [repeat(None, len(images)) if part is None else part for part in given]
         every = zip(*by_part, strict=True)
-        output = Output(multimask_output, return_logits, normalize_coords)
+        output = multimask_output, return_logits, normalize_coords
         found = [
-            self._predict(image, PromptSet(*prompt), output)
+            self._predict(image, PromptSet(*prompt), *output)
             for image, prompt in zip(images, every, strict=True)
         ]
         masks, sam_scores, logits = ([one[part] for one in found] for part in range(3))
@@ -273,13 +261,18 @@ class UncertainPredictor:
         return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
 
     @torch.inference_mode()
-    def _predict(self, image: EncodedImage, prompt_set: PromptSet, output: Output) -> Prediction:
+    def _predict(
+        self,
+        image: EncodedImage,
+        prompt_set: PromptSet,
+        multimask_output: bool,  # noqa: FBT001 - as predict has them
+        return_logits: bool,  # noqa: FBT001
+        normalize_coords: bool,  # noqa: FBT001
+    ) -> Prediction:
         height, width = image.size_px
-        scale = (1, 1) if output.normalize_coords else (width, height)
-        prompts = parse_prompts(prompt_set, scale=scale)
-        is_multimask = output.multimask_output
-        found = decode_prompts(self.sam, image.embedding, prompts, multimask_output=is_multimask)
-        if output.return_logits:
+        prompts = parse_prompts(prompt_set, scale=(1, 1) if normalize_coords else (width, height))
+        found = self.sam.decode(image.embedding, **vars(prompts), multimask_output=multimask_output)
+        if return_logits:
             masks = at_image(found.logits, image.size_px).cpu().numpy()
         else:
             masks = masks_at_image(found.logits, image.size_px).astype(np.float32)
@@ -304,7 +297,7 @@ class UncertainPredictor:
         for numbers in _calls([one.kind for one in parsed], batch):
             some = [parsed[i] for i in numbers]
             read = read_uncertainty(
-                decode_prompts(sam, image.embedding, joined(some)),
+                sam.decode(image.embedding, **vars(joined(some))),
                 self.heads,
                 size_px=mask_size_px or image.size_px,
                 good_iou=good_iou,

@@ -37,7 +37,7 @@ Kind = tuple[int, bool]
 
 @dataclass(frozen=True)
 class DecoderPrompts:
-    """Prompt sets of one decoder call: equally many points each, corners of boxes first."""
+    """Arguments of ``Sam.decode``: equally many points in each set, corners of boxes first."""
 
     points: Float32[np.ndarray, "prompt point 2"] | None
     """In pixels (x, y) of the image."""

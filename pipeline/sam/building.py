@@ -12,13 +12,8 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-from pipeline.sam.families import (
-    MEMBERS,
-    MINI_CHANNELS,
-    MINI_IMAGE_SIZE_PX,
-    MiniTrunk,
-    check_member,
-)
+from pipeline.sam import families
+from pipeline.vocabulary import FAMILIES, MODELS
 
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
 """Weights that segment an image; the others serve video."""
@@ -32,11 +27,13 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     >>> sam.image_size_px, sam.mask_size_px, sam.n_channels
     (256, 64, 64)
     """
-    check_member(family, model)
+    for thing, name, known in (("family", family, FAMILIES), ("model", model, MODELS)):
+        if name not in known:
+            raise ValueError(f"{thing} must be one of {', '.join(known)}, got {name!r}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        member = MEMBERS[family, model]
-        if isinstance(member, MiniTrunk):
+        member = families.MEMBERS[family, model]
+        if isinstance(member, families.MiniTrunk):
             return _build_small(member)
         # Postprocessing would replace proposals; the cache holds what the decoder returned.
         return build_sam2(member, None, "cpu", apply_postprocessing=False)
@@ -79,7 +76,7 @@ def load_weights(file: str) -> dict[str, Tensor]:
     return weights
 
 
-def _build_small(trunk: MiniTrunk) -> SAM2Base:
+def _build_small(trunk: families.MiniTrunk) -> SAM2Base:
     hiera = Hiera(
         embed_dim=trunk.width,
         stages=trunk.depths,
@@ -88,8 +85,8 @@ def _build_small(trunk: MiniTrunk) -> SAM2Base:
         window_pos_embed_bkg_spatial_size=(8, 8),
     )
     neck = FpnNeck(
-        PositionEmbeddingSine(MINI_CHANNELS),
-        d_model=MINI_CHANNELS,
+        PositionEmbeddingSine(families.MINI_CHANNELS),
+        d_model=families.MINI_CHANNELS,
         backbone_channel_list=hiera.channel_list,
         fpn_top_down_levels=[2, 3],
         fpn_interp_model="nearest",
@@ -99,7 +96,7 @@ def _build_small(trunk: MiniTrunk) -> SAM2Base:
         memory_attention=nn.Identity(),  # serves video only
         memory_encoder=nn.Identity(),
         num_maskmem=1,
-        image_size=MINI_IMAGE_SIZE_PX,
+        image_size=families.MINI_IMAGE_SIZE_PX,
         directly_add_no_mem_embed=True,
         use_high_res_features_in_sam=True,
         multimask_output_in_sam=True,

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.vocabulary import FAMILIES, MODELS
-
 MINI_IMAGE_SIZE_PX: Final = 256
 """Side of the square that the mini models see."""
 
@@ -69,17 +67,3 @@ SIZES: Final[Mapping[str, FamilySizes]] = {
     "sam2.1": FamilySizes(256, 256),
 }
 """Declared for those who plan or publish cells: building a model takes seconds."""
-
-
-def check_member(family: str, model: str) -> None:
-    """Check that a family and a model exist.
-
-    Raises
-    ------
-    ValueError
-        If one does not; names those that do.
-    """
-    if family not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
-    if model not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")

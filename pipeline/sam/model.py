@@ -77,6 +77,12 @@ class Decoded:
     mask_token: Float[Tensor, "prompt 4 channel"]
     object_score: Float[Tensor, " prompt"]
 
+    @property
+    def selected_logits(self) -> Float[Tensor, "prompt y x"]:
+        """Those of the proposal with the highest SamScore."""
+        every = torch.arange(len(self.logits), device=self.logits.device)
+        return self.logits[every, self.sam_score.argmax(dim=1)]
+
 
 class Sam:
     """One SAM2 model on one device.

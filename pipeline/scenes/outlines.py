@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 import cv2
@@ -113,17 +112,15 @@ def _crescent(generator: np.random.Generator) -> tuple[Ring, ...]:
     return (np.concatenate([outer, inner[1:-1]]),)
 
 
-OUTLINES: Final[Mapping[str, Callable[[np.random.Generator], tuple[Ring, ...]]]] = MappingProxyType(
-    {
-        "ellipse": _ellipse,
-        "polygon": _polygon,
-        "star": _star,
-        "ring": _ring,
-        "box": _box,
-        "frame": _frame,
-        "bar": _bar,
-        "blob": _blob,
-        "crescent": _crescent,
-    }
-)
+OUTLINES: Final[Mapping[str, Callable[[np.random.Generator], tuple[Ring, ...]]]] = {
+    "ellipse": _ellipse,
+    "polygon": _polygon,
+    "star": _star,
+    "ring": _ring,
+    "box": _box,
+    "frame": _frame,
+    "bar": _bar,
+    "blob": _blob,
+    "crescent": _crescent,
+}
 """Rings of each kind of shape, around the origin and within the unit circle."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Final
 
 import cv2
@@ -131,13 +130,11 @@ def _grain(texture: Texture, x: Places, y: Places) -> Weight:
     ).astype(np.float32)
 
 
-PATTERNS: Final[Mapping[str, Callable[[Texture, Places, Places], Weight]]] = MappingProxyType(
-    {
-        "gradient": _gradient,
-        "stripes": _stripes,
-        "checker": _checker,
-        "spots": _spots,
-        "grain": _grain,
-    }
-)
+PATTERNS: Final[Mapping[str, Callable[[Texture, Places, Places], Weight]]] = {
+    "gradient": _gradient,
+    "stripes": _stripes,
+    "checker": _checker,
+    "spots": _spots,
+    "grain": _grain,
+}
 """Weight of the second colour in each kind of texture."""

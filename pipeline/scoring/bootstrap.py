@@ -1,51 +1,16 @@
 """Bootstrap over images, or videos: how much a result would vary with others of their kind."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
+from types import ModuleType
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from pipeline.result_rows import Interval
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Objects by a value, the lowest first; those of equal value are a tie.
-
-    Sums are taken by tie, so that no result depends on the order within one.
-    """
-
-    order: Int[np.ndarray, "object"]
-    """Rows of the objects in their order."""
-    first: Int[np.ndarray, "tie"]
-    """Place in ``order`` of each tie's first object."""
-    tie: Int[np.ndarray, "object"]
-    """Tie of each object in ``order``."""
-
-    @classmethod
-    def of(cls, values: Float[np.ndarray, "object"]) -> "Ranking":
-        """Rank by a value, which may be infinite but not NaN."""
-        order = np.argsort(values, kind="stable")
-        ranked = values[order]
-        is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
-        return cls(order, np.flatnonzero(is_first), np.cumsum(is_first) - 1)
-
-    @property
-    def is_last(self) -> Bool[np.ndarray, "object"]:
-        """Whether each object in ``order`` is the last of its tie."""
-        is_last: Bool[np.ndarray, "object"] = np.append(self.tie[1:] != self.tie[:-1], [True])
-        return is_last
-
-    def by_tie(self, ordered: Float[np.ndarray, "object"]) -> Float[np.ndarray, "tie"]:
-        """Sum over each tie, of values given in ``order``."""
-        if len(self.first) == len(self.order):
-            return ordered  # as for most scores, no two objects tie
-        sums: Float[np.ndarray, "tie"] = np.add.reduceat(ordered, self.first)
-        return sums
-
 
 LEVEL: Final = 0.95
 """Share of the resamples that an interval holds."""
@@ -96,16 +61,22 @@ class Resamples:
         by_lane[..., : len(self)] = values
         return by_lane.reshape(*values.shape[:-1], n_blocks, n_lanes)
 
-    def empty(self, *of: int) -> Float[np.ndarray, "block *of lane"]:
-        """Memory for what a compiled pass writes: values of each resample."""
-        n_blocks, _, n_lanes = self.drawn.shape
-        return np.empty((n_blocks, *of, n_lanes))
-
-    def by_resample(
-        self, found: Float[np.ndarray, "block *of lane"]
+    def passed(
+        self, write: Callable[..., None], *arguments: object, of: tuple[int, ...] = ()
     ) -> Float[np.ndarray, "*of resample"]:
-        """What a compiled pass wrote, without what fills the last block."""
-        n_blocks, *of, n_lanes = found.shape
+        """What a compiled pass over the objects writes.
+
+        Parameters
+        ----------
+        arguments
+            Those between ``drawn`` and what is written.
+        of
+            Shape of what it writes of a resample.
+        """
+        n_blocks, _, n_lanes = self.drawn.shape
+        found = np.empty((n_blocks, *of, n_lanes))
+        write(self.drawn, *arguments, found)
+        # The last block is filled up.
         joined = np.moveaxis(found, 0, -2).reshape(*of, n_blocks * n_lanes)
         return np.ascontiguousarray(joined[..., : len(self)])
 
@@ -128,6 +99,19 @@ class Resamples:
     def _weight(self) -> Float[np.ndarray, "resample group"]:
         """``n_drawn`` as a product of matrices takes it, which would convert it each time."""
         return self.n_drawn.astype(np.float64)
+
+
+def ranked(
+    values: Float[np.ndarray, "object"],
+) -> tuple[Int[np.ndarray, "object"], Bool[np.ndarray, "object"]]:
+    """Rows of the objects, the lowest value first, and whether each in that order ends a tie.
+
+    Sums are taken by tie, so that no result depends on the order within one. A value may be
+    infinite, but not NaN.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    return order, np.append(ordered[1:] != ordered[:-1], [True])
 
 
 def resample_groups(group: Int[np.ndarray, "object"], n_resamples: int, seed: int) -> Resamples:
@@ -184,20 +168,23 @@ def resampled_areas(
     -----
     An object drawn w times counts as w tied objects, and tied objects share their mean rank.
     """
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.areas import write_areas  # noqa: PLC0415
-
-    ranking = Ranking.of(-uncertainty)
-    areas = resamples.empty(gains.shape[1])
-    write_areas(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
-        np.ascontiguousarray(gains[ranking.order], np.float64),
+    order, is_last = ranked(-uncertainty)
+    areas = resamples.passed(
+        passes().write_areas,
+        resamples.group[order],
+        is_last,
+        np.ascontiguousarray(gains[order], np.float64),
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        areas,
+        of=(gains.shape[1],),
     )
-    return resamples.by_resample(areas).T
+    return areas.T
+
+
+def passes() -> ModuleType:
+    """Compiled passes: Numba takes half a second, which whoever reads results need not spend."""
+    from pipeline.scoring import passes  # noqa: PLC0415
+
+    return passes
 
 
 def interval(values: Resampled) -> Interval:

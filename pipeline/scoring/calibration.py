@@ -9,15 +9,14 @@ from jaxtyping import Float
 
 from pipeline.mask_statistics import REGIONS
 from pipeline.result_rows import PixelRow
-from pipeline.scoring.bootstrap import (
-    Ranking,
-    Resampled,
-    Resamples,
-    each_once,
-    interval,
-    resampled_means,
-)
+from pipeline.scoring import bootstrap
 from pipeline.vocabulary import PROTOCOLS
+
+PixelScores = Mapping[str, Float[np.ndarray, "object *bins"]]
+"""Rows of ``PIXEL_SCORES`` by name, of the judged masks of one model in one region.
+
+Objects without a pixel in the region have NaN throughout.
+"""
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
@@ -49,7 +48,7 @@ class Accuracy:
 def reliability(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
     *,
     n_bins: int = N_BINS,
 ) -> Reliability:
@@ -69,53 +68,32 @@ def reliability(
     """
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.ranks import write_bin_means  # noqa: PLC0415
-
-    ranking = Ranking.of(predicted_iou)
+    order, is_last = bootstrap.ranked(predicted_iou)
     columns = np.stack([predicted_iou, iou], axis=1, dtype=np.float64)
-    means = resamples.empty(2, n_bins)
-    write_bin_means(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
-        columns[ranking.order],
+    means = resamples.passed(
+        bootstrap.passes().write_bin_means,
+        resamples.group[order],
+        is_last,
+        columns[order],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        means,
+        of=(2, n_bins),
     )
-    by_bin = resamples.by_resample(means).swapaxes(1, 2)
-    return Reliability(*np.ascontiguousarray(by_bin))
+    return Reliability(*np.ascontiguousarray(means.swapaxes(1, 2)))
 
 
 def accuracy(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Accuracy:
     """Root mean square and mean of predicted - true IoU."""
     error = np.subtract(predicted_iou, iou, dtype=np.float64)
-    square, bias = resampled_means(np.stack([error**2, error], axis=1), resamples).T
+    square, bias = bootstrap.resampled_means(np.stack([error**2, error], axis=1), resamples).T
     return Accuracy(np.sqrt(square), bias)
 
 
-@dataclass(frozen=True)
-class PixelCalibration:
-    """Probabilities and truth of the judged masks of one model in one region.
-
-    Objects without a pixel in the region have NaN throughout.
-    """
-
-    brier: Float[np.ndarray, "object"]
-    nll: Float[np.ndarray, "object"]
-    """In nats."""
-    bin_probability: Float[np.ndarray, "object bin"]
-    """Share of the pixels that lies in each bin, times their mean probability."""
-    bin_truth: Float[np.ndarray, "object bin"]
-    """Share of the pixels that lies in each bin and is foreground."""
-
-
 def pixel_rows(
-    scores: Mapping[tuple[str, str, str], PixelCalibration], resamples: Resamples
+    scores: Mapping[tuple[str, str, str], PixelScores], resamples: bootstrap.Resamples
 ) -> Iterator[PixelRow]:
     """Every statistic of every protocol, model and region.
 
@@ -129,35 +107,39 @@ def pixel_rows(
         for model in models:
             for region in REGIONS:
                 found = scores[protocol, model, region]
-                once = each_once(len(found.brier))
+                once = bootstrap.each_once(len(found["brier"]))
                 for statistic, compute in _STATISTICS.items():
                     (value,) = compute(found, once)
-                    resampled = interval(compute(found, resamples))
+                    resampled = bootstrap.interval(compute(found, resamples))
                     yield PixelRow(protocol, model, region, statistic, float(value), resampled)
 
 
-def _calibration_error(found: PixelCalibration, drawn: Resamples) -> Resampled:
+def _calibration_error(found: PixelScores, drawn: bootstrap.Resamples) -> bootstrap.Resampled:
     """Summed over the bins, the distance between their mean probability and truth, by share."""
-    gap = _means(np.subtract(found.bin_probability, found.bin_truth, dtype=np.float64), drawn)
-    error: Resampled = np.abs(gap).sum(axis=1)
+    gap = _means(np.subtract(found["bin_probability"], found["bin_truth"], dtype=np.float64), drawn)
+    error: bootstrap.Resampled = np.abs(gap).sum(axis=1)
     return error
 
 
 def _means(
-    values: Float[np.ndarray, "object column"], drawn: Resamples
+    values: Float[np.ndarray, "object column"], drawn: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample column"]:
     """Means over the objects that have a value; NaN where a resample has none of them."""
     is_known, values = ~np.isnan(values), values.astype(np.float64)
-    weighted = resampled_means(np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn)
+    weighted = bootstrap.resampled_means(
+        np.concatenate([np.where(is_known, values, 0), is_known], 1), drawn
+    )
     summed, share = np.split(weighted, 2, axis=1)
     mean: Float[np.ndarray, "resample column"] = np.full(summed.shape, np.nan)
     np.divide(summed, share, out=mean, where=share > 0)
     return mean
 
 
-_STATISTICS: Final[Mapping[str, Callable[[PixelCalibration, Resamples], Resampled]]] = {
+_STATISTICS: Final[
+    Mapping[str, Callable[[PixelScores, bootstrap.Resamples], bootstrap.Resampled]]
+] = {
     "calibration_error": _calibration_error,
-    "brier": lambda found, drawn: _means(found.brier[:, np.newaxis], drawn)[:, 0],
-    "nll": lambda found, drawn: _means(found.nll[:, np.newaxis], drawn)[:, 0],
+    "brier": lambda found, drawn: _means(found["brier"][:, np.newaxis], drawn)[:, 0],
+    "nll": lambda found, drawn: _means(found["nll"][:, np.newaxis], drawn)[:, 0],
 }
 """How each of ``PIXEL_STATISTICS`` is computed."""

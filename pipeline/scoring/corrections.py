@@ -1,7 +1,6 @@
 """How well measures predict corrections and models segment: AUC, curves, IoU, correlations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import nan
 from typing import Final
@@ -11,28 +10,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
+from pipeline.proposals import ProposalScores, Values
 from pipeline.result_rows import AucRow, Curve, Interval, IouRow
-from pipeline.scoring.bootstrap import (
-    Resampled,
-    Resamples,
-    interval,
-    intervals,
-    resampled_areas,
-    resampled_means,
-)
-from pipeline.scoring.evidence import ModelScores, ProposalScores, Values
-from pipeline.scoring.judged_masks import Each, JudgedMasks, every_measure
+from pipeline.scoring import bootstrap, tasks
+from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.tasks import (
-    JUDGED_BY_PROTOCOL,
-    REFINED,
-    Correction,
-    Ious,
-    corrections,
-    default_corrections,
-    ious_of,
-    judged_proposal,
-)
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 
 BASELINE: Final = ("", "", "sam_score")
@@ -41,18 +23,21 @@ BASELINE: Final = ("", "", "sam_score")
 MeasureKey = tuple[str, str, str]
 """Train split, tokens and name of a measure; the first two are empty for those without heads."""
 
+Areas = tuple[CorrectionAuc, bootstrap.Resampled]
+"""Areas of one measure in a task: of the objects themselves, and in each resample."""
+
 BOUNDS: Final = ("oracle", "worst", "random")
 """Curves beside those of the measures: by the true gain, by its reverse, and in random order."""
 
 IOU_GT: Final = "iou_gt"
 """The true IoU of the judged mask, where it stands beside the measures."""
 
-_JUDGED_OF: Final = {name: name for name in JUDGED} | {REFINED[name]: name for name in JUDGED}
+_JUDGED_OF: Final = {name: name for name in JUDGED} | {tasks.REFINED[name]: name for name in JUDGED}
 """Which proposal is judged, by the names of masks of one click and of eight."""
 
 
 def auc_rows(
-    models: Mapping[str, ModelScores], resamples: Resamples, each: Each = map
+    models: Mapping[str, ModelScores], resamples: bootstrap.Resamples, each: tasks.Each = map
 ) -> list[AucRow]:
     """AUC of every protocol, task, model and measure, with the heads of every token set.
 
@@ -67,37 +52,31 @@ def auc_rows(
         If the models' objects differ in number, an entropy or a head is missing, or a measure is
         NaN for an object.
     """
-    ious = ious_of(models)
+    ious = tasks.ious_of(models)
     rows: list[AucRow] = []
-    for protocol, judged in JUDGED_BY_PROTOCOL:
-        for model, scores in models.items():
-            tasks = {
-                task: correction
-                for task, correction in corrections(ious, model, protocol).items()
-                if judged_proposal(protocol, task) == judged
-            }
-            measures = every_measure(scores, model, protocol=protocol, judged=judged)
-            _check_measures(measures, model)
-            work = partial(_areas, tasks=tasks, resamples=resamples)
-            areas = dict(zip(measures, each(work, measures.values()), strict=True))
-            for place, (task, correction) in enumerate(tasks.items()):
-                of_task = {key: area.of_task(task, place) for key, area in areas.items()}
-                about = protocol, judged, task, model
-                rows += _rows_of_task(about, correction, of_task, resamples)
+    for masks in tasks.judged_masks(models):
+        corrected = {
+            task: correction
+            for task, correction in tasks.corrections(ious, masks.model, masks.protocol).items()
+            if tasks.judged_proposal(masks.protocol, task) == masks.judged
+        }
+        measures = masks.measures_of_tokens
+        _check_measures(measures, masks.model)
+        work = partial(_areas, corrected=corrected, resamples=resamples)
+        areas = dict(zip(measures, each(work, measures.values()), strict=True))
+        for task, correction in corrected.items():
+            of_task = {key: by_task[task] for key, by_task in areas.items()}
+            rows += _rows_of_task(masks, task, correction, of_task, resamples)
     return sorted(rows, key=lambda row: (PROTOCOLS.index(row.protocol), TASKS.index(row.task)))
 
 
 def n_measures(models: Mapping[str, ModelScores]) -> int:
     """Number of measures of all models, each resampled for all tasks at once."""
-    return sum(
-        len(every_measure(scores, model, protocol=protocol, judged=judged))
-        for protocol, judged in JUDGED_BY_PROTOCOL
-        for model, scores in models.items()
-    )
+    return sum(len(masks.measures_of_tokens) for masks in tasks.judged_masks(models))
 
 
 def iou_rows(
-    scores: Mapping[tuple[str, str], ProposalScores], resamples: Resamples
+    scores: Mapping[tuple[str, str], ProposalScores], resamples: bootstrap.Resamples
 ) -> Iterator[IouRow]:
     """Mean IoU of every model, view and proposal.
 
@@ -111,7 +90,7 @@ def iou_rows(
         for (model, view), said in scores.items()
         for proposal, iou in said.by_proposal().items()
     }
-    means = resampled_means(np.stack(list(columns.values()), axis=1), resamples)
+    means = bootstrap.resampled_means(np.stack(list(columns.values()), axis=1), resamples)
     resampled = dict(zip(columns, means.T, strict=True))
     start: dict[tuple[str, str], tuple[str, str, str]] = {}
     for key, iou in columns.items():
@@ -121,18 +100,18 @@ def iou_rows(
         yield IouRow(
             *key,
             mean_iou=float(iou.mean()),
-            mean_iou_interval=interval(resampled[key]),
+            mean_iou_interval=bootstrap.interval(resampled[key]),
             gain=float(iou.mean() - columns[first].mean()),
-            gain_interval=interval(resampled[key] - resampled[first]),
+            gain_interval=bootstrap.interval(resampled[key] - resampled[first]),
         )
 
 
-def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[Curve]:
+def curves(ious: tasks.Ious, masks: Sequence[tasks.JudgedMasks], n_points: int) -> Iterator[Curve]:
     """Curves of the bounds and of every measure of each task's default model, by protocol."""
     by_place = {(one.protocol, one.judged, one.model): one for one in masks}
     for protocol in PROTOCOLS:
-        for task, model, correction in default_corrections(ious, protocol):
-            judged = judged_proposal(protocol, task)
+        for task, model, correction in tasks.default_corrections(ious, protocol):
+            judged = tasks.judged_proposal(protocol, task)
             measures = _bounds(correction) | dict(by_place[protocol, judged, model].measures)
             for (train_split, measure), uncertainty in measures.items():
                 fraction, mean_iou = correction_curve(
@@ -141,7 +120,7 @@ def curves(ious: Ious, masks: Sequence[JudgedMasks], n_points: int) -> Iterator[
                 yield Curve(protocol, train_split, task, model, measure, fraction, mean_iou)
 
 
-def correlations(masks: Iterable[JudgedMasks]) -> Iterator[pd.DataFrame]:
+def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
     """Pearson correlations of the true IoU and every measure, by masks and train split.
 
     Yields
@@ -163,49 +142,40 @@ def correlations(masks: Iterable[JudgedMasks]) -> Iterator[pd.DataFrame]:
             yield block.assign(**about)[[*about, *block.columns]]
 
 
-@dataclass(frozen=True)
-class _Areas:
-    """Areas of one measure in each task: of the objects themselves, and in each resample."""
-
-    of_all: Mapping[str, CorrectionAuc]
-    resampled: Float[np.ndarray, "resample task"]
-
-    def of_task(self, task: str, place: int) -> tuple[CorrectionAuc, Resampled]:
-        return self.of_all[task], self.resampled[:, place]
-
-
 def _rows_of_task(
-    about: tuple[str, str, str, str],
-    correction: Correction,
-    areas: Mapping[MeasureKey, tuple[CorrectionAuc, Resampled]],
-    resamples: Resamples,
+    masks: tasks.JudgedMasks,
+    task: str,
+    correction: tasks.Correction,
+    areas: Mapping[MeasureKey, Areas],
+    resamples: bootstrap.Resamples,
 ) -> Iterator[AucRow]:
-    protocol, judged, task, model = about
     gain = correction.gain
     oracle, worst = (
-        resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0] for order in (gain, -gain)
+        bootstrap.resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0]
+        for order in (gain, -gain)
     )
-    start = resampled_means(correction.iou[:, np.newaxis].astype(np.float64), resamples)[:, 0]
+    before = correction.iou[:, np.newaxis].astype(np.float64)
+    start = bootstrap.resampled_means(before, resamples)[:, 0]
     # NaN where no order beats another.
     span = np.where(oracle - worst > 0, oracle - worst, np.nan)
     measures = list(areas)
     # What heads of each token set are compared with: those of the judged mask's tokens.
-    peers = [(train_split, tokens and judged, name) for train_split, tokens, name in measures]
+    peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
     resampled = np.stack([of_measure for _, of_measure in areas.values()])
     relative = (resampled - worst) / span
     margin = relative - relative[measures.index(BASELINE)]
     tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
-    columns = map(intervals, (start + resampled, relative, margin, tokens_margin))
+    columns = map(bootstrap.intervals, (start + resampled, relative, margin, tokens_margin))
     for (train_split, tokens, measure), peer, of_auc, of_relative, of_margin, of_tokens in zip(
         measures, peers, *columns, strict=True
     ):
         area, _ = areas[train_split, tokens, measure]
         yield AucRow(
-            protocol,
+            masks.protocol,
             train_split,
             tokens,
             task,
-            model,
+            masks.model,
             measure,
             **vars(area),
             auc_interval=of_auc,
@@ -218,14 +188,16 @@ def _rows_of_task(
 
 
 def _areas(
-    uncertainty: Float[np.ndarray, "object"], tasks: Mapping[str, Correction], resamples: Resamples
-) -> _Areas:
-    gains = np.stack([correction.gain for correction in tasks.values()], axis=1)
-    of_all = {
-        task: correction_auc(correction.iou, correction.corrected_iou, uncertainty)
-        for task, correction in tasks.items()
+    uncertainty: Float[np.ndarray, "object"],
+    corrected: Mapping[str, tasks.Correction],
+    resamples: bootstrap.Resamples,
+) -> dict[str, Areas]:
+    gains = np.stack([correction.gain for correction in corrected.values()], axis=1)
+    resampled = bootstrap.resampled_areas(gains, uncertainty, resamples)
+    return {
+        task: (correction_auc(own.iou, own.corrected_iou, uncertainty), resampled[:, place])
+        for place, (task, own) in enumerate(corrected.items())
     }
-    return _Areas(of_all, resampled_areas(gains, uncertainty, resamples))
 
 
 def _check_measures(measures: Mapping[MeasureKey, np.ndarray], model: str) -> None:
@@ -244,6 +216,6 @@ def _train_splits(measures: Mapping[tuple[str, str], Values]) -> list[str]:
     return list(dict.fromkeys(name for name, _ in measures if name)) or [""]
 
 
-def _bounds(correction: Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
+def _bounds(correction: tasks.Correction) -> dict[tuple[str, str], Float[np.ndarray, "object"]]:
     gain = correction.gain
     return {("", "oracle"): gain, ("", "worst"): -gain, ("", "random"): np.zeros_like(gain)}

@@ -4,46 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from pipeline.heads.kinds import PAPER, HeadSet
-
-Values = Float[np.ndarray, "object"]
-"""A number for each object."""
+from pipeline.proposals import ProposalScores, Values
 
 Predictions = Mapping[str, Mapping[str, Values]]
 """What heads predict from one model's tokens: train split -> objective -> value in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class ProposalScores:
-    """How good one model's proposals are in one view, for the clicks ``center`` and ``refined``."""
-
-    iou: Float[np.ndarray, "object proposal"]
-    sam_score: Float[np.ndarray, "object proposal"]
-    refined_iou: Float[np.ndarray, "object proposal"]
-    refined_sam_score: Float[np.ndarray, "object proposal"]
-
-    def judged_iou(self, judged: str) -> Values:
-        """IoU of the ``best`` or the ``selected`` proposal of one click."""
-        return _judged(self.iou, self.iou, self.sam_score, judged)
-
-    def judged_refined_iou(self, judged: str) -> Values:
-        """IoU of the ``best`` or the ``selected`` proposal of eight clicks."""
-        return _judged(self.refined_iou, self.refined_iou, self.refined_sam_score, judged)
-
-    def judged_sam_score(self, judged: str) -> Values:
-        """SamScore of the ``best`` or the ``selected`` proposal of one click."""
-        return _judged(self.sam_score, self.iou, self.sam_score, judged)
-
-    def by_proposal(self) -> dict[str, Values]:
-        """IoU of the judged proposals, of one click and of eight."""
-        return {
-            "best": self.judged_iou("best"),
-            "selected": self.judged_iou("selected"),
-            "refined": self.judged_refined_iou("best"),
-            "refined_selected": self.judged_refined_iou("selected"),
-        }
 
 
 @dataclass(frozen=True)
@@ -144,17 +110,6 @@ class Evidence:
 
     def _learned_best(self) -> bool:
         return self.heads is None or self.heads.protocol == "best"
-
-
-def _judged(
-    values: Float[np.ndarray, "object proposal"],
-    iou: Float[np.ndarray, "object proposal"],
-    sam_score: Float[np.ndarray, "object proposal"],
-    judged: str,
-) -> Values:
-    """Take the value of the judged proposal; ties go to the first."""
-    chosen = {"best": iou, "selected": sam_score}[judged].argmax(axis=1)
-    return np.take_along_axis(values, chosen[:, np.newaxis], axis=1)[:, 0]
 
 
 def _named(what: str, known: Mapping[str, Values], name: str) -> Values:

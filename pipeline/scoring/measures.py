@@ -6,7 +6,8 @@ from functools import partial
 from typing import Final
 
 from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
-from pipeline.scoring.evidence import Evidence, Values
+from pipeline.proposals import Values
+from pipeline.scoring.evidence import Evidence
 from pipeline.vocabulary import TASKS
 
 DIRECT_GAP_SHIFT: Final = 0.5
@@ -326,20 +327,3 @@ GALLERY_MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
 def predicted_iou(measure: str, value: Values) -> Values:
     """A measure as tables of single objects show it: 1 - it, if that is a predicted IoU."""
     return 1 - value if BY_NAME[measure].predicted_iou else value
-
-
-def markdown() -> str:
-    """All measures as a table in Markdown."""
-    lines = ["| measure | name | what it is | one for each | tables of |", "| --- " * 5 + "|"]
-    lines += [
-        f"| {m.symbol} | `{m.name}` | {m.meaning} "
-        f"| {_differs_by(m)} | {', '.join(m.tasks) or '-'} |"
-        for m in MEASURES
-    ]
-    return "\n".join(lines).replace("*", r"\*") + "\n"
-
-
-def _differs_by(measure: Measure) -> str:
-    if measure.needs_heads:
-        return "model and train split"
-    return "split" if measure.is_shared else "model"

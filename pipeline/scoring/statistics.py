@@ -8,23 +8,14 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.proposals import Values
 from pipeline.result_rows import CoverageCurve, ReliabilityRow, StatisticRow
+from pipeline.scoring import usefulness
 from pipeline.scoring.bootstrap import Resampled, Resamples, each_once, interval, intervals
 from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import BOUNDS
-from pipeline.scoring.evidence import Values
-from pipeline.scoring.judged_masks import Each, JudgedMasks
 from pipeline.scoring.measures import BY_NAME, predicted_iou
-from pipeline.scoring.tasks import default_model
-from pipeline.scoring.uncertainty import (
-    augrc,
-    aurc,
-    detection,
-    pearson,
-    risk_coverage,
-    share_to_match,
-    spearman,
-)
+from pipeline.scoring.tasks import Each, JudgedMasks, default_model
 
 FAILURE_IOUS: Final = (0.5, 0.75, 0.9)
 """Thresholds below which a mask counts as a failure."""
@@ -143,16 +134,6 @@ PIXEL_STATISTICS: Final = (
 tables."""
 
 
-def markdown() -> str:
-    """All statistics as a table in Markdown."""
-    lines = ["| statistic | name | what it is | table |", "| --- " * 4 + "|"]
-    lines += [
-        f"| {one.symbol} | `{one.name}` | {one.meaning} | `{one.table}` |"
-        for one in (*STATISTICS, *PIXEL_STATISTICS)
-    ]
-    return "\n".join(lines) + "\n"
-
-
 @dataclass(frozen=True)
 class _Ranked:
     """Masks, and one measure of them."""
@@ -183,7 +164,7 @@ def statistic_rows(
             _Ranked(iou, measure, uncertainty, gain)
             for (_, measure), uncertainty in measures.items()
         ]
-        oracles = [aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
+        oracles = [usefulness.aurc(1 - iou, 1 - iou, drawn) for drawn in draws]
         found = each(partial(_drawn_statistics, draws=draws, oracles=oracles), ranked)
         for (train_split, measure), (values, resampled) in zip(measures, found, strict=True):
             drawn = intervals(np.stack([resampled[key] for key in values]))
@@ -209,7 +190,7 @@ def coverage_curves(masks: Iterable[JudgedMasks], n_points: int) -> Iterator[Cov
         bounds = dict(zip(BOUNDS, (risk, -risk, np.zeros_like(risk)), strict=True))
         measures = {("", name): value for name, value in bounds.items()} | dict(own.measures)
         for (train_split, measure), uncertainty in measures.items():
-            curve = risk_coverage(risk, uncertainty, n_points)
+            curve = usefulness.risk_coverage(risk, uncertainty, n_points)
             yield CoverageCurve(own.protocol, train_split, own.model, measure, **vars(curve))
 
 
@@ -269,22 +250,22 @@ def _statistics(
     ranked: _Ranked, drawn: Resamples, oracle: Resampled
 ) -> dict[StatisticKey, Resampled]:
     risk, measure, uncertainty = 1 - ranked.iou, ranked.measure, ranked.uncertainty
-    area = aurc(risk, uncertainty, drawn)
+    area = usefulness.aurc(risk, uncertainty, drawn)
     found = {
         "aurc": area,
         "excess_aurc": area - oracle,
-        "augrc": augrc(risk, uncertainty, drawn),
-        "pearson": pearson(risk, uncertainty, drawn),
-        "spearman": spearman(risk, uncertainty, drawn),
+        "augrc": usefulness.augrc(risk, uncertainty, drawn),
+        "pearson": usefulness.pearson(risk, uncertainty, drawn),
+        "spearman": usefulness.spearman(risk, uncertainty, drawn),
     }
     if BY_NAME[measure].predicted_iou:
         predicted = predicted_iou(measure, uncertainty)
         found["calibration_error"] = reliability(predicted, ranked.iou, drawn).error
         found |= vars(accuracy(predicted, ranked.iou, drawn))
     if ranked.gain is not None:
-        found["routed"] = share_to_match(ranked.gain, uncertainty, drawn)
+        found["routed"] = usefulness.share_to_match(ranked.gain, uncertainty, drawn)
     named: dict[StatisticKey, Resampled] = {(name, None): values for name, values in found.items()}
     for limit in FAILURE_IOUS:
-        found = vars(detection(ranked.iou < limit, uncertainty, drawn))
+        found = vars(usefulness.detection(ranked.iou < limit, uncertainty, drawn))
         named |= {(name, limit): values for name, values in found.items()}
     return named

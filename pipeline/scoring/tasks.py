@@ -1,13 +1,16 @@
-"""The four corrections that a measure should predict."""
+"""The four corrections that a measure should predict, and the measures of the masks they judge."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.scoring.evidence import ModelScores
+from pipeline.heads.kinds import HeadSet
+from pipeline.proposals import Values
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores
+from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import JUDGED, MODELS, PROTOCOLS, TASKS
 
 
@@ -94,3 +97,100 @@ def default_model(task: str, models: tuple[str, ...]) -> str:
     """
     by_size = [model for model in MODELS if model in models]
     return by_size[-1] if task == "segmentation" else by_size[0]
+
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""Does the same work for each of some items, as ``map`` does: results come in their order."""
+
+
+@dataclass(frozen=True)
+class JudgedMasks:
+    """Masks of one model that a protocol judges in some task, and every measure of them."""
+
+    protocol: str
+    judged: str
+    """The proposal: ``best`` or ``selected``."""
+    model: str
+    scores: ModelScores
+
+    @property
+    def iou(self) -> Values:
+        """True IoU of each mask, in double precision."""
+        return self.scores.proposals.judged_iou(self.judged).astype(np.float64)
+
+    @property
+    def measures(self) -> dict[tuple[str, str], Values]:
+        """Every measure by (train split, name), computed anew each time.
+
+        The heads are those of the protocol that read the tokens of the judged proposal; the train
+        split of measures without heads is ``""``. Those of all masks, kept, would be most of what a
+        large split holds in memory.
+
+        Raises
+        ------
+        ValueError
+            If an entropy or a head is missing.
+        """
+        return {
+            (train_split, name): value
+            for (train_split, tokens, name), value in self.measures_of_tokens.items()
+            if tokens in {"", self.judged}
+        }
+
+    @property
+    def measures_of_tokens(self) -> dict[tuple[str, str, str], Values]:
+        """The same, but with heads of all token sets, by (train split, tokens, name).
+
+        Heads that read the tokens of a proposal other than the judged one are left out: they would
+        know what the other measures do not.
+        """
+        untrained = measures_of(self.scores.evidence(self.model, self.judged))
+        found = {("", "", name): value for name, value in untrained.items()}
+        for train_split, head_set, by_objective in self._predictions():
+            heads = Heads(self.protocol, by_objective, head_set.kind)
+            own = measures_of(self.scores.evidence(self.model, self.judged, heads))
+            found |= {(train_split, head_set.tokens, name): own[name] for name in own}
+        return found
+
+    def _predictions(self) -> Iterator[tuple[str, HeadSet, Mapping[str, Values]]]:
+        """What heads predict of the judged proposal: by tokens, then train split, then kind."""
+        own = {
+            head_set: predictions
+            for head_set, predictions in self.scores.predictions.items()
+            if head_set.protocol == self.protocol and head_set.tokens.startswith(self.judged)
+        }
+        for tokens in dict.fromkeys(head_set.tokens for head_set in own):
+            of_tokens = {one: found for one, found in own.items() if one.tokens == tokens}
+            for train_split in next(iter(of_tokens.values())):
+                for head_set, by_split in of_tokens.items():
+                    yield train_split, head_set, by_split[train_split]
+
+
+def judged_masks(models: Mapping[str, ModelScores]) -> list[JudgedMasks]:
+    """All masks that are judged, by protocol, proposal and model."""
+    return [
+        JudgedMasks(protocol, judged, model, scores)
+        for protocol, judged in JUDGED_BY_PROTOCOL
+        for model, scores in models.items()
+    ]
+
+
+def own_masks(masks: Iterable[JudgedMasks]) -> list[JudgedMasks]:
+    """Those of the proposal that a protocol is named after; the task *task* may judge another."""
+    return [one for one in masks if one.judged == one.protocol]
+
+
+def measures_of(evidence: Evidence) -> dict[str, Values]:
+    """Measures that are shown for the judged proposal: from the given heads, or those without.
+
+    Raises
+    ------
+    ValueError
+        If something that a measure is computed from is missing.
+    """
+    kind = evidence.heads.kind if evidence.heads else ""
+    return {
+        measure.name: measure.compute(evidence)
+        for measure in MEASURES
+        if measure.heads == kind and measure.judged in {"", evidence.judged}
+    }

@@ -11,9 +11,8 @@ from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
 from stages.planning.plans import cells_of
-from stages.program.main import REPORTED, one_line, reported_errors
+from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import progress
-from stages.program.unchanged import running
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName

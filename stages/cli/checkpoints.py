@@ -50,7 +50,10 @@ def verify(
 
 
 class DownloadBar:
-    """A ``weights.ProgressBar`` in MB, shown from the first bytes until the stack ends."""
+    """What pooch reports a download to, in MB, shown from the first bytes until the stack ends.
+
+    Pooch sets ``total`` to the file's bytes, 0 if unknown, and rounds the last step up to a chunk.
+    """
 
     def __init__(self, what: str, stack: ExitStack) -> None:
         self.total = 0

@@ -8,17 +8,9 @@ from typing import Annotated, Any, Final
 import pandas as pd
 import typer
 
+from pipeline import risk_control
+from pipeline.proposals import Values
 from pipeline.result_rows import SPLIT_TABLES
-from pipeline.risk_control import (
-    CONFIDENCE,
-    NOTHING,
-    PROMISES,
-    Judged,
-    Promise,
-    least_images,
-    threshold,
-)
-from pipeline.scoring.evidence import Values
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import PROTOCOLS
@@ -50,7 +42,7 @@ def gate(
     """Find the uncertainty up to which masks may be kept for a promise to hold."""
     with reported_errors():
         params = read_params()
-        wanted = Promise(promise, iou, alpha)
+        wanted = risk_control.Promise(promise, iou, alpha)
         _check(wanted, measure, protocol)
         split = split or params.eval_splits[0]
         check_known("eval split", split, params.eval_splits)
@@ -71,19 +63,19 @@ def _column(measure: str, run: Mapping[str, Any]) -> str:
 
 
 def _calibrate(
-    found: SplitResults, wanted: Promise, of: tuple[str, str | None, str], column: str
+    found: SplitResults, wanted: risk_control.Promise, of: tuple[str, str | None, str], column: str
 ) -> Gate:
     protocol, model, measure = of
     split = found.run["split"]
     model, rows = _rows_of_model(found.objects, protocol, model)
-    judged = Judged.masks(
+    judged = risk_control.Judged.masks(
         _uncertainty(rows, measure, column),
         (rows["iou"] < wanted.iou).to_numpy(),
         rows["group"].to_numpy(),
     )
-    limit = threshold(judged, wanted)
+    limit = risk_control.threshold(judged, wanted)
     n_groups = len(judged.images())
-    if limit == NOTHING:
+    if limit == risk_control.NOTHING:
         raise DataError(_nothing(wanted, measure, f"{n_groups} images of {split}"))
     return Gate(
         split=split,
@@ -94,7 +86,7 @@ def _calibrate(
         promise=wanted.of,
         iou_at_least=wanted.iou,
         alpha=wanted.alpha,
-        confidence=CONFIDENCE if wanted.of == "kept" else None,
+        confidence=risk_control.CONFIDENCE if wanted.of == "kept" else None,
         threshold=limit,
         kept=float((judged.uncertainty <= limit).mean()),
         n_objects=len(rows),
@@ -122,20 +114,21 @@ def _uncertainty(rows: pd.DataFrame, measure: str, column: str) -> Values:
     return 1 - value if BY_NAME[measure].predicted_iou else value
 
 
-def _check(wanted: Promise, measure: str, protocol: str) -> None:
+def _check(wanted: risk_control.Promise, measure: str, protocol: str) -> None:
     for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
-    check_known("promise", wanted.of, PROMISES)
+    check_known("promise", wanted.of, risk_control.PROMISES)
     check_known("measure", measure, tuple(BY_NAME))
     check_known("protocol", protocol, PROTOCOLS)
 
 
-def _nothing(wanted: Promise, measure: str, images: str) -> str:
+def _nothing(wanted: risk_control.Promise, measure: str, images: str) -> str:
     other = ", or --promise all" if wanted.of == "kept" else ""
+    least = risk_control.least_images(wanted)
     return (
         f"{measure_label(measure)} must have a threshold that the {images} show to hold this "
-        f"promise, got none; even masks that never fall short take {least_images(wanted)} images: "
+        f"promise, got none; even masks that never fall short take {least} images: "
         f"ask for a larger alpha or a lower iou, or take more images{other}"
     )
 

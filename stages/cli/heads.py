@@ -16,13 +16,7 @@ from stages.predictor.published import read_published
 from stages.program.main import reported_errors
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known
-from storage.head_files.head_file import (
-    HeadFile,
-    read_head_file,
-    read_head_set,
-    shipped_heads,
-    write_head_file,
-)
+from storage.head_files import head_file
 from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
@@ -48,10 +42,10 @@ def export(
         head_set = HeadSet(protocol, tokens, kind)
         if not heads_dir(split).is_dir():
             check_known("train split", split, _train_splits())
-        trained = read_head_set(split, head_set)
+        trained = head_file.read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
-        exported = HeadFile(trained.weights, {**trained.card, **gates_entry(calibrated)})
-        write_head_file(file, exported, half=half)
+        exported = head_file.HeadFile(trained.weights, {**trained.card, **gates_entry(calibrated)})
+        head_file.write_head_file(file, exported, half=half)
     print(_written(file, len(trained.weights)))
 
 
@@ -72,7 +66,7 @@ def import_published(
         check_known("family", family, FAMILIES)
         check_known("precision", precision, get_args(Precision))
         found = read_published(folder, family=family, precision=precision)
-        write_head_file(file, found)
+        head_file.write_head_file(file, found)
     print(_written(file, len(found.weights)))
 
 
@@ -94,8 +88,8 @@ def info(
 ) -> None:
     """Print the card of a file of heads: what they learned, from what, and how well."""
     with reported_errors():
-        path = file or shipped_heads()
-        found = read_head_file(path)
+        path = file or head_file.shipped_heads()
+        found = head_file.read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
         lines += [(key, value) for key, value in found.card.items() if key != "objectives"]
         own = found.by_objective

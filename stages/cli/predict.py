@@ -11,15 +11,8 @@ import typer
 from pipeline.predictor.advice import GOOD_IOU, KEEP
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
+from stages.predictor import prompts
 from stages.predictor.gates import gated_models
-from stages.predictor.prompts import (
-    Clicks,
-    Question,
-    check_no_grid,
-    check_share,
-    grid_options,
-    parse_clicks,
-)
 from stages.predictor.results import prompt_values, proposal_values
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
@@ -92,15 +85,15 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     grid = points_per_side, min_score, min_stability
     with reported_errors():
         question = _question(image, model, heads, good_iou, save)
-        clicks = parse_clicks(click or [], not_click or [], box, question.size_px)
+        clicks = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
         if everything:
             if click or not_click or box or bayesian:
                 raise ParamsError(
                     "--everything must be given without a prompt or --bayesian, got one"
                 )
-            answer = _everything(question, grid_options(grid))
+            answer = _everything(question, prompts.grid_options(grid))
         else:
-            check_no_grid(grid, "--everything")
+            prompts.check_no_grid(grid, "--everything")
             if clicks is None:
                 raise ParamsError(
                     "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, "
@@ -114,7 +107,7 @@ Printed = tuple[dict[str, Any], str, list[Path]]
 """Values for programs, lines for people, and pictures."""
 
 
-def _everything(question: Question, options: Mapping[str, Any]) -> Printed:
+def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Printed:
     # Torch takes seconds to import, for which no error in the arguments should wait.
     from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
@@ -122,7 +115,7 @@ def _everything(question: Question, options: Mapping[str, Any]) -> Printed:
     return {"masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Printed:
+def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian: bool) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
@@ -134,7 +127,12 @@ def _prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> Print
 
 
 def _print(
-    question: Question, values: dict[str, Any], lines: str, saved: list[Path], *, as_json: bool
+    question: prompts.Question,
+    values: dict[str, Any],
+    lines: str,
+    saved: list[Path],
+    *,
+    as_json: bool,
 ) -> None:
     height, width = question.size_px
     if as_json:
@@ -150,10 +148,10 @@ def _print(
 
 def _question(
     path: Path, model: str, heads: Path | None, good_iou: float, save: Path | None
-) -> Question:
+) -> prompts.Question:
     rgb = read_rgb(path)
     check_known("model", model, MODELS)
-    check_share("good-iou", good_iou)
+    prompts.check_share("good-iou", good_iou)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
     card = read_head_file(heads or shipped_heads()).card
@@ -164,7 +162,9 @@ def _question(
             f"of {model}",
             file=sys.stderr,
         )
-    return Question(path, rgb, card["family"], model, card["protocol"], heads, good_iou, save)
+    return prompts.Question(
+        path, rgb, card["family"], model, card["protocol"], heads, good_iou, save
+    )
 
 
 def _values(found: "Uncertainty") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.scoring.judged_masks import Each
+from pipeline.scoring.tasks import Each
 from stages.executor.run import executor_of
 from stages.executor.tasks import Done, Failure, Run, Task, check_all_done
 from stages.settings.blocks import ExecutorParams

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.heads.inputs import n_inputs
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
-from pipeline.heads.networks import initial_networks
-from pipeline.heads.predict import STANDARD, HeadWeights
+from pipeline.heads.networks import initial_network
+from pipeline.heads.predict import STANDARD, HeadWeights, n_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeRow, RuntimeSettings
 from pipeline.runtime import METHODS, Heads, Question
@@ -107,6 +106,8 @@ def _random_heads(sam: Sam) -> Heads:
 
 def _heads_of(kind: HeadKind, n_channels: int) -> dict[str, HeadWeights]:
     objectives, width = PROTOCOL_OBJECTIVES["selected"], n_inputs(kind, n_channels)
-    networks = initial_networks(objectives, width, seed=0, hidden=kind.hidden)
     standard = dict.fromkeys(STANDARD, np.ones(width, np.float32)) if kind.is_standardised else {}
-    return {name: {**networks.head(i), **standard} for i, name in enumerate(objectives)}
+    return {
+        name: {**initial_network(name, width, seed=0, hidden=kind.hidden).tensors(), **standard}
+        for name in objectives
+    }

@@ -8,8 +8,8 @@ from typing import Final
 
 from stages.filling.fill import Filling, device_of, fill
 from stages.filling.job import CellJob, possible_jobs, prepared, settled_job
+from stages.program.main import check_unchanged
 from stages.program.stopping import stoppable
-from stages.program.unchanged import check_unchanged
 from stages.settings.blocks import ExecutorParams, ExtractParams, Split
 from stages.settings.signatures import CellName
 from storage.errors import StoreError, counted, listed

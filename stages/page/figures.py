@@ -11,21 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipeline.scoring.measures import BY_NAME, TASK_MEASURES
+from pipeline.scoring.measures import TASK_MEASURES
 from pipeline.scoring.statistics import ROUTED, shown_model
 from pipeline.vocabulary import TASKS
-from stages.page.labels import (
-    BOUND_COLOUR,
-    COLOURS,
-    TASK_LABELS,
-    correction,
-    is_dashed,
-    measure_label,
-    protocol_heading,
-)
+from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
-from stages.tables.auc import RADAR_LINES
-from stages.tables.rows import Results, first_train_split, measure_name
+from stages.tables.report_table import Results, first_train_split, measure_name
 from stages.tables.statistics import ALONE, seconds_with
 from storage.outputs.results import SplitResults
 
@@ -54,10 +45,7 @@ TOLERANCE_PT: Final = 0.2
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
-OF_HEADS: Final = {
-    *(measure.name for measure in BY_NAME.values() if measure.needs_heads),
-    *(line.name for line in RADAR_LINES if line.needs_heads),
-}
+OF_HEADS: Final = {one.name for one in labels.DRAWN if one.needs_heads}
 """Measures and lines of the radar that are drawn in bold."""
 
 
@@ -101,7 +89,7 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     panel = figure.add_subplot(projection="polar")
     # Clockwise from the right: the longest name stands at the top, where it takes no width.
     panel.set(theta_direction=-1, ylim=(0, 100))
-    panel.set_xticks(angles, [TASK_LABELS[task] for task in tasks], color=TEXT)
+    panel.set_xticks(angles, [labels.TASK_LABELS[task] for task in tasks], color=TEXT)
     panel.set_yticks([25, 50, 75, 100], [""] * 4)
     # Between two axes: inside most lines, and outside all.
     panel.text(-np.pi / 18, 49, "50", ha="right", va="center", color=MUTED)
@@ -134,11 +122,11 @@ def reliability_figure(found: SplitResults) -> Figure:
     rows = found.reliability
     rows = rows[rows["model"] == shown_model(tuple(rows["model"].unique()))]
     figure, panel = _panel("predicted IoU", "true IoU")
-    panel.plot([0, 1], [0, 1], ":", color=BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
+    panel.plot([0, 1], [0, 1], ":", color=labels.BOUND_COLOUR, linewidth=1.2, gid=f"{LINE}equal")
     for curve in curves_of(rows, tuple(rows["measure"].unique())):
         _draw(panel, curve, "predicted_iou", "iou", marker="o", markersize=2.5)
         ends = curve.rows["iou_low"], curve.rows["iou_high"]
-        colour, opacity = COLOURS[curve.measure], FAINT if curve.is_faint else 1
+        colour, opacity = labels.COLOURS[curve.measure], FAINT if curve.is_faint else 1
         panel.vlines(curve.rows["predicted_iou"], *ends, colour, linewidth=0.7, alpha=opacity)
     return _with_legend(figure, panel)
 
@@ -162,7 +150,7 @@ def routing_figure(found: SplitResults, timed: pd.DataFrame) -> Figure | None:
     for model, iou, offset_pt in zip(ROUTED, oracle.tolist(), (-14, 8), strict=True):
         # A model that answers every click itself.
         (seconds,) = timed[(timed["model"] == model) & (timed["method"] == ALONE)]["seconds"]
-        panel.plot(seconds, iou, "o", color=BOUND_COLOUR, label=f"_{model}")
+        panel.plot(seconds, iou, "o", color=labels.BOUND_COLOUR, label=f"_{model}")
         panel.annotate(
             f"{model} alone",
             (seconds, iou),
@@ -193,10 +181,10 @@ def first_curves(found: SplitResults) -> pd.DataFrame:
 
 def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
     figure = curves_figure(curves, task)
-    title = f"{protocol_heading(protocol)}: {TASK_LABELS[task]}, {split}"
+    title = f"{labels.protocol_heading(protocol)}: {labels.TASK_LABELS[task]}, {split}"
     # Across the whole figure: above the panel alone, it would be cut.
     figure.suptitle(
-        f"{title}\n{correction(protocol, task)}", x=0.01, ha="left", fontsize=10, color=TEXT
+        f"{title}\n{labels.correction(protocol, task)}", x=0.01, ha="left", fontsize=10, color=TEXT
     )
     _grow(figure, TITLE_PT)
     return svg_file(figure)
@@ -214,7 +202,7 @@ def curves_of(table: pd.DataFrame, measures: Sequence[str]) -> Iterator[Curve]:
 
 
 def _curve(measure: str, train_split: str, first: str, rows: pd.DataFrame) -> Curve:
-    name = measure_label(measure_name(measure, train_split, first))
+    name = labels.measure_label(measure_name(measure, train_split, first))
     return Curve(measure, name, train_split not in {"", first}, rows)
 
 
@@ -242,8 +230,8 @@ def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
         oracle[x],
         worst[y],
         oracle[y],
-        facecolor=(BOUND_COLOUR, BAND_OPACITY),
-        edgecolor=BOUND_COLOUR,
+        facecolor=(labels.BOUND_COLOUR, BAND_OPACITY),
+        edgecolor=labels.BOUND_COLOUR,
         label="worst to oracle",
         gid=f"{LINE}worst to oracle",
     )
@@ -254,11 +242,12 @@ def _draw_bounds(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _draw(panel: Axes, curve: Curve, x: str, y: str, **more: Any) -> None:  # noqa: ANN401
+    dashes = "--" if curve.measure in labels.DASHED else "-"
     (line,) = panel.plot(
         curve.rows[x],
         curve.rows[y],
-        color=COLOURS[curve.measure],
-        linestyle=":" if curve.measure == "random" else "--" if is_dashed(curve.measure) else "-",
+        color=labels.COLOURS[curve.measure],
+        linestyle=":" if curve.measure == "random" else dashes,
         linewidth=2 if curve.measure in OF_HEADS else 1.2,
         alpha=FAINT if curve.is_faint else 1,
         label=curve.name,

@@ -13,9 +13,8 @@ import pandas as pd
 
 from pipeline.scoring.measures import HEAD_MEASURES
 from stages.page.labels import TASK_LABELS, caption, measure_label, model_label
+from stages.tables import report_table
 from stages.tables.paper import PAPER
-from stages.tables.report_table import PAPER_PROTOCOL, ReportTable
-from stages.tables.rows import Results, first_train_split, measure_name
 
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "measure": measure_label,
@@ -103,9 +102,9 @@ class PrintedTable:
 
 
 def print_tables(
-    rows: Iterable[ReportTable],
+    rows: Iterable[report_table.ReportTable],
     tables: Mapping[str, pd.DataFrame],
-    results: Results,
+    results: report_table.Results,
     *,
     protocol: str = "",
     task: str | None = None,
@@ -133,12 +132,16 @@ def print_tables(
 
 
 def _printed_table(
-    row: ReportTable, protocol: str, one: str, table: pd.DataFrame, results: Results
+    row: report_table.ReportTable,
+    protocol: str,
+    one: str,
+    table: pd.DataFrame,
+    results: report_table.Results,
 ) -> PrintedTable:
     splits = [one] if one in results else list(results)
-    heads = first_train_split(next(iter(results.values())))
+    heads = report_table.first_train_split(next(iter(results.values())))
     number = row.paper_table_of(one)
-    is_papers = number and protocol in {"", PAPER_PROTOCOL}
+    is_papers = number and protocol in {"", report_table.PAPER_PROTOCOL}
     source = f" (the paper's Table {number})" if is_papers else ""
     captions = {
         caption(row.caption, protocol, one) + source: "",
@@ -209,7 +212,7 @@ def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:
     if TRAINED_ON not in table:
         return table
     names = [
-        measure_name(measure, heads, first)
+        report_table.measure_name(measure, heads, first)
         for measure, heads in zip(table["measure"], table[TRAINED_ON], strict=True)
     ]
     return table.assign(measure=names).drop(columns=TRAINED_ON)

@@ -5,13 +5,12 @@ from math import isnan
 from typing import Any, Final
 
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
-from pipeline.heads.kinds import KINDS, KINDS_BY_NAME
+from pipeline.heads.kinds import HEAD_KINDS
 from pipeline.scoring.corrections import BOUNDS, IOU_GT
-from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
-from stages.tables.auc import RADAR_LINES
-from stages.tables.report_table import Section
-from stages.tables.rows import BOUNDS_OF
+from stages.tables.auc import RADAR_LINES, RadarLine
+from stages.tables.report_table import BOUNDS_OF, Section
 
 BOUND_COLOUR: Final = "#8b949e"
 """Colour of the curves by the true gain, by its reverse and at random."""
@@ -33,10 +32,7 @@ METHOD_LABELS: Final = {
     "entropy": "entropy",
     "views5": "|T| = 5 views",
     "prompts8": "|X_p| = 8 clicks",
-    **{
-        KINDS_BY_NAME[name].named("usam"): f"nine heads{KINDS_BY_NAME[name].label}"
-        for name in KINDS
-    },
+    **{kind.named("usam"): f"nine heads{kind.label}" for kind in HEAD_KINDS},
 }
 """Columns of the paper's Table 7."""
 
@@ -114,17 +110,16 @@ MASK_COLOURS: Final = {
 ENDS: Final = {"most": "Most uncertain", "least": "Least uncertain"}
 """Ends of the gallery."""
 
+DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
+"""What has a curve or a line of the radar."""
+
 COLOURS: Final = {
-    **{measure.name: measure.colour for measure in MEASURES},
-    **{line.name: line.colour for line in RADAR_LINES},
+    **{one.name: one.colour for one in DRAWN},
     **dict.fromkeys(BOUNDS, BOUND_COLOUR),
 }
 """Colours of curves and of lines of the radar."""
 
-DASHED: Final = {
-    *(measure.name for measure in MEASURES if measure.is_dashed),
-    *(line.name for line in RADAR_LINES if line.is_dashed),
-}
+DASHED: Final = {one.name for one in DRAWN if one.is_dashed}
 """Measures and lines of the radar that are drawn in dashes."""
 
 NOTHING: Final = "–"
@@ -158,11 +153,6 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "interval": "Range of the middle 95 % of resamples of the images, or videos.",
 }
 """What each word of the page means, in a line; measures have rows of their own."""
-
-
-def is_dashed(name: str) -> bool:
-    """Whether a measure or line of the radar is drawn in dashes."""
-    return name in DASHED
 
 
 def measure_label(name: str) -> str:

@@ -12,49 +12,11 @@ from markupsafe import Markup, escape
 
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS
-from stages.page.figures import (
-    coverage_figure,
-    curves_figure,
-    radar_figure,
-    reliability_figure,
-    routing_figure,
-)
-from stages.page.grid import Cell, Grid, PrintedTable, make_grid, print_tables
-from stages.page.labels import (
-    COLOURS,
-    ENDS,
-    GLOSSARY,
-    MASK_COLOURS,
-    MASK_LABELS,
-    METHOD_LABELS,
-    PROTOCOL_LABELS,
-    PROTOCOL_MEANINGS,
-    SECTION_LABELS,
-    TASK_LABELS,
-    TRUTH_MARKS,
-    caption,
-    column_label,
-    correction,
-    is_dashed,
-    model_label,
-    number,
-    significant,
-    tint,
-)
-from stages.page.pictures import GallerySection, gallery_sections
-from stages.page.provenance import Commit, setting, settings
-from stages.page.svg import page_svg
+from stages.page import figures, grid, labels, pictures, provenance, svg
+from stages.tables import report_table
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
 from stages.tables.paper import FAMILY, PAPER, DataSets, paper_numbers
-from stages.tables.report_table import PAPER_PROTOCOL, Section
-from stages.tables.rows import (
-    BOUNDS_OF,
-    Results,
-    first_train_split,
-    of_protocol,
-    task_models,
-)
 from storage.outputs.results import Gallery, SplitResults
 
 FOLDER: Final = Path(__file__).parent
@@ -69,7 +31,7 @@ OF_TASKS: Final = [
 ]
 """Tables that stand with the curves of their task."""
 
-OF_ALL: Final[tuple[Section, ...]] = ("trials", "runtime")
+OF_ALL: Final[tuple[report_table.Section, ...]] = ("trials", "runtime")
 """Sections that stand once, after those of the protocols."""
 
 
@@ -78,13 +40,13 @@ class Contents:
     """All that the page is made from."""
 
     title: str
-    results: Results
+    results: report_table.Results
     tables: Tables
     """As ``report_tables`` gives them."""
     galleries: Mapping[str, Gallery]
     """Galleries by split."""
     data_sets: DataSets
-    commit: Commit | None
+    commit: provenance.Commit | None
     """Commit of the code and the settings; None if it is unknown."""
 
 
@@ -97,7 +59,7 @@ class TaskSection:
     correction: str
     model: str
     figures: Mapping[str, Markup]
-    tables: list[PrintedTable]
+    tables: list[grid.PrintedTable]
 
 
 @dataclass(frozen=True)
@@ -113,14 +75,14 @@ class ProtocolPart:
     """The judged masks, in a sentence."""
     data_sets: DataSets
     """Data sets of the paper whose numbers stand here."""
-    overviews: Mapping[str, Grid]
+    overviews: Mapping[str, grid.Grid]
     tasks: list[TaskSection]
-    radars: Mapping[str, tuple[Markup, Grid]]
-    galleries: Mapping[str, Mapping[str, GallerySection]]
+    radars: Mapping[str, tuple[Markup, grid.Grid]]
+    galleries: Mapping[str, Mapping[str, pictures.GallerySection]]
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
     uses: Mapping[str, Mapping[str, Markup]]
     """Figures of how useful measures are, by the section that shows them."""
-    printed: Mapping[Section, list[PrintedTable]]
+    printed: Mapping[report_table.Section, list[grid.PrintedTable]]
     """Tables of the catalogue by section."""
 
 
@@ -141,16 +103,19 @@ def render_report(contents: Contents) -> str:
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
-        models={split: settings(found.run["models"], "model") for split, found in results.items()},
+        models={
+            split: provenance.settings(found.run["models"], "model")
+            for split, found in results.items()
+        },
         # All eval splits use the same heads.
-        heads={name: settings(of, "head") for name, of in first.run["heads"].items()},
+        heads={name: provenance.settings(of, "head") for name, of in first.run["heads"].items()},
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
     return page.rstrip() + "\n"
 
 
-def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
+def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
     """Family of each split that stands beside the paper's numbers but not of the paper's family."""
     families = {split: found.run["entropy"]["family"] for split, found in results.items()}
     return {
@@ -162,25 +127,26 @@ def unlike_paper(results: Results, data_sets: DataSets) -> dict[str, str]:
 
 def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
     """What the page shows of a protocol."""
-    own = replace(contents, results=of_protocol(contents.results, protocol))
+    own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
     shown = {split: gallery.of_protocol(protocol) for split, gallery in own.galleries.items()}
     return ProtocolPart(
         key=protocol,
-        label=PROTOCOL_LABELS[protocol],
-        meaning=PROTOCOL_MEANINGS[protocol],
-        truth_mark=TRUTH_MARKS[protocol],
-        masks=MASK_LABELS[protocol],
-        data_sets=contents.data_sets if protocol == PAPER_PROTOCOL else {},
+        label=labels.PROTOCOL_LABELS[protocol],
+        meaning=labels.PROTOCOL_MEANINGS[protocol],
+        truth_mark=labels.TRUTH_MARKS[protocol],
+        masks=labels.MASK_LABELS[protocol],
+        data_sets=contents.data_sets if protocol == report_table.PAPER_PROTOCOL else {},
         overviews={
             split: _by_task(overview_table(own.results, split), "") for split in own.results
         },
-        tasks=[task_section(own, protocol, task) for task in task_models(own.results)],
+        tasks=[task_section(own, protocol, task) for task in report_table.task_models(own.results)],
         radars={
             split: _radar(own, protocol, split, f"radar-{protocol}-{i}")
             for i, split in enumerate(own.results)
         },
         galleries={
-            split: gallery_sections(found, protocol, split) for split, found in shown.items()
+            split: pictures.gallery_sections(found, protocol, split)
+            for split, found in shown.items()
         },
         correlations={
             split: correlation_blocks(own.tables, protocol, split) for split in own.results
@@ -197,17 +163,17 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
     """Figures and tables of a task; the results are those of the protocol."""
     results = contents.results
     key = f"{task}-{protocol}"
-    figures = {
-        split: page_svg(curves_figure(found.curves, task), f"curves-{key}-{i}")
+    drawn = {
+        split: svg.page_svg(figures.curves_figure(found.curves, task), f"curves-{key}-{i}")
         for i, (split, found) in enumerate(results.items())
     }
     return TaskSection(
         key,
-        TASK_LABELS[task],
-        correction(protocol, task),
-        task_models(results)[task],
-        figures,
-        print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
+        labels.TASK_LABELS[task],
+        labels.correction(protocol, task),
+        report_table.task_models(results)[task],
+        drawn,
+        grid.print_tables(OF_TASKS, contents.tables, results, protocol=protocol, task=task),
     )
 
 
@@ -215,58 +181,59 @@ def correlation_blocks(
     tables: Tables, protocol: str, split: str
 ) -> dict[tuple[str, str], pd.DataFrame]:
     """Correlations of a split, square, by model and train split."""
-    table = tables[CORRELATION.file(split, protocol)]
-    keys = ["model", "train_split"]
-    return {
-        (str(model), str(train_split)): rows.drop(columns=keys)
-        for (model, train_split), rows in table.groupby(keys, sort=False)
-    }
+    return _blocks(tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
 
 
 def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Markup]:
-    figures = {
-        "selective": coverage_figure(found),
-        "calibration": reliability_figure(found),
-        "routing": routing_figure(found, timed),
+    drawn = {
+        "selective": figures.coverage_figure(found),
+        "calibration": figures.reliability_figure(found),
+        "routing": figures.routing_figure(found, timed),
     }
-    return {name: page_svg(figure, f"{name}-{key}") for name, figure in figures.items() if figure}
+    return {name: svg.page_svg(figure, f"{name}-{key}") for name, figure in drawn.items() if figure}
 
 
-def _printed(contents: Contents, protocol: str) -> dict[Section, list[PrintedTable]]:
+def _printed(
+    contents: Contents, protocol: str
+) -> dict[report_table.Section, list[grid.PrintedTable]]:
     """Tables of the catalogue by section, apart from those that stand with their task."""
     of_sections = {
         section: [row for row in REPORT_TABLES if row.section == section and row not in OF_TASKS]
-        for section in get_args(Section)
+        for section in get_args(report_table.Section)
     }
     return {
-        section: print_tables(rows, contents.tables, contents.results, protocol=protocol)
+        section: grid.print_tables(rows, contents.tables, contents.results, protocol=protocol)
         for section, rows in of_sections.items()
     }
 
 
 def trial_blocks(trials: pd.DataFrame | None) -> dict[tuple[str, str], pd.DataFrame]:
     """Trials by train split and objective."""
-    if trials is None:
-        return {}
+    return {} if trials is None else _blocks(trials, ["trained_on", "objective"])
+
+
+def _blocks(table: pd.DataFrame, keys: list[str]) -> dict[tuple[str, str], pd.DataFrame]:
     return {
-        (str(split), str(objective)): rows.drop(columns=["trained_on", "objective"])
-        for (split, objective), rows in trials.groupby(["trained_on", "objective"], sort=False)
+        (str(one), str(other)): rows.drop(columns=keys)
+        for (one, other), rows in table.groupby(keys, sort=False)
     }
 
 
-def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, Grid]:
+def _radar(contents: Contents, protocol: str, split: str, name: str) -> tuple[Markup, grid.Grid]:
     table = contents.tables[RADAR.file(split, protocol)]
-    first_heads = first_train_split(contents.results[split])
-    return page_svg(radar_figure(table), name), _by_task(table, first_heads)
+    first_heads = report_table.first_train_split(contents.results[split])
+    return svg.page_svg(figures.radar_figure(table), name), _by_task(table, first_heads)
 
 
-def _by_task(table: pd.DataFrame, first_heads: str) -> Grid:
+def _by_task(table: pd.DataFrame, first_heads: str) -> grid.Grid:
     """A grid of a table that has a column per task."""
-    labels = {
-        task + end: label + end for task, label in TASK_LABELS.items() for end in ("", *BOUNDS_OF)
+    columns = {
+        task + end: label + end
+        for task, label in labels.TASK_LABELS.items()
+        for end in ("", *report_table.BOUNDS_OF)
     }
-    tasks = [label for task, label in TASK_LABELS.items() if task in table]
-    return make_grid(table.rename(columns=labels), tasks, first_heads=first_heads)
+    tasks = [label for task, label in labels.TASK_LABELS.items() if task in table]
+    return grid.make_grid(table.rename(columns=columns), tasks, first_heads=first_heads)
 
 
 def page_template() -> jinja2.Template:
@@ -280,25 +247,25 @@ def page_template() -> jinja2.Template:
     )
     environment.filters |= FILTERS
     environment.globals.update(
-        colours=COLOURS,
-        is_dashed=is_dashed,
-        task_labels=TASK_LABELS,
-        section_labels=SECTION_LABELS,
-        mask_colours=MASK_COLOURS,
-        ends=ENDS,
+        colours=labels.COLOURS,
+        dashed=labels.DASHED,
+        task_labels=labels.TASK_LABELS,
+        section_labels=labels.SECTION_LABELS,
+        mask_colours=labels.MASK_COLOURS,
+        ends=labels.ENDS,
         paper=PAPER,
         paper_family=FAMILY,
         n_named=N_NAMED,
         measures=MEASURES,
-        words=GLOSSARY,
+        words=labels.GLOSSARY,
     )
     return environment.get_template("report.html.j2")
 
 
-def interval(cell: Cell, n_digits: int) -> str:
+def interval(cell: grid.Cell, n_digits: int) -> str:
     """Write the ends of an interval, with a word between them if a dash could be a minus."""
     between = " to " if cell.low < 0 else "–"
-    return number(cell.low, n_digits) + between + number(cell.high, n_digits)
+    return labels.number(cell.low, n_digits) + between + labels.number(cell.high, n_digits)
 
 
 def coded(text: str) -> Markup:
@@ -311,15 +278,15 @@ def coded(text: str) -> Markup:
 
 
 FILTERS: Final[Mapping[str, Callable[..., object]]] = {
-    "caption": caption,
-    "column_label": column_label,
-    "model_label": model_label,
-    "method_label": METHOD_LABELS.__getitem__,
-    "number": number,
+    "caption": labels.caption,
+    "column_label": labels.column_label,
+    "model_label": labels.model_label,
+    "method_label": labels.METHOD_LABELS.__getitem__,
+    "number": labels.number,
     "interval": interval,
-    "significant": significant,
-    "setting": setting,
-    "tint": tint,
+    "significant": labels.significant,
+    "setting": provenance.setting,
+    "tint": labels.tint,
     "coded": coded,
 }
 """How the page words what it shows."""

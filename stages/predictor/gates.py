@@ -40,11 +40,6 @@ class Gate:
     """Images, or videos."""
 
 
-def own_measure(kind: str) -> str:
-    """Measure of a kind of heads that a predictor can hold to a gate: 1 - USAM."""
-    return KINDS_BY_NAME[kind].named("usam")
-
-
 def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, ...]:
     """Gates of an eval split that hold the expected IoU of a head set to a promise.
 
@@ -53,7 +48,8 @@ def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, .
     DataError
         If there is none.
     """
-    measure = own_measure(head_set.kind)
+    # A predictor holds 1 - USAM to a gate, no other measure of its heads.
+    measure = KINDS_BY_NAME[head_set.kind].named("usam")
     folder = gate_path(split, "any").parent
     wanted = (head_set.protocol, measure, train_split)
     gates = [Gate(**json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]

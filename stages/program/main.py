@@ -1,16 +1,24 @@
-"""A stage as a program: arguments come in, errors that a user can fix go out as one line."""
+"""A stage as a program: its arguments, errors in a line, and settings that stay as they were.
+
+DVC reads ``params.yaml`` again when a stage has ended, and writes what it finds to ``dvc.lock``: no
+result must be recorded under settings that were edited while its stage ran.
+"""
 
 import inspect
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from stages.program.stopping import stoppable
-from stages.program.unchanged import running
-from stages.settings.parsing import ParamsError
+from stages.program.stopping import kept_work, stoppable
+from stages.settings.params import PARAMS_FILE
+from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
+from stages.settings.versions import check_versions
 from storage.errors import DataError, ImageError, StoreError, WeightsError, shown
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
@@ -22,8 +30,7 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 
     The program ends with status 1 and one line on stderr for an error in ``REPORTED``, and with
     status 2 where the arguments do not fit the parameters of ``main``. Ctrl-C and SIGTERM end it
-    as ``stages.program.stopping`` says, settings that change meanwhile as
-    ``stages.program.unchanged`` says.
+    as ``stages.program.stopping`` says, settings that change meanwhile as ``check_unchanged``.
     """
 
     @wraps(main)
@@ -81,3 +88,99 @@ def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[
         got = " ".join(arguments) or "none"
         print(f"error: arguments must be {expected}, got {got}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+PIPELINE: Final = Path("dvc.yaml")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A running stage, and the settings with which it began."""
+
+    stage: str
+    arguments: Mapping[str, str]
+    params: bytes
+
+
+_run: Final[ContextVar[_Run]] = ContextVar("run")
+
+
+@contextmanager
+def running(stage: str, arguments: Mapping[str, str]) -> Iterator[None]:
+    """Note the settings with which a stage begins, and compare them when it has succeeded."""
+    params = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
+    token = _run.set(_Run(stage, arguments, params))
+    try:
+        yield
+        check_unchanged()
+    finally:
+        _run.reset(token)
+
+
+def check_unchanged() -> None:
+    """Refuse to write the outputs of a stage whose settings have changed since it began.
+
+    Only settings that ``dvc.yaml`` lists under ``params`` of the stage count: ``dvc.lock`` records
+    no others. Outside a pipeline, all count but those of who computes.
+
+    Raises
+    ------
+    ParamsError
+        Naming each setting with its value before and now, or a version that was edited.
+    """
+    check_versions()
+    run = _run.get()
+    now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else b""
+    if now == run.params:
+        return
+    names = _recorded(run.stage, run.arguments)
+    old, new = (_values(content, names) for content in (run.params, now))
+    changed = [
+        f"{name}: {shown(old.get(name))} -> {shown(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if changed:
+        kept = kept_work()
+        raise ParamsError(
+            f"{PARAMS_FILE} must stay as it was when the stage began, got {', '.join(changed)}; "
+            f"{f'{kept}; ' if kept else ''}restore the old settings and run it again, or run it "
+            "again under the new ones"
+        )
+
+
+def _recorded(stage: str, arguments: Mapping[str, str]) -> list[str] | None:
+    """Names of the settings that DVC records for a stage with these arguments; None means all."""
+    stages = read_yaml(PIPELINE)["stages"] if PIPELINE.exists() else {}
+    if stage not in stages:
+        return None
+    declared = stages[stage].get("do", stages[stage])
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        # ``key`` is that of a stage for each split.
+        return arguments["split" if name == "key" else name.removeprefix("item.")]
+
+    # What is no text names another file.
+    names = [name for name in declared["params"] if isinstance(name, str)]
+    return [re.sub(r"\$\{(.+?)\}", value, name) for name in names]
+
+
+def _values(content: bytes, names: list[str] | None) -> dict[str, Any]:
+    """Settings by dotted name: those below ``names`` or, without names, all that change results."""
+    flat = dict(_flat(parse_yaml(PARAMS_FILE, content), ""))
+    if names is None:
+        return {key: value for key, value in flat.items() if not key.startswith("executor.")}
+    return {
+        key: value
+        for key, value in flat.items()
+        if any(f"{key}.".startswith(f"{name}.") for name in names)
+    }
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - yaml gives anything
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value

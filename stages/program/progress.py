@@ -3,21 +3,16 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+
+T = TypeVar("T")
 
 LINE_EVERY_S: Final = 10.0
 """Time between two plain lines."""
@@ -75,6 +70,13 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Count]:
         yield count
 
 
+def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
+    """The same items, each of them counted when the next one is asked for."""
+    for item in items:
+        yield item
+        advance(1)
+
+
 def is_in_front() -> bool:
     """Whether the terminal waits for this process: bars of two would be drawn over each other.
 
@@ -90,14 +92,14 @@ def is_in_front() -> bool:
 @contextmanager
 def _bar(what: str, total: int, unit: str) -> Iterator[Count]:
     columns = (
-        TextColumn("{task.description}", markup=False),  # may be a path with brackets
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}", markup=False),  # may be a path with brackets
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, rate="")
         yield Count(
             total,

@@ -5,6 +5,7 @@ What a setting must be is said to users from the JSON schema of these types, see
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
@@ -84,7 +85,7 @@ WALLTIME: Final = r"([0-9]+-)?[0-9]{1,3}:[0-9]{2}:[0-9]{2}"
 SCHEDULER: Final = r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]+):[0-9]{1,5}"
 """Addresses as Dask takes them."""
 
-OPTIONS: Final = ("list", "frames", "subsets", "masklets")
+OPTIONS: Final = tuple(option.name for option in fields(Source))[2:]
 """Keys of a split that not every reader knows."""
 
 PaperDataSet = Literal["DAVIS", "ADE20k", "MOSE", "COCO", "SA-V"]

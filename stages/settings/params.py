@@ -11,23 +11,7 @@ from pipeline.heads.kinds import KINDS
 from pipeline.prompt_kinds import EXTRA_PROMPTS
 from pipeline.views import View, parse_view
 from pipeline.vocabulary import ABLATIONS, MODELS
-from stages.settings.blocks import (
-    EvaluateParams,
-    ExecutorParams,
-    ExtractParams,
-    GalleryParams,
-    PrepareParams,
-    ReportParams,
-    RuntimeParams,
-    ShapesParams,
-    SomeUnique,
-    Split,
-    SplitName,
-    TrainParams,
-    TuneParams,
-    Unique,
-    one_of,
-)
+from stages.settings import blocks
 from stages.settings.parsing import ParamsError, check_known, parse, read_yaml, strict
 from stages.settings.versions import check_versions
 from storage.errors import listed, shown
@@ -45,29 +29,29 @@ place must run no stage again."""
 class Params:
     """Every setting: what the matrices span and stages share, then a block per stage."""
 
-    models: SomeUnique[Annotated[str, one_of(MODELS)]]
+    models: blocks.SomeUnique[Annotated[str, blocks.one_of(MODELS)]]
     views: dict[str, dict[str, object]]
-    extra_prompts: Unique[Annotated[str, one_of(EXTRA_PROMPTS)]]
+    extra_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
     eval_splits: Annotated[
-        SomeUnique[StrictStr],
+        blocks.SomeUnique[StrictStr],
         Field(description="a list of at least one of the names in splits, each once"),
     ]
     train_splits: Annotated[
-        Unique[StrictStr], Field(description="a list of the names in splits, each once")
+        blocks.Unique[StrictStr], Field(description="a list of the names in splits, each once")
     ]
-    heads: SomeUnique[Annotated[str, one_of(KINDS)]]
-    ablations: Unique[Annotated[str, one_of(ABLATIONS)]]
-    splits: dict[SplitName, Split]
-    shapes: ShapesParams
-    prepare: PrepareParams
-    extract: ExtractParams
-    tune: TuneParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    gallery: GalleryParams
-    runtime: RuntimeParams
-    report: ReportParams
-    executor: ExecutorParams = ExecutorParams()
+    heads: blocks.SomeUnique[Annotated[str, blocks.one_of(KINDS)]]
+    ablations: blocks.Unique[Annotated[str, blocks.one_of(ABLATIONS)]]
+    splits: dict[blocks.SplitName, blocks.Split]
+    shapes: blocks.ShapesParams
+    prepare: blocks.PrepareParams
+    extract: blocks.ExtractParams
+    tune: blocks.TuneParams
+    train: blocks.TrainParams
+    evaluate: blocks.EvaluateParams
+    gallery: blocks.GalleryParams
+    runtime: blocks.RuntimeParams
+    report: blocks.ReportParams
+    executor: blocks.ExecutorParams = blocks.ExecutorParams()
 
     def __post_init__(self) -> None:
         """Check what is right by itself but not together."""

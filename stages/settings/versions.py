@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from stages.settings.parsing import ParamsError, read_yaml
@@ -10,9 +9,7 @@ from storage.errors import shown
 
 VERSIONS_FILE: Final = Path("versions.yaml")
 
-VERSIONS: Final[Mapping[str, int]] = MappingProxyType(
-    {"extract": 7, "entropy": 1, "tune": 1, "train": 1}
-)
+VERSIONS: Final[Mapping[str, int]] = {"extract": 7, "entropy": 1, "tune": 1, "train": 1}
 """What this code computes, by stage; ``extract_train`` has the version of ``extract``."""
 
 

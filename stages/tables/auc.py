@@ -12,21 +12,8 @@ from pipeline.heads.kinds import HEAD_KINDS, PAPER, HeadKind
 from pipeline.scoring.corrections import BASELINE, BOUNDS
 from pipeline.scoring.measures import MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
+from stages.tables import report_table
 from stages.tables.paper import paper_numbers
-from stages.tables.rows import (
-    BOUNDS_OF,
-    METHOD_TOKENS,
-    Results,
-    a_column_a_split,
-    all_rows,
-    first_train_split,
-    main_rows,
-    measure_name,
-    models_in_order,
-    of_protocol,
-    task_models,
-    task_rows,
-)
 from storage.outputs.results import SplitResults
 
 N_METRIC_DIGITS: Final = 6
@@ -84,38 +71,45 @@ RADAR_LINES: Final = (
 """Each measure without heads, then for each kind the heads' own measures for the tasks."""
 
 
-def relative_table(results: Results, task: str) -> pd.DataFrame:
+def relative_table(results: report_table.Results, task: str) -> pd.DataFrame:
     """Relative AUC in percent and its bounds: the paper's Tables 1 to 4, a column per split."""
-    return a_column_a_split(main_rows(results, task), ["measure", "trained_on"], "relative")
+    return report_table.a_column_a_split(
+        report_table.main_rows(results, task), ["measure", "trained_on"], "relative"
+    )
 
 
-def overview_table(results: Results, split: str) -> pd.DataFrame:
+def overview_table(results: report_table.Results, split: str) -> pd.DataFrame:
     """Relative AUC in percent of one split and its bounds: a row per measure, a column per task."""
     found = {split: results[split]}
-    first = first_train_split(results[split])
+    first = report_table.first_train_split(results[split])
     columns: dict[str, pd.Series[float]] = {}
-    for task in task_models(found):
+    for task in report_table.task_models(found):
         rows = relative_table(found, task)
-        names = map(measure_name, rows["measure"], rows["trained_on"], [first] * len(rows))
+        names = map(
+            report_table.measure_name, rows["measure"], rows["trained_on"], [first] * len(rows)
+        )
         rows.index = pd.Index(list(names))
-        columns |= {task + end: rows[split + end] for end in ("", *BOUNDS_OF)}
+        columns |= {task + end: rows[split + end] for end in ("", *report_table.BOUNDS_OF)}
     # A frame made of columns alone would sort the measures.
     order = list(dict.fromkeys(name for column in columns.values() for name in column.index))
-    table = pd.DataFrame(columns, index=_untrained_first(order))
+    order.sort(key=lambda name: name not in UNTRAINED_MEASURES)
+    table = pd.DataFrame(columns, index=order)
     return table.rename_axis("measure").reset_index()
 
 
-def margin_table(results: Results) -> pd.DataFrame:
+def margin_table(results: report_table.Results) -> pd.DataFrame:
     """Relative AUC in percentage points beyond that of 1 - SamScore, with its bounds."""
-    rows = pd.concat([main_rows(results, task) for task in task_models(results)])
+    rows = pd.concat(
+        [report_table.main_rows(results, task) for task in report_table.task_models(results)]
+    )
     rows = rows[rows["measure"] != BASELINE[-1]]
-    return a_column_a_split(rows, ["task", "model", "measure", "trained_on"], "margin")
+    return report_table.a_column_a_split(rows, ["task", "model", "measure", "trained_on"], "margin")
 
 
-def absolute_table(results: Results, task: str) -> pd.DataFrame:
+def absolute_table(results: report_table.Results, task: str) -> pd.DataFrame:
     """AUC in percent of every model and measure beside oracle and worst: Tables 11 to 14."""
-    rows = all_rows(results, "auc")
-    rows = rows[(rows["task"] == task) & rows["tokens"].isin(METHOD_TOKENS)]
+    rows = report_table.all_rows(results, "auc")
+    rows = rows[(rows["task"] == task) & rows["tokens"].isin(report_table.METHOD_TOKENS)]
     of_model = rows.drop_duplicates(["split", "model"])
     bounds = [
         of_model.assign(
@@ -123,11 +117,11 @@ def absolute_table(results: Results, task: str) -> pd.DataFrame:
         )
         for bound in ("oracle", "worst")
     ]
-    both = models_in_order(pd.concat([*bounds, rows]))
-    return a_column_a_split(both, ["model", "measure", "trained_on"], "auc")
+    both = report_table.models_in_order(pd.concat([*bounds, rows]))
+    return report_table.a_column_a_split(both, ["model", "measure", "trained_on"], "auc")
 
 
-def ablation_table(results: Results) -> pd.DataFrame:
+def ablation_table(results: report_table.Results) -> pd.DataFrame:
     """Relative AUC in percent of heads without one of the tokens: the paper's Table 6.
 
     Returns
@@ -141,10 +135,10 @@ def ablation_table(results: Results) -> pd.DataFrame:
     """
     rows = _token_rows(results)
     rows = rows[rows["task"] != "segmentation"]
-    return a_column_a_split(rows, TOKEN_INDEX, "relative")
+    return report_table.a_column_a_split(rows, TOKEN_INDEX, "relative")
 
 
-def token_margin_table(results: Results) -> pd.DataFrame:
+def token_margin_table(results: report_table.Results) -> pd.DataFrame:
     """Relative AUC of heads without a token minus that of the method's, in percentage points.
 
     Returns
@@ -152,7 +146,7 @@ def token_margin_table(results: Results) -> pd.DataFrame:
     With bounds of the differences themselves; no rows if no such heads were trained.
     """
     rows = _token_rows(results)
-    return a_column_a_split(rows[rows["tokens"] != BOTH], TOKEN_INDEX, "tokens_margin")
+    return report_table.a_column_a_split(rows[rows["tokens"] != BOTH], TOKEN_INDEX, "tokens_margin")
 
 
 def radar_table(found: SplitResults) -> pd.DataFrame:
@@ -163,15 +157,15 @@ def radar_table(found: SplitResults) -> pd.DataFrame:
     The relative AUC is the area between a measure's curve and the worst one, as a share of the
     area between the oracle's and the worst. A task's own model is that of ``task_models``.
     """
-    models = task_models({"": found})
+    models = report_table.task_models({"": found})
     is_shown = (found.auc["model"] == found.auc["task"].map(models)) & (
-        found.auc["tokens"].isin(METHOD_TOKENS)
+        found.auc["tokens"].isin(report_table.METHOD_TOKENS)
     )
     relative = found.auc[is_shown].set_index(["train_split", "task", "measure"])["relative"]
     percent = relative.mul(100).to_dict()
     rows = [
         {"measure": line.name, "trained_on": train_split}
-        | {task: _value(percent, train_split, task, line) for task in models}
+        | {task: percent.get((train_split, task, line.measures.get(task)), nan) for task in models}
         for train_split in ("", *found.run["heads"])
         for line in RADAR_LINES
         if line.needs_heads == bool(train_split)
@@ -198,7 +192,7 @@ def correlation_names() -> list[str]:
     return list(dict.fromkeys([*of_paper, *(measure.name for measure in MEASURES)]))
 
 
-def curve_table(results: Results, task: str) -> pd.DataFrame:
+def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
     """Curves of one task, a column per curve.
 
     A column has the plain name of its measure if split and heads are the first; others are
@@ -208,38 +202,38 @@ def curve_table(results: Results, task: str) -> pd.DataFrame:
     for i, (split, found) in enumerate(results.items()):
         curves = found.curves[found.curves["task"] == task]
         curves = curves[curves["measure"].isin((*BOUNDS, *TASK_MEASURES[task]))]
-        prefix, first = f"{split}:" if i else "", first_train_split(found)
+        prefix, first = f"{split}:" if i else "", report_table.first_train_split(found)
         for key, curve in curves.groupby(["train_split", "measure"], sort=False):
             train_split, measure = map(str, key)
             points = curve.set_index("corrected_fraction")["mean_iou"]
-            columns[prefix + measure_name(measure, train_split, first)] = points
+            columns[prefix + report_table.measure_name(measure, train_split, first)] = points
     return pd.DataFrame(columns).reset_index()
 
 
-def metrics(results: Results) -> Metrics:
+def metrics(results: report_table.Results) -> Metrics:
     """What ``dvc metrics show`` prints; a relative AUC that does not exist is left out."""
     numbers: Metrics = {}
     for split, protocol in product(results, PROTOCOLS):
-        found = of_protocol({split: results[split]}, protocol)
+        found = report_table.of_protocol({split: results[split]}, protocol)
         iou = found[split].iou.query("view == 'identity' and proposal == @protocol")
         means = iou.set_index("model")["mean_iou"]
         own: dict[str, Any] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
-        own |= {task: _task_metrics(found, task) for task in task_models(found)}
+        own |= {task: _task_metrics(found, task) for task in report_table.task_models(found)}
         numbers.setdefault(split, {})[protocol] = own
     return numbers
 
 
-def _task_metrics(results: Results, task: str) -> dict[str, dict[str, float]]:
+def _task_metrics(results: report_table.Results, task: str) -> dict[str, dict[str, float]]:
     (found,) = results.values()
-    first = first_train_split(found)
+    first = report_table.first_train_split(found)
     numbers = {}
-    for row in main_rows(results, task).to_dict("records"):
+    for row in report_table.main_rows(results, task).to_dict("records"):
         values = {
             name + end: row[column + end]
             for name, column in {"relative_auc": "relative", "auc": "auc"}.items()
-            for end in ("", *BOUNDS_OF)
+            for end in ("", *report_table.BOUNDS_OF)
         }
-        numbers[measure_name(row["measure"], row["trained_on"], first)] = {
+        numbers[report_table.measure_name(row["measure"], row["trained_on"], first)] = {
             name: _rounded(value) for name, value in values.items() if pd.notna(value)
         }
     return numbers
@@ -249,13 +243,11 @@ def _rounded(value: float) -> float:
     return round(float(value), N_METRIC_DIGITS)
 
 
-def _untrained_first(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: name not in UNTRAINED_MEASURES)
-
-
-def _token_rows(results: Results) -> pd.DataFrame:
+def _token_rows(results: report_table.Results) -> pd.DataFrame:
     """AUC rows of all tasks by what the heads read; none if no head lacks a token."""
-    rows = pd.concat([task_rows(results, task) for task in task_models(results)])
+    rows = pd.concat(
+        [report_table.task_rows(results, task) for task in report_table.task_models(results)]
+    )
     rows = rows[rows["measure"].isin(OF_KIND[PAPER])]
     # The judged proposal follows from the task, which has its own column.
     labels = dict.fromkeys(JUDGED, BOTH)
@@ -264,7 +256,3 @@ def _token_rows(results: Results) -> pd.DataFrame:
     if set(rows["tokens"]) <= {BOTH}:
         return rows[:0]
     return rows.sort_values("tokens", key=lambda name: name.map(ABLATED.index), kind="stable")
-
-
-def _value(percent: Mapping[Any, float], train_split: str, task: str, line: RadarLine) -> float:
-    return percent.get((train_split, task, line.measures.get(task)), nan)

@@ -8,33 +8,8 @@ import pandas as pd
 
 from pipeline.result_rows import FLOAT_FORMAT, RUNTIME_FORMAT
 from pipeline.vocabulary import PROTOCOLS
-from stages.tables.auc import (
-    ablation_table,
-    absolute_table,
-    correlation_table,
-    curve_table,
-    margin_table,
-    radar_table,
-    relative_table,
-    token_margin_table,
-)
-from stages.tables.iou import best_model_table, iou_table, view_table
-from stages.tables.paper import (
-    PaperNumbers,
-    beside_papers,
-    correlation_beside_paper,
-    runtime_beside_paper,
-)
-from stages.tables.report_table import Inputs, ReportTable
-from stages.tables.rows import Results
-from stages.tables.statistics import (
-    calibration_table,
-    failure_table,
-    pixel_table,
-    promise_table,
-    routing_table,
-    selective_table,
-)
+from stages.tables import auc, paper, statistics
+from stages.tables.report_table import Inputs, ReportTable, Results
 
 Tables = Mapping[str, pd.DataFrame]
 """Tables by the path of their CSV."""
@@ -44,18 +19,17 @@ TRIAL_FORMAT: Final = "%.5g"
 
 RADAR: Final = ReportTable(
     "figure6_radar_{split}",
-    lambda given, split: radar_table(given.results[split]),
+    lambda given, split: auc.radar_table(given.results[split]),
     "All four corrections at once",
     "radar",
     caption="Relative AUC in %",
-    n_digits=1,
     is_grid=False,
 )
 
 CORRELATION: Final = ReportTable(
     "correlation_{split}",
-    lambda given, split: correlation_beside_paper(
-        correlation_table(given.results[split]), given.data_sets.get(split), given.data_sets
+    lambda given, split: paper.correlation_beside_paper(
+        auc.correlation_table(given.results[split]), given.data_sets.get(split), given.data_sets
     ),
     "Correlation of the measures",
     "correlation",
@@ -77,7 +51,7 @@ TRIALS: Final = ReportTable(
 
 RUNTIME: Final = ReportTable(
     "runtime",
-    lambda given, _: runtime_beside_paper(given.timed),
+    lambda given, _: paper.runtime_beside_paper(given.timed),
     "Runtime",
     "runtime",
     caption="Seconds, and their ratio to SAM2 alone",
@@ -90,41 +64,40 @@ RUNTIME: Final = ReportTable(
 REPORT_TABLES: Final = (
     ReportTable(
         "margin",
-        lambda given, _: margin_table(given.results),
+        lambda given, _: auc.margin_table(given.results),
         "Margin over 1 − SamScore",
         "overview",
         caption="Margin in percentage points of relative AUC",
         note="How far the relative AUC lies above that of 1 − SamScore of the same masks, for the "
         "same task and model. If the whole interval is above 0 (marked), the measure "
         "predicts the gains better on images of this kind.",
-        n_digits=1,
         across="task",
         marks="above 0",
     ),
     ReportTable(
         "{task}",
-        lambda given, task: relative_table(given.results, task),
+        lambda given, task: auc.relative_table(given.results, task),
         "Relative AUC",
         "curves",
         caption="Relative AUC in %",
         paper_table=1,
-        paper=PaperNumbers("relative"),
-        n_digits=1,
+        paper=paper.PaperNumbers("relative"),
         marks="best",
     ),
     ReportTable(
         "{task}_auc",
-        lambda given, task: absolute_table(given.results, task),
+        lambda given, task: auc.absolute_table(given.results, task),
         "AUC of every model and measure",
         "curves",
+        n_digits=2,
         caption="AUC in %",
         paper_table=11,
-        paper=PaperNumbers("auc"),
+        paper=paper.PaperNumbers("auc"),
         across="model",
     ),
     ReportTable(
         "figure5_{task}",
-        lambda given, task: curve_table(given.results, task),
+        lambda given, task: auc.curve_table(given.results, task),
         "Correction curves",
         "curves",
         caption="Mean IoU by the corrected share of the objects",
@@ -134,41 +107,38 @@ REPORT_TABLES: Final = (
     RADAR,
     ReportTable(
         "selective",
-        lambda given, _: selective_table(given.results),
+        lambda given, _: statistics.selective_table(given.results),
         "Areas and correlations",
         "selective",
         caption="In %",
         note="Low AURC, excess AURC and AUGRC are good, and high correlations between a measure "
         "and the risk. AUGRC is 100 % minus the AUC of the correction Segmentation.",
-        n_digits=1,
         across="statistic",
     ),
     ReportTable(
         "failures",
-        lambda given, _: failure_table(given.results),
+        lambda given, _: statistics.failure_table(given.results),
         "Failures detected",
         "selective",
         caption="In %",
         note="At random, AUROC is 50 % and AUPR the share of failures. FPR at 95 %: the share of "
         "the other masks that is flagged when 95 % of the failures are; low is good.",
-        n_digits=1,
         across="statistic",
     ),
     ReportTable(
         "calibration",
-        lambda given, _: calibration_table(given.results),
+        lambda given, _: statistics.calibration_table(given.results),
         "Predicted and true IoU",
         "calibration",
         caption="In percentage points of IoU",
         note="ECE: mean distance over ten bins of equal mass; with few objects it is above 0 even "
         "for calibrated predictions. RMSE: root mean square of predicted − true IoU; bias: "
         "their mean, above 0 if masks are worse than predicted.",
-        n_digits=1,
         across="statistic",
     ),
     ReportTable(
         "pixels",
-        lambda given, _: pixel_table(given.results),
+        lambda given, _: statistics.pixel_table(given.results),
         "Mask probabilities and the ground truth",
         "calibration",
         caption="ECE in %, Brier score and NLL times 100",
@@ -180,7 +150,7 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "promises",
-        lambda given, _: promise_table(given.results),
+        lambda given, _: statistics.promise_table(given.results),
         "Share of the masks that a promise keeps",
         "promises",
         caption="In %",
@@ -189,47 +159,44 @@ REPORT_TABLES: Final = (
         "most a share α of the kept masks falls short of it. Settings that keep nothing have "
         "no number. Calibrated on all images, as `usam gate` does: no other images test "
         "these promises here.",
-        n_digits=1,
         across="promised",
     ),
     ReportTable(
         "routing",
-        lambda given, _: routing_table(given.results, given.timed),
+        lambda given, _: statistics.routing_table(given.results, given.timed),
         "What it takes to match the large model",
         "routing",
         caption="In %",
         note="Smallest share of the clicks that must go on to the large model for the mean IoU to "
         "reach its own less one point, and the mean time per click then: above 100 %, the "
         "large model alone is faster. H_Y and H_Θ are not timed: they ask every model.",
-        n_digits=1,
         across="told",
     ),
     ReportTable(
         "token_ablation",
-        lambda given, _: ablation_table(given.results),
+        lambda given, _: auc.ablation_table(given.results),
         "Without one of the tokens",
         "tokens",
         caption="Relative AUC in %",
         paper_table=6,
-        paper=PaperNumbers("ablation"),
-        n_digits=1,
+        paper=paper.PaperNumbers("ablation"),
         across="tokens",
     ),
     ReportTable(
         "token_margin",
-        lambda given, _: token_margin_table(given.results),
+        lambda given, _: auc.token_margin_table(given.results),
         "Without one of the tokens, compared with both",
         "tokens",
         caption="Relative AUC beyond that of both tokens, in percentage points",
-        n_digits=1,
         across="tokens",
         marks="above 0",
     ),
     ReportTable(
         "iou",
-        lambda given, _: iou_table(given.results),
+        lambda given, _: statistics.iou_table(given.results),
         "By proposal",
         "iou",
+        n_digits=2,
         caption="Mean IoU in %, by proposal",
         note="The best of the three proposals, and the selected one (with the highest SamScore), "
         "from one click; refined: the same from all eight clicks together.",
@@ -238,27 +205,29 @@ REPORT_TABLES: Final = (
     ),
     ReportTable(
         "best_model",
-        lambda given, _: best_model_table(given.results),
+        lambda given, _: statistics.best_model_table(given.results),
         "Where each model is the best",
         "iou",
+        n_digits=2,
         caption="Share of the objects in %",
         note="Objects for which no other model's mask from one click is better; models that tie "
         "share an object.",
         of_objects=("judged", "model", "iou"),
         paper_table=9,
-        paper=PaperNumbers("best_model"),
+        paper=paper.PaperNumbers("best_model"),
         across="model",
     ),
     ReportTable(
         "iou_by_view",
-        lambda given, _: view_table(given.results),
+        lambda given, _: statistics.view_table(given.results),
         "By view",
         "iou",
+        n_digits=2,
         caption="Mean IoU in %, by view",
         note="Mean IoU of the mask from one click, and its difference to that on the unchanged "
         "image.",
         paper_table=10,
-        paper=PaperNumbers("view", {"percent": "", "difference": "_difference"}),
+        paper=paper.PaperNumbers("view", {"percent": "", "difference": "_difference"}),
         across="model",
     ),
     ReportTable(
@@ -287,7 +256,7 @@ def report_tables(given: Inputs) -> dict[str, pd.DataFrame]:
     inputs = {"": given, **{protocol: given.of_protocol(protocol) for protocol in PROTOCOLS}}
     for row, protocol, one in _each(given.results):
         own = inputs[protocol]
-        table = beside_papers(row.make(own, one), row.paper, one, own.data_sets)
+        table = paper.beside_papers(row.make(own, one), row.paper, one, own.data_sets)
         made[row.file(one, protocol)] = table
     return {name: table for name, table in made.items() if not table.empty}
 

@@ -1,4 +1,4 @@
-"""How useful measures are in practice, as tables."""
+"""How good masks are, and how useful measures are in practice, as tables."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,13 +9,9 @@ from jaxtyping import Float
 
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import PIXEL_STATISTICS, ROUTED, STATISTICS, shown_model
-from stages.tables.rows import (
-    BOUNDS_OF,
-    Results,
-    a_column_a_split,
-    all_rows,
-    models_in_order,
-)
+from pipeline.views import view_order
+from pipeline.vocabulary import JUDGED
+from stages.tables import report_table
 
 LABELS: Final = {statistic.name: statistic.symbol for statistic in STATISTICS}
 """Statistics as people read them."""
@@ -43,12 +39,12 @@ class Seconds:
         return seconds
 
 
-def selective_table(results: Results) -> pd.DataFrame:
+def selective_table(results: report_table.Results) -> pd.DataFrame:
     """AURC, AUGRC and correlations with the risk, in percent, of the largest model's masks."""
     return _table_of("selective", _of_largest(_statistics(results)), [])
 
 
-def failure_table(results: Results) -> pd.DataFrame:
+def failure_table(results: report_table.Results) -> pd.DataFrame:
     """How well failures are detected, in percent, of the largest model's masks."""
     rows = _of_largest(_statistics(results)).sort_values("iou_below", kind="stable")
     table = _table_of("failures", rows, ["iou_below"])
@@ -56,23 +52,23 @@ def failure_table(results: Results) -> pd.DataFrame:
     return table.assign(statistic=table["statistic"] + failing)
 
 
-def calibration_table(results: Results) -> pd.DataFrame:
+def calibration_table(results: report_table.Results) -> pd.DataFrame:
     """How far predicted IoUs are from the true ones, in percentage points, of every model."""
-    return _table_of("calibration", models_in_order(_statistics(results)), ["model"])
+    return _table_of("calibration", report_table.models_in_order(_statistics(results)), ["model"])
 
 
-def pixel_table(results: Results) -> pd.DataFrame:
+def pixel_table(results: report_table.Results) -> pd.DataFrame:
     """How well probabilities of every model's masks agree with the truth, times 100."""
-    rows = models_in_order(all_rows(results, "pixels"))
+    rows = report_table.models_in_order(report_table.all_rows(results, "pixels"))
     rows = rows.assign(
         statistic=rows["statistic"].map(PIXEL_LABELS) + rows["region"].map(IN_REGIONS)
     )
-    return a_column_a_split(rows, ["model", "statistic"], "value")
+    return report_table.a_column_a_split(rows, ["model", "statistic"], "value")
 
 
-def promise_table(results: Results) -> pd.DataFrame:
+def promise_table(results: report_table.Results) -> pd.DataFrame:
     """Share of the masks that each promise keeps, in percent."""
-    rows = all_rows(results, "promises").sort_values("iou_at_least", kind="stable")
+    rows = report_table.all_rows(results, "promises").sort_values("iou_at_least", kind="stable")
     rows = rows.assign(
         masks=rows["iou_at_least"].map("IoU ≥ {:g}".format),
         promised="of " + rows["promise"] + rows["alpha"].map(", α = {:g}".format),
@@ -80,12 +76,12 @@ def promise_table(results: Results) -> pd.DataFrame:
         kept_high=np.nan,
     )
     names = ["masks", "measure", "trained_on", "promised"]
-    numbers = [split + end for split in results for end in ("", *BOUNDS_OF)]
+    numbers = [split + end for split in results for end in ("", *report_table.BOUNDS_OF)]
     # A split whose images show nothing has no rows.
-    return a_column_a_split(rows, names, "kept").reindex(columns=[*names, *numbers])
+    return report_table.a_column_a_split(rows, names, "kept").reindex(columns=[*names, *numbers])
 
 
-def routing_table(results: Results, timed: pd.DataFrame) -> pd.DataFrame:
+def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:
     """Clicks sent on and time needed to match the large model by routing, in percent.
 
     Parameters
@@ -103,10 +99,10 @@ def routing_table(results: Results, timed: pd.DataFrame) -> pd.DataFrame:
         costs["measure"].map({m: getattr(found, name) for m, found in seconds.items() if found})
         for name in ("small", "large")
     )
-    for end in ("", *BOUNDS_OF):
+    for end in ("", *report_table.BOUNDS_OF):
         costs["value" + end] = (small + costs["value" + end] * large) / large
     both = pd.concat([rows, costs.assign(told="time, of the large model's")])
-    return a_column_a_split(both, ["measure", "trained_on", "told"], "value")
+    return report_table.a_column_a_split(both, ["measure", "trained_on", "told"], "value")
 
 
 def seconds_with(timed: pd.DataFrame, measure: str) -> Seconds | None:
@@ -119,8 +115,8 @@ def seconds_with(timed: pd.DataFrame, measure: str) -> Seconds | None:
     return Seconds(float(seconds[small, method]), float(seconds[large, ALONE]))
 
 
-def _statistics(results: Results) -> pd.DataFrame:
-    return all_rows(results, "statistics").reset_index(drop=True)
+def _statistics(results: report_table.Results) -> pd.DataFrame:
+    return report_table.all_rows(results, "statistics").reset_index(drop=True)
 
 
 def _of_largest(rows: pd.DataFrame) -> pd.DataFrame:
@@ -131,4 +127,68 @@ def _table_of(table: str, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     shown = [statistic.name for statistic in STATISTICS if statistic.table == table]
     rows = rows[rows["statistic"].isin(shown)]
     rows = rows.assign(statistic=rows["statistic"].map(LABELS))
-    return a_column_a_split(rows, [*names, "measure", "trained_on", "statistic"], "value")
+    return report_table.a_column_a_split(
+        rows, [*names, "measure", "trained_on", "statistic"], "value"
+    )
+
+
+def iou_table(results: report_table.Results) -> pd.DataFrame:
+    """Mean IoU in percent of every model's best and selected masks, from one click and eight."""
+    rows = report_table.all_rows(results, "iou")
+    rows = rows[rows["view"] == "identity"]
+    return report_table.a_column_a_split(
+        report_table.models_in_order(rows), ["model", "proposal"], "mean_iou"
+    )
+
+
+def view_table(results: report_table.Results) -> pd.DataFrame:
+    """Mean IoU of each model's judged mask in each view, in percent: the paper's Table 10.
+
+    Parameters
+    ----------
+    results
+        Results of one protocol.
+
+    Returns
+    -------
+    With bounds; ``<split>_difference`` is the change from identity, in percentage points.
+    """
+    rows = report_table.all_rows(results, "iou")
+    rows = rows[rows["proposal"].isin(JUDGED)].sort_values(
+        "view", key=lambda view: view.map(view_order), kind="stable"
+    )
+    # Identity has no difference from itself.
+    gains = ["gain" + end for end in ("", *report_table.BOUNDS_OF)]
+    rows[gains] = rows[gains].where(rows["view"] != "identity")
+    index = ["model", "view"]
+    means = report_table.a_column_a_split(report_table.models_in_order(rows), index, "mean_iou")
+    differences = report_table.a_column_a_split(
+        report_table.models_in_order(rows), index, "gain", "_difference"
+    )
+    return means.merge(differences, on=index)
+
+
+def best_model_table(results: report_table.Results) -> pd.DataFrame:
+    """Share of the objects on which each model is the best, in percent: the paper's Table 9.
+
+    Notes
+    -----
+    Models are compared by the mask from one click that the protocol judges. Those that tie for the
+    best share an object evenly, so that a column adds up to 100.
+    """
+    columns = {split: _best_shares(_own(found.objects)) for split, found in results.items()}
+    table = pd.DataFrame(columns).mul(100).rename_axis("model").reset_index()
+    return report_table.models_in_order(table).reset_index(drop=True)
+
+
+def _own(objects: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the mask that most tasks of their protocol judge."""
+    return objects[objects["judged"] == objects["protocol"]]
+
+
+def _best_shares(objects: pd.DataFrame) -> "pd.Series[float]":
+    # Rows of a model are in the order of the objects; ids may repeat from video to video.
+    by_model = {model: rows["iou"].to_numpy() for model, rows in objects.groupby("model")}
+    iou = np.stack(list(by_model.values()))
+    is_best = iou == iou.max(axis=0)
+    return pd.Series((is_best / is_best.sum(axis=0)).mean(axis=1), index=list(by_model))

@@ -8,9 +8,9 @@ import numpy as np
 import xarray
 from jaxtyping import Float32, Int
 
-from pipeline.heads.inputs import READ, n_inputs, set_inputs
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.objectives import ModelFeatures, TrainingSet, training_set
+from pipeline.heads.objectives import TrainingSet, training_set
+from pipeline.heads.predict import READ, n_inputs, set_inputs
 from pipeline.vocabulary import MODELS
 from storage.errors import StoreError, faults_of
 from storage.files.addresses import files_at
@@ -43,7 +43,11 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         If a score or token is not finite.
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
-    return _read_rows(cells.split, identity, group_index(cells.table), head_set)
+    group = group_index(cells.table)
+    inputs = _read_inputs(identity, len(group), head_set)
+    features = {model: cell.proposals() for model, cell in identity.items()}
+    with faults_of(cells.split):
+        return training_set(inputs, features, group, protocol=head_set.protocol)
 
 
 def origin_of(cells: SplitCells) -> dict[str, str]:
@@ -71,21 +75,6 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
         return {}
     cells = open_cells(split, expected, cache=cache)
     return {FEATURES: cells.digest(["identity"])}
-
-
-def _read_rows(
-    split: str,
-    cells: Mapping[str, OpenCell],
-    group: Int[np.ndarray, " object"],
-    head_set: HeadSet,
-) -> TrainingSet:
-    inputs = _read_inputs(cells, len(group), head_set)
-    features = {
-        model: ModelFeatures(sam_score=cell.scores("sam_score"), iou=cell.scores("iou"))
-        for model, cell in cells.items()
-    }
-    with faults_of(split):
-        return training_set(inputs, features, group, protocol=head_set.protocol)
 
 
 def _read_inputs(

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
-from pipeline.heads.training import Plan, Rows, TrainedHead, train_heads
+from pipeline.heads.training import Plan, Rows, TrainedHead, train_head
 from stages.executor.cells import CellsToOpen, opened
 from stages.executor.run import run_tasks
 from stages.executor.tasks import Task, check_all_done
@@ -77,7 +77,7 @@ def fit_sets(
     Raises
     ------
     ValueError
-        As ``pipeline.heads.training.train_heads``.
+        As ``pipeline.heads.training.train_head``.
     DataError
         If the executor could not train a head.
 
@@ -149,14 +149,15 @@ def _fit(data: TrainingSet, one: HeadToFit, advance: Callable[[int], None]) -> F
         # none to spare is refused at once.
         held_out = Rows(*split_by_group(data.group, one.seeds.judging))
         everything = Rows(np.arange(len(data.group)), np.arange(0))
-        return train_heads(
+        return train_head(
             data,
             everything if one.is_kept else held_out,
-            {one.objective: one.plan},
+            one.objective,
+            one.plan,
             seed=one.seeds.heads,
             kind=KINDS_BY_NAME[one.head_set.kind],
             advance=advance,
-        )[one.objective]
+        )
     except ValueError as error:
         return error
 

@@ -18,11 +18,8 @@ from pipeline.predictor.advice import GOOD_IOU
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
-from stages.web.images import MOST_PX, OpenImage
+from stages.web import images, messages, security
 from stages.web.page import Page
-from stages.web.requests import PromptRequest, parse_prompt, prompt_of, read_body, while_connected
-from stages.web.responses import coco_response, mask_png, uncertainty_response
-from stages.web.security import AccessControl
 from storage.errors import DataError, ImageError, WeightsError
 
 MOST_UPLOAD_BYTES: Final = 20_000_000
@@ -61,7 +58,7 @@ async def options(request: Request) -> dict[str, Any]:
         "heads": [{"name": name, "label": choice.label} for name, choice in choices.items()],
         "n_scenes": len(page.scenes),
         "most_bytes": MOST_UPLOAD_BYTES,
-        "most_px": MOST_PX,
+        "most_px": images.MOST_PX,
         "good_iou": GOOD_IOU,
     }
 
@@ -84,16 +81,16 @@ async def open_image(
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
-    data = await read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
+    data = await messages.read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
-    async def opened() -> OpenImage:
+    async def opened() -> images.OpenImage:
         # In a thread of its own: the model goes on meanwhile.
         given = data if scene is None else _scene(page, scene)
-        image = await asyncio.to_thread(OpenImage, given)
+        image = await asyncio.to_thread(images.OpenImage, given)
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
-    image = await while_connected(request, opened())
+    image = await messages.while_connected(request, opened())
     return {
         "image": page.images.add(image),
         "height_px": image.height_px,
@@ -117,15 +114,19 @@ async def close_image(request: Request, name: str) -> None:
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
-    return await _respond(request, name, lambda found, _: uncertainty_response(found), shown=True)
+    return await _respond(
+        request, name, lambda found, _: messages.uncertainty_response(found), shown=True
+    )
 
 
 @router.post("/images/{name}/coco")
 async def coco(request: Request, name: str) -> Response:
     """A proposal as a COCO file."""
 
-    def text(found: Uncertainty, prompt: PromptRequest) -> str:
-        return json.dumps(coco_response(found, prompt.proposal, prompt.file_name), indent=2)
+    def text(found: Uncertainty, prompt: messages.PromptRequest) -> str:
+        return json.dumps(
+            messages.coco_response(found, prompt.proposal, prompt.file_name), indent=2
+        )
 
     return Response(await _respond(request, name, text), media_type="application/json")
 
@@ -134,8 +135,8 @@ async def coco(request: Request, name: str) -> Response:
 async def mask(request: Request, name: str) -> Response:
     """A proposal as PNG, 255 inside."""
 
-    def png(found: Uncertainty, prompt: PromptRequest) -> bytes:
-        return mask_png(found.masks[prompt.proposal])
+    def png(found: Uncertainty, prompt: messages.PromptRequest) -> bytes:
+        return messages.mask_png(found.masks[prompt.proposal])
 
     return Response(await _respond(request, name, png), media_type="image/png")
 
@@ -146,7 +147,7 @@ def _scene(page: Page, number: int) -> bytes:
     return page.scenes[number]
 
 
-def _image(request: Request, name: str) -> OpenImage:
+def _image(request: Request, name: str) -> images.OpenImage:
     image = _page(request).images.get(name)
     if image is None:
         raise HTTPException(
@@ -158,7 +159,7 @@ def _image(request: Request, name: str) -> OpenImage:
 async def _respond(
     request: Request,
     name: str,
-    respond: Callable[[Uncertainty, PromptRequest], T],
+    respond: Callable[[Uncertainty, messages.PromptRequest], T],
     *,
     shown: bool = False,
 ) -> T:
@@ -170,20 +171,20 @@ async def _respond(
         Whether masks are of the size that the page shows them in, or of the image's.
     """
     page, image = _page(request), _image(request, name)
-    body = await read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
-    prompt = parse_prompt(body)
+    body = await messages.read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
+    prompt = messages.parse_prompt(body)
 
     def job() -> T:
-        prompt_set = prompt_of(prompt, image.height_px, image.width_px)
+        prompt_set = messages.prompt_of(prompt, image.height_px, image.width_px)
         predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
         size_px = image.shown_size_px if shown else None
         (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=size_px)
         return respond(found, prompt)
 
-    return await while_connected(request, page.queue.run(job))
+    return await messages.while_connected(request, page.queue.run(job))
 
 
-def web_app(page: Page, *, token: str | None = None) -> AccessControl:
+def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
     """The application, which ends the page's queue when it is shut down.
 
     Parameters
@@ -214,7 +215,7 @@ def web_app(page: Page, *, token: str | None = None) -> AccessControl:
         app.add_exception_handler(error, _error_handler(status))
     app.add_exception_handler(RequestValidationError, _error_handler(400))
     app.add_exception_handler(HTTPException, _http_error)
-    return AccessControl(app, token)
+    return security.AccessControl(app, token)
 
 
 def _add_file(app: FastAPI, path: Path) -> None:

@@ -52,11 +52,6 @@ class Models:
         self._sams: dict[tuple[str, str, str], Sam] = {}
         self._predictors: dict[tuple[str, str], UncertainPredictor] = {}
 
-    @property
-    def default_heads(self) -> str:
-        """The first head set that was given, or else the one that ships."""
-        return next(iter(self.choices))
-
     def predictor(self, heads: str, model: str) -> UncertainPredictor:
         """The predictor of a head set and a model; it has no image.
 
@@ -129,6 +124,7 @@ class Page:
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""
-        predictor = self.models.predictor(self.models.default_heads, self.model)
+        first = next(iter(self.models.choices))  # that was given, or else what ships
+        predictor = self.models.predictor(first, self.model)
         image = OpenImage(self.scenes[0])
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

@@ -4,7 +4,7 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal
 
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage.errors import WeightsError
@@ -21,22 +21,6 @@ DOWNLOAD_CHUNK_BYTES: Final = 1 << 20
 
 State = Literal["intact", "missing", "damaged", "unlisted"]
 """State of a weights file: as listed; absent; of another sha256; there, but with none listed."""
-
-
-@runtime_checkable
-class ProgressBar(Protocol):
-    """What pooch reports a download to: it sets ``total`` to the file's bytes, 0 if unknown."""
-
-    total: int
-
-    def update(self, n_bytes: int, /) -> None:
-        """Add bytes; pooch rounds the last step up to a whole chunk."""
-
-    def reset(self) -> None:
-        """Go back to 0; pooch then adds the total, so that the bar ends full."""
-
-    def close(self) -> None:
-        """End the report."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +122,16 @@ def hub_file(sha256: str) -> Path | None:
 
 
 def fetch(
-    record: Checkpoint, *, base_url: str = BASE_URL, progressbar: ProgressBar | None = None
+    record: Checkpoint, *, base_url: str = BASE_URL, progressbar: object | None = None
 ) -> Path:
     """Download a weights file unless an intact one is there; a damaged one is replaced.
 
     The file gets its name only once its sha256 matches the table.
+
+    Parameters
+    ----------
+    progressbar
+        As pooch takes it.
 
     Raises
     ------

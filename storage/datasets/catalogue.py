@@ -2,12 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from types import MappingProxyType
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from storage.datasets.coco import list_coco
 from storage.datasets.indexed_masks import list_ade20k, list_davis, list_mose
@@ -36,12 +35,9 @@ class Extent:
     is_exact: bool
 
 
-@runtime_checkable
-class Reader(Protocol):
-    """Lists a split without reading its masks, as far as its layout allows, nor any image."""
-
-    def __call__(self, source: Source, /) -> Sequence[Part]:
-        """Images or videos of the split; the order of rows follows theirs."""
+Reader = Callable[[Source], Sequence[Part]]
+"""Lists images or videos of a split without reading its masks, as far as its layout allows, nor any
+image; the order of rows follows theirs."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +53,14 @@ class DataSet:
     """Whether its images are frames of videos, named by ``frame_file`` or in a folder per video."""
 
 
-DATA_SETS: Final[Mapping[str, DataSet]] = MappingProxyType(
-    {
-        "coco": DataSet(list_coco),
-        "davis": DataSet(list_davis, needs=("list",), takes=("frames",), is_video=True),
-        "ade20k": DataSet(list_ade20k),
-        "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
-        "sav_videos": DataSet(
-            list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True
-        ),
-        "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
-    }
-)
+DATA_SETS: Final[Mapping[str, DataSet]] = {
+    "coco": DataSet(list_coco),
+    "davis": DataSet(list_davis, needs=("list",), takes=("frames",), is_video=True),
+    "ade20k": DataSet(list_ade20k),
+    "mose": DataSet(list_mose, needs=("list",), takes=("frames",), is_video=True),
+    "sav_videos": DataSet(list_sav_videos, takes=("frames", "subsets", "masklets"), is_video=True),
+    "sav_frames": DataSet(list_sav_frames, needs=("list",), takes=("frames",), is_video=True),
+}
 """Layouts by the name of their reader."""
 
 

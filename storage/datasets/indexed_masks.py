@@ -5,14 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from storage.datasets.frame_folders import (
-    check_videos,
-    paired_stems,
-    read_indices,
-    read_names,
-    split_indices,
-    stems,
-)
+from storage.datasets import frame_folders
 from storage.datasets.json_values import count, load_json, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
 from storage.errors import DataError
@@ -40,7 +33,7 @@ def list_ade20k(source: Source) -> tuple[Part, ...]:
     DataError
         If a folder, an image or an annotation is missing, or an annotation holds no classes.
     """
-    names = paired_stems("ADE20K", source.images, source.annotations)
+    names = frame_folders.paired_stems("ADE20K", source.images, source.annotations)
     return tuple(
         Part(f"ADE20K image {name}", partial(_read_classes, source, name)) for name in names
     )
@@ -48,11 +41,11 @@ def list_ade20k(source: Source) -> tuple[Part, ...]:
 
 def _read_classes(source: Source, name: str) -> Iterator[Annotated]:
     what, path = f"ADE20K image {name}", source.annotations / f"{name}.png"
-    classes = read_indices(path, what, ("L",))
+    classes = frame_folders.read_indices(path, what, ("L",))
     if classes.max() > N_CLASSES:
         raise DataError(f"{what}: {path} must hold classes 0 to {N_CLASSES}, got {classes.max()}")
     image = ImageRecord(f"{name}.jpg", *classes.shape)
-    yield Annotated(image, split_indices(classes, (BACKGROUND,)))
+    yield Annotated(image, frame_folders.split_indices(classes, (BACKGROUND,)))
 
 
 def list_davis(source: Source) -> tuple[Part, ...]:
@@ -64,7 +57,7 @@ def list_davis(source: Source) -> tuple[Part, ...]:
         If the list, a folder, an image or a mask is missing, or a mask has no palette.
     """
     assert source.list is not None  # storage.datasets.catalogue requires it
-    videos = read_names("DAVIS", source.list)
+    videos = frame_folders.read_names("DAVIS", source.list)
     return _list_videos("DAVIS", source, videos, ignored=(BACKGROUND, VOID))
 
 
@@ -93,7 +86,7 @@ def list_mose(source: Source) -> tuple[Part, ...]:
 
 def _read_whole(part: Part, source: Source, video: str, length: int) -> Iterator[Annotated]:
     folder = source.images / video
-    n_frames = len(stems(folder, ".jpg"))
+    n_frames = len(frame_folders.stems(folder, ".jpg"))
     if n_frames != length:
         raise DataError(
             f"{part.name} must have {length} frames in {folder} as {source.list} says, "
@@ -119,7 +112,7 @@ def _list_videos(
     hint
         Ends the message about frames without a mask.
     """
-    check_videos(data_set, source, videos)
+    frame_folders.check_videos(data_set, source, videos)
     return tuple(
         Part(
             f"{data_set} video {video}",
@@ -134,7 +127,9 @@ def _read_video(
     what: str, source: Source, video: str, ignored: Collection[int], hint: str
 ) -> Iterator[Annotated]:
     masks = source.annotations / video
-    for frame in source.frames.of(paired_stems(what, source.images / video, masks, hint)):
-        indices = read_indices(masks / f"{frame}.png", what, PALETTE_MODES)
+    for frame in source.frames.of(
+        frame_folders.paired_stems(what, source.images / video, masks, hint)
+    ):
+        indices = frame_folders.read_indices(masks / f"{frame}.png", what, PALETTE_MODES)
         image = ImageRecord(f"{video}/{frame}.jpg", *indices.shape)
-        yield Annotated(image, split_indices(indices, ignored))
+        yield Annotated(image, frame_folders.split_indices(indices, ignored))

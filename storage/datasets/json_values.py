@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from storage.errors import DataError, shown
@@ -17,7 +16,7 @@ Json = Mapping[str, Any]
 MAX_COUNT: Final = 2**31 - 1
 """Largest number that a file may count or measure: sides are stored in 32 bits."""
 
-PACKED: Final[Mapping[bytes, str]] = MappingProxyType({b"\x1f\x8b": "gzip", b"PK\3\4": "zip"})
+PACKED: Final[Mapping[bytes, str]] = {b"\x1f\x8b": "gzip", b"PK\3\4": "zip"}
 """Archives by their first bytes."""
 
 

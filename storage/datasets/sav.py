@@ -6,14 +6,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from storage.datasets.frame_folders import (
-    check_folder,
-    check_paired,
-    check_videos,
-    read_indices,
-    read_names,
-    stems,
-)
+from storage.datasets import frame_folders
 from storage.datasets.json_values import count, load_json, parse_rle, value
 from storage.datasets.records import Annotated, ImageRecord, Part, Source, check_pixels
 from storage.errors import DataError, listed, shown
@@ -53,7 +46,7 @@ def list_sav_videos(source: Source) -> tuple[Part, ...]:
         If a folder or a file of manual masklets is missing, or a file is not of this layout; if a
         subset is named twice, or automatic masklets are asked for that no video of the split has.
     """
-    check_videos("SA-V", source, ())
+    frame_folders.check_videos("SA-V", source, ())
     _check_subsets(source)
     subsets = source.subsets or ("*",)
     videos = sorted(path for subset in subsets for path in source.images.glob(f"{subset}/*.mp4"))
@@ -78,7 +71,7 @@ def _check_subsets(source: Source) -> None:
     if repeated:
         raise DataError(f"SA-V: subsets must name each once, got {listed(repeated)} again")
     for name in names:
-        check_folder(f"subset {name} of SA-V", source.images / name)
+        frame_folders.check_folder(f"subset {name} of SA-V", source.images / name)
 
 
 def _without_auto(source: Source, videos: list[PurePosixPath]) -> frozenset[PurePosixPath]:
@@ -183,8 +176,8 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
         If the list, a folder, an image or a mask is missing, or an object has no mask.
     """
     assert source.list is not None  # storage.datasets.catalogue requires it
-    videos = read_names("SA-V", source.list)
-    check_videos("SA-V", source, videos)
+    videos = frame_folders.read_names("SA-V", source.list)
+    frame_folders.check_videos("SA-V", source, videos)
     return tuple(
         Part(f"SA-V video {video}", partial(_read_frames, source, video), is_video=True)
         for video in videos
@@ -194,18 +187,18 @@ def list_sav_frames(source: Source) -> tuple[Part, ...]:
 def _read_frames(source: Source, video: str) -> Iterator[Annotated]:
     what, folder, masks = f"SA-V video {video}", source.images / video, source.annotations / video
     by_frame = _masks_by_frame(what, masks)
-    frames = stems(folder, ".jpg")
+    frames = frame_folders.stems(folder, ".jpg")
     due = [frame for frame in frames if frame.isdecimal() and int(frame) % ANNOTATED_EVERY == 0]
     unmasked = [frame for frame in due if frame not in by_frame]
     unpictured = sorted(set(by_frame) - set(frames))
-    check_paired(what, folder, masks, unmasked=unmasked, unpictured=unpictured)
+    frame_folders.check_paired(what, folder, masks, unmasked=unmasked, unpictured=unpictured)
     for frame in source.frames.of(sorted(by_frame)):
         yield _annotated(what, f"{video}/{frame}.jpg", by_frame[frame])
 
 
 def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
     """Files of the masks by frame, then by object."""
-    check_folder(f"masks of {what}", folder)
+    frame_folders.check_folder(f"masks of {what}", folder)
     objects = sorted(path for path in folder.iterdir() if path.is_dir())
     if not objects:
         raise DataError(f"{what} must have a folder per object in {folder}, got none")
@@ -220,7 +213,7 @@ def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
                 f"{what}: folders of objects must have numbers of their own, "
                 f"got {twin} and {path.name} in {folder}"
             )
-        frames = stems(path, ".png")
+        frames = frame_folders.stems(path, ".png")
         if not frames:
             raise DataError(f"{what}: object {path.name} must have masks in {path}, got none")
         for frame in frames:
@@ -229,7 +222,9 @@ def _masks_by_frame(what: str, folder: Path) -> dict[str, dict[int, Path]]:
 
 
 def _annotated(what: str, file: str, paths: Mapping[int, Path]) -> Annotated:
-    masks = {number: read_indices(path, what, MODES) > 0 for number, path in paths.items()}
+    masks = {
+        number: frame_folders.read_indices(path, what, MODES) > 0 for number, path in paths.items()
+    }
     sizes = {mask.shape for mask in masks.values()}
     if len(sizes) > 1:
         raise DataError(f"{what}: masks of {file} must have one size, got {sorted(sizes)}")

@@ -195,14 +195,10 @@ def check_mode(image: Image.Image, name: str) -> None:
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """Pixels of an opened image, upright as its EXIF orientation says, transparency dropped."""
     turn = _UPRIGHT.get(_orientation(image))
-    rgb = _to_rgb(image)
-    return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
     # A palette with transparency as bytes warns on its way to RGB, not to RGBA.
     opaque = image.convert("RGBA") if "transparency" in image.info else image
-    return opaque.convert("RGB")
+    rgb = opaque.convert("RGB")
+    return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
 
 
 def decode_rgb(data: bytes, *, most_px: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from pipeline.proposals import ProposalScores
 from pipeline.views import entropy_views
+from pipeline.vocabulary import TRAIN_PROMPTS
 from storage.errors import StoreError, counted, listed
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
@@ -89,6 +91,18 @@ class OpenCell:
         some = slice(None) if rows is None else slice(rows.start, rows.stop)
         with naming_damage(self.where, name):
             return np.asarray(self.arrays[name][some])
+
+    def proposals(self) -> ProposalScores:
+        """Read how good all proposals are, of the clicks ``center`` and ``refined``."""
+        center, refined = (self.signature["prompts"].index(name) for name in TRAIN_PROMPTS)
+        iou, sam_score = self.scores("iou"), self.scores("sam_score")
+        return ProposalScores(
+            # Copies: views would keep those of seven other prompt sets in memory.
+            iou=iou[:, center].copy(),
+            sam_score=sam_score[:, center].copy(),
+            refined_iou=iou[:, refined].copy(),
+            refined_sam_score=sam_score[:, refined].copy(),
+        )
 
     def blocks(self, prompt: str) -> Iterator["xarray.Dataset"]:
         """Scores and tokens of all objects under one prompt set, a block at a time.

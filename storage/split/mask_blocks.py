@@ -14,15 +14,7 @@ from pipeline.entropy.plan import CellRows
 from storage.errors import StoreError
 from storage.files.addresses import is_address
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells
-from storage.store.mask_chunks import (
-    MaskChunks,
-    MaskCode,
-    ShardIndex,
-    index_data,
-    read_indices,
-    read_spans,
-    shard_runs,
-)
+from storage.store import mask_chunks
 
 BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
@@ -31,14 +23,14 @@ WINDOW_BYTES: Final = 2**26
 """Compressed masks of all cells that a window holds, unless one object has more."""
 
 ReadCell = Callable[[str, str], CellRows]
-ReadMasks = Callable[[range, MaskCode], None]
+ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
 ReadScores = Callable[[], list[Scores]]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
     """The objects in order, one run per shard of masks."""
-    return shard_runs(range(cells.table.n_objects), _any_masks(cells).shard_objects)
+    return mask_chunks.shard_runs(range(cells.table.n_objects), _any_masks(cells).shard_objects)
 
 
 def block_objects(cells: SplitCells) -> int:
@@ -79,9 +71,9 @@ class RunMasks:
 
     read_into: ReadMasks
     run: range
-    memory: MaskCode
+    memory: mask_chunks.MaskCode
 
-    def __getitem__(self, some: slice) -> MaskCode:
+    def __getitem__(self, some: slice) -> mask_chunks.MaskCode:
         """Read some of the objects, counted from the first of the run."""
         block = self.run[some]
         mask_code = self.memory[: len(block)]
@@ -112,7 +104,7 @@ def _scores(cell: OpenCell, run: range) -> list[Scores]:
     return [cell.scores(name, run) for name in ("sam_score", "iou")]
 
 
-def _any_masks(cells: SplitCells) -> MaskChunks:
+def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
     """Masks of one cell; those of all cells have the same shape."""
     return next(iter(cells.by_name.values())).mask_chunks
 
@@ -125,15 +117,17 @@ class MaskWindows:
     of a shard was read, it is held to the manifest: whoever reads on to the end has read no other.
     """
 
-    def __init__(self, cells: Mapping[tuple[str, str], MaskChunks], run: range) -> None:
+    def __init__(self, cells: Mapping[tuple[str, str], mask_chunks.MaskChunks], run: range) -> None:
         self._cells = dict(cells)
         self._run = run
-        self._indices = read_indices(list(cells.values()), run.start)
+        self._indices = mask_chunks.read_indices(list(cells.values()), run.start)
         self._rows = range(run.start, run.start)
         self._chunks: dict[tuple[str, str], list[memoryview]] = {}
         self._sha256 = {name: hashlib.sha256() for name in cells}
 
-    def read_into(self, name: tuple[str, str], block: range, mask_code: MaskCode) -> None:
+    def read_into(
+        self, name: tuple[str, str], block: range, mask_code: mask_chunks.MaskCode
+    ) -> None:
         """Fill ``mask_code`` with consecutive objects of one cell.
 
         Raises
@@ -151,7 +145,7 @@ class MaskWindows:
         # Dropped first, so that one window is in memory, not two.
         self._chunks = {}
         rows = range(block.start, max(block.stop, self._last(block.start)))
-        spans = read_spans(cells, self._indices, rows)
+        spans = mask_chunks.read_spans(cells, self._indices, rows)
         self._rows, self._chunks = rows, dict(zip(self._cells, spans, strict=True))
         for name, chunks in self._chunks.items():
             for chunk in chunks:
@@ -162,7 +156,7 @@ class MaskWindows:
     def _check_shards(self) -> None:
         # zarr writes chunks in their order, without a gap, and then the index.
         for (name, cell), index in zip(self._cells.items(), self._indices, strict=True):
-            self._sha256[name].update(index_data(index))
+            self._sha256[name].update(mask_chunks.index_data(index))
             cell.check_shard(self._run.start, self._sha256[name].hexdigest())
 
     def _last(self, start: int) -> int:
@@ -173,7 +167,7 @@ class MaskWindows:
         return start + int(np.searchsorted(n_bytes, WINDOW_BYTES, side="right"))
 
 
-def _lengths(indices: Sequence[ShardIndex], positions: range) -> np.ndarray:
+def _lengths(indices: Sequence[mask_chunks.ShardIndex], positions: range) -> np.ndarray:
     """Compressed bytes of each object in all cells."""
     total = np.zeros(len(positions), np.float64)
     for index in indices:

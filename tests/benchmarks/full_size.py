@@ -25,7 +25,7 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.views import default_view
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROMPTS
 from stages import evaluate
-from stages.evaluation import tables
+from stages import evaluation as tables
 from stages.settings.signatures import eval_cells
 from stages.training.fit import Seeds, fit_here, heads_to_fit
 from storage.paths import objects_path

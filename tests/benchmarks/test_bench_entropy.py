@@ -16,9 +16,9 @@ import torch
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.entropy.objects import object_arrays
-from pipeline.entropy.truth import truth_at_size
 from pipeline.masks import CUT, decode, encode
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build, fit_weights, load_weights

@@ -4,8 +4,7 @@ Most of a step are five products of ``(64, 512) x (512, 512)`` for the two layer
 which both loops make. In one thread, as ``train`` and ``tune`` compute.
 """
 
-from collections.abc import Callable
-from time import perf_counter, process_time
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -15,10 +14,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.heads.kinds import WEIGHT_DECAY, Hyperparameters
-from pipeline.heads.networks import fill_gradients, initial_networks
 from pipeline.heads.objectives import TrainingSet
 from pipeline.heads.predict import HIDDEN
-from pipeline.heads.training import Rows, optimizer_of, train_heads
+from pipeline.heads.training import Rows, train_head
 from pipeline.vocabulary import OBJECTIVES
 from tools.bars import note_bar
 
@@ -29,14 +27,6 @@ N_INPUTS = 512
 PLAN = Hyperparameters(epochs=5, batch_size=64, learning_rate=0.03, momentum=0.9)
 LEAST_RATIO = 1.1
 """Guards against a loss, with room for a noisy machine."""
-
-LEAST_BATCHED = 0.75
-"""Time of trials side by side over that of the same trials one after the other: below it they
-should share a network."""
-
-N_TOGETHER = 4
-N_STEPS = 50
-N_ROUNDS = 5
 
 
 def draw_data() -> TrainingSet:
@@ -89,10 +79,10 @@ def test_nine_heads_beat_nine_through_a_loader(benchmark: BenchmarkFixture) -> N
     loader_s = perf_counter() - started
     started = perf_counter()
     trained = benchmark.pedantic(  # type: ignore[no-untyped-call]
-        train_heads, (data, rows, dict.fromkeys(OBJECTIVES, PLAN)), {"seed": 0}
+        lambda: [train_head(data, rows, objective, PLAN, seed=0) for objective in OBJECTIVES]
     )
     ratio = loader_s / (perf_counter() - started)
-    found = [trained[objective].train_mse[-1] for objective in OBJECTIVES]
+    found = [head.train_mse[-1] for head in trained]
     # Of all heads: a single one differs by more between two orders of the rows.
     np.testing.assert_allclose(np.mean(found), np.mean(expected), rtol=0.02)
     what = "training of nine heads: speed over a loop through a DataLoader"
@@ -102,35 +92,3 @@ def test_nine_heads_beat_nine_through_a_loader(benchmark: BenchmarkFixture) -> N
         f"one thread: loader {loader_s:.1f} s, ratio {ratio:.2f}"
     )
     assert ratio >= LEAST_RATIO
-
-
-def stepper(n_heads: int, batch_size: int) -> Callable[[], float]:
-    """Times some steps of heads side by side, each time it is called."""
-    networks = initial_networks(("iou_tiny",) * n_heads, N_INPUTS, 0)
-    optimizer = optimizer_of(networks, PLAN, N_STEPS)
-    inputs, targets = torch.randn(batch_size, N_INPUTS), torch.rand(n_heads, batch_size)
-
-    def seconds() -> float:
-        started = process_time()
-        for _ in range(N_STEPS):
-            fill_gradients(networks, inputs, targets)
-            optimizer.step()
-        return process_time() - started
-
-    return seconds
-
-
-@pytest.mark.parametrize("batch_size", [16, 64, 256])
-def test_trials_side_by_side_take_about_as_long_as_one_after_the_other(
-    benchmark: BenchmarkFixture, batch_size: int
-) -> None:
-    """Why trials that share a batch size do not train as one batched network."""
-    alone, together = (stepper(n_heads, batch_size) for n_heads in (1, N_TOGETHER))
-    seconds = np.array([(alone(), together()) for _ in range(N_ROUNDS)])
-    benchmark.pedantic(together, rounds=1)  # type: ignore[no-untyped-call]
-    alone_s, together_s = seconds.min(axis=0)
-    ratio = together_s / (N_TOGETHER * alone_s)
-    what = f"{N_TOGETHER} trials in one batched network, over one after the other"
-    note_bar(benchmark, f"{what}, batches of {batch_size}", ratio, at_least=LEAST_BATCHED)
-    print(f"\nbatches of {batch_size}: {N_TOGETHER} heads side by side take {ratio:.2f}x")
-    assert ratio >= LEAST_BATCHED

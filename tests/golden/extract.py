@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import storage
-from pipeline.ground_truth import measure_objects
+from pipeline.prompts import measure_objects
 from pipeline.scenes.scene import draw_scene
 from pipeline.vocabulary import MASK_FIGURES, PROMPTS
 from stages import extract

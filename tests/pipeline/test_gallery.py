@@ -15,10 +15,10 @@ from pipeline.gallery import (
     MIN_SIDE_PX,
     PREDICTION_COLOUR,
     TRUTH_COLOUR,
-    Scene,
+    ShownObject,
     by_judged,
     crop,
-    draw_scene,
+    draw_object,
     extremes,
     foreground,
     gallery_rows,
@@ -130,13 +130,13 @@ def test_without_two_sizes_there_is_no_model_task() -> None:
     )
 
 
-def scene(*, height_px: int = 100, width_px: int = 100) -> Scene:
+def shown_object(*, height_px: int = 100, width_px: int = 100) -> ShownObject:
     """A grey image: truth in columns 40..59 and prediction in columns 50..89 of rows 30..59."""
     truth = np.zeros((height_px, width_px), bool)
     prediction = truth.copy()
     truth[30:60, 40:60] = True
     prediction[30:60, 50:90] = True
-    return Scene(
+    return ShownObject(
         rgb=np.full((height_px, width_px, 3), GREY, np.uint8),
         truth=truth,
         prediction=prediction,
@@ -209,7 +209,7 @@ def test_a_crop_holds_its_box_and_lies_in_the_image(
 
 def test_a_picture_shows_truth_prediction_and_click() -> None:
     # The crop: rows 15..74, columns 20..79, at four times the size.
-    picture = draw_scene(scene(), 240)
+    picture = draw_object(shown_object(), 240)
     assert picture.shape == (240, 240, 3)
 
     def at(row: int, column: int) -> list[int]:
@@ -228,13 +228,15 @@ def test_a_picture_shows_truth_prediction_and_click() -> None:
 
 @pytest.mark.parametrize(("height_px", "side_px"), [(100, 32), (62, 96)])
 def test_the_longer_side_of_a_picture_is_as_asked(height_px: int, side_px: int) -> None:
-    wide = scene(height_px=height_px, width_px=140)
-    picture = draw_scene(Scene(**{**vars(wide), "box_px": (10.0, 20.0, 60.0, 30.0)}), side_px)
+    wide = shown_object(height_px=height_px, width_px=140)
+    picture = draw_object(
+        ShownObject(**{**vars(wide), "box_px": (10.0, 20.0, 60.0, 30.0)}), side_px
+    )
     assert max(picture.shape) == side_px
     assert picture.shape[:2] == (round(side_px * min(height_px, 120) / 120), side_px)
 
 
-def test_a_scene_is_drawn_on_a_copy() -> None:
-    drawn = scene()
-    draw_scene(drawn, 240)
+def test_an_object_is_drawn_on_a_copy() -> None:
+    drawn = shown_object()
+    draw_object(drawn, 240)
     assert (drawn.rgb == GREY).all()

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pipeline.ground_truth import measure_objects
-from pipeline.prompts import sample_prompts
+from pipeline.prompts import measure_objects, sample_prompts
 
 masks = hnp.arrays(
     bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=16), elements=st.booleans()

@@ -16,7 +16,6 @@ from pipeline.result_rows import (
     Interval,
     Table,
     columns_of,
-    markdown,
     record,
 )
 
@@ -53,13 +52,3 @@ def test_a_row_has_the_columns_of_its_table_in_their_order(table: Table) -> None
 def test_the_ends_of_an_interval_are_columns_of_their_own() -> None:
     (margin,) = [i for i, name in enumerate(TABLES["auc"].columns) if name == "margin"]
     assert TABLES["auc"].columns[margin : margin + 3] == ("margin", "margin_low", "margin_high")
-
-
-def test_every_column_is_explained_under_its_table() -> None:
-    text = markdown()
-    parts = text.split("| columns | meaning |")
-    assert len(parts) == len(TABLES) + 1
-    for table, part in zip(TABLES.values(), parts[1:], strict=True):
-        assert all(f"`{name}`" in part for name in table.columns)
-        assert table.more in part
-        assert ("| ... |" in part) == bool(table.more)

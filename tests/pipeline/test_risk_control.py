@@ -28,8 +28,8 @@ from pipeline.risk_control import (
     threshold_of_kept,
 )
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, own_masks
 from pipeline.scoring.statistics import FAILURE_IOUS
+from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.judged import (
     check,

@@ -6,11 +6,10 @@ import torch
 
 from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.figures import mask_figures
-from pipeline.heads.inputs import n_inputs, set_inputs
+from pipeline.extraction.predictions import mask_figures
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
-from pipeline.heads.networks import initial_networks
-from pipeline.heads.predict import predict
+from pipeline.heads.networks import initial_network
+from pipeline.heads.predict import n_inputs, predict, set_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
 from pipeline.sam.building import build
@@ -35,8 +34,10 @@ def question() -> Question:
 def heads(sam: Sam) -> Heads:
     drawn = {}
     for kind in map(KINDS_BY_NAME.__getitem__, KINDS):
-        networks = initial_networks(OBJECTIVES, n_inputs(kind, sam.n_channels), seed=0)
-        drawn[kind.name] = {name: networks.head(i) for i, name in enumerate(OBJECTIVES)}
+        width = n_inputs(kind, sam.n_channels)
+        drawn[kind.name] = {
+            name: initial_network(name, width, seed=0).tensors() for name in OBJECTIVES
+        }
     return drawn
 
 

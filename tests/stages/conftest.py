@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.vocabulary import PROTOCOLS
 from stages import report
-from stages.tables.rows import Results, of_protocol
+from stages.tables.report_table import Results, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import HEADS, RESULTS, results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params

@@ -67,7 +67,7 @@ def test_windows_of_any_size_give_the_same(
         seen.append(given[2])
         return read_spans(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mask_blocks, "read_spans", seen_spans)
+    monkeypatch.setattr("storage.store.mask_chunks.read_spans", seen_spans)
     monkeypatch.setattr(mask_blocks, "WINDOW_BYTES", window_bytes)
     monkeypatch.setattr("storage.split.mask_blocks.BLOCK_BYTES", 1)
     fsspec.filesystem("memory").put(str(moved(root)), f"/{window_bytes}", recursive=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.objects import object_arrays
-from pipeline.entropy.truth import truth_at_size
 from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage import open_entropy

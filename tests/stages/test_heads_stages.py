@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, Hyperparameters, head_sets
-from pipeline.heads.networks import initial_networks
+from pipeline.heads.networks import initial_network
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
-from pipeline.heads.training import Rows, train_heads, validation_cost
+from pipeline.heads.training import Rows, train_head, validation_cost
 from pipeline.result_rows import TRIALS
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
@@ -324,10 +324,10 @@ def test_settings_that_change_during_training_leave_no_head(
     def trained(*arguments: Any, **named: Any) -> object:  # noqa: ANN401
         text = Path("params.yaml").read_text("utf-8")
         Path("params.yaml").write_text(text.replace("seed: 0", "seed: 7"), "utf-8")
-        return train_heads(*arguments, **named)
+        return train_head(*arguments, **named)
 
     write_params(heads=["ours"])
-    monkeypatch.setattr(fit, "train_heads", trained)
+    monkeypatch.setattr(fit, "train_head", trained)
     assert "train.seed: 0 -> 7" in assert_fails(capsys, run, train.main, SPLIT)
     assert sorted(heads_dir(SPLIT).rglob("*")) == before
 
@@ -386,21 +386,21 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
     said = Path("said").read_text("utf-8")
     head_set = HeadSet("selected", "selected")
     data = read_head_data(open_train(SPLIT, MODELS), head_set)
-    plan = {"iou_best": read_tuning(tuning_path(SPLIT, "iou_best")).plan}
+    plan = read_tuning(tuning_path(SPLIT, "iou_best")).plan
     everything = Rows(np.arange(len(data.group)), np.arange(0))
-    kept = train_heads(data, everything, plan, seed=0)["iou_best"]
+    kept = train_head(data, everything, "iou_best", plan, seed=0)
     tensors, metadata = head_of(head_set, "iou_best")
     for name, tensor in kept.weights.items():
         np.testing.assert_allclose(tensors[name], tensor, atol=1e-6)
     held_out = Rows(*split_by_group(data.group, 0))
-    error = train_heads(data, held_out, plan, seed=0)["iou_best"].validation_mse[-1]
+    error = train_head(data, held_out, "iou_best", plan, seed=0).validation_mse[-1]
     assert float(metadata["validation_mse"]) == pytest.approx(error, rel=1e-5)
     assert f"selected/paper/selected iou_best: validation error {error:.4f}" in said
 
 
 @pytest.mark.usefixtures("in_trained")
 def test_heads_without_a_token_do_not_learn_from_it() -> None:
-    started = initial_networks(["iou_tiny"], 2 * N_CHANNELS, 0).head(0)["layers.0.weight"]
+    started = initial_network("iou_tiny", 2 * N_CHANNELS, 0).tensors()["layers.0.weight"]
     shrunk = {
         tokens: head_of(HeadSet("best", tokens), "iou_tiny")[0]["layers.0.weight"] / started
         for tokens in ("best", "best_no_iou")

@@ -42,10 +42,9 @@ from stages.page.provenance import Commit, setting, settings
 from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table, relative_table
 from stages.tables.catalogue import REPORT_TABLES
-from stages.tables.iou import iou_table
 from stages.tables.paper import DataSets
-from stages.tables.report_table import ReportTable, Section
-from stages.tables.rows import of_protocol
+from stages.tables.report_table import ReportTable, Section, of_protocol
+from stages.tables.statistics import iou_table
 from storage.outputs.results import (
     SplitResults,
     read_gallery,

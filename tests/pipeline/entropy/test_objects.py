@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
-from pipeline.entropy.agreement import mean_pairwise_dice
+from pipeline.entropy.comparisons import mean_pairwise_dice
 from pipeline.entropy.mixtures import object_entropies
 from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
 from pipeline.entropy.plan import plan_cells

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.entropy.mixtures import mask_entropy
-from pipeline.extraction.figures import mask_figures
+from pipeline.extraction.predictions import mask_figures
 from pipeline.vocabulary import MASK_FIGURES, PROPOSAL_PAIRS
 
 

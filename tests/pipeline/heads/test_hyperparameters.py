@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters
 
 PLAN = Hyperparameters(epochs=5, batch_size=16, learning_rate=0.01, momentum=0.9)
 
@@ -31,8 +31,3 @@ def test_value_that_cannot_train_is_refused(change: dict[str, Any], rule: str) -
 def test_values_at_the_limits_are_taken(change: dict[str, Any]) -> None:
     ((name, value),) = change.items()
     assert getattr(replace(PLAN, **change), name) == value
-
-
-def test_trials_are_ranked_by_error_and_equal_ones_by_turn() -> None:
-    trials = [Trial(replace(PLAN, epochs=n), mse) for n, mse in ((5, 0.2), (6, 0.1), (7, 0.2))]
-    assert [trial.plan.epochs for trial in rank_trials(trials)] == [6, 5, 7]

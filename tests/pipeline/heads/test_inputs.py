@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.heads.inputs import READ, set_inputs
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet, head_sets
+from pipeline.heads.predict import READ, set_inputs
 
 OURS = HeadSet("selected", "selected", "ours")
 

@@ -5,30 +5,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.heads.inputs import set_inputs
 from pipeline.heads.kinds import HeadSet
 from pipeline.heads.objectives import (
-    ModelFeatures,
     sample_by_group,
     split_by_group,
     targets,
     training_set,
 )
+from pipeline.heads.predict import set_inputs
+from pipeline.proposals import ProposalScores
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TOKEN_SETS
 
 CENTER, REFINED = 0, 1
 
 
-def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ModelFeatures:  # noqa: ANN401
+def draw_model(seed: int, n_objects: int = 6, **changes: Any) -> ProposalScores:  # noqa: ANN401
     rng = np.random.default_rng(seed)
     arrays = {
         "sam_score": rng.random((n_objects, 2, 3)),
         "iou": rng.random((n_objects, 2, 3)),
     }
-    return ModelFeatures(**{k: v.astype(np.float32) for k, v in (arrays | changes).items()})
+    iou, sam_score = ((arrays | changes)[name].astype(np.float32) for name in ("iou", "sam_score"))
+    return ProposalScores(iou[:, 0], sam_score[:, 0], iou[:, 1], sam_score[:, 1])
 
 
-def draw_models(n_objects: int = 6) -> dict[str, ModelFeatures]:
+def draw_models(n_objects: int = 6) -> dict[str, ProposalScores]:
     return {model: draw_model(i, n_objects) for i, model in enumerate(MODELS)}
 
 
@@ -37,14 +38,18 @@ def draw_inputs(n_objects: int) -> np.ndarray:
     return np.random.default_rng(9).normal(size=shape).astype(np.float32)
 
 
-def slow_targets(models: dict[str, ModelFeatures], protocol: str) -> dict[str, list[float]]:
+def slow_targets(models: dict[str, ProposalScores], protocol: str) -> dict[str, list[float]]:
     """Every target by its sentence in the design, one object at a time."""
 
-    def best(one: ModelFeatures, k: int, prompt: int) -> float:
-        return float(max(one.iou[k, prompt]))
+    def best(one: ProposalScores, k: int, prompt: int) -> float:
+        return float(max((one.iou, one.refined_iou)[prompt][k]))
 
-    def selected(one: ModelFeatures, k: int, prompt: int) -> float:
-        return float(one.iou[k, prompt, int(np.argmax(one.sam_score[k, prompt]))])
+    def selected(one: ProposalScores, k: int, prompt: int) -> float:
+        iou, sam_score = (
+            (one.iou, one.sam_score),
+            (one.refined_iou, one.refined_sam_score),
+        )[prompt]
+        return float(iou[k, int(np.argmax(sam_score[k]))])
 
     judged = {"best": best, "selected": selected}[protocol]
     rows: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
@@ -139,7 +144,7 @@ def test_training_set_holds_all_objects_of_a_model_then_of_the_next() -> None:
     np.testing.assert_array_equal(data.group, [*group] * 4)
     column = OBJECTIVES.index("iou_refined")
     np.testing.assert_array_equal(
-        data.targets[3:6, column], models["small"].iou[:, REFINED].max(axis=1)
+        data.targets[3:6, column], models["small"].refined_iou.max(axis=1)
     )
 
 

@@ -14,8 +14,9 @@ from pipeline.heads.training import (
     WORST_MSE,
     DivergenceError,
     Rows,
+    TrainedHead,
     continued_costs,
-    train_heads,
+    train_head,
     validation_cost,
 )
 from pipeline.seeds import derive_seed
@@ -46,7 +47,7 @@ def train_alone(
     generator = torch.Generator().manual_seed(derive_seed(SEED, objective))
     for layer in layers:
         bound = layer.in_features**-0.5
-        # Drawn in the batched layout (inputs, outputs), hence the transpose.
+        # Drawn in the layout (inputs, outputs), hence the transpose.
         drawn = torch.empty(layer.in_features, layer.out_features)
         layer.weight.data = drawn.uniform_(-bound, bound, generator=generator).T.contiguous()
         layer.bias.data.uniform_(-bound, bound, generator=generator)
@@ -93,24 +94,21 @@ PLANS = {
 }
 
 
+def train_all() -> dict[str, TrainedHead]:
+    """A head for each plan."""
+    return {name: train_head(DATA, ROWS, name, plan, seed=SEED) for name, plan in PLANS.items()}
+
+
 def test_heads_equal_those_of_torch() -> None:
-    trained = train_heads(DATA, ROWS, PLANS, seed=SEED)
-    assert list(trained) == list(PLANS)
+    trained = train_all()
     for objective, plan in PLANS.items():
         weights, curve = train_alone(DATA, ROWS, objective, plan)
         assert_same_head(trained[objective].weights, weights)
         np.testing.assert_allclose(trained[objective].train_mse, curve, atol=1e-6)
 
 
-def test_a_head_does_not_depend_on_the_heads_beside_it() -> None:
-    together = train_heads(DATA, ROWS, PLANS, seed=SEED)
-    for objective, plan in PLANS.items():
-        alone = train_heads(DATA, ROWS, {objective: plan}, seed=SEED)[objective]
-        assert_same_head(together[objective].weights, alone.weights, atol=0)
-
-
 def test_validation_error_is_that_of_the_predictions_on_rows_that_did_not_train() -> None:
-    trained = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    trained = train_all()
     for objective, head in trained.items():
         found = predict({objective: head.weights}, DATA.inputs[ROWS.validation])[objective]
         target = DATA.targets[ROWS.validation, OBJECTIVES.index(objective)]
@@ -120,9 +118,9 @@ def test_validation_error_is_that_of_the_predictions_on_rows_that_did_not_train(
 
 
 def test_validation_in_blocks_equals_validation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    whole = train_all()
     monkeypatch.setattr("pipeline.heads.training.FORWARD_ROWS", 4)
-    blocks = train_heads(DATA, ROWS, PLANS, seed=SEED)
+    blocks = train_all()
     for objective in PLANS:
         np.testing.assert_allclose(
             blocks[objective].validation_mse, whole[objective].validation_mse, rtol=1e-6
@@ -130,15 +128,14 @@ def test_validation_in_blocks_equals_validation_at_once(monkeypatch: pytest.Monk
 
 
 def test_two_runs_give_the_same_bits() -> None:
-    first, second = (train_heads(DATA, ROWS, PLANS, seed=SEED) for _ in range(2))
+    first, second = (train_all() for _ in range(2))
     for objective in PLANS:
         for name, tensor in first[objective].weights.items():
             assert tensor.tobytes() == second[objective].weights[name].tobytes()
 
 
 def test_another_seed_trains_other_heads() -> None:
-    plans = {"iou_tiny": PLAN}
-    first, second = (train_heads(DATA, ROWS, plans, seed=seed)["iou_tiny"] for seed in (1, 2))
+    first, second = (train_head(DATA, ROWS, "iou_tiny", PLAN, seed=seed) for seed in (1, 2))
     assert not np.allclose(first.weights["layers.0.weight"], second.weights["layers.0.weight"])
 
 
@@ -146,13 +143,13 @@ def test_a_head_learns() -> None:
     data = draw_data(600)
     rows = Rows(np.arange(480), np.arange(480, 600))
     plan = replace(PLAN, epochs=20, learning_rate=0.1)
-    trained = train_heads(data, rows, {"iou_large": plan}, seed=0)["iou_large"]
+    trained = train_head(data, rows, "iou_large", plan, seed=0)
     assert trained.validation_mse[-1] < 0.5 * trained.validation_mse[0]
 
 
 def test_without_rows_that_validate_their_error_is_nan() -> None:
     rows = Rows(ROWS.train, np.arange(0))
-    head = train_heads(DATA, rows, {"iou_tiny": PLAN}, seed=0)["iou_tiny"]
+    head = train_head(DATA, rows, "iou_tiny", PLAN, seed=0)
     assert np.isnan(head.validation_mse).all()
     assert np.isfinite(head.train_mse).all()
 
@@ -162,19 +159,19 @@ def test_divergence_names_objective_epoch_and_hyperparameters() -> None:
     with pytest.raises(
         DivergenceError, match=r"of iou_small must stay finite, got nan in epoch .*"
     ):
-        train_heads(DATA, ROWS, {"iou_tiny": PLAN, "iou_small": wild}, seed=0)
+        train_head(DATA, ROWS, "iou_small", wild, seed=0)
     with pytest.raises(DivergenceError, match=r"learning_rate=1e\+30"):
-        train_heads(DATA, ROWS, {"iou_small": wild}, seed=0)
+        train_head(DATA, ROWS, "iou_small", wild, seed=0)
 
 
 def test_unknown_objective_is_named() -> None:
     with pytest.raises(ValueError, match=r"objective must be one of iou_tiny.*, got 'iou_huge'"):
-        train_heads(DATA, ROWS, {"iou_huge": PLAN}, seed=0)
+        train_head(DATA, ROWS, "iou_huge", PLAN, seed=0)
 
 
 def test_no_row_to_train_on_is_an_error() -> None:
     with pytest.raises(ValueError, match="must train on at least one row, got none"):
-        train_heads(DATA, Rows(np.arange(0), ROWS.validation), {"iou_tiny": PLAN}, seed=0)
+        train_head(DATA, Rows(np.arange(0), ROWS.validation), "iou_tiny", PLAN, seed=0)
 
 
 @pytest.mark.parametrize("name", ["inputs", "targets"])
@@ -182,11 +179,11 @@ def test_rows_that_are_not_finite_are_counted(name: str) -> None:
     values = getattr(DATA, name).copy()
     values[[3, 5], 1] = np.nan
     with pytest.raises(ValueError, match=f"{name} must be finite, got 2 rows that are not"):
-        train_heads(replace(DATA, **{name: values}), ROWS, {"iou_tiny": PLAN}, seed=0)
+        train_head(replace(DATA, **{name: values}), ROWS, "iou_tiny", PLAN, seed=0)
 
 
 def test_cost_of_a_trial_is_the_validation_error_after_its_last_epoch() -> None:
-    trained = train_heads(DATA, ROWS, {"iou_tiny": PLAN}, seed=SEED)["iou_tiny"]
+    trained = train_head(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
     cost = validation_cost(DATA, ROWS, "iou_tiny", PLAN, seed=SEED)
     assert cost == trained.validation_mse[-1]
 

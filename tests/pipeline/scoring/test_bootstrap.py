@@ -17,7 +17,7 @@ from pipeline.scoring.bootstrap import (
     resampled_means,
 )
 from pipeline.scoring.calibration import reliability
-from pipeline.scoring.uncertainty import aurc, detection, share_to_match, spearman
+from pipeline.scoring.usefulness import aurc, detection, share_to_match, spearman
 from tests.fixtures.resampled import drawn_objects
 
 

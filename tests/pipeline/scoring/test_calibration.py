@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import root_mean_squared_error
 
+from pipeline.entropy.comparisons import pixel_labels
 from pipeline.entropy.kernels import count_codes
-from pipeline.entropy.truth import pixel_labels
 from pipeline.mask_statistics import PIXEL_SCORES, REGIONS
 from pipeline.masks import DECODE_TABLE, N_CODES
 from pipeline.scoring.bootstrap import each_once, resample_groups
-from pipeline.scoring.calibration import PixelCalibration, accuracy, pixel_rows, reliability
+from pipeline.scoring.calibration import PixelScores, accuracy, pixel_rows, reliability
 from pipeline.scoring.statistics import PIXEL_STATISTICS
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
@@ -115,12 +115,12 @@ def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return code.astype(np.uint8), truth
 
 
-def calibration(code: np.ndarray, truth: np.ndarray, region: str) -> PixelCalibration:
+def calibration(code: np.ndarray, truth: np.ndarray, region: str) -> PixelScores:
     counts = np.zeros((N_OBJECTS, 4, N_CODES), np.int64)
     count_codes(code.reshape(N_OBJECTS, -1), pixel_labels(truth), counts)
     band = counts.reshape(N_OBJECTS, 2, 2, N_CODES)
     of_region = band.sum(axis=1) if region == "whole" else band[:, 1]
-    return PixelCalibration(**{score.name: score.compute(of_region) for score in PIXEL_SCORES})
+    return {score.name: score.compute(of_region) for score in PIXEL_SCORES}
 
 
 SEEDS = dict(zip(product(PROTOCOLS, ("tiny", "large")), range(4), strict=True))
@@ -169,8 +169,8 @@ def test_numbers_are_those_of_single_pixels_by_protocol_model_and_region() -> No
 
 
 def test_a_truth_that_fills_its_frame_counts_as_a_whole_alone() -> None:
-    assert np.isnan(SCORES["best", "tiny", "band"].brier).tolist() == [False] * 11 + [True]
-    assert not np.isnan(SCORES["best", "tiny", "whole"].brier).any()
+    assert np.isnan(SCORES["best", "tiny", "band"]["brier"]).tolist() == [False] * 11 + [True]
+    assert not np.isnan(SCORES["best", "tiny", "whole"]["brier"]).any()
 
 
 def test_where_no_object_has_an_outline_there_is_no_number() -> None:

@@ -21,9 +21,15 @@ from pipeline.scoring.corrections import (
     n_measures,
 )
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.judged_masks import judged_masks, model_measures, own_masks
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import default_model, ious_of, judged_proposal
+from pipeline.scoring.tasks import (
+    JudgedMasks,
+    default_model,
+    ious_of,
+    judged_masks,
+    judged_proposal,
+    own_masks,
+)
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
@@ -248,7 +254,7 @@ def test_curves_show_the_bounds_and_every_measure_of_the_default_model(
             for curve in shown
             if (curve.protocol, curve.task, curve.model) == (protocol, task, model)
         ]
-        measures = model_measures(models[model], model, protocol=protocol, judged=judged)
+        measures = JudgedMasks(protocol, judged, model, models[model]).measures
         assert names == [*(("", bound) for bound in BOUNDS), *measures]
     assert all(len(curve.corrected_fraction) == len(curve.mean_iou) == 11 for curve in shown)
 

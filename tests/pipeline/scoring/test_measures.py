@@ -7,13 +7,8 @@ import pytest
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES
-from pipeline.scoring.evidence import Evidence, Heads, ModelScores, ProposalScores
-from pipeline.scoring.judged_masks import (
-    every_measure,
-    head_measures,
-    model_measures,
-    untrained_measures,
-)
+from pipeline.proposals import ProposalScores
+from pipeline.scoring.evidence import Evidence, Heads, ModelScores
 from pipeline.scoring.measures import (
     BY_NAME,
     GALLERY_MEASURES,
@@ -23,6 +18,7 @@ from pipeline.scoring.measures import (
     TASK_MEASURES,
     UNTRAINED_MEASURES,
 )
+from pipeline.scoring.tasks import JudgedMasks, measures_of
 from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES, PROTOCOL_OBJECTIVES, TASKS
 from tests.fixtures.model_scores import TRAIN_SPLITS, random_scores
 
@@ -83,7 +79,7 @@ def test_the_judged_proposal_is_the_highest_and_of_equals_the_first() -> None:
 @pytest.mark.parametrize(("judged", "sam_score"), [("best", [0.4, 0.2]), ("selected", [0.3, 0.2])])
 def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: list[float]) -> None:
     scores = scores_of_two_objects()
-    measures = untrained_measures(scores.evidence("tiny", judged))
+    measures = measures_of(scores.evidence("tiny", judged))
     assert measures.pop("sam_score") == pytest.approx(sam_score)
     # Where the selected proposal is judged, its SamScore is the highest.
     highest = measures.pop("sam_score_highest", None)
@@ -101,7 +97,7 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: l
 def test_head_measures_follow_their_formulas(model: str, protocol: str) -> None:
     rng = np.random.default_rng(0)
     heads = {name: rng.random(5, dtype=np.float32) for name in PROTOCOL_OBJECTIVES[protocol]}
-    measures = head_measures(evidence_of(heads, model, protocol=protocol))
+    measures = measures_of(evidence_of(heads, model, protocol=protocol))
     assert tuple(measures) == OF_KIND["paper"]
     usam = heads[f"iou_{model}"]
     expected = {
@@ -125,7 +121,7 @@ def test_perfect_heads_give_the_true_gaps_both_ways() -> None:
     heads |= {"iou_refined": column(0.75), "iou_selected": column(0.25)}
     heads |= {"model_gap": column(0.5 + 0.3), "prompt_gap": column(0.5 + 0.25)}
     heads |= {"task_gap": column(0.5 + 0.25)}
-    measures = head_measures(evidence_of(heads, "tiny"))
+    measures = measures_of(evidence_of(heads, "tiny"))
     for source in ("theta", "xp", "a"):
         np.testing.assert_allclose(
             measures[f"delta_{source}"], measures[f"delta_{source}_star"], atol=1e-6
@@ -134,7 +130,7 @@ def test_perfect_heads_give_the_true_gaps_both_ways() -> None:
 
 def test_a_model_has_its_measures_once_and_those_of_each_train_split() -> None:
     scores = random_scores(0)
-    measures = model_measures(scores, "tiny", protocol="best", judged="best")
+    measures = JudgedMasks("best", "best", "tiny", scores).measures
     assert list(measures) == [
         *(("", name) for name in UNTRAINED_MEASURES),
         *((split, name) for split in TRAIN_SPLITS for name in HEAD_MEASURES),
@@ -151,7 +147,7 @@ def test_heads_are_of_the_protocol_and_read_the_tokens_of_the_judged_proposal(
     protocol: str, judged: str
 ) -> None:
     scores = random_scores(0)
-    measures = model_measures(scores, "small", protocol=protocol, judged=judged)
+    measures = JudgedMasks(protocol, judged, "small", scores).measures
     heads = scores.predictions[HeadSet(protocol, judged)]["davis_train"]
     np.testing.assert_array_equal(
         measures["davis_train", "delta_xp_star"], heads["prompt_gap"].astype(np.float64) - 0.5
@@ -163,29 +159,29 @@ def test_heads_are_of_the_protocol_and_read_the_tokens_of_the_judged_proposal(
 
 def test_every_measure_has_those_of_ablated_tokens_and_of_no_other_proposal() -> None:
     scores = random_scores(0, ablations=("no_iou",))
-    measures = every_measure(scores, "small", protocol="best", judged="best")
+    measures = JudgedMasks("best", "best", "small", scores).measures_of_tokens
     assert {tokens for _, tokens, _ in measures} == {"", "best", "best_no_iou"}
     heads = scores.predictions[HeadSet("best", "best_no_iou")]["davis_train"]
-    expected = head_measures(scores.evidence("small", "best", Heads("best", heads)))
+    expected = measures_of(scores.evidence("small", "best", Heads("best", heads)))
     found = measures["davis_train", "best_no_iou", "delta_a"]
     np.testing.assert_array_equal(found, expected["delta_a"])
     of_method = {(split, name) for split, tokens, name in measures if tokens in {"", "best"}}
-    assert of_method == set(model_measures(scores, "small", protocol="best", judged="best"))
-    of_user = every_measure(scores, "small", protocol="selected", judged="selected")
+    assert of_method == set(JudgedMasks("best", "best", "small", scores).measures)
+    of_user = JudgedMasks("selected", "selected", "small", scores).measures_of_tokens
     assert {tokens for _, tokens, _ in of_user} == {"", "selected"}
 
 
 def test_a_missing_head_is_named() -> None:
     heads = {name: column(0.5) for name in OBJECTIVES if name != "task_gap"}
     with pytest.raises(ValueError, match=r"heads must hold task_gap, got iou_tiny, "):
-        head_measures(evidence_of(heads, "tiny"))
+        measures_of(evidence_of(heads, "tiny"))
 
 
 def test_a_missing_entropy_is_named() -> None:
     scores = scores_of_two_objects()
     del scores.entropies["best"]["h_xp"]  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"entropies must hold h_xp, got h_y, h_theta, h_a, "):
-        untrained_measures(scores.evidence("tiny", "best"))
+        measures_of(scores.evidence("tiny", "best"))
 
 
 def test_rows_have_names_and_symbols_of_their_own_and_colours() -> None:

@@ -9,12 +9,12 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
 
 from pipeline.auc import correction_auc, correction_curve
+from pipeline.proposals import Values
 from pipeline.result_rows import StatisticRow
 from pipeline.runtime import METHODS
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import BOUNDS
-from pipeline.scoring.evidence import ModelScores, Values
-from pipeline.scoring.judged_masks import JudgedMasks, judged_masks, model_measures, own_masks
+from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import BY_NAME, MEASURES, predicted_iou
 from pipeline.scoring.statistics import (
     FAILURE_IOUS,
@@ -24,6 +24,7 @@ from pipeline.scoring.statistics import (
     reliability_rows,
     statistic_rows,
 )
+from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from tests.fixtures.model_scores import random_scores
 
@@ -88,7 +89,7 @@ def iou_of(models: dict[str, ModelScores], protocol: str, model: str) -> Values:
 def measures_of(
     models: dict[str, ModelScores], protocol: str, model: str
 ) -> dict[tuple[str, str], Values]:
-    return model_measures(models[model], model, protocol=protocol, judged=protocol)
+    return JudgedMasks(protocol, protocol, model, models[model]).measures
 
 
 @pytest.mark.parametrize(("protocol", "model"), list(product(PROTOCOLS, ("tiny", "large"))))

@@ -7,9 +7,8 @@ import pytest
 
 from pipeline.scoring.corrections import curves
 from pipeline.scoring.evidence import ModelScores
-from pipeline.scoring.judged_masks import judged_masks
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.scoring.tasks import corrections, default_model, ious_of
+from pipeline.scoring.tasks import corrections, default_model, ious_of, judged_masks
 from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
 from tests.fixtures.model_scores import random_scores
 

@@ -26,7 +26,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Models that were asked for, in order; nothing is downloaded."""
     models: list[str] = []
 
-    def fetch(record: weights.Checkpoint, *, progressbar: weights.ProgressBar) -> Path:
+    def fetch(record: weights.Checkpoint, *, progressbar: DownloadBar) -> Path:
         progressbar.total = 1
         models.append(record.model)
         return record.path
@@ -130,7 +130,7 @@ def test_an_unknown_family_cannot_be_verified() -> None:
     assert result.stderr == "error: family must be one of mini, sam2, sam2.1, got 'sam3'\n"
 
 
-def download(bar: weights.ProgressBar, total: int, chunk: int) -> None:
+def download(bar: DownloadBar, total: int, chunk: int) -> None:
     """What pooch does to a progress bar."""
     bar.total = total
     for _ in range(-(-total // chunk)):

@@ -14,8 +14,6 @@ from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import Judged, threshold_of_all
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
-from stages.predictor.gates import own_measure
-from stages.predictor.loading import OF_USERS
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
 from tests.fixtures.eval_split import write_params
@@ -117,7 +115,7 @@ def test_the_measure_by_default_is_that_of_the_heads_in_use() -> None:
     assert result.exit_code == 0, result.output
     of_paper, of_users = (
         json.loads(gate_path(SPLIT, f"selected-large-{measure}").read_text("utf-8"))
-        for measure in ("usam", own_measure(OF_USERS.kind))
+        for measure in ("usam", "usam_ours")
     )
     assert of_users["threshold"] == pytest.approx(of_paper["threshold"] + 0.1)
 

@@ -31,7 +31,7 @@ from stages.page.labels import COLOURS, measure_label
 from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
 from stages.report import PLOTS
 from stages.tables.auc import RADAR_LINES, radar_table
-from stages.tables.rows import Results
+from stages.tables.report_table import Results
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.report_inputs import draw_runtime

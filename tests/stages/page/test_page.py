@@ -15,7 +15,7 @@ from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
 from stages.tables.auc import RADAR_LINES, overview_table
 from stages.tables.catalogue import REPORT_TABLES
-from stages.tables.rows import of_protocol
+from stages.tables.report_table import of_protocol
 from storage.outputs.results import SplitResults
 from storage.paths import RESULTS
 from tests.fixtures.chromium import chromium

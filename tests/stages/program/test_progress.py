@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from stages.program import progress as module
-from stages.program.progress import progress
+from stages.program.progress import counting, progress
 from tests.fixtures.dvc_stages import ROOT
 
 
@@ -186,3 +186,11 @@ def test_the_bar_ends_with_an_error(clock: Clock, terminal: StringIO) -> None:
         break_off()
     # The cursor is shown again: the terminal is left as it was.
     assert terminal.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+def test_an_item_is_counted_when_the_next_one_is_asked_for() -> None:
+    done: list[int] = []
+    items = counting("ab", done.append)
+    assert (next(items), done) == ("a", [])
+    assert (next(items), done) == ("b", [1])
+    assert (list(items), done) == ([], [1, 1])

@@ -9,9 +9,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from stages.program.main import stage_main
+from stages.program.main import PIPELINE, check_unchanged, running, stage_main
 from stages.program.stopping import stoppable
-from stages.program.unchanged import PIPELINE, check_unchanged, running
 from tests.fixtures.dvc_stages import ROOT, STAGES, arguments
 from tests.fixtures.settings import write_versions
 

@@ -23,9 +23,9 @@ from stages.tables.auc import (
     relative_table,
     token_margin_table,
 )
-from stages.tables.iou import best_model_table, iou_table, view_table
 from stages.tables.paper import paper_numbers
-from stages.tables.rows import Results, of_protocol, task_models
+from stages.tables.report_table import Results, of_protocol, task_models
+from stages.tables.statistics import best_model_table, iou_table, view_table
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 

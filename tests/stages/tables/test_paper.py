@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 
 from pipeline.auc import relative_auc
-from pipeline.heads.kinds import Hyperparameters, Trial, rank_trials
+from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages.settings.blocks import PaperDataSet
 from stages.tables.auc import absolute_table, correlation_names, radar_table, relative_table
-from stages.tables.iou import view_table
 from stages.tables.paper import (
     PAPER,
     beside_paper,
@@ -24,6 +23,7 @@ from stages.tables.paper import (
     paper_numbers,
     runtime_beside_paper,
 )
+from stages.tables.statistics import view_table
 from storage.outputs.results import SplitResults, read_all_trials
 from tests.fixtures.report_inputs import draw_runtime, write_tuned
 
@@ -119,7 +119,7 @@ def test_the_papers_trials_in_any_order_give_its_table_8(
     names = ("epochs", "batch_size", "learning_rate", "momentum")
     trials = [Trial(Hyperparameters(**{n: row[n] for n in names}), row["mse"]) for row in shuffled]
     for objective in OBJECTIVES:
-        tried = rank_trials(trials) if objective == "iou_tiny" else []
+        tried = sorted(trials, key=lambda trial: trial.mse) if objective == "iou_tiny" else []
         write_tuned(tmp_path, "coco_train", objective, tried)
     found = read_all_trials(["coco_train"])
     assert set(found["objective"]) == {"iou_tiny"}

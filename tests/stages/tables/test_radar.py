@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.vocabulary import TASKS
 from stages.tables.auc import RADAR_LINES, radar_table, relative_table
-from stages.tables.rows import Results
+from stages.tables.report_table import Results
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import TRAIN_SPLITS
 

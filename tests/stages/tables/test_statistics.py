@@ -12,7 +12,7 @@ from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
 from pipeline.vocabulary import MODELS, PROTOCOLS
-from stages.tables.rows import Results, of_protocol
+from stages.tables.report_table import Results, of_protocol
 from stages.tables.statistics import (
     calibration_table,
     failure_table,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.entropy.truth import outline_band, truth_at_size
+from pipeline.entropy.comparisons import outline_band, truth_at_size
 
 
 def shares(n_from: int, n_to: int) -> np.ndarray:

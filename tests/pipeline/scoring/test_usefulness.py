@@ -12,9 +12,9 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from pipeline.auc import correction_auc, correction_curve
-from pipeline.scoring.bootstrap import Ranking, each_once, resample_groups
-from pipeline.scoring.passes.ranks import write_twice_ranks
-from pipeline.scoring.uncertainty import (
+from pipeline.scoring.bootstrap import each_once, ranked, resample_groups
+from pipeline.scoring.passes import write_twice_ranks
+from pipeline.scoring.usefulness import (
     CAUGHT,
     augrc,
     aurc,
@@ -271,10 +271,9 @@ def test_of_the_objects_themselves_they_are_those_of_pandas(seed: int, n_levels:
 @given(seeds, levels)
 def test_ranks_are_those_of_scipy(seed: int, n_levels: int) -> None:
     _, uncertainty, resamples = tied_objects(seed, n_levels)
-    ranking = Ranking.of(uncertainty)
+    order, is_last = ranked(uncertainty)
     twice = np.empty((len(uncertainty), len(resamples)), np.int32)
-    group = resamples.group[ranking.order]
-    write_twice_ranks(resamples.drawn[0], group, ranking.order, ranking.is_last, twice)
+    write_twice_ranks(resamples.drawn[0], resamples.group[order], order, is_last, twice)
     for resample in range(len(resamples)):
         rows = drawn_objects(resamples, resample)
         ranks = stats.rankdata(uncertainty[rows])

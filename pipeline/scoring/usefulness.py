@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.scoring.bootstrap import Ranking, Resamples, resampled_areas, resampled_means
+from pipeline.auc import correction_curve
+from pipeline.scoring import bootstrap
 
 CAUGHT: Final = 0.95
 """Share of the failures caught at the threshold where false alarms are counted."""
@@ -47,20 +48,16 @@ def risk_coverage(
     """
     if n_points < 1:
         raise ValueError(f"n_points must be at least 1, got {n_points}")
-    ranking = Ranking.of(uncertainty)
-    ordered = risk[ranking.order].astype(np.float64)
-    n = len(risk)
-    kept = np.concatenate([[0], np.cumsum(ranking.by_tie(np.ones(n)))])
-    summed = np.concatenate([[0], np.cumsum(ranking.by_tie(ordered))])
-    coverage = np.arange(1, n_points + 1) / n_points
-    generalised = np.interp(coverage, kept / n, summed / n)
+    # What is kept adds up as what is corrected does, from the other end.
+    curve = correction_curve(np.zeros_like(risk), risk, -uncertainty, n_points=n_points + 1)
+    coverage, generalised = (values[1:] for values in curve)
     return RiskCoverage(coverage, generalised / coverage, generalised)
 
 
 def aurc(
     risk: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
     """Area under the risk-coverage curve of each resample, its mean over all orders of ties.
 
@@ -72,29 +69,23 @@ def aurc(
     ``(H_n + 1 - (b H_b - a H_a) / (b - a)) / n``. Excess AURC is what lies above the oracle's,
     ``aurc(risk, risk, resamples)``.
     """
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.areas import write_aurc  # noqa: PLC0415
-
-    ranking = Ranking.of(uncertainty)
+    order, is_last = bootstrap.ranked(uncertainty)
     n_most = resamples.n_objects.max(initial=0)
     harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1, n_most + 1))])
-    areas = resamples.empty()
-    write_aurc(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
-        risk[ranking.order].astype(np.float64),
+    return resamples.passed(
+        bootstrap.passes().write_aurc,
+        resamples.group[order],
+        is_last,
+        risk[order].astype(np.float64),
         harmonic,
         resamples.by_lane(resamples.n_objects),
-        areas,
     )
-    return resamples.by_resample(areas)
 
 
 def augrc(
     risk: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Float[np.ndarray, "resample"]:
     """Area under the generalised risk-coverage curve of each resample (arXiv 2407.01032).
 
@@ -105,7 +96,7 @@ def augrc(
     the other has not corrected yet.
     """
     by_risk = risk.astype(np.float64)[:, np.newaxis]
-    return resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
+    return bootstrap.resampled_areas(by_risk, -uncertainty, resamples)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -128,7 +119,7 @@ class Detection:
 def detection(
     is_failure: Bool[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
 ) -> Detection:
     """AUROC, average precision and false alarms of each resample.
 
@@ -136,26 +127,22 @@ def detection(
     -----
     A threshold flags a whole tie, as in scikit-learn.
     """
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.ranks import write_detection  # noqa: PLC0415
-
-    ranking = Ranking.of(-uncertainty)
+    order, is_last = bootstrap.ranked(-uncertainty)
     sums = resamples.sums(np.stack([~is_failure, is_failure], axis=1).astype(np.float64))
-    found = resamples.empty(3)
-    write_detection(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
-        is_failure[ranking.order],
+    found = resamples.passed(
+        bootstrap.passes().write_detection,
+        resamples.group[order],
+        is_last,
+        is_failure[order],
         resamples.by_lane(sums.T),
         CAUGHT,
-        found,
+        of=(3,),
     )
-    return Detection(*resamples.by_resample(found))
+    return Detection(*found)
 
 
 def pearson(
-    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
+    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Pearson correlation; NaN where a value is the same for all objects, or infinite."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -163,7 +150,7 @@ def pearson(
     # Centred first, so that the moments lose no digits.
     x, y = (value.astype(np.float64) - np.mean(value, dtype=np.float64) for value in (x, y))
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
-    mean_x, mean_y, xx, yy, xy = resampled_means(columns, resamples).T
+    mean_x, mean_y, xx, yy, xy = bootstrap.resampled_means(columns, resamples).T
     return _correlation(
         xy - mean_x * mean_y,
         _spread(xx - mean_x**2, float(np.mean(x * x))),
@@ -172,25 +159,20 @@ def pearson(
 
 
 def spearman(
-    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: Resamples
+    x: Float[np.ndarray, "object"], y: Float[np.ndarray, "object"], resamples: bootstrap.Resamples
 ) -> Float[np.ndarray, "resample"]:
     """Spearman correlation (Pearson's, of mean ranks); NaN where all objects tie."""
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.ranks import write_rank_moments  # noqa: PLC0415
-
-    first, second = rankings = [Ranking.of(value) for value in (x, y)]
-    place = np.empty_like(first.order)
-    place[first.order] = np.arange(len(place))
-    moments = resamples.empty(3)
-    write_rank_moments(
-        resamples.drawn,
-        np.stack([resamples.group[ranking.order] for ranking in rankings]),
-        np.stack([ranking.is_last for ranking in rankings]),
-        place[second.order],
+    (first, _), (second, _) = rankings = [bootstrap.ranked(value) for value in (x, y)]
+    place = np.empty_like(first)
+    place[first] = np.arange(len(place))
+    both, of_x, of_y = resamples.passed(
+        bootstrap.passes().write_rank_moments,
+        np.stack([resamples.group[order] for order, _ in rankings]),
+        np.stack([is_last for _, is_last in rankings]),
+        place[second],
         resamples.by_lane(resamples.n_objects.astype(np.float64)),
-        moments,
+        of=(3,),
     )
-    both, of_x, of_y = resamples.by_resample(moments)
     return _correlation(both, _spread(of_x, 0.0), _spread(of_y, 0.0))
 
 
@@ -212,7 +194,7 @@ def _correlation(
 def share_to_match(
     gain: Float[np.ndarray, "object"],
     uncertainty: Float[np.ndarray, "object"],
-    resamples: Resamples,
+    resamples: bootstrap.Resamples,
     *,
     tolerance: float = TOLERANCE,
 ) -> Float[np.ndarray, "resample"]:
@@ -235,17 +217,11 @@ def share_to_match(
     """
     if tolerance < 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    # Numba takes half a second, which whoever reads results need not spend.
-    from pipeline.scoring.passes.areas import write_shares  # noqa: PLC0415
-
-    ranking = Ranking.of(-uncertainty)
-    shares = resamples.empty()
-    write_shares(
-        resamples.drawn,
-        resamples.group[ranking.order],
-        ranking.is_last,
-        gain[ranking.order].astype(np.float64),
+    order, is_last = bootstrap.ranked(-uncertainty)
+    return resamples.passed(
+        bootstrap.passes().write_shares,
+        resamples.group[order],
+        is_last,
+        gain[order].astype(np.float64),
         tolerance,
-        shares,
     )
-    return resamples.by_resample(shares)

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.scoring.measures import BY_NAME
 from pipeline.vocabulary import PROTOCOLS
-from stages.tables.rows import of_protocol
+from stages.tables.report_table import of_protocol
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS
 

@@ -1,0 +1,61 @@
+"""The proposals of a prediction: which is the best or the selected one, and how good it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Values = Float[np.ndarray, "object"]
+"""A number for each object."""
+
+
+def judged_proposals(
+    judged: str,
+    *,
+    iou: Float[np.ndarray, "*batch proposal"],
+    sam_score: Float[np.ndarray, "*batch proposal"],
+) -> Int[np.ndarray, "*batch"]:
+    """The ``best`` proposal, of the highest IoU, or the ``selected`` one; ties go to the first."""
+    chosen: Int[np.ndarray, "*batch"] = {"best": iou, "selected": sam_score}[judged].argmax(axis=-1)
+    return chosen
+
+
+@dataclass(frozen=True)
+class ProposalScores:
+    """How good one model's proposals are in one view, for the clicks ``center`` and ``refined``."""
+
+    iou: Float[np.ndarray, "object proposal"]
+    sam_score: Float[np.ndarray, "object proposal"]
+    refined_iou: Float[np.ndarray, "object proposal"]
+    refined_sam_score: Float[np.ndarray, "object proposal"]
+
+    def judged_iou(self, judged: str) -> Values:
+        """IoU of the ``best`` or the ``selected`` proposal of one click."""
+        return _of_judged(self.iou, self.iou, self.sam_score, judged)
+
+    def judged_refined_iou(self, judged: str) -> Values:
+        """IoU of the ``best`` or the ``selected`` proposal of eight clicks."""
+        return _of_judged(self.refined_iou, self.refined_iou, self.refined_sam_score, judged)
+
+    def judged_sam_score(self, judged: str) -> Values:
+        """SamScore of the ``best`` or the ``selected`` proposal of one click."""
+        return _of_judged(self.sam_score, self.iou, self.sam_score, judged)
+
+    def by_proposal(self) -> dict[str, Values]:
+        """IoU of the judged proposals, of one click and of eight."""
+        return {
+            "best": self.judged_iou("best"),
+            "selected": self.judged_iou("selected"),
+            "refined": self.judged_refined_iou("best"),
+            "refined_selected": self.judged_refined_iou("selected"),
+        }
+
+
+def _of_judged(
+    values: Float[np.ndarray, "object proposal"],
+    iou: Float[np.ndarray, "object proposal"],
+    sam_score: Float[np.ndarray, "object proposal"],
+    judged: str,
+) -> Values:
+    chosen = judged_proposals(judged, iou=iou, sam_score=sam_score)
+    return np.take_along_axis(values, chosen[:, np.newaxis], axis=1)[:, 0]

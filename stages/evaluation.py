@@ -1,0 +1,277 @@
+"""What models and heads say of an eval split and the tables of its results."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray
+from jaxtyping import Float, Int
+
+from pipeline.gallery import IOU_COLUMNS, ranking_columns
+from pipeline.heads.kinds import KINDS, HeadSet, head_sets
+from pipeline.heads.predict import predict
+from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
+from pipeline.proposals import ProposalScores
+from pipeline.result_rows import SPLIT_TABLES
+from pipeline.risk_control import promise_rows
+from pipeline.scoring import statistics
+from pipeline.scoring.bootstrap import Resamples
+from pipeline.scoring.calibration import PixelScores, pixel_rows
+from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
+from pipeline.scoring.evidence import ModelScores
+from pipeline.scoring.measures import predicted_iou
+from pipeline.scoring.tasks import Each, JudgedMasks, ious_of, judged_masks, own_masks
+from pipeline.vocabulary import JUDGED
+from stages.program.progress import counting, progress
+from stages.settings.blocks import EvaluateParams
+from stages.training.data import block_inputs, group_index
+from storage.errors import StoreError
+from storage.head_files.head_file import HeadFile, read_heads
+from storage.outputs.tables import Frames, as_frame, blocks_as_frame
+from storage.split.cells import OpenCell, SplitCells, read_entropies
+
+ENTROPY_NAMES: Final = tuple(entropy.name for entropy in ENTROPIES)
+AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
+"""Arrays of the entropy store that measures are computed from."""
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """What the models and heads say of a split, and from which inputs."""
+
+    object_id: Int[np.ndarray, "object"]
+    group: Int[np.ndarray, "object"]
+    """Image, or video, of each object."""
+    models: Mapping[str, ModelScores]
+    views: Mapping[tuple[str, str], ProposalScores]
+    """By model and view, identity first."""
+    pixels: Mapping[tuple[str, str, str], PixelScores]
+    """By judged proposal, model and region."""
+    inputs: Mapping[str, Any]
+    """Signatures of the stores and metadata of the heads, as in ``run.json``."""
+
+
+def read_scores(
+    cells: SplitCells,
+    train_splits: Mapping[str, Mapping[str, str]],
+    *,
+    kinds: tuple[str, ...] = KINDS,
+    ablations: tuple[str, ...] = (),
+) -> SplitScores:
+    """Read a split's scores and entropies and apply the heads of every train split.
+
+    Parameters
+    ----------
+    train_splits
+        What the cards of the heads of each must say besides, see ``learned_from``.
+    kinds
+        Kinds of heads that are applied.
+    ablations
+        Token sets whose heads are applied, too, besides those of the protocols.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged, or the entropies are from other cells.
+    WeightsError
+        If a head is missing or damaged.
+    DataError
+        If a head was trained on features of another family, version, precision or weights, or of
+        other objects than its split has.
+    """
+    origin = cells.head_origin
+    heads = {
+        one: {name: read_heads(name, {**origin, **own}, one) for name, own in train_splits.items()}
+        for one in head_sets(ablations, kinds=kinds)
+    }
+    entropy = read_entropies(cells)
+    views = sorted(cells.views, key=lambda view: view != "identity")
+    proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
+    said = {
+        model: ModelScores(
+            proposals[model, "identity"],
+            _by_judged(entropy, ENTROPY_NAMES, model),
+            _by_judged(entropy, AGREEMENT_NAMES, model),
+            _predictions(cell, heads),
+        )
+        for model, cell in cells.identity.items()
+    }
+    inputs = {
+        "models": {model: cell.signature for model, cell in cells.identity.items()},
+        "entropy": entropy.attrs["signature"],
+        "heads": {name: _metadata_of(heads, name) for name in train_splits},
+    }
+    table, pixels = cells.table, _every_pixels(entropy, cells.models)
+    return SplitScores(table.object_id, group_index(table), said, proposals, pixels, inputs)
+
+
+def _metadata_of(
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]], train_split: str
+) -> dict[str, Any]:
+    """Metadata of all heads of a train split, by head set and objective."""
+    return {
+        f"{one}/{objective}": by_split[train_split].metadata(objective)
+        for one, by_split in heads.items()
+        for objective in one.objectives
+    }
+
+
+def numbers_of(
+    entropy: xarray.Dataset, names: tuple[str, ...], model: str, judged: str
+) -> dict[str, Float[np.ndarray, "object"]]:
+    """Numbers for one model, its own or those of all models, and the judged proposal, by name."""
+    own = _of_judged(entropy, model, judged)
+    return {name: own[name].to_numpy() for name in names}
+
+
+def _by_judged(
+    entropy: xarray.Dataset, names: tuple[str, ...], model: str
+) -> dict[str, dict[str, Float[np.ndarray, "object"]]]:
+    return {judged: numbers_of(entropy, names, model, judged) for judged in JUDGED}
+
+
+def _every_pixels(
+    entropy: xarray.Dataset, models: Iterable[str]
+) -> dict[tuple[str, str, str], PixelScores]:
+    found: dict[tuple[str, str, str], PixelScores] = {}
+    for judged, model, (place, region) in product(JUDGED, models, enumerate(REGIONS)):
+        own = _of_judged(entropy, model, judged).isel(region=place)
+        found[judged, model, region] = {
+            score.name: own[score.name].to_numpy() for score in PIXEL_SCORES
+        }
+    return found
+
+
+def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Dataset:
+    known = entropy["model"].to_numpy().tolist()
+    if model not in known:
+        raise StoreError(f"entropies must include the model {model}, got {', '.join(known)}")
+    return entropy.isel(model=known.index(model), judged=JUDGED.index(judged))
+
+
+def _predictions(
+    cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
+) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
+    """What the heads say, which read the tokens of the click ``center``.
+
+    Returns
+    -------
+    Head set -> train split -> objective.
+    """
+    if not any(heads.values()):  # the tokens are most of the store
+        return {one: {} for one in heads}
+    blocks: dict[tuple[HeadSet, str], list[dict[str, Float[np.ndarray, "row"]]]] = {}
+    for block in cell.blocks("center"):
+        for one, by_split in heads.items():
+            inputs = block_inputs(block, one)
+            for name, trained in by_split.items():
+                blocks.setdefault((one, name), []).append(predict(trained.weights, inputs))
+    return {
+        one: {name: _joined(blocks[one, name]) for name in by_split}
+        for one, by_split in heads.items()
+    }
+
+
+def _joined(
+    parts: list[dict[str, Float[np.ndarray, "row"]]],
+) -> dict[str, Float[np.ndarray, "object"]]:
+    """Predictions of all objects, joined from their parts."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def split_tables(
+    split: str, scores: SplitScores, resamples: Resamples, settings: EvaluateParams, each: Each
+) -> dict[str, Frames]:
+    """Make the tables of ``SPLIT_TABLES`` and the ``ranking``, by name."""
+    masks = judged_masks(scores.models)
+    own = own_masks(masks)
+    largest = statistics.of_largest(own)
+    ranked = ranking_columns(object_columns(masks))
+    points = settings.n_curve_points
+    return {
+        "auc": auc_table(split, scores, resamples, each),
+        "iou": as_frame(SPLIT_TABLES["iou"], iou_rows(scores.views, resamples)),
+        "curves": blocks_as_frame(curves(ious_of(scores.models), masks, points)),
+        "correlation": correlation_table(own),
+        "statistics": statistic_table(split, own, resamples, each),
+        # One point fewer than for curves that begin at 0: where nothing is kept, there is no risk.
+        "coverage": blocks_as_frame(statistics.coverage_curves(largest, points - 1)),
+        "reliability": as_frame(
+            SPLIT_TABLES["reliability"], statistics.reliability_rows(own, resamples)
+        ),
+        "promises": promise_table(largest, resamples),
+        "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
+        "objects": object_blocks(scores, masks),
+        "ranking": (block[ranked] for block in object_blocks(scores, masks)),
+    }
+
+
+def auc_table(split: str, scores: SplitScores, resamples: Resamples, each: Each) -> pd.DataFrame:
+    """AUC of every measure, with intervals."""
+    with counted(each, f"evaluate {split}", n_measures(scores.models)) as each_counted:
+        return as_frame(SPLIT_TABLES["auc"], auc_rows(scores.models, resamples, each_counted))
+
+
+def statistic_table(
+    split: str, masks: Sequence[JudgedMasks], resamples: Resamples, each: Each
+) -> pd.DataFrame:
+    """Statistics of every measure, with intervals."""
+    n = sum(len(one.measures) for one in masks)
+    with counted(each, f"statistics {split}", n) as each_counted:
+        return as_frame(
+            SPLIT_TABLES["statistics"], statistics.statistic_rows(masks, resamples, each_counted)
+        )
+
+
+def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
+    """What every promise by every measure keeps."""
+    return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
+
+
+def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
+    """Pearson correlations of the measures, below one another for each model and train split."""
+    return pd.concat(correlations(masks), ignore_index=True)
+
+
+@contextmanager
+def counted(each: Each, title: str, n: int) -> Iterator[Each]:
+    """The same ``map``, which shows how many of all measures are done."""
+    with progress(title, n, "measures") as advance:
+        yield lambda work, items: counting(each(work, items), advance)
+
+
+def object_columns(masks: Iterable[JudgedMasks]) -> list[str]:
+    """Columns of the table of objects; measures of heads are named ``<measure>@<train split>``."""
+    measures = (_column(*key) for one in masks for key in one.measures)
+    return list(dict.fromkeys((*SPLIT_TABLES["objects"].columns, *measures)))
+
+
+def object_blocks(scores: SplitScores, masks: Sequence[JudgedMasks]) -> Iterator[pd.DataFrame]:
+    """IoU and measures of each object, a block for the masks of each model, made when asked for.
+
+    The whole table would take more memory than all else.
+    """
+    order = object_columns(masks)
+    for one in masks:
+        columns = {
+            "protocol": one.protocol,
+            "judged": one.judged,
+            "object_id": scores.object_id,
+            "model": one.model,
+            "iou": one.iou,
+            **{
+                IOU_COLUMNS[name]: iou
+                for name, iou in scores.models[one.model].proposals.by_proposal().items()
+            },
+            "group": scores.group,
+            **{_column(*key): predicted_iou(key[1], value) for key, value in one.measures.items()},
+        }
+        yield pd.DataFrame(columns).reindex(columns=order)
+
+
+def _column(train_split: str, measure: str) -> str:
+    return f"{measure}@{train_split}" if train_split else measure

@@ -1,0 +1,161 @@
+"""Tables of declared rows in the docs: ``make docs``.
+
+Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
+        ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
+        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from pipeline.heads.kinds import HEAD_KINDS, HeadKind, OneCycle
+from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
+from pipeline.result_rows import (
+    GALLERY,
+    LEARNING_CURVES,
+    RANKING,
+    RUNTIME,
+    SPLIT_TABLES,
+    TRIALS,
+    Table,
+    columns_of,
+)
+from pipeline.scoring.measures import MEASURES, Measure
+from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
+from pipeline.views import VIEW_KINDS, Parameter
+from storage.store import schema
+from tools.blocks import replace_block, table
+
+RESULT_TABLES: Final[Mapping[str, Table]] = {
+    **{f"{name}.csv": of_split for name, of_split in SPLIT_TABLES.items()},
+    "ranking.csv": RANKING,
+    "gallery.csv": GALLERY,
+    "runtime.csv": RUNTIME,
+    "heads/<split>/tuning/<objective>.csv": TRIALS,
+    "heads/<split>/curves.csv": LEARNING_CURVES,
+}
+"""Tables of results by their files."""
+
+
+def head_kinds() -> str:
+    """All kinds of heads."""
+    return _of_words(
+        ("kind", "is", "reads", "hidden layers", "training"),
+        [
+            (f"`{kind.name}`", kind.meaning, _inputs(kind), f"2 of {kind.hidden}", _plan(kind.plan))
+            for kind in HEAD_KINDS
+        ],
+    )
+
+
+def measures() -> str:
+    """All measures."""
+    rows = [
+        (m.symbol, f"`{m.name}`", m.meaning, _differs_by(m), ", ".join(m.tasks) or "-")
+        for m in MEASURES
+    ]
+    header = ("measure", "name", "what it is", "one for each", "tables of")
+    return _of_words(header, rows).replace("*", r"\*")
+
+
+def statistics() -> str:
+    """All statistics, those of pixels last."""
+    return _of_words(
+        ("statistic", "name", "what it is", "table"),
+        [
+            (one.symbol, f"`{one.name}`", one.meaning, f"`{one.table}`")
+            for one in (*STATISTICS, *PIXEL_STATISTICS)
+        ],
+    )
+
+
+def prompts() -> str:
+    """All prompt sets, those of one decoder call in a row."""
+    rows = []
+    for kinds in calls_of([kind.name for kind in PROMPT_KINDS]):
+        names = ", ".join(f"`{kind.name}`" for kind in kinds)
+        calls = "shared" if len(kinds) > 1 else "its own"
+        asked = "by `extra_prompts`" if kinds[0].name in EXTRA_PROMPTS else "always"
+        rows.append((names, kinds[0].meaning, calls, asked))
+    return _of_words(("prompt sets", "what is given", "decoder calls", "asked for"), rows)
+
+
+def views() -> str:
+    """All kinds of views."""
+    rows = []
+    for kind in VIEW_KINDS:
+        parameters = "; ".join(_parameter(*item) for item in kind.parameters.items())
+        moves = "yes" if kind.map_points else ""
+        enters = "yes" if kind.is_averaged else ""
+        rows.append((f"`{kind.pattern}`", kind.meaning, parameters, moves, enters))
+    return _of_words(("view", "is", "parameters", "moves pixels", "T"), rows)
+
+
+def result_tables() -> str:
+    """Every table of results and its columns."""
+    return "\n".join(_columns(name, own) for name, own in RESULT_TABLES.items())
+
+
+DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = {
+    (Path("docs", "cache.md"), "schema"): schema.markdown,
+    (Path("docs", "method.md"), "kinds"): head_kinds,
+    (Path("docs", "method.md"), "measures"): measures,
+    (Path("docs", "method.md"), "statistics"): statistics,
+    (Path("docs", "method.md"), "prompts"): prompts,
+    (Path("docs", "method.md"), "views"): views,
+    (Path("docs", "method.md"), "tables"): result_tables,
+}
+"""Tables by page and name of their block."""
+
+
+def main() -> None:
+    """Rewrite the tables."""
+    for (page, name), markdown in DECLARED.items():
+        replace_block(page, name, f"\n{markdown()}")
+
+
+def _of_words(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return table(header, rows, left=range(len(header))) + "\n"
+
+
+def _inputs(kind: HeadKind) -> str:
+    inputs = " and ".join(kind.inputs)
+    return f"{inputs}, standardised" if kind.is_standardised else inputs
+
+
+def _plan(plan: OneCycle | None) -> str:
+    if plan is None:
+        return "SGD with momentum, hyperparameters by `tune`"
+    return (
+        f"AdamW with one cycle of the learning rate up to {plan.learning_rate:g}, weight decay "
+        f"{plan.weight_decay:g}, {plan.epochs} epochs, batches of {plan.batch_size}"
+    )
+
+
+def _differs_by(measure: Measure) -> str:
+    if measure.needs_heads:
+        return "model and train split"
+    return "split" if measure.is_shared else "model"
+
+
+def _parameter(name: str, parameter: Parameter) -> str:
+    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+    default = "" if parameter.default is None else f", by default {parameter.default}"
+    return f"`{name}`, {parameter.meaning}: {parameter.rule}{unit}{default}"
+
+
+def _columns(name: str, own: Table) -> str:
+    # The two ends of an interval share a row.
+    rows = [
+        (", ".join(f"`{column.name}`" for column in columns), meaning)
+        for meaning, columns in groupby(columns_of(own.row), lambda column: column.meaning)
+    ]
+    more = [("...", own.more)] if own.more else []
+    summary = (own.row.__doc__ or "").partition("\n")[0]
+    return f"`{name}`: {summary}\n\n" + _of_words(("columns", "meaning"), [*rows, *more])
+
+
+if __name__ == "__main__":
+    main()
