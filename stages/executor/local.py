@@ -2,20 +2,13 @@
 
 import logging
 import os
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from dask import config
-from distributed import Nanny, Scheduler
-from distributed.deploy.spec import SpecCluster
-
-TELL_S: Final = 30.0
-"""Time between two words about workers that do not come."""
+from distributed import Nanny, Scheduler, SpecCluster
 
 HOST: Final = "127.0.0.1"
 """Other machines reach nothing of ``local``."""
@@ -31,23 +24,6 @@ THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", 
 
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 """Variable by which CUDA knows which GPUs a process may use."""
-
-
-@dataclass
-class Waiting:
-    """Says so while workers do not come."""
-
-    kind: str
-    since: float = -TELL_S
-
-    def look(self, n_workers: int) -> None:
-        """Note how many workers there are."""
-        now = time.monotonic()
-        if not n_workers and now - self.since >= TELL_S:
-            print(f"note: waiting for workers of {self.kind}", file=sys.stderr)
-        elif not n_workers:
-            return
-        self.since = now
 
 
 @contextmanager
@@ -87,7 +63,7 @@ def local_cluster(
     scheduler = {"cls": Scheduler, "options": {"host": HOST, "port": 0, **NO_DASHBOARD}}
     with (
         _threads_of_workers(max(1, n_processors // n)),
-        SpecCluster(workers=workers, scheduler=scheduler, silence_logs=SILENT) as cluster,  # type: ignore[no-untyped-call]
+        SpecCluster(workers=workers, scheduler=scheduler) as cluster,  # type: ignore[no-untyped-call]
     ):
         yield cluster
 

@@ -1,40 +1,43 @@
 """Dask's executors: processes of this machine, workers of a scheduler, or jobs of SLURM."""
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from dask import config
 from distributed import (
+    CancelledError,
     Client,
     Future,
     KilledWorker,
     Status,
     Worker,
     WorkerPlugin,
+    get_worker,
     wait,
 )
-from distributed.client import FuturesCancelledError
-from distributed.utils import silence_logging_cmgr
 
-from stages.executor.local import SILENT, Waiting, local_cluster
+from stages.executor.local import SILENT, local_cluster
 from stages.executor.tasks import N_TRIES, Done, Failure, Run, Task
+from stages.executor.watch import TIMEOUT_S, Elsewhere, Watch, Workers
 from stages.settings.blocks import ExecutorParams
 from stages.settings.parsing import ParamsError
 from storage.errors import DataError
+from storage.folders import passing_folder
+from storage.paths import WORK
 
 T = TypeVar("T")
-
-TIMEOUT_S: Final = 10
-"""How long a scheduler may take to answer."""
 
 LOOK_S: Final = 5.0
 """Longest time between two looks at the workers."""
@@ -48,6 +51,9 @@ CONFIG: Final[Mapping[str, Any]] = MappingProxyType(
         "distributed.scheduler.allowed-failures": N_TRIES - 1,
         # A worker is sent no task before it is free: those it has when it dies count as failed.
         "distributed.scheduler.worker-saturation": 1.0,
+        # One that gives no sign of life is replaced. Libraries on a slow disk may take a while to
+        # load, in which it gives none.
+        "distributed.scheduler.worker-ttl": "60s",
     }
 )
 
@@ -63,79 +69,122 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     ParamsError
         If SLURM is not there, or does not take the jobs; or if keys for the scheduler are missing.
     """
+    for handler in logging.getLogger("distributed").handlers:
+        handler.setLevel(SILENT)
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
-        stack.enter_context(silence_logging_cmgr(SILENT))
-        where, look = _scheduler(params, stack, uses_gpu=uses_gpu)
-        try:
-            client = stack.enter_context(Client(where, timeout=TIMEOUT_S))  # type: ignore[no-untyped-call]
-        except OSError as error:
-            raise ConnectionError(
-                f"executor.address must be that of a Dask scheduler, got no answer from {where}"
-            ) from error
-        except TypeError as error:
-            if params.kind != "address":
-                raise
-            # Dask's for tls:// without a certificate.
-            raise ParamsError(
-                f"executor.address must be one that Dask has TLS keys for, got {where}"
-            ) from error
-        client.register_plugin(LeaveAtOnce())
+        where, look_for = _scheduler(params, stack, uses_gpu=uses_gpu)
+        client = stack.enter_context(_client(where))
+        # A worker that does not answer keeps none waiting: the others have it, and those to come.
+        with suppress(TimeoutError):
+            client.sync(client.register_plugin, LeaveAtOnce(), callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         # Jobs of SLURM come only where tasks wait for them.
         n_least = params.slurm.max_jobs if params.kind == "slurm" else 1
-        yield partial(_run, client, n_least, look)
+        # Whoever works in the folder of this process sees it.
+        mark = stack.enter_context(passing_folder(WORK / "workers"))
+        yield partial(_run, Watch(client, params.kind, look_for), n_least, str(mark))
+
+
+def _client(where: Any) -> Client:  # noqa: ANN401 - an address, or a cluster of Dask's
+    try:
+        return Client(where, timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise ConnectionError(
+            f"executor.address must be that of a Dask scheduler, got no answer from {where}"
+        ) from error
+    except TypeError as error:
+        if not str(where).startswith("tls:"):
+            raise
+        raise ParamsError(
+            f"executor.address must be one that Dask has TLS keys for, got {where}"
+        ) from error
 
 
 def _run(
-    client: Client, n_least: int, look: Callable[[int], None], tasks: Iterable[Task[T]]
+    watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
     """What becomes of each task; one more per worker is handed over than it runs.
+
+    What a silent worker has in hand is handed over to another, too: the first result counts.
 
     Parameters
     ----------
     n_least
         How many workers there are, or may soon be, at least.
-    look
-        Called now and then with how many there are.
+    mark
+        Relative path at which a worker must see something.
 
     Raises
     ------
     ConnectionError
         If the scheduler is gone.
     """
-    todo, running, n_workers = iter(tasks), dict[Future[T], Task[T]](), 0
+    todo, running, again = iter(tasks), dict[Future[T | Elsewhere], Task[T]](), set[str]()
     while True:
-        with suppress(OSError):  # a scheduler that is gone ends the tasks: they tell
-            n_workers = len(client.nthreads())  # type: ignore[no-untyped-call]
-        look(n_workers)
-        for task in islice(todo, max(0, 2 * max(n_workers, n_least) - len(running))):
-            running[client.submit(task.run, pure=False, retries=N_TRIES - 1)] = task
-        if not running:
+        workers = watch.look()
+        held = watch.keys_of(workers.silent)
+        stuck = {future for future in running if future.key in held}
+        once_more = [one for one in stuck if workers.free and one.key not in again]
+        again |= {one.key for one in once_more}
+        todo = chain([running[one] for one in once_more], todo) if once_more else todo
+        n = 2 * max(len(workers.free), n_least) if workers.free or not workers.all else 0
+        room = n - len(running) + len(stuck)
+        for task in islice(todo, max(0, room)):
+            running[_submit(watch.client, task, mark, workers)] = task
+        if not running and room > 0:
             return
-        for future in _ended(running):
-            outcome = _outcome(running[future], future)
-            if outcome is not None:
-                del running[future]
+        for future in _ended(running.keys() - stuck):
+            outcome = _outcome(running[future], future) if future in running else None
+            if isinstance(outcome, Elsewhere):
+                watch.refuse(outcome)
+                todo = chain([running.pop(future)], todo)
+            elif outcome is not None:
+                running = {one: task for one, task in running.items() if task is not outcome.task}
                 yield outcome
 
 
-def _ended(running: Iterable[Future[T]]) -> Iterable[Future[T]]:
+def _submit(client: Client, task: Task[T], mark: str, workers: Workers) -> Future[T | Elsewhere]:
+    """Hand a task over, to workers of use if some are not."""
+    is_any = len(workers.free) == len(workers.all)
+    return client.submit(  # type: ignore[no-untyped-call,no-any-return]
+        _done_where,
+        mark,
+        task,
+        pure=False,
+        retries=N_TRIES - 1,
+        workers=None if is_any else workers.free,
+        allow_other_workers=not is_any,  # when those are gone
+    )
+
+
+def _done_where(mark: str, task: Task[T]) -> T | Elsewhere:
+    """Result of a task, by a worker that sees the files of the driver."""
+    if Path(mark).exists():
+        return task.run()
+    return Elsewhere(get_worker().address, str(Path.cwd()))
+
+
+def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
     """Tasks that have ended, when there are any, or none after a while."""
+    if not running:
+        time.sleep(LOOK_S)
+        return ()
     try:
         return wait(list(running), timeout=LOOK_S, return_when="FIRST_COMPLETED").done  # type: ignore[no-untyped-call,no-any-return]
     except TimeoutError:
         return ()
-    except FuturesCancelledError as error:
+    except CancelledError as error:
         raise ConnectionError("the scheduler of the workers must stay up, got no answer") from error
 
 
-def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
+def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure | Elsewhere | None:
     """What became of a task that has ended; None if it is done again, its worker having died."""
     if future.status != "error":
         try:
-            return Done(task, future.result(timeout=LOOK_S))
+            result = future.result(timeout=LOOK_S)
         except TimeoutError:
             return None
+        return result if isinstance(result, Elsewhere) else Done(task, result)
     error = future.exception()  # type: ignore[no-untyped-call]
     if not isinstance(error, KilledWorker):
         return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
@@ -149,9 +198,9 @@ def _outcome(task: Task[T], future: Future[T]) -> Done[T] | Failure | None:
 def _scheduler(
     params: ExecutorParams, stack: ExitStack, *, uses_gpu: bool
 ) -> tuple[Any, Callable[[int], None]]:
-    """A cluster of Dask's, or the address of one, and what is to be called now and then."""
+    """A cluster of Dask's, or the address of one, and what is to be called at every look."""
     if params.kind == "address":
-        return params.address, Waiting(params.kind).look
+        return params.address, lambda _: None
     if params.kind == "slurm":
         from stages.executor.slurm import Jobs, slurm_cluster  # noqa: PLC0415 - half a second
 
@@ -165,7 +214,7 @@ def _scheduler(
     # would close it if its worker is away again when this time has passed.
     stack.enter_context(config.set({LOST: "100 days"}))
     local = stack.enter_context(local_cluster(params.n_workers, folder, uses_gpu=uses_gpu))
-    return local, Waiting(params.kind).look
+    return local, lambda _: None
 
 
 class LeaveAtOnce(WorkerPlugin):
@@ -180,6 +229,8 @@ class LeaveAtOnce(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Listen to signals; called in the main thread of the process, whose loop it is."""
+        # Part of each sign of life: none is given while the disk is stuck.
+        worker.metrics["usam-files"] = lambda _worker: len(list(Path().iterdir()))
         loop = asyncio.get_running_loop()
         leaving: list[asyncio.Task[None]] = []
         for number in (signal.SIGTERM, signal.SIGUSR1):
@@ -201,8 +252,9 @@ class LeaveAtOnce(WorkerPlugin):
 async def _leave(worker: Worker) -> None:
     """Hand the task back, so that this does not count as a death, and end."""
     try:
-        await worker.scheduler.retire_workers(
+        leave = worker.scheduler.retire_workers(
             workers=[worker.address], close_workers=False, remove=True, stimulus_id="leave"
         )
+        await asyncio.wait_for(leave, TIMEOUT_S)
     finally:
         os._exit(0)
