@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from dask import config
 from dask_jobqueue.slurm import SLURMCluster
 
 from stages.executor.local import NO_DASHBOARD, THREADS
@@ -47,7 +48,9 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
             f"{params.interface!r}"
         )
     LOGS.mkdir(parents=True, exist_ok=True)
-    with _new_cluster(params) as cluster:
+    # A job that is requeued waits in the queue: another takes its place meanwhile.
+    lost = config.set({"distributed.deploy.lost-worker-timeout": "2s"})
+    with lost, _new_cluster(params) as cluster:
         _check_accepted(cluster.job_script())
         # Not `scale`, which never replaces a job.
         cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)

@@ -2,10 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from distributed import Client
 
@@ -25,10 +26,10 @@ REFUSED_S: Final = 60.0
 class Workers(NamedTuple):
     """The workers of a scheduler, by their addresses."""
 
-    all: Collection[str]
     free: list[str]
     """Those that can be given tasks."""
     silent: list[str]
+    elsewhere: list[str]
 
 
 @dataclass(frozen=True)
@@ -39,74 +40,57 @@ class Elsewhere:
     folder: str
 
 
-@dataclass
 class Watch:
     """Looks at the workers, and says so where one is of no use or none is there."""
 
-    client: Client
-    kind: str
-    look_for: Callable[[int], None]
-    """Called at every look, with how many workers can be given tasks."""
-    signs: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """The last sign of life of each worker, by the scheduler's clock, and by ours."""
-    refused: dict[str, float] = field(default_factory=dict)
-    """When each worker that was in another folder was so the last time."""
-    named: set[str] = field(default_factory=set)
-    free_s: float = -NOTE_S
-    """When there was a free worker, or a note that there is none."""
+    def __init__(self, client: Client, kind: str, look_for: Callable[[int], None]) -> None:
+        self.client = client
+        self._kind = kind
+        self._look_for = look_for
+        self._signs: dict[str, tuple[float, float]] = {}  # the scheduler's clock, then ours
+        self._refused: dict[str, float] = {}
+        self._named: set[str] = set()
+        self._since = -inf
 
     def look(self) -> Workers:
         """The workers as they are now; none if the scheduler does not answer."""
         now = time.monotonic()
-        found = self.ask(self.client.scheduler.identity, n_workers=-1).get("workers", {})
+        try:
+            found = self.client.sync(  # type: ignore[no-untyped-call]
+                self.client.scheduler.identity, n_workers=-1, callback_timeout=TIMEOUT_S
+            )["workers"]
+        except OSError:  # one that is gone ends the tasks: they tell
+            found = {}
         for address, worker in found.items():
-            sign = worker["last_seen"]
-            if self.signs.get(address, (None,))[0] != sign:
-                self.signs[address] = sign, now
-        silent = [address for address in found if now - self.signs[address][1] > SILENT_S]
-        for address in silent:
+            if self._signs.get(address, (None,))[0] != worker["last_seen"]:
+                self._signs[address] = worker["last_seen"], now
+        silent = [one for one in found if now - self._signs[one][1] > SILENT_S]
+        for one in silent:
             self._name(
-                address,
-                f"workers must answer within {SILENT_S:.0f} s, got nothing from {address}, which "
-                "is stopped perhaps, or its disk; others do what it has in hand",
+                one,
+                f"workers must answer within {SILENT_S:.0f} s, got nothing from {one}, which is "
+                "stopped perhaps, or its disk; others do what it has in hand",
             )
-        lately = {address for address, then in self.refused.items() if now - then < REFUSED_S}
-        free = [address for address in found if address not in {*silent, *lately}]
-        if not free and now - self.free_s >= NOTE_S:
-            print(f"note: waiting for workers of {self.kind}", file=sys.stderr)
-            self.free_s = now
+        elsewhere = [one for one in found if now - self._refused.get(one, -inf) < REFUSED_S]
+        free = [one for one in found if one not in {*silent, *elsewhere}]
+        if not free and now - self._since >= NOTE_S:
+            print(f"note: waiting for workers of {self._kind}", file=sys.stderr)
+            self._since = now
         elif free:
-            self.free_s = now
-        self.look_for(len(free))
-        return Workers(found, free, silent)
+            self._since = now
+        self._look_for(len(free))
+        return Workers(free, silent, elsewhere)
 
     def refuse(self, where: Elsewhere) -> None:
         """Give a worker no task for a while."""
-        self.refused[where.worker] = time.monotonic()
+        self._refused[where.worker] = time.monotonic()
         self._name(
             where.worker,
             f"workers must start in {Path.cwd()}, got {where.worker} in {where.folder}",
         )
 
-    def keys_of(self, workers: list[str]) -> set[str]:
-        """Keys of the tasks that some workers have in hand, or whose results they have."""
-        if not workers:
-            return set()
-        scheduler = self.client.scheduler
-        found = [
-            self.ask(rpc, workers=[*workers]) for rpc in (scheduler.processing, scheduler.has_what)
-        ]
-        return {key for held in found for keys in held.values() for key in keys}
-
-    def ask(self, rpc: Callable[..., Any], **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
-        """What the scheduler answers; nothing if it does not."""
-        try:
-            return self.client.sync(rpc, callback_timeout=TIMEOUT_S, **arguments)  # type: ignore[no-untyped-call,no-any-return]
-        except OSError:  # one that is gone ends the tasks: they tell
-            return {}
-
     def _name(self, worker: str, why: str) -> None:
         """Say once what is wrong with a worker."""
-        if worker not in self.named:
+        if worker not in self._named:
             print(f"note: {why}", file=sys.stderr)
-        self.named.add(worker)
+        self._named.add(worker)
