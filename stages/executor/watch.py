@@ -56,9 +56,8 @@ class Watch:
         """The workers as they are now; none if the scheduler does not answer."""
         now = time.monotonic()
         try:
-            found = self.client.sync(  # type: ignore[no-untyped-call]
-                self.client.scheduler.identity, n_workers=-1, callback_timeout=TIMEOUT_S
-            )["workers"]
+            identity = self.client.scheduler.identity  # type: ignore[union-attr]
+            found = self.client.sync(identity, n_workers=-1, callback_timeout=TIMEOUT_S)["workers"]  # type: ignore[no-untyped-call]
         except OSError:  # one that is gone ends the tasks: they tell
             found = {}
         for address, worker in found.items():

@@ -75,7 +75,7 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
         client = stack.enter_context(_client(where))
         # A worker that does not answer keeps none waiting: the others have it, and those to come.
         with suppress(TimeoutError):
-            client.sync(client.register_plugin, OnWorkers(gpus), callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
+            client.sync(client.register_plugin, OnWorkers(gpus), callback_timeout=TIMEOUT_S)
         mark = stack.enter_context(passing_folder(WORK / "workers"))
         yield partial(_run, Watch(client, params.kind, look_for), n_least, str(mark))
 
@@ -151,7 +151,7 @@ def _run(
 def _submit(client: Client, task: Task[T], mark: str, workers: Workers) -> Future[T | Elsewhere]:
     """Hand a task over; where some workers are of no use, to the others if they stay."""
     are_named = bool(workers.silent or workers.elsewhere)
-    return client.submit(  # type: ignore[no-untyped-call,no-any-return]
+    return client.submit(
         _result_where,
         mark,
         task,

@@ -1,5 +1,6 @@
 """The executors ``slurm`` and ``address``, on a real SLURM and a real scheduler of Dask."""
 
+import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -255,7 +256,8 @@ def test_a_network_that_this_host_lacks_is_named(
 def test_a_scheduler_that_is_killed_is_named_and_its_workers_end(
     tmp_path: Path,
 ) -> None:
-    with running_dask(tmp_path, ROOT) as dask:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with running_dask(tmp_path, tmp_path, environment) as dask:
         executor = {"kind": "address", "address": dask.address}
         with driven(executor, tmp_path, ("a",)) as run:
             run.first("a")

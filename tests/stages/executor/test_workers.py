@@ -121,3 +121,13 @@ def test_a_worker_or_scheduler_that_is_stopped_before_is_no_wait_without_a_word(
             wait_until(lambda: WAITING in run.said(), PATIENCE_S)
             run.process.send_signal(signal.SIGTERM)
             assert run.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+
+
+def test_a_local_worker_that_stops_is_replaced_though_it_is_the_only_one(tmp_path: Path) -> None:
+    with driven({"kind": "local", "n_workers": 1}, tmp_path, ("a",)) as run:
+        first = run.first("a")
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: run.worker("a") != first, 3 * PATIENCE_S)
+        assert "note: workers must answer within 30 s, got nothing from tcp://" in run.said()
+        assert "note: waiting for workers of local\n" in run.said()
+        assert [line.split()[0] for line in run.finish()] == ["a"]
