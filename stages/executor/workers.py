@@ -72,10 +72,11 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
     with ExitStack() as stack:
         stack.enter_context(config.set(CONFIG))
         where, look_for = _scheduler(params, stack, gpus, uses_gpu=uses_gpu)
-        client = stack.enter_context(_client(where))
+        client = _client(where)
+        stack.callback(client.close, TIMEOUT_S)
         # A worker that does not answer keeps none waiting: the others have it, and those to come.
         with suppress(TimeoutError):
-            client.sync(client.register_plugin, OnWorkers(gpus), callback_timeout=TIMEOUT_S)
+            client.sync(client.register_plugin, OnWorkers(gpus), callback_timeout=TIMEOUT_S)  # type: ignore[no-untyped-call]
         mark = stack.enter_context(passing_folder(WORK / "workers"))
         yield partial(_run, Watch(client, params.kind, look_for), n_least, str(mark))
 
@@ -184,20 +185,19 @@ def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
 
 def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure | Elsewhere | None:
     """What became of a task that has ended; None if it is done again, its worker having died."""
-    if future.status != "error":
-        try:
-            result = future.result(timeout=LOOK_S)
-        except TimeoutError:
-            return None
-        return result if isinstance(result, Elsewhere) else Done(task, result)
-    error = future.exception()  # type: ignore[no-untyped-call]
-    if not isinstance(error, KilledWorker):
+    if future.status == "error":
+        error = future.exception()  # type: ignore[no-untyped-call]
+        if isinstance(error, KilledWorker):
+            error = DataError(
+                f"workers must live through {task.name}, got all that tried it dead, for want of "
+                "memory perhaps"
+            )
         return Failure(task, error.with_traceback(future.traceback()))  # type: ignore[no-untyped-call]
-    died = DataError(
-        f"workers must live through {task.name}, got all that tried it dead, for want of memory "
-        "perhaps"
-    )
-    return Failure(task, died)
+    try:
+        result = future.result(timeout=LOOK_S)
+    except TimeoutError:
+        return None
+    return result if isinstance(result, Elsewhere) else Done(task, result)
 
 
 @dataclass
