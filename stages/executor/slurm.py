@@ -96,12 +96,8 @@ class Jobs:
 
 def queued_jobs() -> set[str] | None:
     """The user's jobs that run or may yet, as far as SLURM answers."""
-    answer = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i %r"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["squeue", "--me", "--noheader", "--format=%i %r"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         return None
     rows = [line.strip().partition(" ") for line in answer.stdout.splitlines()]
