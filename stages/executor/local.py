@@ -52,7 +52,7 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
             config.set(settings),
             TemporaryDirectory(prefix="usam-workers-") as folder,
             LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=0,
+                n_workers=n,
                 threads_per_worker=1,
                 memory_limit=None,
                 host=HOST,
@@ -61,7 +61,6 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
                 silence_logs=SILENT,
             ) as cluster,
         ):
-            cluster.scale(n)  # waits for none
             yield cluster
     finally:
         # Dask sets variables of its processes in this one, and never takes them back.

@@ -14,6 +14,7 @@ from dask import config
 from dask_jobqueue.slurm import SLURMCluster
 
 from stages.executor.local import NO_DASHBOARD, THREADS
+from stages.executor.watch import TIMEOUT_S
 from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
 
@@ -97,8 +98,11 @@ class Jobs:
 def queued_jobs() -> set[str] | None:
     """The user's jobs that run or may yet, as far as SLURM answers."""
     command = ["squeue", "--me", "--noheader", "--format=%i %r"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
+        )
+    except subprocess.SubprocessError:  # its controller is gone, say
         return None
     rows = [line.strip().partition(" ") for line in answer.stdout.splitlines()]
     return {job for job, _, why in rows if why != HELD}

@@ -50,7 +50,7 @@ class Watch:
         self._signs: dict[str, tuple[float, float]] = {}  # the scheduler's clock, then ours
         self._refused: dict[str, float] = {}
         self._named: set[str] = set()
-        self._since = time.monotonic()
+        self._since = -inf
 
     def look(self) -> Workers:
         """The workers as they are now; none if the scheduler does not answer."""

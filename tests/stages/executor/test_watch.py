@@ -84,10 +84,10 @@ def test_whoever_waits_for_workers_or_an_answer_says_so_every_half_minute(
 ) -> None:
     answers: list[dict[str, float] | None] = [{}, None]
     for scheduler.signs in answers:
-        for _ in range(6):
-            scheduler.now += NOTE_S / 3
+        for _ in range(7):
             assert watch.look() == Workers([], [], [])
-        assert capsys.readouterr().err == WAITING * 2
+            scheduler.now += 10.0
+    assert capsys.readouterr().err == WAITING * 5
     scheduler.signs = {"a": 1.0}
     watch.look()
     assert capsys.readouterr().err == ""
