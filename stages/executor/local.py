@@ -1,21 +1,15 @@
-"""Workers as processes of this machine, and what all clusters that stages start have in common."""
+"""Workers as processes of this machine."""
 
 import logging
 import os
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from dask import config
-from distributed import Nanny, Scheduler
-from distributed.deploy.spec import SpecCluster
-
-TELL_S: Final = 30.0
-"""Time between two words about workers that do not come."""
+from distributed import LocalCluster
 
 HOST: Final = "127.0.0.1"
 """Other machines reach nothing of ``local``."""
@@ -27,88 +21,54 @@ NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address":
 """Without a dashboard, a scheduler still answers a few questions of browsers: on any free port."""
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Variables by which libraries know how many threads to compute with."""
+"""Variables by which libraries know how many threads to compute with; read as they are imported."""
 
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
-"""Variable by which CUDA knows which GPUs a process may use."""
-
-
-@dataclass
-class Waiting:
-    """Says so while workers do not come."""
-
-    kind: str
-    since: float = -TELL_S
-
-    def look(self, n_workers: int) -> None:
-        """Note how many workers there are."""
-        now = time.monotonic()
-        if not n_workers and now - self.since >= TELL_S:
-            print(f"note: waiting for workers of {self.kind}", file=sys.stderr)
-        elif not n_workers:
-            return
-        self.since = now
+"""Variable by which CUDA knows which GPUs a process may use; read as it is first used."""
 
 
 @contextmanager
-def local_cluster(
-    n_workers: int | Literal["auto"], folder: str, *, uses_gpu: bool
-) -> Iterator[SpecCluster]:
+def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iterator[LocalCluster]:
     """Processes that take a task at a time, each with its share of the processors.
-
-    Not Dask's ``LocalCluster``, which gives all workers the same environment: each has its own GPU.
 
     Parameters
     ----------
     n_workers
-        ``auto`` is a process per GPU if tasks use them and there are any, otherwise one per
-        processor.
-    folder
-        For the files of the workers.
+        ``auto`` is a process per GPU if tasks use some, otherwise one per processor.
+    gpus
+        Those that tasks use.
     """
     n_processors = len(os.sched_getaffinity(0))
-    gpus = _gpus() if uses_gpu else []
     n = (len(gpus) or n_processors) if n_workers == "auto" else n_workers
-    options = {
-        "host": HOST,
-        "nthreads": 1,
-        "memory_limit": None,
-        "local_directory": folder,
-        "dashboard": False,
-        "silence_logs": SILENT,
+    settings = {
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, max(1, n_processors // n)),
+        # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
+        # would close it if its worker is away again when this time has passed.
+        "distributed.deploy.lost-worker-timeout": "100 days",
     }
-    workers: dict[int, dict[str, Any]] = {
-        i: {
-            "cls": Nanny,
-            "options": options | {"env": {VISIBLE: gpus[i % len(gpus)]} if gpus else {}},
-        }
-        for i in range(n)
-    }
-    scheduler = {"cls": Scheduler, "options": {"host": HOST, "port": 0, **NO_DASHBOARD}}
-    with (
-        _threads_of_workers(max(1, n_processors // n)),
-        SpecCluster(workers=workers, scheduler=scheduler, silence_logs=SILENT) as cluster,  # type: ignore[no-untyped-call]
-    ):
-        yield cluster
-
-
-@contextmanager
-def _threads_of_workers(n: int) -> Iterator[None]:
-    """Let worker processes compute with so many threads, unless the environment says how many.
-
-    Libraries read it as they are imported, so that it must be set before a process begins. Dask
-    sets it, and a few more, in this process, and never takes it back.
-    """
     before = dict(os.environ)
     try:
-        with config.set({"distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, n)}):
-            yield
+        with (
+            config.set(settings),
+            TemporaryDirectory(prefix="usam-workers-") as folder,
+            LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=n,
+                threads_per_worker=1,
+                memory_limit=None,
+                host=HOST,
+                scheduler_kwargs=dict(NO_DASHBOARD),
+                local_directory=folder,
+                silence_logs=SILENT,
+            ) as cluster,
+        ):
+            yield cluster
     finally:
+        # Dask sets variables of its processes in this one, and never takes them back.
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
 
 
-def _gpus() -> list[str]:
+def gpus_here() -> list[str]:
     """GPUs that this process may use, as CUDA names them."""
     visible = os.environ.get(VISIBLE)
     if visible is not None:

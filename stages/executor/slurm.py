@@ -2,18 +2,19 @@
 
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
+from dask import config
 from dask_jobqueue.slurm import SLURMCluster
-from distributed.utils import get_ip_interface
 
-from stages.executor.local import NO_DASHBOARD, SILENT, THREADS, Waiting
+from stages.executor.local import NO_DASHBOARD, THREADS
+from stages.executor.watch import TIMEOUT_S
 from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
 
@@ -41,9 +42,16 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
     """
     if shutil.which("sbatch") is None:
         raise ParamsError("executor.kind must be other than slurm where no sbatch is on the PATH")
-    _check_interface(params.interface)
+    networks = [name for _, name in socket.if_nameindex()]
+    if params.interface not in {None, *networks}:
+        raise ParamsError(
+            f"executor.slurm.interface must be a network of this host, {', '.join(networks)}, got "
+            f"{params.interface!r}"
+        )
     LOGS.mkdir(parents=True, exist_ok=True)
-    with _new_cluster(params) as cluster:
+    # A job that is requeued waits in the queue: another takes its place meanwhile.
+    lost = config.set({"distributed.deploy.lost-worker-timeout": "2s"})
+    with lost, _new_cluster(params) as cluster:
         _check_accepted(cluster.job_script())
         # Not `scale`, which never replaces a job.
         cluster.adapt(minimum_jobs=params.min_jobs, maximum_jobs=params.max_jobs)
@@ -60,7 +68,6 @@ class Jobs:
 
     def __init__(self, cluster: SLURMCluster) -> None:
         self._cluster = cluster
-        self._waiting = Waiting("slurm")
         self._n_fruitless = 0
 
     def look(self, n_workers: int) -> None:
@@ -71,7 +78,6 @@ class Jobs:
         ConnectionError
             If that was so again and again.
         """
-        self._waiting.look(n_workers)
         if n_workers:
             self._n_fruitless = 0
             return
@@ -91,13 +97,12 @@ class Jobs:
 
 def queued_jobs() -> set[str] | None:
     """The user's jobs that run or may yet, as far as SLURM answers."""
-    answer = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i %r"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode:
+    command = ["squeue", "--me", "--noheader", "--format=%i %r"]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
+        )
+    except subprocess.SubprocessError:  # its controller is gone, say
         return None
     rows = [line.strip().partition(" ") for line in answer.stdout.splitlines()]
     return {job for job, _, why in rows if why != HELD}
@@ -105,6 +110,8 @@ def queued_jobs() -> set[str] | None:
 
 def _new_cluster(params: SlurmParams) -> SLURMCluster:
     """A scheduler in this process, which has no job yet."""
+    gpus = [f"--gres=gpu:{params.gpus}"] if params.gpus else []
+    leave = ["--requeue", "--open-mode=append", f"--signal=B:USR1@{LEAVE_S}"]
     return SLURMCluster(
         job_name="usam-worker",
         cores=1,
@@ -119,48 +126,21 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
         python=f"exec {shlex.quote(sys.executable)}",
         nanny=False,
         worker_extra_args=["--memory-limit", "0", "--no-dashboard"],
-        job_extra_directives=_directives(params),
+        job_extra_directives=[*gpus, *leave, *params.directives],
         job_script_prologue=[f"export {name}={params.cores}" for name in THREADS],
         log_directory=str(LOGS),
         scheduler_options=dict(NO_DASHBOARD),
         # Who can reach an open scheduler can run anything under the user's name.
         security=True,
         shared_temp_directory=str(LOGS.resolve()),
-        silence_logs=SILENT,
     )
-
-
-def _directives(params: SlurmParams) -> list[str]:
-    gpus = [f"--gres=gpu:{params.gpus}"] if params.gpus else []
-    return [
-        *gpus,
-        "--requeue",
-        "--open-mode=append",
-        f"--signal=B:USR1@{LEAVE_S}",
-        *params.directives,
-    ]
-
-
-def _check_interface(name: str | None) -> None:
-    """Refuse a network that Dask would refuse with a traceback, when it starts its scheduler."""
-    if name is None:
-        return
-    try:
-        get_ip_interface(name)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ParamsError(
-            f"executor.slurm.interface must be a network of this host, got {error}"
-        ) from error
 
 
 def _check_accepted(script: str) -> None:
     """Hand in a job that SLURM only looks at, for its refusal to be heard at once."""
-    with NamedTemporaryFile("w", suffix=".sh") as file:
-        file.write(script)
-        file.flush()
-        answer = subprocess.run(
-            ["sbatch", "--test-only", file.name], capture_output=True, text=True, check=False
-        )
+    answer = subprocess.run(
+        ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
+    )
     if answer.returncode:
         said = " ".join(answer.stderr.split()) or f"status {answer.returncode}"
         raise ParamsError(f"executor.slurm must be as SLURM takes jobs, got {said!r}")

@@ -50,7 +50,9 @@ class Failure:
     error: BaseException
 
     def __str__(self) -> str:
-        return f"{self.task.name}: {reason(self.error)}"
+        # An error that no user can fix is named with its type.
+        kind = "" if isinstance(self.error, REPORTED) else f"{type(self.error).__name__}: "
+        return f"{self.task.name}: {kind}{one_line(self.error)}"
 
 
 class Run(Protocol):
@@ -62,13 +64,6 @@ class Run(Protocol):
 
     def __call__(self, tasks: Iterable[Task[T]], /) -> Iterator[Done[T] | Failure]:
         """Run the tasks."""
-
-
-def reason(error: BaseException) -> str:
-    """Why a task failed, in one line; an error that no user can fix is named with its type."""
-    if isinstance(error, REPORTED):
-        return one_line(error)
-    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def check_all_done(failures: Sequence[Failure]) -> None:

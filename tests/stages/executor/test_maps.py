@@ -39,7 +39,7 @@ def test_workers_give_results_in_order_and_leave_nothing(
     with map_by(ExecutorParams(kind="local", n_workers=2), "number") as each:
         assert list(each(tasks.double, range(9))) == list(range(0, 18, 2))
         assert list(each(partial(pow, 2), [3, 1])) == [8, 2]
-        (folder,) = WORK.iterdir()
+        (folder,) = WORK.glob(".each.*")
         assert folder.stat().st_mode & 0o077 == 0
         with pytest.raises(ZeroDivisionError):
             each(partial(divmod, 1), [0])

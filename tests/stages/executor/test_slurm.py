@@ -1,5 +1,6 @@
 """The executors ``slurm`` and ``address``, on a real SLURM and a real scheduler of Dask."""
 
+import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -232,7 +233,7 @@ def test_jobs_ask_for_gpus_only_where_tasks_use_them(
     uses_gpu: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    put_script("sbatch", 'cp "$2" script\nexit 1', monkeypatch, tmp_path)
+    put_script("sbatch", "cat >script\nexit 1", monkeypatch, tmp_path)
     params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
     task = Task("double", tasks.double, (1,))
     with pytest.raises(ParamsError, match="as SLURM takes jobs"):
@@ -246,7 +247,7 @@ def test_a_network_that_this_host_lacks_is_named(
     monkeypatch.chdir(tmp_path)
     put_script("sbatch", "exit 0", monkeypatch, tmp_path)
     params = SlurmParams(interface="ib7")
-    message = r"executor\.slurm\.interface must be a network of this host, got 'ib7' is not a"
+    message = r"executor\.slurm\.interface must be a network of this host, lo.*, got 'ib7'"
     with pytest.raises(ParamsError, match=message), executor.slurm_cluster(params):
         pass
 
@@ -255,7 +256,8 @@ def test_a_network_that_this_host_lacks_is_named(
 def test_a_scheduler_that_is_killed_is_named_and_its_workers_end(
     tmp_path: Path,
 ) -> None:
-    with running_dask(tmp_path, ROOT) as dask:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with running_dask(tmp_path, tmp_path, environment) as dask:
         executor = {"kind": "address", "address": dask.address}
         with driven(executor, tmp_path, ("a",)) as run:
             run.first("a")

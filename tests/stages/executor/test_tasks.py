@@ -14,7 +14,6 @@ import pytest
 from stages.executor.run import run_tasks
 from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
 from stages.settings.blocks import ExecutorParams
-from stages.settings.parsing import ParamsError
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
 from tests.fixtures.driven import driven, listens_to
@@ -44,7 +43,9 @@ def run(
 
 def test_an_encrypted_scheduler_without_keys_is_named() -> None:
     params = ExecutorParams(kind="address", address="tls://127.0.0.1:9")
-    with pytest.raises(ParamsError, match="must be one that Dask has TLS keys for, got tls://127"):
+    with pytest.raises(
+        ConnectionError, match="Dask has keys for if it is tls://, got no answer from tls://127"
+    ):
         run([Task("double", tasks.double, (4,))], params)
 
 
@@ -131,7 +132,10 @@ def test_no_more_tasks_are_taken_than_there_is_use_for(kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_local_workers_are_other_processes_that_die_and_come_back(tmp_path: Path) -> None:
+def test_local_workers_are_other_processes_that_die_and_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for what workers must see there
     environment = dict(os.environ)
     todo: list[Task[Any]] = [
         Task("die", tasks.die_at_first, (str(tmp_path / "die"), 2)),
@@ -149,6 +153,24 @@ def test_local_workers_are_other_processes_that_die_and_come_back(tmp_path: Path
     assert never == "never: call 3 must be later"
     assert os.getpid() not in {pid for pid, _ in found.values()}
     assert os.environ == environment
+
+
+@pytest.mark.slow
+def test_each_local_worker_has_a_gpu_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    todo = [Task(f"where {i}", tasks.where, ("CUDA_VISIBLE_DEVICES",)) for i in range(20)]
+    found: dict[int, str | None] = {}
+
+    def note(_task: Task[tuple[int, str | None]], result: tuple[int, str | None]) -> None:
+        pid, gpu = result
+        assert found.setdefault(pid, gpu) == gpu
+
+    assert run_tasks(todo, ExecutorParams(kind="local"), note, uses_gpu=True) == []
+    assert len(set(found.values())) == len(found)
+    assert set(found.values()) <= {"3", "5"}
 
 
 @pytest.mark.slow
