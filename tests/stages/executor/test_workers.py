@@ -17,6 +17,9 @@ pytestmark = pytest.mark.slow
 
 WAITING = "note: waiting for workers of address\n"
 
+IMPATIENT = {**os.environ, "SILENT_S": "8"}
+"""Environment of drivers that wait 8 s for a sign of life, not 30."""
+
 
 def environment() -> Mapping[str, str]:
     """Environment of a worker that starts in another folder than the source code's."""
@@ -37,14 +40,14 @@ def test_a_worker_that_stops_is_named_and_its_task_is_offered_to_another(tmp_pat
     with (
         running_dask(tmp_path, tmp_path, environment()) as dask,
         running_worker(dask.address, tmp_path, environment()),
-        driven(at(dask.address), tmp_path, ("a",)) as run,
+        driven(at(dask.address), tmp_path, ("a",), IMPATIENT) as run,
     ):
         first = run.first("a")
         os.kill(first.pid, signal.SIGSTOP)
         second = run.next_after("a", first)
         assert second.pid != first.pid
         (line,) = [line for line in run.said().splitlines() if "must answer" in line]
-        assert line.startswith("note: workers must answer within 30 s, got nothing from tcp://127.")
+        assert line.startswith("note: workers must answer within 8 s, got nothing from tcp://127.")
         assert line.endswith("others do what it has in hand")
         assert [line.split()[0] for line in run.finish()] == ["a"]
 
@@ -55,7 +58,7 @@ def test_a_worker_in_another_folder_is_named_and_gets_no_work(tmp_path: Path) ->
     elsewhere.mkdir()
     with (
         running_dask(tmp_path, elsewhere, environment()) as dask,
-        driven(at(dask.address), project, ("a", "b", "c")) as run,
+        driven(at(dask.address), project, ("a", "b", "c"), IMPATIENT) as run,
     ):
         found = f"note: workers must start in {project}, got tcp://127.0.0.1:"
         wait_until(lambda: f" in {elsewhere}\n" in run.said(), PATIENCE_S)
@@ -95,13 +98,13 @@ def test_a_worker_whose_disk_is_stuck_is_named_and_its_task_is_offered_to_anothe
     with (
         running_scheduler(tmp_path, environment()) as (_, address),
         running_worker(address, tmp_path, environment(), "--preload", str(preload)),
-        driven(at(address), tmp_path, ("a",)) as run,
+        driven(at(address), tmp_path, ("a",), IMPATIENT) as run,
     ):
         first = run.first("a")
         with running_worker(address, tmp_path, environment()):
             flag.touch()
             run.next_after("a", first)
-            assert "note: workers must answer within 30 s, got nothing from tcp://" in run.said()
+            assert "note: workers must answer within 8 s, got nothing from tcp://" in run.said()
             assert [line.split()[0] for line in run.finish()] == ["a"]
 
 
@@ -109,12 +112,12 @@ def test_a_worker_or_scheduler_that_is_stopped_before_is_no_wait_without_a_word(
     tmp_path: Path,
 ) -> None:
     with running_dask(tmp_path, tmp_path, environment()) as dask:
-        with driven(at(dask.address), tmp_path, ("a",)) as run:
+        with driven(at(dask.address), tmp_path, ("a",), IMPATIENT) as run:
             os.kill(run.first("a").pid, signal.SIGSTOP)
             run.process.kill()
         with (
             running_worker(dask.address, tmp_path, environment()),
-            driven(at(dask.address), tmp_path, ("b",)) as run,
+            driven(at(dask.address), tmp_path, ("b",), IMPATIENT) as run,
         ):
             run.first("b")
             dask.scheduler.send_signal(signal.SIGSTOP)
@@ -124,10 +127,10 @@ def test_a_worker_or_scheduler_that_is_stopped_before_is_no_wait_without_a_word(
 
 
 def test_a_local_worker_that_stops_is_replaced_though_it_is_the_only_one(tmp_path: Path) -> None:
-    with driven({"kind": "local", "n_workers": 1}, tmp_path, ("a",)) as run:
+    with driven({"kind": "local", "n_workers": 1}, tmp_path, ("a",), IMPATIENT) as run:
         first = run.first("a")
         os.kill(first.pid, signal.SIGSTOP)
         wait_until(lambda: run.worker("a") != first, 3 * PATIENCE_S)
-        assert "note: workers must answer within 30 s, got nothing from tcp://" in run.said()
+        assert "note: workers must answer within 8 s, got nothing from tcp://" in run.said()
         assert "note: waiting for workers of local\n" in run.said()
         assert [line.split()[0] for line in run.finish()] == ["a"]
