@@ -25,7 +25,7 @@ from pipeline.result_rows import (
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
 from pipeline.views import VIEW_KINDS, Parameter
-from storage.store import schema
+from storage.store.schema import SCHEMA, Chunking
 from tools.blocks import replace_block, table
 
 RESULT_TABLES: Final[Mapping[str, Table]] = {
@@ -37,6 +37,28 @@ RESULT_TABLES: Final[Mapping[str, Table]] = {
     "heads/<split>/curves.csv": LEARNING_CURVES,
 }
 """Tables of results by their files."""
+
+
+CHUNKS: Final[Mapping[Chunking, str]] = {
+    "whole": "one chunk",
+    "rows": "1024 rows or more",
+    "prompt_rows": "1024 rows or more of one prompt set",
+    "objects": "one object, in shards of `shard_objects`",
+}
+"""How arrays are cut, in words."""
+
+
+def arrays() -> str:
+    """All arrays, one table per kind of store."""
+    headings = ("array", "dimensions", "dtype", "unit", "chunk", "meaning")
+    blocks = []
+    for kind, specs in SCHEMA.items():
+        rows = [
+            (f"`{name}`", ", ".join(s.dims), s.dtype, s.unit, CHUNKS[s.chunking], s.meaning)
+            for name, s in specs.items()
+        ]
+        blocks.append(f"### `{kind}`\n\n{_of_words(headings, rows)}")
+    return "\n".join(blocks)
 
 
 def head_kinds() -> str:
@@ -99,7 +121,7 @@ def result_tables() -> str:
 
 
 DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = {
-    (Path("docs", "cache.md"), "schema"): schema.markdown,
+    (Path("docs", "cache.md"), "schema"): arrays,
     (Path("docs", "method.md"), "kinds"): head_kinds,
     (Path("docs", "method.md"), "measures"): measures,
     (Path("docs", "method.md"), "statistics"): statistics,

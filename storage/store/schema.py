@@ -37,15 +37,6 @@ CODEC: Final = ZstdCodec(level=3, checksum=True)
 Chunking = Literal["whole", "rows", "prompt_rows", "objects"]
 Value = str | int | float | list[str] | list[int] | list[float]
 
-CHUNKING_WORDS: Final[Mapping[Chunking, str]] = MappingProxyType(
-    {
-        "whole": "one chunk",
-        "rows": "1024 rows or more",
-        "prompt_rows": "1024 rows or more of one prompt set",
-        "objects": "one object, in shards of `shard_objects`",
-    }
-)
-
 
 @dataclass(frozen=True)
 class ArraySpec:
@@ -227,22 +218,3 @@ MASK_FORMULA: Final = (
 def coordinates(kind: str) -> str:
     """Names of a kind's coordinates, in the form of xarray's ``coordinates`` attribute."""
     return " ".join(name for name, spec in SCHEMA[kind].items() if spec.is_coordinate)
-
-
-def markdown() -> str:
-    """All arrays as Markdown, one table per kind of store."""
-    blocks = []
-    for kind, arrays in SCHEMA.items():
-        lines = [
-            f"### `{kind}`",
-            "",
-            "| array | dimensions | dtype | unit | chunk | meaning |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| `{name}` | {', '.join(spec.dims)} | {spec.dtype} | {spec.unit} "
-            f"| {CHUNKING_WORDS[spec.chunking]} | {spec.meaning} |"
-            for name, spec in arrays.items()
-        ]
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks) + "\n"
