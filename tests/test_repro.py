@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pipeline.vocabulary import MODELS, OBJECTIVES
-from tests.fixtures.disk import MAX_PEAK, disk_bytes, outputs_bytes, watched_disk
+from tests.fixtures.disk import MAX_PEAK, disk_bytes, outputs_bytes, pool_bytes, watched_disk
 from tests.fixtures.doc_pages import block
 from tests.fixtures.dvc_stages import CHEAP, PACKAGES, ROOT, files_below, plumbing
 from tests.fixtures.project_copy import (
@@ -147,8 +147,12 @@ def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:
     assert demo.changed_files == ["dvc.lock"]
 
 
-def test_a_byte_of_an_output_lies_on_the_disk_once(demo: Demo) -> None:
-    assert disk_bytes(demo.root) <= demo.peak_bytes <= MAX_PEAK * outputs_bytes(demo.root)
+def test_features_lie_on_the_disk_twice_and_all_else_once(demo: Demo) -> None:
+    twice = pool_bytes(demo.root)
+    most = MAX_PEAK * outputs_bytes(demo.root) + twice
+    assert disk_bytes(demo.root) <= demo.peak_bytes <= most
+    features = [path for path in (demo.root / "cache" / "features").rglob("*") if path.is_file()]
+    assert 0 < twice <= 1.3 * sum(path.stat().st_size for path in features)
 
 
 def test_stages_that_run_again_change_no_byte_of_the_cache(project: Path) -> None:
