@@ -15,8 +15,8 @@ from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
 from pipeline.vocabulary import MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
-from tools.family import __main__ as family
-from tools.family.__main__ import drawn_batches, train_family
+from tools.family import run as family
+from tools.family.run import drawn_batches, train_family
 from tools.family.batches import Batch, BatchPlan
 from tools.family.recipe import RECIPE as FULL
 from tools.family.recipe import Phase, Recipe
@@ -120,7 +120,7 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
 
 def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
     code = (
-        "from tools.family.recipe import RECIPE; from tools.family.__main__ import drawn_batches;"
+        "from tools.family.recipe import RECIPE; from tools.family.run import drawn_batches;"
         "batches = drawn_batches(RECIPE, 0);"
         "next(batches); print('drawn', flush=True); input()"
     )
