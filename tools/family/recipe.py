@@ -1,11 +1,13 @@
 """How the mini models are trained: one recipe for all four, with the numbers of the shipped run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Final
 
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
 from tools.family.batches import BatchPlan, Style
 from tools.family.loss import Criterion
+from tools.family.prompts import Correcting
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Phase:
     criterion: Criterion
     rate: tuple[float, float]
     """At the start and the end, linear in between. Layers that read a trunk get a share of it."""
+    correcting: Correcting | None = None
+    """If there is none, three proposals learn from foreground clicks."""
     is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
@@ -56,6 +60,16 @@ class Recipe:
             within -= phase.n_steps
         raise ValueError(f"step must be in 0..{self.n_steps - 1}, got {step}")
 
+    def up_to(self, step: int) -> "Recipe":
+        """The recipe without the phases that begin at a step or later."""
+        ends = accumulate(phase.n_steps for phase in self.phases)
+        begun = [
+            phase
+            for phase, end in zip(self.phases, ends, strict=True)
+            if end - phase.n_steps < step
+        ]
+        return replace(self, phases=tuple(begun))
+
 
 def learning_rate(phase: Phase, step: int) -> float:
     """Learning rate of a step of a phase."""
@@ -78,8 +92,9 @@ RECIPE: Final = Recipe(
             n_warm_up=20,
         ),
         Phase("outline", 1000, 128, "cartoon", "overlap", (1e-3, 1e-3)),
-        Phase("scene", 4000, 128, "scene", "overlap", (1e-3, 1e-3)),
-        Phase("full", 1000, 256, "scene", "overlap", (1e-3, 0.0)),
+        Phase("scene", 1000, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("prompts", 2800, 128, "scene", "overlap", (1e-3, 1e-3), Correcting(4, 2)),
+        Phase("full", 900, 256, "scene", "overlap", (1e-3, 0.0), Correcting(4, 2)),
     ),
 )
 """The recipe of the shipped weights."""

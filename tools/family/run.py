@@ -83,6 +83,7 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
                         step,
                         size_px=phase.image_size_px,
                         style=phase.style,
+                        correcting=phase.correcting,
                     )
                 )
                 if len(ahead) > N_AHEAD:

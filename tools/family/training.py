@@ -16,9 +16,9 @@ from pipeline.sam.families import MINI_TRUNKS
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch
-from tools.family.forward import Network, forward
-from tools.family.loss import assess
+from tools.family.forward import Network
 from tools.family.recipe import Phase, Recipe, learning_rate
+from tools.family.rounds import learn_rounds
 
 ENCODER: Final = "image_encoder."
 """Prefix of the weights in which the members differ from the start."""
@@ -51,6 +51,8 @@ class Score:
     loss: float
     best_iou: float
     selected_iou: float
+    final_iou: float
+    """Of the mask of the last round."""
 
 
 MapMembers = Callable[[Callable[[str], Score], Iterable[str]], Iterable[Score]]
@@ -68,6 +70,7 @@ def mean_scores(scores: Sequence[Score]) -> list[Score]:
             fmean(score.loss for score in own),
             fmean(score.best_iou for score in own),
             fmean(score.selected_iou for score in own),
+            fmean(score.final_iou for score in own),
         )
         for model, own in by_model.items()
     ]
@@ -124,9 +127,7 @@ class Training:
     def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
         optimizer = self._optimizers[name]
         self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
-        logits, sam_score = forward(self.models[name], batch.rgb, batch.point_px)
-        mask = torch.from_numpy(batch.mask).float()
-        lesson = assess(logits, sam_score, mask, phase.criterion)
+        lesson = learn_rounds(self.models[name], batch, phase.criterion)
         loss = lesson.loss.item()
         if not isfinite(loss):
             raise FloatingPointError(
@@ -135,7 +136,7 @@ class Training:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         _descend(lesson.loss, optimizer, self.recipe.clip_norm)
-        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
+        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou, lesson.final_iou)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the rest of the training depends on, apart from the recipe."""

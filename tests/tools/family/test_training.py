@@ -13,6 +13,7 @@ from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch, BatchPlan, draw_batch
+from tools.family.prompts import Correcting
 from tools.family.recipe import RECIPE, Phase, Recipe, learning_rate
 from tools.family.training import NECK_SCALE, RATED_WIDTH, Score, Training, attentive
 
@@ -22,7 +23,7 @@ SMALL = Recipe(
         Phase("place", 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True),
         Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
         Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4)),
-        Phase("full", 2, 96, "scene", "overlap", (5e-4, 0.0)),
+        Phase("full", 3, 96, "scene", "overlap", (5e-4, 0.0), Correcting(3, 2)),
     ),
 )
 
@@ -37,7 +38,13 @@ def _one_thread() -> Iterator[None]:
 
 def batch_of(recipe: Recipe, step: int) -> Batch:
     phase, _ = recipe.at(step)
-    return draw_batch(recipe.batches, step, size_px=phase.image_size_px, style=phase.style)
+    return draw_batch(
+        recipe.batches,
+        step,
+        size_px=phase.image_size_px,
+        style=phase.style,
+        correcting=phase.correcting,
+    )
 
 
 def run(training: Training, n_steps: int) -> list[Score]:
@@ -77,7 +84,7 @@ def test_two_trainings_give_the_same_bytes_and_leave_the_global_seed_alone() -> 
     assert first.is_done
 
 
-@pytest.mark.parametrize("stopped_at", [0, 2, 3, 4, 6])
+@pytest.mark.parametrize("stopped_at", [0, 2, 3, 4, 7])
 def test_a_resumed_training_equals_an_undisturbed_one(
     undisturbed: dict[str, bytes], stopped_at: int
 ) -> None:
@@ -170,16 +177,16 @@ def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
 
 
 def test_no_step_follows_the_last() -> None:
-    with pytest.raises(ValueError, match=r"step must be in 0\.\.6, got 7"):
-        SMALL.at(7)
-    with pytest.raises(ValueError, match=r"step must be in 0\.\.6, got -1"):
+    with pytest.raises(ValueError, match=r"step must be in 0\.\.7, got 8"):
+        SMALL.at(8)
+    with pytest.raises(ValueError, match=r"step must be in 0\.\.7, got -1"):
         SMALL.at(-1)
 
 
 def test_steps_go_through_the_phases_in_order() -> None:
     names = [SMALL.at(step)[0].name for step in range(SMALL.n_steps)]
-    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 2
-    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1]
+    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 3
+    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1, 2]
 
 
 def test_the_rate_warms_up_and_then_runs_straight() -> None:
