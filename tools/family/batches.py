@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.seeds import derive_seed
 from tools.family.prompts import (
-    Correcting,
     Corrections,
     draw_corrections,
     draw_first,
@@ -25,6 +24,9 @@ MIN_AREA_PX: Final = 64
 SCENES_PER_TILE: Final = 0.5
 """Scenes drawn per tile: less than one, as a scene has several tiles."""
 
+FRAME_STEP_PX: Final = 16
+"""Places in a frame are multiples of this, the side of a cell of the encoder's last level."""
+
 Style = Literal["cartoon", "scene"]
 """Each object in one plain colour, or as drawn."""
 
@@ -37,8 +39,14 @@ class BatchPlan:
     scene_size_px: int
     n_images: int
     """Scenes, or tiles of scenes."""
-    n_objects: int
-    """Objects clicked in each image; where it has fewer, some are clicked more than once."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A larger image that tiles are taken to be of, and the place (x, y) that they have there."""
+
+    size_px: int
+    place_px: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ class Batch:
     label: Int32[np.ndarray, "row click"]
     mask: UInt8[np.ndarray, "row size size"]
     """0 or 1; 0 everywhere if the click is on no object."""
-    corrections: Corrections | None
+    frame: Frame | None = None
+    corrections: Corrections | None = None
 
 
 Image = tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "object size size"]]
@@ -62,7 +71,9 @@ def draw_batch(
     *,
     size_px: int,
     style: Style,
-    correcting: Correcting | None = None,
+    n_objects: int,
+    n_corrected: int = 0,
+    is_framed: bool = False,
 ) -> Batch:
     """Draw the batch of a step, which follows from the arguments alone.
 
@@ -70,26 +81,41 @@ def draw_batch(
     them holds at the scenes' own scale. All prompt sets of a batch have the same number of clicks,
     or are boxes, so that one decoder call takes them. Where masks are corrected, the last click of
     an image is on the ground, if there is some. No step shares a scene with another.
+
+    Parameters
+    ----------
+    n_objects
+        Prompt sets in each image; where it has fewer objects, some are prompted more than once.
+    n_corrected
+        How many of these are corrected.
+    is_framed
+        Whether tiles have places in an image of the scenes' size.
     """
     generator = np.random.default_rng(derive_seed(plan.seed, "batch", step))
-    n_clicks = draw_n_clicks(generator, is_corrected=correcting is not None)
+    n_clicks = draw_n_clicks(generator, is_corrected=n_corrected > 0)
     images = _draw_images(generator, plan, step, size_px)
     if style == "cartoon":
         images = [(_draw_cartoon(generator, masks), masks) for _, masks in images]
-    n = plan.n_objects if correcting is None else correcting.n_objects
-    n_ground = int(correcting is not None and n_clicks > 0)
+    n_ground = int(n_corrected > 0 and n_clicks > 0)
     rows = [
         row
         for _, own in images
-        for row in _draw_rows(generator, own, n_clicks, n=n, n_ground=n_ground)
+        for row in _draw_rows(generator, own, n_clicks, n=n_objects, n_ground=n_ground)
     ]
     return Batch(
         rgb=np.stack([rgb for rgb, _ in images]),
         point_px=np.stack([points for points, _ in rows]),
         label=np.tile(np.array(first_labels(n_clicks), np.int32), (len(rows), 1)),
         mask=np.stack([mask for _, mask in rows]).astype(np.uint8),
-        corrections=None if correcting is None else draw_corrections(generator, correcting),
+        frame=_draw_frame(generator, plan, size_px) if is_framed else None,
+        corrections=draw_corrections(generator, n_corrected) if n_corrected else None,
     )
+
+
+def _draw_frame(generator: np.random.Generator, plan: BatchPlan, size_px: int) -> Frame:
+    most = (plan.scene_size_px - size_px) // FRAME_STEP_PX
+    x, y = generator.integers(0, most, 2, endpoint=True)
+    return Frame(plan.scene_size_px, (FRAME_STEP_PX * int(x), FRAME_STEP_PX * int(y)))
 
 
 def _draw_rows(

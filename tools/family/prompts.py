@@ -41,16 +41,6 @@ Points = Float32[np.ndarray, "click 2"]
 
 
 @dataclass(frozen=True)
-class Correcting:
-    """What is corrected in the steps of a phase."""
-
-    n_objects: int
-    """Prompt sets in each image, the ground among them."""
-    n_corrected: int
-    """How many of these, the first, are corrected."""
-
-
-@dataclass(frozen=True)
 class Corrections:
     """How the masks of a batch are corrected."""
 
@@ -94,12 +84,12 @@ def _draw_box(generator: np.random.Generator, mask: Mask) -> Points:
     return np.clip(corners + off, 0, np.array(mask.shape[::-1]) - 1).astype(np.float32)
 
 
-def draw_corrections(generator: np.random.Generator, correcting: Correcting) -> Corrections:
+def draw_corrections(generator: np.random.Generator, n_corrected: int) -> Corrections:
     """How the batch of a step is corrected."""
     return Corrections(
         seed=int(generator.integers(2**63)),
         n_rounds=int(generator.integers(1, MOST_CORRECTIONS, endpoint=True)),
-        n_objects=correcting.n_corrected,
+        n_objects=n_corrected,
         is_mask_given=generator.uniform() < MASK_SHARE,
     )
 

@@ -5,9 +5,8 @@ from itertools import accumulate
 from typing import Final
 
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
-from tools.family.batches import BatchPlan, Style
+from tools.family.batches import Batch, BatchPlan, Style, draw_batch
 from tools.family.loss import Criterion
-from tools.family.prompts import Correcting
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,13 @@ class Phase:
     criterion: Criterion
     rate: tuple[float, float]
     """At the start and the end, linear in between. Layers that read a trunk get a share of it."""
-    correcting: Correcting | None = None
-    """If there is none, three proposals learn from foreground clicks."""
+    n_objects: int = 8
+    """Prompt sets in each image."""
+    n_corrected: int = 0
+    """How many of these are corrected; if none is, three proposals learn from foreground clicks."""
+    is_framed: bool = False
+    """Whether tiles have places in an image of the scenes' size: then what is learned about places
+    holds there."""
     is_encoder_frozen: bool = False
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
@@ -71,6 +75,20 @@ class Recipe:
         return replace(self, phases=tuple(begun))
 
 
+def draw_step(recipe: Recipe, step: int) -> Batch:
+    """Batch of a step."""
+    phase, _ = recipe.at(step)
+    return draw_batch(
+        recipe.batches,
+        step,
+        size_px=phase.image_size_px,
+        style=phase.style,
+        n_objects=phase.n_objects,
+        n_corrected=phase.n_corrected,
+        is_framed=phase.is_framed,
+    )
+
+
 def learning_rate(phase: Phase, step: int) -> float:
     """Learning rate of a step of a phase."""
     first, last = phase.rate
@@ -79,7 +97,7 @@ def learning_rate(phase: Phase, step: int) -> float:
 
 
 RECIPE: Final = Recipe(
-    batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8, n_objects=8),
+    batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8),
     phases=(
         Phase(
             "place",
@@ -92,9 +110,20 @@ RECIPE: Final = Recipe(
             n_warm_up=20,
         ),
         Phase("outline", 1000, 128, "cartoon", "overlap", (1e-3, 1e-3)),
-        Phase("scene", 1000, 128, "scene", "overlap", (1e-3, 1e-3)),
-        Phase("prompts", 2800, 128, "scene", "overlap", (1e-3, 1e-3), Correcting(4, 2)),
-        Phase("full", 900, 256, "scene", "overlap", (1e-3, 0.0), Correcting(4, 2)),
+        Phase("scene", 175, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("frame", 1000, 128, "scene", "overlap", (1e-3, 1e-3), n_objects=3, is_framed=True),
+        Phase(
+            "prompts",
+            3000,
+            128,
+            "scene",
+            "overlap",
+            (1e-3, 2e-4),
+            n_objects=3,
+            n_corrected=1,
+            is_framed=True,
+        ),
+        Phase("full", 250, 256, "scene", "overlap", (2e-4, 0.0), n_objects=4, n_corrected=2),
     ),
 )
 """The recipe of the shipped weights."""

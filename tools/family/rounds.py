@@ -79,10 +79,10 @@ def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
     As SAM2 is used, what is corrected is the selected proposal after a single click, and the single
     mask after all else. No gradient goes from a round to the one before.
     """
-    levels = encode(model, batch.rgb)
+    encoded = encode(model, batch.rgb, batch.frame)
     target = halved(torch.from_numpy(batch.mask).float())
     prompts = Prompts(batch.point_px, batch.label)
-    answer = decode(model, levels, prompts)
+    answer = decode(model, encoded, prompts)
     yield Round(prompts, answer, target)
     plan = batch.corrections
     if plan is None:
@@ -96,7 +96,7 @@ def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
     for _ in range(plan.n_rounds):
         given = bounded(logits.detach()) if plan.is_mask_given else None
         prompts = _corrected(generator, prompts, doubled(logits.detach()), target, given)
-        answer = decode(model, levels, prompts)
+        answer = decode(model, encoded, prompts)
         yield Round(prompts, answer, target)
         logits = answer.logits[:, SINGLE]
 

@@ -16,8 +16,8 @@ import torch
 
 from stages.program.progress import progress
 from storage.paths import WORK
-from tools.family.batches import Batch, draw_batch
-from tools.family.recipe import Recipe
+from tools.family.batches import Batch
+from tools.family.recipe import Recipe, draw_step
 from tools.family.state import load_state, save_state
 from tools.family.training import Score, Training, mean_scores
 
@@ -75,17 +75,7 @@ def drawn_batches(recipe: Recipe, first_step: int) -> Iterator[Batch]:
         signal.signal(signal.SIGINT, heard)
         try:
             for step in range(first_step, recipe.n_steps):
-                phase, _ = recipe.at(step)
-                ahead.append(
-                    pool.submit(
-                        draw_batch,
-                        recipe.batches,
-                        step,
-                        size_px=phase.image_size_px,
-                        style=phase.style,
-                        correcting=phase.correcting,
-                    )
-                )
+                ahead.append(pool.submit(draw_step, recipe, step))
                 if len(ahead) > N_AHEAD:
                     yield ahead.popleft().result()
             for future in ahead:

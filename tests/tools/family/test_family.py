@@ -18,7 +18,6 @@ from storage.errors import WeightsError
 from tools.family import __main__ as command
 from tools.family import run as family
 from tools.family.batches import Batch, BatchPlan
-from tools.family.prompts import Correcting
 from tools.family.recipe import RECIPE as FULL
 from tools.family.recipe import Phase, Recipe
 from tools.family.run import drawn_batches, train_family
@@ -26,10 +25,10 @@ from tools.family.state import load_state, recipe_signature, save_state
 from tools.family.training import Training
 
 RECIPE = Recipe(
-    batches=BatchPlan(seed=8, scene_size_px=64, n_images=1, n_objects=2),
+    batches=BatchPlan(seed=8, scene_size_px=64, n_images=1),
     phases=(
         Phase("place", 3, 64, "cartoon", "balanced", (1e-3, 1e-3)),
-        Phase("prompts", 3, 64, "scene", "overlap", (1e-3, 0.0), Correcting(3, 2)),
+        Phase("prompts", 3, 64, "scene", "overlap", (1e-3, 0.0), n_objects=3, n_corrected=2),
     ),
 )
 
@@ -160,7 +159,7 @@ def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
 
 
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
-    other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1, n_objects=2), RECIPE.phases)
+    other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1), RECIPE.phases)
     save_state(tmp_path / "state.pt", Training(other), [])
     with pytest.raises(WeightsError) as caught:
         load_state(tmp_path / "state.pt", Training(RECIPE))

@@ -6,7 +6,8 @@ import torch
 
 from pipeline.sam import Sam, build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
-from tools.family.forward import Prompts, decode, encode
+from tools.family.batches import Frame
+from tools.family.forward import Encoded, Prompts, decode, encode
 
 CLICKS = np.array([[[20, 30]], [[60, 40]], [[10, 50]], [[33, 7]]], np.float32)
 """Two objects in each of two images."""
@@ -62,3 +63,21 @@ def test_images_of_another_size_give_masks_of_a_quarter_of_it_and_gradients(size
     gradient = model.image_encoder.trunk.patch_embed.proj.weight.grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
+
+
+def test_a_tile_in_a_frame_has_the_places_of_the_frame() -> None:
+    model = build("mini", "tiny", seed=3)
+    with torch.no_grad():
+        whole = encode(model, images(128))
+        framed = encode(model, images(64), Frame(128, (16, 48)))
+        alone = encode(model, images(64))
+    assert torch.equal(framed.position, whole.position[:, :, 3:7, 1:5])
+    assert not torch.equal(framed.position, alone.position)
+    prompts = Prompts(CLICKS, MORE["a click"])
+    moved = Prompts(CLICKS + np.array([16, 48], np.float32), MORE["a click"])
+    with torch.no_grad():
+        first, second = decode(model, framed, prompts), decode(model, framed, moved)
+        encoded = Encoded(framed.levels, framed.position, (0, 0))
+        placed = decode(model, encoded, moved)
+    assert torch.equal(first.logits, placed.logits)
+    assert not torch.equal(first.logits, second.logits)

@@ -7,7 +7,6 @@ from tools.family.prompts import (
     BOX_NOISE,
     BOX_SHARE,
     MOST_CORRECTIONS,
-    Correcting,
     central_error,
     correct,
     draw_corrections,
@@ -92,7 +91,7 @@ def test_some_steps_begin_with_a_box_only_where_masks_are_corrected() -> None:
 
 def test_corrections_are_one_to_five_with_the_mask_and_without() -> None:
     generator = np.random.default_rng(0)
-    drawn = [draw_corrections(generator, Correcting(4, 2)) for _ in range(100)]
+    drawn = [draw_corrections(generator, 2) for _ in range(100)]
     assert {one.n_rounds for one in drawn} == set(range(1, MOST_CORRECTIONS + 1))
     assert {one.is_mask_given for one in drawn} == {True, False}
     assert {one.n_objects for one in drawn} == {2}

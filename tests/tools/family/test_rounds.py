@@ -11,18 +11,16 @@ from pipeline.sam.building import build
 from tools.family.batches import Batch, BatchPlan, draw_batch
 from tools.family.forward import Answer
 from tools.family.loss import MEMBER, assess, doubled, object_loss
-from tools.family.prompts import Correcting
 from tools.family.rounds import PROPOSALS, SINGLE, Round, decode_rounds, learn_round, learn_rounds
 
-PLAN = BatchPlan(seed=2, scene_size_px=64, n_images=2, n_objects=4)
+PLAN = BatchPlan(seed=2, scene_size_px=64, n_images=2)
 MODEL = build("mini", "tiny", seed=3)
 
 
 def batch(n_first: int, *, is_mask_given: bool = True) -> Batch:
     """A batch whose first prompts have so many points."""
-    correcting = Correcting(n_objects=3, n_corrected=2)
     drawn = (
-        draw_batch(PLAN, step, size_px=64, style="scene", correcting=correcting)
+        draw_batch(PLAN, step, size_px=64, style="scene", n_objects=3, n_corrected=2)
         for step in range(200)
     )
     found = next(
@@ -115,7 +113,7 @@ def test_a_click_on_the_ground_teaches_only_that_there_is_no_object() -> None:
 
 
 def test_batches_without_corrections_have_one_round_of_proposals() -> None:
-    drawn = draw_batch(PLAN, 0, size_px=64, style="scene")
+    drawn = draw_batch(PLAN, 0, size_px=64, style="scene", n_objects=4)
     (first,) = rounds_of(drawn)
     with torch.no_grad():
         lesson = learn_rounds(MODEL, drawn, "balanced")

@@ -12,18 +12,17 @@ from torch import Tensor
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
-from tools.family.batches import Batch, BatchPlan, draw_batch
-from tools.family.prompts import Correcting
-from tools.family.recipe import RECIPE, Phase, Recipe, learning_rate
+from tools.family.batches import BatchPlan
+from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
 from tools.family.training import NECK_SCALE, RATED_WIDTH, Score, Training, attentive
 
 SMALL = Recipe(
-    batches=BatchPlan(seed=5, scene_size_px=96, n_images=2, n_objects=3),
+    batches=BatchPlan(seed=5, scene_size_px=96, n_images=2),
     phases=(
         Phase("place", 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True),
         Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
-        Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4)),
-        Phase("full", 3, 96, "scene", "overlap", (5e-4, 0.0), Correcting(3, 2)),
+        Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4), is_framed=True),
+        Phase("full", 3, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, n_corrected=2),
     ),
 )
 
@@ -36,21 +35,10 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
-def batch_of(recipe: Recipe, step: int) -> Batch:
-    phase, _ = recipe.at(step)
-    return draw_batch(
-        recipe.batches,
-        step,
-        size_px=phase.image_size_px,
-        style=phase.style,
-        correcting=phase.correcting,
-    )
-
-
 def run(training: Training, n_steps: int) -> list[Score]:
     scores = []
     for _ in range(n_steps):
-        scores += training.learn(batch_of(training.recipe, training.step))
+        scores += training.learn(draw_step(training.recipe, training.step))
     return scores
 
 
@@ -64,7 +52,7 @@ def bytes_of(training: Training) -> dict[str, bytes]:
 
 def test_twenty_steps_lower_the_loss_of_every_member() -> None:
     phase = Phase("place", 20, 64, "cartoon", "balanced", (2e-3, 2e-3), n_warm_up=5)
-    plan = BatchPlan(seed=1, scene_size_px=64, n_images=4, n_objects=4)
+    plan = BatchPlan(seed=1, scene_size_px=64, n_images=4)
     scores = run(Training(Recipe(plan, (phase,))), 20)
     for model in MODELS:
         losses = [score.loss for score in scores if score.model == model]
@@ -169,7 +157,7 @@ def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
     training = Training(SMALL)
     run(training, 1)
     before = bytes_of(training)
-    batch = batch_of(SMALL, 1)
+    batch = draw_step(SMALL, 1)
     broken = replace(batch, point_px=batch.point_px * np.float32("nan"))
     with pytest.raises(FloatingPointError, match=r"loss of \w+ must be finite, got nan at step 1"):
         training.learn(broken)
