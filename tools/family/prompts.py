@@ -19,7 +19,7 @@ CORRECTED_CLICK_SHARE: Final = 0.7
 CENTER_SHARE: Final = 0.5
 """Share of single clicks that are ``center``, and of corrections that are central."""
 
-BOX_SHARE: Final = 0.35
+BOX_SHARE: Final = 0.5
 """Share of the corrected steps that begin with a box."""
 
 BOX_NOISE: Final = 0.1

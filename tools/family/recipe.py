@@ -28,6 +28,9 @@ class Phase:
     """Whether tiles have places in an image of the scenes' size: then what is learned about places
     holds there."""
     is_encoder_frozen: bool = False
+    is_anew: bool = False
+    """Whether it begins with the weights as they are published, in half precision, made versatile,
+    and with an optimizer that remembers nothing: so it may begin with published weights."""
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
 
@@ -110,20 +113,22 @@ RECIPE: Final = Recipe(
             n_warm_up=20,
         ),
         Phase("outline", 1000, 128, "cartoon", "overlap", (1e-3, 1e-3)),
-        Phase("scene", 175, 128, "scene", "overlap", (1e-3, 1e-3)),
-        Phase("frame", 1000, 128, "scene", "overlap", (1e-3, 1e-3), n_objects=3, is_framed=True),
+        Phase("scene", 4000, 128, "scene", "overlap", (1e-3, 1e-3)),
+        Phase("full", 1000, 256, "scene", "overlap", (1e-3, 0.0)),
         Phase(
             "prompts",
-            3000,
+            1000,
             128,
             "scene",
             "overlap",
-            (1e-3, 2e-4),
+            (6e-4, 1e-4),
             n_objects=3,
-            n_corrected=1,
+            n_corrected=2,
             is_framed=True,
+            is_anew=True,
+            n_warm_up=50,
         ),
-        Phase("full", 250, 256, "scene", "overlap", (2e-4, 0.0), n_objects=4, n_corrected=2),
+        Phase("whole", 150, 256, "scene", "overlap", (1e-4, 0.0), n_objects=4, n_corrected=2),
     ),
 )
 """The recipe of the shipped weights."""

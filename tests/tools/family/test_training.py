@@ -13,8 +13,10 @@ from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
 from tools.family.batches import BatchPlan
+from tools.family.forward import Prompts, decode, encode
 from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
-from tools.family.training import NECK_SCALE, RATED_WIDTH, Score, Training, attentive
+from tools.family.starts import NECK_SCALE, attentive, versatile
+from tools.family.training import RATED_WIDTH, Score, Training
 
 SMALL = Recipe(
     batches=BatchPlan(seed=5, scene_size_px=96, n_images=2),
@@ -22,7 +24,9 @@ SMALL = Recipe(
         Phase("place", 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True),
         Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
         Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4), is_framed=True),
-        Phase("full", 3, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, n_corrected=2),
+        Phase(
+            "full", 3, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, n_corrected=2, is_anew=True
+        ),
     ),
 )
 
@@ -89,6 +93,21 @@ def undisturbed() -> dict[str, bytes]:
     training = Training(SMALL)
     run(training, SMALL.n_steps)
     return bytes_of(training)
+
+
+def test_a_phase_that_begins_anew_begins_with_weights_as_they_are_published(
+    undisturbed: dict[str, bytes],
+) -> None:
+    n_before = SMALL.n_steps - SMALL.phases[-1].n_steps
+    training = Training(SMALL)
+    run(training, n_before)
+    begun = Training(SMALL)
+    for name, own in training.image_path_weights().items():
+        published = {key: torch.from_numpy(own[key].astype(np.float16)).float() for key in own}
+        begun.models[name].load_state_dict(published, strict=False)
+    begun.step = n_before
+    run(begun, SMALL.phases[-1].n_steps)
+    assert bytes_of(begun) == undisturbed
 
 
 def test_a_frozen_encoder_stays_as_it_was_while_the_decoder_learns() -> None:
@@ -237,3 +256,22 @@ def own_place_share(weights: dict[str, Tensor]) -> float:
         (peak // n_cols - rows // n_cols).abs(), (peak % n_cols - rows % n_cols).abs()
     )
     return float((away <= 1).float().mean())
+
+
+def test_what_was_not_taught_begins_near_what_was() -> None:
+    begun, place = versatile(STARTED), "sam_prompt_encoder.point_embeddings"
+    for label in (0, 2, 3):
+        name = f"{place}.{label}.weight"
+        torch.testing.assert_close(begun[name], BUILT[name])
+    changed = {name for name, value in STARTED.items() if not torch.equal(value, begun[name])}
+    assert not any("image_encoder" in name or f"{place}.1." in name for name in changed)
+    model = build("mini", "tiny", seed=4)
+    model.load_state_dict(begun)
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    click = np.array([[[20, 30]]], np.float32), np.ones((1, 1), np.int32)
+    with torch.no_grad():
+        answer = decode(model, encode(model, rgb), Prompts(*click))
+    # Both have the token and the network of the first proposal, beside other tokens.
+    torch.testing.assert_close(answer.logits[:, 0], answer.logits[:, 1])
+    torch.testing.assert_close(answer.sam_score[:, 0], answer.sam_score[:, 1])
+    assert not torch.equal(answer.logits[:, 1], answer.logits[:, 2])
