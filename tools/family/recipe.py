@@ -128,7 +128,7 @@ RECIPE: Final = Recipe(
             is_anew=True,
             n_warm_up=50,
         ),
-        Phase("whole", 150, 256, "scene", "overlap", (1e-4, 0.0), n_objects=4, n_corrected=2),
+        Phase("whole", 200, 256, "scene", "overlap", (2e-4, 0.0), n_objects=4, n_corrected=2),
     ),
 )
 """The recipe of the shipped weights."""
