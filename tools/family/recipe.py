@@ -128,7 +128,7 @@ RECIPE: Final = Recipe(
             is_anew=True,
             n_warm_up=50,
         ),
-        Phase("whole", 200, 256, "scene", "overlap", (2e-4, 0.0), n_objects=4, n_corrected=2),
+        Phase("whole", 500, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
     ),
 )
 """The recipe of the shipped weights."""
