@@ -52,9 +52,10 @@ LEADS: Final = (
     ),
     "Share in % of these corrections that raise the IoU:",
     (
-        "A background click in the middle of what the selected proposal took for the object: mean "
-        "IoU in % before, after with the mask before as input, and after without; how often in % "
-        "the first raises the IoU, and takes the clicked pixel out of the mask:"
+        "A background click in the middle of what the selected proposal took for the object, where "
+        "that is 3 px deep or more: mean IoU in % before, after with the mask before as input, and "
+        "after without; how often in % the first raises the IoU, and takes the clicked pixel out "
+        "of the mask:"
     ),
 )
 """What stands above each table."""

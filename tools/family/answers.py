@@ -12,10 +12,13 @@ from torch.nn.functional import interpolate
 
 from pipeline.predictor.uncertainty import bounded
 from pipeline.sam.model import Decoded, Embedding, Sam
-from tools.family.prompts import BACKGROUND, CORNERS, FOREGROUND, central_error
+from tools.family.prompts import BACKGROUND, CORNERS, FOREGROUND, central_error, depth_px
 
 N_CORRECTIONS: Final = 5
 """Corrections in a row after a click."""
+
+VISIBLE_PX: Final = 3.0
+"""Depth from which a region that was taken for an object is clicked: others are its rim."""
 
 Masks = Bool[np.ndarray, "object height width"]
 Ious = Float[np.ndarray, " object"]
@@ -41,9 +44,9 @@ def answer_prompts(sam: Sam, images: Iterable[Annotated]) -> pd.DataFrame:
     True IoU at the image's resolution, in the columns ``best`` and ``selected`` of three proposals
     from one click, ``best_box``, ``selected_box`` and ``box`` (the single mask) from a box,
     ``corrected_0`` to ``corrected_5``; SamScores in ``best_score`` and ``selected_score``. Where
-    the selected proposal takes something for the object: ``false_before`` and, after a background
-    click there, ``false_after`` with the mask given and ``false_alone`` without; ``is_left``,
-    whether that pixel is out of the mask then.
+    the selected proposal visibly takes something else for the object: ``false_before`` and, after
+    a background click there, ``false_after`` with the mask given and ``false_alone`` without;
+    ``is_left``, whether that pixel is out of the mask then.
     """
     tables = [_answer(sam, sam.encode(image.rgb), image) for image in images]
     return pd.concat(tables, ignore_index=True)
@@ -113,7 +116,7 @@ def _refuse(
     """Put a background click on the deepest of what was taken for the object."""
     seen = _seen(logits[:, None], image.masks)[:, 0]
     wrong = seen & ~image.masks
-    has_wrong = wrong.any(axis=(1, 2))
+    has_wrong = np.array([depth_px(own).max() >= VISIBLE_PX for own in wrong])
     pixels = [central_error(own, np.zeros_like(own)) for own in wrong]
     more = _with_pixels(clicks, pixels, np.zeros_like(wrong))
     given = sam.decode(

@@ -126,12 +126,13 @@ def central_error(seen: Mask, true: Mask) -> tuple[int, int]:
     The frame bounds a region, too. Of several such pixels, the first in row-major order; a missed
     one comes before one taken for the object.
     """
-    depth_px = [_depth_px(true & ~seen), _depth_px(seen & ~true)]
-    depth = max(depth_px, key=np.max)
+    depths = [depth_px(true & ~seen), depth_px(seen & ~true)]
+    depth = max(depths, key=np.max)
     y, x = np.unravel_index(depth.argmax(), depth.shape)
     return int(x), int(y)
 
 
-def _depth_px(region: Mask) -> Float32[np.ndarray, "y x"]:
+def depth_px(region: Mask) -> Float32[np.ndarray, "y x"]:
+    """Distance of each pixel of a region to the nearest one outside, which the frame is, too."""
     padded = np.pad(region, 1).astype(np.uint8)
     return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]

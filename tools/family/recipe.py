@@ -129,6 +129,19 @@ RECIPE: Final = Recipe(
             n_warm_up=50,
         ),
         Phase("whole", 500, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
+        Phase(
+            "practice",
+            2500,
+            128,
+            "scene",
+            "overlap",
+            (6e-4, 3e-4),
+            n_objects=4,
+            n_corrected=1,
+            is_framed=True,
+            n_warm_up=50,
+        ),
+        Phase("final", 1200, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
     ),
 )
 """The recipe of the shipped weights."""
