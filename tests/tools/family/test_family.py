@@ -127,7 +127,9 @@ def test_the_command_starts_its_processes(tmp_path: Path) -> None:
 def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n_steps = dict(zip([phase.name for phase in FULL.phases], (20, 20, 20, 10, 10, 5, 10, 5), strict=True))
+    n_steps = dict(
+        zip([phase.name for phase in FULL.phases], (20, 20, 20, 10, 10, 5, 10, 5), strict=True)
+    )
     phases = tuple(replace(phase, n_steps=n_steps[phase.name]) for phase in FULL.phases)
     recipe = replace(FULL, phases=phases)
     assert recipe.n_steps == 100
