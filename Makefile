@@ -55,6 +55,7 @@ fill-%:
 
 readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m tools.show_results
+	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_notebook
 

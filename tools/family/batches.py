@@ -1,4 +1,4 @@
-"""What the mini models learn from: drawn scenes and clicks, one batch per step."""
+"""What the mini models learn from: drawn scenes and first prompts, one batch per step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,24 +6,26 @@ from math import ceil
 from typing import Final, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int32, UInt8
 
-from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.seeds import derive_seed
-from pipeline.vocabulary import SINGLE_CLICKS
-
-SINGLE_CLICK_SHARE: Final = 0.5
-"""Share of the steps with one click per object; the others have two to eight."""
-
-CENTER_SHARE: Final = 0.5
-"""Share of single clicks that are ``center``."""
+from tools.family.prompts import (
+    Corrections,
+    draw_corrections,
+    draw_first,
+    draw_n_clicks,
+    first_labels,
+)
 
 MIN_AREA_PX: Final = 64
-"""Area of an object that a tile must show for the object to be clicked."""
+"""Area of an object that a tile must show for the object to be clicked, and of the ground."""
 
 SCENES_PER_TILE: Final = 0.5
 """Scenes drawn per tile: less than one, as a scene has several tiles."""
+
+FRAME_STEP_PX: Final = 16
+"""Places in a frame are multiples of this, the side of a cell of the encoder's last level."""
 
 Style = Literal["cartoon", "scene"]
 """Each object in one plain colour, or as drawn."""
@@ -37,8 +39,14 @@ class BatchPlan:
     scene_size_px: int
     n_images: int
     """Scenes, or tiles of scenes."""
-    n_objects: int
-    """Objects clicked in each image; where it has fewer, some are clicked more than once."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A larger image that tiles are taken to be of, and the place (x, y) that they have there."""
+
+    size_px: int
+    place_px: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -47,35 +55,85 @@ class Batch:
 
     rgb: UInt8[np.ndarray, "image size size 3"]
     point_px: Float32[np.ndarray, "row click 2"]
+    label: Int32[np.ndarray, "row click"]
     mask: UInt8[np.ndarray, "row size size"]
-    """0 or 1."""
+    """0 or 1; 0 everywhere if the click is on no object."""
+    frame: Frame | None = None
+    corrections: Corrections | None = None
 
 
 Image = tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "object size size"]]
 
 
-def draw_batch(plan: BatchPlan, step: int, *, size_px: int, style: Style) -> Batch:
+def draw_batch(
+    plan: BatchPlan,
+    step: int,
+    *,
+    size_px: int,
+    style: Style,
+    n_objects: int,
+    n_corrected: int = 0,
+    is_framed: bool = False,
+) -> Batch:
     """Draw the batch of a step, which follows from the arguments alone.
 
     Images smaller than the scenes are tiles of them, not smaller scenes: what a model learns from
     them holds at the scenes' own scale. All prompt sets of a batch have the same number of clicks,
-    so that one decoder call takes them. No step shares a scene with another.
+    or are boxes, so that one decoder call takes them. Where masks are corrected, the last click of
+    an image is on the ground, if there is some. No step shares a scene with another.
+
+    Parameters
+    ----------
+    n_objects
+        Prompt sets in each image; where it has fewer objects, some are prompted more than once.
+    n_corrected
+        How many of these are corrected.
+    is_framed
+        Whether tiles have places in an image of the scenes' size.
     """
     generator = np.random.default_rng(derive_seed(plan.seed, "batch", step))
-    n_clicks = _draw_n_clicks(generator)
+    n_clicks = draw_n_clicks(generator, is_corrected=n_corrected > 0)
     images = _draw_images(generator, plan, step, size_px)
     if style == "cartoon":
         images = [(_draw_cartoon(generator, masks), masks) for _, masks in images]
-    points, masks = [], []
-    for _, own in images:
-        for number in _draw_some(generator, len(own), plan.n_objects):
-            points.append(_draw_clicks(generator, own[number], n_clicks))
-            masks.append(own[number])
+    n_ground = int(n_corrected > 0 and n_clicks > 0)
+    rows = [
+        row
+        for _, own in images
+        for row in _draw_rows(generator, own, n_clicks, n=n_objects, n_ground=n_ground)
+    ]
     return Batch(
         rgb=np.stack([rgb for rgb, _ in images]),
-        point_px=np.stack(points),
-        mask=np.stack(masks).astype(np.uint8),
+        point_px=np.stack([points for points, _ in rows]),
+        label=np.tile(np.array(first_labels(n_clicks), np.int32), (len(rows), 1)),
+        mask=np.stack([mask for _, mask in rows]).astype(np.uint8),
+        frame=_draw_frame(generator, plan, size_px) if is_framed else None,
+        corrections=draw_corrections(generator, n_corrected) if n_corrected else None,
     )
+
+
+def _draw_frame(generator: np.random.Generator, plan: BatchPlan, size_px: int) -> Frame:
+    most = (plan.scene_size_px - size_px) // FRAME_STEP_PX
+    x, y = generator.integers(0, most, 2, endpoint=True)
+    return Frame(plan.scene_size_px, (FRAME_STEP_PX * int(x), FRAME_STEP_PX * int(y)))
+
+
+def _draw_rows(
+    generator: np.random.Generator,
+    masks: Bool[np.ndarray, "object size size"],
+    n_clicks: int,
+    *,
+    n: int,
+    n_ground: int,
+) -> Iterator[tuple[Float32[np.ndarray, "click 2"], Bool[np.ndarray, "size size"]]]:
+    """First prompts of an image with their masks; the last of them on the ground, if it shows."""
+    ground = np.logical_not(np.logical_or.reduce(masks))
+    if ground.sum() < MIN_AREA_PX:
+        n_ground = 0
+    for number in _draw_some(generator, len(masks), n - n_ground):
+        yield draw_first(generator, masks[number], n_clicks), masks[number]
+    for _ in range(n_ground):
+        yield draw_first(generator, ground, n_clicks), np.zeros_like(ground)
 
 
 def _draw_images(
@@ -117,18 +175,3 @@ def _draw_cartoon(
 def _draw_some(generator: np.random.Generator, n: int, n_drawn: int) -> list[int]:
     """Numbers below ``n`` in random order, repeated where there are too few."""
     return [int(number) for number in np.resize(generator.permutation(n), n_drawn)]
-
-
-def _draw_n_clicks(generator: np.random.Generator) -> int:
-    if generator.uniform() < SINGLE_CLICK_SHARE:
-        return 1
-    return int(generator.integers(2, len(SINGLE_CLICKS), endpoint=True))
-
-
-def _draw_clicks(
-    generator: np.random.Generator, mask: np.ndarray, n_clicks: int
-) -> Float32[np.ndarray, "click 2"]:
-    clicks = sample_prompts(mask, int(generator.integers(2**63))).astype(np.float32)
-    if n_clicks == 1 and generator.uniform() >= CENTER_SHARE:
-        return clicks[1:2]
-    return clicks[:n_clicks]

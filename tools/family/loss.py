@@ -1,16 +1,16 @@
-"""What the mini models are taught: masks by the best of three proposals, SamScores by true IoU."""
+"""What the mini models are taught: masks by the best of some, SamScores by true IoU."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
 Criterion = Literal["balanced", "overlap"]
-"""Loss of a proposal: cross-entropy that weighs inside and outside equally, or focal and dice."""
+"""Loss of a mask: cross-entropy that weighs inside and outside equally, or focal and dice."""
 
 FOCAL_WEIGHT: Final = 5.0
 """Weight of the focal loss relative to dice."""
@@ -19,52 +19,70 @@ OTHERS_WEIGHT: Final[Mapping[Criterion, float]] = {"balanced": 1.0, "overlap": 0
 """Weight of the mean over all proposals relative to the best one. Without it, proposals that never
 win learn nothing, and a model that should learn from clicks can offer three guesses instead."""
 
+OBJECT_WEIGHT: Final = 0.2
+"""Weight of the object score relative to dice."""
+
 MEMBER: Final = 0.5
 """A downscaled pixel belongs to a mask that covers more than this share of it."""
 
 Proposals = Float[Tensor, "row proposal y x"]
 PerProposal = Float[Tensor, "row proposal"]
+Target = Float[Tensor, "row 1 y x"]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """The loss of a batch, and how good its proposals are."""
+class Assessment:
+    """The loss of some masks, and how good they are."""
 
     loss: Float[Tensor, ""]
     best_iou: float
     selected_iou: float
 
 
+def halved(mask: Float[Tensor, "row size size"]) -> Target:
+    """Masks at half their side, by area, so that thin objects do not vanish."""
+    return functional.adaptive_avg_pool2d(mask[:, None], mask.shape[-1] // 2)
+
+
+def doubled(logits: Proposals) -> Proposals:
+    """Logits at twice their side, which is half of the image's."""
+    side = 2 * logits.shape[-1]
+    return functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+
+
 def assess(
-    logits: Proposals,
-    sam_score: PerProposal,
-    mask: Float[Tensor, "row size size"],
-    criterion: Criterion,
-) -> Lesson:
-    """Compare proposals with masks of the image's size, at twice the size of the logits.
+    raised: Proposals, sam_score: PerProposal, target: Target, criterion: Criterion
+) -> Assessment:
+    """Compare proposals, or a single mask, with the truth at the same size.
 
     Notes
     -----
     Minimum over the proposals, plus ``OTHERS_WEIGHT`` times their mean, plus L1 between SamScore
-    and IoU of every proposal. Masks are downscaled by area, so that thin objects do not vanish.
+    and IoU of every proposal.
     """
-    side = 2 * logits.shape[-1]
-    target = functional.adaptive_avg_pool2d(mask[:, None], side)
-    raised = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
     per_proposal = (
         _balanced(raised, target) if criterion == "balanced" else _overlap(raised, target)
     )
     mask_loss = per_proposal.min(dim=1).values + OTHERS_WEIGHT[criterion] * per_proposal.mean(dim=1)
     iou = _iou(raised, target)
     chosen = sam_score.argmax(dim=1, keepdim=True)
-    return Lesson(
+    return Assessment(
         loss=mask_loss.mean() + (sam_score - iou).abs().mean(),
         best_iou=float(iou.amax(dim=1).mean()),
         selected_iou=float(iou.gather(1, chosen).mean()),
     )
 
 
-def _balanced(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerProposal:
+def object_loss(
+    object_score: Float[Tensor, " row"], is_object: Bool[Tensor, " row"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of whether there is an object at the prompt, weighed for the sum."""
+    return OBJECT_WEIGHT * functional.binary_cross_entropy_with_logits(
+        object_score, is_object.float()
+    )
+
+
+def _balanced(logits: Proposals, target: Target) -> PerProposal:
     """Cross-entropy that finds the click's place from random weights, where focal and dice do not.
 
     Those first learn that most pixels are background, and there dice has no gradient.
@@ -76,7 +94,7 @@ def _balanced(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerPropo
     return (weight * _cross_entropy(logits, target)).sum((2, 3))
 
 
-def _overlap(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerProposal:
+def _overlap(logits: Proposals, target: Target) -> PerProposal:
     """Focal loss (Lin et al. 2017, γ = 2) of soft targets, and dice."""
     p = logits.sigmoid()
     missed = p + target - 2 * p * target
@@ -85,11 +103,11 @@ def _overlap(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerPropos
     return FOCAL_WEIGHT * focal + dice
 
 
-def _cross_entropy(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> Proposals:
+def _cross_entropy(logits: Proposals, target: Target) -> Proposals:
     return functional.softplus(logits) - logits * target
 
 
 @torch.no_grad()
-def _iou(logits: Proposals, target: Float[Tensor, "row 1 y x"]) -> PerProposal:
+def _iou(logits: Proposals, target: Target) -> PerProposal:
     seen, true = logits > 0, target > MEMBER
     return (seen & true).sum((2, 3)) / (seen | true).sum((2, 3)).clamp(min=1)

@@ -1,10 +1,11 @@
 """How the mini models are trained: one recipe for all four, with the numbers of the shipped run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Final
 
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
-from tools.family.batches import BatchPlan, Style
+from tools.family.batches import Batch, BatchPlan, Style, draw_batch
 from tools.family.loss import Criterion
 
 
@@ -19,7 +20,17 @@ class Phase:
     criterion: Criterion
     rate: tuple[float, float]
     """At the start and the end, linear in between. Layers that read a trunk get a share of it."""
+    n_objects: int = 8
+    """Prompt sets in each image."""
+    n_corrected: int = 0
+    """How many of these are corrected; if none is, three proposals learn from foreground clicks."""
+    is_framed: bool = False
+    """Whether tiles have places in an image of the scenes' size: then what is learned about places
+    holds there."""
     is_encoder_frozen: bool = False
+    is_anew: bool = False
+    """Whether it begins with the weights as they are published, in half precision, made versatile,
+    and with an optimizer that remembers nothing: so it may begin with published weights."""
     n_warm_up: int = 0
     """Steps in which the learning rate rises from 0."""
 
@@ -56,6 +67,30 @@ class Recipe:
             within -= phase.n_steps
         raise ValueError(f"step must be in 0..{self.n_steps - 1}, got {step}")
 
+    def up_to(self, step: int) -> "Recipe":
+        """The recipe without the phases that begin at a step or later."""
+        ends = accumulate(phase.n_steps for phase in self.phases)
+        begun = [
+            phase
+            for phase, end in zip(self.phases, ends, strict=True)
+            if end - phase.n_steps < step
+        ]
+        return replace(self, phases=tuple(begun))
+
+
+def draw_step(recipe: Recipe, step: int) -> Batch:
+    """Batch of a step."""
+    phase, _ = recipe.at(step)
+    return draw_batch(
+        recipe.batches,
+        step,
+        size_px=phase.image_size_px,
+        style=phase.style,
+        n_objects=phase.n_objects,
+        n_corrected=phase.n_corrected,
+        is_framed=phase.is_framed,
+    )
+
 
 def learning_rate(phase: Phase, step: int) -> float:
     """Learning rate of a step of a phase."""
@@ -65,7 +100,7 @@ def learning_rate(phase: Phase, step: int) -> float:
 
 
 RECIPE: Final = Recipe(
-    batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8, n_objects=8),
+    batches=BatchPlan(seed=0, scene_size_px=MINI_IMAGE_SIZE_PX, n_images=8),
     phases=(
         Phase(
             "place",
@@ -80,6 +115,33 @@ RECIPE: Final = Recipe(
         Phase("outline", 1000, 128, "cartoon", "overlap", (1e-3, 1e-3)),
         Phase("scene", 4000, 128, "scene", "overlap", (1e-3, 1e-3)),
         Phase("full", 1000, 256, "scene", "overlap", (1e-3, 0.0)),
+        Phase(
+            "prompts",
+            1000,
+            128,
+            "scene",
+            "overlap",
+            (6e-4, 1e-4),
+            n_objects=3,
+            n_corrected=2,
+            is_framed=True,
+            is_anew=True,
+            n_warm_up=50,
+        ),
+        Phase("whole", 500, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
+        Phase(
+            "practice",
+            2500,
+            128,
+            "scene",
+            "overlap",
+            (6e-4, 3e-4),
+            n_objects=4,
+            n_corrected=1,
+            is_framed=True,
+            n_warm_up=50,
+        ),
+        Phase("final", 1200, 256, "scene", "overlap", (3e-4, 0.0), n_objects=4, n_corrected=1),
     ),
 )
 """The recipe of the shipped weights."""

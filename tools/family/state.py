@@ -17,16 +17,18 @@ from tools.family.recipe import Recipe
 from tools.family.training import RATED_WIDTH, TRUNK_READERS, Score, Training
 
 
-def recipe_signature(recipe: Recipe) -> str:
-    """Digest of a recipe's numbers, those that make the models, and the rules of learning rates."""
-    parts = (recipe, MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
+def recipe_signature(recipe: Recipe, step: int) -> str:
+    """Digest of all numbers that some steps depend on: those of the phases that have begun, those
+    that make the models, and the rules of learning rates.
+    """
+    parts = (recipe.up_to(step), MINI_TRUNKS, RATED_WIDTH, TRUNK_READERS)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def save_state(path: Path, training: Training, curve: Sequence[Score]) -> None:
     """Write the state of a training, and its loss curve as CSV beside it; each appears whole."""
     state = {
-        "signature": recipe_signature(training.recipe),
+        "signature": recipe_signature(training.recipe, training.step),
         "training": training.state_dict(),
         "curve": [astuple(score) for score in curve],
     }
@@ -47,7 +49,8 @@ def load_state(path: Path, training: Training) -> list[Score]:
         return []
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True)
-        signature, found = recipe_signature(training.recipe), str(state["signature"])
+        found = str(state["signature"])
+        signature = recipe_signature(training.recipe, state["training"]["step"])
     except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} must be a state of a training, got: {error}") from error
     if found != signature:

@@ -1,6 +1,6 @@
 """Training of the mini models, one step at a time; its state can be saved and resumed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
@@ -16,9 +16,10 @@ from pipeline.sam.families import MINI_TRUNKS
 from pipeline.seeds import derive_seed
 from pipeline.vocabulary import MODELS
 from tools.family.batches import Batch
-from tools.family.forward import Network, forward
-from tools.family.loss import assess
+from tools.family.forward import Network
 from tools.family.recipe import Phase, Recipe, learning_rate
+from tools.family.rounds import learn_rounds
+from tools.family.starts import attentive, versatile
 
 ENCODER: Final = "image_encoder."
 """Prefix of the weights in which the members differ from the start."""
@@ -28,18 +29,6 @@ TRUNK_READERS: Final = (f"{ENCODER}trunk.blocks.", f"{ENCODER}neck.convs.")
 
 RATED_WIDTH: Final = 8
 """Channels of a trunk that learns at the same rate as the rest of its model."""
-
-ATTENTION_SCALE: Final = 3.0
-"""Scale of the tied projections, so that the click's own place gets most of the attention."""
-
-NECK_SCALE: Final = 0.3
-"""Scale of the neck, so that what an image shows does not drown out where it shows it."""
-
-LABEL_SCALE: Final = 0.1
-"""Scale of the embeddings that tell foreground clicks from others, so that place prevails."""
-
-_CROSS: Final = ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn")
-_LABELS: Final = ("point_embeddings", "not_a_point_embed")
 
 
 @dataclass(frozen=True)
@@ -51,6 +40,8 @@ class Score:
     loss: float
     best_iou: float
     selected_iou: float
+    final_iou: float
+    """Of the mask of the last round."""
 
 
 MapMembers = Callable[[Callable[[str], Score], Iterable[str]], Iterable[Score]]
@@ -68,6 +59,7 @@ def mean_scores(scores: Sequence[Score]) -> list[Score]:
             fmean(score.loss for score in own),
             fmean(score.best_iou for score in own),
             fmean(score.selected_iou for score in own),
+            fmean(score.final_iou for score in own),
         )
         for model, own in by_model.items()
     ]
@@ -113,6 +105,8 @@ class Training:
         """
         phase, within = self.recipe.at(self.step)
         rate = learning_rate(phase, within)
+        if phase.is_anew and within == 0:
+            self._begin_anew()
         # The largest first: a long lesson begun last would leave the other threads idle.
         lessons = map_members(
             lambda name: self._teach(name, batch, phase, rate), list(reversed(self.models))
@@ -124,9 +118,7 @@ class Training:
     def _teach(self, name: str, batch: Batch, phase: Phase, rate: float) -> Score:
         optimizer = self._optimizers[name]
         self.models[name].image_encoder.requires_grad_(not phase.is_encoder_frozen)
-        logits, sam_score = forward(self.models[name], batch.rgb, batch.point_px)
-        mask = torch.from_numpy(batch.mask).float()
-        lesson = assess(logits, sam_score, mask, phase.criterion)
+        lesson = learn_rounds(self.models[name], batch, phase.criterion)
         loss = lesson.loss.item()
         if not isfinite(loss):
             raise FloatingPointError(
@@ -135,7 +127,16 @@ class Training:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         _descend(lesson.loss, optimizer, self.recipe.clip_norm)
-        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou)
+        return Score(self.step, name, loss, lesson.best_iou, lesson.selected_iou, lesson.final_iou)
+
+    def _begin_anew(self) -> None:
+        for name, model in self.models.items():
+            published = {
+                key: value.half().float() if key.startswith(IMAGE_PATH) else value
+                for key, value in model.state_dict().items()
+            }
+            model.load_state_dict(versatile(published))
+            self._optimizers[name] = _optimizer(name, model, self.recipe)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the rest of the training depends on, apart from the recipe."""
@@ -188,34 +189,6 @@ def _start(name: str, recipe: Recipe) -> Network:
     }
     model.load_state_dict(attentive(weights))
     return model
-
-
-def attentive(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Change freshly built weights so that tokens and image attend to each other by place.
-
-    Notes
-    -----
-    As built, queries and keys of the decoder's cross-attention are unrelated, and a click leaves
-    hardly a trace in the logits. Training first removes that trace as noise, and ends with a model
-    that segments whatever is salient, wherever the click is. With equal projections, the product
-    of two position encodings peaks where they agree.
-    """
-    return {name: _attentive(name, weights) for name in weights}
-
-
-def _attentive(name: str, weights: Mapping[str, Tensor]) -> Tensor:
-    if any(part in name for part in _CROSS):
-        if ".k_proj." in name:
-            name = name.replace(".k_proj.", ".q_proj.")
-        if name.endswith(".q_proj.weight"):
-            return ATTENTION_SCALE * weights[name]
-    if "no_mask_embed" in name:
-        return 0 * weights[name]
-    if any(part in name for part in _LABELS):
-        return LABEL_SCALE * weights[name]
-    if ".neck.convs." in name:
-        return NECK_SCALE * weights[name]
-    return weights[name].clone()
 
 
 def _optimizer(name: str, model: Network, recipe: Recipe) -> torch.optim.Optimizer:

@@ -6,13 +6,30 @@ import pytest
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from tools.family.batches import MIN_AREA_PX, Batch, BatchPlan, Style, draw_batch
 
-PLAN = BatchPlan(seed=3, scene_size_px=64, n_images=2, n_objects=6)
+PLAN = BatchPlan(seed=3, scene_size_px=64, n_images=2)
 SIZES = pytest.mark.parametrize("size_px", [64, 32])
 STYLES = pytest.mark.parametrize("style", ["cartoon", "scene"])
 
 
-def draw(step: int, size_px: int = 64, style: Style = "scene", plan: BatchPlan = PLAN) -> Batch:
-    return draw_batch(plan, step, size_px=size_px, style=style)
+def draw(
+    step: int,
+    size_px: int = 64,
+    style: Style = "scene",
+    plan: BatchPlan = PLAN,
+    *,
+    n_objects: int = 6,
+    n_corrected: int = 0,
+    is_framed: bool = False,
+) -> Batch:
+    return draw_batch(
+        plan,
+        step,
+        size_px=size_px,
+        style=style,
+        n_objects=n_objects,
+        n_corrected=n_corrected,
+        is_framed=is_framed,
+    )
 
 
 @SIZES
@@ -45,8 +62,8 @@ def test_every_click_is_on_its_object(step: int, size_px: int, style: Style) -> 
 
 
 def test_objects_of_an_image_are_all_clicked_before_one_is_clicked_twice() -> None:
-    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1, n_objects=12)
-    batch = draw(0, plan=plan)
+    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1)
+    batch = draw(0, plan=plan, n_objects=12)
     scene = draw_scene(scene_seeds(3, "family", 1)[0], 64)
     n_own = len(scene.masks)
     own = {mask.tobytes() for mask in scene.masks.astype(np.uint8)}
@@ -55,7 +72,7 @@ def test_objects_of_an_image_are_all_clicked_before_one_is_clicked_twice() -> No
 
 
 def test_tiles_are_parts_of_a_scene_that_show_an_object() -> None:
-    plan = BatchPlan(seed=3, scene_size_px=128, n_images=4, n_objects=3)
+    plan = BatchPlan(seed=3, scene_size_px=128, n_images=4)
     seeds = scene_seeds(3, "family", 16)[12:14]
     scenes = [draw_scene(seed, 128) for seed in seeds]
     tiles = {
@@ -64,16 +81,16 @@ def test_tiles_are_parts_of_a_scene_that_show_an_object() -> None:
         for y in (0, 64)
         for x in (0, 64)
     }
-    batch = draw(3, 64, plan=plan)
+    batch = draw(3, 64, plan=plan, n_objects=3)
     assert len({rgb.tobytes() for rgb in batch.rgb} & tiles) == 4
     assert (batch.mask.sum((1, 2)) >= MIN_AREA_PX).all()
 
 
 def test_in_a_cartoon_an_object_that_nothing_covers_has_one_colour() -> None:
-    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1, n_objects=9)
+    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1)
     n_plain = 0
     for step in range(5):
-        batch = draw(step, style="cartoon", plan=plan)
+        batch = draw(step, style="cartoon", plan=plan, n_objects=9)
         others = [other.astype(bool) for other in batch.mask]
         for mask in others:
             inner = mask.copy()
@@ -89,7 +106,35 @@ def test_in_a_cartoon_an_object_that_nothing_covers_has_one_colour() -> None:
 
 
 def test_half_of_the_steps_have_one_click_and_the_others_up_to_eight() -> None:
-    plan = BatchPlan(seed=0, scene_size_px=64, n_images=1, n_objects=1)
+    plan = BatchPlan(seed=0, scene_size_px=64, n_images=1)
     n_clicks = [draw(step, plan=plan).point_px.shape[1] for step in range(80)]
     assert set(n_clicks) == set(range(1, 9))
     assert 0.35 < np.mean(np.array(n_clicks) == 1) < 0.65
+
+
+def test_where_masks_are_corrected_the_last_click_of_an_image_is_on_the_ground() -> None:
+    n_ground = 0
+    for step in range(12):
+        batch = draw(step, n_corrected=2)
+        is_box = batch.label[0, 0] > 1
+        for first in range(0, 12, 6):
+            masks, points = batch.mask[first : first + 6], batch.point_px[first : first + 6]
+            assert masks[:5].any(axis=(1, 2)).all()
+            if is_box or masks[5].any():
+                continue
+            n_ground += 1
+            x, y = points[5].astype(int).T
+            assert not masks[:5, y, x].any()
+    assert n_ground > 5
+
+
+def test_a_frame_has_the_size_of_the_scenes_and_its_tiles_lie_within_at_whole_cells() -> None:
+    plan = BatchPlan(seed=3, scene_size_px=128, n_images=1)
+    places = set()
+    for step in range(40):
+        frame = draw(step, 64, plan=plan, is_framed=True).frame
+        assert frame is not None
+        assert frame.size_px == 128
+        places |= set(frame.place_px)
+    assert places == {0, 16, 32, 48, 64}
+    assert draw(0, 64, plan=plan).frame is None

@@ -15,19 +15,20 @@ from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
 from pipeline.vocabulary import MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
-from tools.family import __main__ as family
-from tools.family.__main__ import drawn_batches, train_family
+from tools.family import __main__ as command
+from tools.family import run as family
 from tools.family.batches import Batch, BatchPlan
 from tools.family.recipe import RECIPE as FULL
 from tools.family.recipe import Phase, Recipe
+from tools.family.run import drawn_batches, train_family
 from tools.family.state import load_state, recipe_signature, save_state
 from tools.family.training import Training
 
 RECIPE = Recipe(
-    batches=BatchPlan(seed=8, scene_size_px=64, n_images=1, n_objects=2),
+    batches=BatchPlan(seed=8, scene_size_px=64, n_images=1),
     phases=(
         Phase("place", 3, 64, "cartoon", "balanced", (1e-3, 1e-3)),
-        Phase("scene", 3, 64, "scene", "overlap", (1e-3, 0.0)),
+        Phase("prompts", 3, 64, "scene", "overlap", (1e-3, 0.0), n_objects=3, n_corrected=2),
     ),
 )
 
@@ -83,25 +84,52 @@ def test_the_command_publishes_what_it_trained_and_its_curve(
 ) -> None:
     tables = copy_tables(tmp_path / "checkpoints")
     monkeypatch.setattr(weights, "TABLES", tables)
-    monkeypatch.setattr(family, "RECIPE", RECIPE)
+    monkeypatch.setattr(command, "RECIPE", RECIPE)
     monkeypatch.chdir(tmp_path)
-    family.main()
+    command.main()
     small = weights.weights_path("mini", "small")
     assert small == tmp_path / "checkpoints" / "mini_weights" / "small.safetensors"
     assert f"{small} is trained and listed" in capsys.readouterr().out
     for model in MODELS:
         assert weights.state(weights.checkpoint("mini", model)) == "intact"
     curve = small.with_name("curve.csv").read_text(encoding="utf-8").splitlines()
-    assert curve[0] == "step,model,loss,best_iou,selected_iou"
+    assert curve[0] == "step,model,loss,best_iou,selected_iou,final_iou"
     expected = [[step, model] for step in ("1", "3", "5") for model in MODELS]
     assert [line.split(",")[:2] for line in curve[1:]] == expected
+
+
+STARTED_AS_A_COMMAND = """\
+import os, runpy, sys
+from pathlib import Path
+from storage.checkpoints import weights
+from tests.tools.family.test_family import RECIPE
+from tools.family import recipe
+recipe.RECIPE, weights.TABLES = RECIPE, Path(sys.argv[1])
+os.chdir(sys.argv[1])
+runpy.run_module("tools.family", run_name="__main__", alter_sys=True)
+"""
+"""What ``python -m`` does, with a recipe of seconds and another place for the weights."""
+
+
+def test_the_command_starts_its_processes(tmp_path: Path) -> None:
+    tables = copy_tables(tmp_path / "checkpoints")
+    run = subprocess.run(
+        [sys.executable, "-c", STARTED_AS_A_COMMAND, tables], capture_output=True, check=False
+    )
+    assert run.returncode == 0, run.stderr.decode()
+    assert set(files(tables / "mini_weights")) == {
+        "curve.csv",
+        *(f"{model}.safetensors" for model in MODELS),
+    }
 
 
 @pytest.mark.full_size
 def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n_steps = dict(zip([phase.name for phase in FULL.phases], (30, 30, 35, 5), strict=True))
+    n_steps = dict(
+        zip([phase.name for phase in FULL.phases], (20, 20, 20, 10, 10, 5, 10, 5), strict=True)
+    )
     phases = tuple(replace(phase, n_steps=n_steps[phase.name]) for phase in FULL.phases)
     recipe = replace(FULL, phases=phases)
     assert recipe.n_steps == 100
@@ -110,9 +138,9 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
         tables = copy_tables(tmp_path / run / "checkpoints")
         with monkeypatch.context() as patch:
             patch.setattr(weights, "TABLES", tables)
-            patch.setattr(family, "RECIPE", recipe)
+            patch.setattr(command, "RECIPE", recipe)
             patch.chdir(tmp_path / run)
-            family.main()
+            command.main()
         written.append(files(tables / "mini_weights"))
     assert set(written[0]) == {"curve.csv", *(f"{model}.safetensors" for model in MODELS)}
     assert written[0] == written[1]
@@ -120,7 +148,7 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
 
 def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
     code = (
-        "from tools.family.recipe import RECIPE; from tools.family.__main__ import drawn_batches;"
+        "from tools.family.recipe import RECIPE; from tools.family.run import drawn_batches;"
         "batches = drawn_batches(RECIPE, 0);"
         "next(batches); print('drawn', flush=True); input()"
     )
@@ -133,12 +161,25 @@ def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
 
 
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
-    other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1, n_objects=2), RECIPE.phases)
+    other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1), RECIPE.phases)
     save_state(tmp_path / "state.pt", Training(other), [])
     with pytest.raises(WeightsError) as caught:
         load_state(tmp_path / "state.pt", Training(RECIPE))
     for recipe in (RECIPE, other):
-        assert recipe_signature(recipe)[:12] in str(caught.value)
+        assert recipe_signature(recipe, 0)[:12] in str(caught.value)
+
+
+def test_a_state_may_go_on_with_phases_that_its_recipe_did_not_have(tmp_path: Path) -> None:
+    first, second = RECIPE.phases
+    begun = Training(replace(RECIPE, phases=(first,)))
+    for batch in drawn_batches(begun.recipe, 0):
+        begun.learn(batch)
+    save_state(tmp_path / "state.pt", begun, [])
+    load_state(tmp_path / "state.pt", longer := Training(RECIPE))
+    assert longer.step == first.n_steps
+    other = Training(replace(RECIPE, phases=(replace(first, n_steps=4), second)))
+    with pytest.raises(WeightsError, match="must be of recipe"):
+        load_state(tmp_path / "state.pt", other)
 
 
 def test_a_file_of_other_tensors_is_named(tmp_path: Path) -> None:

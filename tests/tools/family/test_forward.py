@@ -6,7 +6,8 @@ import torch
 
 from pipeline.sam import Sam, build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX
-from tools.family.forward import forward
+from tools.family.batches import Frame
+from tools.family.forward import Encoded, Prompts, decode, encode
 
 CLICKS = np.array([[[20, 30]], [[60, 40]], [[10, 50]], [[33, 7]]], np.float32)
 """Two objects in each of two images."""
@@ -16,23 +17,67 @@ def images(size_px: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (2, size_px, size_px, 3), np.uint8)
 
 
-def test_logits_and_scores_are_those_of_the_model_that_extracts() -> None:
+MORE: dict[str, np.ndarray] = {
+    "a click": np.ones((4, 1), np.int32),
+    "a background click": np.zeros((4, 1), np.int32),
+    "a box": np.tile(np.array([2, 3], np.int32), (4, 1)),
+    "a corrected box": np.tile(np.array([2, 3, 1, 0], np.int32), (4, 1)),
+}
+
+
+@pytest.mark.parametrize("label", MORE.values(), ids=MORE)
+@pytest.mark.parametrize("has_mask", [False, True])
+def test_answers_are_those_of_the_model_that_extracts(label: np.ndarray, has_mask: bool) -> None:
     model, rgb = build("mini", "tiny", seed=3), images(MINI_IMAGE_SIZE_PX)
+    generator = np.random.default_rng(1)
+    points = np.concatenate([CLICKS, generator.uniform(0, 256, (4, 3, 2))], axis=1)
+    points = points[:, : label.shape[1]].astype(np.float32)
+    mask = generator.standard_normal((4, 1, 64, 64)).astype(np.float32) if has_mask else None
+    given = None if mask is None else torch.from_numpy(mask)
     with torch.no_grad():
-        logits, sam_score = forward(model, rgb, CLICKS)
+        answer = decode(model, encode(model, rgb), Prompts(points, label, given))
     sam = Sam(model, device=torch.device("cpu"), precision="fp32")
     for image, rows in enumerate((slice(0, 2), slice(2, 4))):
-        said = sam.decode(sam.encode(rgb[image]), CLICKS[rows])
-        torch.testing.assert_close(logits[rows], said.logits, rtol=0, atol=1e-5)
-        torch.testing.assert_close(sam_score[rows], said.sam_score, rtol=0, atol=1e-5)
+        for masks, is_multimask in ((slice(1, 4), True), (slice(0, 1), False)):
+            expected = sam.decode(
+                sam.encode(rgb[image]),
+                points[rows],
+                labels=label[rows],
+                mask_input=None if mask is None else mask[rows],
+                multimask_output=is_multimask,
+            )
+            for own, theirs in (
+                (answer.logits[rows, masks], expected.logits),
+                (answer.sam_score[rows, masks], expected.sam_score),
+                (answer.object_score[rows], expected.object_score),
+            ):
+                torch.testing.assert_close(own, theirs, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("size_px", [64, 128])
 def test_images_of_another_size_give_masks_of_a_quarter_of_it_and_gradients(size_px: int) -> None:
     model = build("mini", "tiny", seed=3)
-    logits, sam_score = forward(model, images(size_px), CLICKS)
-    assert logits.shape == (4, 3, size_px // 4, size_px // 4)
-    (logits.square().sum() + sam_score.sum()).backward()  # type: ignore[no-untyped-call]
+    answer = decode(model, encode(model, images(size_px)), Prompts(CLICKS, MORE["a click"]))
+    assert answer.logits.shape == (4, 4, size_px // 4, size_px // 4)
+    (answer.logits.square().sum() + answer.sam_score.sum()).backward()  # type: ignore[no-untyped-call]
     gradient = model.image_encoder.trunk.patch_embed.proj.weight.grad
     assert gradient is not None
     assert gradient.abs().sum() > 0
+
+
+def test_a_tile_in_a_frame_has_the_places_of_the_frame() -> None:
+    model = build("mini", "tiny", seed=3)
+    with torch.no_grad():
+        whole = encode(model, images(128))
+        framed = encode(model, images(64), Frame(128, (16, 48)))
+        alone = encode(model, images(64))
+    assert torch.equal(framed.position, whole.position[:, :, 3:7, 1:5])
+    assert not torch.equal(framed.position, alone.position)
+    prompts = Prompts(CLICKS, MORE["a click"])
+    moved = Prompts(CLICKS + np.array([16, 48], np.float32), MORE["a click"])
+    with torch.no_grad():
+        first, second = decode(model, framed, prompts), decode(model, framed, moved)
+        encoded = Encoded(framed.levels, framed.position, (0, 0))
+        placed = decode(model, encoded, moved)
+    assert torch.equal(first.logits, placed.logits)
+    assert not torch.equal(first.logits, second.logits)

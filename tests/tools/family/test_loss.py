@@ -5,7 +5,16 @@ import pytest
 import torch
 from jaxtyping import Float
 
-from tools.family.loss import FOCAL_WEIGHT, OTHERS_WEIGHT, Criterion, assess
+from tools.family.loss import (
+    FOCAL_WEIGHT,
+    OBJECT_WEIGHT,
+    OTHERS_WEIGHT,
+    Criterion,
+    assess,
+    doubled,
+    halved,
+    object_loss,
+)
 
 Array = Float[np.ndarray, "..."]
 
@@ -37,7 +46,7 @@ def test_loss_equals_a_slow_one(criterion: Criterion) -> None:
     score = generator.uniform(size=(4, 3))
     mask = (generator.uniform(size=(4, 20, 20)) < 0.3).astype(float)
     tensors = [torch.from_numpy(array.astype(np.float32)) for array in (logits, score, mask)]
-    lesson = assess(tensors[0], tensors[1], tensors[2], criterion)
+    lesson = assess(doubled(tensors[0]), tensors[1], halved(tensors[2]), criterion)
     rows, best, selected = [], [], []
     for row in range(4):
         target = mask[row].reshape(10, 2, 10, 2).mean((1, 3))
@@ -61,7 +70,7 @@ def test_extreme_logits_give_a_finite_loss_and_slope(
     logits = torch.full((1, 3, 4, 4), magnitude, requires_grad=True)
     mask = torch.zeros(1, 16, 16)
     mask[0, :4, :4] = 1
-    lesson = assess(logits, torch.ones(1, 3), mask, criterion)
+    lesson = assess(doubled(logits), torch.ones(1, 3), halved(mask), criterion)
     lesson.loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(lesson.loss)
     assert logits.grad is not None
@@ -73,6 +82,14 @@ def test_a_perfect_answer_leaves_nearly_nothing_to_learn() -> None:
     mask[0, 4:12, :8] = 1
     logits = (200 * mask[:, None, ::4, ::4] - 100).repeat(1, 3, 1, 1)
     # Upsampled, the rim is undecided: not exactly 0.
-    lesson = assess(logits, torch.ones(1, 3), mask, "overlap")
+    lesson = assess(doubled(logits), torch.ones(1, 3), halved(mask), "overlap")
     assert lesson.best_iou == lesson.selected_iou == 1
     assert float(lesson.loss) < 0.05
+
+
+def test_the_object_score_is_taught_by_cross_entropy() -> None:
+    score = np.array([2.0, -1.0, 0.5])
+    p = 1 / (1 + np.exp(-score))
+    expected = OBJECT_WEIGHT * -np.mean([np.log(p[0]), np.log(1 - p[1]), np.log(1 - p[2])])
+    is_object = torch.tensor([True, False, False])
+    assert float(object_loss(torch.from_numpy(score), is_object)) == pytest.approx(expected)

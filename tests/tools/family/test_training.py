@@ -12,17 +12,21 @@ from torch import Tensor
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
-from tools.family.batches import Batch, BatchPlan, draw_batch
-from tools.family.recipe import RECIPE, Phase, Recipe, learning_rate
-from tools.family.training import NECK_SCALE, RATED_WIDTH, Score, Training, attentive
+from tools.family.batches import BatchPlan
+from tools.family.forward import Prompts, decode, encode
+from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
+from tools.family.starts import NECK_SCALE, attentive, versatile
+from tools.family.training import RATED_WIDTH, Score, Training
 
 SMALL = Recipe(
-    batches=BatchPlan(seed=5, scene_size_px=96, n_images=2, n_objects=3),
+    batches=BatchPlan(seed=5, scene_size_px=96, n_images=2),
     phases=(
         Phase("place", 2, 32, "cartoon", "balanced", (1e-3, 1e-3), is_encoder_frozen=True),
         Phase("outline", 1, 32, "cartoon", "overlap", (1e-3, 1e-3), n_warm_up=2),
-        Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4)),
-        Phase("full", 2, 96, "scene", "overlap", (5e-4, 0.0)),
+        Phase("scene", 2, 32, "scene", "overlap", (1e-3, 5e-4), is_framed=True),
+        Phase(
+            "full", 3, 96, "scene", "overlap", (5e-4, 0.0), n_objects=3, n_corrected=2, is_anew=True
+        ),
     ),
 )
 
@@ -35,15 +39,10 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
-def batch_of(recipe: Recipe, step: int) -> Batch:
-    phase, _ = recipe.at(step)
-    return draw_batch(recipe.batches, step, size_px=phase.image_size_px, style=phase.style)
-
-
 def run(training: Training, n_steps: int) -> list[Score]:
     scores = []
     for _ in range(n_steps):
-        scores += training.learn(batch_of(training.recipe, training.step))
+        scores += training.learn(draw_step(training.recipe, training.step))
     return scores
 
 
@@ -57,7 +56,7 @@ def bytes_of(training: Training) -> dict[str, bytes]:
 
 def test_twenty_steps_lower_the_loss_of_every_member() -> None:
     phase = Phase("place", 20, 64, "cartoon", "balanced", (2e-3, 2e-3), n_warm_up=5)
-    plan = BatchPlan(seed=1, scene_size_px=64, n_images=4, n_objects=4)
+    plan = BatchPlan(seed=1, scene_size_px=64, n_images=4)
     scores = run(Training(Recipe(plan, (phase,))), 20)
     for model in MODELS:
         losses = [score.loss for score in scores if score.model == model]
@@ -77,7 +76,7 @@ def test_two_trainings_give_the_same_bytes_and_leave_the_global_seed_alone() -> 
     assert first.is_done
 
 
-@pytest.mark.parametrize("stopped_at", [0, 2, 3, 4, 6])
+@pytest.mark.parametrize("stopped_at", [0, 2, 3, 4, 7])
 def test_a_resumed_training_equals_an_undisturbed_one(
     undisturbed: dict[str, bytes], stopped_at: int
 ) -> None:
@@ -94,6 +93,21 @@ def undisturbed() -> dict[str, bytes]:
     training = Training(SMALL)
     run(training, SMALL.n_steps)
     return bytes_of(training)
+
+
+def test_a_phase_that_begins_anew_begins_with_weights_as_they_are_published(
+    undisturbed: dict[str, bytes],
+) -> None:
+    n_before = SMALL.n_steps - SMALL.phases[-1].n_steps
+    training = Training(SMALL)
+    run(training, n_before)
+    begun = Training(SMALL)
+    for name, own in training.image_path_weights().items():
+        published = {key: torch.from_numpy(own[key].astype(np.float16)).float() for key in own}
+        begun.models[name].load_state_dict(published, strict=False)
+    begun.step = n_before
+    run(begun, SMALL.phases[-1].n_steps)
+    assert bytes_of(begun) == undisturbed
 
 
 def test_a_frozen_encoder_stays_as_it_was_while_the_decoder_learns() -> None:
@@ -162,7 +176,7 @@ def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
     training = Training(SMALL)
     run(training, 1)
     before = bytes_of(training)
-    batch = batch_of(SMALL, 1)
+    batch = draw_step(SMALL, 1)
     broken = replace(batch, point_px=batch.point_px * np.float32("nan"))
     with pytest.raises(FloatingPointError, match=r"loss of \w+ must be finite, got nan at step 1"):
         training.learn(broken)
@@ -170,16 +184,16 @@ def test_a_loss_that_is_no_number_names_the_member_and_the_step() -> None:
 
 
 def test_no_step_follows_the_last() -> None:
-    with pytest.raises(ValueError, match=r"step must be in 0\.\.6, got 7"):
-        SMALL.at(7)
-    with pytest.raises(ValueError, match=r"step must be in 0\.\.6, got -1"):
+    with pytest.raises(ValueError, match=r"step must be in 0\.\.7, got 8"):
+        SMALL.at(8)
+    with pytest.raises(ValueError, match=r"step must be in 0\.\.7, got -1"):
         SMALL.at(-1)
 
 
 def test_steps_go_through_the_phases_in_order() -> None:
     names = [SMALL.at(step)[0].name for step in range(SMALL.n_steps)]
-    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 2
-    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1]
+    assert names == ["place"] * 2 + ["outline"] + ["scene"] * 2 + ["full"] * 3
+    assert [SMALL.at(step)[1] for step in range(SMALL.n_steps)] == [0, 1, 0, 0, 1, 0, 1, 2]
 
 
 def test_the_rate_warms_up_and_then_runs_straight() -> None:
@@ -242,3 +256,22 @@ def own_place_share(weights: dict[str, Tensor]) -> float:
         (peak // n_cols - rows // n_cols).abs(), (peak % n_cols - rows % n_cols).abs()
     )
     return float((away <= 1).float().mean())
+
+
+def test_what_was_not_taught_begins_near_what_was() -> None:
+    begun, place = versatile(STARTED), "sam_prompt_encoder.point_embeddings"
+    for label in (0, 2, 3):
+        name = f"{place}.{label}.weight"
+        torch.testing.assert_close(begun[name], BUILT[name])
+    changed = {name for name, value in STARTED.items() if not torch.equal(value, begun[name])}
+    assert not any("image_encoder" in name or f"{place}.1." in name for name in changed)
+    model = build("mini", "tiny", seed=4)
+    model.load_state_dict(begun)
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    click = np.array([[[20, 30]]], np.float32), np.ones((1, 1), np.int32)
+    with torch.no_grad():
+        answer = decode(model, encode(model, rgb), Prompts(*click))
+    # Both have the token and the network of the first proposal, beside other tokens.
+    torch.testing.assert_close(answer.logits[:, 0], answer.logits[:, 1])
+    torch.testing.assert_close(answer.sam_score[:, 0], answer.sam_score[:, 1])
+    assert not torch.equal(answer.logits[:, 1], answer.logits[:, 2])

@@ -1,0 +1,98 @@
+"""Prompts of the recipe: boxes about their objects, corrections where a mask is wrong."""
+
+import numpy as np
+import pytest
+
+from tools.family.prompts import (
+    BOX_NOISE,
+    BOX_SHARE,
+    MOST_CORRECTIONS,
+    central_error,
+    correct,
+    draw_corrections,
+    draw_first,
+    draw_n_clicks,
+)
+
+
+def masks(seed: int, n: int = 12, size: int = 20) -> np.ndarray:
+    """Blobs of all sizes, and noise."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.uniform(size=(n, size // 4, size // 4)) < generator.uniform(size=(n, 1, 1))
+    drawn = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    drawn ^= generator.uniform(size=drawn.shape) < 0.05
+    return drawn
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_correction_is_where_the_mask_is_wrong_and_says_what_is_true(seed: int) -> None:
+    seen, true = masks(seed), masks(seed + 100)
+    pixels, labels = correct(np.random.default_rng(seed), seen, true)
+    for own, target, (x, y), label in zip(seen, true, pixels, labels, strict=True):
+        assert own[y, x] != target[y, x]
+        assert bool(label) == target[y, x]
+
+
+def test_corrections_follow_from_the_generator_and_differ() -> None:
+    seen, true = masks(1), masks(2)
+    first, again, other = (correct(np.random.default_rng(k), seen, true)[0] for k in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_where_nothing_is_wrong_a_pixel_is_confirmed() -> None:
+    true = masks(3)
+    pixels, labels = correct(np.random.default_rng(0), true, true)
+    assert [bool(label) for label in labels] == [
+        target[y, x] for target, (x, y) in zip(true, pixels, strict=True)
+    ]
+
+
+def depth(region: np.ndarray, x: int, y: int) -> float:
+    """Distance of a pixel to the nearest one outside of a region, which the frame bounds."""
+    outside = ~np.pad(region, 1)
+    ys, xs = np.nonzero(outside)
+    return float(np.hypot(ys - y - 1, xs - x - 1).min())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_central_error_lies_as_deep_as_any_in_a_missed_or_a_false_region(seed: int) -> None:
+    for own, target in zip(masks(seed, 4), masks(seed + 50, 4), strict=True):
+        x, y = central_error(own, target)
+        regions = target & ~own, own & ~target
+        (of_click,) = [region for region in regions if region[y, x]]
+        deepest = max(
+            depth(region, *pixel[::-1])
+            for region in regions
+            for pixel in np.argwhere(region).tolist()
+        )
+        assert depth(of_click, x, y) == pytest.approx(deepest, abs=1e-4)
+
+
+def test_a_box_lies_about_its_object_within_the_image() -> None:
+    generator = np.random.default_rng(0)
+    mask = np.zeros((60, 80), bool)
+    mask[20:40, 30:80] = True
+    boxes = np.stack([draw_first(generator, mask, 0) for _ in range(200)])
+    off = np.abs(boxes - [[30, 20], [79, 39]])
+    assert (off <= np.array([50, 20]) * BOX_NOISE + 1e-4).all()
+    assert off.max() > 4
+    assert boxes.min() >= 0
+    assert (boxes[..., 0].max(), boxes[..., 1].max() < 60) == (79, True)
+
+
+def test_some_steps_begin_with_a_box_only_where_masks_are_corrected() -> None:
+    generator = np.random.default_rng(0)
+    corrected = [draw_n_clicks(generator, is_corrected=True) for _ in range(400)]
+    assert set(corrected) == set(range(9))
+    assert np.mean(np.array(corrected) == 0) == pytest.approx(BOX_SHARE, abs=0.08)
+    assert min(draw_n_clicks(generator, is_corrected=False) for _ in range(400)) == 1
+
+
+def test_corrections_are_one_to_five_with_the_mask_and_without() -> None:
+    generator = np.random.default_rng(0)
+    drawn = [draw_corrections(generator, 2) for _ in range(100)]
+    assert {one.n_rounds for one in drawn} == set(range(1, MOST_CORRECTIONS + 1))
+    assert {one.is_mask_given for one in drawn} == {True, False}
+    assert {one.n_objects for one in drawn} == {2}
+    assert len({one.seed for one in drawn}) == 100

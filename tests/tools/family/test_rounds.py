@@ -1,0 +1,123 @@
+"""Rounds of a step: each corrects the mask before, and all count."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.predictor.uncertainty import bounded
+from pipeline.sam.building import build
+from tools.family.batches import Batch, BatchPlan, draw_batch
+from tools.family.forward import Answer
+from tools.family.loss import MEMBER, assess, doubled, object_loss
+from tools.family.rounds import PROPOSALS, SINGLE, Round, decode_rounds, learn_round, learn_rounds
+
+PLAN = BatchPlan(seed=2, scene_size_px=64, n_images=2)
+MODEL = build("mini", "tiny", seed=3)
+
+
+def batch(n_first: int, *, is_mask_given: bool = True) -> Batch:
+    """A batch whose first prompts have so many points."""
+    drawn = (
+        draw_batch(PLAN, step, size_px=64, style="scene", n_objects=3, n_corrected=2)
+        for step in range(200)
+    )
+    found = next(
+        one
+        for one in drawn
+        if one.point_px.shape[1] == n_first and one.label[0, 0] == (2 if n_first == 2 else 1)
+    )
+    assert found.corrections is not None
+    corrections = replace(found.corrections, n_rounds=3, is_mask_given=is_mask_given)
+    return replace(found, corrections=corrections)
+
+
+def rounds_of(batch: Batch) -> list[Round]:
+    with torch.no_grad():
+        return list(decode_rounds(MODEL, batch))
+
+
+@pytest.mark.parametrize("n_first", [1, 2, 3])
+@pytest.mark.parametrize("is_mask_given", [True, False])
+def test_a_round_corrects_the_mask_before_where_it_is_wrong(
+    n_first: int,
+    is_mask_given: bool,
+) -> None:
+    drawn = batch(n_first, is_mask_given=is_mask_given)
+    first, *later = rounds_of(drawn)
+    assert len(later) == 3
+    rows = np.array([0, 1, 3, 4])
+    logits = first.answer.logits[rows][:, SINGLE]
+    if n_first == 1:
+        chosen = first.answer.sam_score[rows][:, PROPOSALS].argmax(dim=1)
+        logits = first.answer.logits[rows, 1 + chosen][:, None]
+    points = drawn.point_px[rows]
+    for one in later:
+        assert np.array_equal(one.prompts.point_px[:, :-1], points)
+        points, labels = one.prompts.point_px, one.prompts.label
+        pixels = ((points[:, -1] - 0.5) / 2).astype(int)
+        seen, true = (doubled(logits) > 0)[:, 0].numpy(), (one.target > MEMBER)[:, 0].numpy()
+        at = np.arange(4), pixels[:, 1], pixels[:, 0]
+        is_wrong = seen != true
+        assert (is_wrong[at] | ~is_wrong.any(axis=(1, 2))).all()
+        assert np.array_equal(labels[:, -1], true[at].astype(np.int32))
+        if is_mask_given:
+            assert one.prompts.logits is not None
+            assert torch.equal(one.prompts.logits, bounded(logits))
+        else:
+            assert one.prompts.logits is None
+        logits = one.answer.logits[:, SINGLE]
+
+
+def test_the_loss_is_that_of_all_masks_of_all_rounds_by_rows() -> None:
+    drawn = batch(1)
+    expected = 0.0
+    first, *later = rounds_of(drawn)
+    for one in (first, *later):
+        is_object = one.target.amax((1, 2, 3)) > 0
+        share = len(one.target) / len(first.target)
+        for masks in (SINGLE, PROPOSALS):
+            raised = doubled(one.answer.logits[is_object][:, masks])
+            scores = one.answer.sam_score[is_object][:, masks]
+            lesson = assess(raised, scores, one.target[is_object], "overlap")
+            expected += share * float(lesson.loss)
+        expected += share * float(object_loss(one.answer.object_score, is_object))
+    with torch.no_grad():
+        learned = learn_rounds(MODEL, drawn, "overlap")
+    assert float(learned.loss) == pytest.approx(expected, rel=1e-5)
+    last = assess(
+        doubled(later[-1].answer.logits[:, SINGLE]),
+        later[-1].answer.sam_score[:, SINGLE],
+        later[-1].target,
+        "overlap",
+    )
+    assert learned.final_iou == pytest.approx(last.best_iou)
+
+
+def test_a_click_on_the_ground_teaches_only_that_there_is_no_object() -> None:
+    drawn = batch(1)
+    assert drawn.mask.any(axis=(1, 2)).tolist() == [True, True, False] * 2
+    first = rounds_of(drawn)[0]
+    logits, sam_score, object_score = (
+        tensor.requires_grad_() for tensor in vars(first.answer).values()
+    )
+    answer = Answer(logits, sam_score, object_score)
+    learn_round(replace(first, answer=answer), "overlap").loss.backward()  # type: ignore[no-untyped-call]
+    for tensor in (logits, sam_score):
+        assert tensor.grad is not None
+        learned = tensor.grad.flatten(1).abs().amax(1) > 0
+        assert learned.tolist() == [True, True, False] * 2
+    assert object_score.grad is not None
+    assert (object_score.grad < 0).tolist() == [True, True, False] * 2
+
+
+def test_batches_without_corrections_have_one_round_of_proposals() -> None:
+    drawn = draw_batch(PLAN, 0, size_px=64, style="scene", n_objects=4)
+    (first,) = rounds_of(drawn)
+    with torch.no_grad():
+        lesson = learn_rounds(MODEL, drawn, "balanced")
+    proposals = doubled(first.answer.logits[:, PROPOSALS])
+    expected = assess(proposals, first.answer.sam_score[:, PROPOSALS], first.target, "balanced")
+    assert float(lesson.loss) == float(expected.loss)
+    assert lesson.final_iou == lesson.selected_iou

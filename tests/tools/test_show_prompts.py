@@ -1,0 +1,94 @@
+"""Answers of models to boxes and corrections: what is compared, and the tables of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.ground_truth import measure_objects
+from pipeline.sam import Sam, build
+from pipeline.scenes.scene import draw_scene
+from tools.family.answers import N_CORRECTIONS, Annotated, answer_prompts
+from tools.show_prompts import prompts_block
+
+SAM = Sam(build("mini", "tiny", seed=5), device=torch.device("cpu"), precision="fp32")
+
+
+def annotated(seed: int) -> Annotated:
+    scene = draw_scene(seed, 64)
+    truth = measure_objects((mask, seed) for mask in scene.masks)
+    x, y, width, height = truth.box_px.T
+    return Annotated(
+        rgb=scene.rgb,
+        masks=scene.masks,
+        point_px=truth.point_px[:, 0].astype(np.float32),
+        corner_px=np.stack([x, y, x + width, y + height], axis=1).reshape(-1, 2, 2),
+    )
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Annotated]:
+    return [annotated(1), annotated(2)]
+
+
+@pytest.fixture(scope="module")
+def found(images: list[Annotated]) -> pd.DataFrame:
+    return answer_prompts(SAM, images)
+
+
+def test_every_object_has_a_row_of_ious(images: list[Annotated], found: pd.DataFrame) -> None:
+    assert len(found) == sum(len(image.masks) for image in images)
+    ious = found.drop(columns=["best_score", "selected_score"])
+    assert ious.min().min() >= 0
+    assert ious.max().max() <= 1
+    assert (found["best"] >= found["selected"]).all()
+    assert found["corrected_0"].tolist() == found["selected"].tolist()
+
+
+def test_the_first_correction_is_that_of_the_decoder(
+    images: list[Annotated], found: pd.DataFrame
+) -> None:
+    image = images[0]
+    embedding, mask = SAM.encode(image.rgb), image.masks[0]
+    clicked = SAM.decode(embedding, image.point_px[:1, None])
+    chosen = int(clicked.sam_score[0].argmax())
+    logits = clicked.logits[:, chosen : chosen + 1].clamp(-32, 32)
+    seen = at_image(logits)
+    wrong = seen ^ mask
+    corrected = []
+    for x, y in np.argwhere(wrong)[:, ::-1].tolist():
+        answer = SAM.decode(
+            embedding,
+            np.array([[image.point_px[0], (x, y)]], np.float32),
+            labels=np.array([[1, int(mask[y, x])]]),
+            mask_input=logits.numpy(),
+            multimask_output=False,
+        )
+        own = at_image(answer.logits)
+        corrected.append((own & mask).sum() / (own | mask).sum())
+    assert np.abs(np.array(corrected) - found["corrected_1"][0]).min() < 1e-6
+
+
+def at_image(logits: torch.Tensor) -> np.ndarray:
+    raised = torch.nn.functional.interpolate(logits, (64, 64), mode="bilinear")
+    return (raised[0, 0] > 0).numpy()
+
+
+def test_a_background_click_is_put_only_where_something_was_taken_for_the_object(
+    found: pd.DataFrame,
+) -> None:
+    columns = ["false_before", "false_after", "false_alone", "is_left"]
+    missing = found[columns].isna()
+    assert missing.nunique(axis=1).eq(1).all()
+    given = ~missing["false_before"]
+    assert given.any()
+    assert (found["false_before"][given] == found["selected"][given]).all()
+    assert (found["selected"][given] < 1).all()
+
+
+def test_the_tables_have_a_row_for_each_model(found: pd.DataFrame) -> None:
+    block = prompts_block({"tiny": found, "small": found})
+    rows = [line for line in block.splitlines() if line.startswith("| small |")]
+    assert [row.count("|") - 2 for row in rows] == [7, N_CORRECTIONS + 1, N_CORRECTIONS + 1, 6]
+    assert f"of the same {len(found)} objects" in block
+    assert f" {100 * found['corrected_5'].mean():.1f} |" in rows[1]

@@ -1,0 +1,138 @@
+"""Prompts of a step: first a click, several or a box, then corrections where a mask is wrong."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+
+from pipeline.prompts import sample_prompts
+from pipeline.vocabulary import SINGLE_CLICKS
+
+SINGLE_CLICK_SHARE: Final = 0.5
+"""Share of the steps with one click per object, without corrections; others have two to eight."""
+
+CORRECTED_CLICK_SHARE: Final = 0.7
+"""The same share of the steps that begin with clicks where masks are corrected."""
+
+CENTER_SHARE: Final = 0.5
+"""Share of single clicks that are ``center``, and of corrections that are central."""
+
+BOX_SHARE: Final = 0.5
+"""Share of the corrected steps that begin with a box."""
+
+BOX_NOISE: Final = 0.1
+"""Most that a side of a box is off, relative to the box's extent, as in SAM2's training."""
+
+MOST_CORRECTIONS: Final = 5
+"""Corrections of a step: as many or fewer, each number equally often."""
+
+MASK_SHARE: Final = 0.7
+"""Share of the corrected steps that give the mask of the round before."""
+
+FOREGROUND: Final = 1
+BACKGROUND: Final = 0
+CORNERS: Final = (2, 3)
+"""Labels of the decoder."""
+
+Mask = Bool[np.ndarray, "y x"]
+Points = Float32[np.ndarray, "click 2"]
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """How the masks of a batch are corrected."""
+
+    seed: int
+    n_rounds: int
+    n_objects: int
+    """The first so many of each image are corrected."""
+    is_mask_given: bool
+    """Whether the mask of the round before is among the prompts."""
+
+
+def draw_n_clicks(generator: np.random.Generator, *, is_corrected: bool) -> int:
+    """Clicks of each first prompt set of a step; 0 if these are boxes."""
+    if is_corrected and generator.uniform() < BOX_SHARE:
+        return 0
+    if generator.uniform() < (CORRECTED_CLICK_SHARE if is_corrected else SINGLE_CLICK_SHARE):
+        return 1
+    return int(generator.integers(2, len(SINGLE_CLICKS), endpoint=True))
+
+
+def draw_first(generator: np.random.Generator, mask: Mask, n_clicks: int) -> Points:
+    """A box, or clicks of the method: ``center`` or a random one, or the first ``n_clicks``."""
+    if n_clicks == 0:
+        return _draw_box(generator, mask)
+    clicks = sample_prompts(mask, int(generator.integers(2**63))).astype(np.float32)
+    if n_clicks == 1 and generator.uniform() >= CENTER_SHARE:
+        return clicks[1:2]
+    return clicks[:n_clicks]
+
+
+def first_labels(n_clicks: int) -> tuple[int, ...]:
+    """Labels of a first prompt set."""
+    return n_clicks * (FOREGROUND,) or CORNERS
+
+
+def _draw_box(generator: np.random.Generator, mask: Mask) -> Points:
+    """Corners of the box around an object, each side off by a random part, inside the image."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    corners = np.array([[x, y], [x + width - 1, y + height - 1]])
+    off = generator.uniform(-BOX_NOISE, BOX_NOISE, (2, 2)) * (width, height)
+    return np.clip(corners + off, 0, np.array(mask.shape[::-1]) - 1).astype(np.float32)
+
+
+def draw_corrections(generator: np.random.Generator, n_corrected: int) -> Corrections:
+    """How the batch of a step is corrected."""
+    return Corrections(
+        seed=int(generator.integers(2**63)),
+        n_rounds=int(generator.integers(1, MOST_CORRECTIONS, endpoint=True)),
+        n_objects=n_corrected,
+        is_mask_given=generator.uniform() < MASK_SHARE,
+    )
+
+
+def correct(
+    generator: np.random.Generator,
+    seen: Bool[np.ndarray, "row y x"],
+    true: Bool[np.ndarray, "row y x"],
+) -> tuple[Int32[np.ndarray, "row 2"], Int32[np.ndarray, " row"]]:
+    """A pixel (x, y) of each row where the mask is wrong, and the label that says so.
+
+    Notes
+    -----
+    ``CENTER_SHARE`` of them are what a person would click, ``central_error``; the others are drawn
+    from all wrong pixels, as in SAM2's training. Where nothing is wrong, a pixel of the whole
+    image is confirmed.
+    """
+    points = np.empty((len(seen), 2), np.int32)
+    for row, (own, target) in enumerate(zip(seen, true, strict=True)):
+        wrong = own != target
+        if generator.uniform() < CENTER_SHARE and wrong.any():
+            points[row] = central_error(own, target)
+        else:
+            candidates = np.flatnonzero(wrong if wrong.any() else np.ones_like(wrong))
+            pixel = candidates[generator.integers(candidates.size)]
+            points[row] = pixel % own.shape[1], pixel // own.shape[1]
+    is_member = true[np.arange(len(true)), points[:, 1], points[:, 0]]
+    return points, np.where(is_member, FOREGROUND, BACKGROUND).astype(np.int32)
+
+
+def central_error(seen: Mask, true: Mask) -> tuple[int, int]:
+    """Pixel (x, y) that lies deepest in a region that was missed, or taken for the object.
+
+    The frame bounds a region, too. Of several such pixels, the first in row-major order; a missed
+    one comes before one taken for the object.
+    """
+    depths = [depth_px(true & ~seen), depth_px(seen & ~true)]
+    depth = max(depths, key=np.max)
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return int(x), int(y)
+
+
+def depth_px(region: Mask) -> Float32[np.ndarray, "y x"]:
+    """Distance of each pixel of a region to the nearest one outside, which the frame is, too."""
+    padded = np.pad(region, 1).astype(np.uint8)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]

@@ -1,0 +1,137 @@
+"""What a member learns from a batch: the first prompts, then rounds of corrections."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.predictor.uncertainty import bounded
+from tools.family.batches import Batch
+from tools.family.forward import Answer, Network, Prompts, decode, encode
+from tools.family.loss import (
+    MEMBER,
+    Criterion,
+    Target,
+    assess,
+    doubled,
+    halved,
+    object_loss,
+)
+from tools.family.prompts import correct
+
+SINGLE: Final = slice(0, 1)
+PROPOSALS: Final = slice(1, None)
+"""Masks of an answer."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """An answer to the prompts of a round, and the true masks."""
+
+    prompts: Prompts
+    answer: Answer
+    target: Target
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The loss of all rounds; how good the proposals of the first are, and the mask of the last."""
+
+    loss: Float[Tensor, ""]
+    best_iou: float
+    selected_iou: float
+    final_iou: float
+
+
+def learn_rounds(model: Network, batch: Batch, criterion: Criterion) -> Lesson:
+    """Loss of a batch.
+
+    Notes
+    -----
+    Without corrections, the three proposals of the first prompts are all that is taught. With them,
+    the single mask and the object score are, too, in every round, and every prompt set of a round
+    counts the same. Where the click is on no object, only the object score is taught.
+    """
+    rounds = decode_rounds(model, batch)
+    first = next(rounds)
+    if batch.corrections is None:
+        raised, scores = doubled(first.answer.logits[:, PROPOSALS]), first.answer.sam_score
+        lesson = assess(raised, scores[:, PROPOSALS], first.target, criterion)
+        return Lesson(lesson.loss, lesson.best_iou, lesson.selected_iou, lesson.selected_iou)
+    begun = learn_round(first, criterion)
+    loss, final_iou = begun.loss, begun.final_iou
+    for later in rounds:
+        corrected = learn_round(later, criterion)
+        loss = loss + len(later.target) / len(first.target) * corrected.loss
+        final_iou = corrected.final_iou
+    return Lesson(loss, begun.best_iou, begun.selected_iou, final_iou)
+
+
+def decode_rounds(model: Network, batch: Batch) -> Iterator[Round]:
+    """Encode the images once, and decode round after round.
+
+    Notes
+    -----
+    As SAM2 is used, what is corrected is the selected proposal after a single click, and the single
+    mask after all else. No gradient goes from a round to the one before.
+    """
+    encoded = encode(model, batch.rgb, batch.frame)
+    target = halved(torch.from_numpy(batch.mask).float())
+    prompts = Prompts(batch.point_px, batch.label)
+    answer = decode(model, encoded, prompts)
+    yield Round(prompts, answer, target)
+    plan = batch.corrections
+    if plan is None:
+        return
+    generator = np.random.default_rng(plan.seed)
+    rows = np.arange(len(target)).reshape(len(batch.rgb), -1)[:, : plan.n_objects].ravel()
+    target = target[rows]
+    prompts = Prompts(batch.point_px[rows], batch.label[rows])
+    logits = _selected(answer) if batch.point_px.shape[1] == 1 else answer.logits[:, SINGLE]
+    logits = logits[rows]
+    for _ in range(plan.n_rounds):
+        given = bounded(logits.detach()) if plan.is_mask_given else None
+        prompts = _corrected(generator, prompts, doubled(logits.detach()), target, given)
+        answer = decode(model, encoded, prompts)
+        yield Round(prompts, answer, target)
+        logits = answer.logits[:, SINGLE]
+
+
+def _selected(answer: Answer) -> Float[Tensor, "row 1 y x"]:
+    """Proposals with the highest SamScore."""
+    chosen = answer.sam_score[:, PROPOSALS].argmax(dim=1)
+    return answer.logits[:, PROPOSALS][torch.arange(len(chosen)), chosen][:, None]
+
+
+def _corrected(
+    generator: np.random.Generator,
+    prompts: Prompts,
+    raised: Float[Tensor, "row 1 y x"],
+    target: Target,
+    given: Float[Tensor, "row 1 y x"] | None,
+) -> Prompts:
+    """Prompts of a round with one more click each, where the mask is wrong."""
+    seen, true = ((raised > 0)[:, 0].numpy(), (target > MEMBER)[:, 0].numpy())
+    pixels, labels = correct(generator, seen, true)
+    # The middle of two by two pixels of the image.
+    point_px = 2 * pixels.astype(np.float32) + np.float32(0.5)
+    return Prompts(
+        np.concatenate([prompts.point_px, point_px[:, None]], axis=1),
+        np.concatenate([prompts.label, labels[:, None]], axis=1),
+        given,
+    )
+
+
+def learn_round(own: Round, criterion: Criterion) -> Lesson:
+    """Loss of all four masks and the object score."""
+    is_object = own.target.amax((1, 2, 3)) > 0
+    raised, scores = doubled(own.answer.logits)[is_object], own.answer.sam_score[is_object]
+    target = own.target[is_object]
+    three = assess(raised[:, PROPOSALS], scores[:, PROPOSALS], target, criterion)
+    single = assess(raised[:, SINGLE], scores[:, SINGLE], target, criterion)
+    loss = three.loss + single.loss + object_loss(own.answer.object_score, is_object)
+    return Lesson(loss, three.best_iou, three.selected_iou, single.best_iou)
