@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pipeline.ground_truth import measure_objects
 
+from pipeline.prompts import measure_objects
 from pipeline.sam import Sam, build
 from pipeline.scenes.scene import draw_scene
 from tools.family.answers import N_CORRECTIONS, Annotated, answer_prompts
