@@ -21,7 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "fill": (
         "stages.cli.fill",
-        "Compute the missing shards of cells; `dvc repro` publishes them.",
+        "Compute the shards of cells that the pool lacks; `dvc repro` publishes them.",
     ),
     "gate": (
         "stages.cli.gate",
