@@ -4,7 +4,6 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from tests.fixtures.eval_split import (
     SPLITS,
     TRAIN_SPLITS,
     VIEWS,
+    note_features,
     object_table,
     write_entropy,
     write_features,
@@ -372,14 +372,6 @@ def test_heads_that_learned_from_other_features_are_refused(
         evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS, **settings), {"shapes_train": {}})
 
 
-def note_features(digest: str) -> None:
-    """Let the cards of all heads say what they learned from."""
-    for path in Path("heads/shapes_train").rglob("*.safetensors"):
-        heads = read_head_file(path)
-        card = {**heads.card, "features_digest": digest}
-        write_head_file(path, replace(heads, card=card))
-
-
 @pytest.mark.usefixtures("root")
 def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
     capsys: pytest.CaptureFixture[str],
@@ -390,12 +382,12 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
         shutil.rmtree(objects_path("shapes_train"), ignore_errors=True)
         train_split.write_split("shapes_train", n_objects)
         digests.append(open_train("shapes_train", MODELS).digest(["identity"]))
-    note_features(digests[0])
+    note_features("shapes_train", digests[0])
     with pytest.raises(SystemExit):
         evaluate.main()
     (line,) = capsys.readouterr().err.splitlines()
     assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
-    note_features(digests[1])
+    note_features("shapes_train", digests[1])
     evaluate_again()
 
 
