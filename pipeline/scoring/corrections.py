@@ -142,6 +142,23 @@ def correlations(masks: Iterable[tasks.JudgedMasks]) -> Iterator[pd.DataFrame]:
             yield block.assign(**about)[[*about, *block.columns]]
 
 
+def _start_and_relative(
+    correction: tasks.Correction,
+    areas: Float[np.ndarray, "measure resample"],
+    resamples: bootstrap.Resamples,
+) -> tuple[bootstrap.Resampled, Float[np.ndarray, "measure resample"]]:
+    """Mean IoU before the correction, and areas relative to the best and the worst order."""
+    oracle, worst = (
+        bootstrap.resampled_areas(correction.gain[:, np.newaxis], order, resamples)[:, 0]
+        for order in (correction.gain, -correction.gain)
+    )
+    before = correction.iou[:, np.newaxis].astype(np.float64)
+    start = bootstrap.resampled_means(before, resamples)[:, 0]
+    # NaN where no order beats another.
+    span = np.where(oracle - worst > 0, oracle - worst, np.nan)
+    return start, (areas - worst) / span
+
+
 def _rows_of_task(
     masks: tasks.JudgedMasks,
     task: str,
@@ -149,20 +166,11 @@ def _rows_of_task(
     areas: Mapping[MeasureKey, Areas],
     resamples: bootstrap.Resamples,
 ) -> Iterator[AucRow]:
-    gain = correction.gain
-    oracle, worst = (
-        bootstrap.resampled_areas(gain[:, np.newaxis], order, resamples)[:, 0]
-        for order in (gain, -gain)
-    )
-    before = correction.iou[:, np.newaxis].astype(np.float64)
-    start = bootstrap.resampled_means(before, resamples)[:, 0]
-    # NaN where no order beats another.
-    span = np.where(oracle - worst > 0, oracle - worst, np.nan)
     measures = list(areas)
     # What heads of each token set are compared with: those of the judged mask's tokens.
     peers = [(split, tokens and masks.judged, name) for split, tokens, name in measures]
     resampled = np.stack([of_measure for _, of_measure in areas.values()])
-    relative = (resampled - worst) / span
+    start, relative = _start_and_relative(correction, resampled, resamples)
     margin = relative - relative[measures.index(BASELINE)]
     tokens_margin = relative - relative[[measures.index(peer) for peer in peers]]
     columns = map(bootstrap.intervals, (start + resampled, relative, margin, tokens_margin))
