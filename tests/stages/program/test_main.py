@@ -179,9 +179,9 @@ main()""",
 """How programs begin."""
 
 
-@pytest.mark.parametrize("program", STARTS.values(), ids=STARTS)
-def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
-    ended = subprocess.run(
+def run_without_utf_8(program: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program on a terminal that has only the letters of ASCII."""
+    return subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env=os.environ | NO_UTF_8,
@@ -189,6 +189,11 @@ def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("program", STARTS.values(), ids=STARTS)
+def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
+    ended = run_without_utf_8(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, r"\u0394 \u22121" + "\n", "")
 
 
@@ -197,14 +202,7 @@ def test_a_name_that_the_locale_cannot_write_is_named() -> None:
         "from stages.program.main import reported_errors\n"
         "with reported_errors():\n    open('bild\\xe9r/\\u2212.png')"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=os.environ | NO_UTF_8,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run_without_utf_8(program)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         "error: names of files must be of the locale's letters (ascii), got "
