@@ -16,7 +16,7 @@ REPRO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc --wait-for-lock repro --singl
 PINNED := $(if $(CONSTRAINTS),PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies readme docs test test-slow test-full lint bench bench-full wheel constraints clean
+.PHONY: help .venv demo demo-data demo-compiled demo-heads demo-entropies results docs test test-slow test-full lint bench bench-full wheel constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,20 +44,28 @@ demo-data:
 demo-compiled:
 	$(BIN)/python -m stages.precompile
 
-demo-heads: $(HALF:%=fill-shapes_train.%)
+demo-heads: $(HALF:%=fill-train.%)
 	$(REPRO) 'extract_train@*' 'tune@*' 'train@*'
 
-demo-entropies: $(HALF:%=fill-shapes_val.%)
+demo-entropies: $(HALF:%=fill-scored.%)
 	$(REPRO) 'extract@*' 'entropy@*'
 
-fill-%:
-	$(BIN)/usam fill '$(basename $*)/*' --shard-range $(patsubst .%,%,$(suffix $*))/$(words $(HALF))
+fill-train.%:
+	$(BIN)/usam fill 'shapes_train/*' --shard-range $*/$(words $(HALF))
 
-readme: demo ## rewrite the results that README.md and docs/mini.md show
+fill-scored.%:
+	$(BIN)/usam fill 'shapes_[!t]*/*' --shard-range $*/$(words $(HALF))
+
+results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and what README and docs show
+	git diff --quiet HEAD -- params.yaml || { echo "params.yaml must have no changes: its place is needed" >&2; exit 1; }
+	cp params/results.yaml params.yaml
+	$(MAKE) --no-print-directory demo
+	$(BIN)/usam heads export shapes_train storage/head_files/mini.safetensors --half
 	$(BIN)/python -m tools.show_results
 	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_notebook
+	git checkout --quiet HEAD -- params.yaml
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables

@@ -60,6 +60,10 @@ class ShownObject:
     """x, y, w, h of the ground truth."""
 
 
+SURPRISING: Final = ("selected", "segmentation")
+"""Protocol and task whose gallery also has what its measure ranks worst."""
+
+
 def ranking_columns(columns: Sequence[str]) -> list[str]:
     """Columns of ``objects.csv`` that the gallery reads: the IoUs it shows, what ranks a task.
 
@@ -90,7 +94,9 @@ def by_judged(blocks: Iterable[pd.DataFrame]) -> dict[Judging, pd.DataFrame]:
 def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.DataFrame:
     """The most and the least uncertain objects by protocol, task and kind of heads.
 
-    Heads are those of the first train split; without heads, another measure ranks the objects.
+    Heads are those of the first train split; without heads, another measure ranks the objects. Of
+    ``SURPRISING``, the last kind's table also has those objects whose rank is furthest from their
+    rank by IoU, in both directions.
 
     Parameters
     ----------
@@ -112,20 +118,24 @@ def gallery_rows(objects: Mapping[Judging, pd.DataFrame], n_objects: int) -> pd.
     for protocol in PROTOCOLS:
         for task, model, correction in default_corrections(ious, protocol):
             rows = objects[protocol, judged_proposal(protocol, task), model]
-            for column in _measure_columns(task, list(rows.columns)):
-                shown = _ends(rows, column, correction, model=model, n_objects=n_objects)
-                blocks.append(shown.assign(protocol=protocol, task=task))
+            ranked = [
+                _ranked(rows, column, correction, model)
+                for column in _measure_columns(task, list(rows.columns))
+            ]
+            ends = [_ends(table, n_objects) for table in ranked]
+            if (protocol, task) == SURPRISING:
+                ends.append(_surprises(ranked[-1], n_objects))
+            blocks += [shown.assign(protocol=protocol, task=task) for shown in ends]
     return pd.concat(blocks, ignore_index=True)
 
 
-def _ends(
-    rows: pd.DataFrame, column: str, correction: Correction, *, model: str, n_objects: int
-) -> pd.DataFrame:
+def _ranked(rows: pd.DataFrame, column: str, correction: Correction, model: str) -> pd.DataFrame:
+    """Objects in their order, with their rank by a measure."""
     measure, _, train_split = column.partition("@")
     uncertainty = predicted_iou(measure, rows[column].to_numpy(np.float64))
     rank = np.empty(len(rows), np.int64)
     rank[np.argsort(-uncertainty, kind="stable")] = np.arange(1, len(rows) + 1)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "rank": rank,
             "object_id": rows["object_id"],
@@ -138,8 +148,21 @@ def _ends(
             "row": np.arange(len(rows)),
         }
     )
-    ends = zip(("most", "least"), extremes(uncertainty, n_objects), strict=True)
+
+
+def _ends(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
+    rows = extremes(table["uncertainty"].to_numpy(), n_objects)
+    ends = zip(("most", "least"), rows, strict=True)
     return pd.concat([table.iloc[shown].assign(end=end) for end, shown in ends])
+
+
+def _surprises(table: pd.DataFrame, n_objects: int) -> pd.DataFrame:
+    """Objects that the measure ranks worst: thought good and wrong, and thought bad and right."""
+    by_iou = table["iou"].rank(method="first")
+    order = (table["rank"] - by_iou).sort_values(kind="stable").index
+    n_objects = min(n_objects, len(order) // 2)
+    ends = {"overrated": order[::-1][:n_objects], "underrated": order[:n_objects]}
+    return pd.concat([table.loc[shown].assign(end=end) for end, shown in ends.items()])
 
 
 def _measure_columns(task: str, columns: Sequence[str]) -> list[str]:

@@ -212,7 +212,11 @@ class GalleryRow:
 
     protocol: Protocol
     task: Task
-    end: Annotated[str, "whether the object is among the `most` or the `least` uncertain"]
+    end: Annotated[
+        str,
+        "whether the object is among the `most` or the `least` uncertain, or among those whose IoU "
+        "says otherwise, `overrated` or `underrated`",
+    ]
     rank: Annotated[int, "rank of the object, 1 the most uncertain of all"]
     object_id: Annotated[int, "id in the data set"]
     file: Annotated[str, "file of the image"]

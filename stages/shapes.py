@@ -1,7 +1,8 @@
 """Stage ``shapes``: a seed in, the embedded data set out, in COCO's layout.
 
 Reads   ``params.yaml:shapes``.
-Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/annotations``.
+Writes  ``data/shapes/train``, ``data/shapes/val``, ``data/shapes/further``,
+        ``data/shapes/annotations``.
 """
 
 from pathlib import Path
@@ -22,11 +23,13 @@ FOLDER: Final = Path("data/shapes")
 
 @stage_main
 def main() -> None:
-    """Draw both splits."""
+    """Draw the splits."""
     params = read_params().shapes
     with whole_folder(FOLDER) as folder:
         _draw_split(folder, params, "train", params.n_train_images)
         _draw_split(folder, params, "val", params.n_val_images)
+        if params.n_further_images:
+            _draw_split(folder, params, "further", params.n_further_images)
         check_unchanged()
 
 

@@ -1,20 +1,17 @@
-"""``python -m stages.summary``: prints the relative AUC of every measure.
+"""``python -m stages.summary``: prints what the results say, in five sentences and one table.
 
 ``make demo`` ends with it: DVC runs ``report`` only if something has changed.
 """
-
-from itertools import product
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.vocabulary import PROTOCOLS
-from stages.page.labels import TASK_LABELS, measure_label, protocol_heading, with_bounds
+from stages.page.labels import TASK_LABELS, protocol_heading
+from stages.page.verdict import USED, comparisons, sentences, verdict_table
 from stages.program.main import stage_main
 from stages.settings.params import read_params
-from stages.tables.auc import overview_table
-from stages.tables.report_table import Results, of_protocol
+from stages.tables.report_table import Results
 from storage.outputs.results import read_results
 from storage.paths import RESULTS, results_dir
 
@@ -29,29 +26,29 @@ def main() -> None:
 
 
 def print_summary(results: Results) -> None:
-    """Print a table for each protocol and split."""
+    """Print sentences and a table for each split."""
     # Names are shown as they are, brackets and colons too.
     console = Console(markup=False, emoji=False)
-    for protocol, split in product(PROTOCOLS, results):
-        found = results[split]
-        overview = overview_table(of_protocol(results, protocol), split)
-        tasks = [task for task in TASK_LABELS if task in overview]
+    for split, found in results.items():
+        rows = comparisons(results, split)
+        shown = verdict_table(rows)
+        tasks = [task for task in TASK_LABELS if task in shown]
         about = f"relative AUC in %, {split}, {found.run['n_objects']} objects"
-        table = Table(title=f"{protocol_heading(protocol)}: {about}")
+        table = Table(title=f"{protocol_heading(USED)}: {about}")
         table.add_column("measure")
         for task in tasks:
             table.add_column(TASK_LABELS[task], justify="right")
-        best = overview[tasks].max()
-        for row in overview.to_dict("records"):
+        for row in shown.to_dict("records"):
             cells = [
-                Text(with_bounds(row, task), style="bold" if row[task] == best[task] else "")
-                for task in tasks
+                Text(row[task], style="bold" if row[f"{task}_better"] else "") for task in tasks
             ]
-            table.add_row(measure_label(row["measure"]), *cells)
+            table.add_row(row["label"], *cells)
         console.print(table)
+        for subject, words in sentences(rows, found.run["n_groups"]).items():
+            console.print(Text.assemble((subject, "bold"), f": {words}"))
     console.print(
-        "100 is the order by true gain, 0 its reverse, 50 a random order; "
-        "95 % intervals over resampled images."
+        "\n100 is the order by true gain, 50 a random order; in brackets 95 % intervals over "
+        "resampled images; bold is sure to beat 1 − SamScore."
     )
     page, tables = RESULTS / "report.html", RESULTS / "tables"
     console.print(f"Page: {page}", f"Tables: {tables}", sep="\n", soft_wrap=True)

@@ -1,5 +1,6 @@
 """Drawn scenes: textured shapes that overlap, some hard to see, parts annotated beside wholes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -20,12 +21,16 @@ MIN_SIZE_PX: Final = 64
 MOST_IOU: Final = 0.85
 """Two readings of a click that agree more than this count as one."""
 
-Role = Literal["train", "val", "family"]
+Role = Literal["train", "val", "family", "further"]
+"""What a scene is for: heads, evaluation, the training of the mini models, or further evaluation on
+scenes that nothing was chosen on."""
 
-ROLES: Final[tuple[Role, ...]] = ("train", "val", "family")
-"""What a scene is for: heads, evaluation, or the training of the mini models."""
+_SEEDS_PER_ROLE: Final = 2**31
 
-_SEEDS_PER_ROLE: Final = 2**32
+_BLOCKS: Final[Mapping[Role, int]] = {"train": 0, "val": 2, "further": 3, "family": 4}
+"""Where each role's seeds begin, in blocks of ``_SEEDS_PER_ROLE``."""
+
+_BLOCKS_PER_SEED: Final = 6
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def scene_seeds(split_seed: int, role: Role, n: int) -> range:
         raise ValueError(f"seed must be >= 0, got {split_seed}")
     if not 0 <= n <= _SEEDS_PER_ROLE:
         raise ValueError(f"number of scenes must be in 0..{_SEEDS_PER_ROLE}, got {n}")
-    first = (split_seed * len(ROLES) + ROLES.index(role)) * _SEEDS_PER_ROLE
+    first = (split_seed * _BLOCKS_PER_SEED + _BLOCKS[role]) * _SEEDS_PER_ROLE
     return range(first, first + n)
 
 

@@ -16,6 +16,7 @@ from pipeline.scoring.statistics import ROUTED, shown_model
 from pipeline.vocabulary import TASKS
 from stages.page import labels
 from stages.page.svg import LINE, MUTED, RULES, TEXT, svg_file
+from stages.page.verdict import OF_LINES
 from stages.tables.report_table import Results, first_train_split, measure_name
 from stages.tables.statistics import ALONE, seconds_with
 from storage.outputs.results import SplitResults
@@ -42,6 +43,9 @@ BAND_OPACITY: Final = 0.13
 TOLERANCE_PT: Final = 0.2
 """How far a curve may be from its points: less than a pixel on a desk."""
 
+UNNAMED: Final = ("worst to oracle", "random")
+"""What a caption explains instead of a legend."""
+
 MASKS_OF: Final = "segmentation"
 """Task whose measures are shown where the masks themselves are asked about."""
 
@@ -61,7 +65,7 @@ class Curve:
     rows: pd.DataFrame
 
 
-def curves_figure(curves: pd.DataFrame, task: str) -> Figure:
+def curves_figure(curves: pd.DataFrame, task: str, measures: Sequence[str]) -> Figure:
     """Mean IoU by the share of corrected objects (the paper's Figure 5).
 
     Parameters
@@ -70,14 +74,45 @@ def curves_figure(curves: pd.DataFrame, task: str) -> Figure:
         Curves of one split and protocol, as in ``curves.csv``.
     """
     figure, panel = _panel("corrected objects, the most uncertain first", "mean IoU")
-    draw_task(panel, curves[curves["task"] == task], task)
+    _draw_task(panel, curves[curves["task"] == task], measures)
     return _with_legend(figure, panel)
 
 
-def draw_task(panel: Axes, curves: pd.DataFrame, task: str) -> None:
+def opening_figure(curves: pd.DataFrame) -> Figure:
+    """The same of ``OF_LINES``: a panel a task.
+
+    Parameters
+    ----------
+    curves
+        Curves of one split and protocol, with heads of one train split.
+    """
+    tasks = [task for task in TASKS if task in set(curves["task"])]
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    (panels,) = figure.subplots(1, len(tasks), squeeze=False)
+    for panel, task in zip(panels, tasks, strict=True):
+        _style_panel(panel)
+        _draw_task(panel, curves[curves["task"] == task], OF_LINES[task])
+        panel.set_title(labels.TASK_LABELS[task], color=TEXT)
+        panel.set_xticks([0, 0.5, 1])
+        panel.set_xlabel("corrected objects", color=MUTED)
+        handles, names = panel.get_legend_handles_labels()
+        shown = [i for i, name in enumerate(names) if name not in UNNAMED]
+        panel.legend(
+            [handles[i] for i in shown],
+            [names[i] for i in shown],
+            frameon=False,
+            labelcolor=TEXT,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.18),
+        )
+    panels[0].set_ylabel("mean IoU", color=MUTED)
+    return figure
+
+
+def _draw_task(panel: Axes, curves: pd.DataFrame, measures: Sequence[str]) -> None:
     """Draw a task's curves over the band from the worst order to the oracle's."""
     _draw_bounds(panel, curves, "corrected_fraction", "mean_iou")
-    for curve in curves_of(curves, TASK_MEASURES[task]):
+    for curve in curves_of(curves, measures):
         _draw(panel, curve, "corrected_fraction", "mean_iou")
 
 
@@ -108,11 +143,11 @@ def radar_figure(table: pd.DataFrame) -> Figure:
     return _with_legend(figure, panel)
 
 
-def coverage_figure(found: SplitResults) -> Figure:
-    """Risk of the kept masks by their share, for the bounds and every measure of the masks."""
+def coverage_figure(found: SplitResults, measures: Sequence[str]) -> Figure:
+    """Risk of the kept masks by their share, for the bounds and some measures of the masks."""
     figure, panel = _panel("kept masks, the least uncertain first", "mean risk of the kept masks")
     _draw_bounds(panel, found.coverage, "coverage", "selective_risk")
-    for curve in curves_of(found.coverage, TASK_MEASURES[MASKS_OF]):
+    for curve in curves_of(found.coverage, measures):
         _draw(panel, curve, "coverage", "selective_risk")
     return _with_legend(figure, panel)
 
@@ -180,7 +215,7 @@ def first_curves(found: SplitResults) -> pd.DataFrame:
 
 
 def _plot(curves: pd.DataFrame, protocol: str, task: str, split: str) -> str:
-    figure = curves_figure(curves, task)
+    figure = curves_figure(curves, task, TASK_MEASURES[task])
     title = f"{labels.protocol_heading(protocol)}: {labels.TASK_LABELS[task]}, {split}"
     # Across the whole figure: above the panel alone, it would be cut.
     figure.suptitle(
@@ -209,13 +244,13 @@ def _curve(measure: str, train_split: str, first: str, rows: pd.DataFrame) -> Cu
 def _panel(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(layout="constrained")
     panel = figure.subplots()
-    style_panel(panel)
+    _style_panel(panel)
     panel.set_xlabel(x, color=MUTED)
     panel.set_ylabel(y, color=MUTED)
     return figure, panel
 
 
-def style_panel(panel: Axes) -> None:
+def _style_panel(panel: Axes) -> None:
     """Rules behind the curves, and no frame."""
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0, labelcolor=MUTED)

@@ -107,8 +107,16 @@ MASK_COLOURS: Final = {
 }
 """What the colours of a picture mean."""
 
-ENDS: Final = {"most": "Most uncertain", "least": "Least uncertain"}
+ENDS: Final = {
+    "most": "Most uncertain",
+    "least": "Least uncertain",
+    "overrated": "Thought good, and wrong",
+    "underrated": "Thought bad, and right",
+}
 """Ends of the gallery."""
+
+SURPRISES: Final = ("overrated", "underrated")
+"""Ends that the page begins with."""
 
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
 """What has a curve or a line of the radar."""

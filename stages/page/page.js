@@ -40,6 +40,16 @@ function compare(a, b, sign) {
   return sign * (a - b);
 }
 
+// What an address names is unfolded.
+function unfold() {
+  for (let part = document.getElementById(location.hash.slice(1)); part; part = part.parentElement) {
+    if (part.tagName === "DETAILS") part.open = true;
+  }
+}
+
+window.addEventListener("hashchange", unfold);
+unfold();
+
 // The enlarged picture is the target of the address: Escape leaves it, arrows go to its neighbours.
 const KEYS = { Escape: "close", ArrowLeft: "previous", ArrowRight: "next" };
 
@@ -59,7 +69,8 @@ function focusScrolling() {
     if (part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight) {
       part.tabIndex = 0;
       part.role = "region";
-      part.ariaLabel = part.querySelector("caption").textContent;
+      const caption = part.querySelector("caption");
+      part.ariaLabel = caption ? caption.textContent : part.firstElementChild.ariaLabel;
     } else {
       for (const name of ["tabindex", "role", "aria-label"]) part.removeAttribute(name);
     }

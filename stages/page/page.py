@@ -10,9 +10,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
-from pipeline.scoring.measures import MEASURES
+from pipeline.scoring.measures import MEASURES, TASK_MEASURES
 from pipeline.vocabulary import PROTOCOLS
-from stages.page import figures, grid, labels, pictures, provenance, svg
+from stages.page import figures, grid, labels, pictures, provenance, svg, verdict
 from stages.tables import report_table
 from stages.tables.auc import overview_table
 from stages.tables.catalogue import CORRELATION, RADAR, REPORT_TABLES, RUNTIME, TRIALS, Tables
@@ -30,6 +30,9 @@ OF_TASKS: Final = [
     if row.section == "curves" and "{task}" in row.name and row.is_by_protocol
 ]
 """Tables that stand with the curves of their task."""
+
+SHOWN_PROTOCOLS: Final = tuple(sorted(PROTOCOLS, key=lambda name: name != verdict.USED))
+"""Protocols in the order of the page: what a user has comes first."""
 
 OF_ALL: Final[tuple[report_table.Section, ...]] = ("trials", "runtime")
 """Sections that stand once, after those of the protocols."""
@@ -51,14 +54,29 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What the page begins with: what the results of a split say to a user."""
+
+    sentences: Mapping[str, str]
+    """By subject."""
+    table: pd.DataFrame
+    """As ``verdict_table`` gives it."""
+    figure: Markup
+    surprises: pictures.GallerySection | None
+
+
+@dataclass(frozen=True)
 class TaskSection:
-    """All that the page shows of a task; ``figures`` by split, ``correction`` in words."""
+    """All that the page shows of a task; ``correction`` in words.
+
+    ``figures`` by split: some measures, then all.
+    """
 
     key: str
     label: str
     correction: str
     model: str
-    figures: Mapping[str, Markup]
+    figures: Mapping[str, list[Markup]]
     tables: list[grid.PrintedTable]
 
 
@@ -80,7 +98,7 @@ class ProtocolPart:
     radars: Mapping[str, tuple[Markup, grid.Grid]]
     galleries: Mapping[str, Mapping[str, pictures.GallerySection]]
     correlations: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]]
-    uses: Mapping[str, Mapping[str, Markup]]
+    uses: Mapping[str, Mapping[str, list[Markup]]]
     """Figures of how useful measures are, by the section that shows them."""
     printed: Mapping[report_table.Section, list[grid.PrintedTable]]
     """Tables of the catalogue by section."""
@@ -99,7 +117,9 @@ def render_report(contents: Contents) -> str:
         unlike_paper=unlike_paper(results, contents.data_sets),
         runs={split: found.run for split, found in results.items()},
         n_resamples=first.run["n_resamples"],
-        parts=[protocol_part(contents, protocol) for protocol in PROTOCOLS],
+        openings={split: opening(contents, split) for split in results},
+        lines=verdict.LINES,
+        parts=[protocol_part(contents, protocol) for protocol in SHOWN_PROTOCOLS],
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
@@ -113,6 +133,20 @@ def render_report(contents: Contents) -> str:
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
     return page.rstrip() + "\n"
+
+
+def opening(contents: Contents, split: str) -> Opening:
+    """What the results of a split say to a user."""
+    found = contents.results[split]
+    rows = verdict.comparisons(contents.results, split)
+    (used,) = report_table.of_protocol({split: found}, verdict.USED).values()
+    name = f"opening-{list(contents.results).index(split)}"
+    return Opening(
+        verdict.sentences(rows, found.run["n_groups"]),
+        verdict.verdict_table(rows),
+        svg.page_svg(figures.opening_figure(figures.first_curves(used)), name),
+        pictures.surprises(contents.galleries[split], split),
+    )
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
@@ -163,9 +197,14 @@ def task_section(contents: Contents, protocol: str, task: str) -> TaskSection:
     """Figures and tables of a task; the results are those of the protocol."""
     results = contents.results
     key = f"{task}-{protocol}"
+    some = verdict.OF_LINES[task]
     drawn = {
-        split: svg.page_svg(figures.curves_figure(found.curves, task), f"curves-{key}-{i}")
+        split: [
+            svg.page_svg(figures.curves_figure(curves, task, measures), f"{name}-{key}-{i}")
+            for name, measures in {"curves": some, "all-curves": TASK_MEASURES[task]}.items()
+        ]
         for i, (split, found) in enumerate(results.items())
+        for curves in [found.curves]
     }
     return TaskSection(
         key,
@@ -184,13 +223,21 @@ def correlation_blocks(
     return _blocks(tables[CORRELATION.file(split, protocol)], ["model", "train_split"])
 
 
-def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, Markup]:
+def _uses(found: SplitResults, timed: pd.DataFrame, key: str) -> dict[str, list[Markup]]:
+    task = figures.MASKS_OF
     drawn = {
-        "selective": figures.coverage_figure(found),
-        "calibration": figures.reliability_figure(found),
-        "routing": figures.routing_figure(found, timed),
+        "selective": [
+            figures.coverage_figure(found, measures)
+            for measures in (verdict.OF_LINES[task], TASK_MEASURES[task])
+        ],
+        "calibration": [figures.reliability_figure(found)],
+        "routing": [figure for figure in [figures.routing_figure(found, timed)] if figure],
     }
-    return {name: svg.page_svg(figure, f"{name}-{key}") for name, figure in drawn.items() if figure}
+    return {
+        name: [svg.page_svg(one, f"{name}-{key}-{i}") for i, one in enumerate(shown)]
+        for name, shown in drawn.items()
+        if shown
+    }
 
 
 def _printed(

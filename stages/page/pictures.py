@@ -5,9 +5,11 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from pipeline.heads.kinds import KINDS_BY_NAME
 from pipeline.scoring.measures import BY_NAME, ranked_name
-from stages.page.labels import TASK_LABELS, measure_label, number, shown_mask
+from stages.page.labels import SURPRISES, TASK_LABELS, measure_label, number, shown_mask
 from storage.outputs.results import Gallery
 
 
@@ -35,6 +37,8 @@ class Picture:
 class GallerySection:
     """What the page shows of one task's objects in one split."""
 
+    measure: str
+    """What ranks them, in words."""
     title: str
     """The task, and the kind of heads that ranks its objects."""
     anchor: str
@@ -45,28 +49,44 @@ class GallerySection:
 
 def gallery_sections(gallery: Gallery, protocol: str, split: str) -> dict[str, GallerySection]:
     """Pictures of a protocol by task and kind of heads; a task shows the masks of one model."""
+    table = gallery.table[~gallery.table["end"].isin(SURPRISES)]
     sections = {}
-    for (task, measure), rows in gallery.table.groupby(["task", "measure"], sort=False):
+    for (task, measure), rows in table.groupby(["task", "measure"], sort=False):
         name = ranked_name(str(task), str(measure))
-        (model,) = rows["model"].unique()
-        n_objects = rows["rank"].max()
-        ends = {
-            str(end): [_picture(gallery, split, row, n_objects) for row in shown.to_dict("records")]
-            for end, shown in rows.groupby("end", sort=False)
-        }
-        heads = BY_NAME[str(measure)].heads
-        title = TASK_LABELS[str(task)] + (KINDS_BY_NAME[heads].label if heads else "")
-        anchor = f"gallery-{protocol}-{split}-{name}"
-        shown = shown_mask(protocol, str(task), model)
-        sections[name] = GallerySection(title, anchor, shown, ends)
+        anchor = f"{protocol}-{split}-{name}"
+        sections[name] = _section(gallery, rows, anchor)
     return sections
 
 
-def _picture(gallery: Gallery, split: str, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
-    name = ranked_name(row["task"], row["measure"])
+def surprises(gallery: Gallery, split: str) -> GallerySection | None:
+    """Objects that a measure ranks worst; None without any."""
+    rows = gallery.table[gallery.table["end"].isin(SURPRISES)]
+    return None if rows.empty else _section(gallery, rows, f"surprises-{split}")
+
+
+def _section(gallery: Gallery, rows: pd.DataFrame, anchor: str) -> GallerySection:
+    """Pictures of one task and measure."""
+    first = rows.iloc[0]
+    heads = BY_NAME[first["measure"]].heads
+    n_objects = gallery.table["rank"].max()
+    return GallerySection(
+        measure=measure_label(first["measure"]).replace(", ours", " of ours"),
+        title=TASK_LABELS[first["task"]] + (KINDS_BY_NAME[heads].label if heads else ""),
+        anchor=f"gallery-{anchor}",
+        shown_mask=shown_mask(first["protocol"], first["task"], first["model"]),
+        ends={
+            str(end): [
+                _picture(gallery, anchor, row, n_objects) for row in shown.to_dict("records")
+            ]
+            for end, shown in rows.groupby("end", sort=False)
+        },
+    )
+
+
+def _picture(gallery: Gallery, anchor: str, row: Mapping[Hashable, Any], n_objects: int) -> Picture:
     jpeg = base64.b64encode(gallery.pictures[row["picture"]]).decode("ascii")
     return Picture(
-        anchor=f"picture-{row['protocol']}-{split}-{name}-{row['rank']}",
+        anchor=f"picture-{anchor}-{row['rank']}",
         source=f"data:image/jpeg;base64,{jpeg}",
         description=f"Object {row['object_id']} of {row['file']}: ground truth, prediction, click",
         file=row["file"],

@@ -165,6 +165,7 @@ class ShapesParams:
     image_size_px: Annotated[StrictInt, Field(ge=MIN_SIZE_PX, le=4096)]
     n_train_images: Annotated[StrictInt, Field(ge=1, le=10**6)]
     n_val_images: Annotated[StrictInt, Field(ge=1, le=10**6)]
+    n_further_images: Annotated[StrictInt, Field(ge=0, le=10**6)]
 
 
 @strict

@@ -108,7 +108,7 @@ def test_each_task_shows_the_ends_of_its_measure(
     *trained, untrained = GALLERY_MEASURES[task]
     assert of_task["measure"].unique().tolist() == (trained if train_splits else [untrained])
     measure = trained[place] if train_splits else untrained
-    shown = of_task[of_task["measure"] == measure]
+    shown = of_task[(of_task["measure"] == measure) & of_task["end"].isin(["most", "least"])]
     assert shown["end"].tolist() == ["most", "most", "least", "least"]
     assert shown["rank"].tolist() == [1, 2, N_OBJECTS - 1, N_OBJECTS]
     value = of_model[f"{measure}@a" if train_splits else measure]
@@ -122,6 +122,23 @@ def test_each_task_shows_the_ends_of_its_measure(
     assert shown["iou"].tolist() == of_model[before][shown["row"]].tolist()
     corrected = by_model[after[0]][after[1]] if after else pd.Series(1.0, index=of_model.index)
     assert shown["corrected_iou"].tolist() == corrected[shown["row"]].tolist()
+
+
+def test_surprises_are_what_the_measure_ranks_worst() -> None:
+    table = objects("large", train_splits=("a",))
+    measure = GALLERY_MEASURES["segmentation"][-2]
+    is_own = (table["protocol"] == "selected") & (table["judged"] == "selected")
+    table.loc[is_own, f"{measure}@a"] = np.linspace(0.9, 0.1, N_OBJECTS)
+    table.loc[is_own, "selected_iou"] = [0.0, *np.linspace(0.8, 0.2, N_OBJECTS - 2), 1.0]
+
+    rows = gallery_rows(by_judged([table]), 1)
+    surprises = rows[~rows["end"].isin(["most", "least"])]
+
+    assert surprises[["end", "row", "rank"]].to_numpy().tolist() == [
+        ["overrated", 0, N_OBJECTS],
+        ["underrated", N_OBJECTS - 1, 1],
+    ]
+    assert set(surprises["measure"]) == {measure}
 
 
 def test_without_two_sizes_there_is_no_model_task() -> None:

@@ -38,9 +38,11 @@ from stages.page.labels import (
     number,
     tint,
 )
+from stages.page.page import SHOWN_PROTOCOLS
 from stages.page.provenance import Commit, setting, settings
+from stages.page.verdict import comparisons, sentences, verdict_table
 from stages.tables import catalogue
-from stages.tables.auc import RADAR_LINES, margin_table, relative_table
+from stages.tables.auc import RADAR_LINES, margin_table
 from stages.tables.catalogue import REPORT_TABLES
 from stages.tables.paper import DataSets
 from stages.tables.report_table import ReportTable, Section, of_protocol
@@ -109,7 +111,7 @@ def undrawn(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def best(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same as ``root`` with the best masks alone on the page, and without plots."""
-    monkeypatch.setattr(contents, "PROTOCOLS", ("best",))
+    monkeypatch.setattr(contents, "SHOWN_PROTOCOLS", ("best",))
     monkeypatch.setattr("stages.page.figures.curve_plots", lambda _: {"one.svg": "<svg/>"})
     return root
 
@@ -117,7 +119,7 @@ def best(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def brief(best: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same with nothing of a protocol on the page."""
-    monkeypatch.setattr(contents, "PROTOCOLS", ())
+    monkeypatch.setattr(contents, "SHOWN_PROTOCOLS", ())
     return best
 
 
@@ -260,22 +262,30 @@ def test_shares_and_uncertainties_keep_their_digits_in_tables(reported: Path) ->
         np.testing.assert_allclose(written["uncertainty"], shown["uncertainty"], rtol=1e-7)
 
 
-def test_the_summary_is_of_relative_auc_and_where_the_page_is(
+def test_the_summary_says_what_the_page_begins_with(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary.main()
     printed = " ".join(capsys.readouterr().out.split())
-    results = {"coco_val": read_results(root / results_dir("coco_val"))}
-    titles = {"best": "Best masks (chosen by ground truth)", "selected": "Selected masks"}
-    for protocol, title in titles.items():
-        table = relative_table(of_protocol(results, protocol), "prompt").set_index("measure")
-        expected = table["coco_val"]["h_xp"]
-        about = f"{title}: relative AUC in %, coco_val, 90 objects"
-        assert printed.count(about) == 1
-        # Before the next table.
-        own = printed.partition(about)[2].partition("relative AUC")[0]
-        assert re.search(rf"H_Xp [^H]*\b{expected:.1f} \(\d", own)
+    results = {SPLIT: read_results(root / results_dir(SPLIT))}
+    rows = comparisons(results, SPLIT)
+    for subject, said in sentences(rows, results[SPLIT].run["n_groups"]).items():
+        assert f"{subject}: {said}" in printed
+    assert f"Selected masks: relative AUC in %, {SPLIT}, 90 objects" in printed
+    for label, number_of_task in verdict_table(rows)[["label", "task"]].to_numpy():
+        assert printed.count(f"{label} │") == 1 or label == "H_Θ, H_Xp, H_A, H_T"
+        assert number_of_task in printed
     assert str(RESULTS / "report.html") in printed
+
+
+def test_the_page_begins_with_what_the_results_say(
+    page: Element, results: dict[str, SplitResults]
+) -> None:
+    (main,) = page.iter("main")
+    told = words(next(main.iter("section")))
+    rows = comparisons(results, SPLITS[0])
+    for subject, said in sentences(rows, results[SPLITS[0]].run["n_groups"]).items():
+        assert f"{subject}: {said}" in told
 
 
 def test_a_name_with_brackets_is_printed_as_it_is(
@@ -315,7 +325,10 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(drawn_page: Elem
     assert links
     assert links <= {f"#{i}" for i in ids}
     assert len(ids) == len(set(ids))
-    figures = {f"curves-{task}-{name}-{i}" for task, name, i in product(TASKS, PROTOCOLS, (0, 1))}
+    figures = {
+        f"{which}-{task}-{name}-{i}"
+        for which, task, name, i in product(("curves", "all-curves"), TASKS, PROTOCOLS, (0, 1))
+    }
     assert figures <= set(ids)
     assert {f"radar-{name}-{i}" for name, i in product(PROTOCOLS, (0, 1))} <= set(ids)
     assert [script.get("src") for script in drawn_page.iter("script")] == [None]
@@ -329,9 +342,9 @@ def test_the_contents_name_every_part(page: Element) -> None:
     tasks = {f"{task}-{protocol}" for task, protocol in product(TASKS, PROTOCOLS)}
     assert set(parts) - curves | tasks == set(linked)
     assert len(linked) == len(set(linked))
-    rows = [words(row).partition(":")[0] for row in nav]
-    assert rows == [*PROTOCOL_LABELS.values(), "Both"]
-    for protocol, row in zip(PROTOCOLS, nav, strict=False):
+    rows = [words(row[0]) for row in nav.findall("p")]
+    assert rows == [*(PROTOCOL_LABELS[name] for name in SHOWN_PROTOCOLS), "Both"]
+    for protocol, row in zip(SHOWN_PROTOCOLS, nav.findall("p"), strict=False):
         assert all(link.get("href", "").endswith(f"-{protocol}") for link in row.iter("a"))
 
 
@@ -629,7 +642,8 @@ def test_results_without_heads_are_reported(undrawn: Path) -> None:
 
 def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: Path) -> None:
     figures = [e for e in page.iter("figure") if e.get("class") == "picture"]
-    assert len(figures) == len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(KINDS) * 2 * N_PICTURES
+    n_galleries = len(PROTOCOLS) * len(SPLITS) * len(TASKS) * len(KINDS)
+    assert len(figures) == (n_galleries + len(SPLITS)) * 2 * N_PICTURES
     by_anchor = {figure.get("id"): figure for figure in figures}
     assert len(by_anchor) == len(figures)
     sizes = zip(SPLITS, (60, 90), strict=True)
@@ -637,6 +651,7 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
         table = read_gallery(evaluated / gallery_dir(split)).table
         table = table[table["protocol"] == protocol]
         shown = table[(table["task"] == "segmentation") & (table["rank"] == n_objects)]
+        shown = shown[shown["end"] == "least"]
         for row in shown.to_dict("records"):
             own = row["measure"].removeprefix("usam")
             figure = by_anchor[f"picture-{protocol}-{split}-segmentation{own}-{n_objects}"]

@@ -9,7 +9,13 @@ from stages import shapes
 from tests.fixtures.read_split import read_split
 from tests.fixtures.settings import write_settings
 
-BLOCK = {"seed": 4, "image_size_px": 64, "n_train_images": 3, "n_val_images": 2}
+BLOCK = {
+    "seed": 4,
+    "image_size_px": 64,
+    "n_train_images": 3,
+    "n_val_images": 2,
+    "n_further_images": 0,
+}
 
 
 @pytest.fixture
@@ -56,10 +62,11 @@ def test_the_same_seed_is_the_same_bytes_and_another_seed_other_scenes() -> None
 
 
 @pytest.mark.usefixtures("repository")
-def test_no_scene_is_in_both_splits() -> None:
-    digests = _run(n_train_images=2, n_val_images=2)
+def test_no_scene_is_in_two_splits() -> None:
+    digests = _run(n_train_images=2, n_val_images=2, n_further_images=2)
 
-    assert len(set(digests.values())) == len(digests)
+    assert "data/shapes/further/000002.png" in digests
+    assert len(set(digests.values())) == len(digests) == 9
 
 
 @pytest.mark.usefixtures("repository")

@@ -1,32 +1,31 @@
-"""README marks what knows the ground truth, and each of its words follows from an interval."""
+"""README and docs/results.md mark what knows the ground truth, and what is sure."""
 
 import sys
-from dataclasses import replace
 
 import pytest
 
 from pipeline.scoring.measures import UNTRAINED_MEASURES
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS
 from stages import evaluate
-from stages.page.labels import protocol_heading
+from stages.page.labels import measure_label, protocol_heading
+from stages.page.verdict import LINES, comparisons
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import write_heads, write_params, write_split
-from tools.show_results import MARK, MARK_MEANING, OF_NO_PROPOSAL, SPLIT, readme_block
-from tools.verdicts import SUBJECTS, verdict
+from tools.show_results import FURTHER, MARK, OF_NO_PROPOSAL, readme_block, results_block
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> SplitResults:
     root = tmp_path_factory.mktemp("shown")
-    write_params(root, [SPLIT])
+    write_params(root, [FURTHER])
     write_heads(root, "shapes_train")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        write_split(SPLIT, n_objects=60)
-        patch.setattr(sys, "argv", ["evaluate", SPLIT])
+        write_split(FURTHER, n_objects=60)
+        patch.setattr(sys, "argv", ["evaluate", FURTHER])
         evaluate.main()
-    return read_results(root / results_dir(SPLIT))
+    return read_results(root / results_dir(FURTHER))
 
 
 def cells(block: str) -> dict[str, list[str]]:
@@ -35,23 +34,20 @@ def cells(block: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def tables(found: SplitResults, protocol: str) -> tuple[str, str]:
-    """What README shows of a protocol: relative AUC, and margins."""
-    block = readme_block(found).split(f"### {protocol_heading(protocol)}\n")[1].split("### ")[0]
-    relative, margins = block.split("Margin over 1 − SamScore")
-    return relative, margins
+def of_protocol(found: SplitResults, protocol: str) -> dict[str, list[str]]:
+    """Rows of docs/results.md for a protocol."""
+    part = results_block(found).split(f"## {protocol_heading(protocol)}\n")[1].split("## ")[0]
+    return cells(part)
 
 
 def test_what_knows_the_truth_is_marked(found: SplitResults) -> None:
-    best, selected = (tables(found, protocol)[0] for protocol in PROTOCOLS)
-    shown = cells(best)
+    best, selected = (of_protocol(found, protocol) for protocol in PROTOCOLS)
     for measure, is_marked in {"1 − SamScore": True, "H_Std": True, "H_Y": False}.items():
-        assert [MARK in cell for cell in shown[measure]] == [
+        assert [MARK in cell for cell in best[measure]] == [
             is_marked and task != "task" for task in TASKS
         ]
-    assert MARK not in "".join(shown["1 − SamScore, highest"] + shown["H_A"])
-    assert MARK_MEANING in best
-    assert MARK not in selected
+    assert MARK not in "".join(best["1 − SamScore, highest"] + best["H_A"])
+    assert not any(MARK in cell for row in selected.values() for cell in row)
 
 
 def test_measures_without_a_mark_do_not_follow_the_judged_proposal(found: SplitResults) -> None:
@@ -61,31 +57,21 @@ def test_measures_without_a_mark_do_not_follow_the_judged_proposal(found: SplitR
     assert same | {"sam_score_highest"} == set(OF_NO_PROPOSAL)
 
 
-def test_an_interval_that_flips_changes_what_the_readme_says(found: SplitResults) -> None:
-    is_it = (found.auc["measure"] == "h_xp") & (found.auc["protocol"] == "selected")
-    said = []
-    for low, high in ((0.01, 0.2), (-0.1, 0.1), (-0.2, -0.01)):
-        auc = found.auc.copy()
-        auc.loc[is_it, ["margin_low", "margin_high"]] = (low, high)
-        block = readme_block(replace(found, auc=auc)).split("### ")[2]
-        (line,) = (
-            line for line in block.splitlines() if line.startswith(f"- {SUBJECTS['prompt']}")
-        )
-        (part,) = (part for part in line.split("; ") if "H_Xp" in part)
-        said.append([verb for verb in (" beat", "clearly differ", " fall") if verb in part])
-    assert said == [[" beat"], ["clearly differ"], [" fall"]]
+def test_numbers_are_set_by_their_verdict(found: SplitResults) -> None:
+    rows = comparisons({FURTHER: found}, FURTHER)
+    styles = {"better": ("**", "**"), "worse": ("*", "*")}
+    assert set(rows["verdict"].dropna()) > {"worse"}
+    for protocol in PROTOCOLS:
+        shown = of_protocol(found, protocol)
+        for row in rows[rows["protocol"] == protocol].to_dict("records"):
+            label = measure_label(row["measure"]).replace("*", r"\*")
+            cell = shown[label][TASKS.index(row["task"])]
+            begin, end = styles.get(row["verdict"], ("", ""))
+            written = cell.removesuffix(f" {MARK}")
+            assert written.startswith(f"{begin}{row['relative']:.1f} (")
+            assert written.endswith(f"){end}")
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [
-        (0.1, 5, "better"),
-        (0, 5, "no better"),
-        (-5, 5, "no better"),
-        (-5, 0, "no better"),
-        (-5, -0.1, "worse"),
-        (float("nan"), float("nan"), "no better"),
-    ],
-)
-def test_a_verdict_needs_the_whole_interval_on_one_side(low: float, high: float, said: str) -> None:
-    assert verdict({"margin_low": low, "margin_high": high}) == said
+def test_readme_has_a_line_for_whatever_a_user_can_act_on(found: SplitResults) -> None:
+    shown = cells(readme_block(found))
+    assert list(shown)[2:] == [line.label for line in LINES]

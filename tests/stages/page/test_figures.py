@@ -23,15 +23,18 @@ from stages.page.figures import (
     coverage_figure,
     curve_plots,
     curves_figure,
+    first_curves,
+    opening_figure,
     radar_figure,
     reliability_figure,
     routing_figure,
 )
-from stages.page.labels import COLOURS, measure_label
+from stages.page.labels import COLOURS, TASK_LABELS, measure_label
 from stages.page.svg import LINE, MUTED, RULES, TEXT, page_svg, svg_file
+from stages.page.verdict import OF_LINES, USED
 from stages.report import PLOTS
 from stages.tables.auc import RADAR_LINES, radar_table
-from stages.tables.report_table import Results
+from stages.tables.report_table import Results, of_protocol
 from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS
 from tests.fixtures.report_inputs import draw_runtime
@@ -42,9 +45,9 @@ TIMED = draw_runtime("mini")
 """SAM2 alone takes a second, the other methods a tenth more each, in their order."""
 
 FIGURES: dict[str, Callable[[SplitResults], Figure | None]] = {
-    "curves": lambda found: curves_figure(found.curves, "prompt"),
+    "curves": lambda found: curves_figure(found.curves, "prompt", TASK_MEASURES["prompt"]),
     "radar": lambda found: radar_figure(radar_table(found)),
-    "coverage": coverage_figure,
+    "coverage": lambda found: coverage_figure(found, TASK_MEASURES["segmentation"]),
     "reliability": reliability_figure,
     "routing": lambda found: routing_figure(found, TIMED),
 }
@@ -101,7 +104,7 @@ def test_correction_curves_are_drawn_over_the_band_of_all_orders(
     own: Results, protocol: str, task: str
 ) -> None:
     found = own["shapes_val"]
-    figure = curves_figure(found.curves, task)
+    figure = curves_figure(found.curves, task, TASK_MEASURES[task])
     trained = [name for name in TASK_MEASURES[task] if name in HEAD_MEASURES]
     lines = lines_of(figure)
     assert list(lines) == ["random", *untrained_of(protocol, task), *of_heads(*trained)]
@@ -139,7 +142,7 @@ def test_the_radar_has_no_axis_of_a_task_that_was_not_evaluated(own: Results) ->
 
 def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results, protocol: str) -> None:
     found = own[SPLITS[0]]
-    lines = lines_of(coverage_figure(found))
+    lines = lines_of(coverage_figure(found, TASK_MEASURES["segmentation"]))
     trained = [name for name in TASK_MEASURES["segmentation"] if name in HEAD_MEASURES]
     untrained = untrained_of(protocol, "segmentation")
     assert list(lines) == ["random", *untrained, *of_heads(*trained)]
@@ -347,3 +350,14 @@ def test_equal_results_give_equal_bytes(
     results: dict[str, SplitResults], plots: dict[str, str]
 ) -> None:
     assert curve_plots(results) == plots
+
+
+def test_the_opening_draws_a_line_a_row_of_its_table(results: Results) -> None:
+    own = of_protocol(results, USED)[SPLITS[0]]
+    panels = opening_figure(first_curves(own)).axes
+    assert [panel.get_title() for panel in panels] == [TASK_LABELS[task] for task in TASKS]
+    for panel, task in zip(panels, TASKS, strict=True):
+        legend = panel.get_legend()
+        assert legend is not None
+        names = [text.get_text() for text in legend.get_texts()]
+        assert names == [measure_label(name) for name in OF_LINES[task]]

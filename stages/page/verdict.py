@@ -1,0 +1,243 @@
+"""What the results of a split say, in five sentences and one table; each word follows from an
+interval.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import erfc, isnan, sqrt
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.heads.kinds import HEAD_KINDS, HeadKind
+from pipeline.scoring.bootstrap import LEVEL
+from pipeline.scoring.corrections import BASELINE
+from pipeline.scoring.measures import MEASURES
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from stages.page.labels import measure_label, number, with_bounds
+from stages.tables import report_table
+
+USED: Final = "selected"
+"""The protocol that a user has, whom no ground truth tells which proposal is best."""
+
+SUBJECTS: Final[Mapping[str, str]] = {
+    "model": "Where a larger model helps",
+    "prompt": "Where more clicks help",
+    "task": "Where another proposal is better",
+    "segmentation": "How wrong a mask is",
+}
+"""What a measure is asked in each task."""
+
+BASELINE_LABEL: Final = "1 − SamScore"
+
+Z: Final = 1.959964
+"""Half the width of a 95 % interval in standard errors."""
+
+Verdict = Literal["better", "no better", "worse"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: a measure for each task, and what it takes to have it."""
+
+    label: str
+    measures: Mapping[str, str]
+    meaning: str
+
+
+def _of_heads(kind: HeadKind, meaning: str) -> Line:
+    line = kind.named("gaps_star")
+    of_task = {task: m.name for m in MEASURES if line in m.radar_lines for task in m.tasks}
+    return Line(f"heads{kind.label}", of_task, meaning)
+
+
+LINES: Final = (
+    Line(BASELINE_LABEL, dict.fromkeys(TASKS, BASELINE[-1]), "SAM2's own score of the mask"),
+    Line("H_Std", dict.fromkeys(TASKS, "h_std"), "how unsure the mask's own pixels are: entropy"),
+    Line(
+        "1 − SDC",
+        dict.fromkeys(TASKS, "soft_dice"),
+        "the same by the Dice of the soft mask with the cut one",
+    ),
+    Line(
+        "H_Θ, H_Xp, H_A, H_T",
+        {"model": "h_theta", "prompt": "h_xp", "task": "h_a", "segmentation": "h_t"},
+        "entropy over four models, eight clicks, three proposals or six views",
+    ),
+    *map(
+        _of_heads,
+        HEAD_KINDS,
+        (
+            "Δ* or 1 − USAM: small networks that read SAM2's tokens, as the paper's",
+            "the same of networks that read figures of the mask, too",
+        ),
+    ),
+)
+"""Rows that a user can act on: what costs nothing, what takes more predictions, and the heads."""
+
+OF_LINES: Final = {
+    task: tuple(line.measures[task] for line in LINES if task in line.measures) for task in TASKS
+}
+"""Measures of the lines, by task."""
+
+
+def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
+    """Each measure of a split beside 1 - SamScore, in both protocols.
+
+    Returns
+    -------
+    ``protocol``, ``task``, ``measure`` (``measure_name``), ``relative`` and ``margin`` in percent
+    with their bounds, and ``verdict``: ``better`` or ``worse`` where the interval of the margin
+    lies on one side of 0 and Holm's procedure rejects that it is 0; the baseline's own is NaN.
+
+    Notes
+    -----
+    All comparisons are one family of tests (Holm 1979). The p-value of each is that of a normal
+    distribution with the interval's width: a resample in a thousand would be too coarse.
+    """
+    rows = pd.concat(
+        [
+            _task_rows(results, split, protocol, task)
+            for protocol, task in product(PROTOCOLS, report_table.task_models(results))
+        ],
+        ignore_index=True,
+    )
+    is_compared = rows["measure"] != BASELINE[-1]
+    margins = rows.loc[is_compared, ["margin", "margin_low", "margin_high"]].to_numpy(float)
+    is_sure = holm([p_value(*margin) for margin in margins])
+    rows["verdict"] = pd.Series(
+        [_verdict(margin, sure) for margin, sure in zip(margins, is_sure, strict=True)],
+        index=rows.index[is_compared],
+        dtype=object,
+    )
+    return rows
+
+
+def _task_rows(results: report_table.Results, split: str, protocol: str, task: str) -> pd.DataFrame:
+    own = report_table.of_protocol({split: results[split]}, protocol)
+    first = report_table.first_train_split(results[split])
+    rows = report_table.main_rows(own, task)
+    numbers = [name + end for name in ("relative", "margin") for end in ("", *BOUNDS_OF)]
+    names = [
+        report_table.measure_name(row["measure"], row["trained_on"], first)
+        for row in rows.to_dict("records")
+    ]
+    return rows[numbers].mul(100).assign(protocol=protocol, task=task, measure=names)
+
+
+BOUNDS_OF: Final = report_table.BOUNDS_OF
+
+
+def _verdict(margin: Sequence[float], is_sure: bool) -> Verdict:  # noqa: FBT001
+    _, low, high = margin
+    if is_sure and low > 0:
+        return "better"
+    return "worse" if is_sure and high < 0 else "no better"
+
+
+def p_value(value: float, low: float, high: float) -> float:
+    """Two-sided p-value that a value is 0, from its 95 % interval; 1 without an interval.
+
+    >>> round(p_value(1.959964, 0, 3.919928), 3)
+    0.05
+    """
+    if isnan(low) or not high > low:
+        return 1.0
+    return erfc(abs(value) / ((high - low) / (2 * Z)) / sqrt(2))
+
+
+def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
+    """Which hypotheses Holm's step-down procedure rejects at a family-wise error of ``alpha``.
+
+    >>> holm([0.01, 0.04, 0.03, 0.005])
+    [True, False, False, True]
+    """
+    n = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    is_rejected = [False] * n
+    for place, row in enumerate(order.tolist()):
+        if p_values[row] > alpha / (n - place):
+            break
+        is_rejected[row] = True
+    return is_rejected
+
+
+def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
+    """What the comparisons say to a user, by subject: a sentence a task, and how much that is.
+
+    Parameters
+    ----------
+    rows
+        As ``comparisons`` gives them.
+    n_images
+        Images, or videos, of the split.
+    """
+    used = rows[rows["protocol"] == USED]
+    said = {
+        SUBJECTS[task]: _task_sentence(of_task)
+        for task, of_task in used.groupby("task", sort=False)
+        if task in SUBJECTS
+    }
+    return said | {"What these images cannot tell": _last_sentence(rows, n_images)}
+
+
+def _task_sentence(rows: pd.DataFrame) -> str:
+    others = rows[rows["measure"] != BASELINE[-1]]
+    if others.empty:
+        return f"only {BASELINE_LABEL} was evaluated."
+    better = others[others["verdict"] == "better"]
+    top = (others if better.empty else better).sort_values("relative", ascending=False).iloc[0]
+    name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)
+    if better.empty:
+        return f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}."
+    n_more = len(better) - 1
+    more = f"; {n_more} {'others beat' if n_more > 1 else 'other beats'} it, too" if n_more else ""
+    return f"{name} beats {BASELINE_LABEL} by {margin} of relative AUC{more}."
+
+
+def _margin(row: "pd.Series[Any]") -> str:
+    value, low, high = (number(row[f"margin{end}"]) for end in ("", *BOUNDS_OF))
+    return f"{value} points" if isnan(row["margin_low"]) else f"{value} points ({low} to {high})"
+
+
+def _last_sentence(rows: pd.DataFrame, n_images: int) -> str:
+    compared = rows.dropna(subset=["verdict"])
+    counts = compared["verdict"].value_counts().reindex(["better", "worse", "no better"]).fillna(0)
+    better, worse, rest = counts.astype(int)
+    half = ((compared["margin_high"] - compared["margin_low"]) / 2).median()
+    reach = "" if isnan(half) else f", intervals of {number(half, 0)} points to either side"
+    return (
+        f"of {len(compared)} comparisons on {n_images} images{reach}, {better} are sure gains, "
+        f"{worse} sure losses (Holm) and {rest} neither."
+    )
+
+
+def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Relative AUC in percent of ``LINES`` as a user has them: a column a task, in words.
+
+    Returns
+    -------
+    ``label``; by task its number with bounds, and ``<task>_better``, whether it is sure to beat
+    1 - SamScore. Lines without a number are left out.
+    """
+    used = rows[rows["protocol"] == USED]
+    by_name = {(row["task"], row["measure"]): row for row in used.to_dict("records")}
+    tasks = list(dict.fromkeys(used["task"]))
+    lines: list[dict[Hashable, Any]] = []
+    for line in LINES:
+        cells = {task: by_name.get((task, line.measures.get(task, ""))) for task in tasks}
+        if any(cells.values()):
+            lines.append(
+                {"label": line.label}
+                | {
+                    task: with_bounds(row, "relative") if row else "–"
+                    for task, row in cells.items()
+                }
+                | {
+                    f"{task}_better": bool(row) and row["verdict"] == "better"
+                    for task, row in cells.items()
+                }
+            )
+    return pd.DataFrame(lines)

@@ -1,0 +1,96 @@
+"""What the results say: each word follows from an interval, and from how many are compared."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.vocabulary import PROTOCOLS, TASKS
+from stages.page.verdict import (
+    BASELINE_LABEL,
+    LINES,
+    SUBJECTS,
+    comparisons,
+    holm,
+    p_value,
+    sentences,
+    verdict_table,
+)
+from stages.tables.report_table import Results
+from tests.fixtures.eval_split import SPLITS
+
+SPLIT = SPLITS[0]
+MARGINS = ["margin", "margin_low", "margin_high"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_rejects_as_its_adjusted_p_values_say(p_values: list[float]) -> None:
+    in_order = sorted(p_values)
+    n = len(in_order)
+    adjusted = np.maximum.accumulate([p * (n - k) for k, p in enumerate(in_order)])
+    by_value = dict(zip(in_order[::-1], adjusted[::-1], strict=True))
+    assert holm(p_values, 0.05) == [bool(by_value[p] <= 0.05) for p in p_values]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [(2.0, 0.0, 4.0, 0.05), (-2.0, -4.0, 0.0, 0.05), (0.0, -1.0, 1.0, 1.0), (0.0, 0.0, 0.0, 1.0)],
+)
+def test_an_interval_that_touches_0_has_a_p_value_of_5_percent(
+    value: float, low: float, high: float, expected: float
+) -> None:
+    assert p_value(value, low, high) == pytest.approx(expected, abs=1e-6)
+    assert p_value(value, float("nan"), float("nan")) == 1
+
+
+def said_of_prompt(results: Results, margin: tuple[float, float, float]) -> tuple[str, str, bool]:
+    """Verdict and sentence if one measure has this margin and no other differs from 0."""
+    found = results[SPLIT]
+    auc = found.auc.copy()
+    auc[MARGINS] = (0.0, -0.1, 0.1)
+    is_it = (auc["protocol"] == "selected") & (auc["measure"] == "h_xp") & (auc["task"] == "prompt")
+    auc.loc[is_it, MARGINS] = margin
+    auc.loc[is_it, "relative"] = 0.9
+    rows = comparisons({SPLIT: replace(found, auc=auc)}, SPLIT)
+    own = rows[(rows["protocol"] == "selected") & (rows["task"] == "prompt")].set_index("measure")
+    shown = verdict_table(rows).set_index("label")
+    marked = shown["prompt_better"]["H_Θ, H_Xp, H_A, H_T"]
+    return own["verdict"]["h_xp"], sentences(rows, 9)[SUBJECTS["prompt"]], bool(marked)
+
+
+def test_a_margin_is_sure_only_among_all_that_are_compared(results: Results) -> None:
+    sure, narrow = (
+        said_of_prompt(results, (0.2, 0.1, 0.3)),
+        said_of_prompt(results, (0.2, 0.01, 0.4)),
+    )
+    assert sure == (
+        "better",
+        "H_Xp beats 1 − SamScore by 20.0 points (10.0 to 30.0) of relative AUC.",
+        True,
+    )
+    # Alone it would be sure, among some eighty it is not.
+    highest = "the highest, H_Xp, differs by 20.0 points (1.0 to 40.0)."
+    assert narrow == ("no better", f"nothing surely beats {BASELINE_LABEL}; {highest}", False)
+    assert said_of_prompt(results, (-0.2, -0.3, -0.1))[0] == "worse"
+
+
+def test_the_last_sentence_counts_all_comparisons(results: Results) -> None:
+    rows = comparisons(results, SPLIT)
+    compared = rows.dropna(subset=["verdict"])
+    *_, last = sentences(rows, 9).values()
+    better, worse = (sum(compared["verdict"] == name) for name in ("better", "worse"))
+    assert last.startswith(f"of {len(compared)} comparisons on 9 images")
+    assert f" {better} are sure gains, {worse} sure losses" in last
+    assert set(rows["protocol"]) == set(PROTOCOLS)
+
+
+def test_the_table_has_a_number_of_each_task_in_each_line(results: Results) -> None:
+    rows = comparisons(results, SPLIT)
+    shown = verdict_table(rows)
+    assert shown["label"].tolist() == [line.label for line in LINES]
+    own = rows[(rows["protocol"] == "selected")].set_index(["task", "measure"])["relative"]
+    for line, row in zip(LINES, shown.to_dict("records"), strict=True):
+        for task in TASKS:
+            assert row[task].startswith(f"{own[task, line.measures[task]]:.1f}".replace("-", "−"))
