@@ -1,4 +1,4 @@
-"""Writes the notebook ``docs/predict.ipynb`` and runs it: ``make readme``.
+"""Writes the notebook ``docs/predict.ipynb`` and runs it: ``make results``.
 
 Reads   the weights and heads that ship.
 Writes  ``docs/predict.ipynb``, with what its cells print and draw.

@@ -1,4 +1,4 @@
-"""Writes what the predictor says into ``README.md`` and ``docs/predict.md``: ``make readme``.
+"""Writes what the predictor says into ``README.md`` and ``docs/predict.md``: ``make results``.
 
 Reads   the weights and heads that ship, ``params.yaml:shapes``.
 Writes  the parts of both pages between ``<!-- python -->`` and ``<!-- /python -->``, ``shell``,

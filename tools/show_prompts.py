@@ -1,4 +1,4 @@
-"""Writes how the mini models answer boxes and corrections into ``docs/mini.md``: ``make readme``.
+"""Writes how the mini models answer boxes and corrections into ``docs/mini.md``: ``make results``.
 
 Reads   ``cache/objects/shapes_val.zarr`` and the images of ``params.yaml:splits.shapes_val``; the
         weights that ship, or those of the state of a training: ``python -m tools.show_prompts

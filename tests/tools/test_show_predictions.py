@@ -44,7 +44,7 @@ def printed(shapes: ShapesParams) -> str:
 def test_the_lines_of_python_print_what_is_shown(page: Path, printed: str) -> None:
     shown = read_block(page, "python")
     assert f"```python\n{PYTHON}```" in shown
-    assert words(shown) == words(printed), "run `make readme`"
+    assert words(shown) == words(printed), "run `make results`"
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.011)
 
@@ -52,7 +52,7 @@ def test_the_lines_of_python_print_what_is_shown(page: Path, printed: str) -> No
 def test_the_command_prints_what_is_shown(shapes: ShapesParams) -> None:
     shown, printed = read_block(PREDICT, "shell"), f"\n{shell_block(shapes)}"
     assert f"```bash\n{SHELL}\n```" in shown
-    assert words(shown) == words(printed), "run `make readme`"
+    assert words(shown) == words(printed), "run `make results`"
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (shown, printed)]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.11)
 
@@ -86,7 +86,7 @@ def test_its_cells_are_those_that_the_command_writes() -> None:
 @pytest.mark.slow
 def test_a_new_run_prints_and_draws_what_is_stored() -> None:
     for cell, new in zip(stored().cells, run(notebook()).cells, strict=True):
-        assert NUMBER.sub("", text_of(cell)) == NUMBER.sub("", text_of(new)), "run `make readme`"
+        assert NUMBER.sub("", text_of(cell)) == NUMBER.sub("", text_of(new)), "run `make results`"
         numbers = [[float(n) for n in NUMBER.findall(text_of(one))] for one in (cell, new)]
         # Rounding may differ elsewhere.
         assert numbers[0] == pytest.approx(numbers[1], abs=0.011)
