@@ -166,7 +166,8 @@ def test_plain_zarr_and_xarray_read_a_cell_and_warn_of_nothing(
     assert not read.stderr, read.stderr
     said = json.loads(read.stdout)
     shared = {"object": 21, "prompt": 9, "proposal": 3}
-    assert said["features"]["sizes"] == {**shared, "shard": 3, "token": 4, "pair": 3, "channel": 64}
+    widths = {"channel": 64, "encoder_channel": 88}
+    assert said["features"]["sizes"] == {**shared, **widths, "shard": 3, "token": 4, "pair": 3}
     assert said["masks"]["sizes"] == {**shared, "y": 64, "x": 64, "code": 256}
     assert said["features"]["coords"] == ["object_id", "pair", "prompt", "proposal", "token"]
     assert said["masks"]["coords"] == ["object_id", "prompt", "proposal"]
