@@ -22,8 +22,9 @@ from storage.pool.cell import Cell
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable
 
-FINITE: Final = {"sam_score": "SamScores", "encoder_std": "deviations of the encoder"}
-"""Arrays that show a number of the model that is not finite, in words."""
+FINITE: Final = ("sam_score", "encoder_std")
+"""Arrays that show where a model says what is not finite; the second, levels that only masks read.
+"""
 
 ViewedImage = tuple[Square, Request]
 """An image in its view, resized, and the request about its objects."""
@@ -143,10 +144,10 @@ class CellSteps:
 
 
 def _check_finite(file: str, rows: Rows) -> None:
-    for name, what in FINITE.items():
+    for name in FINITE:
         n_faulty = int((~np.isfinite(rows[name])).sum())
         if n_faulty:
             raise WeightsError(
-                f"{what} of {file} must be finite, got {n_faulty} others: the weights are "
+                f"{name} of {file} must be finite, got {n_faulty} others: the weights are "
                 "damaged, or overflow in extract.precision"
             )
