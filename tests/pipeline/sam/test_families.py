@@ -18,7 +18,7 @@ def n_encoder_channels(family: str, model: str) -> int:
     """Channels of the levels that the decoder of a built model takes."""
     decoder = build(family, model, seed=0).sam_mask_decoder
     narrowed = decoder.conv_s0.out_channels + decoder.conv_s1.out_channels
-    return narrowed + decoder.transformer_dim
+    return int(narrowed + decoder.transformer_dim)
 
 
 def test_every_family_has_sizes() -> None:
