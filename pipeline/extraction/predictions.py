@@ -100,7 +100,7 @@ def extract_objects(
     -------
     ``sam_score``, ``iou``, ``iou_token``, ``mask_token``, ``object_score``, those of
     ``mask_figures`` and, if asked for, ``mask_code``: arrays ``(object, prompt, ...)`` in decoder
-    order.
+    order; statistics of the image, ``(object, encoder_channel)``, the same for all its objects.
     """
     truth = sam.upload(request.ground_truth)
     is_near = sam.device.type == "cpu"
@@ -122,7 +122,7 @@ def extract_objects(
     collected = Collected(shape, wait=None if is_near else sam.wait)
     for found in each(judged, calls):
         collected.add(*found)
-    return collected.rows()
+    return collected.rows() | _image_rows(embedding, len(request.points))
 
 
 class Collected:
@@ -176,6 +176,11 @@ def _fetched(parts: Sequence[Tensor]) -> Tensor:
     together = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
     # Not waited for, the copy goes to pinned memory.
     return together.to("cpu", non_blocking=True)
+
+
+def _image_rows(embedding: Embedding, n_objects: int) -> Rows:
+    statistics = {name: found.cpu().numpy() for name, found in embedding.statistics().items()}
+    return {name: np.tile(values, (n_objects, 1)) for name, values in statistics.items()}
 
 
 def encode_logits(logits: Float[Tensor, "*batch y x"]) -> UInt8[Tensor, "*batch y x"]:

@@ -60,6 +60,15 @@ class FamilySizes:
     mask_side_px: int
     """Side of a low-resolution mask."""
 
+    @property
+    def n_encoder_channels(self) -> int:
+        """Channels of all levels of the image encoder, as the decoder receives them.
+
+        ``sam2`` narrows the finest level to an eighth of the width of a token, the next to a
+        quarter.
+        """
+        return self.n_channels // 8 + self.n_channels // 4 + self.n_channels
+
 
 SIZES: Final[Mapping[str, FamilySizes]] = {
     "mini": FamilySizes(MINI_CHANNELS, MINI_IMAGE_SIZE_PX // 4),

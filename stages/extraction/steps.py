@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable
+
+FINITE: Final = ("sam_score", "encoder_std")
+"""Arrays that show where a model says what is not finite; the second, levels that only masks read.
+"""
 
 ViewedImage = tuple[Square, Request]
 """An image in its view, resized, and the request about its objects."""
@@ -88,7 +93,7 @@ class CellSteps:
         Raises
         ------
         WeightsError
-            If a SamScore is not finite: the weights are damaged, or bf16 overflowed.
+            If numbers of the model are not finite: the weights are damaged, or bf16 overflowed.
         """
         square, request = given
         if self._last is None or self._last[0] != piece.image:
@@ -102,12 +107,7 @@ class CellSteps:
                 with_masks=self.settings.with_masks,
                 each=each,
             )
-        n_faulty = int((~np.isfinite(rows["sam_score"])).sum())
-        if n_faulty:
-            raise WeightsError(
-                f"SamScores of {self._table.file[piece.image]} must be finite, got {n_faulty} "
-                "others: the weights are damaged, or overflow in extract.precision"
-            )
+        _check_finite(str(self._table.file[piece.image]), rows)
         inputs = np.full(piece.stop - piece.start, self.cell.split.input_sha256(piece))
         return rows | {"input_sha256": inputs}
 
@@ -140,4 +140,14 @@ class CellSteps:
             raise ImageError(
                 f"{self.images.path(file)} must be the file that stage prepare saw "
                 f"(sha256 {known[:12]}...), got {found[:12]}...; run prepare again"
+            )
+
+
+def _check_finite(file: str, rows: Rows) -> None:
+    for name in FINITE:
+        n_faulty = int((~np.isfinite(rows[name])).sum())
+        if n_faulty:
+            raise WeightsError(
+                f"{name} of {file} must be finite, got {n_faulty} others: the weights are "
+                "damaged, or overflow in extract.precision"
             )

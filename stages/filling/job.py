@@ -65,7 +65,7 @@ class CellJob:
     def cell(self, split: PreparedSplit) -> Cell:
         """The cell in the pool."""
         known = SIZES[self.params.family]
-        sizes = {"channel": known.n_channels}
+        sizes = {"channel": known.n_channels, "encoder_channel": known.n_encoder_channels}
         if self.name.with_masks:
             sizes |= {"y": known.mask_side_px, "x": known.mask_side_px}
         return Cell(self.signature, split, sizes)

@@ -17,6 +17,7 @@ from storage.pool.adoption import PublishedCell, adopt, open_published, publishe
 from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit
 from storage.pool.publishing import Comparison, compare_shards, publish
+from storage.store.inspection import open_store
 
 N_TRIES: Final = 3
 """How often shards are computed that turn out damaged, before the disk is to blame."""
@@ -74,13 +75,15 @@ def fitting(
 ) -> tuple[PublishedCell, Cell] | None:
     """Published stores whose shards serve a cell, on the device that made them; None if none do."""
     try:
-        published = open_published(paths)
+        signature = open_store(paths["features"]).signature
+        job = jobs.get(str(signature.get("device")))
+        cell = None if job is None else job.cell(split)
+        # Before their arrays are opened: stores of another version may have others.
+        fits = cell is not None and cell.fits(signature)
+        return (open_published(paths), cell) if cell is not None and fits else None
     except StoreError as error:
         print(f"note: {error}", file=sys.stderr)
         return None
-    job = jobs.get(str(published.signature.get("device")))
-    cell = None if job is None else job.cell(split)
-    return (published, cell) if cell is not None and published.fits(cell) else None
 
 
 def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:

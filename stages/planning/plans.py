@@ -136,7 +136,8 @@ def plan_split(
 
 def n_cell_files(cell: CellName, n_objects: int, shard_objects: int) -> list[int]:
     """Files of each store of a published cell, whatever the size of masks and tokens."""
-    sizes = {"object": max(n_objects, 1), "prompt": len(cell.prompts), "channel": 1, "y": 1, "x": 1}
+    ones = dict.fromkeys(("channel", "encoder_channel", "y", "x"), 1)
+    sizes = {"object": max(n_objects, 1), "prompt": len(cell.prompts), **ones}
     kinds = ("features", "masks") if cell.with_masks else ("features",)
     return [n_store_files(kind, sizes, shard_objects) for kind in kinds]
 
@@ -144,8 +145,8 @@ def n_cell_files(cell: CellName, n_objects: int, shard_objects: int) -> list[int
 def features_bytes(cell: CellName, sizes: FamilySizes) -> int:
     """Uncompressed, per object."""
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
-    dims = {**fixed, "prompt": len(cell.prompts)}
-    return object_bytes("features", {**dims, "channel": sizes.n_channels})
+    widths = {"channel": sizes.n_channels, "encoder_channel": sizes.n_encoder_channels}
+    return object_bytes("features", {**fixed, **widths, "prompt": len(cell.prompts)})
 
 
 def _pending(

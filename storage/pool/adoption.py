@@ -22,7 +22,6 @@ from storage.store.arrays import (
 )
 from storage.store.grid import chunk_rows, file_name
 from storage.store.inspection import AnyArray, Store, check_identity, open_store
-from storage.store.signature import compare
 from storage.store.verify import STRAY, verify
 
 
@@ -88,11 +87,6 @@ class PublishedCell:
         for i, shard in enumerate(shards):
             own = slice(i * size, (i + 1) * size)
             yield shard, {name: values[own] for name, values in rows.items()}
-
-    def fits(self, cell: Cell) -> bool:
-        """Whether its rows are what the settings of a cell give."""
-        settings = {key: value for key, value in cell.settings.items() if key != "stores"}
-        return compare(self.signature, settings) is None
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedCell:

@@ -35,7 +35,7 @@ from storage.paths import POOL
 from storage.pool.inputs import PreparedSplit, shard_name
 from storage.store.grid import file_name, grid
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec, Value
-from storage.store.signature import digest, parse_signature
+from storage.store.signature import compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
@@ -86,7 +86,7 @@ class Cell:
     signature
         Of its stores.
     sizes
-        Of ``channel`` and, with masks, ``y`` and ``x``.
+        Of ``channel``, ``encoder_channel`` and, with masks, ``y`` and ``x``.
     """
 
     signature: Mapping[str, object]
@@ -109,6 +109,11 @@ class Cell:
     def folder(self) -> Path:
         """Folder of all shards of the same settings, of any split."""
         return self.pool / digest(self.settings)
+
+    def fits(self, signature: Mapping[str, object]) -> bool:
+        """Whether rows of a published store with this signature are what its settings give."""
+        settings = {key: value for key, value in self.settings.items() if key != "stores"}
+        return compare(signature, settings) is None
 
     def has(self, name: str) -> bool:
         """Whether a shard is there."""

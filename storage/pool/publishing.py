@@ -87,11 +87,10 @@ def publish(cell: Cell, targets: Mapping[str, Path], compared: Comparison) -> No
 def _write(cell: Cell, kind: str, store: Path, compared: Comparison) -> dict[str, FileRecord]:
     """Write all of a store but its manifest; the records of its files as far as they are known."""
     split = cell.split
-    sizes = {dim: n for dim, n in cell.sizes.items() if (dim == "channel") == (kind == "features")}
     group = create_store(
         store,
         kind,
-        sizes,
+        cell.sizes,
         signature=cell.signature,
         coords={"object_id": split.table.object_id, "prompt": cell.signature["prompts"]},
         shard_objects=split.shard_objects,

@@ -108,9 +108,10 @@ class OpenCell:
         """Scores and tokens of all objects under one prompt set, a block at a time.
 
         A block is one chunk of tokens, which are most of the store: each is decompressed once, and
-        memory holds one at a time.
+        memory holds one at a time. What is the same under all prompt sets is in none.
         """
-        of_prompt = self.features.isel(prompt=self.signature["prompts"].index(prompt))
+        names = [name for name, array in self.features.items() if "prompt" in array.dims]
+        of_prompt = self.features[names].isel(prompt=self.signature["prompts"].index(prompt))
         n_rows = of_prompt["mask_token"].encoding["chunks"][0]
         for start in range(0, of_prompt.sizes["object"], n_rows):
             some = of_prompt.isel(object=slice(start, start + n_rows))

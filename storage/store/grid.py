@@ -14,7 +14,7 @@ CHUNK_ROWS: Final = 1024
 """Fewest rows of a chunk: one-row chunks of tokens read 27 times slower."""
 
 MAX_ROW_CHUNKS: Final = 32
-"""Most chunks along the rows: a store of features, with 27 arrays and prompt sets cut so, has fewer
+"""Most chunks along the rows: a store of features, with 29 arrays and prompt sets cut so, has fewer
 than a thousand files; a large split gets larger chunks."""
 
 N_CODES: Final = 256

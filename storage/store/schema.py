@@ -136,6 +136,17 @@ _FEATURES: Final[Mapping[str, ArraySpec]] = {
         "float32",
         "soft Dice of two proposals p and q, 2 sum(p q) / sum(p^2 + q^2)",
     ),
+    "encoder_mean": ArraySpec(
+        ("object", "encoder_channel"),
+        "float32",
+        "mean of each channel of the image encoder over its level, the same for all objects of an "
+        "image; levels as the decoder receives them, the finest first",
+    ),
+    "encoder_std": ArraySpec(
+        ("object", "encoder_channel"),
+        "float32",
+        "standard deviation of each channel of the image encoder over its level",
+    ),
     "input_sha256": ArraySpec(
         ("object",),
         "str",

@@ -22,6 +22,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pipeline.extraction.plan import decoder_batch
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
+from pipeline.sam.families import SIZES
 from pipeline.sam.model import Sam
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
@@ -82,10 +83,14 @@ class Work:
 
     def extract(self) -> None:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
-        sam, side_px = self.sam, self.sam.mask_size_px
+        sam, known = self.sam, SIZES["sam2.1"]
         split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
         signature = full_signature({"prompts": PROMPTS}, SHARD_OBJECTS)
-        sizes = {"channel": sam.n_channels, "y": side_px, "x": side_px}
+        sizes = {
+            "channel": known.n_channels,
+            "encoder_channel": known.n_encoder_channels,
+            **dict.fromkeys(("y", "x"), known.mask_side_px),
+        }
         settings = CellSettings(default_view("identity"), PROMPTS, self.batch, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
         steps = CellSteps(sam, Cell(signature, split, sizes, pool), images, settings, "timed")

@@ -87,6 +87,8 @@ def test_every_array_is_what_the_official_predictor_says_of_one_prompt_at_a_time
     for row in ROWS:
         rgb, truth, points = viewed(table, row, view)
         official.set_image(rgb)
+        mean = features["encoder_mean"].isel(object=row)
+        np.testing.assert_allclose(mean, official.level_means(), rtol=1e-3, atol=1e-5)
         for prompt in PROMPTS:
             said = official.predict(
                 points if prompt == "refined" else points[clicks(prompt)], truth
@@ -116,6 +118,16 @@ def viewed(table: ObjectTable, row: int, view: str) -> tuple[np.ndarray, np.ndar
         points[:, 1] = height - 1 - points[:, 1]
         truth = truth[::-1]
     return apply_view(rgb, default_view(view), image=str(file)), truth, points
+
+
+def test_the_objects_of_an_image_share_its_statistics(table: ObjectTable) -> None:
+    for cell in ((SPLIT, "tiny", "gnoise"), (TRAIN_SPLIT, "tiny", "identity")):
+        features = storage.open_features(features_path(*cell)).load()
+        for name in ("encoder_mean", "encoder_std"):
+            rows, first = np.unique(features[name], axis=0, return_index=True)
+            assert len(rows) == table.n_images
+            assert set(table.image_index[first]) == set(range(table.n_images))
+        assert (features["encoder_std"] >= 0).all()
 
 
 def test_rows_are_the_split_s_objects_in_its_order(table: ObjectTable) -> None:
@@ -166,7 +178,8 @@ def test_plain_zarr_and_xarray_read_a_cell_and_warn_of_nothing(
     assert not read.stderr, read.stderr
     said = json.loads(read.stdout)
     shared = {"object": 21, "prompt": 9, "proposal": 3}
-    assert said["features"]["sizes"] == {**shared, "shard": 3, "token": 4, "pair": 3, "channel": 64}
+    widths = {"channel": 64, "encoder_channel": 88}
+    assert said["features"]["sizes"] == {**shared, **widths, "shard": 3, "token": 4, "pair": 3}
     assert said["masks"]["sizes"] == {**shared, "y": 64, "x": 64, "code": 256}
     assert said["features"]["coords"] == ["object_id", "pair", "prompt", "proposal", "token"]
     assert said["masks"]["coords"] == ["object_id", "prompt", "proposal"]

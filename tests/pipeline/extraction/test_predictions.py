@@ -11,11 +11,14 @@ from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
+from pipeline.sam.families import SIZES
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from tests.fixtures.official import OfficialPredictor, Said
+
+STATISTICS = ("encoder_mean", "encoder_std")
 
 SCENE = draw_scene(3, 160)
 POINTS = np.stack([sample_prompts(mask, i) for i, mask in enumerate(SCENE.masks)])
@@ -77,10 +80,12 @@ def test_a_box_is_what_the_official_predictor_says_of_it(sam: Sam, turned: bool)
 def test_more_prompt_sets_change_no_byte_of_the_others(sam: Sam) -> None:
     few, more = rows(sam), rows(sam, prompts=with_extra(EXTRA_PROMPTS))
     for name, values in few.items():
-        assert more[name][:, : len(PROMPTS)].tobytes() == values.tobytes(), name
+        same = more[name] if name in STATISTICS else more[name][:, : len(PROMPTS)]
+        assert same.tobytes() == values.tobytes(), name
     refined = rows(sam, prompts=("refined",))
     for name, values in refined.items():
-        assert few[name][:, [PROMPTS.index("refined")]].tobytes() == values.tobytes(), name
+        same = few[name] if name in STATISTICS else few[name][:, [PROMPTS.index("refined")]]
+        assert same.tobytes() == values.tobytes(), name
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
@@ -89,6 +94,15 @@ def test_the_batch_changes_nothing_but_last_bits(sam: Sam, batch: int) -> None:
     for name in ("sam_score", "iou_token", "mask_token", "object_score"):
         np.testing.assert_allclose(one[name], other[name], atol=2e-5, err_msg=name)
     np.testing.assert_allclose(one["iou"], other["iou"], atol=1e-3)
+
+
+@pytest.mark.parametrize("view", ["identity", "vflip", "gnoise"])
+def test_every_object_has_the_statistics_of_its_image_in_the_view(sam: Sam, view: str) -> None:
+    found = rows(sam, view=view, prompts=TRAIN_PROMPTS, with_masks=False)
+    embedding = sam.encode(apply_view(SCENE.rgb, default_view(view)))
+    for name, values in embedding.statistics().items():
+        assert found[name].shape == (len(SCENE.masks), SIZES["mini"].n_encoder_channels)
+        assert (found[name] == values.numpy()).all(), name
 
 
 def test_an_object_is_the_same_alone_and_among_others(sam: Sam) -> None:

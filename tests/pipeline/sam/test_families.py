@@ -14,6 +14,13 @@ def built(family: str, model: str) -> FamilySizes:
     return FamilySizes(sam.n_channels, sam.mask_size_px)
 
 
+def n_encoder_channels(family: str, model: str) -> int:
+    """Channels of the levels that the decoder of a built model takes."""
+    decoder = build(family, model, seed=0).sam_mask_decoder
+    narrowed = decoder.conv_s0.out_channels + decoder.conv_s1.out_channels
+    return int(narrowed + decoder.transformer_dim)
+
+
 def test_every_family_has_sizes() -> None:
     assert set(SIZES) == set(FAMILIES)
 
@@ -21,6 +28,7 @@ def test_every_family_has_sizes() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_sizes_of_mini_are_those_of_its_models(model: str) -> None:
     assert built("mini", model) == SIZES["mini"]
+    assert n_encoder_channels("mini", model) == SIZES["mini"].n_encoder_channels == 88
 
 
 @pytest.mark.full_size
@@ -28,3 +36,4 @@ def test_sizes_of_mini_are_those_of_its_models(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_sizes_are_those_of_the_models(family: str, model: str) -> None:
     assert built(family, model) == SIZES[family]
+    assert n_encoder_channels(family, model) == SIZES[family].n_encoder_channels == 352

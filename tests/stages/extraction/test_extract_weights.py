@@ -67,18 +67,30 @@ def test_weights_that_are_listed_are_loaded_and_signed(
     assert (found == same).all(), "they are the weights of that seed"
 
 
+@pytest.mark.parametrize(
+    ("name", "faulty"),
+    [
+        ("image_encoder.neck.convs.0.conv.bias", ("sam_score", 54)),
+        # The finest level changes masks, and no SamScore.
+        ("sam_mask_decoder.conv_s0.bias", ("encoder_std", 2)),
+    ],
+)
 def test_weights_that_say_nan_end_the_stage_with_the_image(
-    listed_weights: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    listed_weights: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    faulty: tuple[str, int],
 ) -> None:
     path = listed_weights("tiny")
     weights = load_file(path)
-    weights["image_encoder.neck.convs.0.conv.bias"][0] = float("nan")
+    weights[name][0] = float("nan")
     save_file(weights, path)
     table = Path("tables/mini.csv")
     table.write_text(f"{HEADER}\ntiny,,tiny.safetensors,,{sha256_file(path)},\n")
     message = refused(capsys)
-    assert "SamScores of" in message
-    assert "must be finite, got 54 others: the weights are damaged" in message
+    what, n_faulty = faulty
+    assert message.startswith(f"{what} of ")
+    assert f"must be finite, got {n_faulty} others: the weights are damaged" in message
     assert not features_path(*CELL).exists()
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from stages import extract, prepare
 from stages.cli.app import app
 from storage.paths import CACHE, POOL, features_path, masks_path
+from tests.fixtures.earlier_store import as_extract_7
 from tests.fixtures.extract_project import (
     CELL,
     SIZES_PX,
@@ -234,3 +235,18 @@ def test_shards_of_other_settings_do_not_serve(changes: dict[str, Any]) -> None:
     assert published() == before
     assert len(list(POOL.glob("*/settings.json"))) == 1 + ("shard_objects" not in changes)
     assert len(pool_of().lacking()) == 0
+
+
+def test_outputs_of_a_version_with_fewer_arrays_are_made_anew_without_a_note(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = published()
+    shutil.rmtree(POOL)
+    for path in OUTPUTS:
+        as_extract_7(path)
+    capsys.readouterr()
+    with encoded_images() as encoded:
+        run(extract, *CELL)
+    assert set(encoded) == set(OLD)
+    assert "note: " not in capsys.readouterr().err
+    assert published() == before

@@ -44,7 +44,7 @@ def write_at_once(root: Path, cell: Cell) -> None:
     parts = [rows_of(i, split, with_masks="y" in cell.sizes) for i in range(len(split.names))]
     images = images_of_shards(split.table, split.shard_objects)
     for kind, path in targets(root, cell).items():
-        dims = {"features": ("channel",), "masks": ("y", "x")}[kind]
+        dims = {"features": ("channel", "encoder_channel"), "masks": ("y", "x")}[kind]
         group = create_store(
             path,
             kind,

@@ -19,7 +19,9 @@ from storage.split.objects import objects_digest, write_objects
 from storage.store.arrays import images_digest
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
+from tests.fixtures.earlier_store import as_extract_7
 from tests.fixtures.eval_split import object_table
+from tests.fixtures.made_up_cell import flip
 from tests.fixtures.signatures import open_eval
 from tests.fixtures.split_cells import N_CHANNELS, draw_rows, write_cell, write_cells, write_table
 
@@ -169,6 +171,28 @@ def test_a_cell_of_other_settings_is_told(changes: dict[str, Any], message: str)
         StoreError, match=rf"large/vflip\.zarr was written under other inputs {message}"
     ):
         open_split()
+
+
+@pytest.mark.parametrize("path_of", [features_path, masks_path])
+def test_a_cell_that_lacks_arrays_of_its_version_is_named_by_the_version(
+    path_of: Callable[..., Path],
+) -> None:
+    path = path_of("val", *LAST)
+    as_extract_7(path)
+    message = rf"^{path} was written under other inputs \(extract_version: 7 -> \d+\); `dvc repro"
+    with pytest.raises(StoreError, match=message):
+        open_split()
+
+
+def test_readers_of_tokens_read_nothing_that_all_prompt_sets_share() -> None:
+    cell = open_split().by_name[LAST]
+    for name in ("encoder_mean", "encoder_std"):
+        flip(features_path("val", *LAST) / name / "c.0.0", 300)
+    (block,) = cell.blocks("center")
+    assert {"mask_token", "sam_score"} <= set(block)
+    assert not {"encoder_mean", "encoder_std", "input_sha256"} & set(block)
+    with pytest.raises(StoreError, match="encoder_mean: every chunk must be intact"):
+        cell.features["encoder_mean"].load()
 
 
 def test_the_cell_that_differs_from_the_settings_is_blamed_not_the_one_opened_after_it() -> None:

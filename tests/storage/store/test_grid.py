@@ -100,14 +100,16 @@ def test_the_files_of_a_store_are_foretold(kind: str, made: Path) -> None:
 
 @given(st.integers(1, 10**8))
 def test_a_store_of_features_has_less_than_a_thousand_files(n_objects: int) -> None:
-    given = {"object": n_objects, "prompt": 9, "channel": 256}
+    given = {"object": n_objects, "prompt": 9, "channel": 256, "encoder_channel": 352}
     assert n_store_files("features", given, -(-n_objects // 999)) < 1000
 
 
 def test_bytes_follow_from_the_schema() -> None:
-    sizes = {"prompt": 9, "proposal": 3, "pair": 3, "token": 4, "channel": 256}
+    counts = {"prompt": 9, "proposal": 3, "pair": 3, "token": 4}
+    sizes = {**counts, "channel": 256, "encoder_channel": 352}
+    of_prompt = 2 * 3 + 256 + 4 * 256 + 1 + 4 * 3
 
-    assert object_bytes("features", sizes) == 4 * 9 * (2 * 3 + 256 + 4 * 256 + 1 + 4 * 3)
+    assert object_bytes("features", sizes) == 4 * (9 * of_prompt + 2 * 352)
 
 
 @pytest.mark.parametrize(("side_px", "n_bytes"), [(256, (5000, 32000)), (64, (1250, 2000))])

@@ -33,7 +33,7 @@ def entropy(**changes: np.ndarray) -> dict[str, Any]:
 
 def create_features(path: Path, **changes: object) -> zarr.Group:
     settings: dict[str, Any] = {
-        "sizes": {"channel": 5},
+        "sizes": {"channel": 5, "encoder_channel": 7},
         "signature": {"family": "mini"},
         "coords": {"object_id": np.arange(N_OBJECTS), "prompt": ["center", "refined"]},
         "shard_objects": 4,
@@ -53,7 +53,8 @@ def test_a_store_that_fits_in_memory_is_written_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", SCHEMA)
 def test_metadata_are_consolidated_as_zarr_does(tmp_path: Path, kind: str) -> None:
-    sizes = dict.fromkeys(("image", "object", "channel", "y", "x", "model", "code"), 4)
+    dims = ("image", "object", "channel", "encoder_channel", "y", "x", "model", "code")
+    sizes = dict.fromkeys(dims, 4)
     coords = {"object_id": np.arange(4), "prompt": ["center"], "model": ["tiny"]}
     own = {name: values for name, values in coords.items() if name in SCHEMA[kind]}
     create_store(tmp_path / "a.zarr", kind, sizes, signature={}, coords=own, shard_objects=2)
