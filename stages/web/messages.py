@@ -13,13 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.predictor import PromptSet, Uncertainty
+from pipeline.predictor import PromptSet, Uncertainty, coco_masks
 from pipeline.vocabulary import N_PROPOSALS
 from stages.predictor.prompts import Clicks
-from stages.predictor.results import prompt_values, proposal_values
 from stages.settings.parsing import ParamsError
 from storage.images.files import png_bytes
-from storage.rle import encode_rle
 
 T = TypeVar("T")
 
@@ -115,36 +113,26 @@ def parse_prompt(data: bytes) -> PromptRequest:
         raise ParamsError(f"{key} must be as the page sends it, got: {first['msg']}") from error
 
 
-def prompt_of(prompt: PromptRequest, height_px: int, width_px: int) -> PromptSet:
-    """The same as a predictor takes it.
-
-    Raises
-    ------
-    ParamsError
-        If it has neither a click on the object nor a box, or lies outside of the image.
-    """
+def prompt_of(prompt: PromptRequest) -> PromptSet:
+    """The same as a predictor takes it, or refuses it."""
     on, beside = (
         tuple((click.x, click.y) for click in prompt.clicks if click.label == label)
         for label in (1, 0)
     )
-    if prompt.box is None and not on:
-        raise ParamsError("prompt must have a click on the object or a box, got neither")
-    clicks = Clicks(on, beside, prompt.box)
-    clicks.check((height_px, width_px))
-    return clicks.prompt_set
+    return Clicks(on, beside, prompt.box).prompt_set
 
 
 def uncertainty_response(found: Uncertainty) -> dict[str, Any]:
     """All values about a prompt; masks and entropies as PNG."""
     return {
-        **prompt_values(found),
+        **found.prompt_values(),
         "proposals": [_proposal(found, k, bits) for k, bits in enumerate(found.pixel_entropy)],
     }
 
 
 def _proposal(found: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]) -> dict[str, Any]:
     return {
-        **proposal_values(found, k),
+        **found.proposal_values(k),
         "area": float(found.masks[k].mean()),
         "mask": _base64_png(_see_through(found.masks[k])),
         "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),
@@ -176,8 +164,7 @@ def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
     """
     mask = found.masks[k]
     height, width = mask.shape
-    counts = encode_rle(mask)
-    rle = {"size": [height, width], "counts": counts}
+    rle = coco_masks.rle(mask)
     annotation = {
         "id": 1,
         "image_id": 1,
@@ -189,8 +176,8 @@ def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
             "proposal": k,
-            **proposal_values(found, k),
-            **prompt_values(found),
+            **found.proposal_values(k),
+            **found.prompt_values(),
         },
     }
     return {
