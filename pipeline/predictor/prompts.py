@@ -1,6 +1,6 @@
 """Prompts as people give them, turned into what the decoder takes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -147,7 +147,7 @@ def parse_one(given: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
     return prompts
 
 
-def check_clicks(clicks: ArrayLike, size_px: tuple[int, int]) -> None:
+def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
     """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones.
 
     Raises
@@ -156,7 +156,7 @@ def check_clicks(clicks: ArrayLike, size_px: tuple[int, int]) -> None:
         Naming the click and the size of the image; x and y that are swapped are the usual cause.
     """
     height, width = size_px
-    for x, y in np.asarray(clicks):
+    for x, y in clicks:
         if not (0 <= x < width and 0 <= y < height):
             raise PromptError(
                 f"click must lie in the image of {width} x {height} px, got {x:g},{y:g}"

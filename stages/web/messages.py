@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Coroutine
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -15,15 +15,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from pipeline.predictor import PromptSet, Uncertainty, coco_masks
 from pipeline.vocabulary import N_PROPOSALS
-from stages.predictor.prompts import Clicks
 from stages.settings.parsing import ParamsError
 from storage.images.files import png_bytes
 
 T = TypeVar("T")
 
 MOST_CLICKS: Final = 100
-
-Pixels = Annotated[float, Field(allow_inf_nan=False)]
 
 
 async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
@@ -77,9 +74,9 @@ class _Strict(BaseModel):
 class Click(_Strict):
     """A click, in pixels of the image."""
 
-    x: Pixels
-    y: Pixels
-    label: Literal[0, 1]
+    x: float
+    y: float
+    label: float
     """1 on the object, 0 beside it."""
 
 
@@ -89,7 +86,7 @@ class PromptRequest(_Strict):
     model: str
     heads: str
     clicks: Annotated[tuple[Click, ...], Field(max_length=MOST_CLICKS)] = ()
-    box: tuple[Pixels, Pixels, Pixels, Pixels] | None = None
+    box: tuple[float, float, float, float] | None = None
     """Left, top, right, bottom."""
     proposal: Annotated[int, Field(ge=0, lt=N_PROPOSALS)] = 0
     """Which one to download."""
@@ -115,11 +112,11 @@ def parse_prompt(data: bytes) -> PromptRequest:
 
 def prompt_of(prompt: PromptRequest) -> PromptSet:
     """The same as a predictor takes it, or refuses it."""
-    on, beside = (
-        tuple((click.x, click.y) for click in prompt.clicks if click.label == label)
-        for label in (1, 0)
-    )
-    return Clicks(on, beside, prompt.box).prompt_set
+    box = None if prompt.box is None else list(prompt.box)
+    if not prompt.clicks:
+        return PromptSet(box=box)
+    clicks = [[click.x, click.y] for click in prompt.clicks]
+    return PromptSet(clicks, [click.label for click in prompt.clicks], box)
 
 
 def uncertainty_response(found: Uncertainty) -> dict[str, Any]:
