@@ -43,7 +43,8 @@ class UncertainPredictor:
     @property
     def model(self) -> nn.Module:
         """The model, as ``sam2`` builds it."""
-        return self.sam.model
+        model: nn.Module = self.sam.model
+        return model
 
     @property
     def device(self) -> torch.device:

@@ -53,7 +53,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def words_of_python(clicks: tuple[Click, ...], box: Box | None) -> str:
     points = np.array(clicks, float).reshape(-1, 3)
-    prompt = {"point_coords": points[:, :2], "point_labels": points[:, 2]} if clicks else {}
+    prompt: dict[str, Any] = {}
+    if clicks:
+        prompt = {"point_coords": points[:, :2], "point_labels": points[:, 2]}
     if box:
         prompt["box"] = np.array(box)
     with pytest.raises(ValueError, match="must ") as refused:
