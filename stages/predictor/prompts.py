@@ -87,7 +87,7 @@ def parse_clicks(
     ParamsError
         If there is none, a text has another form, or a predictor would refuse it.
     """
-    if not (on or beside or box):
+    if not (on or beside or box is not None):
         raise ParamsError(
             f"a prompt must be given by --click X,Y or --box {BOX_ORDER}, or --everything, got none"
         )
@@ -96,7 +96,7 @@ def parse_clicks(
         for what, texts in (("click", on), ("not-click", beside))
     )
     corners = None
-    if box:
+    if box is not None:
         left, top, right, bottom = _numbers("box", box, BOX_ORDER)
         corners = (left, top, right, bottom)
     clicks = Clicks(on_object, not_on_it, corners)

@@ -174,6 +174,10 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
             "click must lie in the image of 256 x 192 px, got 1,192",
         ),
         (
+            ("photo.png", "--click", "1,2", "--box", ""),
+            "box must be LEFT,TOP,RIGHT,BOTTOM in pixels, got ''",
+        ),
+        (
             ("photo.png", "--box", "1,2,3"),
             "box must be LEFT,TOP,RIGHT,BOTTOM in pixels, got '1,2,3'",
         ),
