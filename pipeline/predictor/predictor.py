@@ -6,15 +6,17 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike
 from PIL.Image import Image
+from torch import Tensor, nn
 
 from pipeline.extraction.plan import decoder_batch
 from pipeline.predictor.advice import GOOD_IOU
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
+from pipeline.predictor.single_masks import single_masks
 from pipeline.predictor.uncertainty import ProposalHeads, Uncertainty, bounded, read_uncertainty
 from pipeline.sam.model import Sam
 
@@ -36,6 +38,21 @@ class UncertainPredictor:
     def __init__(self, sam: Sam, heads: ProposalHeads) -> None:
         self.sam = sam
         self.heads = heads
+        self.reset_predictor()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, as ``sam2`` builds it."""
+        model: nn.Module = self.sam.model
+        return model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.sam.device
+
+    def reset_predictor(self) -> None:
+        """Forget the image, or the images."""
         self._images: tuple[EncodedImage, ...] = ()
         self._is_batch = False
 
@@ -60,7 +77,7 @@ class UncertainPredictor:
         self._set(image_list, is_batch=True)
 
     def _set(self, images: Sequence[np.ndarray | Image], *, is_batch: bool) -> None:
-        self._images = ()
+        self.reset_predictor()
         pixels = [rgb_of(image) for image in images]
         step = max(1, _ENCODED_PIXELS // self.sam.image_size_px**2)
         embeddings = [
@@ -71,6 +88,18 @@ class UncertainPredictor:
         pairs = zip(pixels, embeddings, strict=True)
         self._images = tuple(EncodedImage(self.sam, *pair) for pair in pairs)
         self._is_batch = is_batch
+
+    def get_image_embedding(self) -> Float[Tensor, "image channel rows cols"]:
+        """What the encoder makes of the image, or of each image of ``set_image_batch``.
+
+        Raises
+        ------
+        RuntimeError
+            If no image was set.
+        """
+        if not self._images:
+            raise RuntimeError("an image must be set by set_image before its embedding, got none")
+        return torch.cat([image.embedding.image for image in self._images])
 
     def predict(
         self,
@@ -89,7 +118,8 @@ class UncertainPredictor:
         point_coords, point_labels, box, mask_input
             See ``PromptSet``; of several sets, each has one more dimension in front.
         multimask_output
-            Whether to return three proposals instead of the single mask.
+            Whether to return three proposals instead of the single mask, or of the selected
+            proposal where that mask is not stable, as models of ``build_sam2`` do.
         return_logits
             Whether the masks are logits at image resolution, not yet cut at 0.
         normalize_coords
@@ -168,8 +198,8 @@ class UncertainPredictor:
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts are not of these shapes, of several prompt sets, or a click is not in the
-            image.
+            If the prompts are not of these shapes, of several prompt sets, name no object, or lie
+            beyond the image.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
         (found,) = self.predict_uncertainties([prompt_set], good_iou=good_iou)
@@ -247,8 +277,8 @@ class UncertainPredictor:
         RuntimeError
             If no image was set.
         ValueError
-            If the prompts are not of these shapes, a click is not in the image, or another model's
-            masks are of another size.
+            If ``predict_uncertainty`` refuses the prompts, a click of the plan is not in the image,
+            or another model's masks are of another size.
 
         Notes
         -----
@@ -271,16 +301,17 @@ class UncertainPredictor:
     ) -> Prediction:
         height, width = image.size_px
         prompts = parse_prompts(prompt_set, scale=(1, 1) if normalize_coords else (width, height))
-        found = self.sam.decode(image.embedding, **vars(prompts), multimask_output=multimask_output)
-        if return_logits:
-            masks = at_image(found.logits, image.size_px).cpu().numpy()
+        if multimask_output:
+            three = self.sam.decode(image.embedding, **vars(prompts))
+            logits, sam_score = three.logits, three.sam_score
         else:
-            masks = masks_at_image(found.logits, image.size_px).astype(np.float32)
-        parts = masks, found.sam_score.cpu().numpy(), bounded(found.logits).cpu().numpy()
-        if prompts.n_sets > 1:
-            return parts
-        (masks, sam_score, logits) = (part[0] for part in parts)
-        return masks, sam_score, logits
+            logits, sam_score = single_masks(self.sam, image.embedding, prompts)
+        if return_logits:
+            masks = at_image(logits, image.size_px).cpu().numpy()
+        else:
+            masks = masks_at_image(logits, image.size_px).astype(np.float32)
+        found = masks, sam_score.cpu().numpy(), bounded(logits).cpu().numpy()
+        return found if prompts.n_sets > 1 else (found[0][0], found[1][0], found[2][0])
 
     @torch.inference_mode()
     def _uncertainties(

@@ -1,6 +1,6 @@
 """Prompts as people give them, turned into what the decoder takes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,16 @@ BOX_CORNERS: Final = (2, 3)
 LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX_CORNERS)
 """All that SAM2's prompt encoder knows; -1 marks a point that fills up a batch."""
 
+BOX_ORDER: Final = "LEFT,TOP,RIGHT,BOTTOM"
+"""The numbers of a box, in pixels."""
+
+BOX_MARGIN_PX: Final = 1
+"""How far a box may reach beyond the image: many files round it up."""
+
+
+class PromptError(ValueError):
+    """A prompt is none, or of nothing in the image."""
+
 
 @dataclass(frozen=True)
 class PromptSet:
@@ -26,7 +36,7 @@ class PromptSet:
     point_labels: ArrayLike | None = None
     """1 for a click on the object, 0 for one beside it."""
     box: ArrayLike | None = None
-    """Left, top, right, bottom."""
+    """Left, top, right, bottom, as SAM2 has it."""
     mask_input: ArrayLike | None = None
     """Logits of an earlier answer, ``(1, y, x)``."""
 
@@ -51,13 +61,6 @@ class DecoderPrompts:
         return 1 if given is None else len(given)
 
     @property
-    def clicks(self) -> Float32[np.ndarray, "click 2"]:
-        """Clicks on and beside the objects, of all sets."""
-        if self.points is None or self.labels is None:
-            return np.zeros((0, 2), np.float32)
-        return self.points[np.isin(self.labels, (BACKGROUND, FOREGROUND))]
-
-    @property
     def kind(self) -> Kind:
         """Which other prompt sets can share a decoder call with these."""
         n_points = 0 if self.points is None else self.points.shape[1]
@@ -72,7 +75,6 @@ class DecoderPrompts:
             "clicks beside the object": BACKGROUND in labels,
             f"{labels.count(FOREGROUND)} clicks": labels.count(FOREGROUND) > 1,
             "a mask": self.mask_input is not None,
-            "no click": not labels and self.mask_input is None,
         }
         unlearned = " and ".join(name for name, is_given in given.items() if is_given)
         learned = "the heads learned from one click on the object"
@@ -91,9 +93,9 @@ def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> Decod
 
     Raises
     ------
-    ValueError
-        If a shape is another, clicks lack labels, a label is unknown, a coordinate is not finite,
-        or there are unequally many sets.
+    PromptError
+        If a shape is another, clicks lack labels, a label is unknown, a number is not finite, or
+        there are unequally many sets.
     """
     parts = []
     if given.box is not None:
@@ -102,50 +104,84 @@ def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> Decod
         parts.append(_clicks(given.point_coords, given.point_labels))
     if len({len(points) for points, _ in parts}) > 1:
         counts = [len(points) for points, _ in parts]
-        raise ValueError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
+        raise PromptError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
     mask = None if given.mask_input is None else _mask(given.mask_input)
     if not parts:
         return DecoderPrompts(None, None, mask)
     points = np.concatenate([part[0] for part in parts], axis=1) * np.array(scale, np.float32)
     labels = np.concatenate([part[1] for part in parts], axis=1)
     if mask is not None and len(mask) not in {1, len(points)}:
-        raise ValueError(f"mask_input must be of {len(points)} prompt sets, got {len(mask)}")
+        raise PromptError(f"mask_input must be of {len(points)} prompt sets, got {len(mask)}")
     return DecoderPrompts(points, labels, mask)
 
 
-def parse_one(prompt_set: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
-    """The prompts of one set about an image of a height and a width.
+def parse_one(given: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
+    """The prompts of one set about an image of a height and a width: the rules for all of which
+    an uncertainty is told, whoever asks.
 
     Raises
     ------
-    ValueError
-        If they are of several, do not fit together, or a click is not in the image. SAM2 answers
-        those, and so does ``predict``; of what the heads would make of them, nothing is known.
+    PromptError
+        If they do not fit together, are of several sets, name no object, or lie beyond the image.
+        SAM2 answers those, and so does ``predict``; of what the heads would make of them, nothing
+        is known.
     """
-    prompts = parse_prompts(prompt_set)
+    prompts = parse_prompts(given)
     if prompts.n_sets != 1:
-        raise ValueError(
+        raise PromptError(
             f"prompts must be of one set, got {prompts.n_sets}: "
             "predict_uncertainties takes many, each a PromptSet"
         )
-    check_clicks("point_coords", prompts.clicks, size_px)
+    # In the precision in which they came: rounded, a click may lie on the edge.
+    clicks, labels, box = (
+        np.asarray([] if part is None else part, np.float64).ravel()
+        for part in (given.point_coords, given.point_labels, given.box)
+    )
+    _check_labels(labels, (BACKGROUND, FOREGROUND))
+    check_clicks(clicks.reshape(-1, 2), size_px)
+    if len(box):
+        check_box(box.tolist(), size_px)
+    elif given.mask_input is None and FOREGROUND not in labels:
+        got = "clicks beside it alone" if len(labels) else "none"
+        raise PromptError(f"prompt must have a click on the object, a box or a mask, got {got}")
     return prompts
 
 
-def check_clicks(what: str, clicks: ArrayLike, size_px: tuple[int, int]) -> None:
+def check_clicks(clicks: Iterable[Iterable[float]], size_px: tuple[int, int]) -> None:
     """Refuse a click that is on no pixel: the right and the lower edge are beyond the last ones.
 
     Raises
     ------
-    ValueError
+    PromptError
         Naming the click and the size of the image; x and y that are swapped are the usual cause.
     """
     height, width = size_px
-    for x, y in np.asarray(clicks):
+    for x, y in clicks:
         if not (0 <= x < width and 0 <= y < height):
-            raise ValueError(
-                f"{what} must lie in the image of {width} x {height} px, got {x:g},{y:g}"
+            raise PromptError(
+                f"click must lie in the image of {width} x {height} px, got {x:g},{y:g}"
             )
+
+
+def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
+    """Refuse a box that is empty, or reaches further than ``BOX_MARGIN_PX`` beyond the image.
+
+    Raises
+    ------
+    PromptError
+        Naming the box and the order of its numbers, width and height in place of which are the
+        usual cause.
+    """
+    (left, top, right, bottom), (height, width) = box, size_px
+    got = ",".join(f"{side:g}" for side in box)
+    if not (left < right and top < bottom):
+        raise PromptError(f"box must be {BOX_ORDER}, wider and higher than 0 px, got {got}")
+    reaches = (-left, -top, right - width, bottom - height)
+    is_elsewhere = left >= width or top >= height or right <= 0 or bottom <= 0
+    if is_elsewhere or not max(reaches) <= BOX_MARGIN_PX:
+        raise PromptError(
+            f"box must be {BOX_ORDER} in the image of {width} x {height} px, got {got}"
+        )
 
 
 def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:
@@ -159,26 +195,34 @@ Points = tuple[Float32[np.ndarray, "prompt point 2"], Int32[np.ndarray, "prompt 
 
 def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> Points:
     if point_coords is None or point_labels is None:
-        raise ValueError("point_coords and point_labels must be given together, got one of them")
+        raise PromptError("point_coords and point_labels must be given together, got one of them")
     points = np.asarray(point_coords, np.float32)
-    labels = np.asarray(point_labels, np.int32)
+    labels = np.asarray(point_labels, np.float64)
     if points.ndim not in {2, 3} or points.shape[-1] != 2:  # noqa: PLR2004 - x and y
-        raise ValueError(
+        raise PromptError(
             f"point_coords must be of shape (click, 2) or (set, click, 2), got {points.shape}"
         )
     if labels.shape != points.shape[:-1]:
-        raise ValueError(f"point_labels must be of shape {points.shape[:-1]}, got {labels.shape}")
-    unknown = labels[~np.isin(labels, LABELS)]
-    if unknown.size:
-        raise ValueError(f"point_labels must be 1 on the object or 0 beside it, got {unknown[0]}")
+        raise PromptError(f"point_labels must be of shape {points.shape[:-1]}, got {labels.shape}")
+    _check_labels(labels, LABELS)
     _check_finite("point_coords", points)
-    return points.reshape(-1, *points.shape[-2:]), labels.reshape(-1, labels.shape[-1])
+    is_one = points.ndim == 2  # noqa: PLR2004 - of one set
+    sets = (points[None], labels[None]) if is_one else (points, labels)
+    return sets[0], sets[1].astype(np.int32)
+
+
+def _check_labels(labels: np.ndarray, known: Sequence[int]) -> None:
+    unknown = labels[~np.isin(labels, known)]
+    if unknown.size:
+        raise PromptError(
+            f"point_labels must be 1 on the object or 0 beside it, got {unknown[0]:g}"
+        )
 
 
 def _corners(box: ArrayLike) -> Points:
     corners = np.asarray(box, np.float32)
     if corners.ndim not in {1, 2} or corners.shape[-1] != 4:  # noqa: PLR2004 - two corners
-        raise ValueError(f"box must be of shape (4,) or (set, 4), got {corners.shape}")
+        raise PromptError(f"box must be {BOX_ORDER} of shape (4,) or (set, 4), got {corners.shape}")
     _check_finite("box", corners)
     points = corners.reshape(-1, 2, 2)
     return points, np.tile(np.array(BOX_CORNERS, np.int32), (len(points), 1))
@@ -187,13 +231,14 @@ def _corners(box: ArrayLike) -> Points:
 def _check_finite(what: str, values: np.ndarray) -> None:
     strange = values[~np.isfinite(values)]
     if strange.size:
-        raise ValueError(f"{what} must be finite numbers, got {strange[0]}")
+        raise PromptError(f"{what} must be finite numbers, got {strange[0]}")
 
 
 def _mask(mask_input: ArrayLike) -> Float32[np.ndarray, "_ 1 y x"]:
     mask = np.asarray(mask_input, np.float32)
     if mask.ndim not in {3, 4} or mask.shape[-3] != 1:
-        raise ValueError(
+        raise PromptError(
             f"mask_input must be of shape (1, y, x) or (set, 1, y, x), got {mask.shape}"
         )
+    _check_finite("mask_input", mask)
     return mask.reshape(-1, *mask.shape[-3:])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
@@ -14,6 +14,7 @@ from pipeline.extraction.predictions import arrays_for_heads, encode_logits
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import HeadWeights, check_head, predict, set_inputs
 from pipeline.masks import decode
+from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, advise
 from pipeline.predictor.images import masks_at_image
 from pipeline.proposals import ProposalScores
@@ -33,7 +34,7 @@ class ProposalHeads:
     Raises
     ------
     ValueError
-        If the model is unknown, or a head is missing or no MLP.
+        If the model is unknown, or a head is missing, no MLP, or holds what is no number.
     """
 
     model: str
@@ -55,6 +56,7 @@ class ProposalHeads:
             raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
         for objective, head in self.weights.items():
             check_head(objective, head)
+            _check_numbers(f"weights of head {objective}", *head.values())
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,13 @@ def judge_rows(
         A row of ``proposal_inputs`` for each.
     sam_score
         Their SamScores; the judgement has their shape.
+
+    Raises
+    ------
+    ValueError
+        If a SamScore or what the heads read is no number, of which they would say something, too.
     """
+    _check_numbers("SamScores and tokens of the decoder", sam_score, inputs)
     evidence = _evidence(heads, inputs, sam_score.reshape(-1, 1))
 
     def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
@@ -144,6 +152,12 @@ def judge_rows(
         gaps("delta_theta", "delta_xp", "delta_a"),
         gaps("delta_theta_star", "delta_xp_star", "delta_a_star"),
     )
+
+
+def _check_numbers(what: str, *values: np.ndarray) -> None:
+    strange = [one[~np.isfinite(one)] for one in values if not np.isfinite(one).all()]
+    if strange:
+        raise ValueError(f"{what} must be finite numbers, got {strange[0][0]}")
 
 
 def _evidence(
@@ -233,6 +247,46 @@ class Uncertainty:
             p * np.log2(np.where(p > 0, p, 1)) + q * np.log2(np.where(q > 0, q, 1))
         )
         return bits
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the arrays of pixels, for JSON; masks as COCO's RLE and polygons."""
+        proposals = [
+            {
+                **self.proposal_values(k),
+                "area_px": int(mask.sum()),
+                "segmentation": coco_masks.rle(mask),
+                "polygons": coco_masks.polygons(mask),
+            }
+            for k, mask in enumerate(self.masks)
+        ]
+        return {**self.prompt_values(), "proposals": proposals}
+
+    def prompt_values(self) -> dict[str, Any]:
+        """Values about all proposals together, for JSON."""
+        return {
+            "selected": self.selected,
+            "alternative": self.alternative,
+            "advice": {"words": self.advice.words, **vars(self.advice)},
+            "is_kept": self.is_kept,
+            "caution": self.caution or None,
+            "h_a": self.h_a,
+        }
+
+    def proposal_values(self, proposal: int) -> dict[str, Any]:
+        """Scores of a proposal, for JSON: everything but its mask."""
+        by_part = {
+            "expected_iou": self.expected_iou,
+            "gap": self.gap,
+            "direct_gap": self.direct_gap,
+        }
+        return {
+            "sam_score": float(self.sam_score[proposal]),
+            "h_std": float(self.h_std[proposal]),
+            **{
+                part: {name: float(values[proposal]) for name, values in vars(own).items()}
+                for part, own in by_part.items()
+            },
+        }
 
 
 def read_uncertainty(

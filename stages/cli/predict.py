@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.predictor.advice import GOOD_IOU, KEEP
+from pipeline.predictor.prompts import BOX_ORDER
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
 from stages.predictor.gates import gated_models
-from stages.predictor.results import prompt_values, proposal_values
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
-from storage.rle import encode_rle
 
 if TYPE_CHECKING:
     from pipeline.predictor import BayesianEntropies, Uncertainty
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
 OnObject = Annotated[list[str] | None, typer.Option(help="X,Y on the object.")]
 BesideObject = Annotated[list[str] | None, typer.Option(help="X,Y beside the object.")]
-AroundObject = Annotated[str | None, typer.Option(help="X,Y,W,H around the object.")]
+AroundObject = Annotated[str | None, typer.Option(help=f"{BOX_ORDER} around the object.")]
 Bayesian = Annotated[
     bool,
     typer.Option(
@@ -85,7 +84,6 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     grid = points_per_side, min_score, min_stability
     with reported_errors():
         question = _question(image, model, heads, good_iou, save)
-        clicks = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
         if everything:
             if click or not_click or box or bayesian:
                 raise ParamsError(
@@ -94,11 +92,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
             answer = _everything(question, prompts.grid_options(grid))
         else:
             prompts.check_no_grid(grid, "--everything")
-            if clicks is None:
-                raise ParamsError(
-                    "a prompt must be given by --click X,Y or --box X,Y,W,H, or --everything, "
-                    f"got {'--not-click alone' if not_click else 'none'}"
-                )
+            clicks = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
             answer = _prompt(question, clicks, with_bayesian=bayesian)
     _print(question, *answer, as_json=as_json)
 
@@ -119,7 +113,7 @@ def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
-    values, lines = _values(answer.found), _lines(answer.found)
+    values, lines = answer.found.to_dict(), _lines(answer.found)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -165,19 +159,6 @@ def _question(
     return prompts.Question(
         path, rgb, card["family"], model, card["protocol"], heads, good_iou, save
     )
-
-
-def _values(found: "Uncertainty") -> dict[str, Any]:
-    """Everything but the arrays of pixels; masks as COCO's compressed RLE."""
-    proposals = [
-        {
-            **proposal_values(found, k),
-            "area_px": int(mask.sum()),
-            "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
-        }
-        for k, mask in enumerate(found.masks)
-    ]
-    return {**prompt_values(found), "proposals": proposals}
 
 
 def _lines(found: "Uncertainty") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
-from stages.predictor.prompts import Grid, check_no_grid, grid_options
+from stages.predictor.prompts import Grid, check_no_grid, check_prompts, grid_options
 from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.settings.parsing import ParamsError, check_known
@@ -49,6 +49,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         check_known("prompt", prompt, KINDS)
         _check_paths(images, annotations, results)
         todo = read_prompts(annotations, prompt)
+        check_prompts(annotations, todo)
         path = heads or shipped_heads()
         card = read_head_file(path).card
         options = _options(prompt, (points_per_side, min_score, min_stability))

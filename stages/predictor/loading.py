@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
@@ -20,6 +20,38 @@ from storage.head_files.head_file import HeadFile, check_card, read_head_file, s
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""
+
+PRETRAINED: Final = {
+    f"facebook/{family}-hiera-{model.replace('_', '-')}": (family, model)
+    for family in ("sam2", "sam2.1")
+    for model in MODELS
+}
+"""Names of Meta's models on Hugging Face."""
+
+
+def from_pretrained(
+    model_id: str,
+    **options: Any,  # noqa: ANN401 - those of load_predictor
+) -> UncertainPredictor:
+    """Load a model by its name on Hugging Face, as ``SAM2ImagePredictor.from_pretrained``.
+
+    Its weights must be here already, in the cache of Hugging Face's library or where
+    ``usam checkpoints fetch`` puts them: nothing is downloaded.
+
+    Parameters
+    ----------
+    options
+        As of ``load_predictor``.
+
+    Raises
+    ------
+    ParamsError
+        If the name is unknown.
+    WeightsError, DataError
+        As ``load_predictor``; where weights are missing, with the command that fetches them.
+    """
+    check_known("model_id", model_id, PRETRAINED)
+    return load_predictor(*PRETRAINED[model_id], **options)
 
 
 def load_predictor(

@@ -1,15 +1,23 @@
-"""Prompts from the command line: clicks, boxes and grids, parsed and checked."""
+"""Prompts from the command line and from COCO files: clicks, boxes and grids, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from pipeline.predictor.prompts import PromptSet, check_clicks
+from pipeline.predictor.prompts import (
+    BOX_ORDER,
+    PromptError,
+    PromptSet,
+    check_box,
+    check_clicks,
+    parse_one,
+)
 from stages.settings.parsing import ParamsError
-from storage.errors import shown
+from storage.datasets.coco import PromptedImage
+from storage.errors import DataError, shown
 
 MAX_POINTS: Final = 1000
 """Most clicks in a row of a grid: a million, which take hours."""
@@ -35,28 +43,6 @@ class Clicks:
     """Clicks on the object."""
     beside: tuple[Click, ...]
     box: Box | None
-
-    def check(self, size_px: tuple[int, int]) -> None:
-        """Refuse a click that is not in the image, and a box that is empty or reaches beyond it.
-
-        Raises
-        ------
-        ParamsError
-            Naming the click, or the box as ``X,Y,W,H``.
-        """
-        try:
-            check_clicks("click", list(self.on), size_px)
-            check_clicks("not-click", list(self.beside), size_px)
-        except ValueError as error:
-            raise ParamsError(str(error)) from error
-        if self.box is None:
-            return
-        (left, top, right, bottom), (height, width) = self.box, size_px
-        text = f"{left:g},{top:g},{right - left:g},{bottom - top:g}"
-        if not (left >= 0 and top >= 0 and right <= width and bottom <= height):
-            raise ParamsError(f"box must lie in the image of {width} x {height} px, got {text}")
-        if left >= right or top >= bottom:
-            raise ParamsError(f"box must be wider and higher than 0 px, got {text}")
 
     @property
     def prompt_set(self) -> PromptSet:
@@ -93,29 +79,52 @@ class Question:
 
 def parse_clicks(
     on: Sequence[str], beside: Sequence[str], box: str | None, size_px: tuple[int, int]
-) -> Clicks | None:
-    """The prompt that texts make, ``X,Y`` for clicks and ``X,Y,W,H`` for the box.
-
-    Returns
-    -------
-    None if there is no click on the object and no box.
+) -> Clicks:
+    """The prompt that texts make, ``X,Y`` for clicks and ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
 
     Raises
     ------
     ParamsError
-        If a text has another form, or lies beyond the image.
+        If there is none, a text has another form, or a predictor would refuse it.
     """
+    if not (on or beside or box is not None):
+        raise ParamsError(
+            f"a prompt must be given by --click X,Y or --box {BOX_ORDER}, or --everything, got none"
+        )
     on_object, not_on_it = (
         tuple((x, y) for x, y in (_numbers(what, text, "X,Y") for text in texts))
         for what, texts in (("click", on), ("not-click", beside))
     )
     corners = None
     if box is not None:
-        x, y, w, h = _numbers("box", box, "X,Y,W,H")
-        corners = (x, y, x + w, y + h)
+        left, top, right, bottom = _numbers("box", box, BOX_ORDER)
+        corners = (left, top, right, bottom)
     clicks = Clicks(on_object, not_on_it, corners)
-    clicks.check(size_px)
-    return clicks if clicks.on or clicks.box else None
+    try:
+        parse_one(clicks.prompt_set, size_px)
+    except PromptError as error:
+        raise ParamsError(str(error)) from error
+    return clicks
+
+
+def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
+    """Refuse what a predictor would refuse of a COCO file, before a run of hours.
+
+    Raises
+    ------
+    DataError
+        Naming the file and the annotation.
+    """
+    for one in images:
+        size_px = one.image.height_px, one.image.width_px
+        for prompt in one.prompts:
+            try:
+                check_clicks(prompt.clicks, size_px)
+                if prompt.box is not None:
+                    check_box(prompt.box, size_px)
+            except PromptError as error:
+                what = f"annotation {prompt.annotation_id} of {one.image.file}"
+                raise DataError(f"{path}: {what}: {error}") from error
 
 
 def grid_options(grid: Grid) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Predictions as values for JSON and as entries of a COCO results file."""
+"""Predictions as entries of a COCO results file."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.predictor import coco_masks
 from pipeline.predictor.prompts import PromptSet
 from storage.datasets.coco import NO_CATEGORY, CocoPrompt, PromptedImage
 from storage.errors import ImageError
 from storage.images.files import read_rgb
 from storage.outputs.coco_results import KeptResults
-from storage.rle import encode_rle
 
 if TYPE_CHECKING:
     from pipeline.predictor import UncertainPredictor, Uncertainty
@@ -103,39 +103,10 @@ def _prompt_result(
         "image_id": image.image_id,
         "category_id": prompt.category_id,
         "annotation_id": prompt.annotation_id,
-        "segmentation": {"size": list(mask.shape), "counts": encode_rle(mask)},
+        "segmentation": coco_masks.rle(mask),
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
-            **proposal_values(found, k),
-            **prompt_values(found),
+            **found.proposal_values(k),
+            **found.prompt_values(),
         },
-    }
-
-
-def proposal_values(found: "Uncertainty", proposal: int) -> dict[str, Any]:
-    """Scores of a proposal: everything but its mask."""
-    by_part = {
-        "expected_iou": found.expected_iou,
-        "gap": found.gap,
-        "direct_gap": found.direct_gap,
-    }
-    return {
-        "sam_score": float(found.sam_score[proposal]),
-        "h_std": float(found.h_std[proposal]),
-        **{
-            part: {name: float(values[proposal]) for name, values in vars(own).items()}
-            for part, own in by_part.items()
-        },
-    }
-
-
-def prompt_values(found: "Uncertainty") -> dict[str, Any]:
-    """Values about all proposals together."""
-    return {
-        "selected": found.selected,
-        "alternative": found.alternative,
-        "advice": {"words": found.advice.words, **vars(found.advice)},
-        "is_kept": found.is_kept,
-        "caution": found.caution or None,
-        "h_a": found.h_a,
     }

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.prompts import PromptError
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
@@ -31,6 +32,7 @@ TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascrip
 
 STATUS: Final = {
     ParamsError: 400,
+    PromptError: 400,
     DataError: 400,
     ImageError: 400,
     WeightsError: 400,
@@ -175,7 +177,7 @@ async def _respond(
     prompt = messages.parse_prompt(body)
 
     def job() -> T:
-        prompt_set = messages.prompt_of(prompt, image.height_px, image.width_px)
+        prompt_set = messages.prompt_of(prompt)
         predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
         size_px = image.shown_size_px if shown else None
         (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=size_px)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Coroutine
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -13,19 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.predictor import PromptSet, Uncertainty
+from pipeline.predictor import PromptSet, Uncertainty, coco_masks
 from pipeline.vocabulary import N_PROPOSALS
-from stages.predictor.prompts import Clicks
-from stages.predictor.results import prompt_values, proposal_values
 from stages.settings.parsing import ParamsError
 from storage.images.files import png_bytes
-from storage.rle import encode_rle
 
 T = TypeVar("T")
 
 MOST_CLICKS: Final = 100
-
-Pixels = Annotated[float, Field(allow_inf_nan=False)]
 
 
 async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
@@ -79,9 +74,9 @@ class _Strict(BaseModel):
 class Click(_Strict):
     """A click, in pixels of the image."""
 
-    x: Pixels
-    y: Pixels
-    label: Literal[0, 1]
+    x: float
+    y: float
+    label: float
     """1 on the object, 0 beside it."""
 
 
@@ -91,7 +86,7 @@ class PromptRequest(_Strict):
     model: str
     heads: str
     clicks: Annotated[tuple[Click, ...], Field(max_length=MOST_CLICKS)] = ()
-    box: tuple[Pixels, Pixels, Pixels, Pixels] | None = None
+    box: tuple[float, float, float, float] | None = None
     """Left, top, right, bottom."""
     proposal: Annotated[int, Field(ge=0, lt=N_PROPOSALS)] = 0
     """Which one to download."""
@@ -115,36 +110,26 @@ def parse_prompt(data: bytes) -> PromptRequest:
         raise ParamsError(f"{key} must be as the page sends it, got: {first['msg']}") from error
 
 
-def prompt_of(prompt: PromptRequest, height_px: int, width_px: int) -> PromptSet:
-    """The same as a predictor takes it.
-
-    Raises
-    ------
-    ParamsError
-        If it has neither a click on the object nor a box, or lies outside of the image.
-    """
-    on, beside = (
-        tuple((click.x, click.y) for click in prompt.clicks if click.label == label)
-        for label in (1, 0)
-    )
-    if prompt.box is None and not on:
-        raise ParamsError("prompt must have a click on the object or a box, got neither")
-    clicks = Clicks(on, beside, prompt.box)
-    clicks.check((height_px, width_px))
-    return clicks.prompt_set
+def prompt_of(prompt: PromptRequest) -> PromptSet:
+    """The same as a predictor takes it, or refuses it."""
+    box = None if prompt.box is None else list(prompt.box)
+    if not prompt.clicks:
+        return PromptSet(box=box)
+    clicks = [[click.x, click.y] for click in prompt.clicks]
+    return PromptSet(clicks, [click.label for click in prompt.clicks], box)
 
 
 def uncertainty_response(found: Uncertainty) -> dict[str, Any]:
     """All values about a prompt; masks and entropies as PNG."""
     return {
-        **prompt_values(found),
+        **found.prompt_values(),
         "proposals": [_proposal(found, k, bits) for k, bits in enumerate(found.pixel_entropy)],
     }
 
 
 def _proposal(found: Uncertainty, k: int, bits: Float32[np.ndarray, "y x"]) -> dict[str, Any]:
     return {
-        **proposal_values(found, k),
+        **found.proposal_values(k),
         "area": float(found.masks[k].mean()),
         "mask": _base64_png(_see_through(found.masks[k])),
         "entropy": _base64_png(Image.fromarray((255 * bits).round().astype(np.uint8))),
@@ -176,8 +161,7 @@ def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
     """
     mask = found.masks[k]
     height, width = mask.shape
-    counts = encode_rle(mask)
-    rle = {"size": [height, width], "counts": counts}
+    rle = coco_masks.rle(mask)
     annotation = {
         "id": 1,
         "image_id": 1,
@@ -189,8 +173,8 @@ def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
         "score": float(found.expected_iou.own[k]),
         "uncertainty": {
             "proposal": k,
-            **proposal_values(found, k),
-            **prompt_values(found),
+            **found.proposal_values(k),
+            **found.prompt_values(),
         },
     }
     return {

@@ -209,7 +209,7 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     Raises
     ------
     DataError
-        If the file is not of this layout, or a prompt is missing or not in its image.
+        If the file is not of this layout, or a prompt is missing.
     """
     content = load_json(path, "a file of COCO annotations")
     known = parse_images(path, value(content, "images", (list,), str(path)))
@@ -229,25 +229,21 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
 
 def _prompt(path: Path, item: Json, image: ImageRecord, kind: str) -> CocoPrompt:
     what = f"{path}: annotation {item['id']} of {image.file}"
-    box = _box(item, image, what) if kind == "box" else None
-    clicks = _clicks(item, image, what) if kind == "clicks" else ()
+    box = _box(item, what) if kind == "box" else None
+    clicks = _clicks(item, what) if kind == "clicks" else ()
     category = value({"category_id": NO_CATEGORY} | dict(item), "category_id", (int,), what)
     return CocoPrompt(int(item["id"]), category, box, clicks)
 
 
-def _box(item: Json, image: ImageRecord, what: str) -> tuple[float, float, float, float]:
+def _box(item: Json, what: str) -> tuple[float, float, float, float]:
     numbers = _numbers(item, "bbox", what)
     if len(numbers) != 4:  # noqa: PLR2004 - x, y, w, h
         raise DataError(f"bbox of {what} must be x, y, w, h, got {shown(item['bbox'])}")
     x, y, w, h = numbers
-    # As many files round it, a box may reach a pixel beyond the image.
-    is_inside = x >= -1 and y >= -1 and x + w <= image.width_px + 1 and y + h <= image.height_px + 1
-    if not (w > 0 and h > 0 and is_inside):
-        raise DataError(f"bbox of {what} must lie in {_size(image)}, got {shown(item['bbox'])}")
     return x, y, x + w, y + h
 
 
-def _clicks(item: Json, image: ImageRecord, what: str) -> tuple[tuple[float, float], ...]:
+def _clicks(item: Json, what: str) -> tuple[tuple[float, float], ...]:
     numbers = _numbers(item, "keypoints", what)
     points = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
     clicks = tuple((x, y) for x, y, visibility in points if visibility > 0)
@@ -256,9 +252,6 @@ def _clicks(item: Json, image: ImageRecord, what: str) -> tuple[tuple[float, flo
             f"keypoints of {what} must be x, y, v for each, one with v > 0 at least, "
             f"got {shown(item['keypoints'])}"
         )
-    for x, y in clicks:
-        if not (0 <= x < image.width_px and 0 <= y < image.height_px):
-            raise DataError(f"keypoints of {what} must lie in {_size(image)}, got {shown([x, y])}")
     return clicks
 
 
@@ -266,7 +259,3 @@ def _numbers(item: Json, key: str, what: str) -> list[float]:
     found = value(item, key, (list,), what)
     check_numbers(found, (int, float), f"{key} of {what}")
     return [float(number) for number in found]
-
-
-def _size(image: ImageRecord) -> str:
-    return f"the image of {image.width_px} x {image.height_px} px"

@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused() -> None:
     predictor = mini_predictor()
     with pytest.raises(ValueError, match=r"clicks must be of shape \(click, 2\), got \(2,\)"):
         predictor.predict_bayesian(**CLICK, plan=BayesianPlan(clicks=[1, 2]))
-    with pytest.raises(ValueError, match="clicks must lie in the image of 256 x 192 px, got 256,"):
+    with pytest.raises(ValueError, match="click must lie in the image of 256 x 192 px, got 256,"):
         predictor.predict_bayesian(**CLICK, plan=BayesianPlan(clicks=[[256, 2]]))
     with pytest.raises(ValueError, match="prompts must be of one set, got 2"):
         predictor.predict_bayesian(box=[[1, 2, 3, 4]] * 2)

@@ -8,8 +8,8 @@ import pytest
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.predictor import predictor as module
 from pipeline.sam.model import Sam
-from tests.fixtures.official import OfficialPredictor
-from tests.fixtures.predictors import drawn, random_heads, trained_mini
+from tests.fixtures.official import OfficialPredictor, with_stable_masks
+from tests.fixtures.predictors import built_mini, drawn, random_heads, trained_mini
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
@@ -53,7 +53,7 @@ def predictor_of(images: list[np.ndarray]) -> UncertainPredictor:
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_the_arrays_are_those_of_the_official_predictor(prompt: str) -> None:
-    official = OfficialPredictor(trained_mini().model).predictor
+    official = OfficialPredictor(with_stable_masks(built_mini().eval())).predictor
     official.set_image_batch(IMAGES)
     expected = official.predict_batch(**PROMPTS[prompt])
     found = predictor_of(IMAGES).predict_batch(**PROMPTS[prompt])

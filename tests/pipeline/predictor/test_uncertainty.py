@@ -1,15 +1,25 @@
 """What a prompt set gives beside its masks, alone or among others."""
 
+import json
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.entropy.mixtures import mask_entropy
 from pipeline.heads.kinds import HeadSet
-from pipeline.predictor import PromptSet, ProposalHeads, Uncertainty
-from tests.fixtures.predictors import drawn, mini_predictor, random_heads
+from pipeline.predictor import (
+    PromptSet,
+    ProposalHeads,
+    UncertainPredictor,
+    Uncertainty,
+    coco_masks,
+)
+from pipeline.sam.model import Sam
+from storage.rle import decode_rle
+from tests.fixtures.predictors import built_mini, drawn, mini_predictor, random_heads
 
 Asked = dict[str, Any]
 
@@ -31,7 +41,6 @@ EVERY: Final[tuple[Asked, ...]] = (
     BOX_AND_CLICK,
     EARLIER,
     CLICK | EARLIER,
-    {},
     MANY,
 )
 
@@ -94,7 +103,6 @@ def test_the_weighted_mean_of_the_pixels_entropies_is_that_of_the_mask() -> None
         (BOX_AND_CLICK, "a box"),
         (BOX | BESIDE, "a box and clicks beside the object"),
         (CLICK | EARLIER, "a mask"),
-        ({}, "no click"),
     ],
 )
 def test_prompts_that_no_head_learned_from_are_said_to_be_such(asked: Asked, told: str) -> None:
@@ -104,22 +112,6 @@ def test_prompts_that_no_head_learned_from_are_said_to_be_such(asked: Asked, tol
 def test_many_sets_in_one_argument_are_sent_to_the_other_method() -> None:
     with pytest.raises(ValueError, match="prompts must be of one set, got 2: predict_uncertaint"):
         ask({"box": [[1, 2, 3, 4]] * 2})
-
-
-@pytest.mark.parametrize("place", [(256, 9), (9, 192), (-1, 9)])
-@pytest.mark.parametrize("label", [0, 1])
-def test_a_click_that_is_not_in_the_image_is_refused_but_by_what_takes_sam2s_place(
-    place: tuple[int, int], label: int
-) -> None:
-    outside: Asked = {"point_coords": [[9, 9], place], "point_labels": [1, label]}
-    told = rf"point_coords must lie in the image of 256 x 192 px, got {place[0]},{place[1]}$"
-    predictor = mini_predictor()
-    for refusing in (predictor.predict_uncertainty, predictor.predict_bayesian):
-        with pytest.raises(ValueError, match=told):
-            refusing(**outside)
-    predictor.predict(**outside)
-    ask({"box": [-0.4, 1, 256.3, 9]})  # as detectors round it
-    ask({"point_coords": [[9, 9], [-1, -1]], "point_labels": [1, -1]})  # SAM2's filling
 
 
 def test_nothing_asked_is_nothing_answered() -> None:
@@ -162,6 +154,40 @@ def test_the_advice_is_about_the_selected_proposal() -> None:
 def test_heads_that_lack_something_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(random_heads(), **changes)
+
+
+def test_nothing_is_said_from_what_is_no_number() -> None:
+    broken = dict(random_heads().weights)
+    weights = dict(broken["iou_tiny"])
+    weights["layers.2.bias"] = np.full_like(weights["layers.2.bias"], np.nan)
+    broken["iou_tiny"] = weights
+    with pytest.raises(ValueError, match="weights of head iou_tiny must be finite numbers, got na"):
+        replace(random_heads(), weights=broken)
+    sam = Sam(built_mini(), device=torch.device("cpu"), precision="fp32")
+    sam.model.sam_mask_decoder.iou_token.weight.data.fill_(np.nan)
+    predictor = UncertainPredictor(sam, random_heads())
+    predictor.set_image(drawn())
+    with pytest.raises(ValueError, match="tokens of the decoder must be finite numbers, got nan"):
+        predictor.predict_uncertainty(**CLICK)
+
+
+@pytest.mark.parametrize("asked", [CLICK, BOX_AND_CLICK])
+def test_all_but_the_pixels_becomes_json(asked: Asked) -> None:
+    found = ask(asked)
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert set(values) == {*found.prompt_values(), "proposals"}
+    assert (values["selected"], values["alternative"]) == (found.selected, found.alternative)
+    assert values["advice"] == {"words": found.advice.words, **vars(found.advice)}
+    assert values["caution"] == (found.caution or None)
+    assert values["h_a"] == found.h_a
+    for k, one in enumerate(values["proposals"]):
+        assert one["sam_score"] == found.sam_score[k]
+        assert one["expected_iou"] == {n: iou[k] for n, iou in vars(found.expected_iou).items()}
+        assert one["direct_gap"] == {name: gap[k] for name, gap in vars(found.direct_gap).items()}
+        assert one["area_px"] == found.masks[k].sum()
+        mask = decode_rle(one["segmentation"]["counts"], *one["segmentation"]["size"])
+        np.testing.assert_array_equal(mask, found.masks[k])
+        assert one["polygons"] == coco_masks.polygons(found.masks[k])
 
 
 def test_heads_of_another_token_width_are_refused() -> None:

@@ -2,13 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
 from pipeline.predictor import UncertainPredictor
+from pipeline.sam.building import build
 from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
-from stages.predictor import load_predictor
+from stages.extraction import models
+from stages.predictor import from_pretrained, load_predictor
+from stages.predictor.loading import PRETRAINED
 from stages.settings.parsing import ParamsError
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
@@ -106,6 +112,37 @@ def test_heads_of_another_kind_are_refused_by_name(tmp_path: Path) -> None:
     path = write_random_heads(tmp_path / "heads.safetensors", changes={"kind": "ensemble"})
     with pytest.raises(DataError, match=r"got ensemble: heads: ensemble was removed"):
         load_predictor("mini", "tiny", heads=path)
+
+
+def test_names_on_hugging_face_are_those_of_the_official_package() -> None:
+    configs = {model_id: config for model_id, (config, _) in HF_MODEL_ID_TO_FILENAMES.items()}
+    assert {name: checkpoint(*own).config for name, own in PRETRAINED.items()} == configs
+
+
+def test_a_name_on_hugging_face_loads_the_weights_that_are_here_or_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    weights = checkpoint("sam2.1", "tiny")
+    changes = {"family": "sam2.1", "weights_tiny": str(weights.sha256)}
+    path = write_random_heads(tmp_path / "a.safetensors", n_channels=256, changes=changes)
+    options: dict[str, Any] = {"heads": path, "device": "cpu"}
+    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 tiny"):
+        from_pretrained("facebook/sam2.1-hiera-tiny", **options)
+    built = build("sam2.1", "tiny", seed=0)
+    torch.save({"model": built.state_dict()}, tmp_path / "tiny.pt")
+    verified = (tmp_path / "tiny.pt", "")
+    monkeypatch.setattr(models, "verified_weights", lambda *_: verified)
+    predictor = from_pretrained("facebook/sam2.1-hiera-tiny", **options)
+    assert (predictor.heads.model, predictor.sam.image_size_px) == ("tiny", 1024)
+    own = predictor.model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in built.state_dict().items())
+
+
+def test_another_name_on_hugging_face_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ParamsError, match=r"model_id must be one of facebook/sam2-hiera-tiny, "):
+        from_pretrained("facebook/sam-vit-huge")
 
 
 def test_names_are_checked_first() -> None:

@@ -1,0 +1,40 @@
+"""Masks as COCO writes them: run lengths, and polygons."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int
+from pycocotools import mask as coco_mask
+
+
+def rle(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
+    """Compressed run lengths, as a ``segmentation`` of COCO."""
+    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(mask.shape), "counts": str(encoded["counts"], "ascii")}
+
+
+def polygons(mask: Bool[np.ndarray, "height width"]) -> list[list[int]]:
+    """Outlines ``[x1, y1, x2, y2, ...]`` of the parts of a mask, along the edges of its pixels.
+
+    COCO's tools draw the same mask from them, but with its holes filled, for which polygons of
+    COCO have no form.
+
+    >>> polygons(np.array([[False, True], [False, True]]))
+    [[1, 0, 1, 2, 2, 2, 2, 0]]
+    """
+    if not mask.any():
+        return []
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    inside = mask[top : top + height, left : left + width]
+    # OpenCV goes through the middles of pixels; with four for each, those lie on its four corners.
+    doubled = inside.repeat(2, axis=0).repeat(2, axis=1).astype(np.uint8)
+    outlines, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [_corners(np.asarray(one)[:, 0], (left, top)) for one in outlines]
+
+
+def _corners(outline: Int[np.ndarray, "point 2"], origin_px: tuple[int, int]) -> list[int]:
+    corners = (outline + 1) // 2 + np.array(origin_px)
+    is_another = (corners != np.roll(corners, 1, axis=0)).any(axis=1)
+    flat: list[int] = corners[is_another].ravel().tolist()
+    return flat

@@ -1,0 +1,153 @@
+"""Prompts are refused by the same rules and in the same words whichever way they come."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from stages.cli.app import app
+from stages.predictor.prompts import check_prompts
+from stages.web.page import Page
+from storage.datasets.coco import CocoPrompt, PromptedImage
+from storage.datasets.records import ImageRecord
+from storage.errors import DataError
+from tests.fixtures.predictors import drawn, mini_predictor
+from tests.fixtures.web_page import asked, opened, png, question
+
+Click = tuple[float, float, int]
+"""x, y and label."""
+
+Box = tuple[float, float, float, float]
+
+REFUSED: Final[dict[str, tuple[tuple[Click, ...], Box | None]]] = {
+    "a click beside the object alone": (((30.0, 150.0, 0),), None),
+    "a click that is not in the image": (((120.0, 80.0, 1), (256.0, 9.0, 1)), None),
+    "one beside the object": (((120.0, 80.0, 1), (9.0, 192.0, 0)), None),
+    "a reversed box": ((), (200.0, 150.0, 40.0, 30.0)),
+    "an empty box": ((), (40.0, 30.0, 40.0, 150.0)),
+    "a box far outside": ((), (900.0, 900.0, 990.0, 990.0)),
+    "a box with a width and a height": ((), (200.0, 100.0, 50.0, 60.0)),
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    page = Page()
+    yield page
+    page.queue.close()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    Image.fromarray(drawn()).save("images/photo.png")
+
+
+def words_of_python(clicks: tuple[Click, ...], box: Box | None) -> str:
+    points = np.array(clicks, float).reshape(-1, 3)
+    prompt: dict[str, Any] = {}
+    if clicks:
+        prompt = {"point_coords": points[:, :2], "point_labels": points[:, 2]}
+    if box:
+        prompt["box"] = np.array(box)
+    with pytest.raises(ValueError, match="must ") as refused:
+        mini_predictor().predict_uncertainty(**prompt)
+    return str(refused.value)
+
+
+def words_of_the_page(page: Page, clicks: tuple[Click, ...], box: Box | None) -> str:
+    async def ask(client: httpx.AsyncClient) -> str:
+        image = await opened(client, png(drawn()))
+        address = f"/api/images/{image['image']}/answer"
+        response = await client.post(address, json=question(*clicks, box=box))
+        assert response.status_code == 400
+        return str(response.json()["error"])
+
+    return asked(page, ask)
+
+
+def words_of_the_shell(clicks: tuple[Click, ...], box: Box | None) -> str:
+    options = [(("--not-click", "--click")[label], f"{x},{y}") for x, y, label in clicks]
+    if box:
+        options.append(("--box", ",".join(str(side) for side in box)))
+    flat = [part for option in options for part in option]
+    return words_of_usam("predict", "images/photo.png", *flat)
+
+
+def words_of_usam(*arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments])
+    assert (result.exit_code, result.stdout) == (1, "")
+    return result.stderr.removeprefix("error: ").removesuffix("\n")
+
+
+def words_of_a_coco_file(clicks: tuple[Click, ...], box: Box | None) -> str:
+    height, width = drawn().shape[:2]
+    left, top, right, bottom = box or (0, 0, 1, 1)
+    points = [number for x, y, _ in clicks for number in (x, y, 2)]
+    own = {"bbox": [left, top, right - left, bottom - top], "keypoints": points}
+    content: dict[str, Any] = {
+        "images": [{"id": 1, "file_name": "photo.png", "height": height, "width": width}],
+        "annotations": [{"id": 5, "image_id": 1, "category_id": 1, **own}],
+    }
+    Path("asked.json").write_text(json.dumps(content), encoding="utf-8")
+    kind = "box" if box else "clicks"
+    words = words_of_usam("predict-coco", "images", "asked.json", "found.json", "--prompt", kind)
+    where, _, rule = words.partition(": annotation 5 of photo.png: ")
+    assert where == "asked.json"
+    assert not Path("found.json").exists()
+    return rule
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_shell_page_files_and_python_refuse_the_same_in_the_same_words(
+    name: str, page: Page
+) -> None:
+    clicks, box = REFUSED[name]
+    words = words_of_python(clicks, box)
+    assert words_of_the_page(page, clicks, box) == words
+    assert words_of_the_shell(clicks, box) == words
+    if all(label for _, _, label in clicks):  # keypoints are on the object
+        assert words_of_a_coco_file(clicks, box) == words
+
+
+IMAGE: Final = ImageRecord(file="a.png", height_px=20, width_px=30)
+
+
+@pytest.mark.parametrize(
+    ("box", "beyond"),
+    [
+        ((-1.0, 2.0, 2.0, 6.0), (-1.5, 2.0, 2.0, 6.0)),
+        ((1.0, -1.0, 4.0, 3.0), (1.0, -1.5, 4.0, 3.0)),
+        ((28.0, 2.0, 31.0, 6.0), (28.0, 2.0, 31.5, 6.0)),
+        ((1.0, 17.0, 4.0, 21.0), (1.0, 17.0, 4.0, 21.5)),
+    ],
+)
+def test_a_box_may_reach_a_pixel_beyond_the_image_and_no_more(box: Box, beyond: Box) -> None:
+    def prompted(corners: Box) -> list[PromptedImage]:
+        return [PromptedImage(7, IMAGE, (CocoPrompt(1, 3, corners, ()),))]
+
+    check_prompts(Path("a.json"), prompted(box))
+    numbers = ",".join(f"{side:g}" for side in beyond)
+    words = (
+        "a.json: annotation 1 of a.png: box must be LEFT,TOP,RIGHT,BOTTOM in the image of "
+        f"30 x 20 px, got {numbers}"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(words)}$"):
+        check_prompts(Path("a.json"), prompted(beyond))
+
+
+def test_the_numbers_of_a_box_are_in_one_order_in_shell_and_python() -> None:
+    box = (40.0, 30.0, 200.0, 150.0)
+    expected = mini_predictor().predict_uncertainty(box=list(box))
+    text = ",".join(str(side) for side in box)
+    result = CliRunner().invoke(app, ["predict", "images/photo.png", "--box", text, "--json"])
+    areas = [one["area_px"] for one in json.loads(result.stdout)["proposals"]]
+    np.testing.assert_array_equal(areas, expected.masks.sum(axis=(1, 2)))
