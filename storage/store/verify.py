@@ -1,19 +1,14 @@
 """Holds every file of a store to its manifest."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import FILE, N_HEX, ROOT, FileRecord
-from storage.store.arrays import array_grid, read_arrays
-from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, open_store
-from storage.store.mask_chunks import ABSENT, index_bytes, read_index
-
-STRAY: Final = "not in the manifest"
-"""Reason of a file that is none of the store's, and keeps none of them from being read."""
+from storage.files.manifest import FILE, N_HEX, FileRecord
+from storage.store.arrays import read_arrays
+from storage.store.inspection import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,9 @@ def verify(
         damages += found
         if advance is not None:
             advance(1)
-    return damages + [Damage(*_array_and_key(name), STRAY) for name in _strays(store)]
+    return damages + [
+        Damage(*_array_and_key(name), "not in the manifest") for name in _strays(store)
+    ]
 
 
 def n_files(where: str | Path | Files) -> int:
@@ -66,36 +63,20 @@ def n_files(where: str | Path | Files) -> int:
 
 
 def _look_at_files(
-    store: Store, arrays: Mapping[str, AnyArray], *, sizes_only: bool
+    store: Store, arrays: Collection[str], *, sizes_only: bool
 ) -> Iterator[list[Damage]]:
-    """Damages of each file of the manifest."""
+    """Damage of each file of the manifest, if there is any."""
     sizes = store.files.sizes(store.manifest)
     order = {name: place for place, name in enumerate(arrays)}
     for name in sorted(store.manifest, key=lambda name: order.get(_array_and_key(name)[0], -1)):
         record = store.manifest[name]
         if name not in sizes:
-            yield [Damage(*_array_and_key(name), "missing")]
+            reason: str | None = "missing"
         elif sizes[name] != record.n_bytes:
-            yield _reasons(store, arrays, name, f"{record.n_bytes} bytes -> {sizes[name]}")
-        elif sizes_only or (difference := _difference(store.files, name, record)) is None:
-            yield []
+            reason = f"{record.n_bytes} bytes -> {sizes[name]}"
         else:
-            yield _reasons(store, arrays, name, difference)
-
-
-def _reasons(
-    store: Store, arrays: Mapping[str, AnyArray], name: str, difference: str
-) -> list[Damage]:
-    """What is wrong with a file that is not as the manifest says, object by object if it shows."""
-    array, key = _array_and_key(name)
-    folder = store.files.folder
-    found: list[Damage] = []
-    shards = arrays[array].shards if array in arrays and key != ROOT else None
-    if folder is not None and shards is not None:
-        index = tuple(map(int, key.split(".")[1:]))
-        region = array_grid(arrays[array]).region(index)
-        found = list(_shard_damages(folder / name, arrays[array], region, n_chunks=shards[0]))
-    return found or [Damage(array, key, difference)]
+            reason = None if sizes_only else _difference(store.files, name, record)
+        yield [] if reason is None else [Damage(*_array_and_key(name), reason)]
 
 
 def _difference(files: Files, name: str, wanted: FileRecord) -> str | None:
@@ -122,39 +103,3 @@ def _strays(store: Store) -> list[str]:
         return []
     known = {*store.manifest, FILE}
     return [name for name in store.files.names() if name not in known]
-
-
-def _shard_damages(
-    file: Path, array: AnyArray, region: tuple[slice, ...], *, n_chunks: int
-) -> Iterator[Damage]:
-    """Damages of a shard, one object in memory at a time."""
-    rows = range(region[0].start, region[0].stop)
-    for row, reason in zip(rows, _index_errors(file, len(rows), n_chunks), strict=True):
-        error = reason or _read_error(array, (slice(row, row + 1), *region[1:]))
-        if error is not None:
-            yield Damage(file.parent.name, f"{file.name} object {row}", error)
-
-
-def _index_errors(file: Path, n_rows: int, n_chunks: int) -> list[str | None]:
-    """What the index shows wrong with each object; zarr reads such objects as the fill value."""
-    try:
-        with file.open("rb", buffering=0) as opened:
-            entries = read_index(opened, n_chunks)[:n_rows].tolist()
-    except DECODE_ERRORS as error:
-        return [str(error)] * n_rows
-    end = file.stat().st_size - index_bytes(n_chunks)
-    return [_entry_error(offset, length, end) for offset, length in entries]
-
-
-def _entry_error(offset: int, length: int, end: int) -> str | None:
-    if offset == ABSENT:
-        return "missing in its shard"
-    return "beyond the end of its shard" if offset + length > end else None
-
-
-def _read_error(array: AnyArray, region: tuple[slice, ...]) -> str | None:
-    try:
-        array[region]
-    except DECODE_ERRORS as error:
-        return str(error)
-    return None
