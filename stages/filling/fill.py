@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.vocabulary import MODELS
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.filling.job import CellJob
 from stages.filling.worker import Filled, device_here, fill_shards, fill_shown
 from stages.program.main import REPORTED
