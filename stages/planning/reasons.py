@@ -11,9 +11,8 @@ from stages.settings.signatures import LIBRARIES, CellName, cell_settings
 from storage.errors import EarlierSchemaError, StoreError, counted, listed, shown
 from storage.pool.cell import OF_A_SPLIT, folders_with, read_settings
 from storage.pool.inputs import PreparedSplit
-from storage.store.arrays import read_images
 from storage.store.inspection import CELL_KEYS, open_store
-from storage.store.opening import check_complete
+from storage.store.opening import check_complete, read_images
 from storage.store.signature import change, differences, versions
 
 MISSING: Final = "missing"

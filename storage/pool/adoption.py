@@ -1,6 +1,6 @@
 """Published stores serve as pool: their shards are put into it before any is computed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ from storage.paths import WORK
 from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
 from storage.pool.inputs import names_of_rows
-from storage.store.arrays import (
+from storage.store.grid import chunk_rows, file_name
+from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.opening import (
     check_same_images,
     naming_damage,
     read_arrays,
     read_images,
 )
-from storage.store.grid import chunk_rows, file_name
-from storage.store.inspection import AnyArray, Store, check_identity, open_store
 from storage.store.signature import compare
 
 
@@ -137,26 +137,23 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     -------
     How many, and what is wrong with each that is damaged, by its index in the published stores.
     """
-    lacking = set(cell.lacking())
-    wanted = [i for i, name in enumerate(published.names) if name in lacking]
+    lacking, n_shards = set(cell.lacking()), len(published.names)
+    wanted = {i for i, name in enumerate(published.names) if name in lacking}
     faults: dict[int, str] = {}
-    for run in _runs(wanted, published.n_together):
-        for i, rows in published.read(run):
-            path, sha256 = published.masks(i) if "masks" in cell.kinds else (None, "")
-            if isinstance(rows, str):
-                faults[i] = rows
-            elif path is not None and not path.exists():
-                faults[i] = f"{path} is missing"
-            else:
-                cell.adopt(published.names[i], rows, path, sha256)
+    for first in range(0, n_shards, published.n_together):
+        some = range(first, min(first + published.n_together, n_shards))
+        for i, rows in [] if wanted.isdisjoint(some) else published.read(some):
+            if i in wanted and (fault := _put(cell, published, i, rows)):
+                faults[i] = fault
     return len(wanted) - len(faults), faults
 
 
-def _runs(indices: Sequence[int], n_most: int) -> Iterator[range]:
-    """Consecutive indices together, but no more than so many."""
-    start = 0
-    for stop in range(1, len(indices) + 1):
-        is_end = stop == len(indices) or indices[stop] != indices[stop - 1] + 1
-        if is_end or stop - start == n_most:
-            yield range(indices[start], indices[stop - 1] + 1)
-            start = stop
+def _put(cell: Cell, published: PublishedCell, shard: int, rows: Rows | str) -> str:
+    """Put a shard into the pool, or say what is wrong with it."""
+    if isinstance(rows, str):
+        return rows
+    path, sha256 = published.masks(shard) if "masks" in cell.kinds else (None, "")
+    if path is not None and not path.exists():
+        return f"{path} is missing"
+    cell.adopt(published.names[shard], rows, path, sha256)
+    return ""

@@ -1,14 +1,13 @@
 """Holds every file of a store to its manifest."""
 
-from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import StoreError
 from storage.files.files import Files
-from storage.files.manifest import FILE, N_HEX, FileRecord
-from storage.store.arrays import read_arrays
+from storage.files.manifest import FILE, N_HEX
 from storage.store.inspection import Store, open_store
+from storage.store.opening import read_arrays
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,11 @@ class Damage:
     reason: str
 
 
-def verify(
-    where: str | Path | Files,
-    advance: Callable[[int], None] | None = None,
-    *,
-    sizes_only: bool = False,
-) -> list[Damage]:
+def verify(where: str | Path | Files, *, sizes_only: bool = False) -> list[Damage]:
     """Hold every file of a store to its manifest.
 
     Parameters
     ----------
-    advance
-        Called with the number of files just looked at, out of ``n_files``.
     sizes_only
         Ask for the size of each file, read none: finds what is missing or cut short.
 
@@ -46,48 +38,29 @@ def verify(
         If the metadata are damaged, so that no array can be trusted.
     """
     store = open_store(where)
-    arrays = read_arrays(store)
-    damages: list[Damage] = []
-    for found in _look_at_files(store, arrays, sizes_only=sizes_only):
-        damages += found
-        if advance is not None:
-            advance(1)
-    return damages + [
-        Damage(*_array_and_key(name), "not in the manifest") for name in _strays(store)
-    ]
+    order = {array: place for place, array in enumerate(read_arrays(store))}
+    names = sorted(store.manifest, key=lambda name: order.get(_array_and_key(name)[0], -1))
+    sizes = store.files.sizes(names)
+    reasons = {name: _fault(store, name, sizes.get(name), sizes_only=sizes_only) for name in names}
+    reasons |= dict.fromkeys(_strays(store), "not in the manifest")
+    return [Damage(*_array_and_key(name), reason) for name, reason in reasons.items() if reason]
 
 
-def n_files(where: str | Path | Files) -> int:
-    """Number of files that ``verify`` will look at."""
-    return len(open_store(where).manifest)
-
-
-def _look_at_files(
-    store: Store, arrays: Collection[str], *, sizes_only: bool
-) -> Iterator[list[Damage]]:
-    """Damage of each file of the manifest, if there is any."""
-    sizes = store.files.sizes(store.manifest)
-    order = {name: place for place, name in enumerate(arrays)}
-    for name in sorted(store.manifest, key=lambda name: order.get(_array_and_key(name)[0], -1)):
-        record = store.manifest[name]
-        if name not in sizes:
-            reason: str | None = "missing"
-        elif sizes[name] != record.n_bytes:
-            reason = f"{record.n_bytes} bytes -> {sizes[name]}"
-        else:
-            reason = None if sizes_only else _difference(store.files, name, record)
-        yield [] if reason is None else [Damage(*_array_and_key(name), reason)]
-
-
-def _difference(files: Files, name: str, wanted: FileRecord) -> str | None:
-    """How the content of a file differs from its record; None if it does not."""
+def _fault(store: Store, name: str, size: int | None, *, sizes_only: bool) -> str:
+    """What is wrong with a file of the manifest; empty if nothing is."""
+    wanted = store.manifest[name]
+    if size is None:
+        return "missing"
+    if size != wanted.n_bytes:
+        return f"{wanted.n_bytes} bytes -> {size}"
+    if sizes_only:
+        return ""
     try:
-        found = files.record(name)
+        found = store.files.record(name)
     except StoreError as error:  # an archive's own checksum
         return str(error)
-    if found == wanted:
-        return None
-    return f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
+    same = found == wanted
+    return "" if same else f"sha256 {wanted.sha256[:N_HEX]} -> {found.sha256[:N_HEX]}"
 
 
 def _array_and_key(name: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import zarr
 
 from storage.errors import StoreError
 from storage.store.schema import SCHEMA
-from storage.store.verify import Damage, n_files, verify
+from storage.store.verify import Damage, verify
 from tests.fixtures.made_up_cell import (
     PROMPTS,
     cell_of,
@@ -42,13 +42,9 @@ def store_of(file: Path) -> Path:
     return file.parents[1]
 
 
-def test_an_intact_store_has_no_damage_and_every_file_is_read(root: Path) -> None:
-    for kind in ("features", "masks"):
-        path = root / kind / "identity.zarr"
-        read: list[int] = []
-        assert verify(path, read.append) == []
-        files = [file for file in path.rglob("*") if file.is_file()]
-        assert sum(read) == n_files(path) == len(files) - 1, "all but the manifest itself"
+@pytest.mark.parametrize("kind", ["features", "masks"])
+def test_an_intact_store_has_no_damage(root: Path, kind: str) -> None:
+    assert verify(root / kind / "identity.zarr") == []
 
 
 def test_20_of_20_flipped_bits_are_found(root: Path) -> None:
