@@ -10,7 +10,8 @@ import typer
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
-from stages.planning.plans import cells_of
+from stages.filling.plans import all_cells, cells_of
+from stages.filling.run_cell import adopt_outputs, run_cell
 from stages.program.main import REPORTED, one_line, reported_errors, running
 from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
@@ -172,7 +173,7 @@ def repair(path: Some = str(CACHE)) -> None:
     with reported_errors():
         folder = _on_disk(path)
         params = read_params()
-        cells = {store: name for name, store in _cells(params)}
+        cells = {path: name for name in all_cells(params) for path in name.outputs.values()}
         damaged = _damaged(folder)
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
@@ -206,18 +207,7 @@ def _as_settings_name_it(store: Path) -> Path:
     return CACHE / whole.relative_to(cache) if whole.is_relative_to(cache) else store
 
 
-def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
-    """Stores of all cells of the settings."""
-    splits = (*params.eval_splits, *params.train_splits)
-    for name in (name for split in splits for name in cells_of(split, params)):
-        for path in name.outputs.values():
-            yield name, path
-
-
 def _repair(name: CellName, params: Params) -> None:
-    # Its imports take seconds, and most caches need no repair.
-    from stages.filling.run_cell import run_cell  # noqa: PLC0415
-
     stage = "extract" if name.with_masks else "extract_train"
     arguments = {"split": name.split, "model": name.model}
     if name.with_masks:
@@ -235,8 +225,6 @@ def adopt_command() -> None:
 
     For outputs that are to be removed, and whose shards are to stay.
     """
-    from stages.filling.run_cell import adopt_outputs  # noqa: PLC0415 - takes seconds
-
     with reported_errors():
         params = read_params()
         n_shards = sum(adopt_outputs(jobs, split) for jobs, split in _jobs(params))
