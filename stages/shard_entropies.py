@@ -6,8 +6,7 @@ from jaxtyping import Bool
 from pipeline.entropy.comparisons import truth_at_size
 from pipeline.entropy.objects import ObjectArrays, concatenate, object_arrays
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams
 from storage.files.addresses import is_address

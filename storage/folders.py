@@ -6,18 +6,27 @@ the same one.
 
 import ctypes
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
-
-from storage.writers import is_left, new_tag
+from uuid import uuid4
 
 SUFFIX: Final = ".partial"
 """Suffix of files and folders in the making; DVC and git ignore them."""
+
+BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+NAMESPACE: Final = Path("/proc/self/ns/pid")
+"""Where Linux tells of the boot, and of the processes that share their numbers."""
+
+TAG: Final = re.compile(r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
+"""Machine and process that write a file, in its temporary name."""
 
 TAKEN: Final = (errno.ENOTEMPTY, errno.EEXIST)
 """Errors of renaming a folder to a name that another one has."""
@@ -41,19 +50,25 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with _made(path) as partial:
+        for leftover in _leftovers(path):
+            leftover.unlink(missing_ok=True)
+        yield partial
+
+
+@contextmanager
+def _made(path: Path, *, is_first: bool = False) -> Iterator[Path]:
+    """A temporary name for a file, which gets its own when the block succeeds."""
     partial = _partial(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in _leftovers(path):
-        leftover.unlink(missing_ok=True)
     with named_disk_errors(path):
         try:
             yield partial
             # First the bytes, then the name: a loss of power may otherwise leave an empty file.
-            flush([partial])
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            _flush_one(partial)
+            if not is_first or not _is_linked(partial, path):
+                partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)  # there where both names were of one file already
         _flush_one(path.parent)
 
 
@@ -80,7 +95,6 @@ def whole_folder(path: Path) -> Iterator[Path]:
     former = path.with_name(f".{path.name}.former{SUFFIX}")
     if former.exists() and not path.exists():  # killed between two renames
         former.rename(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in (*_leftovers(path), former):
         shutil.rmtree(leftover, ignore_errors=True)
     with named_disk_errors(path):
@@ -118,7 +132,7 @@ def passing_folder(path: Path) -> Iterator[Path]:
     What a kill leaves goes with the next block of the same path on the same machine.
     """
     partial = _partial(path)
-    partial.mkdir(mode=0o700, parents=True)
+    partial.mkdir(mode=0o700)
     try:
         for leftover in _leftovers(path):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -137,17 +151,8 @@ def put_file(path: Path, data: bytes, *, is_first: bool = False) -> None:
     is_first
         Leave a file that is there already, where the file system has hard links to tell.
     """
-    partial = _partial(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with named_disk_errors(path):
-        try:
-            partial.write_bytes(data)
-            _flush_one(partial)
-            if not is_first or not _is_linked(partial, path):
-                partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        _flush_one(path.parent)
+    with _made(path, is_first=is_first) as partial:
+        partial.write_bytes(data)
 
 
 def _is_linked(partial: Path, path: Path) -> bool:
@@ -163,15 +168,8 @@ def _is_linked(partial: Path, path: Path) -> bool:
 
 def put_link(source: Path, target: Path) -> None:
     """Make a hard link of a file, or a copy, appear whole, whatever was at its place."""
-    partial = _partial(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with named_disk_errors(target):
-        try:
-            link_or_copy(source, partial)
-            flush([partial])
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)  # stays where both names were of one file already
+    with _made(target) as partial:
+        link_or_copy(source, partial)
 
 
 def begin_file(path: Path) -> Path:
@@ -182,7 +180,6 @@ def begin_file(path: Path) -> Path:
     The empty file, to be removed in the end.
     """
     partial = _partial(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with named_disk_errors(path):
         partial.touch()
     return partial
@@ -202,19 +199,45 @@ def begun_files(folder: Path) -> set[str]:
     return found
 
 
-def _is_leftover(name: str) -> bool:
-    return name.startswith(".") and name.endswith(SUFFIX) and is_left(name)
-
-
 def _leftovers(path: Path) -> list[Path]:
     """What dead processes of this machine left half-written of a file or folder."""
-    own = f".{path.name}."
-    names = [entry.name for entry in os.scandir(path.parent) if entry.name.startswith(own)]
-    return [path.with_name(name) for name in names if _is_leftover(name)]
+    names = [entry.name for entry in os.scandir(path.parent)]
+    own = [name for name in names if name.startswith(f".{path.name}.") and name.endswith(SUFFIX)]
+    return [path.with_name(name) for name in own if is_left(name)]
 
 
 def _partial(path: Path) -> Path:
+    """A temporary name beside a path, in a folder that is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{new_tag()}{SUFFIX}")
+
+
+def new_tag() -> str:
+    """Part of a file's name that no other process and no other call uses."""
+    return f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def is_left(name: str) -> bool:
+    """Whether a file's name has the tag of a process of this machine that has ended."""
+    found = TAG.search(name)
+    return found is not None and found[1] == _machine() and not _lives(int(found[2]))
+
+
+def _machine() -> str:
+    known = [socket.gethostname()]
+    with suppress(OSError):  # systems other than Linux: the host alone
+        known += [BOOT.read_text(), os.readlink(NAMESPACE)]  # noqa: PTH115 - a link to no path
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _exchange(one: Path, other: Path) -> bool:

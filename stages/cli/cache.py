@@ -1,7 +1,7 @@
 """``usam cache``: lists, verifies, compares, repairs and migrates stores; tends the pool."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +10,10 @@ import typer
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
-from stages.planning.plans import cells_of
+from stages.filling.plans import all_cells, cells_of
+from stages.filling.run_cell import adopt_outputs, run_cell
 from stages.program.main import REPORTED, one_line, reported_errors, running
-from stages.program.progress import progress
+from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
@@ -24,7 +25,7 @@ from storage.pool.dvc_cache import mend_cache
 from storage.pool.inputs import PreparedSplit
 from storage.store.describe import Difference, differences_of, find_stores
 from storage.store.migration import migrate
-from storage.store.verify import Damage, n_files, verify
+from storage.store.verify import Damage, verify
 
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 
@@ -49,13 +50,12 @@ def verify_command(
     """Hold every file to its store's manifest and print what differs; exit 1 if any does."""
     found: dict[Where, list[Damage]] = {}
     with reported_errors():
-        paths = [where] if is_address(where) else find_stores(Path(where))
-        total = sum(_n_files(store) for store in paths)
+        paths: list[Where] = [where] if is_address(where) else [*find_stores(Path(where))]
         # Interrupted, after hours perhaps, it prints what it found by then.
         try:
-            with progress(f"verify {where}", total, unit="files") as advance:
-                for store in paths:
-                    found[store] = _damages(store, advance, quick=quick)
+            with progress(f"verify {where}", len(paths), unit="stores") as advance:
+                for store in counting(paths, advance):
+                    found[store] = _damages(store, quick=quick)
         finally:
             if found:
                 print(_verdict(found))
@@ -63,17 +63,9 @@ def verify_command(
         raise typer.Exit(1)
 
 
-def _n_files(store: Where) -> int:
-    """Files to read; 0 for a store that cannot be opened, which ``_damages`` will name."""
+def _damages(store: Where, *, quick: bool = False) -> list[Damage]:
     try:
-        return n_files(store)
-    except (StoreError, OSError):
-        return 0
-
-
-def _damages(store: Where, advance: Callable[[int], None], *, quick: bool) -> list[Damage]:
-    try:
-        return verify(store, advance, sizes_only=quick)
+        return verify(store, sizes_only=quick)
     except (StoreError, OSError) as error:
         if is_address(store):
             raise  # it may be out of reach, or nowhere: that is no damage
@@ -181,7 +173,7 @@ def repair(path: Some = str(CACHE)) -> None:
     with reported_errors():
         folder = _on_disk(path)
         params = read_params()
-        cells = {store: name for name, store in _cells(params)}
+        cells = {path: name for name in all_cells(params) for path in name.outputs.values()}
         damaged = _damaged(folder)
         for name in {
             str(cells[store]): cells[store] for store in damaged if store in cells
@@ -205,13 +197,8 @@ def repair(path: Some = str(CACHE)) -> None:
 def _damaged(path: Path) -> list[Path]:
     """Published stores that are damaged."""
     stores = [_as_settings_name_it(store) for store in find_stores(path)]
-    found = []
     with progress(f"verify {path}", len(stores), unit="stores") as advance:
-        for store in stores:
-            if _damages(store, lambda _: None, quick=False):
-                found.append(store)
-            advance(1)
-    return found
+        return [store for store in counting(stores, advance) if _damages(store)]
 
 
 def _as_settings_name_it(store: Path) -> Path:
@@ -220,18 +207,7 @@ def _as_settings_name_it(store: Path) -> Path:
     return CACHE / whole.relative_to(cache) if whole.is_relative_to(cache) else store
 
 
-def _cells(params: Params) -> Iterator[tuple[CellName, Path]]:
-    """Stores of all cells of the settings."""
-    splits = (*params.eval_splits, *params.train_splits)
-    for name in (name for split in splits for name in cells_of(split, params)):
-        for path in name.outputs.values():
-            yield name, path
-
-
 def _repair(name: CellName, params: Params) -> None:
-    # Its imports take seconds, and most caches need no repair.
-    from stages.filling.run_cell import run_cell  # noqa: PLC0415
-
     stage = "extract" if name.with_masks else "extract_train"
     arguments = {"split": name.split, "model": name.model}
     if name.with_masks:
@@ -249,8 +225,6 @@ def adopt_command() -> None:
 
     For outputs that are to be removed, and whose shards are to stay.
     """
-    from stages.filling.run_cell import adopt_outputs  # noqa: PLC0415 - takes seconds
-
     with reported_errors():
         params = read_params()
         n_shards = sum(adopt_outputs(jobs, split) for jobs, split in _jobs(params))

@@ -2,24 +2,21 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from stages.cli.columns import aligned, bytes_text
-from stages.filling.choice import choose, choose_names, cost, parse_part
+from stages.cli.plan import lacking_table
+from stages.filling.choice import choose, choose_names, parse_part, parts_of
 from stages.filling.fill import Filling
 from stages.filling.fill import fill as fill_all
-from stages.planning.reasons import names_text
+from stages.filling.plans import plan_cell
 from stages.program.main import one_line, reported_errors
 from stages.program.stopping import stoppable
 from stages.settings.params import read_params
 from stages.settings.signatures import CellName
 from storage.errors import counted
 from storage.paths import POOL
-
-HEADINGS: Final = ("split", "cells", "which", "shards", "objects", "bytes", "why")
-NUMBERS: Final = {1, 3, 4, 5}
 
 Globs = Annotated[
     list[str] | None,
@@ -51,15 +48,18 @@ def fill(
         params = read_params()
         names = choose_names(globs or [], params)
         part = parse_part(shard_range)
-        chosen = choose(names, params, part, is_dry=dry_run)
-        todo = [some for some in chosen if some.todo()]
         if dry_run:
-            print(_table(todo, names) if todo else _nothing(names))
+            plans = [plan_cell(*some, params) for some in parts_of(names, params, part)]
+            cells = sorted(plans, key=lambda cell: names.index(cell.name))
+            todo = [cell for cell in cells if cell.n_shards]
+            table = lacking_table(todo, cells, params.extract.family) if todo else _nothing(names)
+            print(table)
             return
-        n_shards = sum(len(some.todo()) for some in todo)
-        fill_all(todo, params.executor)
-    if todo:
-        _report(todo, n_shards)
+        chosen = [some for some in choose(names, params, part) if some.todo()]
+        n_shards = sum(len(some.todo()) for some in chosen)
+        fill_all(chosen, params.executor)
+    if chosen:
+        _report(chosen, n_shards)
     else:
         print(_nothing(names))
 
@@ -82,24 +82,3 @@ def _report(todo: Sequence[Filling], n_shards: int) -> None:
     others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
     filled = f"filled {counted(n_made, 'shard')} of {counted(len(todo), 'cell')}"
     print(f"{filled}{others}; `dvc repro` publishes them")
-
-
-def _table(todo: Sequence[Filling], names: Sequence[CellName]) -> str:
-    """What is lacking, a line for each split and reason, and what it takes."""
-    groups: dict[tuple[str, str], list[Filling]] = {}
-    for some in todo:
-        groups.setdefault((some.job.name.split, some.why), []).append(some)
-    rows = []
-    for (split, why), cells in groups.items():
-        of_split = [name for name in names if name.split == split]
-        lacking = {str(some.job) for some in cells}
-        which = names_text([name for name in of_split if str(name) in lacking], of_split)
-        rows.append((split, f"{len(cells)} of {len(of_split)}", which, *_costs(cells), why))
-    if len(rows) > 1:
-        rows.append(("all", f"{len(todo)} of {len(names)}", "", *_costs(todo), ""))
-    return aligned([HEADINGS, *rows], right=NUMBERS)
-
-
-def _costs(some: Sequence[Filling]) -> tuple[str, str, str]:
-    n_shards, n_objects, low, high = (sum(column) for column in zip(*map(cost, some), strict=True))
-    return f"{n_shards:,}", f"{n_objects:,}", bytes_text(low, high)

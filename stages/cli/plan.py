@@ -1,16 +1,18 @@
 """``usam plan``: what the cells of ``params.yaml`` ask for, before anything runs."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import typer
 
-from pipeline.sam.families import SIZES, FamilySizes
+from pipeline.sam.families import SIZES
 from stages.cli.columns import aligned, bytes_text
-from stages.planning.plans import SplitPlan, cells_of, look_at, plan_split
+from stages.filling.plans import CellPlan, cell_bytes, n_cell_files, names_text, plan_split
 from stages.program.main import one_line, reported_errors
+from stages.settings.blocks import ExtractParams
 from stages.settings.params import Params, read_params
+from stages.settings.signatures import CellName
 from storage.errors import DataError
 from storage.store.grid import mask_bytes
 
@@ -18,6 +20,8 @@ HEADINGS: Final = (
     *("split", "images", "objects", "cells", "there"),
     *("predictions", "features", "masks", "files"),
 )
+LACKING: Final = ("split", "cells", "which", "shards", "objects", "bytes", "why")
+NUMBERS: Final = {1, 3, 4, 5}
 
 
 def plan() -> None:
@@ -27,21 +31,17 @@ def plan() -> None:
     """
     with reported_errors():
         params = read_params()
-        sizes = SIZES[params.extract.family]
-        eval_plans = _plan(params.eval_splits, params, sizes)
-        train_plans = _plan(params.train_splits, params, sizes)
-    by_stage = {
-        stage: made
-        for stage, plans in (("extract", eval_plans), ("extract_train", train_plans))
-        if (made := [one for one in plans if one])
-    }
+        splits_of = {"extract": params.eval_splits, "extract_train": params.train_splits}
+        by_stage = {stage: _plans(splits, params) for stage, splits in splits_of.items()}
     for stage, plans in by_stage.items():
-        print(_table(stage, plans))
-    if any(made.pending for plans in by_stage.values() for made in plans):
-        print(_reasons(by_stage))
-    if by_stage:
-        print(_assumed(sizes.mask_side_px))
-    if None in (*eval_plans, *train_plans):
+        if plans:
+            print(f"{stage}\n{_table(plans, params.extract)}")
+    cells = [cell for plans in by_stage.values() for of_split in plans for cell in of_split]
+    if todo := [cell for cell in cells if cell.why]:
+        print(f"to run\n{lacking_table(todo, cells, params.extract.family)}")
+    if cells:
+        print(_assumed(SIZES[params.extract.family].mask_side_px))
+    if sum(map(len, by_stage.values())) < sum(map(len, splits_of.values())):
         raise typer.Exit(1)
 
 
@@ -50,49 +50,73 @@ def _assumed(side_px: int) -> str:
     return f"features uncompressed, masks at {size}; ~ estimated from some annotations"
 
 
-def _plan(splits: Sequence[str], params: Params, sizes: FamilySizes) -> list[SplitPlan | None]:
-    """Plans of the splits that can be read; the others are named."""
-    plans: list[SplitPlan | None] = []
+def _plans(splits: Sequence[str], params: Params) -> list[list[CellPlan]]:
+    """Cells of each split that can be read; the others are named."""
+    plans = []
     for split in splits:
         try:
-            known = look_at(split, params.splits[split], params.prepare)
+            plans.append(plan_split(split, params))
         except (DataError, OSError) as error:
             print(f"error: {split}: {one_line(error)}", file=sys.stderr)
-            plans.append(None)
-        else:
-            plans.append(plan_split(cells_of(split, params), known, params.extract, sizes))
     return plans
 
 
-def _table(stage: str, plans: Sequence[SplitPlan]) -> str:
+def _table(plans: Sequence[Sequence[CellPlan]], params: ExtractParams) -> str:
     """A line per split and, of several, their sum."""
-    rows = [(made.split, *_cells([made])) for made in plans]
+    rows = [(cells[0].name.split, *_sums(cells, params)) for cells in plans]
     if len(plans) > 1:
-        rows.append(("all", *_cells(plans)))
-    return f"{stage}\n{aligned([HEADINGS, *rows], right=range(1, len(HEADINGS)))}"
+        rows.append(("all", *_sums([cell for cells in plans for cell in cells], params)))
+    return aligned([HEADINGS, *rows], right=range(1, len(HEADINGS)))
 
 
-def _reasons(by_stage: Mapping[str, Sequence[SplitPlan]]) -> str:
-    rows = [
-        (stage, made.split, f"{some.n_cells} of {made.n_cells}", some.names, some.reason)
-        for stage, plans in by_stage.items()
-        for made in plans
-        for some in made.pending
-    ]
-    return f"to run\n{aligned([('stage', 'split', 'cells', 'which', 'why'), *rows])}"
-
-
-def _cells(plans: Sequence[SplitPlan]) -> list[str]:
-    """Sums over some splits."""
-    about = "" if all(made.extent.is_exact for made in plans) else "~"
-    low, high = (sum(made.masks_bytes[end] for made in plans) for end in (0, 1))
+def _sums(cells: Sequence[CellPlan], params: ExtractParams) -> list[str]:
+    extents = {cell.name.split: cell.extent for cell in cells}.values()
+    about = _about(cells)
+    sized = [(cell.name, cell.extent.n_objects) for cell in cells]
+    features, low, high = _bytes(sized, params.family)
+    n_files = sum(n_cell_files(*one, params.shard_objects) for one in sized)
     return [
-        f"{about}{sum(made.extent.n_images for made in plans):,}",
-        f"{about}{sum(made.extent.n_objects for made in plans):,}",
-        f"{sum(made.n_cells for made in plans):,}",
-        f"{sum(made.n_there for made in plans):,}",
-        f"{about}{sum(made.n_predictions for made in plans):,}",
-        f"{about}{bytes_text(sum(made.features_bytes for made in plans))}",
+        f"{about}{sum(extent.n_images for extent in extents):,}",
+        f"{about}{sum(extent.n_objects for extent in extents):,}",
+        f"{len(cells):,}",
+        f"{sum(not cell.why for cell in cells):,}",
+        f"{about}{sum(n_objects * len(name.prompts) for name, n_objects in sized):,}",
+        f"{about}{bytes_text(features)}",
         f"{about}{bytes_text(low, high)}" if high else "none",
-        f"{about}{sum(made.n_files for made in plans):,}",
+        f"{about}{n_files:,}",
     ]
+
+
+def lacking_table(todo: Sequence[CellPlan], cells: Sequence[CellPlan], family: str) -> str:
+    """What is lacking of some of the cells: a line for each split and reason, and their sum."""
+    groups: dict[tuple[str, str], list[CellPlan]] = {}
+    for cell in todo:
+        groups.setdefault((cell.name.split, cell.why), []).append(cell)
+    rows = []
+    for (split, why), some in groups.items():
+        of_split = [cell.name for cell in cells if cell.name.split == split]
+        which = names_text([cell.name for cell in some], of_split)
+        rows.append((split, f"{len(some)} of {len(of_split)}", which, *_costs(some, family), why))
+    if len(rows) > 1:
+        rows.append(("all", f"{len(todo)} of {len(cells)}", "", *_costs(todo, family), ""))
+    return aligned([LACKING, *rows], right=NUMBERS)
+
+
+def _costs(cells: Sequence[CellPlan], family: str) -> tuple[str, str, str]:
+    about = _about(cells)
+    features, low, high = _bytes([(cell.name, cell.n_objects) for cell in cells], family)
+    return (
+        f"{about}{sum(cell.n_shards for cell in cells):,}",
+        f"{about}{sum(cell.n_objects for cell in cells):,}",
+        f"{about}{bytes_text(features + low, features + high)}",
+    )
+
+
+def _about(cells: Sequence[CellPlan]) -> str:
+    return "" if all(cell.extent.is_exact for cell in cells) else "~"
+
+
+def _bytes(sized: Sequence[tuple[CellName, int]], family: str) -> tuple[int, int, int]:
+    """Bytes of features and of masks, at least and at most, of cells of so many objects."""
+    features, low, high = map(sum, zip(*(cell_bytes(*one, family) for one in sized), strict=True))
+    return features, low, high

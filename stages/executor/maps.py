@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.scoring.tasks import Each
-from stages.executor.run import executor_of
-from stages.executor.tasks import Done, Failure, Run, Task, check_all_done
+from stages.executor.tasks import Done, Failure, Run, Task, check_all_done, executor_of
 from stages.settings.blocks import ExecutorParams
 from storage.folders import passing_folder
 from storage.paths import WORK

@@ -13,9 +13,10 @@ from pipeline.extraction.plan import Piece, Shard
 from pipeline.extraction.predictions import Each, Request, Rows, extract_objects
 from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Embedding, Sam, Square
-from pipeline.views import View, apply_view
+from pipeline.views import apply_view
 from stages.extraction.loop import Failure, ahead
 from stages.program.main import one_line
+from stages.settings.signatures import CellName
 from storage.errors import ImageError, WeightsError
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
@@ -28,16 +29,6 @@ FINITE: Final = ("sam_score", "encoder_std")
 
 ViewedImage = tuple[Square, Request]
 """An image in its view, resized, and the request about its objects."""
-
-
-@dataclass(frozen=True)
-class CellSettings:
-    """What the rows of a cell depend on, apart from the model and the objects."""
-
-    view: View
-    prompts: tuple[str, ...]
-    decoder_batch: int
-    with_masks: bool
 
 
 @contextmanager
@@ -65,7 +56,9 @@ class CellSteps:
     sam: Sam
     cell: Cell
     images: SplitImages
-    settings: CellSettings
+    name: CellName
+    batch: int
+    """Prompt sets per decoder call."""
     maker: str
     """Name of the processor or GPU."""
     end: Callable[[str], None] = lambda _: None
@@ -84,7 +77,7 @@ class CellSteps:
             request = self._request(piece)
         except (ImageError, OSError, PromptError) as error:
             return Failure(piece, one_line(error))
-        viewed = apply_view(rgb, self.settings.view, image=file)
+        viewed = apply_view(rgb, self.name.view, image=file)
         return self.sam.square(viewed), request
 
     def compute(self, piece: Piece, given: ViewedImage) -> Rows:
@@ -103,8 +96,8 @@ class CellSteps:
                 self.sam,
                 self._last[1],
                 request,
-                batch=self.settings.decoder_batch,
-                with_masks=self.settings.with_masks,
+                batch=self.batch,
+                with_masks=self.name.with_masks,
                 each=each,
             )
         _check_finite(str(self._table.file[piece.image]), rows)
@@ -124,8 +117,8 @@ class CellSteps:
     def _request(self, piece: Piece) -> Request:
         rows, size_px = slice(piece.start, piece.stop), self._size_px(piece)
         truth = [decode_rle(str(counts), *size_px) for counts in self._table.mask_rle[rows]]
-        clicks, view = self._table.point_px[rows], self.settings.view
-        request = Request(clicks, np.stack(truth), view, self.settings.prompts)
+        clicks, view = self._table.point_px[rows], self.name.view
+        request = Request(clicks, np.stack(truth), view, self.name.prompts)
         _ = request.places  # here, where a faulty prompt set costs its image alone
         return request
 

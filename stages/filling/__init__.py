@@ -1,1 +1,1 @@
-"""Fills cells: their missing shards, by any number of processes, and publishes what is whole."""
+"""Fills cells: which lack what and why, their shards by any number of processes, publishing."""

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pipeline.vocabulary import MODELS
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.filling.job import CellJob
-from stages.filling.worker import Filled, device_here, fill_shards, fill_shown
+from stages.filling.worker import Filled, device_here, fill_shards
 from stages.program.main import REPORTED
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams, ExtractParams
-from stages.settings.signatures import CellName
 from storage.errors import ImageError, StoreError, counted
 from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit
@@ -38,12 +35,9 @@ class Filling:
     ----------
     own
         Names of the shards that are this process's to see to.
-    why
-        Why it is to be filled, where that is to be said.
-    errors
-        What keeps shards from being there.
-    given_up
-        These shards.
+    failed
+        Those that cannot be had, each with the images that keep it from being there and their
+        reasons, or with another error.
     n_made
         Shards that were computed for this process.
     """
@@ -51,10 +45,7 @@ class Filling:
     job: CellJob
     split: PreparedSplit
     own: frozenset[str]
-    why: str = ""
-    failed_images: dict[str, str] = field(default_factory=dict)
-    errors: list[BaseException] = field(default_factory=list)
-    given_up: set[str] = field(default_factory=set)
+    failed: dict[str, Mapping[str, str] | BaseException] = field(default_factory=dict)
     n_made: int = 0
 
     @property
@@ -64,26 +55,29 @@ class Filling:
 
     def todo(self) -> list[str]:
         """Its own shards that are lacking and can be had, in the order of the rows."""
-        wanted = self.own - self.given_up
+        wanted = self.own - self.failed.keys()
         return [name for name in self.cell.lacking() if name in wanted]
 
     @property
     def error(self) -> BaseException | None:
         """Why the cell is not whole."""
-        if self.errors:
-            return self.errors[0]
-        return ImageError(self._failed()) if self.failed_images else None
+        images: dict[str, str] = {}
+        for why in self.failed.values():
+            if isinstance(why, BaseException):
+                return why
+            images |= why
+        return ImageError(self._failed(images)) if images else None
 
-    def _failed(self) -> str:
+    def _failed(self, images: Mapping[str, str]) -> str:
         if not Path(self.job.place.images).is_dir():
             return (
                 f"images must be in the folder {self.job.place.images}, got no such folder: put it "
                 "there and run again"
             )
-        some = [f"{file}: {why}" for file, why in self.failed_images.items()][:N_REPORTED]
-        n_more = len(self.failed_images) - len(some)
+        some = [f"{file}: {why}" for file, why in images.items()][:N_REPORTED]
+        n_more = len(images) - len(some)
         return (
-            f"images in {self.job.place.images} must be extracted, got {len(self.failed_images)} "
+            f"images in {self.job.place.images} must be extracted, got {len(images)} "
             f"that cannot be ({'; '.join(some)}{f'; and {n_more} more' if n_more else ''}); all "
             f"shards without them are kept in {self.cell.folder}: mend these and run again"
         )
@@ -111,20 +105,8 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     return found[0]
 
 
-def likely_device(params: ExtractParams, executor: ExecutorParams) -> str | None:
-    """Device that would compute, for all that can be known without asking any worker."""
-    if params.device != "auto":
-        return params.device
-    return None if executor.kind == "address" else device_of(params, executor)
-
-
-def widest_first(name: CellName) -> tuple[object, ...]:
-    """Sorts cells: those with most prompt sets first, and cells of a model together."""
-    return -len(name.prompts), -MODELS.index(name.model), name.split, name.view.name
-
-
 def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
-    """Compute what is lacking of some cells.
+    """Compute what is lacking of some cells, one after the other.
 
     What cannot be done is noted in each cell and keeps no other from being done.
 
@@ -142,10 +124,9 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     with progress("fill", 0 if is_inline else n_objects) as count:
 
         def note(task: Task[Filled], filled: Filled) -> None:
-            job, names = task.arguments
+            job, names, _ = task.arguments
             some = by_job[job]
-            some.failed_images |= dict(filled.failed_images)
-            some.given_up |= set(filled.failed_shards)
+            some.failed |= filled.failed
             some.n_made += filled.n_made
             (count if filled.n_made else count.leave)(some.split.n_objects(names))
 
@@ -153,21 +134,17 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
         for failure in run_tasks(tasks, executor, note, uses_gpu=uses_gpu):
             if not isinstance(failure.error, REPORTED):
                 raise failure.error
-            job, names = failure.task.arguments
-            by_job[job].errors.append(failure.error)
-            by_job[job].given_up |= set(names)
+            job, names, _ = failure.task.arguments
+            by_job[job].failed |= dict.fromkeys(names, failure.error)
     _check_shown(list(todo))
 
 
 def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Filled]]:
     """A task per shard; where one process does all, one per cell, which reads and writes ahead."""
-    for some, names in sorted(todo.items(), key=lambda item: widest_first(item[0].job.name)):
-        if is_inline:
-            yield Task(str(some.job), fill_shown, (some.job, tuple(names)))
-        else:
-            for name in names:
-                index = some.split.shards[name].index
-                yield Task(f"shard {index} of {some.job}", fill_shards, (some.job, (name,)))
+    for some, names in todo.items():
+        for part in [tuple(names)] if is_inline else [(name,) for name in names]:
+            shard = "" if is_inline else f"shard {some.split.shards[part[0]].index} of "
+            yield Task(f"{shard}{some.job}", fill_shards, (some.job, part, is_inline))
 
 
 def _check_shown(fillings: Sequence[Filling]) -> None:

@@ -91,11 +91,7 @@ def possible_jobs(
 
 
 def settled_job(
-    jobs: dict[str, CellJob],
-    split: PreparedSplit,
-    device: Callable[[], str | None],
-    *,
-    is_dry: bool = False,
+    jobs: dict[str, CellJob], split: PreparedSplit, device: Callable[[], str]
 ) -> CellJob:
     """Cell on the device that did all of it or else on the one that will compute.
 
@@ -104,9 +100,7 @@ def settled_job(
     jobs
         From ``possible_jobs``.
     device
-        Asked only where something is lacking; None if only workers know.
-    is_dry
-        Whether nothing will be computed: then a cell that a GPU has begun is shown where none is.
+        Asked only where something is lacking.
 
     Raises
     ------
@@ -119,12 +113,10 @@ def settled_job(
             return job
     here, n_shards = device(), len(split.shards)
     n_done = n_shards - lacking.get("cuda", n_shards)
-    if here == "cpu" and len(jobs) > 1 and n_done and not is_dry:
+    if here == "cpu" and len(jobs) > 1 and n_done:
         raise StoreError(
             f"{next(iter(jobs.values()))} must be finished on a GPU, as it was begun ({n_done} of "
             f"{counted(n_shards, 'shard')} done), got none here; extract.device: cpu would begin "
             "it anew on this processor, and keep what the GPU has done"
         )
-    if here is None:
-        return min(jobs.items(), key=lambda item: lacking[item[0]])[1]
     return jobs["cuda" if n_done else here]

@@ -1,8 +1,8 @@
 """What a process does that fills shards; the first one it fills brings in the models."""
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,17 +23,14 @@ class Filled:
 
     Attributes
     ----------
-    failed_images
-        Images that could not be extracted, each with its reason.
-    failed_shards
-        Names of the shards that are not there for them.
     n_made
         Shards that were computed here; any others were there already.
+    failed
+        Shards that are not there for images that could not be extracted: these with their reasons.
     """
 
     n_made: int
-    failed_images: tuple[tuple[str, str], ...] = ()
-    failed_shards: tuple[str, ...] = ()
+    failed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def device_here(setting: str) -> str:
@@ -50,10 +47,15 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: CellJob, names: tuple[str, ...], *, is_shown: bool = False) -> Filled:
+def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Filled:  # noqa: FBT001
     """Compute shards of a cell, unless they are there when their turn comes.
 
     A model stays in memory for the next call.
+
+    Parameters
+    ----------
+    is_shown
+        Whether to show how far they are.
 
     Raises
     ------
@@ -66,26 +68,23 @@ def fill_shards(job: CellJob, names: tuple[str, ...], *, is_shown: bool = False)
     """
     from stages.extraction.loop import Failure, run_shards  # noqa: PLC0415
     from stages.extraction.models import device_name, kept_model  # noqa: PLC0415
-    from stages.extraction.steps import CellSettings, CellSteps  # noqa: PLC0415
+    from stages.extraction.steps import CellSteps  # noqa: PLC0415
 
     split, images = _split_of(job, names)
     sam = kept_model(job.params, job.name.model, job.device)
-    cell, name = job.cell(split), job.name
-    settings = CellSettings(name.view, name.prompts, job.decoder_batch, with_masks=name.with_masks)
+    cell, maker = job.cell(split), device_name(sam.device)
     n_objects = split.n_objects(names) if is_shown else 0
     with progress(f"extract {job}", n_objects) as count, _Turns(cell, names, count) as turns:
-        steps = CellSteps(sam, cell, images, settings, device_name(sam.device), turns.end)
+        steps = CellSteps(sam, cell, images, job.name, job.decoder_batch, maker, turns.end)
         failures: list[Failure] = []
         while turns.left:
             failures += run_shards(turns.shards(), steps, count)
-    failed_images = {str(split.table.file[f.piece.image]): f.reason for f in failures}
-    failed = {split.names[f.piece.start // split.shard_objects] for f in failures}
-    return Filled(steps.n_made, tuple(failed_images.items()), tuple(sorted(failed)))
-
-
-def fill_shown(job: CellJob, names: tuple[str, ...]) -> Filled:
-    """Compute shards of a cell and show how far they are, see ``fill_shards``."""
-    return fill_shards(job, names, is_shown=True)
+    failed: dict[str, dict[str, str]] = {}
+    for failure in failures:
+        name = split.names[failure.piece.start // split.shard_objects]
+        file = str(split.table.file[failure.piece.image])
+        failed.setdefault(name, {})[file] = failure.reason
+    return Filled(steps.n_made, failed)
 
 
 class _Turns:

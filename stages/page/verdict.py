@@ -2,7 +2,7 @@
 interval.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import erfc, isnan, sqrt
@@ -105,7 +105,9 @@ def comparisons(results: report_table.Results, split: str) -> pd.DataFrame:
         ignore_index=True,
     )
     is_compared = rows["measure"] != BASELINE[-1]
-    margins = rows.loc[is_compared, ["margin", "margin_low", "margin_high"]].to_numpy(float)
+    margins = (
+        rows.loc[is_compared, ["margin", "margin_low", "margin_high"]].to_numpy(float).tolist()
+    )
     is_sure = holm([p_value(*margin) for margin in margins])
     rows["verdict"] = pd.Series(
         [_verdict(margin, sure) for margin, sure in zip(margins, is_sure, strict=True)],
@@ -176,9 +178,9 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
     """
     used = rows[rows["protocol"] == USED]
     said = {
-        SUBJECTS[task]: _task_sentence(of_task)
-        for task, of_task in used.groupby("task", sort=False)
-        if task in SUBJECTS
+        subject: _task_sentence(used[used["task"] == task])
+        for task, subject in SUBJECTS.items()
+        if task in set(used["task"])
     }
     return said | {"What these images cannot tell": _last_sentence(rows, n_images)}
 
@@ -225,7 +227,7 @@ def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
     used = rows[rows["protocol"] == USED]
     by_name = {(row["task"], row["measure"]): row for row in used.to_dict("records")}
     tasks = list(dict.fromkeys(used["task"]))
-    lines: list[dict[Hashable, Any]] = []
+    lines: list[dict[str, Any]] = []
     for line in LINES:
         cells = {task: by_name.get((task, line.measures.get(task, ""))) for task in tasks}
         if any(cells.values()):

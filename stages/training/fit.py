@@ -12,8 +12,7 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.training import Plan, Rows, TrainedHead, train_head
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams
 from stages.training.data import read_head_data

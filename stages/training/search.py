@@ -14,8 +14,7 @@ from pipeline.heads.kinds import HeadSet, Hyperparameters, Trial
 from pipeline.heads.objectives import VALIDATION_SHARE, TrainingSet, sample_by_group, split_by_group
 from pipeline.heads.training import Rows, continued_costs, validation_cost
 from stages.executor.cells import CellsToOpen, opened
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Task, check_all_done
+from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.program.progress import progress
 from stages.program.stopping import stoppable
 from stages.settings.blocks import ExecutorParams, TuneParams

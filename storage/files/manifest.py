@@ -53,7 +53,9 @@ def record_of(path: Path) -> FileRecord:
         return FileRecord(file.tell(), sha256)
 
 
-def check_chunks(where: object, name: str, wanted: FileRecord | None, found: FileRecord) -> None:
+def check_chunks(
+    where: object, name: str, wanted: FileRecord | None, found: FileRecord | None
+) -> None:
     """Refuse a file of chunks that is not that of the manifest.
 
     A checksum in the file tells a flipped bit, and not a file that was taken from another store.
@@ -65,10 +67,10 @@ def check_chunks(where: object, name: str, wanted: FileRecord | None, found: Fil
     """
     if found != wanted:
         array, _, key = name.rpartition("/")
+        old, new = (one.sha256[:N_HEX] if one else "none" for one in (wanted, found))
         raise StoreError(
-            f"{where}/{array}: every chunk must be intact, got {key} with sha256 "
-            f"{found.sha256[:N_HEX]} in place of {wanted.sha256[:N_HEX] if wanted else 'none'}; "
-            f"`usam cache verify {where}` lists the damaged ones"
+            f"{where}/{array}: every chunk must be intact, got {key} with sha256 {new} in place of "
+            f"{old}; `usam cache verify {where}` lists the damaged ones"
         )
 
 

@@ -1,28 +1,26 @@
 """Published stores serve as pool: their shards are put into it before any is computed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from storage.files.manifest import ROOT, FileRecord
+from storage.errors import StoreError
 from storage.folders import passing_folder
 from storage.paths import WORK
 from storage.pool.cell import MASK_CODE, Cell, Rows, shard_arrays
 from storage.pool.dvc_cache import lay_out, recorded_listings
 from storage.pool.inputs import names_of_rows
-from storage.store.arrays import (
-    array_grid,
+from storage.store.grid import chunk_rows, file_name
+from storage.store.inspection import AnyArray, Store, check_identity, open_store
+from storage.store.opening import (
     check_same_images,
     naming_damage,
     read_arrays,
     read_images,
 )
-from storage.store.grid import chunk_rows, file_name
-from storage.store.inspection import AnyArray, Store, check_identity, open_store
-from storage.store.verify import STRAY, verify
 
 
 @contextmanager
@@ -76,17 +74,30 @@ class PublishedCell:
         """Objects per shard."""
         return self.stores["features"].shard_objects
 
-    def read(self, shards: range) -> Iterator[tuple[int, Rows]]:
-        """Features of consecutive shards, each by its index."""
+    def read(self, shards: range) -> Iterator[tuple[int, Rows | str]]:
+        """Features of consecutive shards, each by its index, or what is wrong with them."""
         features, size = self.stores["features"], self.shard_objects
         some = slice(shards.start * size, shards.stop * size)
         rows = {}
-        for name in shard_arrays("features"):
-            with naming_damage(features, name):
-                rows[name] = np.asarray(self.arrays[name][some])
+        try:
+            for name in shard_arrays("features"):
+                with naming_damage(features, name):
+                    rows[name] = np.asarray(self.arrays[name][some])
+        except StoreError as error:
+            if len(shards) == 1:
+                yield shards.start, str(error)
+            else:
+                for shard in shards:
+                    yield from self.read(range(shard, shard + 1))
+            return
         for i, shard in enumerate(shards):
             own = slice(i * size, (i + 1) * size)
             yield shard, {name: values[own] for name, values in rows.items()}
+
+    def masks(self, shard: int) -> tuple[Path, str]:
+        """File of a shard's masks, and the digest that it must have."""
+        masks, name = self.stores["masks"], f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
+        return masks.path / name, masks.manifest[name].sha256
 
 
 def open_published(paths: Mapping[str, Path]) -> PublishedCell:
@@ -120,53 +131,23 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     -------
     How many, and what is wrong with each that is damaged, by its index in the published stores.
     """
-    lacking = set(cell.lacking())
-    wanted = [i for i, name in enumerate(published.names) if name in lacking]
-    if not wanted:
-        return 0, {}
-    faults = _damaged_shards(published.stores["features"], published.arrays)
-    masks: dict[int, tuple[Path, FileRecord]] = {}
-    if "masks" in cell.kinds:
-        masks = {i: _masks_of(published.stores["masks"], i) for i in wanted}
-        faults |= {i: f"{path} is missing" for i, (path, _) in masks.items() if not path.exists()}
-    for run in _runs([i for i in wanted if i not in faults], published.n_together):
-        for i, rows in published.read(run):
-            path, sha256 = (masks[i][0], masks[i][1].sha256) if masks else (None, "")
-            cell.adopt(published.names[i], rows, path, sha256)
-    damaged = {i: faults[i] for i in wanted if i in faults}
-    return len(wanted) - len(damaged), damaged
+    lacking, n_shards = set(cell.lacking()), len(published.names)
+    wanted = {i for i, name in enumerate(published.names) if name in lacking}
+    faults: dict[int, str] = {}
+    for first in range(0, n_shards, published.n_together):
+        some = range(first, min(first + published.n_together, n_shards))
+        for i, rows in [] if wanted.isdisjoint(some) else published.read(some):
+            if i in wanted and (fault := _put(cell, published, i, rows)):
+                faults[i] = fault
+    return len(wanted) - len(faults), faults
 
 
-def _runs(indices: Sequence[int], n_most: int) -> Iterator[range]:
-    """Consecutive indices together, but no more than so many."""
-    start = 0
-    for stop in range(1, len(indices) + 1):
-        is_end = stop == len(indices) or indices[stop] != indices[stop - 1] + 1
-        if is_end or stop - start == n_most:
-            yield range(indices[start], indices[stop - 1] + 1)
-            start = stop
-
-
-def _masks_of(masks: Store, shard: int) -> tuple[Path, FileRecord]:
-    """File of a shard of masks, and what it must be."""
-    name = f"{MASK_CODE}/{file_name((shard, 0, 0, 0, 0))}"
-    return masks.path / name, masks.manifest[name]
-
-
-def _damaged_shards(features: Store, arrays: Mapping[str, AnyArray]) -> dict[int, str]:
-    """What is wrong with each shard with rows in a file that is not as the manifest says.
-
-    What is written anew with every store, such as coordinates, is of none, nor is a file that no
-    manifest lists.
-    """
-    found: dict[int, str] = {}
-    for damage in verify(features.files):
-        is_of_rows = damage.array in shard_arrays("features") and damage.key != ROOT
-        if damage.reason == STRAY or not is_of_rows:
-            continue
-        index = tuple(map(int, damage.key.split(".")[1:]))
-        rows = array_grid(arrays[damage.array]).region(index)[0]
-        size = features.shard_objects
-        for shard in range(rows.start // size, -(-rows.stop // size)):
-            found.setdefault(shard, f"features {damage.array}/{damage.key}: {damage.reason}")
-    return found
+def _put(cell: Cell, published: PublishedCell, shard: int, rows: Rows | str) -> str:
+    """Put a shard into the pool, or say what is wrong with it."""
+    if isinstance(rows, str):
+        return rows
+    path, sha256 = published.masks(shard) if "masks" in cell.kinds else (None, "")
+    if path is not None and not path.exists():
+        return f"{path} is missing"
+    cell.adopt(published.names[shard], rows, path, sha256)
+    return ""

@@ -15,7 +15,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -260,22 +260,18 @@ def names_in(folder: Path) -> set[str]:
     return set()
 
 
-def folders_with(names: Sequence[str], pool: Path = POOL) -> Iterator[tuple[Path, int]]:
-    """Folders of any settings that have some of these shards, and how many."""
+def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str, Any]]:
+    """Settings under which some of these shards are there, unless damage keeps them from reading.
+
+    No shard is used by them.
+    """
     for path in sorted(pool.glob(f"*/{SETTINGS}")):
-        if n_shards := len(names_in(path.parent).intersection(names)):
-            yield path.parent, n_shards
+        with suppress(OSError, ValueError):
+            settings = json.loads(path.read_bytes())
+            if isinstance(settings, dict) and not names_in(path.parent).isdisjoint(names):
+                yield settings
 
 
 def is_features(file: str) -> bool:
     """Whether a file's name is that of features that are there."""
     return file.endswith(FEATURES) and not file.startswith(".")
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Settings of a folder of shards; none if they are damaged, which keeps no shard from use."""
-    try:
-        values = json.loads((folder / SETTINGS).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -12,8 +12,8 @@ from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of, write_manifest
 from storage.folders import link_or_copy, put_file, whole_folder
 from storage.pool.cell import MASK_CODE, N_HEX, Cell, Rows
-from storage.store.arrays import IMAGES, images_digest
 from storage.store.grid import chunk_rows, file_name
+from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.writing import check_names, create_store, writable, write_array
 

@@ -22,10 +22,17 @@ from storage.errors import StoreError, counted, listed
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE, entropy_path, features_path, located, masks_path, objects_path
 from storage.split.objects import ObjectTable, images_of_shards, objects_digest, read_objects_of
-from storage.store.arrays import check_same_images, images_digest, naming_damage, read_images
 from storage.store.inspection import AnyArray, Store
 from storage.store.mask_chunks import MaskChunks
-from storage.store.opening import dataset_of, open_complete, open_entropy
+from storage.store.opening import (
+    check_same_images,
+    dataset_of,
+    images_digest,
+    naming_damage,
+    open_complete,
+    open_entropy,
+    read_images,
+)
 from storage.store.schema import ROWS_VERSION
 from storage.store.signature import compare, digest
 

@@ -12,9 +12,8 @@ from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 from storage.errors import StoreError
 from storage.paths import CACHE, located, objects_path
 from storage.rle import decode_rle
-from storage.store.arrays import naming_damage
 from storage.store.inspection import check_identity, open_store
-from storage.store.opening import check_complete
+from storage.store.opening import check_complete, naming_damage
 from storage.store.schema import FIXED_COORDINATES, SCHEMA, ArraySpec
 from storage.store.writing import checked, write_store
 

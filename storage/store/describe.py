@@ -11,9 +11,9 @@ import numpy as np
 from storage.errors import StoreError, shown
 from storage.files.files import Files
 from storage.files.manifest import ROOT, Manifest
-from storage.store.arrays import array_grid, file_sizes, missing_files, read_arrays, sizes_of
 from storage.store.grid import file_name
 from storage.store.inspection import AnyArray, Store, open_store
+from storage.store.opening import array_grid, file_faults, file_sizes, read_arrays, sizes_of
 from storage.store.signature import change
 
 
@@ -23,7 +23,6 @@ class ArrayDescription:
 
     name: str
     dims: tuple[str, ...]
-    shape: tuple[int, ...]
     dtype: str
     file_shape: tuple[int, ...]
     n_files: int
@@ -74,7 +73,7 @@ def describe(where: str | Path) -> StoreDescription:
         sizes=sizes_of(store, arrays),
         arrays=tuple(_described(store, name, arrays[name]) for name in store.specs),
         signature=store.signature,
-        missing=tuple(missing_files(store, arrays)),
+        missing=tuple(file_faults(store, arrays)[0]),
     )
 
 
@@ -82,7 +81,7 @@ def _described(store: Store, name: str, array: AnyArray) -> ArrayDescription:
     spec, cut = store.specs[name], array_grid(array)
     files = file_sizes(store, (f"{name}/{file_name(index)}" for index in cut.file_indices()))
     return ArrayDescription(
-        name, spec.dims, cut.shape, spec.dtype, cut.file_shape, len(files), sum(files.values())
+        name, spec.dims, spec.dtype, cut.file_shape, len(files), sum(files.values())
     )
 
 

@@ -43,29 +43,10 @@ class Grid:
         """Shape of what one file holds."""
         return self.shards or self.chunks
 
-    def file_indices(self, rows: slice | None = None) -> list[tuple[int, ...]]:
-        """Index of every file, in C order; if rows are given, of those that hold any of them."""
-        counts = [
-            range(-(-size // step)) for size, step in zip(self.shape, self.file_shape, strict=True)
-        ]
-        if rows is not None:
-            step = self.file_shape[0]
-            counts[0] = counts[0][rows.start // step : -(-rows.stop // step)]
-        return list(product(*counts))
-
-    @property
-    def n_files(self) -> int:
-        """Files of all chunks or shards."""
-        return math.prod(
-            -(-size // step) for size, step in zip(self.shape, self.file_shape, strict=True)
-        )
-
-    def region(self, index: tuple[int, ...]) -> tuple[slice, ...]:
-        """Elements that the file at ``index`` holds."""
-        return tuple(
-            slice(i * step, min((i + 1) * step, size))
-            for i, step, size in zip(index, self.file_shape, self.shape, strict=True)
-        )
+    def file_indices(self) -> list[tuple[int, ...]]:
+        """Index of every file, in C order."""
+        steps = zip(self.shape, self.file_shape, strict=True)
+        return list(product(*(range(-(-size // step)) for size, step in steps)))
 
 
 def file_name(index: tuple[int, ...]) -> str:
@@ -91,7 +72,7 @@ def n_store_files(kind: str, sizes: Mapping[str, int], shard_objects: int) -> in
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     known = {**fixed, "code": N_CODES, **sizes, "shard": -(-sizes["object"] // shard_objects)}
     grids = [grid(spec, known, shard_objects) for spec in SCHEMA[kind].values()]
-    return 2 + sum(1 + made.n_files for made in grids)
+    return 2 + sum(1 + len(made.file_indices()) for made in grids)
 
 
 def chunk_rows(n_rows: int) -> int:

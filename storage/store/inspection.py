@@ -80,7 +80,7 @@ def open_store(where: str | Path | Files) -> Store:
 
 
 class HeldStore(WrapperStore[ZarrStore]):
-    """A store of zarr's that refuses a chunk file which is not that of the manifest.
+    """A store of zarr's that refuses a chunk file which is not that of the manifest, or is lost.
 
     Files of which zarr reads a part, shards of masks, are for their reader to look at; metadata are
     held to the schema.
@@ -102,8 +102,8 @@ class HeldStore(WrapperStore[ZarrStore]):
         """Bytes of a file, or None."""
         data = await self._store.get(key, prototype, byte_range)
         is_chunk = byte_range is None and not key.endswith(ROOT)
-        if self._manifest is not None and data is not None and is_chunk:
-            found = FileRecord.of(data.as_numpy_array().data)
+        if self._manifest is not None and is_chunk:
+            found = None if data is None else FileRecord.of(data.as_numpy_array().data)
             check_chunks(self._where, key, self._manifest.get(key), found)
         return data
 

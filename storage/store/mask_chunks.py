@@ -16,8 +16,8 @@ from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
 from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import Manifest, check_chunks
-from storage.store.arrays import naming_damage
 from storage.store.grid import file_name
+from storage.store.opening import naming_damage
 
 MaskCode = UInt8[np.ndarray, "object prompt proposal y x"]
 

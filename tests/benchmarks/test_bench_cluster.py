@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from storage.writers import TAG
+from storage.folders import TAG
 from tests.fixtures.demo_cells import draw_demo, environment, published, set_executor, whole_cells
 from tests.fixtures.doc_pages import SCRIPTS
 from tests.fixtures.driven import Driven, Worker, driven

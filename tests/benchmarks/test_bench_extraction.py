@@ -27,7 +27,8 @@ from pipeline.sam.model import Sam
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards
-from stages.extraction.steps import CellSettings, CellSteps
+from stages.extraction.steps import CellSteps
+from stages.settings.signatures import CellName
 from storage.images.files import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
@@ -91,9 +92,10 @@ class Work:
             "encoder_channel": known.n_encoder_channels,
             **dict.fromkeys(("y", "x"), known.mask_side_px),
         }
-        settings = CellSettings(default_view("identity"), PROMPTS, self.batch, with_masks=True)
+        name = CellName("timed", "tiny", default_view("identity"), PROMPTS, with_masks=True)
         images = SplitImages(self.folder, [str(file) for file in self.table.file])
-        steps = CellSteps(sam, Cell(signature, split, sizes, pool), images, settings, "timed")
+        cell = Cell(signature, split, sizes, pool)
+        steps = CellSteps(sam, cell, images, name, self.batch, "timed")
         assert run_shards(split.shards.values(), steps, lambda _: None) == ()
 
     def bare(self) -> None:

@@ -16,15 +16,16 @@ from storage import folders
 from storage.folders import (
     begin_file,
     begun_files,
+    is_left,
     link_or_copy,
     named_disk_errors,
+    new_tag,
     passing_folder,
     put_file,
     put_link,
     whole_file,
     whole_folder,
 )
-from storage.writers import new_tag
 from tests.fixtures.dead_process import dead_tag
 
 ROOT: Final = Path(__file__).parents[2]
@@ -373,3 +374,24 @@ def test_a_link_is_a_second_name_and_without_hard_links_a_copy(
     link_or_copy(tmp_path / "one", tmp_path / "three")
     assert (tmp_path / "three").read_bytes() == b"shard"
     assert not (tmp_path / "three").samefile(tmp_path / "one")
+
+
+def test_what_the_living_write_is_not_left() -> None:
+    assert not is_left(f".c.0.{new_tag()}.partial")
+    assert new_tag() != new_tag()
+
+
+def test_of_this_machine_what_the_dead_wrote_is_left_of_others_nothing_is_known() -> None:
+    own, pid, rest = dead_tag().split("-")
+    assert is_left(f".c.0.{own}-{pid}-{rest}.partial")
+    assert not is_left(f".c.0.01234567-{pid}-{rest}.partial")
+    assert not is_left(".c.0.partial")
+
+
+def test_a_process_of_another_user_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: int) -> None:
+        raise PermissionError
+
+    left = f".c.0.{dead_tag()}.partial"
+    monkeypatch.setattr(os, "kill", forbid)
+    assert not is_left(left)

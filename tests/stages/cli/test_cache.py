@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -125,12 +124,10 @@ def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path)
 def test_an_interrupted_verify_tells_what_it_found(
     features: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(
-        store: Path, advance: Callable[[int], None], *, sizes_only: bool
-    ) -> list[Damage]:
+    def interrupted(store: Path, *, sizes_only: bool) -> list[Damage]:
         if store.parts[0] == "masks":
             raise KeyboardInterrupt
-        return verify(store, advance, sizes_only=sizes_only)
+        return verify(store, sizes_only=sizes_only)
 
     monkeypatch.setattr("stages.cli.cache.verify", interrupted)
     (features / "iou/c.0.0.0").unlink()

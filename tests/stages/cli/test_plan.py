@@ -80,7 +80,8 @@ def rows() -> dict[str, list[str]]:
     """Cells of the tables by split."""
     result = plan()
     assert result.exit_code == 0
-    lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    sizes = result.stdout.partition("to run")[0]
+    lines = [line.split() for line in sizes.splitlines() if line.strip()]
     return {line[0]: line[1:] for line in lines if line[0] in (SPLIT, TRAIN_SPLIT)}
 
 
@@ -150,7 +151,7 @@ def test_no_video_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_estimate_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree("cache")
     monkeypatch.setattr(
-        "stages.planning.plans.estimate_extent",
+        "stages.filling.plans.estimate_extent",
         lambda *parts, **limits: estimate_extent(*parts, **limits, n_sampled=1),
     )
 
@@ -237,15 +238,19 @@ def test_weights_are_named_by_their_listed_digest() -> None:
 
 
 def reasons() -> list[tuple[str, ...]]:
-    """What would run: stage, number of cells, which, why."""
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan"])
-    lines = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
+    """What would run: split, number of cells, which, why."""
+    return [(split, cells, which, why) for split, cells, which, *_, why in lacking()]
+
+
+def lacking() -> list[list[str]]:
+    """Rows of the table of what would run, without their sum."""
+    lines = [re.split(r"  +", line.strip()) for line in plan().stdout.splitlines()]
     told = lines[lines.index(["to run"]) + 2 :]
-    return [(line[0], *line[2:]) for line in told if line[0] in ("extract", "extract_train")]
+    return [line for line in told if line[0] in (SPLIT, TRAIN_SPLIT)]
 
 
-ALL_MISSING = [("extract", "12 of 12", "all", "missing")]
-TRAIN_MISSING = [("extract_train", "4 of 4", "all", "missing")]
+ALL_MISSING = [(SPLIT, "12 of 12", "all", "missing")]
+TRAIN_MISSING = [(TRAIN_SPLIT, "4 of 4", "all", "missing")]
 
 
 def test_cells_that_are_not_there_are_one_line_a_split() -> None:
@@ -263,10 +268,10 @@ def test_cells_of_other_settings_are_grouped_by_what_differs(
     differ = f"extract_version: {VERSIONS['extract']} -> 2, precision: fp32 -> bf16"
 
     assert reasons() == [
-        ("extract", "2 of 12", "tiny in identity, vflip", differ),
-        ("extract", "10 of 12", some, "missing"),
-        ("extract_train", "1 of 4", "tiny", differ),
-        ("extract_train", "3 of 4", "small, base_plus, large", "missing"),
+        (SPLIT, "2 of 12", "tiny in identity, vflip", differ),
+        (SPLIT, "10 of 12", some, "missing"),
+        (TRAIN_SPLIT, "1 of 4", "tiny", differ),
+        (TRAIN_SPLIT, "3 of 4", "small, base_plus, large", "missing"),
     ]
 
 
@@ -313,7 +318,7 @@ def age() -> None:
 def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:
     change()
 
-    assert ("extract", "1 of 12", "tiny in identity", why) in reasons()
+    assert (SPLIT, "1 of 12", "tiny in identity", why) in reasons()
 
 
 def test_shards_under_other_settings_are_named_with_what_differs(
@@ -324,7 +329,7 @@ def test_shards_under_other_settings_are_named_with_what_differs(
     version = VERSIONS["extract"]
     monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": version + 1})
     why = f"missing, done under other settings (extract_version: {version} -> {version + 1})"
-    assert ("extract", "1 of 12", "tiny in identity", why) in reasons()
+    assert (SPLIT, "1 of 12", "tiny in identity", why) in reasons()
     said = CliRunner().invoke(app, ["fill", "--dry-run", "/".join(CELL)]).stdout
     assert said.rstrip().endswith(f"  {why}")
     shutil.rmtree(POOL)
@@ -339,8 +344,8 @@ def test_objects_of_other_settings_are_the_reason_of_all_cells() -> None:
 
     why = "objects will be prepared anew (seed: 0 -> 1)"
     assert reasons() == [
-        ("extract", "12 of 12", "all", why),
-        ("extract_train", "4 of 4", "all", why),
+        (SPLIT, "12 of 12", "all", why),
+        (TRAIN_SPLIT, "4 of 4", "all", why),
     ]
 
 
@@ -350,7 +355,7 @@ def test_several_splits_have_a_sum() -> None:
     params["eval_splits"].append("drawn2")
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
-    (total,) = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
+    total, _ = [line.split() for line in plan().stdout.splitlines() if line.startswith("all")]
 
     assert total[1:4] == ["10", str(2 * int(rows()[SPLIT][1])), "24"]
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract
 from stages.cli.app import app
-from stages.filling import run_cell as run_cell_module
+from stages.filling.run_cell import run_cell
 from stages.settings.signatures import CellName
 from storage.errors import StoreError
 from storage.paths import CACHE, POOL, features_path, masks_path, objects_path
@@ -131,7 +131,7 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
     wanted = outputs()
     for cell in (CELL, other):
         (masks_path(*cell) / "mask_code/c.1.0.0.0.0").unlink()
-    refused, run_cell = "/".join(CELL), run_cell_module.run_cell
+    refused = "/".join(CELL)
 
     def refuse_one(name: CellName, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         if str(name) == refused:
@@ -139,7 +139,7 @@ def test_a_cell_that_cannot_be_repaired_keeps_no_other_from_being(
         run_cell(name, *arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_cell_module, "run_cell", refuse_one)
+        patched.setattr("stages.cli.cache.run_cell", refuse_one)
         result = repair()
     assert result.exit_code == 1
     assert f"error: {refused}: a GPU must be there, got none\n" in result.stderr

@@ -9,9 +9,8 @@ from typing import Any, Final
 import pytest
 
 from stages.executor import slurm as executor
-from stages.executor.run import run_tasks
 from stages.executor.slurm import N_FRUITLESS, Jobs
-from stages.executor.tasks import Task
+from stages.executor.tasks import Task, run_tasks
 from stages.settings.blocks import ExecutorParams, SlurmParams
 from stages.settings.parsing import ParamsError
 from tests.fixtures import tasks

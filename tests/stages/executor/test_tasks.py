@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from stages.executor.run import run_tasks
-from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done
+from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, run_tasks
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks

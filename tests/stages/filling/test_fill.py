@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import yaml
@@ -16,7 +16,7 @@ from stages import extract
 from stages.filling import fill as fill_module
 from stages.filling import run_cell
 from stages.filling.choice import choose, choose_names
-from stages.filling.worker import Filled, fill_shown
+from stages.filling.worker import Filled, fill_shards
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
@@ -101,7 +101,7 @@ def parts(of: int) -> list[set[tuple[str, str]]]:
     """Cell and name of each shard of each part, of some cells."""
     params = read_params()
     names = choose_names([f"{SPLIT}/tiny/*", f"{TRAIN_SPLIT}/*"], params)
-    found = [choose(names, params, (number, of), is_dry=True) for number in range(1, of + 1)]
+    found = [choose(names, params, (number, of)) for number in range(1, of + 1)]
     return [{(str(some.job), shard) for some in chosen for shard in some.own} for chosen in found]
 
 
@@ -187,30 +187,30 @@ def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(
         StoreError, match=r"by the versions that asked for it, got others .*0\.1 ->"
     ):
-        fill_shown(job, names[:1])
+        fill_shards(job, names[:1], False)
     assert not done_shards()
 
 
 def test_a_worker_of_another_split_is_refused() -> None:
     job, names = job_of(NAME), pool_of().split.names
-    assert fill_shown(job, names[:1]).n_made == 1
+    assert fill_shards(job, names[:1], False).n_made == 1
     with (IMAGES / "small.png").open("ab") as file:
         file.write(b"\0")
     prepare_splits()
     # Whoever worked for the split as it was reads it anew.
-    assert fill_shown(job_of(NAME), pool_of().split.names[-1:]).n_made == 1
+    assert fill_shards(job_of(NAME), pool_of().split.names[-1:], False).n_made == 1
     wanted = rf"split {SPLIT} must be the same wherever {NAME} is filled, .* shard {names[-1][:12]}"
     with pytest.raises(StoreError, match=wanted):
-        fill_shown(job, names[-1:])
+        fill_shards(job, names[-1:], False)
 
 
 def test_workers_that_write_to_another_folder_are_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fill_elsewhere(_: object, names: tuple[str, ...], **__: Any) -> Filled:  # noqa: ANN401
+    def fill_elsewhere(_job: object, names: tuple[str, ...], _is_shown: object) -> Filled:
         return Filled(len(names))
 
-    monkeypatch.setattr(fill_module, "fill_shown", fill_elsewhere)
+    monkeypatch.setattr(fill_module, "fill_shards", fill_elsewhere)
     monkeypatch.setattr(fill_module, "LATE_S", 0.2)
     monkeypatch.setattr(fill_module, "LOOK_S", 0.01)
     with pytest.raises(SystemExit):
@@ -231,7 +231,7 @@ def test_a_changed_image_is_missing_from_a_published_cell() -> None:
     prepare_splits()
     status, said, _ = fill("--dry-run", NAME)
     assert status == 0
-    assert said.splitlines()[-1].split("  ")[-1].endswith("shards done")
+    assert said.rstrip().endswith("  other images")
     n_shards = said.splitlines()[-1].split()[4]
     shutil.rmtree(POOL)
     row = fill("--dry-run", NAME)[1].rstrip()
@@ -311,7 +311,7 @@ def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, 
         cell = pool_of()
         begun = {file.removesuffix(FEATURES) for file in begun_files(cell.folder)}
         other = next(name for name in cell.split.names if name not in begun)
-        assert fill_shown(job_of(NAME), (other,)).n_made == 1
+        assert fill_shards(job_of(NAME), (other,), False).n_made == 1
 
     with once_encoding(do_one):
         status, said, _ = fill(NAME)

@@ -18,8 +18,7 @@ from pipeline.heads.objectives import TrainingSet
 from pipeline.vocabulary import MODELS, OBJECTIVES
 from stages import train, tune
 from stages.executor.cells import CellsToOpen, cells_to_open
-from stages.executor.run import run_tasks
-from stages.executor.tasks import Failure, Task
+from stages.executor.tasks import Failure, Task, run_tasks
 from stages.settings.blocks import ExecutorParams
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.training import fit

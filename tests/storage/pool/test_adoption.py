@@ -132,7 +132,7 @@ def test_damaged_shards_alone_are_named_and_computed(
     n_shards, faults = adopt(cell, published())
     assert (n_shards, sorted(faults)) == (3 - len(shards), shards)
     for fault in faults.values():
-        assert "/".join(Path(name).parts[-2:]) in fault
+        assert all(part in fault for part in Path(name).parts[-2:])
     assert fill(cell) == shards
     publish_whole(Path(), cell)
     assert outputs(Path()) == wanted

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.errors import StoreError
-from storage.pool.cell import Cell, folders_with, read_settings
+from storage.pool.cell import Cell, settings_of
 from storage.pool.inputs import PreparedSplit, names_of_rows
 from tests.fixtures.made_up_cell import (
     MAKER,
@@ -274,14 +274,15 @@ def test_a_shard_that_is_dropped_is_lacking_and_links_of_it_stay(tmp_path: Path)
     assert cell.lacking() == [NAMES[1]]
 
 
-def test_folders_of_any_settings_are_found_by_the_shards_they_have(tmp_path: Path) -> None:
+def test_settings_are_found_by_the_shards_that_they_have(tmp_path: Path) -> None:
     cell, other = cell_of(tmp_path), cell_of(tmp_path, precision="bf16")
     fill(cell)
     other.put(NAMES[1], rows_of(1), maker=MAKER)
-    assert dict(folders_with(NAMES, cell.pool)) == {cell.folder: 3, other.folder: 1}
-    assert dict(folders_with(NAMES[:1], cell.pool)) == {cell.folder: 1}
-    assert dict(folders_with(["of other inputs"], cell.pool)) == {}
-    assert read_settings(other.folder) == other.settings
+    both = [one.settings for one in sorted((cell, other), key=lambda one: one.folder)]
+    assert list(settings_of(NAMES, cell.pool)) == both
+    assert list(settings_of(NAMES[:1], cell.pool)) == [cell.settings]
+    assert list(settings_of(["of other inputs"], cell.pool)) == []
     for text in ("{", "[]"):
         (other.folder / "settings.json").write_text(text)
-        assert read_settings(other.folder) == {}, "which keeps no shard from use"
+        assert list(settings_of(NAMES, cell.pool)) == [cell.settings]
+    assert other.lacking() == [NAMES[0], NAMES[2]], "which keeps no shard from use"

@@ -17,7 +17,7 @@ from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit
 from storage.pool.publishing import compare_shards, publish
 from storage.split.objects import images_of_shards
-from storage.store.arrays import IMAGES, images_digest
+from storage.store.opening import IMAGES, images_digest
 from storage.store.schema import SCHEMA
 from storage.store.verify import verify
 from storage.store.writing import create_store, write_array

@@ -16,7 +16,7 @@ from storage.paths import features_path, masks_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.mask_blocks import BLOCK_BYTES, block_objects, object_runs, run_reader
 from storage.split.objects import objects_digest, write_objects
-from storage.store.arrays import images_digest
+from storage.store.opening import images_digest
 from storage.store.signature import digest
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.earlier_store import as_extract_7

@@ -16,8 +16,8 @@ import zarr
 import storage
 from storage.errors import StoreError
 from storage.files.manifest import write_manifest
-from storage.store.arrays import naming_damage
 from storage.store.describe import describe
+from storage.store.opening import naming_damage
 from storage.store.schema import SCHEMA
 from storage.store.verify import verify
 from tests.fixtures.made_up_cell import SIGNATURE, rows_of
