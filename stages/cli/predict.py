@@ -13,6 +13,7 @@ from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
 from stages.predictor.gates import gated_models
+from stages.predictor.photographs import photograph_note
 from stages.predictor.results import prompt_values, proposal_values
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
@@ -134,6 +135,9 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
+    note = photograph_note(question.family, question.rgb)
+    if note:
+        print(note, file=sys.stderr)
     height, width = question.size_px
     if as_json:
         about = {"image": str(question.path), "height_px": height, "width_px": width}

@@ -97,7 +97,7 @@ def test_verify_exits_1_on_a_damaged_file_and_still_lists_the_others() -> None:
     assert states == ["damaged", "missing", "missing", "missing"]
     listed = weights.checkpoint("sam2", "tiny").sha256
     assert f"sam2_hiera_tiny.pt must have sha256 {listed}, got " in result.stderr
-    assert "usam checkpoints fetch sam2 tiny" in result.stderr
+    assert "usam checkpoints fetch sam2 --model tiny" in result.stderr
 
 
 def test_verify_reads_only_the_named_family() -> None:
@@ -115,7 +115,7 @@ def test_verify_tells_an_intact_file_and_one_without_a_listed_sha256(
         return replace(real(family, model), sha256=listed.get(model))
 
     monkeypatch.setattr(weights, "checkpoint", checkpoint)
-    monkeypatch.setattr(weights, "sha256_file", lambda _: listed["tiny"])
+    monkeypatch.setattr(weights, "is_intact", lambda _, sha256: sha256 == listed["tiny"])
     put("sam2", "tiny")
     put("sam2", "small")
     result = usam_checkpoints("verify", "sam2")

@@ -38,7 +38,7 @@ def test_mini_models_load_with_the_heads_that_ship(
 
 
 def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
-    found = read_head_file(shipped_heads("mini"))
+    found = read_head_file(shipped_heads())
     card = found.card
     assert (card["family"], card["protocol"], card["split"]) == ("mini", "selected", "shapes_train")
     assert card["extract_version"] == str(VERSIONS["extract"])
@@ -130,5 +130,5 @@ def test_a_family_without_heads_or_weights_says_how_to_get_them(
     weights = str(checkpoint("sam2.1", "large").sha256)
     changes = {"family": "sam2.1", "weights_large": weights}
     path = write_random_heads(tmp_path / "a.safetensors", changes=changes)
-    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 large"):
+    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 --model large"):
         load_predictor("sam2.1", "large", heads=path)

@@ -62,7 +62,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{http.server_port}", served
+        url = f"http://127.0.0.1:{http.server_port}"
+        monkeypatch.setattr(weights, "BASE_URL", url)
+        yield url, served
         http.shutdown()
         thread.join()
 
@@ -126,7 +128,7 @@ def test_intact_weights_are_handed_out_with_their_digest() -> None:
 
 @pytest.mark.usefixtures("_small_table")
 def test_missing_weights_name_the_command_that_fetches_them() -> None:
-    with pytest.raises(WeightsError, match=r"usam checkpoints fetch sam2\.1 tiny") as caught:
+    with pytest.raises(WeightsError, match=r"checkpoints fetch sam2\.1 --model tiny") as caught:
         weights.verified_weights("sam2.1", "tiny")
     assert str(FILE) in str(caught.value)
     assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "missing"
@@ -181,13 +183,12 @@ def test_damaged_embedded_weights_are_not_sent_to_a_download(
         weights.verified_weights("mini", "tiny")
 
 
-@pytest.mark.usefixtures("_small_table")
+@pytest.mark.usefixtures("_small_table", "server")
 @pytest.mark.parametrize("before", [None, b"damaged"], ids=["missing", "damaged"])
-def test_fetch_brings_the_listed_file(server: tuple[str, Path], before: bytes | None) -> None:
+def test_fetch_brings_the_listed_file(before: bytes | None) -> None:
     if before is not None:
         put(before)
-    url, _ = server
-    assert weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url) == FILE
+    assert weights.fetch(weights.checkpoint("sam2.1", "tiny")) == FILE
     assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
     assert [path.name for path in FILE.parent.iterdir()] == [FILE.name]
     assert FILE.stat().st_mode & 0o777 == 0o644, "others read it, too"
@@ -197,11 +198,11 @@ def test_fetch_brings_the_listed_file(server: tuple[str, Path], before: bytes | 
 def test_intact_weights_are_neither_downloaded_again_nor_touched(
     server: tuple[str, Path],
 ) -> None:
-    url, served = server
+    _, served = server
     put(CONTENT)
     FILE.chmod(0o440)
     served.unlink()
-    assert weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url) == FILE
+    assert weights.fetch(weights.checkpoint("sam2.1", "tiny")) == FILE
     assert FILE.stat().st_mode & 0o777 == 0o440
 
 
@@ -212,31 +213,30 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
     url, served = server
     served.write_bytes(b"another file")
     with pytest.raises(WeightsError, match=SHA256) as caught:
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
     assert f"{url}/092824/tiny.pt must download to {FILE}" in str(caught.value)
     assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
     assert list(FILE.parent.iterdir()) == []
     served.unlink()
     with pytest.raises(WeightsError, match=r"/092824/tiny\.pt must download to .*404"):
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
 
 
 @pytest.mark.usefixtures("_small_table")
 def test_a_connection_that_breaks_leaves_nothing(server: tuple[str, Path]) -> None:
-    url, served = server
+    _, served = server
     served.parent.rename(served.parent.with_name("cut"))
     record = replace(weights.checkpoint("sam2.1", "tiny"), folder="cut")
     with pytest.raises(WeightsError, match=r"/cut/tiny\.pt must download to .*IncompleteRead"):
-        weights.fetch(record, base_url=url)
+        weights.fetch(record)
     assert list(FILE.parent.iterdir()) == []
 
 
-@pytest.mark.usefixtures("_small_table")
-def test_a_folder_that_cannot_be_written_is_named(server: tuple[str, Path]) -> None:
-    url, _ = server
+@pytest.mark.usefixtures("_small_table", "server")
+def test_a_folder_that_cannot_be_written_is_named() -> None:
     Path("checkpoints").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match=f"must download to {FILE}, got .*checkpoints"):
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
 
 
 @pytest.mark.parametrize("model", MODELS)
