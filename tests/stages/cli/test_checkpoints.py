@@ -48,9 +48,20 @@ def test_fetch_takes_all_models_by_default(fetched: list[str]) -> None:
     assert "checkpoints/sam2.1/sam2.1_hiera_large.pt is intact\n" in result.stdout
 
 
-def test_fetch_takes_the_named_models(fetched: list[str]) -> None:
-    assert usam_checkpoints("fetch", "sam2", "large", "tiny").exit_code == 0
-    assert fetched == ["large", "tiny"]
+@pytest.mark.parametrize(
+    ("arguments", "models"),
+    [
+        (("--model", "tiny"), ["tiny"]),
+        (("--model", "large", "--model", "tiny"), ["large", "tiny"]),
+        (("large", "tiny"), ["large", "tiny"]),
+    ],
+    ids=["one", "two", "as earlier versions had it"],
+)
+def test_fetch_takes_the_named_models(
+    arguments: tuple[str, ...], models: list[str], fetched: list[str]
+) -> None:
+    assert usam_checkpoints("fetch", "sam2", *arguments).exit_code == 0
+    assert fetched == models
 
 
 @pytest.mark.parametrize(
@@ -58,7 +69,7 @@ def test_fetch_takes_the_named_models(fetched: list[str]) -> None:
     [
         (("sam3",), "error: family must be one of mini, sam2, sam2.1, got 'sam3'\n"),
         (
-            ("sam2", "tiny", "huge"),
+            ("sam2", "--model", "tiny", "--model", "huge"),
             "error: model must be one of tiny, small, base_plus, large, got 'huge'\n",
         ),
     ],

@@ -4,11 +4,8 @@ import csv
 import hashlib
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import run
@@ -19,6 +16,7 @@ from pipeline.sam.families import MEMBERS
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
+from tests.fixtures.file_server import file_server
 
 CONTENT = b"weights of the tiny model" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -39,18 +37,6 @@ def _small_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """A file server that logs nothing and breaks off each file under ``cut`` one byte early."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def send_header(self, keyword: str, value: str) -> None:
-        if keyword == "Content-Length" and "/cut/" in self.path:
-            value = str(int(value) + 1)
-        super().send_header(keyword, value)
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """URL of a server on this machine, and the file that it serves as the tiny model."""
@@ -58,15 +44,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     served.parent.mkdir(parents=True)
     served.write_bytes(CONTENT)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        url = f"http://127.0.0.1:{http.server_port}"
+    with file_server(tmp_path / "served") as url:
         monkeypatch.setattr(weights, "BASE_URL", url)
         yield url, served
-        http.shutdown()
-        thread.join()
 
 
 def put(content: bytes) -> None:
@@ -215,6 +195,9 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
     with pytest.raises(WeightsError, match=SHA256) as caught:
         weights.fetch(weights.checkpoint("sam2.1", "tiny"))
     assert f"{url}/092824/tiny.pt must download to {FILE}" in str(caught.value)
+    assert str(caught.value).endswith(
+        "bring the file from elsewhere as tiny.pt into checkpoints/sam2.1"
+    )
     assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
     assert list(FILE.parent.iterdir()) == []
     served.unlink()
@@ -237,6 +220,34 @@ def test_a_folder_that_cannot_be_written_is_named() -> None:
     Path("checkpoints").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match=f"must download to {FILE}, got .*checkpoints"):
         weights.fetch(weights.checkpoint("sam2.1", "tiny"))
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_without_a_network_the_address_the_file_and_its_folder_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(weights, "BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(WeightsError) as caught:
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
+    said = str(caught.value)
+    assert said.startswith(f"http://127.0.0.1:1/092824/tiny.pt must download to {FILE}, got ")
+    assert "without a network, bring the file from elsewhere as tiny.pt into checkpoints/" in said
+
+
+def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert weights.models_there("mini") == MODELS
+    assert weights.models_there("sam2.1") == ()
+    blob = tmp_path / "hub/models--a/blobs" / str(weights.checkpoint("sam2.1", "large").sha256)
+    small = weights.weights_path("sam2.1", "small")
+    for path in (blob, small):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    assert weights.models_there("sam2.1") == ("small", "large")
 
 
 @pytest.mark.parametrize("model", MODELS)
