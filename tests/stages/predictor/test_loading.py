@@ -125,7 +125,10 @@ def test_a_family_without_heads_or_weights_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match=r"heads of sam2\.1 must be given as a file"):
+    lacking = (
+        r"heads of sam2\.1 must be given as a file or be at .*got none: `usam heads fetch sam2"
+    )
+    with pytest.raises(WeightsError, match=lacking):
         load_predictor("sam2.1", "large")
     weights = str(checkpoint("sam2.1", "large").sha256)
     changes = {"family": "sam2.1", "weights_large": weights}
