@@ -49,7 +49,7 @@ class UncertainMaskGenerator:
         Returns
         -------
         The records of the official generator, in its order, each with ``expected_iou``, ``gap`` and
-        ``direct_gap`` by name, ``advice`` and ``is_kept``, as of an ``Uncertainty``.
+        ``direct_gap`` by name, ``advice``, ``is_kept`` and ``caution``, as of an ``Uncertainty``.
 
         Raises
         ------
@@ -60,10 +60,12 @@ class UncertainMaskGenerator:
         -----
         The heads read the tokens of the very decoder calls that gave the masks.
         """
-        records, inputs = self._generator.generate(bytes_of(rgb_of(image)))
+        rgb = bytes_of(rgb_of(image))
+        records, inputs = self._generator.generate(rgb)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         judgement = uncertainty.judge_rows(self._heads, inputs, sam_score)
-        return [record | self._values_of(judgement, i) for i, record in enumerate(records)]
+        about = {"caution": self._heads.caution_about(rgb) or None}
+        return [record | self._values_of(judgement, i) | about for i, record in enumerate(records)]
 
     def _values_of(self, judgement: uncertainty.Judgement, i: int) -> dict[str, Any]:
         parts = {

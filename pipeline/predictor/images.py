@@ -79,7 +79,7 @@ class EncodedImage:
     def __init__(self, sam: Sam, rgb: Rgb, embedding: Embedding) -> None:
         self.embedding = embedding
         self.n_encodes = 0
-        self._rgb = rgb
+        self.rgb = rgb
         self._encodings = {_key(sam, IDENTITY, ""): embedding}
 
     @property
@@ -98,7 +98,7 @@ class EncodedImage:
         key = _key(sam, view, name)
         if key not in self._encodings:
             is_itself = view == IDENTITY
-            rgb = self._rgb if is_itself else apply_view(bytes_of(self._rgb), view, image=name)
+            rgb = self.rgb if is_itself else apply_view(bytes_of(self.rgb), view, image=name)
             self._encodings[key] = sam.encode(rgb)
             self.n_encodes += 1
         return self._encodings[key]

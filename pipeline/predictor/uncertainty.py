@@ -16,7 +16,8 @@ from pipeline.heads.predict import HeadWeights, check_head, predict, set_inputs
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, advise
-from pipeline.predictor.images import masks_at_image
+from pipeline.predictor.demo_scenes import is_demo_scene
+from pipeline.predictor.images import Rgb, masks_at_image
 from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads
@@ -45,6 +46,8 @@ class ProposalHeads:
     """Mask token of proposal 0; the heads that the paper's authors publish pair it with 0."""
     least_iou: float | None = None
     """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
+    image_caution: str = ""
+    """Why they may be wrong about any image but the demo's scenes."""
 
     def __post_init__(self) -> None:
         """Check that there is all that predictions need."""
@@ -57,6 +60,10 @@ class ProposalHeads:
         for objective, head in self.weights.items():
             check_head(objective, head)
             _check_numbers(f"weights of head {objective}", *head.values())
+
+    def caution_about(self, rgb: Rgb) -> str:
+        """Why they may be wrong about an image; empty if nothing is known against it."""
+        return self.image_caution if self.image_caution and not is_demo_scene(rgb) else ""
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,7 @@ class Uncertainty:
     is_kept: bool | None
     """Whether the gate of the heads keeps the selected proposal; None if they have no gate."""
     caution: str
-    """Why the heads may be wrong about such a prompt; empty for those they learned from."""
+    """Why the heads may be wrong about such an image or prompt; empty for those they know."""
 
     @property
     def selected(self) -> int:

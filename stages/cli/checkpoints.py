@@ -20,13 +20,17 @@ app = typer.Typer(no_args_is_help=True, help="Weights of the SAM2 models.")
 @app.command()
 def fetch(
     family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini needs no download.")],
-    models: Annotated[
-        list[str] | None, typer.Argument(help=f"Some of {', '.join(MODELS)}; all by default.")
+    models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(MODELS)}; may be given many times. All by default."),
     ] = None,
 ) -> None:
     """Download weights and check their sha256; skip those that are there and intact."""
+    # Scripts of earlier versions name the models without --model.
+    names = [*(models or ()), *(model or ())] or MODELS
     with reported_errors():
-        for record in [weights.checkpoint(family, model) for model in models or MODELS]:
+        for record in [weights.checkpoint(family, name) for name in names]:
             with ExitStack() as stack:
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)

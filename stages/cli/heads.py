@@ -1,6 +1,8 @@
 """``usam heads``: head sets as files that leave the clone."""
 
 import re
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -9,6 +11,7 @@ import typer
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
+from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
@@ -16,7 +19,7 @@ from stages.predictor.published import read_published
 from stages.program.main import reported_errors
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known
-from storage.head_files import head_file
+from storage.head_files import head_file, published_heads
 from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
@@ -47,6 +50,29 @@ def export(
         exported = head_file.HeadFile(trained.weights, {**trained.card, **gates_entry(calibrated)})
         head_file.write_head_file(file, exported, half=half)
     print(_written(file, len(trained.weights)))
+
+
+@app.command()
+def fetch(
+    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; those of mini ship.")],
+) -> None:
+    """Download the nine heads that UncertainSAM's authors publish, for `usam demo --family`."""
+    with reported_errors():
+        heads = published_heads.published_heads(family)
+        print(
+            f"note: the heads are those of {published_heads.REPOSITORY} at commit "
+            f"{published_heads.COMMIT[:8]}, which states no licence: they are the authors' and no "
+            "part of usam-cache, ask them before you pass the files on",
+            file=sys.stderr,
+        )
+        for head in heads:
+            with ExitStack() as stack:
+                bar = DownloadBar(f"fetch {family} {head.name}", stack)
+                published_heads.fetch(head, progressbar=bar)
+        file = published_heads.published_file(family)
+        found = read_published(published_heads.FOLDER / family, family=family, precision="fp32")
+        head_file.write_head_file(file, found)
+    print(_written(file, len(found.weights)))
 
 
 @app.command("import")

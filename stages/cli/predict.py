@@ -14,6 +14,7 @@ from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
 from stages.predictor.gates import gated_models
+from stages.predictor.photographs import photograph_note
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
 from storage.head_files.head_file import read_head_file, shipped_heads
@@ -128,6 +129,9 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
+    note = photograph_note(question.family, question.rgb)
+    if note:
+        print(note, file=sys.stderr)
     height, width = question.size_px
     if as_json:
         about = {"image": str(question.path), "height_px": height, "width_px": width}

@@ -1,5 +1,6 @@
 """``usam predict-coco``: a folder of images and a COCO file of prompts in, COCO results out."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stages.cli.predict import Heads, MinScore, MinStability, Model, PointsPerSide
+from stages.predictor.photographs import NOTE
 from stages.predictor.prompts import Grid, check_no_grid, check_prompts, grid_options
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -14,7 +16,7 @@ from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco import EVERYTHING, KINDS, PromptedImage, read_prompts
 from storage.errors import DataError, counted, listed
-from storage.head_files.head_file import read_head_file, shipped_heads
+from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
 
@@ -61,6 +63,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             "prompt": prompt,
             **{name: str(value) for name, value in options.items()},
         }
+        if card["family"] == SHIPPED_FAMILY:
+            print(NOTE, file=sys.stderr)
         answer = _answer(path, card, model, options)
         kept = KeptResults(results, made_from)
         _answer_all(answer, images, todo, kept, results)

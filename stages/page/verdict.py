@@ -16,7 +16,7 @@ from pipeline.scoring.bootstrap import LEVEL
 from pipeline.scoring.corrections import BASELINE
 from pipeline.scoring.measures import MEASURES
 from pipeline.vocabulary import PROTOCOLS, TASKS
-from stages.page.labels import measure_label, number, with_bounds
+from stages.page.labels import NOTHING, measure_label, number, with_bounds
 from stages.tables import report_table
 
 USED: Final = "selected"
@@ -230,16 +230,11 @@ def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for line in LINES:
         cells = {task: by_name.get((task, line.measures.get(task, ""))) for task in tasks}
-        if any(cells.values()):
-            lines.append(
-                {"label": line.label}
-                | {
-                    task: with_bounds(row, "relative") if row else "–"
-                    for task, row in cells.items()
-                }
-                | {
-                    f"{task}_better": bool(row) and row["verdict"] == "better"
-                    for task, row in cells.items()
-                }
-            )
+        if not any(cells.values()):
+            continue
+        shown: dict[str, Any] = {"label": line.label}
+        for task, row in cells.items():
+            shown[task] = NOTHING if row is None else with_bounds(row, "relative")
+            shown[f"{task}_better"] = row is not None and row["verdict"] == "better"
+        lines.append(shown)
     return pd.DataFrame(lines)

@@ -11,12 +11,19 @@ from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.gates import least_iou
+from stages.predictor.photographs import DRAWN_ONLY
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.removed import removal
 from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
-from storage.errors import DataError
-from storage.head_files.head_file import HeadFile, check_card, read_head_file, shipped_heads
+from storage.errors import DataError, WeightsError
+from storage.head_files.head_file import (
+    SHIPPED_FAMILY,
+    HeadFile,
+    check_card,
+    family_heads,
+    read_head_file,
+)
 
 OF_USERS: Final = HeadSet("selected", "selected", "ours")
 """The head set that ships: of masks as a user has them."""
@@ -69,7 +76,8 @@ def load_predictor(
     Parameters
     ----------
     heads
-        File of ``usam heads export``; by default, the one that comes with the package, for mini.
+        File of ``usam heads export``; by default, the one that comes with the package for mini, or
+        that of ``usam heads fetch``, which learned ``best``.
     protocol
         What the heads must have learned: ``selected``, as in use, or ``best``, as in the paper.
     precision
@@ -96,7 +104,7 @@ def load_predictor(
         ("protocol", protocol, PROTOCOLS),
     ):
         check_known(thing, name, known)
-    path = shipped_heads(family) if heads is None else Path(heads)
+    path = default_heads(family) if heads is None else Path(heads)
     found = read_head_file(path)
     expected = {
         "family": family,
@@ -107,7 +115,25 @@ def load_predictor(
     }
     _check(path, found.card, expected, strict=strict)
     sam = _load(family, model, "bf16" if expected["precision"] == "bf16" else "fp32", device)
-    return UncertainPredictor(sam, _heads(path, found, model, sam))
+    return UncertainPredictor(sam, _heads(path, found, family, model, sam))
+
+
+def default_heads(family: str) -> Path:
+    """File of the heads that a family has without any being given.
+
+    Raises
+    ------
+    WeightsError
+        If it is not there.
+    """
+    path = family_heads(family)
+    if not path.is_file():
+        raise WeightsError(
+            f"heads of {family} must be given as a file or be at {path}, got none: `usam heads "
+            f"fetch {family}` brings those that UncertainSAM's authors publish, `usam heads "
+            "export` writes those that `train` has made"
+        )
+    return path
 
 
 def load_others(predictor: UncertainPredictor, family: str, model: str) -> list[Sam]:
@@ -144,7 +170,7 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
         raise ParamsError(str(error)) from error
 
 
-def _heads(path: Path, found: HeadFile, model: str, sam: Sam) -> ProposalHeads:
+def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
     check_card(path, found.card, {"n_channels": str(sam.n_channels)})
     kind = found.card["kind"]
@@ -160,6 +186,7 @@ def _heads(path: Path, found: HeadFile, model: str, sam: Sam) -> ProposalHeads:
             found.weights,
             first_mask_token=int(found.card.get("first_mask_token", "1")),
             least_iou=least_iou(found.card, model),
+            image_caution=DRAWN_ONLY if family == SHIPPED_FAMILY else "",
         )
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error

@@ -20,8 +20,9 @@ from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
 from stages.web import images, messages, security
-from stages.web.page import Page
+from stages.web.page import HeadChoice, Page
 from storage.errors import DataError, ImageError, WeightsError
+from storage.head_files.head_file import SHIPPED_FAMILY
 
 MOST_UPLOAD_BYTES: Final = 20_000_000
 MOST_QUESTION_BYTES: Final = 50_000
@@ -57,11 +58,20 @@ async def options(request: Request) -> dict[str, Any]:
     return {
         "models": MODELS,
         "model": page.model,
-        "heads": [{"name": name, "label": choice.label} for name, choice in choices.items()],
+        "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "n_scenes": len(page.scenes),
         "most_bytes": MOST_UPLOAD_BYTES,
         "most_px": images.MOST_PX,
         "good_iou": GOOD_IOU,
+    }
+
+
+def _head_values(name: str, choice: HeadChoice) -> dict[str, Any]:
+    return {
+        "name": name,
+        "label": choice.label,
+        "models": choice.models,
+        "knows_drawn_only": choice.card["family"] == SHIPPED_FAMILY,
     }
 
 
@@ -98,6 +108,7 @@ async def open_image(
         "height_px": image.height_px,
         "width_px": image.width_px,
         "shown_size_px": image.shown_size_px,
+        "is_scene": image.is_scene,
     }
 
 

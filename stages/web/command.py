@@ -7,8 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
+from pipeline.vocabulary import MODELS
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
+from storage.checkpoints.weights import models_there
 
 PORT: Final = 8765
 
@@ -22,7 +24,13 @@ def demo(
     host: Annotated[
         str, typer.Option(help="Any address but a loopback one lets others in, with a token.")
     ] = "127.0.0.1",
-    model: Annotated[str, typer.Option(help="Model that the page starts with.")] = "tiny",
+    family: Annotated[
+        str, typer.Option(help="mini, or sam2 or sam2.1 once they were fetched.")
+    ] = "mini",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model that the page starts with; by default the smallest there."),
+    ] = None,
     heads: Annotated[
         list[Path] | None,
         typer.Option(help="File of `usam heads export` to offer; may be given many times."),
@@ -39,9 +47,10 @@ def demo(
         from stages.web.page import Page  # noqa: PLC0415
         from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 
+        first = model or next(iter(models_there(family)), MODELS[0])
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
-            print(f"loading {model}", flush=True)
-            page = Page(model=model, heads=heads or ())
+            print(f"loading {first}", flush=True)
+            page = Page(model=first, heads=heads or (), family=family)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

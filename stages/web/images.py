@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.predictor import UncertainPredictor
+from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from storage.images.files import decode_rgb, png_bytes
@@ -42,6 +43,8 @@ class OpenImage:
         self.height_px, self.width_px = self._rgb.shape[:2]
         self.picture = png_bytes(_shrunk(self._rgb), compress_level=1)
         """PNG, no larger than masks are shown."""
+        self.is_scene = is_demo_scene(self._rgb)
+        """Whether it is drawn like those that the mini models know."""
         self._encoded: OrderedDict[Sam, UncertainPredictor] = OrderedDict()
 
     @property

@@ -13,7 +13,9 @@ from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages, scene_files
-from storage.head_files.head_file import read_head_file, shipped_heads
+from storage.checkpoints.weights import models_there
+from storage.errors import WeightsError
+from storage.head_files.head_file import family_heads, read_head_file
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class HeadChoice:
         best = ", best masks" if card["protocol"] == "best" else ""
         return f"{card['family']}, {card['split']}, {card['kind']}{best}{name}"
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models that it can judge here: those whose weights are there."""
+        return models_there(self.card["family"])
+
 
 class Models:
     """Predictors by head set and model, loaded when they are first needed.
@@ -45,7 +52,7 @@ class Models:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.choices: dict[str, HeadChoice] = {}
-        for path in (*files, shipped_heads()):
+        for path in files:
             if path.stem in self.choices:
                 raise ParamsError(f"files of heads must have names of their own, got {path.stem}")
             self.choices[path.stem] = HeadChoice(path, read_head_file(path).card)
@@ -74,6 +81,27 @@ class Models:
         # Head sets share a model, and with it the encoding of an image.
         sam = self._sams.setdefault((family, model, found.sam.precision), found.sam)
         return UncertainPredictor(sam, found.heads)
+
+
+def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
+    """Files of heads that were given, then those of the family.
+
+    Raises
+    ------
+    WeightsError
+        If the family has no weights here, or neither it nor the caller has heads.
+    """
+    own, missing = family_heads(family), {}
+    if not models_there(family):
+        missing["weights"] = f"usam checkpoints fetch {family} --model tiny"
+    if not files and not own.is_file():
+        missing["heads"] = f"usam heads fetch {family}"
+    if missing:
+        raise WeightsError(
+            f"the page must have {' and '.join(missing)} of {family}, got none: run "
+            f"{' && '.join(missing.values())}"
+        )
+    return [*files, *([own] if own.is_file() else [])]
 
 
 T = TypeVar("T")
@@ -114,9 +142,11 @@ class Page:
         If the model that is chosen at first cannot be had.
     """
 
-    def __init__(self, *, model: str = "tiny", heads: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, *, model: str = "tiny", heads: Sequence[Path] = (), family: str = "mini"
+    ) -> None:
         self.model = model
-        self.models = Models(heads)
+        self.models = Models(offered_heads(heads, family))
         self.images = OpenImages()
         self.queue = ModelQueue()
         self.scenes = scene_files()
@@ -124,7 +154,7 @@ class Page:
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""
-        first = next(iter(self.models.choices))  # that was given, or else what ships
+        first = next(iter(self.models.choices))  # that was given, or else the family's own
         predictor = self.models.predictor(first, self.model)
         image = OpenImage(self.scenes[0])
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage.errors import WeightsError
+from storage.files.download import download, is_intact
 from storage.images.files import sha256_file
 
 TABLES: Final = Path(__file__).parent
@@ -15,9 +16,6 @@ TABLES: Final = Path(__file__).parent
 
 BASE_URL: Final = "https://dl.fbaipublicfiles.com/segment_anything_2"
 """Where Meta serves its files: ``<folder>/<file>`` below it."""
-
-DOWNLOAD_CHUNK_BYTES: Final = 1 << 20
-"""Bytes between reports of progress; pooch's 1 KiB would make a million of them."""
 
 State = Literal["intact", "missing", "damaged", "unlisted"]
 """State of a weights file: as listed; absent; of another sha256; there, but with none listed."""
@@ -83,7 +81,7 @@ def state(record: Checkpoint) -> State:
         return "missing"
     if record.sha256 is None:
         return "unlisted"
-    return "intact" if sha256_file(record.path) == record.sha256 else "damaged"
+    return "intact" if is_intact(record.path, record.sha256) else "damaged"
 
 
 def verified_weights(family: str, model: str) -> tuple[Path, str]:
@@ -114,6 +112,16 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
     return path, sha256
 
 
+def models_there(family: str) -> tuple[str, ...]:
+    """Models of a family whose weights are there, from small to large; their bytes are not read."""
+    records = [checkpoint(family, model) for model in MODELS]
+    return tuple(
+        record.model
+        for record in records
+        if record.path.exists() or (record.sha256 and hub_file(record.sha256))
+    )
+
+
 def hub_file(sha256: str) -> Path | None:
     """A file in the cache of Hugging Face's library, which names large files by their sha256."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
@@ -121,52 +129,25 @@ def hub_file(sha256: str) -> Path | None:
     return next(hub.glob(f"models--*/blobs/{sha256}"), None)
 
 
-def fetch(
-    record: Checkpoint, *, base_url: str = BASE_URL, progressbar: object | None = None
-) -> Path:
-    """Download a weights file unless an intact one is there; a damaged one is replaced.
-
-    The file gets its name only once its sha256 matches the table.
-
-    Parameters
-    ----------
-    progressbar
-        As pooch takes it.
+def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
+    """Download a weights file, see ``download``.
 
     Raises
     ------
     WeightsError
         If the family is not one that is downloaded, the server cannot be read or serves another
-        file, or the file cannot be written (the message names the URL and the reason).
+        file, or the file cannot be written.
     """
     if not record.folder or record.sha256 is None:
         raise WeightsError(
             f"family must be one that is downloaded, got {record.family!r}: "
             f"its weights are kept as {record.path}"
         )
-    if state(record) == "intact":
-        return record.path
-    import pooch  # noqa: PLC0415 - only a download needs it, every stage imports this module
-
-    url = f"{base_url}/{record.folder}/{record.file}"
-    try:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{record.sha256}",
-            fname=record.path.name,
-            path=record.path.parent,
-            downloader=pooch.HTTPDownloader(
-                progressbar=progressbar or False, chunk_size=DOWNLOAD_CHUNK_BYTES
-            ),
-        )
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{url} must download to {record.path}, got {error}") from error
-    # pooch renames a private temporary file; a cache is shared, so others must be able to read it.
-    record.path.chmod(0o644)
-    return record.path
+    url = f"{BASE_URL}/{record.folder}/{record.file}"
+    return download(url, record.path, record.sha256, progressbar=progressbar)
 
 
 def _remedy(record: Checkpoint) -> str:
     if record.folder:
-        return f"run usam checkpoints fetch {record.family} {record.model}"
+        return f"run usam checkpoints fetch {record.family} --model {record.model}"
     return f"run git checkout {record.path}, or outside a clone install usam-cache again"

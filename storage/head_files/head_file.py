@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.heads.kinds import HeadSet
 from storage.errors import DataError, WeightsError
+from storage.head_files.published_heads import published_file
 from storage.head_files.tensors import read_tensors, write_tensors
 from storage.paths import protocol_dir
 
@@ -28,7 +29,7 @@ SHIPPED_FAMILY: Final = "mini"
 """The family whose heads come with the package."""
 
 SHIPPED: Final = Path(__file__).parent
-"""One file per family."""
+"""Where they are."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,14 @@ def head_set_path(split: str, head_set: HeadSet) -> Path:
     return folder / f"{head_set.tokens}.safetensors"
 
 
-def shipped_heads(family: str = SHIPPED_FAMILY) -> Path:
-    """File of the heads that come with the package.
+def shipped_heads() -> Path:
+    """File of the heads that come with the package."""
+    return SHIPPED / f"{SHIPPED_FAMILY}.safetensors"
 
-    Raises
-    ------
-    WeightsError
-        If none come for the family.
-    """
-    path = SHIPPED / f"{family}.safetensors"
-    if not path.is_file():
-        raise WeightsError(
-            f"heads of {family} must be given as a file, got none: heads come with the package "
-            f"for {SHIPPED_FAMILY} only; `usam heads export` writes a file of those that `train` "
-            "has made"
-        )
-    return path
+
+def family_heads(family: str) -> Path:
+    """File of a family's heads that ship or, for the others, that `usam heads fetch` writes."""
+    return shipped_heads() if family == SHIPPED_FAMILY else published_file(family)
 
 
 def pack_heads(

@@ -27,6 +27,7 @@ let nAsked = 0; // answers and images asked for: what an older one brings is dro
 
 const prompt = () => prompts[prompts.length - 1];
 const mode = () => document.querySelector("input[name=mode]:checked").value;
+const headsChosen = () => options.heads.find(({ name }) => name === byId("heads").value);
 const choice = () => ({ model: byId("model").value, heads: byId("heads").value });
 
 // Opening and asking wait for one another: a newer request gives up the older one.
@@ -100,11 +101,24 @@ function choose(k) {
 function followable() {
   const { correction } = found.advice;
   if (correction === "task") return [`Show proposal ${found.alternative}`, () => choose(found.alternative)];
-  if (correction !== "model" || byId("model").value === options.models.at(-1)) return null;
+  const largest = options.models.at(-1);
+  if (correction !== "model" || byId("model").value === largest || !headsChosen().models.includes(largest)) return null;
   return ["Ask the large model", () => {
-    byId("model").value = options.models.at(-1);
+    byId("model").value = largest;
     askAgain();
   }];
+}
+
+// Of the heads that are chosen: models whose weights are there, and what they do not know.
+function showHeads(wanted = byId("model").value) {
+  const { models } = headsChosen();
+  byId("model").replaceChildren(...models.map((name) => new Option(name.replace("_", " "), name)));
+  byId("model").value = models.includes(wanted) ? wanted : models[0];
+  showDrawnOnly();
+}
+
+function showDrawnOnly() {
+  byId("drawn-only").hidden = !image || image.is_scene || !headsChosen().knows_drawn_only;
 }
 
 async function layersOf(proposal) {
@@ -189,6 +203,7 @@ async function open(address, body, fileName) {
     prompts = [EMPTY];
     pointing.forget();
     markScene(address.scene);
+    showDrawnOnly();
     forgetAnswer(NOTHING);
     showPrompt();
   });
@@ -255,6 +270,7 @@ function listen() {
     if (target.files.length) openFile(target.files[0]);
     target.value = ""; // so that the same file can be opened again
   });
+  byId("heads").addEventListener("change", () => showHeads());
   for (const id of ["model", "heads"]) byId(id).addEventListener("change", () => askAgain());
   document.querySelectorAll("input[name=mode]").forEach((input) => input.addEventListener("change", () => {
     byId("frame").classList.toggle("boxes", mode() === "box");
@@ -304,9 +320,8 @@ async function lookAtQueue() {
 async function start() {
   panel.showNothing(NOTHING);
   options = await askJson("options");
-  byId("model").append(...options.models.map((name) => new Option(name.replace("_", " "), name)));
-  byId("model").value = options.model;
   byId("heads").append(...options.heads.map(({ name, label }) => new Option(label, name)));
+  showHeads(options.model);
   const numbers = Array.from({ length: options.n_scenes }, (_, number) => number);
   byId("scenes").append(...await Promise.all(numbers.map(addScene)));
   listen();

@@ -48,9 +48,20 @@ def test_fetch_takes_all_models_by_default(fetched: list[str]) -> None:
     assert "checkpoints/sam2.1/sam2.1_hiera_large.pt is intact\n" in result.stdout
 
 
-def test_fetch_takes_the_named_models(fetched: list[str]) -> None:
-    assert usam_checkpoints("fetch", "sam2", "large", "tiny").exit_code == 0
-    assert fetched == ["large", "tiny"]
+@pytest.mark.parametrize(
+    ("arguments", "models"),
+    [
+        (("--model", "tiny"), ["tiny"]),
+        (("--model", "large", "--model", "tiny"), ["large", "tiny"]),
+        (("large", "tiny"), ["large", "tiny"]),
+    ],
+    ids=["one", "two", "as earlier versions had it"],
+)
+def test_fetch_takes_the_named_models(
+    arguments: tuple[str, ...], models: list[str], fetched: list[str]
+) -> None:
+    assert usam_checkpoints("fetch", "sam2", *arguments).exit_code == 0
+    assert fetched == models
 
 
 @pytest.mark.parametrize(
@@ -58,7 +69,7 @@ def test_fetch_takes_the_named_models(fetched: list[str]) -> None:
     [
         (("sam3",), "error: family must be one of mini, sam2, sam2.1, got 'sam3'\n"),
         (
-            ("sam2", "tiny", "huge"),
+            ("sam2", "--model", "tiny", "--model", "huge"),
             "error: model must be one of tiny, small, base_plus, large, got 'huge'\n",
         ),
     ],
@@ -97,7 +108,7 @@ def test_verify_exits_1_on_a_damaged_file_and_still_lists_the_others() -> None:
     assert states == ["damaged", "missing", "missing", "missing"]
     listed = weights.checkpoint("sam2", "tiny").sha256
     assert f"sam2_hiera_tiny.pt must have sha256 {listed}, got " in result.stderr
-    assert "usam checkpoints fetch sam2 tiny" in result.stderr
+    assert "usam checkpoints fetch sam2 --model tiny" in result.stderr
 
 
 def test_verify_reads_only_the_named_family() -> None:
@@ -115,7 +126,7 @@ def test_verify_tells_an_intact_file_and_one_without_a_listed_sha256(
         return replace(real(family, model), sha256=listed.get(model))
 
     monkeypatch.setattr(weights, "checkpoint", checkpoint)
-    monkeypatch.setattr(weights, "sha256_file", lambda _: listed["tiny"])
+    monkeypatch.setattr(weights, "is_intact", lambda _, sha256: sha256 == listed["tiny"])
     put("sam2", "tiny")
     put("sam2", "small")
     result = usam_checkpoints("verify", "sam2")

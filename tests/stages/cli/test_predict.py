@@ -18,7 +18,9 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator
 from stages.cli.app import app
 from stages.predictor import load_predictor
+from stages.predictor.photographs import NOTE
 from stages.predictor.prompts import GRID, grid_options
+from stages.web.images import scene_files
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
@@ -96,8 +98,8 @@ def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
     (clicks,) = [line.split() for line in lines if line.startswith("eight clicks")]
     gains = selected["gap"]["prompt"], selected["direct_gap"]["prompt"]
     assert clicks[-2:] == [f"{gain:+.2f}" for gain in gains]
-    assert f"Advice: {values['advice']['words']}" in lines[-1]
-    assert "Caution" not in "".join(lines)
+    assert f"Advice: {values['advice']['words']}" in lines[-3]
+    assert lines[-1] == "Caution: the mini models know drawn shapes only."
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,37 @@ def test_what_is_good_enough_decides_on_the_advice(good_iou: str, advice: str) -
     assert advice in result.stdout
 
 
+@pytest.mark.parametrize("options", [(), ("--everything", "--min-stability", "0.6")])
+def test_where_mini_meets_an_image_of_other_people_a_line_has_the_way_to_other_models(
+    options: tuple[str, ...],
+) -> None:
+    options = options or ("--click", "120,80")
+    result = usam_predict("photo.png", *options, "--json")
+    assert result.stderr == (
+        "note: the mini models know drawn shapes only; for photographs run usam checkpoints fetch "
+        "sam2.1 --model tiny && usam heads fetch sam2.1 && usam demo --family sam2.1\n"
+    )
+    values = json.loads(result.stdout)
+    masks = values.get("masks", [values])
+    assert len(masks) > 0
+    assert {one["caution"] for one in masks} == {"the mini models know drawn shapes only"}
+
+
+@pytest.mark.parametrize("options", [("--click", "120,80"), ("--everything",)])
+def test_of_a_scene_of_the_demo_no_line_is_said(options: tuple[str, ...]) -> None:
+    Path("scene.png").write_bytes(scene_files()[5])
+    options = (*options, "--json", *(("--min-stability", "0.6") if len(options) == 1 else ()))
+    result = usam_predict("scene.png", *options)
+    assert result.stderr == ""
+    values = json.loads(result.stdout)
+    masks = values.get("masks", [values])
+    assert len(masks) > 0
+    assert {one["caution"] for one in masks} == {None}
+
+
 def test_prompts_that_no_head_learned_from_come_with_a_caution() -> None:
     result = usam_predict("photo.png", "--box", "40,30,200,150")
-    assert result.stdout.splitlines()[-1].startswith("Caution: the heads learned from one click")
+    assert "only; the heads learned from one click on" in result.stdout.splitlines()[-1]
     assert result.stdout.endswith("this prompt has a box.\n")
 
 
@@ -243,9 +273,10 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
         large = told(*asked, gated, "--model", "large")
         assert large["is_kept"] is None
         said = usam_predict("photo.png", *asked, gated, "--model", "large").stderr
-        assert said == (
-            "note: the heads' card has a gate for tiny, which says nothing of masks of large\n"
-        )
+        assert said.splitlines() == [
+            "note: the heads' card has a gate for tiny, which says nothing of masks of large",
+            NOTE,
+        ]
 
 
 LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")

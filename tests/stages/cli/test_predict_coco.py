@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
 from stages.cli.app import app
 from stages.predictor import load_predictor
+from stages.predictor.photographs import NOTE
 from storage.rle import decode_rle
 from tests.fixtures.predictors import drawn
 
@@ -67,6 +68,7 @@ def test_each_result_is_what_the_predictor_says_of_its_prompt(prompt: str) -> No
     result = usam("images", "asked.json", "found.json", "--prompt", prompt)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == "found.json: 3 masks in 2 images\n"
+    assert [line for line in result.stderr.splitlines() if line.startswith("note")] == [NOTE]
     assert not Path("found.json.work").exists()
     predictor = load_predictor("mini", "tiny")
     for one in entries():

@@ -44,7 +44,7 @@ def test_mini_models_load_with_the_heads_that_ship(
 
 
 def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
-    found = read_head_file(shipped_heads("mini"))
+    found = read_head_file(shipped_heads())
     card = found.card
     assert (card["family"], card["protocol"], card["split"]) == ("mini", "selected", "shapes_train")
     assert card["extract_version"] == str(VERSIONS["extract"])
@@ -162,10 +162,13 @@ def test_a_family_without_heads_or_weights_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match=r"heads of sam2\.1 must be given as a file"):
+    lacking = (
+        r"heads of sam2\.1 must be given as a file or be at .*got none: `usam heads fetch sam2"
+    )
+    with pytest.raises(WeightsError, match=lacking):
         load_predictor("sam2.1", "large")
     weights = str(checkpoint("sam2.1", "large").sha256)
     changes = {"family": "sam2.1", "weights_large": weights}
     path = write_random_heads(tmp_path / "a.safetensors", changes=changes)
-    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 large"):
+    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 --model large"):
         load_predictor("sam2.1", "large", heads=path)

@@ -1,8 +1,9 @@
 """Heads in the form that the paper's authors publish: what they say, and what is refused."""
 
+import csv
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,12 @@ from typer.testing import CliRunner, Result
 from pipeline.vocabulary import MODELS
 from stages.cli.heads import app
 from stages.predictor import load_predictor
+from stages.predictor.published import THEIR_NAMES
+from storage.checkpoints.weights import checkpoint
+from storage.head_files import published_heads
+from storage.head_files.head_file import read_head_file
+from storage.images.files import sha256_file
+from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import drawn, trained_mini
 
 NAMES: Final = (
@@ -158,4 +165,104 @@ def test_a_file_in_place_of_their_folder_is_refused(
     assert result.exit_code == 1
     assert result.stderr == (
         "error: published heads must have theirs.zip/iou_tiny/model.pth, got no such file\n"
+    )
+
+
+@pytest.mark.parametrize("family", ["sam2", "sam2.1"])
+def test_the_nine_heads_of_a_release_are_listed_with_their_digests(family: str) -> None:
+    heads = published_heads.published_heads(family)
+    assert sorted(head.name for head in heads) == sorted(THEIR_NAMES.values()) == sorted(NAMES)
+    assert all(re.fullmatch("[0-9a-f]{64}", head.sha256) for head in heads)
+    assert len({head.sha256 for head in heads}) == len(heads)
+    folders = {Path(head.path_in_repository).parts[:-2] for head in heads}
+    assert folders == {("models", "mlps", {"sam2": "sam2.0"}.get(family, family))}
+    assert re.fullmatch("[0-9a-f]{40}", published_heads.COMMIT)
+
+
+@pytest.fixture
+def served(
+    published: dict[str, TheirMlp], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """URL of a server of ``theirs``, which a table lists as the heads of ``sam2.1``."""
+    table = tmp_path / "table.csv"
+    with table.open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(("family", "name", "path", "bytes", "sha256"))
+        for name in published:
+            path = Path(name, "model.pth")
+            writer.writerow(("sam2.1", name, path, 1, sha256_file(Path("theirs") / path)))
+    monkeypatch.setattr(published_heads, "TABLE", table)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with file_server(tmp_path / "theirs") as url:
+        monkeypatch.setattr(published_heads, "BASE_URL", url)
+        yield url
+
+
+FETCHED: Final = Path("checkpoints/heads/sam2.1.safetensors")
+
+
+def usam_fetch(family: str = "sam2.1") -> Result:
+    return CliRunner().invoke(app, ["fetch", family])
+
+
+@pytest.mark.usefixtures("served")
+def test_fetched_heads_are_those_that_an_import_would_write() -> None:
+    result = usam_fetch()
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"{FETCHED}: 9 heads, ")
+    assert "GreenAutoML4FAS/UncertainSAM at commit 42226ecd, which states no licence" in (
+        result.stderr
+    )
+    assert usam_import("--family", "sam2.1").exit_code == 0
+    assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
+    card = read_head_file(FETCHED).card
+    assert (card["family"], card["protocol"], card["split"]) == ("sam2.1", "best", "published")
+    assert card["weights_tiny"] == checkpoint("sam2.1", "tiny").sha256
+
+
+def test_a_fetch_that_broke_off_goes_on_with_the_heads_that_lack(served: str) -> None:
+    LARGE.rename("large.pth")
+    result = usam_fetch()
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    kept = Path("checkpoints/heads/sam2.1")
+    assert line.startswith(
+        f"error: {served}/iou_large/model.pth must download to {kept}/iou_large/model.pth, got 404"
+    )
+    assert line.endswith(f"bring the file from elsewhere as model.pth into {kept}/iou_large")
+    assert not FETCHED.exists()
+    there = sorted(path.parent.name for path in kept.glob("*/model.pth"))
+    assert there == sorted(["iou_tiny", "iou_small", "iou_base_plus"])
+    for name in there:
+        Path("theirs", name, "model.pth").unlink()  # not asked for again
+    Path("large.pth").rename(LARGE)
+    assert usam_fetch().exit_code == 0
+    assert read_head_file(FETCHED).card["family"] == "sam2.1"
+
+
+def test_another_file_than_the_listed_one_is_refused_with_both_digests(served: str) -> None:
+    listed = sha256_file(LARGE)
+    save(changed())
+    result = usam_fetch()
+    assert result.exit_code == 1
+    assert f"{served}/iou_large/model.pth must download to " in result.stderr
+    assert listed in result.stderr
+    assert sha256_file(LARGE) in result.stderr
+    assert [*Path("checkpoints/heads/sam2.1/iou_large").iterdir()] == []
+    assert not FETCHED.exists()
+
+
+def test_heads_brought_by_hand_need_no_network(
+    served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("checkpoints/heads").mkdir(parents=True)
+    Path("theirs").rename("checkpoints/heads/sam2.1")
+    monkeypatch.setattr(published_heads, "BASE_URL", f"{served}/nowhere")
+    assert usam_fetch().exit_code == 0
+    assert FETCHED.is_file()
+
+
+def test_families_without_published_heads_are_refused() -> None:
+    assert usam_fetch("mini").stderr == (
+        "error: family must be one with published heads, sam2, sam2.1, got 'mini'\n"
     )

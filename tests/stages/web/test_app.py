@@ -18,6 +18,7 @@ from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.scenes.scene import draw_scene, scene_seeds
+from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from stages.web.app import MOST_UPLOAD_BYTES
@@ -93,6 +94,24 @@ def test_an_answer_is_what_the_predictor_says(
         assert (mask[2::4, 2::4] == found.masks[k]).mean() > 0.99
         heat = np.asarray(Image.open(io.BytesIO(base64.b64decode(own["entropy"]))))
         np.testing.assert_allclose(heat / 255, found.pixel_entropy[k], atol=0.003)
+
+
+def test_only_the_demo_s_scenes_are_known_to_mini(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> list[bool]:
+        scenes = [await opened(client, scene=number) for number in range(len(page.scenes))]
+        uploaded = [await opened(client, data) for data in (page.scenes[0], png(drawn()))]
+        return [one["is_scene"] for one in (*scenes, *uploaded)]
+
+    assert asked(page, ask) == [*([True] * len(page.scenes)), True, False]
+
+
+def test_each_head_set_says_which_models_are_there_and_what_they_know(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> Any:  # noqa: ANN401
+        return (await client.get("/api/options")).json()
+
+    heads = asked(page, ask)["heads"]
+    assert [one["models"] for one in heads] == [list(MODELS)] * 2
+    assert [one["knows_drawn_only"] for one in heads] == [True] * 2
 
 
 def test_another_model_and_other_heads_answer_when_they_are_chosen(page: Page) -> None:

@@ -1,6 +1,5 @@
 """The page in a real browser: what is dropped on it and downloaded from it."""
 
-import base64
 import io
 import json
 from typing import Final
@@ -8,9 +7,12 @@ from typing import Final
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from stages.predictor import load_predictor
+from stages.predictor.photographs import COMMANDS
+from stages.web.page import Page as Served
+from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.chromium import (
     SCENE,
@@ -19,6 +21,7 @@ from tests.fixtures.chromium import (
     choose_shipped,
     click_at,
     drawn_on,
+    drop,
     predicted,
     tab,
 )
@@ -28,18 +31,12 @@ from tests.fixtures.web_page import png
 pytestmark = pytest.mark.slow
 
 
-DROP: Final = """([name, base64, padding]) => {
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([bytes, new Uint8Array(padding)], name, { type: "image/png" }));
-  document.body.dispatchEvent(new DragEvent("dragover", { dataTransfer, bubbles: true }));
-  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
-}"""
-
-
-def drop(page: Page, name: str, data: bytes, *, padding: int = 0) -> None:
-    """Drop a file on the page: some bytes, and so many zeros after them."""
-    page.evaluate(DROP, [name, base64.b64encode(data).decode(), padding])
+A_LARGER_MODEL: Final = {
+    "words": "take a larger model",
+    "correction": "model",
+    "gain": 0.3,
+    "expected_iou": 0.9,
+}
 
 
 def test_an_image_is_dropped_answered_and_downloaded(browser: Browser, address: str) -> None:
@@ -109,3 +106,34 @@ def test_an_answer_that_a_broken_image_cut_off_is_asked_for_again(
         drop(page, "broken.png", png(drawn())[:2000])
         page.wait_for_timeout(500)
         answered(page, 1)  # what is there is not asked for again
+
+
+def test_where_mini_meets_a_photograph_the_page_has_the_commands(
+    browser: Browser, address: str
+) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        line = page.locator("#drawn-only")
+        expect(line).to_be_hidden()
+        drop(page, "photo.png", png(drawn()))
+        expect(line).to_be_visible()
+        assert line.locator("code").all_inner_texts()[1:] == list(COMMANDS)
+        page.get_by_role("button", name="Scene 2").click()
+        expect(line).to_be_hidden()
+
+
+def test_what_needs_a_model_that_is_not_there_is_not_offered(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.web.page.models_there", lambda _: ("tiny", "small"))
+
+    def take_a_larger_model(route: Route) -> None:
+        response = route.fetch()
+        told = response.json()
+        route.fulfill(response=response, json=told | {"advice": A_LARGER_MODEL})
+
+    with served(Served()) as address, tab(browser, address, scene=SCENE) as page:
+        assert page.locator("#model option").all_inner_texts() == ["tiny", "small"]
+        page.route("**/answer", take_a_larger_model)
+        click_at(page, 120, 80)
+        expect(page.locator("#words")).to_have_text("Take a larger model.")
+        expect(page.locator("#follow")).to_be_hidden()

@@ -18,7 +18,13 @@ from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.web import command
 from stages.web.server import open_endpoint
+from storage.checkpoints.weights import weights_path
 from tests.fixtures.dvc_stages import ROOT
+
+WEIGHTS = "checkpoints/sam2.1/sam2.1_hiera_tiny.pt"
+HEADS = "checkpoints/heads/sam2.1.safetensors"
+FETCH_WEIGHTS = "usam checkpoints fetch sam2.1 --model tiny"
+FETCH_HEADS = "usam heads fetch sam2.1"
 
 IMPORTED = """
 import json, sys
@@ -77,6 +83,50 @@ def test_a_host_without_an_address_is_named(host: str) -> None:
 )
 def test_what_it_cannot_load_ends_it_at_once(arguments: list[str], words: str) -> None:
     assert words in refused("--port", "0", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("there", "lacking", "commands"),
+    [
+        ((), "weights and heads", f"{FETCH_WEIGHTS} && {FETCH_HEADS}"),
+        ((WEIGHTS,), "heads", FETCH_HEADS),
+        ((HEADS,), "weights", FETCH_WEIGHTS),
+    ],
+    ids=["nothing", "weights", "heads"],
+)
+def test_what_a_family_lacks_is_named_with_the_commands_that_fetch_it(
+    there: tuple[str, ...],
+    lacking: str,
+    commands: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in there:
+        Path(name).parent.mkdir(parents=True)
+        Path(name).write_bytes(b"")
+    assert refused("--port", "0", "--family", "sam2.1") == (
+        f"error: the page must have {lacking} of sam2.1, got none: run {commands}\n"
+    )
+
+
+def test_a_family_that_is_unknown_is_named() -> None:
+    assert refused("--family", "sam3") == (
+        "error: family must be one of mini, sam2, sam2.1, got 'sam3'\n"
+    )
+
+
+def test_the_smallest_model_that_is_there_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("small", "large"):
+        path = weights_path("sam2.1", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    for arguments, first in (((), "small"), (("--model", "large"), "large")):
+        result = CliRunner().invoke(app, ["demo", "--port", "0", "--family", "sam2.1", *arguments])
+        assert result.stdout == f"loading {first}\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

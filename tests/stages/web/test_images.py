@@ -98,4 +98,4 @@ def test_predictors_share_the_pixels_of_an_image() -> None:
     assert n_bytes >= drawn().nbytes
     for model in MODELS[:2]:
         own = one.predictor_like(UncertainPredictor(trained_mini(model), random_heads(model)))
-        assert np.shares_memory(own._images[0]._rgb, one._rgb)
+        assert np.shares_memory(own._images[0].rgb, one._rgb)

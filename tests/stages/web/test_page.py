@@ -1,13 +1,18 @@
-"""The queue before the model: turns, and who leaves."""
+"""The queue before the model: turns, and who leaves; what a family offers."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stages.web.page import ModelQueue
+from stages.web.page import ModelQueue, Models, offered_heads
+from storage.checkpoints.weights import weights_path
+from storage.head_files.head_file import shipped_heads
+from storage.head_files.published_heads import published_file
+from tests.fixtures.predictors import write_random_heads
 
 
 @pytest.fixture
@@ -91,3 +96,29 @@ def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
 
     asyncio.run(run())
     assert ran == ["slow"]
+
+
+def test_a_family_that_was_fetched_offers_its_heads_and_the_models_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = weights_path("sam2.1", "tiny")
+    for path in (weights, published_file("sam2.1")):
+        path.parent.mkdir(parents=True)
+    weights.write_bytes(b"")
+    fetched = write_random_heads(
+        published_file("sam2.1"),
+        protocol="best",
+        changes={"family": "sam2.1", "split": "published"},
+    )
+    other = write_random_heads(tmp_path / "other.safetensors", changes={"family": "sam2.1"})
+    assert offered_heads([], "sam2.1") == [fetched]
+    choices = Models(offered_heads([other], "sam2.1")).choices
+    assert {name: choice.models for name, choice in choices.items()} == {
+        "other": ("tiny",),
+        "sam2.1": ("tiny",),
+    }
+    assert choices["sam2.1"].label == "sam2.1, published, paper, best masks"
+    fetched.unlink()
+    assert offered_heads([other], "sam2.1") == [other]
+    assert offered_heads([other], "mini") == [other, shipped_heads()]

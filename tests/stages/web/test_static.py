@@ -6,7 +6,9 @@ from typing import Final
 
 import pytest
 
+from stages.predictor.photographs import COMMANDS
 from stages.web.app import STATIC, TYPES
+from tests.fixtures.dvc_stages import ROOT
 
 FILES: Final = sorted(STATIC.iterdir())
 
@@ -57,6 +59,12 @@ def test_a_file_names_no_other_machine_and_has_a_type(path: Path) -> None:
 def test_the_document_runs_no_script_of_its_own() -> None:
     html = (STATIC / "index.html").read_text("utf-8")
     assert re.findall(r"<script(?! type=\"module\" src=\"/)|\son\w+=|style=", html) == []
+
+
+def test_the_page_and_the_readme_have_the_three_commands_for_a_photograph() -> None:
+    html = (STATIC / "index.html").read_text("utf-8")
+    assert re.findall(r"<code>(usam \w+ .*?)</code>", html) == list(COMMANDS)
+    assert "\n".join(COMMANDS) in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_element_that_a_script_asks_for_is_there() -> None:

@@ -4,11 +4,8 @@ import csv
 import hashlib
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import run
@@ -19,6 +16,7 @@ from pipeline.sam.families import MEMBERS
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
+from tests.fixtures.file_server import file_server
 
 CONTENT = b"weights of the tiny model" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -39,18 +37,6 @@ def _small_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """A file server that logs nothing and breaks off each file under ``cut`` one byte early."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def send_header(self, keyword: str, value: str) -> None:
-        if keyword == "Content-Length" and "/cut/" in self.path:
-            value = str(int(value) + 1)
-        super().send_header(keyword, value)
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """URL of a server on this machine, and the file that it serves as the tiny model."""
@@ -58,13 +44,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     served.parent.mkdir(parents=True)
     served.write_bytes(CONTENT)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = partial(QuietHandler, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}", served
-        http.shutdown()
-        thread.join()
+    with file_server(tmp_path / "served") as url:
+        monkeypatch.setattr(weights, "BASE_URL", url)
+        yield url, served
 
 
 def put(content: bytes) -> None:
@@ -126,7 +108,7 @@ def test_intact_weights_are_handed_out_with_their_digest() -> None:
 
 @pytest.mark.usefixtures("_small_table")
 def test_missing_weights_name_the_command_that_fetches_them() -> None:
-    with pytest.raises(WeightsError, match=r"usam checkpoints fetch sam2\.1 tiny") as caught:
+    with pytest.raises(WeightsError, match=r"checkpoints fetch sam2\.1 --model tiny") as caught:
         weights.verified_weights("sam2.1", "tiny")
     assert str(FILE) in str(caught.value)
     assert weights.state(weights.checkpoint("sam2.1", "tiny")) == "missing"
@@ -181,13 +163,12 @@ def test_damaged_embedded_weights_are_not_sent_to_a_download(
         weights.verified_weights("mini", "tiny")
 
 
-@pytest.mark.usefixtures("_small_table")
+@pytest.mark.usefixtures("_small_table", "server")
 @pytest.mark.parametrize("before", [None, b"damaged"], ids=["missing", "damaged"])
-def test_fetch_brings_the_listed_file(server: tuple[str, Path], before: bytes | None) -> None:
+def test_fetch_brings_the_listed_file(before: bytes | None) -> None:
     if before is not None:
         put(before)
-    url, _ = server
-    assert weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url) == FILE
+    assert weights.fetch(weights.checkpoint("sam2.1", "tiny")) == FILE
     assert weights.verified_weights("sam2.1", "tiny") == (FILE, SHA256)
     assert [path.name for path in FILE.parent.iterdir()] == [FILE.name]
     assert FILE.stat().st_mode & 0o777 == 0o644, "others read it, too"
@@ -197,11 +178,11 @@ def test_fetch_brings_the_listed_file(server: tuple[str, Path], before: bytes | 
 def test_intact_weights_are_neither_downloaded_again_nor_touched(
     server: tuple[str, Path],
 ) -> None:
-    url, served = server
+    _, served = server
     put(CONTENT)
     FILE.chmod(0o440)
     served.unlink()
-    assert weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url) == FILE
+    assert weights.fetch(weights.checkpoint("sam2.1", "tiny")) == FILE
     assert FILE.stat().st_mode & 0o777 == 0o440
 
 
@@ -212,31 +193,61 @@ def test_another_file_on_the_server_is_refused_and_leaves_nothing(
     url, served = server
     served.write_bytes(b"another file")
     with pytest.raises(WeightsError, match=SHA256) as caught:
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
     assert f"{url}/092824/tiny.pt must download to {FILE}" in str(caught.value)
+    assert str(caught.value).endswith(
+        "bring the file from elsewhere as tiny.pt into checkpoints/sam2.1"
+    )
     assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
     assert list(FILE.parent.iterdir()) == []
     served.unlink()
     with pytest.raises(WeightsError, match=r"/092824/tiny\.pt must download to .*404"):
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
 
 
 @pytest.mark.usefixtures("_small_table")
 def test_a_connection_that_breaks_leaves_nothing(server: tuple[str, Path]) -> None:
-    url, served = server
+    _, served = server
     served.parent.rename(served.parent.with_name("cut"))
     record = replace(weights.checkpoint("sam2.1", "tiny"), folder="cut")
     with pytest.raises(WeightsError, match=r"/cut/tiny\.pt must download to .*IncompleteRead"):
-        weights.fetch(record, base_url=url)
+        weights.fetch(record)
     assert list(FILE.parent.iterdir()) == []
 
 
-@pytest.mark.usefixtures("_small_table")
-def test_a_folder_that_cannot_be_written_is_named(server: tuple[str, Path]) -> None:
-    url, _ = server
+@pytest.mark.usefixtures("_small_table", "server")
+def test_a_folder_that_cannot_be_written_is_named() -> None:
     Path("checkpoints").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match=f"must download to {FILE}, got .*checkpoints"):
-        weights.fetch(weights.checkpoint("sam2.1", "tiny"), base_url=url)
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
+
+
+@pytest.mark.usefixtures("_small_table")
+def test_without_a_network_the_address_the_file_and_its_folder_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(weights, "BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(WeightsError) as caught:
+        weights.fetch(weights.checkpoint("sam2.1", "tiny"))
+    said = str(caught.value)
+    assert said.startswith(f"http://127.0.0.1:1/092824/tiny.pt must download to {FILE}, got ")
+    assert "without a network, bring the file from elsewhere as tiny.pt into checkpoints/" in said
+
+
+def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert weights.models_there("mini") == MODELS
+    assert weights.models_there("sam2.1") == ()
+    blob = tmp_path / "hub/models--a/blobs" / str(weights.checkpoint("sam2.1", "large").sha256)
+    small = weights.weights_path("sam2.1", "small")
+    for path in (blob, small):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    assert weights.models_there("sam2.1") == ("small", "large")
 
 
 @pytest.mark.parametrize("model", MODELS)

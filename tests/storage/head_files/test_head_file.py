@@ -9,6 +9,7 @@ from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import (
     HeadFile,
     check_card,
+    family_heads,
     pack_heads,
     read_head_file,
     shipped_heads,
@@ -100,6 +101,9 @@ def test_a_card_that_is_not_as_asked_is_refused_with_every_entry_that_differs() 
 
 
 def test_heads_ship_for_the_mini_family_alone() -> None:
-    assert shipped_heads("mini").is_file()
-    with pytest.raises(WeightsError, match=r"heads of sam2 must be given as a file, got none"):
-        shipped_heads("sam2")
+    assert shipped_heads().is_file()
+    assert family_heads("mini") == shipped_heads()
+    assert [path.name for path in shipped_heads().parent.glob("*.safetensors")] == [
+        "mini.safetensors"
+    ]
+    assert family_heads("sam2") == Path("checkpoints/heads/sam2.safetensors")
