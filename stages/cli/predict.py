@@ -16,6 +16,7 @@ from stages.predictor.gates import gated_models
 from stages.predictor.results import prompt_values, proposal_values
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
+from storage.errors import printable
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
 from storage.rle import encode_rle
@@ -140,10 +141,11 @@ def _print(
         about |= {"family": question.family, "model": question.model}
         print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
-    heading = f"{question.path}, {width} x {height} px, {question.family} {question.model}"
+    name = printable(str(question.path))
+    heading = f"{name}, {width} x {height} px, {question.family} {question.model}"
     print(heading, lines, sep="\n\n")
     for path in saved:
-        print(path)
+        print(printable(str(path)))
 
 
 def _question(

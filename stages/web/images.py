@@ -14,6 +14,7 @@ from pipeline.scenes.scene import draw_scene, scene_seeds
 from storage.images.files import decode_rgb, png_bytes
 
 MOST_PX: Final = 50_000_000
+MOST_SIDE_PX: Final = 16_384
 
 MOST_IMAGES: Final = 32
 MOST_BYTES: Final = 2**30
@@ -38,7 +39,7 @@ class OpenImage:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._rgb = decode_rgb(data, most_px=MOST_PX)
+        self._rgb = decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
         self.height_px, self.width_px = self._rgb.shape[:2]
         self.picture = png_bytes(_shrunk(self._rgb), compress_level=1)
         """PNG, no larger than masks are shown."""
