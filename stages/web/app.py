@@ -84,9 +84,10 @@ async def open_image(
     data = await messages.read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
     async def opened() -> images.OpenImage:
-        # In a thread of its own: the model goes on meanwhile.
-        given = data if scene is None else _scene(page, scene)
-        image = await asyncio.to_thread(images.OpenImage, given)
+        if scene is None:
+            image = await page.decoder.run(lambda: images.OpenImage(data))
+        else:
+            image = await asyncio.to_thread(images.OpenImage, _scene(page, scene))
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -185,7 +186,7 @@ async def _respond(
 
 
 def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
-    """The application, which ends the page's queue when it is shut down.
+    """The application, which ends the page's queues when it is shut down.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        page.queue.close()
+        page.close()
 
     # FastAPI's own pages would load scripts from elsewhere, and it reports to where the environment
     # says.
@@ -213,7 +214,7 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
         _add_file(app, path)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _error_handler(status))
-    app.add_exception_handler(RequestValidationError, _error_handler(400))
+    app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     return security.AccessControl(app, token)
 
@@ -235,6 +236,12 @@ def _error_handler(status: int) -> Callable[[Request, Exception], Awaitable[Resp
     return answer_error
 
 
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]  # the first part of its place is which part of the request
+    return JSONResponse({"error": messages.fault_line(first["loc"][1:], first["msg"])}, 400)
+
+
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

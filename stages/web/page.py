@@ -1,4 +1,4 @@
-"""What the page works on, shared by all requests: predictors and their queue, images, scenes."""
+"""What the page works on, shared by all requests: predictors and queues, images, scenes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -79,11 +79,11 @@ class Models:
 T = TypeVar("T")
 
 
-class ModelQueue:
+class JobQueue:
     """Jobs that run one after the other, in a thread of their own."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._jobs: set[Future[Any]] = set()
 
     def __len__(self) -> int:
@@ -108,6 +108,9 @@ class ModelQueue:
 class Page:
     """Models and the queue before them, the images that are open, and scenes to try.
 
+    Files of images are decoded one at a time, which bounds what they hold at once; scenes are not
+    among them.
+
     Raises
     ------
     ParamsError, WeightsError, DataError
@@ -118,9 +121,15 @@ class Page:
         self.model = model
         self.models = Models(heads)
         self.images = OpenImages()
-        self.queue = ModelQueue()
+        self.queue = JobQueue("model")
+        self.decoder = JobQueue("decoder")
         self.scenes = scene_files()
         self._warm_up()
+
+    def close(self) -> None:
+        """End both queues."""
+        for queue in (self.decoder, self.queue):
+            queue.close()
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""

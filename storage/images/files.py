@@ -217,9 +217,7 @@ def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
 
 
-def decode_rgb(
-    data: bytes, *, most_px: int, most_side_px: int
-) -> UInt8[np.ndarray, "h w 3"]:
+def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """Pixels of an image in memory, as ``read_rgb`` gives them; nothing is opened by name.
 
     Parameters

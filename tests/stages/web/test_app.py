@@ -224,6 +224,29 @@ def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], word
     asked(page, ask)
 
 
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"heads": "mini"}, "model must be as the page sends it, got: Field required"),
+        ({"scene": "x"}, "model must be as the page sends it, got: Field required"),
+        (CHOICE | {"scene": "x"}, "scene must be as the page sends it, got: Input should be a "),
+        (CHOICE | {"model": "huge"}, "model must be one of tiny, "),
+    ],
+    ids=["no model", "nothing", "scene", "model"],
+)
+def test_an_image_for_nobody_is_refused_in_words(
+    page: Page, params: dict[str, str], words: str
+) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        response = await client.post("/api/images", params=params, content=png(drawn()))
+        assert response.status_code == 400
+        assert response.json()["error"].startswith(words)
+        assert "\n" not in response.text
+        assert "stages" not in response.text  # no path of the server
+
+    asked(page, ask)
+
+
 def test_who_lacks_the_name_of_an_image_sees_nothing_of_it(page: Page) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         image = await opened(client, png(drawn()))
