@@ -56,7 +56,7 @@ async def options(request: Request) -> dict[str, Any]:
         "models": MODELS,
         "model": page.model,
         "heads": [{"name": name, "label": choice.label} for name, choice in choices.items()],
-        "n_scenes": len(page.scenes),
+        "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
         "most_bytes": MOST_UPLOAD_BYTES,
         "most_px": images.MOST_PX,
         "good_iou": GOOD_IOU,
@@ -72,7 +72,7 @@ async def queue(request: Request) -> dict[str, int]:
 @router.get("/scenes/{number}")
 async def scene(request: Request, number: int) -> Response:
     """A scene as PNG."""
-    return Response(_scene(_page(request), number), media_type="image/png")
+    return Response(_scene_png(_page(request), number), media_type="image/png")
 
 
 @router.post("/images")
@@ -87,7 +87,7 @@ async def open_image(
         if scene is None:
             image = await page.decoder.run(lambda: images.OpenImage(data))
         else:
-            image = await asyncio.to_thread(images.OpenImage, _scene(page, scene))
+            image = await asyncio.to_thread(images.OpenImage, _scene_png(page, scene))
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -107,9 +107,13 @@ async def picture(request: Request, name: str) -> Response:
 
 
 @router.delete("/images/{name}")
-async def close_image(request: Request, name: str) -> None:
-    """Forget an image."""
-    _page(request).images.drop(name)
+async def close_image(request: Request, name: str, *, left: bool = False) -> None:
+    """Forget an image; one that was left, unless the page that shows it is loaded again."""
+    opened = _page(request).images
+    if left:
+        opened.leave(name)
+    else:
+        opened.drop(name)
 
 
 @router.post("/images/{name}/answer")
@@ -142,10 +146,10 @@ async def mask(request: Request, name: str) -> Response:
     return Response(await _respond(request, name, png), media_type="image/png")
 
 
-def _scene(page: Page, number: int) -> bytes:
+def _scene_png(page: Page, number: int) -> bytes:
     if not 0 <= number < len(page.scenes):
         raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
-    return page.scenes[number]
+    return page.scenes[number].png
 
 
 def _image(request: Request, name: str) -> images.OpenImage:

@@ -12,7 +12,8 @@ from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.parsing import ParamsError, check_known
-from stages.web.images import OpenImage, OpenImages, scene_files
+from stages.web.images import OpenImage, OpenImages
+from stages.web.scenes import read_scenes
 from storage.head_files.head_file import read_head_file, shipped_heads
 
 
@@ -123,7 +124,7 @@ class Page:
         self.images = OpenImages()
         self.queue = JobQueue("model")
         self.decoder = JobQueue("decoder")
-        self.scenes = scene_files()
+        self.scenes = read_scenes()
         self._warm_up()
 
     def close(self) -> None:
@@ -135,5 +136,5 @@ class Page:
         """Load the model and compile what its first answer would wait for."""
         first = next(iter(self.models.choices))  # that was given, or else what ships
         predictor = self.models.predictor(first, self.model)
-        image = OpenImage(self.scenes[0])
+        image = OpenImage(self.scenes[0].png)
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

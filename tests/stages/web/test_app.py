@@ -17,12 +17,14 @@ from PIL import ExifTags, Image
 from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
+from pipeline.predictor.advice import CORRECTIONS
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
+from stages.web import images
 from stages.web.app import MOST_UPLOAD_BYTES
-from stages.web.images import N_SCENES, SEED, SIZE_PX
 from stages.web.page import Page
+from stages.web.scenes import SEED, SIZE_PX, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
@@ -144,18 +146,48 @@ def test_a_photograph_held_sideways_is_upright(page: Page) -> None:
     asked(page, ask)
 
 
-def test_the_scenes_are_those_of_the_demo(page: Page) -> None:
+RENEW = "weights, heads or advice have changed: run python -m tools.choose_scenes"
+
+
+def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
     shapes = read_params(ROOT / "params.yaml").shapes
     assert (shapes.seed, shapes.image_size_px) == (SEED, SIZE_PX)
 
-    async def ask(client: httpx.AsyncClient) -> None:
-        for number, seed in enumerate(scene_seeds(SEED, "val", N_SCENES)):
+    async def ask(client: httpx.AsyncClient) -> list[str]:
+        clicks = (await client.get("/api/options")).json()["scenes"]
+        advised = []
+        for number, (scene, click) in enumerate(zip(read_scenes(), clicks, strict=True)):
             data = (await client.get(f"/api/scenes/{number}")).content
+            seed = scene_seeds(SEED, "val", shapes.n_val_images)[scene.number]
             rgb = np.asarray(Image.open(io.BytesIO(data)))
             np.testing.assert_array_equal(rgb, draw_scene(seed, SIZE_PX).rgb)
-        assert (await client.get(f"/api/scenes/{N_SCENES}")).status_code == 404
+            image = await opened(client, scene=number)
+            path = f"/api/images/{image['image']}/answer"
+            told = await client.post(path, json=question((click["x"], click["y"], 1)))
+            assert told.json()["advice"]["correction"] == scene.advice, RENEW
+            advised.append(scene.advice)
+        assert (await client.get(f"/api/scenes/{len(clicks)}")).status_code == 404
+        return advised
 
-    asked(page, ask)
+    assert asked(page, ask) == list(CORRECTIONS), RENEW
+
+
+def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "RELOAD_S", 0.2)
+
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        names = [(await opened(client, scene=0))["image"] for _ in range(3)]
+        for name in names:
+            await client.delete(f"/api/images/{name}", params={"left": True})
+        await client.get(f"/api/images/{names[0]}")
+        await client.get(f"/api/images/{names[1]}")
+        await client.delete(f"/api/images/{names[1]}", params={"left": True})
+        await asyncio.sleep(0.5)
+        return [(await client.get(f"/api/images/{name}")).status_code for name in names]
+
+    assert asked(page, ask) == [200, 404, 404]
 
 
 async def sent(client: httpx.AsyncClient, content: bytes | AsyncIterator[bytes]) -> tuple[int, str]:
