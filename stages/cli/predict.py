@@ -12,7 +12,7 @@ from pipeline.predictor.advice import GOOD_IOU, KEEP
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
-from stages.predictor.gates import gated_models
+from stages.predictor.gates import gate_words, gated_models
 from stages.predictor.results import prompt_values, proposal_values
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
@@ -120,7 +120,7 @@ def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
-    values, lines = _values(answer.found), _lines(answer.found)
+    values, lines = _values(answer.found), _lines(answer.found, question.gate)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -165,7 +165,15 @@ def _question(
             file=sys.stderr,
         )
     return prompts.Question(
-        path, rgb, card["family"], model, card["protocol"], heads, good_iou, save
+        path,
+        rgb,
+        card["family"],
+        model,
+        card["protocol"],
+        heads,
+        gate_words(card, model),
+        good_iou,
+        save,
     )
 
 
@@ -182,8 +190,8 @@ def _values(found: "Uncertainty") -> dict[str, Any]:
     return {**prompt_values(found), "proposals": proposals}
 
 
-def _lines(found: "Uncertainty") -> str:
-    """The proposals, what corrections would gain, and the advice."""
+def _lines(found: "Uncertainty", gate: str) -> str:
+    """The proposals, what corrections would gain, the advice, and the gate with its promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
     for k, mask in enumerate(found.masks):
         numbers = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
@@ -200,7 +208,7 @@ def _lines(found: "Uncertainty") -> str:
     ]
     if found.is_kept is not None:
         verdict = "keep" if found.is_kept else "do not keep"
-        parts.append(f"Gate in the heads' card: {verdict} the mask.")
+        parts.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
     if found.caution:
         parts.append(f"Caution: {found.caution}.")
     return "\n\n".join(parts)

@@ -119,9 +119,12 @@ async def close_image(request: Request, name: str, *, left: bool = False) -> Non
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
-    return await _respond(
-        request, name, lambda found, _: messages.uncertainty_response(found), shown=True
-    )
+
+    def values(found: Uncertainty, prompt: messages.PromptRequest) -> dict[str, Any]:
+        gate = _page(request).models.gate_words(prompt.heads, prompt.model)
+        return {**messages.uncertainty_response(found), "gate": gate}
+
+    return await _respond(request, name, values, shown=True)
 
 
 @router.post("/images/{name}/coco")

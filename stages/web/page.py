@@ -11,6 +11,7 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
+from stages.predictor.gates import gate_words
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages
 from stages.web.scenes import read_scenes
@@ -68,6 +69,10 @@ class Models:
         if (heads, model) not in self._predictors:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
+
+    def gate_words(self, heads: str, model: str) -> str:
+        """What the heads' gate for the model promises; empty if there is none."""
+        return gate_words(self.choices[heads].card, model)
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family, protocol = choice.card["family"], choice.card["protocol"]

@@ -360,7 +360,6 @@ async function start() {
   listen();
   setInterval(lookAtQueue, QUEUE_MS);
   await lookAtQueue();
-  await openFirst();
 }
 
-isRefused(start);
+isRefused(start).then((refused) => refused || openFirst());

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from stages.web.scenes import SEED, SIZE_PX, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import drawn, write_random_heads
+from tests.fixtures.predictors import GATE, drawn, write_random_heads
 from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
 
 CLICK = (120.0, 80.5, 1)
@@ -105,6 +106,19 @@ def test_another_model_and_other_heads_answer_when_they_are_chosen(page: Page) -
         found = predicted(drawn(), [[120, 80.5]], [1], model=model, heads=path)
         got = [own["expected_iou"]["own"] for own in told["proposals"]]
         np.testing.assert_allclose(got, found.expected_iou.own, atol=1e-5)
+
+
+def test_an_answer_says_what_a_gate_promises(tmp_path: Path) -> None:
+    entry = {"gates": json.dumps([asdict(GATE)])}
+    gated = Page(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
+    for heads, promise in (
+        ("gated", "On images like those of shapes_val: on average"),
+        ("mini", ""),
+    ):
+        told = json.loads(answered(gated, png(drawn()), question(CLICK, heads=heads)))
+        assert told["gate"].startswith(promise)
+        assert bool(told["gate"]) is bool(promise) is (told["is_kept"] is not None)
+    gated.close()
 
 
 def test_the_mask_is_downloaded_at_the_size_of_the_image(page: Page) -> None:
