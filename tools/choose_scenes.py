@@ -24,7 +24,7 @@ N_SEARCHED: Final = 200
 LEAST_IOU: Final = 0.8
 """True IoU of a mask that the page shows as one to keep."""
 
-LEAST_AREA: Final = 0.05
+LEAST_AREA: Final = 0.03
 """Share of the image that the object has."""
 
 BESIDE_PX: Final = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
