@@ -53,11 +53,12 @@ demo-entropies: $(HALF:%=fill-shapes_val.%)
 fill-%:
 	$(BIN)/usam fill '$(basename $*)/*' --shard-range $(patsubst .%,%,$(suffix $*))/$(words $(HALF))
 
-readme: demo ## rewrite the results that README.md and docs/mini.md show
+readme: demo ## rewrite the results that README.md and docs/ show, choose scenes of the page
 	$(BIN)/python -m tools.show_results
 	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_notebook
+	$(BIN)/python -m tools.choose_scenes
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
 	$(BIN)/python -m tools.declared_tables
