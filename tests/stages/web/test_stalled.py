@@ -15,6 +15,7 @@ import pytest
 from stages.web import images, messages, server
 from stages.web.page import Page
 from stages.web.server import served
+from storage.images.files import decode_rgb
 from tests.fixtures.predictors import drawn
 from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
 
@@ -127,13 +128,12 @@ def test_images_that_are_slow_to_decode_do_not_keep_scenes_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gate, decoding = threading.Event(), []
-    decode = images.decode_rgb
 
     def slow(data: bytes, **limits: int) -> object:
         if data == b"slow":
             decoding.append(threading.current_thread().name)
             gate.wait(20)
-        return decode(data, **limits)
+        return decode_rgb(data, **limits)
 
     monkeypatch.setattr(images, "decode_rgb", slow)
 
