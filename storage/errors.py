@@ -65,6 +65,17 @@ def shown(value: object) -> str:
     return text if len(text) <= N_CHARACTERS else f"{text[: N_CHARACTERS - 3]}..."
 
 
+def printable(text: str) -> str:
+    r"""Text without characters that a terminal would obey: these become escapes.
+
+    >>> printable("a\x1b[31m.png")
+    'a\\x1b[31m.png'
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
+
+
 @contextmanager
 def faults_of(split: str) -> Iterator[None]:
     """Name the split whose data the method refuses."""

@@ -297,6 +297,7 @@ def test_the_work_folder_lies_beside_every_output() -> None:
 NO_DEPENDENCY: Final = (
     "storage/checkpoints/mini_weights/",
     "storage/head_files/",
+    "stages/web/scenes.csv",
     "stages/web/static/",
 )
 """Data on which no stage depends: weights, whose sha256 is in the list of their family, the heads

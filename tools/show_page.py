@@ -12,8 +12,11 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.web.page import Page
+from stages.web.scenes import SEED, SIZE_PX
 from stages.web.server import served
+from storage.images.files import png_bytes
 from tools.show_predictions import PHOTO
 
 PICTURE: Final = Path("docs", "page.png")
@@ -49,19 +52,25 @@ def take_picture(address: str) -> bytes:
             viewport={"width": WIDTH_PX, "height": HEIGHT_PX}, reduced_motion="reduce"
         )
         page.goto(address)
-        page.locator("#scenes button[aria-pressed=true]").wait_for()
-        scene = page.locator(f"#scenes button:nth-child({int(Path(PHOTO).stem)})")
-        scene.click()
-        scene.and_(page.locator("[aria-pressed=true]")).wait_for()
-        canvas = page.locator("#canvas")
+        page.locator("body[data-answered='1']").wait_for(state="attached")  # to the first scene
+        photo = {"name": Path(PHOTO).name, "mimeType": "image/png", "buffer": _photo()}
+        page.locator("#file").set_input_files(photo)  # type: ignore[arg-type]
+        canvas = page.locator(f"canvas[aria-label^='Image {Path(PHOTO).name}']")
+        canvas.wait_for()
         seen = canvas.bounding_box()
         assert seen is not None
         x, y = (seen["width"] * at / 256 for at in CLICK_PX)
         canvas.click(position={"x": x, "y": y})
-        page.locator("body[data-answered]").wait_for(state="attached")
+        page.locator("body[data-answered='2']").wait_for(state="attached")
         png = page.screenshot(full_page=True)
         started.close()
     return png
+
+
+def _photo() -> bytes:
+    """The image that README asks about."""
+    seed = scene_seeds(SEED, "val", int(Path(PHOTO).stem))[-1]
+    return png_bytes(draw_scene(seed, SIZE_PX).rgb)
 
 
 if __name__ == "__main__":

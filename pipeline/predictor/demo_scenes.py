@@ -11,7 +11,7 @@ from pipeline.scenes.scene import draw_scene, scene_seeds
 SEED: Final = 1
 SIZE_PX: Final = 256
 N_SCENES: Final = 40
-"""As ``params.yaml:shapes`` has them for validation; it is not there outside of a clone."""
+"""As ``params/results.yaml:shapes`` has them for validation, which no installation has."""
 
 
 def is_demo_scene(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,7 @@ from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import PROTOCOLS
 from stages.page.labels import MASK_LABELS, measure_label, model_label
-from stages.predictor.gates import Gate
+from stages.predictor.gates import Gate, promise_words
 from stages.program.main import reported_errors
 from stages.settings.params import read_params
 from stages.settings.parsing import ParamsError, check_known
@@ -26,6 +27,9 @@ from storage.paths import gate_path, results_dir
 
 IN_USE: Final = "usam_ours"
 """Measure of the heads that a predictor takes by default."""
+
+SUREST: Final = 0.1
+"""Share of the masks that tells whether an alpha is within reach."""
 
 
 def gate(
@@ -76,7 +80,7 @@ def _calibrate(
     limit = risk_control.threshold(judged, wanted)
     n_groups = len(judged.images())
     if limit == risk_control.NOTHING:
-        raise DataError(_nothing(wanted, measure, f"{n_groups} images of {split}"))
+        raise DataError(_nothing(judged, wanted, measure, f"{n_groups} images of {split}"))
     return Gate(
         split=split,
         protocol=protocol,
@@ -123,13 +127,17 @@ def _check(wanted: risk_control.Promise, measure: str, protocol: str) -> None:
     check_known("protocol", protocol, PROTOCOLS)
 
 
-def _nothing(wanted: risk_control.Promise, measure: str, images: str) -> str:
+def _nothing(
+    judged: risk_control.Judged, wanted: risk_control.Promise, measure: str, images: str
+) -> str:
+    surest = judged.falls_short[: ceil(SUREST * len(judged.falls_short))]
     other = ", or --promise all" if wanted.of == "kept" else ""
     least = risk_control.least_images(wanted)
     return (
         f"{measure_label(measure)} must have a threshold that the {images} show to hold this "
-        f"promise, got none; even masks that never fall short take {least} images: "
-        f"ask for a larger alpha or a lower iou, or take more images{other}"
+        f"promise, got none: {surest.mean():.0%} of the least uncertain tenth of the masks fall "
+        f"short, {judged.falls_short.mean():.0%} of all, and even masks that never do take {least} "
+        f"images; ask for a larger alpha or a lower iou, or take more images{other}"
     )
 
 
@@ -138,20 +146,10 @@ def _lines(made: Gate, path: Path) -> list[str]:
     predicted = BY_NAME[made.measure].predicted_iou
     same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""
     masks = f"{MASK_LABELS[made.protocol]} of the {model_label(made.model)} model"
-    if made.promise == "kept":
-        promise = (
-            f"with {made.confidence:.0%} confidence in this calibration, at most {made.alpha:.0%} "
-            f"of the kept masks have an IoU below {made.iou_at_least:g}"
-        )
-    else:
-        promise = (
-            f"on average over such calibrations, at most {made.alpha:.0%} of all masks are kept "
-            f"with an IoU below {made.iou_at_least:g}"
-        )
     calibrated = f"{made.n_objects} {masks} in {made.n_groups} images of {made.split}"
     return [
         f"Keep a mask if {symbol} ≤ {limit:.4g}{same}.",
         f"This keeps {made.kept:.1%} of the {calibrated}.",
-        f"Promise for images like these: {promise}.",
+        f"Promise for images like these: {promise_words(made)}.",
         f"Written to {path}",
     ]

@@ -13,10 +13,11 @@ from pipeline.predictor.prompts import BOX_ORDER
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
-from stages.predictor.gates import gated_models
+from stages.predictor.gates import gate_words, gated_models
 from stages.predictor.photographs import photograph_note
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
+from storage.errors import printable
 from storage.head_files.head_file import read_head_file, shipped_heads
 from storage.images.files import read_rgb
 
@@ -114,7 +115,7 @@ def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
-    values, lines = answer.found.to_dict(), _lines(answer.found)
+    values, lines = answer.found.to_dict(), _lines(answer.found, question.gate)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -138,10 +139,11 @@ def _print(
         about |= {"family": question.family, "model": question.model}
         print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
-    heading = f"{question.path}, {width} x {height} px, {question.family} {question.model}"
+    name = printable(str(question.path))
+    heading = f"{name}, {width} x {height} px, {question.family} {question.model}"
     print(heading, lines, sep="\n\n")
     for path in saved:
-        print(path)
+        print(printable(str(path)))
 
 
 def _question(
@@ -161,12 +163,20 @@ def _question(
             file=sys.stderr,
         )
     return prompts.Question(
-        path, rgb, card["family"], model, card["protocol"], heads, good_iou, save
+        path,
+        rgb,
+        card["family"],
+        model,
+        card["protocol"],
+        heads,
+        gate_words(card, model),
+        good_iou,
+        save,
     )
 
 
-def _lines(found: "Uncertainty") -> str:
-    """The proposals, what corrections would gain, and the advice."""
+def _lines(found: "Uncertainty", gate: str) -> str:
+    """The proposals, what corrections would gain, the advice, and the gate with its promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
     for k, mask in enumerate(found.masks):
         numbers = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
@@ -183,7 +193,7 @@ def _lines(found: "Uncertainty") -> str:
     ]
     if found.is_kept is not None:
         verdict = "keep" if found.is_kept else "do not keep"
-        parts.append(f"Gate in the heads' card: {verdict} the mask.")
+        parts.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
     if found.caution:
         parts.append(f"Caution: {found.caution}.")
     return "\n\n".join(parts)

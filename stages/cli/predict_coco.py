@@ -15,7 +15,7 @@ from stages.program.progress import progress
 from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco import EVERYTHING, KINDS, PromptedImage, read_prompts
-from storage.errors import DataError, counted, listed
+from storage.errors import DataError, counted, listed, printable
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
 from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
@@ -94,11 +94,11 @@ def _answer_all(
     # As heavy to import as what answers.
     from stages.predictor.results import answer_images  # noqa: PLC0415
 
-    with progress(f"predict {images}", len(todo), "images") as advance:
+    with progress(f"predict {printable(str(images))}", len(todo), "images") as advance:
         faults = answer_images(answer, images, todo, kept, advance)
     n_results = kept.write(results, [one.image_id for one in todo])
     n_read = len(todo) - len(faults)
-    print(f"{results}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}")
+    print(f"{printable(str(results))}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}")
     if faults:
         raise DataError(
             f"{len(faults)} of {counted(len(todo), 'image')} left out, mend and run again: "

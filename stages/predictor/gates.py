@@ -40,6 +40,19 @@ class Gate:
     """Images, or videos."""
 
 
+def promise_words(gate: Gate) -> str:
+    """What a gate promises of images like those that it was calibrated on."""
+    if gate.promise == "kept":
+        return (
+            f"with {gate.confidence:.0%} confidence in this calibration, at most {gate.alpha:.0%} "
+            f"of the kept masks have an IoU below {gate.iou_at_least:g}"
+        )
+    return (
+        f"on average over such calibrations, at most {gate.alpha:.0%} of all masks are kept with "
+        f"an IoU below {gate.iou_at_least:g}"
+    )
+
+
 def read_gates(split: str, head_set: HeadSet, train_split: str) -> tuple[Gate, ...]:
     """Gates of an eval split that hold the expected IoU of a head set to a promise.
 
@@ -70,7 +83,21 @@ def gates_entry(gates: tuple[Gate, ...]) -> dict[str, str]:
 
 def least_iou(card: Mapping[str, str], model: str) -> float | None:
     """Expected IoU from which the card's gate keeps a mask of a model; None without a gate."""
-    return next((1 - gate.threshold for gate in _gates(card) if gate.model == model), None)
+    gate = gate_of(card, model)
+    return None if gate is None else 1 - gate.threshold
+
+
+def gate_of(card: Mapping[str, str], model: str) -> Gate | None:
+    """The card's gate for masks of a model; None if it has none."""
+    return next((gate for gate in _gates(card) if gate.model == model), None)
+
+
+def gate_words(card: Mapping[str, str], model: str) -> str:
+    """Where the gate for a model was calibrated, and what it promises; empty without a gate."""
+    gate = gate_of(card, model)
+    if gate is None:
+        return ""
+    return f"On images like those of {gate.split}: {promise_words(gate)} (α {gate.alpha:g})."
 
 
 def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:

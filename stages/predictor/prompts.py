@@ -66,6 +66,8 @@ class Question:
     """That of the heads."""
     heads: Path | None
     """File of the heads; None takes those that ship."""
+    gate: str
+    """What the heads' gate for the model promises; empty if there is none."""
     good_iou: float
     save: Path | None
     """Folder for pictures."""

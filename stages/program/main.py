@@ -19,7 +19,7 @@ from stages.program.stopping import kept_work, stoppable
 from stages.settings.params import PARAMS_FILE
 from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
 from stages.settings.versions import check_versions
-from storage.errors import DataError, ImageError, StoreError, WeightsError, shown
+from storage.errors import DataError, ImageError, StoreError, WeightsError, printable, shown
 
 REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
 """Errors that a user can fix; any other is a bug and keeps its traceback."""
@@ -66,13 +66,13 @@ def reported_errors() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """Message of an error without line breaks; for an ``OSError``, the file and the reason."""
+    """Message of an error on one line, fit for a terminal; of an ``OSError``, file and reason."""
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = (name for name in (error.filename, error.filename2) if name is not None)
         text = f"{' -> '.join(str(name) for name in names)}: {error.strerror}"
     lines = (line.strip() for line in text.splitlines())
-    return " ".join(line for line in lines if line) or type(error).__name__
+    return printable(" ".join(line for line in lines if line)) or type(error).__name__
 
 
 def _checked_arguments(main: Callable[..., None], arguments: list[str]) -> dict[str, str]:

@@ -214,7 +214,7 @@ class EvaluateParams:
     """Settings of the stage."""
 
     n_curve_points: Annotated[StrictInt, Field(ge=2, le=10_000)]
-    n_resamples: Annotated[StrictInt, Field(ge=1, le=100_000)]
+    n_resamples: Annotated[StrictInt, Field(ge=2, le=100_000)]
     seed: Seed
 
 

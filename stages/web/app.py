@@ -59,7 +59,7 @@ async def options(request: Request) -> dict[str, Any]:
         "models": MODELS,
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
-        "n_scenes": len(page.scenes),
+        "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
         "most_bytes": MOST_UPLOAD_BYTES,
         "most_px": images.MOST_PX,
         "good_iou": GOOD_IOU,
@@ -84,7 +84,7 @@ async def queue(request: Request) -> dict[str, int]:
 @router.get("/scenes/{number}")
 async def scene(request: Request, number: int) -> Response:
     """A scene as PNG."""
-    return Response(_scene(_page(request), number), media_type="image/png")
+    return Response(_scene_png(_page(request), number), media_type="image/png")
 
 
 @router.post("/images")
@@ -96,9 +96,10 @@ async def open_image(
     data = await messages.read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
 
     async def opened() -> images.OpenImage:
-        # In a thread of its own: the model goes on meanwhile.
-        given = data if scene is None else _scene(page, scene)
-        image = await asyncio.to_thread(images.OpenImage, given)
+        if scene is None:
+            image = await page.decoder.run(lambda: images.OpenImage(data))
+        else:
+            image = await asyncio.to_thread(images.OpenImage, _scene_png(page, scene))
         await page.queue.run(lambda: image.predictor_like(page.models.predictor(heads, model)))
         return image
 
@@ -119,17 +120,24 @@ async def picture(request: Request, name: str) -> Response:
 
 
 @router.delete("/images/{name}")
-async def close_image(request: Request, name: str) -> None:
-    """Forget an image."""
-    _page(request).images.drop(name)
+async def close_image(request: Request, name: str, *, left: bool = False) -> None:
+    """Forget an image; one that was left, unless the page that shows it is loaded again."""
+    opened = _page(request).images
+    if left:
+        opened.leave(name)
+    else:
+        opened.drop(name)
 
 
 @router.post("/images/{name}/answer")
 async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
-    return await _respond(
-        request, name, lambda found, _: messages.uncertainty_response(found), shown=True
-    )
+
+    def values(found: Uncertainty, prompt: messages.PromptRequest) -> dict[str, Any]:
+        gate = _page(request).models.gate_words(prompt.heads, prompt.model)
+        return {**messages.uncertainty_response(found), "gate": gate}
+
+    return await _respond(request, name, values, shown=True)
 
 
 @router.post("/images/{name}/coco")
@@ -154,10 +162,10 @@ async def mask(request: Request, name: str) -> Response:
     return Response(await _respond(request, name, png), media_type="image/png")
 
 
-def _scene(page: Page, number: int) -> bytes:
+def _scene_png(page: Page, number: int) -> bytes:
     if not 0 <= number < len(page.scenes):
         raise HTTPException(404, f"scene must be in 0..{len(page.scenes) - 1}, got {number}")
-    return page.scenes[number]
+    return page.scenes[number].png
 
 
 def _image(request: Request, name: str) -> images.OpenImage:
@@ -198,7 +206,7 @@ async def _respond(
 
 
 def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
-    """The application, which ends the page's queue when it is shut down.
+    """The application, which ends the page's queues when it is shut down.
 
     Parameters
     ----------
@@ -209,7 +217,7 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        page.queue.close()
+        page.close()
 
     # FastAPI's own pages would load scripts from elsewhere, and it reports to where the environment
     # says.
@@ -226,7 +234,7 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
         _add_file(app, path)
     for error, status in STATUS.items():
         app.add_exception_handler(error, _error_handler(status))
-    app.add_exception_handler(RequestValidationError, _error_handler(400))
+    app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     return security.AccessControl(app, token)
 
@@ -248,6 +256,12 @@ def _error_handler(status: int) -> Callable[[Request, Exception], Awaitable[Resp
     return answer_error
 
 
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]  # the first part of its place is which part of the request
+    return JSONResponse({"error": messages.fault_line(first["loc"][1:], first["msg"])}, 400)
+
+
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

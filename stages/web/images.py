@@ -1,6 +1,7 @@
-"""Images on the page: those that people have open, in memory alone, and scenes to try."""
+"""Images on the page: those that people have open, in memory alone."""
 
 import secrets
+from asyncio import TimerHandle, get_running_loop
 from collections import OrderedDict
 from typing import Final
 
@@ -11,16 +12,19 @@ from jaxtyping import UInt8
 from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.sam.model import Sam
-from pipeline.scenes.scene import draw_scene, scene_seeds
 from storage.images.files import decode_rgb, png_bytes
 
 MOST_PX: Final = 50_000_000
+MOST_SIDE_PX: Final = 16_384
 
 MOST_IMAGES: Final = 32
 MOST_BYTES: Final = 2**30
 """Images that are open at once, and the bytes of their pixels together; beyond, the oldest are
 dropped.
 """
+
+RELOAD_S: Final = 30
+"""How long an image stays whose page was left, since it may have been to load it again."""
 
 MOST_ENCODED: Final = 2
 """Models whose encoding of an image is kept: to go back and forth between two is common."""
@@ -39,7 +43,7 @@ class OpenImage:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._rgb = decode_rgb(data, most_px=MOST_PX)
+        self._rgb = decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
         self.height_px, self.width_px = self._rgb.shape[:2]
         self.picture = png_bytes(_shrunk(self._rgb), compress_level=1)
         """PNG, no larger than masks are shown."""
@@ -76,6 +80,7 @@ class OpenImages:
 
     def __init__(self, *, most_images: int = MOST_IMAGES, most_bytes: int = MOST_BYTES) -> None:
         self._images: OrderedDict[str, OpenImage] = OrderedDict()
+        self._leaving: dict[str, TimerHandle] = {}
         self._most_images = most_images
         self._most_bytes = most_bytes
 
@@ -94,11 +99,22 @@ class OpenImages:
         """An image that is open; None if it was dropped or never there."""
         if name in self._images:
             self._images.move_to_end(name)
+            self._stay(name)
         return self._images.get(name)
 
     def drop(self, name: str) -> None:
         """Forget an image, if it is there."""
+        self._stay(name)
         self._images.pop(name, None)
+
+    def leave(self, name: str) -> None:
+        """Forget an image in ``RELOAD_S``, unless it is asked for meanwhile."""
+        self._stay(name)
+        self._leaving[name] = get_running_loop().call_later(RELOAD_S, self.drop, name)
+
+    def _stay(self, name: str) -> None:
+        if name in self._leaving:
+            self._leaving.pop(name).cancel()
 
     def _is_too_much(self) -> bool:
         n_bytes = sum(image.n_bytes for image in self._images.values())
@@ -111,16 +127,3 @@ def _shrunk(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
         return rgb
     size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-N_SCENES: Final = 6
-
-SEED: Final = 1
-SIZE_PX: Final = 256
-"""As ``params.yaml:shapes`` has them, which is not there outside of a clone."""
-
-
-def scene_files() -> tuple[bytes, ...]:
-    """PNG files of the first validation scenes, which neither models nor heads have learned."""
-    seeds = scene_seeds(SEED, "val", N_SCENES)
-    return tuple(png_bytes(draw_scene(seed, SIZE_PX).rgb) for seed in seeds)

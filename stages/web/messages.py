@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import numpy as np
@@ -22,22 +22,34 @@ T = TypeVar("T")
 
 MOST_CLICKS: Final = 100
 
+STALL_S: Final = 20
+"""How long a body may pause on its way."""
+
 
 async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
-    """The body of a request, which is given up as soon as it is too long.
+    """The body of a request, which is given up as soon as it is too long or stalls.
 
     Raises
     ------
     HTTPException
-        If it is too long.
+        If it is too long, or nothing of it came for ``STALL_S``.
     ClientDisconnect
         If the client has left.
     """
     data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > most_bytes:
-            raise HTTPException(413, f"{what} must be of at most {most_bytes / 1e6:g} MB, got more")
+    clock = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(STALL_S) as limit:
+            async for part in request.stream():
+                limit.reschedule(clock() + STALL_S)
+                data += part
+                if len(data) > most_bytes:
+                    most = f"{most_bytes / 1e6:g} MB"
+                    raise HTTPException(413, f"{what} must be of at most {most}, got more")
+    except TimeoutError as error:
+        words = f"{what} must come without a pause of {STALL_S} s, got {len(data)} bytes of it"
+        # Else the rest of it would be awaited.
+        raise HTTPException(408, words, {"Connection": "close"}) from error
     return bytes(data)
 
 
@@ -106,8 +118,13 @@ def parse_prompt(data: bytes) -> PromptRequest:
         return PromptRequest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "question"
-        raise ParamsError(f"{key} must be as the page sends it, got: {first['msg']}") from error
+        raise ParamsError(fault_line(first["loc"], first["msg"])) from error
+
+
+def fault_line(loc: Sequence[object], words: str) -> str:
+    """What is wrong with a request: the key that pydantic found at fault, and its words."""
+    key = ".".join(str(part) for part in loc) or "question"
+    return f"{key} must be as the page sends it, got: {words}"
 
 
 def prompt_of(prompt: PromptRequest) -> PromptSet:

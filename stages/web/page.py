@@ -1,4 +1,4 @@
-"""What the page works on, shared by all requests: predictors and their queue, images, scenes."""
+"""What the page works on, shared by all requests: predictors and queues, images, scenes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +11,10 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
+from stages.predictor.gates import gate_words
 from stages.settings.parsing import ParamsError, check_known
-from stages.web.images import OpenImage, OpenImages, scene_files
+from stages.web.images import OpenImage, OpenImages
+from stages.web.scenes import read_scenes
 from storage.checkpoints.weights import models_there
 from storage.errors import WeightsError
 from storage.head_files.head_file import family_heads, read_head_file
@@ -75,6 +77,10 @@ class Models:
             self._predictors[heads, model] = self._loaded(self.choices[heads], model)
         return self._predictors[heads, model]
 
+    def gate_words(self, heads: str, model: str) -> str:
+        """What the heads' gate for the model promises; empty if there is none."""
+        return gate_words(self.choices[heads].card, model)
+
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family, protocol = choice.card["family"], choice.card["protocol"]
         found = load_predictor(family, model, heads=choice.path, protocol=protocol)
@@ -107,11 +113,11 @@ def offered_heads(files: Sequence[Path], family: str) -> list[Path]:
 T = TypeVar("T")
 
 
-class ModelQueue:
+class JobQueue:
     """Jobs that run one after the other, in a thread of their own."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._jobs: set[Future[Any]] = set()
 
     def __len__(self) -> int:
@@ -136,6 +142,9 @@ class ModelQueue:
 class Page:
     """Models and the queue before them, the images that are open, and scenes to try.
 
+    Files of images are decoded one at a time, which bounds what they hold at once; scenes are not
+    among them.
+
     Raises
     ------
     ParamsError, WeightsError, DataError
@@ -148,13 +157,19 @@ class Page:
         self.model = model
         self.models = Models(offered_heads(heads, family))
         self.images = OpenImages()
-        self.queue = ModelQueue()
-        self.scenes = scene_files()
+        self.queue = JobQueue("model")
+        self.decoder = JobQueue("decoder")
+        self.scenes = read_scenes()
         self._warm_up()
+
+    def close(self) -> None:
+        """End both queues."""
+        for queue in (self.decoder, self.queue):
+            queue.close()
 
     def _warm_up(self) -> None:
         """Load the model and compile what its first answer would wait for."""
         first = next(iter(self.models.choices))  # that was given, or else the family's own
         predictor = self.models.predictor(first, self.model)
-        image = OpenImage(self.scenes[0])
+        image = OpenImage(self.scenes[0].png)
         image.predictor_like(predictor).predict_uncertainties([PromptSet([[128, 128]], [1])])

@@ -1,5 +1,6 @@
 """The page on a port of this machine."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from threading import Thread
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stages.program.stopping import stoppable
 from stages.settings.parsing import ParamsError
@@ -18,8 +21,46 @@ from stages.web.page import Page
 from stages.web.security import is_loopback_address
 from storage.errors import shown
 
+HEAD_S = 20
+"""How long the head of a request may take to come, or a new connection be silent."""
+
 SHUTDOWN_S = 2
 """How long answers may take that are on their way when the server is told to end."""
+
+
+class Connection(H11Protocol):
+    """A connection that is closed where the head of a request does not come in time.
+
+    uvicorn itself closes one that is silent after an answer, and no other.
+    """
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._hold_to_limit()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and go on waiting if that is not yet a head."""
+        super().data_received(data)
+        self._hold_to_limit()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._forget_limit()
+        super().connection_lost(exc)
+
+    def _hold_to_limit(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._forget_limit()
+        elif self._limit is None:
+            self._limit = self.loop.call_later(HEAD_S, self.timeout_keep_alive_handler)
+
+    def _forget_limit(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +136,7 @@ def server_of(page: Page, endpoint: Endpoint) -> uvicorn.Server:
     """A server that writes nothing but its errors."""
     config = uvicorn.Config(
         web_app(page, token=endpoint.token),
+        http=Connection,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -201,6 +201,8 @@ class PromptedImage:
 def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     """Images of a COCO file that have annotations, with a prompt for each; or all its images.
 
+    There is one or more.
+
     Parameters
     ----------
     kind
@@ -209,13 +211,19 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
     Raises
     ------
     DataError
-        If the file is not of this layout, or a prompt is missing.
+        If the file is not of this layout or has nothing to segment, or a prompt is missing.
     """
     content = load_json(path, "a file of COCO annotations")
     known = parse_images(path, value(content, "images", (list,), str(path)))
+    if not known:
+        raise DataError(f"{path} must have one image or more, got none")
     if kind == EVERYTHING:
         return [PromptedImage(image_id, image, ()) for image_id, image in known.items()]
     by_image = group_annotations(path, value(content, "annotations", (list,), str(path)), known)
+    if not by_image:
+        raise DataError(
+            f"{path} must have one annotation or more, got none: the prompt {EVERYTHING} needs none"
+        )
     return [
         PromptedImage(
             image_id,

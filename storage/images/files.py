@@ -21,6 +21,9 @@ Pixels = UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]
 READABLE_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow's modes that have a true 8-bit RGB; ``I;16``, ``I`` and ``F`` would be cut off at 255."""
 
+DEEP: Final = (";16B", ";16L", ";16N")
+"""Ends of Pillow's names of raw modes with 16 bits per colour; ``BGR;16`` has five or six."""
+
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats that are read from bytes: for some others, Pillow runs programs that write files."""
 
@@ -178,18 +181,31 @@ def _check(image: Image.Image, path: Path, height_px: int | None, width_px: int 
 
 
 def check_mode(image: Image.Image, name: str) -> None:
-    """Refuse an opened image of a depth without an 8-bit RGB.
+    """Refuse an opened image of more than 8 bits per colour, before its pixels are read.
 
     Raises
     ------
     ImageError
         Naming the image.
+
+    Notes
+    -----
+    Of 16 bits of red, green and blue, Pillow and OpenCV keep the upper eight without a word: right
+    where the values fill their range, black where they are those of a 12-bit sensor.
     """
     if image.mode not in READABLE_MODES:
         raise ImageError(
             f"{name} must have a mode with 8-bit colours ({', '.join(READABLE_MODES)}), "
             f"got {image.mode}"
         )
+    if any(_raw_mode(tile.args).endswith(DEEP) for tile in getattr(image, "tile", ())):
+        raise ImageError(f"{name} must have 8 bits per colour, got 16: scale its values to 0..255")
+
+
+def _raw_mode(decoder_arguments: object) -> str:
+    """How a file stores its pixels, as Pillow names it."""
+    first = decoder_arguments[0] if isinstance(decoder_arguments, tuple) else decoder_arguments
+    return str(first)
 
 
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
@@ -201,7 +217,7 @@ def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(rgb if turn is None else rgb.transpose(turn), np.uint8)
 
 
-def decode_rgb(data: bytes, *, most_px: int) -> UInt8[np.ndarray, "h w 3"]:
+def decode_rgb(data: bytes, *, most_px: int, most_side_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """Pixels of an image in memory, as ``read_rgb`` gives them; nothing is opened by name.
 
     Parameters
@@ -209,7 +225,11 @@ def decode_rgb(data: bytes, *, most_px: int) -> UInt8[np.ndarray, "h w 3"]:
     data
         The file's bytes.
     most_px
-        Most pixels that it may have: an image of more is refused before it is decoded.
+        Most pixels that it may have, whatever its mode: an image of more is refused before it is
+        decoded.
+    most_side_px
+        Most pixels of a row or a column: one of 95 kB, a pixel wide and 49 million high, takes 5 s
+        to decode, and 150 GB to resize.
 
     Raises
     ------
@@ -218,7 +238,7 @@ def decode_rgb(data: bytes, *, most_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_n_px(image, most_px)
+            _check_n_px(image, most_px, most_side_px)
             check_mode(image, "image")
             return upright_rgb(image)
     except ImageError:
@@ -232,10 +252,12 @@ def decode_rgb(data: bytes, *, most_px: int) -> UInt8[np.ndarray, "h w 3"]:
         raise ImageError(f"image must be readable, got: {error}") from error
 
 
-def _check_n_px(image: Image.Image, most_px: int) -> None:
-    n_px = image.width * image.height
+def _check_n_px(image: Image.Image, most_px: int, most_side_px: int) -> None:
+    n_px, side_px = image.width * image.height, max(image.size)
     if n_px > most_px:
         raise ImageError(f"{_most(most_px)}, got {n_px / 1e6:.1f}")
+    if side_px > most_side_px:
+        raise ImageError(f"image must have sides of at most {most_side_px} px, got {side_px}")
 
 
 def _most(most_px: int) -> str:

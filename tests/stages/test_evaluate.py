@@ -472,6 +472,11 @@ def test_a_missing_head_ends_the_stage_with_one_line(
     [
         pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
         pytest.param(
+            {"evaluate": {"n_curve_points": 9, "n_resamples": 1, "seed": 0}},
+            "evaluate.n_resamples must be a whole number from 2 to 100000, got 1",
+            id="one resample",
+        ),
+        pytest.param(
             {"evaluate": {"n_curve_points": 9, "n": 1}},
             "one of n_curve_points, n_resamples, seed, got 'n'",
             id="key",

@@ -4,6 +4,7 @@ import { ask, askJson, Turn } from "./requests.js";
 import * as drawing from "./drawing.js";
 import * as panel from "./panel.js";
 import { Pointing } from "./pointing.js";
+import * as session from "./session.js";
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId("canvas");
@@ -16,10 +17,11 @@ const NOTHING = "Click the object that you want.";
 const EMPTY = { clicks: [], box: null };
 
 let options;
-let image = null; // what the server says of it, its picture and its file's name
+let image = null; // what the server says of it, its picture, its file's name, and the scene's number
 let prompts = [EMPTY]; // all so far: undo goes back
 let found = null; // the answer about the last prompt, its masks as layers
 let chosen = 0;
+let wanted = null; // the proposal that was chosen before the page was loaded again
 let boxing = null; // while it is drawn
 let opening = 0; // images on their way: clicks would be on one that goes
 let isAwaited = false; // whether the answer about the last prompt is yet to come
@@ -166,7 +168,8 @@ async function askAgain(words = "") {
 }
 
 function showAnswer() {
-  chosen = found.selected;
+  chosen = wanted ?? found.selected;
+  wanted = null;
   panel.showAdvice(found, options.good_iou);
   panel.showFollow(followable());
   panel.showProposals(found, chosen, thumbnail, choose);
@@ -176,33 +179,31 @@ function showAnswer() {
 }
 
 function give(next) {
+  wanted = null;
   prompts.push(next);
   return askAgain();
 }
 
-async function open(address, body, fileName) {
+// `take` brings what the server says of an image; `first` has the prompts that it is opened with.
+async function open(take, { fileName, scene = null, first = [EMPTY], proposal = null }) {
   opening += 1;
   const own = ++nAsked;
   const refused = await isRefused(async () => {
-    if (body && body.size > options.most_bytes) {
-      const given = (body.size / 1e6).toFixed(1);
-      throw new Error(`image must be of at most ${options.most_bytes / 1e6} MB, got ${given}`);
-    }
-    const query = new URLSearchParams({ ...choice(), ...address });
-    const told = await (await turn.take(`images?${query}`, { method: "POST", body })).json();
+    const told = await take();
     const picture = await createImageBitmap(await (await ask(`images/${told.image}`)).blob());
     if (own !== nAsked) {
       close(told); // another was opened while the picture came
       return;
     }
     if (image) close(image);
-    image = { ...told, picture, fileName };
+    image = { ...told, picture, fileName, scene };
     [canvas.height, canvas.width] = told.shown_size_px;
     canvas.style.setProperty("--ratio", canvas.width / canvas.height);
     canvas.ariaLabel = `Image ${fileName}, ${told.width_px} by ${told.height_px} pixels`;
-    prompts = [EMPTY];
+    prompts = first;
+    wanted = proposal;
     pointing.forget();
-    markScene(address.scene);
+    markScene(scene);
     showDrawnOnly();
     forgetAnswer(NOTHING);
     showPrompt();
@@ -210,13 +211,57 @@ async function open(address, body, fileName) {
   opening -= 1;
   // It has cut off the answer about the image that stays.
   if (refused && isAwaited) await askAgain(byId("fault").textContent);
+  else if (!refused && !found && !isAwaited) await askAgain();
+  return !refused;
 }
 
-function close({ image: name }) {
-  ask(`images/${name}`, { method: "DELETE", keepalive: true }).catch(() => {}); // it goes by itself, too
+function close({ image: name }, query = "") {
+  ask(`images/${name}${query}`, { method: "DELETE", keepalive: true }).catch(() => {}); // it goes by itself, too
 }
 
-const openFile = (file) => open({}, file, file.name);
+async function upload(address, body) {
+  const query = new URLSearchParams({ ...choice(), ...address });
+  return (await turn.take(`images?${query}`, { method: "POST", body })).json();
+}
+
+const openFile = (file) => open(() => {
+  if (file.size > options.most_bytes) {
+    const given = (file.size / 1e6).toFixed(1);
+    throw new Error(`image must be of at most ${options.most_bytes / 1e6} MB, got ${given}`);
+  }
+  return upload({}, file);
+}, { fileName: file.name });
+
+function openScene(scene, given = {}) {
+  const first = [EMPTY, { clicks: [{ ...options.scenes[scene], label: 1 }], box: null }];
+  return open(() => upload({ scene }, null), { fileName: `scene-${scene + 1}.png`, scene, first, ...given });
+}
+
+const offers = (id, value) => [...byId(id).options].some((option) => option.value === value);
+
+function keepPage() {
+  if (!image) return;
+  const { picture, ...told } = image;
+  const controls = { ...choice(), mode: mode(), heat: byId("heat").checked };
+  session.keep({ told, first: prompts, proposal: found && chosen, controls });
+}
+
+// What the tab showed before it was loaded again; else, the first scene.
+async function openFirst() {
+  const kept = session.kept();
+  if (!kept) return openScene(0);
+  const { told, first, proposal, controls } = kept;
+  for (const id of ["heads", "model"]) {
+    if (offers(id, controls[id])) byId(id).value = controls[id];
+  }
+  byId("heat").checked = controls.heat;
+  document.querySelector(`input[name=mode][value=${controls.mode}]`).click();
+  if (told.scene in options.scenes) return openScene(told.scene, { first, proposal });
+  if (await open(() => told, { ...told, first, proposal })) return;
+  const words = byId("fault").textContent;
+  await openScene(0);
+  tell(words);
+}
 
 function markScene(number) {
   byId("scenes").querySelectorAll("button").forEach((button, i) => {
@@ -260,7 +305,7 @@ const pointing = new Pointing(canvas, {
 });
 
 function listen() {
-  byId("undo").addEventListener("click", () => { prompts.pop(); askAgain(); });
+  byId("undo").addEventListener("click", () => { wanted = null; prompts.pop(); askAgain(); });
   byId("reset").addEventListener("click", () => give(EMPTY));
   byId("heat").addEventListener("change", redraw);
   byId("coco").addEventListener("click", () => download("coco", ".json", "application/json"));
@@ -278,7 +323,11 @@ function listen() {
   for (const name of ["focus", "blur"]) canvas.addEventListener(name, redraw);
   new ResizeObserver(redraw).observe(canvas);
   listenForFiles();
-  addEventListener("pagehide", ({ persisted }) => { if (image && !persisted) close(image); });
+  addEventListener("visibilitychange", keepPage); // telephones may end a page that is not seen
+  addEventListener("pagehide", ({ persisted }) => {
+    keepPage();
+    if (image && !persisted) close(image, "?left=true");
+  });
 }
 
 function listenForFiles() {
@@ -304,7 +353,7 @@ async function addScene(number) {
   const picture = URL.createObjectURL(await (await ask(`scenes/${number}`)).blob());
   const button = panel.element("button", { type: "button", ariaLabel: `Scene ${number + 1}`, ariaPressed: "false" });
   button.append(panel.element("img", { src: picture, alt: "" }));
-  button.addEventListener("click", () => open({ scene: number }, null, `scene-${number + 1}.png`));
+  button.addEventListener("click", () => openScene(number));
   return button;
 }
 
@@ -322,12 +371,10 @@ async function start() {
   options = await askJson("options");
   byId("heads").append(...options.heads.map(({ name, label }) => new Option(label, name)));
   showHeads(options.model);
-  const numbers = Array.from({ length: options.n_scenes }, (_, number) => number);
-  byId("scenes").append(...await Promise.all(numbers.map(addScene)));
+  byId("scenes").append(...await Promise.all(options.scenes.map((_, number) => addScene(number))));
   listen();
   setInterval(lookAtQueue, QUEUE_MS);
   await lookAtQueue();
-  byId("scenes").firstElementChild.click();
 }
 
-isRefused(start);
+isRefused(start).then((refused) => refused || openFirst());

@@ -38,7 +38,8 @@ export function showAdvice(found, goodIou) {
   words.textContent = `${advice.words[0].toUpperCase()}${advice.words.slice(1)}.`;
   words.classList.toggle("keep", advice.correction === "keep");
   const gate = { true: " The heads' gate keeps it.", false: " The heads' gate does not keep it." };
-  byId("because").textContent = because(found, goodIou) + (gate[found.is_kept] ?? "");
+  const promise = found.is_kept === null ? "" : `${gate[found.is_kept]} ${found.gate}`;
+  byId("because").textContent = because(found, goodIou) + promise;
   byId("caution").textContent = found.caution && `${found.caution[0].toUpperCase()}${found.caution.slice(1)}.`;
   byId("caution").hidden = !found.caution;
 }

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.predictor import demo_scenes
 from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.scenes.scene import draw_scene, scene_seeds
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn
-from tests.fixtures.settings import settings
 
 
 def scene(number: int, role: str = "val") -> np.ndarray:
@@ -15,7 +16,7 @@ def scene(number: int, role: str = "val") -> np.ndarray:
 
 
 def test_they_are_those_of_the_settings() -> None:
-    shapes = settings()["shapes"]
+    shapes = yaml.safe_load((ROOT / "params" / "results.yaml").read_text("utf-8"))["shapes"]
     assert (
         shapes["seed"],
         shapes["image_size_px"],

@@ -1,6 +1,7 @@
 """``usam gate``: a threshold, what it promises, and why there is none."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
     said = gate("--iou", "0.99", "--alpha", "0.01", exit_code=1)
     assert "90 images of shapes_val show to hold this promise, got none" in said
     assert "take 322 images" in said
+    surest, every = (int(share) for share in re.findall(r"(\d+)% of (?:the least|all)", said))
+    assert 0 < surest < every < 100
     assert not gate_path(SPLIT, "selected-large-usam").exists()
 
 

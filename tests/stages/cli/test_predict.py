@@ -20,7 +20,7 @@ from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.predictor.photographs import NOTE
 from stages.predictor.prompts import GRID, grid_options
-from stages.web.images import scene_files
+from stages.web.scenes import read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
@@ -129,7 +129,7 @@ def test_where_mini_meets_an_image_of_other_people_a_line_has_the_way_to_other_m
 
 @pytest.mark.parametrize("options", [("--click", "120,80"), ("--everything",)])
 def test_of_a_scene_of_the_demo_no_line_is_said(options: tuple[str, ...]) -> None:
-    Path("scene.png").write_bytes(scene_files()[5])
+    Path("scene.png").write_bytes(read_scenes()[0].png)
     options = (*options, "--json", *(("--min-stability", "0.6") if len(options) == 1 else ()))
     result = usam_predict("scene.png", *options)
     assert result.stderr == ""
@@ -258,6 +258,20 @@ def test_faults_are_named_in_one_line(arguments: tuple[str, ...], message: str) 
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+def test_control_characters_of_names_do_not_reach_the_terminal() -> None:
+    name = "red\x1b[31m\nphoto.png"
+    Path("photo.png").rename(name)
+    result = usam_predict(name, "--click", "120,80", "--save", "out\x07")
+    assert result.stdout.startswith(r"red\x1b[31m\nphoto.png, 256 x 192 px, mini tiny" "\n")
+    assert r"out\x07/" in result.stdout
+    assert {one for one in result.stdout if not one.isprintable()} == {"\n"}
+    refused = usam_predict(f"no{name}", "--click", "120,80")
+    assert refused.stderr == (
+        r"error: nored\x1b[31m photo.png must be an image file, got no such file" "\n"
+    )
+
+
 def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> None:
     plain = write_random_heads(tmp_path / "plain.safetensors")
     asked = ("--click", "120,80", "--heads")
@@ -269,7 +283,12 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
         entry = {"gates": json.dumps([gate])}
         gated = str(write_random_heads(tmp_path / f"{is_kept}.safetensors", changes=entry))
         assert told(*asked, gated)["is_kept"] is is_kept
-        assert f"card: {words}" in usam_predict("photo.png", *asked, gated).stdout
+        said = usam_predict("photo.png", *asked, gated).stdout
+        assert f"card: {words}" in said
+        assert said.endswith(
+            " the mask. On images like those of shapes_val: on average over such calibrations, at "
+            "most 10% of all masks are kept with an IoU below 0.5 (α 0.1).\n"
+        )
         large = told(*asked, gated, "--model", "large")
         assert large["is_kept"] is None
         said = usam_predict("photo.png", *asked, gated, "--model", "large").stderr

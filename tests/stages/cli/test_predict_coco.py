@@ -1,6 +1,7 @@
 """``usam predict-coco``: prompts of COCO in, results that COCO's tools read out."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,30 @@ def test_an_interrupted_run_goes_on_to_the_same_results(
     assert usam("images", "asked.json", "found.json").exit_code == 0
     assert Path("found.json").read_bytes() == expected
     assert len(encoded) == 2  # one each
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+def test_control_characters_of_names_do_not_reach_the_terminal() -> None:
+    Path("images").rename("images\x1b")
+    result = usam("images\x1b", "asked.json", "found\x1b\n.json")
+    assert result.stdout == r"found\x1b\n.json: 3 masks in 2 images" "\n"
+    assert "\x1b" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "prompt", "message"),
+    [
+        ("annotations", "box", "one annotation or more, got none: the prompt everything needs"),
+        ("images", "everything", "one image or more, got none"),
+    ],
+)
+def test_a_file_with_nothing_to_segment_is_refused(key: str, prompt: str, message: str) -> None:
+    content = json.loads(Path("asked.json").read_text("utf-8"))
+    Path("asked.json").write_text(json.dumps(content | {key: []}), encoding="utf-8")
+    result = usam("images", "asked.json", "found.json", "--prompt", prompt)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: asked.json must have {message}")
+    assert not Path("found.json").exists()
 
 
 @pytest.mark.parametrize(

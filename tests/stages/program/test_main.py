@@ -137,8 +137,9 @@ def test_a_failed_rename_names_both_files(tmp_path: Path) -> None:
         (OSError("no name"), "no name"),
         (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"),
         (StoreError(), "StoreError"),
+        (StoreError("a\x1b[2J\rb\nc\u202e"), r"a\x1b[2J b c\u202e"),
     ],
-    ids=["text", "number", "empty"],
+    ids=["text", "number", "empty", "control characters"],
 )
 def test_an_error_without_a_file_says_what_it_has(error: Exception, text: str) -> None:
     assert one_line(error) == text

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,19 @@ from PIL import ExifTags, Image
 from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
+from pipeline.predictor.advice import CORRECTIONS
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
+from stages.web import images
 from stages.web.app import MOST_UPLOAD_BYTES
-from stages.web.images import N_SCENES, SEED, SIZE_PX
 from stages.web.page import Page
+from stages.web.scenes import SEED, SIZE_PX, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import drawn, write_random_heads
+from tests.fixtures.predictors import GATE, drawn, write_random_heads
 from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
 
 CLICK = (120.0, 80.5, 1)
@@ -99,7 +102,7 @@ def test_an_answer_is_what_the_predictor_says(
 def test_only_the_demo_s_scenes_are_known_to_mini(page: Page) -> None:
     async def ask(client: httpx.AsyncClient) -> list[bool]:
         scenes = [await opened(client, scene=number) for number in range(len(page.scenes))]
-        uploaded = [await opened(client, data) for data in (page.scenes[0], png(drawn()))]
+        uploaded = [await opened(client, data) for data in (page.scenes[0].png, png(drawn()))]
         return [one["is_scene"] for one in (*scenes, *uploaded)]
 
     assert asked(page, ask) == [*([True] * len(page.scenes)), True, False]
@@ -122,6 +125,19 @@ def test_another_model_and_other_heads_answer_when_they_are_chosen(page: Page) -
         found = predicted(drawn(), [[120, 80.5]], [1], model=model, heads=path)
         got = [own["expected_iou"]["own"] for own in told["proposals"]]
         np.testing.assert_allclose(got, found.expected_iou.own, atol=1e-5)
+
+
+def test_an_answer_says_what_a_gate_promises(tmp_path: Path) -> None:
+    entry = {"gates": json.dumps([asdict(GATE)])}
+    gated = Page(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
+    for heads, promise in (
+        ("gated", "On images like those of shapes_val: on average"),
+        ("mini", ""),
+    ):
+        told = json.loads(answered(gated, png(drawn()), question(CLICK, heads=heads)))
+        assert told["gate"].startswith(promise)
+        assert bool(told["gate"]) is bool(promise) is (told["is_kept"] is not None)
+    gated.close()
 
 
 def test_the_mask_is_downloaded_at_the_size_of_the_image(page: Page) -> None:
@@ -163,18 +179,48 @@ def test_a_photograph_held_sideways_is_upright(page: Page) -> None:
     asked(page, ask)
 
 
-def test_the_scenes_are_those_of_the_demo(page: Page) -> None:
+RENEW = "weights, heads or advice have changed: run python -m tools.choose_scenes"
+
+
+def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
     shapes = read_params(ROOT / "params.yaml").shapes
     assert (shapes.seed, shapes.image_size_px) == (SEED, SIZE_PX)
 
-    async def ask(client: httpx.AsyncClient) -> None:
-        for number, seed in enumerate(scene_seeds(SEED, "val", N_SCENES)):
+    async def ask(client: httpx.AsyncClient) -> list[str]:
+        clicks = (await client.get("/api/options")).json()["scenes"]
+        advised = []
+        for number, (scene, click) in enumerate(zip(read_scenes(), clicks, strict=True)):
             data = (await client.get(f"/api/scenes/{number}")).content
+            seed = scene_seeds(SEED, "val", shapes.n_val_images)[scene.number]
             rgb = np.asarray(Image.open(io.BytesIO(data)))
             np.testing.assert_array_equal(rgb, draw_scene(seed, SIZE_PX).rgb)
-        assert (await client.get(f"/api/scenes/{N_SCENES}")).status_code == 404
+            image = await opened(client, scene=number)
+            path = f"/api/images/{image['image']}/answer"
+            told = await client.post(path, json=question((click["x"], click["y"], 1)))
+            assert told.json()["advice"]["correction"] == scene.advice, RENEW
+            advised.append(scene.advice)
+        assert (await client.get(f"/api/scenes/{len(clicks)}")).status_code == 404
+        return advised
 
-    asked(page, ask)
+    assert asked(page, ask) == list(CORRECTIONS), RENEW
+
+
+def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "RELOAD_S", 0.2)
+
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        names = [(await opened(client, scene=0))["image"] for _ in range(3)]
+        for name in names:
+            await client.delete(f"/api/images/{name}", params={"left": True})
+        await client.get(f"/api/images/{names[0]}")
+        await client.get(f"/api/images/{names[1]}")
+        await client.delete(f"/api/images/{names[1]}", params={"left": True})
+        await asyncio.sleep(0.5)
+        return [(await client.get(f"/api/images/{name}")).status_code for name in names]
+
+    assert asked(page, ask) == [200, 404, 404]
 
 
 async def sent(client: httpx.AsyncClient, content: bytes | AsyncIterator[bytes]) -> tuple[int, str]:
@@ -239,6 +285,29 @@ def test_a_question_is_refused_in_words(page: Page, asking: dict[str, Any], word
             response = await client.post(path, content=content)
             assert response.status_code in {400, 413}
             assert re.match(words, response.json()["error"]), response.json()
+
+    asked(page, ask)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"heads": "mini"}, "model must be as the page sends it, got: Field required"),
+        ({"scene": "x"}, "model must be as the page sends it, got: Field required"),
+        (CHOICE | {"scene": "x"}, "scene must be as the page sends it, got: Input should be a "),
+        (CHOICE | {"model": "huge"}, "model must be one of tiny, "),
+    ],
+    ids=["no model", "nothing", "scene", "model"],
+)
+def test_an_image_for_nobody_is_refused_in_words(
+    page: Page, params: dict[str, str], words: str
+) -> None:
+    async def ask(client: httpx.AsyncClient) -> None:
+        response = await client.post("/api/images", params=params, content=png(drawn()))
+        assert response.status_code == 400
+        assert response.json()["error"].startswith(words)
+        assert "\n" not in response.text
+        assert "stages" not in response.text  # no path of the server
 
     asked(page, ask)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stages.web.page import ModelQueue, Models, offered_heads
+from stages.web.page import JobQueue, Models, offered_heads
 from storage.checkpoints.weights import weights_path
 from storage.head_files.head_file import shipped_heads
 from storage.head_files.published_heads import published_file
@@ -16,8 +16,8 @@ from tests.fixtures.predictors import write_random_heads
 
 
 @pytest.fixture
-def queue() -> Iterator[ModelQueue]:
-    queue = ModelQueue()
+def queue() -> Iterator[JobQueue]:
+    queue = JobQueue("model")
     yield queue
     queue.close()
 
@@ -37,7 +37,7 @@ async def begun(work: Awaitable[Any]) -> asyncio.Task[Any]:
     return task
 
 
-def test_jobs_run_one_after_the_other_in_the_order_they_came(queue: ModelQueue) -> None:
+def test_jobs_run_one_after_the_other_in_the_order_they_came(queue: JobQueue) -> None:
     ran: list[tuple[int, str]] = []
 
     def job(number: int) -> Callable[[], int]:
@@ -56,7 +56,7 @@ def test_jobs_run_one_after_the_other_in_the_order_they_came(queue: ModelQueue) 
     assert len(queue) == 0
 
 
-def test_who_leaves_is_skipped(queue: ModelQueue, gate: threading.Event) -> None:
+def test_who_leaves_is_skipped(queue: JobQueue, gate: threading.Event) -> None:
     ran: list[str] = []
 
     async def run() -> None:
@@ -74,7 +74,7 @@ def test_who_leaves_is_skipped(queue: ModelQueue, gate: threading.Event) -> None
 
 
 def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
-    queue: ModelQueue, gate: threading.Event
+    queue: JobQueue, gate: threading.Event
 ) -> None:
     is_running, ran = threading.Event(), []
 

@@ -169,6 +169,49 @@ def test_a_depth_that_would_be_cut_off_is_refused(
         _read(path)
 
 
+def _deep(suffix: str, n_channels: int = 3) -> bytes:
+    """A file of 16 bits per colour, as OpenCV writes it."""
+    scaled = np.dstack([RGB, RGB[..., 0]])[..., :n_channels].astype(np.uint16) * 257
+    is_written, data = cv2.imencode(suffix, scaled)
+    assert is_written
+    return bytes(data)
+
+
+@pytest.mark.parametrize("n_channels", [3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_colours_of_16_bits_are_refused_as_gray_is(
+    tmp_path: Path, suffix: str, n_channels: int
+) -> None:
+    path = _written(tmp_path, _deep(suffix, n_channels))
+    with pytest.raises(ImageError, match=r"image.png must have 8 bits per colour, got 16: scale"):
+        _read(path)
+    with pytest.raises(ImageError, match="8 bits per colour"):
+        check_header(path, height_px=20, width_px=30)
+
+
+def test_colours_of_five_and_six_bits_are_read(tmp_path: Path) -> None:
+    packed = np.full((20, 30), 0b11111_000000_00000, "<u2")
+    header = struct.pack("<IiiHHIIiiII", 56, 30, -20, 1, 16, 3, 0, 0, 0, 0, 0)[:40]
+    masks = struct.pack("<III", 0b11111_000000_00000, 0b111111_00000, 0b11111)
+    start = 14 + len(header) + len(masks)
+    data = b"BM" + struct.pack("<IHHI", start + packed.nbytes, 0, 0, start) + header + masks
+    found = _read(_written(tmp_path, data + packed.tobytes()))
+    np.testing.assert_array_equal(found, np.full((20, 30, 3), (255, 0, 0)))
+
+
+MODE_IMAGES: Final = ("1", "L", "LA", "P", "RGB", "RGBA")
+
+
+@pytest.mark.parametrize("mode", MODE_IMAGES)
+def test_an_image_of_any_mode_is_held_to_the_limits_of_pixels(mode: str) -> None:
+    data = _encoded(image=Image.new(mode, (40, 25)))
+    assert decode_rgb(data, most_px=1000, most_side_px=40).shape == (25, 40, 3)
+    with pytest.raises(ImageError, match=r"at most 0\.000999 megapixels, got 0\.0"):
+        decode_rgb(data, most_px=999, most_side_px=40)
+    with pytest.raises(ImageError, match="sides of at most 39 px, got 40"):
+        decode_rgb(data, most_px=1000, most_side_px=39)
+
+
 def test_another_size_names_both(tmp_path: Path) -> None:
     path = _written(tmp_path, _encoded("PNG"))
     with pytest.raises(
@@ -266,13 +309,14 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_bytes_have_the_pixels_of_a_file(tmp_path: Path, format_name: str) -> None:
     data = _encoded(format_name)
-    np.testing.assert_array_equal(decode_rgb(data, most_px=600), _read(_written(tmp_path, data)))
+    found = decode_rgb(data, most_px=600, most_side_px=30)
+    np.testing.assert_array_equal(found, _read(_written(tmp_path, data)))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_bytes_are_turned_upright_as_a_file_is(tmp_path: Path, orientation: int) -> None:
     data = _oriented(orientation, "JPEG")
-    found = decode_rgb(data, most_px=600)
+    found = decode_rgb(data, most_px=600, most_side_px=30)
     assert found.shape == ((30, 20, 3) if orientation >= 5 else (20, 30, 3))
     np.testing.assert_array_equal(found, read_rgb(_written(tmp_path, data)))
 
@@ -288,10 +332,17 @@ def test_bytes_are_turned_upright_as_a_file_is(tmp_path: Path, orientation: int)
         (_png_header(10_000, 6_000), "at most 50 megapixels, got 60.0"),
         (_png_header(10_000, 10_000), "at most 50 megapixels, got many more"),
         (_png_header(60_000, 60_000), "at most 50 megapixels, got many more"),
+        (_png_header(16_384, 1), "readable"),
+        (_png_header(16_385, 1), "sides of at most 16384 px, got 16385$"),
+        (_png_header(1, 49_000_000), "sides of at most 16384 px, got 49000000$"),
+        (_deep(".png"), "image must have 8 bits per colour, got 16: scale its values to 0..255$"),
     ],
-    ids=["empty", "drawing", "postscript", "cut", "deep", "large", "suspect", "bomb"],
+    ids=[
+        *("empty", "drawing", "postscript", "cut", "gray 16", "large", "suspect", "bomb"),
+        *("long", "longer", "high", "colour 16"),
+    ],
 )
 def test_bytes_are_refused_in_words(data: bytes, words: str) -> None:
     with pytest.raises(ImageError, match=words) as refused:
-        decode_rgb(data, most_px=50_000_000)
+        decode_rgb(data, most_px=50_000_000, most_side_px=16_384)
     assert "object at 0x" not in str(refused.value)

@@ -1,0 +1,110 @@
+"""The page in a real browser: what it opens with, on screens of any size, and after a reload."""
+
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from pipeline.predictor.advice import CORRECTIONS
+from stages.web.page import Page as Served
+from stages.web.server import served
+from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
+from tests.fixtures.predictors import drawn
+from tests.fixtures.web_page import png
+
+pytestmark = pytest.mark.slow
+
+SCREENS: Final = {
+    "telephone": (390, 664),
+    "small telephone": (320, 568),
+    "telephone held sideways": (844, 390),
+    "tablet": (800, 700),
+    "laptop": (1280, 720),
+}
+
+
+def test_it_opens_with_an_answer_and_has_a_scene_for_each(browser: Browser) -> None:
+    with served(Served()) as address, tab(browser, address, scene=0) as page:
+        answered(page, 1)
+        said = [page.locator("#words").inner_text()]
+        buttons = page.locator("#scenes button")
+        for k in range(1, buttons.count()):
+            buttons.nth(k).click()
+            answered(page, k + 1)
+            said.append(page.locator("#words").inner_text())
+        assert said == [f"{words.capitalize()}." for words in CORRECTIONS.values()]
+
+
+@pytest.mark.parametrize("size", SCREENS.values(), ids=SCREENS)
+def test_the_first_screen_has_the_image_and_the_answer(
+    browser: Browser, address: str, size: tuple[int, int]
+) -> None:
+    width, height = size
+    screen: dict[str, Any] = {"viewport": {"width": width, "height": height}}
+    if min(size) < 700:
+        screen |= {"is_mobile": True, "has_touch": True}
+    with tab(browser, address, scene=0, **screen) as page:
+        answered(page, 1)
+        for selector in ("#words", "#because"):
+            seen = page.locator(selector).bounding_box()
+            assert seen is not None
+            assert seen["y"] + seen["height"] <= height
+        canvas = page.locator("#canvas").bounding_box()
+        assert canvas is not None
+        assert min(canvas["width"], canvas["height"]) >= 0.4 * min(size)
+        assert canvas["y"] + canvas["height"] / 2 <= height
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def shown(page: Page) -> tuple[np.ndarray, list[str], str, list[str]]:
+    """Pixels of the image with all that is drawn on it, expected IoUs, advice, and choices."""
+    controls = [page.locator(f"#{name}").input_value() for name in ("model", "heads")]
+    chosen = page.locator("input[name=mode]:checked, input[name=proposal]:checked")
+    controls += chosen.evaluate_all("all => all.map((one) => one.value)")
+    return drawn_on(page), expected_ious(page), page.locator("#words").inner_text(), controls
+
+
+@pytest.mark.parametrize("source", ["scene", "file"])
+def test_a_reload_loses_nothing(browser: Browser, address: str, source: str) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        if source == "file":
+            file = {"name": "my photo.png", "mimeType": "image/png", "buffer": png(drawn())}
+            page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
+            expect(page.get_by_role("application")).to_have_attribute(
+                "aria-label", "Image my photo.png, 256 by 192 pixels"
+            )
+        page.get_by_label("Heads").select_option("mini")
+        page.get_by_label("Model").select_option("small")
+        click_at(page, 120, 80)
+        click_at(page, 200, 40, button="right", n_answers=2)
+        other = (int(page.locator("#which").inner_text()) + 1) % 3
+        page.locator(".proposal").nth(other).click()
+        page.get_by_role("switch", name="Entropy").click(force=True)
+        page.locator("label:has(> input[value=background])").click()
+        before = shown(page)
+        for _ in range(2):
+            page.reload()
+            answered(page, 1)
+            after = shown(page)
+            assert after[1:] == before[1:]
+            np.testing.assert_allclose(after[0].astype(int), before[0], atol=1)
+            expect(page.get_by_role("alert")).to_be_hidden()
+        page.get_by_role("button", name="Undo").click()
+        answered(page, 2)  # to the click before
+
+
+def test_an_image_that_is_gone_is_said_to_be(
+    browser: Browser, address: str, served_page: Served
+) -> None:
+    with tab(browser, address, may_be_refused=True) as page:
+        file = {"name": "mine.png", "mimeType": "image/png", "buffer": png(drawn())}
+        page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
+        expect(page.get_by_role("application")).to_have_attribute(
+            "aria-label", "Image mine.png, 256 by 192 pixels"
+        )
+        for name in list(served_page.images._images):  # as when others have opened many
+            served_page.images._images.pop(name)
+        page.reload()
+        answered(page, 1)  # about the first scene
+        expect(page.get_by_role("alert")).to_contain_text("image must still be open, got one that")

@@ -1,0 +1,89 @@
+"""Chooses the scenes of the page: ``python -m tools.choose_scenes``.
+
+Reads   the weights and heads that ship.
+Writes  ``stages/web/scenes.csv``: a scene and a click in it for each advice that there is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import astuple, fields
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool
+
+from pipeline.predictor import PromptSet, UncertainPredictor
+from pipeline.predictor.advice import CORRECTIONS, KEEP
+from pipeline.predictor.demo_scenes import N_SCENES, SEED, SIZE_PX
+from pipeline.prompts import sample_prompts
+from pipeline.scenes.scene import draw_scene, scene_seeds
+from stages.predictor import load_predictor
+from stages.web.scenes import SCENES_FILE, Scene
+from storage.folders import whole_file
+
+LEAST_IOU: Final = 0.8
+"""True IoU of a mask that the page shows as one to keep."""
+
+LEAST_AREA: Final = 0.03
+"""Share of the image that the object has."""
+
+BESIDE_PX: Final = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
+
+
+def main() -> None:
+    """Write the file."""
+    scenes = choose_scenes(load_predictor("mini", "tiny"))
+    rows = [[field.name for field in fields(Scene)], *map(astuple, scenes)]
+    lines = (",".join(map(str, row)) for row in rows)
+    with whole_file(SCENES_FILE) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(*(f"scene {one.number}, click {one.x},{one.y}: {one.advice}" for one in scenes), sep="\n")
+
+
+def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
+    """For each advice, the first scene with a click that gets it; each scene once.
+
+    A click is in the centre of an object that is not small, and the clicks a pixel beside it get
+    the same advice, so that rounding on another machine does not change it. A mask to keep is
+    right.
+
+    Raises
+    ------
+    SystemExit
+        If an advice is given to no click.
+    """
+    found: dict[str, Scene] = {}
+    for number in range(N_SCENES):
+        for scene in _candidates(predictor, number):
+            if scene.advice not in found:
+                found[scene.advice] = scene
+                break
+        if len(found) == len(CORRECTIONS):
+            return tuple(found[advice] for advice in CORRECTIONS)
+    missing = ", ".join(advice for advice in CORRECTIONS if advice not in found)
+    raise SystemExit(f"error: {N_SEARCHED} scenes must show each advice, got none for {missing}")
+
+
+def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:
+    """A scene with each click that would do."""
+    drawn = draw_scene(scene_seeds(SEED, "val", number + 1)[-1], SIZE_PX)
+    predictor.set_image(drawn.rgb)
+    for mask in drawn.masks:
+        if mask.mean() < LEAST_AREA:
+            continue
+        x, y = sample_prompts(mask, seed=0)[0].tolist()
+        clicks = np.clip([(x + dx, y + dy) for dx, dy in BESIDE_PX], 0, SIZE_PX - 1)
+        answers = predictor.predict_uncertainties(
+            [PromptSet([click], [1]) for click in clicks.tolist()]
+        )
+        advised = {answer.advice.correction for answer in answers}
+        own = answers[0].masks[answers[0].selected]
+        if len(advised) == 1 and (advised != {KEEP} or _iou(own, mask) >= LEAST_IOU):
+            yield Scene(number, x, y, advised.pop())
+
+
+def _iou(one: Bool[np.ndarray, "y x"], other: Bool[np.ndarray, "y x"]) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+if __name__ == "__main__":
+    main()
