@@ -36,6 +36,7 @@ from stages.page.labels import (
     TRUTH_MARKS,
     measure_label,
     number,
+    timed_ratio,
     tint,
 )
 from stages.page.provenance import Commit, setting, settings
@@ -737,7 +738,8 @@ def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
     write_runtime(brief / RUNTIME_PATH, draw_runtime(family))
     report.main()
     table = (brief / "results" / "tables" / "table7_runtime.csv").read_text(encoding="utf-8")
-    assert ("tiny,views5,1.2,0.584,1.2,4.78689," in table) == (family == "sam2")
+    numbers = "tiny,views5,1.2,1.15,1.25,0.584,1.2,1.15,1.25,4.78689,"
+    assert (numbers in table) == (family == "sam2")
     assert table.count("Abacus 9,3,drawn scene,7\n") == len(MODELS) * len(METHOD_LABELS)
     runtime = section(read_page(brief / PAGE), "runtime")
     told = words(runtime)
@@ -745,7 +747,10 @@ def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
     assert "dvc repro -f -s runtime" in told
     (seconds,) = tables(runtime).values()
     ends = {"sam2": " paper 0.584 s, 4.79×", "mini": ""}
-    assert seconds["|T| = 5 views"].tolist()[0] == f"1.20 s 1.20×{ends[family]}"
+    assert (
+        seconds["|T| = 5 views"].tolist()[0]
+        == f"1.20 s 1.15–1.25 s 1.20× (1.15–1.25){ends[family]}"
+    )
     assert ("RTX 3050 Ti" in told) == (family == "sam2")
 
 
@@ -803,6 +808,21 @@ def test_numbers_and_tints_for_people() -> None:
     assert tint(1) == "#ef4444b2"
     assert tint(-0.5) == "#3b82f659"
     assert tint(float("nan")) == "none"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.95, 1.02, "as SAM2 alone"),
+        (1.0, 1.05, "as SAM2 alone"),
+        (1.01, 1.05, "1.02× (1.01–1.05)"),
+        (0.8, 0.9, "1.02× (0.80–0.90)"),
+    ],
+)
+def test_a_difference_within_the_interval_is_not_shown_as_one(
+    low: float, high: float, words: str
+) -> None:
+    assert timed_ratio({"ratio": 1.02, "ratio_low": low, "ratio_high": high}) == words
 
 
 def test_settings_are_short() -> None:
