@@ -62,7 +62,7 @@ predictor.set_image(Image.open(photo))
 found = predictor.predict_uncertainty(point_coords=[[120, 80]], point_labels=[1])
 others = usam_cache.load_others(predictor, "mini", "tiny")
 bits = usam_cache.mask_entropy(np.ones((2, 2), np.float32))
-print(json.dumps([len(found.masks), len(others), bits]))
+print(json.dumps([len(found.masks), len(others), float(bits)]))
 """
 
 
