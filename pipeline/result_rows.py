@@ -23,7 +23,7 @@ RUNTIME_FORMAT: Final = "%.6g"
 
 @dataclass(frozen=True)
 class Interval:
-    """Range of a value in the middle of the resamples; NaN where it does not exist."""
+    """Ends of a 95 % interval; NaN where it does not exist."""
 
     low: float
     high: float
@@ -34,6 +34,8 @@ Bounds = Annotated[Interval, "95 % interval over images or videos"]
 
 BoundsOfDifference = Annotated[Interval, "95 % interval of the difference itself"]
 """Narrower than the intervals suggest: both measures see the same resamples."""
+
+BoundsOfMedian = Annotated[Interval, "95 % interval of the median over the rounds"]
 
 Protocol = Annotated[str, "whether the best or the selected masks are judged"]
 TrainSplit = Annotated[str, "train split of the heads; empty without heads"]
@@ -240,7 +242,7 @@ class RuntimeSettings:
     device: Annotated[str, "name of the processor or GPU"]
     torch_threads: Annotated[int, "threads of PyTorch"]
     image: Annotated[str, "`own` or `drawn scene`"]
-    repeats: Annotated[int, "rounds whose median is taken"]
+    repeats: Annotated[int, "rounds"]
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,10 @@ class RuntimeRow:
 
     model: Annotated[str, "the model"]
     method: Annotated[str, "`sam` alone, or with what is computed besides"]
-    seconds: Annotated[float, "seconds"]
-    ratio: Annotated[float, "`seconds` by those of SAM2 alone"]
+    seconds: Annotated[float, "median over the rounds"]
+    seconds_interval: BoundsOfMedian
+    ratio: Annotated[float, "seconds by those of SAM2 alone in the same round, their median"]
+    ratio_interval: BoundsOfMedian
     settings: RuntimeSettings
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
+from math import comb
 from typing import Final
 
 import numpy as np
@@ -12,11 +14,15 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import arrays_for_heads
 from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights, predict, set_inputs
+from pipeline.result_rows import Interval
 from pipeline.sam.model import Decoded, Sam
 from pipeline.views import apply_view, default_view, map_points, unview
 
 TIMED_VIEWS: Final = ("identity", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """The five views of Table 7, |T| = 5."""
+
+MIN_ROUNDS: Final = 6
+"""Fewest rounds whose median has a 95 % interval."""
 
 Masks = Float[np.ndarray, "prompt y x"]
 """Foreground probabilities of the selected proposals, at low resolution."""
@@ -75,6 +81,28 @@ METHODS: Final[Mapping[str, Callable[[Sam, Question, Heads], object]]] = {
 }
 """Columns of Table 7, for every whole kind of heads; each returns NumPy arrays or a number, so that
 no device is still at work."""
+
+
+def median_interval(values: Float[np.ndarray, "round"]) -> Interval:
+    """95 % interval of the median, of whatever distribution the values are drawn.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer values than ``MIN_ROUNDS``.
+
+    Notes
+    -----
+    The k-th lowest and the k-th highest value, k the largest number for which the median lies below
+    the one, and above the other, with a probability of at most 2.5 %: that fewer than k of n coins
+    show heads.
+    """
+    n = len(values)
+    if n < MIN_ROUNDS:
+        raise ValueError(f"rounds must be at least {MIN_ROUNDS}, got {n}")
+    k = sum(40 * tail <= 2**n for tail in accumulate(comb(n, heads) for heads in range(n)))
+    ordered = np.sort(values)
+    return Interval(float(ordered[k - 1]), float(ordered[n - k]))
 
 
 def _decode_center(sam: Sam, question: Question, view: str) -> Decoded:

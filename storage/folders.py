@@ -269,6 +269,12 @@ def named_disk_errors(path: Path) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, reason, str(path)) from error
 
 
+def sha256_file(path: Path) -> str:
+    """Sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Hard-link a file; copy it where the file system has no hard links."""
     try:

@@ -314,7 +314,9 @@ def test_every_data_file_of_the_packages_is_a_dependency() -> None:
         check=True,
     ).stdout
     files = [
-        path for path in listed.split() if not path.endswith(".py") and (ROOT / path).is_file()
+        path
+        for path in listed.split()
+        if not path.endswith((".py", "py.typed")) and (ROOT / path).is_file()
     ]
     declared = {
         path.replace("${extract.family}", family)

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import tomllib
 from typing import Any, Final
 
 import pytest
@@ -12,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.environments import EXTRAS, PYPROJECT, direct_requirements
 
 LINES: Final = [
     line
@@ -25,12 +25,11 @@ PINS: Final = {
 }
 
 
-def direct_requirements() -> list[str]:
-    """What pyproject.toml asks for: to run, to develop and to build."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    project = declared["project"]
-    developers = project["optional-dependencies"]["dev"]
-    return [*project["dependencies"], *developers, *declared["build-system"]["requires"]]
+WANTED: Final = [
+    *direct_requirements("dev"),
+    *map(Requirement, PYPROJECT["build-system"]["requires"]),
+]
+"""What pyproject.toml asks for: to run, to develop and to build."""
 
 
 def test_every_line_is_a_name_and_a_public_version() -> None:
@@ -43,12 +42,17 @@ def test_names_are_sorted_and_stand_once() -> None:
     assert len(PINS) == len(LINES)
 
 
-@pytest.mark.parametrize("requirement", direct_requirements())
-def test_a_direct_dependency_is_pinned_within_its_range(requirement: str) -> None:
-    wanted = Requirement(requirement)
+def test_developers_have_every_extra() -> None:
+    assert {requirement.name for extra in EXTRAS for requirement in direct_requirements(extra)} == {
+        requirement.name for requirement in direct_requirements("dev")
+    }
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_a_direct_dependency_is_pinned_within_its_range(wanted: Requirement) -> None:
     pinned = PINS.get(canonicalize_name(wanted.name))
     assert pinned is not None, "make constraints lists it"
-    assert wanted.specifier.contains(pinned), f"{requirement} must allow {pinned}"
+    assert wanted.specifier.contains(pinned), f"{wanted} must allow {pinned}"
 
 
 def test_make_installs_by_it_and_by_nothing_where_told_so() -> None:

@@ -37,7 +37,7 @@ OUTSIDE_A_CLONE: Final = {
 PROGRAM: Final = """
 import json, sys
 from typer.testing import CliRunner
-import pipeline, stages, storage
+import pipeline, stages, storage, usam_cache
 from pipeline.sam import build
 from pipeline.sam.building import fit_weights, load_weights
 from stages.cli.app import app
@@ -50,6 +50,7 @@ for model in models:
 results = {command: CliRunner().invoke(app, command.split()) for command in commands}
 said = {command: [r.exit_code, r.stdout, r.stderr] for command, r in results.items()}
 packages = [package.__path__[0] for package in (pipeline, stages, storage)]
+packages.append(usam_cache.__file__)
 print(json.dumps({"packages": packages, "said": said}))
 """
 
@@ -87,8 +88,9 @@ def run(
 
 
 def tracked_files() -> set[str]:
-    """Files of the packages that git would commit."""
-    listed = run(["git", "ls-files", "-co", "--exclude-standard", "--", *PACKAGES], cwd=ROOT)
+    """Files of the packages, and of the public module, that git would commit."""
+    ours = (*PACKAGES, "usam_cache.py")
+    listed = run(["git", "ls-files", "-co", "--exclude-standard", "--", *ours], cwd=ROOT)
     return {name for name in listed.splitlines() if (ROOT / name).is_file()}
 
 
@@ -126,7 +128,7 @@ def test_its_models_load_and_its_commands_say_what_they_need(
             typed=json.dumps([MODELS, commands]),
         )
     )
-    assert [Path(folder).parent for folder in told["packages"]] == [installed] * 3
+    assert [Path(folder).parent for folder in told["packages"]] == [installed] * 4
     said = told["said"]
     assert said["--help"][0] == said["heads info"][0] == said[asked][0] == 0, said[asked]
     assert "\nH_A " in said[asked][1]

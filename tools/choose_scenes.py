@@ -60,7 +60,7 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
         if len(found) == len(CORRECTIONS):
             return tuple(found[advice] for advice in CORRECTIONS)
     missing = ", ".join(advice for advice in CORRECTIONS if advice not in found)
-    raise SystemExit(f"error: {N_SEARCHED} scenes must show each advice, got none for {missing}")
+    raise SystemExit(f"error: {N_SCENES} scenes must show each advice, got none for {missing}")
 
 
 def _candidates(predictor: UncertainPredictor, number: int) -> Iterator[Scene]:

@@ -2,14 +2,18 @@
 
 Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /schema -->``, and of
         ``docs/method.md`` between ``<!-- measures -->`` and ``<!-- /measures -->``, and likewise
-        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``.
+        ``kinds``, ``statistics``, ``prompts``, ``views`` and ``tables``, and of ``docs/api.md``
+        ``reading`` and ``predicting``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+import usam_cache
 from pipeline.heads.kinds import HEAD_KINDS, HeadKind, OneCycle
 from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
 from pipeline.result_rows import (
@@ -120,6 +124,18 @@ def result_tables() -> str:
     return "\n".join(_columns(name, own) for name, own in RESULT_TABLES.items())
 
 
+def public_names(names: Iterable[str]) -> str:
+    """Names of ``usam_cache``, with the names of their arguments."""
+    rows = []
+    for name in names:
+        found = getattr(usam_cache, name)
+        arguments = ", ".join(inspect.signature(found).parameters)
+        summary = " ".join((found.__doc__ or "").partition("\n\n")[0].split())
+        summary = summary.partition("; see")[0].rstrip(".").replace("``", "`")
+        rows.append((f"`{name}({arguments})`", summary))
+    return _of_words(("name", "is"), rows)
+
+
 DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = {
     (Path("docs", "cache.md"), "schema"): arrays,
     (Path("docs", "method.md"), "kinds"): head_kinds,
@@ -128,6 +144,8 @@ DECLARED: Final[Mapping[tuple[Path, str], Callable[[], str]]] = {
     (Path("docs", "method.md"), "prompts"): prompts,
     (Path("docs", "method.md"), "views"): views,
     (Path("docs", "method.md"), "tables"): result_tables,
+    (Path("docs", "api.md"), "reading"): partial(public_names, usam_cache.READING),
+    (Path("docs", "api.md"), "predicting"): partial(public_names, usam_cache.PREDICTING),
 }
 """Tables by page and name of their block."""
 

@@ -28,7 +28,7 @@ and so whether the advice was any good; of an image of your own, you have the ad
 from pipeline.predictor.pictures import draw_entropy, draw_mask
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from stages.predictor import load_predictor
+from usam_cache import load_predictor
 
 predictor = load_predictor("mini", "tiny")
 cases = {}

@@ -12,9 +12,9 @@ from typing import Final
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.web.page import Page
-from stages.web.scenes import SEED, SIZE_PX
 from stages.web.server import served
 from storage.images.files import png_bytes
 from tools.show_predictions import PHOTO

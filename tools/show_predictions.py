@@ -33,7 +33,7 @@ PHOTO: Final = "data/shapes/val/000005.png"
 
 PYTHON: Final = f"""\
 from PIL import Image
-from stages.predictor import load_predictor
+from usam_cache import load_predictor
 
 predictor = load_predictor("mini", "tiny")
 predictor.set_image(Image.open("{PHOTO}"))

@@ -30,7 +30,7 @@ VIEWS: Final = tuple(
 
 @dataclass(frozen=True)
 class BayesianPlan:
-    """What the passes are."""
+    """What the passes of ``predict_bayesian`` are."""
 
     views: tuple[View, ...] = VIEWS
     """T; the first pass, ``identity``, belongs to them in any case."""

@@ -1,13 +1,13 @@
 """``usam``, also run as ``python -m stages.cli``."""
 
-from stages.program.stopping import listen, stoppable, write_any_text
+from stages.program.stopping import listen, naming_extras, stoppable, write_any_text
 
 
 def main() -> None:
     """Run the command line."""
     write_any_text()
     listen()
-    with stoppable():
+    with stoppable(), naming_extras():
         # Its imports take seconds.
         from stages.cli.app import app  # noqa: PLC0415
 

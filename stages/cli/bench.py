@@ -15,7 +15,7 @@ from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime import Heads, Question
 from stages.extraction.timing import time_models
-from stages.page.labels import METHOD_LABELS
+from stages.page.labels import METHOD_LABELS, timed_ratio
 from stages.program.main import reported_errors
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
@@ -38,7 +38,7 @@ def runtime(
     weights: Annotated[str | None, typer.Option(help="file or random-SEED, likewise.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, after a warm-up.")] = 5,
+    repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
     csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
 ) -> None:
     """Time SAM2 alone, with entropies and with heads on one image: the paper's Table 7."""
@@ -87,12 +87,18 @@ def _trained_heads(train_splits: tuple[str, ...], family: str) -> Heads | None:
 
 
 def _table(timed: pd.DataFrame) -> Table:
-    table = Table(title="Seconds per image, and ratio to SAM2 alone", title_justify="left")
+    table = Table(
+        title="Seconds per image, and ratio to SAM2 alone (95 % interval)",
+        title_justify="left",
+    )
     # On a narrow screen, rich would cut a name that it cannot break.
     table.add_column("model", min_width=int(timed["model"].str.len().max()))
     for method in timed["method"].unique():
         table.add_column(METHOD_LABELS[method], justify="right")
     for model, rows in timed.groupby("model", sort=False):
-        cells = [f"{row.seconds:.3f} ({row.ratio:.2f}x)" for row in rows.itertuples()]
+        cells = [
+            f"{row['seconds']:.3f}" + (f", {timed_ratio(row)}" if row["method"] != "sam" else "")
+            for row in rows.to_dict("records")
+        ]
         table.add_row(str(model), *cells)
     return table

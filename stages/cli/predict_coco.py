@@ -16,8 +16,8 @@ from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
 from storage.datasets.coco import EVERYTHING, KINDS, PromptedImage, read_prompts
 from storage.errors import DataError, counted, listed, printable
+from storage.folders import sha256_file
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
-from storage.images.files import sha256_file
 from storage.outputs.coco_results import KeptResults
 
 if TYPE_CHECKING:

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from statistics import median
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 
 from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadKind
 from pipeline.heads.networks import initial_network
 from pipeline.heads.predict import STANDARD, HeadWeights, n_inputs
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeRow, RuntimeSettings
-from pipeline.runtime import METHODS, Heads, Question
+from pipeline.runtime import METHODS, Heads, Question, median_interval
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import PROTOCOL_OBJECTIVES
@@ -54,45 +55,70 @@ def time_models(
     WeightsError
         If the weights file of a model is missing, damaged or of another architecture.
     """
-    rows: list[RuntimeRow] = []
+    runs: dict[tuple[str, str], Callable[[], object]] = {}
     for model in models:
         sam = load_model(params, model)
         given = (sam, question or _drawn_question(sam.image_size_px), heads or _random_heads(sam))
-        runs = {name: partial(method, *given) for name, method in METHODS.items()}
-        with progress(f"runtime {model}", 1 + n_repeats, "rounds") as advance:
-            seconds = median_seconds(runs, n_repeats, advance)
-        settings = RuntimeSettings(
-            family=params.family,
-            weights=params.weights.partition("-")[0],
-            heads="trained" if heads else "random",
-            precision=params.precision,
-            device=device_name(sam.device),
-            torch_threads=torch.get_num_threads(),
-            image="own" if question else "drawn scene",
-            repeats=n_repeats,
-        )
-        rows += [
-            RuntimeRow(model, method, taken, taken / seconds["sam"], settings)
-            for method, taken in seconds.items()
-        ]
-    return as_frame(RUNTIME, rows)
+        runs |= {(model, name): partial(method, *given) for name, method in METHODS.items()}
+    with progress("runtime", 1 + n_repeats, "rounds") as advance:
+        seconds = seconds_in_turns(runs, n_repeats, advance)
+    settings = RuntimeSettings(
+        family=params.family,
+        weights=params.weights.partition("-")[0],
+        heads="trained" if heads else "random",
+        precision=params.precision,
+        device=device_name(sam.device),
+        torch_threads=torch.get_num_threads(),
+        image="own" if question else "drawn scene",
+        repeats=n_repeats,
+    )
+    return as_frame(RUNTIME, runtime_rows(seconds, settings))
 
 
-def median_seconds(
-    runs: Mapping[str, Callable[[], object]], n_repeats: int, advance: Callable[[int], None]
-) -> dict[str, float]:
-    """Median time of each run, after a warm-up.
+Run = TypeVar("Run")
 
-    The runs take turns, so that whatever else the machine does affects all alike.
+
+def seconds_in_turns(
+    runs: Mapping[Run, Callable[[], object]], n_repeats: int, advance: Callable[[int], None]
+) -> dict[Run, Float[np.ndarray, "round"]]:
+    """Seconds of each run in each round, after a warm-up.
+
+    All runs take turns, so that whatever else the machine does affects all alike; in an order that
+    is drawn for each round, as what ran before leaves the processor's caches to what runs next.
     """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(1 + n_repeats):
-        for name, run in runs.items():
+    seconds = {run: np.zeros(1 + n_repeats) for run in runs}
+    order, rng = list(runs), np.random.default_rng(0)
+    for i in range(1 + n_repeats):
+        for run in (order[j] for j in rng.permutation(len(order))):
             started = perf_counter()
-            run()
-            times[name].append(perf_counter() - started)
+            runs[run]()
+            seconds[run][i] = perf_counter() - started
         advance(1)
-    return {name: median(taken[1:]) for name, taken in times.items()}
+    return {run: taken[1:] for run, taken in seconds.items()}
+
+
+def runtime_rows(
+    seconds: Mapping[tuple[str, str], Float[np.ndarray, "round"]], settings: RuntimeSettings
+) -> list[RuntimeRow]:
+    """A row per model and method: medians over the rounds, with their intervals.
+
+    A ratio is that of two times of the same round: what slows a whole round cancels out.
+    """
+    rows = []
+    for (model, method), taken in seconds.items():
+        ratios = taken / seconds[model, "sam"]
+        rows.append(
+            RuntimeRow(
+                model=model,
+                method=method,
+                seconds=float(np.median(taken)),
+                seconds_interval=median_interval(taken),
+                ratio=float(np.median(ratios)),
+                ratio_interval=median_interval(ratios),
+                settings=settings,
+            )
+        )
+    return rows
 
 
 def _drawn_question(size_px: int) -> Question:

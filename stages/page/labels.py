@@ -222,6 +222,14 @@ def significant(value: float) -> str:
     return NOTHING if isnan(value) else f"{value:#.3g}".rstrip(".")
 
 
+def timed_ratio(row: Mapping[Hashable, Any]) -> str:
+    """Ratio of a method to SAM2 alone, in words where the rounds cannot tell them apart."""
+    low, high = (row["ratio" + end] for end in BOUNDS_OF)
+    if low <= 1 <= high:
+        return "as SAM2 alone"
+    return f"{number(row['ratio'], 2)}× ({number(low, 2)}–{number(high, 2)})"
+
+
 def tint(correlation: float) -> str:
     """Background of a correlation: red for +1, blue for -1, none for 0 or a missing one."""
     if isnan(correlation):

@@ -333,6 +333,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "interval": interval,
     "significant": labels.significant,
     "setting": provenance.setting,
+    "timed_ratio": labels.timed_ratio,
     "tint": labels.tint,
     "coded": coded,
 }

@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
-from stages.program.stopping import kept_work, stoppable
+from stages.program.stopping import kept_work, naming_extras, stoppable
 from stages.settings.params import PARAMS_FILE
 from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
 from stages.settings.versions import check_versions
@@ -37,7 +37,7 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
     def program() -> None:
         arguments = _checked_arguments(main, sys.argv[1:])
         stage = Path(inspect.getfile(main)).stem
-        with stoppable(), reported_errors(), running(stage, arguments):
+        with stoppable(), naming_extras(), reported_errors(), running(stage, arguments):
             main(**arguments)
 
     return program

@@ -15,6 +15,8 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import Final, NoReturn
 
+from storage.extras import absent
+
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """SLURM sends the last one, where it is asked to, to jobs whose time is nearly over."""
 
@@ -84,6 +86,19 @@ def stoppable(kept: str | None = None, *, is_requeued: bool = False) -> Iterator
         raise
     finally:
         _under_way.pop()
+
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """End the program with status 1 and one line where a module is absent that an extra brings."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        line = absent(error.name or "")
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(1) from error
 
 
 def kept_work() -> str | None:

@@ -271,7 +271,7 @@ class ExecutorParams:
 class RuntimeParams:
     """Settings of the stage."""
 
-    n_repeats: Annotated[StrictInt, Field(ge=1, le=1000)]
+    n_repeats: Annotated[StrictInt, Field(ge=6, le=1000)]  # the median of fewer has no interval
 
 
 @strict

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from math import nan
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
 from pipeline.heads.kinds import HEAD_KINDS, PAPER, HeadKind
 from pipeline.scoring.corrections import BASELINE, BOUNDS
 from pipeline.scoring.measures import MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import ABLATIONS, JUDGED, PROTOCOLS, TASKS
+from pipeline.vocabulary import ABLATIONS, JUDGED, TASKS
 from stages.tables import report_table
 from stages.tables.paper import paper_numbers
 from storage.outputs.results import SplitResults
@@ -26,9 +25,11 @@ ABLATED: Final = (*ABLATIONS, BOTH)
 
 TOKEN_INDEX: Final = ["tokens", "task", "model", "measure", "trained_on"]
 
-Metrics = dict[str, dict[str, dict[str, Any]]]
-"""Split -> protocol -> task -> measure -> ``relative_auc`` and ``auc`` with their bounds; split ->
-protocol -> ``mean_iou`` -> model."""
+FOLLOWED: Final = "selected"
+"""Protocol of the metrics; tables have both."""
+
+Metrics = dict[str, dict[str, dict[str, float]]]
+"""Split -> task -> measure -> relative AUC; split -> ``mean_iou`` -> model."""
 
 
 @dataclass(frozen=True)
@@ -211,32 +212,30 @@ def curve_table(results: report_table.Results, task: str) -> pd.DataFrame:
 
 
 def metrics(results: report_table.Results) -> Metrics:
-    """What ``dvc metrics show`` prints; a relative AUC that does not exist is left out."""
+    """What ``dvc metrics show`` prints: for the masks that a user has, how good they are and, of
+    SamScore and of the measures of the gallery, how well they predict each correction.
+
+    A relative AUC that does not exist is left out, and so are heads of all but the first split.
+    """
     numbers: Metrics = {}
-    for split, protocol in product(results, PROTOCOLS):
-        found = report_table.of_protocol({split: results[split]}, protocol)
-        iou = found[split].iou.query("view == 'identity' and proposal == @protocol")
+    for split in results:
+        found = report_table.of_protocol({split: results[split]}, FOLLOWED)
+        iou = found[split].iou.query("view == 'identity' and proposal == @FOLLOWED")
         means = iou.set_index("model")["mean_iou"]
-        own: dict[str, Any] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
-        own |= {task: _task_metrics(found, task) for task in report_table.task_models(found)}
-        numbers.setdefault(split, {})[protocol] = own
+        numbers[split] = {"mean_iou": {str(k): _rounded(v) for k, v in means.items()}}
+        numbers[split] |= {
+            task: _task_metrics(found, task) for task in report_table.task_models(found)
+        }
     return numbers
 
 
-def _task_metrics(results: report_table.Results, task: str) -> dict[str, dict[str, float]]:
+def _task_metrics(results: report_table.Results, task: str) -> dict[str, float]:
     (found,) = results.values()
-    first = report_table.first_train_split(found)
-    numbers = {}
-    for row in report_table.main_rows(results, task).to_dict("records"):
-        values = {
-            name + end: row[column + end]
-            for name, column in {"relative_auc": "relative", "auc": "auc"}.items()
-            for end in ("", *report_table.BOUNDS_OF)
-        }
-        numbers[report_table.measure_name(row["measure"], row["trained_on"], first)] = {
-            name: _rounded(value) for name, value in values.items() if pd.notna(value)
-        }
-    return numbers
+    rows = report_table.main_rows(results, task)
+    shown = {BASELINE[-1], *(measure.name for measure in MEASURES if measure.gallery == task)}
+    of_first = rows["trained_on"].isin(["", report_table.first_train_split(found)])
+    relative = rows[of_first & rows["measure"].isin(shown)].set_index("measure")["relative"]
+    return {str(name): _rounded(value) for name, value in relative.dropna().items()}
 
 
 def _rounded(value: float) -> float:

@@ -124,9 +124,11 @@ def runtime_beside_paper(timed: pd.DataFrame) -> pd.DataFrame:
     seconds = paper_numbers("runtime").set_index(keys)["seconds"]
     ratio = seconds / seconds.xs("sam", level="method")
     numbers = pd.DataFrame({"seconds_paper": seconds, "ratio_paper": ratio})
-    settings = [name for name in timed if name not in {*keys, "seconds", "ratio"}]
     both = timed.merge(numbers.reset_index(), on=keys, how="left")
-    return both[[*keys, "seconds", "seconds_paper", "ratio", "ratio_paper", *settings]]
+    for value in ("seconds", "ratio"):
+        own = both.pop(f"{value}_paper")
+        both.insert(list(both).index(f"{value}_high") + 1, f"{value}_paper", own)
+    return both
 
 
 def correlation_beside_paper(

@@ -106,12 +106,18 @@ def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.Data
 
 
 def seconds_with(timed: pd.DataFrame, measure: str) -> Seconds | None:
-    """Seconds per click if a measure of the small model decides; None if nothing times it."""
+    """Seconds per click if a measure of the small model decides; None if nothing times it.
+
+    Those of the small model alone where the rounds cannot tell the measure's from them.
+    """
     method = BY_NAME[measure].timed_as
-    seconds = timed.set_index(["model", "method"])["seconds"]
+    rows = timed.set_index(["model", "method"])
     small, large = ROUTED
-    if (small, method) not in seconds.index or (large, ALONE) not in seconds.index:
+    if (small, method) not in rows.index or (large, ALONE) not in rows.index:
         return None
+    seconds, low, high = (rows[name] for name in ("seconds", "ratio_low", "ratio_high"))
+    if float(low[small, method]) <= 1 <= float(high[small, method]):
+        method = ALONE
     return Seconds(float(seconds[small, method]), float(seconds[large, ALONE]))
 
 

@@ -1,7 +1,6 @@
 """``usam demo``: the web page."""
 
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,12 +8,9 @@ import typer
 
 from pipeline.vocabulary import MODELS
 from stages.program.main import reported_errors
-from stages.settings.parsing import ParamsError
 from storage.checkpoints.weights import models_there
 
 PORT: Final = 8765
-
-NEEDED: Final = ("fastapi", "uvicorn")
 
 
 def demo(
@@ -38,12 +34,6 @@ def demo(
 ) -> None:
     """Serve a web page: an image, clicks on it, masks, and how far to trust them."""
     with reported_errors():
-        missing = [name for name in NEEDED if find_spec(name) is None]
-        if missing:
-            raise ParamsError(
-                f"usam demo must have {' and '.join(missing)}, got none: "
-                "pip install 'usam-cache[demo]'"
-            )
         from stages.web.page import Page  # noqa: PLC0415
         from stages.web.server import open_endpoint, serve  # noqa: PLC0415
 

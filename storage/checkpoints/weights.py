@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pipeline.vocabulary import FAMILIES, MODELS
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 
 TABLES: Final = Path(__file__).parent
 """One CSV per family, so that a stage can depend on the family it uses."""

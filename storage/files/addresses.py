@@ -18,6 +18,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.storage import FsspecStore, WrapperStore
 
 from storage.errors import StoreError
+from storage.extras import absent
 from storage.files.files import Files
 from storage.files.manifest import ROOT
 
@@ -132,6 +133,9 @@ def _reason(error: BaseException) -> str:
     """First line of what began it; DVC says no more of a clone that failed than "SCM error"."""
     while error.__cause__ is not None:
         error = error.__cause__
+    extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
+    if extra is not None:
+        return extra
     return next((line for line in str(error).splitlines() if line), type(error).__name__)
 
 

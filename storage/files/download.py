@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import WeightsError
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 
 CHUNK_BYTES: Final = 1 << 20
 """Bytes between reports of progress; pooch's 1 KiB would make a million of them."""

@@ -1,6 +1,5 @@
 """Image files or their bytes in, RGB arrays out, and pictures as PNG; what is unusable is named."""
 
-import hashlib
 import io
 import struct
 import zlib
@@ -143,12 +142,6 @@ def unreadable(path: Path, kind: str, error: Exception) -> str:
     if isinstance(error, BOMB):
         return f"{path} must have fewer pixels, got: {reason.partition(',')[0]}; {SHRINK}"
     return f"{path} must be a readable {kind}, got: {reason}"
-
-
-def sha256_file(path: Path) -> str:
-    """Sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _orientation(image: Image.Image) -> int:

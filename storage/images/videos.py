@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from storage.errors import ImageError
-from storage.images.files import check_header, read_rgb, sha256_file
+from storage.folders import sha256_file
+from storage.images.files import check_header, read_rgb
 
 N_OPEN: Final = 2
 """Videos open at the same time: at the end of one, readers ahead are already in the next."""

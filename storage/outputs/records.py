@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from storage.errors import DataError
-from storage.folders import write_json
+from storage.folders import sha256_file, write_json
 from storage.paths import remedy
 
 FILES: Final = "files"
@@ -25,7 +25,7 @@ N_HEX: Final = 12
 
 def write_record(path: Path, content: Mapping[str, Any], files: Iterable[Path]) -> None:
     """Write a record; ``files`` are written already, and equal ones give equal bytes."""
-    record = {**content, FILES: {file.name: _sha256_file(file) for file in files}}
+    record = {**content, FILES: {file.name: sha256_file(file) for file in files}}
     write_json(path, {**record, SHA256: _sha256(record)})
 
 
@@ -90,7 +90,7 @@ def check_recorded(path: Path, record: Path, files: Mapping[str, str]) -> None:
     """
     check_exists(path)
     known = files.get(path.name, "none")
-    _check_same(path, f"the file that {record.name} lists", known, _sha256_file(path))
+    _check_same(path, f"the file that {record.name} lists", known, sha256_file(path))
 
 
 def check_exists(path: Path) -> None:
@@ -127,8 +127,3 @@ def _check_same(path: Path, rule: str, written: object, found: str) -> None:
 
 def _sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

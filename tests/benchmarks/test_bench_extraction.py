@@ -29,7 +29,7 @@ from pipeline.vocabulary import PROMPTS
 from stages.extraction.loop import run_shards
 from stages.extraction.steps import CellSteps
 from stages.settings.signatures import CellName
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.pool.cell import Cell
 from storage.pool.inputs import PreparedSplit

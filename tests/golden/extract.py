@@ -16,7 +16,7 @@ from pipeline.scenes.scene import draw_scene
 from pipeline.vocabulary import MASK_FIGURES, PROMPTS
 from stages import extract
 from storage.checkpoints.weights import checkpoint
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects

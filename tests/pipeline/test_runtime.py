@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from scipy.stats import quantile_test
 
 from pipeline import runtime
 from pipeline.entropy.mixtures import mask_entropy
@@ -11,12 +13,13 @@ from pipeline.heads.kinds import KINDS, KINDS_BY_NAME, HeadSet
 from pipeline.heads.networks import initial_network
 from pipeline.heads.predict import n_inputs, predict, set_inputs
 from pipeline.prompts import sample_prompts
-from pipeline.runtime import METHODS, TIMED_VIEWS, Heads, Question
+from pipeline.runtime import METHODS, MIN_ROUNDS, TIMED_VIEWS, Heads, Question, median_interval
 from pipeline.sam.building import build
 from pipeline.sam.model import Decoded, Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import OBJECTIVES
+from stages.settings.blocks import RuntimeParams
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,28 @@ def test_heads_of_our_own_read_figures_of_the_masks_too(
     _, said = runtime.judge(sam, question, heads, KINDS_BY_NAME["ours"])
     for objective, value in predict(heads["ours"], inputs).items():
         np.testing.assert_allclose(said[objective], value, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [6, 7, 8, 9, 30, 66, 67, 1000])
+def test_the_interval_of_a_median_is_scipys(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n)
+    # Exact, and as narrow as can be, from either side.
+    tails = [
+        quantile_test(values, p=0.5, alternative=side).confidence_interval(0.975)
+        for side in ("greater", "less")
+    ]
+    found = median_interval(values)
+    assert found.low == tails[0].low
+    assert found.high == tails[1].high
+    assert found.low <= np.median(values) <= found.high
+
+
+def test_fewer_than_six_rounds_have_no_interval_and_no_setting_allows_them() -> None:
+    with pytest.raises(ValueError, match="rounds must be at least 6, got 5"):
+        median_interval(np.arange(5.0))
+    assert RuntimeParams(n_repeats=MIN_ROUNDS).n_repeats == MIN_ROUNDS
+    with pytest.raises(ValidationError, match="greater than or equal to 6"):
+        RuntimeParams(n_repeats=MIN_ROUNDS - 1)
 
 
 def test_every_method_is_asked_in_the_same_way(sam: Sam, question: Question, heads: Heads) -> None:

@@ -15,7 +15,7 @@ from pipeline.scenes.placement import CATEGORIES
 from pipeline.scenes.scene import draw_scene
 from stages import prepare
 from storage.coco_writer import write_coco
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 from storage.paths import objects_path
 from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects

@@ -22,9 +22,9 @@ MODELS = ("small", "tiny")
 
 
 def write_params(**changes: Any) -> None:  # noqa: ANN401 - a setting each
-    """Settings of the repository, of two models and one round."""
+    """Settings of the repository, of two models and as few rounds as may be."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
-    params |= {"models": list(MODELS), "train_splits": [], "runtime": {"n_repeats": 1}}
+    params |= {"models": list(MODELS), "train_splits": [], "runtime": {"n_repeats": 6}}
     params["extract"] |= {"device": "cpu"} | changes
     Path("params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     write_versions(Path())
@@ -44,8 +44,12 @@ def test_every_model_and_method_is_timed_without_weights_or_heads() -> None:
     assert table["method"].tolist() == [*METHODS] * len(MODELS)
     assert (table["seconds"] > 0).all()
     alone = table["seconds"].where(table["method"] == "sam").ffill()
-    np.testing.assert_allclose(table["ratio"], table["seconds"] / alone, rtol=1e-4)
-    assert table[list(RUNTIME.columns[4:])].drop_duplicates().to_dict("records") == [
+    # Medians of ratios, not ratios of medians: they are near one another.
+    np.testing.assert_allclose(table["ratio"], table["seconds"] / alone, rtol=0.5)
+    for value in ("seconds", "ratio"):
+        assert (table[f"{value}_low"] <= table[value]).all()
+        assert (table[value] <= table[f"{value}_high"]).all()
+    assert table[list(RUNTIME.columns[8:])].drop_duplicates().to_dict("records") == [
         {
             "family": "mini",
             "weights": "random",
@@ -54,7 +58,7 @@ def test_every_model_and_method_is_timed_without_weights_or_heads() -> None:
             "device": device_name(torch.device("cpu")),
             "torch_threads": torch.get_num_threads(),
             "image": "drawn scene",
-            "repeats": 1,
+            "repeats": 6,
         }
     ]
 

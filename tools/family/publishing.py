@@ -8,8 +8,7 @@ from safetensors.numpy import save
 
 from storage.checkpoints import weights
 from storage.errors import WeightsError
-from storage.folders import whole_file
-from storage.images.files import sha256_file
+from storage.folders import sha256_file, whole_file
 
 
 def publish_mini(models: Mapping[str, Mapping[str, np.ndarray]]) -> None:

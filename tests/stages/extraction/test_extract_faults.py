@@ -15,7 +15,7 @@ from PIL import Image
 from stages import extract, extract_train
 from stages.extraction import loop
 from stages.filling import fill
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 from storage.paths import POOL, objects_path
 from tests.fixtures.extract_project import (
     CELL,

@@ -10,7 +10,7 @@ import storage
 from pipeline.sam.building import build
 from stages import extract
 from stages.extraction.models import kept_model
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 from storage.paths import features_path
 from tests.fixtures.extract_project import (
     CELL,

@@ -11,7 +11,7 @@ import yaml
 import storage
 from pipeline.prompts import object_seed, sample_prompts
 from stages import extract, prepare
-from storage.images.files import sha256_file
+from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.paths import features_path, objects_path
 from storage.rle import decode_rle

@@ -1,15 +1,19 @@
 """Models as cells are filled with them, their processors, and how long they take."""
 
+from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from pipeline.result_rows import RuntimeSettings
 from stages.extraction import models, timing
 from stages.extraction.models import device_name, kept_model
-from stages.extraction.timing import median_seconds
+from stages.extraction.timing import runtime_rows, seconds_in_turns
 from stages.settings.parsing import ParamsError
+from tests.fixtures.report_inputs import MACHINE
 from tests.fixtures.signatures import extract_params
 
 
@@ -23,16 +27,38 @@ def test_a_job_without_the_gpu_that_auto_stands_for_is_told_so(
         kept_model(extract_params(device="cuda"), "tiny", "cuda")
 
 
-def test_a_median_leaves_the_first_round_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Start and end of each run: a round of 9 and 9 s, then rounds of 1 and 2, 3 and 2, 2 and 8.
-    ticks = iter(np.cumsum([0, 9, 0, 9, 0, 1, 0, 2, 0, 3, 0, 2, 0, 2, 0, 8]).tolist())
-    monkeypatch.setattr(timing, "perf_counter", lambda: next(ticks))
-    asked: list[str] = []
-    runs = {name: lambda name=name: asked.append(name) for name in "ab"}
+def test_all_runs_take_turns_in_another_order_each_round_of_which_the_first_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken: list[str] = []
+    now = [0]
+    monkeypatch.setattr(timing, "perf_counter", lambda: now[0])
+
+    def run(k: int) -> None:
+        now[0] += 10 * (len(taken) // 3) + k  # seconds
+        taken.append("abc"[k])
+
+    runs = {name: partial(run, k) for k, name in enumerate("abc")}
     rounds: list[int] = []
-    assert median_seconds(runs, 3, rounds.append) == {"a": 2, "b": 2}
-    assert asked == ["a", "b"] * 4
-    assert rounds == [1] * 4
+    seconds = seconds_in_turns(runs, 30, rounds.append)
+    assert {name: of_run.tolist() for name, of_run in seconds.items()} == {
+        name: [10 * i + k for i in range(1, 31)] for k, name in enumerate("abc")
+    }
+    assert rounds == [1] * 31
+    orders = ["".join(taken[i : i + 3]) for i in range(0, 93, 3)]
+    assert {"".join(sorted(order)) for order in orders} == {"abc"}
+    assert len(set(orders)) == 6
+
+
+def test_what_slows_a_whole_round_is_no_part_of_a_ratio() -> None:
+    load = np.array([1.0, 5, 1, 2, 9, 1, 3, 1])
+    seconds = {("tiny", "sam"): 0.1 * load, ("tiny", "views5"): 0.5 * load}
+    alone, views = runtime_rows(seconds, RuntimeSettings("mini", *MACHINE))
+    assert (alone.model, alone.method, views.method) == ("tiny", "sam", "views5")
+    assert alone.seconds == pytest.approx(0.15)
+    assert astuple(alone.seconds_interval) == pytest.approx((0.1, 0.9))
+    assert views.ratio == pytest.approx(5)
+    assert astuple(views.ratio_interval) == pytest.approx((5, 5))
 
 
 def test_a_processor_that_linux_does_not_name_has_a_name(

@@ -19,9 +19,9 @@ from stages.cli.heads import app
 from stages.predictor import load_predictor
 from stages.predictor.published import THEIR_NAMES
 from storage.checkpoints.weights import checkpoint
+from storage.folders import sha256_file
 from storage.head_files import published_heads
 from storage.head_files.head_file import read_head_file
-from storage.images.files import sha256_file
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import drawn, trained_mini
 

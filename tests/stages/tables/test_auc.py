@@ -400,39 +400,44 @@ def test_the_overview_shows_each_task_its_own_measures(own: Results, protocol: s
         assert table[f"{task}_low"].notna().equals(table[task].notna())
 
 
-def test_metrics_tell_each_protocol_its_own(results: dict[str, SplitResults]) -> None:
+FOLLOWED = {
+    "model": ["h_theta", "delta_theta_star", "delta_theta_star_ours"],
+    "prompt": ["h_xp", "delta_xp_star", "delta_xp_star_ours"],
+    "task": ["h_a", "delta_a_star", "delta_a_star_ours"],
+    "segmentation": ["h_std", "usam", "usam_ours"],
+}
+
+
+def test_metrics_are_a_score_of_numbers_about_the_masks_that_a_user_has(
+    results: dict[str, SplitResults],
+) -> None:
     told = metrics(results)
     assert list(told) == list(SPLITS)
-    for split, protocol in product(SPLITS, PROTOCOLS):
-        assert list(told[split]) == list(PROTOCOLS)
-        found = told[split][protocol]
+    for split, found in told.items():
+        assert sum(map(len, found.values())) == 20
         assert list(found) == ["mean_iou", *TASKS]
-        objects = rows_of(results[split].objects, protocol=protocol, judged=protocol, model="small")
-        mean = objects[f"{protocol}_iou"].mean()
-        assert found["mean_iou"]["small"] == pytest.approx(mean, abs=1e-6)
-        for task, measure in {"model": "h_theta", "task": "sam_score"}.items():
-            (row,) = rows_of(
-                results[split].auc, protocol=protocol, task=task, model="tiny", measure=measure
-            ).to_dict("records")
-            shown = found[task][measure]
-            assert shown["relative_auc"] == pytest.approx(row["relative"], abs=1e-6)
-            assert shown["auc_high"] == pytest.approx(row["auc_high"], abs=1e-6)
+        objects = results[split].objects
+        objects = rows_of(objects, protocol="selected", judged="selected", model="small")
+        assert found["mean_iou"]["small"] == pytest.approx(objects["selected_iou"].mean(), abs=1e-6)
+        for task, names in FOLLOWED.items():
+            assert list(found[task]) == ["sam_score", *names]
+        own = rows_of(results[split].auc, protocol="selected", task="task", model="tiny")
+        of_first = {"h_a": ("", ""), "delta_a_star": (TRAIN_SPLITS[0], "selected")}
+        for measure, (train_split, tokens) in of_first.items():
+            rows = rows_of(own, measure=measure, train_split=train_split, tokens=tokens)
+            (relative,) = rows["relative"]
+            assert found["task"][measure] == pytest.approx(relative, abs=1e-6)
 
 
 def test_metrics_leave_out_a_relative_auc_that_does_not_exist(
-    results: dict[str, SplitResults], protocol: str
+    results: dict[str, SplitResults],
 ) -> None:
     found = results["shapes_val"]
-    names = ["relative", "relative_low", "relative_high"]
-    flat = found.auc.assign(**found.auc[names].where(found.auc["task"] != "task"))
-    told = metrics({"shapes_val": replace(found, auc=flat)})["shapes_val"][protocol]
+    flat = found.auc.assign(relative=found.auc["relative"].where(found.auc["task"] != "task"))
+    told = metrics({"shapes_val": replace(found, auc=flat)})["shapes_val"]
     assert set(told["mean_iou"]) == set(MODELS)
-    auc = {"auc", "auc_low", "auc_high"}
-    assert set(told["task"]["h_a"]) == auc
-    assert set(told["prompt"]["delta_xp@coco_train"]) == {
-        *auc,
-        *(f"relative_{name}" for name in auc),
-    }
+    assert told["task"] == {}
+    assert len(told["prompt"]) == 4
 
 
 def test_tasks_that_were_not_evaluated_are_not_shown(results: dict[str, SplitResults]) -> None:

@@ -14,11 +14,13 @@ from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTI
 from pipeline.vocabulary import MODELS, PROTOCOLS
 from stages.tables.report_table import Results, of_protocol
 from stages.tables.statistics import (
+    Seconds,
     calibration_table,
     failure_table,
     pixel_table,
     promise_table,
     routing_table,
+    seconds_with,
     selective_table,
 )
 from storage.outputs.results import SplitResults
@@ -171,3 +173,12 @@ def test_without_tiny_and_large_nothing_is_routed(own: Results) -> None:
         for split, found in own.items()
     }
     assert routing_table(few, TIMED).empty
+
+
+def test_a_measure_that_the_rounds_cannot_tell_from_the_model_alone_takes_as_long() -> None:
+    noisy = TIMED.assign(
+        seconds=TIMED["seconds"].mask(TIMED["method"] == "entropy", 0.9),
+        ratio_low=TIMED["ratio_low"].mask(TIMED["method"] == "entropy", 0.8),
+    )
+    assert seconds_with(TIMED, "h_std") == Seconds(small=SECONDS["entropy"], large=1)
+    assert seconds_with(noisy, "h_std") == Seconds(small=SECONDS["sam"], large=1)

@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import CORRECTIONS
+from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
@@ -26,7 +27,7 @@ from stages.settings.params import read_params
 from stages.web import images
 from stages.web.app import MOST_UPLOAD_BYTES
 from stages.web.page import Page
-from stages.web.scenes import SEED, SIZE_PX, read_scenes
+from stages.web.scenes import read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT

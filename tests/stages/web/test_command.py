@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from importlib import util
 from pathlib import Path
 
 import httpx
@@ -16,7 +15,6 @@ from typer.testing import CliRunner
 
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
-from stages.web import command
 from stages.web.server import open_endpoint
 from storage.checkpoints.weights import weights_path
 from tests.fixtures.dvc_stages import ROOT
@@ -38,15 +36,6 @@ def refused(*arguments: str) -> str:
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     return result.stderr
-
-
-def test_without_its_extra_it_says_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        command, "find_spec", lambda name: None if name == "uvicorn" else util.find_spec(name)
-    )
-    assert refused() == (
-        "error: usam demo must have uvicorn, got none: pip install 'usam-cache[demo]'\n"
-    )
 
 
 def test_the_other_commands_do_not_need_it() -> None:

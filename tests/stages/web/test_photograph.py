@@ -20,8 +20,8 @@ from stages.predictor.published import THEIR_NAMES
 from stages.web.page import Page, offered_heads
 from stages.web.server import served
 from storage.checkpoints import weights
+from storage.folders import sha256_file
 from storage.head_files import published_heads
-from storage.images.files import sha256_file
 from tests.fixtures.chromium import answered, drop, tab
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import random_heads

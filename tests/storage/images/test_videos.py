@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from storage.errors import ImageError
+from storage.folders import sha256_file
 from storage.images import videos
-from storage.images.files import sha256_file
 from storage.images.videos import SplitImages, Videos, frame_file, video_of
 from tests.fixtures.layouts import write_jpeg, write_mp4
 

@@ -1,0 +1,35 @@
+"""Modules that only the extras of ``pyproject.toml`` bring, and what to say where one is absent.
+
+Imports nothing but Python's own: it speaks where little is installed.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "predict": (
+        *("PIL", "cv2", "jinja2", "markupsafe", "numba", "pooch", "pycocotools", "pydantic"),
+        *("pydantic_core", "rich", "ruamel", "safetensors", "sam2", "torch", "typer"),
+    ),
+    "stages": (
+        *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
+        *("sklearn", "smac"),
+    ),
+    "demo": ("fastapi", "starlette", "uvicorn"),
+    "dvc": ("dvc", "scmrepo"),
+    "s3": ("boto3", "botocore", "obstore"),
+}
+"""Modules by the least extra that brings them; whoever reads stores needs none."""
+
+
+def absent(module: str) -> str | None:
+    """What to say of an absent module: how to install it. None for one that no extra brings.
+
+    >>> absent("torch.nn")
+    "torch must be installed, got none: pip install 'usam-cache[predict]'"
+    """
+    top = module.partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if top in modules:
+            return f"{top} must be installed, got none: pip install 'usam-cache[{extra}]'"
+    return None

@@ -1,0 +1,93 @@
+"""What other projects import; docs/api.md shows it.
+
+Each name is imported when it is asked for: reading stores needs no model, and no extra.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from storage.extras import absent
+
+if TYPE_CHECKING:
+    from pipeline.auc import correction_auc
+    from pipeline.entropy.mixtures import mask_entropy
+    from pipeline.masks import decode as decode_masks
+    from pipeline.predictor import (
+        BayesianPlan,
+        PromptSet,
+        UncertainMaskGenerator,
+        UncertainPredictor,
+    )
+    from pipeline.prompts import sample_prompts
+    from pipeline.sam import Sam
+    from pipeline.sam import build as build_sam
+    from stages.predictor import load_others, load_predictor
+    from storage import open_entropy, open_features, open_masks, open_objects
+
+__all__ = [
+    "BayesianPlan",
+    "PromptSet",
+    "Sam",
+    "UncertainMaskGenerator",
+    "UncertainPredictor",
+    "build_sam",
+    "correction_auc",
+    "decode_masks",
+    "load_others",
+    "load_predictor",
+    "mask_entropy",
+    "open_entropy",
+    "open_features",
+    "open_masks",
+    "open_objects",
+    "sample_prompts",
+]
+
+READING: Final = {
+    "open_objects": "storage.store.opening.open_objects",
+    "open_features": "storage.store.opening.open_features",
+    "open_masks": "storage.store.opening.open_masks",
+    "open_entropy": "storage.store.opening.open_entropy",
+    "decode_masks": "pipeline.masks.decode",
+    "correction_auc": "pipeline.auc.correction_auc",
+}
+"""Names that any installation has, and where each is defined."""
+
+PREDICTING: Final = {
+    "load_predictor": "stages.predictor.loading.load_predictor",
+    "load_others": "stages.predictor.loading.load_others",
+    "UncertainPredictor": "pipeline.predictor.predictor.UncertainPredictor",
+    "UncertainMaskGenerator": "pipeline.predictor.everything.UncertainMaskGenerator",
+    "PromptSet": "pipeline.predictor.prompts.PromptSet",
+    "BayesianPlan": "pipeline.predictor.bayesian.BayesianPlan",
+    "Sam": "pipeline.sam.model.Sam",
+    "build_sam": "pipeline.sam.building.build",
+    "mask_entropy": "pipeline.entropy.mixtures.mask_entropy",
+    "sample_prompts": "pipeline.prompts.sample_prompts",
+}
+"""Names that are of use with the extra ``predict``."""
+
+if not TYPE_CHECKING:  # else any name would pass for one that is here
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
+        """Import a name when it is asked for.
+
+        Raises
+        ------
+        ImportError
+            If an extra is not installed that it needs.
+        """
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, defined = (READING | PREDICTING)[name].rpartition(".")
+        try:
+            return getattr(import_module(module), defined)
+        except ModuleNotFoundError as error:
+            line = absent(error.name or "")
+            if line is None:
+                raise
+            raise ImportError(line, name=error.name) from error
+
+    def __dir__() -> list[str]:
+        """Every name, imported yet or not."""
+        return sorted(__all__)
