@@ -22,7 +22,6 @@ from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import ABLATIONS, JUDGED, MODELS, PROTOCOLS, TASKS
 from stages import evaluate, evaluation
 from stages.settings.signatures import weights_name
-from stages.settings.versions import VERSIONS
 from storage import open_entropy, open_features
 from storage.errors import DataError, StoreError
 from storage.head_files.head_file import (
@@ -299,16 +298,6 @@ def test_without_train_splits_only_untrained_measures_are_evaluated(root: Path) 
     assert alone.run["heads"] == {}
 
 
-@pytest.mark.usefixtures("root")
-def test_cells_of_other_settings_end_the_stage(capsys: pytest.CaptureFixture[str]) -> None:
-    rewrite(["tiny"], precision="bf16")
-    with pytest.raises(SystemExit):
-        evaluate.main()
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "tiny/vflip.zarr was written under other inputs (precision: bf16 -> fp32)" in line
-    assert not results_dir(SPLIT).exists()
-
-
 def rewrite(models: Sequence[str], **changes: Any) -> None:  # noqa: ANN401
     """Write the features of some models under another signature."""
     for model in models:
@@ -327,12 +316,6 @@ def test_entropies_without_a_model_are_refused() -> None:
     entropy = open_entropy(entropy_path(SPLIT))
     with pytest.raises(StoreError, match="entropies must include the model small, got tiny, large"):
         evaluation.numbers_of(entropy, ("h_std",), "small", "best")
-
-
-@pytest.mark.usefixtures("root")
-def test_a_split_that_was_not_prepared_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"objects/never_made.zarr must be a Zarr store, got none"):
-        open_eval("never_made", MODELS, VIEWS)
 
 
 @pytest.mark.parametrize(
@@ -398,15 +381,6 @@ def test_heads_of_features_that_are_not_all_there_stand_alone() -> None:
     evaluate_again()
 
 
-@pytest.mark.usefixtures("root")
-def test_heads_of_features_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    was = VERSIONS["extract"]
-    monkeypatch.setattr("stages.settings.signatures.VERSIONS", {"extract": 2})
-    rewrite(MODELS)
-    with pytest.raises(DataError, match=rf"extract_version \({was} -> 2\); train them"):
-        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {"shapes_train": {}})
-
-
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -443,49 +417,3 @@ def test_entropies_of_other_cells_are_refused() -> None:
     message = r"computed from the cells of .* \(cells_digest: \w+ -> \w+\); run `entropy` again"
     with pytest.raises(StoreError, match=message):
         evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {})
-
-
-def test_a_store_that_lacks_a_file_ends_the_stage_with_one_line(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = features_path(SPLIT, "small", "identity")
-    (root / path / "iou/c.0.0.0").unlink()
-    with pytest.raises(SystemExit) as end:
-        evaluate.main()
-    assert end.value.code == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {path}")
-    assert not results_dir(SPLIT).exists()
-
-
-def test_a_missing_head_ends_the_stage_with_one_line(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (root / head_set_path("shapes_train", HeadSet("selected", "selected"))).unlink()
-    with pytest.raises(SystemExit):
-        evaluate.main()
-    assert "selected/paper/selected.safetensors" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        pytest.param({"evaluate": {"n_curve_points": 1}}, "n_curve_points", id="one point"),
-        pytest.param(
-            {"evaluate": {"n_curve_points": 9, "n": 1}},
-            "one of n_curve_points, n_resamples, seed, got 'n'",
-            id="key",
-        ),
-        pytest.param(
-            {"eval_splits": ["x"]}, "eval split must be one of x, got 'shapes_", id="split"
-        ),
-    ],
-)
-def test_faulty_settings_are_named(
-    root: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
-) -> None:
-    eval_splits = changes.pop("eval_splits", [SPLIT])
-    write_params(root, eval_splits, **changes)
-    with pytest.raises(SystemExit):
-        evaluate.main()
-    assert message in capsys.readouterr().err

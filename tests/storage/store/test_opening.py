@@ -151,13 +151,6 @@ def test_metadata_of_an_array_alone_that_are_missing_or_cut_are_named(
         storage.open_features(features)
 
 
-def test_a_folder_that_is_missing_is_named_by_its_files(features: Path) -> None:
-    shutil.rmtree(features / "pair")
-    with pytest.raises(StoreError, match=r"got 2 missing \(pair/zarr\.json, pair/c\.0\)$"):
-        storage.open_features(features)
-    assert describe(features).missing == ("pair/zarr.json", "pair/c.0")
-
-
 def test_missing_and_empty_shards_are_named(masks: Path) -> None:
     (masks / "mask_code/c.0.0.0.0.0").unlink()
     (masks / "mask_code/c.2.0.0.0.0").write_bytes(b"")
@@ -167,14 +160,6 @@ def test_missing_and_empty_shards_are_named(masks: Path) -> None:
         r"\(mask_code/c\.0\.0\.0\.0\.0, mask_code/c\.2\.0\.0\.0\.0\)$",
     ):
         storage.open_masks(masks)
-
-
-def test_of_many_missing_files_some_are_named(features: Path) -> None:
-    for name in ("iou", "sam_score", "object_score", "object_id", "area", "confidence", "pair"):
-        for file in (features / name).glob("c.*"):
-            file.unlink()
-    with pytest.raises(StoreError, match=r"got 7 missing \((\S+, ){4}\S+ and 2 more\)$"):
-        storage.open_features(features)
 
 
 def test_an_array_that_took_the_place_of_another_is_not_read(features: Path) -> None:
