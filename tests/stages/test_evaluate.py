@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import xarray
 
-from pipeline.auc import correction_auc
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import READ, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
@@ -112,30 +111,6 @@ def test_every_measure_of_every_head_and_model_has_an_auc(found: SplitResults) -
     }
 
 
-@pytest.mark.usefixtures("in_evaluated")
-@pytest.mark.parametrize("head_set", head_sets(), ids=str)
-def test_heads_are_evaluated_on_the_tokens_that_they_read(
-    head_set: HeadSet, found: SplitResults
-) -> None:
-    is_of_selection = (head_set.protocol, head_set.tokens) == ("best", "selected")
-    task = "task" if is_of_selection else "segmentation"
-    with open_features(features_path(SPLIT, "large", "identity")) as features:
-        center = features.sel(prompt="center").load()
-    heads = read_heads("shapes_train", {}, head_set)
-    usam = predict(heads.weights, inputs_of(center, head_set))["iou_large"]
-    by = {"best": "iou", "selected": "sam_score"}[head_set.tokens]
-    iou = chosen(center["iou"].values, center[by].values)
-    corrected = center["iou"].values.max(axis=1) if task == "task" else np.ones_like(iou)
-    expected = correction_auc(iou, corrected, 1 - usam.astype(np.float64))
-    measure = KINDS_BY_NAME[head_set.kind].named("usam")
-    (relative,) = found.auc.query(
-        "protocol == @head_set.protocol and task == @task and model == 'large' "
-        f"and measure == '{measure}' and tokens == @head_set.tokens "
-        "and train_split == 'shapes_train'"
-    )["relative"]
-    assert relative == pytest.approx(expected.relative, abs=1e-6)
-
-
 def chosen(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Each object's value of the proposal that is the highest in another array."""
     return np.array([row[np.argmax(own)] for row, own in zip(values, by, strict=True)])
@@ -163,25 +138,6 @@ def test_heads_of_a_token_set_that_were_not_trained_are_named(
     with pytest.raises(SystemExit):
         evaluate.main()
     assert str(path) in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("in_evaluated")
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_an_auc_is_that_of_the_stored_scores(protocol: str, found: SplitResults) -> None:
-    with open_features(features_path(SPLIT, "small", "identity")) as features:
-        center = features.sel(prompt="center").load()
-        refined = features.sel(prompt="refined").load()
-    by = {"best": "iou", "selected": "sam_score"}[protocol]
-    expected = correction_auc(
-        chosen(center["iou"].values, center[by].values),
-        chosen(refined["iou"].values, refined[by].values),
-        1 - chosen(center["sam_score"].values, center[by].values).astype(np.float64),
-    )
-    (row,) = found.auc.query(
-        "protocol == @protocol and task == 'prompt' and model == 'small' and measure == 'sam_score'"
-    ).to_dict("records")
-    for name in ("auc", "oracle", "worst", "relative"):
-        assert row[name] == pytest.approx(getattr(expected, name), abs=1e-7)
 
 
 @pytest.mark.usefixtures("in_evaluated")

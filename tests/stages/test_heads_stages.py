@@ -433,19 +433,6 @@ def test_cells_of_other_settings_end_the_stage(
 
 
 @pytest.mark.usefixtures("split")
-def test_rows_that_are_not_finite_name_the_split_and_are_not_tried_again(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    tune_all(run)
-    rewrite_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
-    with pytest.raises(SystemExit, match="1"):
-        run(train.main, SPLIT)
-    told = capsys.readouterr().err
-    assert f"error: {SPLIT}: inputs must be finite, got {N_OBJECTS} rows" in told
-    assert "note: try" not in told
-
-
-@pytest.mark.usefixtures("split")
 def test_heads_tuned_under_two_seeds_are_refused(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from storage.store.arrays import naming_damage
 from storage.store.describe import describe
 from storage.store.schema import SCHEMA
 from storage.store.verify import verify
-from tests.fixtures.made_up_cell import SIGNATURE, rows_of
+from tests.fixtures.made_up_cell import SIGNATURE
 
 
 @pytest.fixture
@@ -59,13 +59,6 @@ def test_xarray_and_zarr_read_a_store_without_this_project(made: Path, kind: str
         np.testing.assert_array_equal(dataset[name], group[name][...])  # type: ignore[index]
     loaded = dataset.load()
     assert loaded.sel(prompt="refined", proposal=2).sizes["object"] == 10
-
-
-def test_a_code_is_decoded_by_the_stored_table(made: Path) -> None:
-    masks = storage.open_masks(made / "masks/identity.zarr")
-    probability = masks.probability.values[masks.mask_code[0:2].values]
-    code = rows_of(0)["mask_code"][:2].astype(float)
-    np.testing.assert_allclose(probability, np.sin(np.pi / 2 * code / 255) ** 2, atol=1e-6)
 
 
 def test_nothing_there_is_no_store(tmp_path: Path) -> None:
