@@ -44,6 +44,7 @@ from tests.fixtures.eval_split import (
     write_features,
     write_params,
 )
+from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.signatures import extract_params, open_eval, open_train
 
 SPLIT = "shapes_val"
@@ -282,9 +283,7 @@ def test_a_flipped_bit_ends_the_stage_with_the_name_of_the_store(
 ) -> None:
     chunks = [path for path in (root / "cache" / name).rglob("c*") if path.is_file()]
     for chunk in chunks:
-        data = bytearray(chunk.read_bytes())
-        data[len(data) // 2] ^= 1
-        chunk.write_bytes(data)
+        flip_middle(chunk)
     with pytest.raises(SystemExit):
         evaluate.main()
     assert re.search(rf"{Path(name).parent}(/\w+)?: every chunk must be", capsys.readouterr().err)

@@ -56,13 +56,6 @@ def test_the_same_seed_is_the_same_bytes_and_another_seed_other_scenes() -> None
 
 
 @pytest.mark.usefixtures("repository")
-def test_no_scene_is_in_both_splits() -> None:
-    digests = _run(n_train_images=2, n_val_images=2)
-
-    assert len(set(digests.values())) == len(digests)
-
-
-@pytest.mark.usefixtures("repository")
 def test_scenes_of_an_earlier_larger_data_set_are_removed() -> None:
     _run(n_val_images=4)
 

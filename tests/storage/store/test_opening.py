@@ -20,7 +20,7 @@ from storage.store.arrays import naming_damage
 from storage.store.describe import describe
 from storage.store.schema import SCHEMA
 from storage.store.verify import verify
-from tests.fixtures.made_up_cell import SIGNATURE
+from tests.fixtures.made_up_cell import SIGNATURE, flip
 
 
 @pytest.fixture
@@ -232,10 +232,7 @@ def test_an_array_that_no_store_has_is_named(features: Path, text: str | None) -
 
 
 def test_damage_is_named_when_it_is_read(features: Path) -> None:
-    chunk = features / "iou/c.0.0.0"
-    data = bytearray(chunk.read_bytes())
-    data[-1] ^= 1
-    chunk.write_bytes(data)
+    flip(features / "iou/c.0.0.0", -1)
     write_manifest(features)  # so that the checksum alone tells
     dataset = storage.open_features(features)
     with (
