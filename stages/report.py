@@ -6,15 +6,16 @@ Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/plots/*
         ``results/report.html``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from stages.page.provenance import last_commit
 from stages.program.main import check_unchanged, stage_main
-from stages.settings.params import Params, read_params
+from stages.settings.params import read_params
 from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
+from stages.tables.paper import DataSets
 from stages.tables.report_table import Inputs, Results
 from storage.folders import whole_folder, write_json, write_text
 from storage.outputs.results import (
@@ -41,7 +42,7 @@ def main() -> None:
         for split in params.eval_splits
     }
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
-    given = _inputs(params, results, galleries)
+    given = _inputs(results, galleries, params.train_splits, params.report.paper)
     # Here, so that results which do not fit are told before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
     from stages.page.page import Contents, render_report  # noqa: PLC0415
@@ -65,11 +66,16 @@ def main() -> None:
     print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n")
 
 
-def _inputs(params: Params, results: Results, galleries: Mapping[str, Gallery]) -> Inputs:
+def _inputs(
+    results: Results,
+    galleries: Mapping[str, Gallery],
+    train_splits: Iterable[str],
+    data_sets: DataSets,
+) -> Inputs:
     shown = {split: gallery.table for split, gallery in galleries.items()}
     models = {model for found in results.values() for model in found.run["models"]}
     timed = read_runtime(RUNTIME_PATH, models)
-    return Inputs(results, shown, read_all_trials(params.train_splits), timed, params.report.paper)
+    return Inputs(results, shown, read_all_trials(train_splits), timed, data_sets)
 
 
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:
