@@ -106,6 +106,14 @@ def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
     assert alone
 
 
+@pytest.mark.slow
+def test_who_computes_changes_no_byte(run: Run) -> None:
+    run()
+    alone = stored()
+    run(executor={"kind": "local", "n_workers": 2})
+    assert stored() == alone
+
+
 def test_progress_counts_every_object_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     assert f"entropy: {N_OBJECTS}/{N_OBJECTS} objects" in capsys.readouterr().err
