@@ -32,8 +32,10 @@ from pipeline.scoring.statistics import FAILURE_IOUS
 from pipeline.scoring.tasks import JudgedMasks, judged_masks, own_masks
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.judged import (
+    check,
     drawn_threshold_of_kept,
     kept_and_lost,
+    of_all,
     of_images,
     random_halves,
 )
@@ -102,6 +104,16 @@ def test_exchanging_an_image_for_any_other_never_frees_the_new_one() -> None:
         losses.append(kept_and_lost(of_images(judged, is_left_out), threshold)[1])
     assert np.mean(losses) <= ALPHA
     assert np.mean(losses) > ALPHA / 2
+
+
+@pytest.mark.parametrize("skill", [0.0, 1.0, 4.0])
+def test_over_200_halves_the_promise_of_all_is_kept_within_its_band(skill: float) -> None:
+    judged = population(np.random.default_rng(5), 80, skill=skill)
+    halves = random_halves(80, 200, np.random.default_rng(0))
+    found = check(judged, halves, [of_all(ALPHA)(judged, half) for half in halves], ALPHA)
+    band = 3 * found.fell_short.std() / np.sqrt(200)
+    held = 1 - found.fell_short.mean()
+    assert 1 - ALPHA - band <= held <= 1 - ALPHA + 2 / 41 + band
 
 
 @pytest.mark.parametrize(("skill", "usually_kept"), [(1.0, 0.0), (4.0, 0.3)])
