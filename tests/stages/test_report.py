@@ -476,6 +476,16 @@ def test_another_family_beside_the_papers_numbers_is_told(
     assert told == ({"coco_val": family} if is_cautious else {})
 
 
+def test_a_note_tells_of_another_family(page: Element, drawn_page: Element) -> None:
+    assert not notes(page)
+    (note,) = notes(drawn_page)
+    assert "family sam2, those of coco_val here of mini." in note
+
+
+def notes(page: Element) -> list[str]:
+    return [words(p) for p in page.iter("p") if p.get("role") == "note"]
+
+
 def test_names_are_escaped_in_the_page(best: Path) -> None:
     write_params(best, [SPLIT], train_splits=TRAIN_SPLITS, report={"title": "<b>&"})
     found = read_results(results_dir("coco_val"))
