@@ -83,9 +83,8 @@ def read_scores(
         If a head was trained on features of another family, version, precision or weights, or of
         other objects than its split has.
     """
-    origin = cells.head_origin
     heads = {
-        one: {name: read_heads(name, {**origin, **own}, one) for name, own in train_splits.items()}
+        one: _heads_of(one, cells.head_origin, train_splits)
         for one in head_sets(ablations, kinds=kinds)
     }
     entropy = read_entropies(cells)
@@ -105,8 +104,16 @@ def read_scores(
         "entropy": entropy.attrs["signature"],
         "heads": {name: _metadata_of(heads, name) for name in train_splits},
     }
-    table, pixels = cells.table, _every_pixels(entropy, cells.models)
-    return SplitScores(table.object_id, group_index(table), said, proposals, pixels, inputs)
+    group, pixels = group_index(cells.table), _every_pixels(entropy, cells.models)
+    return SplitScores(cells.table.object_id, group, said, proposals, pixels, inputs)
+
+
+def _heads_of(
+    head_set: HeadSet, origin: Mapping[str, str], train_splits: Mapping[str, Mapping[str, str]]
+) -> dict[str, HeadFile]:
+    return {
+        name: read_heads(name, {**origin, **own}, head_set) for name, own in train_splits.items()
+    }
 
 
 def _metadata_of(

@@ -6,7 +6,7 @@ Writes  ``results/metrics.json``, ``results/tables/**/*.csv``, ``results/plots/*
         ``results/report.html``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +15,16 @@ from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import read_params
 from stages.tables.auc import metrics
 from stages.tables.catalogue import Tables, columns_of_objects, number_formats, report_tables
-from stages.tables.report_table import Inputs
+from stages.tables.paper import DataSets
+from stages.tables.report_table import Inputs, Results
 from storage.folders import whole_folder, write_json, write_text
-from storage.outputs.results import read_all_trials, read_gallery, read_results, read_runtime
+from storage.outputs.results import (
+    Gallery,
+    read_all_trials,
+    read_gallery,
+    read_results,
+    read_runtime,
+)
 from storage.outputs.tables import write_csv
 from storage.paths import RESULTS, RUNTIME_PATH, gallery_dir, results_dir
 
@@ -30,26 +37,22 @@ PLOTS: Final = RESULTS / "plots"
 def main() -> None:
     """Report on every eval split."""
     params = read_params()
-    settings = params.report
     results = {
         split: read_results(results_dir(split), of_objects=columns_of_objects())
         for split in params.eval_splits
     }
-    trials = read_all_trials(params.train_splits)
-    models = {model for found in results.values() for model in found.run["models"]}
-    timed = read_runtime(RUNTIME_PATH, models)
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
-    shown = {split: gallery.table for split, gallery in galleries.items()}
+    given = _inputs(results, galleries, params.train_splits, params.report.paper)
     # Here, so that results which do not fit are told before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
     from stages.page.page import Contents, render_report  # noqa: PLC0415
 
     contents = Contents(
-        title=settings.title,
+        title=params.report.title,
         results=results,
-        tables=report_tables(Inputs(results, shown, trials, timed, settings.paper)),
+        tables=report_tables(given),
         galleries=galleries,
-        data_sets=settings.paper,
+        data_sets=params.report.paper,
         commit=last_commit(Path()),
     )
     # Nothing is written before all is ready: a report that fails leaves the last one in place.
@@ -61,6 +64,18 @@ def main() -> None:
     _write_plots(plots)
     write_text(PAGE, page)
     print(f"Page: {PAGE}", f"Tables: {RESULTS / 'tables'}", sep="\n")
+
+
+def _inputs(
+    results: Results,
+    galleries: Mapping[str, Gallery],
+    train_splits: Iterable[str],
+    data_sets: DataSets,
+) -> Inputs:
+    shown = {split: gallery.table for split, gallery in galleries.items()}
+    models = {model for found in results.values() for model in found.run["models"]}
+    timed = read_runtime(RUNTIME_PATH, models)
+    return Inputs(results, shown, read_all_trials(train_splits), timed, data_sets)
 
 
 def _write_tables(tables: Tables, formats: Mapping[str, str]) -> None:

@@ -189,14 +189,6 @@ def test_another_stage_depends_on_its_block_and_the_lists_it_reads(stage: str) -
     assert sorted(settings_of(stage)) == sorted({*own, *lists, *others})
 
 
-@pytest.mark.parametrize("stage", READ_CELLS)
-def test_settings_that_no_signature_owes_its_rows_to_run_no_stage_that_reads_cells(
-    stage: str,
-) -> None:
-    unnamed = {"extract", "extract.device", "extract.decoder_batch"}
-    assert unnamed.isdisjoint(settings_of(stage))
-
-
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_no_blocks_but_its_own(stage: str) -> None:
     assert settings_read(stage) - LISTS - NO_INPUT == BLOCKS_READ.get(stage, {stage})
@@ -219,11 +211,6 @@ def test_a_stage_compares_its_settings_before_it_publishes(stage: str) -> None:
 
 def test_blocks_of_params_and_stages_share_their_names() -> None:
     assert set(PARAMS) - LISTS - NO_INPUT == set(STAGES) - {"extract_train", "entropy"}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_no_stage_depends_on_who_computes(stage: str) -> None:
-    assert [name for name in settings_of(stage) if name.split(".")[0] in NO_INPUT] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)

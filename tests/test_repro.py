@@ -167,11 +167,6 @@ def test_stages_that_run_again_change_no_byte_of_the_cache(project: Path) -> Non
         assert found == file.parent.name + file.name.removesuffix(".dir")
 
 
-def test_a_changed_param_of_evaluate_runs_evaluate_and_report(project: Path) -> None:
-    change(project, "evaluate", n_curve_points=11)
-    assert repro(project).ran == ["evaluate@shapes_val", "report"]
-
-
 def test_a_new_view_runs_its_cells_and_what_reads_them(project: Path) -> None:
     page = (ROOT / "docs" / "extend.md").read_text("utf-8")
     for step in steps(page):

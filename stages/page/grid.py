@@ -185,8 +185,7 @@ def make_grid(
     """
     named = _without_implied(_with_heads(table, first_heads))
     names = list(named.columns[: list(named.columns).index(splits[0])])
-    down = [name for name in names if name != across] or ["split"]
-    over = ["split", across] if down != ["split"] and across else [across or "split"]
+    down, over = _axes(names, across)
     cells = {
         (tuple(record[name] for name in down), tuple(record[name] for name in over)): Cell(
             *(record[part] for part in PARTS)
@@ -206,6 +205,12 @@ def make_grid(
             for key in keys
         ),
     )
+
+
+def _axes(names: list[str], across: str) -> tuple[list[str], list[str]]:
+    """Columns of names that stand down, and those that stand across."""
+    down = [name for name in names if name != across] or ["split"]
+    return down, ["split", across] if down != ["split"] and across else [across or "split"]
 
 
 def _with_heads(table: pd.DataFrame, first: str) -> pd.DataFrame:

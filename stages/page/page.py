@@ -162,7 +162,6 @@ def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str
 def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
     """What the page shows of a protocol."""
     own = replace(contents, results=report_table.of_protocol(contents.results, protocol))
-    shown = {split: gallery.of_protocol(protocol) for split, gallery in own.galleries.items()}
     return ProtocolPart(
         key=protocol,
         label=labels.PROTOCOL_LABELS[protocol],
@@ -179,8 +178,8 @@ def protocol_part(contents: Contents, protocol: str) -> ProtocolPart:
             for i, split in enumerate(own.results)
         },
         galleries={
-            split: pictures.gallery_sections(found, protocol, split)
-            for split, found in shown.items()
+            split: pictures.gallery_sections(gallery.of_protocol(protocol), protocol, split)
+            for split, gallery in own.galleries.items()
         },
         correlations={
             split: correlation_blocks(own.tables, protocol, split) for split in own.results

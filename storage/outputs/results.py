@@ -12,14 +12,7 @@ from pipeline.result_rows import GALLERY, RANKING, RUNTIME, SPLIT_TABLES, TRIALS
 from pipeline.vocabulary import OBJECTIVES
 from storage.errors import DataError
 from storage.folders import whole_folder
-from storage.outputs.records import (
-    FILES,
-    check_exists,
-    check_holds,
-    check_recorded,
-    read_record,
-    write_record,
-)
+from storage.outputs import records
 from storage.outputs.tables import Frames, read_table, write_table
 from storage.outputs.tuning import read_tuning, trial_files
 from storage.paths import trials_path, tuning_path
@@ -80,11 +73,11 @@ def write_results(folder: Path, tables: Mapping[str, Frames], run: Mapping[str, 
     DataError
         If a table or ``run`` lacks a column or key.
     """
-    check_holds("run", list(run), RUN_KEYS)
+    records.check_holds("run", list(run), RUN_KEYS)
     with whole_folder(folder) as partial:
         for name, table in _FILES.items():
             write_table(partial / f"{name}.csv", table, tables[name])
-        write_record(partial / RUN, run, [partial / f"{name}.csv" for name in _FILES])
+        records.write_record(partial / RUN, run, [partial / f"{name}.csv" for name in _FILES])
 
 
 def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> SplitResults:
@@ -103,11 +96,11 @@ def read_results(folder: Path, *, of_objects: Collection[str] | None = None) -> 
         one that was written: cut off, or edited.
     """
     run = read_run(folder)
-    files = run.pop(FILES)
+    files = run.pop(records.FILES)
     tables = {}
     for name, table in _FILES.items():
         file = folder / f"{name}.csv"
-        check_recorded(file, folder / RUN, files)
+        records.check_recorded(file, folder / RUN, files)
         if name in SPLIT_TABLES:
             tables[name] = read_table(file, table, of_objects if name == "objects" else None)
     return SplitResults(**tables, run=run)
@@ -121,7 +114,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     DataError
         As ``read_record``.
     """
-    return read_record(folder / RUN, "evaluate", RUN_KEYS)
+    return records.read_record(folder / RUN, "evaluate", RUN_KEYS)
 
 
 @dataclass(frozen=True)
@@ -145,7 +138,7 @@ def write_gallery(folder: Path, gallery: Gallery) -> None:
         for name, jpeg in gallery.pictures.items():
             (partial / name).write_bytes(jpeg)
         files = [PICTURES, *gallery.pictures]
-        write_record(partial / PICTURES_RECORD, {}, [partial / name for name in files])
+        records.write_record(partial / PICTURES_RECORD, {}, [partial / name for name in files])
 
 
 def read_gallery(folder: Path) -> Gallery:
@@ -157,9 +150,9 @@ def read_gallery(folder: Path) -> Gallery:
         If the table or a picture is missing, or not as it was written.
     """
     record = folder / PICTURES_RECORD
-    files = read_record(record, "gallery")[FILES]
+    files = records.read_record(record, "gallery")[records.FILES]
     for name in (PICTURES, *files):
-        check_recorded(folder / name, record, files)
+        records.check_recorded(folder / name, record, files)
     table = read_table(folder / PICTURES, GALLERY)
     return Gallery(table, {name: (folder / name).read_bytes() for name in table["picture"]})
 
@@ -167,7 +160,7 @@ def read_gallery(folder: Path) -> Gallery:
 def write_runtime(path: Path, seconds: pd.DataFrame) -> None:
     """Write the seconds that methods take, and the record beside them."""
     write_table(path, RUNTIME, seconds)
-    write_record(path.with_suffix(".json"), {}, [path])
+    records.write_record(path.with_suffix(".json"), {}, [path])
 
 
 def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
@@ -179,8 +172,8 @@ def read_runtime(path: Path, models: Iterable[str]) -> pd.DataFrame:
         If the table is missing or not as it was written, or lacks a column or one of ``models``.
     """
     record = path.with_suffix(".json")
-    check_exists(path)
-    check_recorded(path, record, read_record(record, "runtime")[FILES])
+    records.check_exists(path)
+    records.check_recorded(path, record, records.read_record(record, "runtime")[records.FILES])
     table = read_table(path, RUNTIME)
     methods = set(table["method"])
     for model in sorted(models):
@@ -203,10 +196,10 @@ def read_trials(split: str, objective: str) -> pd.DataFrame:
         more trials than the choice records.
     """
     path, choice = trials_path(split, objective), tuning_path(split, objective)
-    check_exists(path)
+    records.check_exists(path)
     n_trials, files = read_tuning(choice).n_trials, trial_files(choice)
     if files is not None:
-        check_recorded(path, choice, files)
+        records.check_recorded(path, choice, files)
     trials = read_table(path, TRIALS)
     if len(trials) != n_trials:
         raise DataError(

@@ -1,17 +1,21 @@
-"""What the tests of evaluate, tables, page and report start from."""
+"""What the tests of several stages start from, made once by a process of tests."""
 
 import shutil
 import sys
+import time
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from pipeline.vocabulary import PROTOCOLS
-from stages import report
+from stages import extract, report
 from stages.tables.report_table import Results, of_protocol
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import HEADS, RESULTS, results_dir
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, evaluate_splits, write_params
+from tests.fixtures.extract_project import CELL, done_shards, draw_project, outputs, run
+from tests.fixtures.fill_command import N_SHARDS, SHARD_OBJECTS
 from tests.fixtures.report_inputs import write_report_inputs
 
 
@@ -66,3 +70,37 @@ def report_on(evaluated: Path, root: Path, data_sets: dict[str, str]) -> Path:
         patch.setattr(sys, "argv", ["report"])
         report.main()
     return root
+
+
+@pytest.fixture(scope="session")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of three shards whose cell is extracted; not to be changed."""
+    root = tmp_path_factory.mktemp("extracted")
+    with chdir(root):
+        draw_project()
+        run(extract, *CELL)
+    return root
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of ``N_SHARDS`` shards that awaits extraction; not to be changed."""
+    root = tmp_path_factory.mktemp("prepared")
+    with chdir(root):
+        draw_project(n_objects=8, shard_objects=SHARD_OBJECTS)
+    return root
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], float]:
+    """Outputs of a run that nothing disturbs, and the seconds that a shard takes."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(prepared, root, dirs_exist_ok=True)
+    with chdir(root):
+        start = time.monotonic()
+        run(extract, *CELL)
+        seconds = time.monotonic() - start
+        assert done_shards() == list(range(N_SHARDS))
+        return outputs(), seconds / N_SHARDS

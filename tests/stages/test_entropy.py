@@ -14,11 +14,12 @@ from pipeline.entropy.objects import object_arrays
 from stages.entropy import main
 from stages.settings.versions import VERSIONS
 from storage import open_entropy
-from storage.paths import entropy_path, features_path, masks_path, remedy
+from storage.paths import entropy_path, features_path
 from tests.fixtures.eval_split import drawn_truth
+from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.settings import view_settings, write_settings
 from tests.fixtures.signatures import EXTRACT
-from tests.fixtures.split_cells import draw_rows, write_cell, write_cells
+from tests.fixtures.split_cells import draw_rows, write_cells
 
 MODELS, VIEWS = ("tiny", "large"), ("identity", "vflip", "hflip")
 N_OBJECTS, SHARD_OBJECTS = 7, 3
@@ -139,72 +140,10 @@ def test_what_cannot_be_computed_ends_with_one_line(
     assert not entropy_path("val").exists()
 
 
-@pytest.mark.parametrize(
-    ("path_of", "source", "message"),
-    [
-        (features_path, ("val", "tiny", "vflip"), "view must be identity, got vflip"),
-        (masks_path, ("val", "tiny", "vflip"), "view must be identity, got vflip"),
-        (masks_path, ("val", "large", "identity"), "model must be tiny, got large"),
-        (features_path, ("other", "tiny", "identity"), "split must be val, got other"),
-    ],
-    ids=["view", "view of masks", "model", "split"],
-)
-def test_a_store_in_the_place_of_another_ends_the_stage(
-    path_of: Callable[..., Path],
-    source: tuple[str, str, str],
-    message: str,
-    run: Run,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    write_cell(("other", "tiny", "identity"), draw(0), shard_objects=SHARD_OBJECTS)
-    target = path_of("val", "tiny", "identity")
-    shutil.rmtree(target)
-    shutil.copytree(path_of(*source), target)
-    with pytest.raises(SystemExit):
-        run()
-    assert capsys.readouterr().err == f"error: {target}: {message}\n"
-    assert not entropy_path("val").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "view", "difference"),
-    [
-        (
-            {"extract": EXTRACT | {"shard_objects": SHARD_OBJECTS, "precision": "bf16"}},
-            "identity",
-            "precision: fp32 -> bf16",
-        ),
-        (
-            {"views": {"identity": {}, "gnoise": {"variance": 5000, "seed": 1}}},
-            "gnoise",
-            "view_parameters: variance=5000, seed=0 -> variance=5000, seed=1",
-        ),
-    ],
-    ids=["precision", "noise"],
-)
-def test_cells_of_other_settings_than_those_of_the_params_end_the_stage(
-    changes: dict[str, Any],
-    view: str,
-    difference: str,
-    run: Run,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for model in MODELS:
-        write_cell(("val", model, "gnoise"), draw(0), shard_objects=SHARD_OBJECTS)
-    with pytest.raises(SystemExit):
-        run(**changes)
-    path = features_path("val", "tiny", view)
-    told = f"error: {path} was written under other inputs ({difference}){remedy(path)}\n"
-    assert capsys.readouterr().err == told
-
-
 def test_a_damaged_cell_ends_the_stage_and_leaves_no_store(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chunk = features_path("val", "large", "vflip") / "iou" / "c.0.0.0"
-    data = bytearray(chunk.read_bytes())
-    data[40] ^= 1
-    chunk.write_bytes(data)
+    flip_middle(features_path("val", "large", "vflip") / "iou" / "c.0.0.0")
     with pytest.raises(SystemExit):
         run()
     assert "vflip.zarr/iou: every chunk must be intact" in capsys.readouterr().err

@@ -54,16 +54,6 @@ def test_ranks_and_failures_are_those_of_the_objects(own: SplitResults) -> None:
         assert row["value"] == pytest.approx(expected, abs=1e-6, nan_ok=True), row
 
 
-def test_the_generalised_risk_is_the_segmentation_auc_in_other_words(own: SplitResults) -> None:
-    keys = ["train_split", "model", "measure"]
-    areas = own.statistics[own.statistics["statistic"] == "augrc"]
-    auc = own.auc[own.auc["task"] == "segmentation"]
-    both = areas.merge(auc, on=keys, suffixes=("_augrc", ""))
-    assert len(both) == len(areas) == len(auc)
-    np.testing.assert_allclose(both["value"], 1 - both["auc"], atol=1e-7)
-    np.testing.assert_allclose(both["value_low"], 1 - both["auc_high"], atol=1e-7)
-
-
 def test_every_object_has_the_group_that_promises_are_calibrated_by(found: SplitResults) -> None:
     own = found.objects.query("protocol == 'best' and judged == 'best' and model == 'tiny'")
     assert own["group"].nunique() == found.run["n_groups"]

@@ -140,21 +140,6 @@ def test_rows_are_the_split_s_objects_in_its_order(table: ObjectTable) -> None:
             assert dataset["prompt"].to_numpy().tolist() == list(PROMPTS)
 
 
-def test_views_differ_and_an_object_of_one_pixel_has_rows_like_any_other(
-    table: ObjectTable,
-) -> None:
-    row = int(np.flatnonzero(table.area_px == 1)[0])
-    scores = []
-    for view in VIEWS:
-        features = storage.open_features(features_path(SPLIT, "tiny", view)).isel(object=row)
-        for name in ("sam_score", "iou", "iou_token", "mask_token", "object_score"):
-            assert np.isfinite(features[name]).all(), name
-        assert ((features["iou"] >= 0) & (features["iou"] <= 1)).all()
-        scores.append(features["sam_score"].to_numpy())
-    assert not np.array_equal(scores[0], scores[1])
-    assert not np.array_equal(scores[0], scores[2])
-
-
 def test_a_train_cell_holds_two_prompt_sets_and_no_masks(table: ObjectTable) -> None:
     features = storage.open_features(features_path(TRAIN_SPLIT, "tiny", "identity"))
     every = storage.open_features(features_path(SPLIT, "tiny", "identity"))

@@ -1,7 +1,6 @@
 """The stage ``gallery`` on a made-up split."""
 
 import io
-import shutil
 import sys
 from pathlib import Path
 
@@ -19,12 +18,11 @@ from stages import gallery
 from stages.object_pictures import Shown, by_source
 from storage.outputs.results import Gallery, read_gallery
 from storage.outputs.tables import write_table
-from storage.paths import features_path, gallery_dir, masks_path, objects_path, results_dir
+from storage.paths import gallery_dir, masks_path, objects_path, results_dir
 from storage.rle import encode_rle
 from storage.split.objects import ObjectTable, write_objects
 from tests.fixtures.drawn_masks import HeldRows
 from tests.fixtures.eval_split import write_params
-from tests.fixtures.signatures import EXTRACT
 from tests.fixtures.split_cells import write_cell
 
 SPLIT = "val"
@@ -169,35 +167,11 @@ def spoil_results(_root: Path, table: ObjectTable) -> None:
     write_table(results_dir(SPLIT) / "ranking.csv", RANKING, others)
 
 
-def spoil_features(_root: Path, table: ObjectTable) -> None:
-    changed = {**vars(table), "area_px": table.area_px + 1}
-    shutil.rmtree(objects_path(SPLIT))
-    write_objects(objects_path(SPLIT), ObjectTable(**changed), {"split": SPLIT})
-
-
 def spoil_masks(root: Path, _table: ObjectTable) -> None:
     for chunk in (root / masks_path(SPLIT, "tiny", "identity") / "mask_code").glob("c*"):
         data = bytearray(chunk.read_bytes())
         data[: len(data) // 2] = bytes(len(data) // 2)
         chunk.write_bytes(data)
-
-
-def misplace_features(_root: Path, table: ObjectTable) -> None:
-    write_cells(table, "tiny", "vflip")
-    put(features_path(SPLIT, "tiny", "vflip"), features_path(SPLIT, "tiny", "identity"))
-
-
-def misplace_masks(_root: Path, _table: ObjectTable) -> None:
-    put(masks_path(SPLIT, "large", "identity"), masks_path(SPLIT, "tiny", "identity"))
-
-
-def change_precision(root: Path, _table: ObjectTable) -> None:
-    write_settings(root, extract=EXTRACT | {"precision": "bf16"})
-
-
-def put(source: Path, target: Path) -> None:
-    shutil.rmtree(target)
-    shutil.copytree(source, target)
 
 
 def forget_results(_root: Path, _table: ObjectTable) -> None:
@@ -209,14 +183,10 @@ def forget_results(_root: Path, _table: ObjectTable) -> None:
     [
         (spoil_images, "0.png must be an image file, got no such file"),
         (spoil_results, "ranking.csv must hold the objects of cache/objects/val.zarr for large"),
-        (spoil_features, f"{features_path(SPLIT, 'tiny', 'identity')} was written under other"),
         (
             spoil_masks,
             f"{masks_path(SPLIT, 'tiny', 'identity')}/mask_code: every chunk must be",
         ),
-        (misplace_features, "tiny/identity.zarr: view must be identity, got vflip"),
-        (misplace_masks, "tiny/identity.zarr: model must be tiny, got large"),
-        (change_precision, "tiny/identity.zarr was written under other inputs (precision: fp32"),
         (forget_results, "ranking.csv must exist, got none"),
     ],
 )

@@ -43,16 +43,12 @@ from tests.fixtures.train_split import (
     N_OBJECTS,
     SPLIT,
     TUNE,
-    object_table,
     write_features,
     write_params,
     write_split,
 )
 
 Stage = Callable[[], None]
-
-PAPER = HeadSet("best", "best")
-"""The paper's own heads."""
 
 
 class Killed(BaseException):
@@ -424,28 +420,6 @@ def test_training_again_without_the_ablation_gives_the_same_bytes_of_all_other_h
 
 
 @pytest.mark.usefixtures("split")
-def test_rows_are_the_objects_of_every_model_and_know_their_image() -> None:
-    data = read_head_data(open_train(SPLIT, MODELS), PAPER)
-    table = object_table()
-    assert data.inputs.shape == (4 * N_OBJECTS, 2 * N_CHANNELS)
-    np.testing.assert_array_equal(data.group, np.tile(table.image_index, 4))
-    iou = data.targets[:N_OBJECTS, OBJECTIVES.index("iou_tiny")]
-    np.testing.assert_array_equal(data.inputs[:N_OBJECTS, 0], iou)
-
-
-@pytest.mark.usefixtures("split")
-def test_rows_do_not_depend_on_the_blocks_that_are_read() -> None:
-    whole = read_head_data(open_train(SPLIT, MODELS), PAPER)
-    cells = open_train(SPLIT, MODELS)
-    for cell in cells.by_name.values():
-        tokens = cell.features["mask_token"]
-        # The last block is smaller than the others.
-        tokens.encoding["chunks"] = (7, *tokens.encoding["chunks"][1:])
-    assert N_OBJECTS % 7
-    np.testing.assert_array_equal(read_head_data(cells, PAPER).inputs, whole.inputs)
-
-
-@pytest.mark.usefixtures("split")
 def test_cells_of_other_settings_end_the_stage(
     run: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -456,45 +430,6 @@ def test_cells_of_other_settings_end_the_stage(
         line = assert_fails(capsys, run, *arguments)
         assert f"{tiny} was written under other inputs (precision: bf16 -> fp32)" in line
     assert not heads_dir(SPLIT).exists()
-
-
-@pytest.mark.usefixtures("split")
-def test_rows_that_are_not_finite_name_the_split_and_are_not_tried_again(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    tune_all(run)
-    rewrite_features("small", iou_token=np.full((N_OBJECTS, 2, N_CHANNELS), np.nan, np.float32))
-    with pytest.raises(SystemExit, match="1"):
-        run(train.main, SPLIT)
-    told = capsys.readouterr().err
-    assert f"error: {SPLIT}: inputs must be finite, got {N_OBJECTS} rows" in told
-    assert "note: try" not in told
-
-
-@pytest.mark.usefixtures("split")
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("nowhere", "iou_tiny"), "train split must be one of shapes_train, got 'nowhere'"),
-        ((SPLIT, "iou_huge"), "objective must be one of iou_tiny"),
-    ],
-)
-def test_tune_refuses_unknown_names(
-    run: Callable[..., None],
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, str],
-    message: str,
-) -> None:
-    assert message in assert_fails(capsys, run, tune.main, *arguments)
-
-
-@pytest.mark.usefixtures("split")
-def test_train_before_tune_names_the_missing_file(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = assert_fails(capsys, run, train.main, SPLIT)
-    assert "heads/shapes_train/tuning/iou_tiny.json must exist, got none; `dvc repro tune@" in line
-    assert line.endswith("; `dvc repro tune@shapes_train-iou_tiny` makes it")
 
 
 @pytest.mark.usefixtures("split")

@@ -21,8 +21,6 @@ from storage.rle import decode_rle
 from storage.split.objects import ObjectTable, read_objects
 from tests.fixtures.settings import view_settings, write_settings
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples" / "COCO"
-
 Prepare = Callable[..., ObjectTable]
 
 
@@ -106,13 +104,6 @@ def test_clicks_do_not_depend_on_the_other_objects(run_prepare: Prepare) -> None
     np.testing.assert_array_equal(first.point_px, every.point_px[:3])
 
 
-def test_another_seed_moves_clicks_and_no_center(run_prepare: Prepare) -> None:
-    zero, one = run_prepare(), run_prepare(block={"seed": 1})
-
-    np.testing.assert_array_equal(zero.point_px[:, 0], one.point_px[:, 0])
-    assert (zero.point_px[:, 1:] != one.point_px[:, 1:]).any()
-
-
 def test_small_objects_are_left_out_and_counted(
     run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,33 +159,6 @@ def test_orientations_that_the_size_on_record_cannot_confirm_are_told(
     )
 
 
-def test_a_photo_on_its_side_is_of_its_upright_size(
-    run_prepare: Prepare, capsys: pytest.CaptureFixture[str]
-) -> None:
-    content = json.loads(Path("val.json").read_text())
-    record = content["images"][0]
-    record.update(height=90, width=50)
-    content["annotations"] = [
-        {"id": 1, "image_id": record["id"], "segmentation": [[1, 1, 40, 1, 40, 80, 1, 80]]}
-    ]
-    Path("val.json").write_text(json.dumps(content))
-    photo = Path("val") / record["file_name"]
-    Image.new("RGB", (90, 50)).save(photo)
-    _tag(photo, 6)
-
-    run_prepare()
-    assert "note" not in capsys.readouterr().out
-
-    _tag(photo, 1)
-    run_prepare()
-    assert f"{photo} must be 90 px high and 50 px wide" in capsys.readouterr().out
-
-    Image.new("RGB", (50, 90)).save(photo)
-    _tag(photo, 8)
-    run_prepare()
-    assert "got 50 x 90 upright, by its EXIF orientation 8; if its" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -220,20 +184,3 @@ def test_a_fault_is_one_line_and_writes_nothing(
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
     assert not Path("cache").exists()
-
-
-@pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/samples")
-@pytest.mark.parametrize(("name", "n_objects"), [("train2017", 47), ("val2017", 86)])
-def test_real_records_are_prepared(run_prepare: Prepare, name: str, n_objects: int) -> None:
-    table = run_prepare(
-        images=str(SAMPLES / name),
-        annotations=str(SAMPLES / "annotations" / f"instances_{name}.json"),
-    )
-
-    assert table.n_objects == n_objects
-    for k in range(n_objects):
-        image = table.image_index[k]
-        size_px = int(table.height_px[image]), int(table.width_px[image])
-        mask = decode_rle(str(table.mask_rle[k]), *size_px)
-        x, y = table.point_px[k].T
-        assert mask[y, x].all()

@@ -1,7 +1,6 @@
 """``usam bench runtime`` on the mini models."""
 
 import shutil
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,17 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
-from stages.cli.bench import _table, _trained_heads
+from stages.cli.bench import _trained_heads
 from stages.extraction import timing
 from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import write_heads
-from tests.fixtures.report_inputs import draw_runtime
 from tests.fixtures.settings import write_versions
 
 
@@ -67,26 +64,12 @@ def test_every_method_is_timed_and_the_machine_is_named() -> None:
         assert text in said
 
 
-def test_names_of_models_are_whole_on_a_narrow_screen() -> None:
-    timed = draw_runtime("mini")
-    screen = Console(width=80, file=StringIO())
-    with screen.capture() as printed:
-        screen.print(_table(timed))
-    assert all(f" {model} " in printed.get() for model in MODELS)
-
-
 @pytest.mark.usefixtures("root")
 def test_an_image_of_ones_own_and_other_settings_are_timed() -> None:
     Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save("mine.png")
     said = bench("--image", "mine.png", "--precision", "bf16")
     assert "precision bf16" in said
     assert "image mine.png" in said
-
-
-@pytest.mark.usefixtures("root")
-def test_seconds_that_cannot_be_written_are_shown_all_the_same() -> None:
-    said = bench("--csv", "params.yaml/seconds.csv", exit_code=1)
-    assert "torch threads" in said
 
 
 def test_trained_heads_are_taken_where_they_fit_the_family(

@@ -151,11 +151,6 @@ def test_a_folder_without_stores_is_refused(command: str, tmp_path: Path) -> Non
     assert result.stderr == f"error: {tmp_path} must be a store or hold some, got none\n"
 
 
-def test_both_groups_of_commands_have_help() -> None:
-    for arguments in ((), ("cache",), ("checkpoints",)):
-        assert "Usage" in usam(*arguments, "--help").stdout
-
-
 @pytest.mark.usefixtures("features")
 @pytest.mark.parametrize("store", [str(FEATURES), "s3://lab/cache"])
 def test_a_store_or_an_address_is_not_compared_with_a_folder_of_stores(store: str) -> None:

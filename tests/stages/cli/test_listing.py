@@ -55,12 +55,6 @@ def test_all_that_a_store_says() -> None:
     assert two.stdout.startswith(f"{result.stdout}\nfile:///")
 
 
-def test_a_store_that_lost_a_file_names_it() -> None:
-    (FEATURES / "iou/c.0.0.0").unlink()
-    said = " ".join(ls(FEATURES).stdout.split())
-    assert "completeness incomplete: missing iou/c.0.0.0" in said
-
-
 def test_a_folder_has_a_line_for_each_cell_and_store_and_none_for_the_pool() -> None:
     write_objects(Path("objects/val.zarr"), table_of(), {"split": "val"})
     result = ls(".")
@@ -84,15 +78,6 @@ def test_an_earlier_schema_is_to_be_migrated() -> None:
     assert result.exit_code == 0
     assert "2, current is 3  to be migrated" in result.stdout
     assert result.stdout.endswith(": 1 to be migrated by `usam cache migrate`\n")
-
-
-def test_the_columns_are_aligned() -> None:
-    FEATURES.rename(FEATURES.with_name("a-much-longer-name-than-that-of-the-other-store.zarr"))
-    lines = ls(".").stdout.splitlines()[:3]
-    places = [re.search(r"state|complete", line) for line in lines]
-    assert len({place.start() for place in places if place}) == 1
-    ends = [re.search(r"objects| 10(?= )", line) for line in lines]
-    assert len({place.end() for place in ends if place}) == 1
 
 
 def damage(store: Path, *keys: str, value: object) -> None:

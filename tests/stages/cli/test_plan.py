@@ -15,10 +15,7 @@ from typer.testing import CliRunner, Result
 
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.settings.params import read_params
-from stages.settings.signatures import weights_name
 from stages.settings.versions import VERSIONS
-from storage.checkpoints.weights import checkpoint
 from storage.datasets.catalogue import estimate_extent
 from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
@@ -230,13 +227,6 @@ def test_cells_of_another_decoder_batch_are_not_there() -> None:
         assert rows()[SPLIT][3] == n_there
 
 
-def test_weights_are_named_by_their_listed_digest() -> None:
-    write_params(weights="file", family="sam2.1")
-    params = read_params().extract
-
-    assert weights_name(params, "large") == checkpoint("sam2.1", "large").sha256
-
-
 def reasons() -> list[tuple[str, ...]]:
     """What would run: split, number of cells, which, why."""
     return [(split, cells, which, why) for split, cells, which, *_, why in lacking()]
@@ -251,10 +241,6 @@ def lacking() -> list[list[str]]:
 
 ALL_MISSING = [(SPLIT, "12 of 12", "all", "missing")]
 TRAIN_MISSING = [(TRAIN_SPLIT, "4 of 4", "all", "missing")]
-
-
-def test_cells_that_are_not_there_are_one_line_a_split() -> None:
-    assert reasons() == ALL_MISSING + TRAIN_MISSING
 
 
 @pytest.mark.usefixtures("extracted")
@@ -374,25 +360,6 @@ def test_a_split_that_cannot_be_read_is_named_and_the_others_are_planned() -> No
     )
     assert SPLIT in result.stdout
     assert "extract_train" not in result.stdout
-
-
-def test_where_no_split_can_be_read_no_empty_table_is_printed() -> None:
-    Path("annotations.json").unlink()
-    shutil.rmtree("cache")
-
-    result = plan()
-
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.count("\n") == 2
-
-
-def test_a_faulty_setting_is_one_line() -> None:
-    write_params(family="huge")
-
-    result = plan()
-
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: params.yaml: extract.family")
 
 
 def test_nothing_is_written() -> None:

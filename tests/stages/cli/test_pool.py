@@ -1,7 +1,6 @@
 """``usam cache adopt`` and ``clean``: what they put into the pool, and what they leave there."""
 
 import shutil
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from storage.paths import CACHE, POOL
 from tests.fixtures.extract_project import (
     CELL,
     done_shards,
-    draw_project,
     encoded_images,
     files_of,
     outputs,
@@ -27,19 +25,9 @@ from tests.fixtures.fill_command import fill
 N_SHARDS = 3
 
 
-@pytest.fixture(scope="module")
-def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose cell is extracted."""
-    root = tmp_path_factory.mktemp("extracted")
-    with chdir(root):
-        draw_project()
-        run(extract, *CELL)
-    return root
-
-
 @pytest.fixture(autouse=True)
 def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of it, as the working directory."""
+    """A project whose cell is extracted, as the working directory."""
     shutil.copytree(extracted, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from storage.paths import CACHE, POOL, features_path, masks_path, objects_path
 from tests.fixtures.extract_project import (
     CELL,
     SPLIT,
-    draw_project,
     encoded_images,
     files_of,
     flip,
@@ -28,22 +26,12 @@ from tests.fixtures.extract_project import (
 )
 
 
-@pytest.fixture(scope="module")
-def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose cell is extracted, its pool gone."""
-    root = tmp_path_factory.mktemp("extracted")
-    with chdir(root):
-        draw_project()
-        run(extract, *CELL)
-        shutil.rmtree(POOL)
-    return root
-
-
 @pytest.fixture(autouse=True)
 def project(extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of it, as the working directory."""
+    """A project whose cell is extracted, its pool gone, as the working directory."""
     shutil.copytree(extracted, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    shutil.rmtree(POOL)
 
 
 def usam(*arguments: object) -> Result:

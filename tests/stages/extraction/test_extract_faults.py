@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import yaml
 from PIL import Image
 
 from stages import extract, extract_train
 from stages.extraction import loop
-from stages.filling import fill
 from storage.folders import sha256_file
 from storage.paths import POOL, objects_path
 from tests.fixtures.extract_project import (
@@ -103,22 +100,6 @@ def test_a_train_split_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: train split must be one of taught, got 'drawn'\n"
 
 
-def test_a_fault_in_the_settings_of_the_last_stage_is_told_before_anything_is_extracted(
-    refuse: Refuse,
-) -> None:
-    settings = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
-    settings["report"]["title"] = ""
-    Path("params.yaml").write_text(yaml.safe_dump(settings), "utf-8")
-    assert refuse().startswith("params.yaml: report.title must be text")
-    assert not POOL.exists()
-
-
-def test_cuda_where_there_is_none(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    write_params(device="cuda")
-    assert refuse() == "extract.device must be auto or cpu where torch sees no GPU, got 'cuda'"
-
-
 def test_a_split_that_is_not_prepared(refuse: Refuse) -> None:
     path = objects_path(SPLIT)
     shutil.rmtree(path)
@@ -193,16 +174,3 @@ def test_a_folder_that_is_gone_is_named_instead_of_its_images(refuse: Refuse) ->
     assert refuse() == (
         "images must be in the folder images, got no such folder: put it there and run again"
     )
-
-
-def test_of_many_images_some_are_named_and_the_others_counted(
-    refuse: Refuse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fill, "N_REPORTED", 2)
-    for path in IMAGES.iterdir():
-        overwrite(path)
-    prepare_splits()
-    error = refuse()
-    assert "got 5 that cannot be (" in error
-    assert "; and 3 more)" in error
-    assert error.count(" must be a readable image") == 2

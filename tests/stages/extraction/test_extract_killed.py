@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import chdir
 from pathlib import Path
 from typing import Final
 
@@ -19,18 +18,15 @@ from storage.paths import CACHE, POOL
 from tests.fixtures.extract_project import (
     CELL,
     done_shards,
-    draw_project,
     encoded_images,
     images_without,
     outputs,
     pool_of,
     run,
 )
+from tests.fixtures.fill_command import N_SHARDS, SHARD_OBJECTS
 
 ROOT: Final = Path(__file__).parents[3]
-
-N_SHARDS: Final = 7
-SHARD_OBJECTS: Final = 5
 
 MOMENTS: Final = [float(m) for m in np.random.default_rng(0).uniform(0, N_SHARDS - 2, 3).round(2)]
 """When to kill: so many shards done, and that part of the time that the next one takes."""
@@ -61,30 +57,6 @@ setattr(owner, name, dying)
 importlib.import_module("stages.extract").main()
 """
 """Runs the stage in a process that gets a signal when it calls a function for the nth time."""
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that awaits ``extract``."""
-    root = tmp_path_factory.mktemp("prepared")
-    with chdir(root):
-        draw_project(n_objects=8, shard_objects=SHARD_OBJECTS)
-    return root
-
-
-@pytest.fixture(scope="module")
-def undisturbed(
-    prepared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, bytes], float]:
-    """Outputs of a run that nothing disturbs, and the seconds that a shard takes."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(prepared, root, dirs_exist_ok=True)
-    with chdir(root):
-        start = time.monotonic()
-        run(extract, *CELL)
-        seconds = time.monotonic() - start
-        assert done_shards() == list(range(N_SHARDS))
-        return outputs(), seconds / N_SHARDS
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from tests.fixtures.extract_project import (
     IMAGES,
     SIZES_PX,
     done_shards,
-    draw_project,
     encoded_images,
     files_of,
     images_without,
@@ -82,16 +81,6 @@ FullDisk = Callable[[], AbstractContextManager[MakeRoom]]
 
 BROKEN = ("wide.jpg", "small.png")
 """Images whose failure leaves one of three shards whole."""
-
-
-@pytest.fixture(scope="module")
-def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose cell is extracted, and nothing went wrong."""
-    root = tmp_path_factory.mktemp("extracted")
-    with chdir(root):
-        draw_project()
-        run(extract, *CELL)
-    return root
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from tests.fixtures.extract_project import (
     CELL,
     SIZES_PX,
     SPLIT,
-    draw_project,
     encoded_images,
     files_of,
     flip,
@@ -46,41 +45,40 @@ Extracted = Callable[[], list[str]]
 
 
 @pytest.fixture(scope="module")
-def projects(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Projects whose cell was extracted: with all images at once, and with the old ones alone."""
-    whole, small = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("small")
-    with chdir(whole):
-        draw_project()
+def of_old_images(extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose cell was extracted with the old images alone."""
+    root = tmp_path_factory.mktemp("old")
+    shutil.copytree(extracted, root, dirs_exist_ok=True)
+    with chdir(root):
+        shutil.rmtree(POOL)
+        forget_outputs()
         shutil.copyfile("annotations.json", "all.json")
-        shutil.copytree(whole, small, dirs_exist_ok=True)
-        run(extract, *CELL)
-    with chdir(small):
         annotate(OLD)
         run(extract, *CELL)
-    return whole, small
+    return root
 
 
 @pytest.fixture(autouse=True)
-def small(projects: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the project with the old images alone, as the working directory."""
-    shutil.copytree(projects[1], tmp_path, dirs_exist_ok=True)
+def project(of_old_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of it, as the working directory."""
+    shutil.copytree(of_old_images, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def grow(projects: tuple[Path, Path]) -> Extracted:
+def grow(extracted: Path) -> Extracted:
     """Extract the cell with all images; gives those that were encoded."""
 
-    def extracted() -> list[str]:
+    def grown() -> list[str]:
         annotate(FILES)
         with encoded_images() as encoded:
             run(extract, *CELL)
-        with chdir(projects[0]):
+        with chdir(extracted):
             wanted = published()
         assert published() == wanted, "as if all had been extracted at once"
         return encoded
 
-    return extracted
+    return grown
 
 
 def annotate(files: tuple[str, ...]) -> None:

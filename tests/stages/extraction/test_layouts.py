@@ -11,7 +11,6 @@ import yaml
 import storage
 from pipeline.prompts import object_seed, sample_prompts
 from stages import extract, prepare
-from storage.folders import sha256_file
 from storage.images.videos import SplitImages
 from storage.paths import features_path, objects_path
 from storage.rle import decode_rle
@@ -74,15 +73,6 @@ def test_every_layout_gives_the_same_objects(name: str) -> None:
         np.testing.assert_array_equal(table.point_px[row], expected)
 
 
-def test_where_names_are_equal_so_is_every_click() -> None:
-    davis, others = prepared("davis"), [prepared("mose"), prepared("sav_frames")]
-
-    for other in others:
-        for array in ("file", "object_id", "area_px", "box_px", "mask_rle", "point_px"):
-            np.testing.assert_array_equal(getattr(other, array), getattr(davis, array))
-        np.testing.assert_array_equal(other.image_sha256, davis.image_sha256)
-
-
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_images_are_those_that_were_drawn(name: str) -> None:
     table = prepared(name)
@@ -93,13 +83,6 @@ def test_the_images_are_those_that_were_drawn(name: str) -> None:
         rgb = source.read(str(file), height_px=SIZE_PX, width_px=SIZE_PX)
         # Video keeps a colour for four pixels.
         assert np.abs(rgb.astype(float) - picture.rgb).mean() < (20 if name == "sav_videos" else 4)
-
-
-def test_a_frame_has_the_digest_of_its_video() -> None:
-    table = prepared("sav_videos", draw_videos(2))
-
-    digest = sha256_file(Path("sav_videos/sav_train/sav_000/video0.mp4"))
-    assert table.image_sha256.tolist() == [digest, digest]
 
 
 def test_a_cell_of_videos_is_extracted_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,16 +121,6 @@ def test_a_video_that_ends_early_costs_its_last_frames_alone(
     assert "video0.mp4 must have a readable frame 5 (counted from 0), got its end" in told
 
 
-def test_a_video_that_changes_after_prepare_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
-    prepared("sav_videos", draw_videos(2))
-    with Path("sav_videos/sav_train/sav_000/video0.mp4").open("ab") as file:
-        file.write(b"\0")
-    with pytest.raises(SystemExit):
-        run(extract, "sav_videos", "tiny", "identity")
-
-    assert "video0.mp4 must be the file that stage prepare saw" in capsys.readouterr().err
-
-
 def test_options_stand_in_the_signature_and_lists_do_not() -> None:
     signature = prepared("davis", frames={"stride": 2}).signature
     assert signature["frames"] == "0::2"
@@ -157,14 +130,6 @@ def test_options_stand_in_the_signature_and_lists_do_not() -> None:
 
     signature = prepared("sav_videos").signature
     assert [signature[key] for key in ("frames", "subsets")] == ["0::1", "all"]
-
-
-def test_options_of_sav_train_stand_in_the_signature() -> None:
-    chosen: Place = {"frames": {"end": 3}, "subsets": ["sav_000"], "masklets": "manual"}
-    signature = prepared("sav_videos", **chosen).signature
-    assert signature["frames"] == "0:3:1"
-    assert signature["subsets"] == ["sav_000"]
-    assert signature["masklets"] == "manual"
 
 
 def test_videos_without_automatic_masklets_are_told(capsys: pytest.CaptureFixture[str]) -> None:

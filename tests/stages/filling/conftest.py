@@ -1,33 +1,15 @@
-"""A project that awaits extraction."""
+"""A project that awaits extraction, as the working directory."""
 
 import shutil
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from stages import extract
-from tests.fixtures.extract_project import CELL, draw_project, outputs, run
-from tests.fixtures.fill_command import SHARD_OBJECTS
 
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that awaits extraction."""
-    root = tmp_path_factory.mktemp("prepared")
-    with chdir(root):
-        draw_project(n_objects=8, shard_objects=SHARD_OBJECTS)
-    return root
-
-
-@pytest.fixture(scope="session")
-def wanted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+@pytest.fixture
+def wanted(undisturbed: tuple[dict[str, bytes], float]) -> dict[str, bytes]:
     """Outputs of a cell that one process extracted, undisturbed."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(prepared, root, dirs_exist_ok=True)
-    with chdir(root):
-        run(extract, *CELL)
-        return outputs()
+    return undisturbed[0]
 
 
 @pytest.fixture(autouse=True)

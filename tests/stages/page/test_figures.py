@@ -4,7 +4,6 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME, HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import PROTOCOLS, TASKS
+from pipeline.vocabulary import TASKS
 from stages.page import figures as figures_module
 from stages.page.figures import (
     FAINT,
@@ -130,14 +129,6 @@ def test_the_radar_encloses_an_area_a_line(own: Results, protocol: str) -> None:
         values = y_of(line)
         assert len(values) == len(TASKS) + 1
         assert values[0] == values[-1]
-
-
-def test_the_radar_has_no_axis_of_a_task_that_was_not_evaluated(own: Results) -> None:
-    found = own["shapes_val"]
-    fewer = replace(found, auc=found.auc[found.auc["task"] != "model"])
-    (panel,) = radar_figure(radar_table(fewer)).axes
-    labels = [text.get_text() for text in panel.get_xticklabels()]
-    assert labels == ["Prompt", "Task", "Segmentation"]
 
 
 def test_risk_is_drawn_by_coverage_between_its_bounds(own: Results, protocol: str) -> None:
@@ -258,13 +249,6 @@ def test_numbers_along_an_axis_keep_their_digits(own: Results) -> None:
     assert figure is not None
     figure.axes[0].set_xticks([1.2, 1.625], ["1.2", "1.6250"])
     assert "1.6250" in words(svg_file(figure).partition("\n")[2])
-
-
-def test_there_is_a_picture_a_split_protocol_and_task(plots: dict[str, str]) -> None:
-    assert set(plots) == {
-        f"{split}_{protocol}_{task}.svg"
-        for split, protocol, task in product(SPLITS, PROTOCOLS, TASKS)
-    }
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -145,14 +145,6 @@ def test_an_error_without_a_file_says_what_it_has(error: Exception, text: str) -
     assert one_line(error) == text
 
 
-def test_the_program_keeps_the_docstring_of_its_stage() -> None:
-    def main(split: str) -> None:
-        """What the stage does."""
-        del split
-
-    assert stage_main(main).__doc__ == "What the stage does."
-
-
 def test_the_python_of_another_environment_is_named() -> None:
     # Without -S, the packages of this environment would be there.
     command = (sys.executable, "-S", "-m", "stages.report")

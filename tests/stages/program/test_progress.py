@@ -81,15 +81,6 @@ def test_long_work_says_where_it_is_now_and_then(
     ]
 
 
-def test_the_line_is_out_before_the_work_ends(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress("extract", 2) as advance:
-        clock.now_s += module.LINE_EVERY_S
-        advance(1)
-        assert capsys.readouterr().err.startswith("extract: 1/2 objects")
-
-
 def test_nothing_done_has_no_rate_to_guess_from(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,20 +104,6 @@ def test_what_others_do_no_longer_counts(clock: Clock, capsys: pytest.CaptureFix
     with progress("extract", 10) as count:
         count.leave(10)
     assert capsys.readouterr().err == ""
-
-
-def test_the_bar_of_what_others_did_in_part_ends_full(clock: Clock, terminal: StringIO) -> None:
-    with progress("extract", 10) as count:
-        count.leave(6)
-        clock.now_s += 2
-        count(4)
-    assert "4/4 100%" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
-
-
-def test_lines_hold_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress("extract", 1) as advance:
-        advance(1)
-    assert re.search(r"[\x1b\r]", capsys.readouterr().err) is None
 
 
 def test_an_error_inside_is_not_followed_by_a_line_that_looks_like_an_end(

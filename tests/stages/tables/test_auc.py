@@ -1,7 +1,6 @@
 """Results as tables in the paper's form, metrics, plots and figures."""
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 from pipeline.auc import relative_auc
 from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import MODELS, PROTOCOLS, TASKS
+from pipeline.vocabulary import MODELS, TASKS
 from stages.tables.auc import (
     ablation_table,
     absolute_table,
@@ -52,8 +51,8 @@ def untrained_of(protocol: str, task: str) -> list[str]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_relative_tables_have_the_papers_rows_and_a_column_a_split(
-    own: Results, protocol: str, task: str
+def test_relative_tables_have_the_papers_rows_of_the_default_model_and_the_judged_mask(
+    results: dict[str, SplitResults], own: Results, protocol: str, task: str
 ) -> None:
     table = relative_table(own, task)
     untrained = [name for name in untrained_of(protocol, task) if name in TASK_MEASURES[task]]
@@ -67,65 +66,12 @@ def test_relative_tables_have_the_papers_rows_and_a_column_a_split(
         *((name, "") for name in untrained),
         *((name, split) for split in TRAIN_SPLITS for name in trained),
     ]
-
-
-def test_relative_tables_show_the_default_model_in_percent(
-    results: dict[str, SplitResults], own: Results, protocol: str
-) -> None:
-    for task, model in {"prompt": "tiny", "segmentation": "large"}.items():
-        row = rows_of(
-            results["coco_val"].auc, protocol=protocol, task=task, model=model, measure="h_std"
-        )
-        (expected,) = row["relative"]
-        (found,) = relative_table(own, task).query("measure == 'h_std'")["coco_val"]
-        assert found == pytest.approx(100 * expected)
-
-
-def test_the_highest_sam_score_has_a_row_beside_that_of_the_best_mask(
-    results: dict[str, SplitResults],
-) -> None:
-    first = {
-        (protocol, task): relative_table(of_protocol(results, protocol), task)["measure"].tolist()
-        for protocol, task in product(PROTOCOLS, TASKS)
-    }
-    both, one = ["sam_score", "sam_score_highest"], ["sam_score", "h_std"]
-    assert {key: names[:2] for key, names in first.items()} == {
-        ("best", "model"): both,
-        ("best", "prompt"): both,
-        ("best", "task"): one,
-        ("best", "segmentation"): both,
-        **{("selected", task): one for task in TASKS},
-    }
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_heads_read_the_tokens_of_the_judged_mask(
-    results: dict[str, SplitResults], own: Results, protocol: str, task: str
-) -> None:
-    found = relative_table(own, task).query("trained_on != ''")
-    tokens = JUDGED_TOKENS[protocol, task]
-    rows = rows_of(results["coco_val"].auc, protocol=protocol, task=task, tokens=tokens)
-    expected = rows.set_index(["model", "measure", "train_split"])["relative"]
     model = "large" if task == "segmentation" else "tiny"
-    for row in found.to_dict("records"):
-        value = expected[model, row["measure"], row["trained_on"]]
-        assert row["coco_val"] == pytest.approx(100 * value)
-
-
-def test_protocols_are_told_apart_in_every_table(results: dict[str, SplitResults]) -> None:
-    best, selected = (of_protocol(results, protocol) for protocol in PROTOCOLS)
-    for task in TASKS:
-        key = ["measure", "trained_on"]
-        one, other = (relative_table(own, task).set_index(key) for own in (best, selected))
-        is_shared = [name for name in one.index if name in other.index]
-        assert (one.loc[is_shared, "coco_val"] != other.loc[is_shared, "coco_val"]).any()
-        assert not curve_table(best, task)["delta_a" if task == "task" else "oracle"].equals(
-            curve_table(selected, task)["delta_a" if task == "task" else "oracle"]
-        )
-    for make in (view_table, best_model_table, margin_table):
-        assert not make(best)["coco_val"].equals(make(selected)["coco_val"])
-    first, second = (correlation_table(own["coco_val"])["h_std"] for own in (best, selected))
-    assert not first.equals(second)
+    auc = rows_of(results["coco_val"].auc, protocol=protocol, task=task, model=model)
+    auc = auc[auc["tokens"].isin(["", JUDGED_TOKENS[protocol, task]])]
+    expected = 100 * auc.set_index(["measure", "train_split"])["relative"]
+    shown = table.set_index(["measure", "trained_on"])["coco_val"]
+    assert shown.to_dict() == pytest.approx(expected[shown.index].to_dict())
 
 
 def test_absolute_tables_start_each_model_with_its_bounds(
@@ -339,31 +285,6 @@ def test_correlations_are_those_with_the_judged_mask(
         for name, column in {"sam_score": "sam_score", "usam": "usam@coco_train"}.items():
             expected = np.corrcoef(of_model[f"{protocol}_iou"], of_model[column])[0, 1]
             assert rows[name][model] == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_entropy_over_views_is_told_where_all_entropies_are(
-    results: dict[str, SplitResults], own: Results, protocol: str
-) -> None:
-    (row,) = rows_of(
-        results["coco_val"].auc,
-        protocol=protocol,
-        task="segmentation",
-        model="large",
-        measure="h_t",
-    ).to_dict("records")
-    tables = {
-        "relative": relative_table(own, "segmentation"),
-        "margin": margin_table(own).query("task == 'segmentation'"),
-        "auc": absolute_table(own, "segmentation").query("model == 'large'"),
-    }
-    for value, table in tables.items():
-        (shown,) = table.query("measure == 'h_t'").to_dict("records")
-        for end in ("", "_low", "_high"):
-            assert shown[f"coco_val{end}"] == pytest.approx(100 * row[value + end])
-    assert "h_t" in curve_table(own, "segmentation")
-    overview = overview_table(own, "coco_val").set_index("measure").loc["h_t"]
-    told = [f"segmentation{end}" for end in ("", "_low", "_high")]
-    assert overview.dropna().index.tolist() == told
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -41,23 +41,6 @@ def test_tables_stand_in_the_order_of_the_pages_sections() -> None:
     assert places == sorted(places)
 
 
-def test_files_are_named_by_the_papers_tables() -> None:
-    assert RUNTIME.file() == "table7_runtime"
-    by_name = {row.name: row for row in REPORT_TABLES}
-    views = by_name["iou_by_view"]
-    assert [views.file(protocol=protocol) for protocol in views.protocols] == [
-        "best/table10_iou_by_view",
-        "selected/table10_iou_by_view",
-    ]
-    assert [by_name["{task}"].file(task, "selected") for task in TASKS] == [
-        "selected/table1_model",
-        "selected/table2_prompt",
-        "selected/table3_task",
-        "selected/table4_segmentation",
-    ]
-    assert [by_name["{task}_auc"].paper_table_of(task) for task in TASKS] == [11, 12, 13, 14]
-
-
 def test_every_table_but_those_of_heads_machine_and_all_masks_is_of_each_protocol() -> None:
     of_all = [row for row in REPORT_TABLES if row.protocols == ("",)]
     assert {row.name for row in of_all} >= {"iou", TRIALS.name, RUNTIME.name}

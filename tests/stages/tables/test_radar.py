@@ -8,7 +8,6 @@ import pytest
 from pipeline.vocabulary import TASKS
 from stages.tables.auc import RADAR_LINES, radar_table, relative_table
 from stages.tables.report_table import Results
-from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import TRAIN_SPLITS
 
 OF_HEADS = ("gaps", "gaps_star", "gaps_ours", "gaps_star_ours")
@@ -42,20 +41,6 @@ def test_the_radar_has_the_cells_of_the_relative_tables(own: Results, protocol: 
     missing = [(line, task) for line in table.index for task in TASKS if table.isna()[task][line]]
     assert missing == ([(1, "task")] if protocol == "best" else [])
     assert table["measure"][1] == ("sam_score_highest" if protocol == "best" else "h_std")
-
-
-def test_the_radar_shows_the_rows_of_its_protocol(
-    results: dict[str, SplitResults], own: Results, protocol: str
-) -> None:
-    auc = results["coco_val"].auc
-    is_own = (auc["protocol"] == protocol) & (auc["model"] == "tiny") & (auc["task"] == "prompt")
-    expected = auc[is_own].set_index(["measure", "tokens", "train_split"])["relative"]
-    shown = radar_table(own["coco_val"]).set_index(["measure", "trained_on"])["prompt"]
-    for line, key in {
-        ("h_std", ""): ("h_std", "", ""),
-        ("gaps", "coco_train"): ("delta_xp", protocol, "coco_train"),
-    }.items():
-        assert shown[line] == pytest.approx(100 * expected[key])
 
 
 def test_tasks_that_were_not_evaluated_have_no_axis(own: Results) -> None:

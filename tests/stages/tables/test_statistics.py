@@ -11,8 +11,8 @@ from pipeline.mask_statistics import REGIONS
 from pipeline.runtime import METHODS
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import FAILURE_IOUS, PIXEL_STATISTICS, STATISTICS
-from pipeline.vocabulary import MODELS, PROTOCOLS
-from stages.tables.report_table import Results, of_protocol
+from pipeline.vocabulary import MODELS
+from stages.tables.report_table import Results
 from stages.tables.statistics import (
     Seconds,
     calibration_table,
@@ -23,7 +23,6 @@ from stages.tables.statistics import (
     seconds_with,
     selective_table,
 )
-from storage.outputs.results import SplitResults
 from tests.fixtures.eval_split import SPLITS
 from tests.fixtures.report_inputs import draw_runtime
 
@@ -33,12 +32,6 @@ TIMED = draw_runtime("mini")
 """SAM2 alone takes a second, the other methods a tenth more each, in their order."""
 
 SECONDS = {method: 1 + i / 10 for i, method in enumerate(METHODS)}
-
-
-@pytest.fixture(params=PROTOCOLS)
-def own(results: dict[str, SplitResults], request: pytest.FixtureRequest) -> Results:
-    """Results of one protocol."""
-    return of_protocol(results, request.param)
 
 
 def told(table: pd.DataFrame, split: str, **names: str) -> tuple[float, float, float]:

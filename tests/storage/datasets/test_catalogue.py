@@ -10,17 +10,10 @@ import pytest
 
 from stages.settings.blocks import OPTIONS, Split
 from stages.settings.parsing import parse
-from storage.datasets.catalogue import DATA_SETS, Reader, estimate_extent
-from storage.datasets.coco import list_coco
+from storage.datasets.catalogue import DATA_SETS, estimate_extent
 from storage.datasets.records import Annotated, ImageRecord, Part, Source
 from storage.rle import encode_rle
 from tests.fixtures.layouts import LAYOUTS, draw_videos
-
-
-def test_coco_is_read_by_its_reader() -> None:
-    reader: Reader = DATA_SETS["coco"].list_parts
-
-    assert reader is list_coco
 
 
 def test_what_readers_know_are_fields_of_a_source() -> None:

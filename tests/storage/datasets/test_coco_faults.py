@@ -29,10 +29,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0]["segmentation"].update(counts="12"),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 3",
     ),
-    "runs of fractions": (
-        lambda c: c["annotations"][0]["segmentation"].update(counts=[40.5, 39.5]),
-        "annotation 30 of 3.png: counts of the mask must hold int only, got 40.5",
-    ),
     "runs whose sum wraps around": (
         lambda c: c["annotations"][0]["segmentation"].update(counts=[2**62] * 4 + [80]),
         "annotation 30 of 3.png: RLE runs must cover 8 x 10 = 80 pixels, got 4611686018427387904",
@@ -45,17 +41,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["annotations"][0].update(iscrowd=2),
         "iscrowd of .*: annotation 30 must be 0 or 1, got 2",
     ),
-    "crowd of null": (
-        lambda c: c["annotations"][0].update(iscrowd=None),
-        "iscrowd of .*: annotation 30 must be 0 or 1, got None",
-    ),
     "polygon of half a corner": (
         lambda c: c["annotations"][0].update(segmentation=[[1, 1, 2, 2, 3, 3, 4]]),
         "annotation 30 of 3.png: polygon must have an even number of coordinates, got 7",
-    ),
-    "polygon of truth": (
-        lambda c: c["annotations"][0].update(segmentation=[[True, 1, 2, 2, 3, 3]]),
-        "annotation 30 of 3.png: polygon must hold int or float only, got True",
     ),
     "polygon without brackets": (
         lambda c: c["annotations"][0].update(segmentation=[1, 1, 2, 2, 3, 3]),
@@ -68,10 +56,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "segmentation of null": (
         lambda c: c["annotations"][0].update(segmentation=None),
         r"^segmentation of [^:]*: annotation 30 of 3.png must be list or dict, got None$",
-    ),
-    "RLE without counts": (
-        lambda c: c["annotations"][0]["segmentation"].pop("counts"),
-        r"annotation 30 of 3.png: segmentation must have a key 'counts', got \['size'\]",
     ),
     "object id twice": (
         lambda c: c["annotations"].append(annotation(30, 7)),
@@ -93,10 +77,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"][1].pop("height"),
         r"images\[1\] must have a key 'height', got \['id', 'file_name', 'width'\]",
     ),
-    "image without side": (
-        lambda c: c["images"][1].update(width=0),
-        r"width of .*images\[1\] must be a whole number from 1 to 2147483647, got 0",
-    ),
     "image too large to read": (
         lambda c: c["images"][1].update(height=20_000, width=12_000),
         "image 3.png must have at most 178956970 pixels, got 20000 x 12000; shrink it, and its",
@@ -109,10 +89,6 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"][1].update(file_name="clip.mp4#00003"),
         r"file_name of .*images\[1\] must not end like a video's frame, .* 'clip.mp4#00003': re",
     ),
-    "image under two spellings": (
-        lambda c: c["images"][1].update(file_name="./7.png"),
-        "images must have files of their own, got 7.png",
-    ),
     "image outside the folder": (
         lambda c: c["images"][1].update(file_name="../3.png"),
         r"file_name of .*images\[1\] must lie below the folder of images, got '../3.png'",
@@ -121,17 +97,13 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda c: c["images"].append("7"),
         r"images\[3\] must be a mapping, got '7'",
     ),
-    "no annotations": (
-        lambda c: c.pop("annotations"),
-        r"instances.json must have a key 'annotations', got \['images'\]",
-    ),
     "no object at all": (
         lambda c: c.update(annotations=[]),
         r"must have an object of 10 px or more, got none \(0 crowds, 0 smaller ones\)",
     ),
-    "crowds alone": (
-        lambda c: c.update(annotations=[annotation(1, 7, iscrowd=1)]),
-        r"must have an object of 10 px or more, got none \(1 crowd, 0 smaller ones\)",
+    "image under two spellings": (
+        lambda c: c["images"][1].update(file_name="./7.png"),
+        "images must have files of their own, got 7.png",
     ),
 }
 

@@ -18,6 +18,7 @@ import storage
 from storage.errors import StoreError
 from storage.store.describe import describe
 from storage.store.verify import verify
+from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.repository import publish
 
 
@@ -87,10 +88,7 @@ def test_it_opens_out_of_a_repository_and_leaves_no_file_open(
 
 
 def test_damage_and_files_of_no_store_are_found(store: Path, tmp_path: Path) -> None:
-    chunk = store / "object_id/c.0"
-    data = bytearray(chunk.read_bytes())
-    data[len(data) // 2] ^= 1
-    chunk.write_bytes(data)
+    flip_middle(store / "object_id/c.0")
     (store / "more").touch()
     by_python(store, tmp_path / "damaged.zip")
     damages = verify(tmp_path / "damaged.zip")

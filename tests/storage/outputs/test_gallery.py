@@ -71,15 +71,6 @@ def test_an_edited_file_is_refused(tmp_path: Path, name: str, rule: str) -> None
         read_gallery(tmp_path / "val")
 
 
-def test_a_table_cut_between_rows_is_refused(tmp_path: Path) -> None:
-    write_gallery(tmp_path / "val", small_gallery())
-    path = tmp_path / "val" / PICTURES
-    data = path.read_bytes()
-    path.write_bytes(data[: data[:-1].rindex(b"\n") + 1])
-    with pytest.raises(DataError, match=r"gallery\.csv must be the file that gallery\.json lists"):
-        read_gallery(tmp_path / "val")
-
-
 def test_a_picture_survives_as_jpeg() -> None:
     rgb = np.zeros((20, 30, 3), np.uint8)
     rgb[:, 15:] = (200, 100, 50)

@@ -18,7 +18,7 @@ from tests.fixtures.made_up_cell import (
     cell_of,
     extract,
     fill,
-    flip,
+    flip_middle,
     outputs,
     publish_whole,
     split_of,
@@ -98,10 +98,6 @@ def test_shards_of_other_settings_are_not_taken(
 
 def lose(path: Path) -> None:
     path.unlink()
-
-
-def flip_middle(path: Path) -> None:
-    flip(path, 4 * path.stat().st_size)
 
 
 def add(path: Path) -> None:

@@ -328,16 +328,3 @@ def test_files_of_another_cell_are_not_taken_though_their_checksums_hold(name: s
     shutil.copy(other, file)
     with pytest.raises(StoreError, match=rf"^{file.parent}: every chunk must be intact, got c\.0"):
         run_reader(cells, range(2))(*LAST).mask_code[:1]
-
-
-def test_damaged_masks_and_scores_are_named_with_their_store() -> None:
-    cells = open_split()
-    for path in (
-        masks_path("val", *LAST) / "mask_code" / "c.0.0.0.0.0",
-        features_path("val", *LAST) / "sam_score" / "c.0.0.0",
-    ):
-        data = bytearray(path.read_bytes())
-        data[30] ^= 4
-        path.write_bytes(data)
-        with pytest.raises(StoreError, match=rf"^{path.parent}: every chunk must be intact"):
-            run_reader(cells, range(2))(*LAST).mask_code[:1]

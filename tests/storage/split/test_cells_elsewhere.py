@@ -23,6 +23,7 @@ from storage.paths import CACHE, features_path, masks_path
 from storage.split import mask_blocks
 from storage.split.cells import N_AT_ONCE, OpenCell, SplitCells, open_cells, read_entropies
 from storage.split.mask_blocks import run_reader
+from tests.fixtures.made_up_cell import flip_middle
 from tests.fixtures.signatures import extract_params
 from tests.fixtures.split_cells import draw_rows, write_cells
 
@@ -57,12 +58,6 @@ def open_split(cache: str | Path) -> SplitCells:
     params = extract_params(shard_objects=SHARD_OBJECTS)
     asked = settings_of_cells(params, eval_cells("val", MODELS, views))
     return open_cells("val", asked, with_masks=True, cache=cache)
-
-
-def damage(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
 
 
 def test_cells_at_an_address_are_those_on_the_disk(root: Path) -> None:
@@ -121,7 +116,7 @@ def test_of_two_faulty_cells_the_first_is_named(root: Path) -> None:
 
 def test_scores_that_are_damaged_are_named_when_their_cell_is_read(root: Path) -> None:
     for name in NAMES[2:]:
-        damage(features_path("val", *name) / "iou/c.0.0.0")
+        flip_middle(features_path("val", *name) / "iou/c.0.0.0")
     read = run_reader(open_split(address(root)), range(2))
     for name in NAMES[:2]:
         read(*name)

@@ -33,14 +33,6 @@ def test_a_store_tells_what_it_is(made: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["features", "masks"])
-def test_metadata_of_arrays_are_in_the_store_s_own_too(made: Path, kind: str) -> None:
-    store = made / kind / "identity.zarr"
-    consolidated = metadata(store)["consolidated_metadata"]
-    assert (consolidated["kind"], consolidated["must_understand"]) == ("inline", False)
-    assert consolidated["metadata"] == {name: metadata(store / name) for name in SCHEMA[kind]}
-
-
-@pytest.mark.parametrize("kind", ["features", "masks"])
 def test_the_manifest_is_checked_with_any_sha256(made: Path, kind: str) -> None:
     store = made / kind / "identity.zarr"
     manifest = metadata(store / "manifest")["attributes"]

@@ -14,6 +14,7 @@ from storage.files.manifest import FILE, NAME, write_manifest
 from storage.store.migration import migrate
 from storage.store.verify import verify
 from tests.fixtures.earlier_store import as_schema_2, edit_root
+from tests.fixtures.made_up_cell import flip
 
 
 @pytest.fixture(params=["features", "masks"])
@@ -51,10 +52,7 @@ def test_arrays_are_linked_and_what_others_link_stays_as_it_was(
 
 
 def test_damaged_and_missing_chunks_are_not_blessed(store: Path) -> None:
-    chunk = store / "object_id/c.0"
-    data = bytearray(chunk.read_bytes())
-    data[-1] ^= 1
-    chunk.write_bytes(data)
+    flip(store / "object_id/c.0", -1)
     (store / "prompt/c.0").unlink()
     assert migrate(store)
     assert [(damage.array, damage.key, damage.reason[:6]) for damage in verify(store)] == [

@@ -16,6 +16,7 @@ from storage.store.verify import Damage, verify
 from tests.fixtures.made_up_cell import (
     PROMPTS,
     cell_of,
+    flip,
     publish_whole,
     rows_of,
     split_of,
@@ -30,12 +31,6 @@ SHARD = "masks/identity.zarr/mask_code/c.1.0.0.0.0"
 def root(made: Path, tmp_path: Path) -> Path:
     """Root of a complete cell to damage."""
     return shutil.copytree(made, tmp_path / "cell")
-
-
-def flip(path: Path, bit: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(data)
 
 
 def store_of(file: Path) -> Path:

@@ -138,20 +138,6 @@ def test_the_signature_stands_before_any_array(
     assert not list(group.members())
 
 
-def test_a_mask_store_explains_its_code(tmp_path: Path) -> None:
-    group = create_store(
-        tmp_path / "masks.zarr",
-        "masks",
-        {"y": 8, "x": 8},
-        signature={},
-        coords={"object_id": np.arange(6), "prompt": ["center"]},
-        shard_objects=4,
-    )
-    table = np.asarray(group["probability"][...])  # type: ignore[index]
-    np.testing.assert_allclose(table, np.sin(np.pi / 2 * np.arange(256) / 255) ** 2, atol=1e-7)
-    assert "p = sin(pi/2 * q/255)**2" in str(group.attrs["formula"])
-
-
 def test_stores_are_written_without_xarray() -> None:
     code = (
         "import sys, storage.pool.publishing, storage.split.objects; print('xarray' in sys.modules)"
