@@ -145,6 +145,10 @@ WHOLE = "must be a whole number from"
         (place(**VIDEOS, frames={"start": 3, "end": 3}), "splits.shapes_val.frames.end must .* 3"),
         (place(frames={"start": 1}), "splits.shapes_val.reader coco must be given .* 'frames'"),
         ({"prepare": {"seed": True}}, f"prepare.seed {WHOLE} 0 to 4294967295, got True"),
+        (
+            {"evaluate": {"n_curve_points": 9, "n_resamples": 1, "seed": 0}},
+            f"evaluate.n_resamples {WHOLE} 2 to 100000, got 1",
+        ),
         ({"prepare": {"min_area_px": 1.5}}, f"prepare.min_area_px {WHOLE} .* got 1.5"),
         (
             {"extract": {"family": "sam3"}},
