@@ -128,7 +128,7 @@ def test_a_name_on_hugging_face_loads_the_weights_that_are_here_or_says_how_to_g
     changes = {"family": "sam2.1", "weights_tiny": str(weights.sha256)}
     path = write_random_heads(tmp_path / "a.safetensors", n_channels=256, changes=changes)
     options: dict[str, Any] = {"heads": path, "device": "cpu"}
-    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 tiny"):
+    with pytest.raises(WeightsError, match=r"run usam checkpoints fetch sam2\.1 --model tiny"):
         from_pretrained("facebook/sam2.1-hiera-tiny", **options)
     built = build("sam2.1", "tiny", seed=0)
     torch.save({"model": built.state_dict()}, tmp_path / "tiny.pt")
