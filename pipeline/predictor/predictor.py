@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image
 
 from pipeline.extraction.plan import decoder_batch
-from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
@@ -152,7 +152,7 @@ class UncertainPredictor:
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
         *,
-        good_iou: float = GOOD_IOU,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
     ) -> Uncertainty:
         """Three proposals for one prompt set, and how wrong each may be.
 
@@ -160,8 +160,8 @@ class UncertainPredictor:
         ----------
         point_coords, point_labels, box, mask_input
             As for ``predict``, of one prompt set.
-        good_iou
-            Expected IoU from which the advice is to keep the mask.
+        costs
+            What a correction must gain to be advised.
 
         Raises
         ------
@@ -172,22 +172,22 @@ class UncertainPredictor:
             image.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
-        (found,) = self.predict_uncertainties([prompt_set], good_iou=good_iou)
+        (found,) = self.predict_uncertainties([prompt_set], costs=costs)
         return found
 
     def predict_uncertainties(
         self,
         prompt_sets: Sequence[PromptSet],
         *,
-        good_iou: float = GOOD_IOU,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
         """The same for many prompt sets about the image, in as few decoder calls as there can be.
 
         Parameters
         ----------
-        good_iou
-            Expected IoU from which the advice is to keep the mask.
+        costs
+            What a correction must gain to be advised.
         mask_size_px
             Height and width of the masks, such as those of a screen; by default the image's.
 
@@ -195,10 +195,13 @@ class UncertainPredictor:
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        return self._uncertainties(self._one(), prompt_sets, good_iou, mask_size_px)
+        return self._uncertainties(self._one(), prompt_sets, costs, mask_size_px)
 
     def predict_uncertainty_batch(
-        self, prompt_sets_batch: Sequence[Sequence[PromptSet]], *, good_iou: float = GOOD_IOU
+        self,
+        prompt_sets_batch: Sequence[Sequence[PromptSet]],
+        *,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
     ) -> list[list[Uncertainty]]:
         """The same for each image of ``set_image_batch``.
 
@@ -212,7 +215,7 @@ class UncertainPredictor:
         images = self._all()
         _check_count(prompt_sets_batch, images)
         return [
-            self._uncertainties(image, prompt_sets, good_iou)
+            self._uncertainties(image, prompt_sets, costs)
             for image, prompt_sets in zip(images, prompt_sets_batch, strict=True)
         ]
 
@@ -287,7 +290,7 @@ class UncertainPredictor:
         self,
         image: EncodedImage,
         prompt_sets: Sequence[PromptSet],
-        good_iou: float,
+        costs: Costs,
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
         sam = self.sam
@@ -300,7 +303,7 @@ class UncertainPredictor:
                 sam.decode(image.embedding, **vars(joined(some))),
                 self.heads,
                 size_px=mask_size_px or image.size_px,
-                good_iou=good_iou,
+                costs=costs,
                 cautions=[one.caution for one in some],
             )
             found.update(zip(numbers, read, strict=True))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompts import PromptSet, check_clicks
 from stages.settings.parsing import ParamsError
 from storage.errors import shown
@@ -80,7 +81,7 @@ class Question:
     """That of the heads."""
     heads: Path | None
     """File of the heads; None takes those that ship."""
-    good_iou: float
+    costs: Costs
     save: Path | None
     """Folder for pictures."""
 
@@ -116,6 +117,20 @@ def parse_clicks(
     clicks = Clicks(on_object, not_on_it, corners)
     clicks.check(size_px)
     return clicks if clicks.on or clicks.box else None
+
+
+def parse_costs(click: float, larger_model: float, person: float) -> Costs:
+    """Costs of corrections, in IoU.
+
+    Raises
+    ------
+    ParamsError
+        If one is not from 0 to 1.
+    """
+    try:
+        return Costs(click, larger_model, person)
+    except ValueError as error:
+        raise ParamsError(str(error)) from error
 
 
 def grid_options(grid: Grid) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pipeline.predictor import Uncertainty
-from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.advice import Costs
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
@@ -59,7 +59,7 @@ async def options(request: Request) -> dict[str, Any]:
         "n_scenes": len(page.scenes),
         "most_bytes": MOST_UPLOAD_BYTES,
         "most_px": images.MOST_PX,
-        "good_iou": GOOD_IOU,
+        "costs": vars(Costs()),
     }
 
 
@@ -178,7 +178,9 @@ async def _respond(
         prompt_set = messages.prompt_of(prompt, image.height_px, image.width_px)
         predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
         size_px = image.shown_size_px if shown else None
-        (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=size_px)
+        (found,) = predictor.predict_uncertainties(
+            [prompt_set], costs=prompt.costs, mask_size_px=size_px
+        )
         return respond(found, prompt)
 
     return await messages.while_connected(request, page.queue.run(job))

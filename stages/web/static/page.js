@@ -139,7 +139,7 @@ async function askAgain(words = "") {
   allowDownloads(false); // of an answer that is about to go
   isAwaited = true;
   const refused = await isRefused(async () => {
-    const body = JSON.stringify({ ...choice(), ...asked });
+    const body = JSON.stringify({ ...choice(), ...asked, costs: panel.costs() });
     const response = await turn.take(`images/${image.image}/answer`, { method: "POST", body });
     const told = await response.json();
     const layers = await Promise.all(told.proposals.map(layersOf));
@@ -153,7 +153,7 @@ async function askAgain(words = "") {
 
 function showAnswer() {
   chosen = found.selected;
-  panel.showAdvice(found, options.good_iou);
+  panel.showAdvice(found);
   panel.showFollow(followable());
   panel.showProposals(found, chosen, thumbnail, choose);
   allowDownloads(true);
@@ -212,7 +212,7 @@ function markScene(number) {
 async function download(kind, suffix, type) {
   await isRefused(async () => {
     const { fileName } = image;
-    const question = { ...choice(), ...prompt(), proposal: chosen, file_name: fileName.slice(0, 255) };
+    const question = { ...choice(), ...prompt(), costs: panel.costs(), proposal: chosen, file_name: fileName.slice(0, 255) };
     const body = JSON.stringify(question);
     const response = await turn.take(`images/${image.image}/${kind}`, { method: "POST", body });
     const href = URL.createObjectURL(new Blob([await response.blob()], { type }));
@@ -307,6 +307,7 @@ async function start() {
   byId("model").append(...options.models.map((name) => new Option(name.replace("_", " "), name)));
   byId("model").value = options.model;
   byId("heads").append(...options.heads.map(({ name, label }) => new Option(label, name)));
+  panel.offerCosts(options.costs, () => askAgain());
   const numbers = Array.from({ length: options.n_scenes }, (_, number) => number);
   byId("scenes").append(...await Promise.all(numbers.map(addScene)));
   listen();
