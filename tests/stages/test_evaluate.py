@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 import xarray
 
-from pipeline.auc import correction_auc
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets
 from pipeline.heads.predict import READ, predict, set_inputs
 from pipeline.result_rows import SPLIT_TABLES
+from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.measures import HEAD_MEASURES, UNTRAINED_MEASURES
 from pipeline.scoring.tasks import judged_proposal
 from pipeline.vocabulary import ABLATIONS, JUDGED, MODELS, PROTOCOLS, TASKS

@@ -153,6 +153,7 @@ def test_every_table_is_there(seen: Seen) -> None:
     n_splits, n_heads = len(SPLITS), len(TRAIN_SPLITS)
     of_iou = [row for row in REPORT_TABLES if row.section == "iou"]
     n_of_protocol = sum(row.is_by_protocol for row in of_iou)
+    n_of_routing = sum(row.section == "routing" for row in REPORT_TABLES)
     assert Counter(section for section, _ in seen.answer["tables"]) == {
         **{f"overview-{protocol}": n_splits + 1 for protocol in PROTOCOLS},
         **{f"curves-{protocol}": 2 * len(TASKS) for protocol in PROTOCOLS},
@@ -162,6 +163,8 @@ def test_every_table_is_there(seen: Seen) -> None:
             for name in OF_USE
             for protocol in PROTOCOLS
         },
+        # That of decisions has a second grid, of differences.
+        **{f"routing-{protocol}": 1 + n_of_routing for protocol in PROTOCOLS},
         "tokens-best": sum(row.section == "tokens" for row in REPORT_TABLES),
         # That of the views has a second grid, of differences.
         **{f"iou-{protocol}": n_of_protocol + 1 for protocol in PROTOCOLS},
