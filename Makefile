@@ -57,6 +57,7 @@ readme: demo ## rewrite the results that README.md and docs/mini.md show
 	$(BIN)/python -m tools.show_results
 	$(BIN)/python -m tools.show_prompts
 	$(BIN)/python -m tools.show_predictions
+	$(BIN)/python -m tools.show_advice
 	$(BIN)/python -m tools.show_notebook
 
 docs: $(INSTALLED) ## rewrite the tables of declared rows in docs/
