@@ -41,6 +41,9 @@ BUDGETS: Final = (
 )
 """Costs under which the advice is judged; a click and the large model cost the same."""
 
+JUDGED: Final = Costs(larger_model=0.05)
+"""Costs under which each piece of advice is judged: the large model is given a chance, too."""
+
 SHOWN: Final = (KEEP, "prompt", "segmentation")
 """Advice of the worked example."""
 
@@ -112,7 +115,6 @@ def _row(answers: Answers, truth: np.ndarray) -> dict[str, float | str]:
         "advice": found.advice.correction,
         "sam_score": float(found.sam_score[found.selected]),
         "expected": float(found.expected_iou.own[found.selected]),
-        "after": found.advice.expected_iou,
         **{f"gain {name}": gain for name, gain in found.advice.gains.items()},
         **{f"iou {name}": _iou(mask, truth) for name, mask in masks.items()},
     }
@@ -123,34 +125,48 @@ def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 
 def advice_table(rows: pd.DataFrame) -> str:
-    """How often each advice is given, and what it gains there and on all objects."""
+    """How often each advice is given, what it gains there and on all objects, and beats."""
     header = (
         *("advice", "objects", "expected IoU", "true IoU", "after it, expected", "after it, true"),
         *("gain", "the same correction for all objects", "difference"),
+        "net of costs, over the best fixed choice",
     )
-    resamples = _resamples(rows)
+    resamples, decisions = _resamples(rows), Decisions(net_gains(rows, JUDGED))
+    chosen = advised(rows, JUDGED)
+    over_fixed = decisions.chosen(chosen) - decisions.best_fixed
     lines = []
-    for correction, words in CORRECTIONS.items():
-        gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
-        is_own = (rows["advice"] == correction).to_numpy()
-        own = rows[is_own]
-        names = ("expected", f"iou {KEEP}", "after", f"iou {correction}")
-        cells = [words, str(len(own)), *(f"{own[name].mean():.2f}" for name in names)]
-        if not len(own) or correction == KEEP:
-            cells = [*cells[: 6 if len(own) else 2], *["–"] * (3 if len(own) else 7)]
-        else:
-            difference = _with_interval(_beyond_all(gain, is_own, resamples), "+.2f")
-            cells += [f"{gain[is_own].mean():+.2f}", f"{gain.mean():+.2f}", difference]
-        lines.append(cells)
+    for number, (correction, words) in enumerate(CORRECTIONS.items()):
+        is_own, own = chosen == number, rows[chosen == number]
+        if not len(own):
+            lines.append([words, "0", *["–"] * 8])
+            continue
+        means = [own["expected"], own[f"iou {KEEP}"], *_after(own, correction)]
+        gains, difference = ["–"] * 2, "–"
+        if correction != KEEP:
+            gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
+            gains = [f"{gain[is_own].mean():+.2f}", f"{gain.mean():+.2f}"]
+            difference = _with_interval(_mean_of(gain, is_own, resamples, beyond_all=True), "+.2f")
+        beats = _with_interval(_mean_of(over_fixed, is_own, resamples), "+.3f")
+        cells = [f"{values.mean():.2f}" for values in means]
+        lines.append([words, str(len(own)), *cells, *gains, difference, beats])
     return table(header, lines)
 
 
-def _beyond_all(gain: np.ndarray, is_own: np.ndarray, resamples: Resamples) -> Mean:
-    """How much more some objects gain than all do."""
-    sums = resampled_means(np.stack([gain * is_own, is_own, gain], axis=1), resamples)
+def _after(rows: pd.DataFrame, correction: str) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+    """The expected and the true IoU after a correction."""
+    gain = 0.0 if correction == KEEP else rows[f"gain {correction}"]
+    return rows["expected"] + gain, rows[f"iou {correction}"]
+
+
+def _mean_of(
+    values: np.ndarray, is_own: np.ndarray, resamples: Resamples, *, beyond_all: bool = False
+) -> Mean:
+    """Mean of a value over some objects; ``beyond_all`` takes off that over all objects."""
+    sums = resampled_means(np.stack([values * is_own, is_own, values], axis=1), resamples)
     own, share, everywhere = sums.T
-    value = gain[is_own].mean() - gain.mean()
-    return Mean(float(value), interval(own / np.where(share, share, np.nan) - everywhere))
+    found = own / np.where(share, share, np.nan) - beyond_all * everywhere
+    value = values[is_own].mean() - beyond_all * values.mean()
+    return Mean(float(value), interval(found))
 
 
 def regret_table(rows: pd.DataFrame) -> str:
