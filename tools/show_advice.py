@@ -25,24 +25,25 @@ from tools.blocks import replace_block, table
 
 PAGE: Final = Path("docs", "predict.md")
 
-FURTHER_SEED: Final = 26
+FURTHER_SEED: Final = 27
 """Of scenes that nothing else is drawn from: nothing was learned from them, or chosen on them."""
 
 N_FURTHER: Final = 400
 
 N_RESAMPLES: Final = 2000
 
-NOBODY: Final = 1.0
-"""Cost of a person where there is none: no mask gains as much."""
+NEVER: Final = 1.0
+"""Cost of what is not to be had: no mask gains as much."""
 
 BUDGETS: Final = (
+    Costs(),
     *(Costs(cost, cost) for cost in (0.02, 0.05, 0.08, 0.12)),
-    *(Costs(cost, cost, NOBODY) for cost in (0.02, 0.05, 0.08, 0.12)),
+    *(Costs(cost, cost, NEVER) for cost in (0.02, 0.05, 0.08, 0.12)),
 )
-"""Costs under which the advice is judged; a click and the large model cost the same."""
+"""Costs under which the advice is judged: the defaults, then the large model costs a click."""
 
-JUDGED: Final = Costs(larger_model=0.05)
-"""Costs under which each piece of advice is judged: the large model is given a chance, too."""
+OFFERED: Final = Costs(larger_model=0.05)
+"""Costs under which the large model is judged, which the defaults never advise."""
 
 SHOWN: Final = (KEEP, "prompt", "segmentation")
 """Advice of the worked example."""
@@ -131,25 +132,33 @@ def advice_table(rows: pd.DataFrame) -> str:
         *("gain", "the same correction for all objects", "difference"),
         "net of costs, over the best fixed choice",
     )
-    resamples, decisions = _resamples(rows), Decisions(net_gains(rows, JUDGED))
-    chosen = advised(rows, JUDGED)
-    over_fixed = decisions.chosen(chosen) - decisions.best_fixed
-    lines = []
-    for number, (correction, words) in enumerate(CORRECTIONS.items()):
-        is_own, own = chosen == number, rows[chosen == number]
-        if not len(own):
-            lines.append([words, "0", *["–"] * 8])
-            continue
-        means = [own["expected"], own[f"iou {KEEP}"], *_after(own, correction)]
-        gains, difference = ["–"] * 2, "–"
-        if correction != KEEP:
-            gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
-            gains = [f"{gain[is_own].mean():+.2f}", f"{gain.mean():+.2f}"]
-            difference = _with_interval(_mean_of(gain, is_own, resamples, beyond_all=True), "+.2f")
-        beats = _with_interval(_mean_of(over_fixed, is_own, resamples), "+.3f")
-        cells = [f"{values.mean():.2f}" for values in means]
-        lines.append([words, str(len(own)), *cells, *gains, difference, beats])
+    resamples = _resamples(rows)
+    given = {name: (words, Costs()) for name, words in CORRECTIONS.items()}
+    given["model"] = (f"{CORRECTIONS['model']}, at a cost of {OFFERED.larger_model:g}", OFFERED)
+    lines = [
+        [words, *_advice_cells(rows, name, costs, resamples)]
+        for name, (words, costs) in given.items()
+    ]
     return table(header, lines)
+
+
+def _advice_cells(
+    rows: pd.DataFrame, correction: str, costs: Costs, resamples: Resamples
+) -> list[str]:
+    decisions, chosen = Decisions(net_gains(rows, costs)), advised(rows, costs)
+    is_own = chosen == list(CORRECTIONS).index(correction)
+    own = rows[is_own]
+    if not len(own):
+        return ["0", *["–"] * 8]
+    means = [own["expected"], own[f"iou {KEEP}"], *_after(own, correction)]
+    gains, difference = ["–"] * 2, "–"
+    if correction != KEEP:
+        gain = (rows[f"iou {correction}"] - rows[f"iou {KEEP}"]).to_numpy()
+        gains = [f"{gain[is_own].mean():+.2f}", f"{gain.mean():+.2f}"]
+        difference = _with_interval(_mean_of(gain, is_own, resamples, beyond_all=True), "+.2f")
+    over_fixed = decisions.chosen(chosen) - decisions.best_fixed
+    beats = _with_interval(_mean_of(over_fixed, is_own, resamples), "+.3f")
+    return [str(len(own)), *(f"{values.mean():.2f}" for values in means), *gains, difference, beats]
 
 
 def _after(rows: pd.DataFrame, correction: str) -> tuple["pd.Series[float]", "pd.Series[float]"]:
@@ -173,7 +182,7 @@ def regret_table(rows: pd.DataFrame) -> str:
     """What each way to choose loses to hindsight, and what the advice wins over the others."""
     fixed = [f"always: {words}" for words in CORRECTIONS.values()]
     header = (
-        *("cost of a click or the large model", "of a person", "net gain in hindsight"),
+        *("cost of clicking again", "of the large model", "of a person", "net gain in hindsight"),
         *("regret of the advice", *fixed, "by SamScore"),
         *("advice over the best fixed choice", "advice over SamScore"),
     )
@@ -187,10 +196,10 @@ def regret_table(rows: pd.DataFrame) -> str:
         ways |= {name: decisions.net[:, i] for i, name in enumerate(CORRECTIONS)}
         worth = decisions.worth(ways, resamples)
         regrets = [worth[name].regret.value for name in ("advice", *CORRECTIONS, "score")]
-        person = "nobody" if costs.person == NOBODY else f"{costs.person:g}"
+        given = ["–" if cost == NEVER else f"{cost:g}" for cost in vars(costs).values()]
         lines.append(
             [
-                *(f"{costs.click:g}", person, f"{decisions.net.max(axis=1).mean():.3f}"),
+                *(*given, f"{decisions.net.max(axis=1).mean():.3f}"),
                 *(f"{regret:.3f}" for regret in regrets),
                 _with_interval(worth["advice"].margin, "+.3f"),
                 _with_interval(mean(own - by_score, resamples), "+.3f"),

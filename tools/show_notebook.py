@@ -70,8 +70,8 @@ tell(found, truth)
 show(rgb, found, clicks[:1])""",
     """## Click again
 
-Here the heads expect more of eight clicks than of a larger model or of another proposal, and more
-than clicking costs, 0.05 of IoU by default.""",
+Here the heads expect more of eight clicks than of another proposal, and more than clicking costs,
+0.05 of IoU by default.""",
     """rgb, truth, clicks, found = cases["prompt"]
 tell(found, truth)
 show(rgb, found, clicks[:1])""",

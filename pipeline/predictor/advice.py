@@ -34,7 +34,9 @@ class Costs:
 
     click: float = 0.05
     """To click again, up to eight clicks."""
-    larger_model: float = 0.05
+    larger_model: float = 1.0
+    """No mask gains as much, so that it is advised only if somebody says what it costs: at the cost
+    of a click, that was not shown to beat the best choice for all masks (docs/predict.md)."""
     person: float = 0.3
     """To have a person draw the mask."""
 

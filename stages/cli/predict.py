@@ -55,7 +55,9 @@ Heads = Annotated[
 CostOfClick = Annotated[
     float, typer.Option(help="IoU that clicking again must gain to be worth advising.")
 ]
-CostOfLargerModel = Annotated[float, typer.Option(help="The same of the large model.")]
+CostOfLargerModel = Annotated[
+    float, typer.Option(help="The same of the large model; 1 never advises it.")
+]
 CostOfPerson = Annotated[float, typer.Option(help="The same of a person who draws the mask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Save = Annotated[Path | None, typer.Option(help="Folder to write pictures to.")]

@@ -52,7 +52,7 @@ def decision_table(results: report_table.Results) -> pd.DataFrame:
 
 def _rows(split: str, found: SplitResults) -> Iterator[dict[str, object]]:
     objects = found.objects[found.objects["judged"] == found.objects["protocol"]]
-    by_model = {model: rows.reset_index() for model, rows in objects.groupby("model")}
+    by_model = {str(model): rows.reset_index() for model, rows in objects.groupby("model")}
     own = by_model[default_model("prompt", tuple(by_model))]
     gains = _gains(own, by_model)
     predicted = _predicted(found, own, list(gains))

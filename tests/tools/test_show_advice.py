@@ -106,9 +106,9 @@ def test_regret_is_of_the_costs_of_each_row() -> None:
     for costs, line in zip(BUDGETS, lines, strict=True):
         net = net_gains(made_up(), costs)
         hindsight = net.max(axis=1).mean()
-        assert float(line[2]) == pytest.approx(hindsight, abs=6e-4)
+        assert float(line[3]) == pytest.approx(hindsight, abs=6e-4)
         own = net[np.arange(4), advised(made_up(), costs)].mean()
         regrets = [hindsight - own, *(hindsight - net.mean(axis=0))]
-        assert [float(cell) for cell in line[3:9]] == pytest.approx(regrets, abs=6e-4)
+        assert [float(cell) for cell in line[4:10]] == pytest.approx(regrets, abs=6e-4)
         margin = float(line[-2].split()[0])
         assert margin == pytest.approx(own - net.mean(axis=0).max(), abs=6e-4)
