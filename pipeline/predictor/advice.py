@@ -35,8 +35,8 @@ class Costs:
     click: float = 0.05
     """To click again, up to eight clicks."""
     larger_model: float = 1.0
-    """No mask gains as much, so that it is advised only if somebody says what it costs: at the cost
-    of a click, that was not shown to beat the best choice for all masks (docs/predict.md)."""
+    """No mask gains as much, so that it is advised only if somebody says what it costs: weighed at
+    the cost of a click, it made the advice of the mini models no better (docs/predict.md)."""
     person: float = 0.3
     """To have a person draw the mask."""
 
