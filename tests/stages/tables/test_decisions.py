@@ -62,7 +62,7 @@ def test_a_way_to_choose_is_compared_with_hindsight_and_with_the_best_fixed_choi
         expected = regrets(own[split].objects, protocol, cost)
         assert set(rows.index) == set(expected)
         for name, numbers in expected.items():
-            found = rows.loc[name, [split, f"{split}_difference"]].tolist()
+            found = [rows.loc[name, split], rows.loc[name, f"{split}_difference"]]
             assert found == pytest.approx(numbers, abs=1e-4), name
     for end in ("", "_difference"):
         assert (table[f"{split}{end}_low"] <= table[f"{split}{end}"] + 1e-9).all()
