@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from storage.extras import absent
 
 if TYPE_CHECKING:
-    from pipeline.auc import correction_auc
     from pipeline.entropy.mixtures import mask_entropy
     from pipeline.masks import decode as decode_masks
     from pipeline.predictor import (
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.prompts import sample_prompts
     from pipeline.sam import Sam
     from pipeline.sam import build as build_sam
+    from pipeline.scoring.auc import correction_auc
     from stages.predictor import load_others, load_predictor
     from storage import open_entropy, open_features, open_masks, open_objects
 
@@ -49,7 +49,7 @@ READING: Final = {
     "open_masks": "storage.store.opening.open_masks",
     "open_entropy": "storage.store.opening.open_entropy",
     "decode_masks": "pipeline.masks.decode",
-    "correction_auc": "pipeline.auc.correction_auc",
+    "correction_auc": "pipeline.scoring.auc.correction_auc",
 }
 """Names that any installation has, and where each is defined."""
 

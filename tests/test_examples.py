@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
 
 PUBLIC = (
-    "pipeline.auc.correction_auc",
+    "pipeline.scoring.auc.correction_auc",
     "pipeline.entropy.mixtures.mask_entropy",
     "pipeline.masks.decode",
     "pipeline.masks.encode",

@@ -34,7 +34,7 @@ def imports_of_sub_packages() -> dict[str, set[str]]:
 
 def test_no_sub_packages_import_each_other_in_a_circle() -> None:
     imports = imports_of_sub_packages()
-    assert {"pipeline.auc", "pipeline.heads", "storage.split", "stages.train"} <= set(imports)
+    assert {"pipeline.decisions", "pipeline.heads", "storage.split", "stages.train"} <= set(imports)
     # Raises where there is a circle; the direction between the packages is import-linter's.
     assert set(TopologicalSorter(imports).static_order()) == set(imports)
 

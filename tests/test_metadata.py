@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import usam_cache
-from pipeline.auc import CorrectionAuc
 from pipeline.predictor.everything import UncertainMaskGenerator
+from pipeline.scoring.auc import CorrectionAuc
 from tests.fixtures.dvc_stages import PACKAGES, ROOT
 from tests.fixtures.environments import PYPROJECT
 

@@ -62,16 +62,16 @@ def show(rgb, found, clicks):
     return strip.quantize(48)  # fewer colours make a smaller file""",
     """## Trust it
 
-The expected IoU is at least `good_iou`, 0.7 by default: the advice is to keep the mask. On the
-right, the pixels that the model is unsure of: a thin line along the outline.""",
+No correction is expected to gain more than it costs: the advice is to keep the mask. On the right,
+the pixels that the model is unsure of: a thin line along the outline.""",
     """rgb, truth, clicks, found = cases["keep"]
 predictor.set_image(rgb)
 tell(found, truth)
 show(rgb, found, clicks[:1])""",
     """## Click again
 
-Here the heads expect more of eight clicks than of a larger model or of another proposal, and enough
-to keep the mask then.""",
+Here the heads expect more of eight clicks than of another proposal, and more than clicking costs,
+0.05 of IoU by default.""",
     """rgb, truth, clicks, found = cases["prompt"]
 tell(found, truth)
 show(rgb, found, clicks[:1])""",
@@ -85,7 +85,8 @@ show(rgb, refined, clicks)""",
 
 ## Ask a person
 
-No correction promises an IoU of 0.7. Clicking on costs time and is not expected to help.""",
+A person costs most, 0.3 of IoU by default, and is expected to gain more than that; nothing else is
+expected to gain as much beyond its cost.""",
     """rgb, truth, clicks, found = cases["segmentation"]
 tell(found, truth)
 show(rgb, found, clicks[:1])""",

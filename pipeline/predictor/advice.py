@@ -1,11 +1,12 @@
-"""Which correction to try for a mask that is not good enough."""
+"""What to do with a mask: the correction that is expected to gain most beyond its cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-GOOD_IOU: Final = 0.7
-"""Expected IoU from which a mask is kept, unless the caller names another."""
+import numpy as np
+
+from pipeline.decisions import choose
 
 KEEP: Final = "keep"
 
@@ -20,15 +21,51 @@ CORRECTIONS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What corrections cost, in IoU: less gain than that is not worth it.
+
+    Another proposal is there already, and costs nothing.
+
+    Raises
+    ------
+    ValueError
+        If a cost is not from 0 to 1.
+    """
+
+    click: float = 0.05
+    """To click again, up to eight clicks."""
+    larger_model: float = 1.0
+    """No mask gains as much, so that it is advised only if somebody says what it costs: weighed at
+    the cost of a click, it made the advice of the mini models no better (docs/predict.md)."""
+    person: float = 0.3
+    """To have a person draw the mask."""
+
+    def __post_init__(self) -> None:
+        for name, cost in vars(self).items():
+            if not 0 <= cost <= 1:
+                raise ValueError(
+                    f"cost of {name.replace('_', ' ')} must be a number from 0 to 1, got {cost:g}"
+                )
+
+    @property
+    def by_correction(self) -> dict[str, float]:
+        """Cost of each of ``CORRECTIONS``."""
+        own = {"model": self.larger_model, "prompt": self.click, "segmentation": self.person}
+        return {name: own.get(name, 0.0) for name in CORRECTIONS}
+
+
+@dataclass(frozen=True)
 class Advice:
     """What to do with the selected mask."""
 
     correction: str
     """One of ``CORRECTIONS``."""
     gain: float
-    """How much IoU it is expected to add."""
+    """How much IoU it is expected to add, its cost aside."""
     expected_iou: float
     """IoU that is expected after it."""
+    gains: Mapping[str, float]
+    """The same of each correction that is to be had, whatever it costs."""
 
     @property
     def words(self) -> str:
@@ -36,33 +73,31 @@ class Advice:
         return CORRECTIONS[self.correction]
 
 
-def advise(own: float, expected: Mapping[str, float], *, good_iou: float = GOOD_IOU) -> Advice:
+def advise(own: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     """Choose what to do with a mask.
 
     Parameters
     ----------
     own
         IoU that is expected of the mask.
-    expected
-        IoU that is expected after each correction that is to be had.
-    good_iou
-        Expected IoU that is enough.
+    gains
+        IoU that each correction is expected to add, a person's aside, who gives the true mask.
 
     Notes
     -----
-    A person gives the true mask, so what promises most is always a person, who costs most, too.
-    Hence the mask is kept where it is good enough, and else what promises most of the rest is
-    advised, unless even that falls short.
+    No correction makes a mask better than the true one: its gain counts up to there.
 
-    >>> advise(0.5, {"model": 0.6, "prompt": 0.85}).correction
+    >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs()).correction
     'prompt'
-    >>> advise(0.5, {"model": 0.6, "prompt": 0.65}).correction
+    >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs(person=0.1)).correction
     'segmentation'
     """
-    if own >= good_iou:
-        return Advice(KEEP, 0.0, own)
-    correction = max(expected, key=lambda name: expected[name], default=KEEP)
-    reached = expected.get(correction, own)
-    if reached < good_iou:
-        correction, reached = "segmentation", 1.0
-    return Advice(correction, reached - own, reached)
+    reachable = {name: min(gain, 1 - own) for name, gain in gains.items()}
+    by_choice = {KEEP: 0.0, **reachable, "segmentation": 1 - own}
+    # Of corrections that tie, the one that CORRECTIONS has first.
+    names = [name for name in CORRECTIONS if name in by_choice]
+    expected = np.array([[by_choice[name] for name in names]])
+    (number,) = choose(expected, np.array([costs.by_correction[name] for name in names]))
+    correction, gain = names[number], by_choice[names[number]]
+    offered = {name: by_choice[name] for name in names if name != KEEP}
+    return Advice(correction, gain, own + gain, offered)

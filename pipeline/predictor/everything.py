@@ -7,7 +7,7 @@ import numpy as np
 from PIL.Image import Image
 
 from pipeline.predictor import uncertainty
-from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
 from pipeline.sam.generator import MaskGenerator, Records
@@ -20,8 +20,8 @@ class UncertainMaskGenerator:
     ----------
     predictor
         Whose model and heads to take.
-    good_iou
-        Expected IoU from which the advice is to keep a mask.
+    costs
+        What a correction must gain to be advised. Another proposal never is: a mask stands alone.
     options
         Those of ``SAM2AutomaticMaskGenerator``, but for ``pipeline.sam.generator.UNKNOWN``.
 
@@ -35,11 +35,11 @@ class UncertainMaskGenerator:
         self,
         predictor: UncertainPredictor,
         *,
-        good_iou: float = GOOD_IOU,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
         **options: Any,  # noqa: ANN401 - theirs
     ) -> None:
         self._heads = predictor.heads
-        self._good_iou = good_iou
+        self._costs = costs
         read = partial(uncertainty.proposal_inputs, predictor.heads)
         self._generator = MaskGenerator(predictor.sam, read, options)
 
@@ -72,6 +72,6 @@ class UncertainMaskGenerator:
             part: {name: float(values[i]) for name, values in vars(own).items()}
             for part, own in vars(judgement).items()
         }
-        advice = uncertainty.advise_on(judgement, i, self._good_iou)
+        advice = uncertainty.advise_on(judgement, i, self._heads.model, self._costs)
         kept = uncertainty.is_kept(judgement, i, self._heads.least_iou)
         return {**parts, "advice": {"words": advice.words, **vars(advice)}, "is_kept": kept}

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from pipeline.extraction.plan import decoder_batch
-from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.bayesian import BayesianEntropies, BayesianPlan, bayesian_entropies
 from pipeline.predictor.images import EncodedImage, at_image, masks_at_image, rgb_of
 from pipeline.predictor.prompts import Kind, PromptSet, joined, parse_one, parse_prompts
@@ -182,7 +182,7 @@ class UncertainPredictor:
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
         *,
-        good_iou: float = GOOD_IOU,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
     ) -> Uncertainty:
         """Three proposals for one prompt set, and how wrong each may be.
 
@@ -190,8 +190,8 @@ class UncertainPredictor:
         ----------
         point_coords, point_labels, box, mask_input
             As for ``predict``, of one prompt set.
-        good_iou
-            Expected IoU from which the advice is to keep the mask.
+        costs
+            What a correction must gain to be advised.
 
         Raises
         ------
@@ -202,22 +202,22 @@ class UncertainPredictor:
             beyond the image.
         """
         prompt_set = PromptSet(point_coords, point_labels, box, mask_input)
-        (found,) = self.predict_uncertainties([prompt_set], good_iou=good_iou)
+        (found,) = self.predict_uncertainties([prompt_set], costs=costs)
         return found
 
     def predict_uncertainties(
         self,
         prompt_sets: Sequence[PromptSet],
         *,
-        good_iou: float = GOOD_IOU,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
         """The same for many prompt sets about the image, in as few decoder calls as there can be.
 
         Parameters
         ----------
-        good_iou
-            Expected IoU from which the advice is to keep the mask.
+        costs
+            What a correction must gain to be advised.
         mask_size_px
             Height and width of the masks, such as those of a screen; by default the image's.
 
@@ -225,10 +225,13 @@ class UncertainPredictor:
         -------
         In the order of the prompt sets, which may differ in their kind.
         """
-        return self._uncertainties(self._one(), prompt_sets, good_iou, mask_size_px)
+        return self._uncertainties(self._one(), prompt_sets, costs, mask_size_px)
 
     def predict_uncertainty_batch(
-        self, prompt_sets_batch: Sequence[Sequence[PromptSet]], *, good_iou: float = GOOD_IOU
+        self,
+        prompt_sets_batch: Sequence[Sequence[PromptSet]],
+        *,
+        costs: Costs = Costs(),  # noqa: B008 - it is frozen
     ) -> list[list[Uncertainty]]:
         """The same for each image of ``set_image_batch``.
 
@@ -242,7 +245,7 @@ class UncertainPredictor:
         images = self._all()
         _check_count(prompt_sets_batch, images)
         return [
-            self._uncertainties(image, prompt_sets, good_iou)
+            self._uncertainties(image, prompt_sets, costs)
             for image, prompt_sets in zip(images, prompt_sets_batch, strict=True)
         ]
 
@@ -318,7 +321,7 @@ class UncertainPredictor:
         self,
         image: EncodedImage,
         prompt_sets: Sequence[PromptSet],
-        good_iou: float,
+        costs: Costs,
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
         sam = self.sam
@@ -332,7 +335,7 @@ class UncertainPredictor:
                 sam.decode(image.embedding, **vars(joined(some))),
                 self.heads,
                 size_px=mask_size_px or image.size_px,
-                good_iou=good_iou,
+                costs=costs,
                 cautions=["; ".join(filter(None, (about_image, one.caution))) for one in some],
             )
             found.update(zip(numbers, read, strict=True))

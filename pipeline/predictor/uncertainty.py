@@ -15,7 +15,7 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.predict import HeadWeights, check_head, predict, set_inputs
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
-from pipeline.predictor.advice import Advice, advise
+from pipeline.predictor.advice import Advice, Costs, advise
 from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.predictor.images import Rgb, masks_at_image
 from pipeline.proposals import ProposalScores
@@ -196,7 +196,7 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
     return set_inputs(repeated, head_set, judged=every)
 
 
-LARGEST: Final = MODELS[-1]
+SMALLEST: Final = MODELS[0]
 
 LOGIT_BOUND: Final = 32
 """Low-resolution logits are returned within this bound, as ``SAM2ImagePredictor`` does."""
@@ -238,8 +238,7 @@ class Uncertainty:
     @property
     def alternative(self) -> int:
         """The proposal with the highest expected IoU of the two that are not selected."""
-        order = np.argsort(-self.expected_iou.own, kind="stable")
-        return int(order[order != self.selected][0])
+        return alternative_to(self.selected, self.expected_iou.own)
 
     @property
     def pixel_entropy(self) -> Float32[np.ndarray, "proposal y x"]:
@@ -301,7 +300,7 @@ def read_uncertainty(
     heads: ProposalHeads,
     *,
     size_px: tuple[int, int],
-    good_iou: float,
+    costs: Costs,
     cautions: Sequence[str],
 ) -> Iterator[Uncertainty]:
     """One prompt set after the other: the masks of many, at the size of the image, fill a memory.
@@ -328,7 +327,9 @@ def read_uncertainty(
             direct_gap=own.direct_gap,
             h_std=h_std[i],
             h_a=float(h_a[i]),
-            advice=advise_on(own, selected, good_iou),
+            advice=advise_on(
+                own, selected, heads.model, costs, alternative_to(selected, own.expected_iou.own)
+            ),
             is_kept=is_kept(own, selected, heads.least_iou),
             caution=cautions[i],
         )
@@ -346,15 +347,40 @@ def bounded(logits: Float[Tensor, "*batch y x"]) -> Float[Tensor, "*batch y x"]:
     return logits.clamp(-LOGIT_BOUND, LOGIT_BOUND)
 
 
-def advise_on(judgement: Judgement, proposal: int, good_iou: float) -> Advice:
-    """What to do with one of some proposals."""
-    expected = {
-        name: float(values[proposal]) for name, values in vars(judgement.expected_iou).items()
+def alternative_to(selected: int, own_iou: Float64[np.ndarray, " proposal"]) -> int:
+    """The proposal with the highest expected IoU of those that are not selected."""
+    order = np.argsort(-own_iou, kind="stable")
+    return int(order[order != selected][0])
+
+
+def advise_on(
+    judgement: Judgement,
+    proposal: int,
+    model: str,
+    costs: Costs,
+    alternative: int | None = None,
+) -> Advice:
+    """What to do with one of some proposals.
+
+    Parameters
+    ----------
+    model
+        Whose proposals they are.
+    alternative
+        The other proposal that may be taken, if there is one.
+
+    Notes
+    -----
+    The direct gap of the model is the gain over the tiny one; other models are compared with the
+    large one by expected IoUs. Of the large model itself, these are equal: it gains nothing.
+    """
+    expected, direct = judgement.expected_iou, judgement.direct_gap
+    own = expected.own[proposal]
+    larger = expected.large[proposal] - own
+    gains = {
+        "model": direct.model[proposal] if model == SMALLEST else larger,
+        "prompt": direct.prompt[proposal],
     }
-    own = expected["own"]
-    reached = {
-        "model": expected[LARGEST],  # of the largest itself, this is its own: it gains nothing
-        "prompt": expected["refined"],
-        "task": own + float(judgement.gap.task[proposal]),
-    }
-    return advise(own, reached, good_iou=good_iou)
+    if alternative is not None:
+        gains["task"] = expected.own[alternative] - own
+    return advise(float(own), {name: float(gain) for name, gain in gains.items()}, costs)

@@ -162,7 +162,7 @@ def resampled_areas(
 
     See Also
     --------
-    pipeline.auc.correction_auc : The same for one sample, and why mean ranks give it.
+    pipeline.scoring.auc.correction_auc : The same for one sample, and why mean ranks give it.
 
     Notes
     -----

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from pipeline.auc import CorrectionAuc, correction_auc, correction_curve
 from pipeline.proposals import ProposalScores, Values
 from pipeline.result_rows import AucRow, Curve, Interval, IouRow
 from pipeline.scoring import bootstrap, tasks
+from pipeline.scoring.auc import CorrectionAuc, correction_auc, correction_curve
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
 from pipeline.vocabulary import JUDGED, PROTOCOLS, TASKS

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pipeline.auc import correction_curve
 from pipeline.scoring import bootstrap
+from pipeline.scoring.auc import correction_curve
 
 CAUGHT: Final = 0.95
 """Share of the failures caught at the threshold where false alarms are counted."""

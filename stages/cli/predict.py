@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.predictor.advice import GOOD_IOU, KEEP
+from pipeline.predictor.advice import KEEP, Costs
 from pipeline.predictor.prompts import BOX_ORDER
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
@@ -53,7 +53,13 @@ Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
 Heads = Annotated[
     Path | None, typer.Option(help="File written by `usam heads export`; it also names the family.")
 ]
-GoodIou = Annotated[float, typer.Option(help="Expected IoU from which to keep the mask.")]
+CostOfClick = Annotated[
+    float, typer.Option(help="IoU that clicking again must gain to be worth advising.")
+]
+CostOfLargerModel = Annotated[
+    float, typer.Option(help="The same of the large model; 1 never advises it.")
+]
+CostOfPerson = Annotated[float, typer.Option(help="The same of a person who draws the mask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Save = Annotated[Path | None, typer.Option(help="Folder to write pictures to.")]
 
@@ -78,14 +84,17 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     min_stability: MinStability = None,
     model: Model = "tiny",
     heads: Heads = None,
-    good_iou: GoodIou = GOOD_IOU,
+    cost_of_click: CostOfClick = Costs.click,
+    cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
+    cost_of_person: CostOfPerson = Costs.person,
     as_json: AsJson = False,  # noqa: FBT002
     save: Save = None,
 ) -> None:
     """Segment an object, and say how wrong its mask may be and why; all clicks make one prompt."""
     grid = points_per_side, min_score, min_stability
     with reported_errors():
-        question = _question(image, model, heads, good_iou, save)
+        costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
+        question = _question(image, model, heads, costs, save)
         if everything:
             if click or not_click or box or bayesian:
                 raise ParamsError(
@@ -147,11 +156,10 @@ def _print(
 
 
 def _question(
-    path: Path, model: str, heads: Path | None, good_iou: float, save: Path | None
+    path: Path, model: str, heads: Path | None, costs: Costs, save: Path | None
 ) -> prompts.Question:
     rgb = read_rgb(path)
     check_known("model", model, MODELS)
-    prompts.check_share("good-iou", good_iou)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
     card = read_head_file(heads or shipped_heads()).card
@@ -170,7 +178,7 @@ def _question(
         card["protocol"],
         heads,
         gate_words(card, model),
-        good_iou,
+        costs,
         save,
     )
 

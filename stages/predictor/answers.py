@@ -49,7 +49,7 @@ def answer_prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) ->
     started = time.perf_counter()
     predictor.set_image(question.rgb)
     prompt_set = clicks.prompt_set
-    (found,) = predictor.predict_uncertainties([prompt_set], good_iou=question.good_iou)
+    (found,) = predictor.predict_uncertainties([prompt_set], costs=question.costs)
     passed = time.perf_counter()
     bayesian = (
         predictor.predict_bayesian(**vars(prompt_set), others=others) if with_bayesian else None
@@ -76,7 +76,7 @@ def answer_everything(
     """
     predictor = _predictor(question)
     generator = UncertainMaskGenerator(
-        predictor, good_iou=question.good_iou, output_mode="coco_rle", **options
+        predictor, costs=question.costs, output_mode="coco_rle", **options
     )
     records = generator.generate(question.rgb)
     saved = []

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompts import (
     BOX_ORDER,
     PromptError,
@@ -68,7 +69,7 @@ class Question:
     """File of the heads; None takes those that ship."""
     gate: str
     """What the heads' gate for the model promises; empty if there is none."""
-    good_iou: float
+    costs: Costs
     save: Path | None
     """Folder for pictures."""
 
@@ -127,6 +128,20 @@ def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
             except PromptError as error:
                 what = f"annotation {prompt.annotation_id} of {one.image.file}"
                 raise DataError(f"{path}: {what}: {error}") from error
+
+
+def parse_costs(click: float, larger_model: float, person: float) -> Costs:
+    """Costs of corrections, in IoU.
+
+    Raises
+    ------
+    ParamsError
+        If one is not from 0 to 1.
+    """
+    try:
+        return Costs(click, larger_model, person)
+    except ValueError as error:
+        raise ParamsError(str(error)) from error
 
 
 def grid_options(grid: Grid) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.result_rows import FLOAT_FORMAT, RUNTIME_FORMAT
 from pipeline.vocabulary import PROTOCOLS
-from stages.tables import auc, paper, statistics
+from stages.tables import auc, decisions, paper, statistics
 from stages.tables.report_table import Inputs, ReportTable, Results
 
 Tables = Mapping[str, pd.DataFrame]
@@ -171,6 +171,19 @@ REPORT_TABLES: Final = (
         "reach its own less one point, and the mean time per click then: above 100 %, the "
         "large model alone is faster. H_Y and H_Θ are not timed: they ask every model.",
         across="told",
+    ),
+    ReportTable(
+        "decisions",
+        lambda given, _: decisions.decision_table(given.results),
+        "Keep the mask, click again, or ask the large model",
+        "routing",
+        caption="Regret in percentage points of IoU, by the cost of a correction",
+        note="How far a way to choose falls short of the best choice for each object, costs "
+        "deducted. The difference is to the best fixed choice: above 0 if it pays to look at each "
+        "object. By SamScore: the threshold and the correction below it are the best in hindsight; "
+        "by Δ*: whatever is predicted to gain most beyond its cost.",
+        of_objects=decisions.OF_OBJECTS,
+        across="cost",
     ),
     ReportTable(
         "token_ablation",

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pipeline.predictor import Uncertainty
-from pipeline.predictor.advice import GOOD_IOU
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompts import PromptError
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
@@ -62,7 +62,7 @@ async def options(request: Request) -> dict[str, Any]:
         "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
         "most_bytes": MOST_UPLOAD_BYTES,
         "most_px": images.MOST_PX,
-        "good_iou": GOOD_IOU,
+        "costs": vars(Costs()),
     }
 
 
@@ -199,7 +199,9 @@ async def _respond(
         prompt_set = messages.prompt_of(prompt)
         predictor = image.predictor_like(page.models.predictor(prompt.heads, prompt.model))
         size_px = image.shown_size_px if shown else None
-        (found,) = predictor.predict_uncertainties([prompt_set], mask_size_px=size_px)
+        (found,) = predictor.predict_uncertainties(
+            [prompt_set], costs=prompt.costs, mask_size_px=size_px
+        )
         return respond(found, prompt)
 
     return await messages.while_connected(request, page.queue.run(job))

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from pipeline.predictor import PromptSet, Uncertainty, coco_masks
+from pipeline.predictor.advice import Costs
 from pipeline.vocabulary import N_PROPOSALS
 from stages.settings.parsing import ParamsError
 from storage.images.files import png_bytes
@@ -100,6 +101,8 @@ class PromptRequest(_Strict):
     clicks: Annotated[tuple[Click, ...], Field(max_length=MOST_CLICKS)] = ()
     box: tuple[float, float, float, float] | None = None
     """Left, top, right, bottom."""
+    costs: Costs = Costs()
+    """What a correction must gain to be advised."""
     proposal: Annotated[int, Field(ge=0, lt=N_PROPOSALS)] = 0
     """Which one to download."""
     file_name: Annotated[str, Field(max_length=255)] = ""

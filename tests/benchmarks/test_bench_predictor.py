@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,10 @@ def test_everything_costs_little_beside_the_generator_alone(
 ) -> None:
     predictor = predictor_of(family, "tiny")
     side = predictor.sam.image_size_px // 4
-    options = {"points_per_side": POINTS_PER_SIDE[family], "stability_score_thresh": 0.8}
+    options: dict[str, Any] = {
+        "points_per_side": POINTS_PER_SIDE[family],
+        "stability_score_thresh": 0.8,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         official = SAM2AutomaticMaskGenerator(predictor.sam.model, **options)

@@ -155,7 +155,7 @@ async function askAgain(words = "") {
   allowDownloads(false); // of an answer that is about to go
   isAwaited = true;
   const refused = await isRefused(async () => {
-    const body = JSON.stringify({ ...choice(), ...asked });
+    const body = JSON.stringify({ ...choice(), ...asked, costs: panel.costs() });
     const response = await turn.take(`images/${image.image}/answer`, { method: "POST", body });
     const told = await response.json();
     const layers = await Promise.all(told.proposals.map(layersOf));
@@ -170,7 +170,7 @@ async function askAgain(words = "") {
 function showAnswer() {
   chosen = wanted ?? found.selected;
   wanted = null;
-  panel.showAdvice(found, options.good_iou);
+  panel.showAdvice(found);
   panel.showFollow(followable());
   panel.showProposals(found, chosen, thumbnail, choose);
   allowDownloads(true);
@@ -272,7 +272,7 @@ function markScene(number) {
 async function download(kind, suffix, type) {
   await isRefused(async () => {
     const { fileName } = image;
-    const question = { ...choice(), ...prompt(), proposal: chosen, file_name: fileName.slice(0, 255) };
+    const question = { ...choice(), ...prompt(), costs: panel.costs(), proposal: chosen, file_name: fileName.slice(0, 255) };
     const body = JSON.stringify(question);
     const response = await turn.take(`images/${image.image}/${kind}`, { method: "POST", body });
     const href = URL.createObjectURL(new Blob([await response.blob()], { type }));
@@ -371,6 +371,7 @@ async function start() {
   options = await askJson("options");
   byId("heads").append(...options.heads.map(({ name, label }) => new Option(label, name)));
   showHeads(options.model);
+  panel.offerCosts(options.costs, () => askAgain());
   byId("scenes").append(...await Promise.all(options.scenes.map((_, number) => addScene(number))));
   listen();
   setInterval(lookAtQueue, QUEUE_MS);

@@ -6,6 +6,8 @@ const SOURCES = {
   task: ["Task", "best proposal, not this"],
 };
 
+const COSTS = ["click", "larger_model", "person"];
+
 const FULL_BAR = 0.5; // gain in IoU that fills a bar
 
 const byId = (id) => document.getElementById(id);
@@ -20,26 +22,40 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-function because({ selected, advice, alternative, proposals }, goodIou) {
+const inputOf = (name) => byId(`cost-${name}`);
+
+// What corrections cost, in IoU, as the user has it.
+export const costs = () => Object.fromEntries(COSTS.map((name) => [name, inputOf(name).valueAsNumber]));
+
+// `changed` is called when the user has chosen other costs; what is no cost gives way to the usual one.
+export function offerCosts(usual, changed) {
+  for (const name of COSTS) {
+    const input = inputOf(name);
+    input.value = usual[name];
+    input.addEventListener("change", () => {
+      if (!input.checkValidity()) input.value = usual[name];
+      changed();
+    });
+  }
+}
+
+function because({ selected, advice, alternative, proposals }) {
   const own = proposals[selected].expected_iou.own.toFixed(2);
   const then = advice.expected_iou.toFixed(2);
   const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${own}`;
-  if (advice.correction === "keep") return `${of}.`;
-  if (advice.correction === "segmentation") {
-    return `${of}, and no other correction is expected to reach ${goodIou}.`;
-  }
-  if (advice.correction === "task") return `${of}. With proposal ${alternative}, ${then} is expected.`;
+  if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
+  if (advice.correction === "task") return `${of}. That of proposal ${alternative} is ${then}.`;
   return `${of}. After it, ${then} is expected.`;
 }
 
-export function showAdvice(found, goodIou) {
+export function showAdvice(found) {
   const words = byId("words");
   const { advice } = found;
   words.textContent = `${advice.words[0].toUpperCase()}${advice.words.slice(1)}.`;
   words.classList.toggle("keep", advice.correction === "keep");
   const gate = { true: " The heads' gate keeps it.", false: " The heads' gate does not keep it." };
   const promise = found.is_kept === null ? "" : `${gate[found.is_kept]} ${found.gate}`;
-  byId("because").textContent = because(found, goodIou) + promise;
+  byId("because").textContent = because(found) + promise;
   byId("caution").textContent = found.caution && `${found.caution[0].toUpperCase()}${found.caution.slice(1)}.`;
   byId("caution").hidden = !found.caution;
 }

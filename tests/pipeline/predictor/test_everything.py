@@ -11,6 +11,7 @@ from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
 from pipeline.predictor import UncertainMaskGenerator, UncertainPredictor
+from pipeline.predictor.advice import Costs
 from pipeline.sam.model import Decoded, Sam
 from tests.fixtures.predictors import drawn, random_heads, trained_mini
 
@@ -23,6 +24,9 @@ LENIENT: Final[dict[str, Any]] = {
     "stability_score_thresh": 0.5,
 }
 """Few points, of which many masks are kept."""
+
+COSTS: Final = Costs(click=0.005, larger_model=0.01, person=0.51)
+"""Under which random heads advise one thing here and another there."""
 
 Records = list[dict[str, Any]]
 
@@ -43,7 +47,7 @@ def uncertain(kind: str = "paper", **options: Any) -> UncertainMaskGenerator:  #
 
 @cache
 def found() -> Records:
-    return uncertain("ours", **LENIENT, good_iou=0.52).generate(drawn())
+    return uncertain("ours", **LENIENT, costs=COSTS).generate(drawn())
 
 
 def compare(image: np.ndarray, options: dict[str, Any]) -> None:
@@ -89,9 +93,9 @@ def test_the_records_of_a_photograph_are_those_of_the_official_generator() -> No
 def test_every_mask_is_judged_as_if_it_had_been_clicked() -> None:
     predictor = UncertainPredictor(trained_mini(), random_heads(kind="ours"))
     predictor.set_image(drawn())
-    judged = set()
+    judged, advised = set(), set()
     for record in found():
-        asked = predictor.predict_uncertainty(record["point_coords"], [1], good_iou=0.52)
+        asked = predictor.predict_uncertainty(record["point_coords"], [1], costs=COSTS)
         (k,) = np.flatnonzero(np.isclose(asked.sam_score, record["predicted_iou"], atol=1e-5))
         assert (asked.masks[k] != record["segmentation"]).mean() < 1e-3
         for part in ("expected_iou", "gap", "direct_gap"):
@@ -99,10 +103,17 @@ def test_every_mask_is_judged_as_if_it_had_been_clicked() -> None:
             assert record[part] == pytest.approx(expected, abs=1e-5)
         assert record["is_kept"] is None
         if k == asked.selected:
-            assert record["advice"]["correction"] == asked.advice.correction
-            assert record["advice"]["gain"] == pytest.approx(asked.advice.gain, abs=1e-5)
+            advice, gains = record["advice"], dict(asked.advice.gains)
+            del gains["task"]  # a mask stands alone
+            assert advice["gains"] == pytest.approx(gains, abs=1e-5)
+            # Only beyond its cost is a gain worth it.
+            net = {name: gain - COSTS.by_correction[name] for name, gain in gains.items()}
+            best = max({"keep": 0.0} | net, key=lambda name: ({"keep": 0.0} | net)[name])
+            advised.add(best)
+            assert (advice["correction"], advice["gain"]) == (best, advice["gains"].get(best, 0))
         judged.add(int(k))
     assert judged == {0, 1, 2}
+    assert len(advised) > 1
 
 
 def test_a_mask_in_a_crop_is_judged_in_its_crop() -> None:

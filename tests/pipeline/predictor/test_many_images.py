@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.predictor import predictor as module
+from pipeline.predictor.advice import Costs
 from pipeline.sam.model import Sam
 from tests.fixtures.official import OfficialPredictor, with_stable_masks
 from tests.fixtures.predictors import built_mini, drawn, random_heads, trained_mini
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 IMAGES: Final = [drawn(), np.ascontiguousarray(drawn(192).swapaxes(0, 1)), drawn(64)]
 """No two of one size."""
+
+COSTS: Final = Costs(click=0.02, larger_model=0.01, person=0.6)
 
 CLICKS: Final = [np.array([[120.0, 80.5]]), np.array([[70.0, 90]]), np.array([[20.0, 30]])]
 LABELS: Final = [np.array([1])] * 3
@@ -74,13 +77,13 @@ def test_every_image_is_answered_as_if_it_were_alone() -> None:
         [],
         [PromptSet(CLICKS[2], [1])],
     ]
-    together = predictor_of(IMAGES).predict_uncertainty_batch(asked, good_iou=0.4)
+    together = predictor_of(IMAGES).predict_uncertainty_batch(asked, costs=COSTS)
     assert [len(found) for found in together] == [2, 0, 1]
     for image, prompts, found in zip(IMAGES, asked, together, strict=True):
         alone = UncertainPredictor(trained_mini(), random_heads())
         alone.set_image(image)
         for one, other in zip(
-            found, alone.predict_uncertainties(prompts, good_iou=0.4), strict=True
+            found, alone.predict_uncertainties(prompts, costs=COSTS), strict=True
         ):
             np.testing.assert_allclose(one.sam_score, other.sam_score, atol=1e-5)
             np.testing.assert_allclose(one.expected_iou.own, other.expected_iou.own, atol=1e-5)

@@ -17,6 +17,8 @@ from pipeline.predictor import (
     Uncertainty,
     coco_masks,
 )
+from pipeline.predictor.advice import Advice, Costs
+from pipeline.predictor.uncertainty import Gaps, Judgement, advise_on, alternative_to
 from pipeline.sam.model import Sam
 from storage.rle import decode_rle
 from tests.fixtures.predictors import built_mini, drawn, mini_predictor, random_heads
@@ -127,20 +129,52 @@ def test_the_alternative_is_the_better_of_the_two_that_are_not_selected() -> Non
         assert replace(found, expected_iou=iou).alternative == expected
 
 
+def advised(model: str = "tiny", **costs: float) -> Advice:
+    return mini_predictor(model).predict_uncertainty(**CLICK, costs=Costs(**costs)).advice
+
+
 def test_the_advice_is_about_the_selected_proposal() -> None:
     found = ask(CLICK)
-    own = {name: float(iou[found.selected]) for name, iou in vars(found.expected_iou).items()}
-    by_correction = {"model": own["large"], "prompt": own["refined"], "task": own["best"]}
-    best, reached = max(by_correction.items(), key=lambda item: item[1])
-    assert reached > own["own"]
-    middle = mini_predictor().predict_uncertainty(**CLICK, good_iou=reached - 1e-6)
-    assert middle.advice.correction == best
-    assert middle.advice.expected_iou == pytest.approx(reached)
-    lenient = mini_predictor().predict_uncertainty(**CLICK, good_iou=own["own"])
-    assert (lenient.advice.correction, lenient.advice.gain) == ("keep", 0)
-    strict = mini_predictor().predict_uncertainty(**CLICK, good_iou=reached + 1e-6)
-    assert strict.advice.correction == "segmentation"
-    assert strict.advice.gain == pytest.approx(1 - own["own"])
+    own = float(found.expected_iou.own[found.selected])
+    gains = {
+        "model": found.direct_gap.model[found.selected],
+        "prompt": found.direct_gap.prompt[found.selected],
+        "task": found.expected_iou.own[found.alternative] - own,
+        "segmentation": 1 - own,
+    }
+    assert found.advice.gains == pytest.approx(gains)
+    assert advised(click=1.0, larger_model=1.0, person=0.0).correction == "segmentation"
+    for name, costs in {
+        "model": Costs(larger_model=0.0, click=1.0, person=1.0),
+        "prompt": Costs(larger_model=1.0, click=0.0, person=1.0),
+    }.items():
+        best = max([name, "task"], key=lambda one: gains[one])
+        advice = mini_predictor().predict_uncertainty(**CLICK, costs=costs).advice
+        assert advice.correction == (best if gains[best] > 0 else "keep")
+
+
+@pytest.mark.parametrize("better", [0, 1, 2])
+def test_another_proposal_is_advised_with_its_own_expected_iou_and_only_if_that_is_higher(
+    better: int,
+) -> None:
+    own_iou = np.array([0.3, 0.3, 0.3])
+    own_iou[better] = 0.6
+    found = ask(CLICK)
+    nothing = np.zeros(3)
+    judgement = Judgement(
+        replace(found.expected_iou, own=own_iou, best=np.full(3, 0.9)),
+        gap=replace(found.gap, task=np.full(3, 0.6)),
+        direct_gap=Gaps(nothing, nothing, nothing),
+    )
+    for selected in range(3):
+        alternative = alternative_to(selected, own_iou)
+        advice = advise_on(judgement, selected, "tiny", Costs(person=1.0), alternative)
+        if selected == better:
+            assert (advice.correction, advice.expected_iou) == ("keep", 0.6)
+        else:
+            assert (advice.correction, alternative) == ("task", better)
+            assert advice.expected_iou == pytest.approx(0.6)
+        assert advise_on(judgement, selected, "tiny", Costs(person=1.0)).correction == "keep"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +234,14 @@ def test_heads_of_another_token_width_are_refused() -> None:
 
 
 def test_the_large_model_is_never_told_to_be_larger() -> None:
-    predictor = mini_predictor("large")
-    for good_iou in np.linspace(0.4, 0.6, 21):
-        advice = predictor.predict_uncertainty(**CLICK, good_iou=float(good_iou)).advice
-        assert advice.correction != "model"
+    advice = advised("large", click=1.0, larger_model=0.0, person=1.0)
+    assert advice.gains["model"] == 0
+    assert advice.correction != "model"
+
+
+def test_a_model_between_them_is_compared_with_the_large_one() -> None:
+    found = mini_predictor("small").predict_uncertainty(**CLICK)
+    expected = found.expected_iou
+    gain = expected.large[found.selected] - expected.own[found.selected]
+    assert found.advice.gains["model"] == pytest.approx(gain)
+    assert gain != pytest.approx(found.direct_gap.model[found.selected])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.auc import correction_auc
+from pipeline.scoring.auc import correction_auc
 from pipeline.scoring.bootstrap import (
     LANES,
     Resamples,

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.auc import CorrectionAuc, correction_auc
 from pipeline.heads.kinds import HeadSet
 from pipeline.result_rows import AucRow
+from pipeline.scoring.auc import CorrectionAuc, correction_auc
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import (
     BOUNDS,

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, root_mean_squared_error
 
-from pipeline.auc import correction_auc, correction_curve
 from pipeline.proposals import Values
 from pipeline.result_rows import StatisticRow
 from pipeline.runtime import METHODS
+from pipeline.scoring.auc import correction_auc, correction_curve
 from pipeline.scoring.bootstrap import resample_groups
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.evidence import ModelScores

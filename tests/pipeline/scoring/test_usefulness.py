@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from pipeline.auc import correction_auc, correction_curve
+from pipeline.scoring.auc import correction_auc, correction_curve
 from pipeline.scoring.bootstrap import each_once, ranked, resample_groups
 from pipeline.scoring.passes import write_twice_ranks
 from pipeline.scoring.usefulness import (

@@ -15,7 +15,8 @@ from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from typer.testing import CliRunner, Result
 
-from pipeline.predictor import UncertainMaskGenerator
+from pipeline.predictor import PromptSet, UncertainMaskGenerator
+from pipeline.predictor.advice import Costs
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.predictor.photographs import NOTE
@@ -26,6 +27,12 @@ from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
+
+COSTS = ("--cost-of-click", "--cost-of-larger-model", "--cost-of-person")
+"""Options in the order of ``Costs``."""
+
+DEAR = tuple(part for option in COSTS for part in (option, "1"))
+"""Nothing but another proposal, which costs nothing, can be advised."""
 
 
 def usam_predict(*arguments: str) -> Result:
@@ -103,12 +110,41 @@ def test_people_get_a_row_for_each_proposal_the_gains_and_an_advice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("good_iou", "advice"),
-    [("0", "Advice: keep the mask."), ("0.999", "Advice: let a person draw it (expected IoU 0.")],
+    ("costs", "advice"),
+    [
+        (("1", "1", "1"), "Advice: keep the mask."),
+        (("1", "1", "0"), "Advice: let a person draw it (expected IoU 0."),
+    ],
 )
-def test_what_is_good_enough_decides_on_the_advice(good_iou: str, advice: str) -> None:
-    result = usam_predict("photo.png", "--click", "120,80", "--good-iou", good_iou)
-    assert advice in result.stdout
+def test_what_corrections_cost_decides_on_the_advice(
+    costs: tuple[str, str, str], advice: str
+) -> None:
+    given = zip(COSTS, costs, strict=True)
+    asked = ("--click", "120,80", *(part for option in given for part in option))
+    assert advice in usam_predict("photo.png", *asked).stdout
+
+
+def test_another_proposal_is_named_with_the_iou_that_is_expected_of_it() -> None:
+    predictor = load_predictor("mini", "tiny")
+    predictor.set_image(drawn())
+    clicks = [(x, y) for x in range(20, WIDTH, 40) for y in range(20, HEIGHT, 40)]
+    found = predictor.predict_uncertainties([PromptSet([click], [1]) for click in clicks])
+    gains = [one.advice.gains["task"] for one in found]
+    x, y = clicks[int(np.argmax(gains))]
+    asked = ("--click", f"{x},{y}", *DEAR)
+    values = told(*asked)
+    own = [one["expected_iou"]["own"] for one in values["proposals"]]
+    selected, alternative = values["selected"], values["alternative"]
+    assert own[alternative] == max(own) > own[selected]
+    assert values["advice"]["expected_iou"] == pytest.approx(own[alternative])
+    assert (
+        usam_predict("photo.png", *asked)
+        .stdout.rstrip()
+        .endswith(
+            f"Advice: take another proposal, number {alternative} "
+            f"(expected IoU {own[selected]:.2f} -> {own[alternative]:.2f})."
+        )
+    )
 
 
 @pytest.mark.parametrize("options", [(), ("--everything", "--min-stability", "0.6")])
@@ -233,8 +269,8 @@ def test_heads_of_another_family_are_named_by_their_card(tmp_path: Path) -> None
         ),
         ((".", "--click", "1,2"), ". must be a readable image, got: Is a directory"),
         (
-            ("photo.png", "--click", "1,2", "--good-iou", "80"),
-            "good-iou must be a number from 0 to 1, got 80",
+            ("photo.png", "--click", "1,2", "--cost-of-person", "80"),
+            "cost of person must be a number from 0 to 1, got 80",
         ),
         (
             ("photo.png", "--click", "1,2", "--min-score", "0.5"),
@@ -302,10 +338,10 @@ LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0
 
 
 def test_everything_gives_the_masks_of_the_generator_with_their_uncertainty(tmp_path: Path) -> None:
-    values = told("--everything", *LENIENT, "--good-iou", "0.6", "--save", "out")
+    values = told("--everything", *LENIENT, "--cost-of-person", "0.4", "--save", "out")
     generator = UncertainMaskGenerator(
         load_predictor("mini", "tiny"),
-        good_iou=0.6,
+        costs=Costs(person=0.4),
         points_per_side=6,
         pred_iou_thresh=0.3,
         stability_score_thresh=0.5,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.auc import relative_auc
+from pipeline.scoring.auc import relative_auc
 from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import HEAD_MEASURES, OF_KIND, TASK_MEASURES, UNTRAINED_MEASURES
 from pipeline.vocabulary import MODELS, TASKS

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.auc import relative_auc
 from pipeline.heads.kinds import Hyperparameters, Trial
 from pipeline.result_rows import SPLIT_TABLES
+from pipeline.scoring.auc import relative_auc
 from pipeline.scoring.measures import HEAD_MEASURES
 from pipeline.vocabulary import MODELS, OBJECTIVES, TASKS
 from stages.settings.blocks import PaperDataSet

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipeline.auc import relative_auc
+from pipeline.scoring.auc import relative_auc
 from stages.tables.paper import paper_numbers
 
 Cells = Mapping[tuple[str, str, str, str, str], float]

@@ -118,6 +118,16 @@ def test_each_head_set_says_which_models_are_there_and_what_they_know(page: Page
     assert [one["knows_drawn_only"] for one in heads] == [True] * 2
 
 
+def test_the_advice_and_the_coco_file_follow_the_costs_that_are_chosen(page: Page) -> None:
+    for person, is_person in ((0, True), (1, False)):
+        costs = {"click": 1, "larger_model": 1, "person": person}
+        asking = question(CLICK, costs=costs)
+        told = json.loads(answered(page, png(drawn()), asking))
+        assert (told["advice"]["correction"] == "segmentation") is is_person
+        coco = json.loads(answered(page, png(drawn()), asking, "coco"))
+        assert coco["annotations"][0]["uncertainty"]["advice"] == told["advice"]
+
+
 def test_another_model_and_other_heads_answer_when_they_are_chosen(page: Page) -> None:
     for model, heads in (("large", "mini"), ("tiny", "other"), ("tiny", "mini")):
         asking = question(CLICK) | {"model": model, "heads": heads}
@@ -272,6 +282,7 @@ def test_a_broken_image_is_refused_in_words(page: Page) -> None:
         (question((1, 1, 2)), "point_labels must be 1 on the object or 0 beside it, got 2"),
         (question(*[CLICK] * 101), "clicks must be as the page sends it, got: "),
         (question(CLICK, path="x"), "path must be as the page sends it, got: "),
+        (question(CLICK, costs={"click": 2}), "costs must be as the page sends it, got: .* got 2"),
         (question(CLICK, proposal=3), "proposal must be as the page sends it, got: "),
         (question(CLICK, file_name="x" * 60_000), "question must be of at most 0.05 MB"),
     ],

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
+from pipeline.predictor.advice import Costs
 from stages.web.page import Page as Served
 from tests.fixtures.chromium import (
     SCENE,
@@ -86,6 +87,25 @@ def test_another_proposal_and_its_entropy_are_drawn_when_chosen(
         heat = drawn_on(page).max(axis=2)
         assert np.corrcoef(bits.ravel(), heat.ravel())[0, 1] > 0.9
         expect(page.locator("#scale")).to_be_visible()
+
+
+def test_the_advice_follows_what_a_user_says_corrections_cost(
+    browser: Browser, address: str
+) -> None:
+    with tab(browser, address, scene=SCENE) as page:
+        choose_shipped(page)
+        click_at(page, 120, 80)
+        page.get_by_text("What corrections cost").click()
+        for n, (name, cost) in enumerate({"Clicking again": "1", "A person": "0"}.items(), 2):
+            page.get_by_label(name).fill(cost)
+            page.get_by_label(name).press("Tab")
+            answered(page, n)
+        expect(page.locator("#words")).to_have_text("Let a person draw it.")
+        expect(page.locator("#because")).to_contain_text("After it, 1.00 is expected.")
+        page.get_by_label("A person").fill("7")
+        page.get_by_label("A person").press("Tab")
+        answered(page, 4)
+        expect(page.get_by_label("A person")).to_have_value(str(Costs.person))
 
 
 def test_the_model_and_the_heads_answer_that_are_chosen(

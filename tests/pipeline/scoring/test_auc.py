@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.auc import correction_auc, correction_curve
+from pipeline.scoring.auc import correction_auc, correction_curve
 
 iou_values = st.floats(0, 1, allow_subnormal=False)
 

@@ -1,0 +1,108 @@
+"""What it is worth to choose a correction by its predicted gain, as a table."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipeline.decisions import Decisions, Worth, choose
+from pipeline.heads.kinds import HEAD_KINDS
+from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.tasks import REFINED, default_model
+from pipeline.vocabulary import MODELS
+from stages.tables import report_table
+from storage.outputs.results import SplitResults
+
+COSTS: Final = (0.02, 0.05, 0.08, 0.12)
+"""What a correction may cost, in IoU."""
+
+FIXED: Final = {"keep": "keep always", "prompt": "always click again", "model": "always large"}
+"""Choices that are the same for all objects."""
+
+GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
+"""Measures that predict what a correction gains, as heads learned it."""
+
+OF_OBJECTS: Final = (
+    *("judged", "model", "group", "sam_score", "iou"),
+    *(f"{name}_iou" for name in REFINED.values()),
+    *(kind.named(measure) for kind in HEAD_KINDS for measure in GAIN_MEASURES.values()),
+)
+"""Columns that the table reads of the table of objects."""
+
+
+def decision_table(results: report_table.Results) -> pd.DataFrame:
+    """Regret of each way to choose, in percentage points of IoU, at each cost of a correction.
+
+    Parameters
+    ----------
+    results
+        Results of one protocol.
+
+    Returns
+    -------
+    ``<split>_difference`` is how far it lies above the best fixed choice.
+    """
+    table = pd.DataFrame(row for split, found in results.items() for row in _rows(split, found))
+    names = ["choice", "cost"]
+    regrets = report_table.a_column_a_split(table, names, "regret")
+    margins = report_table.a_column_a_split(table, names, "margin", "_difference")
+    return regrets.merge(margins, on=names)
+
+
+def _rows(split: str, found: SplitResults) -> Iterator[dict[str, object]]:
+    objects = found.objects[found.objects["judged"] == found.objects["protocol"]]
+    by_model = {str(model): rows.reset_index() for model, rows in objects.groupby("model")}
+    own = by_model[default_model("prompt", tuple(by_model))]
+    gains = _gains(own, by_model)
+    predicted = _predicted(found, own, list(gains))
+    resamples = resample_groups(own["group"].to_numpy(), found.run["n_resamples"], seed=0)
+    for cost in COSTS:
+        costs = np.array([0.0 if name == "keep" else cost for name in gains])
+        decisions = Decisions(np.stack(list(gains.values()), axis=1) - costs)
+        ways = {FIXED[name]: decisions.net[:, i] for i, name in enumerate(gains)}
+        ways["by SamScore"] = decisions.by_score(own["sam_score"].to_numpy())
+        for name, expected in predicted.items():
+            ways[name] = decisions.chosen(choose(expected, costs))
+        for name, worth in decisions.worth(ways, resamples).items():
+            yield {"split": split, "choice": name, "cost": f"{cost:g}", **_numbers(worth)}
+
+
+def _gains(own: pd.DataFrame, by_model: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    """What each choice gains: it may be the large model where tiny and large are given."""
+    protocol = own["protocol"].iloc[0]
+    corrected = {"keep": own["iou"], "prompt": own[f"{REFINED[protocol]}_iou"]}
+    smallest, largest = MODELS[0], MODELS[-1]
+    if {smallest, largest} <= set(by_model):
+        # Rows of a model are in the order of the objects; ids may repeat from video to video.
+        corrected["model"] = by_model[largest]["iou"]
+    return {name: (iou - own["iou"]).to_numpy() for name, iou in corrected.items()}
+
+
+def _predicted(found: SplitResults, own: pd.DataFrame, choices: list[str]) -> dict[str, np.ndarray]:
+    """What heads expect each choice to gain, by kind and train split."""
+    first = report_table.first_train_split(found)
+    predicted = {}
+    for train_split in found.run["heads"]:
+        for kind in HEAD_KINDS:
+            columns = [
+                np.zeros(len(own))
+                if name == "keep"
+                else own[f"{kind.named(GAIN_MEASURES[name])}@{train_split}"].to_numpy()
+                for name in choices
+            ]
+            label = report_table.measure_name(f"by Δ*{kind.label}", train_split, first)
+            predicted[label] = np.stack(columns, axis=1)
+    return predicted
+
+
+def _numbers(worth: Worth) -> dict[str, float]:
+    return {
+        name + end: value
+        for name, mean in vars(worth).items()
+        for end, value in zip(
+            ("", *report_table.BOUNDS_OF),
+            (mean.value, mean.interval.low, mean.interval.high),
+            strict=True,
+        )
+    }
