@@ -142,7 +142,7 @@ def _clicks(
         given = np.asarray(plan.clicks, np.float32)
         if given.ndim != 2 or given.shape[1] != 2:  # noqa: PLR2004 - x and y
             raise ValueError(f"clicks must be of shape (click, 2), got {given.shape}")
-        check_clicks(given, size_px)
+        check_clicks(given.tolist(), size_px)
         return given
     mask = masks_at_image(logits[None], size_px)[0, 0]
     if not mask.any():
