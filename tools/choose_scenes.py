@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Bool
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.predictor.advice import CORRECTIONS, KEEP
+from pipeline.predictor.advice import KEEP
 from pipeline.predictor.demo_scenes import N_SCENES, SEED, SIZE_PX
 from pipeline.prompts import sample_prompts
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from stages.predictor import load_predictor
-from stages.web.scenes import SCENES_FILE, Scene
+from stages.web.scenes import ADVISED, SCENES_FILE, Scene
 from storage.folders import whole_file
 
 LEAST_IOU: Final = 0.8
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
-    """For each advice, the first scene with a click that gets it; each scene once.
+    """For each of ``ADVISED``, the first scene with a click that gets it; each scene once.
 
     A click is in the centre of an object that is not small, and the clicks a pixel beside it get
     the same advice, so that rounding on another machine does not change it. A mask to keep is
@@ -57,9 +57,9 @@ def choose_scenes(predictor: UncertainPredictor) -> tuple[Scene, ...]:
             if scene.advice not in found:
                 found[scene.advice] = scene
                 break
-        if len(found) == len(CORRECTIONS):
-            return tuple(found[advice] for advice in CORRECTIONS)
-    missing = ", ".join(advice for advice in CORRECTIONS if advice not in found)
+        if len(found) == len(ADVISED):
+            return tuple(found[advice] for advice in ADVISED)
+    missing = ", ".join(advice for advice in ADVISED if advice not in found)
     raise SystemExit(f"error: {N_SCENES} scenes must show each advice, got none for {missing}")
 
 

@@ -9,9 +9,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
+from pipeline.predictor.advice import Costs
 from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from storage.images.files import png_bytes
+
+ADVISED: Final = tuple(name for name, cost in Costs().by_correction.items() if cost < 1)
+"""What may be advised at the costs by default."""
 
 SCENES_FILE: Final = Path(__file__).with_name("scenes.csv")
 """Written by ``python -m tools.choose_scenes``, after every change of weights, heads or advice."""

@@ -18,7 +18,6 @@ from PIL import ExifTags, Image
 from pycocotools.coco import COCO
 
 from pipeline.predictor import PromptSet, Uncertainty
-from pipeline.predictor.advice import CORRECTIONS
 from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.scenes.scene import draw_scene, scene_seeds
 from pipeline.vocabulary import MODELS
@@ -27,7 +26,7 @@ from stages.settings.params import read_params
 from stages.web import images
 from stages.web.app import MOST_UPLOAD_BYTES
 from stages.web.page import Page
-from stages.web.scenes import read_scenes
+from stages.web.scenes import ADVISED, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
@@ -213,7 +212,7 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
         assert (await client.get(f"/api/scenes/{len(clicks)}")).status_code == 404
         return advised
 
-    assert asked(page, ask) == list(CORRECTIONS), RENEW
+    assert asked(page, ask) == list(ADVISED), RENEW
 
 
 def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipeline.predictor.advice import CORRECTIONS
 from stages.web.page import Page as Served
+from stages.web.scenes import ADVISED
 from stages.web.server import served
 from tests.fixtures.chromium import SCENE, answered, click_at, drawn_on, expected_ious, tab
 from tests.fixtures.predictors import drawn
@@ -33,7 +34,7 @@ def test_it_opens_with_an_answer_and_has_a_scene_for_each(browser: Browser) -> N
             buttons.nth(k).click()
             answered(page, k + 1)
             said.append(page.locator("#words").inner_text())
-        assert said == [f"{words.capitalize()}." for words in CORRECTIONS.values()]
+        assert said == [f"{CORRECTIONS[name].capitalize()}." for name in ADVISED]
 
 
 @pytest.mark.parametrize("size", SCREENS.values(), ids=SCREENS)
