@@ -50,7 +50,7 @@ class Line:
 def _of_heads(kind: HeadKind, meaning: str) -> Line:
     line = kind.named("gaps_star")
     of_task = {task: m.name for m in MEASURES if line in m.radar_lines for task in m.tasks}
-    return Line(f"heads{kind.label}", of_task, meaning)
+    return Line(f"heads{kind.label or ', paper'}", of_task, meaning)
 
 
 LINES: Final = (
