@@ -1,8 +1,8 @@
 """``usam plan``: what the cells of ``params.yaml`` ask for, before anything runs."""
 
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
 import typer
 
@@ -24,7 +24,16 @@ LACKING: Final = ("split", "cells", "which", "shards", "objects", "bytes", "why"
 NUMBERS: Final = {1, 3, 4, 5}
 
 
-def plan() -> None:
+WithTime = Annotated[
+    bool,
+    typer.Option("--time", help="Also time each model on a drawn scene, and tell the hours."),
+]
+
+Seconds = Mapping[tuple[str, tuple[str, ...], bool], tuple[float, float]]
+"""Seconds per image and per object by model, prompt sets, and whether with masks."""
+
+
+def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
     """Print the size of all cells, which are there, and why the others would run; run nothing.
 
     Exit 1 if the annotations of a split cannot be read.
@@ -38,11 +47,27 @@ def plan() -> None:
             print(f"{stage}\n{_table(plans, params.extract)}")
     cells = [cell for plans in by_stage.values() for of_split in plans for cell in of_split]
     if todo := [cell for cell in cells if cell.why]:
-        print(f"to run\n{lacking_table(todo, cells, params.extract.family)}")
+        with reported_errors():
+            seconds = _timed(todo, params.extract) if with_time else None
+        print(f"to run\n{lacking_table(todo, cells, params.extract.family, seconds)}")
     if cells:
         print(_assumed(SIZES[params.extract.family].mask_side_px))
     if sum(map(len, by_stage.values())) < sum(map(len, splits_of.values())):
         raise typer.Exit(1)
+
+
+def _timed(cells: Sequence[CellPlan], params: ExtractParams) -> Seconds:
+    # Torch takes seconds to import, which most plans need not spend.
+    from stages.extraction.timing import extraction_seconds  # noqa: PLC0415
+
+    kinds = dict.fromkeys(_kind(cell.name) for cell in cells)
+    return {
+        kind: extraction_seconds(params, kind[0], kind[1], with_masks=kind[2]) for kind in kinds
+    }
+
+
+def _kind(name: CellName) -> tuple[str, tuple[str, ...], bool]:
+    return name.model, name.prompts, name.with_masks
 
 
 def _assumed(side_px: int) -> str:
@@ -87,7 +112,12 @@ def _sums(cells: Sequence[CellPlan], params: ExtractParams) -> list[str]:
     ]
 
 
-def lacking_table(todo: Sequence[CellPlan], cells: Sequence[CellPlan], family: str) -> str:
+def lacking_table(
+    todo: Sequence[CellPlan],
+    cells: Sequence[CellPlan],
+    family: str,
+    seconds: Seconds | None = None,
+) -> str:
     """What is lacking of some of the cells: a line for each split and reason, and their sum."""
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in todo:
@@ -96,20 +126,35 @@ def lacking_table(todo: Sequence[CellPlan], cells: Sequence[CellPlan], family: s
     for (split, why), some in groups.items():
         of_split = [cell.name for cell in cells if cell.name.split == split]
         which = names_text([cell.name for cell in some], of_split)
-        rows.append((split, f"{len(some)} of {len(of_split)}", which, *_costs(some, family), why))
+        costs = _costs(some, family, seconds)
+        rows.append((split, f"{len(some)} of {len(of_split)}", which, *costs, why))
     if len(rows) > 1:
-        rows.append(("all", f"{len(todo)} of {len(cells)}", "", *_costs(todo, family), ""))
-    return aligned([LACKING, *rows], right=NUMBERS)
+        costs = _costs(todo, family, seconds)
+        rows.append(("all", f"{len(todo)} of {len(cells)}", "", *costs, ""))
+    hours = ("hours",) if seconds else ()
+    return aligned([(*LACKING[:-1], *hours, LACKING[-1]), *rows], right={*NUMBERS, 5 + len(hours)})
 
 
-def _costs(cells: Sequence[CellPlan], family: str) -> tuple[str, str, str]:
+def _costs(cells: Sequence[CellPlan], family: str, seconds: Seconds | None) -> tuple[str, ...]:
     about = _about(cells)
+    hours = (f"~{_hours(cells, seconds):.2g}",) if seconds else ()
     features, low, high = _bytes([(cell.name, cell.n_objects) for cell in cells], family)
     return (
         f"{about}{sum(cell.n_shards for cell in cells):,}",
         f"{about}{sum(cell.n_objects for cell in cells):,}",
         f"{about}{bytes_text(features + low, features + high)}",
+        *hours,
     )
+
+
+def _hours(cells: Sequence[CellPlan], seconds: Seconds) -> float:
+    """Hours of one process that computes what is lacking."""
+    total = 0.0
+    for cell in cells:
+        of_image, of_object = seconds[_kind(cell.name)]
+        images = cell.extent.n_images / max(cell.extent.n_objects, 1)
+        total += cell.n_objects * (of_object + images * of_image)
+    return total / 3600
 
 
 def _about(cells: Sequence[CellPlan]) -> str:

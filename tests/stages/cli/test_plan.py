@@ -13,8 +13,12 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from pipeline.vocabulary import MODELS, PROMPTS
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
+from stages.extraction.timing import extraction_seconds
+from stages.settings.blocks import ExtractParams
+from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.datasets.catalogue import estimate_extent
 from storage.paths import POOL, features_path, masks_path, objects_path
@@ -368,3 +372,38 @@ def test_nothing_is_written() -> None:
     assert sorted(str(path) for path in Path().rglob("*")) == before
     assert IMAGES.is_dir()
     assert not features_path(*CELL).exists()
+
+
+def test_hours_are_those_of_each_model_s_images_and_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def seconds(
+        params: ExtractParams, model: str, prompts: tuple[str, ...], *, with_masks: bool
+    ) -> tuple[float, float]:
+        asked.append((params.family, model, len(prompts), with_masks))
+        return (3600.0, 0.0) if model == "tiny" else (0.0, 1800.0)
+
+    monkeypatch.setattr("stages.extraction.timing.extraction_seconds", seconds)
+    run(prepare, SPLIT)
+    result = CliRunner().invoke(app, ["plan", "--time"])
+    (row,) = (
+        line for line in result.stdout.partition("to run")[2].splitlines() if line.startswith(SPLIT)
+    )
+    table = read_objects(objects_path(SPLIT))
+    params = read_params()
+    n_cells = {model: len(params.views) * (model in params.models) for model in MODELS}
+    others = sum(n for model, n in n_cells.items() if model != "tiny")
+    hours = n_cells["tiny"] * table.n_images + others * table.n_objects / 2
+    assert f" ~{hours:.2g} " in row
+    assert len(asked) == len(set(asked))
+    assert "hours" not in CliRunner().invoke(app, ["plan"]).stdout
+
+
+def test_extraction_is_timed_by_the_image_and_by_the_object() -> None:
+    params = read_params().extract
+    some = extraction_seconds(params, "tiny", ("center",), with_masks=False)
+    more = extraction_seconds(params, "tiny", PROMPTS, with_masks=True)
+    assert min(some + more) > 0
+    assert more[1] > some[1]
