@@ -15,7 +15,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
         *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
         *("sklearn", "smac"),
     ),
-    "demo": ("fastapi", "starlette", "uvicorn"),
+    "demo": ("fastapi", "h11", "starlette", "uvicorn"),
     "dvc": ("dvc", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }

@@ -39,8 +39,8 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
     Parameters
     ----------
     only
-        The columns to read, of all train splits where they are of heads; None takes all, also
-        those that are not declared.
+        The columns to read; those of heads by their whole name or, of all train splits, by that of
+        the measure. None takes all, also those that are not declared.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
         found = pd.read_csv(
             path,
             # Not for all columns: lines that are too long would pass.
-            usecols=None if only is None else lambda name: name.partition("@")[0] in only,
+            usecols=None if only is None else lambda name: {name, name.partition("@")[0]} & {*only},
             **_as_declared(table),
         )
     return _checked(path, found, table, only)

@@ -511,6 +511,9 @@ def test_names_are_escaped_in_the_page(best: Path) -> None:
     }
     keep = found.auc["train_split"] != "shapes_train"
     renamed["auc"] = renamed["auc"][keep]
+    renamed["objects"] = found.objects.rename(
+        columns=lambda name: name.replace("coco_train", "<i>train</i>")
+    )
     write_split_results(results_dir("coco_val"), replace(found, **renamed, run=run))
     report.main()
     text = (best / "results" / "report.html").read_text(encoding="utf-8")

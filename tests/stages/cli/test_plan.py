@@ -96,6 +96,8 @@ def test_the_cells_are_added_up() -> None:
     assert told[SPLIT][:5] == ["5", str(n_objects), "12", "0", f"{n_answers:,}"]
     assert told[TRAIN_SPLIT][:5] == ["5", str(n_objects), "4", "0", str(4 * 2 * n_objects)]
     features = 4 * n_answers * (3 + 3 + 64 + 4 * 64 + 1 + 4 * 3)
+    # Mean and deviation of 88 channels of the encoder in each cell.
+    features += 4 * 12 * n_objects * 2 * 88
     assert told[SPLIT][5:7] == [f"{features / 1e6:.3g}", "MB"]
     assert told[SPLIT][7:-1] == [
         *(f"{n_answers * 3 * 1250 / 1e6:.3g}", "to"),
