@@ -44,8 +44,8 @@ PROMPTS: Final[Mapping[str, str]] = {
     "box": "box",
     "alone 1": "one click, 1 correction",
     "alone 3": "one click, 3 corrections",
-    "given 1": "the same, 1 correction, mask before given",
-    "given 3": "the same, 3 corrections, mask before given",
+    "given 1": "one click, 1 correction, with the mask before",
+    "given 3": "one click, 3 corrections, with the mask before",
     "refined": "eight clicks on the object",
 }
 """Kinds of prompts by the names that rows have."""
