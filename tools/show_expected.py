@@ -87,7 +87,7 @@ def answers(predictor: UncertainPredictor, scenes: Iterable[Scene]) -> pd.DataFr
 
 
 def _said(
-    predictor: UncertainPredictor, masks: Sequence[np.ndarray]
+    predictor: UncertainPredictor, masks: np.ndarray
 ) -> Iterator[tuple[str, list[Uncertainty]]]:
     """Answers about all objects of an image, by kind of prompt."""
     truth = measure_objects((mask, 0) for mask in masks)
