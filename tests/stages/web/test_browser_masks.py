@@ -14,6 +14,7 @@ from tests.fixtures.chromium import (
     assert_shows,
     choose_shipped,
     click_at,
+    drag_box,
     drawn_on,
     expected_ious,
     predicted,
@@ -55,17 +56,8 @@ def test_clicks_and_boxes_give_the_masks_of_the_predictor(browser: Browser, addr
         expect(page.locator("#words")).to_have_text("Click the object that you want.")
         assert np.abs(drawn_on(page)[::4, ::4].astype(int) - scene(SCENE)).mean() < 8
 
-        seen = page.locator("#canvas").bounding_box()
-        assert seen is not None
         corners = [(40, 30), (200, 150)]
-        places = [
-            (seen["x"] + seen["width"] * x / 256, seen["y"] + seen["height"] * y / 256)
-            for x, y in corners
-        ]
-        page.mouse.move(*places[0])
-        page.mouse.down()
-        page.mouse.move(*places[1], steps=4)
-        page.mouse.up()
+        drag_box(page, *corners)
         answered(page, 4)
         box = [*corners[0], *corners[1]]
         found = predicted(None, None, box)
