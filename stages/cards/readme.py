@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from stages.cards.stores import HUB, CardStore, Publication, n_objects
-from stages.cli.columns import bytes_text
 from storage.errors import counted
 from storage.files.manifest import record_of
 from storage.head_files.head_file import OBJECTIVES, HeadFile
@@ -43,8 +42,12 @@ def describe_stores(stores: Sequence[CardStore]) -> str:
     made = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
     return (
         f"{counted(len(stores), 'Zarr v3 store')} of {PROJECT}, made {made}: "
-        f"{n_objects(stores):,} objects, {bytes_text(sum(s.described.size_bytes for s in stores))}."
+        f"{n_objects(stores):,} objects, {_megabytes(*stores)}."
     )
+
+
+def _megabytes(*stores: CardStore) -> str:
+    return f"{sum(one.described.size_bytes for one in stores) / 1e6:,.1f} MB"
 
 
 def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
@@ -91,7 +94,7 @@ def _listed(stores: Sequence[CardStore]) -> str:
     rows = [
         (
             *(f"`{one.path}`", one.described.kind, str(one.n_objects)),
-            *(str(one.described.sizes.get("prompt", "")), bytes_text(one.described.size_bytes)),
+            *(str(one.described.sizes.get("prompt", "")), _megabytes(one)),
             f"`{one.record.sha256}`",
         )
         for one in stores
