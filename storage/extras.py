@@ -21,14 +21,19 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Modules by the least extra that brings them; whoever reads stores needs none."""
 
+ALONE: Final = ("huggingface_hub",)
+"""Modules that no extra brings, and whose package has their name."""
+
 
 def absent(module: str) -> str | None:
-    """What to say of an absent module: how to install it. None for one that no extra brings.
+    """What to say of an absent module: how to install it. None for one that nobody asks for.
 
     >>> absent("torch.nn")
     "torch must be installed, got none: pip install 'usam-cache[predict]'"
     """
     top = module.partition(".")[0]
+    if top in ALONE:
+        return f"{top} must be installed, got none: pip install {top}"
     for extra, modules in EXTRAS.items():
         if top in modules:
             return f"{top} must be installed, got none: pip install 'usam-cache[{extra}]'"

@@ -21,10 +21,12 @@ from tests.fixtures.project_copy import (
     changed_files,
     clone_project,
     commit,
+    copy_files,
     copy_project,
     read_params,
     repro,
     run,
+    shrink_params,
     write_params,
 )
 from tests.fixtures.recipes import follow, steps
@@ -140,6 +142,31 @@ def test_the_copied_code_is_what_runs(demo: Demo) -> None:
 def test_every_stage_runs_once(demo: Demo) -> None:
     assert sorted(demo.reproduced.ran) == sorted(ALL_STAGES)
     assert (demo.root / "results" / "report.html").is_file()
+
+
+def made_files(root: Path) -> dict[str, bytes]:
+    """All outputs but the seconds of ``runtime``, and what shows them or names the commit."""
+    places = ("data", "cache/*/", "heads", "results/splits", "results/gallery", "results/plots")
+    folders = [path for place in places for path in root.glob(place)]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    files += [root / "results" / "metrics.json"]
+    found = {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+    return {name: data for name, data in found.items() if not name.startswith("cache/pool/")}
+
+
+def test_without_dvc_the_same_commands_write_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    copy_files(root)
+    shrink_params(root)
+    shutil.rmtree(root / ".dvc")
+    (root / "dvc.py").write_text("raise ModuleNotFoundError(name='dvc')", "utf-8")
+    said = run(root, "python", "-m", "stages.cli", "run")
+    ran = re.findall(r"^Running stage '(.+)':$", said, re.MULTILINE)
+    assert sorted(ran) == sorted(ALL_STAGES)
+    assert (root / "results" / "report.html").is_file()
+    wanted, found = made_files(demo.root), made_files(root)
+    assert found.keys() == wanted.keys()
+    assert [name for name, data in found.items() if data != wanted[name]] == []
 
 
 def test_after_the_demo_nothing_is_out_of_date(demo: Demo) -> None:

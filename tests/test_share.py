@@ -226,9 +226,30 @@ def test_a_machine_behind_ssh_is_pushed_to_and_pulled_from(
     assert list((tmp_path / "lab").rglob("*.dir"))
 
 
+def test_stores_are_described_for_a_hub(repository: Path) -> None:
+    shutil.copytree(repository / "cache/features", repository / "cache/objects")
+    shell(repository, block("usam cache card"))
+    assert sorted(file.name for file in (repository / "hub").iterdir()) == [
+        "README.md",
+        "croissant.json",
+    ]
+
+
 def test_every_recipe_is_run() -> None:
     """Some need stages: tests/test_repro.py and tests/stages/test_elsewhere.py run them."""
     later = {block("dvc repro --allow-missing --glob"), block("USAM_CACHE=")}
     of_users = {block("install -d"), block("dvc cache dir")}  # tests/test_shared_cache.py
-    known = {*of_users, FOLDER, IN_BUCKET, SERVER, PUBLISH, CLOUD, TAKE, WITHOUT_MASKS, *later, SSH}
+    known = {
+        *of_users,
+        block("usam cache card"),
+        FOLDER,
+        IN_BUCKET,
+        SERVER,
+        PUBLISH,
+        CLOUD,
+        TAKE,
+        WITHOUT_MASKS,
+        *later,
+        SSH,
+    }
     assert set(SHARED) == known

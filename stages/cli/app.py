@@ -39,6 +39,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.cli.predict_coco",
         "Segment every annotated object, or all there is, with the uncertainty of each mask.",
     ),
+    "run": (
+        "stages.cli.run",
+        "Run the commands of dvc.yaml in its order, without DVC; the first that fails ends it.",
+    ),
     "bench": ("stages.cli.bench", "Speed of this machine."),
     "cache": ("stages.cli.cache", "Stores of the cache."),
     "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stages.cli.card import cache_card
 from stages.cli.columns import aligned, bytes_text, printable
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
@@ -30,6 +31,7 @@ from storage.store.verify import Damage, verify
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
 
 app.command("ls")(ls)
+app.command("card")(cache_card)
 
 Where = str | Path
 """An address or a path."""

@@ -11,6 +11,7 @@ import typer
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.sam.model import Precision
 from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
+from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
 from stages.predictor.gates import gates_entry, read_gates
@@ -23,6 +24,8 @@ from storage.head_files import head_file, published_heads
 from storage.paths import HEADS, heads_dir
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
+
+app.command("card")(heads_card)
 
 
 @app.command()

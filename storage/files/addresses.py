@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Final
@@ -171,6 +172,9 @@ def _fsspec_failures(address: str) -> Failures:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
         failures = (*failures, BotoCoreError)
+    if scheme == "hf":
+        # Its HTTP library, whose errors pass, is another one in each of its major versions.
+        failures = (*failures, *import_module("huggingface_hub.errors").HfHubHTTPError.__bases__)
     return failures
 
 
@@ -181,7 +185,8 @@ def _zipped(address: str) -> tuple[Store, Failures]:
         return _zip_store(files.open(path, "rb")), (*failures, *ZIP_FAILURES)
     failures = (*_fsspec_failures(address), *ZIP_FAILURES)
     try:
-        return _zip_store(address), failures
+        with _named(address, failures, AWAY):
+            return _zip_store(address), failures
     except FileNotFoundError as error:
         raise StoreError(f"{address} must be a Zarr store, got none") from error
 

@@ -1,0 +1,1 @@
+"""Cards for a hub: what a data set of stores, or a file of heads, says of itself there."""

@@ -1,0 +1,163 @@
+"""``README.md`` of a data set or of heads, with the front matter that Hugging Face reads."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from stages.cards.stores import HUB, CardStore, Publication, n_objects
+from storage.errors import counted
+from storage.files.manifest import record_of
+from storage.head_files.head_file import OBJECTIVES, HeadFile
+
+PROJECT: Final = "usam-cache"
+
+TAGS: Final = (PROJECT, "uncertainsam", "segment-anything", "sam2", "uncertainty")
+
+TASKS: Final = ("mask-generation", "image-segmentation")
+"""Categories of Hugging Face."""
+
+SIZES: Final = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
+"""Its categories of size, each ten times the one before; n counts objects."""
+
+OPENED: Final = ("features", "masks", "objects", "entropy")
+"""Kinds of stores by how likely a reader is to begin with one."""
+
+OWN_ROWS: Final = ("split", "model", "view", "schema_version")
+"""Entries of a signature that have rows of their own, or none."""
+
+
+def size_category(n: int) -> str:
+    """Category of a number of objects.
+
+    >>> size_category(999), size_category(1000)
+    ('n<1K', '1K<n<10K')
+    """
+    return SIZES[min(max(len(str(n)) - 3, 0), len(SIZES) - 1)]
+
+
+def describe_stores(stores: Sequence[CardStore]) -> str:
+    """A data set in a sentence."""
+    families = sorted({one.entry("family") for one in stores} - {""})
+    made = f"by SAM2 models of the family {', '.join(families)}" if families else "of a data set"
+    return (
+        f"{counted(len(stores), 'Zarr v3 store')} of {PROJECT}, made {made}: "
+        f"{n_objects(stores):,} objects, {_megabytes(*stores)}."
+    )
+
+
+def _megabytes(*stores: CardStore) -> str:
+    return f"{sum(one.described.size_bytes for one in stores) / 1e6:,.1f} MB"
+
+
+def stores_readme(stores: Sequence[CardStore], publication: Publication) -> str:
+    """Card of a data set of stores."""
+    families = sorted({one.entry("family") for one in stores} - {""})
+    front = {
+        "license": publication.license,
+        "pretty_name": publication.name,
+        "tags": [*TAGS, "zarr", *families],
+        "task_categories": TASKS,
+        "size_categories": [size_category(n_objects(stores))],
+        "viewer": False,  # it reads tables alone
+    }
+    return _page(
+        front,
+        publication.name,
+        describe_stores(stores),
+        _opening(stores, publication),
+        f"## Stores\n\n{_listed(stores)}",
+        f"## What they were made of\n\n{_table(('entry', 'values'), _made_of(stores).items())}",
+    )
+
+
+def _opening(stores: Sequence[CardStore], publication: Publication) -> str:
+    first = min(stores, key=_rank)
+    kind, address = first.described.kind, f"{publication.address}/{first.path}"
+    packages = f"{PROJECT} huggingface_hub" if HUB.fullmatch(publication.address) else PROJECT
+    code = f'import usam_cache\n\n{kind} = usam_cache.open_{kind}("{address}")'
+    plain = f'import zarr\n\n{kind} = zarr.open_group("{address}", mode="r")'
+    parts = [f"## Open\n\nAfter `pip install {packages}`:", _code(code)]
+    if not first.is_zipped:
+        parts += ["or by Zarr alone:", _code(plain)]
+    parts += [f"`usam cache verify {address}` holds every file to the store's manifest."]
+    return "\n\n".join(parts)
+
+
+def _rank(store: CardStore) -> tuple[int, bool]:
+    """How likely a reader is to begin with a store: the lower, the likelier."""
+    return OPENED.index(store.described.kind), store.entry("view") != "identity"
+
+
+def _listed(stores: Sequence[CardStore]) -> str:
+    headings = ("store", "kind", "objects", "prompt sets", "size", "sha256 of its manifest or ZIP")
+    rows = [
+        (
+            *(f"`{one.path}`", one.described.kind, str(one.n_objects)),
+            *(str(one.described.sizes.get("prompt", "")), _megabytes(one)),
+            f"`{one.record.sha256}`",
+        )
+        for one in stores
+    ]
+    return _table(headings, rows)
+
+
+def _made_of(stores: Sequence[CardStore]) -> dict[str, str]:
+    """Entries of all signatures, with the values that they have."""
+    found: dict[str, dict[str, None]] = {}
+    for one in stores:
+        named = {
+            "weights": f"weights of {one.entry('model')}",
+            "view_parameters": f"view {one.entry('view')}",
+        }
+        for key, value in one.described.signature.items():
+            if key not in OWN_ROWS:
+                text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+                found.setdefault(named.get(key, key), {})[text or "as it is"] = None
+    return {key: "; ".join(values) for key, values in sorted(found.items())}
+
+
+def heads_readme(path: Path, heads: HeadFile, license_name: str) -> str:
+    """Card of a file of heads."""
+    card = {key: value for key, value in heads.card.items() if key != OBJECTIVES}
+    family = card.get("family", "none")
+    front = {
+        "license": license_name,
+        "library_name": PROJECT,
+        "pipeline_tag": TASKS[0],
+        "tags": [*TAGS, family],
+    }
+    model = next((k.removeprefix("weights_") for k in card if k.startswith("weights_")), "tiny")
+    code = (
+        f'import usam_cache\n\npredictor = usam_cache.load_predictor("{family}", "{model}", '
+        f'heads="{path.name}", protocol="{card.get("protocol", "selected")}")'
+    )
+    facts = {"file": path.name, "sha256 of the file": record_of(path).sha256} | card
+    own = heads.by_objective
+    keys = list(dict.fromkeys(key for facts in own.values() for key in facts))
+    rows = [(name, *(facts.get(key, "") for key in keys)) for name, facts in own.items()]
+    return _page(
+        front,
+        path.stem,
+        f"{len(own)} heads of {PROJECT}, which say how wrong a mask of SAM2 may be, and why.",
+        f"## Use\n\nAfter `pip install '{PROJECT}[predict]'`:\n\n{_code(code)}",
+        f"## What they learned from\n\n{_table(('entry', 'value'), facts.items())}",
+        f"## Heads\n\n{_table(('objective', *keys), rows)}",
+    )
+
+
+def _page(front: Mapping[str, Any], title: str, *parts: str) -> str:
+    # JSON is YAML, whatever letters are in it.
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()]
+    return "\n\n".join(["\n".join(["---", *lines, "---"]), f"# {title}", *parts]) + "\n"
+
+
+def _code(code: str) -> str:
+    return f"```python\n{code}\n```"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    table = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in table
+    )

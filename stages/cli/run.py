@@ -1,0 +1,133 @@
+"""``usam run``: the stages of ``dvc.yaml`` in its order, on machines that have no DVC."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import Annotated, Any, Final
+
+import typer
+
+from stages.program.main import PIPELINE, reported_errors
+from stages.program.stopping import stoppable
+from stages.settings.params import PARAMS_FILE, read_params
+from stages.settings.parsing import ParamsError, read_yaml
+from storage.errors import DataError
+
+WHOLE: Final = re.compile(r"\$\{([\w.]+)\}")
+"""What stands for a setting, or for a row of a matrix."""
+
+Globs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[STAGE]...", help="Stages, such as train or 'extract@*-tiny-*'; all by default."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage for one row of its matrix."""
+
+    name: str
+    """As DVC names it."""
+    commands: tuple[tuple[str, ...], ...]
+    """One after the other, in words."""
+
+
+def run(stages: Globs = None) -> None:
+    """Run the commands of dvc.yaml in its order, without DVC; the first that fails ends it.
+
+    The outputs are byte for byte those of `dvc repro`. Nothing is skipped: what is there is made
+    again, but for shards that the pool has.
+    """
+    kept = "outputs of finished stages and shards in the pool are kept"
+    with reported_errors(), stoppable(kept):
+        read_params()
+        steps = choose(list(steps_of(read_yaml(PIPELINE), read_yaml(PARAMS_FILE))), stages or ())
+        for step in steps:
+            print(f"Running stage '{step.name}':", flush=True)
+            for command in step.commands:
+                print(f"> {shlex.join(command)}", flush=True)
+                _run(step.name, command)
+
+
+def steps_of(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[Step]:
+    """Every stage of a ``dvc.yaml``, a step for each row of its ``foreach`` or ``matrix``.
+
+    Raises
+    ------
+    ParamsError
+        If a command asks for more than its row.
+    """
+    for stage, declared in pipeline["stages"].items():
+        own = declared.get("do", declared)
+        lines = [own["cmd"]] if isinstance(own["cmd"], str) else own["cmd"]
+        for row in _rows(declared, params):
+            name = "@".join([stage, "-".join(row.values())] if row else [stage])
+            given = {"key": (row["key"],)} if "foreach" in declared else {"item": _options(row)}
+            yield Step(name, tuple(tuple(_words(line, given, name)) for line in lines))
+
+
+def _rows(declared: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    axes = {"key": declared["foreach"]} if "foreach" in declared else declared.get("matrix", {})
+    values = [_values(axis, params) for axis in axes.values()]
+    return (dict(zip(axes, row, strict=True)) for row in product(*values))
+
+
+def _values(axis: str | list[str], params: Mapping[str, Any]) -> list[str]:
+    """Values of an axis: a list, or the names in the setting that stands for it."""
+    return [*axis] if isinstance(axis, list) else [*params[WHOLE.sub(r"\1", axis)]]
+
+
+def _options(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(word for key, value in row.items() for word in (f"--{key}", value))
+
+
+def _words(line: str, given: Mapping[str, tuple[str, ...]], stage: str) -> Iterator[str]:
+    """Words of a command; no shell meets a name of ``params.yaml``."""
+    for word in shlex.split(line):
+        found = WHOLE.fullmatch(word)
+        if found and found[1] in given:
+            yield from given[found[1]]
+        elif "${" in word:
+            raise ParamsError(
+                f"command of {stage} in {PIPELINE} must ask for ${{key}} or ${{item}}, got {word}"
+            )
+        else:
+            yield word
+
+
+def choose(steps: Sequence[Step], globs: Sequence[str]) -> list[Step]:
+    """Steps that any glob names, by the stage or with its row, in their order; all without globs.
+
+    Raises
+    ------
+    ParamsError
+        If a glob names none.
+    """
+    for glob in globs:
+        if not any(_is_named(step, glob) for step in steps):
+            raise ParamsError(f"STAGE must name stages of {PIPELINE}, got {glob}")
+    return [step for step in steps if not globs or any(_is_named(step, glob) for glob in globs)]
+
+
+def _is_named(step: Step, glob: str) -> bool:
+    return any(fnmatchcase(name, glob) for name in (step.name, step.name.partition("@")[0]))
+
+
+def _run(stage: str, command: Sequence[str]) -> None:
+    words = [sys.executable if word == "python" else word for word in command]
+    # In a session of its own, which Ctrl-C does not reach: one signal, and it ends in its own way.
+    with subprocess.Popen(words, start_new_session=True) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    if status:
+        raise DataError(f"stage {stage} must end with status 0, got {status}")

@@ -1,0 +1,184 @@
+"""Cards say of stores and heads what these say themselves, and open what they name."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray
+import yaml
+from typer.testing import CliRunner, Result
+
+import storage
+from stages.cards.stores import Publication
+from stages.cli.app import app
+from storage.folders import sha256_file
+from storage.head_files.head_file import read_head_file, shipped_heads
+from tests.fixtures.file_server import file_server
+from tests.fixtures.made_up_cell import N_OBJECTS
+
+FEATURES = "cache/features/identity.zarr"
+MASKS = "cache/masks/identity.zarr"
+
+
+@pytest.fixture
+def clone(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone whose cache has a cell."""
+    for kind in ("features", "masks"):
+        shutil.copytree(made / kind, tmp_path / "clone/cache" / kind)
+    monkeypatch.chdir(tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def card(*stores: str, address: str = "hf://datasets/ann/usam@v1", **options: str) -> Result:
+    given = {"address": address, "license": "cc-by-4.0", "creator": "Ann: the «lab»"} | options
+    words = [word for key, value in given.items() for word in (f"--{key}", value)]
+    return CliRunner().invoke(app, ["cache", "card", *stores, *words])
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    _, front, _ = text.split("---\n", 2)
+    found: dict[str, Any] = yaml.safe_load(front)
+    return found
+
+
+def blocks(text: str) -> Iterator[str]:
+    return (found[1] for found in re.finditer(r"```python\n(.*?)```", text, re.DOTALL))
+
+
+def run_block(code: str) -> dict[str, Any]:
+    assert len([line for line in code.splitlines() if line]) <= 3
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - as a reader does
+    return names
+
+
+def test_the_front_matter_is_that_of_a_data_set(clone: Path) -> None:
+    assert card("cache").exit_code == 0
+    front = front_matter((clone / "hub/README.md").read_text("utf-8"))
+    assert front.pop("tags")[-2:] == ["zarr", "mini"]
+    assert front == {
+        "license": "cc-by-4.0",
+        "pretty_name": "usam",
+        "task_categories": ["mask-generation", "image-segmentation"],
+        "size_categories": ["n<1K"],
+        "viewer": False,
+    }
+
+
+def test_the_card_says_what_signatures_and_manifests_say(clone: Path) -> None:
+    assert card("cache", FEATURES).exit_code == 0
+    text = (clone / "hub/README.md").read_text("utf-8")
+    for path, kind in ((FEATURES, "features"), (MASKS, "masks")):
+        digest = sha256_file(clone / path / "manifest/zarr.json")
+        (row,) = re.findall(rf"^\| `{path}` .*$", text, re.MULTILINE)
+        assert f"| {kind} | {N_OBJECTS} | 2 |" in row
+        assert row.endswith(f"| `{digest}` |")
+    signature = storage.open_features(clone / FEATURES).attrs["signature"]
+    assert "| prompts | center, refined |" in text
+    assert f"| precision | {signature['precision']} |" in text
+
+
+def test_a_second_clone_opens_what_the_card_names(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = storage.open_features(clone / FEATURES).load()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with file_server(clone) as url:
+        assert card("cache", address=url).exit_code == 0
+        (tmp_path / "second").mkdir()
+        monkeypatch.chdir(tmp_path / "second")
+        ours, plain = blocks((clone / "hub/README.md").read_text("utf-8"))
+        xarray.testing.assert_identical(run_block(ours)["features"].load(), wanted)
+    assert card("cache", address=f"file://{clone}").exit_code == 1  # nothing is here
+    monkeypatch.chdir(clone)
+    assert card("cache", address=f"file://{clone}").exit_code == 0
+    ours, plain = blocks((clone / "hub/README.md").read_text("utf-8"))
+    xarray.testing.assert_identical(run_block(ours)["features"].load(), wanted)
+    assert (run_block(plain)["features"]["iou"][:] == wanted.iou.values).all()
+
+
+def test_a_zipped_store_is_opened_as_it_is(clone: Path) -> None:
+    shutil.make_archive("cell", "zip", FEATURES)
+    assert card("cell.zip", address=f"file://{clone}").exit_code == 0
+    text = (clone / "hub/README.md").read_text("utf-8")
+    (ours,) = blocks(text)
+    assert run_block(ours)["features"].sizes["object"] == N_OBJECTS
+    assert sha256_file(clone / "cell.zip") in text
+
+
+def test_the_same_stores_give_the_same_bytes(clone: Path) -> None:
+    for folder in ("one", "other"):
+        assert card("cache", date="2025-01-01", to=folder).exit_code == 0
+    for name in ("README.md", "croissant.json"):
+        assert (clone / "one" / name).read_bytes() == (clone / "other" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("store", "address", "line"),
+    [
+        ("{}/cache", "hf://datasets/a/b", "STORE must be a path below the working folder"),
+        ("../clone/cache", "hf://datasets/a/b", "STORE must be a path below the working folder"),
+        ("hf://datasets/a/b", "hf://datasets/a/b", "STORE must be a path below the working folder"),
+        (
+            "cache",
+            "ann/usam",
+            "address must have a scheme, such as hf:// or https://, got ann/usam",
+        ),
+        ("cache/damaged.zarr", "hf://datasets/a/b", "cache/damaged.zarr must be complete, got 1"),
+    ],
+)
+def test_what_makes_no_card_is_refused(clone: Path, store: str, address: str, line: str) -> None:
+    shutil.copytree(clone / FEATURES, clone / "cache/damaged.zarr")
+    next((clone / "cache/damaged.zarr/iou").glob("*0*")).unlink()
+    done = card(store.format(clone), address=address)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {line}")
+    assert not (clone / "hub").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "page", "url"),
+    [
+        (
+            "hf://datasets/ann/usam@v1",
+            *("usam", "https://huggingface.co/datasets/ann/usam"),
+            "https://huggingface.co/datasets/ann/usam/resolve/v1/x.zarr",
+        ),
+        (
+            "hf://datasets/ann/usam",
+            *("usam", "https://huggingface.co/datasets/ann/usam"),
+            "https://huggingface.co/datasets/ann/usam/resolve/main/x.zarr",
+        ),
+        ("s3://lab/usam", "usam", "s3://lab/usam", "s3://lab/usam/x.zarr"),
+    ],
+)
+def test_addresses_of_the_hub_are_pages_and_files_for_browsers(
+    address: str, name: str, page: str, url: str
+) -> None:
+    publication = Publication(address, "mit", "Ann", "2025-01-01", "1.0.0")
+    assert (publication.name, publication.page, publication.url("x.zarr")) == (name, page, url)
+
+
+def test_the_card_of_heads_is_that_of_a_model_and_loads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(shipped_heads(), "mini.safetensors")
+    done = CliRunner().invoke(
+        app, ["heads", "card", "mini.safetensors", "--license", "apache-2.0", "--to", "."]
+    )
+    assert done.exit_code == 0, done.output
+    text = Path("README.md").read_text("utf-8")
+    front = front_matter(text)
+    assert (front["license"], front["library_name"]) == ("apache-2.0", "usam-cache")
+    assert front["pipeline_tag"] == "mask-generation"
+    found = read_head_file(Path("mini.safetensors"))
+    assert f"| sha256 of the file | {sha256_file(Path('mini.safetensors'))} |" in text
+    assert f"| weights_tiny | {found.card['weights_tiny']} |" in text
+    for objective, facts in found.by_objective.items():
+        assert f"| {objective} | {facts['validation_mse']} |" in text
+    (code,) = blocks(text)
+    assert run_block(code)["predictor"].model is not None
