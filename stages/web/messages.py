@@ -8,16 +8,18 @@ from typing import Annotated, Any, Final, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float32
 from PIL import Image
-from pycocotools import mask as coco_mask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.predictor import PromptSet, Uncertainty, coco_masks
+from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.vocabulary import N_PROPOSALS
+from stages.predictor.results import mask_result
 from stages.settings.parsing import ParamsError
+from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY
 from storage.images.files import png_bytes
+from storage.outputs.coco_results import attributes_of, coco_dataset
 
 T = TypeVar("T")
 
@@ -179,26 +181,11 @@ def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
 
     Its ``score`` is the expected IoU, as in the results of ``usam predict-coco``.
     """
-    mask = found.masks[k]
-    height, width = mask.shape
-    rle = coco_masks.rle(mask)
-    annotation = {
-        "id": 1,
-        "image_id": 1,
-        "category_id": 1,
-        "iscrowd": 0,
-        "segmentation": rle,
-        "area": int(mask.sum()),
-        "bbox": coco_mask.toBbox(rle).tolist(),
-        "score": float(found.expected_iou.own[k]),
-        "uncertainty": {
-            "proposal": k,
-            **found.proposal_values(k),
-            **found.prompt_values(),
-        },
-    }
-    return {
-        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
-        "annotations": [annotation],
-        "categories": [{"id": 1, "name": "object"}],
-    }
+    height, width = found.masks[k].shape
+    result = {"image_id": 1, "category_id": NO_CATEGORY, **mask_result(found, k)}
+    result["attributes"] = attributes_of(result["uncertainty"])
+    image = {"id": 1, "file_name": file_name, "height": height, "width": width}
+    content = coco_dataset([image], [result], EVERYTHING_CATEGORIES)
+    for annotation in content["annotations"]:
+        annotation["uncertainty"] = {"proposal": k, **result["uncertainty"]}
+    return content
