@@ -1,5 +1,9 @@
 """CVAT's functions: what its own types and driver take, and what the predictor says."""
 
+import argparse
+import inspect
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cvat_cli._internal.commands_all import COMMANDS as CVAT_COMMANDS
 from cvat_cli._internal.common import FunctionLoader
 from cvat_sdk import auto_annotation, models
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper  # what annotate_task checks by
@@ -15,9 +20,15 @@ from PIL import Image
 
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty
 from pipeline.predictor.prompts import PromptError
+from stages.annotation.cvat import create
 from stages.predictor import load_predictor
 from stages.settings.parsing import ParamsError
+from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn, write_random_heads
+
+PAGE = (ROOT / "docs" / "annotate.md").read_text("utf-8").replace("\\\n", " ")
+
+COMMANDS = re.findall(r"^cvat-cli (.+)$", PAGE, re.MULTILINE)
 
 GRID = {"points_per_side": 8, "min_score": 0.4, "min_stability": 0.6}
 
@@ -144,6 +155,24 @@ def test_polygons_are_outlines_of_the_masks(detection: Any) -> None:  # noqa: AN
     masks, outlines = detected(detection), detected(detection, conv_mask_to_poly=True)
     assert {one.score for one in masks} == {one.score for one in outlines}
     assert len(outlines) >= len(masks)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
+    parser = argparse.ArgumentParser()
+    CVAT_COMMANDS.configure_parser(parser)
+    loader = vars(parser.parse_args(shlex.split(command)))
+    parameters = loader["function_parameters"] or {}
+    assert loader["function_module"] == "stages.annotation.cvat"
+    assert set(parameters) <= set(inspect.signature(create).parameters)
+
+
+def test_the_docs_have_every_way_to_start_it() -> None:
+    assert [" ".join(one.split()[:2]) for one in COMMANDS] == [
+        "task auto-annotate",
+        "function create-native",
+        "function run-agent",
+    ]
 
 
 @pytest.mark.parametrize(
