@@ -246,7 +246,7 @@ def read_categories(path: Path) -> dict[int, str]:
     DataError
         If one has no id or no name.
     """
-    content = {"categories": []} | load_json(path, "a file of COCO annotations")
+    content = {"categories": [], **load_json(path, "a file of COCO annotations")}
     items = value(content, "categories", (list,), str(path))
     named = [(item, f"{path}: categories[{k}]") for k, item in enumerate(items)]
     return {

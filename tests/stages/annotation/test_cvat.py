@@ -18,9 +18,9 @@ from cvat_sdk.auto_annotation.driver import _AnnotationMapper  # what annotate_t
 from cvat_sdk.masks import decode_mask
 from PIL import Image
 
-from pipeline.predictor import UncertainMaskGenerator, Uncertainty
+from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
 from pipeline.predictor.prompts import PromptError
-from stages.annotation.cvat import create
+from stages.annotation.cvat import _confidence, create
 from stages.predictor import load_predictor
 from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
@@ -33,7 +33,7 @@ COMMANDS = re.findall(r"^cvat-cli (.+)$", PAGE, re.MULTILINE)
 GRID = {"points_per_side": 8, "min_score": 0.4, "min_stability": 0.6}
 
 
-class Prompts(auto_annotation.InteractionPrompts):
+class Prompts(auto_annotation.InteractionPrompts):  # type: ignore[misc] # CVAT ships no types
     """Prompts as CVAT's agent gives them."""
 
     pos_points: Sequence[tuple[float, float]] = ()
@@ -41,7 +41,8 @@ class Prompts(auto_annotation.InteractionPrompts):
     bounding_box: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401
-        vars(self).update(given)
+        for name, value in given.items():
+            setattr(self, name, value)
 
 
 def created(**parameters: Any) -> Any:  # noqa: ANN401
@@ -51,7 +52,7 @@ def created(**parameters: Any) -> Any:  # noqa: ANN401
 
 def decoded(points: list[float]) -> np.ndarray:
     height, width = drawn().shape[:2]
-    return decode_mask(points, image_width=width, image_height=height)
+    return np.asarray(decode_mask(points, image_width=width, image_height=height))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,11 @@ def detected(function: Any, **context: Any) -> list[models.LabeledShapeRequest]:
 
 
 def test_everything_is_found_with_its_expected_iou(detection: Any) -> None:  # noqa: ANN401
-    options = {"points_per_side": 8, "pred_iou_thresh": 0.4, "stability_score_thresh": 0.6}
+    options: dict[str, Any] = {
+        "points_per_side": 8,
+        "pred_iou_thresh": 0.4,
+        "stability_score_thresh": 0.6,
+    }
     generator = UncertainMaskGenerator(load_predictor("mini", "tiny"), **options)
     records = generator.generate(drawn())
     shapes = detected(detection)
@@ -152,9 +157,20 @@ def test_everything_is_found_with_its_expected_iou(detection: Any) -> None:  # n
 
 
 def test_polygons_are_outlines_of_the_masks(detection: Any) -> None:  # noqa: ANN401
-    masks, outlines = detected(detection), detected(detection, conv_mask_to_poly=True)
-    assert {one.score for one in masks} == {one.score for one in outlines}
-    assert len(outlines) >= len(masks)
+    outlines = [
+        (outline, shape.score)
+        for shape in detected(detection)
+        for outline in coco_masks.polygons(decoded(shape.points))
+    ]
+    shapes = detected(detection, conv_mask_to_poly=True)
+    assert [(shape.points, shape.score) for shape in shapes] == outlines
+
+
+@pytest.mark.parametrize(
+    ("expected_iou", "confidence"), [(-0.1, 0), (0, 0), (0.4, 0.4), (1, 1), (1.2, 1)]
+)
+def test_confidence_is_within_what_cvat_takes(expected_iou: float, confidence: float) -> None:
+    assert _confidence(expected_iou) == confidence
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -158,11 +158,12 @@ def test_the_backend_of_the_docs_answers(photo: Path, monkeypatch: pytest.Monkey
             assert (url, task_id) == ("/data/upload/1.png", 7)
             return str(photo)
 
-    for name, own in {
+    packages: dict[str, dict[str, Any]] = {
         "label_studio_ml": {},
         "label_studio_ml.model": {"LabelStudioMLBase": Base},
         "label_studio_ml.response": {"ModelResponse": SimpleNamespace},
-    }.items():
+    }
+    for name, own in packages.items():
         module = ModuleType(name)
         vars(module).update(own)
         monkeypatch.setitem(sys.modules, name, module)
