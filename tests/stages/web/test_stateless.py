@@ -87,8 +87,10 @@ def test_model_heads_and_costs_are_chosen_and_have_defaults(page: Page) -> None:
     first = said()
     assert first == said(model="tiny", heads="other") != said(heads="mini")
     assert said(heads="mini", model="large") != said(heads="mini")
-    costs = {"click": 1, "larger_model": 1, "person": 0}
-    assert said(costs=costs)["uncertainty"]["advice"]["correction"] == "segmentation"
+    for person, is_person in ((0, True), (1, False)):
+        costs = {"click": 1, "larger_model": 1, "person": person}
+        advice = said(heads="mini", costs=costs)["uncertainty"]["advice"]
+        assert (advice["correction"] == "segmentation") is is_person
 
 
 def test_nothing_is_kept(page: Page) -> None:
