@@ -16,6 +16,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
         *("sklearn", "smac"),
     ),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),
+    "cvat": ("cvat_sdk",),
     "dvc": ("dvc", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }

@@ -1,9 +1,10 @@
-"""``usam predict-coco``: a folder of images and a COCO file of prompts in, COCO results out."""
+"""``usam predict-coco``: images and a COCO file of prompts in, COCO results or a data set out."""
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,11 +15,25 @@ from stages.program.main import reported_errors
 from stages.program.progress import progress
 from stages.settings.parsing import ParamsError, check_known
 from storage.checkpoints.weights import checkpoint
-from storage.datasets.coco import EVERYTHING, KINDS, PromptedImage, read_prompts
-from storage.errors import DataError, counted, listed, printable
+from storage.datasets.coco import (
+    EVERYTHING,
+    EVERYTHING_CATEGORIES,
+    KINDS,
+    PromptedImage,
+    read_categories,
+    read_prompts,
+)
+from storage.errors import DataError, counted, listed, printable, shown
 from storage.folders import sha256_file
 from storage.head_files.head_file import SHIPPED_FAMILY, read_head_file, shipped_heads
-from storage.outputs.coco_results import KeptResults
+from storage.outputs.coco_results import (
+    LOWEST_FIRST,
+    KeptResults,
+    Results,
+    coco_dataset,
+    sort_results,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from stages.predictor.results import Answer
@@ -26,10 +41,56 @@ if TYPE_CHECKING:
 
 Images = Annotated[Path, typer.Argument(help="Folder of the images.")]
 Annotations = Annotated[Path, typer.Argument(help="COCO file of boxes or keypoints.")]
-ResultsFile = Annotated[Path, typer.Argument(help="COCO results file to write.")]
+ResultsFile = Annotated[Path, typer.Argument(help="COCO file to write.")]
 Prompt = Annotated[
     str, typer.Option(help="box (bbox), clicks (keypoints), or everything, without prompts.")
 ]
+Form = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="results, a list for loadRes of pycocotools; or dataset, for annotation tools.",
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(help=f"Which masks to look at first: {', '.join(LOWEST_FIRST)}."),
+]
+
+DATASET: Final = "dataset"
+
+FORMS: Final = ("results", DATASET)
+
+
+@dataclass(frozen=True)
+class Output:
+    """The file to write."""
+
+    path: Path
+    images: Sequence[PromptedImage]
+    sort: str | None
+    categories: Mapping[int, str] | None
+    """Names by id, for a data set; None for a list of results."""
+
+    def write(self, results: Results) -> int:
+        """Write the file; return how many masks it has."""
+        if self.sort:
+            results = sort_results(results, self.sort)
+        if self.categories is None:
+            write_json(self.path, results)
+            return len(results)
+        images = [
+            {
+                "id": one.image_id,
+                "file_name": one.image.file,
+                "height": one.image.height_px,
+                "width": one.image.width_px,
+            }
+            for one in self.images
+        ]
+        dataset = coco_dataset(images, results, self.categories)
+        write_json(self.path, dataset)
+        return len(dataset["annotations"])
 
 
 def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
@@ -42,6 +103,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     min_stability: MinStability = None,
     model: Model = "tiny",
     heads: Heads = None,
+    form: Form = "results",
+    sort: Sort = None,
 ) -> None:
     """Segment every annotated object, or all there is, with the uncertainty of each mask.
 
@@ -49,9 +112,13 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     """
     with reported_errors():
         check_known("prompt", prompt, KINDS)
+        check_known("format", form, FORMS)
+        if sort is not None:
+            check_known("sort", sort, LOWEST_FIRST)
         _check_paths(images, annotations, results)
         todo = read_prompts(annotations, prompt)
         check_prompts(annotations, todo)
+        categories = _categories(annotations, prompt, todo) if form == DATASET else None
         path = heads or shipped_heads()
         card = read_head_file(path).card
         options = _options(prompt, (points_per_side, min_score, min_stability))
@@ -67,7 +134,20 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
             print(NOTE, file=sys.stderr)
         answer = _answer(path, card, model, options)
         kept = KeptResults(results, made_from)
-        _answer_all(answer, images, todo, kept, results)
+        _answer_all(answer, images, kept, Output(results, todo, sort, categories))
+
+
+def _categories(
+    annotations: Path, prompt: str, images: Sequence[PromptedImage]
+) -> Mapping[int, str]:
+    """Names of the categories of a data set, for which images must have numbers."""
+    for one in images:
+        if not isinstance(one.image_id, int):
+            raise DataError(
+                f"{annotations}: ids of images must be integers for --format {DATASET}, "
+                f"got {shown(one.image_id)}"
+            )
+    return EVERYTHING_CATEGORIES if prompt == EVERYTHING else read_categories(annotations)
 
 
 def _options(prompt: str, grid: Grid) -> dict[str, Any]:
@@ -87,18 +167,19 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
         raise ParamsError(f"results must go to a file of their own, got the annotations {results}")
 
 
-def _answer_all(
-    answer: "Answer", images: Path, todo: Sequence[PromptedImage], kept: KeptResults, results: Path
-) -> None:
+def _answer_all(answer: "Answer", images: Path, kept: KeptResults, output: Output) -> None:
     """Write what is said of all images that can be read; name the others."""
     # As heavy to import as what answers.
     from stages.predictor.results import answer_images  # noqa: PLC0415
 
+    todo = output.images
     with progress(f"predict {printable(str(images))}", len(todo), "images") as advance:
         faults = answer_images(answer, images, todo, kept, advance)
-    n_results = kept.write(results, [one.image_id for one in todo])
+    n_results = output.write(kept.results_of([one.image_id for one in todo]))
     n_read = len(todo) - len(faults)
-    print(f"{printable(str(results))}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}")
+    print(
+        f"{printable(str(output.path))}: {counted(n_results, 'mask')} in {counted(n_read, 'image')}"
+    )
     if faults:
         raise DataError(
             f"{len(faults)} of {counted(len(todo), 'image')} left out, mend and run again: "

@@ -118,6 +118,25 @@ def load_predictor(
     return UncertainPredictor(sam, _heads(path, found, family, model, sam))
 
 
+def load_by_heads(family: str, model: str, heads: str | Path | None = None) -> UncertainPredictor:
+    """Load a model under what the card of its heads names.
+
+    Parameters
+    ----------
+    family
+        Whose heads to take where none are given.
+
+    Raises
+    ------
+    ParamsError, WeightsError, DataError
+        As ``load_predictor``.
+    """
+    check_known("family", family, FAMILIES)
+    path = default_heads(family) if heads is None else Path(heads)
+    card = read_head_file(path).card
+    return load_predictor(card["family"], model, heads=path, protocol=card["protocol"])
+
+
 def default_heads(family: str) -> Path:
     """File of the heads that a family has without any being given.
 

@@ -74,6 +74,8 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
     """A mask of everything; its score is the expected IoU."""
     judgement = ("expected_iou", "gap", "direct_gap", "advice", "is_kept", "caution")
     scores = {name: record[name] for name in ("stability_score", "point_coords")}
+    if "unlike_training" in record:
+        scores["unlike_training"] = record["unlike_training"]
     return {
         "image_id": image.image_id,
         "category_id": NO_CATEGORY,
@@ -97,16 +99,21 @@ def _prompt_set(prompt: CocoPrompt) -> PromptSet:
 def _prompt_result(
     image: PromptedImage, prompt: CocoPrompt, found: "Uncertainty"
 ) -> dict[str, Any]:
-    """The selected mask; its score is the expected IoU."""
-    k, mask = found.selected, found.masks[found.selected]
     return {
         "image_id": image.image_id,
         "category_id": prompt.category_id,
         "annotation_id": prompt.annotation_id,
-        "segmentation": coco_masks.rle(mask),
-        "score": float(found.expected_iou.own[k]),
+        **mask_result(found, found.selected),
+    }
+
+
+def mask_result(found: "Uncertainty", proposal: int) -> dict[str, Any]:
+    """A proposal, and what is said of it; its score is the expected IoU."""
+    return {
+        "segmentation": coco_masks.rle(found.masks[proposal]),
+        "score": float(found.expected_iou.own[proposal]),
         "uncertainty": {
-            **found.proposal_values(k),
+            **found.proposal_values(proposal),
             **found.prompt_values(),
         },
     }

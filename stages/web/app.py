@@ -19,13 +19,10 @@ from pipeline.predictor.prompts import PromptError
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError
-from stages.web import images, messages, security
+from stages.web import images, messages, security, stateless
 from stages.web.page import HeadChoice, Page
 from storage.errors import DataError, ImageError, WeightsError
 from storage.head_files.head_file import SHIPPED_FAMILY
-
-MOST_UPLOAD_BYTES: Final = 20_000_000
-MOST_QUESTION_BYTES: Final = 50_000
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -43,7 +40,7 @@ STATUS: Final = {
 
 T = TypeVar("T")
 
-router: Final = APIRouter(prefix="/api")
+router: Final = APIRouter(prefix="/api", include_in_schema=False)
 
 
 def _page(request: Request) -> Page:
@@ -60,7 +57,7 @@ async def options(request: Request) -> dict[str, Any]:
         "model": page.model,
         "heads": [_head_values(name, choice) for name, choice in choices.items()],
         "scenes": [{"x": scene.x, "y": scene.y} for scene in page.scenes],
-        "most_bytes": MOST_UPLOAD_BYTES,
+        "most_bytes": images.MOST_UPLOAD_BYTES,
         "most_px": images.MOST_PX,
         "costs": vars(Costs()),
     }
@@ -93,7 +90,7 @@ async def open_image(
 ) -> dict[str, Any]:
     """Open the image in the body, or a scene, and encode it for a model."""
     page = _page(request)
-    data = await messages.read_body(request, most_bytes=MOST_UPLOAD_BYTES, what="image")
+    data = await messages.read_body(request, most_bytes=images.MOST_UPLOAD_BYTES, what="image")
 
     async def opened() -> images.OpenImage:
         if scene is None:
@@ -192,8 +189,9 @@ async def _respond(
         Whether masks are of the size that the page shows them in, or of the image's.
     """
     page, image = _page(request), _image(request, name)
-    body = await messages.read_body(request, most_bytes=MOST_QUESTION_BYTES, what="question")
-    prompt = messages.parse_prompt(body)
+    most_bytes = messages.MOST_QUESTION_BYTES
+    body = await messages.read_body(request, most_bytes=most_bytes, what="question")
+    prompt = messages.parse_request(messages.PromptRequest, body)
 
     def job() -> T:
         prompt_set = messages.prompt_of(prompt)
@@ -224,7 +222,7 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
     # FastAPI's own pages would load scripts from elsewhere, and it reports to where the environment
     # says.
     app = FastAPI(
-        openapi_url=None,
+        openapi_url=stateless.SCHEMA,
         docs_url=None,
         redoc_url=None,
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
@@ -232,6 +230,8 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
     )
     app.state.page = page
     app.include_router(router)
+    app.include_router(stateless.router)
+    app.openapi = lambda: stateless.schema(app)  # type: ignore[method-assign] # as FastAPI's docs do
     for path in STATIC.iterdir():
         _add_file(app, path)
     for error, status in STATUS.items():
@@ -248,7 +248,8 @@ def _add_file(app: FastAPI, path: Path) -> None:
     async def file() -> Response:
         return Response(content, media_type=media_type)
 
-    app.add_api_route("/" if path.name == "index.html" else f"/{path.name}", file)
+    address = "/" if path.name == "index.html" else f"/{path.name}"
+    app.add_api_route(address, file, include_in_schema=False)
 
 
 def _error_handler(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -14,6 +14,8 @@ from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.sam.model import Sam
 from storage.images.files import decode_rgb, png_bytes
 
+MOST_UPLOAD_BYTES: Final = 20_000_000
+
 MOST_PX: Final = 50_000_000
 MOST_SIDE_PX: Final = 16_384
 
@@ -33,6 +35,17 @@ SHOWN_PX: Final = 1024
 """Longer side of a mask as the page draws it, whatever the size of the image."""
 
 
+def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """Pixels of an image of a file's bytes.
+
+    Raises
+    ------
+    ImageError
+        If the page cannot take it.
+    """
+    return decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
+
+
 class OpenImage:
     """An image of a file's bytes, and as models have encoded it.
 
@@ -43,7 +56,7 @@ class OpenImage:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._rgb = decode_rgb(data, most_px=MOST_PX, most_side_px=MOST_SIDE_PX)
+        self._rgb = decode(data)
         self.height_px, self.width_px = self._rgb.shape[:2]
         self.picture = png_bytes(_shrunk(self._rgb), compress_level=1)
         """PNG, no larger than masks are shown."""

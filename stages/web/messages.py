@@ -8,18 +8,25 @@ from typing import Annotated, Any, Final, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float32
 from PIL import Image
-from pycocotools import mask as coco_mask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from pipeline.predictor import PromptSet, Uncertainty, coco_masks
+from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.advice import Costs
 from pipeline.vocabulary import N_PROPOSALS
+from stages.predictor.results import mask_result
 from stages.settings.parsing import ParamsError
+from storage.datasets.coco import EVERYTHING_CATEGORIES, NO_CATEGORY
 from storage.images.files import png_bytes
+from storage.outputs.coco_results import attributes_of, coco_dataset
 
 T = TypeVar("T")
+Form = TypeVar("Form", bound=BaseModel)
+
+PAGE: Final = "the page sends it"
+
+MOST_QUESTION_BYTES: Final = 50_000
 
 MOST_CLICKS: Final = 100
 
@@ -45,13 +52,17 @@ async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
                 limit.reschedule(clock() + STALL_S)
                 data += part
                 if len(data) > most_bytes:
-                    most = f"{most_bytes / 1e6:g} MB"
-                    raise HTTPException(413, f"{what} must be of at most {most}, got more")
+                    raise too_long(what, most_bytes)
     except TimeoutError as error:
         words = f"{what} must come without a pause of {STALL_S} s, got {len(data)} bytes of it"
         # Else the rest of it would be awaited.
         raise HTTPException(408, words, {"Connection": "close"}) from error
     return bytes(data)
+
+
+def too_long(what: str, most_bytes: int) -> HTTPException:
+    """The refusal of what has too many bytes."""
+    return HTTPException(413, f"{what} must be of at most {most_bytes / 1e6:g} MB, got more")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -81,7 +92,7 @@ async def _disconnected(request: Request) -> None:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Click(_Strict):
@@ -93,24 +104,35 @@ class Click(_Strict):
     """1 on the object, 0 beside it."""
 
 
-class PromptRequest(_Strict):
-    """A prompt about an open image, and who is to answer it."""
+class Prompt(_Strict):
+    """A prompt about one object, in pixels of the image."""
 
-    model: str
-    heads: str
     clicks: Annotated[tuple[Click, ...], Field(max_length=MOST_CLICKS)] = ()
+    """One of them on the object, unless there is a box."""
     box: tuple[float, float, float, float] | None = None
     """Left, top, right, bottom."""
     costs: Costs = Costs()
     """What a correction must gain to be advised."""
+
+
+class PromptRequest(Prompt):
+    """A prompt about an open image, and who is to answer it."""
+
+    model: str
+    heads: str
     proposal: Annotated[int, Field(ge=0, lt=N_PROPOSALS)] = 0
     """Which one to download."""
     file_name: Annotated[str, Field(max_length=255)] = ""
     """Of the image, for the downloaded file; nothing is opened by it."""
 
 
-def parse_prompt(data: bytes) -> PromptRequest:
-    """A prompt as the page sends it.
+def parse_request(kind: type[Form], data: bytes, like: str = PAGE) -> Form:
+    """A request of some kind from the body of a request.
+
+    Parameters
+    ----------
+    like
+        Who or what says how it must be.
 
     Raises
     ------
@@ -118,19 +140,19 @@ def parse_prompt(data: bytes) -> PromptRequest:
         If it is another.
     """
     try:
-        return PromptRequest.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        raise ParamsError(fault_line(first["loc"], first["msg"])) from error
+        raise ParamsError(fault_line(first["loc"], first["msg"], like)) from error
 
 
-def fault_line(loc: Sequence[object], words: str) -> str:
+def fault_line(loc: Sequence[object], words: str, like: str = PAGE) -> str:
     """What is wrong with a request: the key that pydantic found at fault, and its words."""
     key = ".".join(str(part) for part in loc) or "question"
-    return f"{key} must be as the page sends it, got: {words}"
+    return f"{key} must be as {like}, got: {words}"
 
 
-def prompt_of(prompt: PromptRequest) -> PromptSet:
+def prompt_of(prompt: Prompt) -> PromptSet:
     """The same as a predictor takes it, or refuses it."""
     box = None if prompt.box is None else list(prompt.box)
     if not prompt.clicks:
@@ -179,26 +201,11 @@ def coco_response(found: Uncertainty, k: int, file_name: str) -> dict[str, Any]:
 
     Its ``score`` is the expected IoU, as in the results of ``usam predict-coco``.
     """
-    mask = found.masks[k]
-    height, width = mask.shape
-    rle = coco_masks.rle(mask)
-    annotation = {
-        "id": 1,
-        "image_id": 1,
-        "category_id": 1,
-        "iscrowd": 0,
-        "segmentation": rle,
-        "area": int(mask.sum()),
-        "bbox": coco_mask.toBbox(rle).tolist(),
-        "score": float(found.expected_iou.own[k]),
-        "uncertainty": {
-            "proposal": k,
-            **found.proposal_values(k),
-            **found.prompt_values(),
-        },
-    }
-    return {
-        "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
-        "annotations": [annotation],
-        "categories": [{"id": 1, "name": "object"}],
-    }
+    height, width = found.masks[k].shape
+    result = {"image_id": 1, "category_id": NO_CATEGORY, **mask_result(found, k)}
+    result["attributes"] = attributes_of(result["uncertainty"])
+    image = {"id": 1, "file_name": file_name, "height": height, "width": width}
+    content = coco_dataset([image], [result], EVERYTHING_CATEGORIES)
+    for annotation in content["annotations"]:
+        annotation["uncertainty"] = {"proposal": k, **result["uncertainty"]}
+    return content

@@ -25,6 +25,9 @@ but the images, whose objects are all to be found."""
 NO_CATEGORY: Final = 1
 """Category of an annotation that has none."""
 
+EVERYTHING_CATEGORIES: Final = {NO_CATEGORY: "object"}
+"""Names of the categories of masks that nobody prompted."""
+
 MIN_COORDINATES: Final = 6
 """Fewest coordinates of a polygon that encloses anything."""
 
@@ -233,6 +236,22 @@ def read_prompts(path: Path, kind: str) -> list[PromptedImage]:
         for image_id, image in known.items()
         if image_id in by_image
     ]
+
+
+def read_categories(path: Path) -> dict[int, str]:
+    """Names of the categories of a COCO file by id; none if it lists none.
+
+    Raises
+    ------
+    DataError
+        If one has no id or no name.
+    """
+    content = {"categories": [], **load_json(path, "a file of COCO annotations")}
+    items = value(content, "categories", (list,), str(path))
+    named = [(item, f"{path}: categories[{k}]") for k, item in enumerate(items)]
+    return {
+        value(item, "id", (int,), what): value(item, "name", (str,), what) for item, what in named
+    }
 
 
 def _prompt(path: Path, item: Json, image: ImageRecord, kind: str) -> CocoPrompt:

@@ -1,16 +1,94 @@
-"""COCO results of many images: kept image by image, written whole at the end."""
+"""COCO results: kept image by image; their numbers for annotation tools, their forms as files."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from pycocotools import mask as coco_mask
 
 from storage.folders import whole_file
 
 Results = list[dict[str, Any]]
-"""Entries of a COCO results file for one image."""
+"""Entries of a COCO results file."""
+
+LOWEST_FIRST: Final = {
+    "expected_iou": True,
+    "gain_model": False,
+    "gain_prompt": False,
+    "gain_task": False,
+    "sam_score": True,
+    "unlike_training": False,
+}
+"""Attributes of a mask, and whether masks of low or of high values are to be looked at first."""
 
 _SIGNATURE: Final = "made_from"
+
+
+def attributes_of(uncertainty: Mapping[str, Any]) -> dict[str, float]:
+    """What is said of a mask as numbers by name, as annotation tools filter and sort by them.
+
+    What is not known of it has no name.
+    """
+    values = {
+        "expected_iou": uncertainty["expected_iou"]["own"],
+        **{f"gain_{name}": gain for name, gain in uncertainty["advice"]["gains"].items()},
+        "sam_score": uncertainty["sam_score"],
+        "unlike_training": uncertainty.get("unlike_training"),
+    }
+    return {name: values[name] for name in LOWEST_FIRST if values.get(name) is not None}
+
+
+def sort_results(results: Results, attribute: str) -> Results:
+    """Entries by what to look at first, those that lack the attribute last."""
+    sign = 1 if LOWEST_FIRST[attribute] else -1
+
+    def order(one: Mapping[str, Any]) -> tuple[bool, float]:
+        value = one["attributes"].get(attribute)
+        return value is None, sign * float(value or 0)
+
+    return sorted(results, key=order)
+
+
+def coco_dataset(
+    images: Sequence[Mapping[str, Any]], results: Results, categories: Mapping[int, str]
+) -> dict[str, Any]:
+    """A COCO file of instances with the numbers of each, as annotation tools import them.
+
+    Parameters
+    ----------
+    images
+        Entries of the list ``images``.
+    results
+        Annotations are in this order and numbered by it. Empty masks are left out: tools refuse
+        annotations of nothing.
+    categories
+        Names by id; a category of the results that has none is named by its number.
+    """
+    found = [one for one in results if coco_mask.area(one["segmentation"])]
+    unnamed = {one["category_id"]: str(one["category_id"]) for one in found}
+    return {
+        "images": list(images),
+        "annotations": [_annotation(number, one) for number, one in enumerate(found, start=1)],
+        "categories": [
+            {"id": key, "name": name} for key, name in sorted({**unnamed, **categories}.items())
+        ],
+    }
+
+
+def _annotation(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
+    rle = result["segmentation"]
+    return {
+        "id": number,
+        "image_id": result["image_id"],
+        "category_id": result["category_id"],
+        "iscrowd": 0,
+        "segmentation": rle,
+        "area": int(coco_mask.area(rle)),
+        "bbox": coco_mask.toBbox(rle).tolist(),
+        "score": result["score"],
+        "attributes": result["attributes"],
+    }
 
 
 class KeptResults:
@@ -41,16 +119,23 @@ class KeptResults:
             file.write(_line(_entry(image_id, results)))
         self._done[image_id] = results
 
-    def write(self, results: Path, image_ids: Iterable[int | str]) -> int:
-        """Write the results of some images as one file; return their number."""
-        every = [one for image_id in image_ids for one in self._done.get(image_id, [])]
-        with whole_file(results) as partial:
-            partial.write_text(json.dumps(every), encoding="utf-8")
-        return len(every)
+    def results_of(self, image_ids: Iterable[int | str]) -> Results:
+        """Results of those images that are done, each with its attributes."""
+        return [
+            {**one, "attributes": attributes_of(one["uncertainty"])}
+            for image_id in image_ids
+            for one in self._done.get(image_id, [])
+        ]
 
     def forget(self) -> None:
         """Remove the file of lines."""
         self._path.unlink()
+
+
+def write_json(path: Path, content: Results | Mapping[str, Any]) -> None:
+    """Write a file that is whole or not there."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _entry(image_id: int | str, results: Results) -> dict[str, Any]:

@@ -133,6 +133,46 @@ def test_coco_s_tools_read_the_results() -> None:
     assert all("uncertainty" in one for one in found)
 
 
+@pytest.mark.parametrize("prompt", ["clicks", "everything"])
+def test_a_data_set_has_the_numbers_of_each_mask_in_the_order_that_is_asked_for(
+    prompt: str,
+) -> None:
+    grid = ("--points-per-side", "8", "--min-score", "0.4", "--min-stability", "0.6")
+    options = ("--prompt", prompt, *(grid if prompt == "everything" else ()))
+    assert usam("images", "asked.json", "found.json", *options).exit_code == 0
+    results = entries()
+    sort = ("--format", "dataset", "--sort", "expected_iou")
+    result = usam("images", "asked.json", "set.json", *options, *sort)
+    assert result.stdout == f"set.json: {len(results)} masks in 2 images\n"
+    loaded = COCO("set.json")
+    found = loaded.loadAnns(range(1, len(results) + 1))
+    assert [one["score"] for one in found] == sorted(one["score"] for one in results)
+    by_mask = {json.dumps(one["segmentation"]): one for one in results}
+    for one in found:
+        other = by_mask[json.dumps(one["segmentation"])]
+        for key in ("image_id", "category_id", "score", "attributes"):
+            assert one[key] == other[key]
+        said = other["uncertainty"]
+        assert one["attributes"]["expected_iou"] == one["score"] == said["expected_iou"]["own"]
+        assert one["attributes"]["sam_score"] == said["sam_score"]
+        gains = {f"gain_{k}": v for k, v in said["advice"]["gains"].items() if k != "segmentation"}
+        assert gains.items() <= one["attributes"].items()
+        assert one["area"] == coco_mask.area(one["segmentation"])
+    assert loaded.loadImgs([11, 12]) == json.loads(Path("asked.json").read_text())["images"]
+    names = {"clicks": {5: "1", 6: "2", 7: "3"}, "everything": {1: "object"}}[prompt]
+    assert {key: one["name"] for key, one in loaded.cats.items()} == names
+
+
+def test_images_of_a_data_set_must_have_numbers() -> None:
+    text = Path("asked.json").read_text("utf-8").replace('"id": 11,', '"id": "a",')
+    Path("asked.json").write_text(text.replace('"image_id": 11', '"image_id": "a"'), "utf-8")
+    result = usam("images", "asked.json", "a.json", "--format", "dataset")
+    assert result.stderr == (
+        "error: asked.json: ids of images must be integers for --format dataset, got 'a'\n"
+    )
+    assert not list(Path().glob("a.json*"))
+
+
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images were encoded, by a list that grows."""
@@ -221,6 +261,8 @@ def test_a_file_with_nothing_to_segment_is_refused(key: str, prompt: str, messag
             ("images", "asked.json", "a", "--prompt", "mask"),
             "prompt must be one of box, clicks, ",
         ),
+        (("images", "asked.json", "a", "--format", "x"), "format must be one of results, dataset"),
+        (("images", "asked.json", "a", "--sort", "x"), "sort must be one of expected_iou, gain_m"),
         (("images", "asked.json", "a", "--model", "x"), "model must be one of tiny, small, base_"),
         (("images", "asked.json", "a", "--heads", "x"), "heads must be a file, got none at x"),
         (("photos", "asked.json", "a"), "images must be in a folder, got none at photos"),

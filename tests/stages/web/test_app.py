@@ -24,7 +24,7 @@ from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
-from stages.web.app import MOST_UPLOAD_BYTES
+from stages.web.images import MOST_UPLOAD_BYTES
 from stages.web.page import Page
 from stages.web.scenes import ADVISED, read_scenes
 from stages.web.server import served
@@ -385,13 +385,13 @@ def test_an_asker_who_leaves_makes_room_in_the_queue() -> None:
 
 def test_every_answer_forbids_other_pages_and_addresses(page: Page) -> None:
     async def ask(client: httpx.AsyncClient) -> None:
-        for path in ("/", "/page.js", "/api/options", "/nowhere"):
+        for path in ("/", "/page.js", "/api/options", "/openapi.json", "/nowhere"):
             headers = (await client.get(path)).headers
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers["cross-origin-resource-policy"] == "same-origin"
             assert headers["x-content-type-options"] == "nosniff"
             assert "access-control-allow-origin" not in headers
-        for path in ("/docs", "/redoc", "/openapi.json", "/static/page.js", "/../app.py"):
+        for path in ("/docs", "/redoc", "/static/page.js", "/../app.py"):
             assert (await client.get(path)).status_code == 404
         elsewhere = await client.get("/", headers={"Host": "evil.example"})
         assert elsewhere.status_code == 421

@@ -1,17 +1,46 @@
-"""Results of many images: kept one by one, and taken up again under the same inputs."""
+"""Results of many images: kept one by one, taken up again under the same inputs, and sorted."""
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from storage.outputs.coco_results import KeptResults
+from pipeline.predictor import coco_masks
+from storage.outputs.coco_results import (
+    LOWEST_FIRST,
+    KeptResults,
+    attributes_of,
+    coco_dataset,
+    sort_results,
+    write_json,
+)
 
 SIGNATURE = {"weights": "a"}
 
+UNCERTAINTY: dict[str, Any] = {
+    "expected_iou": {"own": 0.7, "tiny": 0.6},
+    "advice": {"gains": {"model": 0.1, "prompt": 0.2, "task": 0.0, "segmentation": 0.3}},
+    "sam_score": 0.8,
+    "caution": None,
+}
 
-def entries(image_id: int | str) -> list[dict[str, object]]:
-    return [{"image_id": image_id, "score": 0.5}]
+ATTRIBUTES = {
+    "expected_iou": 0.7,
+    "gain_model": 0.1,
+    "gain_prompt": 0.2,
+    "gain_task": 0.0,
+    "sam_score": 0.8,
+}
+
+
+def entries(image_id: int | str) -> list[dict[str, Any]]:
+    return [{"image_id": image_id, "score": 0.7, "uncertainty": UNCERTAINTY}]
+
+
+def written(kept: KeptResults, *image_ids: int | str) -> list[int | str]:
+    return [one["image_id"] for one in kept.results_of(image_ids)]
 
 
 def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
@@ -20,8 +49,10 @@ def test_what_was_kept_is_written_in_the_order_that_is_asked_for(tmp_path: Path)
     for image_id in (3, "x", 1):
         kept.keep(image_id, entries(image_id))
     assert not path.exists()
-    assert kept.write(path, [1, 2, "x"]) == 2
-    assert json.loads(path.read_text()) == [*entries(1), *entries("x")]
+    write_json(path, kept.results_of([1, 2, "x"]))
+    assert json.loads(path.read_text()) == [
+        {**one, "attributes": ATTRIBUTES} for one in (*entries(1), *entries("x"))
+    ]
     kept.forget()
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
 
@@ -40,7 +71,7 @@ def test_a_killed_run_goes_on_after_the_last_whole_line(cut: int, tmp_path: Path
     assert (2 in again) == (cut == 0)
     if cut:
         again.keep(2, entries(2))
-    assert KeptResults(path, SIGNATURE).write(path, [1, 2]) == 2
+    assert written(KeptResults(path, SIGNATURE), 1, 2) == [1, 2]
     assert work.read_bytes() == whole
 
 
@@ -55,3 +86,59 @@ def test_work_from_other_inputs_is_begun_anew(tmp_path: Path) -> None:
 def test_a_file_that_is_none_of_ours_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "results.json.work").write_bytes(b"\xff\xfe[\n")
     assert 1 not in KeptResults(tmp_path / "results.json", SIGNATURE)
+
+
+def test_what_is_not_known_of_a_mask_is_no_attribute() -> None:
+    assert attributes_of(UNCERTAINTY) == ATTRIBUTES
+    alone = UNCERTAINTY | {"advice": {"gains": {"prompt": 0.2}}, "unlike_training": None}
+    assert attributes_of(alone) == {"expected_iou": 0.7, "gain_prompt": 0.2, "sam_score": 0.8}
+    assert attributes_of(UNCERTAINTY | {"unlike_training": 0.25})["unlike_training"] == 0.25
+    assert set(ATTRIBUTES) | {"unlike_training"} == set(LOWEST_FIRST)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "order"), [("expected_iou", [2, 1, 3, 4]), ("gain_task", [3, 1, 2, 4])]
+)
+def test_masks_are_sorted_by_what_to_look_at_first(attribute: str, order: list[int]) -> None:
+    values = {1: 0.5, 2: 0.0, 3: 0.9}
+    results = [
+        {"id": i, "attributes": {attribute: values[i]} if i in values else {}} for i in (4, 1, 2, 3)
+    ]
+    assert [one["id"] for one in sort_results(results, attribute)] == order
+
+
+def test_a_data_set_numbers_masks_and_leaves_out_empty_ones() -> None:
+    mask = np.zeros((4, 6), bool)
+    mask[1:3, 2:5] = True
+    results = [
+        {
+            "image_id": 7,
+            "category_id": category,
+            "segmentation": coco_masks.rle(own),
+            "score": 0.5,
+            "attributes": ATTRIBUTES,
+            "uncertainty": UNCERTAINTY,
+        }
+        for category, own in ((3, mask), (3, mask & False), (9, mask))
+    ]
+    found = coco_dataset([{"id": 7}], results, {3: "cat", 1: "dog"})
+    first = {
+        "id": 1,
+        "image_id": 7,
+        "category_id": 3,
+        "iscrowd": 0,
+        "segmentation": coco_masks.rle(mask),
+        "area": 6,
+        "bbox": [2, 1, 3, 2],
+        "score": 0.5,
+        "attributes": ATTRIBUTES,
+    }
+    assert found == {
+        "images": [{"id": 7}],
+        "annotations": [first, first | {"id": 2, "category_id": 9}],
+        "categories": [
+            {"id": 1, "name": "dog"},
+            {"id": 3, "name": "cat"},
+            {"id": 9, "name": "9"},
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Predictors behind annotation tools: docs/annotate.md."""

@@ -1,0 +1,212 @@
+"""CVAT's functions: what its own types and driver take, and what the predictor says."""
+
+import argparse
+import inspect
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cvat_cli._internal.commands_all import COMMANDS as CVAT_COMMANDS
+from cvat_cli._internal.common import FunctionLoader
+from cvat_sdk import auto_annotation, models
+from cvat_sdk.auto_annotation.driver import _AnnotationMapper  # what annotate_task checks by
+from cvat_sdk.masks import decode_mask
+from PIL import Image
+
+from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
+from pipeline.predictor.prompts import PromptError
+from stages.annotation.cvat import _confidence, create
+from stages.predictor import load_predictor
+from stages.settings.parsing import ParamsError
+from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.predictors import drawn, write_random_heads
+
+PAGE = (ROOT / "docs" / "annotate.md").read_text("utf-8").replace("\\\n", " ")
+
+COMMANDS = re.findall(r"^cvat-cli (.+)$", PAGE, re.MULTILINE)
+
+GRID = {"points_per_side": 8, "min_score": 0.4, "min_stability": 0.6}
+
+
+class Prompts(auto_annotation.InteractionPrompts):  # type: ignore[misc] # CVAT ships no types
+    """Prompts as CVAT's agent gives them."""
+
+    pos_points: Sequence[tuple[float, float]] = ()
+    neg_points: Sequence[tuple[float, float]] = ()
+    bounding_box: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401
+        for name, value in given.items():
+            setattr(self, name, value)
+
+
+def created(**parameters: Any) -> Any:  # noqa: ANN401
+    """The function, as ``cvat-cli`` loads it."""
+    return FunctionLoader("stages.annotation.cvat", None, parameters).load()
+
+
+def decoded(points: list[float]) -> np.ndarray:
+    height, width = drawn().shape[:2]
+    return np.asarray(decode_mask(points, image_width=width, image_height=height))
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"pos_points": [(120, 80)]}, {"point_coords": [[120, 80]], "point_labels": [1]}),
+        (
+            {"pos_points": [(120, 80)], "neg_points": [(30, 150)]},
+            {"point_coords": [[120, 80], [30, 150]], "point_labels": [1, 0]},
+        ),
+        ({"bounding_box": ((40, 30), (200, 150))}, {"box": [40, 30, 200, 150]}),
+    ],
+    ids=["click", "background", "box"],
+)
+def test_a_prompt_gets_the_selected_mask_with_its_expected_iou(
+    given: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    function = created()
+    assert isinstance(function.spec, auto_annotation.InteractionFunctionSpec)
+    image = Image.fromarray(drawn())
+    context: Any = None
+    encoded = function.preprocess_image(context, image.convert("RGBA"))
+    (shape,) = function.detect(context, encoded, Prompts(**given))
+    assert isinstance(shape, auto_annotation.InteractionResultShape)
+    found = predicted(**asked)
+    np.testing.assert_array_equal(decoded(shape.points), found.masks[found.selected])
+    (confidence,) = shape.attributes
+    assert confidence.spec_id == auto_annotation.InteractionResultAttributes.CONFIDENCE
+    own = found.expected_iou.own[found.selected]
+    assert float(confidence.value) == pytest.approx(own, abs=1e-4)
+
+
+def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
+    predictor = load_predictor("mini", "tiny")
+    predictor.set_image(drawn())
+    return predictor.predict_uncertainty(**asked)
+
+
+def test_two_images_are_encoded_apart() -> None:
+    function = created()
+    context: Any = None
+    image = Image.fromarray(drawn())
+    encoded = [
+        function.preprocess_image(context, one) for one in (image, image.rotate(180, expand=True))
+    ]
+    prompts = Prompts(pos_points=[(120, 80)])
+    first, other = (function.detect(context, one, prompts)[0].points for one in encoded)
+    assert first != other
+    assert function.detect(context, encoded[0], prompts)[0].points == first
+
+
+def test_a_click_beside_the_object_alone_is_refused() -> None:
+    function = created()
+    context: Any = None
+    encoded = function.preprocess_image(context, Image.fromarray(drawn()))
+    with pytest.raises(PromptError, match="must have"):
+        function.detect(context, encoded, Prompts(neg_points=[(30, 150)]))
+
+
+@pytest.fixture
+def detection() -> Any:  # noqa: ANN401
+    """The function for everything, on a grid that takes a second."""
+    return created(everything=True, label="cell", **GRID)
+
+
+def detected(function: Any, **context: Any) -> list[models.LabeledShapeRequest]:  # noqa: ANN401
+    """Shapes, once CVAT's driver has checked them for a task with that label."""
+    given = SimpleNamespace(conf_threshold=None, conv_mask_to_poly=False)
+    vars(given).update(context)
+    shapes = function.detect(given, Image.fromarray(drawn()))
+    kind = "polygon" if given.conv_mask_to_poly else "mask"
+    label = models.Label(name="cell", id=77, attributes=[], sublabels=[], type=kind)
+    mapper = _AnnotationMapper(
+        SimpleNamespace(),
+        function.spec.labels,
+        [label],
+        allow_unmatched_labels=False,
+        conv_mask_to_poly=given.conv_mask_to_poly,
+    )
+    mapper.validate_and_remap(shapes, 5)
+    assert {(one.label_id, one.frame, one.type.value) for one in shapes} == {(77, 5, kind)}
+    return list(shapes)
+
+
+def test_everything_is_found_with_its_expected_iou(detection: Any) -> None:  # noqa: ANN401
+    options: dict[str, Any] = {
+        "points_per_side": 8,
+        "pred_iou_thresh": 0.4,
+        "stability_score_thresh": 0.6,
+    }
+    generator = UncertainMaskGenerator(load_predictor("mini", "tiny"), **options)
+    records = generator.generate(drawn())
+    shapes = detected(detection)
+    assert len(shapes) == len(records) > 3
+    for shape, record in zip(shapes, records, strict=True):
+        np.testing.assert_array_equal(decoded(shape.points), record["segmentation"])
+        assert shape.score == pytest.approx(record["expected_iou"]["own"])
+    middle = float(np.median([shape.score for shape in shapes]))
+    kept = detected(detection, conf_threshold=middle)
+    assert [one.score for one in kept] == [one.score for one in shapes if one.score >= middle]
+    assert len(kept) < len(shapes)
+
+
+def test_polygons_are_outlines_of_the_masks(detection: Any) -> None:  # noqa: ANN401
+    outlines = [
+        (outline, shape.score)
+        for shape in detected(detection)
+        for outline in coco_masks.polygons(decoded(shape.points))
+    ]
+    shapes = detected(detection, conv_mask_to_poly=True)
+    assert [(shape.points, shape.score) for shape in shapes] == outlines
+
+
+@pytest.mark.parametrize(
+    ("expected_iou", "confidence"), [(-0.1, 0), (0, 0), (0.4, 0.4), (1, 1), (1.2, 1)]
+)
+def test_confidence_is_within_what_cvat_takes(expected_iou: float, confidence: float) -> None:
+    assert _confidence(expected_iou) == confidence
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
+    parser = argparse.ArgumentParser()
+    CVAT_COMMANDS.configure_parser(parser)
+    loader = vars(parser.parse_args(shlex.split(command)))
+    parameters = loader["function_parameters"] or {}
+    assert loader["function_module"] == "stages.annotation.cvat"
+    assert set(parameters) <= set(inspect.signature(create).parameters)
+
+
+def test_the_docs_have_every_way_to_start_it() -> None:
+    assert [" ".join(one.split()[:2]) for one in COMMANDS] == [
+        "task auto-annotate",
+        "function create-native",
+        "function run-agent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"min_score": 0.5}, "min-score must come with everything, got 0.5 without it"),
+        ({"everything": True, "min_score": 5.0}, "min-score must be a number from 0 to 1, got 5"),
+        ({"model": "huge"}, "model must be one of tiny, "),
+        ({"family": "huge"}, "family must be one of mini, "),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_in_words(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=f"^{message}"):
+        created(**parameters)
+
+
+def test_heads_are_taken_under_their_own_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    write_random_heads(path, protocol="best")
+    assert created(heads=str(path)).predictor.heads.head_set.protocol == "best"

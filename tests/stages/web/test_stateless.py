@@ -1,0 +1,192 @@
+"""Programs other than the page: one request with image and prompt, one answer, nothing kept."""
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from pipeline.predictor import coco_masks
+from stages.predictor import load_predictor
+from stages.web import stateless
+from stages.web.page import Page
+from storage.outputs.coco_results import LOWEST_FIRST
+from storage.rle import decode_rle
+from tests.fixtures.predictors import drawn, write_random_heads
+from tests.fixtures.web_page import asked, png
+
+CLICK = {"clicks": [{"x": 120, "y": 80.5, "label": 1}]}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    other = tmp_path_factory.mktemp("heads") / "other.safetensors"
+    write_random_heads(other)
+    page = Page(heads=[other])
+    yield page
+    page.close()
+
+
+def answer(page: Page, body: dict[str, Any] | bytes, **how: Any) -> httpx.Response:  # noqa: ANN401
+    headers = how.pop("headers", {})
+    content = body if isinstance(body, bytes) else json.dumps(body)
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/api/predict", content=content, headers=headers)
+
+    return asked(page, ask, **how)
+
+
+def question(data: bytes = b"", **others: Any) -> dict[str, Any]:  # noqa: ANN401
+    image = base64.b64encode(data or png(drawn())).decode()
+    return {"image": image, **CLICK, **others}
+
+
+@pytest.mark.parametrize(
+    ("given", "prompt"),
+    [
+        ({}, {"point_coords": [[120, 80.5]], "point_labels": [1]}),
+        ({"clicks": [], "box": [40, 30, 200, 150]}, {"box": [40, 30, 200, 150]}),
+    ],
+    ids=["click", "box"],
+)
+def test_an_answer_is_the_selected_mask_and_what_is_said_of_it(
+    page: Page, given: dict[str, Any], prompt: dict[str, Any]
+) -> None:
+    response = answer(page, question(heads="mini", **given))
+    assert response.status_code == 200, response.text
+    got = response.json()
+    predictor = load_predictor("mini", "tiny")
+    predictor.set_image(drawn())
+    found = predictor.predict_uncertainty(**prompt)
+    k = found.selected
+    mask = found.masks[k]
+    rle = got["segmentation"]
+    np.testing.assert_array_equal(decode_rle(rle["counts"], *rle["size"]), mask)
+    assert got["polygons"] == coco_masks.polygons(mask)
+    assert got["area"] == mask.sum()
+    left, top, width, height = (int(side) for side in got["bbox"])
+    assert mask[top : top + height, left : left + width].sum() == got["area"]
+    assert got["score"] == pytest.approx(found.expected_iou.own[k], abs=1e-5)
+    assert got["attributes"]["expected_iou"] == got["score"]
+    assert got["attributes"].items() >= {"sam_score": got["uncertainty"]["sam_score"]}.items()
+    assert set(got["attributes"]) <= set(LOWEST_FIRST)
+    assert got["uncertainty"]["advice"]["words"] == found.advice.words
+
+
+def test_model_heads_and_costs_are_chosen_and_have_defaults(page: Page) -> None:
+    def said(**others: Any) -> dict[str, Any]:  # noqa: ANN401
+        got: dict[str, Any] = answer(page, question(**others)).json()
+        return got
+
+    first = said()
+    assert first == said(model="tiny", heads="other") != said(heads="mini")
+    assert said(heads="mini", model="large") != said(heads="mini")
+    for person, is_person in ((0, True), (1, False)):
+        costs = {"click": 1, "larger_model": 1, "person": person}
+        advice = said(heads="mini", costs=costs)["uncertainty"]["advice"]
+        assert (advice["correction"] == "segmentation") is is_person
+
+
+def test_nothing_is_kept(page: Page) -> None:
+    assert answer(page, question()).status_code == 200
+    assert (len(page.images), len(page.queue), len(page.decoder)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (question(clicks=[]), "prompt must have a click on the object, a box or a mask, got none"),
+        (question(box=[9, 9, 9, 20]), "box must be LEFT,TOP,RIGHT,BOTTOM, wider"),
+        (question(model="huge"), "model must be one of tiny"),
+        (question(heads="/etc/passwd"), "heads must be one of other, mini, got '/etc/passwd'"),
+        (question(path="x"), "path must be as /openapi.json has it, got: "),
+        (question(clicks=CLICK["clicks"] * 101), "clicks must be as /openapi.json has it, got: "),
+        (question(b"not an image"), "image must be a file in one of the formats JPEG, PNG"),
+        (question(png(drawn())[:3000]), "image must be readable, got: "),
+        (CLICK, "image must be as /openapi.json has it, got: Field required"),
+        (CLICK | {"image": "§"}, "image must be as /openapi.json has it, got: "),
+        (b"{", "question must be as /openapi.json has it, got: Invalid JSON"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_what_cannot_be_answered_is_refused_in_words(
+    page: Page, body: dict[str, Any] | bytes, words: str
+) -> None:
+    response = answer(page, body)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith(words)
+    assert "\n" not in response.json()["error"]
+
+
+def test_an_image_of_too_many_bytes_or_pixels_is_refused(page: Page) -> None:
+    response = answer(page, question(bytes(20_000_001)))
+    assert (response.status_code, response.json()) == (
+        413,
+        {"error": "image must be of at most 20 MB, got more"},
+    )
+    wide = png(np.zeros((1, 16_385, 3), np.uint8))
+    assert "16384" in answer(page, question(wide)).json()["error"].replace(",", "")
+
+
+def test_a_body_that_does_not_end_is_given_up(page: Page) -> None:
+    n_sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal n_sent
+        while True:
+            n_sent += 2**20
+            yield bytes(2**20)
+
+    async def ask(client: httpx.AsyncClient) -> int:
+        return (await client.post("/api/predict", content=endless())).status_code
+
+    assert asked(page, ask) == 413
+    assert n_sent <= stateless.MOST_BYTES + 2 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "status"),
+    [
+        (None, {}, 200),
+        (None, {"Origin": "http://evil.example"}, 403),
+        (None, {"Host": "evil.example"}, 421),
+        ("secret", {}, 401),
+        ("secret", {"Authorization": "Bearer wrong"}, 401),
+        ("secret", {"Authorization": "Bearer secret", "Origin": "http://evil.example"}, 403),
+        ("secret", {"Authorization": "Bearer secret", "Host": "lab.example"}, 200),
+    ],
+    ids=str,
+)
+def test_the_same_may_ask_as_of_the_page(token: str | None, headers: Any, status: int) -> None:  # noqa: ANN401
+    page = Page()
+    try:
+        assert answer(page, question(), token=token, headers=headers).status_code == status
+    finally:
+        page.close()
+
+
+def test_its_description_is_that_of_what_it_takes_and_gives(page: Page) -> None:
+    async def ask(client: httpx.AsyncClient) -> Any:  # noqa: ANN401
+        return (await client.get("/openapi.json")).json()
+
+    content = asked(page, ask)
+    assert content["openapi"].startswith("3.1")
+    assert list(content["paths"]) == ["/api/predict"]
+    schemas = content["components"]["schemas"]
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(content)))
+    assert referred <= set(schemas)
+    assert {"PredictRequest", "PredictResponse", "Click", "Costs"} <= referred
+    fields = schemas["PredictRequest"]["properties"]
+    assert set(fields) == {"image", "model", "heads", "clicks", "box", "costs"}
+    assert schemas["PredictRequest"]["required"] == ["image"]
+    assert all("description" in one for one in fields.values())
+    got = answer(page, question()).json()
+    assert set(schemas["PredictResponse"]["required"]) == set(got)
+    TypeAdapter(stateless.PredictResponse).validate_python(got, strict=True)
+    assert "bearer" in json.dumps(content["components"]["securitySchemes"])
