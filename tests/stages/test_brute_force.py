@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -159,12 +160,12 @@ def read_models(root: Path) -> dict[str, Model]:
             entropies=entropies,
             agreements=agreements,
             heads=lambda *parts: read_head(root, *parts),
-            isotonic=lambda split, judged, name=name: read_knots(root, split, name, judged),
+            isotonic=partial(read_knots, root, name),
         )
     return models
 
 
-def read_knots(root: Path, train_split: str, model: str, judged: str) -> dict[str, list[float]]:
+def read_knots(root: Path, model: str, train_split: str, judged: str) -> dict[str, list[float]]:
     text = (root / "heads" / train_split / "isotonic.json").read_text("utf-8")
     knots: dict[str, list[float]] = json.loads(text)["fitted"][model][judged]
     return knots

@@ -115,10 +115,11 @@ def test_calibration_errors_are_those_of_the_stage(found: SplitResults) -> None:
     rows = found.statistics.query("protocol == 'selected' and model == 'large'")
     sentence = calibration_sentence(found, "selected")
     for measure, label in {"sam_score": "SamScore", "usam": "USAM"}.items():
-        own = rows[rows["measure"] == measure].set_index("statistic")
+        own = rows[rows["measure"] == measure].set_index("statistic").to_dict("index")
         error, distance = (
-            f"{100 * own.loc[name, 'value']:.1f} ({100 * own.loc[name, 'value_low']:.1f} to "
-            f"{100 * own.loc[name, 'value_high']:.1f})"
+            "{:.1f} ({:.1f} to {:.1f})".format(
+                *(100 * own[name][f"value{end}"] for end in ("", "_low", "_high"))
+            )
             for name in ("calibration_error", "root_mean_square")
         )
         assert f"{label} {error} and {distance}" in sentence
