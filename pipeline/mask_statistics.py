@@ -33,6 +33,9 @@ _PROBABILITY: Final = DECODE_TABLE.astype(np.float64)
 LEAST_PROBABILITY: Final = float(np.sin(np.pi / 4 / (N_CODES - 1)) ** 2)
 """Smallest probability that is not coded as 0, some 1e-5: what a code of 0 is read as here."""
 
+UNSURE_BITS: Final = 0.5
+"""Entropy above which a pixel is unsure: its probability lies between 0.11 and 0.89."""
+
 _BY_REGION: Final = ("object", "judged", "model", "region")
 
 _BIN_OF_CODE: Final = np.minimum((_PROBABILITY * N_BINS).astype(np.int64), N_BINS - 1)
@@ -50,6 +53,8 @@ class CellMasks:
     """Whether the view is ``identity``."""
     n_models: int
     n_views: int
+    is_end: bool
+    """Whether the model is the smallest or the largest of them."""
 
     def at_center(self, shares: Shares) -> Shares:
         """The same shares for the click ``center``, none for the others."""
@@ -126,6 +131,12 @@ AGREEMENTS: Final = (
         "dice_theta",
         "mean Dice of the pairs of models",
         lambda cell: cell.in_identity(cell.at_center(cell.is_judged)),
+        is_shared=True,
+    ),
+    MaskStatistic(
+        "dice_ends",
+        "Dice of the smallest and the largest model",
+        lambda cell: cell.in_identity(cell.at_center(cell.is_judged)) * cell.is_end,
         is_shared=True,
     ),
     MaskStatistic(
@@ -220,6 +231,22 @@ def negative_log_likelihood(counts: TruthCounts) -> Float64[np.ndarray, "*batch"
     return _mean(counts, -np.log(np.stack([1 - p, p])))
 
 
+def accuracy_versus_uncertainty(counts: TruthCounts) -> Float64[np.ndarray, "*batch"]:
+    """Share of the pixels that are right and sure, or wrong and unsure.
+
+    Notes
+    -----
+    PAvPU (Mukhoti and Gal, arXiv 1811.12709) with patches of one pixel. A pixel is unsure where its
+    entropy is above ``UNSURE_BITS``.
+    """
+    p = _PROBABILITY
+    is_right = np.stack([np.arange(N_CODES) < FIRST_FOREGROUND_CODE] * 2)
+    is_right[1] = ~is_right[1]
+    some = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    is_unsure = -(some * np.log2(some) + (1 - some) * np.log2(1 - some)) > UNSURE_BITS
+    return _mean(counts, (is_right != is_unsure).astype(np.float64))
+
+
 def bin_probabilities(counts: TruthCounts) -> Float64[np.ndarray, "*batch bin"]:
     """Summed probability of the pixels in each bin, over the number of pixels of the region."""
     return _binned(counts.sum(axis=-2) * _PROBABILITY, counts)
@@ -237,6 +264,12 @@ PIXEL_SCORES: Final = (
         "negative log-likelihood of the pixels",
         negative_log_likelihood,
         unit="nat",
+        dims=_BY_REGION,
+    ),
+    MaskScore(
+        "pavpu",
+        "share of the pixels that are right and sure, or wrong and unsure",
+        accuracy_versus_uncertainty,
         dims=_BY_REGION,
     ),
     MaskScore(

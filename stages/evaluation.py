@@ -12,7 +12,7 @@ import xarray
 from jaxtyping import Float, Int
 
 from pipeline.gallery import IOU_COLUMNS, ranking_columns
-from pipeline.heads.kinds import KINDS, HeadSet, head_sets
+from pipeline.heads.kinds import ISOTONIC, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores
@@ -24,13 +24,22 @@ from pipeline.scoring.calibration import PixelScores, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
-from pipeline.scoring.tasks import Each, JudgedMasks, ious_of, judged_masks, own_masks
+from pipeline.scoring.tasks import (
+    JUDGED_BY_PROTOCOL,
+    Each,
+    JudgedMasks,
+    default_model,
+    ious_of,
+    judged_masks,
+    own_masks,
+)
 from pipeline.vocabulary import JUDGED
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
 from stages.training.data import block_inputs, group_index
 from storage.errors import StoreError
 from storage.head_files.head_file import HeadFile, read_heads
+from storage.head_files.isotonic_file import Calibration, read_isotonic
 from storage.outputs.tables import Frames, as_frame, blocks_as_frame
 from storage.split.cells import OpenCell, SplitCells, read_entropies
 
@@ -87,15 +96,21 @@ def read_scores(
         one: _heads_of(one, cells.head_origin, train_splits)
         for one in head_sets(ablations, kinds=kinds)
     }
+    isotonic = {
+        name: read_isotonic(name, {**cells.head_origin, **own})
+        for name, own in train_splits.items()
+    }
     entropy = read_entropies(cells)
     views = sorted(cells.views, key=lambda view: view != "identity")
     proposals = {key: cells.by_name[key].proposals() for key in product(cells.models, views)}
+    largest = default_model("segmentation", cells.models)
     said = {
         model: ModelScores(
             proposals[model, "identity"],
             _by_judged(entropy, ENTROPY_NAMES, model),
             _by_judged(entropy, AGREEMENT_NAMES, model),
-            _predictions(cell, heads),
+            _calibrated(model, proposals[model, "identity"], isotonic) | _predictions(cell, heads),
+            proposals[largest, "identity"],
         )
         for model, cell in cells.identity.items()
     }
@@ -180,6 +195,19 @@ def _predictions(
     return {
         one: {name: _joined(blocks[one, name]) for name in by_split}
         for one, by_split in heads.items()
+    }
+
+
+def _calibrated(
+    model: str, scores: ProposalScores, isotonic: Mapping[str, Calibration]
+) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
+    """The IoU that a model's SamScores stand for, as ``_predictions`` gives what heads say."""
+    return {
+        HeadSet(protocol, judged, ISOTONIC): {
+            name: {ISOTONIC: fitted[model][judged].iou_at(scores.judged_sam_score(judged))}
+            for name, fitted in isotonic.items()
+        }
+        for protocol, judged in JUDGED_BY_PROTOCOL
     }
 
 

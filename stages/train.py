@@ -2,7 +2,8 @@
 
 Reads   ``params.yaml:train``, ``cache/objects/<split>.zarr``, ``cache/features/<split>``
         (identity), ``heads/<split>/tuning``; ``params.yaml:extract``, to hold the cells to it.
-Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``, ``heads/<split>/curves.csv``.
+Writes  ``heads/<split>/<protocol>/<kind>/<tokens>.safetensors``; ``heads/<split>/curves.csv``,
+        ``isotonic.json``.
 """
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, head_sets

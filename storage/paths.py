@@ -104,6 +104,11 @@ def curves_path(split: str) -> Path:
     return heads_dir(split) / "curves.csv"
 
 
+def isotonic_path(split: str) -> Path:
+    """Isotonic regressions of the IoU on the SamScore, fitted on a split."""
+    return heads_dir(split) / "isotonic.json"
+
+
 def tuning_path(split: str, objective: str) -> Path:
     """Hyperparameters chosen for one head."""
     return heads_dir(split) / "tuning" / f"{objective}.json"

@@ -109,6 +109,7 @@ OUTS: Final = {
     "train": [
         *(paths.protocol_dir(SPLIT, protocol) for protocol in PROTOCOLS),
         paths.curves_path(SPLIT),
+        paths.isotonic_path(SPLIT),
     ],
     "evaluate": [paths.results_dir(SPLIT)],
     "gallery": [paths.gallery_dir(SPLIT)],

@@ -7,20 +7,27 @@ Writes  the parts between ``<!-- results -->`` and ``<!-- /results -->`` of ``RE
 """
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES
+from pipeline.scoring.bootstrap import each_once, interval, resample_groups
+from pipeline.scoring.calibration import accuracy, reliability
 from pipeline.scoring.corrections import BASELINE
-from pipeline.scoring.measures import UNTRAINED_MEASURES
+from pipeline.scoring.measures import HEAD_MEASURES, MEASURES, UNTRAINED_MEASURES
+from pipeline.scoring.statistics import shown_model
 from pipeline.scoring.tasks import REFINED, judged_proposal
 from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.page.figures import first_curves, opening_figure
 from stages.page.labels import (
     NOTHING,
+    PREDICTED_IOU_LABELS,
     PROTOCOL_MEANINGS,
     TASK_LABELS,
     measure_label,
@@ -48,6 +55,9 @@ OF_NO_PROPOSAL: Final = (
     *(row.name for row in (*ENTROPIES, *AGREEMENTS) if not row.follows_judged),
 )
 """Measures that are the same whichever proposal is judged."""
+
+CALIBRATED: Final = "sam_score_isotonic"
+"""What predicted IoUs of heads are compared with."""
 
 MARK: Final = "†"
 """Marks a number that took the ground truth to compute."""
@@ -88,19 +98,92 @@ def readme_block(found: SplitResults) -> str:
         "50 a random one; in brackets 95 % intervals over the images. **Bold** is sure to beat "
         "1 − SamScore."
     )
-    words = [
-        f"- **{subject}**: {_starred(words)}"
-        for subject, words in sentences(rows, run["n_groups"]).items()
-    ]
+    said = sentences(rows, run["n_groups"]) | {
+        "What a predicted IoU is worth": calibration_sentence(found, USED)
+    }
+    words = [f"- **{subject}**: {_starred(words)}" for subject, words in said.items()]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
 
 def results_block(found: SplitResults) -> str:
-    """Relative AUC of all measures, a table for each protocol."""
+    """Relative AUC of all measures, a table for each protocol; then predicted IoUs."""
     rows = comparisons({FURTHER: found}, FURTHER)
     order = sorted(PROTOCOLS, key=lambda protocol: protocol != USED)
-    return "\n\n".join(_protocol_block(rows, protocol) for protocol in order)
+    calibration = [
+        f"{protocol_heading(protocol)}: {_starred(calibration_sentence(found, protocol))}"
+        for protocol in order
+    ]
+    blocks = [_protocol_block(rows, protocol) for protocol in order]
+    return "\n\n".join([*blocks, "## Predicted and true IoU", *calibration])
+
+
+def calibration_sentence(found: SplitResults, protocol: str) -> str:
+    """How well SamScores, calibrated ones and heads predict the IoU of the largest model's masks.
+
+    Heads are compared with calibrated SamScores over the same resamples.
+    """
+    model, errors = _errors(found, protocol)
+    told = [
+        f"{PREDICTED_IOU_LABELS[name]} {_points(own.error)} and {_points(own.distance)}"
+        for name, own in errors.items()
+    ]
+    return (
+        f"predicted IoUs of the {model} model have an ECE and an RMSE, in points, of "
+        f"{'; '.join(told)}. Compared with SamScores calibrated by isotonic regression on the same "
+        f"train split, the ECE is {_surely(errors, 'error')}; the RMSE is "
+        f"{_surely(errors, 'distance')}."
+    )
+
+
+@dataclass(frozen=True)
+class Errors:
+    """ECE and RMSE of one predicted IoU: of the objects themselves, then of each resample."""
+
+    error: Float[np.ndarray, "_"]
+    distance: Float[np.ndarray, "_"]
+
+
+def _errors(found: SplitResults, protocol: str) -> tuple[str, dict[str, Errors]]:
+    """The model, and the errors of its predicted IoUs by measure, with heads of the first split."""
+    own = found.objects.query("protocol == @protocol and judged == @protocol")
+    model = shown_model(tuple(own["model"].unique()))
+    own = own[own["model"] == model]
+    iou, first = own["iou"].to_numpy(), next(iter(found.run["heads"]))
+    drawn = resample_groups(own["group"].to_numpy(), found.run["n_resamples"], seed=0)
+    errors = {}
+    for measure in MEASURES:
+        if not measure.predicted_iou or measure.judged not in {"", protocol}:
+            continue
+        name = measure.name
+        column = f"{name}@{first}" if measure.needs_heads else name
+        if column not in own:  # heads of a kind that was not trained
+            continue
+        predicted = own[column].to_numpy()
+        draws = (each_once(len(iou)), drawn)
+        errors[name] = Errors(
+            np.concatenate([reliability(predicted, iou, one).error for one in draws]),
+            np.concatenate([accuracy(predicted, iou, one).root_mean_square for one in draws]),
+        )
+    return model, errors
+
+
+def _points(values: Float[np.ndarray, "_"]) -> str:
+    bounds = interval(values[1:])
+    return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
+
+
+def _surely(errors: Mapping[str, Errors], number: str) -> str:
+    """Heads whose number is surely lower, and higher, than that of calibrated SamScores."""
+    heads = {name: getattr(own, number) for name, own in errors.items() if name in HEAD_MEASURES}
+    calibrated = heads.pop(CALIBRATED)
+    bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
+    lower = [PREDICTED_IOU_LABELS[name] for name, one in bounds.items() if one.high < 0]
+    higher = [PREDICTED_IOU_LABELS[name] for name, one in bounds.items() if one.low > 0]
+    return (
+        f"surely lower for {' and for '.join(lower) or 'no heads'}, surely higher for "
+        f"{' and for '.join(higher) or 'none'}"
+    )
 
 
 def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, Int, UInt8
 
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, CellMasks, MaskStatistic
 from pipeline.proposals import judged_proposals
-from pipeline.vocabulary import JUDGED, N_PROPOSALS, SINGLE_CLICKS
+from pipeline.vocabulary import JUDGED, MODELS, N_PROPOSALS, SINGLE_CLICKS
 
 
 @runtime_checkable
@@ -115,20 +115,31 @@ def plan_cells(
         If there is no model or no identity view, or a name is given twice.
     """
     _check_names(models, views)
+    by_size = sorted(models, key=MODELS.index)
     return [
-        _planned(read_cell(model, view), model, view, n_models=len(models), n_views=len(views))
+        _planned(
+            read_cell(model, view),
+            model,
+            view,
+            n_models=len(models),
+            n_views=len(views),
+            is_end=model in {by_size[0], by_size[-1]},
+        )
         for model in models
         for view in views
     ]
 
 
-def _planned(rows: CellRows, model: str, view: str, *, n_models: int, n_views: int) -> PlannedCell:
+def _planned(
+    rows: CellRows, model: str, view: str, *, n_models: int, n_views: int, is_end: bool
+) -> PlannedCell:
     chosen = cell_masks(
         rows.sam_score,
         rows.iou,
         is_identity=view == "identity",
         n_models=n_models,
         n_views=n_views,
+        is_end=is_end,
     )
     judged = [chosen[name].is_judged[:, _CENTER].argmax(axis=-1) for name in JUDGED]
     return PlannedCell(
@@ -182,6 +193,7 @@ def cell_masks(
     is_identity: bool,
     n_models: int,
     n_views: int,
+    is_end: bool,
 ) -> dict[str, CellMasks]:
     """Masks of a cell as mixtures weigh them, for each judged proposal.
 
@@ -198,6 +210,7 @@ def cell_masks(
             is_identity=is_identity,
             n_models=n_models,
             n_views=n_views,
+            is_end=is_end,
         )
         for judged in JUDGED
     }

@@ -117,6 +117,9 @@ PAPER: Final = HEAD_KINDS[0].name
 KINDS: Final = tuple(KINDS_BY_NAME)
 """Names of all kinds."""
 
+ISOTONIC: Final = "isotonic"
+"""Beside the kinds: isotonic regression of the IoU on the SamScore, which reads no token."""
+
 
 @dataclass(frozen=True)
 class HeadSet:

@@ -1,4 +1,4 @@
-"""Calibration: whether masks are as good as predicted, and pixels as probable."""
+"""Calibration: whether masks are as good as predicted, and pixels as probable; SamScores mended."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.mask_statistics import REGIONS
+from pipeline.proposals import Values
 from pipeline.result_rows import PixelRow
 from pipeline.scoring import bootstrap
 from pipeline.vocabulary import PROTOCOLS
@@ -20,6 +21,40 @@ Objects without a pixel in the region have NaN throughout.
 
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """The IoU that a SamScore stands for: straight between knots, constant beyond them."""
+
+    sam_score: Values
+    """Of the knots, rising."""
+    iou: Values
+    """Of the knots, never falling."""
+
+    def iou_at(self, sam_score: Values) -> Values:
+        """Calibrated IoU of each mask."""
+        iou: Values = np.interp(sam_score, self.sam_score, self.iou)
+        return iou
+
+
+def isotonic_iou(sam_score: Values, iou: Values) -> Isotonic:
+    """Isotonic regression of the IoU on the SamScore.
+
+    >>> isotonic_iou(np.array([0.2, 0.4, 0.6]), np.array([0.5, 0.3, 0.9])).iou.tolist()
+    [0.4, 0.4, 0.9]
+
+    Notes
+    -----
+    The least squares of all functions that never fall (Zadrozny and Elkan, KDD 2002). It keeps the
+    order of the SamScores but for those that it joins, so that rankings by it and by them differ
+    by ties alone.
+    """
+    # scikit-learn takes a second to import, and only training needs it.
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415
+
+    fitted = IsotonicRegression().fit(sam_score.astype(np.float64), iou.astype(np.float64))
+    return Isotonic(fitted.X_thresholds_, fitted.y_thresholds_)
 
 
 @dataclass(frozen=True)
@@ -141,5 +176,6 @@ _STATISTICS: Final[
     "calibration_error": _calibration_error,
     "brier": lambda found, drawn: _means(found["brier"][:, np.newaxis], drawn)[:, 0],
     "nll": lambda found, drawn: _means(found["nll"][:, np.newaxis], drawn)[:, 0],
+    "pavpu": lambda found, drawn: _means(found["pavpu"][:, np.newaxis], drawn)[:, 0],
 }
 """How each of ``PIXEL_STATISTICS`` is computed."""

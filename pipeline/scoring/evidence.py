@@ -22,11 +22,19 @@ class ModelScores:
     agreements: Mapping[str, Mapping[str, Values]]
     """Likewise, of masks with each other or of a mask with itself; 1 if they are the same."""
     predictions: Mapping[HeadSet, Predictions]
+    largest: ProposalScores
+    """Of the same objects, by the largest model of those that are evaluated."""
 
     def evidence(self, model: str, judged: str, heads: "Heads | None" = None) -> "Evidence":
         """What is known about the judged proposal, with the given heads or without."""
         return Evidence(
-            model, judged, self.proposals, self.entropies[judged], self.agreements[judged], heads
+            model,
+            judged,
+            self.proposals,
+            self.entropies[judged],
+            self.agreements[judged],
+            heads,
+            self.largest,
         )
 
 
@@ -56,6 +64,8 @@ class Evidence:
     agreements: Mapping[str, Values]
     """By name; those of judged proposals are of this one."""
     heads: Heads | None = None
+    largest: ProposalScores | None = None
+    """Of the largest model that is evaluated; None where no other model is asked."""
 
     def sam_score(self) -> Values:
         """SamScore of the judged proposal, in double precision."""
@@ -65,6 +75,18 @@ class Evidence:
         """The highest SamScore of the three proposals, in double precision."""
         highest: Values = self.proposals.sam_score.max(axis=1).astype(np.float64)
         return highest
+
+    def largest_sam_score(self) -> Values:
+        """SamScore of the judged proposal of the largest model, in double precision.
+
+        Raises
+        ------
+        ValueError
+            If only one model was asked.
+        """
+        if self.largest is None:
+            raise ValueError(f"SamScores must be those of the largest model, got {self.model}'s")
+        return self.largest.judged_sam_score(self.judged).astype(np.float64)
 
     def entropy(self, name: str) -> Values:
         """An entropy in double precision, in bits.

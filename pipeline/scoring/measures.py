@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from pipeline.heads.kinds import HEAD_KINDS, KINDS_BY_NAME, PAPER, HeadKind
+from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS_BY_NAME, PAPER, HeadKind
 from pipeline.proposals import Values
 from pipeline.scoring.evidence import Evidence
 from pipeline.vocabulary import TASKS
@@ -30,8 +30,8 @@ class Measure:
     tasks: tuple[str, ...] = ()
     """Tasks whose tables and figures show it; tables of all measures always do."""
     heads: str = ""
-    """Kind of the heads that it comes from, once for each train split and token set; empty for a
-    measure without heads."""
+    """Kind of the heads that it comes from, once for each train split and token set, or
+    ``ISOTONIC``; empty for a measure that learned nothing."""
     judged: str = ""
     """The judged proposal for which it is shown; empty if for both."""
     is_shared: bool = False
@@ -80,6 +80,24 @@ DECLARED: Final = (
         judged="best",
         predicted_iou="SamScore, highest",
         timed_as="sam",
+    ),
+    Measure(
+        "sam_score_largest",
+        "1 − SamScore_L",
+        "1 minus the SamScore of the judged mask of the largest model",
+        lambda evidence: 1 - evidence.largest_sam_score(),
+        colour="#6366f1",
+        tasks=("model",),
+        is_shared=True,
+    ),
+    Measure(
+        "sam_score_gain",
+        "SamScore_L − SamScore",
+        "what the largest model's SamScore has over the model's own, each of its judged mask",
+        lambda evidence: evidence.largest_sam_score() - evidence.sam_score(),
+        colour="#6366f1",
+        tasks=("model",),
+        is_dashed=True,
     ),
     Measure(
         "h_std",
@@ -152,6 +170,16 @@ DECLARED: Final = (
         is_dashed=True,
     ),
     Measure(
+        "dice_ends",
+        "1 − Dice_SL",
+        "1 minus the Dice of the smallest and the largest model's judged masks",
+        lambda evidence: 1 - evidence.agreement("dice_ends"),
+        colour="#a16207",
+        tasks=("model",),
+        is_shared=True,
+        is_dashed=True,
+    ),
+    Measure(
         "dice_xp",
         "1 − Dice_Xp",
         "1 minus the mean Dice of all pairs of the judged masks of the eight single clicks",
@@ -191,6 +219,19 @@ DECLARED: Final = (
         tasks=TASKS,
         is_dashed=True,
         timed_as="entropy",
+    ),
+    Measure(
+        "sam_score_isotonic",
+        "1 − SamScore, isotonic",
+        "1 minus the IoU that the SamScore of the judged mask stands for, by isotonic regression "
+        "on the train split, for each model; it ranks as the SamScore does, but for ties",
+        lambda evidence: 1 - evidence.head(ISOTONIC),
+        colour="#3b82f6",
+        tasks=("segmentation",),
+        heads=ISOTONIC,
+        is_dashed=True,
+        predicted_iou="SamScore, isotonic",
+        timed_as="sam",
     ),
     _of_heads(
         "usam",
@@ -259,7 +300,8 @@ DECLARED: Final = (
         gallery="task",
     ),
 )
-"""Measures without heads, then those of the paper's heads, which other kinds repeat."""
+"""Measures without heads, the calibrated SamScore, then those of the paper's heads, which other
+kinds repeat."""
 
 
 def _of_kind(measure: Measure, kind: HeadKind) -> Measure:
@@ -284,7 +326,7 @@ MEASURES: Final = (
         for kind in HEAD_KINDS
         if kind.name != PAPER
         for measure in DECLARED
-        if measure.needs_heads
+        if measure.heads == PAPER
     ),
 )
 """Every measure in the order of tables and figures, those without heads first, then those of each

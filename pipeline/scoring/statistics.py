@@ -129,6 +129,13 @@ PIXEL_STATISTICS: Final = (
     ),
     Statistic("brier", "Brier", "mean squared distance between probability and truth", "pixels"),
     Statistic("nll", "NLL", "mean − log of the probability of the truth, in nats", "pixels"),
+    Statistic(
+        "pavpu",
+        "PAvPU",
+        "share of the pixels that are right and sure, or wrong and unsure: with an entropy above "
+        "0.5 bits; patches are of one pixel",
+        "pixels",
+    ),
 )
 """How well the pixels of masks agree with the ground truth, whatever the measure; in the order of
 tables."""

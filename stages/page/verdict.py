@@ -32,6 +32,9 @@ SUBJECTS: Final[Mapping[str, str]] = {
 
 BASELINE_LABEL: Final = "1 − SamScore"
 
+AFTERWARDS: Final = ("sam_score_largest", "sam_score_gain", "dice_ends")
+"""Measures that take the large model's answer, which a sentence about it does not foresee by."""
+
 Z: Final = 1.959964
 """Half the width of a 95 % interval in standard errors."""
 
@@ -186,17 +189,30 @@ def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
 
 
 def _task_sentence(rows: pd.DataFrame) -> str:
-    others = rows[rows["measure"] != BASELINE[-1]]
+    is_late = rows["measure"].isin(AFTERWARDS)
+    late = rows[is_late & (rows["verdict"] == "better")].sort_values("relative", ascending=False)
+    others = rows[~is_late & (rows["measure"] != BASELINE[-1])]
     if others.empty:
         return f"only {BASELINE_LABEL} was evaluated."
     better = others[others["verdict"] == "better"]
     top = (others if better.empty else better).sort_values("relative", ascending=False).iloc[0]
     name, margin = measure_label(top["measure"]).replace(", ours", " of ours"), _margin(top)
     if better.empty:
-        return f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}."
-    n_more = len(better) - 1
-    more = f"; {n_more} {'others beat' if n_more > 1 else 'other beats'} it, too" if n_more else ""
-    return f"{name} beats {BASELINE_LABEL} by {margin} of relative AUC{more}."
+        said = f"nothing surely beats {BASELINE_LABEL}; the highest, {name}, differs by {margin}"
+    else:
+        n_more = len(better) - 1
+        verb = "others beat" if n_more > 1 else "other beats"
+        more = f"; {n_more} {verb} it, too" if n_more else ""
+        said = f"{name} beats {BASELINE_LABEL} by {margin} of relative AUC{more}"
+    return f"{said}{_afterwards(late)}."
+
+
+def _afterwards(late: pd.DataFrame) -> str:
+    """What beats 1 - SamScore once the large model was asked, too."""
+    if late.empty:
+        return ""
+    top = late.iloc[0]
+    return f"; once both models ran, {measure_label(top['measure'])} does by {_margin(top)}"
 
 
 def _margin(row: "pd.Series[Any]") -> str:

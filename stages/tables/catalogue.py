@@ -141,10 +141,11 @@ REPORT_TABLES: Final = (
         lambda given, _: statistics.pixel_table(given.results),
         "Mask probabilities and the ground truth",
         "calibration",
-        caption="ECE in %, Brier score and NLL times 100",
+        caption="ECE and PAvPU in %, Brier score and NLL times 100",
         note="Of all pixels of a mask, and of the band within 2 % of the mask's diagonal of the "
-        "true outline, on either side; each object has the same weight. Low is good. NLL is "
-        "in nats.",
+        "true outline, on either side; each object has the same weight. Low is good, but of PAvPU: "
+        "the share of the pixels that are right and sure (at most 0.5 bits), or wrong and unsure. "
+        "NLL is in nats.",
         n_digits=2,
         across="statistic",
     ),

@@ -11,12 +11,14 @@ from pipeline.heads.kinds import KINDS_BY_NAME, HeadKind, HeadSet
 from pipeline.heads.predict import HeadWeights
 from pipeline.heads.training import TrainedHead
 from pipeline.result_rows import LEARNING_CURVES, LearningCurve
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.scoring.calibration import isotonic_iou
+from pipeline.vocabulary import JUDGED, PROTOCOLS
 from stages.settings.versions import version_entry
 from stages.training.data import origin_of
 from stages.training.fit import FittedHeads
 from storage.folders import whole_folder
 from storage.head_files.head_file import head_set_path, pack_heads, write_head_file
+from storage.head_files.isotonic_file import Calibration, write_isotonic
 from storage.outputs.tables import blocks_as_frame, write_table
 from storage.outputs.tuning import Tuning
 from storage.paths import curves_path, protocol_dir
@@ -58,7 +60,7 @@ def kept_heads(
 
 def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]) -> None:
     """Write the heads that learned from some cells, a file for each head set, those of a protocol
-    all or none, and their learning curves.
+    all or none, their learning curves, and SamScores calibrated on the same cells.
     """
     split = cells.split
     about = {
@@ -80,8 +82,21 @@ def write_heads(cells: SplitCells, trained: Mapping[HeadSet, Sequence[KeptHead]]
                         **about,
                     )
                     write_head_file(folder / place, packed)
+    write_isotonic(split, calibration_of(cells), origin_of(cells))
     curves = [_curve(one, head) for one, heads in trained.items() for head in heads]
     write_table(curves_path(split), LEARNING_CURVES, blocks_as_frame(curves))
+
+
+def calibration_of(cells: SplitCells) -> Calibration:
+    """Isotonic regression of the IoU on the SamScore, of every model's judged masks."""
+    scores = {model: cell.proposals() for model, cell in cells.identity.items()}
+    return {
+        model: {
+            judged: isotonic_iou(found.judged_sam_score(judged), found.judged_iou(judged))
+            for judged in JUDGED
+        }
+        for model, found in scores.items()
+    }
 
 
 def _curve(head_set: HeadSet, head: KeptHead) -> LearningCurve:

@@ -3,16 +3,18 @@
 import sys
 import tempfile
 from contextlib import chdir
+from itertools import product
 from typing import Final
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.heads.kinds import HeadSet, head_sets
+from pipeline.heads.kinds import ISOTONIC, HeadSet, head_sets
 from pipeline.heads.predict import predict
 from pipeline.vocabulary import (
     ABLATIONS,
+    JUDGED,
     MASK_FIGURES,
     MODELS,
     N_PROPOSALS,
@@ -22,6 +24,7 @@ from pipeline.vocabulary import (
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file
+from storage.head_files.isotonic_file import read_isotonic
 from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects
@@ -36,7 +39,9 @@ N_CHANNELS: Final = 6
 PLAN: Final = {"epochs": 8, "batch_size": 32, "learning_rate": 0.05, "momentum": 0.8}
 """Of the paper's heads: enough for its weight decay to show."""
 
-ATOL: Final = {"paper": 1e-4, "ours": 1e-5}
+SCORES: Final = np.linspace(0, 1, 33)
+
+ATOL: Final = {"paper": 1e-4, "ours": 1e-5, ISOTONIC: 1e-9}
 """What another machine may be off by, in predictions and errors of heads of a kind; other
 instruction sets were off by 1e-7. Weights are not compared.
 """
@@ -62,7 +67,7 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
     """Predictions and errors of the heads of every kind, protocol and token set.
 
     Named ``<protocol>/<kind>/<tokens>/<array>``, a row an objective in the order of
-    ``OBJECTIVES``.
+    ``OBJECTIVES``; and the IoUs that ``SCORES`` stand for, ``<judged>/isotonic/<model>``.
     """
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         write_inputs(inputs)
@@ -73,10 +78,14 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
             patch.setattr(sys, "argv", ["train", SPLIT])
             train.main()
         cells, curves = open_train(SPLIT, MODELS), pd.read_csv(curves_path(SPLIT))
+        fitted = read_isotonic(SPLIT, {})
         return {
             f"{head_set}/{name}": values
             for head_set in head_sets(ABLATIONS, kinds=KINDS)
             for name, values in _results(head_set, cells, curves).items()
+        } | {
+            f"{judged}/{ISOTONIC}/{model}": fitted[model][judged].iou_at(SCORES)
+            for judged, model in product(JUDGED, MODELS)
         }
 
 

@@ -92,10 +92,10 @@ def test_a_later_version_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     run()
     first = open_entropy(entropy_path("val")).attrs["signature"]
     for module in ("stages.settings.versions", "tests.fixtures.settings"):
-        monkeypatch.setattr(f"{module}.VERSIONS", {**VERSIONS, "entropy": 2})
+        monkeypatch.setattr(f"{module}.VERSIONS", {**VERSIONS, "entropy": 3})
     run()
     later = open_entropy(entropy_path("val")).attrs["signature"]
-    assert later == {**first, "entropy_version": 2}
+    assert later == {**first, "entropy_version": 3}
 
 
 def test_the_number_of_threads_changes_no_byte(run: Run) -> None:

@@ -30,6 +30,7 @@ from storage.head_files.head_file import (
     read_heads,
     write_head_file,
 )
+from storage.head_files.isotonic_file import write_isotonic
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.objects import write_objects
@@ -38,8 +39,10 @@ from tests.fixtures.eval_split import (
     SPLITS,
     TRAIN_SPLITS,
     VIEWS,
+    draw_isotonic,
     note_features,
     object_table,
+    origin_of_heads,
     write_entropy,
     write_features,
     write_params,
@@ -327,6 +330,16 @@ def test_heads_that_learned_from_other_objects_of_their_split_are_refused(
     assert f"features: features_digest ({digests[0]} -> {digests[1]}); train them again" in line
     note_features("shapes_train", digests[1])
     evaluate_again()
+
+
+@pytest.mark.usefixtures("root")
+def test_scores_calibrated_on_other_features_are_refused() -> None:
+    origin = origin_of_heads("sam2")
+    write_isotonic("shapes_train", draw_isotonic(0), origin)
+    with pytest.raises(
+        DataError, match=r"isotonic.json must .* same features: .*family \(sam2 -> "
+    ):
+        evaluation.read_scores(open_eval(SPLIT, MODELS, VIEWS), {"shapes_train": {}})
 
 
 @pytest.mark.usefixtures("root")

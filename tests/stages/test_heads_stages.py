@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.isotonic import IsotonicRegression
 
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet, Hyperparameters, head_sets
 from pipeline.heads.networks import initial_network
@@ -20,12 +21,13 @@ from pipeline.heads.objectives import TrainingSet, split_by_group
 from pipeline.heads.predict import STANDARD, check_head, predict
 from pipeline.heads.training import Rows, train_head, validation_cost
 from pipeline.result_rows import TRIALS
-from pipeline.vocabulary import MODELS, OBJECTIVES
+from pipeline.vocabulary import JUDGED, MODELS, OBJECTIVES
 from stages import train, tune
 from stages.training import fit
 from stages.training.data import read_head_data
 from stages.training.study import LOG
 from storage.head_files.head_file import head_set_path, read_head_file
+from storage.head_files.isotonic_file import read_isotonic
 from storage.outputs.tuning import read_tuning, study_dir
 from storage.paths import (
     curves_path,
@@ -392,6 +394,26 @@ def test_kept_heads_learn_from_all_images_and_say_how_such_heads_validate() -> N
     error = train_head(data, held_out, "iou_best", plan, seed=0).validation_mse[-1]
     assert float(metadata["validation_mse"]) == pytest.approx(error, rel=1e-5)
     assert f"selected/paper/selected iou_best: validation error {error:.4f}" in said
+
+
+@pytest.mark.usefixtures("in_trained")
+@pytest.mark.parametrize("judged", JUDGED)
+def test_scores_of_each_model_are_calibrated_by_its_own_masks(judged: str) -> None:
+    cells = open_train(SPLIT, MODELS)
+    found = read_isotonic(SPLIT, {"features_digest": cells.digest(["identity"])})
+    assert set(found) == set(MODELS)
+    for model, cell in cells.identity.items():
+        center = cell.features.sel(prompt="center")
+        by = {"best": "iou", "selected": "sam_score"}[judged]
+        chosen = center[by].to_numpy().argmax(axis=1)[:, np.newaxis]
+        score, iou = (
+            np.take_along_axis(center[name].to_numpy(), chosen, 1)[:, 0].astype(np.float64)
+            for name in ("sam_score", "iou")
+        )
+        expected = IsotonicRegression(out_of_bounds="clip").fit(score, iou)
+        some = np.linspace(-0.5, 1.5, 200)
+        fitted = found[model][judged].iou_at(some)
+        np.testing.assert_allclose(fitted, expected.predict(some), atol=1e-12)
 
 
 @pytest.mark.usefixtures("in_trained")

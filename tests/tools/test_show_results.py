@@ -1,7 +1,9 @@
 """README and docs/results.md mark what knows the ground truth, and what is sure."""
 
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.scoring.measures import UNTRAINED_MEASURES
@@ -12,7 +14,15 @@ from stages.page.verdict import LINES, comparisons
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import results_dir
 from tests.fixtures.eval_split import write_heads, write_params, write_split
-from tools.show_results import FURTHER, MARK, OF_NO_PROPOSAL, readme_block, results_block
+from tools.show_results import (
+    CALIBRATED,
+    FURTHER,
+    MARK,
+    OF_NO_PROPOSAL,
+    calibration_sentence,
+    readme_block,
+    results_block,
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +85,41 @@ def test_numbers_are_set_by_their_verdict(found: SplitResults) -> None:
 def test_readme_has_a_line_for_whatever_a_user_can_act_on(found: SplitResults) -> None:
     shown = cells(readme_block(found))
     assert list(shown)[2:] == [line.label for line in LINES]
+
+
+def with_predicted_iou(found: SplitResults, measure: str, error: float) -> SplitResults:
+    """The same results, if a measure missed each IoU by so much, to either side in turn."""
+    side = np.where(np.arange(len(found.objects)) % 2, error, -error)
+    column = f"{measure}@shapes_train"
+    return replace(found, objects=found.objects.assign(**{column: found.objects["iou"] + side}))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_heads_are_compared_with_calibrated_scores(found: SplitResults, protocol: str) -> None:
+    calibrated = with_predicted_iou(found, CALIBRATED, 0.1)
+    nearer = with_predicted_iou(calibrated, "usam", 0)
+    same = with_predicted_iou(nearer, "usam_ours", 0.1)
+    assert calibration_sentence(same, protocol).endswith(
+        "the ECE is surely lower for USAM, surely higher for none; "
+        "the RMSE is surely lower for USAM, surely higher for none."
+    )
+    farther = with_predicted_iou(same, "usam_ours", 0.2)
+    sentence = calibration_sentence(farther, protocol)
+    assert "lower for USAM, surely higher for USAM, ours; the RMSE" in sentence
+    assert "; SamScore, isotonic " in sentence
+    assert "USAM 0.0 (0.0 to 0.0) and 0.0 (0.0 to 0.0)" in sentence
+    assert "predicted IoUs of the large model have an ECE" in sentence
+
+
+def test_calibration_errors_are_those_of_the_stage(found: SplitResults) -> None:
+    rows = found.statistics.query("protocol == 'selected' and model == 'large'")
+    sentence = calibration_sentence(found, "selected")
+    for measure, label in {"sam_score": "SamScore", "usam": "USAM"}.items():
+        own = rows[rows["measure"] == measure].set_index("statistic").to_dict("index")
+        error, distance = (
+            "{:.1f} ({:.1f} to {:.1f})".format(
+                *(100 * own[name][f"value{end}"] for end in ("", "_low", "_high"))
+            )
+            for name in ("calibration_error", "root_mean_square")
+        )
+        assert f"{label} {error} and {distance}" in sentence

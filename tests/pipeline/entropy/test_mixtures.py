@@ -272,6 +272,7 @@ def test_shares_of_every_mixture_sum_to_1_over_the_cells() -> None:
                 is_identity=v == "identity",
                 n_models=3,
                 n_views=4,
+                is_end=m != "small",
             ),
             n_prompts=9,
         ).sum(axis=(2, 3))

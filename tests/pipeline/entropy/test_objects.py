@@ -71,8 +71,13 @@ def slow_agreements(
     def each(of: Any) -> list[list[float]]:  # noqa: ANN401
         return [[of(model, by) for model in models] for by in JUDGED_BY]
 
+    of_these = [model for model in MODELS if model in models]
+    ends = {of_these[0], of_these[-1]}
     return {
         "dice_theta": [dice([judged(m, "identity", 0, by) for m in models]) for by in JUDGED_BY],
+        "dice_ends": [
+            dice([judged(m, "identity", 0, by) for m in models if m in ends]) for by in JUDGED_BY
+        ],
         "dice_xp": each(lambda m, by: dice([judged(m, "identity", c, by) for c in range(8)])),
         "dice_a": [dice([mask(m, "identity", 0, a) for a in range(3)]) for m in models],
         "dice_t": each(lambda m, by: dice([judged(m, v, 0, by) for v in views])),
@@ -123,6 +128,8 @@ def test_pixels_are_compared_as_slow_loops_and_scikit_learn_do(region: str) -> N
         place = (n, j, m, REGIONS.index(region))
         assert found["brier"][place] == pytest.approx(brier_score_loss(y, p))
         clipped = p.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        bits = -(clipped * np.log2(clipped) + (1 - clipped) * np.log2(1 - clipped))
+        assert found["pavpu"][place] == pytest.approx(np.mean(((p > 0.5) == y) == (bits <= 0.5)))
         assert found["nll"][place] == pytest.approx(log_loss(y, clipped, labels=[0, 1]))
         is_in = [(p >= b / 10) & ((p < (b + 1) / 10) | (b == 9)) for b in range(10)]
         for name, values in {"bin_probability": p, "bin_truth": y}.items():

@@ -14,7 +14,13 @@ from pipeline.entropy.kernels import count_codes
 from pipeline.mask_statistics import PIXEL_SCORES, REGIONS
 from pipeline.masks import DECODE_TABLE, N_CODES
 from pipeline.scoring.bootstrap import each_once, resample_groups
-from pipeline.scoring.calibration import PixelScores, accuracy, pixel_rows, reliability
+from pipeline.scoring.calibration import (
+    PixelScores,
+    accuracy,
+    isotonic_iou,
+    pixel_rows,
+    reliability,
+)
 from pipeline.scoring.statistics import PIXEL_STATISTICS
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
@@ -99,6 +105,37 @@ def test_a_diagram_needs_a_bin() -> None:
         reliability(np.ones(2), np.ones(2), each_once(2), n_bins=0)
 
 
+def slow_isotonic(score: np.ndarray, iou: np.ndarray) -> list[float]:
+    """The regression at each score: the highest mean from below of the lowest mean from above."""
+    levels = np.unique(score).tolist()
+
+    def mean(first: float, last: float) -> float:
+        return float(iou[(score >= first) & (score <= last)].mean())
+
+    fitted = {
+        level: max(
+            min(mean(first, last) for last in levels if last >= level)
+            for first in levels
+            if first <= level
+        )
+        for level in levels
+    }
+    return [fitted[one] for one in score.tolist()]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, levels)
+def test_calibrated_scores_are_the_isotonic_regression(seed: int, n_levels: int) -> None:
+    iou, score, _ = tied_objects(seed, n_levels)
+    fitted = isotonic_iou(score, iou)
+    found = fitted.iou_at(score)
+    np.testing.assert_allclose(found, slow_isotonic(score, iou), atol=1e-9)
+    assert found.mean() == pytest.approx(iou.mean())
+    between = fitted.iou_at(np.linspace(-1, 2, 50))
+    assert (np.diff(between) >= 0).all()
+    assert (between[0], between[-1]) == (found.min(), found.max())
+
+
 N_OBJECTS, SIZE_PX = 12, 24
 GROUP = np.arange(N_OBJECTS) // 3
 RESAMPLES = resample_groups(GROUP, 200, seed=0)
@@ -146,7 +183,9 @@ def slow_error(code: np.ndarray, is_true: np.ndarray, share: np.ndarray) -> floa
 
 def test_numbers_are_those_of_single_pixels_by_protocol_model_and_region() -> None:
     rows = list(pixel_rows(SCORES, RESAMPLES))
-    assert [row.statistic for row in rows[:3]] == [one.name for one in PIXEL_STATISTICS]
+    assert [row.statistic for row in rows[: len(PIXEL_STATISTICS)]] == [
+        one.name for one in PIXEL_STATISTICS
+    ]
     assert len(rows) == len(SCORES) * len(PIXEL_STATISTICS)
     for row in rows:
         code, truth = draw(SEEDS[row.protocol, row.model])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.heads.kinds import HeadSet
+from pipeline.heads.kinds import HeadSet, head_sets
 from pipeline.result_rows import AucRow
 from pipeline.scoring.auc import CorrectionAuc, correction_auc
 from pipeline.scoring.bootstrap import resample_groups
@@ -87,9 +87,7 @@ def test_measures_that_know_the_truth_reach_the_oracle() -> None:
     base = {model: random_scores(seed, train_splits=()) for seed, model in enumerate(MODELS)}
     models = {}
     for model, scores in base.items():
-        predictions = {
-            one: {"truth": true_heads(base, model, one.protocol)} for one in scores.predictions
-        }
+        predictions = {one: {"truth": true_heads(base, model, one.protocol)} for one in head_sets()}
         models[model] = replace(scores, predictions=predictions)
     told_by = {
         "model": {"delta_theta", "delta_theta_star"},

@@ -1,6 +1,7 @@
 """What each measure is made of, and that larger is always more uncertain."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def scores_of_two_objects() -> ModelScores:
             }
             for first, tokens in enumerate(JUDGED)
         },
+        largest=ProposalScores(
+            iou=np.array([[0.2, 0.9, 0.4], [0.5, 0.3, 0.6]], dtype=np.float32),
+            sam_score=np.array([[0.7, 0.5, 0.1], [0.9, 0.8, 0.2]], dtype=np.float32),
+            refined_iou=np.zeros((2, 3), np.float32),
+            refined_sam_score=np.zeros((2, 3), np.float32),
+        ),
     )
 
 
@@ -85,6 +92,10 @@ def test_untrained_measures_are_of_the_judged_proposal(judged: str, sam_score: l
     highest = measures.pop("sam_score_highest", None)
     assert (highest is None) == (judged == "selected")
     assert highest is None or highest == pytest.approx([0.3, 0.2])
+    largest = {"best": [0.5, 0.2], "selected": [0.7, 0.9]}[judged]
+    own = 1 - np.array(sam_score)
+    assert measures.pop("sam_score_largest") == pytest.approx(1 - np.array(largest))
+    assert measures.pop("sam_score_gain") == pytest.approx(largest - own)
     for name in measures.keys() & scores.entropies[judged].keys():
         np.testing.assert_array_equal(measures[name], scores.entropies[judged][name])
     for name, value in scores.agreements[judged].items():
@@ -177,6 +188,12 @@ def test_a_missing_head_is_named() -> None:
         measures_of(evidence_of(heads, "tiny"))
 
 
+def test_without_another_model_there_is_no_score_of_the_largest() -> None:
+    alone = replace(scores_of_two_objects().evidence("tiny", "best"), largest=None)
+    with pytest.raises(ValueError, match="must be those of the largest model, got tiny's"):
+        BY_NAME["sam_score_gain"].compute(alone)
+
+
 def test_a_missing_entropy_is_named() -> None:
     scores = scores_of_two_objects()
     del scores.entropies["best"]["h_xp"]  # type: ignore[attr-defined]
@@ -211,6 +228,9 @@ def test_each_task_has_a_ranking_of_its_gallery_with_and_without_heads() -> None
         assert {*trained, untrained} <= set(TASK_MEASURES[task])
 
 
-def test_a_shared_measure_is_that_of_a_shared_entropy_or_agreement() -> None:
+def test_a_shared_measure_is_the_largest_models_or_that_of_a_shared_entropy_or_agreement() -> None:
     shared = {row.name for row in (*ENTROPIES, *AGREEMENTS) if row.is_shared}
-    assert {measure.name for measure in MEASURES if measure.is_shared} == shared
+    assert {measure.name for measure in MEASURES if measure.is_shared} == {
+        "sam_score_largest",
+        *shared,
+    }

@@ -26,7 +26,8 @@ def test_another_version_is_refused_by_the_name_of_its_stage(stage: str, tmp_pat
 @pytest.mark.parametrize("text", ["train: true", "train: '1'", "train: 1.0"])
 def test_a_version_is_a_whole_number(text: str, tmp_path: Path) -> None:
     path = tmp_path / VERSIONS_FILE
-    path.write_text(f"extract: {VERSIONS['extract']}\nentropy: 1\ntune: 1\n{text}\n", "utf-8")
+    others = "".join(f"{name}: {VERSIONS[name]}\n" for name in ("extract", "entropy", "tune"))
+    path.write_text(f"{others}{text}\n", "utf-8")
     with pytest.raises(ParamsError, match="train must be 1"):
         check_versions(path)
 

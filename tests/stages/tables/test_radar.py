@@ -40,7 +40,9 @@ def test_the_radar_has_the_cells_of_the_relative_tables(own: Results, protocol: 
     # The task "task" judges the selected mask: the highest SamScore is its own there.
     missing = [(line, task) for line in table.index for task in TASKS if table.isna()[task][line]]
     assert missing == ([(1, "task")] if protocol == "best" else [])
-    assert table["measure"][1] == ("sam_score_highest" if protocol == "best" else "h_std")
+    assert table["measure"][1] == (
+        "sam_score_highest" if protocol == "best" else "sam_score_largest"
+    )
 
 
 def test_tasks_that_were_not_evaluated_have_no_axis(own: Results) -> None:
