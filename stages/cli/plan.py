@@ -1,4 +1,4 @@
-"""``usam plan``: what the cells of ``params.yaml`` ask for, before anything runs."""
+"""``usam plan``: what the cells of ``params.yaml`` will take, before anything runs."""
 
 import sys
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ NUMBERS: Final = {1, 3, 4, 5}
 
 
 def plan() -> None:
-    """Print the size of all cells, which are there, and why the others would run; run nothing.
+    """Show the size of all cells, which exist, and why the others would run; run nothing.
 
     Exit 1 if the annotations of a split cannot be read.
     """
@@ -88,7 +88,7 @@ def _sums(cells: Sequence[CellPlan], params: ExtractParams) -> list[str]:
 
 
 def lacking_table(todo: Sequence[CellPlan], cells: Sequence[CellPlan], family: str) -> str:
-    """What is lacking of some of the cells: a line for each split and reason, and their sum."""
+    """What cells lack: a line for each split and reason, and their sum."""
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in todo:
         groups.setdefault((cell.name.split, cell.why), []).append(cell)
@@ -117,6 +117,6 @@ def _about(cells: Sequence[CellPlan]) -> str:
 
 
 def _bytes(sized: Sequence[tuple[CellName, int]], family: str) -> tuple[int, int, int]:
-    """Bytes of features and of masks, at least and at most, of cells of so many objects."""
+    """Smallest and largest bytes of features and of masks for so many objects."""
     features, low, high = map(sum, zip(*(cell_bytes(*one, family) for one in sized), strict=True))
     return features, low, high

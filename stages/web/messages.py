@@ -1,4 +1,4 @@
-"""What the page sends and gets: bodies of a bounded size, prompts checked, values and masks."""
+"""Requests and answers of the page: bounded bodies, checked prompts, values and masks."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ T = TypeVar("T")
 MOST_CLICKS: Final = 100
 
 STALL_S: Final = 20
-"""How long a body may pause on its way."""
+"""How long a body may stall."""
 
 
 async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
@@ -94,7 +94,7 @@ class Click(_Strict):
 
 
 class PromptRequest(_Strict):
-    """A prompt about an open image, and who is to answer it."""
+    """A prompt about an open image, and the model and heads to answer it."""
 
     model: str
     heads: str
@@ -131,7 +131,7 @@ def fault_line(loc: Sequence[object], words: str) -> str:
 
 
 def prompt_of(prompt: PromptRequest) -> PromptSet:
-    """The same as a predictor takes it, or refuses it."""
+    """The prompt as a predictor takes it; refused if it would be."""
     box = None if prompt.box is None else list(prompt.box)
     if not prompt.clicks:
         return PromptSet(box=box)
