@@ -1,4 +1,4 @@
-"""One file per DVC stage, and what stages and commands share; wires the two other packages."""
+"""One file per DVC stage, and what stages and commands share on top of the other two packages."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What models and heads say of an eval split and the tables of its results."""
+"""Predictions of models and heads for an eval split, and the tables of its results."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,7 +50,7 @@ AGREEMENT_NAMES: Final = tuple(row.name for row in (*AGREEMENTS, *MASK_SCORES))
 
 @dataclass(frozen=True)
 class SplitScores:
-    """What the models and heads say of a split, and from which inputs."""
+    """Predictions of models and heads for a split, and their inputs."""
 
     object_id: Int[np.ndarray, "object"]
     group: Int[np.ndarray, "object"]
@@ -178,7 +178,7 @@ def _of_judged(entropy: xarray.Dataset, model: str, judged: str) -> xarray.Datas
 def _predictions(
     cell: OpenCell, heads: Mapping[HeadSet, Mapping[str, HeadFile]]
 ) -> dict[HeadSet, dict[str, dict[str, Float[np.ndarray, "object"]]]]:
-    """What the heads say, which read the tokens of the click ``center``.
+    """Predictions of the heads, from the tokens of the click ``center``.
 
     Returns
     -------
@@ -274,7 +274,7 @@ def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:
 
 @contextmanager
 def counted(each: Each, title: str, n: int) -> Iterator[Each]:
-    """The same ``map``, which shows how many of all measures are done."""
+    """The same ``map`` with a progress bar over all measures."""
     with progress(title, n, "measures") as advance:
         yield lambda work, items: counting(each(work, items), advance)
 

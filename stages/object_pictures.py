@@ -1,4 +1,4 @@
-"""Pictures of objects of a split: what is seen on an image, where a mask is right and wrong."""
+"""Pictures of objects of a split: where on the image a mask is right and wrong."""
 
 import io
 from collections.abc import Hashable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""``python -m stages.precompile``: lets Numba compile what it is used for.
+"""``python -m stages.precompile``: compiles the functions that use Numba.
 
 It keeps the code beside the source. That takes seconds, once per clone, for which ``make demo`` has
 an idle core at its start.
@@ -21,7 +21,7 @@ A_FEW: Final = 0.3
 
 
 def statistics() -> list[np.ndarray]:
-    """Whatever the passes of areas and ranks are there for, with ties, of a few drawn objects."""
+    """Areas and ranks of a few drawn objects, with ties, to compile each variant of the passes."""
     n_objects = 24
     resamples = resample_groups(np.arange(n_objects) // 3, 3, seed=0)
     iou, noise = np.random.default_rng(0).random((2, n_objects))
@@ -37,7 +37,7 @@ def statistics() -> list[np.ndarray]:
 
 
 def entropies() -> ObjectArrays:
-    """What the stage ``entropy`` computes, of two blank objects."""
+    """The computations of the stage ``entropy`` on two blank objects."""
     shape, side_px = (2, len(PROMPTS), N_PROPOSALS), 8
     ones = np.ones(shape, np.float32)
     rows = CellRows(np.full((*shape, side_px, side_px), 255, np.uint8), ones, ones)

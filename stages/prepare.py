@@ -85,7 +85,7 @@ def _tabulate(split: str, records: Records, folder: Path, seed: int) -> ObjectTa
 
 
 def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[str]:
-    """Sha256 of each image; names those that no extraction will read, or may misread."""
+    """Sha256 of each image; names images that extraction cannot read or may misread."""
     files = SplitImages(folder, [image.file for image in images])
     digests, faults, unconfirmed = [], [], []
     with progress(f"digest {split}", len(images), "images") as advance:
@@ -100,8 +100,11 @@ def _digests(split: str, images: Sequence[ImageRecord], folder: Path) -> list[st
                 faults.append(str(error))
             advance(1)
     for names, rule in (
-        (faults, "must be mended before extract"),
-        (unconfirmed, "must be looked at, turned by an EXIF orientation that no size confirms"),
+        (faults, "must be fixed or replaced before extract"),
+        (
+            unconfirmed,
+            "must be checked by eye, turned by an EXIF orientation that no size confirms",
+        ),
     ):
         if names:
             print(f"note: {len(names)} of {counted(len(images), 'image')} {rule}: {listed(names)}")

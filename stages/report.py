@@ -43,7 +43,7 @@ def main() -> None:
     }
     galleries = {split: read_gallery(gallery_dir(split)) for split in results}
     given = _inputs(results, galleries, params.train_splits, params.report.paper)
-    # Here, so that results which do not fit are told before matplotlib is imported.
+    # Here, so that results that do not fit are reported before matplotlib is imported.
     from stages.page.figures import curve_plots  # noqa: PLC0415
     from stages.page.page import Contents, render_report  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Errors of what is on disk: types that a caller can tell apart, and how values are shown."""
+"""Errors about files on disk: types that callers tell apart, and the wording of values."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,7 +66,7 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Text without characters that a terminal would obey: these become escapes.
+    r"""Text in which control characters are escaped.
 
     >>> printable("a\x1b[31m.png")
     'a\\x1b[31m.png'
@@ -78,7 +78,7 @@ def printable(text: str) -> str:
 
 @contextmanager
 def faults_of(split: str) -> Iterator[None]:
-    """Name the split whose data the method refuses."""
+    """Add the split's name to errors about its data."""
     try:
         yield
     except ValueError as error:

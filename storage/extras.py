@@ -1,4 +1,4 @@
-"""Modules that only the extras of ``pyproject.toml`` bring, and what to say where one is absent.
+"""Modules that only extras of ``pyproject.toml`` install, and the advice if one is absent.
 
 Imports nothing but Python's own: it speaks where little is installed.
 """
@@ -20,14 +20,14 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dvc": ("dvc", "scmrepo"),
     "s3": ("boto3", "botocore", "obstore"),
 }
-"""Modules by the least extra that brings them; whoever reads stores needs none."""
+"""Modules by the smallest extra that installs them; reading stores needs none."""
 
 ALONE: Final = ("huggingface_hub",)
 """Modules that no extra brings, and whose package has their name."""
 
 
 def absent(module: str) -> str | None:
-    """What to say of an absent module: how to install it. None for one that nobody asks for.
+    """How to install an absent module; None for one that nobody asks for.
 
     >>> absent("torch.nn")
     "torch must be installed, got none: pip install 'usam-cache[predict]'"

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: every output comes through here.
+"""Writes files and folders whole or not at all; every output is written by it.
 
 Each is made under a temporary name that no other process uses, so that any number of them may make
 the same one.
@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 SUFFIX: Final = ".partial"
-"""Suffix of files and folders in the making; DVC and git ignore them."""
+"""Suffix of unfinished files and folders; DVC and git ignore them."""
 
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE: Final = Path("/proc/self/ns/pid")
@@ -173,7 +173,7 @@ def put_link(source: Path, target: Path) -> None:
 
 
 def begin_file(path: Path) -> Path:
-    """Show others that a file is in the making, by an empty one beside it; theirs may be first.
+    """Mark a file as being written by an empty one beside it; another process may be first.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def begin_file(path: Path) -> Path:
 
 
 def begun_files(folder: Path) -> set[str]:
-    """Names of the files that others have begun in a folder; what the dead left is removed."""
+    """Names of files that others are writing in a folder; removes marks of dead processes."""
     found = set()
     with suppress(FileNotFoundError):
         for entry in os.scandir(folder):
@@ -200,7 +200,7 @@ def begun_files(folder: Path) -> set[str]:
 
 
 def _leftovers(path: Path) -> list[Path]:
-    """What dead processes of this machine left half-written of a file or folder."""
+    """Partial files or folders left by dead processes of this machine."""
     names = [entry.name for entry in os.scandir(path.parent)]
     own = [name for name in names if name.startswith(f".{path.name}.") and name.endswith(SUFFIX)]
     return [path.with_name(name) for name in own if is_left(name)]

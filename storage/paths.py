@@ -11,10 +11,10 @@ POOL: Final = CACHE / "pool"
 """Shards of cells, outside of every tracked output."""
 
 WORK: Final = CACHE / "work"
-"""What goes on where it was stopped: studies, and trainings of the mini family."""
+"""State to resume from: studies, and training of the mini family."""
 
 HEADS: Final = Path("heads")
-"""Trained heads and what was tuned for them."""
+"""Trained heads and their tuned hyperparameters."""
 
 RESULTS: Final = Path("results")
 """Tables, metrics and figures."""
@@ -35,7 +35,7 @@ MAKERS: Final = (
     (r"results/gallery/([^/]+)/.+", ("gallery@{}",)),
     (r"results/runtime\.\w+", ("runtime",)),
 )
-"""What is where, and the DVC stages that make it; the first row that matches counts. The second
+"""Paths and the DVC stages that make them; the first matching row counts. The second
 stage of the identity view is that of a train split."""
 
 

@@ -101,7 +101,7 @@ def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
 
 
 def test_it_is_of_the_version_that_the_changelog_begins_with(wheel: Path) -> None:
-    headings = re.findall(r"^## (\d\S+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    headings = re.findall(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert wheel.name == f"usam_cache-{headings[0]}-py3-none-any.whl"
 
 

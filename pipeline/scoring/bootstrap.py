@@ -181,7 +181,7 @@ def resampled_areas(
 
 
 def passes() -> ModuleType:
-    """Compiled passes: Numba takes half a second, which whoever reads results need not spend."""
+    """Compiled passes, imported late: Numba takes 0.5 s to load."""
     from pipeline.scoring import passes  # noqa: PLC0415
 
     return passes

@@ -29,15 +29,15 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "plan": (
         "stages.cli.plan",
-        "Print the size of all cells, which are there, and why the others would run; run nothing.",
+        "Show the size of all cells, which exist, and why the others would run; run nothing.",
     ),
     "predict": (
         "stages.cli.predict",
-        "Segment an object, and say how wrong its mask may be and why; all clicks make one prompt.",
+        "Segment one object and estimate how wrong its mask is and why; all clicks are one prompt.",
     ),
     "predict-coco": (
         "stages.cli.predict_coco",
-        "Segment every annotated object, or all there is, with the uncertainty of each mask.",
+        "Segment every annotated object, or everything, with the uncertainty of each mask.",
     ),
     "run": (
         "stages.cli.run",
@@ -53,14 +53,14 @@ several commands, or a function that is named like the command."""
 
 
 class LateGroup(TyperGroup):
-    """Imports a command when it runs: all together would take seconds to say ``--help``."""
+    """Imports a command only when it runs; importing all would make ``--help`` take seconds."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - click's
         """Names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ANN401, ARG002 - click's
-        """What the list of commands shows of one."""
+        """A command as the list shows it."""
         _, words = COMMANDS.get(cmd_name, ("", ""))
         return TyperCommand(cmd_name, help=words) if words else None
 
@@ -74,7 +74,7 @@ class LateGroup(TyperGroup):
         return name, load_command(found.name or "") if found else None, rest
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's
-        """Run a command; one that was removed, or an option, is named with its remedy."""
+        """Run a command; name removed commands and options with their remedy."""
         try:
             return super().invoke(ctx)
         except UsageError as error:
@@ -103,7 +103,7 @@ app = typer.Typer(cls=LateGroup, no_args_is_help=True, help="UncertainSAM from a
 
 
 def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it
-    """Print the version of the package, and end, where it is asked for."""
+    """Print the package's version and exit, if asked to."""
     if is_asked:
         typer.echo(f"usam {version('usam-cache')}")
         raise typer.Exit

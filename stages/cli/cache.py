@@ -39,7 +39,7 @@ Where = str | Path
 Sides = tuple[Where | None, Where | None]
 """Where a store is on either side of a comparison."""
 
-Some = Annotated[str, typer.Argument(help="A store, or a folder that holds some.")]
+Some = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
 
 
@@ -49,11 +49,11 @@ def verify_command(
     *,
     quick: Annotated[bool, typer.Option(help="Ask for the sizes of files only.")] = False,
 ) -> None:
-    """Hold every file to its store's manifest and print what differs; exit 1 if any does."""
+    """Check every file against its store's manifest; print what differs and exit 1 if any does."""
     found: dict[Where, list[Damage]] = {}
     with reported_errors():
         paths: list[Where] = [where] if is_address(where) else [*find_stores(Path(where))]
-        # Interrupted, after hours perhaps, it prints what it found by then.
+        # If interrupted, perhaps after hours, it still prints what it found.
         try:
             with progress(f"verify {where}", len(paths), unit="stores") as advance:
                 for store in counting(paths, advance):
@@ -75,7 +75,7 @@ def _damages(store: Where, *, quick: bool = False) -> list[Damage]:
 
 
 def _verdict(found: Mapping[Where, list[Damage]]) -> str:
-    """A line a store, the damaged ones last, with what is wrong below each."""
+    """A line per store, damaged ones last with their faults below."""
     lines = [f"intact   {printable(str(store))}" for store, damages in found.items() if not damages]
     damaged = {store: damages for store, damages in found.items() if damages}
     for store, damages in damaged.items():
@@ -89,9 +89,9 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
 
 @app.command("migrate")
 def migrate_command(path: Some) -> None:
-    """Bring stores of schema 2 to the present one, without a model; exit 1 if any fails.
+    """Migrate stores of schema 2 to the current one, without a model; exit 1 if any fails.
 
-    Each is replaced whole or not at all. docs/cache.md says how to tell DVC.
+    Each is replaced whole or not at all. Run `dvc commit` afterwards.
     """
     failed = False
     with reported_errors():
@@ -165,11 +165,11 @@ def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | Non
 
 @app.command()
 def repair(path: Some = str(CACHE)) -> None:
-    """Hold stores to their manifests, compute damaged shards again and put them in place.
+    """Check stores against their manifests; recompute and replace damaged shards.
 
-    What is intact is taken over, also into DVC's cache where it held the same damage. Exit 1 if a
-    store is damaged that has no shards, or belongs to no cell of params.yaml, or if a cell cannot
-    be repaired, which keeps no other from being.
+    Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if a damaged
+    store has no shards or belongs to no cell of params.yaml, or if a cell cannot be repaired; the
+    others are repaired all the same.
     """
     failed = False
     with reported_errors():
@@ -204,7 +204,7 @@ def _damaged(path: Path) -> list[Path]:
 
 
 def _as_settings_name_it(store: Path) -> Path:
-    """Path of a store below ``CACHE``, if it is there, however it was asked for."""
+    """Path of a store below ``CACHE``, however it was given, if it exists."""
     whole, cache = store.resolve(), CACHE.resolve()
     return CACHE / whole.relative_to(cache) if whole.is_relative_to(cache) else store
 
@@ -223,7 +223,7 @@ def _repair(name: CellName, params: Params) -> None:
 
 @app.command("adopt")
 def adopt_command() -> None:
-    """Put the shards of published cells into the pool, which `usam fill` and `dvc repro` do, too.
+    """Put the shards of published cells into the pool, as `usam fill` and `dvc repro` also do.
 
     For outputs that are to be removed, and whose shards are to stay.
     """
@@ -235,9 +235,9 @@ def adopt_command() -> None:
 
 @app.command("clean")
 def clean_command() -> None:
-    """Remove shards from the pool that no cell of params.yaml asks for.
+    """Remove shards from the pool that no cell of params.yaml uses.
 
-    Those that were never published stay, and are named.
+    Unpublished shards are kept and named.
     """
     with reported_errors():
         asked: dict[Path, set[str]] = {}
@@ -254,7 +254,7 @@ def clean_command() -> None:
 
 
 def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
-    """All cells of the settings, each on every device that they allow."""
+    """All cells of the settings, once for each device that these allow."""
     for split in (*params.eval_splits, *params.train_splits):
         found = prepared(split, params.extract.shard_objects)
         for name in cells_of(split, params):

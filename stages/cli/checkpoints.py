@@ -26,7 +26,7 @@ def fetch(
         typer.Option(help=f"One of {', '.join(MODELS)}; may be given many times. All by default."),
     ] = None,
 ) -> None:
-    """Download weights and check their sha256; skip those that are there and intact."""
+    """Download weights and check their sha256; skip intact ones."""
     # Scripts of earlier versions name the models without --model.
     names = [*(models or ()), *(model or ())] or MODELS
     with reported_errors():
@@ -41,7 +41,7 @@ def fetch(
 def verify(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
 ) -> None:
-    """Compare the weights files that are there with their listed sha256; exit 1 if one differs."""
+    """Compare the downloaded weights with their listed sha256; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
         records = [weights.checkpoint(name, model) for name in families for model in MODELS]
@@ -54,7 +54,7 @@ def verify(
 
 
 class DownloadBar:
-    """What pooch reports a download to, in MB, shown from the first bytes until the stack ends.
+    """A progress bar for pooch, in MB, shown from the first bytes until the stack closes.
 
     Pooch sets ``total`` to the file's bytes, 0 if unknown, and rounds the last step up to a chunk.
     """

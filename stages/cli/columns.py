@@ -1,4 +1,4 @@
-"""Text in columns: a line per row, however long, and names as they are."""
+"""Text in columns: one line per row, however long, and names unchanged."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def bytes_text(*n_bytes: float) -> str:
-    """Numbers of bytes in three digits each, all in the unit of the last; like ones once."""
+    """Byte counts with three digits, all in the last one's unit; equal ones shown once."""
     power = min(int(math.log10(max(n_bytes[-1], 1)) // 3), len(UNITS) - 1)
     numbers = dict.fromkeys(f"{n / 1000**power:.3g}" for n in n_bytes)
     return f"{' to '.join(numbers)} {UNITS[power]}"

@@ -23,7 +23,7 @@ Globs = Annotated[
     typer.Argument(metavar="[GLOB]...", help="Cells, as split/model/view; all by default."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what is missing and why; run nothing.")
+    bool, typer.Option("--dry-run", help="Print what is missing and why; run nothing.")
 ]
 Range = Annotated[
     str,
@@ -38,10 +38,10 @@ def fill(
 ) -> None:
     """Compute the shards of cells that the pool lacks; `dvc repro` publishes them.
 
-    The executor of params.yaml computes. Any number of these commands may run at a time, on any
-    hosts that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep what is done; after the last two
-    the exit status is 0, since batch systems start the job again. Exit 1 if shards are missing in
-    the end, each cell named with the reason.
+    The executor of params.yaml computes. Run any number of these commands at a time, on any hosts
+    that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep finished shards; after the last two the
+    exit status is 0, since batch systems start the job again. Exit 1 if shards are still missing;
+    each cell is named with the reason.
     """
     kept = f"finished shards are kept in {POOL}"
     with reported_errors(), stoppable(kept, is_requeued=True):
@@ -72,7 +72,7 @@ def _nothing(names: Sequence[CellName]) -> str:
 
 
 def _report(todo: Sequence[Filling], n_shards: int) -> None:
-    """Say what became of cells with so many shards to fill; exit 1 if any of them failed."""
+    """Print how many of the shards were filled; exit 1 if a cell failed."""
     failed = {some.job: some.error for some in todo if some.error}
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)

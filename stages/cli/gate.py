@@ -29,14 +29,14 @@ IN_USE: Final = "usam_ours"
 """Measure of the heads that a predictor takes by default."""
 
 SUREST: Final = 0.1
-"""Share of the masks that tells whether an alpha is within reach."""
+"""Share of the least uncertain masks that shows whether an alpha is attainable."""
 
 
 def gate(
     iou: Annotated[float, typer.Option(help="IoU below which a mask falls short.")],
     alpha: Annotated[float, typer.Option(help="Share of masks that may fall short.")],
     promise: Annotated[
-        str, typer.Option(help="Whether that is a share of the kept masks or of all: kept or all.")
+        str, typer.Option(help="Which masks alpha is a share of: kept or all.")
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
     model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,

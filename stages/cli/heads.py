@@ -40,7 +40,7 @@ def export(
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
 ) -> None:
-    """Write the heads of a head set as a file for `usam predict`, with gates if there are any."""
+    """Write a head set as a file for `usam predict`, with gates if any."""
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
@@ -87,8 +87,8 @@ def import_published(
         ),
     ],
     file: Annotated[Path, typer.Argument(help="File to write.")],
-    family: Annotated[str, typer.Option(help="What the heads learned from: sam2 or sam2.1.")],
-    precision: Annotated[str, typer.Option(help="Likewise: fp32 or bf16.")] = "fp32",
+    family: Annotated[str, typer.Option(help="Family of the heads: sam2 or sam2.1.")],
+    precision: Annotated[str, typer.Option(help="Its precision: fp32 or bf16.")] = "fp32",
 ) -> None:
     """Write the nine heads that UncertainSAM's authors publish as a file for `usam predict`."""
     with reported_errors():
@@ -132,5 +132,5 @@ def info(
 
 
 def _four_digits(value: str) -> str:
-    """An error of a head in as many digits as people compare; anything else as it is."""
+    """A head's error rounded to the digits people compare; anything else unchanged."""
     return f"{float(value):.4f}" if re.fullmatch(r"0\.[0-9]{5,}", value) else value

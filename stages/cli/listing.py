@@ -30,13 +30,13 @@ Where = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[STORE]...",
-        help="Stores, zipped or at addresses too, or folders of some; the cache by default.",
+        help="Folders, ZIP files or addresses of stores, or folders of these; all by default.",
     ),
 ]
 
 
 def ls(where: Where = None) -> None:
-    """Print a line for each cell and other store below a folder; of a store itself, all it says.
+    """List the cells and other stores below a folder; describe a single store in full.
 
     Exit 1 if the metadata of any store is damaged.
     """
@@ -62,7 +62,7 @@ def own_part(path: str | Path, error: BaseException) -> str:
 
 @dataclass
 class _Row:
-    """What is found of a cell, or of another store."""
+    """State of a cell, or of another store."""
 
     name: str
     signature: dict[str, object] = field(default_factory=dict)

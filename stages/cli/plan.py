@@ -1,4 +1,4 @@
-"""``usam plan``: what the cells of ``params.yaml`` ask for, before anything runs."""
+"""``usam plan``: what the cells of ``params.yaml`` will take, before anything runs."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ Seconds = Mapping[tuple[str, tuple[str, ...], bool], tuple[float, float]]
 
 
 def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
-    """Print the size of all cells, which are there, and why the others would run; run nothing.
+    """Show the size of all cells, which exist, and why the others would run; run nothing.
 
     Exit 1 if the annotations of a split cannot be read.
     """
@@ -118,7 +118,7 @@ def lacking_table(
     family: str,
     seconds: Seconds | None = None,
 ) -> str:
-    """What is lacking of some of the cells: a line for each split and reason, and their sum."""
+    """What cells lack: a line for each split and reason, and their sum."""
     groups: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in todo:
         groups.setdefault((cell.name.split, cell.why), []).append(cell)
@@ -162,6 +162,6 @@ def _about(cells: Sequence[CellPlan]) -> str:
 
 
 def _bytes(sized: Sequence[tuple[CellName, int]], family: str) -> tuple[int, int, int]:
-    """Bytes of features and of masks, at least and at most, of cells of so many objects."""
+    """Smallest and largest bytes of features and of masks for so many objects."""
     features, low, high = map(sum, zip(*(cell_bytes(*one, family) for one in sized), strict=True))
     return features, low, high

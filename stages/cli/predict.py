@@ -37,7 +37,7 @@ Bayesian = Annotated[
 Everything = Annotated[
     bool,
     typer.Option(
-        "--everything", help="Segment all there is, as SAM2's automatic mask generator does."
+        "--everything", help="Segment everything, as SAM2's automatic mask generator does."
     ),
 ]
 PointsPerSide = Annotated[
@@ -90,7 +90,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: AsJson = False,  # noqa: FBT002
     save: Save = None,
 ) -> None:
-    """Segment an object, and say how wrong its mask may be and why; all clicks make one prompt."""
+    """Segment one object and estimate how wrong its mask is and why; all clicks are one prompt."""
     grid = points_per_side, min_score, min_stability
     with reported_errors():
         costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
@@ -113,7 +113,7 @@ Printed = tuple[dict[str, Any], str, list[Path]]
 
 
 def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Printed:
-    # Torch takes seconds to import, for which no error in the arguments should wait.
+    # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor.answers import answer_everything  # noqa: PLC0415
 
     records, saved = answer_everything(question, options)

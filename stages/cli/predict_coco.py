@@ -106,9 +106,9 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
-    """Segment every annotated object, or all there is, with the uncertainty of each mask.
+    """Segment every annotated object, or everything, with the uncertainty of each mask.
 
-    An interrupted run goes on where it was; an image that cannot be read is named at the end.
+    An interrupted run continues where it stopped; unreadable images are named at the end.
     """
     with reported_errors():
         check_known("prompt", prompt, KINDS)
@@ -158,7 +158,7 @@ def _options(prompt: str, grid: Grid) -> dict[str, Any]:
 
 
 def _check_paths(images: Path, annotations: Path, results: Path) -> None:
-    """Refuse paths before a run of hours whose results they would lose."""
+    """Refuse unusable paths before a run of hours, not after it."""
     if not images.is_dir():
         raise ParamsError(f"images must be in a folder, got none at {images}")
     if results.is_dir():
@@ -168,8 +168,8 @@ def _check_paths(images: Path, annotations: Path, results: Path) -> None:
 
 
 def _answer_all(answer: "Answer", images: Path, kept: KeptResults, output: Output) -> None:
-    """Write what is said of all images that can be read; name the others."""
-    # As heavy to import as what answers.
+    """Write the results of all readable images; name the others."""
+    # Imports torch.
     from stages.predictor.results import answer_images  # noqa: PLC0415
 
     todo = output.images
@@ -182,8 +182,8 @@ def _answer_all(answer: "Answer", images: Path, kept: KeptResults, output: Outpu
     )
     if faults:
         raise DataError(
-            f"{len(faults)} of {counted(len(todo), 'image')} left out, mend and run again: "
-            f"{listed(faults)}"
+            f"{len(faults)} of {counted(len(todo), 'image')} left out, fix or replace them and run "
+            f"again: {listed(faults)}"
         )
     kept.forget()
 
@@ -191,8 +191,8 @@ def _answer_all(answer: "Answer", images: Path, kept: KeptResults, output: Outpu
 def _answer(
     path: Path, card: Mapping[str, str], model: str, options: Mapping[str, Any]
 ) -> "Answer":
-    """What answers an image: all there is where there are options for that, else its prompts."""
-    # Torch takes seconds to import, for which no error in the arguments should wait.
+    """Function that answers an image: all objects if the options ask for that, else its prompts."""
+    # Imported late: torch takes seconds, and errors in the arguments should show at once.
     from stages.predictor import load_predictor  # noqa: PLC0415
     from stages.predictor.results import everything_answers, prompt_answers  # noqa: PLC0415
 

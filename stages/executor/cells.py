@@ -13,7 +13,7 @@ from storage.split.cells import SplitCells, open_cells
 
 @dataclass(frozen=True)
 class CellsToOpen:
-    """Cells of a split, in words that travel to any worker."""
+    """Cells of a split, described so that any worker can open them."""
 
     split: str
     expected: str
@@ -22,7 +22,7 @@ class CellsToOpen:
     cache: str
     """Folder or address."""
     run: str
-    """Differs between runs of a stage, which may find other cells at the same place."""
+    """Differs between runs of a stage, as the cells at a place may change."""
 
 
 def cells_to_open(
@@ -32,14 +32,14 @@ def cells_to_open(
     *,
     with_masks: bool = False,
 ) -> CellsToOpen:
-    """Cells as they lie now in a cache, under the settings that are expected of each."""
+    """Cells as they are in a cache now, with the settings expected of each."""
     listed = [[*names, dict(settings)] for names, settings in expected.items()]
     return CellsToOpen(split, json.dumps(listed), with_masks, str(cache), uuid4().hex)
 
 
 @lru_cache(maxsize=1)  # once per process, not once per task
 def opened(cells: CellsToOpen) -> SplitCells:
-    """The cells, held to what is expected of them."""
+    """The cells, checked against what is expected of them."""
     expected = {(model, view): settings for model, view, settings in json.loads(cells.expected)}
     cache = cells.cache if is_address(cells.cache) else Path(cells.cache)
     return open_cells(cells.split, expected, with_masks=cells.with_masks, cache=cache)

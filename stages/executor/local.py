@@ -12,10 +12,10 @@ from dask import config
 from distributed import LocalCluster
 
 HOST: Final = "127.0.0.1"
-"""Other machines reach nothing of ``local``."""
+"""``local`` is reachable from this machine only."""
 
 SILENT: Final = logging.CRITICAL + 1
-"""Dask says nothing: what failed is told by the driver, once."""
+"""Dask stays silent: the driver reports failures, once."""
 
 NO_DASHBOARD: Final = MappingProxyType({"dashboard": False, "dashboard_address": f"{HOST}:0"})
 """Without a dashboard, a scheduler still answers a few questions of browsers: on any free port."""
@@ -29,7 +29,7 @@ VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 @contextmanager
 def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iterator[LocalCluster]:
-    """Processes that take a task at a time, each with its share of the processors.
+    """Processes that take one task at a time, each with its share of the processors.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
     n = (len(gpus) or n_processors) if n_workers == "auto" else n_workers
     settings = {
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, max(1, n_processors // n)),
-        # A nanny that is starting a process anew is no lost worker, however long that takes: Dask
+        # A nanny that is restarting a process is not lost, however long that takes: Dask
         # would close it if its worker is away again when this time has passed.
         "distributed.deploy.lost-worker-timeout": "100 days",
     }
@@ -63,7 +63,7 @@ def local_cluster(n_workers: int | Literal["auto"], gpus: Sequence[str]) -> Iter
         ):
             yield cluster
     finally:
-        # Dask sets variables of its processes in this one, and never takes them back.
+        # Dask sets its processes' variables in this one, and never resets them.
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
 

@@ -41,7 +41,7 @@ def map_by(params: ExecutorParams, name: str) -> Iterator[Each]:
     if params.kind == "inline":
         yield in_threads
         return
-    # In the project, where all workers see it, and no other user's: workers run what is in it.
+    # In the project, where all workers see it, and private: workers execute what it holds.
     with passing_folder(WORK / "each") as folder, executor_of(params) as run:
         yield _map_of(run, folder.resolve(), name)
 
@@ -51,7 +51,7 @@ def _map_of(run: Run, folder: Path, name: str) -> Each:
     numbers = count(1)
 
     def do_each(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        # A file that all read once: what the work holds may be larger than all items.
+        # A file that each reads once: the work may hold more data than all items.
         path = folder / f"{next(numbers)}.pickle"
         path.write_bytes(pickle.dumps(work))
         tasks = [Task(f"{name} {i}", _do, (str(path), item)) for i, item in enumerate(items, 1)]

@@ -19,21 +19,21 @@ from stages.settings.blocks import SlurmParams
 from stages.settings.parsing import ParamsError
 
 LOGS: Final = Path("logs", "slurm")
-"""What the jobs print, and while they run the keys that let them in."""
+"""Output of the jobs and, while they run, the keys that admit them."""
 
 LEAVE_S: Final = 120
-"""How long before a job's time is up its worker is told to go."""
+"""How long before the end of a job's time its worker is told to stop."""
 
 N_FRUITLESS: Final = 10
-"""How often jobs may end with no worker in between, before no more are handed in."""
+"""How often jobs may end without becoming a worker before no more are submitted."""
 
 HELD: Final = "launch failed requeued held"
-"""Why a job waits, for ever, that a node failed to launch, as ``squeue`` says it."""
+"""``squeue``'s reason for a job that waits forever because a node failed to launch it."""
 
 
 @contextmanager
 def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
-    """Jobs that each take a task at a time; one that ends is replaced.
+    """Jobs that take one task at a time; one that ends is replaced.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
 
 
 class Jobs:
-    """Watches over jobs that never become workers, for which Dask would wait for ever.
+    """Watches for jobs that never become workers; Dask would wait for them forever.
 
     SLURM forgets those that are cancelled while they wait, and some when its controller is killed;
     it takes none meanwhile; it holds those that a node failed to launch; others end before they are
@@ -71,7 +71,7 @@ class Jobs:
         self._n_fruitless = 0
 
     def look(self, n_workers: int) -> None:
-        """Where there is no worker and SLURM has no job that may be one, let others come.
+        """Submit others if there is no worker and SLURM has no job that may become one.
 
         Raises
         ------
@@ -130,14 +130,14 @@ def _new_cluster(params: SlurmParams) -> SLURMCluster:
         job_script_prologue=[f"export {name}={params.cores}" for name in THREADS],
         log_directory=str(LOGS),
         scheduler_options=dict(NO_DASHBOARD),
-        # Who can reach an open scheduler can run anything under the user's name.
+        # Anyone who reaches an open scheduler can run code as the user.
         security=True,
         shared_temp_directory=str(LOGS.resolve()),
     )
 
 
 def _check_accepted(script: str) -> None:
-    """Hand in a job that SLURM only looks at, for its refusal to be heard at once."""
+    """Submit a test-only job, so that SLURM's refusal shows at once."""
     answer = subprocess.run(
         ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False
     )

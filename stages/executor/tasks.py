@@ -20,7 +20,7 @@ N_TRIES: Final = 3
 """How often a task is tried before it counts as failed."""
 
 LASTING: Final = (ParamsError, WeightsError)
-"""What another try on the same machine does not change."""
+"""Errors that another try on the same machine would repeat."""
 
 N_NAMED: Final = 20
 """Failed tasks that an error names at most."""
@@ -28,7 +28,7 @@ N_NAMED: Final = 20
 
 @dataclass(frozen=True)
 class Task(Generic[T]):
-    """A call that depends on no other, wherever it is made.
+    """A call that depends on no other and can run anywhere.
 
     Its function lies at the top of a module and its arguments can be pickled, for it may run in
     another process, on another machine, or twice; its result is small, for it travels back.
@@ -54,7 +54,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that was tried as often as it may be, and why it failed the last time."""
+    """A task that failed on every try, and its last error."""
 
     task: Task[Any]
     error: BaseException
@@ -66,7 +66,7 @@ class Failure:
 
 
 class Run(Protocol):
-    """An executor: what becomes of each task, as it comes.
+    """An executor: yields the outcome of each task as it arrives.
 
     Tasks are taken from the iterable as there is use for them. One that fails is tried again, and
     keeps no other from running.
@@ -122,7 +122,7 @@ def executor_of(
     if params.kind == "inline":
         yield partial(run_here, n_threads=n_threads)
         return
-    # Imported here because it takes a second, and the default needs none of it.
+    # Imported here: it takes a second, and the default does not need it.
     from stages.executor.workers import dask_executor  # noqa: PLC0415
 
     with dask_executor(params, uses_gpu=uses_gpu) as run:
@@ -137,7 +137,7 @@ def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | 
     if n_threads == 1:
         yield from map(_tried, tasks)
         return
-    # Not joblib's: where it ends early it warns, and it takes tasks though nobody takes results.
+    # Not joblib's: it warns when ended early, and takes tasks though nobody collects results.
     pool, todo = ThreadPoolExecutor(n_threads), iter(tasks)
     try:
         running = {pool.submit(_tried, task) for task in islice(todo, 2 * n_threads)}

@@ -1,4 +1,4 @@
-"""Which workers of a scheduler can be given tasks, and what is said of the others."""
+"""Which workers of a scheduler can take tasks, and notes about the others."""
 
 import sys
 import time
@@ -14,13 +14,13 @@ TIMEOUT_S: Final = 10
 """How long a scheduler may take to answer."""
 
 SILENT_S: Final = 30.0
-"""How long a worker may give no sign of life; it gives one every few seconds."""
+"""How long a worker may be silent; it sends a heartbeat every few seconds."""
 
 NOTE_S: Final = 30.0
 """Time between two notes about workers that do not come."""
 
 REFUSED_S: Final = 60.0
-"""How long a worker in another folder gets no task; its files may only come late."""
+"""How long a worker in another folder gets no task; its files may just be late."""
 
 
 class Workers(NamedTuple):
@@ -34,14 +34,14 @@ class Workers(NamedTuple):
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """What a worker gives that does not see the driver's files: it has not begun the task."""
+    """Result of a worker that does not see the driver's files and has not begun the task."""
 
     worker: str
     folder: str
 
 
 class Watch:
-    """Looks at the workers, and says so where one is of no use or none is there."""
+    """Watches the workers, and says when one is unusable or none is there."""
 
     def __init__(self, client: Client, kind: str, look_for: Callable[[int], None]) -> None:
         self.client = client

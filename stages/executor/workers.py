@@ -84,7 +84,7 @@ def dask_executor(params: ExecutorParams, *, uses_gpu: bool) -> Iterator[Run]:
 def _scheduler(
     params: ExecutorParams, stack: ExitStack, gpus: Sequence[str], *, uses_gpu: bool
 ) -> tuple[Any, Callable[[int], None]]:
-    """A cluster of Dask's, or the address of one, and what is to be called at every look."""
+    """A Dask cluster or its address, and a function to call at every check."""
     if params.kind == "address":
         return params.address, lambda _: None
     if params.kind == "local":
@@ -109,7 +109,7 @@ def _client(where: Any) -> Client:  # noqa: ANN401 - an address, or a cluster of
 def _run(
     watch: Watch, n_least: int, mark: str, tasks: Iterable[Task[T]]
 ) -> Iterator[Done[T] | Failure]:
-    """What becomes of each task; one more per worker is handed over than it runs.
+    """Outcome of each task; each worker is handed one more than it runs.
 
     When all are handed over and a worker is silent, those that have not ended are once more: the
     first result counts.
@@ -150,7 +150,7 @@ def _run(
 
 
 def _submit(client: Client, task: Task[T], mark: str, workers: Workers) -> Future[T | Elsewhere]:
-    """Hand a task over; where some workers are of no use, to the others if they stay."""
+    """Submit a task, preferably to usable workers."""
     are_named = bool(workers.silent or workers.elsewhere)
     return client.submit(
         _result_where,
@@ -184,7 +184,7 @@ def _ended(running: Collection[Future[T]]) -> Collection[Future[T]]:
 
 
 def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure | Elsewhere | None:
-    """What became of a task that has ended; None if it is done again, its worker having died."""
+    """Outcome of a task that has ended; None if its worker died and it is run again."""
     if future.status == "error":
         error = future.exception()  # type: ignore[no-untyped-call]
         if isinstance(error, KilledWorker):
@@ -202,7 +202,7 @@ def _outcome(task: Task[T], future: Future[T | Elsewhere]) -> Done[T] | Failure 
 
 @dataclass
 class OnWorkers(WorkerPlugin):
-    """Lets a worker that is to end do so at once: what its task has not written is done again.
+    """Lets a worker stop at once when told to; its unfinished task is run again.
 
     Dask would let the task run on until the process is killed. SLURM sends SIGTERM to jobs that are
     cancelled, requeued or preempted, and SIGUSR1, where it is asked to, to those whose time is

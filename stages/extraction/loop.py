@@ -15,7 +15,7 @@ from pipeline.extraction.predictions import Rows
 
 N_READERS: Final = 2
 N_AHEAD: Final = 2
-"""Images that are read before the model needs them, besides those that readers are at."""
+"""Images read ahead of the model, besides those being read."""
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -32,7 +32,7 @@ class Failure:
 
 @runtime_checkable
 class Steps(Protocol[T]):
-    """What the loop strings together; the steps know where things are, the loop does not."""
+    """The steps that the loop calls; only they know where things are stored."""
 
     def read(self, piece: Piece) -> T | Failure:
         """Read a piece's image; called from several threads."""
@@ -86,7 +86,7 @@ def run_shards(
 
 @contextmanager
 def _readers() -> Iterator[ThreadPoolExecutor]:
-    """Threads that, when the block ends, finish the images they are at and begin no other."""
+    """Threads that finish their current images when the block ends, and begin no others."""
     pool = ThreadPoolExecutor(N_READERS)
     try:
         yield pool

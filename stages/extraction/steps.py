@@ -24,7 +24,7 @@ from storage.rle import decode_rle
 from storage.split.objects import ObjectTable
 
 FINITE: Final = ("sam_score", "encoder_std")
-"""Arrays that show where a model says what is not finite; the second, levels that only masks read.
+"""Arrays that reveal non-finite output of a model; the second covers levels read only by masks.
 """
 
 ViewedImage = tuple[Square, Request]
@@ -64,7 +64,7 @@ class CellSteps:
     end: Callable[[str], None] = lambda _: None
     """Called with the name of each shard that is written."""
     n_made: int = field(default=0, init=False)
-    """Shards that were not there when they were written."""
+    """Shards that did not exist before they were written."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | Failure:

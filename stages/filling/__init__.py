@@ -1,1 +1,1 @@
-"""Fills cells: which lack what and why, their shards by any number of processes, publishing."""
+"""Fills cells: what they lack and why, computing shards in any number of processes, publishing."""

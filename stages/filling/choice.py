@@ -1,4 +1,4 @@
-"""Which cells are to be filled, and which of their shards by this process."""
+"""Which cells to fill, and which of their shards this process computes."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -58,7 +58,7 @@ def widest_first(name: CellName) -> tuple[object, ...]:
 def parts_of(
     names: Sequence[CellName], params: Params, part: Part = (1, 1)
 ) -> Iterator[tuple[CellName, PreparedSplit, frozenset[str]]]:
-    """Cells, the widest first, each with its split and the shards that are this part's.
+    """Cells, the widest first, each with its split and this part's shards.
 
     Parts are cut from the shards of all these cells, there or not, so that they stay the same while
     shards are computed.
@@ -79,7 +79,7 @@ def parts_of(
 
 
 def choose(names: Sequence[CellName], params: Params, part: Part = (1, 1)) -> list[Filling]:
-    """Cells that are not published, with what is to be filled of each, see ``parts_of``.
+    """Unpublished cells with the shards to fill of each, see ``parts_of``.
 
     What their outputs have of them is taken over.
 

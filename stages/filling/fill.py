@@ -21,15 +21,15 @@ N_REPORTED: Final = 20
 """Failed images that an error names at most."""
 
 LATE_S: Final = 90.0
-"""Longest time until what workers on other hosts have written shows here: NFS takes up to 60 s."""
+"""Longest wait for files written on other hosts to appear: NFS takes up to 60 s."""
 
 LOOK_S: Final = 1.0
-"""Time between two looks for it."""
+"""Time between two checks for them."""
 
 
 @dataclass(eq=False)
 class Filling:
-    """A cell on its way.
+    """A cell being filled.
 
     Attributes
     ----------
@@ -54,13 +54,13 @@ class Filling:
         return self.job.cell(self.split)
 
     def todo(self) -> list[str]:
-        """Its own shards that are lacking and can be had, in the order of the rows."""
+        """Its missing shards that can be computed, in row order."""
         wanted = self.own - self.failed.keys()
         return [name for name in self.cell.lacking() if name in wanted]
 
     @property
     def error(self) -> BaseException | None:
-        """Why the cell is not whole."""
+        """Why the cell is incomplete."""
         images: dict[str, str] = {}
         for why in self.failed.values():
             if isinstance(why, BaseException):
@@ -79,7 +79,8 @@ class Filling:
         return (
             f"images in {self.job.place.images} must be extracted, got {len(images)} "
             f"that cannot be ({'; '.join(some)}{f'; and {n_more} more' if n_more else ''}); all "
-            f"shards without them are kept in {self.cell.folder}: mend these and run again"
+            f"shards without them are kept in {self.cell.folder}: fix or replace these images and "
+            "run again"
         )
 
 
@@ -97,7 +98,7 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
     if setting != "auto":
         return setting
     if executor.kind == "slurm":
-        # No job is handed in to find out: it might wait for hours, and those that compute again.
+        # No job is submitted to find out: it might wait for hours, as might those that compute.
         return "cuda" if executor.slurm.gpus else "cpu"
     found: list[str] = []
     task = Task("the device of a worker", device_here, (setting,))
@@ -106,7 +107,7 @@ def device_of(params: ExtractParams, executor: ExecutorParams) -> str:
 
 
 def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
-    """Compute what is lacking of some cells, one after the other.
+    """Compute the missing shards of some cells, one cell after the other.
 
     What cannot be done is noted in each cell and keeps no other from being done.
 
@@ -120,7 +121,7 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     by_job = {some.job: some for some in todo}
     n_objects = sum(some.split.n_objects(names) for some, names in todo.items())
     uses_gpu = any(job.device != "cpu" for job in by_job)
-    # One process shows the images of a cell, several the shards of all.
+    # One process counts the images of a cell, several count the shards of all.
     with progress("fill", 0 if is_inline else n_objects) as count:
 
         def note(task: Task[Filled], filled: Filled) -> None:
@@ -140,7 +141,7 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
 
 
 def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Filled]]:
-    """A task per shard; where one process does all, one per cell, which reads and writes ahead."""
+    """One task per shard; if one process does all, one per cell, to overlap reading and writing."""
     for some, names in todo.items():
         for part in [tuple(names)] if is_inline else [(name,) for name in names]:
             shard = "" if is_inline else f"shard {some.split.shards[part[0]].index} of "
@@ -148,7 +149,7 @@ def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterato
 
 
 def _check_shown(fillings: Sequence[Filling]) -> None:
-    """Wait until all that was written shows here, and say so."""
+    """Wait until all written files appear here, with a note."""
     until, is_noted = time.monotonic() + LATE_S, False
     while late := {some: names for some in fillings if (names := some.todo())}:
         n_shards = counted(sum(map(len, late.values())), "shard")
@@ -156,9 +157,9 @@ def _check_shown(fillings: Sequence[Filling]) -> None:
         if time.monotonic() > until:
             raise StoreError(
                 f"shards that were computed must be in {folder}, got {n_shards} that are not: "
-                "whoever computes must write to the same folder"
+                "all processes must write to the same folder"
             )
         if not is_noted:
-            print(f"note: waiting until {n_shards} show in {folder}", file=sys.stderr)
+            print(f"note: waiting for {n_shards} to appear in {folder}", file=sys.stderr)
             is_noted = True
         time.sleep(LOOK_S)

@@ -1,4 +1,4 @@
-"""One cell to fill, as it travels to whoever computes; nothing here knows a model."""
+"""One cell to fill, described for the process that computes it; imports no model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def possible_jobs(
 def settled_job(
     jobs: dict[str, CellJob], split: PreparedSplit, device: Callable[[], str]
 ) -> CellJob:
-    """Cell on the device that did all of it or else on the one that will compute.
+    """The cell on the device that made all of its shards, else on the one that will compute.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the cells of ``params.yaml`` take, what is lacking of them and why, before anything runs."""
+"""What the cells of ``params.yaml`` take, what they lack and why, before anything runs."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -38,7 +38,7 @@ DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class CellPlan:
-    """A cell, the size of its split, and what is lacking of it.
+    """A cell, the size of its split, and what it lacks.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ def all_cells(params: Params) -> list[CellName]:
 
 
 def prepared_as_set(split: str, params: Params) -> PreparedSplit:
-    """Read a split, held to the settings.
+    """Read a split and check it against the settings.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def _difference(key: str, old: object, new: object) -> str:
 
 
 def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | None) -> str:
-    """Why a cell is to be made; empty if it is complete, of these settings, objects and images.
+    """Why a cell must be made; empty if it is complete under these settings, objects and images.
 
     Of its contents, the digests of images alone are read.
 
@@ -217,7 +217,7 @@ def reason_to_run(cell: CellName, params: ExtractParams, split: PreparedSplit | 
 def _fault(
     path: Path, cell: CellName, asked: dict[str, object], split: PreparedSplit | None
 ) -> str:
-    """What keeps a store from being that of a cell under these settings; empty if nothing does."""
+    """Why a store is not that of a cell under these settings; empty if it is."""
     of_split = {} if split is None else {"objects_digest": split.objects_digest}
     try:
         store = open_store(path)
@@ -260,7 +260,7 @@ def _missing(cell: CellName, asked: Mapping[str, object], device: str, split: Pr
 
 
 def _other(stored: Mapping[str, object], cell: CellName, asked: Mapping[str, object]) -> str:
-    """How a store is another than the one that is asked for; empty if it is not."""
+    """How a store differs from the expected one; empty if it does not."""
     place = "/".join(str(stored.get(key, "none")) for key in CELL_KEYS)
     if place != str(cell):
         return f"a store of {_text(place)} lies in its place"

@@ -1,4 +1,4 @@
-"""Runs one cell: fills what is lacking, publishes what is whole."""
+"""Runs one cell: computes its missing shards, then publishes it."""
 
 import sys
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from storage.pool.publishing import Comparison, compare_shards, publish
 from storage.store.inspection import open_store
 
 N_TRIES: Final = 3
-"""How often shards are computed that turn out damaged, before the disk is to blame."""
+"""How often damaged shards are recomputed before the disk is blamed."""
 
 
 def run_cell(name: CellName, place: Split, params: ExtractParams, executor: ExecutorParams) -> None:
@@ -47,7 +47,7 @@ def run_cell(name: CellName, place: Split, params: ExtractParams, executor: Exec
 
 
 def adopt_outputs(jobs: dict[str, CellJob], split: PreparedSplit) -> int:
-    """Put shards of a cell's outputs into the pool, as far as that lacks them.
+    """Put the shards of a cell's outputs that the pool lacks into it.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def fitting(
 
 
 def _filled(job: CellJob, cell: Cell, executor: ExecutorParams) -> Comparison:
-    """Fill a cell, until every shard is as its digests say."""
+    """Fill a cell until every shard matches its digests."""
     split = cell.split
     for _ in range(N_TRIES):
         if lacking := cell.lacking():

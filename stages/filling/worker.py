@@ -1,4 +1,4 @@
-"""What a process does that fills shards; the first one it fills brings in the models."""
+"""The work of a process that fills shards; its first shard imports the models."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from storage.store.signature import compare
 
 @dataclass(frozen=True)
 class Filled:
-    """What became of some shards of a cell.
+    """Outcome of some shards of a cell.
 
     Attributes
     ----------
@@ -41,14 +41,14 @@ def device_here(setting: str) -> str:
     ParamsError
         If there is none such.
     """
-    # The models' imports take seconds, and most who import this module compute nothing.
+    # The models take seconds to import, and most importers of this module compute nothing.
     from stages.extraction.models import settled_device  # noqa: PLC0415
 
     return settled_device(setting).type
 
 
 def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Filled:  # noqa: FBT001
-    """Compute shards of a cell, unless they are there when their turn comes.
+    """Compute shards of a cell, skipping those that exist when their turn comes.
 
     A model stays in memory for the next call.
 
@@ -88,7 +88,7 @@ def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Filled:
 
 
 class _Turns:
-    """Shards in an order of this process's own, so that several meet by chance alone.
+    """Shards in an order of this process's own: an optimisation, so two rarely compute the same.
 
     A shard in the making shows by an empty file beside it, and its turn comes last: who makes it
     may be dead.
@@ -107,7 +107,7 @@ class _Turns:
         self.left = list(names)
 
     def shards(self) -> Iterator[Shard]:
-        """Those that are not there as their turn comes, up to one that another process has begun.
+        """Those missing when their turn comes, up to one that another process has begun.
 
         For that one, the caller has done all the others: meanwhile, it may have appeared.
         """
@@ -119,7 +119,7 @@ class _Turns:
             yield self._begin(random.choice(self.left))  # noqa: S311 - no secret
 
     def _free(self) -> list[str]:
-        """Shards that are neither there nor in the making."""
+        """Shards that neither exist nor are being written."""
         there, begun = names_in(self._cell.folder), begun_files(self._cell.folder)
         done = there.intersection(self.left)
         self._count.leave(self._cell.split.n_objects([*done]))
@@ -140,7 +140,7 @@ class _Turns:
         return random.choice(free)  # noqa: S311 - no secret
 
     def end(self, name: str) -> None:
-        """Show no more that a shard is in the making."""
+        """Remove the sign that a shard is being written."""
         self._begun.pop(name).unlink(missing_ok=True)
 
     def __enter__(self) -> "_Turns":  # noqa: PYI034 - beartype refuses Self here

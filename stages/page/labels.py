@@ -119,7 +119,7 @@ SURPRISES: Final = ("overrated", "underrated")
 """Ends that the page begins with."""
 
 DRAWN: Final[tuple[Measure | RadarLine, ...]] = (*MEASURES, *RADAR_LINES)
-"""What has a curve or a line of the radar."""
+"""Names that have a curve or a line in the radar."""
 
 COLOURS: Final = {
     **{one.name: one.colour for one in DRAWN},
@@ -160,7 +160,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "promise": "What a threshold on a measure guarantees about the masks that it keeps.",
     "interval": "Range of the middle 95 % of resamples of the images, or videos.",
 }
-"""What each word of the page means, in a line; measures have rows of their own."""
+"""Glossary of the page, a line per word; measures have rows of their own."""
 
 
 def measure_label(name: str) -> str:

@@ -22,7 +22,7 @@ from storage.outputs.results import Gallery, SplitResults
 FOLDER: Final = Path(__file__).parent
 
 N_NAMED: Final = 5
-"""Changed files that the page names; further ones are only counted."""
+"""Most changed files that the page names; the rest are counted."""
 
 OF_TASKS: Final = [
     row
@@ -55,7 +55,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Opening:
-    """What the page begins with: what the results of a split say to a user."""
+    """The head of the page: what a split's results mean for a user."""
 
     sentences: Mapping[str, str]
     """By subject."""
@@ -136,7 +136,7 @@ def render_report(contents: Contents) -> str:
 
 
 def opening(contents: Contents, split: str) -> Opening:
-    """What the results of a split say to a user."""
+    """What a split's results mean for a user."""
     found = contents.results[split]
     rows = verdict.comparisons(contents.results, split)
     (used,) = report_table.of_protocol({split: found}, verdict.USED).values()
@@ -150,7 +150,7 @@ def opening(contents: Contents, split: str) -> Opening:
 
 
 def unlike_paper(results: report_table.Results, data_sets: DataSets) -> dict[str, str]:
-    """Family of each split that stands beside the paper's numbers but not of the paper's family."""
+    """Family of each split beside the paper's numbers, if other than the paper's."""
     families = {split: found.run["entropy"]["family"] for split, found in results.items()}
     return {
         split: family

@@ -1,4 +1,4 @@
-"""What the page says of its origin: the commit of the code, and the settings of what was run."""
+"""Where a page comes from: the commit of the code, and the settings of the run."""
 
 import json
 import re
@@ -78,7 +78,7 @@ class Settings:
 
 
 def settings(things: Mapping[str, Mapping[str, Any]], what: str) -> Settings:
-    """Separate what several things share from what is each one's own."""
+    """Separate the settings that several things share from those of each."""
     first = next(iter(things.values()), {})
     shared = {
         key: value

@@ -28,7 +28,7 @@ SUBJECTS: Final[Mapping[str, str]] = {
     "task": "Where another proposal is better",
     "segmentation": "How wrong a mask is",
 }
-"""What a measure is asked in each task."""
+"""The question that a measure answers in each task."""
 
 BASELINE_LABEL: Final = "1 − SamScore"
 
@@ -170,7 +170,7 @@ def holm(p_values: Sequence[float], alpha: float = 1 - LEVEL) -> list[bool]:
 
 
 def sentences(rows: pd.DataFrame, n_images: int) -> dict[str, str]:
-    """What the comparisons say to a user, by subject: a sentence a task, and how much that is.
+    """Conclusions of the comparisons for a user, by subject: a sentence per task, and the effect.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ __all__: Final = ["from_pretrained", "load_others", "load_predictor"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the above
-    """Import the models when they are asked for: torch takes seconds."""
+    """Import the models on first use: torch takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from stages.predictor import loading  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What ``usam predict`` does: a predictor is loaded, applied and timed, its masks drawn."""
+"""The work of ``usam predict``: loads, applies and times a predictor, and draws its masks."""
 
 import time
 from collections.abc import Mapping, Sequence

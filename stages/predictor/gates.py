@@ -93,7 +93,7 @@ def gate_of(card: Mapping[str, str], model: str) -> Gate | None:
 
 
 def gate_words(card: Mapping[str, str], model: str) -> str:
-    """Where the gate for a model was calibrated, and what it promises; empty without a gate."""
+    """Where a model's gate was calibrated, and its promise; empty without a gate."""
     gate = gate_of(card, model)
     if gate is None:
         return ""

@@ -1,4 +1,4 @@
-"""A predictor from the name of its model: weights and heads are found, checked and joined."""
+"""Makes a predictor from a model's name: finds, checks and joins weights and heads."""
 
 import warnings
 from collections.abc import Mapping

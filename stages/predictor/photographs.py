@@ -1,4 +1,4 @@
-"""What is said where the mini models meet an image unlike those they know."""
+"""The warning for images unlike those that the mini models know."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ COMMANDS: Final = (
     "usam heads fetch sam2.1",
     "usam demo --family sam2.1",
 )
-"""What takes a photograph to models that know some."""
+"""Commands that bring models trained on photographs."""
 
 NOTE: Final = f"note: {DRAWN_ONLY}; for photographs run {' && '.join(COMMANDS)}"
 

@@ -57,7 +57,7 @@ class Clicks:
 
 @dataclass(frozen=True)
 class Question:
-    """An image, and who is to answer."""
+    """An image, and the model and heads that answer."""
 
     path: Path
     rgb: np.ndarray
@@ -111,7 +111,7 @@ def parse_clicks(
 
 
 def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:
-    """Refuse what a predictor would refuse of a COCO file, before a run of hours.
+    """Refuse prompts of a COCO file that a predictor would refuse, before a run of hours.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def check_no_grid(grid: Grid, needed: str) -> None:
 
 
 def check_share(what: str, share: float) -> None:
-    """Refuse what is no share, both ends allowed."""
+    """Refuse a value outside [0, 1]."""
     if not 0 <= share <= 1:
         raise ParamsError(f"{what} must be a number from 0 to 1, got {share:g}")
 

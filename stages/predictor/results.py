@@ -27,7 +27,7 @@ def answer_images(
     kept: KeptResults,
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Predict on the images that are not done, and keep the results of each.
+    """Predict on the remaining images, and keep the results of each.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""``python -m stages.program.check``: says what is wrong with ``params.yaml``, if anything is.
+"""``python -m stages.program.check``: checks ``params.yaml``.
 
 DVC runs it before the one command in which a name of ``params.yaml`` first meets a shell.
 """

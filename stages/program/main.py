@@ -1,4 +1,4 @@
-"""A stage as a program: its arguments, errors in a line, and settings that stay as they were.
+"""A stage as a program: its arguments, one-line errors, a check that its settings stayed.
 
 DVC reads ``params.yaml`` again when a stage has ended, and writes what it finds to ``dvc.lock``: no
 result must be recorded under settings that were edited while its stage ran.

@@ -23,7 +23,7 @@ STDERR: Final = 2
 
 @dataclass
 class Count:
-    """Counts a piece of work; called with how much more of it is done, from any thread."""
+    """Counts work done; called with each increment, from any thread."""
 
     total: int
     unit: str
@@ -39,7 +39,7 @@ class Count:
             self.show(self)
 
     def leave(self, n: int) -> None:
-        """Leave out what turns out to be others' work."""
+        """Exclude work that others turn out to have done."""
         with self._lock:
             self.total -= n
             self.show(self)
@@ -71,7 +71,7 @@ def progress(what: str, total: int, unit: str = "objects") -> Iterator[Count]:
 
 
 def counting(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
-    """The same items, each of them counted when the next one is asked for."""
+    """The same items, each counted once the next one is requested."""
     for item in items:
         yield item
         advance(1)

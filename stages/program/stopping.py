@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 from storage.extras import absent
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""SLURM sends the last one, where it is asked to, to jobs whose time is nearly over."""
+"""SLURM sends the last one, if configured, to jobs whose time is nearly over."""
 
 REQUEUED: Final = (signal.SIGTERM, signal.SIGUSR1)
 """Signals after which a batch system starts the same job again."""
@@ -53,13 +53,13 @@ class Stopped(BaseException):
 
 
 def listen() -> None:
-    """From now on, let signals end this program with a line of words."""
+    """From now on, let signals end this program with a message."""
     for number in SIGNALS:
         signal.signal(number, _stop)
 
 
 def write_any_text() -> None:
-    """From now on, write letters that the terminal's encoding lacks as escapes."""
+    """From now on, escape characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not what a test or a notebook puts there
             stream.reconfigure(errors="backslashreplace")
@@ -67,7 +67,7 @@ def write_any_text() -> None:
 
 @contextmanager
 def stoppable(kept: str | None = None, *, is_requeued: bool = False) -> Iterator[None]:
-    """A block that a signal leaves by an exception; the outermost one then ends the program.
+    """A block that a signal leaves by an exception; the outermost block then ends the program.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def naming_extras() -> Iterator[None]:
 
 
 def kept_work() -> str | None:
-    """What is kept of the innermost work under way."""
+    """What is kept of the innermost unit of work."""
     return _under_way[-1].kept if _under_way else None
 
 

@@ -108,7 +108,7 @@ class FrameRange:
 
 @strict
 class Split:
-    """Where the images and objects of a split are; each reader knows some of the last four."""
+    """Where a split's images and objects are; each reader uses some of the last four."""
 
     reader: Annotated[str, one_of(tuple(DATA_SETS))]
     images: Text
@@ -143,7 +143,7 @@ class Split:
 
     @property
     def source(self) -> Source:
-        """What its reader is given."""
+        """Input of its reader."""
         given = self._given
         if self.frames is not None:
             given["frames"] = Frames(self.frames.start, self.frames.end, self.frames.stride)
@@ -228,7 +228,7 @@ class GalleryParams:
 
 @strict
 class SlurmParams:
-    """What SLURM is told of the job of each worker."""
+    """SLURM's options for the job of each worker."""
 
     partition: Text | None = None
     account: Text | None = None
@@ -253,7 +253,7 @@ class SlurmParams:
 
 @strict
 class ExecutorParams:
-    """Who runs the tasks of the stages; part of no signature, and of no stage's inputs."""
+    """Who runs the stages' tasks; part of no signature and of no stage's inputs."""
 
     kind: Literal["inline", "local", "address", "slurm"] = "inline"
     n_threads: Annotated[StrictInt, Field(ge=1, le=1024)] = 2

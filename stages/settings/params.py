@@ -1,4 +1,4 @@
-"""Settings: the whole of ``params.yaml`` as one typed, checked value, and where the cache is."""
+"""All of ``params.yaml`` as one typed, checked value, and the place of the cache."""
 
 import os
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Params:
     executor: blocks.ExecutorParams = blocks.ExecutorParams()
 
     def __post_init__(self) -> None:
-        """Check what is right by itself but not together."""
+        """Check settings that are valid alone but not together."""
         if "identity" not in self.views:
             raise ValueError(f"views must have identity, got {', '.join(self.views)}")
         for key in ("eval_splits", "train_splits"):

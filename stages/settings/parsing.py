@@ -1,4 +1,4 @@
-"""From the text of ``params.yaml`` to typed values, and how faults are worded."""
+"""Parses ``params.yaml`` into typed values, and words the faults."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -121,7 +121,7 @@ def _line(error: MarkedYAMLError) -> int:
 
 
 def _message(fault: ErrorDetails, schema: Schema) -> str:
-    """A fault that pydantic found, in our words: what must be, and what is."""
+    """A fault that pydantic found, in our words: the rule and the value."""
     loc, got = [str(part) for part in fault["loc"]], shown(fault["input"])
     match fault["type"]:
         case "missing":

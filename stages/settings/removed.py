@@ -1,4 +1,4 @@
-"""What was removed, and what to do instead: a line for whoever still has it in a script or file."""
+"""What was removed, and what to do instead: a line for scripts and files that still use it."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -24,6 +24,6 @@ command, with the option where only that is gone.
 
 
 def removal(name: str) -> str | None:
-    """The line that names something removed and its remedy; None if it never was there."""
+    """The line that names something removed and its remedy; None if it never existed."""
     remedy = REMOVED.get(name)
     return None if remedy is None else f"{name} was removed: {remedy}"

@@ -99,7 +99,7 @@ def weights_seed(params: ExtractParams) -> int | None:
 
 
 def objects_signature(split: str, location: Split, params: PrepareParams) -> dict[str, object]:
-    """All that decides the rows, apart from the data set, whose images and masks are in them."""
+    """All that determines the rows, apart from the data set, whose images and masks are in them."""
     return {
         **objects_settings(split, location, params),
         "group": "video" if location.data_set.is_video else "image",

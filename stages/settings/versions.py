@@ -35,6 +35,6 @@ def check_versions(path: Path = VERSIONS_FILE) -> None:
 
 
 def version_entry(stage: str) -> dict[str, int]:
-    """What signatures and metadata say of a stage's version: nothing of the first."""
+    """A stage's version as signatures and metadata have it; the first has no entry."""
     version = VERSIONS[stage]
     return {f"{stage}_version": version} if version > 1 else {}

@@ -21,7 +21,7 @@ BOTH: Final = "both"
 """The method's own heads, which read both tokens."""
 
 ABLATED: Final = (*ABLATIONS, BOTH)
-"""What heads read, in the order of the paper's Table 6."""
+"""Tokens that heads read, in the order of the paper's Table 6."""
 
 TOKEN_INDEX: Final = ["tokens", "task", "model", "measure", "trained_on"]
 

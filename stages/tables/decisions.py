@@ -1,4 +1,4 @@
-"""What it is worth to choose a correction by its predicted gain, as a table."""
+"""The value of choosing a correction by its predicted gain, as a table."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -18,7 +18,7 @@ COSTS: Final = (0.02, 0.05, 0.08, 0.12)
 """What a correction may cost, in IoU."""
 
 FIXED: Final = {"keep": "keep always", "prompt": "always click again", "model": "always large"}
-"""Choices that are the same for all objects."""
+"""Choices made for all objects alike."""
 
 GAIN_MEASURES: Final = {"prompt": "delta_xp_star", "model": "delta_theta_star"}
 """Measures that predict what a correction gains, as heads learned it."""

@@ -1,4 +1,4 @@
-"""What each table of the report declares, which rows tables show, and a column per split."""
+"""The declaration of a report table, the rows that tables show, and a column per split."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -123,7 +123,7 @@ Section = Literal[
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a table may be made from."""
+    """Inputs that a table may use."""
 
     results: Results
     galleries: Mapping[str, pd.DataFrame]
@@ -183,7 +183,7 @@ class ReportTable:
     marks: Literal["", "best", "above 0"] = ""
     """What the page marks: the best of each column, or numbers whose interval lies above 0."""
     is_grid: bool = True
-    """Whether the page prints it like most tables; otherwise it has its own form there."""
+    """Whether the page prints it as a grid; otherwise it has its own form there."""
 
     @property
     def protocols(self) -> tuple[str, ...]:

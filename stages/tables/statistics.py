@@ -20,7 +20,7 @@ PIXEL_LABELS: Final = {statistic.name: statistic.symbol for statistic in PIXEL_S
 """Statistics of pixels as people read them."""
 
 IN_REGIONS: Final = {"whole": "", "band": ", band"}
-"""What is added to them for a part of the mask."""
+"""Suffix of their names for a part of the mask."""
 
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
@@ -45,7 +45,7 @@ def selective_table(results: report_table.Results) -> pd.DataFrame:
 
 
 def failure_table(results: report_table.Results) -> pd.DataFrame:
-    """How well failures are detected, in percent, of the largest model's masks."""
+    """Detection of failures among the largest model's masks, in percent."""
     rows = _of_largest(_statistics(results)).sort_values("iou_below", kind="stable")
     table = _table_of("failures", rows, ["iou_below"])
     failing = table.pop("iou_below").map(", IoU < {:g}".format)

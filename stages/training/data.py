@@ -1,4 +1,4 @@
-"""What the heads of a split learn from: the features of all models, and which objects are alike."""
+"""Training data of a split's heads: the features of all models, and groups of like objects."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath

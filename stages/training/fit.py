@@ -1,4 +1,4 @@
-"""Heads validated on a fifth of the images and heads that learned from all, a task for each."""
+"""Trains heads, each a task: one set validated on a fifth of the images, one on all."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class Seeds:
 
 @dataclass(frozen=True)
 class HeadToFit:
-    """A head to train, in words that travel to any worker."""
+    """A head to train, described so that any worker can train it."""
 
     head_set: HeadSet
     objective: str
@@ -49,7 +49,7 @@ Fitted = TrainedHead | ValueError
 change."""
 
 _read: Final[dict[tuple[CellsToOpen, HeadSet], TrainingSet]] = {}
-"""What a worker has read last: it has many heads of a set to train."""
+"""The data that a worker read last, for the other heads of the set."""
 
 
 def heads_to_fit(head_set: HeadSet, plans: Mapping[str, Plan], seeds: Seeds) -> list[HeadToFit]:
@@ -60,7 +60,7 @@ def heads_to_fit(head_set: HeadSet, plans: Mapping[str, Plan], seeds: Seeds) -> 
     plans
         How to train each objective.
     """
-    # The longer ones first, so that no worker begins one when the others end.
+    # The longest first, so that no worker starts one when the others end.
     return [
         HeadToFit(head_set, objective, plan, seeds, is_kept)
         for is_kept in (True, False)
@@ -126,7 +126,7 @@ def fit_here(
     other: its products are small.
     """
     with one_thread_each() as n_threads:
-        # Nothing of this travels.
+        # None of this is sent to workers.
         tasks = [Task(str(one), _fit, (data, one, advance)) for one in heads]
         return _run(tasks, ExecutorParams(), lambda _: None, n_threads)
 
@@ -196,7 +196,7 @@ def _rows_of(cells: CellsToOpen, head_set: HeadSet) -> TrainingSet:
 
 @contextmanager
 def one_thread_each() -> Iterator[int]:
-    """Let whatever is trained within the block compute with one thread.
+    """Train with one thread within the block.
 
     Yields
     ------

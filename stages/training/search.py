@@ -1,4 +1,4 @@
-"""The search for the hyperparameters of a head, by whoever the settings name."""
+"""The search for the hyperparameters of a head, by the executor of the settings."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ Found = list[Trial] | ValueError
 
 @dataclass(frozen=True)
 class Study:
-    """A search for the hyperparameters of a head, in words that travel to any worker."""
+    """A search for a head's hyperparameters, described so that any worker can run it."""
 
     cells: CellsToOpen
     objective: str
@@ -189,7 +189,7 @@ def _followed(log: Path, n_trials: int, advance: Callable[[int], None]) -> Itera
 
 
 def _folder_of(study: Study) -> Path:
-    """Folder of all that trials follow from: an interrupted study goes on only under the same."""
+    """Folder named by all that trials depend on: a study resumes only under the same."""
     settings = study.settings
     given = {
         **origin_of(opened(study.cells)),

@@ -1,4 +1,4 @@
-"""A study of hyperparameters: SMAC3 asks, the cost answers, a log remembers."""
+"""A study of hyperparameters: SMAC3 proposes, the cost function answers, a log records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,7 @@ def run_study(
 ) -> list[Trial]:
     """Try ``n_trials`` hyperparameters in the order in which SMAC3 asks for them.
 
-    A study that was killed goes on where it was: SMAC3's questions follow from the seed and the
+    A killed study continues where it stopped: SMAC3's questions follow from the seed and the
     costs, so it asks the same again, and the log answers what was tried before. SMAC3's own files
     keep no state of its random numbers, so resuming from them would end elsewhere.
 

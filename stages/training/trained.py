@@ -39,7 +39,7 @@ class KeptHead:
 
     @property
     def error(self) -> float:
-        """Validation error of the latter after its last epoch."""
+        """Validation error of the latter after the last epoch."""
         return float(self.validated.validation_mse[-1])
 
 

@@ -242,7 +242,7 @@ def web_app(page: Page, *, token: str | None = None) -> security.AccessControl:
 
 
 def _add_file(app: FastAPI, path: Path) -> None:
-    """Offer a file of the page, read once: no address of a request is ever opened."""
+    """Serve a file of the page, read once: no requested path is ever opened."""
     content, media_type = path.read_bytes(), TYPES[path.suffix]
 
     async def file() -> Response:

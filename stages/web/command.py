@@ -18,18 +18,16 @@ def demo(
         int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")
     ] = PORT,
     host: Annotated[
-        str, typer.Option(help="Any address but a loopback one lets others in, with a token.")
+        str, typer.Option(help="Any address but a loopback one admits others, with a token.")
     ] = "127.0.0.1",
-    family: Annotated[
-        str, typer.Option(help="mini, or sam2 or sam2.1 once they were fetched.")
-    ] = "mini",
+    family: Annotated[str, typer.Option(help="mini, or a fetched one: sam2 or sam2.1.")] = "mini",
     model: Annotated[
         str | None,
-        typer.Option(help="Model that the page starts with; by default the smallest there."),
+        typer.Option(help="Model to start with; by default the smallest available."),
     ] = None,
     heads: Annotated[
         list[Path] | None,
-        typer.Option(help="File of `usam heads export` to offer; may be given many times."),
+        typer.Option(help="File of `usam heads export` to offer; may be repeated."),
     ] = None,
 ) -> None:
     """Serve a web page: an image, clicks on it, masks, and how far to trust them."""

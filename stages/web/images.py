@@ -1,4 +1,4 @@
-"""Images on the page: those that people have open, in memory alone."""
+"""Images that people have open on the page, in memory only."""
 
 import secrets
 from asyncio import TimerHandle, get_running_loop
@@ -26,7 +26,7 @@ dropped.
 """
 
 RELOAD_S: Final = 30
-"""How long an image stays whose page was left, since it may have been to load it again."""
+"""How long an image outlives its page, which may only be reloading."""
 
 MOST_ENCODED: Final = 2
 """Models whose encoding of an image is kept: to go back and forth between two is common."""
@@ -66,7 +66,7 @@ class OpenImage:
 
     @property
     def n_bytes(self) -> int:
-        """What it holds beside its encodings."""
+        """Bytes that it takes beside its encodings."""
         return self._rgb.nbytes + len(self.picture)
 
     @property
@@ -89,7 +89,7 @@ class OpenImage:
 
 
 class OpenImages:
-    """Open images by names that cannot be guessed, so that who lacks a name sees nothing."""
+    """Open images by unguessable names: without its name, nobody sees an image."""
 
     def __init__(self, *, most_images: int = MOST_IMAGES, most_bytes: int = MOST_BYTES) -> None:
         self._images: OrderedDict[str, OpenImage] = OrderedDict()

@@ -1,4 +1,4 @@
-"""What the page sends and gets: bodies of a bounded size, prompts checked, values and masks."""
+"""Requests and answers of the page: bounded bodies, checked prompts, values and masks."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ MOST_QUESTION_BYTES: Final = 50_000
 MOST_CLICKS: Final = 100
 
 STALL_S: Final = 20
-"""How long a body may pause on its way."""
+"""How long a body may stall."""
 
 
 async def read_body(request: Request, *, most_bytes: int, what: str) -> bytes:
@@ -153,7 +153,7 @@ def fault_line(loc: Sequence[object], words: str, like: str = PAGE) -> str:
 
 
 def prompt_of(prompt: Prompt) -> PromptSet:
-    """The same as a predictor takes it, or refuses it."""
+    """The prompt as a predictor takes it; refused if it would be."""
     box = None if prompt.box is None else list(prompt.box)
     if not prompt.clicks:
         return PromptSet(box=box)

@@ -1,4 +1,4 @@
-"""What the page works on, shared by all requests: predictors and queues, images, scenes."""
+"""State shared by all requests of the page: predictors, queues, images, scenes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class HeadChoice:
 
     @property
     def label(self) -> str:
-        """Whose models it judges, what it learned from, and its kind."""
+        """Family that it judges, split that it learned from, and its kind."""
         card = self.card
         name = "" if self.path.stem == card["family"] else f" ({self.path.stem})"
         best = ", best masks" if card["protocol"] == "best" else ""
@@ -140,7 +140,7 @@ class JobQueue:
 
 
 class Page:
-    """Models and the queue before them, the images that are open, and scenes to try.
+    """Models with their queue, the open images, and scenes to try.
 
     Files of images are decoded one at a time, which bounds what they hold at once; scenes are not
     among them.

@@ -1,4 +1,4 @@
-"""Drawn scenes to try on the page, each with a first click; no two clicks get the same advice."""
+"""Drawn scenes to try on the page, each with a first click that gets its own advice."""
 
 import csv
 from dataclasses import dataclass

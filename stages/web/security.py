@@ -1,4 +1,4 @@
-"""Which requests are answered: the page's own, on this machine or with the token."""
+"""Decides which requests are answered: the page's own, on this machine or with the token."""
 
 import secrets
 from collections.abc import MutableMapping
@@ -37,7 +37,7 @@ class AccessControl:
 
     app: ASGIApp
     token: str | None
-    """What requests must carry; None if only this machine can send any."""
+    """Token that requests must carry; None if only this machine can send any."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""

@@ -22,10 +22,10 @@ from stages.web.security import is_loopback_address
 from storage.errors import shown
 
 HEAD_S = 20
-"""How long the head of a request may take to come, or a new connection be silent."""
+"""How long the head of a request may take, or a new connection be silent."""
 
 SHUTDOWN_S = 2
-"""How long answers may take that are on their way when the server is told to end."""
+"""How long answers under way may take when the server is told to stop."""
 
 
 class Connection(H11Protocol):
@@ -65,7 +65,7 @@ class Connection(H11Protocol):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a page is to be had."""
+    """Where a page is served."""
 
     listener: socket.socket
     token: str | None
@@ -112,7 +112,7 @@ def open_endpoint(host: str, port: int) -> Endpoint:
 
 
 def serve(page: Page, endpoint: Endpoint) -> None:
-    """Answer until Ctrl-C or SIGTERM, which uvicorn hands on when the last answer is out."""
+    """Answer until Ctrl-C or SIGTERM, which uvicorn passes on after the last answer."""
     with stoppable("no image is kept"):
         server_of(page, endpoint).run(sockets=[endpoint.listener])
 

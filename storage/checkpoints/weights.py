@@ -1,4 +1,4 @@
-"""Weights of the SAM2 models: where they are, where they come from, whether they are intact."""
+"""Weights of the SAM2 models: place, source and state."""
 
 import csv
 import os

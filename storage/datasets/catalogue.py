@@ -1,4 +1,4 @@
-"""Data sets by the name that ``params.yaml`` gives to their layout: their objects, or how many."""
+"""Reads or counts the objects of a data set by the name of its layout in ``params.yaml``."""
 
 import math
 from collections import Counter
@@ -23,7 +23,7 @@ N_SAMPLED: Final = 500
 """Fewest images whose annotations are read before the rest of a split is estimated."""
 
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
-"""Steps of this part of a row spread any number of them evenly over it."""
+"""Golden ratio: steps of this part of a row spread evenly over it, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _check_files(source: Source, used: Collection[ImageRecord]) -> None:
 
 
 def _check_names(source: Source, used: Collection[ImageRecord]) -> None:
-    """Refuse names with bytes that are no text, or with half a character: no store holds them."""
+    """Refuse names that are not valid text: no store can hold them."""
     files = [image.file for image in used]
     faulty = [shown(file) for file in files if file != file.encode(errors="replace").decode()]
     if faulty:

@@ -1,4 +1,4 @@
-"""Folders of frames and of their PNG masks, as several data sets have them."""
+"""Folders of frames and of their PNG masks, a layout of several data sets."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path

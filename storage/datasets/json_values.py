@@ -1,4 +1,4 @@
-"""Annotations in JSON: what is read is of the expected type, or the error names its place."""
+"""Reads typed values from JSON annotations; errors name their place."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What is asked of a data set, and what its reader finds, before any pixel of an image is read."""
+"""The request to a reader and the records it returns; no pixel of an image is read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a split lies and which part of it is asked for.
+    """Where a split is, and which part of it to read.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Part:
-    """An image or a video that is listed; its annotations are read when asked for."""
+    """A listed image or video; its annotations are read on demand."""
 
     name: str
     """For messages: data set and image or video."""
@@ -113,7 +113,7 @@ class Records:
 
 
 def check_pixels(what: str, height_px: int, width_px: int) -> None:
-    """Refuse a size on record that no image can be read in, before any mask of it is drawn.
+    """Refuse a recorded size that no image can have, before any mask of it is drawn.
 
     Raises
     ------

@@ -121,7 +121,7 @@ class AddressStore(WrapperStore[Store]):
 
 @contextmanager
 def _named(address: str, failures: Failures, advice: str = "") -> Iterator[None]:
-    """Failures as one line that names the address; absent files are none of them."""
+    """Turn failures, except absent files, into one line that names the address."""
     try:
         yield
     except (FileNotFoundError, StoreError):
@@ -131,7 +131,7 @@ def _named(address: str, failures: Failures, advice: str = "") -> Iterator[None]
 
 
 def _reason(error: BaseException) -> str:
-    """First line of what began it; DVC says no more of a clone that failed than "SCM error"."""
+    """First line of the root cause: of a failed clone, DVC itself says only "SCM error"."""
     while error.__cause__ is not None:
         error = error.__cause__
     extra = absent(error.name or "") if isinstance(error, ModuleNotFoundError) else None
@@ -197,7 +197,7 @@ def _zip_store(file: str | Path | IO[bytes]) -> Store:
     from fsspec.implementations.zip import ZipFileSystem  # noqa: PLC0415
 
     files = ZipFileSystem(file)
-    # Before Python takes them apart in any order, and warns of a file that nobody closed.
+    # Before Python frees them in any order and warns of an unclosed file.
     finalize(files, files.fo.close)
     files.find("")  # before threads ask it: half a list would pass for all of it
     return FsspecStore(AsyncFileSystemWrapper(files, asynchronous=True), read_only=True, path="")
@@ -235,4 +235,4 @@ OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingP
         **dict.fromkeys(("s3", "s3a", "gs", "az", "abfs", "http", "https"), _in_bucket),
     }
 )
-"""Who opens the addresses of each scheme; fsspec those of all others that it knows."""
+"""Opener by scheme; fsspec opens all others that it knows."""

@@ -48,7 +48,7 @@ class BucketFolder(ObjectStore[Client]):
     ) -> Buffer | None:
         """Bytes of a file, or None."""
         if key == ROOT and byte_range is None and self._root is not None:
-            # Once: who asks again wants to see the file as it is then.
+            # Once: a second call should see the file's new state.
             data, self._root = self._root, None
             return data
         return await super().get(f"{self._folder}{key}", prototype, byte_range)
@@ -105,7 +105,7 @@ def _client(place: str, retry_s: int, _environment: tuple[tuple[str, str], ...])
     options: dict[str, Any] = _s3_options() if place.startswith("s3") else {}
     if place.startswith("http://"):
         options["client_options"] = {"allow_http": True}
-    # So many that the time runs out before them.
+    # More than fit into the time limit, which then decides.
     options["retry_config"] = {"max_retries": 99, "retry_timeout": timedelta(seconds=retry_s)}
     return from_url(place, **options)
 

@@ -1,4 +1,4 @@
-"""The manifest of a store: what its files are, so that any change to them shows.
+"""The manifest of a store: the digests of its files, so that any change shows.
 
 Kept as the attributes of an empty Zarr group in the store: Zarr readers pass it over without a
 warning, where a file of another format would give one.
@@ -30,7 +30,7 @@ N_HEX: Final = 12
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What a file must be."""
+    """Size and digest that a file must have."""
 
     n_bytes: int
     sha256: str
@@ -56,7 +56,7 @@ def record_of(path: Path) -> FileRecord:
 def check_chunks(
     where: object, name: str, wanted: FileRecord | None, found: FileRecord | None
 ) -> None:
-    """Refuse a file of chunks that is not that of the manifest.
+    """Refuse a chunk file that differs from the manifest.
 
     A checksum in the file tells a flipped bit, and not a file that was taken from another store.
 
@@ -109,7 +109,7 @@ def write_manifest(store: Path, known: Manifest | None = None) -> None:
 
 
 def parse_manifest(where: object, data: bytes) -> Manifest:
-    """Read a manifest, and hold it to its own digest.
+    """Read a manifest and check its own digest.
 
     Raises
     ------

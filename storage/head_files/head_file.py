@@ -39,11 +39,11 @@ class HeadFile:
     weights: Mapping[str, Mapping[str, np.ndarray]]
     """Tensors by objective, in single precision."""
     card: Mapping[str, str]
-    """What all heads share, by name; ``objectives`` has the rest."""
+    """Entries that all heads share, by name; ``objectives`` has the rest."""
 
     @property
     def by_objective(self) -> dict[str, dict[str, str]]:
-        """What differs between the heads."""
+        """Entries that differ between the heads."""
         own: dict[str, dict[str, str]] = json.loads(self.card[OBJECTIVES])
         return own
 
@@ -150,7 +150,7 @@ def read_head_file(path: Path) -> HeadFile:
 def check_card(
     path: Path, card: Mapping[str, Any], expected: Mapping[str, str], remedy: str = ""
 ) -> None:
-    """Refuse heads that learned from something else.
+    """Refuse heads that learned from other inputs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Image files or their bytes in, RGB arrays out, and pictures as PNG; what is unusable is named."""
+"""Reads images as RGB arrays, naming unusable ones, and writes pictures as PNG."""
 
 import io
 import struct

@@ -44,7 +44,7 @@ def video_of(file: str) -> str | None:
 
 
 class Videos:
-    """Frames of a split's videos, each decoded once if they are asked for roughly in order.
+    """Frames of a split's videos, each decoded once if requested roughly in order.
 
     A reader may be ahead of another by a few frames: those between, if of ``files``, are kept for
     it. A frame further back costs decoding its video from the start.

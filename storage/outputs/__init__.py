@@ -1,1 +1,1 @@
-"""What stages write outside the cache, apart from heads: results, tuning, COCO results."""
+"""Outputs of stages outside the cache, apart from heads: results, tuning, COCO results."""

@@ -105,7 +105,7 @@ class KeptResults:
         self._done: dict[int | str, Results] = {}
         if lines[:1] == [first]:
             self._done = {line["image_id"]: line["results"] for line in lines[1:]}
-        # Written anew, so that nothing is appended to half a line.
+        # Rewritten, so that nothing is appended to half a line.
         with whole_file(self._path) as partial, partial.open("w", encoding="utf-8") as file:
             file.write(_line(first))
             file.writelines(_line(_entry(*own)) for own in self._done.items())
@@ -147,7 +147,7 @@ def _line(content: Mapping[str, Any]) -> str:
 
 
 def _whole_lines(path: Path) -> Iterable[dict[str, Any]]:
-    """Lines of a file that may not be there, up to one that a kill has cut."""
+    """Lines of a file, if it exists, up to one cut short by a kill."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     for line in text.splitlines(keepends=True):
         if not line.endswith("\n"):

@@ -68,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def checked_record(path: Path, stage: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without its own digest, which must be that of all else.
+    """A record without its own digest, once this has been checked.
 
     Raises
     ------

@@ -53,10 +53,14 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
         found = pd.read_csv(
             path,
             # Not for all columns: lines that are too long would pass.
-            usecols=None if only is None else lambda name: {name, name.partition("@")[0]} & {*only},
+            usecols=None if only is None else lambda name: _is_asked(name, only),
             **_as_declared(table),
         )
     return _checked(path, found, table, only)
+
+
+def _is_asked(name: str, only: Collection[str]) -> bool:
+    return name in only or name.partition("@")[0] in only
 
 
 def read_blocks(path: Path, table: Table) -> Iterator[pd.DataFrame]:

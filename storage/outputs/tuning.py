@@ -70,7 +70,7 @@ def read_tuning(path: Path) -> Tuning:
 
 
 def trial_files(path: Path) -> dict[str, str] | None:
-    """What a choice says of the table of trials beside it; None if it is from before any did."""
+    """Digests, by file, that a choice records of its trials; None from an earlier version."""
     return _read_choice(path).get(FILES)
 
 

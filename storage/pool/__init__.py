@@ -1,1 +1,1 @@
-"""The pool: shards of cells, in files that are named by all that their bytes follow from."""
+"""The pool: shards of cells, in files named by all that determines their bytes."""

@@ -1,4 +1,4 @@
-"""Published stores serve as pool: their shards are put into it before any is computed."""
+"""Puts shards of published stores into the pool before any is computed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,7 +123,7 @@ def open_published(paths: Mapping[str, Path]) -> PublishedCell:
 
 
 def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
-    """Put the shards of a published cell that fits into the pool, as far as that lacks them.
+    """Put the shards of a matching published cell that the pool lacks into it.
 
     Masks are linked unread: publishing compares them with what the manifest says of them.
 

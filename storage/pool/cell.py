@@ -1,4 +1,4 @@
-"""The shards of a cell in the pool: which are there, how one is kept, read and compared.
+"""The shards of a cell in the pool: lists, keeps, reads and compares them.
 
 ::
 
@@ -39,7 +39,7 @@ from storage.store.signature import compare, digest, parse_signature
 from storage.store.writing import check_names, checked, create_array, writable
 
 OF_A_SPLIT: Final = ("split", "objects_digest", "shard_objects")
-"""Entries of a signature that say which rows there are; what a row holds follows from others."""
+"""Entries of a signature that say which rows exist, not what they hold."""
 
 SETTINGS: Final = "settings.json"
 FEATURES: Final = ".npz"
@@ -101,7 +101,7 @@ class Cell:
 
     @cached_property
     def settings(self) -> dict[str, Value]:
-        """All that its shards' bytes follow from, apart from their inputs."""
+        """All that determines its shards' bytes, apart from their inputs."""
         rest = {key: value for key, value in self.signature.items() if key not in OF_A_SPLIT}
         return parse_signature({**rest, "stores": self.kinds})
 
@@ -111,7 +111,7 @@ class Cell:
         return self.pool / digest(self.settings)
 
     def fits(self, signature: Mapping[str, object]) -> bool:
-        """Whether rows of a published store with this signature are what its settings give."""
+        """Whether a published store with this signature has the rows of these settings."""
         settings = {key: value for key, value in self.settings.items() if key != "stores"}
         return compare(signature, settings) is None
 
@@ -120,7 +120,7 @@ class Cell:
         return self.features_path(name).exists()
 
     def lacking(self) -> list[str]:
-        """Names of the shards that are not there, in the order of the rows."""
+        """Names of the missing shards, in row order."""
         there = names_in(self.folder)
         return [name for name in self.split.shards if name not in there]
 
@@ -133,7 +133,7 @@ class Cell:
         return self.folder / f"{name}.{sha256[:N_HEX]}{MASKS}"
 
     def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> bool:
-        """Keep a shard, unless it is there.
+        """Keep a shard, unless it exists.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class Cell:
             raise StoreError(f"{path} must be features of a shard, got {error}") from error
 
     def drop(self, name: str) -> None:
-        """Remove a damaged shard; what links of it show elsewhere stays."""
+        """Remove a damaged shard; links to it elsewhere stay."""
         self.features_path(name).unlink(missing_ok=True)
         for path in self.folder.glob(f"{name}.*{MASKS}"):
             path.unlink(missing_ok=True)
@@ -205,7 +205,7 @@ class Cell:
         put_file(self.features_path(name), data.getvalue(), is_first=True)
 
     def _checked(self, name: str, rows: Mapping[str, np.ndarray], kinds: Sequence[str]) -> Rows:
-        """Arrays of a shard, held to the schema and to what its name says of them."""
+        """Arrays of a shard, checked against the schema and its name."""
         shard = self.split.shards[name]
         specs = {key: spec for kind in kinds for key, spec in shard_arrays(kind).items()}
         check_names(f"rows of shard {shard.index}", rows, set(specs))
@@ -261,7 +261,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def settings_of(names: Collection[str], pool: Path = POOL) -> Iterator[dict[str, Any]]:
-    """Settings under which some of these shards are there, unless damage keeps them from reading.
+    """Settings under which some of these shards exist, if they can be read.
 
     No shard is used by them.
     """

@@ -1,4 +1,4 @@
-"""Removes shards from the pool that no present cell asks for, if they were published once."""
+"""Removes shards from the pool that were published and that no current cell uses."""
 
 import json
 import shutil
@@ -15,16 +15,16 @@ from storage.pool.publishing import PUBLISHED
 
 @dataclass
 class Cleaned:
-    """What became of the pool.
+    """What cleaning removed and kept.
 
     Attributes
     ----------
     n_shards
         Shards that were removed.
     n_bytes
-        What that freed: a file that a store or DVC's cache links, too, takes its room still.
+        Bytes freed: a file that a store or DVC's cache also links still takes space.
     unpublished
-        Shards that no present cell asks for and that were never published, by their folder.
+        Shards that no current cell uses and that were never published, by their folder.
     """
 
     n_shards: int = 0
@@ -59,7 +59,7 @@ def clean(asked: Mapping[Path, Collection[str]], pool: Path = POOL) -> Cleaned:
 
 
 def _published(folder: Path) -> set[str]:
-    """Names of the shards of a folder that were published; those of a damaged list are not."""
+    """Names of a folder's published shards, without those of a damaged list."""
     found: set[str] = set()
     for path in folder.glob(f"{PUBLISHED}/*.json"):
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""DVC's cache: outputs that DVC has removed to make them again, and damage that it shares."""
+"""DVC's cache: finds outputs that DVC removed before a run, and repairs shared damage."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def recorded_listings(lock: Path = LOCK) -> dict[str, str]:
 
 
 def lay_out(listing: str, folder: Path) -> bool:
-    """Lay out an output folder as DVC's cache has it, by links into the cache.
+    """Recreate an output folder from DVC's cache, by links.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def lay_out(listing: str, folder: Path) -> bool:
 
 
 def mend_cache(files: Iterable[Path]) -> list[Path]:
-    """Put repaired files in the place of damaged ones in DVC's cache, which may be links of them.
+    """Replace damaged files in DVC's cache, which outputs may link, by repaired ones.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def _outs(stages: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _cache_dir() -> Path:
-    """DVC's cache: in the repository, or where its settings say."""
+    """Folder of DVC's cache: in the repository, or as its settings say."""
     config = ConfigParser(interpolation=None)
     config.read([CONFIG / "config", CONFIG / "config.local"])
     folder = Path(config.get("cache", "dir", fallback="cache").strip("\"'"))

@@ -15,7 +15,7 @@ from storage.split.objects import ObjectTable, images_of_shards, input_sha256, o
 
 @dataclass(frozen=True, eq=False)
 class PreparedSplit:
-    """A prepared split, cut into shards, and the digests that its cells are held to."""
+    """A prepared split, cut into shards, and the digests that its cells must have."""
 
     table: ObjectTable
     shard_objects: int

@@ -1,4 +1,4 @@
-"""Publishes a cell whose shards are all there: its stores appear, each whole or not at all."""
+"""Publishes a complete cell: its stores appear, each whole or not at all."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ PUBLISHED: Final = "published"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of holding every shard of a cell to its digests.
+    """Result of comparing every shard of a cell with its digests.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Opens the cells of a split, what every model says under every view, and its entropies.
+"""Opens the cells of a split, predictions of every model under every view, and its entropies.
 
 A cell must match its path, the settings that ask for it, and the objects and images of its split.
 It is compared with what was asked, not with another cell: of two that differ, neither shows which
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import xarray
 
 Expected = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Entries that the settings want in the signature of each cell, by model and view."""
+"""Entries that each cell's signature must have under the settings, by model and view."""
 
 EXTRACTION_KEYS: Final = ("extract_version", "family", "precision")
 """Signature entries that cells used together must share, whatever their splits."""
@@ -72,7 +72,7 @@ class OpenCell:
 
     @property
     def signature(self) -> Mapping[str, Any]:
-        """All that the rows depend on, except the content of the images."""
+        """All that the rows depend on, except the images' content."""
         return self.store.signature
 
     @property
@@ -194,7 +194,7 @@ class SplitCells:
 
     @property
     def head_origin(self) -> dict[str, str]:
-        """What heads must have learned from, to judge these cells, or what they learn from."""
+        """Inputs that heads of these cells learn, or must have learned, from."""
         return head_origin({model: cell.signature for model, cell in self.identity.items()})
 
 
@@ -316,7 +316,7 @@ def _open_cell(expected: Mapping[str, Any], *, cache: str | Path, with_masks: bo
 
 
 def _check_images(cell: OpenCell, known: Sequence[str], objects: str | Path) -> None:
-    """Refuse a cell of images that were repaired, or replaced, since it was extracted."""
+    """Refuse a cell whose images were repaired or replaced since it was extracted."""
     differing = [
         str(shard)
         for shard, (found, wanted) in enumerate(zip(cell.images_sha256, known, strict=True))

@@ -1,4 +1,4 @@
-"""Masks and scores of the cells of a split, read some objects at a time."""
+"""Reads masks and scores of a split's cells, some objects at a time."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +82,7 @@ class RunMasks:
 
 
 def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMasks]:
-    """What reads the masks of each cell, by model and view."""
+    """Readers of each cell's masks, by model and view."""
     masks = {name: cell.mask_chunks for name, cell in cells.by_name.items()}
     if all(chunks.files.folder is not None for chunks in masks.values()):
         return {name: chunks.read_into for name, chunks in masks.items()}
@@ -91,11 +91,11 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
 
 
 def _score_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadScores]:
-    """What reads SamScores and IoUs of each cell, by model and view."""
+    """Readers of each cell's SamScores and IoUs, by model and view."""
     readers = {name: partial(_scores, cell, run) for name, cell in cells.by_name.items()}
     if not any(is_address(cell.where) for cell in cells.by_name.values()):
         return dict(readers)
-    # Asked for side by side; what fails does so when its cell is read, as on the disk.
+    # Requested in parallel; failures surface when their cell is read, as on disk.
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
         return {name: pool.submit(read).result for name, read in readers.items()}
 

@@ -1,4 +1,4 @@
-"""What is in a store, and what differs between two, for people."""
+"""Describes a store, or the differences between two, for people."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ class StoreDescription:
 
 
 def describe(where: str | Path) -> StoreDescription:
-    """Look at a store's metadata and the sizes of its files.
+    """Read a store's metadata and the sizes of its files.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _described(store: Store, name: str, array: AnyArray) -> ArrayDescription:
 
 
 def find_stores(path: Path) -> list[Path]:
-    """The store at ``path``, or all below it; hidden folders, being in the making, are skipped.
+    """The store at ``path``, or all below it; hidden folders are unfinished and skipped.
 
     A zipped store is found only by its own path.
 

@@ -1,4 +1,4 @@
-"""Opens a store and holds its description to the schema and to its manifest."""
+"""Opens a store and checks its description against the schema and its manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CELL_KEYS: Final = ("split", "model", "view")
 
 @dataclass(frozen=True)
 class Store:
-    """A store of the present schema."""
+    """A store of the current schema."""
 
     files: Files
     group: zarr.Group
@@ -80,7 +80,7 @@ def open_store(where: str | Path | Files) -> Store:
 
 
 class HeldStore(WrapperStore[ZarrStore]):
-    """A store of zarr's that refuses a chunk file which is not that of the manifest, or is lost.
+    """A zarr store that refuses chunk files that are lost or differ from the manifest.
 
     Files of which zarr reads a part, shards of masks, are for their reader to look at; metadata are
     held to the schema.
@@ -92,7 +92,7 @@ class HeldStore(WrapperStore[ZarrStore]):
         self._manifest: Manifest | None = None
 
     def hold_to(self, manifest: Manifest) -> Manifest:
-        """From now on, let only these files pass."""
+        """From now on, accept only these files."""
         self._manifest = manifest
         return manifest
 

@@ -125,7 +125,7 @@ class MaskChunks:
             return self._from_disk(self.files.folder / name, run)
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
-        """Hold the shard of a row to the manifest; it is read whole unless its digest is that.
+        """Check a row's shard against the manifest, reading it whole unless its digest is given.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Brings published stores of schema 2 to the present schema, without a model."""
+"""Migrates published stores of schema 2 to the current schema, without a model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from storage.store.writing import consolidate
 
 
 def migrate(path: Path) -> bool:
-    """Bring a published store to the present schema, in its place, whole or not at all.
+    """Migrate a published store to the current schema, in place, whole or not at all.
 
     The files of its arrays are linked, not read: the manifest keeps what it says of them, by which
     damage and losses show as before. The result is byte for byte what a new run would write.

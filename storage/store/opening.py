@@ -1,4 +1,4 @@
-"""Opens stores, as arrays of zarr or datasets of xarray, and holds them to schema and manifest."""
+"""Opens stores as zarr arrays or xarray datasets, checked against schema and manifest."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

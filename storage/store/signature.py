@@ -47,7 +47,7 @@ def compare(stored: Mapping[str, object], expected: Mapping[str, object]) -> str
 
 
 def change(old: object, new: object, text: Callable[[object], str] = str) -> str:
-    """What became of an entry, in words; of a list, what comes and what goes.
+    """How an entry changed, in words; of a list, what was added and removed.
 
     >>> change(["center", "p1"], ["center", "box"])
     'box added, p1 dropped'

@@ -1,4 +1,4 @@
-"""Holds every file of a store to its manifest."""
+"""Checks every file of a store against its manifest."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class Damage:
 
 
 def verify(where: str | Path | Files, *, sizes_only: bool = False) -> list[Damage]:
-    """Hold every file of a store to its manifest.
+    """Check every file of a store against its manifest.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def _array_and_key(name: str) -> tuple[str, str]:
 
 
 def _strays(store: Store) -> list[str]:
-    """Files that no manifest tells of."""
-    # Servers of the web list nothing.
+    """Files that are not in the manifest."""
+    # Web servers list nothing.
     if store.files.where.startswith(("http://", "https://")):
         return []
     known = {*store.manifest, FILE}

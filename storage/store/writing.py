@@ -36,7 +36,7 @@ def create_store(
     coords: Mapping[str, Any],
     shard_objects: int | None = None,
 ) -> zarr.Group:
-    """Make a store with its coordinates written and its data absent.
+    """Make a store with its coordinates but without data.
 
     The signature is on disk before any array, completed by ``schema_version`` and, where the kind
     has shards, ``shard_objects``.
@@ -75,7 +75,7 @@ def create_store(
 
 
 def consolidate(store: Path, kind: str) -> None:
-    """Repeat the metadata of all arrays in the store's own, so that opening it asks for one file.
+    """Repeat all arrays' metadata in the store's own, so that opening it reads one file.
 
     Notes
     -----

@@ -129,8 +129,8 @@ def test_images_that_no_extraction_will_read_are_named_at_once(
     assert run_prepare().n_images == 3
     note = capsys.readouterr().out.splitlines()[-1]
     assert note.startswith(
-        f"note: 3 of 3 images must be mended before extract: {large} must be 64 px high and 64 px "
-        f"wide as its record says, got 80 x 70, {garbage} must be a readable image, got: "
+        f"note: 3 of 3 images must be fixed or replaced before extract: {large} must be 64 px high "
+        f"and 64 px wide as its record says, got 80 x 70, {garbage} must be a readable image, got: "
     )
     assert f", {deep} must have a mode with 8-bit colours" in note
 
@@ -154,7 +154,7 @@ def test_orientations_that_the_size_on_record_cannot_confirm_are_told(
     run_prepare()
 
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "note: 2 of 3 images must be looked at, turned by an EXIF orientation that no size "
+        "note: 2 of 3 images must be checked by eye, turned by an EXIF orientation that no size "
         f"confirms: {upside_down.name} (3), {square.name} (6)"
     )
 

@@ -150,7 +150,7 @@ def test_an_image_that_was_never_good(
     error = refuse()
     assert error.startswith("images in images must be extracted, got 1 that cannot be (")
     assert f"({file}: images/{file} must be {reason}" in error
-    assert error.endswith(": mend these and run again")
+    assert error.endswith(": fix or replace these images and run again")
 
 
 def test_an_image_that_changed_since_prepare(refuse: Refuse) -> None:

@@ -134,7 +134,7 @@ def test_images_that_fail_are_named_and_cost_their_shards_alone(
     assert "(wide.jpg: " in error.replace("; wide.jpg", "(wide.jpg")
     assert "got: image file is truncated" in error
     assert "small.png: images/small.png must be a readable image, got: cannot identify" in error
-    assert f"all shards without them are kept in {pool_of().folder}: mend these and run" in error
+    assert f"all shards without them are kept in {pool_of().folder}: fix or replace these" in error
     assert done_shards() == [0]
     with encoded_images() as encoded:
         assert refused(capsys).count("wide.jpg: ") == 1

@@ -216,10 +216,10 @@ def test_workers_that_write_to_another_folder_are_noticed(
     with pytest.raises(SystemExit):
         run(extract, *CELL)
     note, error = capsys.readouterr().err.splitlines()[-2:]
-    assert note == f"note: waiting until {N_SHARDS} shards show in {POOL.absolute()}"
+    assert note == f"note: waiting for {N_SHARDS} shards to appear in {POOL.absolute()}"
     assert error == (
         f"error: shards that were computed must be in {POOL.absolute()}, got {N_SHARDS} shards "
-        "that are not: whoever computes must write to the same folder"
+        "that are not: all processes must write to the same folder"
     )
     assert not outputs()
 
