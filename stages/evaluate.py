@@ -5,7 +5,8 @@ Reads   ``params.yaml:evaluate``, ``cache/objects/<split>.zarr``, ``cache/entrop
         ``params.yaml:extract`` and, if they are there, ``cache/features/<train split>``.
 Writes  ``results/splits/<split>/``: ``auc.csv``, ``iou.csv``, ``curves.csv``,
         ``correlation.csv``, ``statistics.csv``, ``coverage.csv``, ``reliability.csv``,
-        ``promises.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``, ``run.json``.
+        ``promises.csv``, ``mask_sets.csv``, ``pixels.csv``, ``objects.csv``, ``ranking.csv``,
+        ``run.json``.
 """
 
 from pipeline.scoring.bootstrap import resample_groups
@@ -15,7 +16,7 @@ from stages.program.main import check_unchanged, stage_main
 from stages.settings.params import cache_location, read_params
 from stages.settings.parsing import check_known
 from stages.settings.signatures import eval_cells, settings_of_cells, train_cells
-from stages.training.data import learned_from
+from stages.training.data import learned_from, open_if_there
 from storage.errors import faults_of
 from storage.outputs.results import write_results
 from storage.paths import results_dir
@@ -30,15 +31,20 @@ def main(split: str) -> None:
     views = [params.view(name) for name in params.views]
     names = eval_cells(split, params.models, views, params.extra_prompts)
     cells = open_cells(split, settings_of_cells(params.extract, names), cache=cache_location())
-    learned = {
-        name: learned_from(
-            name,
-            settings_of_cells(params.extract, train_cells(name, params.models)),
-            cache_location(),
-        )
+    settings = {
+        name: settings_of_cells(params.extract, train_cells(name, params.models))
         for name in params.train_splits
     }
-    scores = read_scores(cells, learned, kinds=params.heads, ablations=params.ablations)
+    learned = {
+        name: open_if_there(name, expected, cache_location()) for name, expected in settings.items()
+    }
+    scores = read_scores(
+        cells,
+        {name: learned_from(found) for name, found in learned.items()},
+        kinds=params.heads,
+        ablations=params.ablations,
+        learned={name: found for name, found in learned.items() if found is not None},
+    )
     resamples = resample_groups(scores.group, params.evaluate.n_resamples, params.evaluate.seed)
     run = {
         "split": split,

@@ -81,6 +81,29 @@ def reliability(
     return Reliability(*np.ascontiguousarray(means.swapaxes(1, 2)))
 
 
+def isotonic_iou(
+    sam_score: Float[np.ndarray, "*known"], iou: Float[np.ndarray, "*known"]
+) -> Callable[[Float[np.ndarray, "*more"]], Float[np.ndarray, "*more"]]:
+    """What IoU SamScores stand for, learned from some whose true IoU is known.
+
+    Notes
+    -----
+    Isotonic regression: of all functions that rise with the SamScore, the one with the least mean
+    squared error. Beyond the SamScores that it knows it is flat.
+    """
+    # scikit-learn takes a second to import.
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415
+
+    regression = IsotonicRegression(out_of_bounds="clip")
+    regression.fit(sam_score.ravel().astype(np.float64), iou.ravel().astype(np.float64))
+
+    def calibrated(more: Float[np.ndarray, "*more"]) -> Float[np.ndarray, "*more"]:
+        found: Float[np.ndarray, "*more"] = regression.predict(more.ravel()).reshape(more.shape)
+        return found
+
+    return calibrated
+
+
 def accuracy(
     predicted_iou: Float[np.ndarray, "object"],
     iou: Float[np.ndarray, "object"],

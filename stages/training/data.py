@@ -59,10 +59,16 @@ def origin_of(cells: SplitCells) -> dict[str, str]:
     }
 
 
-def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str, str]:
+def learned_from(cells: SplitCells | None) -> dict[str, str]:
     """What the card of heads of a train split must say of its features; nothing without them.
 
     Whoever has heads alone has nothing to compare them with.
+    """
+    return {} if cells is None else {FEATURES: cells.digest(["identity"])}
+
+
+def open_if_there(split: str, expected: Expected, cache: str | Path) -> SplitCells | None:
+    """Cells of a split; None if not all of them are there.
 
     Raises
     ------
@@ -72,9 +78,8 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
     """
     paths = [objects_path(split), *(features_path(split, *name) for name in expected)]
     if any(files_at(located(path, cache)).read(ROOT) is None for path in paths):
-        return {}
-    cells = open_cells(split, expected, cache=cache)
-    return {FEATURES: cells.digest(["identity"])}
+        return None
+    return open_cells(split, expected, cache=cache)
 
 
 def _read_inputs(
