@@ -7,10 +7,11 @@ set for an object of a new image, drawn as those of the calibration were, has a 
 the set probability. Poor predictions make larger sets, not broken promises.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, inf
+from math import ceil, inf, sqrt
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from pipeline.proposals import Values
 from pipeline.result_rows import MaskSetRow
 from pipeline.risk_control import NOTHING, Judged, check_calibration
-from pipeline.scoring.bootstrap import Resamples, interval
+from pipeline.scoring.bootstrap import LEVEL, Resamples, interval
 from pipeline.scoring.statistics import FAILURE_IOUS
 
 Predicted = Float[np.ndarray, "object proposal"]
@@ -28,11 +29,14 @@ Predicted = Float[np.ndarray, "object proposal"]
 ALPHAS: Final = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Shares of sets that may miss, in tables."""
 
+N_CALIBRATIONS: Final = 200
+"""Random halves of the images that show whether the promise is kept."""
+
 N_HALVES: Final = 100
 """Halves of the images that calibrate sets for tables, each checked on the other half."""
 
-ISOTONIC: Final = "sam_score_isotonic"
-"""Name of SamScores that isotonic regression has calibrated."""
+PROTOCOL: Final = "selected"
+"""Protocol of the heads of sets in tables: a set has the masks that a user has."""
 
 
 def doubt(
@@ -101,7 +105,7 @@ def set_threshold(judged: Judged, alpha: float) -> float:
     prediction.
     """
     check_calibration(judged, alpha)
-    n_images = len(judged.images())
+    n_images = float(len(judged.images()))
     (threshold,) = _thresholds(judged.uncertainty, judged.share, n_images, (alpha,))
     return float(threshold)
 
@@ -126,10 +130,42 @@ def least_images(alpha: float, out_of_reach: float) -> float:
     """Fewest images for which sets exist if they miss only what is out of reach; inf where none do.
 
     >>> least_images(0.1, 0.0), least_images(0.2, 0.15), least_images(0.1, 0.1)
-    (9, 16, inf)
+    (9.0, 16.0, inf)
     """
     spare = alpha - out_of_reach
-    return ceil(round((1 - alpha) / spare, 9)) if spare > 0 else inf
+    return float(ceil(round((1 - alpha) / spare, 9))) if spare > 0 else inf
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often sets have a good proposal on images that did not calibrate them."""
+
+    share: float
+    """Mean over calibrations."""
+    least: float
+    """The lowest that chance leaves to the promise: its end of a 95 % interval."""
+
+
+def coverage(
+    judged: Judged, alpha: float, calibrate: Callable[[Judged, float], float] = set_threshold
+) -> Coverage:
+    """Coverage over ``N_CALIBRATIONS`` random halves of the images, each checked on the others.
+
+    A half that has no sets misses nothing.
+
+    Notes
+    -----
+    Given the images, random halves are independent of each other, and the images of one half
+    exchangeable with the others, which is all that the promise needs.
+    """
+    rng, n_images = np.random.default_rng(0), len(judged.images())
+    shares = []
+    for _ in range(N_CALIBRATIONS):
+        is_of = rng.permutation(n_images) < n_images // 2
+        threshold, others = calibrate(judged.of_images(is_of), alpha), judged.of_images(~is_of)
+        shares.append(others.share @ (others.uncertainty >= threshold) / others.share.sum())
+    below = NormalDist().inv_cdf((1 - LEVEL) / 2) * np.std(shares, ddof=1) / sqrt(N_CALIBRATIONS)
+    return Coverage(float(np.mean(shares)), float(1 - alpha + below))
 
 
 def set_rows(
@@ -157,6 +193,7 @@ def set_rows(
             margin = own.n_masks[i] - first.n_masks[i]
             if not np.isnan(margin):
                 yield MaskSetRow(
+                    PROTOCOL,
                     train_split,
                     model,
                     measure,
@@ -192,41 +229,25 @@ def _checked(
     group, n_images = resamples.group, resamples.n_drawn.shape[1]
     doubts = doubt(predicted_iou)
     needed = _needed(doubts, is_good)
-    share = 1 / np.bincount(group)[group]
     order = np.argsort(needed, kind="stable")
+    share = 1 / np.bincount(group)[group]
 
-    def calibrated(weight: Values, n_calibrated: float) -> Float[np.ndarray, " alpha"]:
-        found = _thresholds(needed[order], weight[order], n_calibrated, ALPHAS)
-        return np.where(found == NOTHING, np.nan, found)
+    def counted(on: Values, n_calibrated: float, of: Values) -> Float[np.ndarray, "alpha 2"]:
+        """Coverage and size by the weights ``of``, of sets that are calibrated by those ``on``."""
+        limits = _thresholds(needed[order], on[order], n_calibrated, ALPHAS)
+        found = [[needed >= limit, (doubts >= limit).sum(axis=1)] for limit in limits]
+        means: Float[np.ndarray, "alpha 2"] = np.array(found) @ of / of.sum()
+        means[limits == NOTHING] = np.nan
+        return means
 
-    def means(values: Float[np.ndarray, "alpha object"], weight: Values, limits: Values) -> Values:
-        return np.where(np.isnan(limits), np.nan, values @ weight / weight.sum())
-
-    halves, sizes = [], []
-    for is_of in _halves(n_images):
-        limits = calibrated(share * is_of[group], is_of.sum())
-        others = share * ~is_of[group]
-        halves.append(
-            (
-                means(needed >= limits[:, np.newaxis], others, limits),
-                means(_sizes(doubts, limits), others, limits),
-            )
-        )
-    for drawn in resamples.n_drawn:
-        weight = share * drawn[group]
-        limits = calibrated(weight / 2, n_images / 2)
-        sizes.append(means(_sizes(doubts, limits), weight, limits))
-    coverage, n_masks = np.mean(halves, axis=0)
-    return _Checked(coverage, n_masks, np.array(sizes).reshape(-1, len(ALPHAS)).T)
-
-
-def _sizes(
-    doubts: Predicted, limits: Float[np.ndarray, " alpha"]
-) -> Int[np.ndarray, "alpha object"]:
-    sizes: Int[np.ndarray, "alpha object"] = np.stack(
-        [(doubts >= limit).sum(axis=1) for limit in limits]
-    )
-    return sizes
+    halves = [
+        counted(share * is_of[group], float(is_of.sum()), share * ~is_of[group])
+        for is_of in _halves(n_images)
+    ]
+    drawn = [share * n_drawn[group] for n_drawn in resamples.n_drawn]
+    resampled = np.array([counted(own / 2, n_images / 2, own)[:, 1] for own in drawn])
+    coverage, n_masks = np.mean(halves, axis=0).T
+    return _Checked(coverage, n_masks, resampled.T)
 
 
 def _needed(doubts: Predicted, is_good: Bool[np.ndarray, "object proposal"]) -> Values:

@@ -179,6 +179,7 @@ class MaskSetRow:
     Means over such halves. Targets that are out of reach have no row.
     """
 
+    protocol: Annotated[str, "whose masks the heads learned from"]
     train_split: Annotated[
         str, "train split of the heads, or of the calibrated SamScore; empty without"
     ]

@@ -15,14 +15,14 @@ from jaxtyping import Float, Int
 from pipeline.gallery import IOU_COLUMNS, ranking_columns
 from pipeline.heads.kinds import HEAD_KINDS, KINDS, HeadSet, head_sets
 from pipeline.heads.predict import READ, every_input, predict
-from pipeline.mask_sets import ISOTONIC, Predicted, set_rows
+from pipeline.mask_sets import PROTOCOL, Predicted, set_rows
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import promise_rows
 from pipeline.scoring import statistics
 from pipeline.scoring.bootstrap import Resamples
-from pipeline.scoring.calibration import PixelScores, isotonic_iou, pixel_rows
+from pipeline.scoring.calibration import ISOTONIC, PixelScores, isotonic_iou, pixel_rows
 from pipeline.scoring.corrections import auc_rows, correlations, curves, iou_rows, n_measures
 from pipeline.scoring.evidence import ModelScores
 from pipeline.scoring.measures import predicted_iou
@@ -204,7 +204,7 @@ def _predicted_of_largest(
         known = of_split.identity[model].proposals()
         found[name, ISOTONIC] = isotonic_iou(known.sam_score, known.iou)(sam_score)
     for kind in HEAD_KINDS:
-        head_set = HeadSet("selected", "selected", kind.name)
+        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name)
         for name, file in heads.get(head_set, {}).items():
             own = expected_ious(cells.identity[model], head_set, file)
             found[name, kind.named("usam")] = own

@@ -5,7 +5,7 @@ from typing import Final
 
 from pipeline import mask_sets
 from pipeline.heads.kinds import HEAD_KINDS, HeadSet
-from pipeline.mask_sets import Predicted
+from pipeline.mask_sets import Coverage, Predicted
 from pipeline.risk_control import NOTHING, Judged, Promise
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
@@ -27,13 +27,17 @@ MEASURES: Final = ("sam_score", *(kind.named("usam") for kind in HEAD_KINDS))
 
 def calibrate_sets(
     params: Params, split: str, promise: Promise, protocol: str, model: str | None, measure: str
-) -> Gate:
+) -> tuple[Gate, Coverage]:
     """Calibrate sets of a model's proposals from one click on all images of a split.
 
     Parameters
     ----------
     protocol
         That of the heads.
+
+    Returns
+    -------
+    The gate, and what came of such calibrations on halves of these images.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def calibrate_sets(
     threshold = mask_sets.set_threshold(judged, promise.alpha)
     if threshold == NOTHING:
         raise DataError(_nothing(judged, promise, model, split))
-    return Gate(
+    made = Gate(
         split=split,
         protocol=protocol,
         model=model,
@@ -71,6 +75,7 @@ def calibrate_sets(
         n_objects=len(judged.group),
         n_groups=len(judged.images()),
     )
+    return made, mask_sets.coverage(judged, promise.alpha)
 
 
 def _predicted(
@@ -91,7 +96,7 @@ def _predicted(
 def _nothing(judged: Judged, promise: Promise, model: str, split: str) -> str:
     without, images = mask_sets.out_of_reach(judged), f"{len(judged.images())} images of {split}"
     least = mask_sets.least_images(promise.alpha, without)
-    remedy = "" if isinf(least) else f", or take {least} images"
+    remedy = "" if isinf(least) else f", or take {least:.0f} images"
     return (
         f"sets of the {N_PROPOSALS} proposals must hold one with an IoU of at least "
         f"{promise.iou:g} for {1 - promise.alpha:.0%} of the objects, got {without:.0%} of the "

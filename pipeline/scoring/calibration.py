@@ -21,6 +21,9 @@ Objects without a pixel in the region have NaN throughout.
 N_BINS: Final = 10
 """Bins of equal mass of the calibration error and the reliability diagram."""
 
+ISOTONIC: Final = "sam_score_isotonic"
+"""Name of SamScores that isotonic regression has calibrated."""
+
 
 @dataclass(frozen=True)
 class Reliability:

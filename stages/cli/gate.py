@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import ceil
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import pandas as pd
 import typer
 
 from pipeline import risk_control
+from pipeline.mask_sets import N_CALIBRATIONS, Coverage
 from pipeline.proposals import Values
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import BY_NAME
@@ -56,13 +56,15 @@ def gate(
         split = split or params.eval_splits[0]
         check_known("eval split", split, params.eval_splits)
         if promise == SET:
-            made = calibrate_sets(params, split, wanted, protocol, model, measure)
+            made, covered = calibrate_sets(params, split, wanted, protocol, model, measure)
+            lines = _set_lines(made, covered)
         else:
             made = _of_masks(split, wanted, (protocol, model, measure))
+            lines = _lines(made)
         name = f"{protocol}-{made.model}-{measure}"
         path = gate_path(split, f"{name}-{SET}" if promise == SET else name)
         write_json(path, asdict(made))
-    print(*(_set_lines if promise == SET else _lines)(made, path), sep="\n")
+    print(*lines, f"Written to {path}", sep="\n")
 
 
 def _of_masks(split: str, wanted: risk_control.Promise, of: tuple[str, str | None, str]) -> Gate:
@@ -152,7 +154,7 @@ def _nothing(
     )
 
 
-def _lines(made: Gate, path: Path) -> list[str]:
+def _lines(made: Gate) -> list[str]:
     symbol, limit = measure_label(made.measure), made.threshold
     predicted = BY_NAME[made.measure].predicted_iou
     same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""
@@ -162,18 +164,21 @@ def _lines(made: Gate, path: Path) -> list[str]:
         f"Keep a mask if {symbol} ≤ {limit:.4g}{same}.",
         f"This keeps {made.kept:.1%} of the {calibrated}.",
         f"Promise for images like these: {promise_words(made)}.",
-        f"Written to {path}",
     ]
 
 
-def _set_lines(made: Gate, path: Path) -> list[str]:
+def _set_lines(made: Gate, covered: Coverage) -> list[str]:
     predicted = BY_NAME[made.measure].predicted_iou
     calibrated = f"{made.n_objects} objects in {made.n_groups} images of {made.split}"
     size = f"{made.kept * N_PROPOSALS:.2f} of the {N_PROPOSALS} proposals"
+    checked = (
+        f"{covered.share:.1%} of the sets on the others have one, and {covered.least:.1%} is the "
+        "least that chance leaves"
+    )
     doubt = f"the product of 1 − {predicted} of those ahead"
     return [
         f"Take proposals by {predicted}, highest first, while {doubt} is ≥ {made.threshold:.4g}.",
         f"Sets have {size} of the {model_label(made.model)} model on average: {calibrated}.",
         f"Promise for images like these: {promise_words(made)}.",
-        f"Written to {path}",
+        f"Calibrated on {N_CALIBRATIONS} halves of these images, {checked}.",
     ]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pipeline.gallery import CLICK_COLOUR, PREDICTION_COLOUR, TRUTH_COLOUR
 from pipeline.heads.kinds import HEAD_KINDS
+from pipeline.scoring.calibration import ISOTONIC
 from pipeline.scoring.corrections import BOUNDS, IOU_GT
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.tasks import judged_proposal
@@ -23,6 +24,9 @@ PREDICTED_IOU_LABELS: Final = {
     **{measure.name: measure.predicted_iou for measure in MEASURES if measure.predicted_iou},
 }
 """Labels of columns that hold an IoU, true or predicted."""
+
+SET_LABELS: Final = {ISOTONIC: "1 − SamScore, isotonic"}
+"""What only sets are made by."""
 
 RADAR_LABELS: Final = {line.name: line.symbol for line in RADAR_LINES}
 """Lines of the radar."""
@@ -166,7 +170,7 @@ GLOSSARY: Final[Mapping[str, str]] = {
 def measure_label(name: str) -> str:
     """Label of a measure or radar line, which may be named as ``<measure>@<train split>``."""
     measure, _, train_split = name.partition("@")
-    label = (RADAR_LABELS | MEASURE_LABELS).get(measure, measure)
+    label = (RADAR_LABELS | MEASURE_LABELS | SET_LABELS).get(measure, measure)
     return f"{label} ({train_split})" if train_split else label
 
 

@@ -39,8 +39,8 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
     Parameters
     ----------
     only
-        The columns to read, of all train splits where they are of heads; None takes all, also
-        those that are not declared.
+        The columns to read, of all train splits where they are of heads and none is named; None
+        takes all, also those that are not declared.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_table(path: Path, table: Table, only: Collection[str] | None = None) ->
         found = pd.read_csv(
             path,
             # Not for all columns: lines that are too long would pass.
-            usecols=None if only is None else lambda name: name.partition("@")[0] in only,
+            usecols=None if only is None else lambda name: _is_wanted(name, only),
             **_as_declared(table),
         )
     return _checked(path, found, table, only)
@@ -101,6 +101,10 @@ def write_csv(path: Path, frames: Frames, number_format: str | None) -> None:
                 float_format=number_format,
                 lineterminator="\n",
             )
+
+
+def _is_wanted(name: str, only: Collection[str]) -> bool:
+    return name in only or name.partition("@")[0] in only
 
 
 def _declared(path: Path, table: Table, frames: Frames) -> Iterator[pd.DataFrame]:

@@ -151,6 +151,26 @@ def test_an_answer_says_what_a_gate_promises(tmp_path: Path) -> None:
     gated.close()
 
 
+def test_an_answer_names_the_proposals_of_its_set_and_what_is_promised_of_them(
+    tmp_path: Path,
+) -> None:
+    of_sets = replace(GATE, promise="set", alpha=0.1, threshold=0.0)
+    entry = {"gates": json.dumps([asdict(GATE), asdict(of_sets)])}
+    gated = Page(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
+    told = json.loads(answered(gated, png(drawn()), question(CLICK, heads="gated")))
+    assert sorted(told["mask_set"]) == [0, 1, 2]
+    assert told["is_kept"] is not None
+    first, second, last = told["mask_set"]
+    assert told["set"] == (
+        f"One of the proposals {first}, {second} and {last} has an IoU of at least "
+        f"{of_sets.iou_at_least:g}, nine times in ten: so often does a set have such a mask, over "
+        f"all objects of images like those of {of_sets.split}."
+    )
+    plain = json.loads(answered(gated, png(drawn()), question(CLICK, heads="mini")))
+    assert (plain["mask_set"], plain["set"]) == (None, "")
+    gated.close()
+
+
 def test_the_mask_is_downloaded_at_the_size_of_the_image(page: Page) -> None:
     data = answered(page, png(drawn()), question(CLICK, proposal=2), "mask")
     mask = np.asarray(Image.open(io.BytesIO(data)))
