@@ -54,7 +54,8 @@ def ask(asked: Asked) -> Uncertainty:
 def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     """Every array and number, by its place."""
     parts: dict[str, Any] = {}
-    assert found.is_kept is found.mask_set is None  # these heads have no gate
+    assert found.is_kept is None  # these heads have no gate
+    assert found.mask_set is None
     for name, value in vars(found).items():
         own = vars(value) if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
         parts |= {f"{name} {key}": part for key, part in own.items()}

@@ -14,7 +14,13 @@ from pipeline.entropy.kernels import count_codes
 from pipeline.mask_statistics import PIXEL_SCORES, REGIONS
 from pipeline.masks import DECODE_TABLE, N_CODES
 from pipeline.scoring.bootstrap import each_once, resample_groups
-from pipeline.scoring.calibration import PixelScores, accuracy, pixel_rows, reliability
+from pipeline.scoring.calibration import (
+    PixelScores,
+    accuracy,
+    isotonic_iou,
+    pixel_rows,
+    reliability,
+)
 from pipeline.scoring.statistics import PIXEL_STATISTICS
 from pipeline.vocabulary import PROTOCOLS
 from tests.fixtures.resampled import drawn_objects, levels, seeds, tied_objects
@@ -190,3 +196,14 @@ def test_probabilities_that_are_true_in_the_mean_have_almost_no_error() -> None:
     values = {row.statistic: row.value for row in pixel_rows(scores, RESAMPLES)}
     assert values["calibration_error"] < 2e-3
     assert values["brier"] == pytest.approx(np.mean(DECODE_TABLE * (1 - DECODE_TABLE)), rel=0.01)
+
+
+def test_isotonic_ious_rise_with_the_score_and_are_right_on_average() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.random((500, 3))
+    iou = score**2 * rng.random((500, 3))
+    calibrated = isotonic_iou(score, iou)
+    assert calibrated(score).mean() == pytest.approx(iou.mean())
+    more = np.linspace(-1, 2, 50).reshape(5, 10)
+    assert (np.diff(calibrated(more).ravel()) >= 0).all()
+    assert np.abs(calibrated(score) - score**2 / 2).mean() < 0.05
