@@ -173,6 +173,28 @@ class PromiseRow:
 
 
 @dataclass(frozen=True)
+class MaskSetRow:
+    """Sets of proposals, calibrated on half of the images and checked on the others.
+
+    Means over such halves. Targets that are out of reach have no row.
+    """
+
+    protocol: Annotated[str, "whose masks the heads learned from"]
+    train_split: Annotated[
+        str, "train split of the heads, or of the calibrated SamScore; empty without"
+    ]
+    model: Annotated[str, "model of the proposals"]
+    measure: Annotated[str, "what predicts the IoU of each proposal"]
+    iou_at_least: Annotated[float, "a proposal is good from there"]
+    alpha: Annotated[float, "share of the sets that may have no good proposal"]
+    coverage: Annotated[float, "share of the sets that have one"]
+    n_masks: Annotated[float, "mean number of proposals in a set"]
+    n_masks_interval: Bounds
+    margin: Annotated[float, "`n_masks` minus that of sets by SamScore"]
+    margin_interval: BoundsOfDifference
+
+
+@dataclass(frozen=True)
 class PixelRow:
     """How well the pixels of one model's masks agree with the ground truth."""
 
@@ -309,6 +331,7 @@ SPLIT_TABLES: Final[Mapping[str, Table]] = {
     "coverage": Table(CoverageCurve),
     "reliability": Table(ReliabilityRow),
     "promises": Table(PromiseRow),
+    "mask_sets": Table(MaskSetRow),
     "pixels": Table(PixelRow),
     "objects": Table(
         ObjectRow,

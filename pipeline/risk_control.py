@@ -65,6 +65,13 @@ class Judged:
         ordered = uncertainty[order].astype(np.float64)
         return cls(ordered, falls_short[order], group, 1 / size[group])
 
+    def of_images(self, is_of: Bool[np.ndarray, "group"]) -> "Judged":
+        """Masks of some of the images, which keep their numbers."""
+        some = is_of[self.group]
+        return Judged(
+            self.uncertainty[some], self.falls_short[some], self.group[some], self.share[some]
+        )
+
     def images(self) -> Int[np.ndarray, "image"]:
         """Numbers of the images."""
         return np.flatnonzero(np.bincount(self.group))
@@ -92,7 +99,7 @@ def threshold_of_all(judged: Judged, alpha: float) -> float:
     threshold. The threshold is the largest at which the summed losses of n images, plus 1, the
     most that a new image can lose, are at most ``alpha (n + 1)``.
     """
-    _check(judged, alpha)
+    check_calibration(judged, alpha)
     thresholds, tie = np.unique(judged.uncertainty, return_inverse=True)
     lost = np.bincount(tie, weights=judged.share * judged.falls_short).cumsum()
     holds = lost + 1 <= alpha * (len(judged.images()) + 1)
@@ -141,7 +148,7 @@ def threshold_of_kept(judged: Judged, is_design: Bool[np.ndarray, "group"], alph
     Markov's inequality reaches ``1 / (1 - CONFIDENCE)`` with a probability of at most
     ``1 - CONFIDENCE`` (testing by betting, Waudby-Smith and Ramdas, arXiv 2010.09686).
     """
-    _check(judged, alpha)
+    check_calibration(judged, alpha)
     is_test = (np.bincount(judged.group, minlength=len(is_design)) > 0) & ~is_design
     if not is_design.any() or not is_test.any():
         return NOTHING
@@ -178,7 +185,14 @@ def _excess(
     return excess.cumsum(axis=0)[:, is_of]
 
 
-def _check(judged: Judged, alpha: float) -> None:
+def check_calibration(judged: Judged, alpha: float) -> None:
+    """Check that there are objects, and an alpha that can be held.
+
+    Raises
+    ------
+    ValueError
+        If ``alpha`` is not between 0 and 1, or there are no objects.
+    """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}")
     if not len(judged.group):

@@ -12,8 +12,9 @@ import xarray
 from jaxtyping import Float, Int
 
 from pipeline.gallery import IOU_COLUMNS, ranking_columns
-from pipeline.heads.kinds import ISOTONIC, KINDS, HeadSet, head_sets
-from pipeline.heads.predict import predict
+from pipeline.heads.kinds import HEAD_KINDS, ISOTONIC, KINDS, HeadSet, head_sets
+from pipeline.heads.predict import READ, every_input, predict
+from pipeline.mask_sets import PROTOCOL, Predicted, set_rows
 from pipeline.mask_statistics import AGREEMENTS, ENTROPIES, MASK_SCORES, PIXEL_SCORES, REGIONS
 from pipeline.proposals import ProposalScores
 from pipeline.result_rows import SPLIT_TABLES
@@ -33,7 +34,7 @@ from pipeline.scoring.tasks import (
     judged_masks,
     own_masks,
 )
-from pipeline.vocabulary import JUDGED
+from pipeline.vocabulary import JUDGED, N_PROPOSALS
 from stages.program.progress import counting, progress
 from stages.settings.blocks import EvaluateParams
 from stages.training.data import block_inputs, group_index
@@ -60,6 +61,8 @@ class SplitScores:
     """By model and view, identity first."""
     pixels: Mapping[tuple[str, str, str], PixelScores]
     """By judged proposal, model and region."""
+    predicted: Mapping[tuple[str, str], Predicted]
+    """Predicted IoU of every proposal of the largest model, by train split and name."""
     inputs: Mapping[str, Any]
     """Signatures of the stores and metadata of the heads, as in ``run.json``."""
 
@@ -120,7 +123,8 @@ def read_scores(
         "heads": {name: _metadata_of(heads, name) for name in train_splits},
     }
     group, pixels = group_index(cells.table), _every_pixels(entropy, cells.models)
-    return SplitScores(cells.table.object_id, group, said, proposals, pixels, inputs)
+    predicted = _predicted_of_largest(cells, heads, isotonic)
+    return SplitScores(cells.table.object_id, group, said, proposals, pixels, predicted, inputs)
 
 
 def _heads_of(
@@ -211,6 +215,38 @@ def _calibrated(
     }
 
 
+def _predicted_of_largest(
+    cells: SplitCells,
+    heads: Mapping[HeadSet, Mapping[str, HeadFile]],
+    isotonic: Mapping[str, Calibration],
+) -> dict[tuple[str, str], Predicted]:
+    """IoU that SamScores, calibrated ones and heads of a user's masks predict of each proposal."""
+    model = statistics.shown_model(cells.models)
+    sam_score = cells.identity[model].proposals().sam_score
+    found: dict[tuple[str, str], Predicted] = {("", "sam_score"): sam_score}
+    for name, fitted in isotonic.items():
+        calibrated = fitted[model][PROTOCOL].iou_at(sam_score.ravel())
+        found[name, "sam_score_isotonic"] = calibrated.reshape(sam_score.shape)
+    for kind in HEAD_KINDS:
+        head_set = HeadSet(PROTOCOL, PROTOCOL, kind.name)
+        for name, file in heads.get(head_set, {}).items():
+            own = expected_ious(cells.identity[model], head_set, file)
+            found[name, kind.named("usam")] = own
+    return found
+
+
+def expected_ious(cell: OpenCell, head_set: HeadSet, file: HeadFile) -> Predicted:
+    """IoU that heads expect of each proposal of a cell from one click, as a predictor has it."""
+    head = f"iou_{cell.signature['model']}"
+    own = {head: file.weights[head]}
+    rows = [
+        predict(own, every_input({name: block[name].to_numpy() for name in READ}, head_set))[head]
+        for block in cell.blocks("center")
+    ]
+    expected: Predicted = np.concatenate(rows).reshape(-1, N_PROPOSALS)
+    return expected
+
+
 def _joined(
     parts: list[dict[str, Float[np.ndarray, "row"]]],
 ) -> dict[str, Float[np.ndarray, "object"]]:
@@ -239,6 +275,7 @@ def split_tables(
             SPLIT_TABLES["reliability"], statistics.reliability_rows(own, resamples)
         ),
         "promises": promise_table(largest, resamples),
+        "mask_sets": mask_set_table(scores, resamples),
         "pixels": as_frame(SPLIT_TABLES["pixels"], pixel_rows(scores.pixels, resamples)),
         "objects": object_blocks(scores, masks),
         "ranking": (block[ranked] for block in object_blocks(scores, masks)),
@@ -265,6 +302,13 @@ def statistic_table(
 def promise_table(masks: Sequence[JudgedMasks], resamples: Resamples) -> pd.DataFrame:
     """What every promise by every measure keeps."""
     return as_frame(SPLIT_TABLES["promises"], promise_rows(masks, resamples.group))
+
+
+def mask_set_table(scores: SplitScores, resamples: Resamples) -> pd.DataFrame:
+    """How often sets of the largest model's proposals have a good one, and how large they are."""
+    model = statistics.shown_model(tuple(scores.models))
+    iou = scores.models[model].proposals.iou
+    return as_frame(SPLIT_TABLES["mask_sets"], set_rows(model, scores.predicted, iou, resamples))
 
 
 def correlation_table(masks: Iterable[JudgedMasks]) -> pd.DataFrame:

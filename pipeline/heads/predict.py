@@ -158,6 +158,19 @@ def set_inputs(
     return np.concatenate([PARTS[part](arrays, tokens, chosen) for part in parts], axis=1)
 
 
+def every_input(arrays: Arrays, head_set: HeadSet) -> Float32[np.ndarray, "row input"]:
+    """What they read of every proposal, as if that were the judged one: rows of an object together.
+
+    Raises
+    ------
+    ValueError
+        As ``set_inputs``.
+    """
+    every = np.tile(np.arange(N_PROPOSALS), len(arrays["sam_score"]))
+    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in arrays.items()}
+    return set_inputs(repeated, head_set, judged=every)
+
+
 def _token_inputs(
     arrays: Arrays, tokens: str, judged: Judged
 ) -> Float32[np.ndarray, "object input"]:

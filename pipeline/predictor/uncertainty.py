@@ -12,7 +12,8 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.entropy.plan import task_probability
 from pipeline.extraction.predictions import arrays_for_heads, encode_logits
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
-from pipeline.heads.predict import HeadWeights, check_head, predict, set_inputs
+from pipeline.heads.predict import HeadWeights, check_head, every_input, predict
+from pipeline.mask_sets import mask_set
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
 from pipeline.predictor.advice import Advice, Costs, advise
@@ -22,7 +23,7 @@ from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import BY_NAME
-from pipeline.vocabulary import MODELS, N_PROPOSALS, PROTOCOL_OBJECTIVES
+from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
 
 ByProposal = Float64[np.ndarray, "*prompt proposal"]
 """A number for each proposal, in decoder order."""
@@ -46,6 +47,8 @@ class ProposalHeads:
     """Mask token of proposal 0; the heads that the paper's authors publish pair it with 0."""
     least_iou: float | None = None
     """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
+    least_doubt: float | None = None
+    """Doubt from which a calibrated promise takes proposals into a mask set; None without."""
     image_caution: str = ""
     """Why they may be wrong about any image but the demo's scenes."""
 
@@ -191,9 +194,7 @@ def proposal_inputs(heads: ProposalHeads, decoded: Decoded) -> Float32[np.ndarra
     if heads.first_mask_token != 1:
         # All else pairs proposal k with mask token k + 1.
         read["mask_token"] = np.roll(read["mask_token"], 1 - heads.first_mask_token, axis=1)
-    every = np.tile(np.arange(N_PROPOSALS), len(decoded.sam_score))
-    repeated = {name: np.repeat(values, N_PROPOSALS, axis=0) for name, values in read.items()}
-    return set_inputs(repeated, head_set, judged=every)
+    return every_input(read, head_set)
 
 
 SMALLEST: Final = MODELS[0]
@@ -227,6 +228,9 @@ class Uncertainty:
     """About the selected proposal."""
     is_kept: bool | None
     """Whether the gate of the heads keeps the selected proposal; None if they have no gate."""
+    mask_set: tuple[int, ...] | None
+    """The fewest proposals of which one is good enough, under a promise that was calibrated for the
+    heads, the one with the highest expected IoU first; None without."""
     caution: str
     """Why the heads may be wrong about such an image or prompt; empty for those they know."""
 
@@ -274,6 +278,7 @@ class Uncertainty:
             "alternative": self.alternative,
             "advice": {"words": self.advice.words, **vars(self.advice)},
             "is_kept": self.is_kept,
+            "mask_set": None if self.mask_set is None else list(self.mask_set),
             "caution": self.caution or None,
             "h_a": self.h_a,
         }
@@ -331,6 +336,11 @@ def read_uncertainty(
                 own, selected, heads.model, costs, alternative_to(selected, own.expected_iou.own)
             ),
             is_kept=is_kept(own, selected, heads.least_iou),
+            mask_set=(
+                None
+                if heads.least_doubt is None
+                else mask_set(own.expected_iou.own, heads.least_doubt)
+            ),
             caution=cautions[i],
         )
 

@@ -3,20 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import ceil
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import pandas as pd
 import typer
 
 from pipeline import risk_control
+from pipeline.mask_sets import N_CALIBRATIONS, Coverage
 from pipeline.proposals import Values
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
-from pipeline.vocabulary import PROTOCOLS
+from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS
+from stages.mask_sets import calibrate_sets
 from stages.page.labels import MASK_LABELS, measure_label, model_label
-from stages.predictor.gates import Gate, promise_words
+from stages.predictor.gates import SET, Gate, promise_words
 from stages.program.main import reported_errors
 from stages.settings.params import read_params
 from stages.settings.parsing import ParamsError, check_known
@@ -36,7 +37,11 @@ def gate(
     iou: Annotated[float, typer.Option(help="IoU below which a mask falls short.")],
     alpha: Annotated[float, typer.Option(help="Share of masks that may fall short.")],
     promise: Annotated[
-        str, typer.Option(help="Which masks alpha is a share of: kept or all.")
+        str,
+        typer.Option(
+            help="Whether that is a share of the kept masks, of all, or of sets of proposals that "
+            "may have no better mask: kept, all or set."
+        ),
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
     model: Annotated[str | None, typer.Option(help="By default the largest.")] = None,
@@ -50,14 +55,22 @@ def gate(
         _check(wanted, measure, protocol)
         split = split or params.eval_splits[0]
         check_known("eval split", split, params.eval_splits)
-        column = _column(measure, read_run(results_dir(split)))
-        found = read_results(
-            results_dir(split), of_objects={*SPLIT_TABLES["objects"].columns, column}
-        )
-        made = _calibrate(found, wanted, (protocol, model, measure), column)
-        path = gate_path(split, f"{protocol}-{made.model}-{measure}")
+        if promise == SET:
+            made, covered = calibrate_sets(params, split, wanted, protocol, model, measure)
+            lines = _set_lines(made, covered)
+        else:
+            made = _of_masks(split, wanted, (protocol, model, measure))
+            lines = _lines(made)
+        name = f"{protocol}-{made.model}-{measure}"
+        path = gate_path(split, f"{name}-{SET}" if promise == SET else name)
         write_json(path, asdict(made))
-    print(*_lines(made, path), sep="\n")
+    print(*lines, f"Written to {path}", sep="\n")
+
+
+def _of_masks(split: str, wanted: risk_control.Promise, of: tuple[str, str | None, str]) -> Gate:
+    column = _column(of[-1], read_run(results_dir(split)))
+    found = read_results(results_dir(split), of_objects={*SPLIT_TABLES["objects"].columns, column})
+    return _calibrate(found, wanted, of, column)
 
 
 def _column(measure: str, run: Mapping[str, Any]) -> str:
@@ -122,7 +135,7 @@ def _check(wanted: risk_control.Promise, measure: str, protocol: str) -> None:
     for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
-    check_known("promise", wanted.of, risk_control.PROMISES)
+    check_known("promise", wanted.of, (*risk_control.PROMISES, SET))
     check_known("measure", measure, tuple(BY_NAME))
     check_known("protocol", protocol, PROTOCOLS)
 
@@ -141,7 +154,7 @@ def _nothing(
     )
 
 
-def _lines(made: Gate, path: Path) -> list[str]:
+def _lines(made: Gate) -> list[str]:
     symbol, limit = measure_label(made.measure), made.threshold
     predicted = BY_NAME[made.measure].predicted_iou
     same = f", that is {predicted} ≥ {1 - limit:.4g}" if predicted else ""
@@ -151,5 +164,21 @@ def _lines(made: Gate, path: Path) -> list[str]:
         f"Keep a mask if {symbol} ≤ {limit:.4g}{same}.",
         f"This keeps {made.kept:.1%} of the {calibrated}.",
         f"Promise for images like these: {promise_words(made)}.",
-        f"Written to {path}",
+    ]
+
+
+def _set_lines(made: Gate, covered: Coverage) -> list[str]:
+    predicted = BY_NAME[made.measure].predicted_iou
+    calibrated = f"{made.n_objects} objects in {made.n_groups} images of {made.split}"
+    size = f"{made.kept * N_PROPOSALS:.2f} of the {N_PROPOSALS} proposals"
+    checked = (
+        f"{covered.share:.1%} of the sets on the others have one, and {covered.least:.1%} is the "
+        "least that chance leaves"
+    )
+    doubt = f"the product of 1 − {predicted} of those ahead"
+    return [
+        f"Take proposals by {predicted}, highest first, while {doubt} is ≥ {made.threshold:.4g}.",
+        f"Sets have {size} of the {model_label(made.model)} model on average: {calibrated}.",
+        f"Promise for images like these: {promise_words(made)}.",
+        f"Calibrated on {N_CALIBRATIONS} halves of these images, {checked}.",
     ]

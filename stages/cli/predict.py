@@ -13,7 +13,7 @@ from pipeline.predictor.prompts import BOX_ORDER
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
-from stages.predictor.gates import gate_words, gated_models
+from stages.predictor.gates import gate_words, gated_models, set_gate, set_words
 from stages.predictor.photographs import photograph_note
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError, check_known
@@ -124,7 +124,8 @@ def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
-    values, lines = answer.found.to_dict(), _lines(answer.found, question.gate)
+    sets = set_words(question.set_gate, answer.found.mask_set)
+    values, lines = answer.found.to_dict(), _lines(answer.found, question.gate, sets)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -178,13 +179,14 @@ def _question(
         card["protocol"],
         heads,
         gate_words(card, model),
+        set_gate(card, model),
         costs,
         save,
     )
 
 
-def _lines(found: "Uncertainty", gate: str) -> str:
-    """The proposals, what corrections would gain, the advice, and the gate with its promise."""
+def _lines(found: "Uncertainty", gate: str, sets: str) -> str:
+    """The proposals, what corrections would gain, the advice, and what gates promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
     for k, mask in enumerate(found.masks):
         numbers = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
@@ -202,6 +204,8 @@ def _lines(found: "Uncertainty", gate: str) -> str:
     if found.is_kept is not None:
         verdict = "keep" if found.is_kept else "do not keep"
         parts.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
+    if sets:
+        parts.append(sets)
     if found.caution:
         parts.append(f"Caution: {found.caution}.")
     return "\n\n".join(parts)

@@ -1,7 +1,7 @@
 """Gates: thresholds that ``usam gate`` calibrated, in the card of a file of heads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -10,12 +10,20 @@ from storage.errors import DataError
 from storage.paths import gate_path
 
 ENTRY: Final = "gates"
-"""Entry of a card with its gates, one per model, as JSON."""
+"""Entry of a card with its gates, at most one of masks and one of sets per model, as JSON."""
+
+SET: Final = "set"
+"""Promise about the sets of a model's proposals, beside ``PROMISES`` about single masks."""
+
+WORDS: Final = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A threshold, its promise, and the masks that it was calibrated on."""
+    """A threshold, its promise, and the masks that it was calibrated on.
+
+    Under the promise ``SET``, these are all three proposals of each object.
+    """
 
     split: str
     """Eval split of those masks."""
@@ -26,13 +34,14 @@ class Gate:
     train_split: str
     """Train split of the heads; empty for a measure without."""
     promise: str
-    """One of ``PROMISES``."""
+    """One of ``PROMISES``, or ``SET``."""
     iou_at_least: float
     alpha: float
     confidence: float | None
     """Probability over calibrations; None if the promise is about their mean."""
     threshold: float
-    """A mask is kept if the measure is at most this: larger is more uncertain."""
+    """A mask is kept if the measure is at most this: larger is more uncertain. A proposal is in a
+    set if the doubt that the measure leaves about those ahead is at least this."""
     kept: float
     """Share of those masks that is kept."""
     n_objects: int
@@ -42,6 +51,11 @@ class Gate:
 
 def promise_words(gate: Gate) -> str:
     """What a gate promises of images like those that it was calibrated on."""
+    if gate.promise == SET:
+        return (
+            f"on average over such calibrations, at least {1 - gate.alpha:.0%} of all sets have a "
+            f"mask with an IoU of at least {gate.iou_at_least:g}"
+        )
     if gate.promise == "kept":
         return (
             f"with {gate.confidence:.0%} confidence in this calibration, at most {gate.alpha:.0%} "
@@ -89,7 +103,14 @@ def least_iou(card: Mapping[str, str], model: str) -> float | None:
 
 def gate_of(card: Mapping[str, str], model: str) -> Gate | None:
     """The card's gate for masks of a model; None if it has none."""
-    return next((gate for gate in _gates(card) if gate.model == model), None)
+    own = (gate for gate in _gates(card) if gate.model == model and gate.promise != SET)
+    return next(own, None)
+
+
+def set_gate(card: Mapping[str, str], model: str) -> Gate | None:
+    """The card's gate for sets of a model's proposals; None if it has none."""
+    own = (gate for gate in _gates(card) if gate.model == model and gate.promise == SET)
+    return next(own, None)
 
 
 def gate_words(card: Mapping[str, str], model: str) -> str:
@@ -100,9 +121,33 @@ def gate_words(card: Mapping[str, str], model: str) -> str:
     return f"On images like those of {gate.split}: {promise_words(gate)} (α {gate.alpha:g})."
 
 
+def set_words(gate: Gate | None, mask_set: Sequence[int] | None) -> str:
+    """What is promised of a mask set, and where that was calibrated; empty without a set."""
+    if gate is None or mask_set is None:
+        return ""
+    numbers = [str(number) for number in mask_set]
+    several = f"One of the proposals {', '.join(numbers[:-1])} and {numbers[-1]}"
+    return (
+        f"{several if len(numbers) > 1 else f'Proposal {numbers[0]}'} has an IoU of at least "
+        f"{gate.iou_at_least:g}, {times(gate.alpha)}: so often does a set have such a mask, over "
+        f"all objects of images like those of {gate.split}."
+    )
+
+
+def times(alpha: float) -> str:
+    """How often a promise holds of which a share ``alpha`` may be broken.
+
+    >>> times(0.1), times(0.15)
+    ('nine times in ten', '85 times in 100')
+    """
+    percent = 100 * (1 - alpha)
+    tenths, rest = divmod(round(percent, 6), 10)
+    return f"{percent:g} times in 100" if rest else f"{WORDS[int(tenths)]} times in ten"
+
+
 def gated_models(card: Mapping[str, str]) -> tuple[str, ...]:
     """Models that the card has a gate for."""
-    return tuple(gate.model for gate in _gates(card))
+    return tuple(dict.fromkeys(gate.model for gate in _gates(card)))
 
 
 def _gates(card: Mapping[str, str]) -> list[Gate]:

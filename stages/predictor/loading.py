@@ -10,7 +10,7 @@ from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
-from stages.predictor.gates import least_iou
+from stages.predictor.gates import least_iou, set_gate
 from stages.predictor.photographs import DRAWN_ONLY
 from stages.settings.parsing import ParamsError, check_known
 from stages.settings.removed import removal
@@ -192,6 +192,7 @@ def _load(family: str, model: str, precision: Precision, device: str) -> Sam:
 def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> ProposalHeads:
     """Heads for a model, whose tokens no setting makes wider."""
     check_card(path, found.card, {"n_channels": str(sam.n_channels)})
+    of_sets = set_gate(found.card, model)
     kind = found.card["kind"]
     if kind not in KINDS:
         remedy = removal(f"heads: {kind}") or "export others by `usam heads export --kind`"
@@ -205,6 +206,7 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
             found.weights,
             first_mask_token=int(found.card.get("first_mask_token", "1")),
             least_iou=least_iou(found.card, model),
+            least_doubt=None if of_sets is None else of_sets.threshold,
             image_caution=DRAWN_ONLY if family == SHIPPED_FAMILY else "",
         )
     except ValueError as error:

@@ -16,6 +16,7 @@ from pipeline.predictor.prompts import (
     check_clicks,
     parse_one,
 )
+from stages.predictor.gates import Gate
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
@@ -69,6 +70,8 @@ class Question:
     """File of the heads; None takes those that ship."""
     gate: str
     """What the heads' gate for the model promises; empty if there is none."""
+    set_gate: Gate | None
+    """The heads' gate for sets of the model's proposals."""
     costs: Costs
     save: Path | None
     """Folder for pictures."""

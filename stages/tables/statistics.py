@@ -22,6 +22,9 @@ PIXEL_LABELS: Final = {statistic.name: statistic.symbol for statistic in PIXEL_S
 IN_REGIONS: Final = {"whole": "", "band": ", band"}
 """Suffix of their names for a part of the mask."""
 
+SET_COLUMNS: Final = {"coverage": "coverage", "proposals": "n_masks", "more": "margin"}
+"""Columns of ``mask_sets.csv`` by what the table calls them."""
+
 ALONE: Final = "sam"
 """Method of the runtime table that is a model without any measure."""
 
@@ -79,6 +82,28 @@ def promise_table(results: report_table.Results) -> pd.DataFrame:
     numbers = [split + end for split in results for end in ("", *report_table.BOUNDS_OF)]
     # A split whose images show nothing has no rows.
     return report_table.a_column_a_split(rows, names, "kept").reindex(columns=[*names, *numbers])
+
+
+def set_table(results: report_table.Results) -> pd.DataFrame:
+    """How often mask sets have a good proposal, in percent, and how many proposals they have."""
+    rows = report_table.all_rows(results, "mask_sets")
+    rows = rows.assign(
+        sets=rows["iou_at_least"].map("IoU ≥ {:g}".format)
+        + (1 - rows["alpha"]).map(" in {:.0%} of the sets".format)
+    )
+    shown = []
+    for statistic, column in SET_COLUMNS.items():
+        # Those of proposals are not shares, which the table turns into percent.
+        unit = 1 if column == "coverage" else 100
+        values = {
+            "value" + end: rows[column + end] / unit if column + end in rows else np.nan
+            for end in ("", *report_table.BOUNDS_OF)
+        }
+        shown.append(rows.assign(statistic=statistic, **values))
+    names = ["sets", "measure", "trained_on", "statistic"]
+    numbers = [split + end for split in results for end in ("", *report_table.BOUNDS_OF)]
+    table = report_table.a_column_a_split(pd.concat(shown), names, "value")
+    return table.reindex(columns=[*names, *numbers])
 
 
 def routing_table(results: report_table.Results, timed: pd.DataFrame) -> pd.DataFrame:

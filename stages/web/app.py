@@ -131,8 +131,12 @@ async def answer(request: Request, name: str) -> dict[str, Any]:
     """Three proposals for a prompt, and how far to trust them."""
 
     def values(found: Uncertainty, prompt: messages.PromptRequest) -> dict[str, Any]:
-        gate = _page(request).models.gate_words(prompt.heads, prompt.model)
-        return {**messages.uncertainty_response(found), "gate": gate}
+        models, who = _page(request).models, (prompt.heads, prompt.model)
+        promised = {
+            "gate": models.gate_words(*who),
+            "set": models.set_words(*who, found.mask_set),
+        }
+        return {**messages.uncertainty_response(found), **promised}
 
     return await _respond(request, name, values, shown=True)
 

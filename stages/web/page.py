@@ -11,7 +11,7 @@ from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
-from stages.predictor.gates import gate_words
+from stages.predictor.gates import gate_words, set_gate, set_words
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages
 from stages.web.scenes import read_scenes
@@ -80,6 +80,10 @@ class Models:
     def gate_words(self, heads: str, model: str) -> str:
         """What the heads' gate for the model promises; empty if there is none."""
         return gate_words(self.choices[heads].card, model)
+
+    def set_words(self, heads: str, model: str, mask_set: Sequence[int] | None) -> str:
+        """What the heads' gate for sets promises of one; empty without a set."""
+        return set_words(set_gate(self.choices[heads].card, model), mask_set)
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
         family, protocol = choice.card["family"], choice.card["protocol"]

@@ -54,6 +54,7 @@ class SplitResults:
     coverage: pd.DataFrame
     reliability: pd.DataFrame
     promises: pd.DataFrame
+    mask_sets: pd.DataFrame
     pixels: pd.DataFrame
     objects: pd.DataFrame
     run: Mapping[str, Any]

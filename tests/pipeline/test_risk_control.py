@@ -36,7 +36,6 @@ from tests.fixtures.judged import (
     drawn_threshold_of_kept,
     kept_and_lost,
     of_all,
-    of_images,
     random_halves,
 )
 from tests.fixtures.model_scores import random_scores
@@ -100,8 +99,8 @@ def test_exchanging_an_image_for_any_other_never_frees_the_new_one() -> None:
     losses = []
     for left_out in range(60):
         is_left_out = np.arange(60) == left_out
-        threshold = threshold_of_all(of_images(judged, ~is_left_out), ALPHA)
-        losses.append(kept_and_lost(of_images(judged, is_left_out), threshold)[1])
+        threshold = threshold_of_all(judged.of_images(~is_left_out), ALPHA)
+        losses.append(kept_and_lost(judged.of_images(is_left_out), threshold)[1])
     assert np.mean(losses) <= ALPHA
     assert np.mean(losses) > ALPHA / 2
 
@@ -150,9 +149,9 @@ def test_sound_masks_are_all_kept_once_there_are_images_enough() -> None:
     sound = Judged.masks(np.linspace(0, 1, 180), np.zeros(180, bool), group)
     rng = np.random.default_rng(0)
     assert drawn_threshold_of_kept(sound, ALPHA, rng) > 0.9
-    assert drawn_threshold_of_kept(of_images(sound, np.arange(60) < 20), ALPHA, rng) == NOTHING
+    assert drawn_threshold_of_kept(sound.of_images(np.arange(60) < 20), ALPHA, rng) == NOTHING
     assert threshold_of_all(sound, ALPHA) == 1
-    assert threshold_of_all(of_images(sound, np.arange(60) < 8), ALPHA) == NOTHING
+    assert threshold_of_all(sound.of_images(np.arange(60) < 8), ALPHA) == NOTHING
 
 
 def test_images_that_propose_a_threshold_are_no_evidence_for_it() -> None:
@@ -161,7 +160,7 @@ def test_images_that_propose_a_threshold_are_no_evidence_for_it() -> None:
     sound = Judged.masks(np.linspace(0, 1, 102), np.zeros(102, bool), group)
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        assert drawn_threshold_of_kept(of_images(sound, np.arange(34) < 30), ALPHA, rng) == NOTHING
+        assert drawn_threshold_of_kept(sound.of_images(np.arange(34) < 30), ALPHA, rng) == NOTHING
         assert drawn_threshold_of_kept(sound, ALPHA, rng) > NOTHING
 
 
@@ -210,7 +209,7 @@ def test_without_objects_nothing_can_be_calibrated(
 ) -> None:
     nobody = population(np.random.default_rng(0), 3)
     with pytest.raises(ValueError, match="a calibration must have at least one object, got none"):
-        threshold(of_images(nobody, np.zeros(3, bool)), ALPHA)
+        threshold(nobody.of_images(np.zeros(3, bool)), ALPHA)
 
 
 def test_images_count_the_same_whatever_they_hold() -> None:
@@ -223,7 +222,7 @@ def test_images_count_the_same_whatever_they_hold() -> None:
 
 def shown_one_by_one(judged: Judged, is_design: np.ndarray, is_test: np.ndarray) -> float:
     """``threshold_of_kept``, each threshold, bet and image by itself."""
-    design = of_images(judged, is_design)
+    design = judged.of_images(is_design)
     places = np.linspace(0, len(design.group) - 1, N_PROPOSED + 1)[1:].round().astype(int)
     bets = [LARGEST_BET * (i + 1) / N_BETS / (1 - ALPHA) for i in range(N_BETS)]
 
@@ -249,7 +248,7 @@ def test_the_threshold_of_the_kept_is_that_of_a_slow_loop(skill: float) -> None:
     judged = population(np.random.default_rng(2), 120, failure_rate=0.1, skill=skill)
     found = []
     for half in random_halves(120, 8, np.random.default_rng(0)):
-        own = of_images(judged, half.is_calibrated)
+        own = judged.of_images(half.is_calibrated)
         found.append(threshold_of_kept(own, half.is_design, ALPHA))
         assert found[-1] == shown_one_by_one(judged, half.is_design, half.is_test)
     assert len(np.unique(found)) > 2

@@ -136,19 +136,20 @@ def test_the_stage_writes_tables_metrics_and_page(reported: Path) -> None:
         *("margin.csv", "table9_best_model.csv", "table10_iou_by_view.csv"),
     }
     of_best = {"table6_token_ablation.csv", "token_margin.csv"}
+    of_selected = {"mask_sets.csv"}
     tables = {str(path.relative_to(folder)) for path in folder.rglob("*.csv")}
     assert tables >= {
         *("iou.csv", "table7_runtime.csv", "table8_trials.csv"),
         *(f"best/{name}" for name in of_protocol | of_best),
-        *(f"selected/{name}" for name in of_protocol),
+        *(f"selected/{name}" for name in of_protocol | of_selected),
     }
     of_one = {"{task}": len(TASKS), "{split}": len(SPLITS)}
     counts = [
         len(row.protocols) * (sum(n for one, n in of_one.items() if one in row.name) or 1)
         for row in REPORT_TABLES
     ]
-    # Heads without a token are the paper's alone.
-    assert len(tables) == sum(counts) - len(of_best)
+    # Heads without a token are the paper's alone, and sets a user's.
+    assert len(tables) == sum(counts) - len(of_best) - len(of_selected)
     plots = {path.name for path in (reported / "results" / "plots").iterdir()}
     assert plots == {
         f"{split}_{protocol}_{task}.svg"

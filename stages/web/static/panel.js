@@ -55,7 +55,7 @@ export function showAdvice(found) {
   words.classList.toggle("keep", advice.correction === "keep");
   const gate = { true: " The heads' gate keeps it.", false: " The heads' gate does not keep it." };
   const promise = found.is_kept === null ? "" : `${gate[found.is_kept]} ${found.gate}`;
-  byId("because").textContent = because(found) + promise;
+  byId("because").textContent = [because(found) + promise, found.set].filter(Boolean).join(" ");
   byId("caution").textContent = found.caution && `${found.caution[0].toUpperCase()}${found.caution.slice(1)}.`;
   byId("caution").hidden = !found.caution;
 }

@@ -55,10 +55,11 @@ def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     """Every array and number, by its place."""
     parts: dict[str, Any] = {}
     assert found.is_kept is None  # these heads have no gate
+    assert found.mask_set is None
     for name, value in vars(found).items():
         own = vars(value) if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
         parts |= {f"{name} {key}": part for key, part in own.items()}
-    told = {"advice ", "caution ", "is_kept "}
+    told = {"advice ", "caution ", "is_kept ", "mask_set "}
     return {name: np.asarray(part) for name, part in parts.items() if name not in told}
 
 

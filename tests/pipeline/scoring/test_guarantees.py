@@ -12,7 +12,6 @@ from tests.fixtures.judged import (
     Half,
     check,
     of_all,
-    of_images,
     of_kept,
     random_halves,
     reached,
@@ -31,7 +30,7 @@ def images(seed: int, n_images: int, n_masks: int, failure_rate: float) -> Judge
 
 def on_half(calibrate: Callable[[Judged], float]) -> Calibrate:
     """Calibrate on the images of a half, whatever each is for."""
-    return lambda judged, half: calibrate(of_images(judged, half.is_calibrated))
+    return lambda judged, half: calibrate(judged.of_images(half.is_calibrated))
 
 
 @on_half

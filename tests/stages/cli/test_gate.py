@@ -11,17 +11,28 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.heads.kinds import HeadSet
+from pipeline.mask_sets import judged_sets, mask_set, set_threshold
 from pipeline.result_rows import SPLIT_TABLES
 from pipeline.risk_control import Judged, threshold_of_all
 from pipeline.vocabulary import MODELS
 from stages.cli.app import app
+from stages.evaluation import expected_ious
+from stages.predictor.gates import Gate
+from stages.settings.params import read_params
+from stages.settings.signatures import eval_cells, settings_of_cells
+from stages.training.data import group_index
+from storage.head_files.head_file import read_head_set
 from storage.outputs.results import SplitResults, read_results
 from storage.paths import gate_path, results_dir
+from storage.split.cells import open_cells
 from tests.fixtures.eval_split import write_params
 from tests.fixtures.report_inputs import write_split_results
 
 SPLIT = "shapes_val"
 """The first eval split."""
+
+SETS = ("--promise", "set")
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +148,7 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
     [
         (("--iou", "1.5", "--alpha", "0.1"), "iou must lie between 0 and 1, got 1.5"),
         (("--iou", "0.5", "--alpha", "0"), "alpha must lie between 0 and 1, got 0.0"),
-        (("--promise", "some"), "promise must be one of all, kept, got 'some'"),
+        (("--promise", "some"), "promise must be one of all, kept, set, got 'some'"),
         (("--measure", "x"), "measure must be one of sam_score, "),
         (("--protocol", "x"), "protocol must be one of best, selected, got 'x'"),
         (("--model", "x"), f"model must be one of {', '.join(MODELS)}, got 'x'"),
@@ -149,6 +160,54 @@ def test_where_no_threshold_holds_it_is_said_how_many_images_it_takes() -> None:
 def test_faulty_options_are_named(options: tuple[str, ...], message: str) -> None:
     needed = () if "--iou" in options else ("--iou", "0.5", "--alpha", "0.1")
     assert message in gate(*needed, *options, exit_code=1)
+
+
+@pytest.fixture
+def cached(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stores, heads and settings of the eval splits, as the working directory."""
+    for name in ("cache", "heads", "params.yaml", "versions.yaml"):
+        (tmp_path / name).symlink_to(evaluated / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("measure", ["sam_score", "usam_ours"])
+def test_sets_are_calibrated_on_the_proposals_of_the_features(measure: str) -> None:
+    said = gate(*SETS, "--measure", measure, "--iou", "0.01", "--alpha", "0.4")
+    path = gate_path(SPLIT, f"selected-large-{measure}-set")
+    made = Gate(**json.loads(path.read_text("utf-8")))
+    assert (made.promise, made.alpha, made.iou_at_least) == ("set", 0.4, 0.01)
+    params = read_params()
+    names = eval_cells(SPLIT, ("large",), [params.view("identity")], params.extra_prompts)
+    cells = open_cells(SPLIT, settings_of_cells(params.extract, names))
+    found = cells.identity["large"].proposals()
+    predicted = found.sam_score
+    if measure != "sam_score":
+        head_set = HeadSet("selected", "selected", "ours")
+        (cell,) = cells.identity.values()
+        predicted = expected_ious(cell, head_set, read_head_set(made.train_split, head_set))
+    judged = judged_sets(predicted, found.iou >= 0.01, group_index(cells.table))
+    assert made.threshold == set_threshold(judged, 0.4)
+    sizes = [len(mask_set(one, made.threshold)) for one in predicted]
+    assert made.kept == pytest.approx(np.mean(sizes) / 3)
+    assert f"Sets have {np.mean(sizes):.2f} of the 3 proposals of the large model" in said
+    assert "at least 60% of all sets have a mask with an IoU of at least 0.01" in said
+    assert "halves of these images" in said
+
+
+@pytest.mark.usefixtures("cached")
+def test_where_no_proposal_is_good_often_enough_the_share_of_such_objects_is_told() -> None:
+    said = gate(*SETS, "--measure", "sam_score", "--iou", "0.99", "--alpha", "0.1", exit_code=1)
+    assert "for 90% of the objects, got 100% of the objects in" in said
+    assert "without any such proposal of the large model: ask for a larger alpha" in said
+    assert not gate_path(SPLIT, "selected-large-sam_score-set").exists()
+
+
+@pytest.mark.usefixtures("cached")
+def test_sets_need_a_measure_of_every_proposal() -> None:
+    said = gate(*SETS, "--measure", "h_std", "--iou", "0.5", "--alpha", "0.1", exit_code=1)
+    assert "measure must be one of sam_score, usam, usam_ours, got 'h_std'" in said
 
 
 def test_without_results_the_command_that_makes_them_is_told(

@@ -15,6 +15,7 @@ from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from typer.testing import CliRunner, Result
 
+from pipeline.mask_sets import doubt, mask_set
 from pipeline.predictor import PromptSet, UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
 from stages.cli.app import app
@@ -336,6 +337,28 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
             "note: the heads' card has a gate for tiny, which says nothing of masks of large",
             NOTE,
         ]
+
+
+def test_the_set_of_proposals_is_told_by_the_gate_for_sets_in_the_card(tmp_path: Path) -> None:
+    asked = ("--click", "120,80", "--heads")
+    plain = told(*asked, str(write_random_heads(tmp_path / "plain.safetensors")))
+    assert plain["mask_set"] is None
+    own = np.array([one["expected_iou"]["own"] for one in plain["proposals"]])
+    for threshold in (1.0, float(np.sort(doubt(own))[1]), 0.0):
+        gate = replace(GATE, model="tiny", promise="set", alpha=0.15, threshold=threshold)
+        entry = {"gates": json.dumps([asdict(gate)])}
+        gated = str(write_random_heads(tmp_path / f"{threshold}.safetensors", changes=entry))
+        found = told(*asked, gated)
+        assert found["mask_set"] == list(mask_set(own, threshold))
+        assert found["is_kept"] is None
+        lines = usam_predict("photo.png", *asked, gated).stdout.splitlines()
+        (said,) = (line for line in lines if "have such a mask" in line)
+        first = found["mask_set"][0]
+        assert said.startswith(
+            f"Proposal {first} has" if threshold == 1 else f"One of the proposals {first}"
+        )
+        assert "0.5, 85 times in 100: so often does a set have such a mask" in said
+        assert told(*asked, gated, "--model", "large")["mask_set"] is None
 
 
 LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")

@@ -22,6 +22,7 @@ from stages.tables.statistics import (
     routing_table,
     seconds_with,
     selective_table,
+    set_table,
 )
 from tests.fixtures.eval_split import SPLITS
 from tests.fixtures.report_inputs import draw_runtime
@@ -132,6 +133,27 @@ def test_promises_show_the_share_that_they_keep(own: Results) -> None:
                 promised=f"of {row['promise']}, α = {row['alpha']:g}",
             )
             assert list(found) == pytest.approx([100 * row["kept"], np.nan, np.nan], nan_ok=True)
+
+
+def test_sets_show_coverage_in_percent_and_their_size(own: Results) -> None:
+    table = set_table(own)
+    for split in SPLITS:
+        rows = own[split].mask_sets.to_dict("records")
+        assert table[split].notna().sum() == 3 * len(rows)
+        # Sets are of the heads of a user's masks.
+        assert bool(rows) is (set(own[split].promises["protocol"]) == {"selected"})
+        for row in rows:
+            names = {
+                "sets": f"IoU ≥ {row['iou_at_least']:g} in {1 - row['alpha']:.0%} of the sets",
+                "measure": row["measure"],
+                "trained_on": row["train_split"],
+            }
+            found = told(table, split, **names, statistic="coverage")
+            assert found[0] == pytest.approx(100 * row["coverage"])
+            for statistic, column in (("proposals", "n_masks"), ("more", "margin")):
+                numbers = [row[column + end] for end in ("", "_low", "_high")]
+                found = told(table, split, **names, statistic=statistic)
+                assert list(found) == pytest.approx(numbers, nan_ok=True)
 
 
 def test_a_split_whose_images_show_nothing_has_an_empty_column(own: Results) -> None:

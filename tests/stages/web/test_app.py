@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,26 @@ def test_an_answer_says_what_a_gate_promises(tmp_path: Path) -> None:
         told = json.loads(answered(gated, png(drawn()), question(CLICK, heads=heads)))
         assert told["gate"].startswith(promise)
         assert bool(told["gate"]) is bool(promise) is (told["is_kept"] is not None)
+    gated.close()
+
+
+def test_an_answer_names_the_proposals_of_its_set_and_what_is_promised_of_them(
+    tmp_path: Path,
+) -> None:
+    of_sets = replace(GATE, promise="set", alpha=0.1, threshold=0.0)
+    entry = {"gates": json.dumps([asdict(GATE), asdict(of_sets)])}
+    gated = Page(heads=[write_random_heads(tmp_path / "gated.safetensors", changes=entry)])
+    told = json.loads(answered(gated, png(drawn()), question(CLICK, heads="gated")))
+    assert sorted(told["mask_set"]) == [0, 1, 2]
+    assert told["is_kept"] is not None
+    first, second, last = told["mask_set"]
+    assert told["set"] == (
+        f"One of the proposals {first}, {second} and {last} has an IoU of at least "
+        f"{of_sets.iou_at_least:g}, nine times in ten: so often does a set have such a mask, over "
+        f"all objects of images like those of {of_sets.split}."
+    )
+    plain = json.loads(answered(gated, png(drawn()), question(CLICK, heads="mini")))
+    assert (plain["mask_set"], plain["set"]) == (None, "")
     gated.close()
 
 

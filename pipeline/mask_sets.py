@@ -1,0 +1,263 @@
+"""Mask sets: the fewest proposals of which, with a set probability, one is good enough.
+
+Proposals are taken by their predicted IoU, the highest first, for as long as all those ahead seem
+likely to fall short. How likely is calibrated, by images (or videos), as thresholds of
+``pipeline.risk_control`` are: whatever the distribution and however good or bad the prediction, a
+set for an object of a new image, drawn as those of the calibration were, has a good proposal with
+the set probability. Poor predictions make larger sets, not broken promises.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil, inf, sqrt
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from pipeline.proposals import Values
+from pipeline.result_rows import MaskSetRow
+from pipeline.risk_control import NOTHING, Judged, check_calibration
+from pipeline.scoring.bootstrap import LEVEL, Resamples, interval
+from pipeline.scoring.statistics import FAILURE_IOUS
+
+Predicted = Float[np.ndarray, "object proposal"]
+"""Predicted IoU of each proposal."""
+
+ALPHAS: Final = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""Shares of sets that may miss, in tables."""
+
+N_CALIBRATIONS: Final = 200
+"""Random halves of the images that show whether the promise is kept."""
+
+N_HALVES: Final = 100
+"""Halves of the images that calibrate sets for tables, each checked on the other half."""
+
+PROTOCOL: Final = "selected"
+"""Protocol of the heads of sets in tables: a set has the masks that a user has."""
+
+
+def doubt(
+    predicted_iou: Float[np.ndarray, "*batch proposal"],
+) -> Float[np.ndarray, "*batch proposal"]:
+    """How likely those ahead of each proposal all fall short, were predicted IoUs probabilities.
+
+    Higher predicted IoUs are ahead, and of those that tie the first; nothing is ahead of the first.
+
+    >>> doubt(np.array([0.2, 0.9, 0.5])).round(3).tolist()
+    [0.05, 1.0, 0.1]
+    """
+    order = np.argsort(-predicted_iou, axis=-1, kind="stable")
+    fall_short = 1 - np.take_along_axis(predicted_iou, order, axis=-1).clip(0, 1)
+    ahead = np.ones(predicted_iou.shape)
+    ahead[..., 1:] = fall_short[..., :-1].cumprod(axis=-1, dtype=np.float64)
+    found = np.empty_like(ahead)
+    np.put_along_axis(found, order, ahead, axis=-1)
+    return found
+
+
+def mask_set(predicted_iou: Float[np.ndarray, " proposal"], threshold: float) -> tuple[int, ...]:
+    """Proposals of the set of one object, the one with the highest predicted IoU first."""
+    order = np.argsort(-predicted_iou, kind="stable")
+    return tuple(order[doubt(predicted_iou)[order] >= threshold].tolist())
+
+
+def judged_sets(
+    predicted_iou: Predicted,
+    is_good: Bool[np.ndarray, "object proposal"],
+    group: Int[np.ndarray, "object"],
+) -> Judged:
+    """Objects by the largest threshold at which their set has a good proposal.
+
+    That is ``NOTHING`` for objects without a good proposal, which fall short.
+    """
+    needed = _needed(doubt(predicted_iou), is_good)
+    return Judged.masks(needed, needed == NOTHING, group)
+
+
+def set_threshold(judged: Judged, alpha: float) -> float:
+    """Largest threshold at which at most ``alpha`` of the sets miss: no sets are smaller.
+
+    The promise is about an expectation over calibrations and a new image: that of the share of its
+    objects whose set has no good proposal.
+
+    Parameters
+    ----------
+    judged
+        As ``judged_sets`` gives them.
+
+    Returns
+    -------
+    The doubt from which proposals are in a set; ``NOTHING`` where no sets hold the promise.
+
+    Raises
+    ------
+    ValueError
+        If ``alpha`` is not between 0 and 1, or there are no objects.
+
+    Notes
+    -----
+    Conformal risk control (Angelopoulos et al., arXiv 2208.02814, Theorem 1), as in
+    ``threshold_of_all``; the loss of an image is the share of its objects whose set misses, which
+    falls as the threshold does. With one object per image, it is the quantile of split conformal
+    prediction.
+    """
+    check_calibration(judged, alpha)
+    n_images = float(len(judged.images()))
+    (threshold,) = _thresholds(judged.uncertainty, judged.share, n_images, (alpha,))
+    return float(threshold)
+
+
+def _thresholds(
+    needed: Values, share: Values, n_images: float, alphas: Sequence[float]
+) -> Float[np.ndarray, " alpha"]:
+    """Largest thresholds, given those that objects need in ascending order, and their weights."""
+    most_missed = np.array(alphas) * (n_images + 1) - 1
+    # Sets of the threshold that an object needs miss only those objects that need a lower one.
+    places = np.searchsorted(share.cumsum(), most_missed, side="right")
+    found: Float[np.ndarray, " alpha"] = np.where(most_missed < 0, NOTHING, needed[places])
+    return found
+
+
+def out_of_reach(judged: Judged) -> float:
+    """Share of the objects without a good proposal, each image with the same weight."""
+    return float(judged.share @ judged.falls_short / judged.share.sum())
+
+
+def least_images(alpha: float, out_of_reach: float) -> float:
+    """Fewest images for which sets exist if they miss only what is out of reach; inf where none do.
+
+    >>> least_images(0.1, 0.0), least_images(0.2, 0.15), least_images(0.1, 0.1)
+    (9.0, 16.0, inf)
+    """
+    spare = alpha - out_of_reach
+    return float(ceil(round((1 - alpha) / spare, 9))) if spare > 0 else inf
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often sets have a good proposal on images that did not calibrate them."""
+
+    share: float
+    """Mean over calibrations."""
+    least: float
+    """The lowest that chance leaves to the promise: its end of a 95 % interval."""
+
+
+def coverage(
+    judged: Judged, alpha: float, calibrate: Callable[[Judged, float], float] = set_threshold
+) -> Coverage:
+    """Coverage over ``N_CALIBRATIONS`` random halves of the images, each checked on the others.
+
+    A half that has no sets misses nothing.
+
+    Notes
+    -----
+    Given the images, random halves are independent of each other, and the images of one half
+    exchangeable with the others, which is all that the promise needs.
+    """
+    rng, n_images = np.random.default_rng(0), len(judged.images())
+    shares = []
+    for _ in range(N_CALIBRATIONS):
+        is_of = rng.permutation(n_images) < n_images // 2
+        threshold, others = calibrate(judged.of_images(is_of), alpha), judged.of_images(~is_of)
+        shares.append(others.share @ (others.uncertainty >= threshold) / others.share.sum())
+    below = NormalDist().inv_cdf((1 - LEVEL) / 2) * np.std(shares, ddof=1) / sqrt(N_CALIBRATIONS)
+    return Coverage(float(np.mean(shares)), float(1 - alpha + below))
+
+
+def set_rows(
+    model: str,
+    predicted: Mapping[tuple[str, str], Predicted],
+    iou: Float[np.ndarray, "object proposal"],
+    resamples: Resamples,
+) -> Iterator[MaskSetRow]:
+    """How often sets by each prediction have a good proposal, and how large they are.
+
+    Each of ``N_HALVES`` halves of the images calibrates sets for the others. A target that a half
+    has no sets for is out of reach and left out, and so is all of a single image.
+
+    Parameters
+    ----------
+    predicted
+        By train split and name; sets are compared with those by the first.
+    """
+    if resamples.n_drawn.shape[1] == 1:
+        return
+    for least in FAILURE_IOUS:
+        found = {name: _checked(own, iou >= least, resamples) for name, own in predicted.items()}
+        first = next(iter(found.values()))
+        for (i, alpha), ((train_split, measure), own) in product(enumerate(ALPHAS), found.items()):
+            margin = own.n_masks[i] - first.n_masks[i]
+            if not np.isnan(margin):
+                yield MaskSetRow(
+                    PROTOCOL,
+                    train_split,
+                    model,
+                    measure,
+                    least,
+                    alpha,
+                    float(own.coverage[i]),
+                    float(own.n_masks[i]),
+                    interval(own.resampled[i]),
+                    float(margin),
+                    interval(own.resampled[i] - first.resampled[i]),
+                )
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """Sets at each of ``ALPHAS``; NaN where there are none."""
+
+    coverage: Float[np.ndarray, " alpha"]
+    """Mean over the halves, each checked on the other images."""
+    n_masks: Float[np.ndarray, " alpha"]
+    """Likewise."""
+    resampled: Float[np.ndarray, "alpha resample"]
+    """Mean size of sets that are calibrated and counted on the same drawn images.
+
+    They are calibrated as if these were half as many, so that they are comparable with ``n_masks``;
+    sets that are calibrated anew vary more than those of fixed thresholds.
+    """
+
+
+def _checked(
+    predicted_iou: Predicted, is_good: Bool[np.ndarray, "object proposal"], resamples: Resamples
+) -> _Checked:
+    group, n_images = resamples.group, resamples.n_drawn.shape[1]
+    doubts = doubt(predicted_iou)
+    needed = _needed(doubts, is_good)
+    order = np.argsort(needed, kind="stable")
+    share = 1 / np.bincount(group)[group]
+
+    def counted(on: Values, n_calibrated: float, of: Values) -> Float[np.ndarray, "alpha 2"]:
+        """Coverage and size by the weights ``of``, of sets that are calibrated by those ``on``."""
+        limits = _thresholds(needed[order], on[order], n_calibrated, ALPHAS)
+        found = [[needed >= limit, (doubts >= limit).sum(axis=1)] for limit in limits]
+        means: Float[np.ndarray, "alpha 2"] = np.array(found) @ of / of.sum()
+        means[limits == NOTHING] = np.nan
+        return means
+
+    halves = [
+        counted(share * is_of[group], float(is_of.sum()), share * ~is_of[group])
+        for is_of in _halves(n_images)
+    ]
+    drawn = [share * n_drawn[group] for n_drawn in resamples.n_drawn]
+    resampled = np.array([counted(own / 2, n_images / 2, own)[:, 1] for own in drawn])
+    coverage, n_masks = np.mean(halves, axis=0).T
+    return _Checked(coverage, n_masks, resampled.T)
+
+
+def _needed(doubts: Predicted, is_good: Bool[np.ndarray, "object proposal"]) -> Values:
+    needed: Values = np.where(is_good, doubts, NOTHING).max(axis=1)
+    return needed
+
+
+def _halves(n_images: int) -> Iterator[Bool[np.ndarray, " group"]]:
+    """Random halves of the images, each followed by the other half."""
+    rng = np.random.default_rng(0)
+    for _ in range(N_HALVES // 2):
+        is_of = rng.permutation(n_images) < n_images // 2
+        yield from (is_of, ~is_of)

@@ -1,0 +1,205 @@
+"""Mask sets: the promise on any images, seen to break with the calibration, and slow oracles."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.mask_sets import (
+    ALPHAS,
+    N_HALVES,
+    coverage,
+    doubt,
+    judged_sets,
+    least_images,
+    mask_set,
+    out_of_reach,
+    set_rows,
+    set_threshold,
+)
+from pipeline.result_rows import MaskSetRow
+from pipeline.risk_control import NOTHING, Judged
+from pipeline.scoring.bootstrap import resample_groups
+from pipeline.scoring.statistics import FAILURE_IOUS
+
+ALPHA = 0.2
+
+Scene = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Predicted IoUs, whether proposals are good, and the image of each object."""
+
+
+def scenes(seed: int, n_images: int = 60, n_objects: int = 6, skill: float = 1.0) -> Scene:
+    """Images whose objects share their luck, and some objects without any good proposal."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_images), rng.integers(1, 2 * n_objects, n_images))
+    luck = 0.3 * rng.normal(size=n_images)[group] + 0.2 * rng.normal(size=len(group))
+    told = luck[:, np.newaxis] + 1.5 * rng.normal(size=(len(group), 3)) + 0.2
+    iou = 1 / (1 + np.exp(-told))
+    predicted = skill * iou + (1 - skill) * rng.random(iou.shape)
+    return predicted, iou >= 0.5, group
+
+
+@pytest.mark.parametrize("skill", [0.0, 0.5, 1.0])
+def test_sets_have_a_good_proposal_as_often_as_promised_however_poor_the_prediction(
+    skill: float,
+) -> None:
+    for seed in range(4):
+        found = coverage(judged_sets(*scenes(seed, skill=skill)), ALPHA)
+        assert found.share >= found.least > 1 - ALPHA - 0.02
+
+
+def without_the_new_image(judged: Judged, alpha: float) -> float:
+    """Off by one: as if the calibrated images were all there are."""
+    missed = np.concatenate([[0], judged.share.cumsum()[:-1]])
+    holds = (missed <= alpha * len(judged.images()) + 1e-9) & ~judged.falls_short
+    return float(judged.uncertainty[holds].max())
+
+
+def by_mask(judged: Judged, alpha: float) -> float:
+    """As if every object were an image of its own."""
+    alone = np.arange(len(judged.group))
+    return set_threshold(Judged.masks(judged.uncertainty, judged.falls_short, alone), alpha)
+
+
+@pytest.mark.parametrize("broken", [without_the_new_image, by_mask])
+def test_a_calibration_that_forgets_an_image_or_takes_masks_for_images_is_seen_to_break_it(
+    broken: Callable[[Judged, float], float],
+) -> None:
+    """The objects of an image share their fate, so that one more of them says nothing new."""
+    image = np.repeat(np.arange(32), 20)
+    alike = 1e-6 * np.arange(len(image))[:, np.newaxis] / len(image)
+    for seed in range(4):
+        (iou, _, _), (poor, _, _) = (scenes(seed, 32, 1, skill) for skill in (1.0, 0.0))
+        is_good = (iou >= 0.55) | (poor == poor.min(axis=1, keepdims=True))
+        judged = judged_sets(poor[image] + alike, is_good[image], image)
+        found = coverage(judged, ALPHA, broken)
+        assert found.share < found.least
+        found = coverage(judged, ALPHA)
+        assert found.share >= found.least
+
+
+def slow_threshold(judged: Judged, alpha: float) -> float:
+    n = len(judged.images())
+    found = [NOTHING]
+    for limit in judged.uncertainty[~judged.falls_short]:
+        missed = [(judged.uncertainty[judged.group == i] < limit).mean() for i in judged.images()]
+        if sum(missed) + 1 <= alpha * (n + 1) + 1e-12:
+            found.append(limit)
+    return max(found)
+
+
+@pytest.mark.parametrize("alpha", [0.17, 0.21, 0.34])
+def test_the_threshold_is_that_of_a_slow_loop(alpha: float) -> None:
+    found = []
+    for seed in range(8):
+        judged = judged_sets(*scenes(seed, n_images=20, n_objects=4, skill=0.0))
+        found.append(set_threshold(judged, alpha))
+        assert found[-1] == slow_threshold(judged, alpha)
+    assert len(set(found)) > 1
+
+
+@given(arrays(np.float64, 3, elements=st.floats(-0.5, 1.5)), st.floats(0, 1))
+def test_a_set_has_the_proposals_whose_leaders_leave_doubt(
+    predicted: np.ndarray, threshold: float
+) -> None:
+    expected, left = [], 1.0
+    for k in sorted(range(3), key=lambda k: -predicted[k]):
+        if left >= threshold:
+            expected.append(k)
+        left *= 1 - min(max(predicted[k], 0), 1)
+    assert mask_set(predicted, threshold) == tuple(expected)
+    assert expected
+
+
+def test_a_lower_threshold_never_loses_a_proposal() -> None:
+    predicted, _, _ = scenes(0)
+    for one in predicted[:50]:
+        sets = [set(mask_set(one, limit)) for limit in (1.0, 0.5, 0.1, 0.0)]
+        assert all(small <= large for small, large in pairwise(sets))
+        assert (len(sets[0]), len(sets[-1])) == (1, 3)
+
+
+def test_the_threshold_that_an_object_needs_is_that_of_its_first_good_proposal() -> None:
+    predicted = np.array([[0.2, 0.9, 0.5]] * 3)
+    is_good = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0]], bool)
+    judged = judged_sets(predicted, is_good, np.arange(3))
+    np.testing.assert_allclose(judged.uncertainty, [NOTHING, 0.05, 0.1])
+    assert judged.falls_short.tolist() == [True, False, False]
+    assert out_of_reach(judged) == pytest.approx(1 / 3)
+
+
+def test_where_too_often_no_proposal_is_good_there_are_no_sets() -> None:
+    """Of 40 images, 4 have no good proposal; the new image is a fifth."""
+    predicted = np.tile([0.9, 0.5, 0.2], (40, 1))
+    is_good = np.tile(np.arange(40)[:, np.newaxis] >= 4, (1, 3))
+    judged = judged_sets(predicted, is_good, np.arange(40))
+    assert set_threshold(judged, 4.9 / 41) == NOTHING
+    assert set_threshold(judged, 5.1 / 41) == 1
+
+
+@pytest.mark.parametrize(("alpha", "without"), [(0.1, 0.0), (0.2, 0.1), (0.5, 0.25), (0.3, 0.2)])
+def test_the_least_images_have_sets_and_one_less_has_none(alpha: float, without: float) -> None:
+    n_images = int(least_images(alpha, without))
+    assert without * n_images + 1 <= alpha * (n_images + 1) + 1e-9
+    assert without * (n_images - 1) + 1 > alpha * n_images
+    assert least_images(alpha, alpha) == inf
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_promise_needs_an_alpha_between_0_and_1(alpha: float) -> None:
+    with pytest.raises(ValueError, match=f"alpha must lie between 0 and 1, got {alpha}"):
+        set_threshold(judged_sets(*scenes(0)), alpha)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[MaskSetRow]:
+    predicted, _, group = scenes(0)
+    iou, poor = scenes(0)[0], scenes(0, skill=0.1)[0]
+    by_name = {("", "sam_score"): poor, ("train", "usam"): predicted}
+    return list(set_rows("large", by_name, iou, resample_groups(group, 50, seed=0)))
+
+
+def test_rows_hold_the_promise_and_good_predictions_make_small_sets(
+    rows: list[MaskSetRow],
+) -> None:
+    assert {(row.iou_at_least, row.alpha) for row in rows} < {
+        (iou, alpha) for iou in FAILURE_IOUS for alpha in ALPHAS
+    }
+    for row in rows:
+        assert row.coverage >= 1 - row.alpha - 0.01
+        assert 1 <= row.n_masks <= 3
+        assert row.n_masks_interval.low - 0.1 <= row.n_masks <= row.n_masks_interval.high + 0.1
+    smaller = [row.margin for row in rows if row.measure == "usam"]
+    assert min(smaller) < -0.2
+    assert max(smaller) <= 0
+    assert {row.margin for row in rows if row.measure == "sam_score"} == {0}
+
+
+def test_a_row_is_the_mean_over_halves(rows: list[MaskSetRow]) -> None:
+    iou, _, group = scenes(0)
+    row = next(one for one in rows if one.measure == "usam")
+    judged = judged_sets(iou, iou >= row.iou_at_least, group)
+    rng, sizes, n_images = np.random.default_rng(0), [], group.max() + 1
+    for _ in range(N_HALVES // 2):
+        first = rng.permutation(n_images) < n_images // 2
+        for half in (first, ~first):
+            limit = set_threshold(judged.of_images(half), row.alpha)
+            size = np.array([len(mask_set(one, limit)) for one in iou])
+            sizes.append(np.mean([size[group == i].mean() for i in np.flatnonzero(~half)]))
+    assert row.n_masks == pytest.approx(np.mean(sizes))
+
+
+def test_a_single_image_has_no_rows() -> None:
+    predicted, is_good, group = scenes(0)
+    single = resample_groups(np.zeros_like(group), 50, seed=0)
+    assert not list(set_rows("large", {("", "sam_score"): predicted}, is_good * 1.0, single))
+
+
+def test_doubt_is_by_object() -> None:
+    predicted, _, _ = scenes(0)
+    np.testing.assert_array_equal(doubt(predicted), [doubt(one) for one in predicted])
