@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.predictor.advice import KEEP, Costs
+from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompts import BOX_ORDER
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
@@ -209,6 +209,8 @@ def _lines(found: "Uncertainty", gate: str) -> str:
 
 def _advice(found: "Uncertainty") -> str:
     advice, own = found.advice, found.expected_iou.own[found.selected]
+    if advice.correction == NONE:
+        return f"{advice.words.capitalize()}."
     if advice.correction == KEEP:
         return f"Advice: {advice.words}."
     which = f", number {found.alternative}" if advice.correction == "task" else ""
