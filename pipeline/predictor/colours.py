@@ -12,16 +12,17 @@ import cv2
 import numpy as np
 from jaxtyping import Float64
 
-from pipeline.predictor.images import Rgb, bytes_of
+from pipeline.views import Rgb
 
-UNLIKE: Final = 0.98
+UNLIKE: Final = 0.99
 """An image that is further than this share of the held-out training images is unlike them."""
 
 N_FOLDS: Final = 5
 
 _SIDE_PX: Final = 256
 _LEAST: Final = 1e-3
-"""Added to scales: a colour that no training image has would be infinitely far otherwise."""
+"""Added to scales, and to what is taken the logarithm of: a colour that no training image has would
+be infinitely far otherwise."""
 _SHRINKAGE: Final = 0.1
 """Weight of the identity in the correlations of the descriptors."""
 _NEAR_WHITE, _NEAR_BLACK = 0.95, 0.05
@@ -31,10 +32,10 @@ def describe_colours(rgb: Rgb) -> Float64[np.ndarray, " descriptor"]:
     """Seven numbers about the colours of an image, at 256 x 256 px.
 
     Mean and log deviation of saturation (the largest of red, green and blue less the smallest), the
-    shares of nearly white and nearly black pixels, and the log eigenvalues of the covariance of
-    red, green and blue.
+    log shares of nearly white and nearly black pixels, and the log eigenvalues of the covariance
+    of red, green and blue.
     """
-    small = cv2.resize(bytes_of(rgb), (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
     pixels = small.reshape(-1, 3).astype(np.float32) / 255
     darkest, brightest = pixels.min(axis=1), pixels.max(axis=1)
     saturation = brightest - darkest
@@ -42,8 +43,8 @@ def describe_colours(rgb: Rgb) -> Float64[np.ndarray, " descriptor"]:
     about = (
         saturation.mean(),
         np.log(saturation.std() + _LEAST),
-        (darkest > _NEAR_WHITE).mean(),
-        (brightest < _NEAR_BLACK).mean(),
+        np.log((darkest > _NEAR_WHITE).mean() + _LEAST),
+        np.log((brightest < _NEAR_BLACK).mean() + _LEAST),
     )
     return np.array([*about, *np.log(spread)], np.float64)
 
@@ -70,10 +71,10 @@ class TrainingColours:
         squares: np.ndarray = np.einsum("...i,ij,...j->...", z, np.array(self.precision), z)
         return np.sqrt(squares)
 
-    def share_nearer(self, rgb: Rgb) -> float:
+    def share_nearer(self, descriptors: Float64[np.ndarray, " descriptor"]) -> float:
         """Share of the held-out training images that are nearer than an image."""
-        distance = self.distance(describe_colours(rgb))
-        return float(np.searchsorted(self.distances, distance)) / len(self.distances)
+        n_nearer = np.searchsorted(self.distances, self.distance(descriptors))
+        return float(n_nearer) / len(self.distances)
 
 
 def fit_colours(
@@ -94,7 +95,9 @@ def fit_colours(
     if n < N_FOLDS or not np.isfinite(descriptors).all():
         raise ValueError(f"colours must be of at least {N_FOLDS} images in finite numbers, got {n}")
     fold = np.arange(n) % N_FOLDS
-    held_out = [_fit(descriptors[fold != i]).distance(descriptors[fold == i]) for i in range(N_FOLDS)]
+    held_out = [
+        _fit(descriptors[fold != i]).distance(descriptors[fold == i]) for i in range(N_FOLDS)
+    ]
     distances = np.sort(np.concatenate(held_out))
     if n > n_quantiles:
         distances = np.quantile(distances, np.linspace(0, 1, n_quantiles))

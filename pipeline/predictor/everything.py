@@ -8,6 +8,7 @@ from PIL.Image import Image
 
 from pipeline.predictor import uncertainty
 from pipeline.predictor.advice import Costs, withhold
+from pipeline.predictor.colours import describe_colours
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
 from pipeline.sam.generator import MaskGenerator, Records
@@ -65,10 +66,8 @@ class UncertainMaskGenerator:
         records, inputs = self._generator.generate(rgb)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         judgement = uncertainty.judge_rows(self._heads, inputs, sam_score)
-        facts = self._heads.image_facts(rgb)
-        return [
-            record | self._values_of(judgement, i, facts) for i, record in enumerate(records)
-        ]
+        facts = self._heads.image_facts(rgb, describe_colours(rgb))
+        return [record | self._values_of(judgement, i, facts) for i, record in enumerate(records)]
 
     def _values_of(
         self, judgement: uncertainty.Judgement, i: int, facts: uncertainty.ImageFacts

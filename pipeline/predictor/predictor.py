@@ -327,7 +327,7 @@ class UncertainPredictor:
         sam = self.sam
         parsed = [parse_one(one, image.size_px) for one in prompt_sets]
         batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
-        facts = self.heads.image_facts(image.rgb)
+        facts = self.heads.image_facts(image.rgb, image.colours)
         found: dict[int, Uncertainty] = {}
         for numbers in _calls([one.kind for one in parsed], batch):
             some = [parsed[i] for i in numbers]

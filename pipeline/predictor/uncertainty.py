@@ -64,10 +64,16 @@ class ProposalHeads:
             check_head(objective, head)
             _check_numbers(f"weights of head {objective}", *head.values())
 
-    def image_facts(self, rgb: Rgb) -> "ImageFacts":
-        """What is known of an image without any prompt."""
+    def image_facts(self, rgb: Rgb, colours: Float64[np.ndarray, " descriptor"]) -> "ImageFacts":
+        """What is known of an image without any prompt.
+
+        Parameters
+        ----------
+        colours
+            As ``describe_colours`` has them.
+        """
         known = self.image_caution if self.image_caution and not is_demo_scene(rgb) else ""
-        share = None if self.colours is None else self.colours.share_nearer(rgb)
+        share = None if self.colours is None else self.colours.share_nearer(colours)
         return ImageFacts(known, share)
 
 

@@ -89,7 +89,7 @@ function emptyProposal() {
 
 export function showProposals(found, chosen, paint, choose) {
   const made = found.proposals.map((proposal, k) => {
-    const own = proposal.expected_iou.own.toFixed(2);
+    const own = proposal.expected_iou.own.toFixed(2) + (found.advice.correction === "none" ? "?" : "");
     const input = element("input", { type: "radio", name: "proposal", value: k, checked: k === chosen });
     const mark = k === found.selected ? ", highest SamScore" : "";
     input.ariaLabel = `Proposal ${k}, expected IoU ${own}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;
