@@ -65,16 +65,19 @@ class TrainingColours:
     distances: Sequence[float]
     """Quantiles of the distances of held-out images, from the least to the largest."""
 
-    def distance(self, descriptors: Float64[np.ndarray, "*image descriptor"]) -> np.ndarray:
+    def distance(
+        self, descriptors: Float64[np.ndarray, "image descriptor"]
+    ) -> Float64[np.ndarray, " image"]:
         """How far images are from the mean training image."""
         z = (descriptors - np.array(self.mean)) / np.array(self.scale)
-        squares: np.ndarray = np.einsum("...i,ij,...j->...", z, np.array(self.precision), z)
-        return np.sqrt(squares)
+        found: Float64[np.ndarray, " image"]
+        found = np.sqrt(np.einsum("ni,ij,nj->n", z, np.array(self.precision), z))
+        return found
 
     def share_nearer(self, descriptors: Float64[np.ndarray, " descriptor"]) -> float:
         """Share of the held-out training images that are nearer than an image."""
-        n_nearer = np.searchsorted(self.distances, self.distance(descriptors))
-        return float(n_nearer) / len(self.distances)
+        (distance,) = self.distance(descriptors[None])
+        return float(np.searchsorted(self.distances, distance)) / len(self.distances)
 
 
 def fit_colours(
