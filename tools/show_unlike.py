@@ -47,7 +47,7 @@ def main(folders: Sequence[str]) -> None:
         raise SystemExit("the heads that ship must have the colours of their images: export them")
     size_px = read_params().shapes.image_size_px
     fresh = [draw_scene(seed, size_px) for seed in scene_seeds(FRESH_SEED, "further", N_FRESH)]
-    every = {"fresh scenes": [scene.rgb for scene in fresh]}
+    every: dict[str, Images] = {"fresh scenes": [scene.rgb for scene in fresh]}
     every |= photographs(folders) | changed(fresh[:N_CHANGED]) | patterns(size_px)
     replace_block(PAGE, "unlike", f"\n{unlike_table(every, colours)}\n")
 
