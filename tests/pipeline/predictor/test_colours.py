@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from functools import cache
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from stages.predictor.colours import training_colours
 from storage.head_files.head_file import read_head_file, shipped_heads
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads
 
-CENTRE = {"point_coords": [[100, 90]], "point_labels": [1]}
+CENTRE: Final[dict[str, Any]] = {"point_coords": [[100, 90]], "point_labels": [1]}
 
 
 @cache
