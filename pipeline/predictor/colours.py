@@ -1,7 +1,7 @@
 """How far an image is from those that heads learned from: by the spread of its colours.
 
 What the encoder's channels say (``encoder_mean``, ``encoder_std``) tells photographs from drawn
-scenes less well, and differently for each model; so do gradients and spectra.
+scenes less well, and differently for each model.
 """
 
 from collections.abc import Sequence
