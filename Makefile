@@ -56,6 +56,8 @@ fill-train.%:
 fill-scored.%:
 	$(BIN)/usam fill 'shapes_[!t]*/*' --shard-range $*/$(words $(HALF))
 
+# Folders whose photographs docs/predict.md counts, too.
+PHOTOGRAPHS = ../shared/samples/photographs/images
 results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and what README and docs show
 	git diff --quiet HEAD -- params.yaml || { echo "params.yaml must have no changes: its place is needed" >&2; exit 1; }
 	cp params/results.yaml params.yaml
@@ -66,6 +68,7 @@ results: $(INSTALLED) ## run params/results.yaml, make the shipped heads and wha
 	$(BIN)/python -m tools.show_predictions
 	$(BIN)/python -m tools.show_advice
 	$(BIN)/python -m tools.show_expected
+	$(BIN)/python -m tools.show_unlike $(wildcard $(PHOTOGRAPHS))
 	$(BIN)/python -m tools.show_notebook
 	$(BIN)/python -m tools.choose_scenes
 	git checkout --quiet HEAD -- params.yaml

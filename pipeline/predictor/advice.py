@@ -10,6 +10,9 @@ from pipeline.decisions import choose
 
 KEEP: Final = "keep"
 
+NONE: Final = "none"
+"""The correction of advice that is withheld."""
+
 CORRECTIONS: Final[Mapping[str, str]] = {
     KEEP: "keep the mask",
     "model": "take a larger model",
@@ -59,7 +62,7 @@ class Advice:
     """What to do with the selected mask."""
 
     correction: str
-    """One of ``CORRECTIONS``."""
+    """One of ``CORRECTIONS``, or ``NONE`` where advice is withheld."""
     gain: float
     """How much IoU it is expected to add, its cost aside."""
     expected_iou: float
@@ -70,7 +73,12 @@ class Advice:
     @property
     def words(self) -> str:
         """The correction in words."""
-        return CORRECTIONS[self.correction]
+        return CORRECTIONS.get(self.correction, "no advice")
+
+
+def withhold(own: float) -> Advice:
+    """No advice about a mask of which an IoU is expected that nothing vouches for."""
+    return Advice(NONE, 0.0, own, {})
 
 
 def advise(own: float, gains: Mapping[str, float], costs: Costs) -> Advice:

@@ -7,7 +7,8 @@ import numpy as np
 from PIL.Image import Image
 
 from pipeline.predictor import uncertainty
-from pipeline.predictor.advice import Costs
+from pipeline.predictor.advice import Costs, withhold
+from pipeline.predictor.colours import describe_colours
 from pipeline.predictor.images import bytes_of, rgb_of
 from pipeline.predictor.predictor import UncertainPredictor
 from pipeline.sam.generator import MaskGenerator, Records
@@ -49,7 +50,8 @@ class UncertainMaskGenerator:
         Returns
         -------
         The records of the official generator, in its order, each with ``expected_iou``, ``gap`` and
-        ``direct_gap`` by name, ``advice``, ``is_kept`` and ``caution``, as of an ``Uncertainty``.
+        ``direct_gap`` by name, ``advice``, ``is_kept``, ``unlike_training`` and ``caution``, as of
+        an ``Uncertainty``.
 
         Raises
         ------
@@ -64,14 +66,25 @@ class UncertainMaskGenerator:
         records, inputs = self._generator.generate(rgb)
         sam_score = np.array([record["predicted_iou"] for record in records], np.float32)
         judgement = uncertainty.judge_rows(self._heads, inputs, sam_score)
-        about = {"caution": self._heads.caution_about(rgb) or None}
-        return [record | self._values_of(judgement, i) | about for i, record in enumerate(records)]
+        facts = self._heads.image_facts(rgb, describe_colours(rgb))
+        return [record | self._values_of(judgement, i, facts) for i, record in enumerate(records)]
 
-    def _values_of(self, judgement: uncertainty.Judgement, i: int) -> dict[str, Any]:
+    def _values_of(
+        self, judgement: uncertainty.Judgement, i: int, facts: uncertainty.ImageFacts
+    ) -> dict[str, Any]:
         parts = {
             part: {name: float(values[i]) for name, values in vars(own).items()}
             for part, own in vars(judgement).items()
         }
-        advice = uncertainty.advise_on(judgement, i, self._heads.model, self._costs)
-        kept = uncertainty.is_kept(judgement, i, self._heads.least_iou)
-        return {**parts, "advice": {"words": advice.words, **vars(advice)}, "is_kept": kept}
+        if facts.is_unlike:
+            advice, kept = withhold(parts["expected_iou"]["own"]), None
+        else:
+            advice = uncertainty.advise_on(judgement, i, self._heads.model, self._costs)
+            kept = uncertainty.is_kept(judgement, i, self._heads.least_iou)
+        return {
+            **parts,
+            "advice": {"words": advice.words, **vars(advice)},
+            "is_kept": kept,
+            "unlike_training": facts.unlike_training,
+            "caution": facts.caution or None,
+        }

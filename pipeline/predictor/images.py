@@ -1,15 +1,16 @@
 """Images as people have them, checked and encoded once, and masks at their size."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from numba import njit
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.predictor.colours import describe_colours
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, apply_view, default_view
 
@@ -86,6 +87,11 @@ class EncodedImage:
     def size_px(self) -> tuple[int, int]:
         """Height and width."""
         return self.embedding.size_px
+
+    @cached_property
+    def colours(self) -> Float64[np.ndarray, " descriptor"]:
+        """What its colours are like, as training images are described."""
+        return describe_colours(bytes_of(self.rgb))
 
     def encoded(self, sam: Sam, view: View = IDENTITY, *, name: str = "") -> Embedding:
         """A view of the image, encoded by a model.

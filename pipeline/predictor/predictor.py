@@ -327,7 +327,7 @@ class UncertainPredictor:
         sam = self.sam
         parsed = [parse_one(one, image.size_px) for one in prompt_sets]
         batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
-        about_image = self.heads.caution_about(image.rgb)
+        facts = self.heads.image_facts(image.rgb, image.colours)
         found: dict[int, Uncertainty] = {}
         for numbers in _calls([one.kind for one in parsed], batch):
             some = [parsed[i] for i in numbers]
@@ -336,7 +336,8 @@ class UncertainPredictor:
                 self.heads,
                 size_px=mask_size_px or image.size_px,
                 costs=costs,
-                cautions=["; ".join(filter(None, (about_image, one.caution))) for one in some],
+                facts=facts,
+                cautions=[one.caution for one in some],
             )
             found.update(zip(numbers, read, strict=True))
         return [found[i] for i in range(len(parsed))]

@@ -16,7 +16,8 @@ from pipeline.heads.predict import HeadWeights, check_head, every_input, predict
 from pipeline.mask_sets import mask_set
 from pipeline.masks import decode
 from pipeline.predictor import coco_masks
-from pipeline.predictor.advice import Advice, Costs, advise
+from pipeline.predictor.advice import Advice, Costs, advise, withhold
+from pipeline.predictor.colours import UNLIKE, TrainingColours
 from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.predictor.images import Rgb, masks_at_image
 from pipeline.proposals import ProposalScores
@@ -51,6 +52,8 @@ class ProposalHeads:
     """Doubt from which a calibrated promise takes proposals into a mask set; None without."""
     image_caution: str = ""
     """Why they may be wrong about any image but the demo's scenes."""
+    colours: TrainingColours | None = None
+    """Those of the images that they learned from, if their card has them."""
 
     def __post_init__(self) -> None:
         """Check that there is all that predictions need."""
@@ -64,9 +67,42 @@ class ProposalHeads:
             check_head(objective, head)
             _check_numbers(f"weights of head {objective}", *head.values())
 
-    def caution_about(self, rgb: Rgb) -> str:
-        """Why they may be wrong about an image; empty if nothing is known against it."""
-        return self.image_caution if self.image_caution and not is_demo_scene(rgb) else ""
+    def image_facts(self, rgb: Rgb, colours: Float64[np.ndarray, " descriptor"]) -> "ImageFacts":
+        """What is known of an image without any prompt.
+
+        Parameters
+        ----------
+        colours
+            As ``describe_colours`` has them.
+        """
+        known = self.image_caution if self.image_caution and not is_demo_scene(rgb) else ""
+        share = None if self.colours is None else self.colours.share_nearer(colours)
+        return ImageFacts(known, share)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Why heads may be wrong about an image."""
+
+    known_caution: str
+    """Empty if there is no reason but its colours."""
+    unlike_training: float | None
+    """Share of the held-out training images that are nearer to the others by their colours; None
+    if the heads do not know."""
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether it is further than nearly all that the heads learned from."""
+        return self.unlike_training is not None and self.unlike_training > UNLIKE
+
+    @property
+    def caution(self) -> str:
+        """Why the heads may be wrong about it; empty if nothing is known against it."""
+        if not self.is_unlike:
+            return self.known_caution
+        share = "all" if self.unlike_training == 1 else f"{self.unlike_training:.1%}"
+        unlike = f"the image is unlike what these heads learned from (further than {share} of it)"
+        return "; ".join(filter(None, (unlike, self.known_caution)))
 
 
 @dataclass(frozen=True)
@@ -227,10 +263,14 @@ class Uncertainty:
     advice: Advice
     """About the selected proposal."""
     is_kept: bool | None
-    """Whether the gate of the heads keeps the selected proposal; None if they have no gate."""
+    """Whether the gate of the heads keeps the selected proposal; None if they have no gate, or the
+    image is unlike what they learned from."""
     mask_set: tuple[int, ...] | None
     """The fewest proposals of which one is good enough, under a promise that was calibrated for the
-    heads, the one with the highest expected IoU first; None without."""
+    heads, the one with the highest expected IoU first; None without, or for an unlike image."""
+    unlike_training: float | None
+    """Share of the held-out training images of the heads that are nearer to the others, by their
+    colours, than this image; None if the heads do not know."""
     caution: str
     """Why the heads may be wrong about such an image or prompt; empty for those they know."""
 
@@ -279,6 +319,7 @@ class Uncertainty:
             "advice": {"words": self.advice.words, **vars(self.advice)},
             "is_kept": self.is_kept,
             "mask_set": None if self.mask_set is None else list(self.mask_set),
+            "unlike_training": self.unlike_training,
             "caution": self.caution or None,
             "h_a": self.h_a,
         }
@@ -306,9 +347,15 @@ def read_uncertainty(
     *,
     size_px: tuple[int, int],
     costs: Costs,
+    facts: ImageFacts,
     cautions: Sequence[str],
 ) -> Iterator[Uncertainty]:
     """One prompt set after the other: the masks of many, at the size of the image, fill a memory.
+
+    Parameters
+    ----------
+    cautions
+        Why the heads may be wrong about each prompt set.
 
     Notes
     -----
@@ -332,16 +379,19 @@ def read_uncertainty(
             direct_gap=own.direct_gap,
             h_std=h_std[i],
             h_a=float(h_a[i]),
-            advice=advise_on(
+            advice=withhold(float(own.expected_iou.own[selected]))
+            if facts.is_unlike
+            else advise_on(
                 own, selected, heads.model, costs, alternative_to(selected, own.expected_iou.own)
             ),
-            is_kept=is_kept(own, selected, heads.least_iou),
+            is_kept=None if facts.is_unlike else is_kept(own, selected, heads.least_iou),
             mask_set=(
                 None
-                if heads.least_doubt is None
+                if heads.least_doubt is None or facts.is_unlike
                 else mask_set(own.expected_iou.own, heads.least_doubt)
             ),
-            caution=cautions[i],
+            unlike_training=facts.unlike_training,
+            caution="; ".join(filter(None, (facts.caution, cautions[i]))),
         )
 
 

@@ -14,6 +14,7 @@ from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
+from stages.predictor.colours import ENTRY, colours_entry, training_colours
 from stages.predictor.gates import gates_entry, read_gates
 from stages.predictor.loading import OF_USERS
 from stages.predictor.published import read_published
@@ -21,7 +22,8 @@ from stages.program.main import reported_errors
 from stages.settings.params import read_params
 from stages.settings.parsing import check_known
 from storage.head_files import head_file, published_heads
-from storage.paths import HEADS, heads_dir
+from storage.paths import HEADS, heads_dir, objects_path
+from storage.split.objects import read_objects
 
 app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
 
@@ -40,7 +42,11 @@ def export(
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
 ) -> None:
-    """Write a head set as a file for `usam predict`, with gates if any."""
+    """Write a head set as a file for `usam predict`, with gates if any.
+
+    The card has the colours of the images that they learned from, if those are here: what is unlike
+    them gets no advice.
+    """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
         check_known("tokens", tokens, PROTOCOL_TOKENS[protocol])
@@ -50,7 +56,8 @@ def export(
             check_known("train split", split, _train_splits())
         trained = head_file.read_head_set(split, head_set)
         calibrated = read_gates(gates, head_set, split) if gates else ()
-        exported = head_file.HeadFile(trained.weights, {**trained.card, **gates_entry(calibrated)})
+        about = {**gates_entry(calibrated), **_colours_of(split)}
+        exported = head_file.HeadFile(trained.weights, {**trained.card, **about})
         head_file.write_head_file(file, exported, half=half)
     print(_written(file, len(trained.weights)))
 
@@ -105,6 +112,20 @@ def _train_splits() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*read_params().train_splits, *trained)))
 
 
+def _colours_of(split: str) -> dict[str, str]:
+    """Colours of a train split's images; where these are not here, a note says so."""
+    location = read_params().splits.get(split)
+    folder = None if location is None else Path(location.images)
+    if folder is None or not folder.exists() or not objects_path(split).exists():
+        print(
+            f"note: the images of {split} are not here, so that the card does not say what is "
+            "unlike them",
+            file=sys.stderr,
+        )
+        return {}
+    return colours_entry(read_objects(objects_path(split)), folder)
+
+
 def _written(file: Path, n_heads: int) -> str:
     return f"{file}: {n_heads} heads, {bytes_text(file.stat().st_size)}"
 
@@ -120,7 +141,10 @@ def info(
         path = file or head_file.shipped_heads()
         found = head_file.read_head_file(path)
         lines = [("file", str(path)), ("size", bytes_text(path.stat().st_size))]
-        lines += [(key, value) for key, value in found.card.items() if key != "objectives"]
+        hidden = (head_file.OBJECTIVES, ENTRY)
+        lines += [(key, value) for key, value in found.card.items() if key not in hidden]
+        if colours := training_colours(found.card):
+            lines.append((ENTRY, f"of {colours.n_images} images"))
         own = found.by_objective
         names = list(dict.fromkeys(key for facts in own.values() for key in facts))
         rows = [("objective", *names)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pipeline.predictor.advice import KEEP, Costs
+from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompts import BOX_ORDER
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
@@ -188,10 +188,13 @@ def _question(
 def _lines(found: "Uncertainty", gate: str, sets: str) -> str:
     """The proposals, what corrections would gain, the advice, and what gates promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
+    doubt = "?" if found.advice.correction == NONE else ""
     for k, mask in enumerate(found.masks):
-        numbers = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
+        score, own, bits = found.sam_score[k], found.expected_iou.own[k], found.h_std[k]
         mark = "selected" if k == found.selected else ""
-        rows.append((str(k), f"{mask.mean():.1%}", *(f"{n:.2f}" for n in numbers), mark))
+        rows.append(
+            (str(k), f"{mask.mean():.1%}", f"{score:.2f}", f"{own:.2f}{doubt}", f"{bits:.2f}", mark)
+        )
     gains: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
     for source, words in GAINS.items():
         both = (getattr(part, source)[found.selected] for part in (found.gap, found.direct_gap))
@@ -213,6 +216,8 @@ def _lines(found: "Uncertainty", gate: str, sets: str) -> str:
 
 def _advice(found: "Uncertainty") -> str:
     advice, own = found.advice, found.expected_iou.own[found.selected]
+    if advice.correction == NONE:
+        return f"{advice.words.capitalize()}."
     if advice.correction == KEEP:
         return f"Advice: {advice.words}."
     which = f", number {found.alternative}" if advice.correction == "task" else ""

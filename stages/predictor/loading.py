@@ -10,6 +10,7 @@ from pipeline.predictor import ProposalHeads, UncertainPredictor
 from pipeline.sam.model import DeviceError, Precision, Sam
 from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
+from stages.predictor.colours import training_colours
 from stages.predictor.gates import least_iou, set_gate
 from stages.predictor.photographs import DRAWN_ONLY
 from stages.settings.parsing import ParamsError, check_known
@@ -207,6 +208,7 @@ def _heads(path: Path, found: HeadFile, family: str, model: str, sam: Sam) -> Pr
             first_mask_token=int(found.card.get("first_mask_token", "1")),
             least_iou=least_iou(found.card, model),
             least_doubt=None if of_sets is None else of_sets.threshold,
+            colours=training_colours(found.card),
             image_caution=DRAWN_ONLY if family == SHIPPED_FAMILY else "",
         )
     except ValueError as error:

@@ -72,7 +72,10 @@ def everything_answers(predictor: "UncertainPredictor", options: Mapping[str, An
 
 def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[str, Any]:
     """A mask of everything; its score is the expected IoU."""
-    judgement = ("expected_iou", "gap", "direct_gap", "advice", "is_kept", "caution")
+    judgement = (
+        *("expected_iou", "gap", "direct_gap"),
+        *("advice", "is_kept", "unlike_training", "caution"),
+    )
     scores = {name: record[name] for name in ("stability_score", "point_coords")}
     if "unlike_training" in record:
         scores["unlike_training"] = record["unlike_training"]

@@ -95,7 +95,7 @@ def draw_batch(
     n_clicks = draw_n_clicks(generator, is_corrected=n_corrected > 0)
     images = _draw_images(generator, plan, step, size_px)
     if style == "cartoon":
-        images = [(_draw_cartoon(generator, masks), masks) for _, masks in images]
+        images = [(draw_cartoon(generator, masks), masks) for _, masks in images]
     n_ground = int(n_corrected > 0 and n_clicks > 0)
     rows = [
         row
@@ -161,7 +161,7 @@ def _tiles(scene: Scene, size_px: int) -> Iterator[Image]:
                 yield scene.rgb[box], np.ascontiguousarray(masks[seen])
 
 
-def _draw_cartoon(
+def draw_cartoon(
     generator: np.random.Generator, masks: Bool[np.ndarray, "object size size"]
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Objects in random colours on a random ground, the smaller ones on the larger."""

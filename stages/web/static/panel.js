@@ -43,6 +43,7 @@ function because({ selected, advice, alternative, proposals }) {
   const own = proposals[selected].expected_iou.own.toFixed(2);
   const then = advice.expected_iou.toFixed(2);
   const of = `Proposal ${selected} has the highest SamScore; its expected IoU is ${own}`;
+  if (advice.correction === "none") return `${of}, for which nothing vouches here.`;
   if (advice.correction === "keep") return `${of}. No correction is expected to gain more than it costs.`;
   if (advice.correction === "task") return `${of}. That of proposal ${alternative} is ${then}.`;
   return `${of}. After it, ${then} is expected.`;
@@ -88,7 +89,7 @@ function emptyProposal() {
 
 export function showProposals(found, chosen, paint, choose) {
   const made = found.proposals.map((proposal, k) => {
-    const own = proposal.expected_iou.own.toFixed(2);
+    const own = proposal.expected_iou.own.toFixed(2) + (found.advice.correction === "none" ? "?" : "");
     const input = element("input", { type: "radio", name: "proposal", value: k, checked: k === chosen });
     const mark = k === found.selected ? ", highest SamScore" : "";
     input.ariaLabel = `Proposal ${k}, expected IoU ${own}, ${(100 * proposal.area).toFixed(0)} % of the image${mark}`;

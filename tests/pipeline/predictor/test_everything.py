@@ -56,7 +56,7 @@ def compare(image: np.ndarray, options: dict[str, Any]) -> None:
     for one, other in zip(ours, theirs, strict=True):
         assert set(one) - set(other) == {
             *("expected_iou", "gap", "direct_gap"),
-            *("advice", "is_kept", "caution"),
+            *("advice", "is_kept", "unlike_training", "caution"),
         }
         mask, true_mask = one["segmentation"], other["segmentation"]
         if isinstance(mask, np.ndarray):

@@ -59,7 +59,7 @@ def numbers(found: Uncertainty) -> dict[str, np.ndarray]:
     for name, value in vars(found).items():
         own = vars(value) if name in {"expected_iou", "gap", "direct_gap"} else {"": value}
         parts |= {f"{name} {key}": part for key, part in own.items()}
-    told = {"advice ", "caution ", "is_kept ", "mask_set "}
+    told = {"advice ", "caution ", "is_kept ", "mask_set ", "unlike_training "}
     return {name: np.asarray(part) for name, part in parts.items() if name not in told}
 
 

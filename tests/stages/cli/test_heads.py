@@ -4,13 +4,17 @@ import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pipeline.heads.kinds import HeadSet
+from pipeline.predictor.colours import describe_colours, fit_colours
 from stages.cli.heads import app
+from stages.predictor.colours import colours_entry, training_colours
 from stages.predictor.gates import Gate, least_iou
 from stages.predictor.loading import OF_USERS, head_set_of
 from storage.folders import write_json
@@ -147,3 +151,28 @@ def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path) -> None:
     result = usam_heads("info", str(tmp_path / "a.safetensors"))
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
+
+
+def test_the_card_has_the_colours_of_the_images_that_heads_learned_from(clone: Path) -> None:
+    generator = np.random.default_rng(0)
+    files = [f"{i}.png" for i in range(6)]
+    (clone / "data").mkdir()
+    rows = []
+    for name in files:
+        rgb = generator.integers(0, 256, (20, 30, 3), np.uint8)
+        Image.fromarray(rgb).save(clone / "data" / name)
+        rows.append(describe_colours(rgb))
+    sizes = np.full(6, 20, np.int32), np.full(6, 30, np.int32)
+    table = SimpleNamespace(file=files, height_px=sizes[0], width_px=sizes[1])
+    entry = colours_entry(table, clone / "data")  # type: ignore[arg-type]
+    assert training_colours(entry) == fit_colours(np.array(rows))
+
+
+def test_without_the_images_a_note_says_that_the_card_lacks_them(clone: Path) -> None:
+    result = usam_heads("export", SPLIT, "a")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"note: the images of {SPLIT} are not here, so that the card does not say what is unlike "
+        "them\n"
+    )
+    assert training_colours(read_head_file(clone / "a").card) is None

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
+from sklearn.datasets import load_sample_images
 from typer.testing import CliRunner, Result
 
 from pipeline.mask_sets import doubt, mask_set
@@ -507,3 +509,15 @@ def test_a_photograph_that_pillow_warns_of_is_read_without_a_word(photo: Path) -
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert done.stderr.startswith("error: photo.png must be a readable image, got: ")
+
+
+def test_an_unlike_image_gets_marked_numbers_and_no_advice() -> None:
+    Image.fromarray(load_sample_images().images[0]).save("china.png")
+    found = usam_predict("china.png", "--click", "320,213")
+    assert found.exit_code == 0
+    assert " bits. No advice.\n" in found.stdout
+    assert len(re.findall(r"\d\.\d\d\?", found.stdout)) == 3
+    assert "Caution: the image is unlike what these heads learned from" in found.stdout
+    values = json.loads(usam_predict("china.png", "--click", "320,213", "--json").stdout)
+    assert values["unlike_training"] > 0.99
+    assert values["advice"]["correction"] == "none"
