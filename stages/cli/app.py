@@ -39,6 +39,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.cli.predict_coco",
         "Segment every annotated object, or everything, with the uncertainty of each mask.",
     ),
+    "report": (
+        "stages.cli.report",
+        "Name the page that the stage `report` wrote; with --open, show it.",
+    ),
     "run": (
         "stages.cli.run",
         "Run the commands of dvc.yaml in its order, without DVC; the first that fails ends it.",

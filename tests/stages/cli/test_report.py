@@ -1,0 +1,42 @@
+"""``usam report``: the page of the results, named and opened."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stages.cli.app import app
+from stages.cli.report import PAGE
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_page_is_named_and_opened_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    PAGE.parent.mkdir()
+    PAGE.touch()
+    opened: list[str] = []
+
+    def browser(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browser)
+    assert CliRunner().invoke(app, ["report"]).stdout == f"{PAGE}\n"
+    assert opened == []
+    assert CliRunner().invoke(app, ["report", "--open"]).exit_code == 0
+    assert opened == [PAGE.absolute().as_uri()]
+
+
+def test_without_a_page_or_a_browser_a_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(app, ["report"])
+    assert result.exit_code == 1
+    assert f"{PAGE} must exist, got no file: dvc repro report writes it" in result.stderr
+    PAGE.parent.mkdir()
+    PAGE.touch()
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    result = CliRunner().invoke(app, ["report", "--open"])
+    assert result.exit_code == 1
+    assert "a browser must be here" in result.stderr
