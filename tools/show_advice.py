@@ -219,9 +219,12 @@ def net_gains(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
 
 
 def advised(rows: pd.DataFrame, costs: Costs) -> np.ndarray:
-    """Which of ``CORRECTIONS`` would be advised for each object."""
+    """Which of ``CORRECTIONS`` would be advised for each object; to keep it where none is.
+
+    An image unlike those that the heads learned from gets no advice, and has no expected gains.
+    """
     gains = rows.assign(**{f"gain {KEEP}": 0.0})[[f"gain {name}" for name in CORRECTIONS]]
-    return choose(gains.to_numpy(), np.array(list(costs.by_correction.values())))
+    return choose(gains.fillna(-1).to_numpy(), np.array(list(costs.by_correction.values())))
 
 
 def _resamples(rows: pd.DataFrame) -> Resamples:

@@ -22,11 +22,12 @@ from stages import entropy, evaluate, extract
 from stages.extraction.models import load_model
 from stages.settings.signatures import cell_settings, eval_cells
 from storage.head_files.head_file import head_set_path, pack_heads, read_head_file, write_head_file
+from storage.head_files.isotonic_file import write_isotonic
 from storage.images.files import read_rgb
 from storage.paths import entropy_path, features_path, objects_path, results_dir
 from storage.split.cells import head_origin
 from storage.split.objects import read_objects
-from tests.fixtures.eval_split import N_FIGURES
+from tests.fixtures.eval_split import N_FIGURES, draw_isotonic
 from tests.fixtures.extract_project import IMAGES, SPLIT, TRAIN_SPLIT, draw_project, run
 from tests.fixtures.settings import view_settings
 from tests.fixtures.signatures import extract_params
@@ -50,20 +51,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(entropy, SPLIT)
         for head_set in head_sets():
             draw_heads(head_set)
+        write_isotonic(TRAIN_SPLIT, draw_isotonic(0), origin())
         run(evaluate, SPLIT)
     return root
 
 
+def origin() -> dict[str, str]:
+    """What heads say of the models that they learned from."""
+    cells = eval_cells("any", MODELS, [default_view("identity")])
+    return head_origin({cell.model: cell_settings(extract_params(), cell) for cell in cells})
+
+
 def draw_heads(head_set: HeadSet) -> None:
     """Heads whose outputs differ by more than rounding from one token to the next."""
-    cells = eval_cells("any", MODELS, [default_view("identity")])
-    origin = head_origin({cell.model: cell_settings(extract_params(), cell) for cell in cells})
     rng = np.random.default_rng(len(str(head_set)))
     kind = KINDS_BY_NAME[head_set.kind]
     n_inputs = 2 * MINI_CHANNELS + (N_FIGURES if kind.is_standardised else 0)
     widths = (n_inputs, 32, 32, 1)
     scale = rng.uniform(3, 6, (2, n_inputs)).astype(np.float32)
-    card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin}
+    card = {"split": TRAIN_SPLIT, **asdict(head_set), **origin()}
     weights = {}
     for objective in head_set.objectives:
         shapes = enumerate(zip(widths[1:], widths, strict=False))

@@ -133,7 +133,7 @@ def test_smac_is_bounded_above_while_the_search_overrides_private_parts_of_it() 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     (bound,) = (
         found.specifier
-        for found in map(Requirement, project["dependencies"])
+        for found in map(Requirement, project["optional-dependencies"]["stages"])
         if found.name == "smac"
     )
     major, minor, *_ = Version(version("smac")).release
