@@ -115,8 +115,8 @@ def test_calibration_errors_are_those_of_the_stage(found: SplitResults) -> None:
     rows = found.statistics.query("protocol == 'selected' and model == 'large'")
     sentence = calibration_sentence(found, "selected")
     for measure, label in {"sam_score": "SamScore", "usam": "USAM"}.items():
-        own = rows[(rows["measure"] == measure) & rows["iou_below"].isna()]
-        own = own.set_index("statistic").to_dict("index")
+        is_own = (rows["measure"] == measure) & rows["iou_below"].isna()
+        own = rows[is_own].set_index("statistic").to_dict("index")
         error, distance = (
             "{:.1f} ({:.1f} to {:.1f})".format(
                 *(100 * own[name][f"value{end}"] for end in ("", "_low", "_high"))
