@@ -369,6 +369,7 @@ def read_uncertainty(
     for i, logits in enumerate(decoded.logits):
         selected = int(sam_score[i].argmax())
         own = judgement.of(i)
+        advice, kept, small_set = _decide(own, selected, heads, costs, is_unlike=facts.is_unlike)
         yield Uncertainty(
             masks=masks_at_image(logits[None], size_px)[0],
             sam_score=sam_score[i],
@@ -379,20 +380,24 @@ def read_uncertainty(
             direct_gap=own.direct_gap,
             h_std=h_std[i],
             h_a=float(h_a[i]),
-            advice=withhold(float(own.expected_iou.own[selected]))
-            if facts.is_unlike
-            else advise_on(
-                own, selected, heads.model, costs, alternative_to(selected, own.expected_iou.own)
-            ),
-            is_kept=None if facts.is_unlike else is_kept(own, selected, heads.least_iou),
-            mask_set=(
-                None
-                if heads.least_doubt is None or facts.is_unlike
-                else mask_set(own.expected_iou.own, heads.least_doubt)
-            ),
+            advice=advice,
+            is_kept=kept,
+            mask_set=small_set,
             unlike_training=facts.unlike_training,
             caution="; ".join(filter(None, (facts.caution, cautions[i]))),
         )
+
+
+def _decide(
+    own: Judgement, selected: int, heads: ProposalHeads, costs: Costs, *, is_unlike: bool
+) -> tuple[Advice, bool | None, tuple[int, ...] | None]:
+    """Advice, gate and set of proposals; nothing is decided about an unlike image."""
+    expected = own.expected_iou.own
+    if is_unlike:
+        return withhold(float(expected[selected])), None, None
+    advice = advise_on(own, selected, heads.model, costs, alternative_to(selected, expected))
+    small_set = None if heads.least_doubt is None else mask_set(expected, heads.least_doubt)
+    return advice, is_kept(own, selected, heads.least_iou), small_set
 
 
 def is_kept(judgement: Judgement, proposal: int, least_iou: float | None) -> bool | None:

@@ -115,3 +115,11 @@ def test_regret_is_of_the_costs_of_each_row() -> None:
         assert [float(cell) for cell in line[4:10]] == pytest.approx(regrets, abs=6e-4)
         margin = float(line[-2].split()[0])
         assert margin == pytest.approx(own - net.mean(axis=0).max(), abs=6e-4)
+
+
+def test_an_object_without_advice_is_kept(rows: pd.DataFrame) -> None:
+    gains = [str(name) for name in rows if str(name).startswith("gain ")]
+    unlike = rows.copy()
+    unlike[gains] = np.nan
+    assert set(advised(rows, Costs())) != {list(CORRECTIONS).index(KEEP)}
+    assert set(advised(unlike, Costs())) == {list(CORRECTIONS).index(KEEP)}
