@@ -99,7 +99,7 @@ def readme_block(found: SplitResults) -> str:
         "1 − SamScore."
     )
     said = sentences(rows, run["n_groups"]) | {
-        "What a predicted IoU is worth": calibration_sentence(found, USED)
+        "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(found, USED)[1])
     }
     words = [f"- **{subject}**: {_starred(words)}" for subject, words in said.items()]
     # Of six columns, the first two hold words.
@@ -130,9 +130,15 @@ def calibration_sentence(found: SplitResults, protocol: str) -> str:
     ]
     return (
         f"predicted IoUs of the {model} model have an ECE and an RMSE, in points, of "
-        f"{'; '.join(told)}. Compared with SamScores calibrated by isotonic regression on the same "
-        f"train split, the ECE is {_surely(errors, 'error')}; the RMSE is "
-        f"{_surely(errors, 'distance')}."
+        f"{'; '.join(told)}. Beside {beside_isotonic(errors)}"
+    )
+
+
+def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
+    """Which heads' predicted IoUs are surely better, or worse, than calibrated SamScores."""
+    return (
+        "SamScores calibrated by isotonic regression on the same train split, the ECE is "
+        f"{_surely(errors, 'error')}; the RMSE is {_surely(errors, 'distance')}."
     )
 
 
