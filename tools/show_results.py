@@ -184,12 +184,17 @@ def _surely(errors: Mapping[str, Errors], number: str) -> str:
     heads = {name: getattr(own, number) for name, own in errors.items() if name in HEAD_MEASURES}
     calibrated = heads.pop(CALIBRATED)
     bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
-    lower = [PREDICTED_IOU_LABELS[name] for name, one in bounds.items() if one.high < 0]
-    higher = [PREDICTED_IOU_LABELS[name] for name, one in bounds.items() if one.low > 0]
+    lower = [_named(name) for name, one in bounds.items() if one.high < 0]
+    higher = [_named(name) for name, one in bounds.items() if one.low > 0]
     return (
         f"surely lower for {' and for '.join(lower) or 'no heads'}, surely higher for "
         f"{' and for '.join(higher) or 'none'}"
     )
+
+
+def _named(measure: str) -> str:
+    # In a list, the comma of "USAM, ours" would part one measure from the next.
+    return PREDICTED_IOU_LABELS[measure].replace(", ours", " of ours")
 
 
 def sets_block(found: SplitResults) -> str:

@@ -105,7 +105,7 @@ def test_heads_are_compared_with_calibrated_scores(found: SplitResults, protocol
     )
     farther = with_predicted_iou(same, "usam_ours", 0.2)
     sentence = calibration_sentence(farther, protocol)
-    assert "lower for USAM, surely higher for USAM, ours; the RMSE" in sentence
+    assert "lower for USAM, surely higher for USAM of ours; the RMSE" in sentence
     assert "; SamScore, isotonic " in sentence
     assert "USAM 0.0 (0.0 to 0.0) and 0.0 (0.0 to 0.0)" in sentence
     assert "predicted IoUs of the large model have an ECE" in sentence
