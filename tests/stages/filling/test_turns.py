@@ -1,17 +1,13 @@
 """Whose turn a shard is, where several processes fill a cell and none of them asks another."""
 
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import random
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.extraction.plan import Piece, Shard
-from pipeline.extraction.predictions import Rows
-from stages.extraction.loop import run_shards
 from stages.filling.worker import _Turns
 from stages.program.progress import Count, progress
 from storage.folders import begin_file, begun_files
@@ -20,9 +16,6 @@ from tests.fixtures.dead_process import dead_tag
 from tests.fixtures.made_up_cell import cell_of, split_of
 
 N_SHARDS = 100
-SHARD_S = 0.1
-"""Seconds that a shard takes about."""
-
 MAX_TWICE = 5
 """Shards of a hundred that may be computed twice."""
 
@@ -33,57 +26,52 @@ def count() -> Iterator[Count]:
         yield count
 
 
-def shards_of(root: Path, *, shard_objects: int = 2, per_image: int = 1) -> Cell:
+def shards_of(root: Path) -> Cell:
     """A cell of a hundred shards."""
-    return cell_of(root, split_of(N_SHARDS * shard_objects, shard_objects, per_image=per_image))
+    return cell_of(root, split_of(N_SHARDS * 2, 2))
 
 
-@dataclass
-class FakeSteps:
-    """A model that sleeps, and a shard without rows."""
+def process(cell: Cell, shard_s: float, made: list[int]) -> Iterator[float]:
+    """Fill a cell as the loop of an extraction does, which reads a shard ahead.
 
-    cell: Cell
-    turns: _Turns
-    piece_s: float
-    made: list[int]
-
-    def read(self, piece: Piece) -> Piece:
-        return piece
-
-    def compute(self, _: Piece, given: Piece) -> Rows:
-        time.sleep(self.piece_s)
-        return {"row": np.arange(given.start, given.stop)}
-
-    def write(self, shard: Shard, rows: Rows) -> None:
-        assert len(rows["row"]) == shard.stop - shard.start
-        name = self.cell.split.names[shard.index]
-        self.made.append(shard.index)
-        self.cell.features_path(name).touch()
-        self.turns.end(name)
-
-
-def fill(cell: Cell, made: list[int], *, pace: float = 1) -> None:
-    """Fill a cell as a process does that is so much slower than others."""
-    (shard, *_) = cell.split.shards.values()
+    Yields the seconds until it goes on: other processes run meanwhile.
+    """
     with progress("fill", 0) as count, _Turns(cell, cell.split.names, count) as turns:
-        steps = FakeSteps(cell, turns, pace * SHARD_S / len(shard.pieces), made)
         while turns.left:
-            assert run_shards(turns.shards(), steps, count) == ()
+            shards = turns.shards()
+            current = next(shards, None)
+            while current is not None:
+                following = next(shards, None)
+                yield shard_s
+                name = cell.split.names[current.index]
+                made.append(current.index)
+                cell.features_path(name).touch()
+                turns.end(name)
+                current = following
+
+
+def run_together(processes: Iterable[Iterator[float]]) -> None:
+    """Run processes side by side on a clock of their own, which no load disturbs."""
+    waiting = [(0.0, i, process) for i, process in enumerate(processes)]
+    while waiting:
+        now, i, process = heappop(waiting)
+        if (wait_s := next(process, None)) is not None:
+            heappush(waiting, (now + wait_s, i, process))
 
 
 @pytest.mark.parametrize("n_processes", [2, 4])
 def test_processes_that_ask_no_other_compute_few_shards_twice(
     tmp_path: Path, n_processes: int
 ) -> None:
-    cell = shards_of(tmp_path, shard_objects=4, per_image=2)
-    made: list[int] = []
-    with ThreadPoolExecutor(n_processes) as processes:
-        paces = 1 + np.linspace(-0.2, 0.2, n_processes)
-        for filled in [processes.submit(fill, cell, made, pace=pace) for pace in paces]:
-            filled.result()
-    assert set(made) == set(range(N_SHARDS))
-    assert len(made) - N_SHARDS < MAX_TWICE
-    assert not begun_files(cell.folder)
+    random.seed(n_processes)
+    paces = 1 + np.linspace(-0.2, 0.2, n_processes)
+    for run in range(5):
+        cell = shards_of(tmp_path / f"{run}")
+        made: list[int] = []
+        run_together([process(cell, pace, made) for pace in paces])
+        assert set(made) == set(range(N_SHARDS))
+        assert len(made) - N_SHARDS < MAX_TWICE
+        assert not begun_files(cell.folder)
 
 
 def test_a_process_alone_goes_round_once_from_anywhere(tmp_path: Path, count: Count) -> None:
