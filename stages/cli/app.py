@@ -47,7 +47,6 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.cli.run",
         "Run the commands of dvc.yaml in its order, without DVC; the first that fails ends it.",
     ),
-    "bench": ("stages.cli.bench", "Speed of this machine."),
     "cache": ("stages.cli.cache", "Stores of the cache."),
     "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),
     "heads": ("stages.cli.heads", "Trained heads as files."),
