@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stages.cli.card import cache_card
-from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.columns import aligned, bytes_text
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
 from stages.filling.plans import all_cells, cells_of
@@ -18,7 +18,7 @@ from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, counted
+from storage.errors import StoreError, counted, printable
 from storage.files.addresses import is_address
 from storage.paths import CACHE, POOL, remedy
 from storage.pool.cleaning import clean

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.columns import aligned, bytes_text
 from stages.program.main import one_line, reported_errors
-from storage.errors import StoreError, listed
+from storage.errors import StoreError, listed, printable
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE
 from storage.store.describe import StoreDescription, describe, find_stores

@@ -45,23 +45,11 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``.
-
-    For a name of a file, too, that the locale has no letters for.
-    """
+    """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``."""
     try:
         yield
     except REPORTED as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
-        raise SystemExit(1) from error
-    except UnicodeEncodeError as error:
-        if sys.getfilesystemencoding() == "utf-8":
-            raise
-        print(
-            f"error: names of files must be of the locale's letters ({error.encoding}), got "
-            f"{shown(error.object)}: set PYTHONUTF8=1",
-            file=sys.stderr,
-        )
         raise SystemExit(1) from error
 
 
