@@ -620,11 +620,11 @@ def test_pictures_name_the_model_whose_masks_they_show(undrawn: Path) -> None:
     report.main()
     text = (undrawn / "results" / "report.html").read_text(encoding="utf-8")
     for mask in ("best mask", "mask with the highest SamScore"):
-        told = f"The {mask} gives way to the ground truth. The masks are the"
-        assert text.count(f"{told} large model's.") == 0
-        assert text.count(f"{told} base plus model's.") == len(KINDS)
+        told = f"The {mask} gives way to the ground truth. The masks are those of the"
+        assert text.count(f"{told} large model.") == 0
+        assert text.count(f"{told} base plus model.") == len(KINDS)
     # Both protocols show it, for the task "task".
-    told = "gives way to the best of the three. The masks are the tiny model's."
+    told = "gives way to the best of the three. The masks are those of the tiny model."
     assert text.count(told) == len(PROTOCOLS) * len(KINDS)
 
 

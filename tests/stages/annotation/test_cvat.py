@@ -132,7 +132,7 @@ def test_a_click_beside_the_object_alone_is_refused(agent: Agent) -> None:
 @pytest.fixture
 def detection() -> Any:  # noqa: ANN401
     """The function for everything, on a grid that takes a second."""
-    return created(everything=True, label="cell", **GRID)
+    return created(everything="cell", **GRID)
 
 
 def detected(function: Any, **context: Any) -> list[models.LabeledShapeRequest]:  # noqa: ANN401
@@ -212,7 +212,7 @@ def test_the_docs_have_every_way_to_start_it() -> None:
     ("parameters", "message"),
     [
         ({"min_score": 0.5}, "min-score must come with everything, got 0.5 without it"),
-        ({"everything": True, "min_score": 5.0}, "min-score must be a number from 0 to 1, got 5"),
+        ({"everything": "cell", "min_score": 5.0}, "min-score must be a number from 0 to 1, got 5"),
         ({"model": "huge"}, "model must be one of tiny, "),
         ({"family": "huge"}, "family must be one of mini, "),
     ],
