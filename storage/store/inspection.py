@@ -71,7 +71,8 @@ def open_store(where: str | Path | Files) -> Store:
     group, kind, signature = read_description(files)
     version = signature.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise StoreError(f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}")
+        rule = f"schema_version must be {SCHEMA_VERSION}, got {shown(version)}"
+        raise StoreError(f"{files}: {rule}{remedy(files.folder) if files.folder else ''}")
     manifest = cast("HeldStore", group.store).hold_to(read_manifest(files))
     return Store(files, group, kind, signature, manifest)
 

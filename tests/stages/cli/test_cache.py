@@ -198,7 +198,7 @@ def test_an_address_that_cannot_be_read_is_an_error_and_no_damage(
     assert result.stderr.count("\n") == 1
 
 
-def test_repair_refuses_an_address_and_names_who_takes_it() -> None:
+def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it() -> None:
     result = usam("cache", "repair", "s3://lab/x")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.split.objects import write_objects
+from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
@@ -69,6 +70,13 @@ def test_a_folder_has_a_line_for_each_cell_and_store_and_none_for_the_pool() -> 
     assert objects[:2] == ["objects/val.zarr", "12"]
     assert objects[2].startswith("objects ")
     assert re.fullmatch(r".*B in all: 2 complete", total[0])
+
+
+def test_an_earlier_schema_is_named() -> None:
+    edit_root(FEATURES, lambda root: root["attributes"]["signature"].update(schema_version=2))
+    result = ls("features")
+    assert result.exit_code == 1
+    assert "  damaged: features: schema_version must be 3, got 2" in result.stdout
 
 
 def damage(store: Path, *keys: str, value: object) -> None:
