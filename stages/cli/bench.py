@@ -25,7 +25,11 @@ from storage.head_files.head_file import read_heads
 from storage.images.files import read_rgb
 from storage.outputs.tables import write_table
 
-app = typer.Typer(no_args_is_help=True, help="Speed of this machine.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Time SAM2, its entropies and heads on this machine.",
+)
 
 # Without this, a lone command would be the group itself.
 app.callback()(lambda: None)
@@ -41,7 +45,7 @@ def runtime(
     repeats: Annotated[int, typer.Option(min=6, help="Timed rounds, after a warm-up.")] = 30,
     csv: Annotated[Path | None, typer.Option(help="Also write the seconds to this file.")] = None,
 ) -> None:
-    """Time SAM2 alone, with entropies and with heads on one image: the paper's Table 7."""
+    """Time a click alone, with entropies, with heads: Table 7."""
     options = {"family": family, "weights": weights, "precision": precision, "device": device}
     with reported_errors():
         given = {name: value for name, value in options.items() if value is not None}

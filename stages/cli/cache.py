@@ -27,7 +27,11 @@ from storage.pool.inputs import PreparedSplit
 from storage.store.describe import Difference, differences_of, find_stores
 from storage.store.verify import Damage, verify
 
-app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, check, compare, repair and describe stores.",
+)
 
 app.command("ls")(ls)
 app.command("card")(cache_card)
@@ -46,9 +50,14 @@ AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder 
 def verify_command(
     where: AnyStore,
     *,
-    quick: Annotated[bool, typer.Option(help="Ask for the sizes of files only.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compare the sizes of files only.")
+    ] = False,
 ) -> None:
-    """Check every file against its store's manifest; print what differs and exit 1 if any does."""
+    """Check every file of stores against their manifests.
+
+    Print what differs; exit 1 if anything does.
+    """
     found: dict[Where, list[Damage]] = {}
     with reported_errors():
         paths: list[Where] = [where] if is_address(where) else [*find_stores(Path(where))]
@@ -88,7 +97,7 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
 
 @app.command("diff")
 def diff_command(one: AnyStore, other: AnyStore) -> None:
-    """Print what differs between two stores, or between all stores of two folders.
+    """Print what differs between two stores, or folders of them.
 
     Exit 1 if anything does.
     """
@@ -145,7 +154,7 @@ def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | Non
 
 @app.command()
 def repair(path: Some = str(CACHE)) -> None:
-    """Check stores against their manifests; recompute and replace damaged shards.
+    """Find damaged shards of stores and compute them again.
 
     Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if a damaged
     store has no shards or belongs to no cell of params.yaml, or if a cell cannot be repaired; the
@@ -203,9 +212,10 @@ def _repair(name: CellName, params: Params) -> None:
 
 @app.command("adopt")
 def adopt_command() -> None:
-    """Put the shards of published cells into the pool, as `usam fill` and `dvc repro` also do.
+    """Put the shards of published cells into the pool.
 
-    For outputs that are to be removed, and whose shards are to stay.
+    For outputs that are to be removed and whose shards are to stay; `usam fill` and `dvc repro`
+    do the same.
     """
     with reported_errors():
         params = read_params()

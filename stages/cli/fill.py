@@ -36,7 +36,7 @@ def fill(
     dry_run: DryRun = False,  # noqa: FBT002 - typer's options
     shard_range: Range = "1/1",
 ) -> None:
-    """Compute the shards of cells that the pool lacks; `dvc repro` publishes them.
+    """Compute missing shards of cells; `dvc repro` publishes them.
 
     The executor of params.yaml computes. Run any number of these commands at a time, on any hosts
     that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep finished shards; after the last two the

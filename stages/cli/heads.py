@@ -26,7 +26,11 @@ from storage.head_files import head_file, published_heads
 from storage.paths import HEADS, heads_dir, objects_path
 from storage.split.objects import read_objects
 
-app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Show, export, download and describe trained heads.",
+)
 
 app.command("card")(heads_card)
 
@@ -38,15 +42,15 @@ def export(
     protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
     tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
-    half: Annotated[bool, typer.Option(help="Half precision: half the bytes.")] = False,  # noqa: FBT002
+    half: Annotated[bool, typer.Option("--half", help="Half precision: half the bytes.")] = False,  # noqa: FBT002
     gates: Annotated[
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
 ) -> None:
-    """Write a head set as a file for `usam predict`, with gates if any.
+    """Write trained heads as one file, for `usam predict`.
 
-    The card has the colours of the images that they learned from, if those are here: what is unlike
-    them gets no advice.
+    Its card holds the colours of the training images, if those are here; images unlike them get
+    no advice.
     """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
@@ -67,7 +71,7 @@ def export(
 def fetch(
     family: Annotated[str, typer.Argument(help="sam2 or sam2.1; those of mini ship.")],
 ) -> None:
-    """Download the nine heads that UncertainSAM's authors publish, for `usam demo --family`."""
+    """Download the heads that UncertainSAM's authors publish."""
     with reported_errors():
         heads = published_heads.published_heads(family)
         print(
@@ -98,7 +102,7 @@ def import_published(
     family: Annotated[str, typer.Option(help="Family of the heads: sam2 or sam2.1.")],
     precision: Annotated[str, typer.Option(help="Its precision: fp32 or bf16.")] = "fp32",
 ) -> None:
-    """Write the nine heads that UncertainSAM's authors publish as a file for `usam predict`."""
+    """Join the heads that UncertainSAM's authors publish in one file."""
     with reported_errors():
         check_known("family", family, FAMILIES)
         check_known("precision", precision, get_args(Precision))
@@ -137,7 +141,7 @@ def info(
         Path | None, typer.Argument(help="File of `export`; by default, the heads that ship.")
     ] = None,
 ) -> None:
-    """Print the card of a file of heads: what they learned, from what, and how well."""
+    """Print what heads learned, from what, and how well."""
     with reported_errors():
         path = file or head_file.shipped_heads()
         found = head_file.read_head_file(path)
