@@ -36,6 +36,8 @@ def full_size(kind: str) -> Config:
     """
     if kind != "edgetam":
         return AutoConfig.for_model(kind)
+    import timm  # noqa: F401, PLC0415 - transformers would not say which module is absent
+
     trunk = AutoConfig.for_model(
         "timm_wrapper",
         architecture="repvit_m1",

@@ -15,7 +15,7 @@ NO_MEMORY: Final = "no_memory_embedding"
 
 _PARTS: Final = (
     # SAM 3's file has the tracker, which answers clicks, beside the detector, which reads texts.
-    (r"^tracker_model\.", ""),
+    (r"^(tracker_model\.)+", ""),  # transformers 5.24 saves it twice
     (r"^tracker_neck\.", "vision_encoder.neck."),
     (r"^detector_model\.vision_encoder\.backbone\.", "vision_encoder.backbone."),
     (r"^vision_encoder\.", "image_encoder.vision_encoder."),
@@ -71,7 +71,7 @@ def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
     hiera
         Whether ``sam2`` computes the image encoder.
 
-    >>> name = "tracker_model.mask_decoder.iou_prediction_head.proj_out.bias"
+    >>> name = "tracker_model.tracker_model.mask_decoder.iou_prediction_head.proj_out.bias"
     >>> list(renamed({name: torch.ones(4)}, hiera=False))
     ['sam_mask_decoder.iou_prediction_head.layers.2.bias']
     """
@@ -85,7 +85,8 @@ def renamed(weights: Mapping[str, Tensor], *, hiera: bool) -> dict[str, Tensor]:
         name = _substituted(theirs, _PARTS)
         name = _substituted(name, rules.get(name.partition(".")[0] + ".", ()))
         if not torch.equal(named.setdefault(name, weight), weight):
-            named[f"sam_{theirs}"] = weight  # codes of positions differ, which fits no model here
+            # The codes of positions differ, those of cells and of clicks: no model here has two.
+            named[f"sam_prompt_encoder.{theirs}"] = weight
     points = named.pop("sam_prompt_encoder.point_embed.weight", torch.empty(0))
     for i, point in enumerate(points):
         named[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = point[None]
