@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Weights of the SAM2 models.")
 
 @app.command()
 def fetch(
-    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini needs no download.")],
+    family: Annotated[str, typer.Argument(help="Any but mini, which needs no download.")],
     models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
@@ -36,6 +36,7 @@ def fetch(
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)
             print(f"{path} is intact")
+    print(f"licence of the weights: {FAMILIES[family].licence}")
 
 
 @app.command()
