@@ -21,7 +21,6 @@ from zarr.storage import FsspecStore, WrapperStore
 from storage.errors import StoreError
 from storage.extras import absent
 from storage.files.files import Files
-from storage.files.manifest import ROOT
 
 if TYPE_CHECKING:
     from storage.files.repositories import RepositoryFiles
@@ -75,32 +74,19 @@ def _on_disk(where: str, path: Path) -> Files:
 
 
 class AddressStore(WrapperStore[Store]):
-    """A store of zarr's whose failures name the address; what is absent stays absent.
+    """A store of zarr's whose failures name the address; what is absent stays absent."""
 
-    Its root is asked for once: zarr, the check against the manifest and xarray read it.
-    """
-
-    def __init__(self, store: Store, address: str = "", failures: Failures = ()) -> None:
+    def __init__(self, store: Store, address: str, failures: Failures) -> None:
         super().__init__(store)
         self._address = address
         self._failures = failures
-        self._root: Buffer | None = None
-
-    def _with_store(self, store: Store) -> "AddressStore":
-        return AddressStore(store, self._address, self._failures)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Bytes of a file, or None."""
-        is_root = key == ROOT and byte_range is None
-        if is_root and self._root is not None:
-            return self._root
         with self._naming():
-            data = await self._store.get(key, prototype, byte_range)
-        if is_root:
-            self._root = data
-        return data
+            return await self._store.get(key, prototype, byte_range)
 
     async def getsize(self, key: str) -> int:
         """Bytes of a file."""

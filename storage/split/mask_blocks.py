@@ -1,7 +1,7 @@
 """Reads masks and scores of a split's cells, some objects at a time."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
 
 WINDOW_BYTES: Final = 2**26
-"""Compressed masks of all cells that a window holds, unless one object has more."""
+"""Compressed masks of all cells that a window holds on average, unless one object has more."""
 
 ReadCell = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
@@ -121,6 +121,8 @@ class MaskWindows:
         self._cells = dict(cells)
         self._run = run
         self._indices = mask_chunks.read_indices(list(cells.values()), run.start)
+        n_bytes = sum(cell.manifest[cell.shard_file(run.start)].n_bytes for cell in cells.values())
+        self._n_objects = int(WINDOW_BYTES * len(run) / n_bytes)
         self._rows = range(run.start, run.start)
         self._chunks: dict[tuple[str, str], list[memoryview]] = {}
         self._sha256 = {name: hashlib.sha256() for name in cells}
@@ -136,40 +138,20 @@ class MaskWindows:
             If a shard is damaged, or no longer there to be read.
         """
         if block.start not in self._rows or block[-1] not in self._rows:
-            self._fetch(block)
+            stop = block.start + max(len(block), self._n_objects)
+            self._fetch(range(block.start, min(stop, self._run.stop)))
         first = block.start - self._rows.start
         self._cells[name].decode(self._chunks[name][first : first + len(block)], mask_code)
 
-    def _fetch(self, block: range) -> None:
-        cells = list(self._cells.values())
+    def _fetch(self, rows: range) -> None:
         # Dropped first, so that one window is in memory, not two.
         self._chunks = {}
-        rows = range(block.start, max(block.stop, self._last(block.start)))
-        spans = mask_chunks.read_spans(cells, self._indices, rows)
+        spans = mask_chunks.read_spans(list(self._cells.values()), self._indices, rows)
         self._rows, self._chunks = rows, dict(zip(self._cells, spans, strict=True))
-        for name, chunks in self._chunks.items():
-            for chunk in chunks:
-                self._sha256[name].update(chunk)
-        if rows.stop == self._run.stop:
-            self._check_shards()
-
-    def _check_shards(self) -> None:
-        # zarr writes chunks in their order, without a gap, and then the index.
+        is_end = rows.stop == self._run.stop
         for (name, cell), index in zip(self._cells.items(), self._indices, strict=True):
-            self._sha256[name].update(mask_chunks.index_data(index))
-            cell.check_shard(self._run.start, self._sha256[name].hexdigest())
-
-    def _last(self, start: int) -> int:
-        """Where a window that begins at a row ends."""
-        cell = next(iter(self._cells.values()))
-        positions = cell.positions(range(start, self._run.stop))
-        n_bytes = np.cumsum(_lengths(self._indices, positions))
-        return start + int(np.searchsorted(n_bytes, WINDOW_BYTES, side="right"))
-
-
-def _lengths(indices: Sequence[mask_chunks.ShardIndex], positions: range) -> np.ndarray:
-    """Compressed bytes of each object in all cells."""
-    total = np.zeros(len(positions), np.float64)
-    for index in indices:
-        total += index[positions.start : positions.stop, 1]
-    return total
+            # zarr writes chunks in their order, without a gap, and then the index.
+            for data in (*self._chunks[name], *([index] if is_end else [])):
+                self._sha256[name].update(data)
+            if is_end:
+                cell.check_shard(self._run.start, self._sha256[name].hexdigest())

@@ -85,7 +85,7 @@ def test_ranges_of_files_and_names_are_those_of_the_folder(bucket: str, made: Pa
     files = files_at(f"{bucket}/masks/identity.zarr")
     name = "mask_code/c.0.0.0.0.0"
     data = (made / "masks/identity.zarr" / name).read_bytes()
-    (found,) = read_ranges([FileRange(files, name, RangeByteRequest(3, 9))])
+    (found,) = read_ranges([FileRange(files, name, 3, 9)])
     assert bytes(found) == data[3:9]
     wanted = Files("here", made / "masks/identity.zarr")
     assert files.names() == wanted.names()

@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 from zarr.abc.buffer import Buffer, BufferPrototype
-from zarr.abc.store import ByteRequest, RangeByteRequest
+from zarr.abc.store import ByteRequest
 from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore
 
@@ -177,7 +177,7 @@ def test_parts_of_files_come_without_a_copy() -> None:
     prototype = default_buffer_prototype()
     data = prototype.buffer.from_bytes(bytes(range(100)))
     files = Files("memory", MemoryStore({"some": data}))
-    (found,) = read_ranges([FileRange(files, "some", RangeByteRequest(10, 90))])
+    (found,) = read_ranges([FileRange(files, "some", 10, 90)])
     assert bytes(found) == bytes(range(10, 90))
     assert np.shares_memory(np.frombuffer(found, np.uint8), data.as_numpy_array())
 
