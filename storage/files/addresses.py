@@ -132,10 +132,10 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         from obstore.exceptions import BaseError  # noqa: PLC0415
     except ImportError:
         return _with_fsspec(address)
-    from storage.files.buckets import bucket_folder  # noqa: PLC0415
+    from storage.files.buckets import bucket_store  # noqa: PLC0415
 
     with _named(address, (BaseError,), AWAY):
-        return bucket_folder(address, RETRY_S), (BaseError,)
+        return bucket_store(address, RETRY_S), (BaseError,)
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:

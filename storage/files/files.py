@@ -2,19 +2,22 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+import zarr
 from zarr.abc.store import RangeByteRequest, Store
 from zarr.buffer import default_buffer_prototype
-
-# In zarr's event loop, to which clients of servers belong; it has no public name.
-from zarr.core.sync import sync as run
+from zarr.storage import MemoryStore
 
 from storage.errors import StoreError
 from storage.files.manifest import FileRecord, record_of
+
+T = TypeVar("T")
 
 BLOCK_BYTES: Final = 2**24
 """Most bytes read at once from elsewhere than a folder."""
@@ -98,6 +101,24 @@ def read_ranges(ranges: Sequence[FileRange]) -> list[bytes | memoryview]:
     if all(one.files.folder for one in ranges):
         return list(map(_from_disk, ranges))
     return run(_ranges(ranges))
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Result of a coroutine in the event loop of zarr, to which clients of servers belong."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _event_loop(os.getpid())).result()
+
+
+@cache
+def _event_loop(_process: int) -> asyncio.AbstractEventLoop:
+    """The loop in which zarr asks stores; it has no public name, and a fork gets another."""
+    found: list[asyncio.AbstractEventLoop] = []
+
+    class LoopStore(MemoryStore):
+        async def get(self, *_given: Any, **_options: Any) -> None:  # noqa: ANN401 - whatever is asked
+            found.append(asyncio.get_running_loop())
+
+    zarr.create_group(LoopStore())
+    return found[0]
 
 
 def _from_disk(one: FileRange) -> bytes:
