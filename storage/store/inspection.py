@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import zarr
 from zarr.abc.buffer import Buffer, BufferPrototype
-from zarr.abc.store import ByteRequest
+from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore, WrapperStore
 
@@ -101,6 +101,10 @@ class HeldStore(WrapperStore[ZarrStore]):
         """Bytes of a file, or None."""
         if key == ROOT:
             return prototype.buffer.from_bytes(self._root)
+        if isinstance(byte_range, SuffixByteRequest) and key in self._manifest:
+            # Not everything that serves files knows where one ends: neither DVC nor Azure does.
+            n_bytes = self._manifest[key].n_bytes
+            byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
         data = await self._store.get(key, prototype, byte_range)
         if byte_range is None and not key.endswith(ROOT):
             found = None if data is None else FileRecord.of(data.as_numpy_array().data)
