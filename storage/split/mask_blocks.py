@@ -25,7 +25,6 @@ WINDOW_BYTES: Final = 2**26
 ReadCell = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
-ReadScores = Callable[[], list[Scores]]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
@@ -50,15 +49,14 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
     All masks are read into the same memory, so each thread needs a reader of its own, and asks for
     at most ``block_objects`` at once.
     """
-    readers, scores = _mask_readers(cells, run), _score_readers(cells, run)
+    readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # New memory for every chunk would cost half as much again as decompressing it.
     memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
 
     def read_cell(model: str, view: str) -> CellRows:
         cell = cells.by_name[model, view]
-        found = scores[model, view]()
         try:
-            return CellRows(RunMasks(readers[model, view], run, memory), *found)
+            return CellRows(RunMasks(readers[model, view], run, memory), *scores[model, view])
         except ValueError as error:
             raise StoreError(f"{cell.where}: {error}") from error
 
@@ -90,18 +88,17 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
     return {name: partial(windows.read_into, name) for name in masks}
 
 
-def _score_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadScores]:
-    """Readers of each cell's SamScores and IoUs, by model and view."""
-    readers = {name: partial(_scores, cell, run) for name, cell in cells.by_name.items()}
-    if not any(is_address(cell.where) for cell in cells.by_name.values()):
-        return dict(readers)
-    # Requested in parallel; failures surface when their cell is read, as on disk.
+def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Scores]]:
+    """SamScores and IoUs of each cell, by model and view; at an address, asked for in parallel."""
+
+    def read(cell: OpenCell) -> list[Scores]:
+        return [cell.scores(name, run) for name in ("sam_score", "iou")]
+
+    some = cells.by_name.values()
+    if not any(is_address(cell.where) for cell in some):
+        return dict(zip(cells.by_name, map(read, some), strict=True))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        return {name: pool.submit(read).result for name, read in readers.items()}
-
-
-def _scores(cell: OpenCell, run: range) -> list[Scores]:
-    return [cell.scores(name, run) for name in ("sam_score", "iou")]
+        return dict(zip(cells.by_name, pool.map(read, some), strict=True))
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
