@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stages.cli.card import cache_card
-from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.columns import aligned, bytes_text
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
 from stages.filling.plans import all_cells, cells_of
@@ -18,9 +18,9 @@ from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, counted
+from storage.errors import StoreError, counted, printable
 from storage.files.addresses import is_address
-from storage.paths import CACHE, POOL, WORK, remedy
+from storage.paths import CACHE, POOL, remedy
 from storage.pool.cleaning import clean
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.inputs import PreparedSplit
@@ -179,8 +179,6 @@ def clean_command() -> None:
     for folder, n_shards in cleaned.unpublished.items():
         some = counted(n_shards, "shard")
         print(f"kept    {some} that were never published; `rm -r {folder}` removes them")
-    for folder in sorted({marks.parents[3] for marks in WORK.glob("*/*/*/*/marks")}):
-        print(f"kept    work of an earlier version; `rm -r {folder}` removes it")
 
 
 def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
