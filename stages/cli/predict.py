@@ -125,7 +125,8 @@ def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian
 
     answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
     sets = set_words(question.set_gate, answer.found.mask_set)
-    values, lines = answer.found.to_dict(), _lines(answer.found, question.gate, sets)
+    values = {**answer.found.to_dict(), "set": sets or None}
+    lines = _lines(answer.found, question.gate, sets)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -147,6 +148,7 @@ def _print(
     if as_json:
         about = {"image": str(question.path), "height_px": height, "width_px": width}
         about |= {"family": question.family, "model": question.model}
+        about |= {"gate": question.gate or None}
         print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
     name = printable(str(question.path))

@@ -10,12 +10,12 @@ import numpy as np
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompts import (
     BOX_ORDER,
-    PromptError,
     PromptSet,
     check_box,
     check_clicks,
     parse_one,
 )
+from pipeline.prompt_kinds import PromptError
 from stages.predictor.gates import Gate
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import PromptedImage
@@ -91,7 +91,9 @@ def parse_clicks(
     Raises
     ------
     ParamsError
-        If there is none, a text has another form, or a predictor would refuse it.
+        If there is none, or a text has another form.
+    PromptError
+        If a predictor would refuse it.
     """
     if not (on or beside or box is not None):
         raise ParamsError(
@@ -106,10 +108,7 @@ def parse_clicks(
         left, top, right, bottom = _numbers("box", box, BOX_ORDER)
         corners = (left, top, right, bottom)
     clicks = Clicks(on_object, not_on_it, corners)
-    try:
-        parse_one(clicks.prompt_set, size_px)
-    except PromptError as error:
-        raise ParamsError(str(error)) from error
+    parse_one(clicks.prompt_set, size_px)
     return clicks
 
 
