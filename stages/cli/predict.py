@@ -126,7 +126,9 @@ def _prompt(question: prompts.Question, prompt: PromptSet, *, with_bayesian: boo
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
     answer = answer_prompt(question, prompt, with_bayesian=with_bayesian)
-    values, lines = answer.found.to_dict(), _lines(answer.found, question)
+    sets = set_words(set_gate(question.card, question.model), answer.found.mask_set)
+    values = {**answer.found.to_dict(), "set": sets or None}
+    lines = _lines(answer.found, question, sets)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -149,6 +151,7 @@ def _print(
     if as_json:
         about = {"image": str(question.path), "height_px": height, "width_px": width}
         about |= {"family": family, "model": question.model}
+        about |= {"gate": gate_words(question.card, question.model) or None}
         print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
     name = printable(str(question.path))
@@ -177,7 +180,7 @@ def _question(
     return prompts.Question(path, rgb, model, file, card, costs, save)
 
 
-def _lines(found: "Uncertainty", question: prompts.Question) -> str:
+def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
     """The proposals, what corrections would gain, the advice, and what gates promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
     doubt = "?" if found.advice.correction == NONE else ""
@@ -200,7 +203,7 @@ def _lines(found: "Uncertainty", question: prompts.Question) -> str:
         verdict = "keep" if found.is_kept else "do not keep"
         promised = gate_words(question.card, question.model)
         parts.append(f"Gate in the heads' card: {verdict} the mask. {promised}")
-    if sets := set_words(set_gate(question.card, question.model), found.mask_set):
+    if sets:
         parts.append(sets)
     if found.caution:
         parts.append(f"Caution: {found.caution}.")

@@ -23,7 +23,7 @@ from cvat_sdk.masks import decode_mask
 from PIL import Image
 
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
-from pipeline.predictor.prompts import PromptError
+from pipeline.prompt_kinds import PromptError
 from stages.annotation.cvat import _confidence, create
 from stages.predictor import load_predictor
 from stages.settings.parsing import ParamsError
