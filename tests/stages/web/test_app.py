@@ -6,9 +6,10 @@ import io
 import json
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -31,7 +32,16 @@ from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
-from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
+from tests.fixtures.web_page import (
+    CHOICE,
+    PATIENCE_S,
+    asked,
+    finished,
+    opened,
+    png,
+    question,
+    until,
+)
 
 CLICK = (120.0, 80.5, 1)
 
@@ -238,7 +248,15 @@ def test_the_scenes_are_the_demo_s_and_one_for_each_advice(page: Page) -> None:
 def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "RELOAD_S", 0.2)
+    waiting: dict[str, Callable[[str], None]] = {}
+
+    def call_later(delay_s: float, act: Callable[[str], None], name: str) -> SimpleNamespace:
+        assert delay_s == images.RELOAD_S
+        waiting[name] = act
+        return SimpleNamespace(cancel=lambda: waiting.pop(name, None))
+
+    clock = SimpleNamespace(call_later=call_later)
+    monkeypatch.setattr(images, "get_running_loop", lambda: clock)
 
     async def ask(client: httpx.AsyncClient) -> list[int]:
         names = [(await opened(client, scene=0))["image"] for _ in range(3)]
@@ -247,7 +265,8 @@ def test_an_image_that_was_left_goes_unless_it_is_asked_for_again(
         await client.get(f"/api/images/{names[0]}")
         await client.get(f"/api/images/{names[1]}")
         await client.delete(f"/api/images/{names[1]}", params={"left": True})
-        await asyncio.sleep(0.5)
+        for name, act in dict(waiting).items():
+            act(name)
         return [(await client.get(f"/api/images/{name}")).status_code for name in names]
 
     assert asked(page, ask) == [200, 404, 404]
@@ -378,23 +397,18 @@ def test_an_asker_who_leaves_makes_room_in_the_queue() -> None:
     async def ask(client: httpx.AsyncClient) -> None:
         image = await opened(client, scene=0)
         blocking = asyncio.create_task(page.queue.run(gate.wait))
-        await asyncio.sleep(0)
-        with pytest.raises(httpx.ReadTimeout):
-            await client.post(
-                f"/api/images/{image['image']}/answer", json=question(CLICK), timeout=0.3
-            )
-        for _ in range(100):
-            if len(page.queue) == 1:
-                break
-            await asyncio.sleep(0.01)
-        assert len(page.queue) == 1
+        path = f"/api/images/{image['image']}/answer"
+        asking = asyncio.create_task(client.post(path, json=question(CLICK)))
+        await until(lambda: len(page.queue) == 2)
+        asking.cancel()
+        await until(lambda: len(page.queue) == 1)
         gate.set()
         await blocking
 
     with served(page) as address:
 
         async def run() -> None:
-            async with httpx.AsyncClient(base_url=address) as client:
+            async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S) as client:
                 await ask(client)
 
         try:

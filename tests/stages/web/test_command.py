@@ -18,6 +18,7 @@ from stages.cli.app import app
 from stages.web.server import open_endpoint
 from storage.checkpoints.weights import weights_path
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.web_page import PATIENCE_S
 
 WEIGHTS = "checkpoints/sam2.1/sam2.1_hiera_tiny.pt"
 HEADS = "checkpoints/heads/sam2.1.safetensors"
@@ -152,7 +153,7 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert httpx.get(address).text.startswith("<!DOCTYPE html>")
     assert httpx.get(f"{address}api/options").json()["models"] == list(MODELS)
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 128 + signal.SIGINT
     assert errors == "stopped by SIGINT: no image is kept; run it again to go on\n"
     assert list(tmp_path.iterdir()) == []
