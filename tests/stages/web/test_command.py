@@ -100,12 +100,6 @@ def test_what_a_family_lacks_is_named_with_the_commands_that_fetch_it(
     )
 
 
-def test_a_family_that_is_unknown_is_named() -> None:
-    assert refused("--family", "sam3") == (
-        "error: family must be one of mini, sam2, sam2.1, got 'sam3'\n"
-    )
-
-
 def test_the_smallest_model_that_is_there_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
