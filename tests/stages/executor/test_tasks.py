@@ -14,7 +14,7 @@ from stages.executor.tasks import N_TRIES, Failure, Task, check_all_done, run_ta
 from stages.settings.blocks import ExecutorParams
 from storage.errors import DataError, StoreError
 from tests.fixtures import tasks
-from tests.fixtures.driven import driven, listens_to
+from tests.fixtures.driven import PATIENCE_S, driven, listens_to
 from tests.fixtures.slurm import wait_until
 
 LOCAL: Final = ExecutorParams(kind="local", n_workers=2)
@@ -169,10 +169,10 @@ def test_workers_that_are_asked_to_end_do_and_others_go_on(
         assert not first.is_running()
 
         run.process.send_signal(signal.SIGTERM)
-        run.process.wait(timeout=10)
+        run.process.wait(timeout=PATIENCE_S)
         assert run.process.returncode == 128 + signal.SIGTERM
         assert run.said() == "stopped by SIGTERM: what is done is kept; run it again to go on\n"
-        wait_until(lambda: not (second.is_running() or other.is_running()), 10)
+        wait_until(lambda: not (second.is_running() or other.is_running()), PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -181,4 +181,4 @@ def test_workers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
     with driven({"kind": "local", "n_workers": 2}, tmp_path, ("a", "b")) as run:
         workers = [run.first("a"), run.first("b")]
         run.process.kill()
-        wait_until(lambda: not any(worker.is_running() for worker in workers), 10)
+        wait_until(lambda: not any(worker.is_running() for worker in workers), PATIENCE_S)

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -45,10 +48,12 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.fill_command import (
+    ENDING,
     N_SHARDS,
     NAME,
     SHARD_OBJECTS,
     START_S,
+    at_last_piece,
     fill,
     once_encoding,
     set_executor,
@@ -211,8 +216,9 @@ def test_workers_that_write_to_another_folder_are_noticed(
         return Filled(len(names))
 
     monkeypatch.setattr(fill_module, "fill_shards", fill_elsewhere)
-    monkeypatch.setattr(fill_module, "LATE_S", 0.2)
-    monkeypatch.setattr(fill_module, "LOOK_S", 0.01)
+    now_s = count()
+    clock = SimpleNamespace(monotonic=partial(next, now_s), sleep=lambda _: next(now_s))
+    monkeypatch.setattr(fill_module, "time", clock)
     with pytest.raises(SystemExit):
         run(extract, *CELL)
     note, error = capsys.readouterr().err.splitlines()[-2:]
@@ -342,7 +348,7 @@ def test_masks_are_read_once_to_be_published(monkeypatch: pytest.MonkeyPatch) ->
 def test_stopped_by_a_batch_system_it_keeps_its_shards_and_may_be_started_again(
     wanted: dict[str, bytes], number: signal.Signals
 ) -> None:
-    with started(NAME) as process:
+    with started(NAME, program=(ENDING, *at_last_piece(), "stages.cli")) as process:
         wait_for_shards(1)
         process.send_signal(number)
         _, said = process.communicate(timeout=START_S)
@@ -370,9 +376,9 @@ app(sys.argv[1:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [None, ANOTHER_HOST], ids=["one_host", "two_hosts"])
+@pytest.mark.parametrize("program", [(), (ANOTHER_HOST,)], ids=["one_host", "two_hosts"])
 def test_processes_that_are_killed_cost_no_more_than_their_shards(
-    wanted: dict[str, bytes], program: str | None
+    wanted: dict[str, bytes], program: tuple[str, ...]
 ) -> None:
     before: dict[Path, int] = {}
     for n_shards in (1, 3):

@@ -159,7 +159,7 @@ def test_a_shard_that_was_read_to_its_end_is_held_to_the_manifest(
 def test_scores_of_all_cells_are_asked_for_side_by_side(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    all_here, scores = Barrier(len(NAMES), timeout=30), OpenCell.scores
+    all_here, scores = Barrier(len(NAMES), timeout=120), OpenCell.scores
 
     def waited(cell: OpenCell, name: str, rows: range | None = None) -> np.ndarray:
         all_here.wait()

@@ -157,7 +157,7 @@ def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
     assert run.stdout.readline() == b"drawn\n"
     run.kill()
     # Both have the pipe open: it ends with the last of them.
-    run.communicate(timeout=30)
+    run.communicate(timeout=120)
 
 
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
