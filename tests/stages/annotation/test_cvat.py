@@ -68,7 +68,7 @@ class Agent(AgentInteractionFunctionDriver):  # type: ignore[misc] # CVAT ships 
 
     def answer(self, frame: int = 0, **prompts: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """The shapes that are sent to CVAT for a prompt."""
-        none = {"pos_points": [], "neg_points": [], "obj_bbox": []}
+        none: dict[str, Any] = {"pos_points": [], "neg_points": [], "obj_bbox": []}
         request = {"type": "interact", "task": 1, "frame": frame, **none, **prompts}
         found = self.calculate_result_for_ar(request, check_in=None)
         return list(ApiClient().sanitize_for_serialization(found)["shapes"])

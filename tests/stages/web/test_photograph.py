@@ -23,6 +23,7 @@ from storage.checkpoints import weights
 from storage.folders import sha256_file
 from storage.head_files import published_heads
 from tests.fixtures.chromium import answered, drop, tab
+from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import random_heads
 from tests.fixtures.web_page import png
