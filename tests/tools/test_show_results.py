@@ -23,6 +23,7 @@ from tools.show_results import (
     readme_block,
     results_block,
 )
+from tools.show_tuning import tuning_block
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +125,28 @@ def test_calibration_errors_are_those_of_the_stage(found: SplitResults) -> None:
             for name in ("calibration_error", "root_mean_square")
         )
         assert f"{label} {error} and {distance}" in sentence
+
+
+def test_tuning_that_changes_nothing_is_said_to(found: SplitResults) -> None:
+    block = tuning_block(found, found)
+    n = comparisons({FURTHER: found}, FURTHER)["verdict"].notna().sum()
+    assert f", none of {n} verdicts on {FURTHER} differ; " in block
+    assert list(cells(block)) == ["protocol", "---"]
+
+
+def test_verdicts_that_tuning_changes_are_counted_and_shown(found: SplitResults) -> None:
+    is_own = (found.auc["measure"] == "usam") & (found.auc["task"] == "segmentation")
+    columns = [f"{name}{end}" for name in ("relative", "margin") for end in ("", "_low", "_high")]
+    auc = found.auc.copy()
+    auc.loc[is_own, columns] = [0.1, 0.09, 0.11, -0.7, -0.72, -0.68]
+    block = tuning_block(found, replace(found, auc=auc))
+    assert f", {len(PROTOCOLS)} of " in block
+    rows = [line for line in block.splitlines() if "1 − USAM |" in line]
+    assert len(rows) == len(PROTOCOLS)
+    assert all(row.endswith(" | *10.0 (9–11)* |") for row in rows)
+
+
+def test_tuned_results_of_other_measures_are_refused(found: SplitResults) -> None:
+    fewer = replace(found, auc=found.auc[found.auc["measure"] != "h_t"])
+    with pytest.raises(ValueError, match="must compare the same measures"):
+        tuning_block(found, fewer)
