@@ -1,4 +1,4 @@
-"""Calibration of predicted IoUs, of pixels' probabilities, and of SamScores: isotonic regression."""
+"""Calibration of predicted IoUs, of pixels' probabilities, and of SamScores (isotonic)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
