@@ -75,7 +75,7 @@ def fetch(
         print(
             f"note: the heads are those of {published_heads.REPOSITORY} at commit "
             f"{published_heads.COMMIT[:8]}, which states no licence: they are the authors' and no "
-            "part of usam-cache, ask them before you pass the files on",
+            "part of usam-cache; ask them before you pass the files on",
             file=sys.stderr,
         )
         for head in heads:
@@ -100,8 +100,8 @@ def _colours_of(split: str) -> dict[str, str]:
     folder = None if location is None else Path(location.images)
     if folder is None or not folder.exists() or not objects_path(split).exists():
         print(
-            f"note: the images of {split} are not here, so that the card does not say what is "
-            "unlike them",
+            f"note: the images of {split} are not here, so the card cannot say which images "
+            "are unlike them",
             file=sys.stderr,
         )
         return {}

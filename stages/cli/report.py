@@ -20,5 +20,5 @@ def report(to_open: Open = False) -> None:  # noqa: FBT002 - typer's option
         if not PAGE.exists():
             raise DataError(f"{PAGE} must exist, got no file: dvc repro report writes it")
         if to_open and not webbrowser.open(PAGE.absolute().as_uri()):
-            raise DataError(f"a browser must be here to open {PAGE}, got none")
+            raise DataError(f"a browser must be installed to open {PAGE}, got none")
     print(PAGE)

@@ -157,7 +157,7 @@ def _split_of(job: CellJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitI
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:
         raise StoreError(
-            f"{job} must be filled by the versions that asked for it, got others ({difference})"
+            f"{job} must be filled under the versions of the stage, got others ({difference})"
         )
     split, images = _read_split(job)
     if not split.shards.keys() >= set(names):  # prepared anew, perhaps, since it was read

@@ -189,9 +189,7 @@ def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     job, names = job_of(NAME), pool_of().split.names
     assert "torch_version" in job.signature  # as it travels
     monkeypatch.setattr("stages.filling.job.versions", lambda *_: {"torch_version": "0.1"})
-    with pytest.raises(
-        StoreError, match=r"by the versions that asked for it, got others .*0\.1 ->"
-    ):
+    with pytest.raises(StoreError, match=r"under the versions of the stage, got others .*0\.1 ->"):
         fill_shards(job, names[:1], False)
     assert not done_shards()
 
