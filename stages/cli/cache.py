@@ -1,4 +1,4 @@
-"""``usam cache``: lists, verifies, compares, repairs and migrates stores; tends the pool."""
+"""``usam cache``: lists, verifies, compares and repairs stores; tends the pool."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,6 @@ from storage.pool.cleaning import clean
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.inputs import PreparedSplit
 from storage.store.describe import Difference, differences_of, find_stores
-from storage.store.migration import migrate
 from storage.store.verify import Damage, verify
 
 app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
@@ -85,25 +84,6 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
         n_intact = len(found) - len(damaged)
         lines.append(f"{len(found)} stores: {n_intact} intact, {len(damaged)} damaged")
     return "\n".join(lines)
-
-
-@app.command("migrate")
-def migrate_command(path: Some) -> None:
-    """Migrate stores of schema 2 to the current one, without a model; exit 1 if any fails.
-
-    Each is replaced whole or not at all. Run `dvc commit` afterwards.
-    """
-    failed = False
-    with reported_errors():
-        found = find_stores(_on_disk(path))
-    for store in found:
-        try:
-            print(f"{'migrated' if migrate(store) else 'current':8}  {printable(str(store))}")
-        except (StoreError, OSError) as error:
-            print(f"refused   {printable(str(store))}: {own_part(store, error)}")
-            failed = True
-    if failed:
-        raise typer.Exit(1)
 
 
 @app.command("diff")

@@ -15,7 +15,7 @@ from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE
 from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.inspection import CELL_KEYS, read_description
-from storage.store.schema import MIGRATED, SCHEMA_VERSION
+from storage.store.schema import SCHEMA_VERSION
 
 HEADINGS: Final = (
     *("cell or store", "objects", "prompts", "size"),
@@ -73,8 +73,6 @@ class _Row:
     @property
     def state(self) -> str:
         """In words, with what is damaged or missing."""
-        if self.signature.get("schema_version") == MIGRATED:
-            return "to be migrated by `usam cache migrate`"
         if self.faults:
             return f"damaged: {'; '.join(self.faults)}"
         missing = [name for store in self.stores.values() for name in store.missing]

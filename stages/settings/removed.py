@@ -11,6 +11,7 @@ REMOVED: Final[Mapping[str, str]] = {
     "heads: ensemble": "take heads of kind ours, which did as well (docs/heads.md)",
     "heads: heteroscedastic": "take heads of kind ours, which did as well (docs/heads.md)",
     "usam cache info": "run `usam cache ls`, or `usam cache ls STORE`",
+    "usam cache migrate": "run `dvc repro`, which makes stores of earlier versions again",
     "usam cache pack": "run `zip -0 -r ../STORE.zip .` in the store (docs/share.md)",
     "usam cache unpack": "run `unzip STORE.zip -d STORE`, or open the ZIP file as it is",
     "usam family": "run `python -m tools.family` in a clone (docs/mini.md)",

@@ -11,12 +11,12 @@ from zarr.abc.store import ByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore, WrapperStore
 
-from storage.errors import EarlierSchemaError, StoreError, shown
+from storage.errors import StoreError, shown
 from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
 from storage.paths import remedy
-from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
+from storage.store.schema import SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
@@ -70,11 +70,9 @@ def open_store(where: str | Path | Files) -> Store:
     files = where if isinstance(where, Files) else files_at(where)
     group, kind, signature = read_description(files)
     version = signature.get("schema_version")
-    rule = f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}"
-    if version == MIGRATED:
-        raise EarlierSchemaError(f"{rule}; `usam cache migrate {files}` brings it there")
     if version != SCHEMA_VERSION:
-        raise StoreError(rule)
+        rule = f"schema_version must be {SCHEMA_VERSION}, got {shown(version)}"
+        raise StoreError(f"{files}: {rule}{remedy(files.folder) if files.folder else ''}")
     manifest = cast("HeldStore", group.store).hold_to(read_manifest(files))
     return Store(files, group, kind, signature, manifest)
 

@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 from stages.cli.app import app
 from storage.split.objects import write_objects
 from storage.store.verify import Damage, verify
-from tests.fixtures.earlier_store import as_schema_2
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
@@ -90,24 +89,6 @@ def test_verify_quick_looks_at_sizes_alone(features: Path) -> None:
     result = usam("cache", "verify", "features", "--quick")
     assert result.exit_code == 1
     assert re.search(r"token +c\.0 +missing", result.stdout)
-
-
-def test_migrate_says_which_stores_it_brought_up_and_which_it_could_not(features: Path) -> None:
-    for store in (features, Path("masks/identity.zarr")):
-        as_schema_2(store)
-    Path("masks/identity.zarr/notes").touch()
-    way = f"schema_version must be 3, got 2; `usam cache migrate {features}` brings it there\n"
-    assert usam("cache", "ls", features).stderr == f"error: {features}: {way}"
-    assert usam("cache", "diff", features, features).stderr == f"error: {features}: {way}"
-    assert usam("cache", "verify", features).stdout.endswith(f"  {way}")
-    result = usam("cache", "migrate", ".")
-    assert result.exit_code == 1
-    assert result.stdout == (
-        "migrated  features/identity.zarr\n"
-        "refused   masks/identity.zarr: must have no files but those of its manifest, got notes\n"
-    )
-    result = usam("cache", "migrate", "features")
-    assert (result.exit_code, result.stdout) == (0, "current   features/identity.zarr\n")
 
 
 def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path) -> None:
@@ -217,18 +198,8 @@ def test_an_address_that_cannot_be_read_is_an_error_and_no_damage(
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("migrate", "s3://lab/x"),
-        ("repair", "s3://lab/x"),
-    ],
-    ids=" ".join,
-)
-def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it(
-    command: tuple[str, ...],
-) -> None:
-    result = usam("cache", *command)
+def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it() -> None:
+    result = usam("cache", "repair", "s3://lab/x")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         "error: s3://lab/x must be a path, got an address: `usam cache ls`, `verify` and "

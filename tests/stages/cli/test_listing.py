@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.split.objects import write_objects
-from tests.fixtures.earlier_store import as_schema_2
+from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
@@ -72,12 +72,11 @@ def test_a_folder_has_a_line_for_each_cell_and_store_and_none_for_the_pool() -> 
     assert re.fullmatch(r".*B in all: 2 complete", total[0])
 
 
-def test_an_earlier_schema_is_to_be_migrated() -> None:
-    as_schema_2(FEATURES)
+def test_an_earlier_schema_is_named() -> None:
+    edit_root(FEATURES, lambda root: root["attributes"]["signature"].update(schema_version=2))
     result = ls("features")
-    assert result.exit_code == 0
-    assert "2, current is 3  to be migrated" in result.stdout
-    assert result.stdout.endswith(": 1 to be migrated by `usam cache migrate`\n")
+    assert result.exit_code == 1
+    assert "  2, current is 3  damaged: features: schema_version must be 3, got 2" in result.stdout
 
 
 def damage(store: Path, *keys: str, value: object) -> None:

@@ -84,15 +84,10 @@ def test_a_store_of_another_kind_is_refused(made: Path) -> None:
         storage.open_masks(made / "features/identity.zarr")
 
 
-@pytest.mark.parametrize(
-    ("version", "way"),
-    [(1, ""), (None, ""), (2, "; `usam cache migrate .*zarr` brings it there")],
-)
-def test_a_store_of_an_older_schema_is_refused(
-    features: Path, version: int | None, way: str
-) -> None:
+@pytest.mark.parametrize("version", [1, 2, None])
+def test_a_store_of_an_older_schema_is_refused(features: Path, version: int | None) -> None:
     edit(features, lambda m: m["attributes"]["signature"].update(schema_version=version))
-    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 3, got {version}{way}$"):
+    with pytest.raises(StoreError, match=rf"zarr: schema_version must be 3, got {version}$"):
         storage.open_features(features)
 
 
