@@ -22,8 +22,12 @@ class VisionEncoder(nn.Module):
         self.neck = SimpleNamespace(d_model=config.fpn_hidden_size)
 
     def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:
-        """Levels of an image, the finest first."""
-        return {"backbone_fpn": list(self.vision_encoder(pixels).fpn_hidden_states[:N_LEVELS])}
+        """Levels of an image, the finest first, and the codes of their positions."""
+        found = self.vision_encoder(pixels)
+        return {
+            "backbone_fpn": list(found.fpn_hidden_states[:N_LEVELS]),
+            "vision_pos_enc": list(found.fpn_position_encoding[:N_LEVELS]),
+        }
 
 
 def full_size(kind: str) -> Config:

@@ -167,7 +167,7 @@ def test_transformers_adds_sam_3_s_embedding_of_no_memory_where_nothing_reads_it
 ) -> None:
     """Once this fails, `levels_of` and a note in `building.py` have to go."""
     theirs = written("sam3", tmp_path)
-    pixels = torch.zeros(1, 3, 112, 112)
+    pixels = torch.zeros(1, 3, 126, 126)
     before = theirs.get_image_embeddings(pixels)
     theirs.no_memory_embedding.data += 1
     for level, other in zip(before, theirs.get_image_embeddings(pixels), strict=True):
