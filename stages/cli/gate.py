@@ -24,13 +24,12 @@ IN_USE: Final = "usam_ours"
 
 
 def gate(
-    iou: Annotated[float, typer.Option(help="IoU below which a mask falls short.")],
-    alpha: Annotated[float, typer.Option(help="Share of masks that may fall short.")],
+    iou: Annotated[float, typer.Option(help="A mask falls short below this IoU.")],
+    alpha: Annotated[float, typer.Option(help="Share that may fall short.")],
     promise: Annotated[
         str,
         typer.Option(
-            help="Whether that is a share of the kept masks, of all, or of sets of proposals that "
-            "may have no better mask: kept, all or set."
+            help="Of what: kept masks, all masks, or set: sets of proposals without a better mask."
         ),
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
@@ -38,7 +37,7 @@ def gate(
     measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = IN_USE,
     protocol: Annotated[str, typer.Option(help="Which masks: selected or best.")] = "selected",
 ) -> None:
-    """Find the uncertainty up to which masks may be kept for a promise to hold."""
+    """Find which masks to keep so that a promise about them holds."""
     with reported_errors():
         params = read_params()
         wanted = risk_control.Promise(promise, iou, alpha)

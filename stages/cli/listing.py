@@ -35,7 +35,7 @@ Where = Annotated[
 
 
 def ls(where: Where = None) -> None:
-    """List the cells and other stores below a folder; describe a single store in full.
+    """List cells and other stores; describe a single one in full.
 
     Exit 1 if the metadata of any store is damaged.
     """

@@ -106,7 +106,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
-    """Segment every annotated object, or everything, with the uncertainty of each mask.
+    """Segment the objects of a COCO file, or all of a folder.
 
     An interrupted run continues where it stopped; unreadable images are named at the end.
     """

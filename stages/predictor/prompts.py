@@ -10,12 +10,12 @@ import numpy as np
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompts import (
     BOX_ORDER,
-    PromptError,
     PromptSet,
     check_box,
     check_clicks,
     parse_one,
 )
+from pipeline.prompt_kinds import PromptError
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
@@ -59,7 +59,9 @@ def parse_clicks(
     Raises
     ------
     ParamsError
-        If there is none, a text has another form, or a predictor would refuse it.
+        If there is none, or a text has another form.
+    PromptError
+        If a predictor would refuse it.
     """
     if not (on or beside or box is not None):
         raise ParamsError(
@@ -73,10 +75,7 @@ def parse_clicks(
     labels = [1] * len(on) + [0] * len(beside)
     corners = None if box is None else list(_numbers("box", box, BOX_ORDER))
     prompt = PromptSet(clicks or None, labels or None, corners)
-    try:
-        parse_one(prompt, size_px)
-    except PromptError as error:
-        raise ParamsError(str(error)) from error
+    parse_one(prompt, size_px)
     return prompt
 
 

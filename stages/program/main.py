@@ -15,13 +15,17 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.prompt_kinds import PromptError
 from stages.program.stopping import kept_work, naming_extras, stoppable
 from stages.settings.params import PARAMS_FILE
 from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
 from stages.settings.versions import check_versions
 from storage.errors import DataError, ImageError, StoreError, WeightsError, printable, shown
 
-REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
+REPORTED: Final = (
+    *(ParamsError, DataError, ImageError, StoreError, WeightsError),
+    *(PromptError, OSError),
+)
 """Errors that a user can fix; any other is a bug and keeps its traceback."""
 
 
@@ -45,11 +49,23 @@ def stage_main(main: Callable[..., None]) -> Callable[[], None]:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``."""
+    """End the program with status 1 and one line, ``error: ...``, for an error in ``REPORTED``.
+
+    For a name of a file, too, that the locale has no letters for.
+    """
     try:
         yield
     except REPORTED as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except UnicodeEncodeError as error:
+        if sys.getfilesystemencoding() == "utf-8":
+            raise
+        print(
+            f"error: names of files must be of the locale's letters ({error.encoding}), got "
+            f"{shown(error.object)}: set PYTHONUTF8=1",
+            file=sys.stderr,
+        )
         raise SystemExit(1) from error
 
 

@@ -11,6 +11,7 @@ REMOVED: Final[Mapping[str, str]] = {
     "heads: ensemble": "take heads of kind ours, which did as well (docs/heads.md)",
     "heads: heteroscedastic": "take heads of kind ours, which did as well (docs/heads.md)",
     "usam bench": "run `dvc repro -f -s runtime`, which times the models of params.yaml",
+    "usam cache diff": "run `diff -rq ONE OTHER`: stores of the same content have the same bytes",
     "usam cache info": "run `usam cache ls`, or `usam cache ls STORE`",
     "usam cache migrate": "run `dvc repro`, which makes stores of earlier versions again",
     "usam cache pack": "run `zip -0 -r ../STORE.zip .` in the store (docs/share.md)",

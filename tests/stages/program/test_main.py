@@ -188,3 +188,16 @@ def run_without_utf_8(program: str) -> "subprocess.CompletedProcess[str]":
 def test_a_terminal_without_utf_8_shows_escapes(program: str) -> None:
     ended = run_without_utf_8(program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, r"\u0394 \u22121" + "\n", "")
+
+
+def test_a_name_that_the_locale_cannot_write_is_named() -> None:
+    program = (
+        "from stages.program.main import reported_errors\n"
+        "with reported_errors():\n    open('bild\\xe9r/\\u2212.png')"
+    )
+    ended = run_without_utf_8(program)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "error: names of files must be of the locale's letters (ascii), got "
+        r"'bild\xe9r/\u2212.png': set PYTHONUTF8=1" + "\n"
+    )
