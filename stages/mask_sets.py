@@ -85,7 +85,9 @@ def _predicted(
     (cell,) = cells.identity.values()
     if not train_split:
         return cell.proposals().sam_score
-    settings = settings_of_cells(params.extract, train_cells(train_split, params.models))
+    settings = settings_of_cells(
+        params.extract, train_cells(train_split, params.models, params.train_prompts)
+    )
     learned = learned_from(train_split, settings, cache_location())
     head_set = HeadSet(protocol, protocol, BY_NAME[measure].heads)
     return expected_ious(

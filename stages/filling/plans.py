@@ -60,7 +60,7 @@ def cells_of(split: str, params: Params) -> list[CellName]:
     if split in params.eval_splits:
         views = [params.view(name) for name in params.views]
         return eval_cells(split, params.models, views, params.extra_prompts)
-    return train_cells(split, params.models)
+    return train_cells(split, params.models, params.train_prompts)
 
 
 def all_cells(params: Params) -> list[CellName]:

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from pipeline.predictor import UncertainPredictor, Uncertainty
-from pipeline.prompts import measure_objects
+from pipeline.prompts import central_error, measure_objects
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from stages.predictor import load_predictor
-from tools.family.prompts import central_error
 from tools.show_expected import PROMPTS, answers, expected_table
 
 SCENE: Final[Scene] = draw_scene(scene_seeds(1, "further", 1)[0], 256)

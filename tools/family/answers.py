@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt8
 from torch.nn.functional import interpolate
 
 from pipeline.predictor.uncertainty import bounded
+from pipeline.prompts import central_error, depth_px
 from pipeline.sam.model import Decoded, Embedding, Sam
-from tools.family.prompts import BACKGROUND, CORNERS, FOREGROUND, central_error, depth_px
+from tools.family.prompts import BACKGROUND, CORNERS, FOREGROUND
 
 N_CORRECTIONS: Final = 5
 """Corrections in a row after a click."""
