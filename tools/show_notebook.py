@@ -78,12 +78,9 @@ show(rgb, found, clicks[:1])""",
     """So we click again, on seven more places of the object:""",
     """predictor.set_image(rgb)
 refined = predictor.predict_uncertainty(clicks, [1] * len(clicks))
-print(refined.caution)
 tell(refined, truth)
 show(rgb, refined, clicks)""",
-    """The heads learned from single clicks, as the caution says: after several, go by the mask.
-
-## Ask a person
+    """## Ask a person
 
 A person costs most, 0.3 of IoU by default, and is expected to gain more than that; nothing else is
 expected to gain as much beyond its cost.""",
