@@ -1,4 +1,4 @@
-"""Where an object is clicked, first and where a mask of it is wrong; its area and its box."""
+"""Clicks on an object, first ones and corrections, its area and its box, from its ground truth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
