@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
+from pipeline.predictor.prompts import BACKGROUND, FOREGROUND
+from pipeline.prompt_kinds import BOX
 from pipeline.prompts import central_error, sample_prompts
 from pipeline.vocabulary import SINGLE_CLICKS
 
@@ -30,11 +32,6 @@ MOST_CORRECTIONS: Final = 5
 
 MASK_SHARE: Final = 0.7
 """Share of the corrected steps that give the mask of the round before."""
-
-FOREGROUND: Final = 1
-BACKGROUND: Final = 0
-CORNERS: Final = (2, 3)
-"""Labels of the decoder."""
 
 Mask = Bool[np.ndarray, "y x"]
 Points = Float32[np.ndarray, "click 2"]
@@ -73,7 +70,7 @@ def draw_first(generator: np.random.Generator, mask: Mask, n_clicks: int) -> Poi
 
 def first_labels(n_clicks: int) -> tuple[int, ...]:
     """Labels of a first prompt set."""
-    return n_clicks * (FOREGROUND,) or CORNERS
+    return n_clicks * (FOREGROUND,) or BOX
 
 
 def _draw_box(generator: np.random.Generator, mask: Mask) -> Points:
