@@ -65,7 +65,7 @@ def check_chunks(
     StoreError
         Naming the store, the array, the file and both digests.
     """
-    if found != wanted:
+    if found is None or found != wanted:
         array, _, key = name.rpartition("/")
         old, new = (one.sha256[:N_HEX] if one else "none" for one in (wanted, found))
         raise StoreError(
