@@ -13,7 +13,6 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from pipeline.sam import families
-from pipeline.vocabulary import FAMILIES, MODELS
 
 IMAGE_PATH: Final = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
 """Weights that segment an image; the others serve video."""
@@ -27,12 +26,10 @@ def build(family: str, model: str, *, seed: int) -> SAM2Base:
     >>> sam.image_size_px, sam.mask_size_px, sam.n_channels
     (256, 64, 64)
     """
-    for thing, name, known in (("family", family, FAMILIES), ("model", model, MODELS)):
-        if name not in known:
-            raise ValueError(f"{thing} must be one of {', '.join(known)}, got {name!r}")
+    families.check_model(family, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        member = families.MEMBERS[family, model]
+        member = families.FAMILIES[family].models[model]
         if isinstance(member, families.MiniTrunk):
             return _build_small(member)
         # Postprocessing would replace proposals; the cache holds what the decoder returned.

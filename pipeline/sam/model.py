@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,16 +11,13 @@ from jaxtyping import Float, Float32, Int, UInt8
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from pipeline.sam.families import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
 
 Pixels = UInt8[np.ndarray, "_ _ 3"] | Float32[np.ndarray, "_ _ 3"]
 """An image: bytes on the scale 0..255, floats on 0..1."""
-
-PIXEL_MEAN: Final = (0.485, 0.456, 0.406)
-PIXEL_STD: Final = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's red, green and blue, on the 0..1 scale."""
 
 
 class DeviceError(ValueError):
@@ -125,7 +122,7 @@ class Sam:
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
-            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD)
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)
         )
         self._mean, self._std = mean, std
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.vocabulary import FAMILIES, MODELS
+from pipeline.sam.families import FAMILIES
 from stages.cli.columns import aligned
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -23,14 +23,15 @@ def fetch(
     models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(MODELS)}; may be given many times. All by default."),
+        typer.Option(help="One of the family; may be given many times. All by default."),
     ] = None,
 ) -> None:
     """Download weights and check their sha256; skip intact ones."""
     # Scripts of earlier versions name the models without --model.
-    names = [*(models or ()), *(model or ())] or MODELS
+    named = [*(models or ()), *(model or ())]
     with reported_errors():
-        for record in [weights.checkpoint(family, name) for name in names]:
+        records = [weights.checkpoint(family, name) for name in named]
+        for record in records or weights.checkpoints(family):
             with ExitStack() as stack:
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)
@@ -44,7 +45,7 @@ def verify(
     """Compare the downloaded weights with their listed sha256; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
-        records = [weights.checkpoint(name, model) for name in families for model in MODELS]
+        records = [one for name in families for one in weights.checkpoints(name)]
         states = [weights.state(record) for record in records]
     print(_table(records, states))
     with reported_errors():

@@ -9,8 +9,9 @@ from typing import Annotated, get_args
 import typer
 
 from pipeline.heads.kinds import KINDS, HeadSet
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Precision
-from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
+from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text

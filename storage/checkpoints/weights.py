@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.vocabulary import FAMILIES, MODELS
+from pipeline.sam.families import check_model, models_of
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
 from storage.folders import sha256_file
@@ -52,11 +52,12 @@ def checkpoint(family: str, model: str) -> Checkpoint:
     Raises
     ------
     WeightsError
-        If the family or the model is not in the vocabulary.
+        If there is no such family, or it has no such model.
     """
-    for thing, name, known in (("family", family, FAMILIES), ("model", model, MODELS)):
-        if name not in known:
-            raise WeightsError(f"{thing} must be one of {', '.join(known)}, got {name!r}")
+    try:
+        check_model(family, model)
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
     with (TABLES / f"{family}.csv").open(newline="", encoding="utf-8") as table:
         line = next(line for line in csv.DictReader(table) if line["model"] == model)
     return Checkpoint(
@@ -68,6 +69,20 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         size_bytes=int(line["bytes"]) if line["bytes"] else None,
         sha256=line["sha256"] or None,
     )
+
+
+def checkpoints(family: str) -> list[Checkpoint]:
+    """Lines of all models of a family, the smallest first.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such family.
+    """
+    try:
+        return [checkpoint(family, model) for model in models_of(family)]
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
 
 
 def weights_path(family: str, model: str) -> Path:
@@ -114,10 +129,9 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
 
 def models_there(family: str) -> tuple[str, ...]:
     """Models of a family whose weights are there, from small to large; their bytes are not read."""
-    records = [checkpoint(family, model) for model in MODELS]
     return tuple(
         record.model
-        for record in records
+        for record in checkpoints(family)
         if record.path.exists() or (record.sha256 and hub_file(record.sha256))
     )
 

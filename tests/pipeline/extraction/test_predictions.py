@@ -11,7 +11,7 @@ from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
-from pipeline.sam.families import SIZES
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
@@ -101,7 +101,7 @@ def test_every_object_has_the_statistics_of_its_image_in_the_view(sam: Sam, view
     found = rows(sam, view=view, prompts=TRAIN_PROMPTS, with_masks=False)
     embedding = sam.encode(apply_view(SCENE.rgb, default_view(view)))
     for name, values in embedding.statistics().items():
-        assert found[name].shape == (len(SCENE.masks), SIZES["mini"].n_encoder_channels)
+        assert found[name].shape == (len(SCENE.masks), FAMILIES["mini"].n_encoder_channels)
         assert (found[name] == values.numpy()).all(), name
 
 

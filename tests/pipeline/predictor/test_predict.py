@@ -17,7 +17,7 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.images import rgb_of
 from pipeline.predictor.single_masks import LEAST_STABILITY, STABILITY_DELTA
 from pipeline.sam.building import build
-from pipeline.sam.families import MEMBERS
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam
 from tests.fixtures.official import OfficialPredictor, with_stable_masks
 from tests.fixtures.predictors import (
@@ -53,7 +53,7 @@ def official_model(member: tuple[str, str], *, seed: int) -> SAM2Base:
     """A model as ``build_sam2`` makes it by default, with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_sam2(MEMBERS[member], None, "cpu")
+        return build_sam2(FAMILIES[member[0]].models[member[1]], None, "cpu")
 
 
 @cache
