@@ -58,19 +58,10 @@ class PublishedCell:
     arrays: Mapping[str, AnyArray]
     names: tuple[str, ...]
 
-    @property
-    def signature(self) -> Mapping[str, object]:
-        """All that its rows depend on."""
-        return self.stores["features"].signature
-
-    @property
-    def shard_objects(self) -> int:
-        """Objects per shard."""
-        return self.stores["features"].shard_objects
-
     def read(self, shards: Sequence[int]) -> Iterator[tuple[int, Rows | str]]:
         """Features of shards in their order, each by its index, or what is wrong with them."""
-        features, size, first = self.stores["features"], self.shard_objects, shards[0]
+        features, first = self.stores["features"], shards[0]
+        size = features.shard_objects
         rows = {}
         try:
             for name in shard_arrays("features"):
@@ -124,7 +115,7 @@ def adopt(cell: Cell, published: PublishedCell) -> tuple[int, dict[int, str]]:
     wanted = [i for i, name in enumerate(published.names) if name in lacking]
     # Those of a chunk at a time: to decode it for a few of its rows takes as long as for all.
     n_rows = published.arrays["object_id"].shape[0]
-    n_together = max(1, chunk_rows(n_rows) // published.shard_objects)
+    n_together = max(1, chunk_rows(n_rows) // published.stores["features"].shard_objects)
     faults: dict[int, str] = {}
     for _, some in groupby(wanted, lambda i: i // n_together):
         for i, rows in published.read(list(some)):

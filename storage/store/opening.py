@@ -222,17 +222,16 @@ def images_digest(images_sha256: Sequence[str]) -> str:
     return digest({"sha256": list(images_sha256)})
 
 
-def read_images(features: Store, arrays: Mapping[str, AnyArray] | None = None) -> list[str]:
-    """Digest of the images of each shard of published features, whose arrays may be open already.
+def read_images(features: Store, arrays: Mapping[str, AnyArray]) -> list[str]:
+    """Digest of the images of each shard of published features.
 
     Raises
     ------
     StoreError
         If they are damaged.
     """
-    array = (arrays or read_arrays(features))["images_sha256"]
     with naming_damage(features, "images_sha256"):
-        return [str(sha256) for sha256 in np.asarray(array[...])]
+        return [str(sha256) for sha256 in np.asarray(arrays["images_sha256"][...])]
 
 
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
