@@ -101,12 +101,13 @@ def test_heads_are_compared_with_calibrated_scores(found: SplitResults, protocol
     nearer = with_predicted_iou(calibrated, "usam", 0)
     same = with_predicted_iou(nearer, "usam_ours", 0.1)
     assert calibration_sentence(same, protocol).endswith(
-        "the ECE is surely lower for USAM, surely higher for none; "
-        "the RMSE is surely lower for USAM, surely higher for none."
+        "the ECE is surely lower for USAM; the RMSE is surely lower for USAM."
     )
     farther = with_predicted_iou(same, "usam_ours", 0.2)
     sentence = calibration_sentence(farther, protocol)
-    assert "lower for USAM, surely higher for USAM of ours; the RMSE" in sentence
+    assert "lower for USAM, higher for USAM of ours; the RMSE" in sentence
+    level = with_predicted_iou(same, "usam", 0.1)
+    assert "no ECE surely differs; no RMSE surely differs." in calibration_sentence(level, protocol)
     assert "; SamScore, isotonic " in sentence
     assert "USAM 0.0 (0.0 to 0.0) and 0.0 (0.0 to 0.0)" in sentence
     assert "predicted IoUs of the large model have an ECE" in sentence
