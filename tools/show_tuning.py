@@ -91,7 +91,9 @@ def tuning_block(untuned: SplitResults, tuned: SplitResults) -> str:
 
 
 def _cell(row: Mapping[Hashable, Any], end: str) -> str:
-    own = {name.removesuffix(end): value for name, value in row.items() if str(name).endswith(end)}
+    own: dict[Hashable, Any] = {
+        str(name).removesuffix(end): value for name, value in row.items() if str(name).endswith(end)
+    }
     return STYLES.get(own["verdict"], "{}").format(with_bounds(own, "relative"))
 
 

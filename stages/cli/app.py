@@ -38,7 +38,6 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "fill": ("stages.cli.fill", "Compute missing shards of cells; `dvc repro` publishes them."),
         "run": ("stages.cli.run", "Run the stages of dvc.yaml in order, without DVC."),
         "report": ("stages.cli.report", "Name the page of the results; --open shows it."),
-        "bench": ("stages.cli.bench", "Time SAM2, its entropies and heads on this machine."),
     },
     "Files": {
         "cache": ("stages.cli.cache", "List, check, compare, repair and describe stores."),

@@ -9,9 +9,9 @@ import typer
 from stages.cards.croissant import croissant
 from stages.cards.readme import describe_stores, heads_readme, stores_readme
 from stages.cards.stores import Publication, card_stores
-from stages.cli.columns import printable
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
+from storage.errors import printable
 from storage.folders import write_json, write_text
 from storage.head_files.head_file import read_head_file
 

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 @app.command()
 def fetch(
-    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini needs no download.")],
+    family: Annotated[str, typer.Argument(help="Any but mini, which needs no download.")],
     models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
@@ -38,6 +38,7 @@ def fetch(
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)
             print(f"{path} is intact")
+    print(f"licence of the weights: {FAMILIES[family].licence}")
 
 
 @app.command()

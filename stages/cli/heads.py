@@ -4,13 +4,11 @@ import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.sam.families import FAMILIES
-from pipeline.sam.model import Precision
 from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
@@ -85,28 +83,7 @@ def fetch(
                 bar = DownloadBar(f"fetch {family} {head.name}", stack)
                 published_heads.fetch(head, progressbar=bar)
         file = published_heads.published_file(family)
-        found = read_published(published_heads.FOLDER / family, family=family, precision="fp32")
-        head_file.write_head_file(file, found)
-    print(_written(file, len(found.weights)))
-
-
-@app.command("import")
-def import_published(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of the published heads of one family, such as models/mlps/sam2.1."
-        ),
-    ],
-    file: Annotated[Path, typer.Argument(help="File to write.")],
-    family: Annotated[str, typer.Option(help="Family of the heads: sam2 or sam2.1.")],
-    precision: Annotated[str, typer.Option(help="Its precision: fp32 or bf16.")] = "fp32",
-) -> None:
-    """Join the heads that UncertainSAM's authors publish in one file."""
-    with reported_errors():
-        check_known("family", family, FAMILIES)
-        check_known("precision", precision, get_args(Precision))
-        found = read_published(folder, family=family, precision=precision)
+        found = read_published(published_heads.FOLDER / family, family)
         head_file.write_head_file(file, found)
     print(_written(file, len(found.weights)))
 
