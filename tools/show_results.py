@@ -144,8 +144,8 @@ def calibration_sentence(found: SplitResults, protocol: str) -> str:
 def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
     """Which heads' predicted IoUs are surely better, or worse, than calibrated SamScores."""
     return (
-        "SamScores calibrated by isotonic regression on the same train split, the ECE is "
-        f"{_surely(errors, 'error')}; the RMSE is {_surely(errors, 'distance')}."
+        "SamScores calibrated by isotonic regression on the same train split, "
+        f"{_surely(errors, 'ECE', 'error')}; {_surely(errors, 'RMSE', 'distance')}."
     )
 
 
@@ -186,17 +186,17 @@ def _points(values: Float[np.ndarray, "_"]) -> str:
     return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
-def _surely(errors: Mapping[str, Errors], number: str) -> str:
-    """Heads whose number is surely lower, and higher, than that of calibrated SamScores."""
+def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
+    """Heads whose number is surely lower, or higher, than that of calibrated SamScores."""
     heads = {name: getattr(own, number) for name, own in errors.items() if name in HEAD_MEASURES}
     calibrated = heads.pop(CALIBRATED)
     bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
-    lower = [_named(name) for name, one in bounds.items() if one.high < 0]
-    higher = [_named(name) for name, one in bounds.items() if one.low > 0]
-    return (
-        f"surely lower for {' and for '.join(lower) or 'no heads'}, surely higher for "
-        f"{' and for '.join(higher) or 'none'}"
-    )
+    sides = {
+        "lower": [_named(name) for name, one in bounds.items() if one.high < 0],
+        "higher": [_named(name) for name, one in bounds.items() if one.low > 0],
+    }
+    sure = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
+    return f"the {label} is surely {', '.join(sure)}" if sure else f"no {label} surely differs"
 
 
 def _named(measure: str) -> str:
