@@ -19,6 +19,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "stages.web.command",
         "Serve a web page: an image, clicks on it, masks, and how far to trust them.",
     ),
+    "doctor": (
+        "stages.cli.doctor",
+        "Check torch, device, weights, disk, links, DVC and a click; name what mends each.",
+    ),
     "fill": (
         "stages.cli.fill",
         "Compute the shards of cells that the pool lacks; `dvc repro` publishes them.",
