@@ -1,4 +1,4 @@
-"""A model of SAM2 on a device, behind two verbs: encode, decode."""
+"""A SAM2 model on a device: it encodes images and decodes prompts."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -14,7 +14,9 @@ from storage.checkpoints import weights
 
 MB: Final = 1_000_000
 
-app = typer.Typer(no_args_is_help=True, help="Weights of the SAM2 models.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Download and check weights of Meta's models."
+)
 
 
 @app.command()
@@ -43,7 +45,7 @@ def fetch(
 def verify(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
 ) -> None:
-    """Compare the downloaded weights with their listed sha256; exit 1 if one differs."""
+    """Check the sha256 of downloaded weights; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
         records = [one for name in families for one in weights.checkpoints(name)]

@@ -63,7 +63,7 @@ def doctor(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, likewise.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16, likewise.")] = None,
 ) -> None:
-    """Check torch, device, weights, disk, links, DVC and a click; name what mends each."""
+    """Check device, weights, disk, DVC and a click's answer."""
     with reported_errors():
         own = asdict(read_params().extract) if PARAMS_FILE.exists() else DEFAULTS
         given = {"family": family, "device": device, "precision": precision}

@@ -307,6 +307,10 @@ def test_a_path_is_no_image() -> None:
         ({"mask_input": np.zeros((64, 64))}, r"mask_input must be .*, got \(64, 64\)"),
         ({"mask_input": np.full((1, 64, 64), np.nan)}, "mask_input must be finite numbers, got na"),
         (
+            {"mask_input": np.zeros((1, 48, 64))},
+            "mask_input must be of 64 x 64 px, as this model's logits are, got 64 x 48",
+        ),
+        (
             {"point_coords": ONE, "point_labels": [1], "box": [BOX, BOX]},
             r"of equally many prompt sets, got \[2, 1\]",
         ),
