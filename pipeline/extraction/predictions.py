@@ -218,8 +218,9 @@ def _prompts(request: Request, batch: int) -> Iterator[_Prompts]:
         points = np.concatenate(np.stack([request.places[kind.name] for kind in kinds], axis=1))
         labels = np.tile([kind.labels for kind in kinds], (len(every), 1))
         for start in range(0, len(objects), batch):
-            parts = (one[start : start + batch] for one in (objects, columns, points, labels))
-            yield _Prompts(*parts, kinds[0].n_corrections)
+            some = slice(start, start + batch)
+            called = objects[some], columns[some], points[some], labels[some]
+            yield _Prompts(*called, kinds[0].n_corrections)
 
 
 def _decode(sam: Sam, embedding: Embedding, request: Request, asked: _Prompts) -> Decoded:
