@@ -56,10 +56,10 @@ Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
 ]
 CostOfClick = Annotated[
-    float, typer.Option(metavar="IOU", help="Gain from which clicking again is advised.")
+    float, typer.Option(metavar="IOU", help="Gain from which clicking again is advised; 1: never.")
 ]
 CostOfLargerModel = Annotated[
-    float, typer.Option(metavar="IOU", help="The same of the large model; 1: never.")
+    float, typer.Option(metavar="IOU", help="The same of the large model.")
 ]
 CostOfPerson = Annotated[float, typer.Option(metavar="IOU", help="The same of a person.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
