@@ -92,7 +92,7 @@ def test_trained_heads_are_taken_where_they_fit_the_family(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--family", "sam3"), "extract: family must be one of mini, "),
+        (("--family", "sam9"), "extract: family must be one of mini, "),
         (("--device", "tpu"), "extract: device must be"),
         (("--image", "nowhere.png"), "nowhere.png must be an image file, got no such file"),
         (("--family", "sam2", "--weights", "file"), "checkpoints fetch"),
