@@ -95,7 +95,7 @@ def import_published(
     file: Annotated[Path, typer.Argument(help="File to write.")],
     family: Annotated[str, typer.Option(help="Family of the models that they learned from.")],
 ) -> None:
-    """Join nine heads, as UncertainSAM's authors publish them, in a file."""
+    """Join the nine heads of UncertainSAM's authors in a file."""
     with reported_errors():
         check_known("family", family, FAMILIES)
         found = read_published(folder, family)
