@@ -48,7 +48,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
     },
     "This machine": {
-        "bench": ("stages.cli.bench", "Time SAM2, its entropies and heads."),
+        "bench": ("stages.cli.bench", "Time SAM2, its entropies and heads on this machine."),
         "doctor": ("stages.cli.doctor", "Check device, weights, disk, DVC and a click's answer."),
     },
 }
