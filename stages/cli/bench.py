@@ -14,6 +14,7 @@ from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.prompts import sample_prompts
 from pipeline.result_rows import RUNTIME, RuntimeSettings, columns_of
 from pipeline.runtime import Heads, Question
+from pipeline.sam.families import models_of
 from stages.extraction.timing import time_models
 from stages.page.labels import METHOD_LABELS, timed_ratio
 from stages.program.main import reported_errors
@@ -50,7 +51,7 @@ def runtime(
         params = parse("extract", own | given, ExtractParams)
         timed = time_models(
             params,
-            settings.models,
+            settings.models if family is None else models_of(family),
             repeats,
             question=_own_question(image) if image else None,
             heads=_trained_heads(settings.train_splits, params.family),

@@ -101,7 +101,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
-    model: Model = "tiny",
+    model: Model = None,
     heads: Heads = None,
     form: Form = "results",
     sort: Sort = None,
@@ -120,7 +120,8 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
         check_prompts(annotations, todo)
         categories = _categories(annotations, prompt, todo) if form == DATASET else None
         path = heads or shipped_heads()
-        card = read_head_file(path).card
+        file = read_head_file(path)
+        card, model = file.card, model or file.models[0]
         options = _options(prompt, (points_per_side, min_score, min_stability))
         made_from = {
             "annotations": sha256_file(annotations),

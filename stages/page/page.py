@@ -129,6 +129,9 @@ def render_report(contents: Contents) -> str:
         },
         # All eval splits use the same heads.
         heads={name: provenance.settings(of, "head") for name, of in first.run["heads"].items()},
+        measures=[
+            one for one in MEASURES if not one.compares_models or len(first.run["models"]) > 1
+        ],
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
@@ -302,7 +305,6 @@ def page_template() -> jinja2.Template:
         paper=PAPER,
         paper_family=FAMILY,
         n_named=N_NAMED,
-        measures=MEASURES,
         words=labels.GLOSSARY,
     )
     return environment.get_template("report.html.j2")

@@ -1,6 +1,6 @@
 """Training data of a split's heads: the features of all models, and groups of like objects."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,7 +11,6 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import READ, n_inputs, set_inputs
-from pipeline.vocabulary import MODELS
 from storage.errors import StoreError, faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
@@ -42,10 +41,9 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
     DataError
         If a score or token is not finite.
     """
-    identity = {model: cells.by_name[model, "identity"] for model in MODELS}
     group = group_index(cells.table)
-    inputs = _read_inputs(identity, len(group), head_set)
-    features = {model: cell.proposals() for model, cell in identity.items()}
+    inputs = _read_inputs(list(cells.identity.values()), len(group), head_set)
+    features = {model: cell.proposals() for model, cell in cells.identity.items()}
     with faults_of(cells.split):
         return training_set(inputs, features, group, protocol=head_set.protocol)
 
@@ -54,7 +52,7 @@ def origin_of(cells: SplitCells) -> dict[str, str]:
     """Where rows come from: ``head_origin``, ``n_channels`` and the digest of the features."""
     return {
         **cells.head_origin,
-        "n_channels": str(cells.by_name[MODELS[0], "identity"].n_channels),
+        "n_channels": str(cells.identity[cells.models[0]].n_channels),
         FEATURES: cells.digest(["identity"]),
     }
 
@@ -78,12 +76,12 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
 
 
 def _read_inputs(
-    cells: Mapping[str, OpenCell], n_objects: int, head_set: HeadSet
+    cells: Sequence[OpenCell], n_objects: int, head_set: HeadSet
 ) -> Float32[np.ndarray, "model object input"]:
-    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[MODELS[0]].n_channels)
+    width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[0].n_channels)
     # Filled in place: the inputs of a large split take gigabytes.
     inputs = np.empty((len(cells), n_objects, width), np.float32)
-    for model, cell in enumerate(cells.values()):
+    for model, cell in enumerate(cells):
         start = 0
         for block in cell.blocks("center"):
             some = block_inputs(block, head_set)

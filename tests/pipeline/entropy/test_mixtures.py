@@ -28,8 +28,8 @@ from pipeline.entropy.plan import (
 )
 from pipeline.mask_statistics import ENTROPIES
 from pipeline.masks import decode
-from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_masks import Cells, HeldRows, Probabilities, draw_cells, read, soft_masks
+from tests.fixtures.mini import MODELS
 
 VIEWS = ("identity", "vflip", "jpeg10", "jpeg30", "gblur5", "gnoise")
 """T of the paper."""

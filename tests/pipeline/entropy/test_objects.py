@@ -13,8 +13,8 @@ from pipeline.entropy.objects import ObjectArrays, blocks, object_arrays
 from pipeline.entropy.plan import plan_cells
 from pipeline.mask_statistics import LEAST_PROBABILITY, REGIONS
 from pipeline.masks import decode
-from pipeline.vocabulary import MODELS
 from tests.fixtures.drawn_masks import Cells, draw_cells, read
+from tests.fixtures.mini import MODELS
 
 VIEWS = ("identity", "vflip", "jpeg10")
 JUDGED_BY = ("iou", "sam_score")

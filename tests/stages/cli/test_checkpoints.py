@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipeline.vocabulary import MODELS
 from stages.cli.checkpoints import DownloadBar, app
 from storage.checkpoints import weights
+from tests.fixtures.mini import MODELS
 
 
 def usam_checkpoints(*arguments: str) -> Result:

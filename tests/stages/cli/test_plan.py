@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.vocabulary import PROMPTS
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
 from stages.extraction.timing import extraction_seconds
@@ -35,6 +35,7 @@ from tests.fixtures.extract_project import (
     write_params,
 )
 from tests.fixtures.layouts import LAYOUTS, draw_videos
+from tests.fixtures.mini import MODELS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"

@@ -14,12 +14,13 @@ import yaml
 import storage
 from pipeline.masks import encode
 from pipeline.sam.building import build
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.vocabulary import PROMPTS
 from stages import extract, extract_train, prepare
 from storage.images.files import read_rgb
 from storage.paths import features_path, masks_path, objects_path
 from storage.rle import decode_rle
 from storage.split.objects import read_objects
+from tests.fixtures.mini import MODELS
 from tests.fixtures.official import OfficialPredictor
 from tests.fixtures.settings import view_settings, write_versions
 

@@ -269,7 +269,11 @@ def test_a_picture_names_axes_and_lines_and_draws_each_in_its_colour(
 @pytest.mark.parametrize(
     ("file", "title", "mask"),
     [
-        ("best_model", "Best masks (chosen by ground truth): Model", "The best mask of the tiny"),
+        (
+            "best_model",
+            "Best masks (chosen by ground truth): Model",
+            "The best mask of the smallest",
+        ),
         ("best_task", "Best masks (chosen by ground truth): Task", "The mask with the highest"),
         ("selected_model", "Selected masks: Model", "The mask with the highest SamScore of the"),
         ("selected_segmentation", "Selected masks: Segmentation", "The mask with the highest"),

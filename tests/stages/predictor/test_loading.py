@@ -11,7 +11,7 @@ from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
 from pipeline.predictor import UncertainPredictor
 from pipeline.sam.building import build
-from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
+from pipeline.vocabulary import protocol_objectives
 from stages.extraction import models
 from stages.predictor import from_pretrained, load_predictor
 from stages.predictor.loading import PRETRAINED
@@ -20,6 +20,7 @@ from stages.settings.versions import VERSIONS
 from storage.checkpoints.weights import checkpoint
 from storage.errors import DataError, WeightsError
 from storage.head_files.head_file import read_head_file, shipped_heads
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import drawn, write_random_heads
 
 CLICK = ([[120.0, 80.5]], [1])
@@ -51,7 +52,7 @@ def test_the_card_of_the_heads_that_ship_says_what_they_are() -> None:
     assert int(card["n_objects"]) > 1000
     for model in MODELS:
         assert card[f"weights_{model}"] == checkpoint("mini", model).sha256
-    assert set(found.by_objective) == set(PROTOCOL_OBJECTIVES["selected"])
+    assert set(found.by_objective) == set(protocol_objectives("selected", MODELS))
     for told in found.by_objective.values():
         assert 0 < float(told["validation_mse"]) < 0.1
 

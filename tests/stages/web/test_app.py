@@ -20,7 +20,6 @@ from pycocotools.coco import COCO
 from pipeline.predictor import PromptSet, Uncertainty
 from pipeline.predictor.demo_scenes import SEED, SIZE_PX
 from pipeline.scenes.scene import draw_scene, scene_seeds
-from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from stages.web import images
@@ -30,6 +29,7 @@ from stages.web.scenes import ADVISED, read_scenes
 from stages.web.server import served
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS
 from tests.fixtures.predictors import GATE, drawn, write_random_heads
 from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
 

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.web.server import open_endpoint
 from storage.checkpoints.weights import weights_path
 from tests.fixtures.dvc_stages import ROOT
+from tests.fixtures.mini import MODELS
 
 WEIGHTS = "checkpoints/sam2.1/sam2.1_hiera_tiny.pt"
 HEADS = "checkpoints/heads/sam2.1.safetensors"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
-from pipeline.vocabulary import MODELS
+from tests.fixtures.mini import MODELS
 from tools.family.batches import BatchPlan
 from tools.family.forward import Prompts, decode, encode
 from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
