@@ -21,7 +21,7 @@ from stages.settings.signatures import (
     train_cells,
 )
 from storage.datasets.catalogue import Extent, estimate_extent
-from storage.errors import EarlierSchemaError, StoreError, counted, listed, shown
+from storage.errors import StoreError, counted, listed, shown
 from storage.paths import objects_path
 from storage.pool.cell import OF_A_SPLIT, settings_of
 from storage.pool.inputs import PreparedSplit
@@ -221,8 +221,6 @@ def _fault(
     of_split = {} if split is None else {"objects_digest": split.objects_digest}
     try:
         store = open_store(path)
-    except EarlierSchemaError:
-        return "to be migrated by `usam cache migrate`"
     except StoreError:
         return "damaged"
     if other := _other(store.signature, cell, asked | of_split):

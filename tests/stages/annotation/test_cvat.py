@@ -4,25 +4,27 @@ import argparse
 import inspect
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from cvat_cli._internal.agent import get_function_driver_class
+from cvat_cli._internal.agent_driver import set_worker_current_function
+from cvat_cli._internal.agent_driver_interaction import AgentInteractionFunctionDriver
 from cvat_cli._internal.commands_all import COMMANDS as CVAT_COMMANDS
 from cvat_cli._internal.common import FunctionLoader
 from cvat_sdk import auto_annotation, models
+from cvat_sdk.api_client import ApiClient
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper  # what annotate_task checks by
 from cvat_sdk.masks import decode_mask
 from PIL import Image
 
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
-from pipeline.predictor.prompts import PromptError
-from stages.annotation.cvat import _confidence, create
+from stages.annotation.cvat import create
 from stages.predictor import load_predictor
-from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn, write_random_heads
 
@@ -31,18 +33,6 @@ PAGE = (ROOT / "docs" / "annotate.md").read_text("utf-8").replace("\\\n", " ")
 COMMANDS = re.findall(r"^cvat-cli (.+)$", PAGE, re.MULTILINE)
 
 GRID = {"points_per_side": 8, "min_score": 0.4, "min_stability": 0.6}
-
-
-class Prompts(auto_annotation.InteractionPrompts):  # type: ignore[misc] # CVAT ships no types
-    """Prompts as CVAT's agent gives them."""
-
-    pos_points: Sequence[tuple[float, float]] = ()
-    neg_points: Sequence[tuple[float, float]] = ()
-    bounding_box: tuple[tuple[float, float], tuple[float, float]] | None = None
-
-    def __init__(self, **given: Any) -> None:  # noqa: ANN401
-        for name, value in given.items():
-            setattr(self, name, value)
 
 
 def created(**parameters: Any) -> Any:  # noqa: ANN401
@@ -55,6 +45,47 @@ def decoded(points: list[float]) -> np.ndarray:
     return np.asarray(decode_mask(points, image_width=width, image_height=height))
 
 
+class Agent(AgentInteractionFunctionDriver):  # type: ignore[misc] # CVAT ships no types
+    """That of ``cvat-cli function run-agent``, in this process and with a task of two frames."""
+
+    def __init__(self) -> None:
+        function = created()
+        assert get_function_driver_class(function.spec) is AgentInteractionFunctionDriver
+        super().__init__(None, self, function.spec)
+        set_worker_current_function(function)
+        self.init_worker(None)
+        self.frames = [Image.fromarray(drawn()).convert("RGBA").rotate(turn) for turn in (0, 180)]
+
+    def submit(self, job: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+        return job(*given)
+
+    def result(self, done: Any) -> Any:  # noqa: ANN401
+        return done
+
+    def _get_sample_from_ar_params(self, request: dict[str, Any]) -> Any:  # noqa: ANN401
+        media = SimpleNamespace(load_image=lambda: self.frames[request["frame"]])
+        return SimpleNamespace(media=media), []
+
+    def answer(self, frame: int = 0, **prompts: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The shapes that are sent to CVAT for a prompt."""
+        none: dict[str, Any] = {"pos_points": [], "neg_points": [], "obj_bbox": []}
+        request = {"type": "interact", "task": 1, "frame": frame, **none, **prompts}
+        found = self.calculate_result_for_ar(request, check_in=None)
+        return list(ApiClient().sanitize_for_serialization(found)["shapes"])
+
+
+@pytest.fixture
+def agent() -> Agent:
+    """The agent of clicks and boxes."""
+    return Agent()
+
+
+def test_cvat_runs_an_agent_for_what_it_created(agent: Agent) -> None:
+    fields = agent.get_remote_function_fields(created().spec)
+    assert fields == {"min_pos_points": 0, "min_neg_points": 0, "startswith_box_optional": True}
+    agent.validate_function_compatibility({"startswith_box": False, **fields})
+
+
 @pytest.mark.parametrize(
     ("given", "asked"),
     [
@@ -63,26 +94,21 @@ def decoded(points: list[float]) -> np.ndarray:
             {"pos_points": [(120, 80)], "neg_points": [(30, 150)]},
             {"point_coords": [[120, 80], [30, 150]], "point_labels": [1, 0]},
         ),
-        ({"bounding_box": ((40, 30), (200, 150))}, {"box": [40, 30, 200, 150]}),
+        ({"obj_bbox": [(40, 30), (200, 150)]}, {"box": [40, 30, 200, 150]}),
     ],
     ids=["click", "background", "box"],
 )
 def test_a_prompt_gets_the_selected_mask_with_its_expected_iou(
-    given: dict[str, Any], asked: dict[str, Any]
+    agent: Agent, given: dict[str, Any], asked: dict[str, Any]
 ) -> None:
-    function = created()
-    assert isinstance(function.spec, auto_annotation.InteractionFunctionSpec)
-    image = Image.fromarray(drawn())
-    context: Any = None
-    encoded = function.preprocess_image(context, image.convert("RGBA"))
-    (shape,) = function.detect(context, encoded, Prompts(**given))
-    assert isinstance(shape, auto_annotation.InteractionResultShape)
+    (shape,) = agent.answer(**given)
     found = predicted(**asked)
-    np.testing.assert_array_equal(decoded(shape.points), found.masks[found.selected])
-    (confidence,) = shape.attributes
-    assert confidence.spec_id == auto_annotation.InteractionResultAttributes.CONFIDENCE
+    assert shape["type"] == "mask"
+    np.testing.assert_array_equal(decoded(shape["points"]), found.masks[found.selected])
+    (confidence,) = shape["attributes"]
+    assert confidence["spec_id"] == auto_annotation.InteractionResultAttributes.CONFIDENCE
     own = found.expected_iou.own[found.selected]
-    assert float(confidence.value) == pytest.approx(own, abs=1e-4)
+    assert float(confidence["value"]) == pytest.approx(own, abs=1e-4)
 
 
 def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
@@ -91,25 +117,9 @@ def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
     return predictor.predict_uncertainty(**asked)
 
 
-def test_two_images_are_encoded_apart() -> None:
-    function = created()
-    context: Any = None
-    image = Image.fromarray(drawn())
-    encoded = [
-        function.preprocess_image(context, one) for one in (image, image.rotate(180, expand=True))
-    ]
-    prompts = Prompts(pos_points=[(120, 80)])
-    first, other = (function.detect(context, one, prompts)[0].points for one in encoded)
-    assert first != other
-    assert function.detect(context, encoded[0], prompts)[0].points == first
-
-
-def test_a_click_beside_the_object_alone_is_refused() -> None:
-    function = created()
-    context: Any = None
-    encoded = function.preprocess_image(context, Image.fromarray(drawn()))
-    with pytest.raises(PromptError, match="must have"):
-        function.detect(context, encoded, Prompts(neg_points=[(30, 150)]))
+def test_two_images_are_encoded_apart(agent: Agent) -> None:
+    first, other, again = (agent.answer(frame, pos_points=[(120, 80)]) for frame in (0, 1, 0))
+    assert first == again != other
 
 
 @pytest.fixture
@@ -166,13 +176,6 @@ def test_polygons_are_outlines_of_the_masks(detection: Any) -> None:  # noqa: AN
     assert [(shape.points, shape.score) for shape in shapes] == outlines
 
 
-@pytest.mark.parametrize(
-    ("expected_iou", "confidence"), [(-0.1, 0), (0, 0), (0.4, 0.4), (1, 1), (1.2, 1)]
-)
-def test_confidence_is_within_what_cvat_takes(expected_iou: float, confidence: float) -> None:
-    assert _confidence(expected_iou) == confidence
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
     parser = argparse.ArgumentParser()
@@ -181,29 +184,6 @@ def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
     parameters = loader["function_parameters"] or {}
     assert loader["function_module"] == "stages.annotation.cvat"
     assert set(parameters) <= set(inspect.signature(create).parameters)
-
-
-def test_the_docs_have_every_way_to_start_it() -> None:
-    assert [" ".join(one.split()[:2]) for one in COMMANDS] == [
-        "task auto-annotate",
-        "function create-native",
-        "function run-agent",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"min_score": 0.5}, "min-score must come with everything, got 0.5 without it"),
-        ({"everything": True, "min_score": 5.0}, "min-score must be a number from 0 to 1, got 5"),
-        ({"model": "huge"}, "model must be one of tiny, "),
-        ({"family": "huge"}, "family must be one of mini, "),
-    ],
-    ids=str,
-)
-def test_what_cannot_be_is_refused_in_words(parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(ParamsError, match=f"^{message}"):
-        created(**parameters)
 
 
 def test_heads_are_taken_under_their_own_protocol(tmp_path: Path) -> None:
