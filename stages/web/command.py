@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from stages.program.main import reported_errors
+from storage.checkpoints.weights import models_there
 
 PORT: Final = 8765
 
@@ -35,7 +36,7 @@ def demo(
 
         endpoint = open_endpoint(host, port)
         with closing(endpoint.listener):
-            print(f"loading {model or family}", flush=True)
+            print(f"loading {model or next(iter(models_there(family)), family)}", flush=True)
             page = Page(model=model, heads=heads or (), family=family)
             print(f"open {endpoint.address}, end with Ctrl-C", flush=True)
             serve(page, endpoint)

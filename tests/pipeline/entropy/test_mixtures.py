@@ -184,7 +184,7 @@ def test_entropies_stay_near_the_oracle_on_masks_before_coding(seed: int) -> Non
     ("models", "views"),
     [
         (("tiny",), ("identity",)),
-        (("large", "tiny"), ("gnoise", "identity")),
+        (("tiny", "large"), ("gnoise", "identity")),
         (MODELS, ("identity", "vflip", "hflip")),
     ],
 )
