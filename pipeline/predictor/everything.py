@@ -73,7 +73,7 @@ class UncertainMaskGenerator:
         self, judgement: uncertainty.Judgement, i: int, facts: uncertainty.ImageFacts
     ) -> dict[str, Any]:
         parts = {
-            part: {name: float(values[i]) for name, values in vars(own).items()}
+            part: {name: float(values[i]) for name, values in own.by_name.items()}
             for part, own in vars(judgement).items()
         }
         advice, kept = uncertainty.decide(

@@ -91,7 +91,7 @@ def test_json_has_what_the_predictor_says(
         assert proposal["sam_score"] == pytest.approx(float(found.sam_score[k]))
         assert proposal["h_std"] == pytest.approx(found.h_std[k])
         for part in ("expected_iou", "gap", "direct_gap"):
-            expected = {name: iou[k] for name, iou in vars(getattr(found, part)).items()}
+            expected = {name: iou[k] for name, iou in getattr(found, part).by_name.items()}
             assert proposal[part] == pytest.approx(expected)
         mask = decode_rle(proposal["segmentation"]["counts"], height_px=HEIGHT, width_px=WIDTH)
         np.testing.assert_array_equal(mask, found.masks[k])
