@@ -159,6 +159,13 @@ class Judgement:
             Gaps(**{name: gap[prompt] for name, gap in vars(self.direct_gap).items()}),
         )
 
+    def values_of(self, proposal: int) -> dict[str, dict[str, float]]:
+        """What is predicted for a proposal, for JSON."""
+        return {
+            part: {name: float(values[proposal]) for name, values in vars(own).items()}
+            for part, own in vars(self).items()
+        }
+
 
 def judge_rows(
     heads: ProposalHeads,
@@ -313,7 +320,7 @@ class Uncertainty:
         return {
             "selected": self.selected,
             "alternative": self.alternative,
-            "advice": {"words": self.advice.words, **vars(self.advice)},
+            "advice": self.advice.to_dict(),
             "is_kept": self.is_kept,
             "mask_set": None if self.mask_set is None else list(self.mask_set),
             "unlike_training": self.unlike_training,
@@ -323,18 +330,11 @@ class Uncertainty:
 
     def proposal_values(self, proposal: int) -> dict[str, Any]:
         """Scores of a proposal, for JSON: everything but its mask."""
-        by_part = {
-            "expected_iou": self.expected_iou,
-            "gap": self.gap,
-            "direct_gap": self.direct_gap,
-        }
+        judgement = Judgement(self.expected_iou, self.gap, self.direct_gap)
         return {
             "sam_score": float(self.sam_score[proposal]),
             "h_std": float(self.h_std[proposal]),
-            **{
-                part: {name: float(values[proposal]) for name, values in vars(own).items()}
-                for part, own in by_part.items()
-            },
+            **judgement.values_of(proposal),
         }
 
 
