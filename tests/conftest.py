@@ -1,6 +1,7 @@
 """Settings that hold for every test, and what several files of them share."""
 
 import gc
+import math
 import os
 import shutil
 from collections import Counter
@@ -12,6 +13,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from stages.program import progress
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.slurm import Slurm, running_slurm
 
@@ -21,7 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Weights in the cache of who runs the tests are not to be found.
 os.environ["HF_HUB_CACHE"] = os.devnull
 
-hypothesis.settings.register_profile("usam", deadline=None, derandomize=True)
+# No outcome may depend on how busy the machine is.
+hypothesis.settings.register_profile(
+    "usam",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("usam")
 
 
@@ -59,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     n_tests = Counter(work_unit(item.nodeid) for item in items)
     n_tests["results"] = 0
     items.sort(key=lambda item: n_tests[work_unit(item.nodeid)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_progress_between() -> Iterator[None]:
+    """However long work takes, one line tells of its progress: the last."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "LINE_EVERY_S", math.inf)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -25,20 +25,38 @@ DRAWN: Final = "data/.shapes.*.partial/val/*.png"
 
 START_S: Final = 120.0
 
+HELD: Final = "held"
+"""While there is such a file, the stage does not go beyond its first images."""
+
+HOLDING: Final = f"""
+drawn, draw_at_once = [], draw_scene
+
+def draw_scene(*arguments):
+    import pathlib, time
+    while len(drawn) > {{n_images}} and pathlib.Path("{HELD}").exists():
+        time.sleep(0.01)
+    drawn.append(draw_at_once(*arguments))
+    return drawn[-1]
+"""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which nothing has run yet."""
     folder = tmp_path_factory.mktemp("stopped")
-    copy_project(folder / "project", remote=folder / "remote")
-    return folder / "project"
+    root = folder / "project"
+    copy_project(root, remote=folder / "remote")
+    with (root / "pipeline/scenes/scene.py").open("a") as code:
+        code.write(HOLDING.format(n_images=read_params(root)["shapes"]["n_train_images"]))
+    return root
 
 
 @contextmanager
-def drawing(root: Path, *, n_images: int) -> Iterator["subprocess.Popen[str]"]:
-    """``dvc repro shapes``, while the stage draws so many images."""
+def drawing(root: Path, *, seed: int) -> Iterator["subprocess.Popen[str]"]:
+    """``dvc repro shapes``, while the stage is held at its drawing."""
+    (root / HELD).touch()
     params = read_params(root)
-    params["shapes"] |= {"seed": 1, "n_val_images": n_images}
+    params["shapes"] |= {"seed": seed, "n_val_images": 3}
     write_params(root, params)
     with start(root, "dvc", "repro", "shapes") as process:
         end = time.monotonic() + START_S
@@ -56,10 +74,11 @@ def assert_nothing_stands(root: Path) -> None:
 
 
 def test_an_edit_that_would_be_recorded_ends_the_stage(project: Path) -> None:
-    with drawing(project, n_images=100) as process:
+    with drawing(project, seed=1) as process:
         params = read_params(project)
         params["shapes"]["seed"] = 31
         write_params(project, params)
+        (project / HELD).unlink()
         out, err = process.communicate()
     assert process.returncode != 0
     assert "params.yaml must stay as it was when the stage began, got shapes.seed: 1 -> 31;" in err
@@ -68,10 +87,11 @@ def test_an_edit_that_would_be_recorded_ends_the_stage(project: Path) -> None:
 
 
 def test_an_edit_that_concerns_others_does_not(project: Path) -> None:
-    with drawing(project, n_images=100) as process:
+    with drawing(project, seed=2) as process:
         params = read_params(project)
         params["report"]["title"] = "Another"
         write_params(project, params)
+        (project / HELD).unlink()
         out, err = process.communicate()
     assert process.returncode == 0, out + err
     (project / "dvc.lock").unlink()
@@ -83,7 +103,7 @@ def test_a_signal_to_all_of_it_ends_the_stage_in_words(
 ) -> None:
     # As a terminal or a batch system does. DVC ignores Ctrl-C, and dies of SIGTERM. Which status
     # it reports is up to the shell between: bash hands on the stage's 130, dash dies itself.
-    with drawing(project, n_images=100_000) as process:
+    with drawing(project, seed=3) as process:
         os.killpg(process.pid, number)
         out, err = process.communicate()
     assert process.returncode != 0

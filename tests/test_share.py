@@ -28,7 +28,7 @@ SSHD: Final = shutil.which("sshd", path=os.pathsep.join([os.environ["PATH"], "/u
 PRIVILEGES = Path("/run/sshd")
 """A server that root runs asks for this empty folder, which the package's service would make."""
 
-SSHD_START_S = 20.0
+SSHD_START_S = 120.0
 
 SSHD_CONFIG = """\
 ListenAddress 127.0.0.1

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.predictor import PromptSet, UncertainPredictor, Uncertainty
-from pipeline.prompts import GroundTruth, measure_objects
+from pipeline.prompts import GroundTruth, central_error, measure_objects
 from pipeline.scenes.scene import Scene, draw_scene, scene_seeds
 from pipeline.scoring.bootstrap import Resamples, interval, resample_groups, resampled_means
 from pipeline.vocabulary import MODELS
 from stages.predictor import load_predictor
 from stages.settings.params import read_params
 from tools.blocks import replace_block, table
-from tools.family.prompts import central_error
 
 PAGE: Final = Path("docs", "predict.md")
 

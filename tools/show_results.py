@@ -91,7 +91,7 @@ def readme_block(found: SplitResults) -> str:
     meanings = {line.label: line.meaning for line in LINES}
     cells = [
         [
-            _starred(row["label"]),
+            starred(row["label"]),
             meanings[row["label"]],
             *(f"**{row[task]}**" if row[f"{task}_better"] else row[task] for task in tasks),
         ]
@@ -108,7 +108,7 @@ def readme_block(found: SplitResults) -> str:
     said = sentences(rows, run["n_groups"]) | {
         "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(found, USED)[1])
     }
-    words = [f"- **{subject}**: {_starred(words)}" for subject, words in said.items()]
+    words = [f"- **{subject}**: {starred(words)}" for subject, words in said.items()]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
@@ -118,7 +118,7 @@ def results_block(found: SplitResults) -> str:
     rows = comparisons({FURTHER: found}, FURTHER)
     order = sorted(PROTOCOLS, key=lambda protocol: protocol != USED)
     calibration = [
-        f"{protocol_heading(protocol)}: {_starred(calibration_sentence(found, protocol))}"
+        f"{protocol_heading(protocol)}: {starred(calibration_sentence(found, protocol))}"
         for protocol in order
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
@@ -144,8 +144,8 @@ def calibration_sentence(found: SplitResults, protocol: str) -> str:
 def beside_isotonic(errors: Mapping[str, "Errors"]) -> str:
     """Which heads' predicted IoUs are surely better, or worse, than calibrated SamScores."""
     return (
-        "SamScores calibrated by isotonic regression on the same train split, the ECE is "
-        f"{_surely(errors, 'error')}; the RMSE is {_surely(errors, 'distance')}."
+        "SamScores calibrated by isotonic regression on the same train split, "
+        f"{_surely(errors, 'ECE', 'error')}; {_surely(errors, 'RMSE', 'distance')}."
     )
 
 
@@ -186,17 +186,17 @@ def _points(values: Float[np.ndarray, "_"]) -> str:
     return f"{100 * values[0]:.1f} ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
-def _surely(errors: Mapping[str, Errors], number: str) -> str:
-    """Heads whose number is surely lower, and higher, than that of calibrated SamScores."""
+def _surely(errors: Mapping[str, Errors], label: str, number: str) -> str:
+    """Heads whose number is surely lower, or higher, than that of calibrated SamScores."""
     heads = {name: getattr(own, number) for name, own in errors.items() if name in HEAD_MEASURES}
     calibrated = heads.pop(CALIBRATED)
     bounds = {name: interval((values - calibrated)[1:]) for name, values in heads.items()}
-    lower = [_named(name) for name, one in bounds.items() if one.high < 0]
-    higher = [_named(name) for name, one in bounds.items() if one.low > 0]
-    return (
-        f"surely lower for {' and for '.join(lower) or 'no heads'}, surely higher for "
-        f"{' and for '.join(higher) or 'none'}"
-    )
+    sides = {
+        "lower": [_named(name) for name, one in bounds.items() if one.high < 0],
+        "higher": [_named(name) for name, one in bounds.items() if one.low > 0],
+    }
+    sure = [f"{side} for {' and for '.join(names)}" for side, names in sides.items() if names]
+    return f"the {label} is surely {', '.join(sure)}" if sure else f"no {label} surely differs"
 
 
 def _named(measure: str) -> str:
@@ -226,7 +226,7 @@ def sets_block(found: SplitResults) -> str:
         "proposal is good. In brackets 95 % intervals over the images; sets in **bold** are sure "
         "to be smaller than those by 1 − SamScore, those in *italics* to be larger."
     )
-    header = ["target", *(_starred(measure_label(name)) for name in measures)]
+    header = ["target", *(starred(measure_label(name)) for name in measures)]
     return "\n\n".join(["## Mask sets", lead, table(header, cells)])
 
 
@@ -238,7 +238,7 @@ def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:
     measures.sort(key=lambda name: name not in UNTRAINED_MEASURES)
     cells = [
         [
-            _starred(measure_label(measure)),
+            starred(measure_label(measure)),
             *(_cell(by_name.get((measure, task)), protocol) for task in tasks),
         ]
         for measure in measures
@@ -307,7 +307,7 @@ def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
     return {key: 100 * value if isinstance(value, float) else value for key, value in row.items()}
 
 
-def _starred(label: str) -> str:
+def starred(label: str) -> str:
     """Keep a label's stars from being read as emphasis."""
     return label.replace("*", r"\*")
 

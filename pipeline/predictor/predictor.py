@@ -339,7 +339,7 @@ class UncertainPredictor:
                 size_px=mask_size_px or image.size_px,
                 costs=costs,
                 facts=facts,
-                cautions=[one.caution for one in some],
+                cautions=[one.caution(self.heads.prompts) for one in some],
             )
             found.update(zip(numbers, read, strict=True))
         return [found[i] for i in range(len(parsed))]
@@ -349,7 +349,7 @@ class UncertainPredictor:
             n_images = len(self._images)
             raise RuntimeError(
                 f"an image must be set by set_image before a prediction, got {n_images} by "
-                "set_image_batch: ask predict_batch or predict_uncertainty_batch"
+                "set_image_batch: call predict_batch or predict_uncertainty_batch"
             )
         if not self._images:
             raise RuntimeError("an image must be set by set_image before a prediction, got none")

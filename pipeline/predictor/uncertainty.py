@@ -25,7 +25,7 @@ from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads
 from pipeline.scoring.measures import BY_NAME
-from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES
+from pipeline.vocabulary import MODELS, PROTOCOL_OBJECTIVES, TRAIN_PROMPTS
 
 ByProposal = Float64[np.ndarray, "*prompt proposal"]
 """A number for each proposal, in decoder order."""
@@ -51,6 +51,8 @@ class ProposalHeads:
     """Expected IoU from which a calibrated promise lets the selected mask be kept; None without."""
     least_doubt: float | None = None
     """Doubt from which a calibrated promise takes proposals into a mask set; None without."""
+    prompts: tuple[str, ...] = TRAIN_PROMPTS[:1]
+    """Prompt sets that they learned from."""
     image_caution: str = ""
     """Why they may be wrong about any image but the demo's scenes."""
     colours: TrainingColours | None = None

@@ -37,12 +37,24 @@ class MiniTrunk:
 
 
 @dataclass(frozen=True)
+class TransformersModel:
+    """A model whose image encoder ``transformers`` has; the extra ``hf`` installs it."""
+
+    kind: str
+    """Name of its configuration there."""
+
+
+Member = str | MiniTrunk | TransformersModel
+"""What a model is built from; a string is a configuration of ``sam2``."""
+
+
+@dataclass(frozen=True)
 class Family:
     """Models that were released together: their encoders differ, their images and tokens do not."""
 
-    models: Mapping[str, str | MiniTrunk]
-    """What each is built from, the smallest first: the trunk of a small one, or a configuration of
-    ``sam2``. Weights are listed in ``storage/checkpoints/<family>.csv``."""
+    models: Mapping[str, Member]
+    """What each is built from, the smallest first. Weights are listed in
+    ``storage/checkpoints/<family>.csv``."""
     n_channels: int
     """Width of a token."""
     image_size_px: int
@@ -96,6 +108,21 @@ FAMILIES: Final[Mapping[str, Family]] = {
         n_channels=256,
         image_size_px=1024,
         mask_side_px=256,
+    ),
+    "edgetam": Family(
+        {"tiny": TransformersModel("edgetam")},
+        n_channels=256,
+        image_size_px=1024,
+        mask_side_px=256,
+    ),
+    "sam3": Family(
+        {"large": TransformersModel("sam3_tracker")},
+        n_channels=256,
+        image_size_px=1008,
+        mask_side_px=288,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        licence="SAM License (publications acknowledge it, no military use)",
     ),
 }
 """Every family. Sizes are declared for those who plan or publish cells: building a model takes

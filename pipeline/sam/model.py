@@ -1,4 +1,4 @@
-"""A model of SAM2 on a device, behind two verbs: encode, decode."""
+"""A SAM2 model on a device: it encodes images and decodes prompts."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +11,6 @@ from jaxtyping import Float, Float32, Int, UInt8
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
-from pipeline.sam.families import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.sam.shared_decoder import SharedDecoder, SharedImage
 
 Precision = Literal["fp32", "bf16"]
@@ -122,7 +121,8 @@ class Sam:
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
-            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)
+            torch.tensor(colour, device=device).view(1, 3, 1, 1)
+            for colour in (model.pixel_mean, model.pixel_std)
         )
         self._mean, self._std = mean, std
 

@@ -93,7 +93,7 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
         else:
             clicks.append([x, y])
             labels.append(int(mark.get("is_positive", 1)))
-    return PromptSet(clicks, labels, box) if clicks else PromptSet(box=box)
+    return PromptSet(clicks or None, labels or None, box)
 
 
 def _labels(mark: Mapping[str, Any]) -> list[str]:

@@ -14,12 +14,14 @@ from storage.checkpoints import weights
 
 MB: Final = 1_000_000
 
-app = typer.Typer(no_args_is_help=True, help="Weights of the SAM2 models.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Download and check weights of Meta's models."
+)
 
 
 @app.command()
 def fetch(
-    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini needs no download.")],
+    family: Annotated[str, typer.Argument(help="Any but mini, which needs no download.")],
     models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
@@ -36,13 +38,14 @@ def fetch(
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)
             print(f"{path} is intact")
+    print(f"licence of the weights: {FAMILIES[family].licence}")
 
 
 @app.command()
 def verify(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
 ) -> None:
-    """Compare the downloaded weights with their listed sha256; exit 1 if one differs."""
+    """Check the sha256 of downloaded weights; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
         records = [one for name in families for one in weights.checkpoints(name)]

@@ -26,7 +26,7 @@ NUMBERS: Final = {1, 3, 4, 5}
 
 WithTime = Annotated[
     bool,
-    typer.Option("--time", help="Also time each model on a drawn scene, and tell the hours."),
+    typer.Option("--time", help="Also estimate the hours: times each model on a drawn scene."),
 ]
 
 Seconds = Mapping[tuple[str, tuple[str, ...], bool], tuple[float, float]]
@@ -34,7 +34,7 @@ Seconds = Mapping[tuple[str, tuple[str, ...], bool], tuple[float, float]]
 
 
 def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
-    """Show the size of all cells, which exist, and why the others would run; run nothing.
+    """Show what a run will take, what it will run, and why.
 
     Exit 1 if the annotations of a split cannot be read.
     """
@@ -57,7 +57,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
 
 
 def _timed(cells: Sequence[CellPlan], params: ExtractParams) -> Seconds:
-    # Torch takes seconds to import, which most plans need not spend.
+    # Imported late: Torch takes seconds, and most plans need none of it.
     from stages.extraction.timing import extraction_seconds  # noqa: PLC0415
 
     kinds = dict.fromkeys(_kind(cell.name) for cell in cells)

@@ -32,6 +32,7 @@ class Params:
     models: blocks.SomeUnique[Annotated[str, blocks.one_of(MODELS)]]
     views: dict[str, dict[str, object]]
     extra_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
+    train_prompts: blocks.Unique[Annotated[str, blocks.one_of(EXTRA_PROMPTS)]]
     eval_splits: Annotated[
         blocks.SomeUnique[StrictStr],
         Field(description="a list of at least one of the names in splits, each once"),
@@ -67,7 +68,7 @@ class Params:
             )
         if self.train_splits and set(self.models) != set(MODELS):
             raise ValueError(
-                f"models must be {', '.join(MODELS)} where train_splits has any, for heads compare "
+                f"models must be {', '.join(MODELS)} if train_splits has any, since heads compare "
                 f"them, got {', '.join(self.models)}"
             )
         for name in self.views:

@@ -6,12 +6,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Final, get_args
 from xml.etree.ElementTree import Element
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,22 +24,17 @@ from stages.page import page as contents
 from stages.page.labels import (
     COLOURS,
     CORRECTIONS,
-    MASK_LABELS,
     MEASURE_LABELS,
     METHOD_LABELS,
     PROTOCOL_LABELS,
     PROTOCOL_MEANINGS,
     RADAR_LABELS,
-    SHOWN_MASKS,
     TASK_LABELS,
     TRUTH_MARKS,
     measure_label,
-    number,
     timed_ratio,
-    tint,
 )
-from stages.page.page import SHOWN_PROTOCOLS
-from stages.page.provenance import Commit, setting, settings
+from stages.page.provenance import Commit
 from stages.page.verdict import comparisons, sentences, verdict_table
 from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table
@@ -52,7 +46,6 @@ from storage.outputs.results import (
     SplitResults,
     read_gallery,
     read_results,
-    write_gallery,
     write_runtime,
 )
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
@@ -67,9 +60,6 @@ from tests.fixtures.report_inputs import (
 
 PAGE: Final = RESULTS / "report.html"
 METRICS: Final = RESULTS / "metrics.json"
-
-CELLS: Final = ("dt", "dd", "th", "td")
-"""Elements that tell a setting."""
 
 EQUATIONS: Final = {"h_y": 4, "h_theta": 5, "h_xp": 6, "h_a": 7}
 """Equations of the paper, by measure."""
@@ -232,22 +222,6 @@ def report_files(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in [*files, *hidden]}
 
 
-def test_shares_and_uncertainties_keep_their_digits_in_tables(reported: Path) -> None:
-    tables = reported / "results" / "tables"
-    curves = read_results(reported / results_dir(SPLITS[0])).curves
-    for (protocol, task), own in curves.groupby(["protocol", "task"]):
-        oracle = own.query("measure == 'oracle'")
-        written = pd.read_csv(tables / str(protocol) / f"figure5_{task}.csv")
-        for table, column in (("corrected_fraction", "corrected_fraction"), ("oracle", "mean_iou")):
-            np.testing.assert_allclose(written[table], oracle[column], rtol=1e-7)
-    gallery = read_gallery(reported / gallery_dir(SPLITS[0]))
-    for protocol in PROTOCOLS:
-        shown = gallery.of_protocol(protocol).table
-        written = pd.read_csv(tables / protocol / f"figures4_7_8_gallery_{SPLITS[0]}.csv")
-        assert list(written) == [name for name in shown if name not in {"protocol", "picture"}]
-        np.testing.assert_allclose(written["uncertainty"], shown["uncertainty"], rtol=1e-7)
-
-
 def test_the_summary_says_what_the_page_begins_with(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,28 +248,6 @@ def test_the_page_begins_with_what_the_results_say(
         assert f"{subject}: {said}" in told
 
 
-def test_a_name_with_brackets_is_printed_as_it_is(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = read_results(root / results_dir(SPLITS[0]))
-    summary.print_summary({"[/red]:smile:": found})
-    assert "relative AUC in %, [/red]:smile:, " in " ".join(capsys.readouterr().out.split())
-
-
-def test_the_page_says_what_was_run(page: Element, evaluated: Path) -> None:
-    told = [words(cell) for cell in section(page, "run").iter() if cell.tag in CELLS]
-    for split in SPLITS:
-        run = read_results(evaluated / results_dir(split)).run
-        heads = [head for of_split in run["heads"].values() for head in of_split.values()]
-        for signature in (*run["models"].values(), *heads):
-            assert {"family", "extract_version"} <= set(signature)
-            for key, value in signature.items():
-                if key == "model":  # the rows have its name for people
-                    continue
-                assert key in told
-                assert setting(value) in told
-
-
 def test_two_reports_are_equal_to_the_byte(best: Path) -> None:
     def outputs() -> dict[Path, bytes]:
         report.main()
@@ -320,20 +272,6 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(drawn_page: Elem
     assert [script.get("src") for script in drawn_page.iter("script")] == [None]
 
 
-def test_the_contents_name_every_part(page: Element) -> None:
-    (nav,) = page.iter("nav")
-    linked = [link.get("href", "")[1:] for link in nav.iter("a")]
-    parts = [h2.get("id", "") for h2 in page.iter("h2")]
-    curves = {f"curves-{protocol}" for protocol in PROTOCOLS}
-    tasks = {f"{task}-{protocol}" for task, protocol in product(TASKS, PROTOCOLS)}
-    assert set(parts) - curves | tasks == set(linked)
-    assert len(linked) == len(set(linked))
-    rows = [words(row[0]) for row in nav.findall("p")]
-    assert rows == [*(PROTOCOL_LABELS[name] for name in SHOWN_PROTOCOLS), "Both"]
-    for protocol, row in zip(SHOWN_PROTOCOLS, nav.findall("p"), strict=False):
-        assert all(link.get("href", "").endswith(f"-{protocol}") for link in row.iter("a"))
-
-
 def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> None:
     headings = {h2.get("id", ""): words(h2) for h2 in page.iter("h2")}
     of_use = ("selective", "calibration", "promises", "routing")
@@ -350,29 +288,6 @@ def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> N
     assert not any(
         TRUTH_MARKS["best"] in told for i, told in headings.items() if not i.endswith("-best")
     )
-
-
-def test_headings_skip_no_level_and_every_table_is_captioned(page: Element) -> None:
-    levels = [int(e.tag[1]) for e in page.iter() if re.fullmatch(r"h\d", e.tag)]
-    assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    for table in page.iter("table"):
-        assert table[0].tag == "caption"
-        assert words(table[0])
-        heads = list(table.iter("th"))
-        assert {head.get("scope") for head in heads} <= {"col", "row", "colgroup"}
-
-
-def test_nothing_on_the_page_is_a_raw_number(drawn_page: Element) -> None:
-    (main,) = drawn_page.iter("main")
-    told = words(main)
-    fractions = re.findall(r"\d+\.\d+", told)
-    assert fractions
-    # Rounded numbers have at most two decimals, or four digits behind the leading zeros.
-    rounded = re.compile(r"\d+\.\d{1,2}|0\.0*\d{1,4}|\d\.\d{1,3}")
-    assert not [text for text in fractions if not rounded.fullmatch(text)]
-    for missing in ("NaN", "nan", "None"):
-        assert missing not in told.split()
 
 
 def test_a_new_table_appears_in_its_section(undrawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,27 +314,6 @@ def test_a_new_table_appears_in_its_section(undrawn: Path, monkeypatch: pytest.M
         counts = [sum(told.startswith(f"New ({kind})") for told in captions) for kind in kinds]
         assert counts == [1, 1, len(TASKS)]
         assert all("masks" in told for told in captions if end)
-
-
-def test_every_figure_of_the_overview_is_of_its_protocol(page: Element, evaluated: Path) -> None:
-    for protocol, split in product(PROTOCOLS, SPLITS):
-        auc = read_results(evaluated / results_dir(split)).auc
-        caption = f"Relative AUC in % of {split}, {MASK_LABELS[protocol]}"
-        for anchor in ("overview", "radar"):
-            found = tables(section(page, f"{anchor}-{protocol}"))[caption].set_index("measure")
-            for task, measure in {"Prompt": "h_y", "Task": "h_a", "Segmentation": "usam"}.items():
-                own = auc[(auc["protocol"] == protocol) & (auc["measure"] == measure)]
-                own = own[own["task"] == task.lower()]
-                own = own[own["model"] == ("large" if measure == "usam" else "tiny")]
-                own = own[own["tokens"].isin(["", protocol])]
-                own = own[own["train_split"].isin(["", TRAIN_SPLITS[0]])]
-                (value,) = 100 * own["relative"]
-                label = measure_label(measure)
-                if measure == "usam" and anchor == "radar":
-                    label = RADAR_LABELS["gaps"]
-                assert str(found[task][label]).startswith(number(value) + " ") or (
-                    found[task][label] == number(value)
-                )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -494,16 +388,6 @@ def test_another_family_beside_the_papers_numbers_is_told(
     assert told == ({"coco_val": family} if is_cautious else {})
 
 
-def test_a_note_tells_of_another_family(page: Element, drawn_page: Element) -> None:
-    assert not notes(page)
-    (note,) = notes(drawn_page)
-    assert "family sam2, those of coco_val here of mini." in note
-
-
-def notes(page: Element) -> list[str]:
-    return [words(p) for p in page.iter("p") if p.get("role") == "note"]
-
-
 def test_names_are_escaped_in_the_page(best: Path) -> None:
     write_params(best, [SPLIT], train_splits=TRAIN_SPLITS, report={"title": "<b>&"})
     found = read_results(results_dir("coco_val"))
@@ -575,25 +459,6 @@ def test_pictures_stand_in_the_page_with_their_words(page: Element, evaluated: P
             )
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_picture_is_enlarged_and_left_by_links(page: Element, protocol: str) -> None:
-    cards = list(section(page, f"gallery-{protocol}").iter("section"))
-    assert len(cards) == len(SPLITS) * len(TASKS) * len(KINDS)
-    for card in cards:
-        for end in card.iter("div"):
-            figures = end.findall("figure")
-            for i, figure in enumerate(figures):
-                links = {a.get("class"): a.get("href") for a in figure.iter("a")}
-                assert figure.get("id", "").startswith(f"picture-{protocol}-")
-                assert links["enlarge"] == f"#{figure.get('id')}"
-                assert links["close"] == links["backdrop close"] == f"#{card.get('id')}"
-                neighbours = {"previous": i - 1, "next": i + 1}
-                for name, place in neighbours.items():
-                    is_there = 0 <= place < len(figures)
-                    expected = f"#{figures[place].get('id')}" if is_there else None
-                    assert links.get(name) == expected
-
-
 def test_without_trials_there_is_no_table_of_them(brief: Path) -> None:
     write_report_inputs(brief, [], TRAIN_SPLITS, n_trials=0)
     report.main()
@@ -631,20 +496,6 @@ def test_the_papers_numbers_stand_beside_a_split_that_is_its_data_set(
     assert found["H_A"].endswith(" paper 57.5")
 
 
-def test_pictures_name_the_model_whose_masks_they_show(undrawn: Path) -> None:
-    folder = gallery_dir("coco_val")
-    found = read_gallery(folder)
-    write_gallery(folder, replace(found, table=found.table.replace("large", "base_plus")))
-    report.main()
-    text = (undrawn / "results" / "report.html").read_text(encoding="utf-8")
-    for mask in ("best mask", "mask with the highest SamScore"):
-        assert text.count(f"The {mask} of the large model; the truth") == 0
-        assert text.count(f"The {mask} of the base plus model; the truth") == len(KINDS)
-    # Both protocols show it, for the task "task".
-    told = "The mask with the highest SamScore of the tiny model; the second IoU is that of the"
-    assert text.count(told) == len(PROTOCOLS) * len(KINDS)
-
-
 @pytest.mark.parametrize("family", ["mini", "sam2"])
 def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
     write_runtime(brief / RUNTIME_PATH, draw_runtime(family))
@@ -671,9 +522,7 @@ def test_seconds_are_told_with_their_machine(brief: Path, family: str) -> None:
     "path",
     [
         results_dir("coco_val") / "curves.csv",
-        gallery_dir("coco_val") / "gallery.csv",
         trials_path("coco_train", "iou_tiny"),
-        RUNTIME_PATH,
     ],
 )
 def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str], path: Path) -> None:
@@ -690,26 +539,8 @@ def test_every_name_has_words_and_every_curve_a_colour() -> None:
     lines = {line.name for line in RADAR_LINES}
     assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
     assert set(RADAR_LABELS) == lines
-    assert set(SHOWN_MASKS) == set(TASKS)
     assert set(PROTOCOL_LABELS) == set(PROTOCOL_MEANINGS) == set(TRUTH_MARKS) == set(PROTOCOLS)
     assert list(METHOD_LABELS) == list(METHODS)
-
-
-def test_settings_tell_the_shared_from_the_own() -> None:
-    found = settings({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3, "z": 4}}, "thing")
-    assert found.shared == {"x": 1}
-    assert found.own.fillna("").to_dict("records") == [
-        {"thing": "a", "y": 2, "z": ""},
-        {"thing": "b", "y": 3, "z": 4},
-    ]
-
-
-def test_numbers_and_tints_for_people() -> None:
-    told = [number(value) for value in (71.78, -1.26, -0.04, float("nan"))]
-    assert told == ["71.8", "−1.3", "0.0", "–"]
-    assert tint(1) == "#ef4444b2"
-    assert tint(-0.5) == "#3b82f659"
-    assert tint(float("nan")) == "none"
 
 
 @pytest.mark.parametrize(
@@ -725,15 +556,3 @@ def test_a_difference_within_the_interval_is_not_shown_as_one(
     low: float, high: float, words: str
 ) -> None:
     assert timed_ratio({"ratio": 1.02, "ratio_low": low, "ratio_high": high}) == words
-
-
-def test_settings_are_short() -> None:
-    told = {
-        "0123456789abcdef0123": "0123456789ab…",
-        "0.031274767183676": "0.03127",
-        "2.13.0+cpu": "2.13.0+cpu",
-        '{"epochs": 10, "learning_rate": 0.03}': "epochs 10, learning_rate 0.03",
-        ("tiny", "large"): "tiny, large",
-        4: "4",
-    }
-    assert {value: setting(value) for value in told} == told

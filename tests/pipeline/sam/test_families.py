@@ -37,8 +37,10 @@ def test_sizes_of_mini_are_those_of_its_models(model: str) -> None:
 
 
 @pytest.mark.full_size
-@pytest.mark.parametrize("family", ["sam2", "sam2.1"])
-@pytest.mark.parametrize("model", models_of("sam2"))
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [(family, model) for family in FAMILIES if family != "mini" for model in models_of(family)],
+)
 def test_sizes_are_those_of_the_models(family: str, model: str) -> None:
     assert sizes_of_built(family, model) == declared_sizes(family)
     assert n_encoder_channels(family, model) == FAMILIES[family].n_encoder_channels == 352

@@ -23,10 +23,8 @@ from cvat_sdk.masks import decode_mask
 from PIL import Image
 
 from pipeline.predictor import UncertainMaskGenerator, Uncertainty, coco_masks
-from pipeline.prompt_kinds import PromptError
-from stages.annotation.cvat import _confidence, create
+from stages.annotation.cvat import create
 from stages.predictor import load_predictor
-from stages.settings.parsing import ParamsError
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.predictors import drawn, write_random_heads
 
@@ -70,7 +68,7 @@ class Agent(AgentInteractionFunctionDriver):  # type: ignore[misc] # CVAT ships 
 
     def answer(self, frame: int = 0, **prompts: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """The shapes that are sent to CVAT for a prompt."""
-        none = {"pos_points": [], "neg_points": [], "obj_bbox": []}
+        none: dict[str, Any] = {"pos_points": [], "neg_points": [], "obj_bbox": []}
         request = {"type": "interact", "task": 1, "frame": frame, **none, **prompts}
         found = self.calculate_result_for_ar(request, check_in=None)
         return list(ApiClient().sanitize_for_serialization(found)["shapes"])
@@ -124,15 +122,10 @@ def test_two_images_are_encoded_apart(agent: Agent) -> None:
     assert first == again != other
 
 
-def test_a_click_beside_the_object_alone_is_refused(agent: Agent) -> None:
-    with pytest.raises(PromptError, match="must have"):
-        agent.answer(neg_points=[(30, 150)])
-
-
 @pytest.fixture
 def detection() -> Any:  # noqa: ANN401
     """The function for everything, on a grid that takes a second."""
-    return created(everything=True, label="cell", **GRID)
+    return created(everything="cell", **GRID)
 
 
 def detected(function: Any, **context: Any) -> list[models.LabeledShapeRequest]:  # noqa: ANN401
@@ -183,13 +176,6 @@ def test_polygons_are_outlines_of_the_masks(detection: Any) -> None:  # noqa: AN
     assert [(shape.points, shape.score) for shape in shapes] == outlines
 
 
-@pytest.mark.parametrize(
-    ("expected_iou", "confidence"), [(-0.1, 0), (0, 0), (0.4, 0.4), (1, 1), (1.2, 1)]
-)
-def test_confidence_is_within_what_cvat_takes(expected_iou: float, confidence: float) -> None:
-    assert _confidence(expected_iou) == confidence
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
     parser = argparse.ArgumentParser()
@@ -198,29 +184,6 @@ def test_cvat_takes_the_commands_of_the_docs(command: str) -> None:
     parameters = loader["function_parameters"] or {}
     assert loader["function_module"] == "stages.annotation.cvat"
     assert set(parameters) <= set(inspect.signature(create).parameters)
-
-
-def test_the_docs_have_every_way_to_start_it() -> None:
-    assert [" ".join(one.split()[:2]) for one in COMMANDS] == [
-        "task auto-annotate",
-        "function create-native",
-        "function run-agent",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"min_score": 0.5}, "min-score must come with everything, got 0.5 without it"),
-        ({"everything": True, "min_score": 5.0}, "min-score must be a number from 0 to 1, got 5"),
-        ({"model": "huge"}, "model must be one of tiny, "),
-        ({"family": "huge"}, "family must be one of mini, "),
-    ],
-    ids=str,
-)
-def test_what_cannot_be_is_refused_in_words(parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(ParamsError, match=f"^{message}"):
-        created(**parameters)
 
 
 def test_heads_are_taken_under_their_own_protocol(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ NAMES = {"from_name": "brush", "to_name": "image"}
 
 def listed(mask: np.ndarray) -> list[int]:
     """Pixels one by one, in place of Label Studio's run lengths: what it takes is 0 and 255."""
-    assert (mask.dtype, mask.shape, set(np.unique(mask))) == (np.uint8, (HEIGHT, WIDTH), {0, 255})
+    assert (mask.dtype, mask.shape) == (np.dtype(np.uint8), (HEIGHT, WIDTH))
+    assert np.unique(mask).tolist() == [0, 255]
     return [int(value) for value in mask.ravel()]
 
 

@@ -104,7 +104,7 @@ def test_of_the_objects_one_measure_is_read(monkeypatch: pytest.MonkeyPatch) -> 
         read.append(read_results(folder, **of))
         return read[-1]
 
-    monkeypatch.setattr("stages.cli.gate.read_results", noted)
+    monkeypatch.setattr("stages.gate_calibration.read_results", noted)
     gate("--iou", "0.8", "--alpha", "0.1", "--promise", "all")
     (found,) = read
     assert set(found.objects) == {*SPLIT_TABLES["objects"].columns, "usam@shapes_train"}

@@ -8,15 +8,18 @@ from contextlib import chdir
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from pipeline.vocabulary import MODELS, PROMPTS
+from pipeline.extraction.predictions import Request
+from pipeline.sam.model import Embedding, Sam
+from pipeline.vocabulary import MODELS
 from stages import extract, extract_train, prepare
 from stages.cli.app import app
-from stages.extraction.timing import extraction_seconds
+from stages.extraction import timing
 from stages.settings.blocks import ExtractParams
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
@@ -24,7 +27,7 @@ from storage.datasets.catalogue import estimate_extent
 from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes
-from tests.fixtures.earlier_store import as_extract_7
+from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -292,7 +295,8 @@ def spoil() -> None:
 
 
 def age() -> None:
-    as_extract_7(masks_path(*CELL))
+    old = {"schema_version": 2, "extract_version": 7}
+    edit_root(masks_path(*CELL), lambda root: root["attributes"]["signature"].update(old))
 
 
 @pytest.mark.usefixtures("extracted")
@@ -403,9 +407,24 @@ def test_hours_are_those_of_each_model_s_images_and_objects(
     assert "hours" not in CliRunner().invoke(app, ["plan"]).stdout
 
 
-def test_extraction_is_timed_by_the_image_and_by_the_object() -> None:
-    params = read_params().extract
-    some = extraction_seconds(params, "tiny", ("center",), with_masks=False)
-    more = extraction_seconds(params, "tiny", PROMPTS, with_masks=True)
-    assert min(some + more) > 0
-    assert more[1] > some[1]
+def test_extraction_is_timed_by_the_image_and_by_the_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s, encode = 0, Sam.encode
+
+    def encode_in_3_s(sam: Sam, rgb: np.ndarray) -> Embedding:
+        nonlocal now_s
+        now_s += 3
+        return encode(sam, rgb)
+
+    def extract_in_1_s_each(_sam: Sam, _: Embedding, request: Request, **_how: object) -> None:
+        nonlocal now_s
+        now_s += len(request.points) * len(request.prompts)
+
+    monkeypatch.setattr(timing, "perf_counter", lambda: now_s)
+    monkeypatch.setattr(timing, "extract_objects", extract_in_1_s_each)
+    monkeypatch.setattr(Sam, "encode", encode_in_3_s)
+    seconds = timing.extraction_seconds(
+        read_params().extract, "tiny", ("center", "left"), with_masks=False
+    )
+    assert seconds == (3, 2)

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from stages.cli.app import app
 from stages.cli.run import steps_of
 from stages.settings.parsing import ParamsError, read_yaml
 from tests.fixtures.dvc_stages import DECLARED, ROOT
-from tests.fixtures.project_copy import start
+from tests.fixtures.project_copy import TIMEOUT_S, start
 
 SETTINGS = ("params.yaml", "params/results.yaml", "params/paper.yaml")
 
@@ -121,8 +122,9 @@ def test_a_signal_ends_the_stage_that_runs(project: Path) -> None:
     process = start(project, sys.executable, "-m", "stages.cli", "run")
     while not (project / "of").exists():
         assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 128 + signal.SIGTERM
     assert said.startswith("stopped by SIGTERM: outputs of finished stages")
     with pytest.raises(ProcessLookupError):

@@ -170,7 +170,10 @@ class TestOnSlurm:
 def test_without_slurm_the_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ParamsError, match="no sbatch"), executor.slurm_cluster(SlurmParams()):
+    with (
+        pytest.raises(ParamsError, match="find sbatch on the PATH"),
+        executor.slurm_cluster(SlurmParams()),
+    ):
         pass
 
 
@@ -235,7 +238,7 @@ def test_jobs_ask_for_gpus_only_where_tasks_use_them(
     put_script("sbatch", "cat >script\nexit 1", monkeypatch, tmp_path)
     params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
     task = Task("double", tasks.double, (1,))
-    with pytest.raises(ParamsError, match="as SLURM takes jobs"):
+    with pytest.raises(ParamsError, match="settings that SLURM accepts"):
         run_tasks([task], params, lambda _task, _result: None, uses_gpu=uses_gpu)
     assert ("#SBATCH --gres=gpu:2" in Path("script").read_text()) == uses_gpu
 

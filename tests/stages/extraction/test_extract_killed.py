@@ -24,39 +24,12 @@ from tests.fixtures.extract_project import (
     pool_of,
     run,
 )
-from tests.fixtures.fill_command import N_SHARDS, SHARD_OBJECTS
+from tests.fixtures.fill_command import ENDING, N_SHARDS, SHARD_OBJECTS, START_S, at_last_piece
 
 ROOT: Final = Path(__file__).parents[3]
 
 MOMENTS: Final = [float(m) for m in np.random.default_rng(0).uniform(0, N_SHARDS - 2, 3).round(2)]
 """When to kill: so many shards done, and that part of the time that the next one takes."""
-
-POLL_S: Final = 0.001
-START_S: Final = 120.0
-"""Longest wait for a process to come to its moment."""
-
-RUNNER = """
-import importlib, os, sys
-
-from stages.program.stopping import listen
-
-listen()
-module, name = sys.argv.pop(1), sys.argv.pop(1)
-call, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-owner = importlib.import_module(module)
-real, n_calls = getattr(owner, name), 0
-
-def dying(*arguments, **named):
-    global n_calls
-    n_calls += 1
-    if n_calls == call:
-        os.kill(os.getpid(), number)
-    return real(*arguments, **named)
-
-setattr(owner, name, dying)
-importlib.import_module("stages.extract").main()
-"""
-"""Runs the stage in a process that gets a signal when it calls a function for the nth time."""
 
 
 @pytest.fixture
@@ -72,12 +45,12 @@ def test_killed_at_a_random_moment_the_next_run_gives_the_same_bytes(
     undisturbed: tuple[dict[str, bytes], float], moment: float
 ) -> None:
     wanted, shard_s = undisturbed
-    with start("-m", "stages.extract", *CELL) as process:
+    with start(*at_last_piece()) as process:
         wait_for_shards(process, int(moment))
         time.sleep(moment % 1 * shard_s)
         process.kill()
         process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it ended before its moment"
+    assert process.returncode == -signal.SIGKILL
     assert int(moment) <= len(done_shards()) < N_SHARDS
     resume(wanted)
 
@@ -124,7 +97,7 @@ def test_stopped_it_keeps_each_shard_that_is_done_and_says_so_in_one_line(
 def test_stopped_from_outside_it_ends_within_seconds(
     undisturbed: tuple[dict[str, bytes], float],
 ) -> None:
-    with start("-m", "stages.extract", *CELL) as process:
+    with start(*at_last_piece()) as process:
         wait_for_shards(process, 2)
         process.terminate()
         _, said = process.communicate(timeout=START_S)
@@ -144,15 +117,15 @@ def die_at(module: str, name: str, call: int) -> None:
 
 def signalled(module: str, name: str, call: int, number: signal.Signals) -> tuple[int, str]:
     """Status and stderr of the stage in a process that gets a signal there."""
-    with start("-c", RUNNER, module, name, str(call), str(int(number)), *CELL) as process:
+    with start(module, name, str(call), str(int(number))) as process:
         _, said = process.communicate(timeout=START_S)
     return process.returncode, said
 
 
-def start(*command: str) -> "subprocess.Popen[str]":
-    """Run Python in the working directory, with this project's modules."""
+def start(*ending: str) -> "subprocess.Popen[str]":
+    """Run the stage in the working directory, with an end."""
     return subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, "-c", ENDING, *ending, "stages.extract", *CELL],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -162,11 +135,11 @@ def start(*command: str) -> "subprocess.Popen[str]":
 
 def wait_for_shards(process: "subprocess.Popen[str]", n_shards: int) -> None:
     """Wait until the model is at work and so many shards are done."""
-    end = time.monotonic() + START_S
-    while len(done_shards()) < n_shards or not begun_files(pool_of().folder):
+    cell, end = pool_of(), time.monotonic() + START_S
+    while sum(map(cell.has, cell.split.names)) < n_shards or not begun_files(cell.folder):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end, f"{n_shards} shards took too long"
-        time.sleep(POLL_S)
+        time.sleep(0.001)
 
 
 def resume(wanted: dict[str, bytes]) -> None:

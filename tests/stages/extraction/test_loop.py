@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from pipeline.extraction.plan import Piece, Shard, plan_shards
 from pipeline.extraction.predictions import Rows
 from stages.extraction import loop
-from stages.extraction.loop import N_AHEAD, Failure, run_shards
+from stages.extraction.loop import N_AHEAD, N_READERS, Failure, run_shards
 from stages.program.stopping import Stopped
 from storage.errors import WeightsError
+from tests.fixtures.driven import PATIENCE_S
+from tests.fixtures.slurm import wait_until
 
 
 @dataclass
@@ -85,32 +88,30 @@ def test_shards_are_taken_shortly_before_they_are_read() -> None:
 
 
 def test_reading_ahead_is_bounded() -> None:
-    steps = FakeSteps()
+    def wait_for_two(n_computed: int) -> None:
+        if n_computed == 0:
+            wait_until(lambda: len(steps.read_images) > 1, PATIENCE_S)
+
+    steps = FakeSteps(on_compute=wait_for_two)
     run_shards(plan_shards(np.arange(200), 16), steps, lambda _: None)
     assert 1 < steps.most_ahead <= N_AHEAD + 2
 
 
 def test_writing_overlaps_with_the_next_shard_and_no_more() -> None:
-    held, most = threading.Semaphore(0), []
-    steps = FakeSteps()
+    is_next_computed = threading.Event()
 
-    def slow(shard: Shard) -> None:
+    def write(shard: Shard) -> None:
         if shard.index == 0:
-            assert held.acquire(timeout=10)  # until the next shard has been computed
-            most.append(max(steps.computed))
+            assert is_next_computed.wait(PATIENCE_S)
+            time.sleep(0.05)  # in which nothing of shard 2 is computed
 
-    steps.on_write = slow
-    real = steps.compute
+    def compute(n_computed: int) -> None:
+        if n_computed == 3:  # of shard 1
+            is_next_computed.set()
+        assert n_computed < 4 or 0 in steps.written
 
-    def compute(piece: Piece, given: int) -> Rows:
-        if piece.start == 4:
-            held.release()
-            time.sleep(0.05)
-        return real(piece, given)
-
-    steps.compute = compute  # type: ignore[method-assign]
+    steps = FakeSteps(on_write=write, on_compute=compute)
     run_shards(plan(), steps, lambda _: None)
-    assert most[0] <= 2
     assert set(steps.written) == {0, 1, 2, 3, 4}
 
 
@@ -141,8 +142,6 @@ def test_a_signal_begins_no_other_image_and_keeps_the_shards_that_are_done() -> 
     # Image 2 is the last one of shard 1; shard 0 is done.
     assert set(steps.written) == {0}
     assert len(steps.read_images) <= 4 + N_AHEAD
-    time.sleep(0.05)
-    assert len(steps.read_images) <= 4 + N_AHEAD
 
 
 def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:
@@ -153,15 +152,27 @@ def test_a_signal_waits_for_the_shard_that_is_being_written() -> None:
 
 
 def test_an_error_begins_no_other_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_ended = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            has_ended.set()
+            super().shutdown(wait=wait)
+
+    def read() -> None:
+        if steps.read_images:
+            has_ended.wait(PATIENCE_S)
+
     def fail(_: int) -> None:
         raise WeightsError("scores must be finite")
 
     monkeypatch.setattr(loop, "N_AHEAD", 100)
-    shards = plan_shards(np.repeat(np.arange(200), 3), 4)
-    steps = FakeSteps(on_compute=fail, on_read=lambda: time.sleep(0.01))
+    monkeypatch.setattr(loop, "ThreadPoolExecutor", Pool)
+    steps = FakeSteps(on_compute=fail, on_read=read)
     with pytest.raises(WeightsError):
-        run_shards(shards, steps, lambda _: None)
-    assert len(steps.read_images) < 50
+        run_shards(plan_shards(np.repeat(np.arange(200), 3), 4), steps, lambda _: None)
+    assert len(steps.read_images) <= 1 + 2 * N_READERS
 
 
 def stop_at(n_images: int) -> Callable[[int], None]:

@@ -46,7 +46,7 @@ def test_one_call_is_scored_while_the_next_is_decoded_and_no_more_wait() -> None
             yield call
 
     def score(call: int) -> int:
-        assert is_second_decoded.wait(5)
+        assert is_second_decoded.wait(60)
         time.sleep(0.02)
         return len(order) - call
 

@@ -7,10 +7,6 @@ import pandas as pd
 from stages.page.grid import Cell, make_grid
 
 
-def _values(table: pd.DataFrame, splits: list[str], **layout: str) -> list[list[float]]:
-    return [[cell.value for cell in row.cells] for row in make_grid(table, splits, **layout).rows]
-
-
 def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     table = pd.DataFrame(
         {
@@ -33,19 +29,6 @@ def test_models_stand_across_and_proposals_down_of_each_split() -> None:
     assert isnan(first.paper)
     assert isnan(grid.rows[0].cells[2].low)
     assert grid.best == (2, 4, 6, 8)
-
-
-def test_one_split_needs_no_heading_above_its_models() -> None:
-    table = pd.DataFrame({"model": ["tiny"], "view": ["identity"], "a": [1.0]})
-    assert make_grid(table, ["a"], across="model").splits == {}
-
-
-def test_splits_go_down_where_nothing_else_does() -> None:
-    table = pd.DataFrame({"model": ["tiny", "large"], "a": [1.0, 2.0], "b": [3.0, 4.0]})
-    grid = make_grid(table, ["a", "b"], across="model")
-    assert (grid.corner, grid.columns) == (("split",), ("tiny", "large"))
-    assert [row.names for row in grid.rows] == [("a",), ("b",)]
-    assert _values(table, ["a", "b"], across="model") == [[1, 2], [3, 4]]
 
 
 def test_without_a_column_across_each_split_is_one() -> None:

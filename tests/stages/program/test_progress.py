@@ -37,6 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of progress, standing still."""
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "LINE_EVERY_S", 10.0)
     return clock
 
 

@@ -1,29 +1,17 @@
 """The list of the report's tables."""
 
 from pathlib import Path
-from typing import get_args
 
-import pytest
-
-from pipeline.vocabulary import PROTOCOLS, TASKS
+from pipeline.vocabulary import TASKS
 from stages.settings.blocks import PaperDataSet
 from stages.tables.catalogue import (
     REPORT_TABLES,
-    RUNTIME,
-    TRIALS,
     report_tables,
 )
-from stages.tables.report_table import Inputs, ReportTable, Section
+from stages.tables.report_table import Inputs
 from storage.outputs.results import SplitResults, read_all_trials
 from storage.paths import results_dir
 from tests.fixtures.report_inputs import draw_gallery, draw_runtime
-
-
-@pytest.mark.parametrize("row", REPORT_TABLES, ids=lambda row: row.name)
-def test_a_row_tells_what_the_page_needs(row: ReportTable) -> None:
-    assert row.heading
-    assert row.caption or not row.is_grid
-    assert row.number_format % 0.5
 
 
 def test_no_two_tables_share_a_file() -> None:
@@ -34,18 +22,6 @@ def test_no_two_tables_share_a_file() -> None:
         for one in (TASKS if "{task}" in row.name else ["split_a"])
     ]
     assert len(set(files)) == len(files)
-
-
-def test_tables_stand_in_the_order_of_the_pages_sections() -> None:
-    places = [get_args(Section).index(row.section) for row in REPORT_TABLES]
-    assert places == sorted(places)
-
-
-def test_every_table_but_those_of_heads_machine_and_all_masks_is_of_each_protocol() -> None:
-    of_all = [row for row in REPORT_TABLES if row.protocols == ("",)]
-    assert {row.name for row in of_all} >= {"iou", TRIALS.name, RUNTIME.name}
-    assert {row.section for row in of_all} == {"iou", "trials", "runtime"}
-    assert {row.protocols for row in REPORT_TABLES if row not in of_all} == {PROTOCOLS}
 
 
 def test_the_papers_numbers_stand_beside_the_best_masks_alone(

@@ -1,6 +1,5 @@
 """Figure 6 as a table: the relative AUC of all tasks."""
 
-from dataclasses import replace
 from math import nan
 
 import pytest
@@ -43,10 +42,3 @@ def test_the_radar_has_the_cells_of_the_relative_tables(own: Results, protocol: 
     assert table["measure"][1] == (
         "sam_score_highest" if protocol == "best" else "sam_score_largest"
     )
-
-
-def test_tasks_that_were_not_evaluated_have_no_axis(own: Results) -> None:
-    found = own["shapes_val"]
-    fewer = replace(found, auc=found.auc[found.auc["task"] != "model"])
-    table = radar_table(fewer)
-    assert list(table.columns) == ["measure", "trained_on", *TASKS[1:]]

@@ -9,6 +9,7 @@ from stages.web import images
 from stages.web.page import Page as Served
 from stages.web.server import served
 from tests.fixtures.chromium import SCENE, answered, click_at, open_scene, tab
+from tests.fixtures.web_page import finished, until
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +29,7 @@ def test_a_closed_tab_in_mid_request_leaves_the_queue_and_its_image(
             expect(page.locator("#busy")).to_have_text("Working")
             expect(page.locator("#queue")).to_have_text("Queue: 1")
             page.close(run_before_unload=False)
-            for _ in range(100):
-                if len(own.queue) == len(own.images) == 0:
-                    break
-                threading.Event().wait(0.05)
-            assert (len(own.queue), len(own.images)) == (0, 0)
+            finished(until(lambda: len(own.queue) == len(own.images) == 0))
             gate.set()
             assert blocking.result()
     finally:

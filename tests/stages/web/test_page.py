@@ -13,6 +13,7 @@ from storage.checkpoints.weights import weights_path
 from storage.head_files.head_file import shipped_heads
 from storage.head_files.published_heads import published_file
 from tests.fixtures.predictors import write_random_heads
+from tests.fixtures.web_page import PATIENCE_S
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_closed_it_ends_the_job_that_runs_and_drops_those_that_wait(
     async def run() -> None:
         runs = await begun(queue.run(slow))
         waits = await begun(queue.run(lambda: ran.append("waited")))
-        await asyncio.to_thread(is_running.wait, 5)
+        await asyncio.to_thread(is_running.wait, PATIENCE_S)
         threading.Timer(0.05, gate.set).start()
         queue.close()
         assert ran == ["slow"]

@@ -23,6 +23,7 @@ from storage.checkpoints import weights
 from storage.folders import sha256_file
 from storage.head_files import published_heads
 from tests.fixtures.chromium import answered, drop, tab
+from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import random_heads
 from tests.fixtures.web_page import png
@@ -87,7 +88,7 @@ def test_three_commands_take_a_photograph_to_a_model_that_was_fetched(browser: B
         drop(page, "china.png", png(PHOTOGRAPH))
         label = "Image china.png, 640 by 427 pixels"
         expect(page.get_by_role("application")).to_have_attribute(
-            "aria-label", label, timeout=60_000
+            "aria-label", label, timeout=1000 * PATIENCE_S
         )
         expect(page.locator("#drawn-only")).to_be_hidden()
         page.locator("#canvas").click()

@@ -1,138 +1,185 @@
 """Who sends slowly or much keeps nobody waiting, and is not waited for."""
 
 import asyncio
-import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from time import monotonic
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from uvicorn.server import ServerState
 
-from stages.web import images, messages, server
+from stages.web import images, messages
+from stages.web.messages import STALL_S
 from stages.web.page import Page
-from stages.web.server import served
+from stages.web.server import HEAD_S, Endpoint, served, server_of
 from storage.images.files import decode_rgb
 from tests.fixtures.predictors import drawn
-from tests.fixtures.web_page import CHOICE, asked, finished, opened, png, question
+from tests.fixtures.web_page import (
+    CHOICE,
+    PATIENCE_S,
+    asked,
+    clocked_loop,
+    finished,
+    opened,
+    png,
+    question,
+    until,
+)
 
 N_STALLED: Final = 12
-
-LIMIT_S: Final = 0.5
-"""In place of the 20 s for which a sender is waited for."""
 
 HALF_A_BODY: Final = (
     b"POST /api/images?model=tiny&heads=mini HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     b"Content-Length: 1000\r\n\r\nhalf"
 )
-HALF_A_HEAD: Final = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A"
+HEAD: Final = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+HALF_A_HEAD: Final = HEAD[:-4]
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    with served(Page()) as address:
-        yield address
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    page = Page()
+    yield page
+    page.close()
 
 
-def connected(address: str, sent: bytes) -> socket.socket:
-    """A connection that has sent something, and sends no more."""
-    made = socket.create_connection(("127.0.0.1", urlsplit(address).port), timeout=5)
-    made.sendall(sent)
-    return made
+def test_stalled_uploads_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "STALL_S", 2 * PATIENCE_S)
 
-
-def answer_of(connection: socket.socket) -> bytes:
-    """All that comes until the server closes the connection."""
-    with connection:
-        return b"".join(iter(lambda: connection.recv(4096), b""))
-
-
-def test_stalled_uploads_keep_nobody_waiting(address: str) -> None:
-    stalled = [connected(address, HALF_A_BODY) for _ in range(N_STALLED)]
-
-    async def ask() -> None:
-        async with httpx.AsyncClient(base_url=address, timeout=5) as client:
+    async def ask(address: str) -> None:
+        async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S) as client:
             for given in ({"scene": 0}, {"data": png(drawn())}):
                 image = await opened(client, **given)
                 path = f"/api/images/{image['image']}/answer"
                 told = await client.post(path, json=question((60, 60, 1)))
                 assert told.status_code == 200
 
-    finished(ask())
-    for connection in stalled:
-        connection.close()
-
-
-def test_a_body_that_stalls_is_given_up_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "STALL_S", LIMIT_S)
     with served(Page()) as address:
-        head, _, body = answer_of(connected(address, HALF_A_BODY)).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 408 ")
-    words = "image must come without a pause of 0.5 s, got 4 bytes of it"
-    assert json.loads(body) == {"error": words}
+        at = ("127.0.0.1", urlsplit(address).port)
+        stalled = [socket.create_connection(at) for _ in range(N_STALLED)]
+        for connection in stalled:
+            connection.sendall(HALF_A_BODY)
+        finished(ask(address))
+        for connection in stalled:
+            connection.close()
 
 
-def test_a_slow_body_that_goes_on_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "STALL_S", LIMIT_S)
+def test_a_body_that_stalls_is_given_up_in_words(page: Page) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"half"
+        await asyncio.Event().wait()
 
+    async def ask(client: httpx.AsyncClient) -> None:
+        response = await client.post("/api/images", params=CHOICE, content=parts())
+        assert (response.status_code, response.headers["Connection"]) == (408, "close")
+        words = "image must come without a pause of 20 s, got 4 bytes of it"
+        assert response.json() == {"error": words}
+
+    asked(page, ask, loop=clocked_loop)
+
+
+def test_a_slow_body_that_goes_on_is_taken(page: Page) -> None:
     async def parts() -> AsyncIterator[bytes]:
         data = png(drawn())
         for k in range(6):
-            await asyncio.sleep(LIMIT_S / 3)
+            await asyncio.sleep(STALL_S - 1)
             yield data[k * len(data) // 6 : (k + 1) * len(data) // 6]
 
     async def ask(client: httpx.AsyncClient) -> None:
         response = await client.post("/api/images", params=CHOICE, content=parts())
         assert response.status_code == 200, response.text
 
-    asked(Page(), ask)
+    asked(page, ask, loop=clocked_loop)
+
+
+class Wire(asyncio.Transport):
+    """What a connection writes to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+
+def connected(page: Page, answer_s: float = 0) -> tuple[Callable[[bytes], None], Wire]:
+    """What takes bytes of a client, as the server has it, and where its answers arrive."""
+
+    async def answer(_scope: object, _receive: object, send: Callable[..., Any]) -> None:
+        await asyncio.sleep(answer_s)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with socket.socket() as unused:
+        config = server_of(page, Endpoint(unused, None)).config
+    config.load()
+    config.loaded_app = answer
+    made: Any = config.http_protocol_class
+    connection = made(config, ServerState(), {})
+    connection.connection_made(wire := Wire())
+    return connection.data_received, wire
+
+
+async def assert_closed_by_the_limit(wire: Wire) -> None:
+    await asyncio.sleep(HEAD_S - 1)
+    assert not wire.is_closed
+    await asyncio.sleep(2)
+    assert wire.is_closed
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET", HALF_A_HEAD], ids=["silence", "a word", "half"])
-def test_without_a_whole_head_a_connection_is_closed(
-    monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr(server, "HEAD_S", LIMIT_S)
-    with served(Page()) as address:
-        began = monotonic()
-        assert answer_of(connected(address, sent)) == b""
-        assert LIMIT_S / 2 < monotonic() - began < 5
+def test_without_a_whole_head_a_connection_is_closed(page: Page, sent: bytes) -> None:
+    async def run() -> None:
+        send, wire = connected(page)
+        send(sent) if sent else None
+        await assert_closed_by_the_limit(wire)
+        assert wire.written == b""
+
+    finished(run(), clocked_loop)
 
 
-def test_a_head_that_stalls_after_an_answer_is_not_waited_for_either(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "HEAD_S", LIMIT_S)
-    whole = b"GET /api/queue HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with served(Page()) as address:
-        connection = connected(address, whole)
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
-        connection.sendall(HALF_A_HEAD)
-        assert b"200 OK" not in answer_of(connection)
+def test_a_head_that_stalls_after_an_answer_is_not_waited_for_either(page: Page) -> None:
+    async def run() -> None:
+        send, wire = connected(page)
+        send(HEAD)
+        await asyncio.sleep(1)
+        assert wire.written.startswith(b"HTTP/1.1 200 ")
+        send(HALF_A_HEAD)
+        await assert_closed_by_the_limit(wire)
+
+    finished(run(), clocked_loop)
 
 
-def test_an_answer_takes_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_S", LIMIT_S)
-    page, gate = Page(), threading.Event()
-    with served(page) as address:
-        page.queue._thread.submit(gate.wait)
-        threading.Timer(3 * LIMIT_S, gate.set).start()
-        response = httpx.post(f"{address}api/images", params={**CHOICE, "scene": 0}, timeout=10)
-    assert response.status_code == 200
+def test_an_answer_takes_as_long_as_it_takes(page: Page) -> None:
+    async def run() -> None:
+        send, wire = connected(page, answer_s=3 * HEAD_S)
+        send(HEAD)
+        await asyncio.sleep(3 * HEAD_S + 1)
+        assert wire.written.startswith(b"HTTP/1.1 200 ")
+
+    finished(run(), clocked_loop)
 
 
 def test_images_that_are_slow_to_decode_do_not_keep_scenes_waiting(
-    monkeypatch: pytest.MonkeyPatch,
+    page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, decoding = threading.Event(), []
 
     def slow(data: bytes, **limits: int) -> object:
         if data == b"slow":
             decoding.append(threading.current_thread().name)
-            gate.wait(20)
+            gate.wait()
         return decode_rgb(data, **limits)
 
     monkeypatch.setattr(images, "decode_rgb", slow)
@@ -142,16 +189,16 @@ def test_images_that_are_slow_to_decode_do_not_keep_scenes_waiting(
             asyncio.create_task(client.post("/api/images", params=CHOICE, content=b"slow"))
             for _ in range(64)
         ]
-        await asyncio.sleep(0.2)
-        image = await asyncio.wait_for(opened(client, scene=0), 5)
-        path = f"/api/images/{image['image']}/answer"
-        told = await asyncio.wait_for(client.post(path, json=question((60, 60, 1))), 5)
-        assert told.status_code == 200
-        assert len(decoding) == 1  # which bounds what all hold at once
-        gate.set()
+        try:
+            await until(lambda: decoding)
+            async with asyncio.timeout(PATIENCE_S):
+                image = await opened(client, scene=0)
+                path = f"/api/images/{image['image']}/answer"
+                told = await client.post(path, json=question((60, 60, 1)))
+            assert told.status_code == 200
+            assert len(decoding) == 1  # which bounds what all hold at once
+        finally:
+            gate.set()
         assert {(await upload).status_code for upload in uploads} == {400}
 
-    try:
-        asked(Page(), ask)
-    finally:
-        gate.set()
+    asked(page, ask)

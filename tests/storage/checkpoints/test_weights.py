@@ -88,7 +88,7 @@ def test_downloads_and_embedded_weights_have_their_own_places() -> None:
 @pytest.mark.parametrize(
     ("family", "model", "message"),
     [
-        ("sam3", "tiny", f"family must be one of {', '.join(FAMILIES)}, got 'sam3'"),
+        ("sam9", "tiny", f"family must be one of {', '.join(FAMILIES)}, got 'sam9'"),
         ("sam2", "huge", "model must be one of tiny, small, base_plus, large, got 'huge'"),
     ],
     ids=["family", "model"],

@@ -86,32 +86,6 @@ def test_tiles_are_parts_of_a_scene_that_show_an_object() -> None:
     assert (batch.mask.sum((1, 2)) >= MIN_AREA_PX).all()
 
 
-def test_in_a_cartoon_an_object_that_nothing_covers_has_one_colour() -> None:
-    plan = BatchPlan(seed=3, scene_size_px=64, n_images=1)
-    n_plain = 0
-    for step in range(5):
-        batch = draw(step, style="cartoon", plan=plan, n_objects=9)
-        others = [other.astype(bool) for other in batch.mask]
-        for mask in others:
-            inner = mask.copy()
-            for other in others:
-                if other.sum() < mask.sum():
-                    inner &= ~other
-            colours = np.unique(batch.rgb[0][inner], axis=0)
-            assert len(colours) <= 1
-            n_plain += len(colours)
-        ground = batch.rgb[0][~np.logical_or.reduce(others)]
-        assert len(np.unique(ground, axis=0)) <= 1
-    assert n_plain > 10
-
-
-def test_half_of_the_steps_have_one_click_and_the_others_up_to_eight() -> None:
-    plan = BatchPlan(seed=0, scene_size_px=64, n_images=1)
-    n_clicks = [draw(step, plan=plan).point_px.shape[1] for step in range(80)]
-    assert set(n_clicks) == set(range(1, 9))
-    assert 0.35 < np.mean(np.array(n_clicks) == 1) < 0.65
-
-
 def test_where_masks_are_corrected_the_last_click_of_an_image_is_on_the_ground() -> None:
     n_ground = 0
     for step in range(12):

@@ -73,9 +73,3 @@ def test_a_weight_beyond_half_precision_is_named_and_nothing_is_listed(
         publish_mini({"tiny": broken})
     assert table.read_bytes() == before
     assert not tiny_of(table).exists()
-
-
-@pytest.mark.usefixtures("table")
-def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(WeightsError, match="model must be one of tiny, small"):
-        publish_mini({"huge": WEIGHTS})

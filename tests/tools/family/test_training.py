@@ -6,16 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from pipeline.sam.building import build
 from pipeline.sam.families import MINI_IMAGE_SIZE_PX, MINI_TRUNKS
 from pipeline.vocabulary import MODELS
 from tools.family.batches import BatchPlan
-from tools.family.forward import Prompts, decode, encode
 from tools.family.recipe import RECIPE, Phase, Recipe, draw_step, learning_rate
-from tools.family.starts import NECK_SCALE, attentive, versatile
+from tools.family.starts import NECK_SCALE, attentive
 from tools.family.training import RATED_WIDTH, Score, Training
 
 SMALL = Recipe(
@@ -232,46 +229,3 @@ def test_the_weights_that_it_was_given_stay_as_they_were() -> None:
     for value in attentive(weights).values():
         value.add_(1)
     assert all(torch.equal(value, weights[name]) for name, value in BUILT.items())
-
-
-def test_a_click_attends_most_to_its_own_place() -> None:
-    assert own_place_share(STARTED) > 0.9
-    assert own_place_share(BUILT) < 0.5
-
-
-def own_place_share(weights: dict[str, Tensor]) -> float:
-    """Places whose attention peaks at most one place away from them."""
-    model = build("mini", "tiny", seed=4)
-    model.load_state_dict(weights)
-    model.eval()
-    pe: Float[Tensor, "channel y x"] = model.sam_prompt_encoder.get_dense_pe()[0]
-    places = pe.flatten(1).T
-    attention = model.sam_mask_decoder.transformer.layers[0].cross_attn_token_to_image
-    with torch.no_grad():
-        products = attention.q_proj(places) @ attention.k_proj(places).T
-    peak = products.argmax(dim=1)
-    n_cols = pe.shape[2]
-    rows = torch.arange(len(places))
-    away = torch.maximum(
-        (peak // n_cols - rows // n_cols).abs(), (peak % n_cols - rows % n_cols).abs()
-    )
-    return float((away <= 1).float().mean())
-
-
-def test_what_was_not_taught_begins_near_what_was() -> None:
-    begun, place = versatile(STARTED), "sam_prompt_encoder.point_embeddings"
-    for label in (0, 2, 3):
-        name = f"{place}.{label}.weight"
-        torch.testing.assert_close(begun[name], BUILT[name])
-    changed = {name for name, value in STARTED.items() if not torch.equal(value, begun[name])}
-    assert not any("image_encoder" in name or f"{place}.1." in name for name in changed)
-    model = build("mini", "tiny", seed=4)
-    model.load_state_dict(begun)
-    rgb = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
-    click = np.array([[[20, 30]]], np.float32), np.ones((1, 1), np.int32)
-    with torch.no_grad():
-        answer = decode(model, encode(model, rgb), Prompts(*click))
-    # Both have the token and the network of the first proposal, beside other tokens.
-    torch.testing.assert_close(answer.logits[:, 0], answer.logits[:, 1])
-    torch.testing.assert_close(answer.sam_score[:, 0], answer.sam_score[:, 1])
-    assert not torch.equal(answer.logits[:, 1], answer.logits[:, 2])

@@ -1,0 +1,172 @@
+"""How a model answers clicks, boxes and corrections of annotated objects: true IoUs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
+from torch.nn.functional import interpolate
+
+from pipeline.predictor.prompts import BACKGROUND, FOREGROUND
+from pipeline.predictor.uncertainty import bounded
+from pipeline.prompt_kinds import BOX
+from pipeline.prompts import central_error, depth_px
+from pipeline.sam.model import Decoded, Embedding, Sam
+
+N_CORRECTIONS: Final = 5
+"""Corrections in a row after a click."""
+
+VISIBLE_PX: Final = 3.0
+"""Depth from which a region that was taken for an object is clicked: others are its rim."""
+
+Masks = Bool[np.ndarray, "object height width"]
+Ious = Float[np.ndarray, " object"]
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """An image and its objects."""
+
+    rgb: UInt8[np.ndarray, "height width 3"]
+    masks: Masks
+    point_px: Float32[np.ndarray, "object 2"]
+    """First click of each."""
+    corner_px: Float32[np.ndarray, "object 2 2"]
+    """Upper left and lower right corner of each object's box."""
+
+
+def answer_prompts(sam: Sam, images: Iterable[Annotated]) -> pd.DataFrame:
+    """Ask a model about every object; one row each.
+
+    Returns
+    -------
+    True IoU at the image's resolution, in the columns ``best`` and ``selected`` of three proposals
+    from one click, ``best_box``, ``selected_box`` and ``box`` (the single mask) from a box,
+    ``corrected_0`` to ``corrected_5``; SamScores in ``best_score`` and ``selected_score``. Where
+    the selected proposal visibly takes something else for the object: ``false_before`` and, after
+    a background click there, ``false_after`` with the mask given and ``false_alone`` without;
+    ``is_left``, whether that pixel is out of the mask then.
+    """
+    tables = [_answer(sam, sam.encode(image.rgb), image) for image in images]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _answer(sam: Sam, embedding: Embedding, image: Annotated) -> pd.DataFrame:
+    rows = np.arange(len(image.masks))
+    points = image.point_px[:, None].astype(np.float32)
+    labels = np.full((len(rows), 1), FOREGROUND, np.int32)
+    clicked = sam.decode(embedding, points, labels=labels)
+    corners = np.tile(np.array(BOX, np.int32), (len(rows), 1))
+    boxed = sam.decode(embedding, image.corner_px, labels=corners)
+    single = sam.decode(embedding, image.corner_px, labels=corners, multimask_output=False)
+    iou, box_iou = _ious(clicked, image.masks), _ious(boxed, image.masks)
+    best, chosen = iou.argmax(axis=1), clicked.sam_score.numpy().argmax(axis=1)
+    columns = {
+        "best": iou[rows, best],
+        "selected": iou[rows, chosen],
+        "best_score": clicked.sam_score.numpy()[rows, best],
+        "selected_score": clicked.sam_score.numpy()[rows, chosen],
+        "best_box": box_iou.max(axis=1),
+        "selected_box": box_iou[rows, boxed.sam_score.numpy().argmax(axis=1)],
+        "box": _ious(single, image.masks)[:, 0],
+    }
+    logits = bounded(clicked.logits).numpy()[rows, chosen]
+    columns |= _correct(sam, embedding, image, (points, labels), logits)
+    columns |= _refuse(sam, embedding, image, (points, labels), logits)
+    return pd.DataFrame(columns)
+
+
+Clicks = tuple[Float32[np.ndarray, "object click 2"], Int32[np.ndarray, "object click"]]
+
+
+def _correct(
+    sam: Sam,
+    embedding: Embedding,
+    image: Annotated,
+    clicks: Clicks,
+    logits: Float32[np.ndarray, "object y x"],
+) -> dict[str, Ious]:
+    """Click where the mask is wrong, again and again; the mask before is given each time."""
+    seen = _seen(logits[:, None], image.masks)[:, 0]
+    columns = {"corrected_0": _iou(seen, image.masks)}
+    for number in range(1, N_CORRECTIONS + 1):
+        pixels = [central_error(own, true) for own, true in zip(seen, image.masks, strict=True)]
+        clicks = _with_pixels(clicks, pixels, image.masks)
+        answer = sam.decode(
+            embedding,
+            clicks[0],
+            labels=clicks[1],
+            mask_input=logits[:, None],
+            multimask_output=False,
+        )
+        logits = bounded(answer.logits).numpy()[:, 0]
+        seen = _seen(logits[:, None], image.masks)[:, 0]
+        columns[f"corrected_{number}"] = _iou(seen, image.masks)
+    return columns
+
+
+def _refuse(
+    sam: Sam,
+    embedding: Embedding,
+    image: Annotated,
+    clicks: Clicks,
+    logits: Float32[np.ndarray, "object y x"],
+) -> dict[str, Ious]:
+    """Put a background click on the deepest of what was taken for the object."""
+    seen = _seen(logits[:, None], image.masks)[:, 0]
+    wrong = seen & ~image.masks
+    has_wrong = np.array([depth_px(own).max() >= VISIBLE_PX for own in wrong])
+    pixels = [central_error(own, np.zeros_like(own)) for own in wrong]
+    more = _with_pixels(clicks, pixels, np.zeros_like(wrong))
+    given = sam.decode(
+        embedding, more[0], labels=more[1], mask_input=logits[:, None], multimask_output=False
+    )
+    alone = sam.decode(embedding, more[0], labels=more[1])
+    chosen = alone.sam_score.numpy().argmax(axis=1)
+    after = _seen(given.logits.numpy(), image.masks)[:, 0]
+    x, y = np.array(pixels).T
+    rows = np.arange(len(pixels))
+    return {
+        name: np.where(has_wrong, values, np.nan)
+        for name, values in {
+            "false_before": _iou(seen, image.masks),
+            "false_after": _iou(after, image.masks),
+            "false_alone": _ious(alone, image.masks)[rows, chosen],
+            "is_left": (~after[rows, y, x]).astype(float),
+        }.items()
+    }
+
+
+def _with_pixels(clicks: Clicks, pixels: Sequence[tuple[int, int]], true: Masks) -> Clicks:
+    """Clicks and one more pixel (x, y) of each object, labelled by whether it belongs to it."""
+    points, labels = clicks
+    more = np.array(pixels, np.float32)
+    is_member = [mask[y, x] for mask, (x, y) in zip(true, pixels, strict=True)]
+    label = np.where(is_member, FOREGROUND, BACKGROUND).astype(np.int32)
+    return (
+        np.concatenate([points, more[:, None]], axis=1),
+        np.concatenate([labels, label[:, None]], axis=1),
+    )
+
+
+def _seen(
+    logits: Float32[np.ndarray, "object mask y x"], true: Masks
+) -> Bool[np.ndarray, "object mask height width"]:
+    """Masks at the image's resolution."""
+    raised = interpolate(
+        torch.from_numpy(logits), true.shape[1:], mode="bilinear", align_corners=False
+    )
+    return (raised > 0).numpy()
+
+
+def _ious(answer: Decoded, true: Masks) -> Float[np.ndarray, "object mask"]:
+    seen = _seen(answer.logits.numpy(), true)
+    return np.stack([_iou(seen[:, k], true) for k in range(seen.shape[1])], axis=1)
+
+
+def _iou(seen: Masks, true: Masks) -> Ious:
+    iou: Ious = (seen & true).sum(axis=(1, 2)) / (seen | true).sum(axis=(1, 2)).clip(min=1)
+    return iou
