@@ -116,11 +116,6 @@ def true_heads(models: dict[str, ModelScores], model: str, protocol: str) -> dic
     }
 
 
-def test_without_tiny_there_is_no_model_task(models: dict[str, ModelScores]) -> None:
-    fewer = {model: scores for model, scores in models.items() if model != "tiny"}
-    assert {row.task for row in auc_rows(fewer, RESAMPLES)} == set(TASKS) - {"model"}
-
-
 def test_margins_are_differences_to_sam_score(rows: list[AucRow]) -> None:
     of_task = [
         row for row in rows if (row.protocol, row.task, row.model) == ("best", "task", "small")

@@ -65,7 +65,7 @@ def test_the_stores_hold_what_the_official_predictor_says(
 ) -> None:
     run(monkeypatch, prepare, "coco_val")
     run(monkeypatch, prepare, "coco_train")
-    for model in MODELS:
+    for model in MODELS if family != "mini" else MODELS[:1]:
         run(monkeypatch, extract, "coco_val", model, "identity")
         run(monkeypatch, extract_train, "coco_train", model)
         check_cell(family, model)
