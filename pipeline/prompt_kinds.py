@@ -19,7 +19,7 @@ Points = Num[np.ndarray, "point 2"]
 
 
 class PromptError(ValueError):
-    """A prompt set gives points that its row of the table does not promise."""
+    """A prompt is none, of nothing in the image, or one that the model makes no numbers of."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Before any model sees an object: where it is clicked, its area and its box."""
+"""Clicks, area and box of an object, from its ground truth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

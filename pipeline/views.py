@@ -1,4 +1,4 @@
-"""Views: the table of their kinds, the way into an image under one of them, and back out of it."""
+"""Views: the table of their kinds, and how clicks and masks map into and out of one."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

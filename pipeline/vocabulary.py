@@ -2,14 +2,6 @@
 
 from typing import Final
 
-FAMILIES: Final = (
-    "mini",
-    "sam2",
-    "sam2.1",
-)
-"""Releases of SAM2 models; ``mini`` is the embedded one. What each is built from is in
-``pipeline/sam/families.py``, its weights in ``storage/checkpoints/<family>.csv``."""
-
 MODELS: Final = ("tiny", "small", "base_plus", "large")
 """Θ of the paper, by size."""
 

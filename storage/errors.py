@@ -22,10 +22,6 @@ class StoreError(ValueError):
     """A store is missing, incomplete, damaged, of another schema or of other inputs."""
 
 
-class EarlierSchemaError(StoreError):
-    """A store is of the schema before this one, to which ``usam cache migrate`` brings it."""
-
-
 class ImageError(ValueError):
     """An image cannot be read, or is not the image that its record describes."""
 

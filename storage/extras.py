@@ -15,6 +15,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
         *("ConfigSpace", "dask", "dask_jobqueue", "distributed", "joblib", "matplotlib"),
         *("sklearn", "smac"),
     ),
+    "hf": ("timm", "transformers"),
     "demo": ("fastapi", "h11", "starlette", "uvicorn"),
     "cvat": ("cvat_sdk",),
     "dvc": ("dvc", "scmrepo"),

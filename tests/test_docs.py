@@ -41,7 +41,7 @@ RECIPES: Final = "extend.md"
 
 SETTINGS: Final[dict[str, Any]] = yaml.safe_load((ROOT / PARAMS_FILE).read_text("utf-8"))
 
-ELSEWHERE: Final = ("label_studio_ml",)
+ELSEWHERE: Final = ("label_studio_ml", "label_studio_sdk")
 """Packages that examples import beside a server of theirs, and tests do not."""
 
 PACKAGES: Final = r"pipeline|storage|stages|tools|tests"

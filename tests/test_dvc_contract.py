@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from pipeline.vocabulary import FAMILIES, MODELS, OBJECTIVES, PROTOCOLS
+from pipeline.sam.families import FAMILIES
+from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS
 from stages.report import PLOTS
 from stages.settings.signatures import settings_of_cells, train_cells
 from stages.shapes import FOLDER as SHAPES

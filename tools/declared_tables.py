@@ -7,14 +7,14 @@ Writes  the part of ``docs/cache.md`` between ``<!-- schema -->`` and ``<!-- /sc
 """
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import usam_cache
-from pipeline.heads.kinds import HEAD_KINDS, HeadKind, OneCycle
+from pipeline.heads.kinds import HEAD_KINDS, KINDS, PAPER, HeadKind, OneCycle
 from pipeline.prompt_kinds import EXTRA_PROMPTS, PROMPT_KINDS, calls_of
 from pipeline.result_rows import (
     GALLERY,
@@ -29,7 +29,7 @@ from pipeline.result_rows import (
 from pipeline.scoring.measures import MEASURES, Measure
 from pipeline.scoring.statistics import PIXEL_STATISTICS, STATISTICS
 from pipeline.views import VIEW_KINDS, Parameter
-from storage.store.schema import SCHEMA, Chunking
+from storage.store.schema import SCHEMA
 from tools.blocks import replace_block, table
 
 RESULT_TABLES: Final[Mapping[str, Table]] = {
@@ -43,22 +43,19 @@ RESULT_TABLES: Final[Mapping[str, Table]] = {
 """Tables of results by their files."""
 
 
-CHUNKS: Final[Mapping[Chunking, str]] = {
-    "whole": "one chunk",
-    "rows": "1024 rows or more",
-    "prompt_rows": "1024 rows or more of one prompt set",
-    "objects": "one object, in shards of `shard_objects`",
-}
-"""How arrays are cut, in words."""
+OTHER_KINDS: Final = tuple(name for name in KINDS if name != PAPER)
+
+ENDS: Final = ("_low", "_high")
+"""How columns of an interval end: ± stands for both."""
 
 
 def arrays() -> str:
     """All arrays, one table per kind of store."""
-    headings = ("array", "dimensions", "dtype", "unit", "chunk", "meaning")
+    headings = ("array", "dimensions", "dtype", "unit", "meaning")
     blocks = []
     for kind, specs in SCHEMA.items():
         rows = [
-            (f"`{name}`", ", ".join(s.dims), s.dtype, s.unit, CHUNKS[s.chunking], s.meaning)
+            (f"`{name}`", ", ".join(s.dims), s.dtype, s.unit, s.meaning)
             for name, s in specs.items()
         ]
         blocks.append(f"### `{kind}`\n\n{_of_words(headings, rows)}")
@@ -77,10 +74,11 @@ def head_kinds() -> str:
 
 
 def measures() -> str:
-    """All measures."""
+    """All measures but those of the other kinds of heads, which have the paper's with an end."""
     rows = [
         (m.symbol, f"`{m.name}`", m.meaning, _differs_by(m), ", ".join(m.tasks) or "-")
         for m in MEASURES
+        if m.heads not in OTHER_KINDS
     ]
     header = ("measure", "name", "what it is", "one for each", "tables of")
     return _of_words(header, rows).replace("*", r"\*")
@@ -120,8 +118,20 @@ def views() -> str:
 
 
 def result_tables() -> str:
-    """Every table of results and its columns."""
-    return "\n".join(_columns(name, own) for name, own in RESULT_TABLES.items())
+    """What columns of several tables mean, then every table with the others."""
+    counts = Counter(
+        (column.name, column.meaning)
+        for own in RESULT_TABLES.values()
+        for column in columns_of(own.row)
+        if not column.name.endswith(ENDS)
+    )
+    shared: dict[str, str] = {}
+    for (name, meaning), n in counts.most_common():
+        if n > 1:
+            shared.setdefault(name, meaning)
+    rows = [(f"`{name}`", meaning) for name, meaning in shared.items()]
+    tables = (_columns(name, own, shared) for name, own in RESULT_TABLES.items())
+    return "\n".join([_of_words(("in several tables", "meaning"), rows), *tables])
 
 
 def public_names(names: Iterable[str]) -> str:
@@ -186,15 +196,20 @@ def _parameter(name: str, parameter: Parameter) -> str:
     return f"`{name}`, {parameter.meaning}: {parameter.rule}{unit}{default}"
 
 
-def _columns(name: str, own: Table) -> str:
-    # The two ends of an interval share a row.
+def _columns(name: str, own: Table, shared: Mapping[str, str]) -> str:
+    found = {one.name: one.meaning for one in columns_of(own.row)}
+    names = [name for name in found if not name.endswith(ENDS)]
+    known = [f"`{name}`" for name in names if shared.get(name) == found[name]]
     rows = [
-        (", ".join(f"`{column.name}`" for column in columns), meaning)
-        for meaning, columns in groupby(columns_of(own.row), lambda column: column.meaning)
+        (f"`{name}` ±" if name + ENDS[0] in found else f"`{name}`", found[name])
+        for name in names
+        if shared.get(name) != found[name]
     ]
     more = [("...", own.more)] if own.more else []
-    summary = (own.row.__doc__ or "").partition("\n")[0]
-    return f"`{name}`: {summary}\n\n" + _of_words(("columns", "meaning"), [*rows, *more])
+    lead = f"`{name}`: {(own.row.__doc__ or '').partition(chr(10))[0]}"
+    if known:
+        lead += f" With {', '.join(known)}."
+    return f"{lead}\n\n" + _of_words(("column", "meaning"), [*rows, *more])
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def readme_block(found: SplitResults) -> str:
     meanings = {line.label: line.meaning for line in LINES}
     cells = [
         [
-            _starred(row["label"]),
+            starred(row["label"]),
             meanings[row["label"]],
             *(f"**{row[task]}**" if row[f"{task}_better"] else row[task] for task in tasks),
         ]
@@ -101,7 +101,7 @@ def readme_block(found: SplitResults) -> str:
     said = sentences(rows, run["n_groups"]) | {
         "What a predicted IoU is worth": "beside " + beside_isotonic(_errors(found, USED)[1])
     }
-    words = [f"- **{subject}**: {_starred(words)}" for subject, words in said.items()]
+    words = [f"- **{subject}**: {starred(words)}" for subject, words in said.items()]
     # Of six columns, the first two hold words.
     return "\n\n".join(["\n".join(words), lead, table(header, cells, left=(0, 1))])
 
@@ -111,7 +111,7 @@ def results_block(found: SplitResults) -> str:
     rows = comparisons({FURTHER: found}, FURTHER)
     order = sorted(PROTOCOLS, key=lambda protocol: protocol != USED)
     calibration = [
-        f"{protocol_heading(protocol)}: {_starred(calibration_sentence(found, protocol))}"
+        f"{protocol_heading(protocol)}: {starred(calibration_sentence(found, protocol))}"
         for protocol in order
     ]
     blocks = [_protocol_block(rows, protocol) for protocol in order]
@@ -219,7 +219,7 @@ def sets_block(found: SplitResults) -> str:
         "proposal is good. In brackets 95 % intervals over the images; sets in **bold** are sure "
         "to be smaller than those by 1 − SamScore, those in *italics* to be larger."
     )
-    header = ["target", *(_starred(measure_label(name)) for name in measures)]
+    header = ["target", *(starred(measure_label(name)) for name in measures)]
     return "\n\n".join(["## Mask sets", lead, table(header, cells)])
 
 
@@ -231,7 +231,7 @@ def _protocol_block(rows: pd.DataFrame, protocol: str) -> str:
     measures.sort(key=lambda name: name not in UNTRAINED_MEASURES)
     cells = [
         [
-            _starred(measure_label(measure)),
+            starred(measure_label(measure)),
             *(_cell(by_name.get((measure, task)), protocol) for task in tasks),
         ]
         for measure in measures
@@ -302,7 +302,7 @@ def _percent(row: dict[Hashable, Any]) -> dict[Hashable, Any]:
     return {key: 100 * value if isinstance(value, float) else value for key, value in row.items()}
 
 
-def _starred(label: str) -> str:
+def starred(label: str) -> str:
     """Keep a label's stars from being read as emphasis."""
     return label.replace("*", r"\*")
 

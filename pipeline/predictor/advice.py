@@ -27,7 +27,9 @@ CORRECTIONS: Final[Mapping[str, str]] = {
 class Costs:
     """What corrections cost, in IoU: less gain than that is not worth it.
 
-    Another proposal is there already, and costs nothing.
+    Another proposal is there already, and costs nothing. A cost of 1 is never worth it: by default,
+    nobody is sent to click again, which was not shown to beat the best choice for all objects, or
+    to the large model, which made the advice of the mini models no better (docs/predict.md).
 
     Raises
     ------
@@ -35,11 +37,10 @@ class Costs:
         If a cost is not from 0 to 1.
     """
 
-    click: float = 0.05
+    click: float = 1.0
     """To click again, up to eight clicks."""
     larger_model: float = 1.0
-    """No mask gains as much, so that it is advised only if somebody says what it costs: weighed at
-    the cost of a click, it made the advice of the mini models no better (docs/predict.md)."""
+    """To ask the large model."""
     person: float = 0.3
     """To have a person draw the mask."""
 
@@ -95,9 +96,9 @@ def advise(own: float, gains: Mapping[str, float], costs: Costs) -> Advice:
     -----
     No correction makes a mask better than the true one: its gain counts up to there.
 
-    >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs()).correction
+    >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs(click=0.05)).correction
     'prompt'
-    >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs(person=0.1)).correction
+    >>> advise(0.5, {"model": 0.1, "prompt": 0.3}, Costs()).correction
     'segmentation'
     """
     reachable = {name: min(gain, 1 - own) for name, gain in gains.items()}

@@ -14,7 +14,8 @@ from pipeline.entropy.mixtures import mask_entropy
 from pipeline.extraction.predictions import encode_logits
 from pipeline.masks import decode
 from pipeline.predictor.images import IDENTITY, EncodedImage, masks_at_image
-from pipeline.predictor.prompts import BOX_CORNERS, DecoderPrompts, check_clicks
+from pipeline.predictor.prompts import DecoderPrompts, check_clicks
+from pipeline.prompt_kinds import BOX
 from pipeline.prompts import sample_prompts
 from pipeline.sam.model import Embedding, Sam
 from pipeline.views import View, default_view, map_points, unview
@@ -126,7 +127,7 @@ def _viewed(prompts: DecoderPrompts, view: View, image: EncodedImage) -> Decoder
     points, mask = prompts.points, prompts.mask_input
     if points is not None:
         points = map_points(points, view, height_px=height, width_px=width)
-        if prompts.labels is not None and prompts.labels[0, 0] == BOX_CORNERS[0]:
+        if prompts.labels is not None and prompts.labels[0, 0] == BOX[0]:
             # In a flipped view, the upper left corner is another.
             points[:, :2] = np.sort(points[:, :2], axis=1)
     if mask is not None:

@@ -21,8 +21,10 @@ N_FOLDS: Final = 5
 
 _SIDE_PX: Final = 256
 _LEAST: Final = 1e-3
-"""Added to scales, and to what is taken the logarithm of: a colour that no training image has would
-be infinitely far otherwise."""
+"""Added to what is taken the logarithm of."""
+_LEAST_SCALE: Final = 0.1
+"""Below which no scale falls: where no training image is nearly black anywhere, one with a few such
+pixels would be further than any photograph."""
 _SHRINKAGE: Final = 0.1
 """Weight of the identity in the correlations of the descriptors."""
 _NEAR_WHITE, _NEAR_BLACK = 0.95, 0.05
@@ -110,7 +112,7 @@ def fit_colours(
 def _fit(
     descriptors: Float64[np.ndarray, "image descriptor"], distances: Sequence[float] = ()
 ) -> TrainingColours:
-    mean, scale = descriptors.mean(axis=0), descriptors.std(axis=0) + _LEAST
+    mean, scale = descriptors.mean(axis=0), np.maximum(descriptors.std(axis=0), _LEAST_SCALE)
     z = (descriptors - mean) / scale
     correlations = (1 - _SHRINKAGE) * z.T @ z / len(z) + _SHRINKAGE * np.eye(z.shape[1])
     rows = [_rounded(row) for row in np.linalg.inv(correlations)]

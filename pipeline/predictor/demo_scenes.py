@@ -1,4 +1,4 @@
-"""The drawn scenes of the demo, told from all other images."""
+"""Recognises the drawn scenes of the demo."""
 
 from functools import cache
 from typing import Final

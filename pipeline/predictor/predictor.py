@@ -290,7 +290,7 @@ class UncertainPredictor:
         nobody has here; they are drawn from the selected one.
         """
         prompt_set, image = PromptSet(point_coords, point_labels, box, mask_input), self._one()
-        prompts = parse_one(prompt_set, image.size_px)
+        prompts = parse_one(prompt_set, image.size_px, mask_size_px=self.sam.mask_size_px)
         return bayesian_entropies(self.sam, image, prompts, others=others, plan=plan)
 
     @torch.inference_mode()
@@ -303,7 +303,8 @@ class UncertainPredictor:
         normalize_coords: bool,  # noqa: FBT001
     ) -> Prediction:
         height, width = image.size_px
-        prompts = parse_prompts(prompt_set, scale=(1, 1) if normalize_coords else (width, height))
+        scale = (1, 1) if normalize_coords else (width, height)
+        prompts = parse_prompts(prompt_set, scale=scale, mask_size_px=self.sam.mask_size_px)
         if multimask_output:
             three = self.sam.decode(image.embedding, **vars(prompts))
             logits, sam_score = three.logits, three.sam_score
@@ -325,8 +326,9 @@ class UncertainPredictor:
         mask_size_px: tuple[int, int] | None = None,
     ) -> list[Uncertainty]:
         sam = self.sam
-        parsed = [parse_one(one, image.size_px) for one in prompt_sets]
-        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=sam.mask_size_px)
+        side = sam.mask_size_px
+        parsed = [parse_one(one, image.size_px, mask_size_px=side) for one in prompt_sets]
+        batch = decoder_batch("auto", device=sam.device.type, mask_size_px=side)
         facts = self.heads.image_facts(image.rgb, image.colours)
         found: dict[int, Uncertainty] = {}
         for numbers in _calls([one.kind for one in parsed], batch):
@@ -347,7 +349,7 @@ class UncertainPredictor:
             n_images = len(self._images)
             raise RuntimeError(
                 f"an image must be set by set_image before a prediction, got {n_images} by "
-                "set_image_batch: ask predict_batch or predict_uncertainty_batch"
+                "set_image_batch: call predict_batch or predict_uncertainty_batch"
             )
         if not self._images:
             raise RuntimeError("an image must be set by set_image before a prediction, got none")

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from numpy.typing import ArrayLike
 
+from pipeline.prompt_kinds import BOX, PromptError
+
 BACKGROUND: Final = 0
 FOREGROUND: Final = 1
-BOX_CORNERS: Final = (2, 3)
-"""Labels that SAM2 gives to points: clicks beside and on the object, and the corners of a box."""
+"""Labels that SAM2 gives to points: clicks beside and on the object."""
 
-LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX_CORNERS)
+LABELS: Final = (-1, BACKGROUND, FOREGROUND, *BOX)
 """All that SAM2's prompt encoder knows; -1 marks a point that fills up a batch."""
 
 BOX_ORDER: Final = "LEFT,TOP,RIGHT,BOTTOM"
@@ -21,10 +22,6 @@ BOX_ORDER: Final = "LEFT,TOP,RIGHT,BOTTOM"
 
 BOX_MARGIN_PX: Final = 1
 """How far a box may reach beyond the image: many files round it up."""
-
-
-class PromptError(ValueError):
-    """A prompt is none, or of nothing in the image."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class DecoderPrompts:
         """Why heads may be wrong about such prompts: they have learned from single clicks alone."""
         labels = [] if self.labels is None else self.labels[0].tolist()
         given = {
-            "a box": BOX_CORNERS[0] in labels,
+            "a box": BOX[0] in labels,
             "clicks beside the object": BACKGROUND in labels,
             f"{labels.count(FOREGROUND)} clicks": labels.count(FOREGROUND) > 1,
             "a mask": self.mask_input is not None,
@@ -81,7 +78,9 @@ class DecoderPrompts:
         return f"{learned}; this prompt has {unlearned}" if unlearned else ""
 
 
-def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> DecoderPrompts:
+def parse_prompts(
+    given: PromptSet, *, scale: tuple[int, int] = (1, 1), mask_size_px: int | None = None
+) -> DecoderPrompts:
     """Check the prompts of one set, or of several side by side.
 
     Parameters
@@ -90,6 +89,8 @@ def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> Decod
         Of several sets, each array has one more dimension in front.
     scale
         What the coordinates are multiplied by to be in pixels of the image.
+    mask_size_px
+        Side of the model's low-resolution masks; None if no model is known yet.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> Decod
     if len({len(points) for points, _ in parts}) > 1:
         counts = [len(points) for points, _ in parts]
         raise PromptError(f"boxes and clicks must be of equally many prompt sets, got {counts}")
-    mask = None if given.mask_input is None else _mask(given.mask_input)
+    mask = None if given.mask_input is None else _mask(given.mask_input, mask_size_px)
     if not parts:
         return DecoderPrompts(None, None, mask)
     points = np.concatenate([part[0] for part in parts], axis=1) * np.array(scale, np.float32)
@@ -115,7 +116,9 @@ def parse_prompts(given: PromptSet, *, scale: tuple[int, int] = (1, 1)) -> Decod
     return DecoderPrompts(points, labels, mask)
 
 
-def parse_one(given: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
+def parse_one(
+    given: PromptSet, size_px: tuple[int, int], *, mask_size_px: int | None = None
+) -> DecoderPrompts:
     """The prompts of one set about an image of a height and a width: the rules for all of which
     an uncertainty is told, whoever asks.
 
@@ -126,7 +129,7 @@ def parse_one(given: PromptSet, size_px: tuple[int, int]) -> DecoderPrompts:
         SAM2 answers those, and so does ``predict``; of what the heads would make of them, nothing
         is known.
     """
-    prompts = parse_prompts(given)
+    prompts = parse_prompts(given, mask_size_px=mask_size_px)
     if prompts.n_sets != 1:
         raise PromptError(
             f"prompts must be of one set, got {prompts.n_sets}: "
@@ -184,6 +187,19 @@ def check_box(box: Sequence[float], size_px: tuple[int, int]) -> None:
         )
 
 
+def check_finite(what: str, values: np.ndarray) -> None:
+    """Refuse what is no number.
+
+    Raises
+    ------
+    PromptError
+        Naming the first such value.
+    """
+    strange = values[~np.isfinite(values)]
+    if strange.size:
+        raise PromptError(f"{what} must be finite numbers, got {strange[0]}")
+
+
 def joined(prompts: Sequence[DecoderPrompts]) -> DecoderPrompts:
     """Prompt sets of one kind side by side."""
     parts = zip(*(vars(one).values() for one in prompts), strict=True)
@@ -205,7 +221,7 @@ def _clicks(point_coords: ArrayLike | None, point_labels: ArrayLike | None) -> P
     if labels.shape != points.shape[:-1]:
         raise PromptError(f"point_labels must be of shape {points.shape[:-1]}, got {labels.shape}")
     _check_labels(labels, LABELS)
-    _check_finite("point_coords", points)
+    check_finite("point_coords", points)
     is_one = points.ndim == 2  # noqa: PLR2004 - of one set
     sets = (points[None], labels[None]) if is_one else (points, labels)
     return sets[0], sets[1].astype(np.int32)
@@ -223,22 +239,21 @@ def _corners(box: ArrayLike) -> Points:
     corners = np.asarray(box, np.float32)
     if corners.ndim not in {1, 2} or corners.shape[-1] != 4:  # noqa: PLR2004 - two corners
         raise PromptError(f"box must be {BOX_ORDER} of shape (4,) or (set, 4), got {corners.shape}")
-    _check_finite("box", corners)
+    check_finite("box", corners)
     points = corners.reshape(-1, 2, 2)
-    return points, np.tile(np.array(BOX_CORNERS, np.int32), (len(points), 1))
+    return points, np.tile(np.array(BOX, np.int32), (len(points), 1))
 
 
-def _check_finite(what: str, values: np.ndarray) -> None:
-    strange = values[~np.isfinite(values)]
-    if strange.size:
-        raise PromptError(f"{what} must be finite numbers, got {strange[0]}")
-
-
-def _mask(mask_input: ArrayLike) -> Float32[np.ndarray, "_ 1 y x"]:
+def _mask(mask_input: ArrayLike, size_px: int | None) -> Float32[np.ndarray, "_ 1 y x"]:
     mask = np.asarray(mask_input, np.float32)
     if mask.ndim not in {3, 4} or mask.shape[-3] != 1:
         raise PromptError(
             f"mask_input must be of shape (1, y, x) or (set, 1, y, x), got {mask.shape}"
         )
-    _check_finite("mask_input", mask)
+    check_finite("mask_input", mask)
+    if size_px is not None and mask.shape[-2:] != (size_px, size_px):
+        raise PromptError(
+            f"mask_input must be of {size_px} x {size_px} px, as this model's logits are, got "
+            f"{mask.shape[-1]} x {mask.shape[-2]}"
+        )
     return mask.reshape(-1, *mask.shape[-3:])

@@ -20,6 +20,7 @@ from pipeline.predictor.advice import Advice, Costs, advise, withhold
 from pipeline.predictor.colours import UNLIKE, TrainingColours
 from pipeline.predictor.demo_scenes import is_demo_scene
 from pipeline.predictor.images import Rgb, masks_at_image
+from pipeline.predictor.prompts import check_finite
 from pipeline.proposals import ProposalScores
 from pipeline.sam.model import Decoded
 from pipeline.scoring.evidence import Evidence, Heads
@@ -65,7 +66,8 @@ class ProposalHeads:
             raise ValueError(f"heads of {self.head_set} must have {missing[0]}, got none")
         for objective, head in self.weights.items():
             check_head(objective, head)
-            _check_numbers(f"weights of head {objective}", *head.values())
+            for tensor in head.values():
+                check_finite(f"weights of head {objective}", tensor)
 
     def image_facts(self, rgb: Rgb, colours: Float64[np.ndarray, " descriptor"]) -> "ImageFacts":
         """What is known of an image without any prompt.
@@ -174,10 +176,11 @@ def judge_rows(
 
     Raises
     ------
-    ValueError
+    PromptError
         If a SamScore or what the heads read is no number, of which they would say something, too.
     """
-    _check_numbers("SamScores and tokens of the decoder", sam_score, inputs)
+    for values in (sam_score, inputs):
+        check_finite("SamScores and tokens of the decoder", values)
     evidence = _evidence(heads, inputs, sam_score.reshape(-1, 1))
 
     def shaped(values: Float64[np.ndarray, " row"]) -> Float64[np.ndarray, "*prompt proposal"]:
@@ -198,12 +201,6 @@ def judge_rows(
         gaps("delta_theta", "delta_xp", "delta_a"),
         gaps("delta_theta_star", "delta_xp_star", "delta_a_star"),
     )
-
-
-def _check_numbers(what: str, *values: np.ndarray) -> None:
-    strange = [one[~np.isfinite(one)] for one in values if not np.isfinite(one).all()]
-    if strange:
-        raise ValueError(f"{what} must be finite numbers, got {strange[0][0]}")
 
 
 def _evidence(

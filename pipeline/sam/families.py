@@ -1,4 +1,4 @@
-"""The model families: what each of their members is built from."""
+"""The model families: one row each, with their models in the order of their size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,13 @@ MINI_IMAGE_SIZE_PX: Final = 256
 
 MINI_CHANNELS: Final = 64
 """Token width of the mini models."""
+
+Colour = tuple[float, float, float]
+"""Of red, green and blue, on the 0..1 scale."""
+
+IMAGENET_MEAN: Final[Colour] = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final[Colour] = (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's images."""
 
 
 @dataclass(frozen=True)
@@ -29,36 +36,36 @@ class MiniTrunk:
         return tuple(range(start + 1, start + self.depths[2]))
 
 
-MINI_TRUNKS: Final = {
-    "tiny": MiniTrunk(6, (1, 1, 2, 1)),
-    "small": MiniTrunk(12, (1, 1, 3, 1)),
-    "base_plus": MiniTrunk(16, (1, 2, 3, 1)),
-    "large": MiniTrunk(24, (2, 3, 4, 1)),
-}
-"""Four sizes of one recipe."""
+@dataclass(frozen=True)
+class TransformersModel:
+    """A model whose image encoder ``transformers`` has; the extra ``hf`` installs it."""
 
-MEMBERS: Final[Mapping[tuple[str, str], str | MiniTrunk]] = {
-    **{("mini", model): trunk for model, trunk in MINI_TRUNKS.items()},
-    ("sam2", "tiny"): "configs/sam2/sam2_hiera_t.yaml",
-    ("sam2", "small"): "configs/sam2/sam2_hiera_s.yaml",
-    ("sam2", "base_plus"): "configs/sam2/sam2_hiera_b+.yaml",
-    ("sam2", "large"): "configs/sam2/sam2_hiera_l.yaml",
-    ("sam2.1", "tiny"): "configs/sam2.1/sam2.1_hiera_t.yaml",
-    ("sam2.1", "small"): "configs/sam2.1/sam2.1_hiera_s.yaml",
-    ("sam2.1", "base_plus"): "configs/sam2.1/sam2.1_hiera_b+.yaml",
-    ("sam2.1", "large"): "configs/sam2.1/sam2.1_hiera_l.yaml",
-}
-"""What each model is built from: the trunk of a small one, or a configuration of ``sam2``."""
+    kind: str
+    """Name of its configuration there."""
+
+
+Member = str | MiniTrunk | TransformersModel
+"""What a model is built from; a string is a configuration of ``sam2``."""
 
 
 @dataclass(frozen=True)
-class FamilySizes:
-    """What the size of a store depends on; the same for all models of a family."""
+class Family:
+    """Models that were released together: their encoders differ, their images and tokens do not."""
 
+    models: Mapping[str, Member]
+    """What each is built from, the smallest first. Weights are listed in
+    ``storage/checkpoints/<family>.csv``."""
     n_channels: int
     """Width of a token."""
+    image_size_px: int
+    """Side of the square that the encoder sees."""
     mask_side_px: int
     """Side of a low-resolution mask."""
+    mean: Colour = IMAGENET_MEAN
+    std: Colour = IMAGENET_STD
+    """Of the images, which enter less the mean and over the deviation."""
+    licence: str = "Apache-2.0"
+    """Of the weights."""
 
     @property
     def n_encoder_channels(self) -> int:
@@ -70,9 +77,82 @@ class FamilySizes:
         return self.n_channels // 8 + self.n_channels // 4 + self.n_channels
 
 
-SIZES: Final[Mapping[str, FamilySizes]] = {
-    "mini": FamilySizes(MINI_CHANNELS, MINI_IMAGE_SIZE_PX // 4),
-    "sam2": FamilySizes(256, 256),
-    "sam2.1": FamilySizes(256, 256),
+MINI_TRUNKS: Final = {
+    "tiny": MiniTrunk(6, (1, 1, 2, 1)),
+    "small": MiniTrunk(12, (1, 1, 3, 1)),
+    "base_plus": MiniTrunk(16, (1, 2, 3, 1)),
+    "large": MiniTrunk(24, (2, 3, 4, 1)),
 }
-"""Declared for those who plan or publish cells: building a model takes seconds."""
+"""Four sizes of one recipe."""
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    "mini": Family(MINI_TRUNKS, MINI_CHANNELS, MINI_IMAGE_SIZE_PX, MINI_IMAGE_SIZE_PX // 4),
+    "sam2": Family(
+        {
+            "tiny": "configs/sam2/sam2_hiera_t.yaml",
+            "small": "configs/sam2/sam2_hiera_s.yaml",
+            "base_plus": "configs/sam2/sam2_hiera_b+.yaml",
+            "large": "configs/sam2/sam2_hiera_l.yaml",
+        },
+        n_channels=256,
+        image_size_px=1024,
+        mask_side_px=256,
+    ),
+    "sam2.1": Family(
+        {
+            "tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
+            "small": "configs/sam2.1/sam2.1_hiera_s.yaml",
+            "base_plus": "configs/sam2.1/sam2.1_hiera_b+.yaml",
+            "large": "configs/sam2.1/sam2.1_hiera_l.yaml",
+        },
+        n_channels=256,
+        image_size_px=1024,
+        mask_side_px=256,
+    ),
+    "edgetam": Family(
+        {"tiny": TransformersModel("edgetam")},
+        n_channels=256,
+        image_size_px=1024,
+        mask_side_px=256,
+    ),
+    "sam3": Family(
+        {"large": TransformersModel("sam3_tracker")},
+        n_channels=256,
+        image_size_px=1008,
+        mask_side_px=288,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        licence="SAM License (publications acknowledge it, no military use)",
+    ),
+}
+"""Every family. Sizes are declared for those who plan or publish cells: building a model takes
+seconds."""
+
+
+def models_of(family: str) -> tuple[str, ...]:
+    """Models of a family, the smallest first.
+
+    >>> models_of("mini")
+    ('tiny', 'small', 'base_plus', 'large')
+
+    Raises
+    ------
+    ValueError
+        If there is no such family.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+    return tuple(FAMILIES[family].models)
+
+
+def check_model(family: str, model: str) -> None:
+    """Check that a family has a model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family, or it has no such model.
+    """
+    known = models_of(family)
+    if model not in known:
+        raise ValueError(f"model must be one of {', '.join(known)}, got {model!r}")

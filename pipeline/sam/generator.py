@@ -1,4 +1,4 @@
-"""SAM2's automatic mask generator on our decoder: what its masks came from stays at hand."""
+"""SAM2's automatic mask generator on our decoder, with the prediction behind each mask."""
 
 import inspect
 import warnings

@@ -1,9 +1,9 @@
-"""A model of SAM2 on a device, behind two verbs: encode, decode."""
+"""A SAM2 model on a device: it encodes images and decodes prompts."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,10 +17,6 @@ Precision = Literal["fp32", "bf16"]
 
 Pixels = UInt8[np.ndarray, "_ _ 3"] | Float32[np.ndarray, "_ _ 3"]
 """An image: bytes on the scale 0..255, floats on 0..1."""
-
-PIXEL_MEAN: Final = (0.485, 0.456, 0.406)
-PIXEL_STD: Final = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's red, green and blue, on the 0..1 scale."""
 
 
 class DeviceError(ValueError):
@@ -125,7 +121,8 @@ class Sam:
         self._tokens: Tensor | None = None
         model.sam_mask_decoder.transformer.register_forward_hook(self._keep_tokens)
         mean, std = (
-            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD)
+            torch.tensor(colour, device=device).view(1, 3, 1, 1)
+            for colour in (model.pixel_mean, model.pixel_std)
         )
         self._mean, self._std = mean, std
 

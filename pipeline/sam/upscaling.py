@@ -1,4 +1,4 @@
-"""The upscaling of SAM2's mask decoder, cell by cell: nothing is put in rows and columns midway.
+"""The upscaling of SAM2's mask decoder as plain multiplications; pixels are ordered at the end.
 
 Both its transposed convolutions cut each cell into quarters that do not overlap, so that they, the
 normalisation and the activations are operations on rows of channels.

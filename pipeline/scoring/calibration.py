@@ -1,4 +1,4 @@
-"""Calibration: whether masks are as good as predicted, and pixels as probable; SamScores mended."""
+"""Calibration of predicted IoUs, of pixels' probabilities, and of SamScores (isotonic)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

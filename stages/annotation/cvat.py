@@ -147,7 +147,7 @@ def _prompt_set(prompts: auto_annotation.InteractionPrompts) -> PromptSet:
     labels = [1] * len(prompts.pos_points) + [0] * len(prompts.neg_points)
     corners = prompts.bounding_box
     box = None if corners is None else [*corners[0], *corners[1]]
-    return PromptSet(clicks, labels, box) if clicks else PromptSet(box=box)
+    return PromptSet(clicks or None, labels or None, box)
 
 
 def _confidence(expected_iou: float) -> float:

@@ -1,15 +1,15 @@
 """What an ML backend of Label Studio answers: the mask of clicks or a box as a brush region.
 
-Plain data in and out: Label Studio's own packages are not needed.
+Plain data in and out; the packages that a backend has are not needed here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import UInt8
 
 from pipeline.predictor import PromptSet, UncertainPredictor
 from storage.images.files import read_rgb
@@ -17,19 +17,15 @@ from storage.images.files import read_rgb
 PERCENT: Final = 100
 """Label Studio's coordinates are percent of the image's width and height."""
 
-CHANNELS: Final = 4
-"""A mask is written as an RGBA picture, row by row: each pixel four times."""
-
-RUN_BITS: Final = 16
-"""Bits of the length of a run."""
-
-MOST_RUN: Final = 2**RUN_BITS
+Encode = Callable[[UInt8[np.ndarray, "height width"]], list[int]]
+"""Run lengths of a mask of 0 and 255: ``label_studio_sdk.converter.brush.mask2rle``."""
 
 
 def predictions(
     predictor: UncertainPredictor,
     path: str | Path,
     context: Mapping[str, Any] | None,
+    encode: Encode,
     *,
     from_name: str,
     to_name: str,
@@ -70,39 +66,14 @@ def predictions(
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {"format": "rle", "rle": brush_rle(mask), "brushlabels": _labels(marks[-1])},
+        "value": {
+            "format": "rle",
+            "rle": encode(mask * np.uint8(255)),
+            "brushlabels": _labels(marks[-1]),
+        },
         "score": score,
     }
     return [{"result": [region], "score": score}] if mask.any() else []
-
-
-def brush_rle(mask: Bool[np.ndarray, "height width"]) -> list[int]:
-    """A mask as Label Studio packs brushes, 255 inside: bytes of a stream of bits.
-
-    Notes
-    -----
-    The format of the package ``rle-pack`` of thi.ng/umbrella: the number of values (32 bits), bits
-    of a value less 1 (5), four widths of run lengths less 1 (4 each); then for each run 1, which
-    of the widths (2), its length less 1, and its value. All four widths are the same here.
-    """
-    values = np.repeat(mask.ravel(), CHANNELS)
-    starts = np.flatnonzero(np.diff(values, prepend=~values[:1]))
-    lengths = np.diff(starts, append=len(values))
-    head = f"{len(values):032b}{7:05b}" + 4 * f"{RUN_BITS - 1:04b}"
-    runs = (
-        f"111{part - 1:0{RUN_BITS}b}" + ("11111111" if values[start] else "00000000")
-        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
-        for part in _parts(length)
-    )
-    bits = head + "".join(runs)
-    n_bytes = -(-len(bits) // 8)
-    return list(int(bits.ljust(8 * n_bytes, "0"), 2).to_bytes(n_bytes, "big"))
-
-
-def _parts(length: int) -> list[int]:
-    """A run in parts whose lengths have enough bits."""
-    n_whole, rest = divmod(length, MOST_RUN)
-    return [*([MOST_RUN] * n_whole), *([rest] if rest else [])]
 
 
 def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) -> PromptSet:
@@ -122,7 +93,7 @@ def _prompt_set(marks: Sequence[Mapping[str, Any]], size_px: tuple[int, int]) ->
         else:
             clicks.append([x, y])
             labels.append(int(mark.get("is_positive", 1)))
-    return PromptSet(clicks, labels, box) if clicks else PromptSet(box=box)
+    return PromptSet(clicks or None, labels or None, box)
 
 
 def _labels(mark: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """``croissant.json``: the stores of a data set in the format of MLCommons, version 1.1."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -39,20 +38,6 @@ CONTEXT: Final[Mapping[str, Any]] = {
 }
 """That of the specification: readers warn of any other."""
 
-FIELDS: Final = {
-    "path": ("sc:Text", "below the address of the data set"),
-    "kind": ("sc:Text", "objects, features, masks or entropy"),
-    "split": ("sc:Text", "split of the images"),
-    "model": ("sc:Text", "model of the family"),
-    "view": ("sc:Text", "how the images were changed before the model saw them"),
-    "family": ("sc:Text", "family of the models"),
-    "weights": ("sc:Text", "sha256 of the model's weights"),
-    "n_objects": ("sc:Integer", "rows of the store"),
-    "n_bytes": ("sc:Integer", "bytes of all arrays"),
-    "signature": ("sc:Text", "all that the rows depend on, as JSON"),
-}
-"""Fields of a store, their types and meanings."""
-
 
 def croissant(
     stores: Sequence[CardStore], publication: Publication, description: str
@@ -60,7 +45,7 @@ def croissant(
     """A data set in the words of Croissant.
 
     Croissant knows no Zarr. For each store there are its manifest, whose digest holds the digests
-    of all other files, and the set of its files; its signature is a record.
+    of all other files, and the set of its files.
     """
     return {
         "@context": {**CONTEXT},
@@ -75,7 +60,6 @@ def croissant(
         "version": publication.version,
         "citeAs": PAPER,
         "distribution": [node for store in stores for node in _files(store, publication)],
-        "recordSet": [_record_set(stores)],
     }
 
 
@@ -98,29 +82,3 @@ def _files(store: CardStore, publication: Publication) -> list[dict[str, Any]]:
         "encodingFormat": "application/vnd.zarr; version=3",
     }
     return [digest] if store.is_zipped else [digest, files]
-
-
-def _record_set(stores: Sequence[CardStore]) -> dict[str, Any]:
-    fields = [
-        {"@type": "cr:Field", "@id": f"stores/{name}", "dataType": kind, "description": meaning}
-        for name, (kind, meaning) in FIELDS.items()
-    ]
-    return {
-        "@type": "cr:RecordSet",
-        "@id": "stores",
-        "description": "A record for each store.",
-        "key": {"@id": "stores/path"},
-        "field": fields,
-        "data": [_record(store) for store in stores],
-    }
-
-
-def _record(store: CardStore) -> dict[str, Any]:
-    values = {
-        "path": store.path,
-        "kind": store.described.kind,
-        "n_objects": store.n_objects,
-        "n_bytes": store.described.size_bytes,
-        "signature": json.dumps(store.described.signature),
-    }
-    return {f"stores/{name}": values.get(name, store.entry(name)) for name in FIELDS}

@@ -14,46 +14,43 @@ from stages.settings.removed import removal
 UsageError: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """Click's; newer Typers bring a Click of their own."""
 
-COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "demo": (
-        "stages.web.command",
-        "Serve a web page: an image, clicks on it, masks, and how far to trust them.",
-    ),
-    "fill": (
-        "stages.cli.fill",
-        "Compute the shards of cells that the pool lacks; `dvc repro` publishes them.",
-    ),
-    "gate": (
-        "stages.cli.gate",
-        "Find the uncertainty up to which masks may be kept for a promise to hold.",
-    ),
-    "plan": (
-        "stages.cli.plan",
-        "Show the size of all cells, which exist, and why the others would run; run nothing.",
-    ),
-    "predict": (
-        "stages.cli.predict",
-        "Segment one object and estimate how wrong its mask is and why; all clicks are one prompt.",
-    ),
-    "predict-coco": (
-        "stages.cli.predict_coco",
-        "Segment every annotated object, or everything, with the uncertainty of each mask.",
-    ),
-    "report": (
-        "stages.cli.report",
-        "Name the page that the stage `report` wrote; with --open, show it.",
-    ),
-    "run": (
-        "stages.cli.run",
-        "Run the commands of dvc.yaml in its order, without DVC; the first that fails ends it.",
-    ),
-    "bench": ("stages.cli.bench", "Speed of this machine."),
-    "cache": ("stages.cli.cache", "Stores of the cache."),
-    "checkpoints": ("stages.cli.checkpoints", "Weights of the SAM2 models."),
-    "heads": ("stages.cli.heads", "Trained heads as files."),
+GROUPS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "Masks and how wrong they may be": {
+        "predict": (
+            "stages.cli.predict",
+            "Segment an object; say how wrong its mask may be, and why.",
+        ),
+        "predict-coco": (
+            "stages.cli.predict_coco",
+            "Segment the objects of a COCO file, or all of a folder.",
+        ),
+        "demo": (
+            "stages.web.command",
+            "Serve a web page to click on images, your own or drawn ones.",
+        ),
+        "gate": (
+            "stages.cli.gate",
+            "Find which masks to keep so that a promise about them holds.",
+        ),
+    },
+    "The pipeline of params.yaml": {
+        "plan": ("stages.cli.plan", "Show what a run will take, what it will run, and why."),
+        "fill": ("stages.cli.fill", "Compute missing shards of cells; `dvc repro` publishes them."),
+        "run": ("stages.cli.run", "Run the stages of dvc.yaml in order, without DVC."),
+        "report": ("stages.cli.report", "Name the page of the results; --open shows it."),
+    },
+    "Files": {
+        "cache": ("stages.cli.cache", "List, check, compare, repair and describe stores."),
+        "checkpoints": ("stages.cli.checkpoints", "Download and check weights of Meta's models."),
+        "heads": ("stages.cli.heads", "Show, export, download and describe trained heads."),
+    },
 }
-"""Module of each command, and its line in ``usam --help``. A module has either a Typer ``app`` of
-several commands, or a function that is named like the command."""
+"""Commands by their heading in ``usam --help``: module, and line there. A module has either a Typer
+``app`` of several commands, or a function that is named like the command."""
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    name: found for group in GROUPS.values() for name, found in group.items()
+}
 
 
 class LateGroup(TyperGroup):
@@ -67,6 +64,12 @@ class LateGroup(TyperGroup):
         """A command as the list shows it."""
         _, words = COMMANDS.get(cmd_name, ("", ""))
         return TyperCommand(cmd_name, help=words) if words else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - click's
+        """The list of commands, under a heading for each group."""
+        for heading, group in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, words) for name, (_, words) in group.items()])
 
     def resolve_command(
         self,
@@ -98,12 +101,19 @@ def load_command(name: str) -> Any:  # noqa: ANN401 - click's, which newer Typer
     group = getattr(module, "app", None)
     if group is not None:
         return typer.main.get_group(group)
-    alone = typer.Typer(add_completion=False)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command()(getattr(module, name.replace("-", "_")))
     return typer.main.get_command(alone)
 
 
-app = typer.Typer(cls=LateGroup, no_args_is_help=True, help="UncertainSAM from a feature cache.")
+app = typer.Typer(
+    cls=LateGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Masks of Segment Anything 2, how wrong they may be, and why.",
+    epilog="Begin with `usam demo`, or with `usam predict IMAGE --click X,Y`.",
+)
 
 
 def show_version(is_asked: bool) -> None:  # noqa: FBT001 - as Typer calls it

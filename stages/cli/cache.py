@@ -1,14 +1,14 @@
-"""``usam cache``: lists, verifies, compares, repairs and migrates stores; tends the pool."""
+"""``usam cache``: lists, verifies and repairs stores; tends the pool."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stages.cli.card import cache_card
-from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.columns import aligned, bytes_text
 from stages.cli.listing import ls, own_part
 from stages.filling.job import CellJob, possible_jobs, prepared
 from stages.filling.plans import all_cells, cells_of
@@ -18,26 +18,26 @@ from stages.program.progress import counting, progress
 from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError
 from stages.settings.signatures import CellName
-from storage.errors import StoreError, counted
+from storage.errors import StoreError, counted, printable
 from storage.files.addresses import is_address
-from storage.paths import CACHE, POOL, WORK, remedy
+from storage.paths import CACHE, POOL, remedy
 from storage.pool.cleaning import clean
 from storage.pool.dvc_cache import mend_cache
 from storage.pool.inputs import PreparedSplit
-from storage.store.describe import Difference, differences_of, find_stores
-from storage.store.migration import migrate
+from storage.store.describe import find_stores
 from storage.store.verify import Damage, verify
 
-app = typer.Typer(no_args_is_help=True, help="Stores of the cache.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, check, compare, repair and describe stores.",
+)
 
 app.command("ls")(ls)
 app.command("card")(cache_card)
 
 Where = str | Path
 """An address or a path."""
-
-Sides = tuple[Where | None, Where | None]
-"""Where a store is on either side of a comparison."""
 
 Some = Annotated[str, typer.Argument(help="A store, or a folder of stores.")]
 AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder or an address.")]
@@ -47,9 +47,14 @@ AnyStore = Annotated[str, typer.Argument(help="A store, zipped or not, a folder 
 def verify_command(
     where: AnyStore,
     *,
-    quick: Annotated[bool, typer.Option(help="Ask for the sizes of files only.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compare the sizes of files only.")
+    ] = False,
 ) -> None:
-    """Check every file against its store's manifest; print what differs and exit 1 if any does."""
+    """Check every file of stores against their manifests.
+
+    Print what differs; exit 1 if anything does.
+    """
     found: dict[Where, list[Damage]] = {}
     with reported_errors():
         paths: list[Where] = [where] if is_address(where) else [*find_stores(Path(where))]
@@ -87,85 +92,9 @@ def _verdict(found: Mapping[Where, list[Damage]]) -> str:
     return "\n".join(lines)
 
 
-@app.command("migrate")
-def migrate_command(path: Some) -> None:
-    """Migrate stores of schema 2 to the current one, without a model; exit 1 if any fails.
-
-    Each is replaced whole or not at all. Run `dvc commit` afterwards.
-    """
-    failed = False
-    with reported_errors():
-        found = find_stores(_on_disk(path))
-    for store in found:
-        try:
-            print(f"{'migrated' if migrate(store) else 'current':8}  {printable(str(store))}")
-        except (StoreError, OSError) as error:
-            print(f"refused   {printable(str(store))}: {own_part(store, error)}")
-            failed = True
-    if failed:
-        raise typer.Exit(1)
-
-
-@app.command("diff")
-def diff_command(one: AnyStore, other: AnyStore) -> None:
-    """Print what differs between two stores, or between all stores of two folders.
-
-    Exit 1 if anything does.
-    """
-    with reported_errors():
-        pairs = _pairs(one, other)
-        found = {
-            name: differences_of(old, new) if old and new else None
-            for name, (old, new) in pairs.items()
-        }
-    print("\n".join(_comparison(name, pairs[name], found[name]) for name in pairs))
-    if any(differences != [] for differences in found.values()):
-        raise typer.Exit(1)
-
-
-def _pairs(one: str, other: str) -> dict[str, Sides]:
-    """Stores of two folders by their names below them, or two stores.
-
-    Raises
-    ------
-    ParamsError
-        If one is a store, or an address, which is that of a store, and the other a folder of some.
-    """
-    sides = [_by_name(where) for where in (one, other)]
-    first, second = ("a store" if "" in side else "a folder of stores" for side in sides)
-    if first != second:
-        raise ParamsError(
-            "ONE and OTHER must be two stores, or two folders of stores, got "
-            f"{first} at {one} and {second} at {other}"
-        )
-    if first == "a store":
-        return {f"{one} {other}": (one, other)}
-    names = sorted(sides[0].keys() | sides[1].keys())
-    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
-
-
-def _by_name(where: str) -> dict[str, Where]:
-    """Published stores by their names below a folder; a store itself has none."""
-    path = Path(where)
-    if is_address(where) or path.is_file():
-        return {"": where}
-    names = {store: store.relative_to(path).as_posix() for store in find_stores(path)}
-    return {"" if name == "." else name: store for store, name in names.items()}
-
-
-def _comparison(name: str, sides: Sides, differences: Sequence[Difference] | None) -> str:
-    if differences is None:
-        there = next(side for side in sides if side is not None)
-        return f"alone    {printable(str(there))}"
-    if not differences:
-        return f"same     {printable(name)}"
-    rows = [("  ", difference.what, difference.how) for difference in differences]
-    return f"differs  {printable(name)}\n{aligned(rows)}"
-
-
 @app.command()
 def repair(path: Some = str(CACHE)) -> None:
-    """Check stores against their manifests; recompute and replace damaged shards.
+    """Find damaged shards of stores and compute them again.
 
     Intact shards are kept, and the same damage in DVC's cache is repaired. Exit 1 if a damaged
     store has no shards or belongs to no cell of params.yaml, or if a cell cannot be repaired; the
@@ -223,9 +152,10 @@ def _repair(name: CellName, params: Params) -> None:
 
 @app.command("adopt")
 def adopt_command() -> None:
-    """Put the shards of published cells into the pool, as `usam fill` and `dvc repro` also do.
+    """Put the shards of published cells into the pool.
 
-    For outputs that are to be removed, and whose shards are to stay.
+    For outputs that are to be removed and whose shards are to stay; `usam fill` and `dvc repro`
+    do the same.
     """
     with reported_errors():
         params = read_params()
@@ -249,8 +179,6 @@ def clean_command() -> None:
     for folder, n_shards in cleaned.unpublished.items():
         some = counted(n_shards, "shard")
         print(f"kept    {some} that were never published; `rm -r {folder}` removes them")
-    for folder in sorted({marks.parents[3] for marks in WORK.glob("*/*/*/*/marks")}):
-        print(f"kept    work of an earlier version; `rm -r {folder}` removes it")
 
 
 def _jobs(params: Params) -> Iterator[tuple[dict[str, CellJob], PreparedSplit]]:
@@ -271,7 +199,7 @@ def _on_disk(where: str) -> Path:
     """
     if is_address(where):
         raise ParamsError(
-            f"{where} must be a path, got an address: `usam cache ls`, `verify` and `diff` take "
-            "those, each of one store"
+            f"{where} must be a path, got an address: `usam cache ls` and `verify` take those, "
+            "each of one store"
         )
     return Path(where)

@@ -9,9 +9,9 @@ import typer
 from stages.cards.croissant import croissant
 from stages.cards.readme import describe_stores, heads_readme, stores_readme
 from stages.cards.stores import Publication, card_stores
-from stages.cli.columns import printable
 from stages.program.main import reported_errors
 from stages.settings.parsing import ParamsError
+from storage.errors import printable
 from storage.folders import write_json, write_text
 from storage.head_files.head_file import read_head_file
 
@@ -31,7 +31,7 @@ def cache_card(
     date: Annotated[str, typer.Option(help="Of the publication; today's by default.")] = "",
     version: Annotated[str, typer.Option(help="Of the data, as 1.0.0.")] = "1.0.0",
 ) -> None:
-    """Write README.md and croissant.json, which describe stores to Hugging Face and to others.
+    """Write README.md and croissant.json of stores, for a hub.
 
     The stores keep their paths below the address.
     """
@@ -54,7 +54,7 @@ def heads_card(
     license_name: License,
     to: Folder = Path("hub"),
 ) -> None:
-    """Write README.md, which describes a file of heads to Hugging Face."""
+    """Write README.md of a file of heads, for a hub."""
     with reported_errors():
         text = heads_readme(file, read_head_file(file), license_name)
         write_text(to / "README.md", text)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.vocabulary import FAMILIES, MODELS
+from pipeline.sam.families import FAMILIES
 from stages.cli.columns import aligned
 from stages.program.main import reported_errors
 from stages.program.progress import progress
@@ -14,37 +14,41 @@ from storage.checkpoints import weights
 
 MB: Final = 1_000_000
 
-app = typer.Typer(no_args_is_help=True, help="Weights of the SAM2 models.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Download and check weights of Meta's models."
+)
 
 
 @app.command()
 def fetch(
-    family: Annotated[str, typer.Argument(help="sam2 or sam2.1; mini needs no download.")],
+    family: Annotated[str, typer.Argument(help="Any but mini, which needs no download.")],
     models: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(MODELS)}; may be given many times. All by default."),
+        typer.Option(help="One of the family; may be given many times. All by default."),
     ] = None,
 ) -> None:
     """Download weights and check their sha256; skip intact ones."""
     # Scripts of earlier versions name the models without --model.
-    names = [*(models or ()), *(model or ())] or MODELS
+    named = [*(models or ()), *(model or ())]
     with reported_errors():
-        for record in [weights.checkpoint(family, name) for name in names]:
+        records = [weights.checkpoint(family, name) for name in named]
+        for record in records or weights.checkpoints(family):
             with ExitStack() as stack:
                 bar = DownloadBar(f"fetch {family} {record.model}", stack)
                 path = weights.fetch(record, progressbar=bar)
             print(f"{path} is intact")
+    print(f"licence of the weights: {FAMILIES[family].licence}")
 
 
 @app.command()
 def verify(
     family: Annotated[str | None, typer.Argument(help="One family; all by default.")] = None,
 ) -> None:
-    """Compare the downloaded weights with their listed sha256; exit 1 if one differs."""
+    """Check the sha256 of downloaded weights; exit 1 if one differs."""
     with reported_errors():
         families = FAMILIES if family is None else (family,)
-        records = [weights.checkpoint(name, model) for name in families for model in MODELS]
+        records = [one for name in families for one in weights.checkpoints(name)]
         states = [weights.state(record) for record in records]
     print(_table(records, states))
     with reported_errors():

@@ -6,6 +6,8 @@ from typing import Final
 
 from rich.cells import cell_len
 
+from storage.errors import printable
+
 GAP: Final = "  "
 
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
@@ -23,11 +25,6 @@ def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> st
             cells.append(pad + cell if i in right else cell + pad)
         lines.append(GAP.join(cells).rstrip())
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """A name on one line of any terminal: control characters and broken UTF-8 are escaped."""
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def bytes_text(*n_bytes: float) -> str:

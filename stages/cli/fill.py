@@ -36,7 +36,7 @@ def fill(
     dry_run: DryRun = False,  # noqa: FBT002 - typer's options
     shard_range: Range = "1/1",
 ) -> None:
-    """Compute the shards of cells that the pool lacks; `dvc repro` publishes them.
+    """Compute missing shards of cells; `dvc repro` publishes them.
 
     The executor of params.yaml computes. Run any number of these commands at a time, on any hosts
     that share the folder. Ctrl-C, SIGTERM and SIGUSR1 keep finished shards; after the last two the
@@ -56,7 +56,7 @@ def fill(
             print(table)
             return
         chosen = [some for some in choose(names, params, part) if some.todo()]
-        n_shards = sum(len(some.todo()) for some in chosen)
+        n_shards = counted(sum(len(some.todo()) for some in chosen), "shard")
         fill_all(chosen, params.executor)
     if chosen:
         _report(chosen, n_shards)
@@ -71,14 +71,11 @@ def _nothing(names: Sequence[CellName]) -> str:
     )
 
 
-def _report(todo: Sequence[Filling], n_shards: int) -> None:
-    """Print how many of the shards were filled; exit 1 if a cell failed."""
+def _report(todo: Sequence[Filling], n_shards: str) -> None:
+    """Print how many shards were filled; exit 1 if a cell failed."""
     failed = {some.job: some.error for some in todo if some.error}
     for job, error in failed.items():
         print(f"error: {job}: {one_line(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
-    n_made = sum(some.n_made for some in todo)
-    others = f", other processes {n_shards - n_made}" if n_made < n_shards else ""
-    filled = f"filled {counted(n_made, 'shard')} of {counted(len(todo), 'cell')}"
-    print(f"{filled}{others}; `dvc repro` publishes them")
+    print(f"filled {n_shards} of {counted(len(todo), 'cell')}; `dvc repro` publishes them")

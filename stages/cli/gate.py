@@ -1,46 +1,35 @@
 """``usam gate``: the uncertainty up to which masks may be kept for a promise to hold."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from math import ceil
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import pandas as pd
 import typer
 
 from pipeline import risk_control
 from pipeline.mask_sets import N_CALIBRATIONS, Coverage
-from pipeline.proposals import Values
-from pipeline.result_rows import SPLIT_TABLES
 from pipeline.scoring.measures import BY_NAME
 from pipeline.scoring.statistics import shown_model
 from pipeline.vocabulary import N_PROPOSALS, PROTOCOLS
-from stages.mask_sets import calibrate_sets
+from stages.gate_calibration import Gated, calibrate_masks, calibrate_sets
 from stages.page.labels import MASK_LABELS, measure_label, model_label
 from stages.predictor.gates import SET, Gate, promise_words
 from stages.program.main import reported_errors
-from stages.settings.params import read_params
+from stages.settings.params import Params, read_params
 from stages.settings.parsing import ParamsError, check_known
-from storage.errors import DataError
 from storage.folders import write_json
-from storage.outputs.results import SplitResults, read_results, read_run
-from storage.paths import gate_path, results_dir
+from storage.paths import gate_path
 
 IN_USE: Final = "usam_ours"
 """Measure of the heads that a predictor takes by default."""
 
-SUREST: Final = 0.1
-"""Share of the least uncertain masks that shows whether an alpha is attainable."""
-
 
 def gate(
-    iou: Annotated[float, typer.Option(help="IoU below which a mask falls short.")],
-    alpha: Annotated[float, typer.Option(help="Share of masks that may fall short.")],
+    iou: Annotated[float, typer.Option(help="A mask falls short below this IoU.")],
+    alpha: Annotated[float, typer.Option(help="Share that may fall short.")],
     promise: Annotated[
         str,
         typer.Option(
-            help="Whether that is a share of the kept masks, of all, or of sets of proposals that "
-            "may have no better mask: kept, all or set."
+            help="Of what: kept masks, all masks, or set: sets of proposals without a better mask."
         ),
     ] = "kept",
     split: Annotated[str | None, typer.Option(help="Eval split; by default the first.")] = None,
@@ -48,110 +37,35 @@ def gate(
     measure: Annotated[str, typer.Option(help="Name of the measure, as in auc.csv.")] = IN_USE,
     protocol: Annotated[str, typer.Option(help="Which masks: selected or best.")] = "selected",
 ) -> None:
-    """Find the uncertainty up to which masks may be kept for a promise to hold."""
+    """Find which masks to keep so that a promise about them holds."""
     with reported_errors():
         params = read_params()
         wanted = risk_control.Promise(promise, iou, alpha)
-        _check(wanted, measure, protocol)
-        split = split or params.eval_splits[0]
-        check_known("eval split", split, params.eval_splits)
+        masks = Gated(
+            split or params.eval_splits[0], protocol, model or shown_model(params.models), measure
+        )
+        _check(params, masks, wanted)
+        name = f"{protocol}-{masks.model}-{measure}"
         if promise == SET:
-            made, covered = calibrate_sets(params, split, wanted, protocol, model, measure)
-            lines = _set_lines(made, covered)
+            made, covered = calibrate_sets(params, masks, wanted)
+            lines, name = _set_lines(made, covered), f"{name}-{SET}"
         else:
-            made = _of_masks(split, wanted, (protocol, model, measure))
+            made = calibrate_masks(masks, wanted)
             lines = _lines(made)
-        name = f"{protocol}-{made.model}-{measure}"
-        path = gate_path(split, f"{name}-{SET}" if promise == SET else name)
+        path = gate_path(made.split, name)
         write_json(path, asdict(made))
     print(*lines, f"Written to {path}", sep="\n")
 
 
-def _of_masks(split: str, wanted: risk_control.Promise, of: tuple[str, str | None, str]) -> Gate:
-    column = _column(of[-1], read_run(results_dir(split)))
-    found = read_results(results_dir(split), of_objects={*SPLIT_TABLES["objects"].columns, column})
-    return _calibrate(found, wanted, of, column)
-
-
-def _column(measure: str, run: Mapping[str, Any]) -> str:
-    """Where the table of objects has a measure, under the first of the heads."""
-    heads = next(iter(run["heads"]), "") if BY_NAME[measure].needs_heads else ""
-    return f"{measure}@{heads}" if heads else measure
-
-
-def _calibrate(
-    found: SplitResults, wanted: risk_control.Promise, of: tuple[str, str | None, str], column: str
-) -> Gate:
-    protocol, model, measure = of
-    split = found.run["split"]
-    model, rows = _rows_of_model(found.objects, protocol, model)
-    judged = risk_control.Judged.masks(
-        _uncertainty(rows, measure, column),
-        (rows["iou"] < wanted.iou).to_numpy(),
-        rows["group"].to_numpy(),
-    )
-    limit = risk_control.threshold(judged, wanted)
-    n_groups = len(judged.images())
-    if limit == risk_control.NOTHING:
-        raise DataError(_nothing(judged, wanted, measure, f"{n_groups} images of {split}"))
-    return Gate(
-        split=split,
-        protocol=protocol,
-        model=model,
-        measure=measure,
-        train_split=column.removeprefix(measure).removeprefix("@"),
-        promise=wanted.of,
-        iou_at_least=wanted.iou,
-        alpha=wanted.alpha,
-        confidence=risk_control.CONFIDENCE if wanted.of == "kept" else None,
-        threshold=limit,
-        kept=float((judged.uncertainty <= limit).mean()),
-        n_objects=len(rows),
-        n_groups=n_groups,
-    )
-
-
-def _rows_of_model(
-    rows: pd.DataFrame, protocol: str, model: str | None
-) -> tuple[str, pd.DataFrame]:
-    """The model that is named, or the one in use by default, and its masks under a protocol."""
-    models = tuple(rows["model"].unique())
-    model = model or shown_model(models)
-    check_known("model", model, models)
-    is_wanted = (
-        (rows["protocol"] == protocol) & (rows["judged"] == protocol) & (rows["model"] == model)
-    )
-    return model, rows[is_wanted]
-
-
-def _uncertainty(rows: pd.DataFrame, measure: str, column: str) -> Values:
-    if column not in rows or rows[column].isna().all():
-        raise DataError(f"results of the split must have {column}, got none of these masks")
-    value: Values = rows[column].to_numpy()
-    return 1 - value if BY_NAME[measure].predicted_iou else value
-
-
-def _check(wanted: risk_control.Promise, measure: str, protocol: str) -> None:
+def _check(params: Params, masks: Gated, wanted: risk_control.Promise) -> None:
     for name, share in (("iou", wanted.iou), ("alpha", wanted.alpha)):
         if not 0 < share < 1:
             raise ParamsError(f"{name} must lie between 0 and 1, got {share}")
     check_known("promise", wanted.of, (*risk_control.PROMISES, SET))
-    check_known("measure", measure, tuple(BY_NAME))
-    check_known("protocol", protocol, PROTOCOLS)
-
-
-def _nothing(
-    judged: risk_control.Judged, wanted: risk_control.Promise, measure: str, images: str
-) -> str:
-    surest = judged.falls_short[: ceil(SUREST * len(judged.falls_short))]
-    other = ", or --promise all" if wanted.of == "kept" else ""
-    least = risk_control.least_images(wanted)
-    return (
-        f"{measure_label(measure)} must have a threshold that the {images} show to hold this "
-        f"promise, got none: {surest.mean():.0%} of the least uncertain tenth of the masks fall "
-        f"short, {judged.falls_short.mean():.0%} of all, and even masks that never do take {least} "
-        f"images; ask for a larger alpha or a lower iou, or take more images{other}"
-    )
+    check_known("measure", masks.measure, tuple(BY_NAME))
+    check_known("protocol", masks.protocol, PROTOCOLS)
+    check_known("eval split", masks.split, params.eval_splits)
+    check_known("model", masks.model, params.models)
 
 
 def _lines(made: Gate) -> list[str]:

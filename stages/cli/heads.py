@@ -4,13 +4,12 @@ import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from pipeline.heads.kinds import KINDS, HeadSet
-from pipeline.sam.model import Precision
-from pipeline.vocabulary import FAMILIES, PROTOCOL_TOKENS, PROTOCOLS
+from pipeline.vocabulary import PROTOCOL_TOKENS, PROTOCOLS
 from stages.cli.card import heads_card
 from stages.cli.checkpoints import DownloadBar
 from stages.cli.columns import aligned, bytes_text
@@ -25,7 +24,11 @@ from storage.head_files import head_file, published_heads
 from storage.paths import HEADS, heads_dir, objects_path
 from storage.split.objects import read_objects
 
-app = typer.Typer(no_args_is_help=True, help="Trained heads as files.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Show, export, download and describe trained heads.",
+)
 
 app.command("card")(heads_card)
 
@@ -37,15 +40,15 @@ def export(
     protocol: Annotated[str, typer.Option(help="selected or best.")] = OF_USERS.protocol,
     tokens: Annotated[str, typer.Option(help="Token set that the heads read.")] = OF_USERS.tokens,
     kind: Annotated[str, typer.Option(help="Kind of heads, see docs/method.md.")] = OF_USERS.kind,
-    half: Annotated[bool, typer.Option(help="Half precision: half the bytes.")] = False,  # noqa: FBT002
+    half: Annotated[bool, typer.Option("--half", help="Half precision: half the bytes.")] = False,  # noqa: FBT002
     gates: Annotated[
         str | None, typer.Option(help="Eval split whose gates of `usam gate` go into the card.")
     ] = None,
 ) -> None:
-    """Write a head set as a file for `usam predict`, with gates if any.
+    """Write trained heads as one file, for `usam predict`.
 
-    The card has the colours of the images that they learned from, if those are here: what is unlike
-    them gets no advice.
+    Its card holds the colours of the training images, if those are here; images unlike them get
+    no advice.
     """
     with reported_errors():
         check_known("protocol", protocol, PROTOCOLS)
@@ -66,13 +69,13 @@ def export(
 def fetch(
     family: Annotated[str, typer.Argument(help="sam2 or sam2.1; those of mini ship.")],
 ) -> None:
-    """Download the nine heads that UncertainSAM's authors publish, for `usam demo --family`."""
+    """Download the heads that UncertainSAM's authors publish."""
     with reported_errors():
         heads = published_heads.published_heads(family)
         print(
             f"note: the heads are those of {published_heads.REPOSITORY} at commit "
             f"{published_heads.COMMIT[:8]}, which states no licence: they are the authors' and no "
-            "part of usam-cache, ask them before you pass the files on",
+            "part of usam-cache; ask them before you pass the files on",
             file=sys.stderr,
         )
         for head in heads:
@@ -80,28 +83,7 @@ def fetch(
                 bar = DownloadBar(f"fetch {family} {head.name}", stack)
                 published_heads.fetch(head, progressbar=bar)
         file = published_heads.published_file(family)
-        found = read_published(published_heads.FOLDER / family, family=family, precision="fp32")
-        head_file.write_head_file(file, found)
-    print(_written(file, len(found.weights)))
-
-
-@app.command("import")
-def import_published(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of the published heads of one family, such as models/mlps/sam2.1."
-        ),
-    ],
-    file: Annotated[Path, typer.Argument(help="File to write.")],
-    family: Annotated[str, typer.Option(help="Family of the heads: sam2 or sam2.1.")],
-    precision: Annotated[str, typer.Option(help="Its precision: fp32 or bf16.")] = "fp32",
-) -> None:
-    """Write the nine heads that UncertainSAM's authors publish as a file for `usam predict`."""
-    with reported_errors():
-        check_known("family", family, FAMILIES)
-        check_known("precision", precision, get_args(Precision))
-        found = read_published(folder, family=family, precision=precision)
+        found = read_published(published_heads.FOLDER / family, family)
         head_file.write_head_file(file, found)
     print(_written(file, len(found.weights)))
 
@@ -118,8 +100,8 @@ def _colours_of(split: str) -> dict[str, str]:
     folder = None if location is None else Path(location.images)
     if folder is None or not folder.exists() or not objects_path(split).exists():
         print(
-            f"note: the images of {split} are not here, so that the card does not say what is "
-            "unlike them",
+            f"note: the images of {split} are not here, so the card cannot say which images "
+            "are unlike them",
             file=sys.stderr,
         )
         return {}
@@ -136,7 +118,7 @@ def info(
         Path | None, typer.Argument(help="File of `export`; by default, the heads that ship.")
     ] = None,
 ) -> None:
-    """Print the card of a file of heads: what they learned, from what, and how well."""
+    """Print what heads learned, from what, and how well."""
     with reported_errors():
         path = file or head_file.shipped_heads()
         found = head_file.read_head_file(path)

@@ -8,18 +8,17 @@ from typing import Annotated, Final
 
 import typer
 
-from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.columns import aligned, bytes_text
 from stages.program.main import one_line, reported_errors
-from storage.errors import StoreError, listed
+from storage.errors import StoreError, listed, printable
 from storage.files.addresses import files_at, is_address
 from storage.paths import CACHE
 from storage.store.describe import StoreDescription, describe, find_stores
 from storage.store.inspection import CELL_KEYS, read_description
-from storage.store.schema import MIGRATED, SCHEMA_VERSION
 
 HEADINGS: Final = (
     *("cell or store", "objects", "prompts", "size"),
-    *("family", "device", "extract", "schema", "state"),
+    *("family", "device", "extract", "state"),
 )
 NUMBERS: Final = {1, 2}
 
@@ -36,7 +35,7 @@ Where = Annotated[
 
 
 def ls(where: Where = None) -> None:
-    """List the cells and other stores below a folder; describe a single store in full.
+    """List cells and other stores; describe a single one in full.
 
     Exit 1 if the metadata of any store is damaged.
     """
@@ -73,8 +72,6 @@ class _Row:
     @property
     def state(self) -> str:
         """In words, with what is damaged or missing."""
-        if self.signature.get("schema_version") == MIGRATED:
-            return "to be migrated by `usam cache migrate`"
         if self.faults:
             return f"damaged: {'; '.join(self.faults)}"
         missing = [name for store in self.stores.values() for name in store.missing]
@@ -97,15 +94,8 @@ class _Row:
             *(", ".join(dict.fromkeys(numbers)) for numbers in (objects, prompts)),
             ", ".join(sizes),
             *(str(signature.get(key, "")) for key in ("family", "device", "extract_version")),
-            _age(signature.get("schema_version")),
             self.state,
         )
-
-
-def _age(version: object) -> str:
-    if version in {None, SCHEMA_VERSION}:
-        return "" if version is None else "current"
-    return f"{version}, current is {SCHEMA_VERSION}"
 
 
 def _rows(paths: Sequence[Path]) -> list[_Row]:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pipeline.sam.families import SIZES
+from pipeline.sam.families import FAMILIES
 from stages.cli.columns import aligned, bytes_text
 from stages.filling.plans import CellPlan, cell_bytes, n_cell_files, names_text, plan_split
 from stages.program.main import one_line, reported_errors
@@ -26,7 +26,7 @@ NUMBERS: Final = {1, 3, 4, 5}
 
 WithTime = Annotated[
     bool,
-    typer.Option("--time", help="Also time each model on a drawn scene, and tell the hours."),
+    typer.Option("--time", help="Also estimate the hours: times each model on a drawn scene."),
 ]
 
 Seconds = Mapping[tuple[str, tuple[str, ...], bool], tuple[float, float]]
@@ -34,7 +34,7 @@ Seconds = Mapping[tuple[str, tuple[str, ...], bool], tuple[float, float]]
 
 
 def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
-    """Show the size of all cells, which exist, and why the others would run; run nothing.
+    """Show what a run will take, what it will run, and why.
 
     Exit 1 if the annotations of a split cannot be read.
     """
@@ -51,7 +51,7 @@ def plan(with_time: WithTime = False) -> None:  # noqa: FBT002 - typer's option
             seconds = _timed(todo, params.extract) if with_time else None
         print(f"to run\n{lacking_table(todo, cells, params.extract.family, seconds)}")
     if cells:
-        print(_assumed(SIZES[params.extract.family].mask_side_px))
+        print(_assumed(FAMILIES[params.extract.family].mask_side_px))
     if sum(map(len, by_stage.values())) < sum(map(len, splits_of.values())):
         raise typer.Exit(1)
 

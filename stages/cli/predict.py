@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
-from pipeline.predictor.prompts import BOX_ORDER
+from pipeline.predictor.prompts import BOX_ORDER, PromptSet
 from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from pipeline.predictor import BayesianEntropies, Uncertainty
 
 ImageFile = Annotated[Path, typer.Argument(help="Image file.")]
-OnObject = Annotated[list[str] | None, typer.Option(help="X,Y on the object.")]
-BesideObject = Annotated[list[str] | None, typer.Option(help="X,Y beside the object.")]
-AroundObject = Annotated[str | None, typer.Option(help=f"{BOX_ORDER} around the object.")]
+OnObject = Annotated[
+    list[str] | None, typer.Option(metavar="X,Y", help="Click on the object; may be repeated.")
+]
+BesideObject = Annotated[
+    list[str] | None, typer.Option(metavar="X,Y", help="Click beside it; may be repeated.")
+]
+AroundObject = Annotated[str | None, typer.Option(metavar=BOX_ORDER, help="Box around the object.")]
 Bayesian = Annotated[
     bool,
-    typer.Option(
-        "--bayesian", help="Also the entropies over views, clicks and models, and what they cost."
-    ),
+    typer.Option("--bayesian", help="Also entropies over views, clicks and models."),
 ]
 Everything = Annotated[
     bool,
@@ -51,17 +53,17 @@ MinStability = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
 Heads = Annotated[
-    Path | None, typer.Option(help="File written by `usam heads export`; it also names the family.")
+    Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
 ]
 CostOfClick = Annotated[
-    float, typer.Option(help="IoU that clicking again must gain to be worth advising.")
+    float, typer.Option(metavar="IOU", help="Gain from which clicking again is advised.")
 ]
 CostOfLargerModel = Annotated[
-    float, typer.Option(help="The same of the large model; 1 never advises it.")
+    float, typer.Option(metavar="IOU", help="The same of the large model; 1: never.")
 ]
-CostOfPerson = Annotated[float, typer.Option(help="The same of a person who draws the mask.")]
+CostOfPerson = Annotated[float, typer.Option(metavar="IOU", help="The same of a person.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Save = Annotated[Path | None, typer.Option(help="Folder to write pictures to.")]
+Save = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to write pictures.")]
 
 
 GAINS: Final = {
@@ -90,7 +92,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: AsJson = False,  # noqa: FBT002
     save: Save = None,
 ) -> None:
-    """Segment one object and estimate how wrong its mask is and why; all clicks are one prompt."""
+    """Segment an object; say how wrong its mask may be, and why."""
     grid = points_per_side, min_score, min_stability
     with reported_errors():
         costs = prompts.parse_costs(cost_of_click, cost_of_larger_model, cost_of_person)
@@ -103,8 +105,8 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
             answer = _everything(question, prompts.grid_options(grid))
         else:
             prompts.check_no_grid(grid, "--everything")
-            clicks = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
-            answer = _prompt(question, clicks, with_bayesian=bayesian)
+            prompt = prompts.parse_clicks(click or [], not_click or [], box, question.size_px)
+            answer = _prompt(question, prompt, with_bayesian=bayesian)
     _print(question, *answer, as_json=as_json)
 
 
@@ -120,12 +122,13 @@ def _everything(question: prompts.Question, options: Mapping[str, Any]) -> Print
     return {"masks": records}, _everything_lines(records, question.size_px), saved
 
 
-def _prompt(question: prompts.Question, clicks: prompts.Clicks, *, with_bayesian: bool) -> Printed:
+def _prompt(question: prompts.Question, prompt: PromptSet, *, with_bayesian: bool) -> Printed:
     from stages.predictor.answers import answer_prompt  # noqa: PLC0415
 
-    answer = answer_prompt(question, clicks, with_bayesian=with_bayesian)
-    sets = set_words(question.set_gate, answer.found.mask_set)
-    values, lines = answer.found.to_dict(), _lines(answer.found, question.gate, sets)
+    answer = answer_prompt(question, prompt, with_bayesian=with_bayesian)
+    sets = set_words(set_gate(question.card, question.model), answer.found.mask_set)
+    values = {**answer.found.to_dict(), "set": sets or None}
+    lines = _lines(answer.found, question, sets)
     if answer.bayesian is not None:
         values["bayesian"] = _bayesian_values(answer.bayesian, answer.seconds)
         lines += f"\n\n{_bayesian_lines(values['bayesian'])}"
@@ -140,17 +143,19 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
-    note = photograph_note(question.family, question.rgb)
+    family = question.card["family"]
+    note = photograph_note(family, question.rgb)
     if note:
         print(note, file=sys.stderr)
     height, width = question.size_px
     if as_json:
         about = {"image": str(question.path), "height_px": height, "width_px": width}
-        about |= {"family": question.family, "model": question.model}
+        about |= {"family": family, "model": question.model}
+        about |= {"gate": gate_words(question.card, question.model) or None}
         print(json.dumps(about | values | {"saved": [str(path) for path in saved]}, indent=2))
         return
     name = printable(str(question.path))
-    heading = f"{name}, {width} x {height} px, {question.family} {question.model}"
+    heading = f"{name}, {width} x {height} px, {family} {question.model}"
     print(heading, lines, sep="\n\n")
     for path in saved:
         print(printable(str(path)))
@@ -163,7 +168,8 @@ def _question(
     check_known("model", model, MODELS)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
-    card = read_head_file(heads or shipped_heads()).card
+    file = heads or shipped_heads()
+    card = read_head_file(file).card
     gated = gated_models(card)
     if gated and model not in gated:
         print(
@@ -171,21 +177,10 @@ def _question(
             f"of {model}",
             file=sys.stderr,
         )
-    return prompts.Question(
-        path,
-        rgb,
-        card["family"],
-        model,
-        card["protocol"],
-        heads,
-        gate_words(card, model),
-        set_gate(card, model),
-        costs,
-        save,
-    )
+    return prompts.Question(path, rgb, model, file, card, costs, save)
 
 
-def _lines(found: "Uncertainty", gate: str, sets: str) -> str:
+def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
     """The proposals, what corrections would gain, the advice, and what gates promise."""
     rows: list[tuple[str, ...]] = [("proposal", "area", "SamScore", "expected IoU", "H_Std", "")]
     doubt = "?" if found.advice.correction == NONE else ""
@@ -206,7 +201,8 @@ def _lines(found: "Uncertainty", gate: str, sets: str) -> str:
     ]
     if found.is_kept is not None:
         verdict = "keep" if found.is_kept else "do not keep"
-        parts.append(f"Gate in the heads' card: {verdict} the mask. {gate}")
+        promised = gate_words(question.card, question.model)
+        parts.append(f"Gate in the heads' card: {verdict} the mask. {promised}")
     if sets:
         parts.append(sets)
     if found.caution:

@@ -106,7 +106,7 @@ def predict_coco(  # noqa: PLR0913, PLR0917 - one for each option
     form: Form = "results",
     sort: Sort = None,
 ) -> None:
-    """Segment every annotated object, or everything, with the uncertainty of each mask.
+    """Segment the objects of a COCO file, or all of a folder.
 
     An interrupted run continues where it stopped; unreadable images are named at the end.
     """
@@ -193,8 +193,8 @@ def _answer(
 ) -> "Answer":
     """Function that answers an image: all objects if the options ask for that, else its prompts."""
     # Imported late: torch takes seconds, and errors in the arguments should show at once.
-    from stages.predictor import load_predictor  # noqa: PLC0415
+    from stages.predictor.loading import load_by_heads  # noqa: PLC0415
     from stages.predictor.results import everything_answers, prompt_answers  # noqa: PLC0415
 
-    predictor = load_predictor(card["family"], model, heads=path, protocol=card["protocol"])
+    predictor = load_by_heads(card["family"], model, path)
     return everything_answers(predictor, options) if options else prompt_answers(predictor)

@@ -40,7 +40,7 @@ class Step:
 
 
 def run(stages: Globs = None) -> None:
-    """Run the commands of dvc.yaml in its order, without DVC; the first that fails ends it.
+    """Run the stages of dvc.yaml in order, without DVC.
 
     The outputs are byte for byte those of `dvc repro`. Nothing is skipped: what is there is made
     again, but for shards that the pool has.

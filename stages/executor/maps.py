@@ -1,4 +1,4 @@
-"""The same work for each of many items, where the settings say."""
+"""Applies a function to many items, by the executor of the settings."""
 
 import os
 import pickle

@@ -41,7 +41,7 @@ def slurm_cluster(params: SlurmParams) -> Iterator[SLURMCluster]:
         If SLURM is not there, or refuses such a job; or if this host has no such interface.
     """
     if shutil.which("sbatch") is None:
-        raise ParamsError("executor.kind must be other than slurm where no sbatch is on the PATH")
+        raise ParamsError("executor.kind slurm must find sbatch on the PATH, got none")
     networks = [name for _, name in socket.if_nameindex()]
     if params.interface not in {None, *networks}:
         raise ParamsError(
@@ -88,8 +88,8 @@ class Jobs:
         self._n_fruitless += 1
         if self._n_fruitless == N_FRUITLESS:
             raise ConnectionError(
-                f"jobs of SLURM must become workers, got {N_FRUITLESS} times in a row some that "
-                f"ended before, and no worker; {LOGS} has what they printed"
+                f"jobs of SLURM must become workers, got none in {N_FRUITLESS} attempts in a row; "
+                f"{LOGS} has what they printed"
             )
         print("note: no job of SLURM is left; others take their places", file=sys.stderr)
         self._cluster.scale(0)  # type: ignore[no-untyped-call]  # until `adapt` asks for some again
@@ -143,4 +143,4 @@ def _check_accepted(script: str) -> None:
     )
     if answer.returncode:
         said = " ".join(answer.stderr.split()) or f"status {answer.returncode}"
-        raise ParamsError(f"executor.slurm must be as SLURM takes jobs, got {said!r}")
+        raise ParamsError(f"executor.slurm must be settings that SLURM accepts, got {said!r}")

@@ -1,26 +1,20 @@
 """Tasks, and who runs them: this process, threads of it, or workers of Dask."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from stages.program.main import REPORTED, one_line
 from stages.settings.blocks import ExecutorParams
-from stages.settings.parsing import ParamsError
-from storage.errors import DataError, WeightsError
+from storage.errors import DataError
 
 T = TypeVar("T")
 
 N_TRIES: Final = 3
-"""How often a task is tried before it counts as failed."""
-
-LASTING: Final = (ParamsError, WeightsError)
-"""Errors that another try on the same machine would repeat."""
+"""How often workers try a task before it counts as failed."""
 
 N_NAMED: Final = 20
 """Failed tasks that an error names at most."""
@@ -54,7 +48,7 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that failed on every try, and its last error."""
+    """A task that failed, by workers on every try, and its last error."""
 
     task: Task[Any]
     error: BaseException
@@ -68,8 +62,7 @@ class Failure:
 class Run(Protocol):
     """An executor: yields the outcome of each task as it arrives.
 
-    Tasks are taken from the iterable as there is use for them. One that fails is tried again, and
-    keeps no other from running.
+    One that fails keeps no other from running.
     """
 
     def __call__(self, tasks: Iterable[Task[T]], /) -> Iterator[Done[T] | Failure]:
@@ -84,7 +77,7 @@ def run_tasks(
     n_threads: int = 1,
     uses_gpu: bool = False,
 ) -> list[Failure]:
-    """Run all tasks, each until it succeeds, but at most ``N_TRIES`` times.
+    """Run all tasks.
 
     Parameters
     ----------
@@ -97,7 +90,7 @@ def run_tasks(
 
     Returns
     -------
-    The tasks that failed each time.
+    The tasks that failed.
 
     Raises
     ------
@@ -132,34 +125,26 @@ def executor_of(
 def run_here(tasks: Iterable[Task[T]], *, n_threads: int) -> Iterator[Done[T] | Failure]:
     """Run tasks in threads of this process; a single one is the calling thread.
 
-    Settings and weights that are wrong are not tried again; an error that no user can fix ends all.
+    What fails here would fail here again: nothing is tried twice. An error that no user can fix
+    ends all.
     """
     if n_threads == 1:
-        yield from map(_tried, tasks)
+        yield from map(_ended, tasks)
         return
-    # Not joblib's: it warns when ended early, and takes tasks though nobody collects results.
-    pool, todo = ThreadPoolExecutor(n_threads), iter(tasks)
+    # Not joblib's: it warns when ended early.
+    pool = ThreadPoolExecutor(n_threads)
     try:
-        running = {pool.submit(_tried, task) for task in islice(todo, 2 * n_threads)}
-        while running:
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in ended)
-            running |= {pool.submit(_tried, task) for task in islice(todo, len(ended))}
+        for future in as_completed([pool.submit(_ended, task) for task in tasks]):
+            yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # nobody waits if the block ends early
 
 
-def _tried(task: Task[T]) -> Done[T] | Failure:
-    for tries in range(1, N_TRIES + 1):
-        try:
-            return Done(task, task.run())
-        except REPORTED as error:  # any other is a bug: its traceback says more than 3 tries
-            failure = Failure(task, error)
-            if isinstance(error, LASTING):
-                break
-            if tries < N_TRIES:
-                print(f"note: try {tries} of {N_TRIES} of {failure}", file=sys.stderr)
-    return failure
+def _ended(task: Task[T]) -> Done[T] | Failure:
+    try:
+        return Done(task, task.run())
+    except REPORTED as error:
+        return Failure(task, error)
 
 
 def check_all_done(failures: Sequence[Failure]) -> None:
@@ -181,7 +166,4 @@ def check_all_done(failures: Sequence[Failure]) -> None:
         raise failures[0].error
     named = "; ".join(map(str, failures[:N_NAMED]))
     more = f"; and {len(failures) - N_NAMED} more" if len(failures) > N_NAMED else ""
-    raise DataError(
-        f"every task must succeed within {N_TRIES} tries, got {len(failures)} that did not "
-        f"({named}{more})"
-    )
+    raise DataError(f"every task must succeed, got {len(failures)} that did not ({named}{more})")

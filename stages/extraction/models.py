@@ -63,8 +63,8 @@ def kept_model(params: ExtractParams, model: str, device: str) -> Sam:
         torch.set_num_threads(1)
     if device == "cuda" != params.device and not torch.cuda.is_available():
         raise ParamsError(
-            "every worker must see a GPU where extract.device: auto stands for cuda, as "
-            "executor.slurm.gpus asks for one or another worker has one, got one that sees none"
+            "every worker must have a GPU if executor.slurm.gpus asks for one or another worker "
+            "has one, under extract.device: auto, got one without"
         )
     return load_model(params, model, device)
 

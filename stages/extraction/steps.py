@@ -63,8 +63,6 @@ class CellSteps:
     """Name of the processor or GPU."""
     end: Callable[[str], None] = lambda _: None
     """Called with the name of each shard that is written."""
-    n_made: int = field(default=0, init=False)
-    """Shards that did not exist before they were written."""
     _last: tuple[int, Embedding] | None = field(default=None, init=False)
 
     def read(self, piece: Piece) -> ViewedImage | Failure:
@@ -107,7 +105,7 @@ class CellSteps:
     def write(self, shard: Shard, rows: Rows) -> None:
         """Keep a shard in the pool."""
         name = self.cell.split.names[shard.index]
-        self.n_made += self.cell.put(name, rows, maker=self.maker)
+        self.cell.put(name, rows, maker=self.maker)
         self.end(name)
 
     @property

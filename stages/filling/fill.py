@@ -9,7 +9,7 @@ from typing import Final
 
 from stages.executor.tasks import Task, check_all_done, run_tasks
 from stages.filling.job import CellJob
-from stages.filling.worker import Filled, device_here, fill_shards
+from stages.filling.worker import Failed, device_here, fill_shards
 from stages.program.main import REPORTED
 from stages.program.progress import progress
 from stages.settings.blocks import ExecutorParams, ExtractParams
@@ -38,15 +38,12 @@ class Filling:
     failed
         Those that cannot be had, each with the images that keep it from being there and their
         reasons, or with another error.
-    n_made
-        Shards that were computed for this process.
     """
 
     job: CellJob
     split: PreparedSplit
     own: frozenset[str]
     failed: dict[str, Mapping[str, str] | BaseException] = field(default_factory=dict)
-    n_made: int = 0
 
     @property
     def cell(self) -> Cell:
@@ -124,12 +121,10 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     # One process counts the images of a cell, several count the shards of all.
     with progress("fill", 0 if is_inline else n_objects) as count:
 
-        def note(task: Task[Filled], filled: Filled) -> None:
+        def note(task: Task[Failed], failed: Failed) -> None:
             job, names, _ = task.arguments
-            some = by_job[job]
-            some.failed |= filled.failed
-            some.n_made += filled.n_made
-            (count if filled.n_made else count.leave)(some.split.n_objects(names))
+            by_job[job].failed |= failed
+            count(by_job[job].split.n_objects(names))
 
         tasks = _tasks(todo, is_inline=is_inline)
         for failure in run_tasks(tasks, executor, note, uses_gpu=uses_gpu):
@@ -140,7 +135,7 @@ def fill(fillings: Sequence[Filling], executor: ExecutorParams) -> None:
     _check_shown(list(todo))
 
 
-def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Filled]]:
+def _tasks(todo: Mapping[Filling, Sequence[str]], *, is_inline: bool) -> Iterator[Task[Failed]]:
     """One task per shard; if one process does all, one per cell, to overlap reading and writing."""
     for some, names in todo.items():
         for part in [tuple(names)] if is_inline else [(name,) for name in names]:

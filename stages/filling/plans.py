@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.sam.families import SIZES
+from pipeline.sam.families import FAMILIES
 from pipeline.vocabulary import N_PROPOSALS
 from stages.filling.job import possible_jobs
 from stages.filling.run_cell import fitting
@@ -21,7 +21,7 @@ from stages.settings.signatures import (
     train_cells,
 )
 from storage.datasets.catalogue import Extent, estimate_extent
-from storage.errors import EarlierSchemaError, StoreError, counted, listed, shown
+from storage.errors import StoreError, counted, listed, shown
 from storage.paths import objects_path
 from storage.pool.cell import OF_A_SPLIT, settings_of
 from storage.pool.inputs import PreparedSplit
@@ -137,7 +137,7 @@ def plan_cell(
 
 def cell_bytes(cell: CellName, n_objects: int, family: str) -> tuple[int, int, int]:
     """Bytes of features, uncompressed, and of masks, at least and at most."""
-    sizes = SIZES[family]
+    sizes = FAMILIES[family]
     fixed = {name: len(values) for name, values in FIXED_COORDINATES.items()}
     widths = {"channel": sizes.n_channels, "encoder_channel": sizes.n_encoder_channels}
     dims = {**fixed, **widths, "prompt": len(cell.prompts)}
@@ -221,8 +221,6 @@ def _fault(
     of_split = {} if split is None else {"objects_digest": split.objects_digest}
     try:
         store = open_store(path)
-    except EarlierSchemaError:
-        return "to be migrated by `usam cache migrate`"
     except StoreError:
         return "damaged"
     if other := _other(store.signature, cell, asked | of_split):

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,21 +16,8 @@ from storage.pool.cell import FEATURES, Cell, names_in
 from storage.pool.inputs import PreparedSplit
 from storage.store.signature import compare
 
-
-@dataclass(frozen=True)
-class Filled:
-    """Outcome of some shards of a cell.
-
-    Attributes
-    ----------
-    n_made
-        Shards that were computed here; any others were there already.
-    failed
-        Shards that are not there for images that could not be extracted: these with their reasons.
-    """
-
-    n_made: int
-    failed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+Failed = Mapping[str, Mapping[str, str]]
+"""Shards that images keep from being there; these by their files, with their reasons."""
 
 
 def device_here(setting: str) -> str:
@@ -47,7 +34,7 @@ def device_here(setting: str) -> str:
     return settled_device(setting).type
 
 
-def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Filled:  # noqa: FBT001
+def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Failed:  # noqa: FBT001
     """Compute shards of a cell, skipping those that exist when their turn comes.
 
     A model stays in memory for the next call.
@@ -84,7 +71,7 @@ def fill_shards(job: CellJob, names: tuple[str, ...], is_shown: bool) -> Filled:
         name = split.names[failure.piece.start // split.shard_objects]
         file = str(split.table.file[failure.piece.image])
         failed.setdefault(name, {})[file] = failure.reason
-    return Filled(steps.n_made, failed)
+    return failed
 
 
 class _Turns:
@@ -157,7 +144,7 @@ def _split_of(job: CellJob, names: Sequence[str]) -> tuple[PreparedSplit, SplitI
     difference = compare(replace(job).signature, job.signature)
     if difference is not None:
         raise StoreError(
-            f"{job} must be filled by the versions that asked for it, got others ({difference})"
+            f"{job} must be filled under the versions of the stage, got others ({difference})"
         )
     split, images = _read_split(job)
     if not split.shards.keys() >= set(names):  # prepared anew, perhaps, since it was read

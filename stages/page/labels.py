@@ -92,14 +92,6 @@ CORRECTIONS: Final = {
 }
 """What each task corrects."""
 
-SHOWN_MASKS: Final = {
-    "model": "The {mask} of the {model} model; the second IoU is the large one's.",
-    "prompt": "The {mask} of the {model} model from one click; the second IoU is that from eight.",
-    "task": "The {mask} of the {model} model; the second IoU is that of the best of the three.",
-    "segmentation": "The {mask} of the {model} model; the truth's IoU is 1.",
-}
-"""What pictures of each task show in green."""
-
 MASK_COLOURS: Final = {
     "ground truth": TRUTH_COLOUR,
     "prediction": PREDICTION_COLOUR,
@@ -187,9 +179,8 @@ def correction(protocol: str, task: str) -> str:
 
 
 def shown_mask(protocol: str, task: str, model: str) -> str:
-    """Say what the pictures of a task show in green."""
-    mask = JUDGED_LABELS[judged_proposal(protocol, task)]
-    return SHOWN_MASKS[task].format(mask=mask, model=model_label(model))
+    """Say what the pictures of a task show in green, and of what the second IoU is."""
+    return f"{correction(protocol, task)} The masks are the {model_label(model)} model's."
 
 
 def caption(what: str, protocol: str, task: str = "") -> str:

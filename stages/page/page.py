@@ -123,12 +123,6 @@ def render_report(contents: Contents) -> str:
         printed=printed,
         of_both=[name for name, tables in printed.items() if tables and name not in OF_ALL],
         of_all=OF_ALL,
-        models={
-            split: provenance.settings(found.run["models"], "model")
-            for split, found in results.items()
-        },
-        # All eval splits use the same heads.
-        heads={name: provenance.settings(of, "head") for name, of in first.run["heads"].items()},
         runtime=contents.tables[RUNTIME.file()],
         trials=trial_blocks(contents.tables.get(TRIALS.file())),
     )
@@ -331,7 +325,6 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "number": labels.number,
     "interval": interval,
     "significant": labels.significant,
-    "setting": provenance.setting,
     "timed_ratio": labels.timed_ratio,
     "tint": labels.tint,
     "coded": coded,

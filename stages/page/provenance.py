@@ -1,21 +1,16 @@
-"""Where a page comes from: the commit of the code, and the settings of the run."""
+"""Where a page comes from: the commit of the code and the settings."""
 
-import json
-import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import pandas as pd
+from typing import Final
 
 CODE: Final = ("pipeline", "stages", "storage", "params.yaml")
 """What a report depends on besides data: the code and the settings."""
 
 N_SHA_DIGITS: Final = 12
-"""As many digits of a commit or another digest are shown."""
+"""As many digits of a commit are shown."""
 
 
 @dataclass(frozen=True)
@@ -60,48 +55,3 @@ def _git(root: Path, *arguments: str) -> str:
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else ""
-
-
-DIGEST: Final = re.compile(r"[0-9a-f]{16,}")
-
-LONG_FRACTION: Final = re.compile(r"-?\d+\.\d{5,}(e-?\d+)?")
-"""A fraction too long for a person to have typed."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of several things: those they share, and those of each one alone."""
-
-    shared: Mapping[str, Any]
-    own: pd.DataFrame
-    """A row per thing, its name first."""
-
-
-def settings(things: Mapping[str, Mapping[str, Any]], what: str) -> Settings:
-    """Separate the settings that several things share from those of each."""
-    first = next(iter(things.values()), {})
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(key in thing and thing[key] == value for thing in things.values())
-    }
-    own = pd.DataFrame(
-        [
-            {what: name} | {k: v for k, v in thing.items() if k not in shared}
-            for name, thing in things.items()
-        ],
-        dtype=object,
-    )
-    return Settings(shared, own)
-
-
-def setting(value: object) -> str:
-    """Write a setting: lists and mappings in a row, digests cut, fractions rounded."""
-    if isinstance(value, str) and value.startswith("{"):
-        return ", ".join(f"{key} {setting(part)}" for key, part in json.loads(value).items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(setting, value))
-    text = str(value)
-    if DIGEST.fullmatch(text):
-        return text[:N_SHA_DIGITS] + "…"
-    return f"{float(text):.4g}" if LONG_FRACTION.fullmatch(text) else text

@@ -10,13 +10,14 @@ import numpy as np
 
 from pipeline.predictor import (
     BayesianEntropies,
+    PromptSet,
     UncertainMaskGenerator,
     UncertainPredictor,
     Uncertainty,
 )
 from pipeline.predictor.pictures import draw_entropy, draw_mask, draw_masks
-from stages.predictor.loading import load_others, load_predictor
-from stages.predictor.prompts import Clicks, Question
+from stages.predictor.loading import load_by_heads, load_others
+from stages.predictor.prompts import Question
 from storage.folders import whole_file
 from storage.images.files import png_bytes
 from storage.rle import decode_rle
@@ -36,7 +37,7 @@ class PromptAnswer:
     """Pictures."""
 
 
-def answer_prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) -> PromptAnswer:
+def answer_prompt(question: Question, prompt: PromptSet, *, with_bayesian: bool) -> PromptAnswer:
     """Ask about one object.
 
     Raises
@@ -45,22 +46,15 @@ def answer_prompt(question: Question, clicks: Clicks, *, with_bayesian: bool) ->
         As ``load_predictor``.
     """
     predictor = _predictor(question)
-    others = load_others(predictor, question.family, question.model) if with_bayesian else []
+    family = question.card["family"]
+    others = load_others(predictor, family, question.model) if with_bayesian else []
     started = time.perf_counter()
     predictor.set_image(question.rgb)
-    prompt_set = clicks.prompt_set
-    (found,) = predictor.predict_uncertainties([prompt_set], costs=question.costs)
+    (found,) = predictor.predict_uncertainties([prompt], costs=question.costs)
     passed = time.perf_counter()
-    bayesian = (
-        predictor.predict_bayesian(**vars(prompt_set), others=others) if with_bayesian else None
-    )
+    bayesian = predictor.predict_bayesian(**vars(prompt), others=others) if with_bayesian else None
     seconds = {"one_pass": passed - started, "bayesian": time.perf_counter() - passed}
-    saved = []
-    if question.save:
-        name = question.path.stem
-        saved = save_pictures(
-            question.save, name, question.rgb, found, on=clicks.on, beside=clicks.beside
-        )
+    saved = _save_pictures(question.save, question, prompt, found) if question.save else []
     return PromptAnswer(found, bayesian, seconds, saved)
 
 
@@ -79,58 +73,39 @@ def answer_everything(
         predictor, costs=question.costs, output_mode="coco_rle", **options
     )
     records = generator.generate(question.rgb)
-    saved = []
-    if question.save:
-        saved = [save_everything(question.save, question.path.stem, question.rgb, records)]
-    return records, saved
+    return records, [_save_everything(question.save, question, records)] if question.save else []
 
 
 def _predictor(question: Question) -> UncertainPredictor:
-    return load_predictor(
-        question.family, question.model, heads=question.heads, protocol=question.protocol
-    )
+    return load_by_heads(question.card["family"], question.model, question.heads)
 
 
-def save_pictures(
-    folder: Path,
-    name: str,
-    rgb: np.ndarray,
-    found: Uncertainty,
-    *,
-    on: Sequence[tuple[float, float]],
-    beside: Sequence[tuple[float, float]],
+def _save_pictures(
+    folder: Path, question: Question, prompt: PromptSet, found: Uncertainty
 ) -> list[Path]:
-    """Write the selected mask, the mask on the image, and the entropy of its pixels.
-
-    Returns
-    -------
-    ``<name>-mask.png`` (255 inside), ``<name>-overlay.png`` and ``<name>-entropy.png``.
-    """
-    mask = found.masks[found.selected]
+    """Write the selected mask (255 inside), the mask on the image, and its pixels' entropy."""
+    clicks = np.reshape([] if prompt.point_coords is None else prompt.point_coords, (-1, 2))
+    labels = np.ravel([] if prompt.point_labels is None else prompt.point_labels)
+    on, beside = ([(x, y) for x, y in clicks[labels == label].tolist()] for label in (1, 0))
+    mask, name = found.masks[found.selected], question.path.stem
     pictures = {
         "mask": mask.astype(np.uint8) * 255,
-        "overlay": draw_mask(rgb, mask, on=on, beside=beside),
-        "entropy": draw_entropy(rgb, found.pixel_entropy[found.selected]),
+        "overlay": draw_mask(question.rgb, mask, on=on, beside=beside),
+        "entropy": draw_entropy(question.rgb, found.pixel_entropy[found.selected]),
     }
     return [_save(folder / f"{name}-{kind}.png", pixels) for kind, pixels in pictures.items()]
 
 
-def save_everything(
-    folder: Path, name: str, rgb: np.ndarray, records: Sequence[Mapping[str, Any]]
+def _save_everything(
+    folder: Path, question: Question, records: Sequence[Mapping[str, Any]]
 ) -> Path:
-    """Write ``<name>-everything.png``: all masks on the image, from red to green by expected IoU.
-
-    Parameters
-    ----------
-    records
-        As ``UncertainMaskGenerator`` returns them, with COCO's RLE.
-    """
-    height, width = rgb.shape[:2]
+    """Write all masks on the image, from red to green by expected IoU."""
     # The larger ones first, so that what lies on them is seen.
     ordered = sorted(records, key=lambda record: -record["area"])
-    masks = [decode_rle(one["segmentation"]["counts"], height, width) for one in ordered]
+    masks = [decode_rle(one["segmentation"]["counts"], *question.size_px) for one in ordered]
     iou = [one["expected_iou"]["own"] for one in ordered]
-    return _save(folder / f"{name}-everything.png", draw_masks(rgb, masks, iou))
+    picture = draw_masks(question.rgb, masks, iou)
+    return _save(folder / f"{question.path.stem}-everything.png", picture)
 
 
 def _save(path: Path, pixels: np.ndarray) -> Path:

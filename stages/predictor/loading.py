@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from pipeline.heads.kinds import KINDS, HeadSet
 from pipeline.predictor import ProposalHeads, UncertainPredictor
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import DeviceError, Precision, Sam
-from pipeline.vocabulary import FAMILIES, MODELS, PROTOCOLS
+from pipeline.vocabulary import MODELS, PROTOCOLS
 from stages.extraction.models import load_sam
 from stages.predictor.colours import training_colours
 from stages.predictor.gates import least_iou, set_gate

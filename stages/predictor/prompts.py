@@ -1,6 +1,6 @@
 """Prompts from the command line and from COCO files: clicks, boxes and grids, checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,13 +10,12 @@ import numpy as np
 from pipeline.predictor.advice import Costs
 from pipeline.predictor.prompts import (
     BOX_ORDER,
-    PromptError,
     PromptSet,
     check_box,
     check_clicks,
     parse_one,
 )
-from stages.predictor.gates import Gate
+from pipeline.prompt_kinds import PromptError
 from stages.settings.parsing import ParamsError
 from storage.datasets.coco import PromptedImage
 from storage.errors import DataError, shown
@@ -30,31 +29,6 @@ Grid = tuple[int | None, float | None, float | None]
 GRID: Final = {"points-per-side": 32, "min-score": 0.8, "min-stability": 0.95}
 """Their options, and their defaults, which are SAM2's."""
 
-Click = tuple[float, float]
-"""x and y."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom."""
-
-
-@dataclass(frozen=True)
-class Clicks:
-    """A prompt, in pixels of the image."""
-
-    on: tuple[Click, ...]
-    """Clicks on the object."""
-    beside: tuple[Click, ...]
-    box: Box | None
-
-    @property
-    def prompt_set(self) -> PromptSet:
-        """The same as arguments of ``predict``."""
-        box = None if self.box is None else list(self.box)
-        clicks = [*self.on, *self.beside]
-        if not clicks:
-            return PromptSet(box=box)
-        return PromptSet(clicks, [1] * len(self.on) + [0] * len(self.beside), box)
-
 
 @dataclass(frozen=True)
 class Question:
@@ -62,16 +36,10 @@ class Question:
 
     path: Path
     rgb: np.ndarray
-    family: str
     model: str
-    protocol: str
+    heads: Path
+    card: Mapping[str, str]
     """That of the heads."""
-    heads: Path | None
-    """File of the heads; None takes those that ship."""
-    gate: str
-    """What the heads' gate for the model promises; empty if there is none."""
-    set_gate: Gate | None
-    """The heads' gate for sets of the model's proposals."""
     costs: Costs
     save: Path | None
     """Folder for pictures."""
@@ -85,32 +53,30 @@ class Question:
 
 def parse_clicks(
     on: Sequence[str], beside: Sequence[str], box: str | None, size_px: tuple[int, int]
-) -> Clicks:
+) -> PromptSet:
     """The prompt that texts make, ``X,Y`` for clicks and ``LEFT,TOP,RIGHT,BOTTOM`` for the box.
 
     Raises
     ------
     ParamsError
-        If there is none, a text has another form, or a predictor would refuse it.
+        If there is none, or a text has another form.
+    PromptError
+        If a predictor would refuse it.
     """
     if not (on or beside or box is not None):
         raise ParamsError(
             f"a prompt must be given by --click X,Y or --box {BOX_ORDER}, or --everything, got none"
         )
-    on_object, not_on_it = (
-        tuple((x, y) for x, y in (_numbers(what, text, "X,Y") for text in texts))
+    clicks = [
+        list(_numbers(what, text, "X,Y"))
         for what, texts in (("click", on), ("not-click", beside))
-    )
-    corners = None
-    if box is not None:
-        left, top, right, bottom = _numbers("box", box, BOX_ORDER)
-        corners = (left, top, right, bottom)
-    clicks = Clicks(on_object, not_on_it, corners)
-    try:
-        parse_one(clicks.prompt_set, size_px)
-    except PromptError as error:
-        raise ParamsError(str(error)) from error
-    return clicks
+        for text in texts
+    ]
+    labels = [1] * len(on) + [0] * len(beside)
+    corners = None if box is None else list(_numbers("box", box, BOX_ORDER))
+    prompt = PromptSet(clicks or None, labels or None, corners)
+    parse_one(prompt, size_px)
+    return prompt
 
 
 def check_prompts(path: Path, images: Iterable[PromptedImage]) -> None:

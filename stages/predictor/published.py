@@ -27,13 +27,13 @@ THEIR_NAMES: Final[Mapping[str, str]] = {
 """Objective -> folder of its ``model.pth``."""
 
 
-def read_published(folder: Path, *, family: str, precision: str) -> HeadFile:
+def read_published(folder: Path, family: str) -> HeadFile:
     """Read the nine heads of a family, ``<name>/model.pth``, without running their pickles.
 
     Parameters
     ----------
-    family, precision
-        What they learned from; the files do not say.
+    family
+        What they learned from, in fp32: the files do not say.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def read_published(folder: Path, *, family: str, precision: str) -> HeadFile:
     digests = {model: checkpoint(family, model).sha256 or "not listed" for model in MODELS}
     card = {
         "family": family,
-        "precision": precision,
+        "precision": "fp32",
         "extract_version": str(VERSIONS["extract"]),
         "split": "published",
         **vars(HEAD_SET),

@@ -94,9 +94,8 @@ def _everything_result(image: PromptedImage, record: Mapping[str, Any]) -> dict[
 
 
 def _prompt_set(prompt: CocoPrompt) -> PromptSet:
-    if prompt.box is not None:
-        return PromptSet(box=list(prompt.box))
-    return PromptSet(np.array(prompt.clicks), np.ones(len(prompt.clicks), np.int64))
+    box = None if prompt.box is None else list(prompt.box)
+    return PromptSet(list(prompt.clicks) or None, [1] * len(prompt.clicks) or None, box)
 
 
 def _prompt_result(

@@ -15,13 +15,17 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.prompt_kinds import PromptError
 from stages.program.stopping import kept_work, naming_extras, stoppable
 from stages.settings.params import PARAMS_FILE
 from stages.settings.parsing import ParamsError, parse_yaml, read_yaml
 from stages.settings.versions import check_versions
 from storage.errors import DataError, ImageError, StoreError, WeightsError, printable, shown
 
-REPORTED: Final = (ParamsError, DataError, ImageError, StoreError, WeightsError, OSError)
+REPORTED: Final = (
+    *(ParamsError, DataError, ImageError, StoreError, WeightsError),
+    *(PromptError, OSError),
+)
 """Errors that a user can fix; any other is a bug and keeps its traceback."""
 
 

@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from pipeline.heads.kinds import RANGES
+from pipeline.sam.families import FAMILIES
 from pipeline.scenes.scene import MIN_SIZE_PX
-from pipeline.vocabulary import FAMILIES
 from stages.settings.parsing import strict
 from storage.datasets.catalogue import DATA_SETS, DataSet
 from storage.datasets.records import Frames, Source

@@ -67,7 +67,7 @@ class Params:
             )
         if self.train_splits and set(self.models) != set(MODELS):
             raise ValueError(
-                f"models must be {', '.join(MODELS)} where train_splits has any, for heads compare "
+                f"models must be {', '.join(MODELS)} if train_splits has any, since heads compare "
                 f"them, got {', '.join(self.models)}"
             )
         for name in self.views:

@@ -1,6 +1,5 @@
 """The search for the hyperparameters of a head, by the executor of the settings."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -67,7 +66,6 @@ def search(study: Study, executor: ExecutorParams) -> tuple[list[Trial], Path]:
         If workers cannot be reached, or are lost on the way.
     """
     folder = _folder_of(study)
-    _note_others(folder)
     with (
         stoppable(f"finished trials are kept in {folder}"),
         progress(f"tune {study.objective}", study.settings.n_trials, "trials") as advance,
@@ -200,14 +198,3 @@ def _folder_of(study: Study) -> Path:
         **versions("torch", "numpy", "scikit-learn", "smac", "ConfigSpace"),
     }
     return study_dir(study.cells.split, study.objective, digest(given))
-
-
-def _note_others(folder: Path) -> None:
-    """Name interrupted studies of the same head that are not resumed."""
-    for other in sorted(folder.parent.glob("*")):
-        if other != folder:
-            print(
-                f"note: the interrupted study in {other} is of another version, or of other "
-                "features or settings; this one starts without its trials",
-                file=sys.stderr,
-            )

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.predictor import Uncertainty
 from pipeline.predictor.advice import Costs
-from pipeline.predictor.prompts import PromptError
+from pipeline.prompt_kinds import PromptError
 from pipeline.vocabulary import MODELS
 from stages.program.main import one_line
 from stages.settings.parsing import ParamsError

@@ -18,19 +18,19 @@ def demo(
         int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")
     ] = PORT,
     host: Annotated[
-        str, typer.Option(help="Any address but a loopback one admits others, with a token.")
+        str, typer.Option(help="Address; any but a loopback one lets others in, with a token.")
     ] = "127.0.0.1",
-    family: Annotated[str, typer.Option(help="mini, or a fetched one: sam2 or sam2.1.")] = "mini",
+    family: Annotated[str, typer.Option(help="mini, or a fetched one, such as sam2.1.")] = "mini",
     model: Annotated[
         str | None,
         typer.Option(help="Model to start with; by default the smallest available."),
     ] = None,
     heads: Annotated[
         list[Path] | None,
-        typer.Option(help="File of `usam heads export` to offer; may be repeated."),
+        typer.Option(metavar="FILE", help="Of `usam heads export`, to offer; may be repeated."),
     ] = None,
 ) -> None:
-    """Serve a web page: an image, clicks on it, masks, and how far to trust them."""
+    """Serve a web page to click on images, your own or drawn ones."""
     with reported_errors():
         from stages.web.page import Page  # noqa: PLC0415
         from stages.web.server import open_endpoint, serve  # noqa: PLC0415

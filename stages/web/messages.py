@@ -154,11 +154,10 @@ def fault_line(loc: Sequence[object], words: str, like: str = PAGE) -> str:
 
 def prompt_of(prompt: Prompt) -> PromptSet:
     """The prompt as a predictor takes it; refused if it would be."""
-    box = None if prompt.box is None else list(prompt.box)
-    if not prompt.clicks:
-        return PromptSet(box=box)
     clicks = [[click.x, click.y] for click in prompt.clicks]
-    return PromptSet(clicks, [click.label for click in prompt.clicks], box)
+    labels = [click.label for click in prompt.clicks]
+    box = None if prompt.box is None else list(prompt.box)
+    return PromptSet(clicks or None, labels or None, box)
 
 
 def uncertainty_response(found: Uncertainty) -> dict[str, Any]:

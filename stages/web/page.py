@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from pipeline.predictor import PromptSet, UncertainPredictor
 from pipeline.sam.model import Sam
 from pipeline.vocabulary import MODELS
-from stages.predictor import load_predictor
 from stages.predictor.gates import gate_words, set_gate, set_words
+from stages.predictor.loading import load_by_heads
 from stages.settings.parsing import ParamsError, check_known
 from stages.web.images import OpenImage, OpenImages
 from stages.web.scenes import read_scenes
@@ -86,8 +86,8 @@ class Models:
         return set_words(set_gate(self.choices[heads].card, model), mask_set)
 
     def _loaded(self, choice: HeadChoice, model: str) -> UncertainPredictor:
-        family, protocol = choice.card["family"], choice.card["protocol"]
-        found = load_predictor(family, model, heads=choice.path, protocol=protocol)
+        family = choice.card["family"]
+        found = load_by_heads(family, model, choice.path)
         # Head sets share a model, and with it the encoding of an image.
         sam = self._sams.setdefault((family, model, found.sam.precision), found.sam)
         return UncertainPredictor(sam, found.heads)

@@ -1,12 +1,12 @@
 """Weights of the SAM2 models: place, source and state."""
 
 import csv
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from pipeline.vocabulary import FAMILIES, MODELS
+from pipeline.sam.families import FAMILIES, check_model, models_of
+from storage.checkpoints import hub
 from storage.errors import WeightsError
 from storage.files.download import download, is_intact
 from storage.folders import sha256_file
@@ -26,8 +26,9 @@ class Checkpoint:
     """One line of a family's table.
 
     ``config`` is the name of the model's configuration in the ``sam2`` package, empty for ``mini``,
-    whose configurations are in this project. ``folder`` is the one on Meta's server, empty where
-    the file comes with the package.
+    whose configurations are in this project. ``folder`` is the one on Meta's server or, with an
+    owner, the repository of Hugging Face; it is empty where the file comes with the package.
+    ``sha256`` is listed or, of a repository's file that has none listed, recorded on first use.
     """
 
     family: str
@@ -45,6 +46,16 @@ class Checkpoint:
             return TABLES / "mini_weights" / self.file
         return Path("checkpoints", self.family, self.file)
 
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether it is fetched from Hugging Face."""
+        return "/" in self.folder
+
+    @property
+    def digest_path(self) -> Path:
+        """Where the sha256 of a file is recorded that has none listed; a clone shares it by git."""
+        return self.path.with_name(f"{self.file}.sha256")
+
 
 def checkpoint(family: str, model: str) -> Checkpoint:
     """A model's line in the table of its family.
@@ -52,14 +63,15 @@ def checkpoint(family: str, model: str) -> Checkpoint:
     Raises
     ------
     WeightsError
-        If the family or the model is not in the vocabulary.
+        If there is no such family, or it has no such model.
     """
-    for thing, name, known in (("family", family, FAMILIES), ("model", model, MODELS)):
-        if name not in known:
-            raise WeightsError(f"{thing} must be one of {', '.join(known)}, got {name!r}")
+    try:
+        check_model(family, model)
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
     with (TABLES / f"{family}.csv").open(newline="", encoding="utf-8") as table:
         line = next(line for line in csv.DictReader(table) if line["model"] == model)
-    return Checkpoint(
+    record = Checkpoint(
         family=family,
         model=model,
         config=line["config"],
@@ -68,6 +80,42 @@ def checkpoint(family: str, model: str) -> Checkpoint:
         size_bytes=int(line["bytes"]) if line["bytes"] else None,
         sha256=line["sha256"] or None,
     )
+    return record if record.sha256 or not record.is_on_hub else _recorded(record)
+
+
+def _recorded(record: Checkpoint) -> Checkpoint:
+    """The line with the sha256 of the first file that was there."""
+    if not record.digest_path.exists():
+        path = _there(record)
+        if path is None:
+            return record
+        record.digest_path.parent.mkdir(parents=True, exist_ok=True)
+        record.digest_path.write_text(f"{sha256_file(path)}\n", "utf-8")
+    return replace(record, sha256=record.digest_path.read_text("utf-8").strip())
+
+
+def _there(record: Checkpoint) -> Path | None:
+    """The file in its own folder or, if there is none, in the cache of Hugging Face's library."""
+    if record.path.exists():
+        return record.path
+    found = None if record.sha256 is None else hub.by_digest(record.sha256)
+    if found is None and record.is_on_hub:
+        return hub.by_name(record.folder, record.file)
+    return found
+
+
+def checkpoints(family: str) -> list[Checkpoint]:
+    """Lines of all models of a family, the smallest first.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such family.
+    """
+    try:
+        return [checkpoint(family, model) for model in models_of(family)]
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
 
 
 def weights_path(family: str, model: str) -> Path:
@@ -77,11 +125,12 @@ def weights_path(family: str, model: str) -> Path:
 
 def state(record: Checkpoint) -> State:
     """Whether a weights file is as listed; reads all of it."""
-    if not record.path.exists():
+    path = _there(record)
+    if path is None:
         return "missing"
     if record.sha256 is None:
         return "unlisted"
-    return "intact" if is_intact(record.path, record.sha256) else "damaged"
+    return "intact" if is_intact(path, record.sha256) else "damaged"
 
 
 def verified_weights(family: str, model: str) -> tuple[Path, str]:
@@ -96,37 +145,26 @@ def verified_weights(family: str, model: str) -> tuple[Path, str]:
         command that fetches it), or it has another sha256 (both are named).
     """
     record = checkpoint(family, model)
-    if record.sha256 is None:
+    if record.sha256 is None and not record.is_on_hub:
         raise WeightsError(
             f"weights of {family} {model} must have a sha256 in storage/checkpoints/{family}.csv, "
             "got none: the family has no trained weights yet, set extract.weights to random"
         )
-    path = record.path if record.path.exists() else hub_file(record.sha256)
-    if path is None:
+    path = _there(record)
+    if path is None or record.sha256 is None:
         raise WeightsError(f"{record.path} must exist, got no file: {_remedy(record)}")
     sha256 = sha256_file(path)
     if sha256 != record.sha256:
-        raise WeightsError(
-            f"{path} must have sha256 {record.sha256}, got {sha256}: {_remedy(record)}"
-        )
+        remedy = _remedy(record)
+        if record.digest_path.exists():
+            remedy = f"remove it and {remedy}, or remove {record.digest_path} to use it"
+        raise WeightsError(f"{path} must have sha256 {record.sha256}, got {sha256}: {remedy}")
     return path, sha256
 
 
 def models_there(family: str) -> tuple[str, ...]:
     """Models of a family whose weights are there, from small to large; their bytes are not read."""
-    records = [checkpoint(family, model) for model in MODELS]
-    return tuple(
-        record.model
-        for record in records
-        if record.path.exists() or (record.sha256 and hub_file(record.sha256))
-    )
-
-
-def hub_file(sha256: str) -> Path | None:
-    """A file in the cache of Hugging Face's library, which names large files by their sha256."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
-    return next(hub.glob(f"models--*/blobs/{sha256}"), None)
+    return tuple(record.model for record in checkpoints(family) if _there(record) is not None)
 
 
 def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
@@ -138,6 +176,8 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
         If the family is not one that is downloaded, the server cannot be read or serves another
         file, or the file cannot be written.
     """
+    if record.is_on_hub:
+        return _fetch_from_hub(record)
     if not record.folder or record.sha256 is None:
         raise WeightsError(
             f"family must be one that is downloaded, got {record.family!r}: "
@@ -145,6 +185,14 @@ def fetch(record: Checkpoint, *, progressbar: object | None = None) -> Path:
         )
     url = f"{BASE_URL}/{record.folder}/{record.file}"
     return download(url, record.path, record.sha256, progressbar=progressbar)
+
+
+def _fetch_from_hub(record: Checkpoint) -> Path:
+    if record.sha256 is None or _there(record) is None:
+        otherwise = f"bring the file from elsewhere as {record.file} into {record.path.parent}"
+        licence = FAMILIES[record.family].licence
+        hub.fetch(record.folder, record.file, licence=licence, otherwise=otherwise)
+    return verified_weights(record.family, record.model)[0]
 
 
 def _remedy(record: Checkpoint) -> str:

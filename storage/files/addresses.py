@@ -8,10 +8,11 @@ import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Any, Final
 from weakref import finalize
 
 from zarr.abc.buffer import Buffer, BufferPrototype
@@ -21,10 +22,6 @@ from zarr.storage import FsspecStore, WrapperStore
 from storage.errors import StoreError
 from storage.extras import absent
 from storage.files.files import Files
-from storage.files.manifest import ROOT
-
-if TYPE_CHECKING:
-    from storage.files.repositories import RepositoryFiles
 
 DVC_ADDRESS: Final = re.compile(r"dvc://(?P<repository>.+)@(?P<revision>[^@/]+)/(?P<path>.+)")
 """The last ``@`` ends the repository; a ``/`` in the name of a branch is written ``%2F``."""
@@ -75,32 +72,19 @@ def _on_disk(where: str, path: Path) -> Files:
 
 
 class AddressStore(WrapperStore[Store]):
-    """A store of zarr's whose failures name the address; what is absent stays absent.
+    """A store of zarr's whose failures name the address; what is absent stays absent."""
 
-    Its root is asked for once: zarr, the check against the manifest and xarray read it.
-    """
-
-    def __init__(self, store: Store, address: str = "", failures: Failures = ()) -> None:
+    def __init__(self, store: Store, address: str, failures: Failures) -> None:
         super().__init__(store)
         self._address = address
         self._failures = failures
-        self._root: Buffer | None = None
-
-    def _with_store(self, store: Store) -> "AddressStore":
-        return AddressStore(store, self._address, self._failures)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Bytes of a file, or None."""
-        is_root = key == ROOT and byte_range is None
-        if is_root and self._root is not None:
-            return self._root
         with self._naming():
-            data = await self._store.get(key, prototype, byte_range)
-        if is_root:
-            self._root = data
-        return data
+            return await self._store.get(key, prototype, byte_range)
 
     async def getsize(self, key: str) -> int:
         """Bytes of a file."""
@@ -146,10 +130,10 @@ def _in_bucket(address: str) -> tuple[Store, Failures]:
         from obstore.exceptions import BaseError  # noqa: PLC0415
     except ImportError:
         return _with_fsspec(address)
-    from storage.files.buckets import bucket_folder  # noqa: PLC0415
+    from storage.files.buckets import bucket_store  # noqa: PLC0415
 
     with _named(address, (BaseError,), AWAY):
-        return bucket_folder(address, RETRY_S), (BaseError,)
+        return bucket_store(address, RETRY_S), (BaseError,)
 
 
 def _with_fsspec(address: str) -> tuple[Store, Failures]:
@@ -212,21 +196,28 @@ def _in_repository(address: str) -> tuple[Store, Failures]:
     return FsspecStore(wrapper, path=path, read_only=True), failures
 
 
-def _repository(address: str) -> tuple["RepositoryFiles", str, Failures]:
-    """Files of a repository, a path among them, and what reading them raises."""
+def _repository(address: str) -> tuple[Any, str, Failures]:
+    """File system of a repository, a path in it, and what reading it raises."""
     from dvc.exceptions import DvcException  # noqa: PLC0415
     from scmrepo.exceptions import SCMError  # noqa: PLC0415
-
-    from storage.files.repositories import repository_files  # noqa: PLC0415
 
     found = DVC_ADDRESS.fullmatch(address)
     if found is None:
         raise StoreError(f"address must be dvc://REPOSITORY@REVISION/PATH, got {address}")
     failures = (DvcException, SCMError, OSError)
-    revision = found["revision"].replace("%2F", "/")
     with _named(address, failures):
-        files = repository_files(found["repository"], revision)
+        files = _opened_repository(found["repository"], found["revision"].replace("%2F", "/"))
     return files, f"/{found['path']}", failures
+
+
+@cache
+def _opened_repository(repository: str, revision: str) -> Any:  # noqa: ANN401 - dvc has no types
+    """Opened once: it takes seconds, and a cache has many stores."""
+    from dvc.api import DVCFileSystem  # noqa: PLC0415
+
+    files = DVCFileSystem(url=repository, rev=revision)
+    files.repo  # noqa: B018 - opens the repository, so that its faults show here
+    return files
 
 
 OPENERS: Final[Mapping[str, Callable[[str], tuple[Store, Failures]]]] = MappingProxyType(

@@ -120,7 +120,7 @@ def check_holds(what: object, given: Collection[str], needed: Collection[str]) -
 def _check_same(path: Path, rule: str, written: object, found: str) -> None:
     if found != written:
         raise DataError(
-            f"{path} must be {rule}, got another or a cut one "
+            f"{path} must be {rule}, got an altered or truncated one "
             f"(sha256: {str(written)[:N_HEX]} -> {found[:N_HEX]}){remedy(path)}"
         )
 

@@ -130,7 +130,7 @@ def _check_whole(path: Path) -> None:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
         if file.read(1) != b"\n":
             raise DataError(
-                f"{path} must be a CSV table that ends with a line break, got a cut one: "
+                f"{path} must be a CSV table that ends with a line break, got a truncated one: "
                 "run the stage that writes it again"
             )
 

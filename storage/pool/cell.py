@@ -132,7 +132,7 @@ class Cell:
         """File of a shard's masks with this digest."""
         return self.folder / f"{name}.{sha256[:N_HEX]}{MASKS}"
 
-    def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> bool:
+    def put(self, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
         """Keep a shard, unless it exists.
 
         Parameters
@@ -141,10 +141,6 @@ class Cell:
             Every array of its stores that has rows and is no coordinate, by name.
         maker
             Name of the processor or GPU.
-
-        Returns
-        -------
-        Whether it was not there.
 
         Raises
         ------
@@ -155,14 +151,13 @@ class Cell:
         """
         kept = self._checked(name, rows, self.kinds)
         if self.has(name):
-            return False
+            return
         sha256 = ""
         if MASK_CODE in kept:
             data = self._encoded(kept.pop(MASK_CODE))
             sha256 = FileRecord.of(data).sha256
             put_file(self.masks_path(name, sha256), data)
         self._put_features(name, ShardRows(kept, maker, sha256))
-        return True
 
     def adopt(self, name: str, rows: Rows, masks: Path | None, masks_sha256: str) -> None:
         """Keep a shard of published stores, whose masks are linked."""

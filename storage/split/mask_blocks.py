@@ -1,7 +1,7 @@
 """Reads masks and scores of a split's cells, some objects at a time."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +20,11 @@ BLOCK_BYTES: Final = 2**21
 """Decoded masks read at once: they fit a core's cache, and are many objects if masks are small."""
 
 WINDOW_BYTES: Final = 2**26
-"""Compressed masks of all cells that a window holds, unless one object has more."""
+"""Compressed masks of all cells that a window holds on average, unless one object has more."""
 
 ReadCell = Callable[[str, str], CellRows]
 ReadMasks = Callable[[range, mask_chunks.MaskCode], None]
 Scores = Float32[np.ndarray, "object prompt proposal"]
-ReadScores = Callable[[], list[Scores]]
 
 
 def object_runs(cells: SplitCells) -> list[range]:
@@ -50,15 +49,14 @@ def run_reader(cells: SplitCells, run: range) -> ReadCell:
     All masks are read into the same memory, so each thread needs a reader of its own, and asks for
     at most ``block_objects`` at once.
     """
-    readers, scores = _mask_readers(cells, run), _score_readers(cells, run)
+    readers, scores = _mask_readers(cells, run), _read_scores(cells, run)
     # New memory for every chunk would cost half as much again as decompressing it.
     memory = np.empty((block_objects(cells), *_any_masks(cells).shape[1:]), np.uint8)
 
     def read_cell(model: str, view: str) -> CellRows:
         cell = cells.by_name[model, view]
-        found = scores[model, view]()
         try:
-            return CellRows(RunMasks(readers[model, view], run, memory), *found)
+            return CellRows(RunMasks(readers[model, view], run, memory), *scores[model, view])
         except ValueError as error:
             raise StoreError(f"{cell.where}: {error}") from error
 
@@ -90,18 +88,17 @@ def _mask_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadMa
     return {name: partial(windows.read_into, name) for name in masks}
 
 
-def _score_readers(cells: SplitCells, run: range) -> dict[tuple[str, str], ReadScores]:
-    """Readers of each cell's SamScores and IoUs, by model and view."""
-    readers = {name: partial(_scores, cell, run) for name, cell in cells.by_name.items()}
-    if not any(is_address(cell.where) for cell in cells.by_name.values()):
-        return dict(readers)
-    # Requested in parallel; failures surface when their cell is read, as on disk.
+def _read_scores(cells: SplitCells, run: range) -> dict[tuple[str, str], list[Scores]]:
+    """SamScores and IoUs of each cell, by model and view; at an address, asked for in parallel."""
+
+    def read(cell: OpenCell) -> list[Scores]:
+        return [cell.scores(name, run) for name in ("sam_score", "iou")]
+
+    some = cells.by_name.values()
+    if not any(is_address(cell.where) for cell in some):
+        return dict(zip(cells.by_name, map(read, some), strict=True))
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        return {name: pool.submit(read).result for name, read in readers.items()}
-
-
-def _scores(cell: OpenCell, run: range) -> list[Scores]:
-    return [cell.scores(name, run) for name in ("sam_score", "iou")]
+        return dict(zip(cells.by_name, pool.map(read, some), strict=True))
 
 
 def _any_masks(cells: SplitCells) -> mask_chunks.MaskChunks:
@@ -121,6 +118,8 @@ class MaskWindows:
         self._cells = dict(cells)
         self._run = run
         self._indices = mask_chunks.read_indices(list(cells.values()), run.start)
+        n_bytes = sum(cell.manifest[cell.shard_file(run.start)].n_bytes for cell in cells.values())
+        self._n_objects = int(WINDOW_BYTES * len(run) / n_bytes)
         self._rows = range(run.start, run.start)
         self._chunks: dict[tuple[str, str], list[memoryview]] = {}
         self._sha256 = {name: hashlib.sha256() for name in cells}
@@ -136,40 +135,20 @@ class MaskWindows:
             If a shard is damaged, or no longer there to be read.
         """
         if block.start not in self._rows or block[-1] not in self._rows:
-            self._fetch(block)
+            stop = block.start + max(len(block), self._n_objects)
+            self._fetch(range(block.start, min(stop, self._run.stop)))
         first = block.start - self._rows.start
         self._cells[name].decode(self._chunks[name][first : first + len(block)], mask_code)
 
-    def _fetch(self, block: range) -> None:
-        cells = list(self._cells.values())
+    def _fetch(self, rows: range) -> None:
         # Dropped first, so that one window is in memory, not two.
         self._chunks = {}
-        rows = range(block.start, max(block.stop, self._last(block.start)))
-        spans = mask_chunks.read_spans(cells, self._indices, rows)
+        spans = mask_chunks.read_spans(list(self._cells.values()), self._indices, rows)
         self._rows, self._chunks = rows, dict(zip(self._cells, spans, strict=True))
-        for name, chunks in self._chunks.items():
-            for chunk in chunks:
-                self._sha256[name].update(chunk)
-        if rows.stop == self._run.stop:
-            self._check_shards()
-
-    def _check_shards(self) -> None:
-        # zarr writes chunks in their order, without a gap, and then the index.
+        is_end = rows.stop == self._run.stop
         for (name, cell), index in zip(self._cells.items(), self._indices, strict=True):
-            self._sha256[name].update(mask_chunks.index_data(index))
-            cell.check_shard(self._run.start, self._sha256[name].hexdigest())
-
-    def _last(self, start: int) -> int:
-        """Where a window that begins at a row ends."""
-        cell = next(iter(self._cells.values()))
-        positions = cell.positions(range(start, self._run.stop))
-        n_bytes = np.cumsum(_lengths(self._indices, positions))
-        return start + int(np.searchsorted(n_bytes, WINDOW_BYTES, side="right"))
-
-
-def _lengths(indices: Sequence[mask_chunks.ShardIndex], positions: range) -> np.ndarray:
-    """Compressed bytes of each object in all cells."""
-    total = np.zeros(len(positions), np.float64)
-    for index in indices:
-        total += index[positions.start : positions.stop, 1]
-    return total
+            # zarr writes chunks in their order, without a gap, and then the index.
+            for data in (*self._chunks[name], *([index] if is_end else [])):
+                self._sha256[name].update(data)
+            if is_end:
+                cell.check_shard(self._run.start, self._sha256[name].hexdigest())

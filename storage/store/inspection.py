@@ -1,5 +1,6 @@
 """Opens a store and checks its description against the schema and its manifest."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +8,16 @@ from typing import Any, Final, cast
 
 import zarr
 from zarr.abc.buffer import Buffer, BufferPrototype
-from zarr.abc.store import ByteRequest
+from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore, WrapperStore
 
-from storage.errors import EarlierSchemaError, StoreError, shown
+from storage.errors import StoreError, shown
 from storage.files.addresses import files_at
 from storage.files.files import Files
 from storage.files.manifest import FILE, ROOT, FileRecord, Manifest, check_chunks, parse_manifest
 from storage.paths import remedy
-from storage.store.schema import MIGRATED, SCHEMA, SCHEMA_VERSION, ArraySpec
+from storage.store.schema import SCHEMA, SCHEMA_VERSION, ArraySpec
 from storage.store.signature import compare
 
 AnyArray = zarr.Array[Any]
@@ -68,74 +69,72 @@ def open_store(where: str | Path | Files) -> Store:
         missing or damaged, or tells of other attributes.
     """
     files = where if isinstance(where, Files) else files_at(where)
-    group, kind, signature = read_description(files)
+    root, kind, signature = read_description(files)
     version = signature.get("schema_version")
-    rule = f"{files}: schema_version must be {SCHEMA_VERSION}, got {shown(version)}"
-    if version == MIGRATED:
-        raise EarlierSchemaError(f"{rule}; `usam cache migrate {files}` brings it there")
     if version != SCHEMA_VERSION:
-        raise StoreError(rule)
-    manifest = cast("HeldStore", group.store).hold_to(read_manifest(files))
+        rule = f"schema_version must be {SCHEMA_VERSION}, got {shown(version)}"
+        raise StoreError(f"{files}: {rule}{remedy(files.folder) if files.folder else ''}")
+    manifest = _read_manifest(files, root)
+    target = files.target
+    store = LocalStore(target, read_only=True) if isinstance(target, Path) else target
+    group = zarr.open_group(HeldStore(store, files, root, manifest), mode="r", zarr_format=3)
     return Store(files, group, kind, signature, manifest)
 
 
 class HeldStore(WrapperStore[ZarrStore]):
     """A zarr store that refuses chunk files that are lost or differ from the manifest.
 
-    Files of which zarr reads a part, shards of masks, are for their reader to look at; metadata are
-    held to the schema.
+    Files of which zarr reads a part, shards of masks, are for their reader to look at; metadata of
+    arrays are held to the schema, and those of the store itself were compared and are not read
+    again.
     """
 
-    def __init__(self, store: ZarrStore, where: str) -> None:
+    def __init__(self, store: ZarrStore, files: Files, root: bytes, manifest: Manifest) -> None:
         super().__init__(store)
-        self._where = where
-        self._manifest: Manifest | None = None
-
-    def hold_to(self, manifest: Manifest) -> Manifest:
-        """From now on, accept only these files."""
+        self._files = files
+        self._root = root
         self._manifest = manifest
-        return manifest
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Bytes of a file, or None."""
+        if key == ROOT:
+            return prototype.buffer.from_bytes(self._root)
+        if isinstance(byte_range, SuffixByteRequest) and key in self._manifest:
+            # Not everything that serves files knows where one ends: neither DVC nor Azure does.
+            n_bytes = self._manifest[key].n_bytes
+            byte_range = RangeByteRequest(max(0, n_bytes - byte_range.suffix), n_bytes)
         data = await self._store.get(key, prototype, byte_range)
-        is_chunk = byte_range is None and not key.endswith(ROOT)
-        if self._manifest is not None and is_chunk:
+        if byte_range is None and not key.endswith(ROOT):
             found = None if data is None else FileRecord.of(data.as_numpy_array().data)
-            check_chunks(self._where, key, self._manifest.get(key), found)
+            check_chunks(self._files, key, self._manifest.get(key), found)
         return data
 
 
-def read_description(files: Files) -> tuple[zarr.Group, str, Mapping[str, object]]:
-    """Group, kind and signature of a store of any schema version.
+def read_description(files: Files) -> tuple[bytes, str, Mapping[str, object]]:
+    """Metadata of a store of any schema version, and the kind and the signature in them.
 
     Raises
     ------
     StoreError
         If there is no store, or one of another project.
     """
-    if files.folder is not None and not files.folder.exists():
-        raise StoreError(f"{files} must be a Zarr store, got none{remedy(files.folder)}")
+    root = files.read(ROOT)
+    if root is None:
+        is_lost = files.folder is not None and not files.folder.exists()
+        made = remedy(files.folder) if files.folder and is_lost else ""
+        raise StoreError(f"{files} must be a Zarr store, got none{made}")
     try:
-        target = files.target
-        opened = LocalStore(target, read_only=True) if isinstance(target, Path) else target
-        held = HeldStore(opened, str(files))
-        group = zarr.open_group(held, mode="r", zarr_format=3)
-        attributes = dict(group.attrs)
-    except StoreError:
-        raise
-    except FileNotFoundError as error:
-        raise StoreError(f"{files} must be a Zarr store, got none") from error
-    except (*DECODE_ERRORS, KeyError, TypeError) as error:
+        attributes = json.loads(root)["attributes"]
+        kind, signature = attributes.get("kind"), attributes.get("signature")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{files} must be a Zarr store, got none ({error})") from error
-    kind, signature = attributes.get("kind"), attributes.get("signature")
     if not isinstance(kind, str) or kind not in SCHEMA:
         raise StoreError(f"{files}: kind must be one of {', '.join(SCHEMA)}, got {shown(kind)}")
     if not isinstance(signature, Mapping):
         raise StoreError(f"{files}: signature must be a mapping, got {shown(signature)}")
-    return group, kind, signature
+    return root, kind, signature
 
 
 def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> None:
@@ -157,19 +156,13 @@ def check_identity(store: Store, kind: str, expected: Mapping[str, object]) -> N
         raise StoreError(f"{store} was written under other inputs ({difference}){made}")
 
 
-def read_manifest(files: Files) -> Manifest:
-    """The manifest of a store of any schema version.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged, or tells of another root than there is.
-    """
+def _read_manifest(files: Files, root: bytes) -> Manifest:
+    """The manifest of a store with these metadata."""
     data = files.read(FILE)
     if data is None:
         raise StoreError(f"{files}/{FILE} must be the manifest of the store, got none")
     manifest = parse_manifest(f"{files}/{FILE}", data)
-    found = FileRecord.of(files.read(ROOT) or b"")
+    found = FileRecord.of(root)
     if (wanted := manifest.get(ROOT)) != found:
         raise StoreError(
             f"{files}/{ROOT} must be the file of the manifest, "

@@ -1,18 +1,14 @@
 """Coded masks, decoded straight into the memory of the caller by the index of their shard."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import FileIO
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import google_crc32c
 import numpy as np
 from jaxtyping import UInt8, UInt64
 from numcodecs.zstd import decompress  # type: ignore[import-untyped]
-from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 
 from storage.files.files import FileRange, Files, read_ranges
 from storage.files.manifest import Manifest, check_chunks
@@ -39,20 +35,7 @@ def index_bytes(n_chunks: int) -> int:
     return n_chunks * ENTRY_BYTES + CHECKSUM_BYTES
 
 
-def read_index(file: FileIO, n_chunks: int) -> ShardIndex:
-    """Index of a shard; only the end of its file is read.
-
-    Raises
-    ------
-    ValueError
-        As ``parse_index``.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - index_bytes(n_chunks)))
-    return parse_index(file.read(index_bytes(n_chunks)), n_chunks, str(file.name))
-
-
-def parse_index(data: bytes, n_chunks: int, where: str) -> ShardIndex:
+def parse_index(data: bytes | memoryview, n_chunks: int, where: object) -> ShardIndex:
     """Index of a shard, from the end of the file ``where``.
 
     Raises
@@ -64,8 +47,8 @@ def parse_index(data: bytes, n_chunks: int, where: str) -> ShardIndex:
     -----
     The format of Zarr's sharding codec, with its index at the end, followed by a CRC32C.
     """
-    entries, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-    is_whole = len(entries) == n_chunks * ENTRY_BYTES
+    entries, checksum = bytes(data[:-CHECKSUM_BYTES]), data[-CHECKSUM_BYTES:]
+    is_whole = len(data) == index_bytes(n_chunks)
     if not is_whole or google_crc32c.value(entries) != int.from_bytes(checksum, "little"):
         raise ValueError(f"the index of {where} is cut short or fails its checksum")
     return np.frombuffer(entries, "<u8").reshape(n_chunks, 2)
@@ -105,7 +88,7 @@ class MaskChunks:
         assert mask_code.shape == (len(rows), *self.shape[1:])
         for run in shard_runs(rows, self.shard_objects):
             first = run.start - rows.start
-            self.decode(self.compressed(run), mask_code[first : first + len(run)])
+            self.decode(self._read(run), mask_code[first : first + len(run)])
 
     def decode(self, chunks: Sequence[bytes | memoryview], mask_code: MaskCode) -> None:
         """Decompress a chunk for each object; failures name the store."""
@@ -113,16 +96,14 @@ class MaskChunks:
             for row, chunk in enumerate(chunks):
                 decompress(chunk, mask_code[row])
 
-    def compressed(self, run: range) -> list[bytes]:
-        """Chunks of consecutive objects of one shard, as they are stored."""
-        if self.files.folder is None:
-            (span,) = read_spans([self], read_indices([self], run.start), run)
-            return [bytes(chunk) for chunk in span]
-        name = self.shard_file(run.start)
+    def _read(self, run: range) -> list[memoryview]:
+        """Chunks of consecutive objects of one shard."""
         with naming_damage(self.files, "mask_code"):
-            if name not in self._intact:
+            # Elsewhere, to read all of a shard for some of its objects would take too long.
+            if self.files.folder is not None and self.shard_file(run.start) not in self._intact:
                 self.check_shard(run.start)
-            return self._from_disk(self.files.folder / name, run)
+            (span,) = read_spans([self], read_indices([self], run.start), run)
+            return span
 
     def check_shard(self, row: int, sha256: str | None = None) -> None:
         """Check a row's shard against the manifest, reading it whole unless its digest is given.
@@ -148,74 +129,49 @@ class MaskChunks:
         """Name of the file that holds a row."""
         return f"mask_code/{file_name((row // self.shard_objects, 0, 0, 0, 0))}"
 
-    def positions(self, run: range) -> range:
-        """Of consecutive objects in their shard."""
-        first = run.start % self.shard_objects
-        return range(first, first + len(run))
-
     @property
     def n_chunks(self) -> int:
         """Entries of a shard's index."""
         return min(self.shard_objects, self.shape[0])
 
-    def _from_disk(self, path: Path, run: range) -> list[bytes]:
-        with path.open("rb", buffering=0) as file:
-            index = read_index(file, self.n_chunks)
-            chunks = []
-            for position in self.positions(run):
-                offset, length = _entry(index, position, str(path))
-                file.seek(offset)
-                chunks.append(file.read(length))
-        return chunks
 
-
-def index_data(index: ShardIndex) -> bytes:
-    """Bytes of an index, as ``parse_index`` takes them."""
-    entries = index.tobytes()
-    checksum: int = google_crc32c.value(entries)
-    return entries + checksum.to_bytes(CHECKSUM_BYTES, "little")
-
-
-def read_indices(cells: Sequence[MaskChunks], row: int) -> list[ShardIndex]:
-    """Indices of the shards that hold a row, elsewhere than in folders; all are asked at once.
+def read_indices(cells: Sequence[MaskChunks], row: int) -> list[bytes | memoryview]:
+    """Indices of the shards that hold a row, as ``parse_index`` takes them.
 
     Raises
     ------
     StoreError
-        If a shard is missing or cut short, or its index fails its checksum.
+        If a shard is not at its address.
     """
-    ends = [
-        FileRange(cell.files, cell.shard_file(row), SuffixByteRequest(index_bytes(cell.n_chunks)))
-        for cell in cells
-    ]
-    indices = []
-    for cell, end, data in zip(cells, ends, read_ranges(ends), strict=True):
-        with naming_damage(cell.files, "mask_code"):
-            indices.append(parse_index(bytes(data), cell.n_chunks, str(end)))
-    return indices
+    ends = []
+    for cell in cells:
+        name = cell.shard_file(row)
+        stop = cell.manifest[name].n_bytes
+        ends.append(FileRange(cell.files, name, max(0, stop - index_bytes(cell.n_chunks)), stop))
+    return read_ranges(ends)
 
 
 def read_spans(
-    cells: Sequence[MaskChunks], indices: Sequence[ShardIndex], run: range
+    cells: Sequence[MaskChunks], indices: Sequence[bytes | memoryview], run: range
 ) -> list[list[memoryview]]:
-    """Chunks of consecutive objects of a shard, elsewhere than in folders; all are asked at once.
+    """Chunks of consecutive objects of a shard of each cell, as they are stored.
 
     Raises
     ------
     StoreError
-        If a shard is missing or cut short, or a chunk is absent.
+        If a shard is missing or cut short, its index fails its checksum, or a chunk is absent.
     """
     ranges, entries = [], []
     for cell, index in zip(cells, indices, strict=True):
-        name = cell.shard_file(run.start)
+        name, first = cell.shard_file(run.start), run.start % cell.shard_objects
         with naming_damage(cell.files, "mask_code"):
-            found = [
-                _entry(index, position, f"{cell.files}/{name}") for position in cell.positions(run)
-            ]
-        first = min(offset for offset, _ in found)
-        last = max(offset + length for offset, length in found)
-        ranges.append(FileRange(cell.files, name, RangeByteRequest(first, last)))
-        entries.append([(offset - first, length) for offset, length in found])
+            found = parse_index(index, cell.n_chunks, f"{cell.files}/{name}")
+            found = found[first : first + len(run)]
+            if (found[:, 0] == ABSENT).any():
+                raise ValueError(f"a chunk of {cell.files}/{name} is absent")
+        start = found[:, 0].min()
+        ranges.append(FileRange(cell.files, name, int(start), int(found.sum(axis=1).max())))
+        entries.append((found - np.array([start, 0], np.uint64)).tolist())
     spans = [memoryview(data) for data in read_ranges(ranges)]
     return [
         [span[offset : offset + length] for offset, length in of_cell]
@@ -228,11 +184,3 @@ def shard_runs(rows: range, shard_objects: int) -> list[range]:
     first = (rows.start // shard_objects + 1) * shard_objects
     cuts = [rows.start, *range(first, rows.stop, shard_objects), rows.stop]
     return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]
-
-
-def _entry(index: ShardIndex, position: int, where: str) -> tuple[int, int]:
-    """Offset and length of a chunk."""
-    offset, length = index[position].tolist()
-    if offset == ABSENT:
-        raise ValueError(f"chunk {position} of {where} is absent")
-    return offset, length

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from storage.errors import StoreError, listed, shown
+from storage.errors import StoreError, listed
 from storage.files.files import Files
-from storage.files.manifest import NAME, ROOT
+from storage.files.manifest import ROOT
 from storage.store.grid import Grid, file_name, grid
 from storage.store.inspection import DECODE_ERRORS, AnyArray, Store, check_identity, open_store
 from storage.store.schema import CODEC, ArraySpec
@@ -174,10 +174,8 @@ def read_arrays(store: Store) -> dict[str, AnyArray]:
     Raises
     ------
     StoreError
-        If one is absent, unreadable, unknown to the schema, or of another dtype, shape, chunking
-        or codec.
+        If one is absent, unreadable, or of another dtype, shape, chunking or codec.
     """
-    _check_no_strays(store)
     arrays = {name: _read_array(store, name) for name in store.specs}
     sizes = sizes_of(store, arrays)
     for name, spec in store.specs.items():
@@ -251,38 +249,22 @@ def read_images(features: Store, arrays: Mapping[str, AnyArray] | None = None) -
 def check_same_images(masks: Store, images_sha256: Sequence[str]) -> None:
     """Refuse masks of other images than those of the shards of their features.
 
-    Masks that do not tell are from before they did.
-
     Raises
     ------
     StoreError
         Naming both digests.
     """
     wanted = images_digest(images_sha256)
-    found = masks.group.attrs.get(IMAGES, wanted)
+    found = masks.group.attrs.get(IMAGES, "none")
     if found != wanted:
         raise StoreError(
             f"{masks} must be of the images of its features ({IMAGES}: {found} -> {wanted})"
         )
 
 
-def _check_no_strays(store: Store) -> None:
-    """Refuse an array that the schema does not know: xarray would open it as one of the store's."""
-    if store.files.folder is None:
-        return
-    for metadata in store.files.folder.glob("*/zarr.json"):
-        if (name := metadata.parent.name) not in {*store.specs, NAME}:
-            raise StoreError(
-                f"{metadata} must not be there: arrays of {store.kind} must be "
-                f"{', '.join(store.specs)}, got {shown(name)}"
-            )
-
-
 def _read_array(store: Store, name: str) -> AnyArray:
     try:
         return cast("AnyArray", store.group[name])
-    except StoreError:
-        raise
     except (*DECODE_ERRORS, KeyError, TypeError) as error:
         raise StoreError(f"{store}/{name} must be a Zarr array, got none ({error})") from error
 

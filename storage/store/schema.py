@@ -24,12 +24,9 @@ SCHEMA_VERSION: Final = 3
 A new entropy is no such change: the stage ``entropy`` runs again when its code changes.
 """
 
-MIGRATED: Final = 2
-"""Earlier version that ``usam cache migrate`` brings to this one."""
-
 ROWS_VERSION: Final = 2
-"""Version whose rows are those of the present one: it stands in the digests of cells, so that
-entropies and heads that were computed from migrated cells stay theirs."""
+"""First version whose rows are those of the present one: it stands in the digests of cells, so that
+what was computed from them stays theirs."""
 
 CODEC: Final = ZstdCodec(level=3, checksum=True)
 """Caught 20 of 20 flipped bits, where Blosc caught 13 and zstd without its checksum none."""

@@ -22,7 +22,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pipeline.extraction.plan import decoder_batch
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
-from pipeline.sam.families import SIZES
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam
 from pipeline.views import default_view
 from pipeline.vocabulary import PROMPTS
@@ -84,7 +84,7 @@ class Work:
 
     def extract(self) -> None:
         """All that the stage does for one cell: read, encode, decode, score, code, write."""
-        sam, known = self.sam, SIZES["sam2.1"]
+        sam, known = self.sam, FAMILIES["sam2.1"]
         split, pool = PreparedSplit(self.table, SHARD_OBJECTS), Path(mkdtemp(dir=self.folder))
         signature = full_signature({"prompts": PROMPTS}, SHARD_OBJECTS)
         sizes = {

@@ -29,6 +29,7 @@ from tests.fixtures.extract_project import (
     run,
 )
 from tests.fixtures.official import OfficialPredictor
+from tests.fixtures.transformers_models import small_families
 
 VIEWS = ("identity", "vflip", "gnoise")
 
@@ -70,6 +71,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def finished_sam3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a small SAM 3, whose masks have other sides than those of mini."""
+    root = tmp_path_factory.mktemp("sam3")
+    with chdir(root), small_families():
+        draw_project(family="sam3")
+        for view in VIEWS[:2]:
+            run(extract, SPLIT, "large", view)
+    return root
+
+
 @pytest.fixture
 def table(finished: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectTable:
     """The split's objects, in the directory of the project."""
@@ -79,12 +91,28 @@ def table(finished: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectTable:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_array_is_what_the_official_predictor_says_of_one_prompt_at_a_time(
-    table: ObjectTable, view: str
+    finished: Path, monkeypatch: pytest.MonkeyPatch, view: str
 ) -> None:
-    features = storage.open_features(features_path(SPLIT, "tiny", view)).load()
-    codes = storage.open_masks(masks_path(SPLIT, "tiny", view))["mask_code"].load()
+    monkeypatch.chdir(finished)
     official = OfficialPredictor(build("mini", "tiny", seed=0).eval())
-    for row in ROWS:
+    assert_said("tiny", view, official, ROWS)
+
+
+@pytest.mark.parametrize("view", VIEWS[:2])
+def test_every_array_of_sam_3_is_what_the_official_predictor_says(
+    finished_sam3: Path, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    monkeypatch.chdir(finished_sam3)
+    with small_families():
+        official = OfficialPredictor(build("sam3", "large", seed=0).eval())
+    assert_said("large", view, official, ROWS[:2])
+
+
+def assert_said(model: str, view: str, official: OfficialPredictor, rows: tuple[int, ...]) -> None:
+    table = read_objects(objects_path(SPLIT))
+    features = storage.open_features(features_path(SPLIT, model, view)).load()
+    codes = storage.open_masks(masks_path(SPLIT, model, view))["mask_code"].load()
+    for row in rows:
         rgb, truth, points = viewed(table, row, view)
         official.set_image(rgb)
         mean = features["encoder_mean"].isel(object=row)

@@ -29,13 +29,12 @@ from stages.page.labels import (
     PROTOCOL_LABELS,
     PROTOCOL_MEANINGS,
     RADAR_LABELS,
-    SHOWN_MASKS,
     TASK_LABELS,
     TRUTH_MARKS,
     measure_label,
     timed_ratio,
 )
-from stages.page.provenance import Commit, setting, settings
+from stages.page.provenance import Commit
 from stages.page.verdict import comparisons, sentences, verdict_table
 from stages.tables import catalogue
 from stages.tables.auc import RADAR_LINES, margin_table
@@ -61,9 +60,6 @@ from tests.fixtures.report_inputs import (
 
 PAGE: Final = RESULTS / "report.html"
 METRICS: Final = RESULTS / "metrics.json"
-
-CELLS: Final = ("dt", "dd", "th", "td")
-"""Elements that tell a setting."""
 
 EQUATIONS: Final = {"h_y": 4, "h_theta": 5, "h_xp": 6, "h_a": 7}
 """Equations of the paper, by measure."""
@@ -250,20 +246,6 @@ def test_the_page_begins_with_what_the_results_say(
     rows = comparisons(results, SPLITS[0])
     for subject, said in sentences(rows, results[SPLITS[0]].run["n_groups"]).items():
         assert f"{subject}: {said}" in told
-
-
-def test_the_page_says_what_was_run(page: Element, evaluated: Path) -> None:
-    told = [words(cell) for cell in section(page, "run").iter() if cell.tag in CELLS]
-    for split in SPLITS:
-        run = read_results(evaluated / results_dir(split)).run
-        heads = [head for of_split in run["heads"].values() for head in of_split.values()]
-        for signature in (*run["models"].values(), *heads):
-            assert {"family", "extract_version"} <= set(signature)
-            for key, value in signature.items():
-                if key == "model":  # the rows have its name for people
-                    continue
-                assert key in told
-                assert setting(value) in told
 
 
 def test_two_reports_are_equal_to_the_byte(best: Path) -> None:
@@ -557,18 +539,8 @@ def test_every_name_has_words_and_every_curve_a_colour() -> None:
     lines = {line.name for line in RADAR_LINES}
     assert set(COLOURS) == {*BOUNDS, *drawn, *lines}
     assert set(RADAR_LABELS) == lines
-    assert set(SHOWN_MASKS) == set(TASKS)
     assert set(PROTOCOL_LABELS) == set(PROTOCOL_MEANINGS) == set(TRUTH_MARKS) == set(PROTOCOLS)
     assert list(METHOD_LABELS) == list(METHODS)
-
-
-def test_settings_tell_the_shared_from_the_own() -> None:
-    found = settings({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3, "z": 4}}, "thing")
-    assert found.shared == {"x": 1}
-    assert found.own.fillna("").to_dict("records") == [
-        {"thing": "a", "y": 2, "z": ""},
-        {"thing": "b", "y": 3, "z": 4},
-    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float32, Int32, UInt8
 from torch import Tensor
 
-from pipeline.sam.model import PIXEL_MEAN, PIXEL_STD
+from pipeline.sam.families import IMAGENET_MEAN, IMAGENET_STD
 from tools.family.batches import Frame
 
 Network = Any
@@ -54,7 +54,7 @@ def encode(
     size_px = rgb.shape[1]
     frame = frame or Frame(size_px, (0, 0))
     model.image_size = size_px
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     pixels = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
     levels = model.forward_image((pixels - mean) / std)["backbone_fpn"]
     levels[-1] = levels[-1] + model.no_mem_embed.view(1, -1, 1, 1)

@@ -1,5 +1,7 @@
 """Rows of an image's objects: in decoder order, whatever the batch, the view or the company."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,13 @@ from pipeline.masks import FIRST_FOREGROUND_CODE, encode
 from pipeline.prompt_kinds import EXTRA_PROMPTS, with_extra
 from pipeline.prompts import sample_prompts
 from pipeline.sam.building import build
-from pipeline.sam.families import SIZES
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.sam.model import Sam
 from pipeline.scenes.scene import draw_scene
 from pipeline.views import apply_view, default_view
 from pipeline.vocabulary import PROMPTS, TRAIN_PROMPTS
 from tests.fixtures.official import OfficialPredictor, Said
+from tests.fixtures.transformers_models import small_families
 
 STATISTICS = ("encoder_mean", "encoder_std")
 
@@ -24,9 +27,20 @@ SCENE = draw_scene(3, 160)
 POINTS = np.stack([sample_prompts(mask, i) for i, mask in enumerate(SCENE.masks)])
 
 
+def built(family: str) -> Sam:
+    with small_families():
+        model = build(family, models_of(family)[0], seed=1)
+    return Sam(model, device=torch.device("cpu"), precision="fp32")
+
+
 @pytest.fixture(scope="module")
 def sam() -> Sam:
-    return Sam(build("mini", "tiny", seed=1), device=torch.device("cpu"), precision="fp32")
+    return built("mini")
+
+
+@pytest.fixture(scope="module", params=["mini", "edgetam", "sam3"])
+def any_sam(request: pytest.FixtureRequest) -> Sam:
+    return built(request.param)
 
 
 def rows(
@@ -43,9 +57,9 @@ def rows(
     return extract_objects(sam, sam.encode(viewed), request, batch=batch, with_masks=with_masks)
 
 
-def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(sam: Sam) -> None:
-    found = rows(sam)
-    official = OfficialPredictor(build("mini", "tiny", seed=1).eval())
+def test_every_row_is_what_the_official_predictor_says_of_its_prompt_set(any_sam: Sam) -> None:
+    found = rows(any_sam)
+    official = OfficialPredictor(deepcopy(any_sam.model))
     official.set_image(SCENE.rgb)
     for i, truth in enumerate(SCENE.masks):
         for j in range(len(PROMPTS)):
@@ -67,10 +81,10 @@ def box_of(truth: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["identity", "vflip"])
-def test_a_box_is_what_the_official_predictor_says_of_it(sam: Sam, turned: bool) -> None:
-    found = rows(sam, view="vflip" if turned else "identity", prompts=("box",))
+def test_a_box_is_what_the_official_predictor_says_of_it(any_sam: Sam, turned: bool) -> None:
+    found = rows(any_sam, view="vflip" if turned else "identity", prompts=("box",))
     flip = slice(None, None, -1 if turned else 1)
-    official = OfficialPredictor(build("mini", "tiny", seed=1).eval())
+    official = OfficialPredictor(deepcopy(any_sam.model))
     official.set_image(SCENE.rgb[flip].copy())
     for i, truth in enumerate(SCENE.masks):
         said = official.predict(None, truth[flip], box=box_of(truth[flip]))
@@ -101,7 +115,7 @@ def test_every_object_has_the_statistics_of_its_image_in_the_view(sam: Sam, view
     found = rows(sam, view=view, prompts=TRAIN_PROMPTS, with_masks=False)
     embedding = sam.encode(apply_view(SCENE.rgb, default_view(view)))
     for name, values in embedding.statistics().items():
-        assert found[name].shape == (len(SCENE.masks), SIZES["mini"].n_encoder_channels)
+        assert found[name].shape == (len(SCENE.masks), FAMILIES["mini"].n_encoder_channels)
         assert (found[name] == values.numpy()).all(), name
 
 
@@ -124,14 +138,14 @@ def test_refined_alone_needs_no_single_click(sam: Sam) -> None:
     np.testing.assert_allclose(alone["sam_score"][:, 0], rows(sam)["sam_score"][:, 8], atol=2e-5)
 
 
-def test_a_flipped_view_s_masks_lie_in_the_unflipped_frame(sam: Sam) -> None:
-    flipped = rows(sam, view="vflip")
+def test_a_flipped_view_s_masks_lie_in_the_unflipped_frame(any_sam: Sam) -> None:
+    flipped = rows(any_sam, view="vflip")
     # The same, by hand: flip image, clicks and truth, ask in that frame, flip the masks back.
     clicks = POINTS.copy()
     clicks[..., 1] = SCENE.rgb.shape[0] - 1 - clicks[..., 1]
     there = Request(clicks, SCENE.masks[:, ::-1].copy(), default_view("identity"), PROMPTS)
-    embedding = sam.encode(SCENE.rgb[::-1].copy())
-    by_hand = extract_objects(sam, embedding, there, batch=16, with_masks=True)
+    embedding = any_sam.encode(SCENE.rgb[::-1].copy())
+    by_hand = extract_objects(any_sam, embedding, there, batch=16, with_masks=True)
     np.testing.assert_array_equal(flipped["mask_code"], by_hand["mask_code"][..., ::-1, :])
     np.testing.assert_allclose(flipped["iou"], by_hand["iou"], atol=1e-4)
 

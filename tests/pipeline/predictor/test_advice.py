@@ -13,13 +13,14 @@ GAINS = {"model": 0.1, "prompt": 0.2, "task": 0.06}
 @pytest.mark.parametrize(
     ("own", "gains", "costs", "correction", "gain"),
     [
-        (0.7, GAINS, Costs(), "prompt", 0.2),
+        (0.7, GAINS, Costs(click=0.05), "prompt", 0.2),
+        (0.7, GAINS, Costs(), "task", 0.06),
         (0.7, GAINS, Costs(click=0.16), "task", 0.06),
         (0.7, GAINS, Costs(click=0.16, larger_model=0.0), "model", 0.1),
         (0.5, GAINS, Costs(person=0.3), "segmentation", 0.5),
-        (0.5, GAINS, Costs(person=0.4), "prompt", 0.2),
-        (0.9, {"prompt": 0.04, "model": 0.05, "task": -0.1}, Costs(), KEEP, 0),
-        (0.9, {"prompt": 0.3}, Costs(person=1.0), "prompt", 0.1),
+        (0.5, GAINS, Costs(click=0.05, person=0.4), "prompt", 0.2),
+        (0.9, {"prompt": 0.04, "model": 0.05, "task": -0.1}, Costs(click=0.05), KEEP, 0),
+        (0.9, {"prompt": 0.3}, Costs(click=0.05, person=1.0), "prompt", 0.1),
         (0.9, {"prompt": 0.3}, Costs(click=0.1, person=1.0), KEEP, 0),
         (0.5, {}, Costs(), "segmentation", 0.5),
         (0.5, {}, Costs(person=0.5), KEEP, 0),

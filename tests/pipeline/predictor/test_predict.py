@@ -17,7 +17,7 @@ from pipeline.predictor import UncertainPredictor
 from pipeline.predictor.images import rgb_of
 from pipeline.predictor.single_masks import LEAST_STABILITY, STABILITY_DELTA
 from pipeline.sam.building import build
-from pipeline.sam.families import MEMBERS
+from pipeline.sam.families import FAMILIES
 from pipeline.sam.model import Sam
 from tests.fixtures.official import OfficialPredictor, with_stable_masks
 from tests.fixtures.predictors import (
@@ -26,6 +26,7 @@ from tests.fixtures.predictors import (
     mini_with_single_masks,
     random_heads,
 )
+from tests.fixtures.transformers_models import small_families
 
 ROOT: Final = Path(__file__).parents[3]
 PHOTOGRAPHS: Final = sorted((ROOT.parent / "shared" / "samples" / "COCO").rglob("*.jpg"))[:3]
@@ -43,8 +44,12 @@ def models(member: tuple[str, str]) -> tuple[Sam, SAM2ImagePredictor]:
     """Ours and the official one, of the same weights: trained where there are some at hand."""
     if member == MINI:
         own, theirs = mini_with_single_masks(), with_stable_masks(mini_with_single_masks())
-    else:
+    elif member == FULL_SIZE:
         own, theirs = build(*member, seed=1), official_model(member, seed=1)
+    else:
+        with small_families():
+            own, theirs = (build(*member, seed=1) for _ in range(2))
+        with_stable_masks(theirs.eval())
     ours = Sam(own, device=torch.device("cpu"), precision="fp32")
     return ours, OfficialPredictor(theirs).predictor
 
@@ -53,7 +58,10 @@ def official_model(member: tuple[str, str], *, seed: int) -> SAM2Base:
     """A model as ``build_sam2`` makes it by default, with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_sam2(MEMBERS[member], None, "cpu")
+        row = FAMILIES[member[0]]
+        built = build_sam2(row.models[member[1]], None, "cpu")
+    built.pixel_mean, built.pixel_std = row.mean, row.std
+    return built
 
 
 @cache
@@ -126,6 +134,16 @@ def compare(member: tuple[str, str], image: np.ndarray | Image.Image, *prompts: 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_prompt_gives_the_arrays_of_the_official_predictor(prompt: str, output: str) -> None:
     compare(MINI, drawn(), PROMPTS[prompt] | OUTPUTS[output])
+
+
+@pytest.mark.parametrize(
+    "member", [("edgetam", "tiny"), ("sam3", "large")], ids=lambda pair: pair[0]
+)
+def test_models_of_transformers_give_the_arrays_of_the_official_predictor(
+    member: tuple[str, str],
+) -> None:
+    masked = PROMPTS["box"] | {"mask_input": earlier_logits(member)}
+    compare(member, drawn(), *PROMPTS.values(), masked, PROMPTS["one click"] | OUTPUTS["single"])
 
 
 def test_a_single_mask_that_is_not_stable_is_the_selected_proposal_and_no_other_is() -> None:
@@ -288,6 +306,10 @@ def test_a_path_is_no_image() -> None:
         ({"box": [1, 2, 3]}, r"box must be LEFT,TOP,RIGHT,BOTTOM of shape .*, got \(3,\)"),
         ({"mask_input": np.zeros((64, 64))}, r"mask_input must be .*, got \(64, 64\)"),
         ({"mask_input": np.full((1, 64, 64), np.nan)}, "mask_input must be finite numbers, got na"),
+        (
+            {"mask_input": np.zeros((1, 48, 64))},
+            "mask_input must be of 64 x 64 px, as this model's logits are, got 64 x 48",
+        ),
         (
             {"point_coords": ONE, "point_labels": [1], "box": [BOX, BOX]},
             r"of equally many prompt sets, got \[2, 1\]",

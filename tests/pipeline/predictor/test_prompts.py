@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.predictor import PromptSet, UncertainPredictor
-from pipeline.predictor.prompts import PromptError
+from pipeline.prompt_kinds import PromptError
 from tests.fixtures.predictors import drawn, mini_predictor, random_heads, trained_mini
 
 Asked = dict[str, Any]

@@ -19,6 +19,7 @@ from pipeline.predictor import (
 )
 from pipeline.predictor.advice import Advice, Costs
 from pipeline.predictor.uncertainty import Gaps, Judgement, advise_on, alternative_to
+from pipeline.prompt_kinds import PromptError
 from pipeline.sam.model import Sam
 from storage.rle import decode_rle
 from tests.fixtures.predictors import built_mini, drawn, mini_predictor, random_heads
@@ -202,7 +203,7 @@ def test_nothing_is_said_from_what_is_no_number() -> None:
     sam.model.sam_mask_decoder.iou_token.weight.data.fill_(np.nan)
     predictor = UncertainPredictor(sam, random_heads())
     predictor.set_image(drawn())
-    with pytest.raises(ValueError, match="tokens of the decoder must be finite numbers, got nan"):
+    with pytest.raises(PromptError, match="tokens of the decoder must be finite numbers, got nan"):
         predictor.predict_uncertainty(**CLICK)
 
 

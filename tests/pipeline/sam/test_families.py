@@ -1,17 +1,21 @@
-"""Sizes that are declared, so that no plan has to build a model, are those of the models."""
+"""What rows of families declare, so that no plan has to build a model, is true of the models."""
 
 import pytest
 import torch
 
 from pipeline.sam.building import build
-from pipeline.sam.families import SIZES, FamilySizes
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.sam.model import Sam
-from pipeline.vocabulary import FAMILIES, MODELS
 
 
-def built(family: str, model: str) -> FamilySizes:
+def sizes_of_built(family: str, model: str) -> tuple[int, int, int]:
     sam = Sam(build(family, model, seed=0), device=torch.device("cpu"), precision="fp32")
-    return FamilySizes(sam.n_channels, sam.mask_size_px)
+    return sam.image_size_px, sam.n_channels, sam.mask_size_px
+
+
+def declared_sizes(family: str) -> tuple[int, int, int]:
+    row = FAMILIES[family]
+    return row.image_size_px, row.n_channels, row.mask_side_px
 
 
 def n_encoder_channels(family: str, model: str) -> int:
@@ -21,19 +25,22 @@ def n_encoder_channels(family: str, model: str) -> int:
     return int(narrowed + decoder.transformer_dim)
 
 
-def test_every_family_has_sizes() -> None:
-    assert set(SIZES) == set(FAMILIES)
+def test_an_unknown_family_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match=r"^family must be one of mini, sam2, .*, got 'sam9'$"):
+        models_of("sam9")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", models_of("mini"))
 def test_sizes_of_mini_are_those_of_its_models(model: str) -> None:
-    assert built("mini", model) == SIZES["mini"]
-    assert n_encoder_channels("mini", model) == SIZES["mini"].n_encoder_channels == 88
+    assert sizes_of_built("mini", model) == declared_sizes("mini")
+    assert n_encoder_channels("mini", model) == FAMILIES["mini"].n_encoder_channels == 88
 
 
 @pytest.mark.full_size
-@pytest.mark.parametrize("family", ["sam2", "sam2.1"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [(family, model) for family in FAMILIES if family != "mini" for model in models_of(family)],
+)
 def test_sizes_are_those_of_the_models(family: str, model: str) -> None:
-    assert built(family, model) == SIZES[family]
-    assert n_encoder_channels(family, model) == SIZES[family].n_encoder_channels == 352
+    assert sizes_of_built(family, model) == declared_sizes(family)
+    assert n_encoder_channels(family, model) == FAMILIES[family].n_encoder_channels == 352

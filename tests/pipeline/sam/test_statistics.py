@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.sam.building import build
-from pipeline.sam.families import MINI_TRUNKS, SIZES
+from pipeline.sam.families import FAMILIES, MINI_TRUNKS
 from pipeline.sam.model import Embedding, Sam
 from pipeline.scenes.scene import draw_scene
 from tests.fixtures.official import OfficialPredictor
@@ -45,7 +45,7 @@ def test_levels_are_those_of_the_official_predictor_the_finest_first(model: str)
     features = official.predictor._features
     finer, coarsest = features["high_res_feats"], features["image_embed"]
     assert [level.shape[1] for level in (*finer, coarsest)] == [8, 16, 64]
-    assert len(found["encoder_mean"]) == SIZES["mini"].n_encoder_channels
+    assert len(found["encoder_mean"]) == FAMILIES["mini"].n_encoder_channels
     assert_statistics(found, [*finer, coarsest], rtol=1e-4)
 
 

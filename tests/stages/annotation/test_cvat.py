@@ -4,16 +4,20 @@ import argparse
 import inspect
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from cvat_cli._internal.agent import get_function_driver_class
+from cvat_cli._internal.agent_driver import set_worker_current_function
+from cvat_cli._internal.agent_driver_interaction import AgentInteractionFunctionDriver
 from cvat_cli._internal.commands_all import COMMANDS as CVAT_COMMANDS
 from cvat_cli._internal.common import FunctionLoader
 from cvat_sdk import auto_annotation, models
+from cvat_sdk.api_client import ApiClient
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper  # what annotate_task checks by
 from cvat_sdk.masks import decode_mask
 from PIL import Image
@@ -32,18 +36,6 @@ COMMANDS = re.findall(r"^cvat-cli (.+)$", PAGE, re.MULTILINE)
 GRID = {"points_per_side": 8, "min_score": 0.4, "min_stability": 0.6}
 
 
-class Prompts(auto_annotation.InteractionPrompts):  # type: ignore[misc] # CVAT ships no types
-    """Prompts as CVAT's agent gives them."""
-
-    pos_points: Sequence[tuple[float, float]] = ()
-    neg_points: Sequence[tuple[float, float]] = ()
-    bounding_box: tuple[tuple[float, float], tuple[float, float]] | None = None
-
-    def __init__(self, **given: Any) -> None:  # noqa: ANN401
-        for name, value in given.items():
-            setattr(self, name, value)
-
-
 def created(**parameters: Any) -> Any:  # noqa: ANN401
     """The function, as ``cvat-cli`` loads it."""
     return FunctionLoader("stages.annotation.cvat", None, parameters).load()
@@ -54,6 +46,47 @@ def decoded(points: list[float]) -> np.ndarray:
     return np.asarray(decode_mask(points, image_width=width, image_height=height))
 
 
+class Agent(AgentInteractionFunctionDriver):  # type: ignore[misc] # CVAT ships no types
+    """That of ``cvat-cli function run-agent``, in this process and with a task of two frames."""
+
+    def __init__(self) -> None:
+        function = created()
+        assert get_function_driver_class(function.spec) is AgentInteractionFunctionDriver
+        super().__init__(None, self, function.spec)
+        set_worker_current_function(function)
+        self.init_worker(None)
+        self.frames = [Image.fromarray(drawn()).convert("RGBA").rotate(turn) for turn in (0, 180)]
+
+    def submit(self, job: Callable[..., Any], *given: Any) -> Any:  # noqa: ANN401
+        return job(*given)
+
+    def result(self, done: Any) -> Any:  # noqa: ANN401
+        return done
+
+    def _get_sample_from_ar_params(self, request: dict[str, Any]) -> Any:  # noqa: ANN401
+        media = SimpleNamespace(load_image=lambda: self.frames[request["frame"]])
+        return SimpleNamespace(media=media), []
+
+    def answer(self, frame: int = 0, **prompts: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """The shapes that are sent to CVAT for a prompt."""
+        none: dict[str, Any] = {"pos_points": [], "neg_points": [], "obj_bbox": []}
+        request = {"type": "interact", "task": 1, "frame": frame, **none, **prompts}
+        found = self.calculate_result_for_ar(request, check_in=None)
+        return list(ApiClient().sanitize_for_serialization(found)["shapes"])
+
+
+@pytest.fixture
+def agent() -> Agent:
+    """The agent of clicks and boxes."""
+    return Agent()
+
+
+def test_cvat_runs_an_agent_for_what_it_created(agent: Agent) -> None:
+    fields = agent.get_remote_function_fields(created().spec)
+    assert fields == {"min_pos_points": 0, "min_neg_points": 0, "startswith_box_optional": True}
+    agent.validate_function_compatibility({"startswith_box": False, **fields})
+
+
 @pytest.mark.parametrize(
     ("given", "asked"),
     [
@@ -62,26 +95,21 @@ def decoded(points: list[float]) -> np.ndarray:
             {"pos_points": [(120, 80)], "neg_points": [(30, 150)]},
             {"point_coords": [[120, 80], [30, 150]], "point_labels": [1, 0]},
         ),
-        ({"bounding_box": ((40, 30), (200, 150))}, {"box": [40, 30, 200, 150]}),
+        ({"obj_bbox": [(40, 30), (200, 150)]}, {"box": [40, 30, 200, 150]}),
     ],
     ids=["click", "background", "box"],
 )
 def test_a_prompt_gets_the_selected_mask_with_its_expected_iou(
-    given: dict[str, Any], asked: dict[str, Any]
+    agent: Agent, given: dict[str, Any], asked: dict[str, Any]
 ) -> None:
-    function = created()
-    assert isinstance(function.spec, auto_annotation.InteractionFunctionSpec)
-    image = Image.fromarray(drawn())
-    context: Any = None
-    encoded = function.preprocess_image(context, image.convert("RGBA"))
-    (shape,) = function.detect(context, encoded, Prompts(**given))
-    assert isinstance(shape, auto_annotation.InteractionResultShape)
+    (shape,) = agent.answer(**given)
     found = predicted(**asked)
-    np.testing.assert_array_equal(decoded(shape.points), found.masks[found.selected])
-    (confidence,) = shape.attributes
-    assert confidence.spec_id == auto_annotation.InteractionResultAttributes.CONFIDENCE
+    assert shape["type"] == "mask"
+    np.testing.assert_array_equal(decoded(shape["points"]), found.masks[found.selected])
+    (confidence,) = shape["attributes"]
+    assert confidence["spec_id"] == auto_annotation.InteractionResultAttributes.CONFIDENCE
     own = found.expected_iou.own[found.selected]
-    assert float(confidence.value) == pytest.approx(own, abs=1e-4)
+    assert float(confidence["value"]) == pytest.approx(own, abs=1e-4)
 
 
 def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
@@ -90,17 +118,9 @@ def predicted(**asked: Any) -> Uncertainty:  # noqa: ANN401
     return predictor.predict_uncertainty(**asked)
 
 
-def test_two_images_are_encoded_apart() -> None:
-    function = created()
-    context: Any = None
-    image = Image.fromarray(drawn())
-    encoded = [
-        function.preprocess_image(context, one) for one in (image, image.rotate(180, expand=True))
-    ]
-    prompts = Prompts(pos_points=[(120, 80)])
-    first, other = (function.detect(context, one, prompts)[0].points for one in encoded)
-    assert first != other
-    assert function.detect(context, encoded[0], prompts)[0].points == first
+def test_two_images_are_encoded_apart(agent: Agent) -> None:
+    first, other, again = (agent.answer(frame, pos_points=[(120, 80)]) for frame in (0, 1, 0))
+    assert first == again != other
 
 
 @pytest.fixture

@@ -45,15 +45,6 @@ def test_it_validates_without_a_warning(described: dict[str, Any]) -> None:
     assert metadata.license == ["cc-by-4.0"]
 
 
-def test_its_records_are_the_stores(described: dict[str, Any]) -> None:
-    records = {record["stores/path"]: record for record in read(described).records("stores")}
-    assert list(records) == STORES
-    for path, kind in zip(STORES, ("features", "masks", "features"), strict=True):
-        assert records[path]["stores/kind"] == kind
-        assert json.loads(records[path]["stores/signature"])["prompts"] == ["center", "refined"]
-        assert records[path]["stores/n_objects"] == 10
-
-
 def test_its_digests_are_those_of_the_files(described: dict[str, Any]) -> None:
     files = {node.id: node for node in read(described).metadata.file_objects}
     assert set(files) == {*(f"{path}/manifest/zarr.json" for path in STORES[:2]), "cell.zip"}

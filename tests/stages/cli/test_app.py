@@ -18,6 +18,14 @@ def test_help_lists_every_command() -> None:
     assert all(f" {name} " in result.output for name in COMMANDS)
 
 
+@pytest.mark.parametrize("group", ["", "bench", "cache", "checkpoints", "heads"])
+def test_lists_of_commands_fit_80_columns_and_cut_no_sentence(group: str) -> None:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*group.split(), "--help"])
+    commands = result.output.partition("Options:")[2]
+    assert "..." not in commands
+    assert max(map(len, commands.splitlines())) <= 80
+
+
 def test_the_version_is_that_of_the_package() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.output) == (0, f"usam {version('usam-cache')}\n")

@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 from stages.cli.app import app
 from storage.split.objects import write_objects
 from storage.store.verify import Damage, verify
-from tests.fixtures.earlier_store import as_schema_2
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
@@ -92,24 +91,6 @@ def test_verify_quick_looks_at_sizes_alone(features: Path) -> None:
     assert re.search(r"token +c\.0 +missing", result.stdout)
 
 
-def test_migrate_says_which_stores_it_brought_up_and_which_it_could_not(features: Path) -> None:
-    for store in (features, Path("masks/identity.zarr")):
-        as_schema_2(store)
-    Path("masks/identity.zarr/notes").touch()
-    way = f"schema_version must be 3, got 2; `usam cache migrate {features}` brings it there\n"
-    assert usam("cache", "ls", features).stderr == f"error: {features}: {way}"
-    assert usam("cache", "diff", features, features).stderr == f"error: {features}: {way}"
-    assert usam("cache", "verify", features).stdout.endswith(f"  {way}")
-    result = usam("cache", "migrate", ".")
-    assert result.exit_code == 1
-    assert result.stdout == (
-        "migrated  features/identity.zarr\n"
-        "refused   masks/identity.zarr: must have no files but those of its manifest, got notes\n"
-    )
-    result = usam("cache", "migrate", "features")
-    assert (result.exit_code, result.stdout) == (0, "current   features/identity.zarr\n")
-
-
 def test_verify_goes_on_after_damaged_metadata_and_lists_it_last(features: Path) -> None:
     (features / "zarr.json").write_text("{")
     result = usam("cache", "verify", ".")
@@ -144,50 +125,12 @@ def test_a_folder_without_stores_is_refused(command: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("features")
-@pytest.mark.parametrize("store", [str(FEATURES), "s3://lab/cache"])
-def test_a_store_or_an_address_is_not_compared_with_a_folder_of_stores(store: str) -> None:
-    for pair in ((store, "features"), ("features", store)):
-        result = usam("cache", "diff", *pair)
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith("error: ONE and OTHER must be two stores, or two folders")
-        assert f"a store at {store}" in result.stderr
-        assert "a folder of stores at features" in result.stderr
-
-
 @pytest.mark.usefixtures("features")
-def test_diff_of_two_stores_and_of_two_folders() -> None:
-    shutil.copytree("features", "others/features")
-    result = usam("cache", "diff", FEATURES, "others/features/identity.zarr")
-    assert (result.exit_code, result.stdout[:4]) == (0, "same")
-    Path("others/more").mkdir()
-    shutil.copytree("masks/identity.zarr", "others/features/vflip.zarr")
-    result = usam("cache", "diff", "features", "others/features")
-    assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        "same     identity.zarr",
-        "alone    others/features/vflip.zarr",
-    ]
-    extract(Path("again"), (0, 7, 0))
-    result = usam("cache", "diff", ".", ".")
-    assert result.exit_code == 0, "a pool holds no stores"
-    assert {line.split()[0] for line in result.stdout.splitlines()} == {"same"}
-    result = usam("cache", "diff", FEATURES, "again/features/identity.zarr")
-    assert result.exit_code == 1
-    assert re.search(r"iou +4 of 10 rows differ, by at most 0\.\d+", result.stdout)
-    result = usam("cache", "diff", FEATURES, "masks/identity.zarr")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "must be of kind features, got masks" in result.stderr
-
-
-@pytest.mark.usefixtures("features")
-def test_a_zipped_store_is_verified_listed_and_compared() -> None:
+def test_a_zipped_store_is_verified_and_listed() -> None:
     shutil.make_archive("cell", "zip", FEATURES)
     assert usam("cache", "verify", "cell.zip").stdout.splitlines() == ["intact   cell.zip"]
     assert "kind features" in " ".join(usam("cache", "ls", "cell.zip").stdout.split())
-    assert usam("cache", "diff", FEATURES, "cell.zip").exit_code == 0
     address = f"file://{FEATURES.absolute()}"
-    same = usam("cache", "diff", "cell.zip", address)
-    assert same.stdout == f"same     cell.zip {address}\n"
     assert usam("cache", "verify", address).stdout == f"intact   {address}\n"
     assert usam("cache", "ls", address).stdout.startswith(f"{address}\nkind ")
 
@@ -209,21 +152,11 @@ def test_an_address_that_cannot_be_read_is_an_error_and_no_damage(
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("migrate", "s3://lab/x"),
-        ("repair", "s3://lab/x"),
-    ],
-    ids=" ".join,
-)
-def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it(
-    command: tuple[str, ...],
-) -> None:
-    result = usam("cache", *command)
+def test_what_takes_paths_alone_refuses_an_address_and_names_who_takes_it() -> None:
+    result = usam("cache", "repair", "s3://lab/x")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "error: s3://lab/x must be a path, got an address: `usam cache ls`, `verify` and "
-        "`diff` take those, each of one store\n"
+        "error: s3://lab/x must be a path, got an address: `usam cache ls` and `verify` take "
+        "those, each of one store\n"
     )
     assert not Path("s3:").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from pipeline.sam.families import FAMILIES, models_of
 from pipeline.vocabulary import MODELS
 from stages.cli.checkpoints import DownloadBar, app
 from storage.checkpoints import weights
@@ -46,6 +47,7 @@ def test_fetch_takes_all_models_by_default(fetched: list[str]) -> None:
     assert result.exit_code == 0
     assert fetched == list(MODELS)
     assert "checkpoints/sam2.1/sam2.1_hiera_large.pt is intact\n" in result.stdout
+    assert result.stdout.endswith("licence of the weights: Apache-2.0\n")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_fetch_takes_the_named_models(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sam3",), "error: family must be one of mini, sam2, sam2.1, got 'sam3'\n"),
+        (("sam9",), f"error: family must be one of {', '.join(FAMILIES)}, got 'sam9'\n"),
         (
             ("sam2", "--model", "tiny", "--model", "huge"),
             "error: model must be one of tiny, small, base_plus, large, got 'huge'\n",
@@ -94,7 +96,7 @@ def test_verify_lists_every_family_and_takes_missing_files_as_fine() -> None:
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == ["family", "model", "file", "MB", "state"]
-    assert len(lines) == 1 + 3 * len(MODELS)
+    assert len(lines) == 1 + sum(len(models_of(family)) for family in FAMILIES)
     tiny = ["sam2.1", "tiny", "checkpoints/sam2.1/sam2.1_hiera_tiny.pt", "156", "missing"]
     assert tiny in lines
     assert ["sam2", "small", "checkpoints/sam2/sam2_hiera_small.pt", "missing"] in lines

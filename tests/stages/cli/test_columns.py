@@ -2,7 +2,8 @@
 
 import pytest
 
-from stages.cli.columns import aligned, bytes_text, printable
+from stages.cli.columns import aligned, bytes_text
+from storage.errors import printable
 
 
 def test_columns_begin_together_or_end_together() -> None:

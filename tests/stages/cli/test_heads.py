@@ -172,7 +172,7 @@ def test_without_the_images_a_note_says_that_the_card_lacks_them(clone: Path) ->
     result = usam_heads("export", SPLIT, "a")
     assert result.exit_code == 0
     assert result.stderr == (
-        f"note: the images of {SPLIT} are not here, so that the card does not say what is unlike "
+        f"note: the images of {SPLIT} are not here, so the card cannot say which images are unlike "
         "them\n"
     )
     assert training_colours(read_head_file(clone / "a").card) is None

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from stages.cli.app import app
 from storage.split.objects import write_objects
-from tests.fixtures.earlier_store import as_schema_2
+from tests.fixtures.earlier_store import edit_root
 from tests.fixtures.made_up_cell import extract
 from tests.fixtures.made_up_objects import table_of
 
@@ -62,22 +62,21 @@ def test_a_folder_has_a_line_for_each_cell_and_store_and_none_for_the_pool() -> 
     headings, objects, cell, _, total = lines_of(result)
     assert headings == [
         *("cell or store", "objects", "prompts", "size"),
-        *("family", "device", "extract", "schema", "state"),
+        *("family", "device", "extract", "state"),
     ]
     assert cell[:3] == ["val/tiny/identity", "10", "2"]
     assert re.match("features .*B, masks .*B", cell[3])
-    assert cell[-2:] == ["current", "complete"]
+    assert cell[-1] == "complete"
     assert objects[:2] == ["objects/val.zarr", "12"]
     assert objects[2].startswith("objects ")
     assert re.fullmatch(r".*B in all: 2 complete", total[0])
 
 
-def test_an_earlier_schema_is_to_be_migrated() -> None:
-    as_schema_2(FEATURES)
+def test_an_earlier_schema_is_named() -> None:
+    edit_root(FEATURES, lambda root: root["attributes"]["signature"].update(schema_version=2))
     result = ls("features")
-    assert result.exit_code == 0
-    assert "2, current is 3  to be migrated" in result.stdout
-    assert result.stdout.endswith(": 1 to be migrated by `usam cache migrate`\n")
+    assert result.exit_code == 1
+    assert "  2, current is 3  damaged: features: schema_version must be 3, got 2" in result.stdout
 
 
 def damage(store: Path, *keys: str, value: object) -> None:

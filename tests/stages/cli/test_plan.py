@@ -26,7 +26,7 @@ from storage.datasets.catalogue import estimate_extent
 from storage.paths import POOL, features_path, masks_path, objects_path
 from storage.split.objects import read_objects
 from storage.store.grid import mask_bytes
-from tests.fixtures.earlier_store import as_schema_2
+from tests.fixtures.earlier_store import as_extract_7
 from tests.fixtures.extract_project import (
     CELL,
     IMAGES,
@@ -266,7 +266,7 @@ def spoil() -> None:
 
 
 def age() -> None:
-    as_schema_2(masks_path(*CELL))
+    as_extract_7(masks_path(*CELL))
 
 
 @pytest.mark.usefixtures("extracted")
@@ -278,7 +278,7 @@ def age() -> None:
         (lose_outputs, "2 of 2 shards done"),
         (misplace, f"a store of {SPLIT}/tiny/vflip lies in its place"),
         (spoil, "damaged"),
-        (age, "to be migrated by `usam cache migrate`"),
+        (age, "extract_version: 7 -> 8"),
     ],
 )
 def test_a_cell_that_lacks_something_is_told_apart(change: Callable[[], None], why: str) -> None:

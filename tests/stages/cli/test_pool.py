@@ -79,10 +79,3 @@ def test_published_shards_of_former_settings_go_and_unpublished_ones_stay() -> N
     with encoded_images() as encoded:
         run(extract, *CELL)
     assert not encoded, "what is published serves as pool"
-
-
-def test_work_of_an_earlier_version_is_named() -> None:
-    (CACHE / "work" / "/".join(CELL) / "0123" / "marks").mkdir(parents=True)
-    assert usam("clean")[1:] == [
-        f"kept    work of an earlier version; `rm -r {CACHE}/work/{CELL[0]}` removes it"
-    ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 from sklearn.datasets import load_sample_images
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 from pipeline.mask_sets import doubt, mask_set
 from pipeline.predictor import PromptSet, UncertainMaskGenerator
 from pipeline.predictor.advice import Costs
+from pipeline.sam.model import Sam
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.predictor.photographs import NOTE
@@ -27,7 +29,7 @@ from stages.predictor.prompts import GRID, grid_options
 from stages.web.scenes import read_scenes
 from storage.rle import decode_rle
 from tests.fixtures.dvc_stages import ROOT
-from tests.fixtures.predictors import GATE, drawn, write_random_heads
+from tests.fixtures.predictors import GATE, built_mini, drawn, write_random_heads
 
 HEIGHT, WIDTH = 192, 256
 
@@ -264,7 +266,9 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
         gate = asdict(replace(GATE, model="tiny", threshold=1 - least))
         entry = {"gates": json.dumps([gate])}
         gated = str(write_random_heads(tmp_path / f"{is_kept}.safetensors", changes=entry))
-        assert told(*asked, gated)["is_kept"] is is_kept
+        found = told(*asked, gated)
+        assert found["is_kept"] is is_kept
+        assert found["gate"].startswith("On images like those of shapes_val: on average over")
         said = usam_predict("photo.png", *asked, gated).stdout
         assert f"card: {words}" in said
         assert (
@@ -272,7 +276,7 @@ def test_the_gate_in_the_card_says_whether_the_mask_is_kept(tmp_path: Path) -> N
             "most 10% of all masks are kept with an IoU below 0.5 (α 0.1).\n"
         ) in said
         large = told(*asked, gated, "--model", "large")
-        assert large["is_kept"] is None
+        assert (large["is_kept"], large["gate"]) == (None, None)
         said = usam_predict("photo.png", *asked, gated, "--model", "large").stderr
         assert said.splitlines() == [
             "note: the heads' card has a gate for tiny, which says nothing of masks of large",
@@ -295,11 +299,26 @@ def test_the_set_of_proposals_is_told_by_the_gate_for_sets_in_the_card(tmp_path:
         lines = usam_predict("photo.png", *asked, gated).stdout.splitlines()
         (said,) = (line for line in lines if "have such a mask" in line)
         first = found["mask_set"][0]
+        assert found["set"] == said
         assert said.startswith(
             f"Proposal {first} has" if threshold == 1 else f"One of the proposals {first}"
         )
         assert "0.5, 85 times in 100: so often does a set have such a mask" in said
-        assert told(*asked, gated, "--model", "large")["mask_set"] is None
+        large = told(*asked, gated, "--model", "large")
+        assert (large["mask_set"], large["set"]) == (None, None)
+
+
+def test_what_the_model_makes_no_numbers_of_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sam = Sam(built_mini(), device=torch.device("cpu"), precision="fp32")
+    sam.model.sam_mask_decoder.iou_token.weight.data.fill_(np.nan)
+    monkeypatch.setattr("stages.predictor.loading.load_sam", lambda *_, **__: sam)
+    done = usam_predict("photo.png", "--click", "120,80")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "error: SamScores and tokens of the decoder must be finite numbers, got nan\n"
+    )
 
 
 LENIENT = ("--points-per-side", "6", "--min-score", "0.3", "--min-stability", "0.5")

@@ -235,7 +235,7 @@ def test_jobs_ask_for_gpus_only_where_tasks_use_them(
     put_script("sbatch", "cat >script\nexit 1", monkeypatch, tmp_path)
     params = ExecutorParams(kind="slurm", slurm=SlurmParams(gpus=2))
     task = Task("double", tasks.double, (1,))
-    with pytest.raises(ParamsError, match="as SLURM takes jobs"):
+    with pytest.raises(ParamsError, match="settings that SLURM accepts"):
         run_tasks([task], params, lambda _task, _result: None, uses_gpu=uses_gpu)
     assert ("#SBATCH --gres=gpu:2" in Path("script").read_text()) == uses_gpu
 

@@ -5,13 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
+import numpy as np
 import pytest
 import yaml
 
@@ -19,7 +20,7 @@ from stages import extract
 from stages.filling import fill as fill_module
 from stages.filling import run_cell
 from stages.filling.choice import choose, choose_names
-from stages.filling.worker import Filled, fill_shards
+from stages.filling.worker import Failed, fill_shards
 from stages.settings.params import read_params
 from stages.settings.versions import VERSIONS
 from storage.errors import StoreError
@@ -27,7 +28,7 @@ from storage.files.manifest import FileRecord, record_of
 from storage.folders import begun_files
 from storage.paths import CACHE, POOL
 from storage.pool import publishing
-from storage.pool.cell import FEATURES
+from storage.pool.cell import FEATURES, Cell
 from storage.pool.publishing import Comparison
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.extract_project import (
@@ -188,21 +189,19 @@ def test_a_worker_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     job, names = job_of(NAME), pool_of().split.names
     assert "torch_version" in job.signature  # as it travels
     monkeypatch.setattr("stages.filling.job.versions", lambda *_: {"torch_version": "0.1"})
-    with pytest.raises(
-        StoreError, match=r"by the versions that asked for it, got others .*0\.1 ->"
-    ):
+    with pytest.raises(StoreError, match=r"under the versions of the stage, got others .*0\.1 ->"):
         fill_shards(job, names[:1], False)
     assert not done_shards()
 
 
 def test_a_worker_of_another_split_is_refused() -> None:
     job, names = job_of(NAME), pool_of().split.names
-    assert fill_shards(job, names[:1], False).n_made == 1
+    assert fill_shards(job, names[:1], False) == {}
     with (IMAGES / "small.png").open("ab") as file:
         file.write(b"\0")
     prepare_splits()
     # Whoever worked for the split as it was reads it anew.
-    assert fill_shards(job_of(NAME), pool_of().split.names[-1:], False).n_made == 1
+    assert fill_shards(job_of(NAME), pool_of().split.names[-1:], False) == {}
     wanted = rf"split {SPLIT} must be the same wherever {NAME} is filled, .* shard {names[-1][:12]}"
     with pytest.raises(StoreError, match=wanted):
         fill_shards(job, names[-1:], False)
@@ -211,8 +210,8 @@ def test_a_worker_of_another_split_is_refused() -> None:
 def test_workers_that_write_to_another_folder_are_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fill_elsewhere(_job: object, names: tuple[str, ...], _is_shown: object) -> Filled:
-        return Filled(len(names))
+    def fill_elsewhere(_job: object, _names: object, _is_shown: object) -> Failed:
+        return {}
 
     monkeypatch.setattr(fill_module, "fill_shards", fill_elsewhere)
     now_s = count()
@@ -311,16 +310,27 @@ def test_a_split_that_was_prepared_under_other_settings_is_refused() -> None:
     assert fill(NAME)[0] == 0
 
 
-def test_what_another_process_did_meanwhile_is_counted_as_its(wanted: dict[str, bytes]) -> None:
+def test_what_another_process_did_meanwhile_is_not_done_again(
+    wanted: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def do_one() -> None:
         cell = pool_of()
         begun = {file.removesuffix(FEATURES) for file in begun_files(cell.folder)}
         other = next(name for name in cell.split.names if name not in begun)
-        assert fill_shards(job_of(NAME), (other,), False).n_made == 1
+        assert fill_shards(job_of(NAME), (other,), False) == {}
+        assert cell.has(other)
 
+    put, kept = Cell.put, list[str]()
+
+    def noted(cell: Cell, name: str, rows: Mapping[str, np.ndarray], *, maker: str) -> None:
+        kept.append(name)
+        put(cell, name, rows, maker=maker)
+
+    monkeypatch.setattr(Cell, "put", noted)
     with once_encoding(do_one):
         status, said, _ = fill(NAME)
-    counts = f"filled {N_SHARDS - 1} shards of 1 cell, other processes 1"
+    assert sorted(kept) == sorted(pool_of().split.names)
+    counts = f"filled {N_SHARDS} shards of 1 cell"
     assert (status, said) == (0, f"{counts}; `dvc repro` publishes them\n")
     run(extract, *CELL)
     assert outputs() == wanted

@@ -17,11 +17,12 @@ from typer.testing import CliRunner, Result
 from pipeline.vocabulary import MODELS
 from stages.cli.heads import app
 from stages.predictor import load_predictor
-from stages.predictor.published import THEIR_NAMES
+from stages.predictor.published import THEIR_NAMES, read_published
 from storage.checkpoints.weights import checkpoint
+from storage.errors import WeightsError
 from storage.folders import sha256_file
 from storage.head_files import published_heads
-from storage.head_files.head_file import read_head_file
+from storage.head_files.head_file import read_head_file, write_head_file
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import drawn, trained_mini
 
@@ -61,15 +62,13 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Thei
     return heads
 
 
-def usam_import(*options: str) -> Result:
-    arguments = ["import", "theirs", "own.safetensors", "--family", "mini", *options]
-    return CliRunner().invoke(app, arguments)
+def join(family: str = "mini") -> None:
+    """Write the heads of ``theirs`` as one file."""
+    write_head_file(Path("own.safetensors"), read_published(Path("theirs"), family))
 
 
 def test_they_say_what_a_loop_in_plain_torch_says(published: dict[str, TheirMlp]) -> None:
-    result = usam_import()
-    assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("own.safetensors: 9 heads, ")
+    join()
     predictor = load_predictor("mini", "tiny", heads="own.safetensors", protocol="best")
     predictor.set_image(drawn())
     found = predictor.predict_uncertainty([[120.0, 80.5]], [1])
@@ -138,34 +137,18 @@ def test_what_is_no_such_set_is_refused_by_name_and_runs_nothing(
     spoil: Callable[[], object], message: str
 ) -> None:
     spoil()
-    result = usam_import()
-    assert result.exit_code == 1
-    assert str(LARGE) in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert re.search(message, result.stderr), result.stderr
-    assert not Path("own.safetensors").exists()
+    with pytest.raises(WeightsError, match=message) as refused:
+        join()
+    assert str(LARGE) in str(refused.value)
     assert not Path("theirs/ran").exists()
 
 
-@pytest.mark.usefixtures("published")
-def test_the_family_and_the_precision_must_be_known() -> None:
-    result = CliRunner().invoke(app, ["import", "theirs", "a", "--family", "sam3"])
-    assert result.stderr.startswith("error: family must be one of mini, sam2, sam2.1, got 'sam3'")
-    assert usam_import("--precision", "fp8").stderr.startswith("error: precision must be one of fp")
-
-
-def test_a_file_in_place_of_their_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("theirs.zip").write_bytes(b"PK")
-    result = CliRunner().invoke(
-        app, ["import", "theirs.zip", "own.safetensors", "--family", "sam2.1"]
-    )
-    assert result.exit_code == 1
-    assert result.stderr == (
-        "error: published heads must have theirs.zip/iou_tiny/model.pth, got no such file\n"
-    )
+def test_a_file_in_place_of_their_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs.zip").write_bytes(b"PK")
+    with pytest.raises(
+        WeightsError, match=r"must have .*zip/iou_tiny/model\.pth, got no such file"
+    ):
+        read_published(tmp_path / "theirs.zip", "sam2.1")
 
 
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
@@ -206,14 +189,14 @@ def usam_fetch(family: str = "sam2.1") -> Result:
 
 
 @pytest.mark.usefixtures("served")
-def test_fetched_heads_are_those_that_an_import_would_write() -> None:
+def test_fetched_heads_are_those_of_the_files() -> None:
     result = usam_fetch()
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"{FETCHED}: 9 heads, ")
     assert "GreenAutoML4FAS/UncertainSAM at commit 42226ecd, which states no licence" in (
         result.stderr
     )
-    assert usam_import("--family", "sam2.1").exit_code == 0
+    join("sam2.1")
     assert FETCHED.read_bytes() == Path("own.safetensors").read_bytes()
     card = read_head_file(FETCHED).card
     assert (card["family"], card["protocol"], card["split"]) == ("sam2.1", "best", "published")

@@ -2,12 +2,14 @@
 
 import io
 import json
+import re
 from typing import Final
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Route, expect
+from sklearn.datasets import load_sample_image
 
 from stages.predictor import load_predictor
 from stages.predictor.photographs import COMMANDS
@@ -22,6 +24,7 @@ from tests.fixtures.chromium import (
     click_at,
     drawn_on,
     drop,
+    expected_ious,
     predicted,
     tab,
 )
@@ -108,17 +111,29 @@ def test_an_answer_that_a_broken_image_cut_off_is_asked_for_again(
         answered(page, 1)  # what is there is not asked for again
 
 
-def test_where_mini_meets_a_photograph_the_page_has_the_commands(
+def test_where_mini_meets_a_photograph_the_page_withholds_advice_and_has_the_commands(
     browser: Browser, address: str
 ) -> None:
     with tab(browser, address, scene=SCENE) as page:
+        choose_shipped(page)
         line = page.locator("#drawn-only")
         expect(line).to_be_hidden()
-        drop(page, "photo.png", png(drawn()))
+        drop(page, "photo.png", png(load_sample_image("china.jpg")))
         expect(line).to_be_visible()
         assert line.locator("code").all_inner_texts()[1:] == list(COMMANDS)
+        page.locator("#canvas").click()
+        answered(page, 1)
+        expect(page.locator("#words")).to_have_text("No advice.")
+        expect(page.locator("#because")).to_contain_text("for which nothing vouches here.")
+        expect(page.locator("#caution")).to_contain_text(
+            "The image is unlike what these heads learned from (further than all of it)"
+        )
+        assert all(re.fullmatch(r"0\.\d\d\?", shown) for shown in expected_ious(page))
         page.get_by_role("button", name="Scene 2").click()
         expect(line).to_be_hidden()
+        answered(page, 2)
+        expect(page.locator("#caution")).to_be_hidden()
+        assert not any(shown.endswith("?") for shown in expected_ious(page))
 
 
 def test_what_needs_a_model_that_is_not_there_is_not_offered(

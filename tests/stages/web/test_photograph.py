@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_image
 from typer.testing import CliRunner
 
 from pipeline.sam.building import build
-from pipeline.sam.families import SIZES
+from pipeline.sam.families import FAMILIES
 from stages.cli.app import app
 from stages.predictor import load_predictor
 from stages.predictor.photographs import COMMANDS
@@ -23,6 +23,7 @@ from storage.checkpoints import weights
 from storage.folders import sha256_file
 from storage.head_files import published_heads
 from tests.fixtures.chromium import answered, drop, tab
+from tests.fixtures.driven import PATIENCE_S
 from tests.fixtures.file_server import file_server
 from tests.fixtures.predictors import random_heads
 from tests.fixtures.web_page import png
@@ -59,7 +60,7 @@ def _servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def serve_heads(folder: Path, table: Path) -> Path:
     """Put heads as their authors write them into a folder; the table that lists them."""
-    heads = random_heads(protocol="best", n_channels=SIZES[FAMILY].n_channels).weights
+    heads = random_heads(protocol="best", n_channels=FAMILIES[FAMILY].n_channels).weights
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("family", "name", "path", "bytes", "sha256"))

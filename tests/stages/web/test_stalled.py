@@ -125,8 +125,8 @@ def connected(page: Page, answer_s: float = 0) -> tuple[Callable[[bytes], None],
         config = server_of(page, Endpoint(unused, None)).config
     config.load()
     config.loaded_app = answer
-    assert isinstance(config.http_protocol_class, type)
-    connection = config.http_protocol_class(config, ServerState(), {})
+    made: Any = config.http_protocol_class
+    connection = made(config, ServerState(), {})
     connection.connection_made(wire := Wire())
     return connection.data_received, wire
 

@@ -12,8 +12,7 @@ from subprocess import run
 
 import pytest
 
-from pipeline.sam.families import MEMBERS
-from pipeline.vocabulary import FAMILIES, MODELS
+from pipeline.sam.families import FAMILIES, models_of
 from storage.checkpoints import weights
 from storage.errors import WeightsError
 from tests.fixtures.file_server import file_server
@@ -58,9 +57,9 @@ def put(content: bytes) -> None:
 def test_a_table_lists_every_model_and_nothing_else(family: str) -> None:
     with (weights.TABLES / f"{family}.csv").open(newline="") as table:
         lines = list(csv.DictReader(table))
-    assert tuple(line["model"] for line in lines) == MODELS
+    assert tuple(line["model"] for line in lines) == models_of(family)
     assert all(tuple(line) == COLUMNS for line in lines)
-    for model in MODELS:
+    for model in models_of(family):
         record = weights.checkpoint(family, model)
         assert (record.family, record.model) == (family, model)
         assert record.sha256 is None or re.fullmatch("[0-9a-f]{64}", record.sha256)
@@ -68,14 +67,14 @@ def test_a_table_lists_every_model_and_nothing_else(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
 def test_downloaded_families_have_all_that_a_download_and_a_build_need(family: str) -> None:
-    records = [weights.checkpoint(family, model) for model in MODELS]
+    records = weights.checkpoints(family)
     assert all(record.sha256 and record.folder for record in records)
-    assert len({r.sha256 for r in records}) == len({r.config for r in records}) == len(MODELS)
+    assert len({r.sha256 for r in records}) == len({r.config for r in records}) == len(records)
     spec = find_spec("sam2")  # found, not imported: that takes seconds
     assert spec is not None
     assert spec.origin is not None
     for record in records:
-        assert record.config == MEMBERS[family, record.model]
+        assert record.config == FAMILIES[family].models[record.model]
         assert (Path(spec.origin).parent / record.config).is_file()
 
 
@@ -89,7 +88,7 @@ def test_downloads_and_embedded_weights_have_their_own_places() -> None:
 @pytest.mark.parametrize(
     ("family", "model", "message"),
     [
-        ("sam3", "tiny", f"family must be one of {', '.join(FAMILIES)}, got 'sam3'"),
+        ("sam9", "tiny", f"family must be one of {', '.join(FAMILIES)}, got 'sam9'"),
         ("sam2", "huge", "model must be one of tiny, small, base_plus, large, got 'huge'"),
     ],
     ids=["family", "model"],
@@ -240,7 +239,7 @@ def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    assert weights.models_there("mini") == MODELS
+    assert weights.models_there("mini") == models_of("mini")
     assert weights.models_there("sam2.1") == ()
     blob = tmp_path / "hub/models--a/blobs" / str(weights.checkpoint("sam2.1", "large").sha256)
     small = weights.weights_path("sam2.1", "small")
@@ -250,7 +249,7 @@ def test_models_are_there_whose_weights_are_in_their_place_or_in_hugging_face_s_
     assert weights.models_there("sam2.1") == ("small", "large")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", models_of("mini"))
 def test_embedded_weights_are_found_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:

@@ -4,19 +4,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import xarray
-from zarr.abc.store import RangeByteRequest
-from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, ObjectStore
 
 import storage
 from storage.errors import StoreError
 from storage.files.addresses import AddressStore, files_at
-from storage.files.files import FileRange, Files, read_ranges, run
+from storage.files.files import FileRange, Files, read_ranges
 from storage.store.verify import Damage, verify
 from tests.fixtures.bucket import s3_server, upload, use_server
 
@@ -64,47 +62,14 @@ def test_a_store_opens_where_it_is(bucket: str, made: Path, kind: str) -> None:
     xarray.testing.assert_identical(there.load(), read(made / kind / "identity.zarr").load())
 
 
-def test_stores_of_a_bucket_share_a_client_and_other_credentials_get_another(
-    server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_server(server, monkeypatch)
-
-    def client(folder: str) -> object:
-        target = files_at(f"s3://lab/{folder}").target
-        assert isinstance(target, AddressStore)
-        assert isinstance(target._store, ObjectStore)
-        return target._store.store
-
-    one = client("one")
-    assert client("two") is one
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody else")
-    assert client("one") is not one
-
-
 def test_ranges_of_files_and_names_are_those_of_the_folder(bucket: str, made: Path) -> None:
     files = files_at(f"{bucket}/masks/identity.zarr")
     name = "mask_code/c.0.0.0.0.0"
     data = (made / "masks/identity.zarr" / name).read_bytes()
-    (found,) = read_ranges([FileRange(files, name, RangeByteRequest(3, 9))])
+    (found,) = read_ranges([FileRange(files, name, 3, 9)])
     assert bytes(found) == data[3:9]
     wanted = Files("here", made / "masks/identity.zarr")
     assert files.names() == wanted.names()
-    assert isinstance(files.target, AddressStore)
-    store = files.target._store
-    (some,) = run(
-        store.get_partial_values(default_buffer_prototype(), [(name, RangeByteRequest(3, 9))])
-    )
-    assert some is not None
-    assert some.to_bytes() == data[3:9]
-    assert run(_listed(store.list_dir("mask_code"))) == sorted(
-        file.name for file in (made / "masks/identity.zarr/mask_code").iterdir()
-    )
-    assert run(store.exists(name))
-    assert not run(store.exists("none"))
-
-
-async def _listed(names: AsyncIterator[str]) -> list[str]:
-    return sorted([name async for name in names])
 
 
 def test_an_address_may_be_written_as_a_url(bucket: str, made: Path, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_an_edited_file_is_refused(tmp_path: Path, name: str, rule: str) -> None
     write_gallery(tmp_path / "val", small_gallery())
     path = tmp_path / "val" / name
     path.write_bytes(path.read_bytes().replace(b"1", b"0"))
-    with pytest.raises(DataError, match=rf"val/{name} must be {rule}, got another or a cut one"):
+    with pytest.raises(
+        DataError, match=rf"val/{name} must be {rule}, got an altered or truncated one"
+    ):
         read_gallery(tmp_path / "val")
 
 

@@ -74,7 +74,10 @@ def test_a_table_is_the_same_in_blocks_and_its_faults_are_named(
     with pytest.raises(DataError, match=r"ranking\.csv must have .*, group, .*, got"):
         list(read_blocks(path, SPLIT_TABLES["objects"]))
     text = path.read_text(encoding="utf-8")
-    for torn, message in ((text[:-1], "got a cut one"), (f"{text}a{',' * 99}\n", "must be a CSV")):
+    for torn, message in (
+        (text[:-1], "got a truncated one"),
+        (f"{text}a{',' * 99}\n", "must be a CSV"),
+    ):
         path.write_text(torn, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             list(read_blocks(path, RANKING))

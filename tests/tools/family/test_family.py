@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 import torch
@@ -16,11 +15,10 @@ from pipeline.vocabulary import MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
 from tools.family import __main__ as command
-from tools.family import run as family
+from tools.family.__main__ import train_family
 from tools.family.batches import Batch, BatchPlan
 from tools.family.recipe import RECIPE as FULL
-from tools.family.recipe import Phase, Recipe
-from tools.family.run import drawn_batches, train_family
+from tools.family.recipe import Phase, Recipe, draw_step
 from tools.family.state import load_state, recipe_signature, save_state
 from tools.family.training import Training
 
@@ -42,8 +40,8 @@ class Stopped(Exception):  # noqa: N818 - what a person does, no error
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     n_threads = torch.get_num_threads()
-    monkeypatch.setattr(family, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(family, "CURVE_EVERY", 2)
+    monkeypatch.setattr(command, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(command, "CURVE_EVERY", 2)
     yield
     torch.set_num_threads(n_threads)
 
@@ -62,14 +60,13 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
 ) -> None:
     whole, _ = train_family(RECIPE, tmp_path / "whole" / "state.pt")
 
-    def stopping(recipe: Recipe, first_step: int) -> Iterator[Batch]:
-        for step, batch in enumerate(drawn_batches(recipe, first_step)):
-            if step == 3:
-                raise Stopped
-            yield batch
+    def stopping(recipe: Recipe, step: int) -> Batch:
+        if step == 3:
+            raise Stopped
+        return draw_step(recipe, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(family, "drawn_batches", stopping)
+        patch.setattr(command, "draw_step", stopping)
         with pytest.raises(Stopped):
             train_family(RECIPE, tmp_path / "stopped" / "state.pt")
     state = torch.load(tmp_path / "stopped" / "state.pt", weights_only=True)
@@ -113,7 +110,7 @@ runpy.run_module("tools.family", run_name="__main__", alter_sys=True)
 """What ``python -m`` does, with a recipe of seconds and another place for the weights."""
 
 
-def test_the_command_starts_its_processes(tmp_path: Path) -> None:
+def test_the_command_runs_as_a_module(tmp_path: Path) -> None:
     tables = copy_tables(tmp_path / "checkpoints")
     run = subprocess.run(
         [sys.executable, "-c", STARTED_AS_A_COMMAND, tables], capture_output=True, check=False
@@ -148,20 +145,6 @@ def test_a_hundred_steps_of_the_shipped_recipe_give_the_same_files_twice(
     assert written[0] == written[1]
 
 
-def test_a_killed_run_takes_the_process_that_draws_with_it() -> None:
-    code = (
-        "from tools.family.recipe import RECIPE; from tools.family.run import drawn_batches;"
-        "batches = drawn_batches(RECIPE, 0);"
-        "next(batches); print('drawn', flush=True); input()"
-    )
-    run = subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE)
-    assert run.stdout is not None
-    assert run.stdout.readline() == b"drawn\n"
-    run.kill()
-    # Both have the pipe open: it ends with the last of them.
-    run.communicate(timeout=120)
-
-
 def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) -> None:
     other = Recipe(BatchPlan(seed=9, scene_size_px=64, n_images=1), RECIPE.phases)
     save_state(tmp_path / "state.pt", Training(other), [])
@@ -174,8 +157,8 @@ def test_a_state_of_another_recipe_is_refused_by_both_digests(tmp_path: Path) ->
 def test_a_state_may_go_on_with_phases_that_its_recipe_did_not_have(tmp_path: Path) -> None:
     first, second = RECIPE.phases
     begun = Training(replace(RECIPE, phases=(first,)))
-    for batch in drawn_batches(begun.recipe, 0):
-        begun.learn(batch)
+    for step in range(first.n_steps):
+        begun.learn(draw_step(begun.recipe, step))
     save_state(tmp_path / "state.pt", begun, [])
     load_state(tmp_path / "state.pt", longer := Training(RECIPE))
     assert longer.step == first.n_steps

@@ -1,0 +1,51 @@
+"""Image encoders of ``transformers``, for SAM2's decoder."""
+
+from types import SimpleNamespace
+from typing import Any, Final
+
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+Config = Any
+"""A configuration of ``transformers``: its attributes depend on the kind of model."""
+
+N_LEVELS: Final = 3
+"""Levels that the decoder receives; SAM 3's encoder has a fourth, of half the cells."""
+
+
+class VisionEncoder(nn.Module):
+    """An image encoder of ``transformers``, called as those of ``sam2`` are."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.vision_encoder = AutoModel.from_config(config)
+        self.neck = SimpleNamespace(d_model=config.fpn_hidden_size)
+
+    def forward(self, pixels: Tensor) -> dict[str, list[Tensor]]:
+        """Levels of an image, the finest first, and the codes of their positions."""
+        found = self.vision_encoder(pixels)
+        return {
+            "backbone_fpn": list(found.fpn_hidden_states[:N_LEVELS]),
+            "vision_pos_enc": list(found.fpn_position_encoding[:N_LEVELS]),
+        }
+
+
+def full_size(kind: str) -> Config:
+    """Configuration of a kind of model, as ``transformers`` names it, in the size of its weights.
+
+    Notes
+    -----
+    That of ``edgetam`` names its trunk here: the one that transformers 5.24 takes by default is
+    another, by a misspelt argument.
+    """
+    if kind != "edgetam":
+        return AutoConfig.for_model(kind)
+    import timm  # noqa: F401, PLC0415 - transformers would not say which module is absent
+
+    trunk = AutoConfig.for_model(
+        "timm_wrapper",
+        architecture="repvit_m1",
+        model_args={"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
+    )
+    vision = AutoConfig.for_model("edgetam_vision_model", backbone_config=trunk)
+    return AutoConfig.for_model(kind, vision_config=vision)

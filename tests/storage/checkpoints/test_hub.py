@@ -1,0 +1,153 @@
+"""Weights of Hugging Face: fetched by its own library from a server of this machine, and kept."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Final
+
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from pipeline.sam.families import FAMILIES
+from storage.checkpoints import weights
+from storage.errors import WeightsError
+
+CONTENT: Final = b"weights of sam3" * 1000
+SHA256: Final = hashlib.sha256(CONTENT).hexdigest()
+REVISION: Final = "0123456789abcdef0123456789abcdef01234567"
+FILE: Final = Path("checkpoints/sam3/model.safetensors")
+DIGEST: Final = Path("checkpoints/sam3/model.safetensors.sha256")
+ADDRESS: Final = "/facebook/sam3/resolve/main/model.safetensors"
+
+
+class Repository(BaseHTTPRequestHandler):
+    """Answers as Hugging Face does for a large file, to all or to none."""
+
+    def __init__(self, *args: object, is_open: bool) -> None:
+        self.is_open = is_open
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def log_message(self, *_: object) -> None:
+        """Do nothing."""
+
+    def do_HEAD(self) -> None:
+        self._head()
+
+    def do_GET(self) -> None:
+        if self._head():
+            self.wfile.write(CONTENT)
+
+    def _head(self) -> bool:
+        is_there = self.is_open and self.path == ADDRESS
+        self.send_response(200 if is_there else 401)
+        if is_there:
+            self.send_header("ETag", f'"{SHA256}"')
+            self.send_header("X-Repo-Commit", REVISION)
+        else:
+            self.send_header("X-Error-Code", "GatedRepo")
+        self.send_header("Content-Length", str(len(CONTENT) if is_there else 0))
+        self.end_headers()
+        return is_there
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Cache of Hugging Face's library, empty like the working folder."""
+    cache = tmp_path / "hub"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return cache
+
+
+@pytest.fixture(params=[True])
+def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    handler = partial(Repository, is_open=request.param)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        address = (
+            f"http://127.0.0.1:{http.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        )
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield
+        http.shutdown()
+        thread.join()
+
+
+def put_in_cache(hub: Path) -> Path:
+    """A file that someone else's program has downloaded."""
+    folder = hub / "models--facebook--sam3"
+    blob, name = folder / "blobs" / SHA256, folder / "snapshots" / REVISION / FILE.name
+    for path in (blob, name, folder / "refs" / "main"):
+        path.parent.mkdir(parents=True)
+    blob.write_bytes(CONTENT)
+    name.symlink_to(blob)
+    (folder / "refs" / "main").write_text(REVISION)
+    return blob
+
+
+@pytest.mark.usefixtures("_server")
+def test_fetched_weights_stay_in_the_cache_and_their_digest_is_recorded() -> None:
+    path = weights.fetch(weights.checkpoint("sam3", "large"))
+    assert path.read_bytes() == CONTENT
+    assert DIGEST.read_text() == f"{SHA256}\n"
+    assert weights.verified_weights("sam3", "large") == (path, SHA256)
+    assert weights.models_there("sam3") == ("large",)
+    assert weights.state(weights.checkpoint("sam3", "large")) == "intact"
+
+
+@pytest.mark.usefixtures("_server")
+@pytest.mark.parametrize("_server", [False], indirect=True)
+def test_a_closed_repository_names_its_licence_and_the_login() -> None:
+    with pytest.raises(WeightsError) as caught:
+        weights.fetch(weights.checkpoint("sam3", "large"))
+    said = str(caught.value)
+    assert said.startswith("facebook/sam3 must let you in to its model.safetensors, got no access")
+    assert FAMILIES["sam3"].licence in said
+    assert "hf auth login" in said
+
+
+def test_without_a_network_the_file_and_its_folder_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> str:
+        raise LocalEntryNotFoundError("An error happened.\nDetails")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refused)  # it would try for a minute
+    with pytest.raises(WeightsError, match=r"An error .*\.safetensors into checkpoints/edgetam$"):
+        weights.fetch(weights.checkpoint("edgetam", "tiny"))
+
+
+def test_a_cached_snapshot_will_do(hub: Path) -> None:
+    blob = put_in_cache(hub)
+    path, sha256 = weights.verified_weights("sam3", "large")
+    assert (path.resolve(), sha256, DIGEST.read_text()) == (blob, SHA256, f"{SHA256}\n")
+
+
+def test_a_file_in_its_folder_will_do_and_no_other_after_it() -> None:
+    FILE.parent.mkdir(parents=True)
+    FILE.write_bytes(CONTENT)
+    assert weights.fetch(weights.checkpoint("sam3", "large")) == FILE
+    FILE.write_bytes(CONTENT[1:])
+    assert weights.state(weights.checkpoint("sam3", "large")) == "damaged"
+    with pytest.raises(WeightsError, match=f"must have sha256 {SHA256}, got .* or remove {DIGEST}"):
+        weights.verified_weights("sam3", "large")
+
+
+def test_a_digest_that_came_by_git_is_that_of_weights_that_are_not_there() -> None:
+    DIGEST.parent.mkdir(parents=True)
+    DIGEST.write_text(f"{SHA256}\n")
+    assert weights.checkpoint("sam3", "large").sha256 == SHA256
+    with pytest.raises(WeightsError, match="run usam checkpoints fetch sam3 --model large"):
+        weights.verified_weights("sam3", "large")
+
+
+def test_without_any_weights_nothing_is_recorded() -> None:
+    assert weights.checkpoint("sam3", "large").sha256 is None
+    assert weights.models_there("sam3") == ()
+    assert not DIGEST.parent.exists()
