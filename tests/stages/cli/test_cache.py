@@ -117,14 +117,6 @@ def test_an_interrupted_verify_tells_what_it_found(
     assert result.stdout.startswith("damaged  features/identity.zarr\n")
 
 
-def test_an_error_is_one_line(features: Path) -> None:
-    (features / "zarr.json").write_text("{")
-    result = usam("cache", "ls", features)
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: features/identity.zarr must be a Zarr store, got none")
-    assert result.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize("command", ["ls", "verify"])
 def test_a_folder_without_stores_is_refused(command: str, tmp_path: Path) -> None:
     result = usam("cache", command, tmp_path)
