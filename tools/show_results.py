@@ -50,6 +50,13 @@ VAL: Final = "shapes_val"
 
 FIGURE: Final = Path("docs") / "curves.svg"
 
+SCORES_LEAD: Final = (
+    f"Mean IoU in % of {{n_objects}} objects of {VAL}: of the best of three proposals and of the "
+    "selected one, with the highest SamScore, each from one click and from eight; and the "
+    "correlation of their IoU from one click with their own SamScore. In brackets the 95 % "
+    "interval over the images:"
+)
+
 OF_NO_PROPOSAL: Final = (
     "sam_score_highest",
     *(row.name for row in (*ENTROPIES, *AGREEMENTS) if not row.follows_judged),
@@ -265,7 +272,11 @@ def scores_block(found: SplitResults) -> str:
     of_score = correlation.set_index(["protocol", "model"])[BASELINE[-1]]
     models = list(found.iou["model"].unique())
     views = [view for view in found.iou["view"].unique() if view != "identity"]
-    proposals = [name for judged in JUDGED for name in (judged, REFINED[judged])]
+    proposals = {
+        name: f"{judged}{clicks}"
+        for judged in JUDGED
+        for name, clicks in ((judged, ""), (REFINED[judged], ", 8 clicks"))
+    }
     scores = [
         [
             model,
@@ -278,14 +289,8 @@ def scores_block(found: SplitResults) -> str:
         [model, *(_difference(iou[model, view, "best"], "gain", 0) for view in views)]
         for model in models
     ]
-    lead = (
-        f"Mean IoU in % of {found.run['n_objects']} objects of {VAL}: of the best of three "
-        "proposals and of the selected one, with the highest SamScore, each from one click and "
-        "from eight; and the correlation of their IoU from one click with their own SamScore. In "
-        "brackets the 95 % interval over the images:"
-    )
-    header = ["model", "best", "best, 8 clicks", "selected", "selected, 8 clicks"]
-    header += ["correlation, best", "correlation, selected"]
+    header = ["model", *proposals.values(), *(f"correlation, {name}" for name in PROTOCOLS)]
+    lead = SCORES_LEAD.format(n_objects=found.run["n_objects"])
     changes = "What a view changes in the mean IoU of the best proposal, in points:"
     return "\n\n".join([lead, table(header, scores), changes, table(["model", *views], costs)])
 

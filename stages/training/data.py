@@ -1,6 +1,7 @@
 """Training data of a split's heads: the features of all models, and groups of like objects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -11,7 +12,7 @@ from jaxtyping import Float32, Int
 from pipeline.heads.kinds import KINDS_BY_NAME, HeadSet
 from pipeline.heads.objectives import TrainingSet, training_set
 from pipeline.heads.predict import READ, n_inputs, set_inputs
-from pipeline.vocabulary import MODELS
+from pipeline.vocabulary import MODELS, TRAIN_PROMPTS
 from storage.errors import StoreError, faults_of
 from storage.files.addresses import files_at
 from storage.files.manifest import ROOT
@@ -43,11 +44,20 @@ def read_head_data(cells: SplitCells, head_set: HeadSet) -> TrainingSet:
         If a score or token is not finite.
     """
     identity = {model: cells.by_name[model, "identity"] for model in MODELS}
-    group = group_index(cells.table)
-    inputs = _read_inputs(identity, len(group), head_set)
-    features = {model: cell.proposals() for model, cell in identity.items()}
+    group, prompts = group_index(cells.table), learned_prompts(cells, head_set)
+    inputs = _read_inputs(identity, prompts, len(group), head_set)
+    features = [
+        {model: cell.proposals(prompt) for model, cell in identity.items()} for prompt in prompts
+    ]
     with faults_of(cells.split):
         return training_set(inputs, features, group, protocol=head_set.protocol)
+
+
+def learned_prompts(cells: SplitCells, head_set: HeadSet) -> tuple[str, ...]:
+    """Prompt sets that heads learn from, of those that the cells have."""
+    prompts: Sequence[str] = cells.by_name[MODELS[0], "identity"].signature["prompts"]
+    every = KINDS_BY_NAME[head_set.kind].learns_every_prompt
+    return tuple(prompts) if every else TRAIN_PROMPTS[:1]
 
 
 def origin_of(cells: SplitCells) -> dict[str, str]:
@@ -78,23 +88,25 @@ def learned_from(split: str, expected: Expected, cache: str | Path) -> dict[str,
 
 
 def _read_inputs(
-    cells: Mapping[str, OpenCell], n_objects: int, head_set: HeadSet
-) -> Float32[np.ndarray, "model object input"]:
+    cells: Mapping[str, OpenCell], prompts: Sequence[str], n_objects: int, head_set: HeadSet
+) -> Float32[np.ndarray, "prompt model object input"]:
     width = n_inputs(KINDS_BY_NAME[head_set.kind], cells[MODELS[0]].n_channels)
     # Filled in place: the inputs of a large split take gigabytes.
-    inputs = np.empty((len(cells), n_objects, width), np.float32)
-    for model, cell in enumerate(cells.values()):
+    inputs = np.empty((len(prompts), len(cells), n_objects, width), np.float32)
+    for rows, (prompt, cell) in zip(
+        inputs.reshape(-1, n_objects, width), product(prompts, cells.values()), strict=True
+    ):
         start = 0
-        for block in cell.blocks("center"):
+        for block in cell.blocks(prompt):
             some = block_inputs(block, head_set)
-            inputs[model, start : start + len(some)] = some
+            rows[start : start + len(some)] = some
             start += len(some)
     return inputs
 
 
-def block_inputs(center: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
-    """What heads read of some objects: their features under the prompt ``center``."""
-    return set_inputs({name: center[name].to_numpy() for name in READ}, head_set)
+def block_inputs(block: xarray.Dataset, head_set: HeadSet) -> Float32[np.ndarray, "object input"]:
+    """What heads read of some objects: their features under one prompt set."""
+    return set_inputs({name: block[name].to_numpy() for name in READ}, head_set)
 
 
 def group_index(table: ObjectTable) -> Int[np.ndarray, " object"]:
