@@ -86,7 +86,7 @@ test: $(INSTALLED) ## run the tests, with branch coverage
 	$(PYTEST) $(OWN:%=--ignore=%)
 
 test-slow: $(INSTALLED) ## run the tests that take minutes or need a server on this machine
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'slow and not full_size'
 
 test-full: $(INSTALLED) ## run the minutes-long tests of the models at full size
 	$(BIN)/python -m pytest -m full_size

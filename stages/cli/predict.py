@@ -10,7 +10,6 @@ import typer
 
 from pipeline.predictor.advice import KEEP, NONE, Costs
 from pipeline.predictor.prompts import BOX_ORDER, PromptSet
-from pipeline.vocabulary import MODELS
 from stages.cli.columns import aligned
 from stages.predictor import prompts
 from stages.predictor.gates import gate_words, gated_models, set_words
@@ -47,7 +46,9 @@ MinScore = Annotated[
 MinStability = Annotated[
     float | None, typer.Option(help="For everything: lowest stability to keep; 0.95 by default.")
 ]
-Model = Annotated[str, typer.Option(help="tiny, small, base_plus or large.")]
+Model = Annotated[
+    str | None, typer.Option(help="Model; by default the smallest that the heads know.")
+]
 Heads = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Of `usam heads export`; also names the family.")
 ]
@@ -63,7 +64,7 @@ Save = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to writ
 
 
 GAINS: Final = {
-    "model": "the large model instead of the tiny one",
+    "model": "the {largest} model instead of the {smallest} one",
     "prompt": "eight clicks instead of one",
     "task": "the best proposal instead of this one",
 }
@@ -79,7 +80,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one for each option
     points_per_side: PointsPerSide = None,
     min_score: MinScore = None,
     min_stability: MinStability = None,
-    model: Model = "tiny",
+    model: Model = None,
     heads: Heads = None,
     cost_of_click: CostOfClick = Costs.click,
     cost_of_larger_model: CostOfLargerModel = Costs.larger_model,
@@ -150,14 +151,15 @@ def _print(
 
 
 def _question(
-    path: Path, model: str, heads: Path | None, costs: Costs, save: Path | None
+    path: Path, model: str | None, heads: Path | None, costs: Costs, save: Path | None
 ) -> prompts.Question:
     rgb = read_rgb(path)
-    check_known("model", model, MODELS)
+    path_of_heads = heads or shipped_heads()
+    file = read_head_file(path_of_heads)
+    card, model = file.card, model or file.models[0]
+    check_known("model", model, file.models)
     if save is not None and save.exists() and not save.is_dir():
         raise ParamsError(f"--save must be a folder, got the file {save}")
-    file = heads or shipped_heads()
-    card = read_head_file(file).card
     gated = gated_models(card)
     if gated and model not in gated:
         print(
@@ -165,7 +167,7 @@ def _question(
             f"of {model}",
             file=sys.stderr,
         )
-    return prompts.Question(path, rgb, model, file, card, costs, save)
+    return prompts.Question(path, rgb, model, path_of_heads, card, costs, save)
 
 
 def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
@@ -179,9 +181,13 @@ def _lines(found: "Uncertainty", question: prompts.Question, sets: str) -> str:
             (str(k), f"{mask.mean():.1%}", f"{score:.2f}", f"{own:.2f}{doubt}", f"{bits:.2f}", mark)
         )
     gains: list[tuple[str, ...]] = [("expected gain of the selected proposal in IoU", "Δ", "Δ*")]
+    models = [name.replace("_", " ") for name in found.expected_iou.models]
     for source, words in GAINS.items():
-        both = (getattr(part, source)[found.selected] for part in (found.gap, found.direct_gap))
-        gains.append((words, *(f"{gain:+z.2f}" for gain in both)))
+        both = [part.by_name.get(source) for part in (found.gap, found.direct_gap)]
+        named = words.format(smallest=models[0], largest=models[-1])
+        known = [f"{gain[found.selected]:+z.2f}" for gain in both if gain is not None]
+        if known:
+            gains.append((named, *known))
     parts = [
         aligned(rows, right=range(5)),
         aligned(gains, right=(1, 2)),
@@ -214,8 +220,9 @@ def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, 
     if not records:
         return "No masks: a lower --min-score or --min-stability keeps more."
     height, width = size_px
+    sources = list(records[0]["gap"])
     rows: list[tuple[str, ...]] = [
-        ("mask", "area", "SamScore", "expected IoU", "Δ model", "Δ prompt", "Δ task", "advice")
+        ("mask", "area", "SamScore", "expected IoU", *(f"Δ {name}" for name in sources), "advice")
     ]
     for i, one in enumerate(records):
         scores = one["predicted_iou"], one["expected_iou"]["own"]
@@ -224,8 +231,8 @@ def _everything_lines(records: Sequence[Mapping[str, Any]], size_px: tuple[int, 
                 str(i),
                 f"{one['area'] / (height * width):.1%}",
                 *(f"{score:.2f}" for score in scores),
-                *(f"{one['gap'][source]:+z.2f}" for source in GAINS),
+                *(f"{one['gap'][source]:+z.2f}" for source in sources),
                 one["advice"]["words"],
             )
         )
-    return aligned(rows, right=range(7))
+    return aligned(rows, right=range(4 + len(sources)))

@@ -19,7 +19,7 @@ from pipeline.heads.kinds import KINDS
 from pipeline.runtime import METHODS
 from pipeline.scoring.corrections import BOUNDS
 from pipeline.scoring.measures import HEAD_MEASURES, TASK_MEASURES, UNTRAINED_MEASURES
-from pipeline.vocabulary import MODELS, OBJECTIVES, PROTOCOLS, TASKS
+from pipeline.vocabulary import PROTOCOLS, TASKS
 from stages import report
 from stages.cli.app import app
 from stages.page import page as contents
@@ -53,6 +53,7 @@ from storage.outputs.results import (
 from storage.paths import HEADS, RESULTS, RUNTIME_PATH, gallery_dir, results_dir, trials_path
 from tests.fixtures.eval_split import SPLITS, TRAIN_SPLITS, write_params
 from tests.fixtures.html_page import parse_page, read_page, section, tables, words
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.report_inputs import (
     N_PICTURES,
     draw_runtime,
@@ -276,7 +277,7 @@ def test_the_page_needs_no_network_and_its_links_lead_somewhere(drawn_page: Elem
 
 def test_what_knows_the_truth_is_marked_wherever_it_is_shown(page: Element) -> None:
     headings = {h2.get("id", ""): words(h2) for h2 in page.iter("h2")}
-    of_use = ("selective", "calibration", "promises", "routing")
+    of_use = ("selective", "calibration", "promises", "routing", "decisions")
     sections = ("overview", "curves", "radar", *of_use, "iou", "gallery", "correlation")
     for protocol, label in PROTOCOL_LABELS.items():
         own = {anchor: told for anchor, told in headings.items() if anchor.endswith(f"-{protocol}")}

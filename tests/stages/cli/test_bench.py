@@ -12,7 +12,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline.runtime import METHODS
-from pipeline.vocabulary import MODELS
 from stages.cli.app import app
 from stages.cli.bench import _trained_heads
 from stages.extraction import timing
@@ -20,6 +19,7 @@ from stages.extraction.models import device_name
 from stages.page.labels import METHOD_LABELS
 from tests.fixtures.dvc_stages import ROOT
 from tests.fixtures.eval_split import write_heads
+from tests.fixtures.mini import MODELS
 from tests.fixtures.settings import write_versions
 
 
