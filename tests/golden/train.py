@@ -12,15 +12,7 @@ import pytest
 
 from pipeline.heads.kinds import ISOTONIC, HeadSet, head_sets
 from pipeline.heads.predict import predict
-from pipeline.vocabulary import (
-    ABLATIONS,
-    JUDGED,
-    MASK_FIGURES,
-    MODELS,
-    N_PROPOSALS,
-    OBJECTIVES,
-    TRAIN_PROMPTS,
-)
+from pipeline.vocabulary import ABLATIONS, JUDGED, MASK_FIGURES, N_PROPOSALS, TRAIN_PROMPTS
 from stages import train, tune
 from stages.training.data import read_head_data
 from storage.head_files.head_file import head_set_path, read_head_file
@@ -28,8 +20,10 @@ from storage.head_files.isotonic_file import read_isotonic
 from storage.paths import curves_path, objects_path
 from storage.split.cells import SplitCells
 from storage.split.objects import write_objects
+from tests.fixtures.eval_split import object_table
+from tests.fixtures.mini import MODELS, OBJECTIVES
 from tests.fixtures.signatures import open_train
-from tests.fixtures.train_split import SPLIT, object_table, write_features, write_params
+from tests.fixtures.train_split import PER_IMAGE, SPLIT, write_features, write_params
 from tests.golden.golden import Arrays, Golden, off_by
 
 KINDS: Final = ("paper", "ours")
@@ -91,7 +85,8 @@ def compute(inputs: Arrays) -> dict[str, np.ndarray]:
 
 def write_inputs(inputs: Arrays) -> None:
     """The stores and settings that ``tune`` and ``train`` read, into the working directory."""
-    write_objects(objects_path(SPLIT), object_table(N_OBJECTS), {"split": SPLIT, "group": "image"})
+    about = {"split": SPLIT, "group": "image"}
+    write_objects(objects_path(SPLIT), object_table(N_OBJECTS, PER_IMAGE), about)
     for i, model in enumerate(MODELS):
         arrays = {name: values[i] for name, values in inputs.items()}
         write_features(model, n_objects=N_OBJECTS, n_channels=N_CHANNELS, **arrays)
@@ -112,7 +107,7 @@ def _results(head_set: HeadSet, cells: SplitCells, curves: pd.DataFrame) -> dict
         & (curves["tokens"] == head_set.tokens)
     ]
     last = own.groupby("objective").last()
-    names = head_set.objectives
+    names = head_set.objectives(MODELS)
     return {
         "prediction": np.stack([said[name] for name in names]).astype(np.float32),
         "validation_mse": last.loc[list(names), "validation_mse"].to_numpy(np.float32),

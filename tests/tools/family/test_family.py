@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pipeline.sam.families import MINI_TRUNKS, MiniTrunk
-from pipeline.vocabulary import MODELS
 from storage.checkpoints import weights
 from storage.errors import WeightsError
+from tests.fixtures.mini import MODELS
 from tools.family import __main__ as command
 from tools.family.__main__ import train_family
 from tools.family.batches import Batch, BatchPlan
@@ -21,6 +21,8 @@ from tools.family.recipe import RECIPE as FULL
 from tools.family.recipe import Phase, Recipe, draw_step
 from tools.family.state import load_state, recipe_signature, save_state
 from tools.family.training import Training
+
+pytestmark = pytest.mark.slow
 
 RECIPE = Recipe(
     batches=BatchPlan(seed=8, scene_size_px=64, n_images=1),
