@@ -30,7 +30,7 @@ from storage.store.verify import Damage, verify
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, check, repair and describe stores.",
+    help="List, check, compare, repair and describe stores.",
 )
 
 app.command("ls")(ls)
